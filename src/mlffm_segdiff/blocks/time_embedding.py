@@ -1,0 +1,19 @@
+"""The embedding of the diffusion time."""
+
+from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+from torch import Tensor, nn
+
+
+class TimeEmbedding(nn.Module):
+    """Sinusoids of t and a two-layer perceptron (Ho et al. 2020), from diffusers' parts."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.sinusoids = Timesteps(width // 2, flip_sin_to_cos=True, downscale_freq_shift=0)
+        self.perceptron = TimestepEmbedding(width // 2, width)
+        self.activation = nn.SiLU()
+
+    def forward(self, t: Tensor) -> Tensor:
+        """Map times (B, steps of the schedule) to embeddings (B x width), activated once for all blocks."""
+        embedded: Tensor = self.activation(self.perceptron(self.sinusoids(t)))
+        return embedded

@@ -1,0 +1,88 @@
+"""A recipe's data section becomes cases, pairs and data sets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import AugmentConfig, DataConfig
+from mlffm_segdiff.data.augment import training_augmentation
+from mlffm_segdiff.data.cache import CachedPairs, Progress, cache_root, open_cache
+from mlffm_segdiff.data.case import Case
+from mlffm_segdiff.data.dataset import PairDataset
+from mlffm_segdiff.data.splits import OFFICIAL, PARTS, Split, load_split, make_split, official_split, select_cases
+from mlffm_segdiff.data.synthetic_folder import write_folder
+from mlffm_segdiff.data.table import read_cases
+
+OWN_SHARES = (0.7, 0.1, 0.2)
+SYNTHETIC_SIDE = 192
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The cases of each part, over all sources, and a digest of the split that made them."""
+
+    cases: Mapping[str, list[Case]]
+    digest: str
+
+
+def load_parts(data: DataConfig) -> Parts:
+    """Return the cases of train, val and test.
+
+    The split is data.split, else the packaged list of an official set, else 70/10/20 % by group, seed 0.
+    Raises UserError for a source without a path, or a split that does not fit the data.
+    """
+    parts: dict[str, list[Case]] = {part: [] for part in PARTS}
+    digests = []
+    for name in sorted(data.sources):
+        cases = _source_cases(name, data)
+        split = _split(name, data.split, cases)
+        digests.append(split.digest())
+        for part in PARTS:
+            parts[part] += select_cases(cases, split.part(part))
+    _refuse_doubles(parts)
+    return Parts(parts, "+".join(digests))
+
+
+def open_part(parts: Parts, part: str, size: int, progress: Progress | None = None) -> CachedPairs:
+    """Return one part's pairs at size x size, decoded once into the cache."""
+    if not parts.cases[part]:
+        raise UserError(f"the split has no case in part {part!r}; give one that has")
+    return open_cache(parts.cases[part], size, progress=progress)
+
+
+def training_dataset(pairs: CachedPairs, augment: AugmentConfig, size: int, seed: int) -> PairDataset:
+    """Return the pairs with the recipe's augmentation."""
+    augmentation = training_augmentation(
+        augment.flip, augment.affine, augment.colour, augment.blur, augment.hair, size
+    )
+    return PairDataset(pairs.images, pairs.masks, pairs.ids, augmentation, seed)
+
+
+def _source_cases(name: str, data: DataConfig) -> list[Case]:
+    path = data.sources[name]  # type: ignore[index]
+    if name == "synthetic":
+        folder = cache_root() / f"synthetic-{data.synthetic_count}"
+        write_folder(folder, data.synthetic_count, SYNTHETIC_SIDE, seed=0)
+        return read_cases("folder", folder)
+    if path is None:
+        raise UserError(f"data.sources.{name} has no path; add data.sources.{name}=FOLDER, the folder of its archives")
+    return read_cases(name, Path(path).expanduser())
+
+
+def _split(name: str, chosen: Path | None, cases: list[Case]) -> Split:
+    if chosen is not None:
+        return load_split(chosen)
+    if name in OFFICIAL:
+        return official_split(name)
+    train, val = (round(share * len(cases)) for share in OWN_SHARES[:2])
+    return make_split(cases, (train, val, len(cases) - train - val))
+
+
+def _refuse_doubles(parts: Mapping[str, list[Case]]) -> None:
+    seen: set[str] = set()
+    for cases in parts.values():
+        for case in cases:
+            if case.id in seen:
+                raise UserError(f"id {case.id} is in two sources; train them one by one or rename the files")
+            seen.add(case.id)

@@ -1,0 +1,106 @@
+"""Weights as config.json and model.safetensors, in a folder or on the Hugging Face hub."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import ModelHubMixin, hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from mlffm_segdiff.build.segmenter import build_sampling, build_segmenter
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.load import check_recipe
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+
+WEIGHTS = "model.safetensors"
+DEFAULT = "default"
+
+
+class Pretrained(
+    ModelHubMixin,
+    library_name="mlffm-segdiff",
+    repo_url="https://arxiv.org/abs/2606.26712",
+    license="cc-by-nc-4.0",
+    tags=["image-segmentation", "dermoscopy", "diffusion"],
+):
+    """A segmenter with the recipe that made it; ``from_pretrained``, ``save_pretrained`` and ``push_to_hub``.
+
+    ``Pretrained.from_pretrained("default")`` gives the weights in the package; any other name is a folder or a
+    hub id. Only safetensors files are read or written, never a pickle.
+    """
+
+    def __init__(self, recipe: dict[str, Any]) -> None:
+        self.recipe: Recipe = check_recipe(recipe, "config.json")
+        self.segmenter: Segmenter = build_segmenter(self.recipe)
+
+    @property
+    def sampling(self) -> Sampling:
+        """How the recipe draws masks."""
+        return build_sampling(self.recipe.sampling)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        state = {name: value.contiguous() for name, value in self.segmenter.state_dict().items()}
+        save_file(state, save_directory / WEIGHTS)
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        **model_kwargs: Any,
+    ) -> "Pretrained":
+        path = Path(model_id) / WEIGHTS
+        if not Path(model_id).is_dir():
+            path = Path(
+                hf_hub_download(
+                    model_id,
+                    WEIGHTS,
+                    revision=revision,
+                    cache_dir=cache_dir,
+                    force_download=force_download,
+                    local_files_only=local_files_only,
+                    token=token,
+                )
+            )
+        model = cls(**model_kwargs)
+        model.segmenter.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+        model.segmenter.eval()
+        return model
+
+
+def save_segmenter(segmenter: Segmenter, recipe: Recipe, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write config.json and model.safetensors into ``folder``, floating-point weights as ``dtype``."""
+    pretrained = Pretrained(recipe=recipe.model_dump(mode="json"))
+    pretrained.segmenter.load_state_dict(segmenter.state_dict())
+    pretrained.segmenter.to(dtype)
+    pretrained.save_pretrained(folder, config={"recipe": pretrained.recipe.model_dump(mode="json")})
+
+
+def load_pretrained(name: str | Path) -> Pretrained:
+    """Return the weights called ``default``, in a folder (also a run folder), or on the hub.
+
+    Raises UserError where there are none, or they are broken or of another shape than their configuration.
+    """
+    if str(name) == DEFAULT:
+        return Pretrained.from_pretrained(str(files("mlffm_segdiff") / "weights" / DEFAULT))
+    folder = Path(name).expanduser()
+    if (folder / "weights").is_dir():
+        folder = folder / "weights"
+    if folder.is_dir() and not ((folder / WEIGHTS).is_file() and (folder / "config.json").is_file()):
+        raise UserError(f"{folder}: no config.json and {WEIGHTS} here; give a run folder whose training is done")
+    try:
+        return Pretrained.from_pretrained(str(folder) if folder.is_dir() else str(name))
+    except (EntryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"no weights {str(name)!r}: neither a folder nor reachable on the hub ({reason})") from None
+    except (SafetensorError, RuntimeError, ValueError) as error:
+        raise UserError(f"{name}: broken weights or configuration: {str(error).splitlines()[0]}") from None

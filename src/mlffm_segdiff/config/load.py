@@ -1,0 +1,96 @@
+"""Read a recipe, apply overrides, and say clearly what is wrong with it."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ValidationError
+from yaml import YAMLError
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import Recipe
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes in the package."""
+    folder = files("mlffm_segdiff.config") / "recipes"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Return the recipe of a packaged name or a YAML file, with ``key=value`` overrides applied.
+
+    Raises UserError for an unknown recipe, broken YAML, and an unknown or mistyped key, naming file, key and the
+    nearest valid one.
+    """
+    values = OmegaConf.merge(_read(name), _parse(overrides))
+    return check_recipe(OmegaConf.to_container(values, resolve=True), f"recipe {name!r}")
+
+
+def check_recipe(values: Any, origin: str) -> Recipe:
+    """Return ``values`` as a Recipe; ``origin`` is how an error names their source."""
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"{origin}: {_describe(first)}") from None
+
+
+def _read(name: str) -> DictConfig:
+    path = Path(name)
+    if path.suffix not in {".yaml", ".yml"}:
+        if name not in recipe_names():
+            close = difflib.get_close_matches(name, recipe_names(), n=1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise UserError(f"no recipe {name!r}: {hint}choose one of {', '.join(recipe_names())}, or a .yaml file")
+        path = Path(str(files("mlffm_segdiff.config") / "recipes" / f"{name}.yaml"))
+    try:
+        loaded = OmegaConf.load(path)
+    except FileNotFoundError:
+        raise UserError(f"no recipe file {path}: check the path") from None
+    except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(loaded, DictConfig):
+        raise UserError(f"{path}: a recipe is a mapping of sections, for example 'train: {{images: 60000}}'")
+    return loaded
+
+
+def _parse(overrides: Sequence[str]) -> DictConfig:
+    for override in overrides:
+        key, equals, _ = override.partition("=")
+        if not (equals and key.strip()):
+            raise UserError(f"override {override!r} is not key=value, for example train.images=20000")
+    try:
+        return OmegaConf.from_dotlist(list(overrides))
+    except (YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"overrides {' '.join(overrides)!r}: {' '.join(str(error).split())}") from None
+
+
+def _describe(error: Any) -> str:
+    variants = {"mlffm_segdiff", "unet"}
+    key = ".".join(str(part) for part in error["loc"] if str(part) not in variants and part != "[key]")
+    if error["type"] == "extra_forbidden" or (error["loc"] and error["loc"][-1] == "[key]"):
+        close = difflib.get_close_matches(key, list(_keys(Recipe)), n=1, cutoff=0.0)
+        return f"unknown key {key!r}; the nearest valid key is {close[0]!r}"
+    if error["type"] == "missing":
+        return f"missing key {key!r}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"key {key!r}: {message[0].lower()}{message[1:]} (got {error['input']!r})"
+
+
+def _keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        annotation = field.annotation
+        variants = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else (annotation,)
+        sections = [v for v in variants if isinstance(v, type) and issubclass(v, BaseModel)]
+        if not sections:
+            yield prefix + name
+        for variant in sections:
+            yield from _keys(variant, f"{prefix}{name}.")
+    if section.__name__ == "DataConfig":
+        yield from (f"{prefix}sources.{name}" for name in ("isic2018", "ham10000", "ph2", "folder", "synthetic"))

@@ -1,0 +1,162 @@
+"""What a recipe may say: every key, its type, its range and its default."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+DatasetName = Literal["isic2018", "ham10000", "ph2", "folder", "synthetic"]
+Probability = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A part of a recipe; a key that is not named here is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(Section):
+    """Where the pairs come from. sources: data set -> folder with its archives (synthetic needs none)."""
+
+    sources: dict[DatasetName, Path | None] = Field(min_length=1)
+    split: Path | None = None
+    size: PositiveInt = 128
+    workers: Annotated[int, Field(ge=0)] = 1
+    synthetic_count: PositiveInt = 600
+
+
+class AugmentConfig(Section):
+    """Strengths (affine, colour; 1 as tuned) and probabilities (blur, hair); false or 0 switches a part off."""
+
+    flip: bool = True
+    affine: NonNegative = 1.0
+    colour: NonNegative = 1.0
+    blur: Probability = 0.2
+    hair: Probability = 0.3
+
+
+class MLFFMSegDiffConfig(Section):
+    """The network of MLFFM-SegDiff. size fills in what is not given; fusion_width null means plain skips."""
+
+    name: Literal["mlffm_segdiff"] = "mlffm_segdiff"
+    size: Literal["tiny", "small", "base"] = "small"
+    image_widths: tuple[PositiveInt, ...]
+    image_blocks: tuple[PositiveInt, ...]
+    mask_widths: tuple[PositiveInt, ...]
+    fusion_width: PositiveInt | None
+    stride: PositiveInt = 2
+    attention: bool = True
+    alignment: bool = True
+    adaptive: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def fill_in_size(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Take the widths of ``size`` where a recipe names none."""
+        return {**MLFFM_SEGDIFF_SIZES.get(values.get("size", "small"), {}), **values}
+
+    @model_validator(mode="after")
+    def one_entry_a_level(self) -> "MLFFMSegDiffConfig":
+        """Refuse lists of different lengths."""
+        if not len(self.image_widths) == len(self.image_blocks) == len(self.mask_widths):
+            raise ValueError("image_widths, image_blocks and mask_widths need one entry for each level")
+        return self
+
+
+MLFFM_SEGDIFF_SIZES: dict[str, dict[str, Any]] = {
+    "tiny": {"image_widths": (8, 16, 32), "image_blocks": (1, 1, 1), "mask_widths": (8, 16, 16), "fusion_width": 8},
+    "small": {
+        "image_widths": (24, 48, 96, 192),
+        "image_blocks": (1, 2, 2, 2),
+        "mask_widths": (16, 32, 48, 64),
+        "fusion_width": 24,
+    },
+    "base": {
+        "image_widths": (64, 128, 256, 384),
+        "image_blocks": (2, 2, 3, 2),
+        "mask_widths": (32, 64, 96, 128),
+        "fusion_width": 48,
+    },
+}
+
+
+class UNetConfig(Section):
+    """A plain U-Net (Ronneberger et al. 2015; MONAI's, with residual units)."""
+
+    name: Literal["unet"]
+    widths: tuple[PositiveInt, ...] = (16, 32, 64, 128, 256)
+    residual_units: Annotated[int, Field(ge=0)] = 2
+
+
+class DiffusionConfig(Section):
+    """The forward process and what the network predicts.
+
+    mask_scale: masks are noised at +-mask_scale. noisy_bias: t/T is drawn as u^(1/noisy_bias), so more than 1
+    draws more from the noisy end. own_samples: the share of a batch noised from the network's own estimate.
+    """
+
+    objective: Literal["x0", "epsilon", "v"] = "x0"
+    schedule: Literal["cosine", "linear"] = "cosine"
+    train_steps: PositiveInt = 1000
+    beta_start: Positive = 1e-4
+    beta_end: Positive = 0.02
+    mask_scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+    noisy_bias: Positive = 1.0
+    self_conditioning: bool = False
+    own_samples: Probability = 0.0
+
+
+class SamplingConfig(Section):
+    """How masks are drawn: sampler, denoising steps, samples averaged, and the seed of the starting noise."""
+
+    sampler: Literal["ddim", "ddpm", "dpm"] = "ddim"
+    steps: PositiveInt = 4
+    samples: PositiveInt = 1
+    seed: int = 0
+
+
+class LossConfig(Section):
+    """Loss terms. weight: the boundary weight (band: DESIGN section 2; dermosegdiff: Bozorgpour et al. 2023).
+
+    cross_entropy, dice, kervadec weigh the terms of an x0 objective or a direct network; noise objectives use the
+    weighted squared error alone.
+    """
+
+    weight: Literal["none", "band", "dermosegdiff"] = "band"
+    band_gain: NonNegative = 2.0
+    band_width: Positive = 3.0
+    dermosegdiff_gamma: Positive = 1.5
+    cross_entropy: NonNegative = 1.0
+    dice: NonNegative = 1.0
+    kervadec: NonNegative = 0.0
+
+
+class TrainConfig(Section):
+    """Optimisation. images, warmup and validate_every count images seen; precision auto: bf16 where it is fast."""
+
+    images: PositiveInt = 60_000
+    batch_size: PositiveInt = 16
+    learning_rate: Positive = 1e-3
+    weight_decay: NonNegative = 0.02
+    warmup: NonNegative = 2_000
+    clip: Positive = 1.0
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    validate_every: PositiveInt = 4_000
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    init: str | None = None
+
+
+class Recipe(Section):
+    """Everything a run depends on but the code and the data themselves."""
+
+    name: str
+    seed: int = 0
+    data: DataConfig
+    augment: AugmentConfig = AugmentConfig()
+    model: Annotated[MLFFMSegDiffConfig | UNetConfig, Field(discriminator="name")]
+    diffusion: DiffusionConfig = DiffusionConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    loss: LossConfig = LossConfig()
+    train: TrainConfig = TrainConfig()

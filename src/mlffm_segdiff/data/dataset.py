@@ -1,0 +1,159 @@
+"""Cached pairs as a data set, the endless shuffled stream of draws, and loaders for both."""
+
+import mmap
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from monai.transforms import Compose
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from mlffm_segdiff.data.augment import augment_pair, random_state
+from mlffm_segdiff.data.batch import Pair, collate
+from mlffm_segdiff.data.distance import signed_distance
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One entry of the training stream: which case, and in which pass over the data."""
+
+    epoch: int
+    index: int
+
+
+class PairDataset(Dataset[Pair]):
+    """Cases from the cache, augmented and measured where they are read, in the loader's worker.
+
+    images: N,S,S,3 uint8 RGB; masks: N,S,S uint8 0/1; both may be memory maps, which are then opened
+    again and never copied into another process. ids: N names. An item is asked for by a `Draw`, whose
+    augmentation depends on (seed, epoch, index) alone, or by a plain index, which is epoch 0.
+    """
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        masks: NDArray[np.uint8],
+        ids: Sequence[str],
+        augment: Compose | None,
+        seed: int,
+    ) -> None:
+        self.images, self.masks, self.ids, self.augment, self.seed = images, masks, ids, augment, seed
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, draw: Draw | int) -> Pair:
+        epoch, index = (draw.epoch, draw.index) if isinstance(draw, Draw) else (0, draw)
+        pair = {
+            "image": torch.from_numpy(np.array(self.images[index])).permute(2, 0, 1).div(255),
+            "mask": torch.from_numpy(np.array(self.masks[index]))[None].float(),
+        }
+        if self.augment is not None:
+            pair = augment_pair(self.augment, pair, self.seed, epoch, index)
+        lesion = pair["mask"] > 0.5
+        distance = torch.from_numpy(signed_distance(lesion[0].numpy()))[None]
+        image = pair["image"].mul(2).sub_(1).clamp_(-1, 1).contiguous()
+        return Pair(image, lesion.float().mul(2).sub(1), distance, self.ids[index])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "images": _by_name(self.images), "masks": _by_name(self.masks)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, images=_opened(state["images"]), masks=_opened(state["masks"]))
+
+
+class MappedFile(NamedTuple):
+    """Where a memory map's numbers lie on disk: what travels to a spawned worker in their stead."""
+
+    path: str
+    dtype: str
+    offset: int
+    shape: tuple[int, ...]
+
+
+def _by_name(array: NDArray[np.uint8]) -> NDArray[np.uint8] | MappedFile:
+    if not (isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap) and array.filename):
+        return array
+    return MappedFile(str(array.filename), array.dtype.str, array.offset, array.shape)
+
+
+def _opened(array: NDArray[np.uint8] | MappedFile) -> NDArray[np.uint8]:
+    if isinstance(array, MappedFile):
+        return np.memmap(array.path, array.dtype, mode="r", offset=array.offset, shape=array.shape)
+    return array
+
+
+class ShuffledStream(Sampler[Draw]):
+    """Draws number start to stop - 1 of an endless stream of passes, each pass shuffled anew.
+
+    Draw number n is case n mod length of the order that (seed, n div length) gives, so the stream can
+    be entered at any number and goes on exactly as if it had been read from 0. seed: 0 or more.
+    """
+
+    def __init__(self, length: int, seed: int, start: int, stop: int) -> None:
+        self.length, self.seed, self.start, self.stop = length, seed, start, stop
+
+    def __len__(self) -> int:
+        return max(self.stop - self.start, 0)
+
+    def __iter__(self) -> Iterator[Draw]:
+        position = self.start
+        while position < self.stop:
+            epoch, first = divmod(position, self.length)
+            order = random_state(self.seed, epoch, 0).permutation(self.length)
+            for index in order[first : first + self.stop - position].tolist():
+                yield Draw(epoch, index)
+            position += self.length - first
+
+
+def training_loader(
+    dataset: PairDataset, batch_size: int, seed: int, start: int, stop: int, workers: int, pin: bool
+) -> DataLoader[Pair]:
+    """Batches of draws start to stop - 1 of the shuffled stream; the last may be smaller.
+
+    start and stop count images seen since the training began: to go on after k batches, start at
+    k * batch_size with the same seed. The batches are bit for bit the same for any number of workers,
+    and torch's global generator is left alone. Every iteration gives the same draws again.
+    """
+    stream = ShuffledStream(len(dataset), seed, start, stop)
+    return _loader(dataset, batch_size, stream, workers, pin)
+
+
+def plain_loader(dataset: PairDataset, batch_size: int, workers: int) -> DataLoader[Pair]:
+    """Batches of all cases in their order; the last may be smaller."""
+    return _loader(dataset, batch_size, None, workers, pin=False)
+
+
+def _loader(
+    dataset: PairDataset, batch_size: int, stream: ShuffledStream | None, workers: int, pin: bool
+) -> DataLoader[Pair]:
+    """At most one worker a processor; memory is pinned only where there is a GPU to pin it for.
+
+    A worker holds three file descriptors a batch ahead. The loader gets a generator of its own, for
+    without one each iteration draws a number from torch's global generator.
+    """
+    count = min(workers, _processors())
+    return DataLoader(
+        dataset,
+        batch_size,
+        sampler=stream,
+        num_workers=count,
+        collate_fn=collate,
+        pin_memory=pin and torch.cuda.is_available(),
+        worker_init_fn=_one_thread,
+        generator=torch.Generator().manual_seed(0),
+        persistent_workers=count > 0,
+    )
+
+
+def _processors() -> int:
+    """Those this process may run on, where the system tells (macOS and Windows do not)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _one_thread(_worker: int) -> None:
+    torch.set_num_threads(1)

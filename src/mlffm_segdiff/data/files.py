@@ -1,0 +1,86 @@
+"""Decode image and mask files, whatever their colour mode, to arrays."""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mlffm_segdiff.config.errors import UserError
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def decode_image(data: bytes, name: str) -> Pixels:
+    """HxWx3 uint8 RGB of an image file's bytes.
+
+    EXIF orientation is applied, alpha is laid over white, 16-bit gray keeps its high byte, and of
+    several frames the first is taken. `name` names the file in errors.
+    Raises UserError if the bytes are none, cut off or no image.
+    """
+    return _decode(data, name, _to_rgb)
+
+
+def decode_gray(data: bytes, name: str) -> Pixels:
+    """HxW uint8, the gray value shown (0 to 255) of a mask file; a mask of only 0 and 1 becomes 0 and 255.
+
+    Colours and palettes count by luma, alpha is ignored. Raises UserError as `decode_image` does.
+    """
+    return _decode(data, name, _to_gray)
+
+
+def decode_mask(data: bytes, name: str) -> npt.NDArray[np.bool_]:
+    """HxW bool of a mask file: True (lesion) where its gray value is at least half the full range.
+
+    See `decode_gray` for how gray values are read. Raises UserError as `decode_image` does.
+    """
+    return decode_gray(data, name) >= 128
+
+
+def _decode(data: bytes, name: str, convert: Callable[[Image.Image], Pixels]) -> Pixels:
+    if not data:
+        raise UserError(f"{name} is empty (0 bytes); restore the file")
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return convert(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError as error:
+        raise UserError(f"{name} is not an image this program can read; convert it to PNG or JPEG") from error
+    except Exception as error:  # Pillow's decoders raise many kinds on damaged bytes
+        raise UserError(f"{name} is damaged or cut off ({error}); restore the file") from error
+
+
+def _to_rgb(image: Image.Image) -> Pixels:
+    if _is_deep(image):
+        gray = _high_byte(np.asarray(image))
+        return np.repeat(gray[..., None], 3, axis=2)
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return np.array(image.convert("RGB"), dtype=np.uint8)
+
+
+def _to_gray(image: Image.Image) -> Pixels:
+    if _is_deep(image):
+        values = np.asarray(image)
+        two_valued = np.isin(values, (0, 1)).all()
+        gray = values.astype(np.uint8) if two_valued else _high_byte(values)
+    else:
+        opaque = image if image.mode in ("1", "L", "LA") else image.convert("RGBA").convert("RGB")
+        gray = np.array(opaque.convert("L"), dtype=np.uint8)
+    return gray * np.uint8(255) if gray.max() == 1 else gray
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode.startswith(("I", "F"))
+
+
+def _high_byte(values: npt.NDArray[np.generic]) -> Pixels:
+    """uint8 from gray in 16 bits, in 32-bit integers that hold 16, or in floats (0 to 1, or 0 to 255)."""
+    scaled = np.asarray(values, dtype=np.float64)
+    if np.issubdtype(values.dtype, np.floating):
+        scaled = scaled * (65535 if scaled.max() <= 1 else 257)
+    wide = np.rint(scaled).astype(np.int64)
+    if wide.min() < 0 or wide.max() > 65535:
+        raise ValueError(f"gray values {wide.min()} to {wide.max()} exceed 16 bits")
+    return (wide >> 8).astype(np.uint8)

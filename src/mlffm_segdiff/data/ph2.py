@@ -1,0 +1,33 @@
+"""PH2 (Mendonca et al. 2013, EMBC): 200 dermoscopic images with lesion masks."""
+
+import re
+from pathlib import Path
+
+from mlffm_segdiff.data.case import Case
+from mlffm_segdiff.data.pairing import Pairing, by_id, find_entries, require
+
+_IMAGE = re.compile(r"(IMD\d+)\.bmp", re.IGNORECASE)
+_MASK = re.compile(r"(IMD\d+)_lesion\.bmp", re.IGNORECASE)
+_DOWNLOAD = (
+    "get PH2Dataset.rar from https://www.fc.up.pt/addi/ph2%20database.html and unpack it there "
+    "(a .rar is not read packed)"
+)
+
+
+def find_ph2(path: Path) -> Pairing:
+    """Images and masks below `path`: the unpacked PH2Dataset folder, one inside it, or one around it.
+
+    Raises UserError if either is absent.
+    """
+    root = path.expanduser().resolve()
+    entries = find_entries(root)
+    images = by_id(entries, _IMAGE)
+    require(images, "PH2 images (IMD*_Dermoscopic_Image/IMD*.bmp)", root, _DOWNLOAD)
+    masks = by_id(entries, _MASK)
+    require(masks, "PH2 masks (IMD*_lesion/IMD*_lesion.bmp)", root, _DOWNLOAD)
+    return Pairing(images, masks)
+
+
+def read_ph2(path: Path) -> list[Case]:
+    """The cases of PH2 at `path`, sorted by id. Raises UserError as `find_ph2` does."""
+    return find_ph2(path).cases()

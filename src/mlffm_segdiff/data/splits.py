@@ -1,0 +1,143 @@
+"""Which cases train, validate and test: id lists, made once by group and committed as CSV."""
+
+import csv
+import hashlib
+import io
+import os
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.case import Case
+
+PARTS = ("train", "val", "test")
+OFFICIAL = ("ham10000", "isic2018", "ph2")
+
+
+@dataclass(frozen=True)
+class Split:
+    """The ids of the three parts, each sorted; no id is in two."""
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def part(self, name: str) -> tuple[str, ...]:
+        """The ids of `train`, `val` or `test`. Raises UserError on another name."""
+        if name not in PARTS:
+            raise UserError(f"unknown part {name!r}; choose one of {', '.join(PARTS)}")
+        ids: tuple[str, ...] = getattr(self, name)
+        return ids
+
+    def digest(self) -> str:
+        """16 hexadecimal digits that change with any id or its part."""
+        lines = "".join(f"{part},{key}\n" for part in PARTS for key in sorted(self.part(part)))
+        return hashlib.sha256(lines.encode()).hexdigest()[:16]
+
+
+def make_split(cases: Sequence[Case], sizes: tuple[int, int, int], seed: int = 0) -> Split:
+    """Parts of exactly `sizes` cases (train, val, test); the cases of a group stay together.
+
+    Groups are sorted by name and shuffled; test, then validation take each next group that still fits,
+    training takes the rest. The same cases and seed give the same split, in whatever order they come.
+    Raises UserError if the sizes do not add up, or whole groups cannot fill them.
+    """
+    if sum(sizes) != len(cases) or min(sizes) < 0:
+        raise UserError(f"split sizes {sizes} do not add up to the {len(cases)} cases")
+    members: dict[str, list[str]] = defaultdict(list)
+    for case in cases:
+        members[case.group].append(case.id)
+    order = sorted(members)
+    random.Random(seed).shuffle(order)
+    parts: dict[str, list[str]] = {}
+    for part, size in (("test", sizes[2]), ("val", sizes[1]), ("train", sizes[0])):
+        taken = _fill(order, members, size)
+        parts[part] = [key for group in taken for key in members.pop(group)]
+        order = [group for group in order if group in members]
+        if len(parts[part]) != size:
+            raise UserError(f"whole groups cannot fill {part} with exactly {size} cases; try other sizes")
+    return _split(parts)
+
+
+def _fill(order: Iterable[str], members: Mapping[str, Sequence[str]], room: int) -> list[str]:
+    """The groups, in order, that fit into `room` cases."""
+    taken = []
+    for group in order:
+        if len(members[group]) <= room:
+            taken.append(group)
+            room -= len(members[group])
+    return taken
+
+
+def _split(parts: Mapping[str, Iterable[str]]) -> Split:
+    return Split(*(tuple(sorted(parts.get(part, ()))) for part in PARTS))
+
+
+def official_split(name: str) -> Split:
+    """The split that comes with the package. Raises UserError if `name` has none."""
+    if name not in OFFICIAL:
+        raise UserError(
+            f"no split comes with {name!r} (only {', '.join(OFFICIAL)}); give one by --split FILE"
+        )
+    text = resources.files("mlffm_segdiff.data").joinpath("split_lists", f"{name}.csv").read_text("utf-8")
+    return _parse(text, f"{name}.csv")
+
+
+def load_split(path: Path) -> Split:
+    """The split in a CSV file with the columns id,part (others are passed over), parts train, val, test.
+
+    Raises UserError if the file cannot be read, names an id twice, or an unknown or no training part.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"split file {path} cannot be read ({error})") from error
+    return _parse(text, str(path))
+
+
+def _parse(text: str, name: str) -> Split:
+    rows = list(csv.DictReader(text.splitlines()))
+    if not rows or not {"id", "part"} <= set(rows[0]):
+        raise UserError(f"split file {name} must have the columns id,part and at least one line")
+    parts: dict[str, list[str]] = {part: [] for part in PARTS}
+    for line, row in enumerate(rows, start=2):
+        if row["part"] not in PARTS or not row["id"]:
+            raise UserError(f"split file {name}, line {line}: write an id and one of {', '.join(PARTS)}")
+        parts[row["part"]].append(row["id"])
+    twice = [key for key, count in Counter(row["id"] for row in rows).items() if count > 1]
+    if twice:
+        raise UserError(f"split file {name} names {_some(twice)} more than once; keep one line each")
+    return _split(parts)
+
+
+def save_split(split: Split, path: Path, groups: Mapping[str, str] | None = None) -> None:
+    """Write `split` as CSV with columns id,part, sorted by id; with `groups` (by id) a third one, group."""
+    parts = sorted((key, part) for part in PARTS for key in split.part(part))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("id", "part") if groups is None else ("id", "part", "group"))
+    writer.writerows((*row, groups[row[0]]) if groups is not None else row for row in parts)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text.getvalue(), encoding="utf-8")
+    temporary.replace(path)
+
+
+def select_cases(cases: Iterable[Case], ids: Sequence[str]) -> list[Case]:
+    """The cases of `ids`, in that order. Raises UserError naming the ids that no case has."""
+    known = {case.id: case for case in cases}
+    absent = [key for key in ids if key not in known]
+    if absent:
+        raise UserError(
+            f"{_some(absent)} of the {len(ids)} ids in the split have no image in the data; "
+            "complete the data or give your own --split FILE"
+        )
+    return [known[key] for key in ids]
+
+
+def _some(ids: Sequence[str]) -> str:
+    shown = ", ".join(ids[:5])
+    return f"{len(ids)} id(s) ({shown}{', ...' if len(ids) > 5 else ''})"

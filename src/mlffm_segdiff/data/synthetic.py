@@ -1,0 +1,105 @@
+"""Procedural dermoscopy: pictures of skin lesions with exact masks, for demonstrations and tests.
+
+The sample images of the package come from `write_samples`; to make them again:
+
+    python -c "from mlffm_segdiff.data.synthetic import write_samples; \\
+        write_samples('src/mlffm_segdiff/samples', count=8, seed=13)"
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.synthetic_artifacts import add_artifacts
+from mlffm_segdiff.data.synthetic_field import Field, Frame
+from mlffm_segdiff.data.synthetic_lesion import lesion_depth, lesion_mask, lesion_pigments, veil_colour
+from mlffm_segdiff.data.synthetic_skin import illumination, shade, skin_colour, skin_pigments, surface
+
+SMALLEST = 32
+SAMPLE_SIZES = ((512, 384), (560, 420), (480, 360))
+
+
+def synthetic_scene(seed: int, width: int, height: int) -> tuple[Field, NDArray[np.bool_]]:
+    """Picture HxWx3 in [0, 1] of a lesion on bare skin, and its mask HxW. Arguments as `synthetic_case`."""
+    _check(seed, width, height)
+    frame = Frame(width, height)
+    shape, skin, lesion, _ = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4))
+    depth, middle = lesion_depth(frame, shape)
+    light = illumination(frame, skin) * surface(frame, skin)
+    pigments = lesion_pigments(frame, depth, middle, lesion)
+    colour = skin_colour(skin)
+    veil = np.minimum(veil_colour(lesion), 0.8 * colour)
+    return shade(colour, light, skin_pigments(frame, skin), pigments, veil), lesion_mask(depth)
+
+
+def synthetic_case(seed: int, width: int, height: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Dermoscopic picture HxWx3 (sRGB) and the mask HxW of its lesion.
+
+    The seed (0 or more) alone decides the scene, the size (pixels, 32 or more) only its resolution
+    and crop. The mask is the lesion before hair, ink and the like come over it; where its border
+    is soft, the line half-way between lesion and skin. Raises UserError for a seed or size out of range.
+    """
+    image, mask = synthetic_scene(seed, width, height)
+    rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(4)[3])
+    return np.round(add_artifacts(image, mask, rng) * 255).astype(np.uint8), mask
+
+
+def synthetic_pairs(
+    count: int, size: int, seed: int
+) -> tuple[tuple[str, ...], NDArray[np.uint8], NDArray[np.uint8]]:
+    """`count` square cases: ids, images N,S,S,3 and masks N,S,S (0 or 1).
+
+    Case k depends on the seed and k alone, so a longer list starts with the shorter one.
+    """
+    if count < 1:
+        raise UserError(f"synthetic data: count is {count}; give 1 or more")
+    _check(seed, size, size)
+    ids = tuple(f"synthetic_{seed}_{k:05d}" for k in range(count))
+    images = np.empty((count, size, size, 3), dtype=np.uint8)
+    masks = np.empty((count, size, size), dtype=np.uint8)
+    for k in range(count):
+        images[k], masks[k] = synthetic_case(case_seed(seed, k), size, size)
+    return ids, images, masks
+
+
+def case_seed(seed: int, k: int) -> int:
+    """Seed of case k of the list with this seed."""
+    return int(np.random.SeedSequence([seed, k]).generate_state(1, np.uint64)[0])
+
+
+def write_samples(folder: Path | str, count: int, seed: int) -> list[Path]:
+    """Write `count` cases as folder/sample_1.png .. and folder/masks/sample_1.png .. (0 or 255).
+
+    Returns the images' paths. A file is complete or absent, never half-written.
+    """
+    root = Path(folder)
+    (root / "masks").mkdir(parents=True, exist_ok=True)
+    paths = [root / f"sample_{k + 1}.png" for k in range(count)]
+    for k, path in enumerate(paths):
+        image, mask = sample_case(seed, k)
+        _write_png(root / "masks" / path.name, mask.astype(np.uint8) * 255)
+        _write_png(path, image)
+    return paths
+
+
+def sample_case(seed: int, k: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Sample k (from 0) as `write_samples` makes it: picture HxWx3 and mask HxW."""
+    return synthetic_case(case_seed(seed, k), *SAMPLE_SIZES[k % len(SAMPLE_SIZES)])
+
+
+def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
+    partial = path.with_name(path.name + ".part")
+    Image.fromarray(pixels).save(partial, format="PNG", optimize=True)
+    partial.replace(path)
+
+
+def _check(seed: int, width: int, height: int) -> None:
+    if min(width, height) < SMALLEST:
+        raise UserError(f"synthetic data: size is {width} x {height}; give {SMALLEST} pixels or more a side")
+    if seed < 0:
+        raise UserError(f"synthetic data: seed is {seed}; give 0 or more")

@@ -1,0 +1,36 @@
+"""Synthetic cases on disk, in the layout that the ``folder`` reader reads."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mlffm_segdiff.data.synthetic import case_seed, synthetic_case
+
+
+def write_folder(folder: Path, count: int, side: int, seed: int) -> None:
+    """Write ``count`` square cases as folder/images/*.png and folder/masks/*.png (0 or 255).
+
+    The folder appears whole or not at all; one that exists is left as it is.
+    """
+    if folder.is_dir():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
+    try:
+        for part in ("images", "masks"):
+            (building / part).mkdir()
+        for number in range(count):
+            image, mask = synthetic_case(case_seed(seed, number), side, side)
+            name = f"synthetic_{number:05d}.png"
+            Image.fromarray(image).save(building / "images" / name)
+            Image.fromarray(mask.astype(np.uint8) * 255).save(building / "masks" / name)
+        os.replace(building, folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+    finally:
+        shutil.rmtree(building, ignore_errors=True)

@@ -1,0 +1,118 @@
+"""A segmenter over the cases of a part, scored at the network's size and at each mask's own size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.cache import CachedPairs
+from mlffm_segdiff.data.case import Case
+from mlffm_segdiff.data.files import decode_mask
+from mlffm_segdiff.evaluation.pictures import OutlinedCase
+from mlffm_segdiff.evaluation.rows import EvaluatedCase
+from mlffm_segdiff.metrics.case import score_case
+from mlffm_segdiff.metrics.overlap import Mask, count_pixels, jaccard
+from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+
+THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class SegmentedCase:
+    """A case with the network's answer: probability SxS float32 in [0, 1], truth SxS bool from the cache."""
+
+    case: Case
+    probability: npt.NDArray[np.float32]
+    truth: Mask
+
+
+def segment_cases(
+    segmenter: Segmenter,
+    pairs: CachedPairs,
+    cases: Sequence[Case],
+    sampling: Sampling,
+    batch_size: int,
+    device: torch.device,
+) -> Iterator[SegmentedCase]:
+    """Segment the cases in their order, `batch_size` at once; a case's answer depends on its id alone.
+
+    pairs: holds at least the given cases. segmenter: on `device`, in evaluation mode; else raises ValueError.
+    Raises UserError where a case is not among the pairs.
+    """
+    if segmenter.training:
+        raise ValueError("the segmenter is in training mode; call its eval() first")
+    index = {name: position for position, name in enumerate(pairs.ids)}
+    absent = [case.id for case in cases if case.id not in index]
+    if absent:
+        raise UserError(f"{len(absent)} cases are not in the cache, such as {absent[0]}; build it for them")
+    for start in range(0, len(cases), batch_size):
+        chunk = cases[start : start + batch_size]
+        rows = [index[case.id] for case in chunk]
+        with torch.inference_mode():
+            images = network_images(pairs.images[rows]).to(device)
+            answer = segmenter.segment(images, [case.id for case in chunk], sampling)
+            probability = answer.probability.squeeze(1).float().cpu().numpy()
+        for case, row, one in zip(chunk, rows, probability, strict=True):
+            yield SegmentedCase(case, one, pairs.masks[row].astype(np.bool_))
+
+
+def network_images(images: npt.NDArray[np.uint8]) -> Tensor:
+    """Return B3SS float32 in [-1, 1] from BxSxSx3 uint8."""
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).div(255).mul(2).sub(1).contiguous()
+
+
+def probability_at(probability: npt.NDArray[np.float32], height: int, width: int) -> npt.NDArray[np.float32]:
+    """Return the SxS map at height x width, bilinear between pixel centres, held constant at the frame."""
+    source = torch.from_numpy(probability)[None, None]
+    size = (height, width)
+    resized: npt.NDArray[np.float32] = F.interpolate(source, size, mode="bilinear", align_corners=False)[
+        0, 0
+    ].numpy()
+    return resized
+
+
+def source_masks(segmented: SegmentedCase) -> tuple[Mask, Mask]:
+    """Return the predicted mask at the true mask's own size, and the true mask, both HxW bool.
+
+    Raises UserError where the case has no mask or it cannot be read.
+    """
+    case = segmented.case
+    if case.mask is None:
+        raise UserError(f"{case.id} has no mask to compare with; leave it out of the split or add its mask")
+    truth = decode_mask(case.mask.read(), str(case.mask))
+    return probability_at(segmented.probability, *truth.shape) >= THRESHOLD, truth
+
+
+def evaluate_case(segmented: SegmentedCase) -> EvaluatedCase:
+    """Score one answer at both sizes. Raises as `source_masks`."""
+    network = score_case(segmented.probability >= THRESHOLD, segmented.truth)
+    return EvaluatedCase(segmented.case.id, score_case(*source_masks(segmented)), network)
+
+
+def evaluate_model(
+    segmenter: Segmenter,
+    pairs: CachedPairs,
+    cases: Sequence[Case],
+    sampling: Sampling,
+    batch_size: int,
+    device: torch.device,
+) -> Iterator[EvaluatedCase]:
+    """Segment and score the cases in their order.
+
+    Arguments as `segment_cases`. Raises as `segment_cases` and `source_masks`.
+    """
+    for segmented in segment_cases(segmenter, pairs, cases, sampling, batch_size, device):
+        yield evaluate_case(segmented)
+
+
+def outline_case(segmented: SegmentedCase) -> OutlinedCase:
+    """Return what `contour_figure` draws of an answer, at source size. Raises as `source_masks`."""
+    predicted, truth = source_masks(segmented)
+    return OutlinedCase(segmented.case.id, truth, predicted, jaccard(count_pixels(predicted, truth)))

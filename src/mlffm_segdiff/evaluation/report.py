@@ -1,0 +1,124 @@
+"""Evaluated cases as files and tables: `cases.csv`, `summary.json`, rows for a terminal or for Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.evaluation.atomic import whole_file
+from mlffm_segdiff.evaluation.rows import EvaluatedCase, column_names, row_values
+from mlffm_segdiff.metrics.summary import Interval, Summary, summarise
+
+CASES_FILE = "cases.csv"
+SUMMARY_FILE = "summary.json"
+PIXEL_SCORES = ("hd95", "assd")
+
+SUMMARY_HEADER = ("score", "per-image mean", "95 % interval", "pooled")
+HEADLINE_HEADER = (
+    "result",
+    "cases",
+    "Jaccard, pooled",
+    "Dice, pooled",
+    "Jaccard, per image",
+    "Dice, per image",
+    "Jaccard above 0.65",
+    "HD95 (px)",
+    "ASSD (px)",
+    "boundary Dice",
+)
+
+
+def summaries(cases: Sequence[EvaluatedCase], seed: int = 0) -> dict[str, Summary]:
+    """Summarise the cases by resolution: "source", and "network" where every case has it.
+
+    Raises UserError for no cases.
+    """
+    if not cases:
+        raise UserError("no case to evaluate; check the split and the folders given")
+    network = [case.network for case in cases if case.network is not None]
+    found = {"source": summarise([case.source for case in cases], seed)}
+    return found | ({"network": summarise(network, seed)} if len(network) == len(cases) else {})
+
+
+def cases_csv(cases: Sequence[EvaluatedCase]) -> str:
+    """Return the case table as CSV text: a header, then one row a case in the order given."""
+    text = io.StringIO()
+    with_network = any(case.network is not None for case in cases)
+    writer = csv.DictWriter(text, column_names(with_network), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row_values(case) for case in cases)
+    return text.getvalue()
+
+
+def summary_json(found: Mapping[str, Summary], facts: Mapping[str, object]) -> str:
+    """Return the summaries by resolution as JSON text, after the `facts` that say what was evaluated.
+
+    facts: plain values such as the model's path, the split's digest, missing ids. An interval of one case
+    has null ends.
+    """
+    content = {**facts, **{name: asdict(summary) for name, summary in found.items()}}
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_report(
+    folder: Path, cases: Sequence[EvaluatedCase], facts: Mapping[str, object], seed: int = 0
+) -> dict[str, Summary]:
+    """Write `cases.csv` and `summary.json` to the folder, each whole or not at all; return the summaries.
+
+    Raises UserError for no cases, or where the folder cannot be written.
+    """
+    found = summaries(cases, seed)
+    for name, text in ((CASES_FILE, cases_csv(cases)), (SUMMARY_FILE, summary_json(found, facts))):
+        with whole_file(folder / name) as path:
+            path.write_text(text, encoding="utf-8")
+    return found
+
+
+def summary_rows(summary: Summary) -> list[tuple[str, ...]]:
+    """Return one row of text a score under SUMMARY_HEADER."""
+    return [
+        (
+            name.replace("_", " "),
+            _number(name, interval.mean),
+            _ends(name, interval),
+            f"{summary.pooled[name]:.4f}" if name in summary.pooled else "",
+        )
+        for name, interval in summary.per_image.items()
+    ]
+
+
+def headline_row(name: str, summary: Summary) -> tuple[str, ...]:
+    """Return one row of text for one result under HEADLINE_HEADER; Jaccard and Dice with their intervals."""
+    image = summary.per_image
+    return (
+        name,
+        str(summary.cases),
+        f"{summary.pooled['jaccard']:.4f}",
+        f"{summary.pooled['dice']:.4f}",
+        *(f"{image[score].mean:.4f} ({_ends(score, image[score])})" for score in ("jaccard", "dice")),
+        *(
+            _number(score, image[score].mean)
+            for score in ("thresholded_jaccard", "hd95", "assd", "boundary_dice")
+        ),
+    )
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table: first column to the left, the others to the right."""
+    rule = [":--", *["--:"] * (len(header) - 1)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, rule, *rows))
+
+
+def _number(score: str, value: float) -> str:
+    return f"{value:.2f}" if score in PIXEL_SCORES else f"{value:.4f}"
+
+
+def _ends(score: str, interval: Interval) -> str:
+    if interval.low is None or interval.high is None:
+        return "one case"
+    return f"{_number(score, interval.low)} to {_number(score, interval.high)}"

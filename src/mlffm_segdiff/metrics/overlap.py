@@ -1,0 +1,124 @@
+"""Scores of two masks that depend on four pixel counts alone; formulas of Taha and Hanbury 2015, table 1.
+
+All scores lie in [0, 1], 1 is best. `metrics.empty` states what 0/0 means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torchmetrics.functional.classification import binary_stat_scores
+
+from mlffm_segdiff.metrics.empty import ratio
+
+Mask = npt.NDArray[np.bool_]
+
+JACCARD_THRESHOLD = 0.65
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Pixels of a prediction that are truly or falsely lesion (tp, fp) or background (tn, fn)."""
+
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+
+    @property
+    def equal(self) -> bool:
+        """Whether prediction and truth agree on every pixel."""
+        return self.fp == 0 and self.fn == 0
+
+    @property
+    def lesion(self) -> int:
+        """Lesion pixels of the truth."""
+        return self.tp + self.fn
+
+    @property
+    def pixels(self) -> int:
+        """Pixels counted."""
+        return self.tp + self.fp + self.fn + self.tn
+
+
+def check_pair(predicted: Mask, truth: Mask) -> None:
+    """Raise TypeError or ValueError unless both are HxW bool arrays of one size, with at least one pixel."""
+    for name, mask in (("predicted", predicted), ("truth", truth)):
+        if mask.dtype != np.bool_:
+            raise TypeError(f"{name} mask must be bool, not {mask.dtype}")
+        if mask.ndim != 2 or mask.size == 0:
+            raise ValueError(f"{name} mask must be HxW with pixels, not of shape {mask.shape}")
+    if predicted.shape != truth.shape:
+        raise ValueError(f"masks differ in shape: predicted {predicted.shape}, truth {truth.shape}")
+
+
+def count_pixels(predicted: Mask, truth: Mask) -> Counts:
+    """Count the four kinds of pixels of two HxW bool masks. Raises as `check_pair`."""
+    check_pair(predicted, truth)
+    pair = (torch.from_numpy(np.ascontiguousarray(mask))[None] for mask in (predicted, truth))
+    tp, fp, tn, fn, _ = binary_stat_scores(*pair, validate_args=False).tolist()
+    return Counts(tp=tp, fp=fp, fn=fn, tn=tn)
+
+
+def accuracy(counts: Counts) -> float:
+    """Share of all pixels that are right."""
+    return ratio(counts.tp + counts.tn, counts.pixels, counts.equal)
+
+
+def precision(counts: Counts) -> float:
+    """Share of the predicted lesion that is lesion."""
+    return ratio(counts.tp, counts.tp + counts.fp, counts.equal)
+
+
+def recall(counts: Counts) -> float:
+    """Share of the lesion that was found; also called sensitivity."""
+    return ratio(counts.tp, counts.tp + counts.fn, counts.equal)
+
+
+def specificity(counts: Counts) -> float:
+    """Share of the background that was left alone."""
+    return ratio(counts.tn, counts.tn + counts.fp, counts.equal)
+
+
+def dice(counts: Counts) -> float:
+    """Twice the common lesion over the sum of both; equals F1 on the same counts."""
+    return ratio(2 * counts.tp, 2 * counts.tp + counts.fp + counts.fn, counts.equal)
+
+
+def jaccard(counts: Counts) -> float:
+    """Intersection over union; dice / (2 - dice)."""
+    return ratio(counts.tp, counts.tp + counts.fp + counts.fn, counts.equal)
+
+
+def thresholded_jaccard(counts: Counts) -> float:
+    """Jaccard, or 0 where it is below 0.65: the score of ISIC 2018 Task 1 (Codella et al. 2019)."""
+    score = jaccard(counts)
+    return score if score >= JACCARD_THRESHOLD else 0.0
+
+
+POOLED_SCORES: Mapping[str, Callable[[Counts], float]] = MappingProxyType(
+    {
+        "accuracy": accuracy,
+        "precision": precision,
+        "recall": recall,
+        "specificity": specificity,
+        "dice": dice,
+        "jaccard": jaccard,
+    }
+)
+
+
+def total(cases: Iterable[Counts]) -> Counts:
+    """Sum the pixel counts of the cases: what pooled scores are made of."""
+    found = list(cases)
+    return Counts(
+        tp=sum(case.tp for case in found),
+        fp=sum(case.fp for case in found),
+        fn=sum(case.fn for case in found),
+        tn=sum(case.tn for case in found),
+    )

@@ -1,0 +1,127 @@
+"""The denoiser of MLFFM-SegDiff (Gu et al. 2026, arXiv:2606.26712), formulated in DESIGN section 2."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mlffm_segdiff.blocks.gated_injection import GatedInjection
+from mlffm_segdiff.blocks.mlffm import MLFFM
+from mlffm_segdiff.blocks.residual import ResidualBlock, group_norm
+from mlffm_segdiff.blocks.time_embedding import TimeEmbedding
+
+DETAIL_CHANNELS = 8
+
+
+class ImagePath(nn.Module):
+    """The time-independent path: features I_1..I_L of the image, each level half the size of the last."""
+
+    def __init__(self, widths: Sequence[int], blocks: Sequence[int], stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.stem = nn.Conv2d(3 * stride**2, widths[0], 3, padding=1)
+        self.down = nn.ModuleList(
+            nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in zip(widths, widths[1:], strict=False)
+        )
+        self.levels = nn.ModuleList(
+            nn.Sequential(*(ResidualBlock(width, width) for _ in range(count)))
+            for width, count in zip(widths, blocks, strict=True)
+        )
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Map an image (B3HW in [-1, 1]) to I_1..I_L, B C_l H/(stride 2^(l-1)) W/(stride 2^(l-1))."""
+        h = self.stem(F.pixel_unshuffle(image, self.stride))
+        features = []
+        for number, level in enumerate(self.levels):
+            if number:
+                h = self.down[number - 1](h)
+            h = level(h)
+            features.append(h)
+        return features
+
+
+class MaskLevel(nn.Module):
+    """One level of the mask path: h <- RB(h, t); gated injection; h <- RB(h, t)."""
+
+    def __init__(self, image_width: int, width: int, time_width: int) -> None:
+        super().__init__()
+        self.before = ResidualBlock(width, width, time_width)
+        self.inject = GatedInjection(image_width, width)
+        self.after = ResidualBlock(width, width, time_width)
+
+    def forward(self, h: Tensor, time: Tensor, projected: Tensor) -> Tensor:
+        """Map h (B C H W) to the skip S_l of the same shape."""
+        skip: Tensor = self.after(self.inject(self.before(h, time), projected), time)
+        return skip
+
+
+class MLFFMSegDiff(nn.Module):
+    """Dual-path U-Net over masks with cached image features and a fusion module on its skips.
+
+    image_widths, image_blocks, mask_widths: channels and residual blocks a level, finest first, any number of
+    levels. stride: the pixel-unshuffle factor of both stems; H and W must be multiples of ``total_stride``.
+    fusion_width: channels of the MLFFM, None for plain skips. attention, alignment, adaptive: its three parts.
+    mask_channels: 1, or 2 where the last estimate comes with the noisy mask (self-conditioning).
+    """
+
+    def __init__(
+        self,
+        image_widths: Sequence[int],
+        image_blocks: Sequence[int],
+        mask_widths: Sequence[int],
+        stride: int = 2,
+        fusion: MLFFM | None = None,
+        mask_channels: int = 1,
+    ) -> None:
+        super().__init__()
+        time_width = 4 * mask_widths[-1]
+        self.stride = stride
+        self.total_stride = stride * 2 ** (len(mask_widths) - 1)
+        self.image_path = ImagePath(image_widths, image_blocks, stride)
+        self.image_detail = nn.Conv2d(3, DETAIL_CHANNELS, 3, padding=1)
+        self.time = TimeEmbedding(time_width)
+        self.stem = nn.Conv2d(mask_channels * stride**2, mask_widths[0], 3, padding=1)
+        self.levels = nn.ModuleList(
+            MaskLevel(image_width, width, time_width)
+            for image_width, width in zip(image_widths, mask_widths, strict=True)
+        )
+        steps = list(zip(mask_widths, mask_widths[1:], strict=False))
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in steps)
+        self.fusion = fusion if fusion is not None else nn.Identity()
+        self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in steps)
+        self.decode = nn.ModuleList(ResidualBlock(fine, fine, time_width) for fine, _ in steps)
+        self.head_norm = group_norm(mask_widths[0])
+        self.head = nn.Conv2d(mask_widths[0], DETAIL_CHANNELS * stride**2, 3, padding=1)
+        self.logit = nn.Conv2d(DETAIL_CHANNELS, 1, 3, padding=1)
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Map an image (B3HW in [-1, 1]) to all that denoising needs of it, independent of mask and time.
+
+        Returns the full-resolution detail (B 8 H W), then for each level the projected [W_k k, v].
+        """
+        pairs = zip(self.levels, self.image_path(image), strict=True)
+        return [self.image_detail(image), *(level.inject.project(i) for level, i in pairs)]  # type: ignore[union-attr]
+
+    def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
+        """Map x_t (B mask_channels H W), times t (B) and the image's features to a logit or noise (B1HW)."""
+        detail, *projected = features
+        time = self.time(t)
+        h = self.stem(F.pixel_unshuffle(noisy_mask, self.stride))
+        skips = []
+        for number, level in enumerate(self.levels):
+            if number:
+                h = self.down[number - 1](h)
+            h = level(h, time, projected[number])
+            skips.append(h)
+        *skips, h = self.fusion(skips)
+        for number in reversed(range(len(skips))):
+            h = F.interpolate(self.up[number](h), scale_factor=2.0, mode="bilinear", align_corners=False)
+            h = self.decode[number](h + skips[number], time)
+        h = F.pixel_shuffle(self.head(F.silu(self.head_norm(h))), self.stride)
+        logit: Tensor = self.logit(F.silu(h + detail))
+        return logit
+
+    def forward(self, image: Tensor, noisy_mask: Tensor, t: Tensor) -> Tensor:
+        """Encode and denoise once: B3HW, B mask_channels H W and B to B1HW."""
+        return self.denoise(noisy_mask, t, self.encode(image))

@@ -1,0 +1,145 @@
+"""A denoiser, its diffusion process and its loss as one segmenter."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.diffusion.noise import case_generators, starting_noise
+from mlffm_segdiff.diffusion.process import MaskDiffusion, add_noise, clean_estimate, draw_times, velocity
+from mlffm_segdiff.diffusion.sampler import make_scheduler, sample
+from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
+from mlffm_segdiff.losses.region import RegionLoss, weighted_squared_error
+from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
+
+
+class Denoiser(Protocol):
+    """The contract of a denoising network (DESIGN section 4)."""
+
+    total_stride: int
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Map an image (B3HW) to features, each with B rows."""
+
+    def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
+        """Map a noisy mask (B C H W), times (B) and features to a logit or noise (B1HW)."""
+
+
+class DiffusionSegmenter(Segmenter):
+    """Trains a denoiser on noised masks and segments by sampling, with the image encoded once.
+
+    noisy_bias: see ``draw_times``. self_conditioning: the network also reads its last estimate (Chen et al.
+    2022). own_samples: the share of each batch whose x_t is made from the network's own estimate at t = T, with
+    the true mask as its target, so that it learns to mend its own errors and not to copy x_t.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        process: MaskDiffusion,
+        loss: RegionLoss,
+        weight: BoundaryWeight,
+        noisy_bias: float = 1.0,
+        self_conditioning: bool = False,
+        own_samples: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.process = process
+        self.region_loss = loss
+        self.weight = weight
+        self.noisy_bias = noisy_bias
+        self.self_conditioning = self_conditioning
+        self.own_samples = own_samples
+        self.register_buffer("alpha_bar", process.alphas_cumprod(), persistent=False)
+
+    @property
+    def total_stride(self) -> int:
+        """The number that height and width of an image must be multiples of."""
+        return self._denoiser.total_stride
+
+    @property
+    def _denoiser(self) -> Denoiser:
+        return self.network  # type: ignore[return-value]
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the loss of a batch at random times, a scalar; random numbers come from torch's generator."""
+        features = self._denoiser.encode(batch.image)
+        t = draw_times(len(batch.mask), self.process.train_steps, self.noisy_bias, batch.mask.device)
+        alpha_bar = self._alpha_bar_at(t)
+        noise = torch.randn_like(batch.mask)
+        x0 = self.process.mask_scale * batch.mask
+        x_t = add_noise(self._partly_own(x0, features), noise, alpha_bar)
+        output = self._run(x_t, t, features, self._condition(x_t, t, features))
+        weight = self.weight(batch.distance, alpha_bar.flatten(), t / self.process.train_steps)
+        if self.process.objective == "x0":
+            loss: Tensor = self.region_loss(output, batch.mask, batch.distance, weight)
+            return loss
+        target = noise if self.process.objective == "epsilon" else velocity(x0, noise, alpha_bar)
+        return weighted_squared_error(output, target, weight)
+
+    @torch.inference_mode()
+    def segment(self, image: Tensor, ids: Sequence[str], sampling: Sampling) -> Segmentation:
+        """Segment images (B3HW in [-1, 1]) by sampling; image features are computed once for all samples."""
+        features = self._denoiser.encode(image)
+        drawn = torch.stack([self._draw(features, image, ids, sampling, n) for n in range(sampling.samples)])
+        return Segmentation(drawn.mean(dim=0), drawn.std(dim=0, correction=0))
+
+    def _draw(
+        self, features: Sequence[Tensor], image: Tensor, ids: Sequence[str], sampling: Sampling, number: int
+    ) -> Tensor:
+        generators = case_generators(ids, sampling.seed, number)
+        noise = starting_noise(generators, image.shape[2], image.shape[3]).to(image.device)
+        last = torch.zeros_like(noise)
+
+        def predict(x: Tensor, t: Tensor) -> Tensor:
+            nonlocal last
+            times = t.to(x.device).expand(len(x))
+            output = self._run(x, times, features, last).float()
+            last = self._estimate(output, x, times)
+            return last if self.process.objective == "x0" else output
+
+        scheduler = make_scheduler(sampling.sampler, self.process)
+        x0 = sample(predict, scheduler, sampling.steps, noise, generators)
+        return (x0 / self.process.mask_scale + 1).div(2).clamp(0, 1)
+
+    def _run(self, x_t: Tensor, t: Tensor, features: Sequence[Tensor], last: Tensor) -> Tensor:
+        alpha_bar = self._alpha_bar_at(t)
+        spread = (alpha_bar * self.process.mask_scale**2 + 1 - alpha_bar).sqrt()
+        inputs = [x_t / spread]
+        if self.self_conditioning:
+            inputs.append(last / self.process.mask_scale)
+        return self._denoiser.denoise(torch.cat(inputs, dim=1), t, features)
+
+    def _estimate(self, output: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        scale = self.process.mask_scale
+        if self.process.objective == "x0":
+            return scale * torch.tanh(output / 2)
+        return clean_estimate(output, x_t, self._alpha_bar_at(t), self.process.objective).clamp(-scale, scale)
+
+    def _partly_own(self, x0: Tensor, features: Sequence[Tensor]) -> Tensor:
+        count = round(self.own_samples * len(x0))
+        if not count:
+            return x0
+        with torch.no_grad():
+            noise = torch.randn_like(x0[:count])
+            t = torch.full((count,), self.process.train_steps - 1, device=x0.device)
+            output = self._run(noise, t, [f[:count].detach() for f in features], torch.zeros_like(noise))
+            own = self._estimate(output, noise, t)
+        return torch.cat([own, x0[count:]])
+
+    def _condition(self, x_t: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
+        """Return the estimate that self-conditioning reads: the network's own for half of the batch, else 0."""
+        last = torch.zeros_like(x_t)
+        if self.self_conditioning:
+            half = len(x_t) // 2
+            with torch.no_grad():
+                output = self._run(x_t[half:], t[half:], [f[half:].detach() for f in features], last[half:])
+                last[half:] = self._estimate(output, x_t[half:], t[half:])
+        return last
+
+    def _alpha_bar_at(self, t: Tensor) -> Tensor:
+        table: Tensor = self.alpha_bar  # type: ignore[assignment]
+        return table[t].view(-1, 1, 1, 1)

@@ -1,0 +1,120 @@
+"""Train a recipe into a run folder."""
+
+import logging
+import warnings
+
+import torch
+from lightning.pytorch import LightningDataModule, Trainer, seed_everything
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from rich.console import Console
+from torch.utils.data import DataLoader
+
+from mlffm_segdiff.build.data import Parts, load_parts, open_part, training_dataset
+from mlffm_segdiff.build.pretrained import load_pretrained, save_segmenter
+from mlffm_segdiff.build.segmenter import build_sampling, build_segmenter
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.data.batch import Pair
+from mlffm_segdiff.data.dataset import PairDataset, plain_loader, training_loader
+from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.training.callbacks import Averaging, ImagesProgress, checkpoints
+from mlffm_segdiff.training.module import SegmenterModule
+from mlffm_segdiff.training.precision import lightning_precision
+from mlffm_segdiff.training.pictures import draw_curves, draw_overlays
+from mlffm_segdiff.training.run_folder import RunFolder, best_weights
+
+
+def train(recipe: Recipe, folder: RunFolder, console: Console) -> None:
+    """Train ``recipe`` from the start into ``folder``. Raises UserError if it already holds a run."""
+    parts = load_parts(recipe.data)
+    folder.begin(recipe, parts.digest)
+    _fit(recipe, parts, folder, console)
+
+
+def resume(folder: RunFolder, console: Console) -> None:
+    """Go on with the run in ``folder`` from its newest checkpoint, exactly as if it had not stopped."""
+    recipe = folder.recipe()
+    _fit(recipe, load_parts(recipe.data), folder, console)
+
+
+class TrainingLoaders(LightningDataModule):
+    """Batches by images seen: one of Lightning's epochs is ``validate_every`` images of the endless stream."""
+
+    def __init__(self, recipe: Recipe, parts: Parts) -> None:
+        super().__init__()
+        data, self.settings = recipe.data, recipe.train
+        self.seed, self.workers = recipe.seed, data.workers
+        pairs = open_part(parts, "val", data.size)
+        self.training = training_dataset(open_part(parts, "train", data.size), recipe.augment, data.size, recipe.seed)
+        self.validation = PairDataset(pairs.images, pairs.masks, pairs.ids, None, recipe.seed)
+        self.epoch_steps = max(self.settings.validate_every // self.settings.batch_size, 1)
+        self.steps = max(self.settings.images // self.settings.batch_size, 1)
+        self.epochs = -(-self.steps // self.epoch_steps)
+
+    def train_dataloader(self) -> DataLoader[Pair]:
+        """Return the batches from this epoch's first to its last, or to the run's last."""
+        assert self.trainer is not None
+        first = self.trainer.current_epoch * self.epoch_steps
+        size = self.settings.batch_size
+        start, stop = first * size, min(first + self.epoch_steps, self.steps) * size
+        return training_loader(self.training, size, self.seed, start, stop, self.workers, pin=True)
+
+    def val_dataloader(self) -> DataLoader[Pair]:
+        """Return the validation cases in their order."""
+        return plain_loader(self.validation, self.settings.batch_size, workers=0)
+
+
+def _fit(recipe: Recipe, parts: Parts, folder: RunFolder, console: Console) -> None:
+    seed_everything(recipe.seed, verbose=False)
+    segmenter = build_segmenter(recipe)
+    if recipe.train.init is not None:
+        segmenter.load_state_dict(load_pretrained(recipe.train.init).segmenter.state_dict())
+    segmenter.to(memory_format=torch.channels_last)
+    loaders = TrainingLoaders(recipe, parts)
+    trainer = _trainer(recipe, folder, loaders.epochs, console)
+    checkpoint = str(folder.last) if folder.last.is_file() else None
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
+        trainer.fit(_module(segmenter, recipe, loaders.steps), datamodule=loaders, ckpt_path=checkpoint)
+    segmenter.load_state_dict(best_weights(folder))
+    save_segmenter(segmenter, recipe, folder.weights)
+    draw_curves(folder)
+    draw_overlays(segmenter, recipe, loaders.validation, folder)
+
+
+def _module(segmenter: Segmenter, recipe: Recipe, steps: int) -> SegmenterModule:
+    settings = recipe.train
+    return SegmenterModule(
+        segmenter,
+        build_sampling(recipe.sampling),
+        recipe.seed,
+        settings.learning_rate,
+        settings.weight_decay,
+        max(round(settings.warmup / settings.batch_size), 1),
+        steps,
+    )
+
+
+def _trainer(recipe: Recipe, folder: RunFolder, epochs: int, console: Console) -> Trainer:
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    settings = recipe.train
+    return Trainer(
+        accelerator="auto",
+        devices=1,
+        max_epochs=epochs,
+        precision=lightning_precision(settings.precision),
+        gradient_clip_val=settings.clip,
+        reload_dataloaders_every_n_epochs=1,
+        num_sanity_val_steps=0,
+        log_every_n_steps=50,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        logger=[
+            CSVLogger(folder.path, name="", version="logs"),
+            TensorBoardLogger(folder.path, name="", version="tensorboard"),
+        ],
+        callbacks=[
+            Averaging(settings.ema_decay),
+            checkpoints(folder.checkpoints),
+            ImagesProgress(settings.images, settings.batch_size, console),
+        ],
+    )

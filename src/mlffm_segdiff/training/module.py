@@ -1,0 +1,82 @@
+"""A segmenter as Lightning trains it."""
+
+import math
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.metrics.overlap import Counts, count_pixels, jaccard, total
+from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+
+
+class SegmenterModule(LightningModule):
+    """Loss, optimiser and the validation that chooses the checkpoint.
+
+    A step's random numbers depend on the seed and the step's number alone, so a resumed run draws the same ones.
+    """
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        sampling: Sampling,
+        seed: int,
+        learning_rate: float,
+        weight_decay: float,
+        warmup_steps: int,
+        total_steps: int,
+    ) -> None:
+        super().__init__()
+        self.segmenter = segmenter
+        self.sampling = sampling
+        self.seed = seed
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.warmup_steps = warmup_steps
+        self.total_steps = total_steps
+        self._cases: list[Counts] = []
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of a batch."""
+        del batch_idx
+        torch.manual_seed((self.seed << 32) + self.global_step)
+        loss = self.segmenter.loss(batch)
+        self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.ids))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Segment a batch by sampling and count its pixels."""
+        del batch_idx
+        found = self.segmenter.segment(batch.image, batch.ids, self.sampling).probability >= 0.5
+        for predicted, truth in zip(found[:, 0].cpu().numpy(), (batch.mask[:, 0] > 0).cpu().numpy(), strict=True):
+            self._cases.append(count_pixels(predicted, truth))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the pooled and the mean Jaccard index of the sampled masks."""
+        self.log("val_jaccard", jaccard(total(self._cases)))
+        self.log("val_jaccard_mean", sum(map(jaccard, self._cases)) / len(self._cases))
+        self._cases.clear()
+
+    def configure_optimizers(self) -> dict[str, object]:
+        """Return AdamW (no decay on biases and norms) with warm-up and a cosine to a hundredth of the rate."""
+        decayed = [p for p in self.segmenter.parameters() if p.ndim > 1]
+        other = [p for p in self.segmenter.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed}, {"params": other, "weight_decay": 0.0}]
+        optimizer = AdamW(groups, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
+        schedule = LambdaLR(optimizer, self._rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _rate(self, step: int) -> float:
+        return warmup_cosine(step, self.warmup_steps, self.total_steps)
+
+
+def warmup_cosine(step: int, warmup_steps: int, total_steps: int, floor: float = 0.01) -> float:
+    """Return the share of the learning rate at ``step``: linear up, then half a cosine down to ``floor``."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    share = min((step - warmup_steps) / max(total_steps - warmup_steps, 1), 1.0)
+    return floor + (1 - floor) * (1 + math.cos(math.pi * share)) / 2
+

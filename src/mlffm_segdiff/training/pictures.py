@@ -1,0 +1,64 @@
+"""The pictures of a run: learning curves and sample outlines."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mlffm_segdiff.build.segmenter import build_sampling
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.data.batch import collate
+from mlffm_segdiff.data.dataset import PairDataset
+from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.training.run_folder import RunFolder
+
+OVERLAYS = 12
+
+
+def draw_curves(folder: RunFolder) -> Path:
+    """Draw training loss and validation Jaccard over images seen into curves.png."""
+    recipe = folder.recipe()
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    panels = figure.subplots(1, 2)
+    for panel, column, label in zip(panels, ("loss", "val_jaccard"), ("training loss", "validation Jaccard"), strict=True):
+        steps, values = _column(folder.path / "logs" / "metrics.csv", column)
+        panel.plot([(step + 1) * recipe.train.batch_size for step in steps], values)
+        panel.set(xlabel="images seen", title=label)
+        panel.grid(alpha=0.3)
+    return _save(figure, folder.path / "curves.png")
+
+
+def draw_overlays(segmenter: Segmenter, recipe: Recipe, dataset: PairDataset, folder: RunFolder) -> Path:
+    """Draw validation images with the true (green) and the sampled contour (orange) into overlays.png."""
+    chosen = np.linspace(0, len(dataset) - 1, min(OVERLAYS, len(dataset))).astype(int)
+    batch = collate([dataset[int(index)] for index in chosen])
+    segmenter.eval()
+    probability = segmenter.segment(batch.image, batch.ids, build_sampling(recipe.sampling)).probability
+    figure = Figure(figsize=(12, 2.2 * -(-len(chosen) // 6)), layout="constrained")
+    for number, case in enumerate(batch.ids):
+        panel = figure.add_subplot(-(-len(chosen) // 6), 6, number + 1)
+        panel.imshow(batch.image[number].add(1).div(2).permute(1, 2, 0).numpy())
+        for mask, colour in ((batch.mask[number, 0] > 0, "lime"), (probability[number, 0] >= 0.5, "orange")):
+            _outline(panel, mask, colour)
+        panel.set_title(case, fontsize=7)
+        panel.axis("off")
+    return _save(figure, folder.path / "overlays.png")
+
+
+def _outline(panel: object, mask: torch.Tensor, colour: str) -> None:
+    if bool(mask.any()) and not bool(mask.all()):
+        panel.contour(mask.float().numpy(), levels=[0.5], colors=[colour], linewidths=1)  # type: ignore[attr-defined]
+
+
+def _column(path: Path, name: str) -> tuple[list[int], list[float]]:
+    with path.open() as file:
+        rows = [row for row in csv.DictReader(file) if row.get(name)]
+    return [int(row["step"]) for row in rows], [float(row[name]) for row in rows]
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    FigureCanvasAgg(figure).print_figure(path, dpi=120)
+    return path

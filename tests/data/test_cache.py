@@ -1,0 +1,190 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.cache import cache_root, open_cache, resize_image, resize_mask
+from mlffm_segdiff.data.files import decode_image, decode_mask
+from mlffm_segdiff.data.folder import read_folder
+from mlffm_segdiff.data.isic2018 import read_isic2018
+from mlffm_segdiff.data.ph2 import read_ph2
+
+
+@given(arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=23)), st.integers(1, 9))
+def test_a_mask_pixel_is_lesion_where_lesion_covers_half_its_area(mask, size):
+    def overlaps(length: int) -> np.ndarray:
+        edges = np.arange(size + 1) * length / size
+        low = np.maximum(edges[:-1, None], np.arange(length))
+        high = np.minimum(edges[1:, None], np.arange(length) + 1)
+        return np.maximum(high - low, 0) * size / length
+
+    coverage = overlaps(mask.shape[0]) @ mask @ overlaps(mask.shape[1]).T
+    assert (resize_mask(mask, size) == (coverage >= 0.5 - 1e-9)).all()
+
+
+def test_an_image_is_resized_as_torch_does_with_antialiasing():
+    image = np.random.default_rng(0).integers(0, 256, (53, 71, 3), dtype=np.uint8)
+    source = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    theirs = torch.nn.functional.interpolate(source, (16, 16), mode="bilinear", antialias=True)
+    assert np.abs(resize_image(image, 16) - theirs[0].permute(1, 2, 0).numpy()).max() <= 1.5
+
+
+def test_the_cache_holds_the_resized_pairs_in_the_order_asked_for(own_folder, tmp_path):
+    cases = read_folder(own_folder)[::-1]
+    pairs = open_cache(cases, 8, tmp_path / "cache")
+    assert pairs.ids == ("c", "b", "a")
+    for index, case in enumerate(cases):
+        image, mask = decode_image(case.image.read(), ""), decode_mask(case.mask.read(), "")
+        assert (pairs.images[index] == resize_image(image, 8)).all()
+        assert (pairs.masks[index] == resize_mask(mask, 8)).all()
+    for array in (pairs.images, pairs.masks):
+        assert isinstance(array, np.memmap)
+        assert array.dtype == np.uint8
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+
+
+def test_a_second_opening_decodes_nothing(isic2018, tmp_path):
+    cases = read_isic2018(isic2018)
+    calls: list[tuple[int, int]] = []
+    for _ in range(2):
+        open_cache(cases, 8, tmp_path / "cache", lambda done, total: calls.append((done, total)))
+    assert calls == [(1, 3), (2, 3), (3, 3)]
+
+
+def folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir())
+
+
+def test_another_size_order_or_content_is_another_cache(own_folder, tmp_path, encoded):
+    root = tmp_path / "cache"
+    cases = read_folder(own_folder)
+    first = open_cache(cases, 8, root).masks.copy()
+    open_cache(cases, 9, root)
+    open_cache(cases[:2], 8, root)
+    open_cache(cases[::-1], 8, root)
+    assert len(folders(root)) == 4
+    (own_folder / "masks" / "a.png").write_bytes(encoded(np.full((12, 16), 255, np.uint8)))
+    changed = open_cache(read_folder(own_folder), 8, root).masks
+    assert len(folders(root)) == 5
+    assert changed[0].all()
+    assert (changed[1:] == first[1:]).all()
+
+
+def test_a_changed_archive_is_another_cache(tmp_path, pack, encoded):
+    for level in (10, 200):
+        image = encoded(np.full((8, 8, 3), level, np.uint8), "BMP")
+        mask = encoded(np.eye(8, dtype=np.uint8) * 255, "BMP")
+        pack(tmp_path / "p.zip", {"IMD002.bmp": image, "IMD002_lesion.bmp": mask})
+        pairs = open_cache(read_ph2(tmp_path / "p.zip"), 4, tmp_path / "cache")
+        assert (pairs.images == level).all()
+
+
+def test_the_place_of_the_cache_can_be_chosen(own_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFFM_SEGDIFF_CACHE", str(tmp_path / "chosen"))
+    open_cache(read_folder(own_folder), 4)
+    assert len(folders(tmp_path / "chosen")) == 1
+    monkeypatch.delenv("MLFFM_SEGDIFF_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_root().name == "mlffm-segdiff"
+
+
+def test_unusable_cases_are_named_and_nothing_is_left(own_folder, tmp_path, write):
+    root = tmp_path / "cache"
+    write(
+        own_folder, {"images/d.png": b"", "masks/d.png": b"", "images/e.png": b"no image", "masks/e.png": b""}
+    )
+    with pytest.raises(
+        UserError, match=r"2 of 5 cases .*d\.png is empty.*e\.png is not.*mlffm-segdiff data check"
+    ):
+        open_cache(read_folder(own_folder), 8, root)
+    assert folders(root) == []
+
+
+def test_cases_without_mask_and_no_cases_are_user_errors(own_folder, tmp_path, write):
+    write(own_folder, {f"images/{name}.png": b"" for name in "defgh"})
+    with pytest.raises(UserError, match=r"5 of 8 cases .*\(d: no mask; e: no mask; f: no mask and 2 more\)"):
+        open_cache(read_folder(own_folder), 8, tmp_path)
+    with pytest.raises(UserError, match="no cases"):
+        open_cache([], 8, tmp_path)
+
+
+def test_a_damaged_cache_is_a_user_error_that_says_what_to_delete(own_folder, tmp_path):
+    cases = read_folder(own_folder)
+    open_cache(cases, 8, tmp_path / "cache")
+    (folder,) = folders(tmp_path / "cache")
+    (folder / "images.npy").write_bytes(b"")
+    with pytest.raises(UserError, match=rf"{folder} cannot be used .*delete it"):
+        open_cache(cases, 8, tmp_path / "cache")
+
+
+RACER = """
+import sys, time
+from pathlib import Path
+from mlffm_segdiff.data.cache import open_cache
+from mlffm_segdiff.data.folder import read_folder
+
+own, root, me, other = map(Path, sys.argv[1:])
+
+def wait_for_the_other(done, total):
+    me.touch()
+    while not other.exists():
+        time.sleep(0.01)
+
+pairs = open_cache(read_folder(own), 8, root, wait_for_the_other)
+print(int(pairs.images.sum()), int(pairs.masks.sum()), *pairs.ids)
+"""
+
+
+def test_two_processes_that_build_at_once_both_get_the_whole_cache(own_folder, tmp_path):
+    root = tmp_path / "cache"
+    marks = [str(tmp_path / "first"), str(tmp_path / "second")]
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACER, str(own_folder), str(root), me, other],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for me, other in (marks, marks[::-1])
+    ]
+    results = [racer.communicate(timeout=60)[0] for racer in racers]
+    assert [racer.returncode for racer in racers] == [0, 0]
+    pairs = open_cache(read_folder(own_folder), 8, tmp_path / "alone")
+    expected = f"{pairs.images.sum()} {pairs.masks.sum()} a b c\n"
+    assert results == [expected, expected]
+    assert len(folders(root)) == 1
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from mlffm_segdiff.data.cache import open_cache
+from mlffm_segdiff.data.folder import read_folder
+
+own, root = map(Path, sys.argv[1:])
+open_cache(read_folder(own), 8, root, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
+def test_a_killed_build_leaves_no_cache_and_its_remains_are_swept_in_time(own_folder, tmp_path):
+    root = tmp_path / "cache"
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(own_folder), str(root)], check=False)
+    assert killed.returncode == -9
+    (remains,) = folders(root)
+    cases = read_folder(own_folder)
+    assert len(open_cache(cases, 8, root).images) == 3
+    assert remains.exists()
+    day_before_yesterday = time.time() - 48 * 3600
+    os.utime(remains, (day_before_yesterday, day_before_yesterday))
+    open_cache(cases, 9, root)
+    assert not remains.exists()
+    assert len(folders(root)) == 2

@@ -1,0 +1,71 @@
+import os
+import zlib
+
+import pytest
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.case import Entry
+
+
+def test_an_entry_reads_a_file_and_an_archive_member_alike(tmp_path, pack):
+    (tmp_path / "a.bin").write_bytes(b"content")
+    pack(tmp_path / "z.zip", {"in/a.bin": b"content"})
+    for entry in (Entry(tmp_path / "a.bin"), Entry(tmp_path / "z.zip", "in/a.bin")):
+        assert entry.read() == b"content"
+        assert entry.name == "a.bin"
+    assert str(entry) == f"{tmp_path}/z.zip:in/a.bin"
+
+
+def test_the_stamp_of_a_member_is_its_checksum_and_size(tmp_path, pack):
+    pack(tmp_path / "z.zip", {"a": b"content"})
+    assert Entry(tmp_path / "z.zip", "a").stamp() == f"{zlib.crc32(b'content'):08x}-7"
+
+
+def test_a_rewritten_archive_is_read_anew(tmp_path, pack):
+    entry = Entry(tmp_path / "z.zip", "a")
+    pack(entry.path, {"a": b"old"})
+    old = (entry.read(), entry.stamp())
+    pack(entry.path, {"a": b"newer"})
+    assert old[0] == b"old"
+    assert entry.read() == b"newer"
+    assert entry.stamp() != old[1]
+
+
+def test_the_stamp_of_a_file_changes_with_its_time_its_size_and_its_place(tmp_path):
+    first, second = Entry(tmp_path / "a"), Entry(tmp_path / "b")
+    stamps = set()
+    for entry, data, time in ((first, b"x", 1), (first, b"x", 2), (first, b"xy", 2), (second, b"xy", 2)):
+        entry.path.write_bytes(data)
+        os.utime(entry.path, ns=(0, time))
+        stamps.add(entry.stamp())
+    assert len(stamps) == 4
+
+
+@pytest.mark.parametrize("member", [None, "a"])
+def test_an_absent_file_is_a_user_error_that_names_it(tmp_path, member):
+    entry = Entry(tmp_path / "gone.zip", member)
+    for action in (entry.read, entry.stamp):
+        with pytest.raises(UserError, match=r"gone\.zip"):
+            action()
+
+
+def test_an_absent_member_and_a_damaged_one_are_user_errors(tmp_path, pack):
+    path = tmp_path / "z.zip"
+    pack(path, {"a": b"content"})
+    with pytest.raises(UserError, match=r"z\.zip:b"):
+        Entry(path, "b").read()
+    path.write_bytes(path.read_bytes().replace(b"content", b"CONTENT"))
+    with pytest.raises(UserError, match=r"z\.zip:a.*CRC"):
+        Entry(path, "a").read()
+
+
+def test_a_forked_process_does_not_share_the_file_position(tmp_path, pack):
+    members = {str(i): os.urandom(50_000) for i in range(40)}
+    pack(tmp_path / "z.zip", members)
+    assert Entry(tmp_path / "z.zip", "0").read() == members["0"]
+    child = os.fork()
+    wrong = sum(Entry(tmp_path / "z.zip", key).read() != data for key, data in members.items())
+    if child == 0:
+        os._exit(min(wrong, 1))
+    assert os.waitpid(child, 0)[1] == 0
+    assert wrong == 0

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+from mlffm_segdiff.data.check import AFFECTS_TRAINING, Report, check_cases, report_rows
+from mlffm_segdiff.data.folder import find_folder
+from mlffm_segdiff.data.splits import Split
+
+
+def report_of(root, split: Split | None = None) -> Report:
+    found = find_folder(root)
+    return check_cases(found.cases(), found.masks_without_image(), split)
+
+
+def kinds(report: Report) -> dict[str, tuple[str, ...]]:
+    return {finding.kind: finding.ids for finding in report.findings}
+
+
+def test_clean_data_have_no_findings(own_folder):
+    report = report_of(own_folder, Split(("a",), ("b",), ("c",)))
+    assert report == Report(3, ())
+    assert not report.affects_training
+    assert report_rows(report) == []
+
+
+@pytest.mark.parametrize(
+    ("mask", "kind", "affects"),
+    [
+        (np.zeros((12, 16), np.uint8), "empty mask", False),
+        (np.full((12, 16), 255, np.uint8), "full mask", False),
+        (
+            np.resize(np.array([0] * 30 + [255] * 30 + [128], np.uint8), (12, 16)),
+            "mask not two-valued",
+            False,
+        ),
+        (np.resize(np.arange(256, dtype=np.uint8), (12, 16)), "mask is no mask", True),
+        (np.eye(16, dtype=np.uint8) * 255, "image and mask differ in size", True),
+    ],
+)
+def test_each_kind_of_odd_mask_is_found_alone(own_folder, encoded, mask, kind, affects):
+    (own_folder / "masks" / "a.png").write_bytes(encoded(mask))
+    report = report_of(own_folder)
+    assert kinds(report) == {kind: ("a",)}
+    assert report.affects_training is affects
+
+
+def test_lost_partners_are_found_on_both_sides(own_folder, write, encoded):
+    picture = encoded(np.random.default_rng(9).integers(0, 256, (12, 16, 3), dtype=np.uint8))
+    write(own_folder, {"images/d.png": picture, "masks/e.png": b""})
+    report = report_of(own_folder)
+    assert kinds(report) == {"missing mask": ("d",), "missing image": ("e",)}
+    assert report.pairs == 3
+    assert report.affects_training
+
+
+@pytest.mark.parametrize("place", ["images/a.png", "masks/a.png"])
+def test_unreadable_files_are_named(own_folder, place):
+    (own_folder / place).write_bytes(b"broken")
+    report = report_of(own_folder)
+    assert kinds(report) == {"unreadable file": ("a",)}
+    assert place in report.findings[0].details[0]
+    assert report.affects_training
+
+
+def test_images_and_masks_in_each_others_place_are_found(own_folder):
+    (own_folder / "images").rename(own_folder / "x")
+    (own_folder / "masks").rename(own_folder / "images")
+    (own_folder / "x").rename(own_folder / "masks")
+    report = report_of(own_folder)
+    assert kinds(report)["mask is no mask"] == ("a",)
+    assert report.affects_training
+
+
+def test_a_split_is_held_against_the_data_and_the_groups(own_folder, write):
+    write(own_folder, {"groups.csv": b"id,group\na,anna\nb,anna\n"})
+    report = report_of(own_folder, Split(("a", "gone"), (), ("b",)))
+    assert kinds(report) == {
+        "in the split, not in the data": ("gone",),
+        "group in two parts": ("anna",),
+        "in the data, not in the split": ("c",),
+    }
+
+
+def test_copies_across_parts_affect_training_and_within_a_part_do_not(own_folder):
+    (own_folder / "images" / "b.png").write_bytes((own_folder / "images" / "a.png").read_bytes())
+    across = report_of(own_folder, Split(("a", "c"), ("b",), ()))
+    assert kinds(across) == {"near-duplicates in two parts": ("a = b",)}
+    assert across.findings[0].details == ("a (train) = b (val)",)
+    assert across.affects_training
+    assert report_of(own_folder, Split(("a", "b", "c"), (), ())).findings == ()
+    without_split = report_of(own_folder)
+    assert kinds(without_split) == {"near-duplicates in two groups": ("a = b",)}
+    assert not without_split.affects_training
+
+
+def test_rows_are_ordered_and_cut_short(own_folder, write):
+    write(own_folder, {f"images/{name}.png": b"" for name in "wxyz"} | {"masks/v.png": b""})
+    rows = report_rows(report_of(own_folder), shown=2)
+    assert [row[:3] for row in rows] == [("missing image", "1", "yes"), ("unreadable file", "4", "yes")]
+    assert rows[1][3].count("is empty (0 bytes)") == 2
+    assert rows[1][3].endswith("; ...")
+    order = list(AFFECTS_TRAINING.values())
+    assert order == sorted(order, reverse=True)
+
+
+def test_progress_counts_every_case(own_folder):
+    calls = []
+    check_cases(find_folder(own_folder).cases(), progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(1, 3), (2, 3), (3, 3)]

@@ -1,0 +1,142 @@
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.files import decode_gray, decode_image, decode_mask
+
+RGB = np.arange(60, dtype=np.uint8).reshape(4, 5, 3) * 4
+
+
+def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+@given(arrays(np.uint8, (3, 4, 3)), st.sampled_from(["PNG", "BMP", "TIFF", "PPM"]))
+def test_lossless_colour_comes_back_bit_for_bit(array, kind):
+    assert (decode_image(saved(Image.fromarray(array), kind), "x") == array).all()
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turned"),
+    [
+        (1, RGB),
+        (2, RGB[:, ::-1]),
+        (3, RGB[::-1, ::-1]),
+        (4, RGB[::-1]),
+        (5, RGB.transpose(1, 0, 2)),
+        (6, np.rot90(RGB, -1)),
+        (7, RGB[::-1, ::-1].transpose(1, 0, 2)),
+        (8, np.rot90(RGB, 1)),
+    ],
+)
+def test_exif_orientation_is_applied(orientation, turned):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert (decode_image(saved(Image.fromarray(RGB), exif=exif), "x") == turned).all()
+
+
+def test_transparent_pixels_are_laid_over_white():
+    rgba = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 0, 0, 128]]], np.uint8)
+    expected = [[10, 20, 30], [255, 255, 255], [127, 127, 127]]
+    assert decode_image(saved(Image.fromarray(rgba)), "x")[0].tolist() == expected
+
+
+def test_gray_with_alpha_and_palette_with_transparency_are_laid_over_white():
+    gray = np.array([[[7, 255], [7, 0]]], np.uint8)
+    assert decode_image(saved(Image.fromarray(gray, "LA")), "x")[0].tolist() == [[7] * 3, [255] * 3]
+    indexed = Image.fromarray(np.array([[0, 1]], np.uint8)).convert("P")
+    indexed.putpalette([200, 100, 50, 1, 2, 3])
+    shown = decode_image(saved(indexed, transparency=1), "x")
+    assert shown[0].tolist() == [[200, 100, 50], [255, 255, 255]]
+
+
+def test_two_level_and_gray_files_become_three_equal_channels():
+    for array in (np.array([[True, False]]), np.array([[255, 0]], np.uint8)):
+        assert decode_image(saved(Image.fromarray(array)), "x")[0].tolist() == [[255] * 3, [0] * 3]
+
+
+def test_cmyk_jpeg_looks_as_pillow_shows_it():
+    cmyk = Image.fromarray(np.full((8, 8, 3), (200, 100, 50), np.uint8)).convert("CMYK")
+    shown = decode_image(saved(cmyk, "JPEG", quality=95), "x")
+    assert shown.shape == (8, 8, 3)
+    assert np.abs(shown.astype(int) - (200, 100, 50)).max() <= 4
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bit_gray_keeps_its_high_byte(kind):
+    deep = np.array([[0, 255, 256, 32768, 65535]], np.uint16)
+    shown = decode_image(saved(Image.fromarray(deep), kind), "x")
+    assert shown[0, :, 0].tolist() == [0, 0, 1, 128, 255]
+
+
+def test_float_gray_is_read_by_its_range():
+    for top in (1.0, 255.0):
+        values = np.array([[0, 0.25 * top, 0.5 * top, top]], np.float32)
+        gray = decode_gray(saved(Image.fromarray(values), "TIFF"), "x")
+        assert np.abs(gray[0].astype(float) - [0, 64, 128, 255]).max() <= 1
+        assert decode_mask(saved(Image.fromarray(values), "TIFF"), "x")[0].tolist() == [0, 0, 1, 1]
+
+
+@given(arrays(np.uint8, (3, 4)))
+def test_a_mask_is_cut_at_half_the_range(array):
+    expected = array == 1 if array.max() == 1 else array >= 128
+    assert (decode_mask(saved(Image.fromarray(array)), "x") == expected).all()
+
+
+@given(
+    arrays(np.bool_, (3, 4)), st.sampled_from(["two-level", "0/1", "0/255", "16 bit", "16 bit 0/1", "alpha"])
+)
+def test_every_way_to_store_a_mask_gives_the_same_mask(mask, how):
+    gray = mask.astype(np.uint8) * 255
+    stored = {
+        "two-level": mask,
+        "0/1": mask.astype(np.uint8),
+        "0/255": gray,
+        "16 bit": mask.astype(np.uint16) * 65535,
+        "16 bit 0/1": mask.astype(np.uint16),
+        "alpha": np.stack([gray, gray, gray, 255 - gray], axis=-1),
+    }[how]
+    assert (decode_mask(saved(Image.fromarray(stored)), "x") == mask).all()
+
+
+def test_a_palette_mask_counts_by_the_gray_it_shows():
+    indexed = Image.fromarray(np.array([[0, 1, 2]], np.uint8)).convert("P")
+    indexed.putpalette([255, 255, 255, 0, 0, 0, 200, 200, 200])
+    assert decode_mask(saved(indexed), "x")[0].tolist() == [True, False, True]
+
+
+def test_a_cmyk_mask_is_read():
+    cmyk = Image.fromarray(np.repeat(np.array([[255] * 8, [0] * 8] * 4, np.uint8)[..., None], 3, 2)).convert(
+        "CMYK"
+    )
+    assert (decode_mask(saved(cmyk, "TIFF"), "x") == (np.arange(8) % 2 == 0)[:, None]).all()
+
+
+@pytest.mark.parametrize("decode", [decode_image, decode_mask, decode_gray])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP"])
+def test_a_file_cut_off_anywhere_is_a_user_error_that_names_it(decode, kind):
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    whole = saved(Image.fromarray(noise), kind)
+    decode(whole, "lesion.x")
+    for share in (0.0, 0.01, 0.1, 0.5, 0.9):
+        with pytest.raises(UserError, match=r"lesion\.x"):
+            decode(whole[: int(len(whole) * share)], "lesion.x")
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_image_are_a_user_error(data):
+    with pytest.raises(UserError, match="some name"):
+        decode_image(b"no" + data, "some name")
+
+
+def test_zero_bytes_are_called_so():
+    with pytest.raises(UserError, match=r"empty \(0 bytes\)"):
+        decode_image(b"", "x")

@@ -1,0 +1,128 @@
+import csv
+from collections import defaultdict
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.case import Case, Entry
+from mlffm_segdiff.data.splits import (
+    PARTS,
+    Split,
+    load_split,
+    make_split,
+    official_split,
+    save_split,
+    select_cases,
+)
+
+SIZES = {"isic2018": (1356, 194, 387), "ph2": (80, 20, 100), "ham10000": (7200, 1800, 1015)}
+
+
+def case(key: str, group: str) -> Case:
+    return Case(key, Entry(Path(f"{key}.jpg")), None, group)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_committed_lists_have_their_sizes_and_no_id_twice(name):
+    split = official_split(name)
+    assert tuple(len(split.part(part)) for part in PARTS) == SIZES[name]
+    assert len({key for part in PARTS for key in split.part(part)}) == sum(SIZES[name])
+
+
+def test_no_lesion_of_ham10000_is_in_two_parts():
+    text = resources.files("mlffm_segdiff.data").joinpath("split_lists", "ham10000.csv").read_text()
+    parts = defaultdict(set)
+    for row in csv.DictReader(text.splitlines()):
+        parts[row["group"]].add(row["part"])
+    assert len(parts) == 7470
+    assert all(len(found) == 1 for found in parts.values())
+
+
+GROUPS = st.lists(st.integers(1, 4), min_size=1, max_size=12)
+
+
+@given(GROUPS, st.integers(8, 30), st.integers(0, 5), st.data())
+def test_parts_are_exact_and_disjoint_and_no_group_is_cut(groups, singles, seed, data):
+    cases = [case(f"g{i}-{j}", f"g{i}") for i, count in enumerate(groups) for j in range(count)]
+    cases += [case(f"s{i}", f"s{i}") for i in range(singles)]
+    test = data.draw(st.integers(0, 4))
+    val = data.draw(st.integers(0, 4))
+    sizes = (len(cases) - val - test, val, test)
+    split = make_split(cases, sizes, seed)
+    assert tuple(len(split.part(part)) for part in PARTS) == sizes
+    part_of = {key: part for part in PARTS for key in split.part(part)}
+    assert sorted(part_of) == sorted(item.id for item in cases)
+    parts = defaultdict(set)
+    for item in cases:
+        parts[item.group].add(part_of[item.id])
+    assert all(len(found) == 1 for found in parts.values())
+    shuffled = data.draw(st.permutations(cases))
+    assert make_split(shuffled, sizes, seed) == split
+
+
+def test_another_seed_gives_another_split():
+    cases = [case(str(i), str(i)) for i in range(50)]
+    assert make_split(cases, (30, 10, 10), 0) != make_split(cases, (30, 10, 10), 1)
+
+
+def test_sizes_that_cannot_be_met_are_user_errors():
+    cases = [case("a1", "a"), case("a2", "a"), case("b", "b")]
+    with pytest.raises(UserError, match="do not add up to the 3 cases"):
+        make_split(cases, (1, 1, 2))
+    with pytest.raises(UserError, match="cannot fill test with exactly 1 cases"):
+        make_split([*cases[:2], case("b1", "b"), case("b2", "b")], (2, 1, 1))
+
+
+def test_a_split_is_saved_and_loaded_and_its_digest_follows_the_content(tmp_path):
+    split = Split(("a", "c"), ("b",), ("d",))
+    save_split(split, tmp_path / "s.csv")
+    assert (tmp_path / "s.csv").read_text() == "id,part\na,train\nb,val\nc,train\nd,test\n"
+    assert load_split(tmp_path / "s.csv") == split
+    save_split(split, tmp_path / "g.csv", dict.fromkeys("abcd", "one"))
+    assert load_split(tmp_path / "g.csv") == split
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["g.csv", "s.csv"]
+    assert len(split.digest()) == 16
+    assert len({split.digest(), Split(("a",), ("b", "c"), ("d",)).digest(), Split((), (), ()).digest()}) == 3
+
+
+def test_a_part_has_to_be_known():
+    with pytest.raises(UserError, match="unknown part 'validation'; choose one of train, val, test"):
+        Split((), (), ()).part("validation")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "columns id,part"),
+        ("name,part\na,train\n", "columns id,part"),
+        ("id,part\na,train\nb,tset\n", "line 3"),
+        ("id,part\na,train\nb\n", "line 3"),
+        (
+            "id,part\n" + "".join(f"{key},train\n{key},test\n" for key in "abcdefg"),
+            r"7 id\(s\) \(a, b, c, d, e, \.\.\.\) more than once",
+        ),
+    ],
+)
+def test_a_faulty_split_file_is_a_user_error_that_names_it(tmp_path, text, message):
+    path = tmp_path / "mine.csv"
+    path.write_text(text)
+    with pytest.raises(UserError, match=rf"mine\.csv.*{message}"):
+        load_split(path)
+
+
+def test_an_absent_split_file_and_an_absent_official_one_are_user_errors(tmp_path):
+    with pytest.raises(UserError, match=r"none\.csv cannot be read"):
+        load_split(tmp_path / "none.csv")
+    with pytest.raises(UserError, match="no split comes with 'folder'"):
+        official_split("folder")
+
+
+def test_selected_cases_keep_the_order_and_absent_ids_are_named():
+    cases = [case(key, key) for key in "abc"]
+    assert [item.id for item in select_cases(cases, ("c", "a"))] == ["c", "a"]
+    with pytest.raises(UserError, match=r"2 id\(s\) \(x, y\) of the 3 ids in the split"):
+        select_cases(cases, ("x", "a", "y"))

@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import pytest
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.evaluation.atomic import whole_file
+
+
+class InterruptedWriteError(Exception):
+    pass
+
+
+def write_half(path: Path) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_text("half")
+        raise InterruptedWriteError
+
+
+def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "table.csv"
+    with whole_file(path) as temporary:
+        temporary.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with pytest.raises(InterruptedWriteError):
+        write_half(path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    tmp_path.joinpath("file").write_text("")
+    path = tmp_path / "file" / "table.csv"
+    with pytest.raises(UserError, match=r"file.table\.csv cannot be written"), whole_file(path):
+        pass

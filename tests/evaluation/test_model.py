@@ -1,0 +1,162 @@
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.ndimage import map_coordinates
+from torch import Tensor
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.data.cache import CachedPairs, open_cache
+from mlffm_segdiff.data.case import Case, Entry
+from mlffm_segdiff.evaluation.model import (
+    SegmentedCase,
+    evaluate_case,
+    evaluate_model,
+    network_images,
+    outline_case,
+    probability_at,
+    segment_cases,
+    source_masks,
+)
+from mlffm_segdiff.metrics.case import score_case
+from mlffm_segdiff.metrics.overlap import Mask
+from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
+
+SaveMask = Callable[[Path, Mask], Path]
+SAMPLING = Sampling(steps=2, samples=3, seed=5, sampler="ddim")
+CPU = torch.device("cpu")
+SIZE = 16
+
+
+class RedIsLesion(Segmenter):
+    """Answers with the red channel, and keeps what it was asked."""
+
+    total_stride = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[list[str], Sampling, bool]] = []
+        self.eval()
+
+    def loss(self, batch: Batch) -> Tensor:
+        raise NotImplementedError
+
+    def segment(self, image: Tensor, ids: Sequence[str], sampling: Sampling) -> Segmentation:
+        self.asked.append((list(ids), sampling, torch.is_inference_mode_enabled()))
+        probability = (image[:, :1] + 1) / 2
+        return Segmentation(probability, torch.zeros_like(probability))
+
+
+@pytest.fixture
+def cases(tmp_path: Path, save_mask: SaveMask) -> list[Case]:
+    """Five cases of unlike sizes: a square lesion, red in the image, placed and sized by the case."""
+    found = []
+    for index in range(5):
+        mask = np.zeros((40 + 4 * index, 64), bool)
+        mask[8 : 20 + 2 * index, 12 + index : 40] = True
+        image = np.stack([mask * 255, *np.full((2, *mask.shape), 90)], axis=-1).astype(np.uint8)
+        Image.fromarray(image).save(tmp_path / f"{index}.png")
+        path = save_mask(tmp_path / "masks" / f"{index}.png", mask)
+        found.append(Case(f"case{index}", Entry(tmp_path / f"{index}.png"), Entry(path), f"case{index}"))
+    return found
+
+
+@pytest.fixture
+def pairs(cases: list[Case], tmp_path: Path) -> CachedPairs:
+    return open_cache(cases, SIZE, tmp_path / "cache")
+
+
+def test_a_segmenter_is_scored_at_both_sizes(cases: list[Case], pairs: CachedPairs) -> None:
+    evaluated = list(evaluate_model(RedIsLesion(), pairs, cases, SAMPLING, 2, CPU))
+    assert [case.id for case in evaluated] == [case.id for case in cases]
+    for index, (case, result) in enumerate(zip(cases, evaluated, strict=True)):
+        assert result.network is not None
+        assert result.network.counts.pixels == SIZE * SIZE
+        assert result.source.counts.pixels == (40 + 4 * index) * 64
+        assert result.source.counts.lesion == (12 + 2 * index) * (28 - index)
+        assert result.network == score_case(pairs.images[index, ..., 0] > 127, pairs.masks[index] == 1)
+        assert result.source.dice > 0.9, case.id
+
+
+def test_the_segmenter_is_asked_in_batches_by_id_and_sampling(cases: list[Case], pairs: CachedPairs) -> None:
+    segmenter = RedIsLesion()
+    list(evaluate_model(segmenter, pairs, cases, SAMPLING, 2, CPU))
+    assert segmenter.asked == [
+        (["case0", "case1"], SAMPLING, True),
+        (["case2", "case3"], SAMPLING, True),
+        (["case4"], SAMPLING, True),
+    ]
+
+
+def test_a_part_in_any_order_and_batch_size_scores_each_case_the_same(
+    cases: list[Case], pairs: CachedPairs
+) -> None:
+    whole = {case.id: case for case in evaluate_model(RedIsLesion(), pairs, cases, SAMPLING, 2, CPU)}
+    part = [cases[4], cases[1], cases[2]]
+    again = list(evaluate_model(RedIsLesion(), pairs, part, SAMPLING, 5, CPU))
+    assert again == [whole["case4"], whole["case1"], whole["case2"]]
+
+
+def test_images_reach_the_network_in_its_range() -> None:
+    images = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+    images[0, 0, 0] = (0, 255, 51)
+    found = network_images(images)
+    assert (found.shape, found.dtype) == ((2, 3, 4, 4), torch.float32)
+    assert found[0, :, 0, 0].tolist() == pytest.approx([-1.0, 1.0, -0.6])
+    assert found[1, 2, 3, 1].item() == pytest.approx(images[1, 3, 1, 2] / 127.5 - 1)
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 64), (16, 16), (9, 33), (128, 5)])
+def test_probability_is_bilinear_between_pixel_centres(height: int, width: int) -> None:
+    probability = np.random.default_rng(0).random((SIZE, SIZE), dtype=np.float32)
+    y, x = ((np.arange(length) + 0.5) * SIZE / length - 0.5 for length in (height, width))
+    expected = map_coordinates(probability, np.meshgrid(y, x, indexing="ij"), order=1, mode="nearest")
+    np.testing.assert_allclose(probability_at(probability, height, width), expected, atol=1e-5)
+
+
+def test_the_source_mask_is_where_probability_reaches_one_half(cases: list[Case], pairs: CachedPairs) -> None:
+    (segmented,) = segment_cases(RedIsLesion(), pairs, cases[2:3], SAMPLING, 1, CPU)
+    predicted, truth = source_masks(segmented)
+    assert predicted.shape == truth.shape == (48, 64)
+    np.testing.assert_array_equal(predicted, probability_at(segmented.probability, 48, 64) >= 0.5)
+    np.testing.assert_array_equal(truth, np.asarray(Image.open(str(cases[2].mask))) > 0)
+
+
+def test_a_probability_of_exactly_one_half_is_lesion(tmp_path: Path, save_mask: SaveMask) -> None:
+    truth = np.tri(2 * SIZE, dtype=bool)  # twice the size: the weights are quarters, exact in binary
+    path = Entry(save_mask(tmp_path / "a.png", truth))
+    half = np.full((SIZE, SIZE), 0.5, np.float32)
+    evaluated = evaluate_case(SegmentedCase(Case("a", path, path, "a"), half, truth[::2, ::2]))
+    assert evaluated.network is not None
+    assert (evaluated.source.recall, evaluated.source.specificity) == (1, 0)
+    assert (evaluated.network.recall, evaluated.network.specificity) == (1, 0)
+
+
+def test_an_outline_has_the_masks_and_score_of_source_size(cases: list[Case], pairs: CachedPairs) -> None:
+    (segmented,) = segment_cases(RedIsLesion(), pairs, cases[:1], SAMPLING, 1, CPU)
+    (evaluated,) = evaluate_model(RedIsLesion(), pairs, cases[:1], SAMPLING, 1, CPU)
+    outline = outline_case(segmented)
+    assert (outline.id, outline.jaccard) == ("case0", evaluated.source.jaccard)
+    assert score_case(outline.predicted, outline.truth) == evaluated.source
+
+
+def test_a_case_outside_the_cache_is_named_before_any_work(cases: list[Case], pairs: CachedPairs) -> None:
+    segmenter, stranger = RedIsLesion(), Case("stranger", cases[0].image, cases[0].mask, "stranger")
+    with pytest.raises(UserError, match="stranger"):
+        list(evaluate_model(segmenter, pairs, [*cases, stranger], SAMPLING, 2, CPU))
+    assert not segmenter.asked
+
+
+def test_a_case_without_a_mask_is_named(cases: list[Case], pairs: CachedPairs) -> None:
+    bare = Case("case0", cases[0].image, None, "case0")
+    with pytest.raises(UserError, match="case0 has no mask"):
+        list(evaluate_model(RedIsLesion(), pairs, [bare], SAMPLING, 2, CPU))
+
+
+def test_a_segmenter_in_training_mode_is_refused(cases: list[Case], pairs: CachedPairs) -> None:
+    with pytest.raises(ValueError, match="training mode"):
+        list(evaluate_model(RedIsLesion().train(), pairs, cases, SAMPLING, 2, CPU))
