@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy.ndimage import map_coordinates
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
@@ -16,14 +15,13 @@ from mlffm_segdiff.evaluation.model import (
     SegmentedCase,
     evaluate_case,
     evaluate_model,
-    network_images,
     outline_case,
-    probability_at,
     segment_cases,
     source_masks,
 )
 from mlffm_segdiff.metrics.case import score_case
 from mlffm_segdiff.metrics.overlap import Mask
+from mlffm_segdiff.segmenters.at_source import map_at
 from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
 
 SaveMask = Callable[[Path, Mask], Path]
@@ -101,28 +99,11 @@ def test_a_part_in_any_order_and_batch_size_scores_each_case_the_same(
     assert again == [whole["case4"], whole["case1"], whole["case2"]]
 
 
-def test_images_reach_the_network_in_its_range() -> None:
-    images = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
-    images[0, 0, 0] = (0, 255, 51)
-    found = network_images(images)
-    assert (found.shape, found.dtype) == ((2, 3, 4, 4), torch.float32)
-    assert found[0, :, 0, 0].tolist() == pytest.approx([-1.0, 1.0, -0.6])
-    assert found[1, 2, 3, 1].item() == pytest.approx(images[1, 3, 1, 2] / 127.5 - 1)
-
-
-@pytest.mark.parametrize(("height", "width"), [(40, 64), (16, 16), (9, 33), (128, 5)])
-def test_probability_is_bilinear_between_pixel_centres(height: int, width: int) -> None:
-    probability = np.random.default_rng(0).random((SIZE, SIZE), dtype=np.float32)
-    y, x = ((np.arange(length) + 0.5) * SIZE / length - 0.5 for length in (height, width))
-    expected = map_coordinates(probability, np.meshgrid(y, x, indexing="ij"), order=1, mode="nearest")
-    np.testing.assert_allclose(probability_at(probability, height, width), expected, atol=1e-5)
-
-
 def test_the_source_mask_is_where_probability_reaches_one_half(cases: list[Case], pairs: CachedPairs) -> None:
     (segmented,) = segment_cases(RedIsLesion(), pairs, cases[2:3], SAMPLING, 1, CPU)
     predicted, truth = source_masks(segmented)
     assert predicted.shape == truth.shape == (48, 64)
-    np.testing.assert_array_equal(predicted, probability_at(segmented.probability, 48, 64) >= 0.5)
+    np.testing.assert_array_equal(predicted, map_at(segmented.probability, 48, 64) >= 0.5)
     np.testing.assert_array_equal(truth, np.asarray(Image.open(str(cases[2].mask))) > 0)
 
 

@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import arrays
 from torchmetrics.functional import classification as reference
 
 from mlffm_segdiff.metrics import overlap
-from mlffm_segdiff.metrics.overlap import POOLED_SCORES, Counts, Mask, count_pixels
+from mlffm_segdiff.metrics.overlap import POOLED_SCORES, Counts, Mask, count_pixels, total
 
 PAIRS = st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(
     lambda shape: st.tuples(arrays(bool, shape), arrays(bool, shape))
@@ -80,6 +80,12 @@ def test_jaccard_follows_from_dice(tp: int, fp: int, fn: int) -> None:
     counts = Counts(tp=tp, fp=fp, fn=fn, tn=5)
     dice = overlap.dice(counts)
     assert overlap.jaccard(counts) == pytest.approx(dice / (2 - dice))
+
+
+@given(PAIRS, PAIRS)
+def test_the_total_counts_the_pixels_of_all_cases(one: tuple[Mask, Mask], other: tuple[Mask, Mask]) -> None:
+    joined = [np.concatenate([a.ravel(), b.ravel()])[None] for a, b in zip(one, other, strict=True)]
+    assert total([count_pixels(*one), count_pixels(*other)]) == count_pixels(*joined)
 
 
 @pytest.mark.parametrize(("tp", "expected"), [(65, 0.65), (64, 0.0), (100, 1.0), (0, 0.0)])

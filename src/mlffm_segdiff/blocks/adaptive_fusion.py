@@ -33,5 +33,6 @@ class UniformWeights(nn.Module):
         """Map P_1..P_L (B d H_l W_l) to constant weights (B L H_l W_l)."""
         levels = len(aligned)
         return [
-            p.new_full((1, 1, 1, 1), 1 / levels).expand(p.shape[0], levels, p.shape[2], p.shape[3]) for p in aligned
+            p.new_full((1, 1, 1, 1), 1 / levels).expand(p.shape[0], levels, p.shape[2], p.shape[3])
+            for p in aligned
         ]

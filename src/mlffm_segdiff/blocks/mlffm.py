@@ -29,7 +29,9 @@ class MLFFM(nn.Module):
     ) -> None:
         super().__init__()
         self.attend = nn.ModuleList(CBAM(c) if attention else nn.Identity() for c in channels)
-        self.align = nn.ModuleList(LateralProjection(c, width) if alignment else ChannelPool(width) for c in channels)
+        self.align = nn.ModuleList(
+            LateralProjection(c, width) if alignment else ChannelPool(width) for c in channels
+        )
         self.weights = AdaptiveWeights(len(channels), width) if adaptive else UniformWeights()
         self.merge = nn.ModuleList(
             nn.Sequential(group_norm(width), nn.SiLU(), nn.Conv2d(width, c, 3, padding=1)) for c in channels

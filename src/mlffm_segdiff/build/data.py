@@ -10,7 +10,15 @@ from mlffm_segdiff.data.augment import training_augmentation
 from mlffm_segdiff.data.cache import CachedPairs, Progress, cache_root, open_cache
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.dataset import PairDataset
-from mlffm_segdiff.data.splits import OFFICIAL, PARTS, Split, load_split, make_split, official_split, select_cases
+from mlffm_segdiff.data.splits import (
+    OFFICIAL,
+    PARTS,
+    Split,
+    load_split,
+    make_split,
+    official_split,
+    select_cases,
+)
 from mlffm_segdiff.data.synthetic_folder import write_folder
 from mlffm_segdiff.data.table import read_cases
 
@@ -66,7 +74,9 @@ def _source_cases(name: str, data: DataConfig) -> list[Case]:
         write_folder(folder, data.synthetic_count, SYNTHETIC_SIDE, seed=0)
         return read_cases("folder", folder)
     if path is None:
-        raise UserError(f"data.sources.{name} has no path; add data.sources.{name}=FOLDER, the folder of its archives")
+        raise UserError(
+            f"data.sources.{name} has no path; add data.sources.{name}=FOLDER, the folder of its archives"
+        )
     return read_cases(name, Path(path).expanduser())
 
 

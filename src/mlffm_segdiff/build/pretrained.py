@@ -6,7 +6,12 @@ from typing import Any
 
 import torch
 from huggingface_hub import ModelHubMixin, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+)
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -77,7 +82,9 @@ class Pretrained(
         return model
 
 
-def save_segmenter(segmenter: Segmenter, recipe: Recipe, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+def save_segmenter(
+    segmenter: Segmenter, recipe: Recipe, folder: Path, dtype: torch.dtype = torch.float32
+) -> None:
     """Write config.json and model.safetensors into ``folder``, floating-point weights as ``dtype``."""
     pretrained = Pretrained(recipe=recipe.model_dump(mode="json"))
     pretrained.segmenter.load_state_dict(segmenter.state_dict())
@@ -96,11 +103,15 @@ def load_pretrained(name: str | Path) -> Pretrained:
     if (folder / "weights").is_dir():
         folder = folder / "weights"
     if folder.is_dir() and not ((folder / WEIGHTS).is_file() and (folder / "config.json").is_file()):
-        raise UserError(f"{folder}: no config.json and {WEIGHTS} here; give a run folder whose training is done")
+        raise UserError(
+            f"{folder}: no config.json and {WEIGHTS} here; give a run folder whose training is done"
+        )
     try:
         return Pretrained.from_pretrained(str(folder) if folder.is_dir() else str(name))
     except (EntryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"no weights {str(name)!r}: neither a folder nor reachable on the hub ({reason})") from None
+        raise UserError(
+            f"no weights {str(name)!r}: neither a folder nor reachable on the hub ({reason})"
+        ) from None
     except (SafetensorError, RuntimeError, ValueError) as error:
         raise UserError(f"{name}: broken weights or configuration: {str(error).splitlines()[0]}") from None

@@ -10,7 +10,12 @@ from mlffm_segdiff.config.schema import (
     UNetConfig,
 )
 from mlffm_segdiff.diffusion.process import MaskDiffusion
-from mlffm_segdiff.losses.boundary_weight import BandWeight, BoundaryWeight, DermoSegDiffWeight, uniform_weight
+from mlffm_segdiff.losses.boundary_weight import (
+    BandWeight,
+    BoundaryWeight,
+    DermoSegDiffWeight,
+    uniform_weight,
+)
 from mlffm_segdiff.losses.region import RegionLoss
 from mlffm_segdiff.models.mlffm_segdiff import MLFFMSegDiff
 from mlffm_segdiff.models.unet import unet
@@ -42,7 +47,9 @@ def build_denoiser(model: MLFFMSegDiffConfig, mask_channels: int) -> MLFFMSegDif
     """Return the denoiser of MLFFM-SegDiff, with its MLFFM unless fusion_width is null."""
     fusion = None
     if model.fusion_width is not None:
-        fusion = MLFFM(model.mask_widths, model.fusion_width, model.attention, model.alignment, model.adaptive)
+        fusion = MLFFM(
+            model.mask_widths, model.fusion_width, model.attention, model.alignment, model.adaptive
+        )
     return MLFFMSegDiff(
         model.image_widths, model.image_blocks, model.mask_widths, model.stride, fusion, mask_channels
     )

@@ -19,7 +19,9 @@ from mlffm_segdiff.config.schema import Recipe
 def recipe_names() -> list[str]:
     """Return the names of the recipes in the package."""
     folder = files("mlffm_segdiff.config") / "recipes"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
+    )
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -47,7 +49,9 @@ def _read(name: str) -> DictConfig:
         if name not in recipe_names():
             close = difflib.get_close_matches(name, recipe_names(), n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""
-            raise UserError(f"no recipe {name!r}: {hint}choose one of {', '.join(recipe_names())}, or a .yaml file")
+            raise UserError(
+                f"no recipe {name!r}: {hint}choose one of {', '.join(recipe_names())}, or a .yaml file"
+            )
         path = Path(str(files("mlffm_segdiff.config") / "recipes" / f"{name}.yaml"))
     try:
         loaded = OmegaConf.load(path)
@@ -93,4 +97,6 @@ def _keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
         for variant in sections:
             yield from _keys(variant, f"{prefix}{name}.")
     if section.__name__ == "DataConfig":
-        yield from (f"{prefix}sources.{name}" for name in ("isic2018", "ham10000", "ph2", "folder", "synthetic"))
+        yield from (
+            f"{prefix}sources.{name}" for name in ("isic2018", "ham10000", "ph2", "folder", "synthetic")
+        )

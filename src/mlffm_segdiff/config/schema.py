@@ -66,7 +66,12 @@ class MLFFMSegDiffConfig(Section):
 
 
 MLFFM_SEGDIFF_SIZES: dict[str, dict[str, Any]] = {
-    "tiny": {"image_widths": (8, 16, 32), "image_blocks": (1, 1, 1), "mask_widths": (8, 16, 16), "fusion_width": 8},
+    "tiny": {
+        "image_widths": (8, 16, 32),
+        "image_blocks": (1, 1, 1),
+        "mask_widths": (8, 16, 16),
+        "fusion_width": 8,
+    },
     "small": {
         "image_widths": (24, 48, 96, 192),
         "image_blocks": (1, 2, 2, 2),

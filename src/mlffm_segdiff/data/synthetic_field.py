@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,8 +58,8 @@ def noise(frame: Frame, frequency: float, rng: Random) -> Field:
     """
     cells = min(int(np.ceil(2 * frequency)) + 4, 64)
     grid = rng.standard_normal((cells, cells))
-    rows = _spline_weights(frame.y.ravel() * frequency, cells)
-    columns = _spline_weights(frame.x.ravel() * frequency, cells)
+    rows = _spline_weights(frame.height, frame.pixel * frequency, cells)
+    columns = _spline_weights(frame.width, frame.pixel * frequency, cells)
     field: Field = rows @ grid @ columns.T
     return field * (resolved(frame, frequency) / _SPLINE_SCALE)
 
@@ -110,13 +110,15 @@ def _pixel_centres(count: int, pixel: float) -> Field:
     return np.asarray((np.arange(count) + 0.5 - count / 2) * pixel, dtype=np.float64)
 
 
-def _spline_weights(position: Field, count: int) -> Field:
-    """Cubic B-spline weights, len(position) x count, of a row of `count` knots that repeats."""
+@lru_cache(maxsize=64)
+def _spline_weights(pixels: int, step: float, count: int) -> Field:
+    """Cubic B-spline weights, pixels x count, of a ring of `count` knots, `step` knots a pixel."""
+    position = _pixel_centres(pixels, step)
     knot = np.floor(position)
     t = position - knot
     rest = 1 - t
     parts = np.array([rest**3, 4 - 3 * t * t * (1 + rest), 4 - 3 * rest * rest * (1 + t), t**3])
     columns = (knot.astype(np.int64) + np.arange(-1, 3)[:, None]) % count
-    weights = np.zeros((len(position), count))
-    weights[np.arange(len(position)), columns] = parts / 6
+    weights = np.zeros((pixels, count))
+    weights[np.arange(pixels), columns] = parts / 6
     return weights

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.cache import CachedPairs
@@ -19,9 +17,8 @@ from mlffm_segdiff.evaluation.pictures import OutlinedCase
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
 from mlffm_segdiff.metrics.case import score_case
 from mlffm_segdiff.metrics.overlap import Mask, count_pixels, jaccard
+from mlffm_segdiff.segmenters.at_source import THRESHOLD, map_at, segment_pictures
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
-
-THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -46,8 +43,6 @@ def segment_cases(
     pairs: holds at least the given cases. segmenter: on `device`, in evaluation mode; else raises ValueError.
     Raises UserError where a case is not among the pairs.
     """
-    if segmenter.training:
-        raise ValueError("the segmenter is in training mode; call its eval() first")
     index = {name: position for position, name in enumerate(pairs.ids)}
     absent = [case.id for case in cases if case.id not in index]
     if absent:
@@ -55,27 +50,10 @@ def segment_cases(
     for start in range(0, len(cases), batch_size):
         chunk = cases[start : start + batch_size]
         rows = [index[case.id] for case in chunk]
-        with torch.inference_mode():
-            images = network_images(pairs.images[rows]).to(device)
-            answer = segmenter.segment(images, [case.id for case in chunk], sampling)
-            probability = answer.probability.squeeze(1).float().cpu().numpy()
+        ids = [case.id for case in chunk]
+        probability, _ = segment_pictures(segmenter, pairs.images[rows], ids, sampling, device)
         for case, row, one in zip(chunk, rows, probability, strict=True):
             yield SegmentedCase(case, one, pairs.masks[row].astype(np.bool_))
-
-
-def network_images(images: npt.NDArray[np.uint8]) -> Tensor:
-    """Return B3SS float32 in [-1, 1] from BxSxSx3 uint8."""
-    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).div(255).mul(2).sub(1).contiguous()
-
-
-def probability_at(probability: npt.NDArray[np.float32], height: int, width: int) -> npt.NDArray[np.float32]:
-    """Return the SxS map at height x width, bilinear between pixel centres, held constant at the frame."""
-    source = torch.from_numpy(probability)[None, None]
-    size = (height, width)
-    resized: npt.NDArray[np.float32] = F.interpolate(source, size, mode="bilinear", align_corners=False)[
-        0, 0
-    ].numpy()
-    return resized
 
 
 def source_masks(segmented: SegmentedCase) -> tuple[Mask, Mask]:
@@ -87,7 +65,7 @@ def source_masks(segmented: SegmentedCase) -> tuple[Mask, Mask]:
     if case.mask is None:
         raise UserError(f"{case.id} has no mask to compare with; leave it out of the split or add its mask")
     truth = decode_mask(case.mask.read(), str(case.mask))
-    return probability_at(segmented.probability, *truth.shape) >= THRESHOLD, truth
+    return map_at(segmented.probability, *truth.shape) >= THRESHOLD, truth
 
 
 def evaluate_case(segmented: SegmentedCase) -> EvaluatedCase:

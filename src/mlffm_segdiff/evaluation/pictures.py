@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
-from skimage.measure import find_contours
 
-from mlffm_segdiff.evaluation.atomic import whole_file
+from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.contour import mask_contours
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
 from mlffm_segdiff.metrics.overlap import JACCARD_THRESHOLD, Mask
 
@@ -111,15 +111,9 @@ def _draw_case(panel: Axes, case: OutlinedCase) -> None:
     panel.set(xlim=(-1, width), ylim=(height, -1), aspect="equal")
     panel.add_patch(Rectangle((-0.5, -0.5), width, height, fill=False, edgecolor="0.8", linewidth=0.8))
     for mask, colour in ((case.truth, TRUTH_COLOUR), (case.predicted, PREDICTED_COLOUR)):
-        for contour in _contours(mask):
+        for contour in mask_contours(mask):
             panel.plot(contour[:, 1], contour[:, 0], color=colour, linewidth=1)
     dice = 2 * case.jaccard / (1 + case.jaccard)
     name = case.id if len(case.id) <= NAME_LENGTH else case.id[: NAME_LENGTH - 1] + "…"
     title = f"{name}\nJaccard {case.jaccard:.3f}, Dice {dice:.3f}"
     panel.set_title(title, fontsize=8, parse_math=False)
-
-
-def _contours(mask: Mask) -> list[npt.NDArray[np.float64]]:
-    """Closed contours (rows of y, x in pixels) of an HxW bool mask, along the frame too; none if empty."""
-    found: list[npt.NDArray[np.float64]] = find_contours(np.pad(mask, 1).astype(np.float32), 0.5)
-    return [contour - 1 for contour in found]

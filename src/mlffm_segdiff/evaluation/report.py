@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.evaluation.atomic import whole_file
+from mlffm_segdiff.data.atomic import whole_file
 from mlffm_segdiff.evaluation.rows import EvaluatedCase, column_names, row_values
 from mlffm_segdiff.metrics.summary import Interval, Summary, summarise
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import bootstrap
 
 from mlffm_segdiff.metrics.case import SCORE_NAMES, CaseScores
-from mlffm_segdiff.metrics.overlap import POOLED_SCORES, Counts
+from mlffm_segdiff.metrics.overlap import POOLED_SCORES, total
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
@@ -61,19 +61,9 @@ def mean_interval(values: Sequence[float], seed: int = 0) -> Interval:
     return Interval(float(sample.mean()), float(ends.low), float(ends.high))
 
 
-def pooled_counts(scores: Sequence[CaseScores]) -> Counts:
-    """Sum the pixel counts of the cases."""
-    return Counts(
-        tp=sum(case.tp for case in scores),
-        fp=sum(case.fp for case in scores),
-        fn=sum(case.fn for case in scores),
-        tn=sum(case.tn for case in scores),
-    )
-
-
 def summarise(scores: Sequence[CaseScores], seed: int = 0) -> Summary:
     """Summarise the cases. Raises ValueError for no cases."""
-    pooled = pooled_counts(scores)
+    pooled = total(case.counts for case in scores)
     return Summary(
         cases=len(scores),
         per_image={

@@ -22,7 +22,8 @@ class ImagePath(nn.Module):
         self.stride = stride
         self.stem = nn.Conv2d(3 * stride**2, widths[0], 3, padding=1)
         self.down = nn.ModuleList(
-            nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(fine, coarse, 3, stride=2, padding=1)
+            for fine, coarse in zip(widths, widths[1:], strict=False)
         )
         self.levels = nn.ModuleList(
             nn.Sequential(*(ResidualBlock(width, width) for _ in range(count)))

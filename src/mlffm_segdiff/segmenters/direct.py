@@ -14,7 +14,9 @@ from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
 class DirectSegmenter(Segmenter):
     """``network.forward(image)`` gives the logit. The boundary weight is that of a mask without noise."""
 
-    def __init__(self, network: nn.Module, loss: RegionLoss, weight: BoundaryWeight, total_stride: int) -> None:
+    def __init__(
+        self, network: nn.Module, loss: RegionLoss, weight: BoundaryWeight, total_stride: int
+    ) -> None:
         super().__init__()
         self.network = network
         self.region_loss = loss

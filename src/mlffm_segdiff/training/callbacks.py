@@ -37,7 +37,12 @@ class ImagesProgress(Callback):
     """One bar over the whole run: images seen, loss, validation Jaccard, time left."""
 
     def __init__(self, images: int, batch_size: int, console: Console) -> None:
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[report]}"), TimeRemainingColumn())
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[report]}"),
+            TimeRemainingColumn(),
+        )
         self.progress = Progress("training", *columns, console=console, refresh_per_second=2)
         self.task = self.progress.add_task("training", total=images, report="")
         self.batch_size = batch_size

@@ -18,8 +18,8 @@ from mlffm_segdiff.data.dataset import PairDataset, plain_loader, training_loade
 from mlffm_segdiff.segmenters.base import Segmenter
 from mlffm_segdiff.training.callbacks import Averaging, ImagesProgress, checkpoints
 from mlffm_segdiff.training.module import SegmenterModule
-from mlffm_segdiff.training.precision import lightning_precision
 from mlffm_segdiff.training.pictures import draw_curves, draw_overlays
+from mlffm_segdiff.training.precision import lightning_precision
 from mlffm_segdiff.training.run_folder import RunFolder, best_weights
 
 
@@ -44,7 +44,9 @@ class TrainingLoaders(LightningDataModule):
         data, self.settings = recipe.data, recipe.train
         self.seed, self.workers = recipe.seed, data.workers
         pairs = open_part(parts, "val", data.size)
-        self.training = training_dataset(open_part(parts, "train", data.size), recipe.augment, data.size, recipe.seed)
+        self.training = training_dataset(
+            open_part(parts, "train", data.size), recipe.augment, data.size, recipe.seed
+        )
         self.validation = PairDataset(pairs.images, pairs.masks, pairs.ids, None, recipe.seed)
         self.epoch_steps = max(self.settings.validate_every // self.settings.batch_size, 1)
         self.steps = max(self.settings.images // self.settings.batch_size, 1)

@@ -51,7 +51,9 @@ class SegmenterModule(LightningModule):
         """Segment a batch by sampling and count its pixels."""
         del batch_idx
         found = self.segmenter.segment(batch.image, batch.ids, self.sampling).probability >= 0.5
-        for predicted, truth in zip(found[:, 0].cpu().numpy(), (batch.mask[:, 0] > 0).cpu().numpy(), strict=True):
+        for predicted, truth in zip(
+            found[:, 0].cpu().numpy(), (batch.mask[:, 0] > 0).cpu().numpy(), strict=True
+        ):
             self._cases.append(count_pixels(predicted, truth))
 
     def on_validation_epoch_end(self) -> None:
@@ -79,4 +81,3 @@ def warmup_cosine(step: int, warmup_steps: int, total_steps: int, floor: float =
         return (step + 1) / warmup_steps
     share = min((step - warmup_steps) / max(total_steps - warmup_steps, 1), 1.0)
     return floor + (1 - floor) * (1 + math.cos(math.pi * share)) / 2
-

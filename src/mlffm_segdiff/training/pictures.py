@@ -23,7 +23,9 @@ def draw_curves(folder: RunFolder) -> Path:
     recipe = folder.recipe()
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     panels = figure.subplots(1, 2)
-    for panel, column, label in zip(panels, ("loss", "val_jaccard"), ("training loss", "validation Jaccard"), strict=True):
+    for panel, column, label in zip(
+        panels, ("loss", "val_jaccard"), ("training loss", "validation Jaccard"), strict=True
+    ):
         steps, values = _column(folder.path / "logs" / "metrics.csv", column)
         panel.plot([(step + 1) * recipe.train.batch_size for step in steps], values)
         panel.set(xlabel="images seen", title=label)

@@ -48,7 +48,9 @@ class RunFolder:
     def begin(self, recipe: Recipe, split_digest: str) -> None:
         """Create the folder with its configuration and environment. Raises UserError if it holds a run."""
         if self.config.exists():
-            raise UserError(f"{self.path} already holds a run; add --resume to go on with it, or choose another --run")
+            raise UserError(
+                f"{self.path} already holds a run; add --resume to go on with it, or choose another --run"
+            )
         self.path.mkdir(parents=True, exist_ok=True)
         environment = json.dumps(describe_environment(recipe.seed, split_digest), indent=2)
         (self.path / "environment.json").write_text(environment + "\n")
@@ -59,7 +61,9 @@ class RunFolder:
     def recipe(self) -> Recipe:
         """Return the recipe of the run. Raises UserError if the folder holds none."""
         if not self.config.is_file():
-            raise UserError(f"{self.path} holds no run (no config.yaml); check the folder, or start without --resume")
+            raise UserError(
+                f"{self.path} holds no run (no config.yaml); check the folder, or start without --resume"
+            )
         return load_recipe(str(self.config))
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.evaluation.atomic import whole_file
+from mlffm_segdiff.data.atomic import whole_file
 
 
 class InterruptedWriteError(Exception):
@@ -39,3 +39,10 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     path = tmp_path / "file" / "table.csv"
     with pytest.raises(UserError, match=r"file.table\.csv cannot be written"), whole_file(path):
         pass
+
+
+def test_the_longest_name_a_folder_takes_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 255)
+    with whole_file(path) as temporary:
+        temporary.write_text("whole")
+    assert path.read_text() == "whole"

@@ -19,7 +19,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder:
             temporary = Path(folder, path.name)
             yield temporary
             temporary.replace(path)

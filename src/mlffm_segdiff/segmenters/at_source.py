@@ -1,0 +1,48 @@
+"""From pictures to the network and back to each picture's own size."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+
+THRESHOLD = 0.5
+
+Map = npt.NDArray[np.float32]
+
+
+def segment_pictures(
+    segmenter: Segmenter,
+    images: npt.NDArray[np.uint8],
+    ids: Sequence[str],
+    sampling: Sampling,
+    device: torch.device,
+) -> tuple[Map, Map]:
+    """Return probability and spread, both BxSxS float32, of BxSxSx3 uint8 images; see `Segmentation`.
+
+    segmenter: on `device`, in evaluation mode; else raises ValueError.
+    """
+    if segmenter.training:
+        raise ValueError("the segmenter is in training mode; call its eval() first")
+    with torch.inference_mode():
+        answer = segmenter.segment(network_images(images).to(device), ids, sampling)
+        probability, spread = (
+            found.squeeze(1).float().cpu().numpy() for found in (answer.probability, answer.spread)
+        )
+    return probability, spread
+
+
+def network_images(images: npt.NDArray[np.uint8]) -> Tensor:
+    """Return B3SS float32 in [-1, 1] from BxSxSx3 uint8."""
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).div(255).mul(2).sub(1).contiguous()
+
+
+def map_at(values: Map, height: int, width: int) -> Map:
+    """Return the SxS map at height x width, bilinear between pixel centres, held constant at the frame."""
+    source = torch.from_numpy(values)[None, None]
+    resized: Map = F.interpolate(source, (height, width), mode="bilinear", align_corners=False)[0, 0].numpy()
+    return resized
