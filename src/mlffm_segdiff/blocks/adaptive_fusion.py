@@ -9,7 +9,10 @@ from mlffm_segdiff.blocks.alignment import resample
 
 
 class AdaptiveWeights(nn.Module):
-    """lambda_{.->l} = softmax_j Conv1x1[u_{1->l}; ..; u_{L->l}] with u_j = Conv1x1(P_j) (ASFF, Liu et al. 2019)."""
+    """lambda_{.->l} = softmax_j Conv1x1[u_{1->l}; ..; u_{L->l}] with u_j = Conv1x1(P_j).
+
+    After ASFF (Liu et al. 2019): one weight for each pixel, level and source level.
+    """
 
     def __init__(self, levels: int, width: int, compressed: int = 8) -> None:
         super().__init__()

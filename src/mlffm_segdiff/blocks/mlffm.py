@@ -12,7 +12,7 @@ from mlffm_segdiff.blocks.residual import group_norm
 
 
 class MLFFM(nn.Module):
-    """S'_l = S_l + Conv3x3(SiLU(GN(sum_j lambda_{j->l} * R_{j->l}))) over the skips S_1..S_L (DESIGN section 2).
+    """S'_l = S_l + Conv3x3(SiLU(GN(sum_j lambda_{j->l} * R_{j->l}))) over skips S_1..S_L (DESIGN section 2).
 
     attention: CBAM on each skip, else the skip itself. alignment: a learned lateral projection to ``width``
     channels, else averages of channels. adaptive: a learned weight for each pixel and level, else 1 / L.
@@ -55,6 +55,6 @@ def fuse(aligned: Sequence[Tensor], weights: Tensor) -> Tensor:
     """Return sum_j lambda_j * R_j (B d H W) for weights lambda (B L H W) and levels P_j (B d H_j W_j)."""
     size = (weights.shape[2], weights.shape[3])
     fused = torch.zeros_like(resample(aligned[0], size))
-    for p, weight in zip(aligned, weights.split(1, dim=1), strict=True):
+    for p, weight in zip(aligned, torch.split(weights, 1, dim=1), strict=True):
         fused = torch.addcmul(fused, resample(p, size), weight)
     return fused

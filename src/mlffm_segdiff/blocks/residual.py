@@ -38,4 +38,5 @@ class ResidualBlock(nn.Module):
         if self.modulation is not None:
             scale, shift = self.modulation(time)[:, :, None, None].chunk(2, dim=1)
             r = torch.addcmul(shift, r, 1 + scale)
-        return self.shortcut(h) + self.conv2(self.activation(r))
+        out: Tensor = self.shortcut(h) + self.conv2(self.activation(r))
+        return out

@@ -34,7 +34,7 @@ class Pretrained(
 ):
     """A segmenter with the recipe that made it; ``from_pretrained``, ``save_pretrained`` and ``push_to_hub``.
 
-    ``Pretrained.from_pretrained("default")`` gives the weights in the package; any other name is a folder or a
+    ``load_pretrained("default")`` gives the weights in the package; ``from_pretrained`` takes a folder or a
     hub id. Only safetensors files are read or written, never a pickle.
     """
 
@@ -97,21 +97,22 @@ def load_pretrained(name: str | Path) -> Pretrained:
 
     Raises UserError where there are none, or they are broken or of another shape than their configuration.
     """
-    if str(name) == DEFAULT:
-        return Pretrained.from_pretrained(str(files("mlffm_segdiff") / "weights" / DEFAULT))
-    folder = Path(name).expanduser()
+    packaged = str(name) == DEFAULT
+    folder = Path(str(files("mlffm_segdiff") / "weights" / DEFAULT)) if packaged else Path(name).expanduser()
     if (folder / "weights").is_dir():
         folder = folder / "weights"
-    if folder.is_dir() and not ((folder / WEIGHTS).is_file() and (folder / "config.json").is_file()):
+    local = packaged or folder.is_dir()
+    if local and not ((folder / WEIGHTS).is_file() and (folder / "config.json").is_file()):
         raise UserError(
             f"{folder}: no config.json and {WEIGHTS} here; give a run folder whose training is done"
         )
     try:
-        return Pretrained.from_pretrained(str(folder) if folder.is_dir() else str(name))
+        return Pretrained.from_pretrained(str(folder) if local else str(name))
     except (EntryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
             f"no weights {str(name)!r}: neither a folder nor reachable on the hub ({reason})"
         ) from None
-    except (SafetensorError, RuntimeError, ValueError) as error:
-        raise UserError(f"{name}: broken weights or configuration: {str(error).splitlines()[0]}") from None
+    except (SafetensorError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+        raise UserError(f"{name}: broken weights or configuration: {reason}") from None

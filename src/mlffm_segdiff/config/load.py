@@ -10,10 +10,12 @@ from typing import Any, Union, get_args, get_origin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
-from yaml import YAMLError
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.config.schema import DatasetName, Recipe
+
+MODEL_NAMES = ("mlffm_segdiff", "unet")
 
 
 def recipe_names() -> list[str]:
@@ -27,11 +29,15 @@ def recipe_names() -> list[str]:
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """Return the recipe of a packaged name or a YAML file, with ``key=value`` overrides applied.
 
-    Raises UserError for an unknown recipe, broken YAML, and an unknown or mistyped key, naming file, key and the
-    nearest valid one.
+    Raises UserError for an unknown recipe, broken YAML, and an unknown or mistyped key, naming file, key and
+    the nearest valid one.
     """
-    values = OmegaConf.merge(_read(name), _parse(overrides))
-    return check_recipe(OmegaConf.to_container(values, resolve=True), f"recipe {name!r}")
+    try:
+        merged = OmegaConf.merge(_read(name), _parse(overrides))
+        values = OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise UserError(f"recipe {name!r}: {' '.join(str(error).split())}") from None
+    return check_recipe(values, f"recipe {name!r}")
 
 
 def check_recipe(values: Any, origin: str) -> Recipe:
@@ -76,18 +82,25 @@ def _parse(overrides: Sequence[str]) -> DictConfig:
 
 
 def _describe(error: Any) -> str:
-    variants = {"mlffm_segdiff", "unet"}
-    key = ".".join(str(part) for part in error["loc"] if str(part) not in variants and part != "[key]")
+    model = next((part for part in error["loc"] if part in MODEL_NAMES), None)
+    key = ".".join(str(part) for part in error["loc"] if part not in {model, "[key]"})
     if error["type"] == "extra_forbidden" or (error["loc"] and error["loc"][-1] == "[key]"):
-        close = difflib.get_close_matches(key, list(_keys(Recipe)), n=1, cutoff=0.0)
+        close = difflib.get_close_matches(key, list(_keys(Recipe, model)), n=1, cutoff=0.0)
         return f"unknown key {key!r}; the nearest valid key is {close[0]!r}"
     if error["type"] == "missing":
         return f"missing key {key!r}"
-    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        return (
+            f"key '{key}.name' must be one of {', '.join(MODEL_NAMES)} (got {error['input'].get('name')!r})"
+        )
+    message: str = error["msg"].removeprefix("Value error, ")
+    if not key:
+        return message
     return f"key {key!r}: {message[0].lower()}{message[1:]} (got {error['input']!r})"
 
 
-def _keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def _keys(section: type[BaseModel], model: str | None, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of a section; of sections to choose from by name, only that called ``model``."""
     for name, field in section.model_fields.items():
         annotation = field.annotation
         variants = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else (annotation,)
@@ -95,8 +108,7 @@ def _keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
         if not sections:
             yield prefix + name
         for variant in sections:
-            yield from _keys(variant, f"{prefix}{name}.")
+            if len(sections) == 1 or model in {None, *get_args(variant.model_fields["name"].annotation)}:
+                yield from _keys(variant, model, f"{prefix}{name}.")
     if section.__name__ == "DataConfig":
-        yield from (
-            f"{prefix}sources.{name}" for name in ("isic2018", "ham10000", "ph2", "folder", "synthetic")
-        )
+        yield from (f"{prefix}sources.{name}" for name in get_args(DatasetName))

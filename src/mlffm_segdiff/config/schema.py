@@ -9,12 +9,14 @@ DatasetName = Literal["isic2018", "ham10000", "ph2", "folder", "synthetic"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
+NoiseVariance = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Section(BaseModel):
     """A part of a recipe; a key that is not named here is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataConfig(Section):
@@ -28,7 +30,7 @@ class DataConfig(Section):
 
 
 class AugmentConfig(Section):
-    """Strengths (affine, colour; 1 as tuned) and probabilities (blur, hair); false or 0 switches a part off."""
+    """Strengths (affine, colour; 1 as tuned) and probabilities (blur, hair); false or 0 switches one off."""
 
     flip: bool = True
     affine: NonNegative = 1.0
@@ -42,7 +44,7 @@ class MLFFMSegDiffConfig(Section):
 
     name: Literal["mlffm_segdiff"] = "mlffm_segdiff"
     size: Literal["tiny", "small", "base"] = "small"
-    image_widths: tuple[PositiveInt, ...]
+    image_widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     image_blocks: tuple[PositiveInt, ...]
     mask_widths: tuple[PositiveInt, ...]
     fusion_width: PositiveInt | None
@@ -55,7 +57,7 @@ class MLFFMSegDiffConfig(Section):
     @classmethod
     def fill_in_size(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Take the widths of ``size`` where a recipe names none."""
-        return {**MLFFM_SEGDIFF_SIZES.get(values.get("size", "small"), {}), **values}
+        return {**MLFFM_SEGDIFF_SIZES.get(str(values.get("size", "small")), {}), **values}
 
     @model_validator(mode="after")
     def one_entry_a_level(self) -> "MLFFMSegDiffConfig":
@@ -91,7 +93,7 @@ class UNetConfig(Section):
     """A plain U-Net (Ronneberger et al. 2015; MONAI's, with residual units)."""
 
     name: Literal["unet"]
-    widths: tuple[PositiveInt, ...] = (16, 32, 64, 128, 256)
+    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = (16, 32, 64, 128, 256)
     residual_units: Annotated[int, Field(ge=0)] = 2
 
 
@@ -105,8 +107,8 @@ class DiffusionConfig(Section):
     objective: Literal["x0", "epsilon", "v"] = "x0"
     schedule: Literal["cosine", "linear"] = "cosine"
     train_steps: PositiveInt = 1000
-    beta_start: Positive = 1e-4
-    beta_end: Positive = 0.02
+    beta_start: NoiseVariance = 1e-4
+    beta_end: NoiseVariance = 0.02
     mask_scale: Annotated[float, Field(gt=0, le=1)] = 1.0
     noisy_bias: Positive = 1.0
     self_conditioning: bool = False
@@ -125,8 +127,8 @@ class SamplingConfig(Section):
 class LossConfig(Section):
     """Loss terms. weight: the boundary weight (band: DESIGN section 2; dermosegdiff: Bozorgpour et al. 2023).
 
-    cross_entropy, dice, kervadec weigh the terms of an x0 objective or a direct network; noise objectives use the
-    weighted squared error alone.
+    cross_entropy, dice, kervadec weigh the terms of an x0 objective or a direct network; noise objectives use
+    the weighted squared error alone.
     """
 
     weight: Literal["none", "band", "dermosegdiff"] = "band"
@@ -139,7 +141,10 @@ class LossConfig(Section):
 
 
 class TrainConfig(Section):
-    """Optimisation. images, warmup and validate_every count images seen; precision auto: bf16 where it is fast."""
+    """Optimisation. images, warmup and validate_every count images seen.
+
+    precision auto is bf16 where that is fast. init: weights to start from, a name as for ``load_pretrained``.
+    """
 
     images: PositiveInt = 60_000
     batch_size: PositiveInt = 16
@@ -147,7 +152,7 @@ class TrainConfig(Section):
     weight_decay: NonNegative = 0.02
     warmup: NonNegative = 2_000
     clip: Positive = 1.0
-    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.998
     validate_every: PositiveInt = 4_000
     precision: Literal["auto", "float32", "bf16"] = "auto"
     init: str | None = None
@@ -157,7 +162,7 @@ class Recipe(Section):
     """Everything a run depends on but the code and the data themselves."""
 
     name: str
-    seed: int = 0
+    seed: Seed = 0
     data: DataConfig
     augment: AugmentConfig = AugmentConfig()
     model: Annotated[MLFFMSegDiffConfig | UNetConfig, Field(discriminator="name")]
@@ -165,3 +170,13 @@ class Recipe(Section):
     sampling: SamplingConfig = SamplingConfig()
     loss: LossConfig = LossConfig()
     train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def no_more_steps_than_times(self) -> "Recipe":
+        """Refuse to sample in more steps than the process has times."""
+        if self.sampling.steps > self.diffusion.train_steps:
+            raise ValueError(
+                f"sampling.steps={self.sampling.steps} is more than diffusion.train_steps="
+                f"{self.diffusion.train_steps}; take fewer steps"
+            )
+        return self

@@ -19,7 +19,8 @@ class MaskDiffusion:
     """x_t = sqrt(abar_t) s m + sqrt(1 - abar_t) e, with masks m = +-1 scaled by s = ``mask_scale``.
 
     A scale below 1 lowers the signal at every t (Chen et al. 2022), so that x_t gives the mask away less.
-    beta_start and beta_end belong to the linear schedule (Ho et al. 2020); cosine is Nichol & Dhariwal's (2021).
+    beta_start and beta_end belong to the linear schedule (Ho et al. 2020); cosine is
+    Nichol & Dhariwal's (2021).
     """
 
     objective: Objective = "x0"
@@ -52,7 +53,10 @@ def draw_times(count: int, train_steps: int, noisy_bias: float, device: torch.de
 
 
 def add_noise(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
-    """Return x_t = sqrt(abar) x0 + sqrt(1 - abar) noise; x0, noise BCHW, alpha_bar B111 (Ho et al. 2020, eq. 4)."""
+    """Return x_t = sqrt(abar) x0 + sqrt(1 - abar) noise (Ho et al. 2020, eq. 4).
+
+    x0, noise: BCHW. alpha_bar: B111, as in the two functions below.
+    """
     return alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * noise
 
 

@@ -16,7 +16,8 @@ Predict = Callable[[Tensor, Tensor], Tensor]
 def make_scheduler(sampler: SamplerName, process: MaskDiffusion) -> Any:
     """Return diffusers' scheduler for a sampler of this process, its estimates clipped to the mask's range.
 
-    ddim: Song et al. 2021, deterministic. ddpm: ancestral (Ho et al. 2020). dpm: DPM-Solver++ (Lu et al. 2022).
+    ddim: Song et al. 2021, deterministic. ddpm: ancestral (Ho et al. 2020). dpm: DPM-Solver++ (Lu et al.
+    2022), whose estimates diffusers does not clip.
     """
     settings: dict[str, Any] = {**process.scheduler_settings(), "timestep_spacing": "trailing"}
     clip = {"clip_sample": True, "clip_sample_range": process.mask_scale}
@@ -32,8 +33,8 @@ def sample(
 ) -> Tensor:
     """Return x_0 (B1HW) from ``noise`` (B1HW, standard normal) in ``steps`` steps of ``scheduler``.
 
-    predict: x_t (B1HW) and t (a scalar tensor) to what the scheduler's prediction type says. generators: one a
-    row, the source of an ancestral sampler's fresh noise.
+    predict: x_t (B1HW) and t (a scalar tensor) to what the scheduler's prediction type says. generators: one
+    a row, the source of an ancestral sampler's fresh noise.
     """
     scheduler.set_timesteps(steps)
     x = noise

@@ -1,7 +1,7 @@
 """The loss of a network that gives a mask's logit."""
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from monai.losses import DiceLoss
 from torch import Tensor, nn
 
@@ -29,7 +29,9 @@ class RegionLoss(nn.Module):
         """Return the loss, a scalar; logit, mask (+-1) and distance B1HW, weight broadcasts to them."""
         target = (mask > 0).to(logit.dtype)
         entropy = F.binary_cross_entropy_with_logits(logit, target, reduction="none")
-        loss = self.cross_entropy * (weight * entropy).mean() + self.dice * self.dice_loss(logit, target)
+        loss: Tensor = self.cross_entropy * (weight * entropy).mean() + self.dice * self.dice_loss(
+            logit, target
+        )
         if self.kervadec:
             loss = loss + self.kervadec * kervadec_boundary(torch.sigmoid(logit), distance)
         return loss

@@ -1,9 +1,9 @@
 """The denoiser of MLFFM-SegDiff (Gu et al. 2026, arXiv:2606.26712), formulated in DESIGN section 2."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
-import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from mlffm_segdiff.blocks.gated_injection import GatedInjection
@@ -22,8 +22,7 @@ class ImagePath(nn.Module):
         self.stride = stride
         self.stem = nn.Conv2d(3 * stride**2, widths[0], 3, padding=1)
         self.down = nn.ModuleList(
-            nn.Conv2d(fine, coarse, 3, stride=2, padding=1)
-            for fine, coarse in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairwise(widths)
         )
         self.levels = nn.ModuleList(
             nn.Sequential(*(ResidualBlock(width, width) for _ in range(count)))
@@ -60,10 +59,10 @@ class MaskLevel(nn.Module):
 class MLFFMSegDiff(nn.Module):
     """Dual-path U-Net over masks with cached image features and a fusion module on its skips.
 
-    image_widths, image_blocks, mask_widths: channels and residual blocks a level, finest first, any number of
-    levels. stride: the pixel-unshuffle factor of both stems; H and W must be multiples of ``total_stride``.
-    fusion_width: channels of the MLFFM, None for plain skips. attention, alignment, adaptive: its three parts.
-    mask_channels: 1, or 2 where the last estimate comes with the noisy mask (self-conditioning).
+    image_widths, image_blocks, mask_widths: channels and residual blocks a level, finest first, any number
+    of levels. stride: the pixel-unshuffle factor of both stems; H and W must be multiples of
+    ``total_stride``. fusion: the MLFFM over ``mask_widths``, None for plain skips. mask_channels: 1, or 2
+    where the last estimate comes with the noisy mask (self-conditioning).
     """
 
     def __init__(
@@ -87,7 +86,7 @@ class MLFFMSegDiff(nn.Module):
             MaskLevel(image_width, width, time_width)
             for image_width, width in zip(image_widths, mask_widths, strict=True)
         )
-        steps = list(zip(mask_widths, mask_widths[1:], strict=False))
+        steps = list(pairwise(mask_widths))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in steps)
         self.fusion = fusion if fusion is not None else nn.Identity()
         self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in steps)
@@ -102,7 +101,7 @@ class MLFFMSegDiff(nn.Module):
         Returns the full-resolution detail (B 8 H W), then for each level the projected [W_k k, v].
         """
         pairs = zip(self.levels, self.image_path(image), strict=True)
-        return [self.image_detail(image), *(level.inject.project(i) for level, i in pairs)]  # type: ignore[union-attr]
+        return [self.image_detail(image), *(level.inject.project(i) for level, i in pairs)]  # type: ignore[operator, union-attr]
 
     def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
         """Map x_t (B mask_channels H W), times t (B) and the image's features to a logit or noise (B1HW)."""

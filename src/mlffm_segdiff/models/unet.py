@@ -7,7 +7,10 @@ from torch import nn
 
 
 def unet(widths: Sequence[int], residual_units: int) -> nn.Module:
-    """Return a network that maps an image (B3HW) to a logit (B1HW); H and W multiples of 2^len(widths) / 2."""
+    """Return a network that maps an image (B3HW) to a logit (B1HW).
+
+    widths: channels a level, two or more; H and W must be multiples of 2^(len(widths) - 1).
+    """
     network: nn.Module = MonaiUNet(
         spatial_dims=2,
         in_channels=3,

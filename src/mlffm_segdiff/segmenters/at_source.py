@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
@@ -30,9 +30,9 @@ def segment_pictures(
         raise ValueError("the segmenter is in training mode; call its eval() first")
     with torch.inference_mode():
         answer = segmenter.segment(network_images(images).to(device), ids, sampling)
-        probability, spread = (
-            found.squeeze(1).float().cpu().numpy() for found in (answer.probability, answer.spread)
-        )
+    probability, spread = (
+        found.squeeze(1).float().cpu().numpy() for found in (answer.probability, answer.spread)
+    )
     return probability, spread
 
 

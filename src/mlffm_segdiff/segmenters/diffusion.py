@@ -31,8 +31,8 @@ class DiffusionSegmenter(Segmenter):
     """Trains a denoiser on noised masks and segments by sampling, with the image encoded once.
 
     noisy_bias: see ``draw_times``. self_conditioning: the network also reads its last estimate (Chen et al.
-    2022). own_samples: the share of each batch whose x_t is made from the network's own estimate at t = T, with
-    the true mask as its target, so that it learns to mend its own errors and not to copy x_t.
+    2022). own_samples: the share of each batch whose x_t is made from the network's own estimate at t = T,
+    with the true mask as its target, so that it learns to mend its own errors and not to copy x_t.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class DiffusionSegmenter(Segmenter):
         return self.network  # type: ignore[return-value]
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the loss of a batch at random times, a scalar; random numbers come from torch's generator."""
+        """Return the loss of a batch at random times, a scalar; random numbers are torch's global ones."""
         features = self._denoiser.encode(batch.image)
         t = draw_times(len(batch.mask), self.process.train_steps, self.noisy_bias, batch.mask.device)
         alpha_bar = self._alpha_bar_at(t)
@@ -131,7 +131,7 @@ class DiffusionSegmenter(Segmenter):
         return torch.cat([own, x0[count:]])
 
     def _condition(self, x_t: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
-        """Return the estimate that self-conditioning reads: the network's own for half of the batch, else 0."""
+        """Return the estimate that self-conditioning reads: the network's own for half the batch, else 0."""
         last = torch.zeros_like(x_t)
         if self.self_conditioning:
             half = len(x_t) // 2

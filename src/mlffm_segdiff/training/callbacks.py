@@ -11,11 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
-class Averaging(WeightAveraging):
+class Averaging(WeightAveraging):  # type: ignore[misc]
     """An exponential moving average of the weights, in fused updates; validation and checkpoints use it."""
 
     def __init__(self, decay: float) -> None:
-        super().__init__(multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False)
+        average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        super().__init__(multi_avg_fn=average, use_buffers=False)
 
 
 def checkpoints(folder: Path) -> ModelCheckpoint:
@@ -33,7 +34,7 @@ def checkpoints(folder: Path) -> ModelCheckpoint:
     return keep
 
 
-class ImagesProgress(Callback):
+class ImagesProgress(Callback):  # type: ignore[misc]
     """One bar over the whole run: images seen, loss, validation Jaccard, time left."""
 
     def __init__(self, images: int, batch_size: int, console: Console) -> None:

@@ -36,8 +36,8 @@ def resume(folder: RunFolder, console: Console) -> None:
     _fit(recipe, load_parts(recipe.data), folder, console)
 
 
-class TrainingLoaders(LightningDataModule):
-    """Batches by images seen: one of Lightning's epochs is ``validate_every`` images of the endless stream."""
+class TrainingLoaders(LightningDataModule):  # type: ignore[misc]
+    """Batches by images seen: an epoch of Lightning's is ``validate_every`` images of the endless stream."""
 
     def __init__(self, recipe: Recipe, parts: Parts) -> None:
         super().__init__()
@@ -70,12 +70,13 @@ def _fit(recipe: Recipe, parts: Parts, folder: RunFolder, console: Console) -> N
     segmenter = build_segmenter(recipe)
     if recipe.train.init is not None:
         segmenter.load_state_dict(load_pretrained(recipe.train.init).segmenter.state_dict())
-    segmenter.to(memory_format=torch.channels_last)
+    segmenter.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     loaders = TrainingLoaders(recipe, parts)
     trainer = _trainer(recipe, folder, loaders.epochs, console)
     checkpoint = str(folder.last) if folder.last.is_file() else None
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
+        warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
         trainer.fit(_module(segmenter, recipe, loaders.steps), datamodule=loaders, ckpt_path=checkpoint)
     segmenter.load_state_dict(best_weights(folder))
     save_segmenter(segmenter, recipe, folder.weights)

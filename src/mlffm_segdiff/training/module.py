@@ -1,6 +1,7 @@
 """A segmenter as Lightning trains it."""
 
 import math
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -13,10 +14,10 @@ from mlffm_segdiff.metrics.overlap import Counts, count_pixels, jaccard, total
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 
 
-class SegmenterModule(LightningModule):
+class SegmenterModule(LightningModule):  # type: ignore[misc]
     """Loss, optimiser and the validation that chooses the checkpoint.
 
-    A step's random numbers depend on the seed and the step's number alone, so a resumed run draws the same ones.
+    A step's random numbers depend on the seed and the step's number alone, so a resumed run draws them again.
     """
 
     def __init__(
@@ -63,10 +64,10 @@ class SegmenterModule(LightningModule):
         self._cases.clear()
 
     def configure_optimizers(self) -> dict[str, object]:
-        """Return AdamW (no decay on biases and norms) with warm-up and a cosine to a hundredth of the rate."""
+        """Return AdamW (no decay on biases and norms), warm-up, then a cosine to a hundredth of the rate."""
         decayed = [p for p in self.segmenter.parameters() if p.ndim > 1]
         other = [p for p in self.segmenter.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed}, {"params": other, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": other, "weight_decay": 0.0}]
         optimizer = AdamW(groups, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
         schedule = LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import load_recipe

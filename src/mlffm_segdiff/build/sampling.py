@@ -1,0 +1,30 @@
+"""A recipe's way of drawing masks, with the user's own choices over it."""
+
+from mlffm_segdiff.build.segmenter import build_sampling
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.load import check_recipe
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.segmenters.base import Sampling
+
+
+def chosen_sampling(
+    recipe: Recipe,
+    steps: int | None = None,
+    samples: int | None = None,
+    sampler: str | None = None,
+    seed: int | None = None,
+) -> Sampling:
+    """Return the recipe's sampling with every value that is not None in its place.
+
+    Raises UserError for a value out of range, an unknown sampler, or more steps than the process has.
+    """
+    choices = {"steps": steps, "samples": samples, "sampler": sampler, "seed": seed}
+    values = recipe.model_dump(mode="json")
+    values["sampling"] |= {key: value for key, value in choices.items() if value is not None}
+    settings = check_recipe(values, "the chosen sampling").sampling
+    if settings.steps > recipe.diffusion.train_steps:
+        raise UserError(
+            f"{settings.steps} sampling steps are more than the model has; "
+            f"choose {recipe.diffusion.train_steps} or fewer"
+        )
+    return build_sampling(settings)

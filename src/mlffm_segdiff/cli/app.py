@@ -1,0 +1,82 @@
+"""The command's verbs, and how it ends: one line and an exit status, never a traceback for bad input."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from mlffm_segdiff import __version__
+from mlffm_segdiff.cli.data import data
+from mlffm_segdiff.cli.demo import demo
+from mlffm_segdiff.cli.evaluate import evaluate
+from mlffm_segdiff.cli.predict import predict
+from mlffm_segdiff.cli.train import train
+from mlffm_segdiff.config.errors import UserError
+
+COMMAND = "mlffm-segdiff"
+BAD_INPUT, INTERRUPTED = 2, 130
+
+app = typer.Typer(name=COMMAND, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.command(short_help="Train a recipe into a run folder.")(train)
+app.command(short_help="Score a model, or masks of any program.")(evaluate)
+app.command(short_help="Make masks of your own images.")(predict)
+app.command(short_help="Segment the sample images of the package.")(demo)
+app.add_typer(data, name="data")
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and end, if it is wanted."""
+    if wanted:
+        typer.echo(f"{COMMAND} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def verbs(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=print_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Segment skin lesions with MLFFM-SegDiff, a diffusion model over masks. Not a medical device."""
+    del version
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line (default: the process's) and exit.
+
+    Exit status: 0 done, 1 done but the data have faults, 2 bad input, 130 interrupted.
+    """
+    # Read when torch loads OpenMP: threads that spin while they wait collapse on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line and return its exit status, any fault told in one line on standard error."""
+    try:
+        status = app(arguments or ["--help"], prog_name=COMMAND, standalone_mode=False) or 0
+    except UserError as error:
+        return _fail(str(error))
+    except typer.TyperException as error:
+        return _fail(_usage_fault(error))
+    except OSError as error:
+        return _fail(
+            f"{error.filename or 'a file'}: {error.strerror or error}; check path, rights and free space"
+        )
+    if status == INTERRUPTED:
+        typer.echo("interrupted", err=True)
+    return int(status)
+
+
+def _fail(message: str) -> int:
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    return BAD_INPUT
+
+
+def _usage_fault(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else COMMAND
+    return f"{error.format_message().rstrip('.')}; see {command} --help"

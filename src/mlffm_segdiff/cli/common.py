@@ -1,0 +1,82 @@
+"""What the verbs share: options, threads, progress, and the data chosen on the command line."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlffm_segdiff.config.errors import UserError
+
+if TYPE_CHECKING:
+    from mlffm_segdiff.config.schema import Recipe
+
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, metavar="N", help="Processor threads [default: half of them]."),
+]
+SourceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source",
+        metavar="NAME=PATH",
+        help="Take this data set in place of the recipe's; NAME alone keeps the recipe's path. Repeatable.",
+    ),
+]
+SplitOption = Annotated[
+    Path | None,
+    typer.Option("--split", metavar="FILE", help="Your own split: CSV with columns id,part."),
+]
+
+
+def set_threads(count: int | None) -> None:
+    """Let torch use ``count`` threads; None: half of the processors, at least 2, at most all."""
+    import torch
+
+    torch.set_num_threads(count or default_threads(processors()))
+
+
+def default_threads(available: int) -> int:
+    """Return how many of the available processors a verb takes unasked."""
+    return min(max(2, available // 2), available)
+
+
+def processors() -> int:
+    """Return those this process may run on, where the system tells (macOS and Windows do not)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def choose_data(recipe: "Recipe", sources: Sequence[str], split: Path | None) -> "Recipe":
+    """Return the recipe with ``--source`` (NAME=PATH, or NAME with its own path) and ``--split`` applied.
+
+    Raises UserError for a source that is no data set.
+    """
+    from mlffm_segdiff.config.load import check_recipe
+
+    values = recipe.model_dump(mode="json")
+    data = values["data"]
+    if sources:
+        data["sources"] = dict(_source(text, data["sources"]) for text in sources)
+    if split is not None:
+        data["split"] = str(split.expanduser().absolute())
+    return check_recipe(values, "--source")
+
+
+def _source(text: str, known: dict[str, str | None]) -> tuple[str, str | None]:
+    name, equals, path = text.partition("=")
+    if not name or (equals and not path):
+        raise UserError(f"--source {text!r} is not NAME=PATH, for example --source isic2018=/data/isic2018")
+    return name, path or known.get(name)
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on standard error until the block ends; give the function that moves it to (done, total)."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(label, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

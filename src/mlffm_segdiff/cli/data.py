@@ -1,0 +1,108 @@
+"""``mlffm-segdiff data``: check a data set, split it, or make a synthetic one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlffm_segdiff.cli.common import SplitOption, progress_bar
+from mlffm_segdiff.config.errors import UserError
+
+if TYPE_CHECKING:
+    from mlffm_segdiff.data.check import Report
+    from mlffm_segdiff.data.splits import Split
+
+data = typer.Typer(help="Check a data set, split it, or make a synthetic one.")
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="isic2018, ham10000, ph2 or folder.")]
+PathArgument = Annotated[
+    Path, typer.Argument(metavar="PATH", help="The folder with the archives as downloaded, or unpacked.")
+]
+
+
+@data.command(short_help="Find what would spoil training.")
+def check(name: NameArgument, path: PathArgument, split: SplitOption = None) -> None:
+    """Look through a data set for what would spoil training; exit status 1 if something would.
+
+    Also looks for groups and near-duplicate images across the parts of --split, or of the package's split.
+    """
+    from mlffm_segdiff.data.check import check_cases
+    from mlffm_segdiff.data.table import find_pairs
+
+    found = find_pairs(name, path)
+    parts = _split(name, split)
+    with progress_bar("reading") as progress:
+        report = check_cases(found.cases(), found.masks_without_image(), parts, progress)
+    _print_report(report)
+    if report.affects_training:
+        raise typer.Exit(1)
+
+
+@data.command(name="split", short_help="Split by lesion or patient into three parts.")
+def make(
+    name: NameArgument,
+    path: PathArgument,
+    sizes: Annotated[str, typer.Option(metavar="TRAIN/VAL/TEST", help="Cases a part, such as 70/10/20.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The CSV file to write.")],
+    seed: Annotated[int, typer.Option(help="Another seed gives another split.")] = 0,
+) -> None:
+    """Split a data set's pairs into train, val and test; images of one lesion or patient stay together."""
+    from mlffm_segdiff.data.splits import PARTS, make_split, save_split
+    from mlffm_segdiff.data.table import read_cases
+
+    pairs = [case for case in read_cases(name, path) if case.mask is not None]
+    made = make_split(pairs, _sizes(sizes), seed)
+    groups = {case.id: case.group for case in pairs}
+    save_split(made, output, groups if any(key != group for key, group in groups.items()) else None)
+    counts = ", ".join(f"{part} {len(made.part(part))}" for part in PARTS)
+    typer.echo(f"{output}: {counts}, in {len(set(groups.values()))} groups; digest {made.digest()}")
+
+
+@data.command(short_help="Make images with exact masks.")
+def synthetic(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="The new folder.")],
+    count: Annotated[int, typer.Option(min=1, help="Cases to make.")],
+    size: Annotated[int, typer.Option(min=32, max=4096, help="Height and width in pixels.")] = 256,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same cases.")] = 0,
+) -> None:
+    """Make synthetic dermoscopic images with exact masks, as a folder that the data set `folder` reads."""
+    from rich.console import Console
+
+    from mlffm_segdiff.data.synthetic_folder import write_folder
+
+    if output.exists():
+        raise UserError(f"{output} exists; choose a new folder")
+    with Console(stderr=True).status(f"making {count} cases"):
+        write_folder(output, count, size, seed)
+    typer.echo(f"{output}: {count} images in images/ and their masks in masks/")
+
+
+def _split(name: str, chosen: Path | None) -> "Split | None":
+    from mlffm_segdiff.data.splits import OFFICIAL, load_split, official_split
+
+    if chosen is not None:
+        return load_split(chosen)
+    return official_split(name) if name in OFFICIAL else None
+
+
+def _sizes(text: str) -> tuple[int, int, int]:
+    parts = text.split("/")
+    if len(parts) != 3 or not all(part.isdecimal() for part in parts):
+        raise UserError(f"--sizes {text!r} is not TRAIN/VAL/TEST, for example 1815/259/520")
+    train, val, test = map(int, parts)
+    return train, val, test
+
+
+def _print_report(report: "Report") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from mlffm_segdiff.data.check import report_rows
+
+    if report.findings:
+        table = Table("finding", "count", "affects training", "such as", title_justify="left")
+        for row in report_rows(report):
+            table.add_row(*row)
+        Console(markup=False, highlight=False).print(table)
+    verdict = "training would be affected" if report.affects_training else "fit for training"
+    typer.echo(f"{report.pairs} pairs of image and mask; {verdict}")

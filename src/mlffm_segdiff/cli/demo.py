@@ -1,0 +1,47 @@
+"""``mlffm-segdiff demo``: the package's samples with the package's weights."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlffm_segdiff.cli.common import ThreadsOption, set_threads
+
+if TYPE_CHECKING:
+    from mlffm_segdiff.inference.demo import ScoredSample
+
+
+def demo(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the results go.")
+    ] = Path("demo-output"),
+    weights: Annotated[
+        str,
+        typer.Option(metavar="RUN|WEIGHTS", help="A run folder, a folder of weights, a hub id, or default."),
+    ] = "default",
+    threads: ThreadsOption = None,
+) -> None:
+    """Segment the sample images of the package and compare with their exact masks.
+
+    Writes masks, overlays, predictions.csv and one summary picture, summary.png. Needs no download, no GPU.
+    """
+    from mlffm_segdiff.inference.demo import run_demo
+    from mlffm_segdiff.inference.model import load_model
+
+    set_threads(threads)
+    folder = output.expanduser()
+    _print_scores(run_demo(load_model(weights), folder))
+    typer.echo(f"masks, overlays and summary.png: {folder}")
+
+
+def _print_scores(samples: "list[ScoredSample]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    mean = sum(sample.jaccard for sample in samples) / len(samples)
+    table = Table("sample", show_footer=True)
+    table.columns[0].footer = "mean"
+    table.add_column("Jaccard", footer=f"{mean:.4f}", justify="right")
+    for sample in samples:
+        table.add_row(sample.name, f"{sample.jaccard:.4f}")
+    Console(markup=False, highlight=False).print(table)

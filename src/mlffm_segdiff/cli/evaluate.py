@@ -1,0 +1,213 @@
+"""``mlffm-segdiff evaluate``: a model on a split, or a folder of masks against a folder of masks."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from mlffm_segdiff.cli.common import (
+    SourceOption,
+    SplitOption,
+    ThreadsOption,
+    choose_data,
+    progress_bar,
+    set_threads,
+)
+from mlffm_segdiff.config.errors import UserError
+
+if TYPE_CHECKING:
+    from mlffm_segdiff.build.data import Parts
+    from mlffm_segdiff.build.pretrained import Pretrained
+    from mlffm_segdiff.config.schema import Recipe
+    from mlffm_segdiff.evaluation.folders import MaskFiles
+    from mlffm_segdiff.evaluation.model import SegmentedCase
+    from mlffm_segdiff.evaluation.pictures import OutlinedCase
+    from mlffm_segdiff.evaluation.rows import EvaluatedCase
+    from mlffm_segdiff.metrics.summary import Summary
+
+Part = Literal["train", "val", "test"]
+Outline = Callable[[str], "OutlinedCase"]
+CONTOURS_SHOWN = 6
+
+
+def evaluate(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where tables and figures go.")
+    ],
+    weights: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN|WEIGHTS]",
+            help="A run folder, a folder of weights, a hub id, or default (those of the package).",
+        ),
+    ] = None,
+    source: SourceOption = None,
+    split: SplitOption = None,
+    part: Annotated[Part, typer.Option(help="Which part of the split.")] = "test",
+    steps: Annotated[int | None, typer.Option(help="Denoising steps [default: the recipe's].")] = None,
+    samples: Annotated[int | None, typer.Option(help="Samples averaged [default: the recipe's].")] = None,
+    sampler: Annotated[str | None, typer.Option(help="ddim, ddpm or dpm [default: the recipe's].")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the noise [default: the recipe's].")] = None,
+    masks: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Masks from any program, in place of a model.")
+    ] = None,
+    truth: Annotated[Path | None, typer.Option(metavar="FOLDER", help="The true masks for --masks.")] = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Score a model on a split, or a folder of masks against a folder of true masks.
+
+    Writes cases.csv, summary.json and figures. Exit status 1 if true masks lack a prediction.
+
+    Examples: mlffm-segdiff evaluate runs/mine -o scores;
+    mlffm-segdiff evaluate default --source ph2=/data/ph2 -o scores;
+    mlffm-segdiff evaluate --masks mine --truth theirs -o scores
+    """
+    if (weights is None) == (masks is None) or (masks is None) != (truth is None):
+        raise UserError("give either a run or weights, or both --masks FOLDER and --truth FOLDER")
+    output.mkdir(parents=True, exist_ok=True)
+    if masks is not None and truth is not None:
+        _evaluate_masks(masks, truth, output)
+        return
+    assert weights is not None
+    set_threads(threads)
+    given = {"steps": steps, "samples": samples, "sampler": sampler, "seed": seed}
+    sampling = {name: value for name, value in given.items() if value is not None}
+    _evaluate_weights(weights, source or (), split, part, sampling, output)
+
+
+def _evaluate_weights(
+    name: str,
+    sources: Sequence[str],
+    split: Path | None,
+    part: Part,
+    sampling: Mapping[str, object],
+    output: Path,
+) -> None:
+    from mlffm_segdiff.build.data import load_parts
+    from mlffm_segdiff.build.pretrained import load_pretrained
+    from mlffm_segdiff.build.segmenter import build_sampling
+    from mlffm_segdiff.evaluation.model import evaluate_case, outline_case
+
+    pretrained = load_pretrained(name)
+    recipe = _choose_sampling(choose_data(pretrained.recipe, sources, split), sampling)
+    _require_paths(recipe)
+    parts = load_parts(recipe.data)
+    segmented = {one.case.id: one for one in _segment(pretrained, recipe, parts, part)}
+    cases = [evaluate_case(one) for one in segmented.values()]
+    facts = {
+        "weights": name,
+        "recipe": recipe.name,
+        "sources": recipe.model_dump(mode="json")["data"]["sources"],
+        "part": part,
+        "split": parts.digest,
+        "size": recipe.data.size,
+        "sampling": asdict(build_sampling(recipe.sampling)),
+    }
+    _report(output, cases, lambda key: outline_case(segmented[key]), facts)
+
+
+def _choose_sampling(recipe: "Recipe", sampling: Mapping[str, object]) -> "Recipe":
+    from mlffm_segdiff.config.load import check_recipe
+
+    values = recipe.model_dump(mode="json")
+    values["sampling"].update(sampling)
+    return check_recipe(values, "options")
+
+
+def _require_paths(recipe: "Recipe") -> None:
+    bare = [name for name, path in recipe.data.sources.items() if path is None and name != "synthetic"]
+    if bare:
+        raise UserError(
+            f"no path for {', '.join(bare)}: name the data to evaluate on by --source {bare[0]}=FOLDER"
+        )
+
+
+def _segment(pretrained: "Pretrained", recipe: "Recipe", parts: "Parts", part: Part) -> "list[SegmentedCase]":
+    import torch
+
+    from mlffm_segdiff.build.data import open_part
+    from mlffm_segdiff.build.segmenter import build_sampling
+    from mlffm_segdiff.evaluation.model import segment_cases
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with progress_bar("reading") as progress:
+        pairs = open_part(parts, part, recipe.data.size, progress)
+    segmenter = pretrained.segmenter.to(device).eval()
+    cases, found = parts.cases[part], []
+    batch_size, sampling = recipe.train.batch_size, build_sampling(recipe.sampling)
+    with progress_bar("segmenting") as progress:
+        for one in segment_cases(segmenter, pairs, cases, sampling, batch_size, device):
+            found.append(one)
+            progress(len(found), len(cases))
+    return found
+
+
+def _evaluate_masks(masks: Path, truth: Path, output: Path) -> None:
+    from mlffm_segdiff.evaluation.folders import compare_masks, match_folders
+
+    matched = match_folders(masks, truth)
+    files = {pair.id: pair for pair in matched.pairs}
+    cases = []
+    with progress_bar("comparing") as progress:
+        for case in compare_masks(matched):
+            cases.append(case)
+            progress(len(cases), len(files))
+    scores = {case.id: case.source.jaccard for case in cases}
+    facts = {"masks": str(masks), "truth": str(truth), "missing": matched.missing, "extra": matched.extra}
+    _report(output, cases, lambda key: _outline_files(files[key], scores[key]), facts)
+    if matched.extra:
+        typer.echo(f"{len(matched.extra)} masks have no true mask: {_some(matched.extra)}", err=True)
+    if not matched.complete:
+        typer.echo(f"{len(matched.missing)} true masks lack a prediction: {_some(matched.missing)}", err=True)
+        raise typer.Exit(1)
+
+
+def _outline_files(files: "MaskFiles", jaccard: float) -> "OutlinedCase":
+    from mlffm_segdiff.data.files import decode_mask
+    from mlffm_segdiff.evaluation.pictures import OutlinedCase
+
+    predicted, truth = (decode_mask(entry.read(), str(entry)) for entry in (files.predicted, files.truth))
+    return OutlinedCase(files.id, truth, predicted, jaccard)
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
+
+
+def _report(
+    folder: Path, cases: "Sequence[EvaluatedCase]", outline: Outline, facts: Mapping[str, object]
+) -> None:
+    from mlffm_segdiff.evaluation import pictures
+    from mlffm_segdiff.evaluation.report import write_report
+
+    found = write_report(folder, cases, facts)
+    picked = pictures.pick_cases(cases, CONTOURS_SHOWN)
+    groups = {name: [outline(case.id) for case in group] for name, group in picked.items() if group}
+    figures = {
+        "contours.png": pictures.contour_figure(groups),
+        "jaccard_histogram.png": pictures.histogram_figure(
+            [case.source.jaccard for case in cases], "Jaccard at source size"
+        ),
+        "jaccard_by_size.png": pictures.size_figure(cases),
+    }
+    for name, figure in figures.items():
+        pictures.save_figure(figure, folder / name)
+    _print_tables(found)
+    typer.echo(f"tables and figures: {folder}")
+
+
+def _print_tables(found: "Mapping[str, Summary]") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from mlffm_segdiff.evaluation.report import SUMMARY_HEADER, summary_rows
+
+    for size in (name for name in ("network", "source") if name in found):
+        table = Table(title=f"at {size} size, {found[size].cases} cases", title_justify="left")
+        for number, column in enumerate(SUMMARY_HEADER):
+            table.add_column(column, justify="right" if number else "left")
+        for row in summary_rows(found[size]):
+            table.add_row(*row)
+        Console(markup=False, highlight=False).print(table)

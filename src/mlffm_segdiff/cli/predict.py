@@ -1,0 +1,72 @@
+"""``mlffm-segdiff predict``: masks of the user's own pictures."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlffm_segdiff.cli.common import ThreadsOption, progress_bar, set_threads
+
+if TYPE_CHECKING:
+    from mlffm_segdiff.inference.files import Output
+    from mlffm_segdiff.inference.reading import ImageFiles
+
+
+def predict(
+    images: Annotated[
+        Path, typer.Option("--input", "-i", metavar="FILE|FOLDER", help="An image, or a folder of images.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the results go.")],
+    weights: Annotated[
+        str,
+        typer.Option(metavar="RUN|WEIGHTS", help="A run folder, a folder of weights, a hub id, or default."),
+    ] = "default",
+    steps: Annotated[int | None, typer.Option(help="Denoising steps [default: the recipe's].")] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Samples averaged; 2 or more give a spread [default: the recipe's].")
+    ] = None,
+    sampler: Annotated[str | None, typer.Option(help="ddim, ddpm or dpm [default: the recipe's].")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the noise [default: the recipe's].")] = None,
+    probability: Annotated[bool, typer.Option("--probability", help="Write probability maps too.")] = False,
+    overlay: Annotated[bool, typer.Option("--overlay", help="Write pictures with the outline too.")] = False,
+    threshold: Annotated[float, typer.Option(help="A pixel is lesion from this probability.")] = 0.5,
+    batch_size: Annotated[int, typer.Option(help="Pictures segmented at once; changes speed only.")] = 8,
+    threads: ThreadsOption = None,
+) -> None:
+    """Segment images: for each, a mask of its own size, and a row of numbers in predictions.csv.
+
+    Writes masks/NAME.png (0 and 255), and on request probabilities/NAME.png (8
+    bits, 255 is certain) and overlays/NAME.jpg. Of a folder, the images directly
+    in it are taken. Images that cannot be read are named and skipped; the exit
+    status is then 1.
+
+    Example: mlffm-segdiff predict -i photos -o results --overlay
+    """
+    from mlffm_segdiff.inference.files import Output, predict_files
+    from mlffm_segdiff.inference.model import load_model
+    from mlffm_segdiff.inference.reading import find_images
+
+    found = find_images(images)
+    set_threads(threads)
+    model = load_model(weights, steps, samples, sampler, seed)
+    target = Output(output.expanduser(), probability, overlay)
+    failed = 0
+    with progress_bar("segmenting") as progress:
+        for done, row in enumerate(predict_files(found.images, model, target, threshold, batch_size), 1):
+            if row.failed:
+                failed += 1
+                typer.echo(f"skipped: {row.error}", err=True)
+            progress(done, len(found.images))
+    _report(found, target, failed)
+
+
+def _report(found: "ImageFiles", target: "Output", failed: int) -> None:
+    """Say what was done and where it lies; exit with status 1 if files failed."""
+    if found.others:
+        endings = ", ".join(sorted({path.suffix or path.name for path in found.others}))
+        typer.echo(f"{len(found.others)} other files left alone ({endings})", err=True)
+    done = len(found.images) - failed
+    typer.echo(f"{done} of {len(found.images)} images segmented: {target.folder}")
+    if failed:
+        typer.echo(f"{failed} images could not be read; {target.table} says why", err=True)
+        raise typer.Exit(1)

@@ -1,0 +1,104 @@
+"""``mlffm-segdiff train``."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlffm_segdiff.cli.common import SourceOption, SplitOption, ThreadsOption, choose_data, set_threads
+from mlffm_segdiff.config.errors import UserError
+
+if TYPE_CHECKING:
+    from mlffm_segdiff.config.schema import Recipe
+    from mlffm_segdiff.training.run_folder import RunFolder
+
+
+def train(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RECIPE",
+            show_default=False,
+            help="A YAML file, or one of the package: isic2018, ph2, ham10000, all, synthetic, epsilon, "
+            "unet_isic2018, unet_ph2.",
+        ),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Recipe keys to change, such as train.images=20000."),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", metavar="FOLDER", help="The run's folder [default: runs/NAME-DATE-TIME]."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --run, exactly as if it had not stopped.")
+    ] = False,
+    source: SourceOption = None,
+    split: SplitOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Train a recipe into a run folder.
+
+    Example: mlffm-segdiff train isic2018 --source isic2018=/data/isic2018
+    """
+    from mlffm_segdiff.config.load import load_recipe
+
+    if resume and run is None:
+        raise UserError("--resume needs --run FOLDER, the run to go on with")
+    if recipe is None and not resume:
+        raise UserError(
+            "no recipe: give one, for example mlffm-segdiff train synthetic, or --resume with --run"
+        )
+    if recipe is None and (overrides or source or split):
+        raise UserError("a resumed run keeps its recipe: leave out all but --run, --resume and --threads")
+    chosen = None
+    if recipe is not None:
+        chosen = choose_data(load_recipe(recipe, overrides or ()), source or (), split)
+    set_threads(threads)
+    _train(chosen, run, resume)
+
+
+def _train(recipe: "Recipe | None", path: Path | None, resume: bool) -> None:
+    from rich.console import Console
+
+    from mlffm_segdiff.training import fit
+    from mlffm_segdiff.training.run_folder import RunFolder
+
+    if path is None:
+        assert recipe is not None
+        path = Path("runs", f"{recipe.name}-{datetime.now():%Y%m%d-%H%M%S}")
+    folder = RunFolder(path.expanduser())
+    try:
+        if resume:
+            _require_same(recipe, folder)
+            fit.resume(folder, Console())
+        else:
+            assert recipe is not None
+            fit.train(recipe, folder, Console())
+    except (KeyboardInterrupt, SystemExit):  # Lightning ends by SystemExit on Ctrl-C
+        typer.echo(f"stopped; go on by: mlffm-segdiff train --resume --run {folder.path}", err=True)
+        raise KeyboardInterrupt from None
+    typer.echo(f"best validation Jaccard {best_jaccard(folder):.4f}\nrun folder: {folder.path}")
+
+
+def _require_same(recipe: "Recipe | None", folder: "RunFolder") -> None:
+    """Raise UserError if a recipe is given and it is not the one of the run."""
+    begun = folder.recipe()
+    if recipe is None or recipe == begun:
+        return
+    given, kept = recipe.model_dump(mode="json"), begun.model_dump(mode="json")
+    section = next(name for name in given if given[name] != kept[name])
+    raise UserError(
+        f"{folder.path} was begun with another {section}: {kept[section]}; leave the recipe out to go on"
+    )
+
+
+def best_jaccard(folder: "RunFolder") -> float:
+    """Return the pooled Jaccard of sampled validation masks by which the run's weights were chosen."""
+    import torch
+
+    state = torch.load(folder.checkpoints / "best.ckpt", map_location="cpu", weights_only=True, mmap=True)
+    scores = (callback.get("best_model_score") for callback in state["callbacks"].values())
+    return next(float(score) for score in scores if score is not None)

@@ -1,0 +1,100 @@
+"""The sample pictures of the package, segmented and compared with their exact masks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import Normal, Stroke
+
+from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.case import Entry
+from mlffm_segdiff.data.contour import mask_contours
+from mlffm_segdiff.data.files import decode_image, decode_mask
+from mlffm_segdiff.inference.files import Output, predict_files
+from mlffm_segdiff.inference.model import Model, Pixels
+from mlffm_segdiff.inference.reading import find_images
+from mlffm_segdiff.metrics.overlap import count_pixels, jaccard
+
+SUMMARY_FILE = "summary.png"
+EXACT_COLOUR = "white"
+PREDICTED_COLOUR = "cyan"
+COLUMNS = 4
+PANEL_INCHES = (3.0, 2.5)
+DPI = 120
+
+
+@dataclass(frozen=True)
+class ScoredSample:
+    """A sample: picture HxWx3 uint8, its exact and its predicted mask (HxW bool), and their Jaccard."""
+
+    name: str
+    image: Pixels
+    exact: npt.NDArray[np.bool_]
+    predicted: npt.NDArray[np.bool_]
+    jaccard: float
+
+
+def samples_folder() -> Path:
+    """Where the package keeps its sample pictures, and their exact masks in masks/."""
+    return Path(str(files("mlffm_segdiff") / "samples"))
+
+
+def run_demo(model: Model, folder: Path) -> list[ScoredSample]:
+    """Segment the samples; write masks/, overlays/, predictions.csv and summary.png; return the scores.
+
+    Raises UserError where the folder cannot be written.
+    """
+    images = find_images(samples_folder()).images
+    output = Output(folder, overlay=True)
+    for _ in predict_files(images, model, output):
+        pass
+    scored = [score_sample(path, output.masks / path.name) for path in images]
+    with whole_file(folder / SUMMARY_FILE) as temporary:
+        summary_figure(scored).savefig(temporary, dpi=DPI)
+    return scored
+
+
+def score_sample(image: Path, predicted: Path) -> ScoredSample:
+    """Return a sample with its score. predicted: the mask file made of it."""
+    exact, found = (_read_mask(path) for path in (image.parent / "masks" / image.name, predicted))
+    score = jaccard(count_pixels(found, exact))
+    return ScoredSample(image.stem, decode_image(Entry(image).read(), str(image)), exact, found, score)
+
+
+def summary_figure(samples: Sequence[ScoredSample]) -> Figure:
+    """Draw each sample with its exact and its predicted outline and their Jaccard; the mean stands above."""
+    rows = -(-len(samples) // COLUMNS)
+    figure = Figure(figsize=(PANEL_INCHES[0] * COLUMNS, PANEL_INCHES[1] * rows + 0.8), layout="constrained")
+    panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for panel in panels:
+        panel.set_axis_off()
+    for panel, sample in zip(panels, samples, strict=False):
+        _draw_sample(panel, sample)
+    mean = float(np.mean([sample.jaccard for sample in samples]))
+    figure.suptitle(f"MLFFM-SegDiff on its {len(samples)} synthetic samples: mean Jaccard {mean:.3f}")
+    colours = (EXACT_COLOUR, PREDICTED_COLOUR)
+    handles = [Line2D([], [], color=colour, path_effects=_casing(2)) for colour in colours]
+    figure.legend(handles, ["exact", "predicted"], loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def _read_mask(path: Path) -> npt.NDArray[np.bool_]:
+    return decode_mask(Entry(path).read(), str(path))
+
+
+def _draw_sample(panel: Axes, sample: ScoredSample) -> None:
+    panel.imshow(sample.image)
+    for mask, colour in ((sample.exact, EXACT_COLOUR), (sample.predicted, PREDICTED_COLOUR)):
+        for contour in mask_contours(mask):
+            panel.plot(contour[:, 1], contour[:, 0], color=colour, linewidth=1.2, path_effects=_casing(2.4))
+    panel.set_title(f"{sample.name}   Jaccard {sample.jaccard:.3f}", fontsize=9, parse_math=False)
+
+
+def _casing(width: float) -> list[Stroke | Normal]:
+    return [Stroke(linewidth=width, foreground="black"), Normal()]

@@ -1,0 +1,81 @@
+"""Weights ready to segment pictures of any size."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mlffm_segdiff.build.pretrained import Pretrained, load_pretrained
+from mlffm_segdiff.build.sampling import chosen_sampling
+from mlffm_segdiff.data.cache import resize_image
+from mlffm_segdiff.segmenters.at_source import Map, segment_pictures
+from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A segmenter on its device, in evaluation mode; pictures reach it at `size` x `size` pixels."""
+
+    segmenter: Segmenter
+    size: int
+    sampling: Sampling
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What the network needs of a picture: `small` SxSx3 uint8 RGB, and the name that its noise is drawn by.
+
+    height, width: of the picture itself, in pixels.
+    """
+
+    name: str
+    small: Pixels
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The network's answer to one picture: probability and spread, SxS float32 each; see `Segmentation`."""
+
+    picture: Picture
+    probability: Map
+    spread: Map
+
+
+def load_model(
+    weights: str | Path | Pretrained,
+    steps: int | None = None,
+    samples: int | None = None,
+    sampler: str | None = None,
+    seed: int | None = None,
+) -> Model:
+    """Return the weights, on the GPU where there is one; None keeps the recipe's choice.
+
+    Raises UserError as `load_pretrained` and `chosen_sampling`.
+    """
+    pretrained = weights if isinstance(weights, Pretrained) else load_pretrained(weights)
+    sampling = chosen_sampling(pretrained.recipe, steps, samples, sampler, seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return Model(pretrained.segmenter.to(device).eval(), pretrained.recipe.data.size, sampling, device)
+
+
+def shrink(image: Pixels, name: str, size: int) -> Picture:
+    """Return an HxWx3 uint8 RGB picture as the network takes it, resized as the training data were."""
+    return Picture(name, resize_image(image, size), image.shape[0], image.shape[1])
+
+
+def answer_pictures(model: Model, pictures: Sequence[Picture]) -> list[Answer]:
+    """Return the answers to one batch of pictures, in their order; each depends on its own picture alone."""
+    if not pictures:
+        return []
+    small = np.stack([picture.small for picture in pictures])
+    names = [picture.name for picture in pictures]
+    maps = segment_pictures(model.segmenter, small, names, model.sampling, model.device)
+    return [Answer(*parts) for parts in zip(pictures, *maps, strict=True)]

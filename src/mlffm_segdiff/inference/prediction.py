@@ -1,0 +1,64 @@
+"""What is found in a picture, at the picture's own size, and what can be measured of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import label
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.inference.model import Answer
+from mlffm_segdiff.segmenters.at_source import Map, map_at
+
+POSSIBLE = 0.05
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One picture's result, arrays of its own height and width.
+
+    mask: HxW bool, True on the lesion. probability: HxW float32 in [0, 1], the mean over the samples.
+    spread: HxW float32 in [0, 0.5], the samples' standard deviation (0 for one sample).
+    """
+
+    mask: npt.NDArray[np.bool_]
+    probability: Map
+    spread: Map
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Numbers of one prediction.
+
+    area: lesion pixels. area_share: their share of the picture. parts: 8-connected pieces of the lesion.
+    mean_spread: mean of the spread where the probability is at least POSSIBLE, that is over the lesion and
+    its doubtful surroundings; 0 where there is no such pixel.
+    """
+
+    area: int
+    area_share: float
+    parts: int
+    mean_spread: float
+
+
+def check_threshold(threshold: float) -> float:
+    """Return the threshold. Raises UserError unless it is above 0 and at most 1."""
+    if not 0 < threshold <= 1:
+        raise UserError(f"threshold {threshold} is out of range; give a probability above 0 and at most 1")
+    return threshold
+
+
+def predict_source(answer: Answer, threshold: float) -> Prediction:
+    """Return the answer at its picture's own size; the lesion is where probability reaches the threshold."""
+    height, width = answer.picture.height, answer.picture.width
+    probability = map_at(answer.probability, height, width)
+    return Prediction(probability >= threshold, probability, map_at(answer.spread, height, width))
+
+
+def measure(prediction: Prediction) -> Measures:
+    """Return the numbers of a prediction."""
+    area = int(prediction.mask.sum())
+    _, parts = label(prediction.mask, structure=np.ones((3, 3)))
+    spread = prediction.spread[prediction.probability >= POSSIBLE]
+    mean_spread = float(spread.mean(dtype=np.float64)) if spread.size else 0.0
+    return Measures(area, area / prediction.mask.size, int(parts), mean_spread)
