@@ -37,19 +37,22 @@ class Parts:
 def load_parts(data: DataConfig) -> Parts:
     """Return the cases of train, val and test.
 
-    The split is data.split, else the packaged list of an official set, else 70/10/20 % by group, seed 0.
-    Raises UserError for a source without a path, or a split that does not fit the data.
+    The split is data.split, over the cases of all sources; else, for each source, the packaged list of an
+    official set or 70/10/20 % by group, seed 0. Raises UserError for a source without a path, an id in two
+    sources, or a split that does not fit the data.
     """
-    parts: dict[str, list[Case]] = {part: [] for part in PARTS}
-    digests = []
-    for name in sorted(data.sources):
-        cases = _source_cases(name, data)
-        split = _split(name, data.split, cases)
-        digests.append(split.digest())
-        for part in PARTS:
-            parts[part] += select_cases(cases, split.part(part))
-    _refuse_doubles(parts)
-    return Parts(parts, "+".join(digests))
+    sources = {name: _source_cases(name, data) for name in sorted(data.sources)}
+    _refuse_doubles(sources)
+    if data.split is not None:
+        every = [case for cases in sources.values() for case in cases]
+        splits = [(every, load_split(data.split.expanduser()))]
+    else:
+        splits = [(cases, _own_split(name, cases)) for name, cases in sources.items()]
+    parts = {
+        part: [case for cases, split in splits for case in select_cases(cases, split.part(part))]
+        for part in PARTS
+    }
+    return Parts(parts, "+".join(split.digest() for _, split in splits))
 
 
 def open_part(parts: Parts, part: str, size: int, progress: Progress | None = None) -> CachedPairs:
@@ -80,18 +83,16 @@ def _source_cases(name: str, data: DataConfig) -> list[Case]:
     return read_cases(name, Path(path).expanduser())
 
 
-def _split(name: str, chosen: Path | None, cases: list[Case]) -> Split:
-    if chosen is not None:
-        return load_split(chosen)
+def _own_split(name: str, cases: list[Case]) -> Split:
     if name in OFFICIAL:
         return official_split(name)
     train, val = (round(share * len(cases)) for share in OWN_SHARES[:2])
     return make_split(cases, (train, val, len(cases) - train - val))
 
 
-def _refuse_doubles(parts: Mapping[str, list[Case]]) -> None:
+def _refuse_doubles(sources: Mapping[str, list[Case]]) -> None:
     seen: set[str] = set()
-    for cases in parts.values():
+    for cases in sources.values():
         for case in cases:
             if case.id in seen:
                 raise UserError(f"id {case.id} is in two sources; train them one by one or rename the files")

@@ -13,12 +13,13 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
 )
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from mlffm_segdiff.build.segmenter import build_sampling, build_segmenter
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import check_recipe
 from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.data.atomic import whole_file
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 
 WEIGHTS = "model.safetensors"
@@ -49,7 +50,8 @@ class Pretrained(
 
     def _save_pretrained(self, save_directory: Path) -> None:
         state = {name: value.contiguous() for name, value in self.segmenter.state_dict().items()}
-        save_file(state, save_directory / WEIGHTS)
+        with whole_file(save_directory / WEIGHTS) as temporary:
+            temporary.write_bytes(save(state))
 
     @classmethod
     def _from_pretrained(

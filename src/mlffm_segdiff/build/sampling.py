@@ -1,7 +1,6 @@
 """A recipe's way of drawing masks, with the user's own choices over it."""
 
 from mlffm_segdiff.build.segmenter import build_sampling
-from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import check_recipe
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters.base import Sampling
@@ -21,10 +20,4 @@ def chosen_sampling(
     choices = {"steps": steps, "samples": samples, "sampler": sampler, "seed": seed}
     values = recipe.model_dump(mode="json")
     values["sampling"] |= {key: value for key, value in choices.items() if value is not None}
-    settings = check_recipe(values, "the chosen sampling").sampling
-    if settings.steps > recipe.diffusion.train_steps:
-        raise UserError(
-            f"{settings.steps} sampling steps are more than the model has; "
-            f"choose {recipe.diffusion.train_steps} or fewer"
-        )
-    return build_sampling(settings)
+    return build_sampling(check_recipe(values, "the chosen sampling").sampling)

@@ -1,6 +1,7 @@
 """A recipe's sections become a segmenter."""
 
 from mlffm_segdiff.blocks.mlffm import MLFFM
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import (
     DiffusionConfig,
     LossConfig,
@@ -25,7 +26,19 @@ from mlffm_segdiff.segmenters.direct import DirectSegmenter
 
 
 def build_segmenter(recipe: Recipe) -> Segmenter:
-    """Return the recipe's segmenter with fresh weights, drawn from torch's global generator."""
+    """Return the recipe's segmenter with fresh weights, drawn from torch's global generator.
+
+    Raises UserError if the size of the images does not suit the model.
+    """
+    segmenter = _segmenter(recipe)
+    size, stride = recipe.data.size, segmenter.total_stride
+    if size % stride:
+        near = max(round(size / stride), 1) * stride
+        raise UserError(f"data.size={size} is not a multiple of {stride}, as this model needs; take {near}")
+    return segmenter
+
+
+def _segmenter(recipe: Recipe) -> Segmenter:
     loss = RegionLoss(recipe.loss.cross_entropy, recipe.loss.dice, recipe.loss.kervadec)
     weight = build_weight(recipe.loss)
     if isinstance(recipe.model, UNetConfig):

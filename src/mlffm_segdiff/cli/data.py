@@ -53,6 +53,7 @@ def make(
     pairs = [case for case in read_cases(name, path) if case.mask is not None]
     made = make_split(pairs, _sizes(sizes), seed)
     groups = {case.id: case.group for case in pairs}
+    output.parent.mkdir(parents=True, exist_ok=True)
     save_split(made, output, groups if any(key != group for key, group in groups.items()) else None)
     counts = ", ".join(f"{part} {len(made.part(part))}" for part in PARTS)
     typer.echo(f"{output}: {counts}, in {len(set(groups.values()))} groups; digest {made.digest()}")

@@ -66,7 +66,6 @@ def evaluate(
     """
     if (weights is None) == (masks is None) or (masks is None) != (truth is None):
         raise UserError("give either a run or weights, or both --masks FOLDER and --truth FOLDER")
-    output.mkdir(parents=True, exist_ok=True)
     if masks is not None and truth is not None:
         _evaluate_masks(masks, truth, output)
         return
@@ -94,6 +93,7 @@ def _evaluate_weights(
     recipe = _choose_sampling(choose_data(pretrained.recipe, sources, split), sampling)
     _require_paths(recipe)
     parts = load_parts(recipe.data)
+    output.mkdir(parents=True, exist_ok=True)
     segmented = {one.case.id: one for one in _segment(pretrained, recipe, parts, part)}
     cases = [evaluate_case(one) for one in segmented.values()]
     facts = {
@@ -148,6 +148,7 @@ def _evaluate_masks(masks: Path, truth: Path, output: Path) -> None:
     from mlffm_segdiff.evaluation.folders import compare_masks, match_folders
 
     matched = match_folders(masks, truth)
+    output.mkdir(parents=True, exist_ok=True)
     files = {pair.id: pair for pair in matched.pairs}
     cases = []
     with progress_bar("comparing") as progress:

@@ -1,5 +1,6 @@
 """``mlffm-segdiff train``."""
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -88,11 +89,18 @@ def _require_same(recipe: "Recipe | None", folder: "RunFolder") -> None:
     begun = folder.recipe()
     if recipe is None or recipe == begun:
         return
-    given, kept = recipe.model_dump(mode="json"), begun.model_dump(mode="json")
-    section = next(name for name in given if given[name] != kept[name])
-    raise UserError(
-        f"{folder.path} was begun with another {section}: {kept[section]}; leave the recipe out to go on"
-    )
+    here, there = (dict(_leaves(one.model_dump(mode="json"))) for one in (recipe, begun))
+    key = next(key for key in {**here, **there} if here.get(key) != there.get(key))
+    change = f"{key}={there.get(key)}, not {here.get(key)}"
+    raise UserError(f"{folder.path} was begun with {change}; leave the recipe out to go on as it was begun")
+
+
+def _leaves(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def best_jaccard(folder: "RunFolder") -> float:

@@ -109,10 +109,10 @@ class DiffusionConfig(Section):
     train_steps: PositiveInt = 1000
     beta_start: NoiseVariance = 1e-4
     beta_end: NoiseVariance = 0.02
-    mask_scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+    mask_scale: Annotated[float, Field(gt=0, le=1)] = 0.3
     noisy_bias: Positive = 1.0
     self_conditioning: bool = False
-    own_samples: Probability = 0.0
+    own_samples: Probability = 1.0
 
 
 class SamplingConfig(Section):

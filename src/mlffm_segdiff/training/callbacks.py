@@ -4,11 +4,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from mlffm_segdiff.data.atomic import whole_file
 
 
 class Averaging(WeightAveraging):  # type: ignore[misc]
@@ -19,19 +23,48 @@ class Averaging(WeightAveraging):  # type: ignore[misc]
         super().__init__(multi_avg_fn=average, use_buffers=False)
 
 
-def checkpoints(folder: Path) -> ModelCheckpoint:
-    """Return the callback that keeps the newest state and the one with the best validation Jaccard."""
-    keep = ModelCheckpoint(
-        folder,
-        filename="best",
-        monitor="val_jaccard",
-        mode="max",
-        save_last=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    keep.CHECKPOINT_NAME_LAST = "last"
-    return keep
+class Checkpoint(ModelCheckpoint):  # type: ignore[misc]
+    """Keeps one state, after an epoch, as FILENAME.ckpt: the newest, or that with the highest ``monitor``."""
+
+    def __init__(self, folder: Path, filename: str, monitor: str | None = None) -> None:
+        super().__init__(
+            folder,
+            filename=filename,
+            monitor=monitor,
+            mode="max",
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over which state was best, also where the run folder has moved."""
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        moved = {name: self._here(state_dict[name]) for name in paths}
+        best = {self._here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": best, "dirpath": self.dirpath})
+
+    def _here(self, path: str) -> str:
+        return str(Path(self.dirpath) / Path(path).name) if path else path
+
+
+def checkpoints(folder: Path) -> list[Checkpoint]:
+    """Return the callbacks that keep best.ckpt, by validation Jaccard, and last.ckpt.
+
+    last.ckpt holds the state of its forerunners in the list, so best comes first.
+    """
+    return [Checkpoint(folder, "best", "val_jaccard"), Checkpoint(folder, "last")]
+
+
+class WholeCheckpoints(TorchCheckpointIO):  # type: ignore[misc]
+    """Writes a checkpoint beside its place, then moves it there: a killed run leaves the last one whole."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None
+    ) -> None:
+        """Write ``checkpoint`` to ``path``."""
+        del storage_options
+        with whole_file(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)
 
 
 class ImagesProgress(Callback):  # type: ignore[misc]
@@ -71,6 +104,7 @@ class ImagesProgress(Callback):  # type: ignore[misc]
         found = float(trainer.callback_metrics["val_jaccard"])
         self.jaccard = f"{found:.4f}"
         images, seconds = trainer.global_step * self.batch_size, time.monotonic() - self.started
+        self.progress.update(self.task, completed=images)
         self.progress.console.print(f"{images} images, {seconds:.0f} s: validation Jaccard {found:.4f}")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

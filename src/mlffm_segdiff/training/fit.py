@@ -5,18 +5,20 @@ import warnings
 
 import torch
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from torch.utils.data import DataLoader
 
 from mlffm_segdiff.build.data import Parts, load_parts, open_part, training_dataset
 from mlffm_segdiff.build.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.build.segmenter import build_sampling, build_segmenter
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Pair
 from mlffm_segdiff.data.dataset import PairDataset, plain_loader, training_loader
 from mlffm_segdiff.segmenters.base import Segmenter
-from mlffm_segdiff.training.callbacks import Averaging, ImagesProgress, checkpoints
+from mlffm_segdiff.training.callbacks import Averaging, ImagesProgress, WholeCheckpoints, checkpoints
+from mlffm_segdiff.training.metrics_log import MetricsLog
 from mlffm_segdiff.training.module import SegmenterModule
 from mlffm_segdiff.training.pictures import draw_curves, draw_overlays
 from mlffm_segdiff.training.precision import lightning_precision
@@ -25,15 +27,18 @@ from mlffm_segdiff.training.run_folder import RunFolder, best_weights
 
 def train(recipe: Recipe, folder: RunFolder, console: Console) -> None:
     """Train ``recipe`` from the start into ``folder``. Raises UserError if it already holds a run."""
+    folder.refuse_run()
     parts = load_parts(recipe.data)
+    segmenter, loaders = _prepare(recipe, parts)
     folder.begin(recipe, parts.digest)
-    _fit(recipe, parts, folder, console)
+    _fit(recipe, segmenter, loaders, folder, console)
 
 
 def resume(folder: RunFolder, console: Console) -> None:
     """Go on with the run in ``folder`` from its newest checkpoint, exactly as if it had not stopped."""
     recipe = folder.recipe()
-    _fit(recipe, load_parts(recipe.data), folder, console)
+    segmenter, loaders = _prepare(recipe, load_parts(recipe.data))
+    _fit(recipe, segmenter, loaders, folder, console)
 
 
 class TrainingLoaders(LightningDataModule):  # type: ignore[misc]
@@ -65,19 +70,33 @@ class TrainingLoaders(LightningDataModule):  # type: ignore[misc]
         return plain_loader(self.validation, self.settings.batch_size, workers=0)
 
 
-def _fit(recipe: Recipe, parts: Parts, folder: RunFolder, console: Console) -> None:
+def _prepare(recipe: Recipe, parts: Parts) -> tuple[Segmenter, TrainingLoaders]:
     seed_everything(recipe.seed, verbose=False)
     segmenter = build_segmenter(recipe)
     if recipe.train.init is not None:
-        segmenter.load_state_dict(load_pretrained(recipe.train.init).segmenter.state_dict())
+        _start_from(recipe.train.init, segmenter)
     segmenter.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    loaders = TrainingLoaders(recipe, parts)
+    return segmenter, TrainingLoaders(recipe, parts)
+
+
+def _start_from(name: str, segmenter: Segmenter) -> None:
+    try:
+        segmenter.load_state_dict(load_pretrained(name).segmenter.state_dict())
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip()
+        raise UserError(f"train.init={name} is another model than the recipe's ({reason})") from None
+
+
+def _fit(
+    recipe: Recipe, segmenter: Segmenter, loaders: TrainingLoaders, folder: RunFolder, console: Console
+) -> None:
     trainer = _trainer(recipe, folder, loaders.epochs, console)
     checkpoint = str(folder.last) if folder.last.is_file() else None
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
         warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
-        trainer.fit(_module(segmenter, recipe, loaders.steps), datamodule=loaders, ckpt_path=checkpoint)
+        module = _module(segmenter, recipe, loaders.steps)
+        trainer.fit(module, datamodule=loaders, ckpt_path=checkpoint, weights_only=True)
     segmenter.load_state_dict(best_weights(folder))
     save_segmenter(segmenter, recipe, folder.weights)
     draw_curves(folder)
@@ -111,13 +130,14 @@ def _trainer(recipe: Recipe, folder: RunFolder, epochs: int, console: Console) -
         log_every_n_steps=50,
         enable_progress_bar=False,
         enable_model_summary=False,
+        plugins=[WholeCheckpoints()],
         logger=[
-            CSVLogger(folder.path, name="", version="logs"),
+            MetricsLog(folder.metrics),
             TensorBoardLogger(folder.path, name="", version="tensorboard"),
         ],
         callbacks=[
             Averaging(settings.ema_decay),
-            checkpoints(folder.checkpoints),
+            *checkpoints(folder.checkpoints),
             ImagesProgress(settings.images, settings.batch_size, console),
         ],
     )

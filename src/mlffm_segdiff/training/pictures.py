@@ -1,6 +1,5 @@
 """The pictures of a run: learning curves and sample outlines."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import collate
 from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.training.metrics_log import read_rows
 from mlffm_segdiff.training.run_folder import RunFolder
 
 OVERLAYS = 12
@@ -26,7 +26,7 @@ def draw_curves(folder: RunFolder) -> Path:
     for panel, column, label in zip(
         panels, ("loss", "val_jaccard"), ("training loss", "validation Jaccard"), strict=True
     ):
-        steps, values = _column(folder.path / "logs" / "metrics.csv", column)
+        steps, values = _column(folder.metrics, column)
         panel.plot([(step + 1) * recipe.train.batch_size for step in steps], values)
         panel.set(xlabel="images seen", title=label)
         panel.grid(alpha=0.3)
@@ -56,8 +56,7 @@ def _outline(panel: object, mask: torch.Tensor, colour: str) -> None:
 
 
 def _column(path: Path, name: str) -> tuple[list[int], list[float]]:
-    with path.open() as file:
-        rows = [row for row in csv.DictReader(file) if row.get(name)]
+    rows = [row for row in read_rows(path) if row.get(name)]
     return [int(row["step"]) for row in rows], [float(row[name]) for row in rows]
 
 

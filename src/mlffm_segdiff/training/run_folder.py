@@ -45,12 +45,21 @@ class RunFolder:
         """config.json and model.safetensors of the best checkpoint."""
         return self.path / "weights"
 
-    def begin(self, recipe: Recipe, split_digest: str) -> None:
-        """Create the folder with its configuration and environment. Raises UserError if it holds a run."""
+    @property
+    def metrics(self) -> Path:
+        """Training loss and validation scores, one row an epoch each."""
+        return self.path / "logs" / "metrics.csv"
+
+    def refuse_run(self) -> None:
+        """Raise UserError if the folder already holds a run."""
         if self.config.exists():
             raise UserError(
                 f"{self.path} already holds a run; add --resume to go on with it, or choose another --run"
             )
+
+    def begin(self, recipe: Recipe, split_digest: str) -> None:
+        """Create the folder with its configuration and environment. Raises UserError if it holds a run."""
+        self.refuse_run()
         self.path.mkdir(parents=True, exist_ok=True)
         environment = json.dumps(describe_environment(recipe.seed, split_digest), indent=2)
         (self.path / "environment.json").write_text(environment + "\n")

@@ -1,0 +1,34 @@
+import pytest
+
+from mlffm_segdiff.build.sampling import chosen_sampling
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.load import load_recipe
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.segmenters.base import Sampling
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return load_recipe(
+        "isic2018", ["sampling.steps=3", "sampling.samples=2", "sampling.seed=9", "diffusion.train_steps=50"]
+    )
+
+
+def test_what_is_not_chosen_is_the_recipes(recipe: Recipe) -> None:
+    assert chosen_sampling(recipe) == Sampling(3, 2, 9, "ddim")
+    assert chosen_sampling(recipe, samples=8) == Sampling(3, 8, 9, "ddim")
+    assert chosen_sampling(recipe, 50, 1, "dpm", 0) == Sampling(50, 1, 0, "dpm")
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"steps": 0}, r"sampling\.steps.*greater than 0"),
+        ({"samples": -1}, r"sampling\.samples.*greater than 0"),
+        ({"sampler": "euler"}, r"sampling\.sampler.*'ddim', 'ddpm' or 'dpm'"),
+        ({"steps": 51}, r"sampling\.steps=51 .* take fewer steps"),
+    ],
+)
+def test_a_choice_out_of_range_is_told(recipe: Recipe, choice: dict[str, int | str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        chosen_sampling(recipe, **choice)

@@ -1,0 +1,46 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlffm_segdiff.cli.app import run
+from mlffm_segdiff.data.synthetic_folder import write_folder
+
+Command = Callable[..., tuple[int, str, str]]
+
+TINY = ("model.size=tiny", "data.size=32", "data.workers=0", "train.images=32", "train.validate_every=16")
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run the command line in this process: command(*arguments) gives status, standard output and error."""
+
+    def call(*arguments: str | Path) -> tuple[int, str, str]:
+        capfd.readouterr()
+        status = run([str(argument) for argument in arguments])
+        return status, *capfd.readouterr()
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny() -> tuple[str, ...]:
+    """Overrides that make any recipe train for an instant."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def lesions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty synthetic pairs, as the data set `folder` has them."""
+    folder = tmp_path_factory.mktemp("made") / "lesions"
+    write_folder(folder, 20, 48, seed=3)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(lesions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder, trained for an instant on `lesions`."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    source = ("--source", f"folder={lesions}")
+    assert run(["train", "synthetic", *TINY, *source, "--run", str(folder), "--threads", "1"]) == 0
+    return folder

@@ -1,0 +1,144 @@
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from PIL import Image
+
+from mlffm_segdiff import segment
+from mlffm_segdiff.build.pretrained import save_segmenter
+from mlffm_segdiff.build.segmenter import build_segmenter
+from mlffm_segdiff.cli.app import run
+from mlffm_segdiff.config.load import load_recipe
+
+Output = tuple[int, str, str]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    recipe = load_recipe(
+        "isic2018", ["model.size=tiny", "data.size=32", "sampling.steps=1", "sampling.samples=2"]
+    )
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("weights")
+    save_segmenter(build_segmenter(recipe), recipe, folder)
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for seed, size in enumerate([(56, 40), (33, 61), (90, 45)]):
+        coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize(size).save(folder / f"p{seed}.png")
+    return folder
+
+
+@pytest.fixture
+def predict(
+    tmp_path: Path, photos: Path, weights: Path, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Output]:
+    """Runs the verb on the photos into tmp_path/out; returns the exit status and the two streams."""
+
+    def call(*options: str, source: Path = photos, model: str | Path = weights) -> Output:
+        arguments = [
+            "-i",
+            str(source),
+            "-o",
+            str(tmp_path / "out"),
+            "--weights",
+            str(model),
+            "--threads",
+            "1",
+        ]
+        status = run(["predict", *arguments, *options])
+        return status, *capfd.readouterr()
+
+    return call
+
+
+def read(path: Path) -> npt.NDArray[np.uint8]:
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+def test_a_folder_becomes_masks_and_a_table(
+    tmp_path: Path, photos: Path, weights: Path, predict: Callable[..., Output]
+) -> None:
+    status, out, _ = predict()
+    assert (status, out) == (0, f"3 of 3 images segmented: {tmp_path / 'out'}\n")
+    paths = sorted(photos.iterdir())
+    with (tmp_path / "out" / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for path, row, found in zip(paths, rows, segment(paths, weights), strict=True):
+        np.testing.assert_array_equal(read(tmp_path / "out" / "masks" / path.name) > 0, found.mask)
+        assert (row["image"], int(row["area"]), row["status"]) == (path.name, found.mask.sum(), "done")
+        assert float(row["mean_spread"]) > 0
+
+
+def test_options_reach_the_model_and_the_output(
+    tmp_path: Path, photos: Path, weights: Path, predict: Callable[..., Output]
+) -> None:
+    options = (
+        "--steps 3 --samples 4 --sampler ddpm --seed 7 --threshold 0.4 --batch-size 2 --probability --overlay"
+    )
+    status, out, _ = predict(*options.split(), source=photos / "p1.png")
+    assert (status, out[:26]) == (0, "1 of 1 images segmented: /")
+    (found,) = segment([photos / "p1.png"], weights, 3, 4, "ddpm", 7, 0.4)
+    folder = tmp_path / "out"
+    np.testing.assert_array_equal(read(folder / "masks" / "p1.png") > 0, found.mask)
+    np.testing.assert_array_equal(read(folder / "probabilities" / "p1.png"), np.rint(found.probability * 255))
+    assert read(folder / "overlays" / "p1.jpg").shape == (61, 33, 3)
+
+
+def test_a_broken_file_is_named_skipped_and_told_by_the_exit_status(
+    tmp_path: Path, photos: Path, predict: Callable[..., Output]
+) -> None:
+    (photos / "p0.png").write_bytes(b"\x89PNG broken")
+    (photos / "notes.txt").touch()
+    status, out, err = predict()
+    assert status == 1
+    assert out == f"2 of 3 images segmented: {tmp_path / 'out'}\n"
+    assert "skipped: " in err
+    assert "p0.png" in err
+    assert "1 other files left alone (.txt)" in err
+    assert sorted(path.name for path in (tmp_path / "out" / "masks").iterdir()) == ["p1.png", "p2.png"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--steps", "0"], "sampling.steps"),
+        (["--sampler", "euler"], "sampling.sampler"),
+        (["--threshold", "1.5"], "threshold 1.5"),
+        (["--batch-size", "0"], "batch size 0"),
+        (["--samples", "many"], "--samples"),
+    ],
+)
+def test_a_bad_option_ends_in_one_line_and_writes_nothing(
+    tmp_path: Path, predict: Callable[..., Output], options: list[str], message: str
+) -> None:
+    status, out, err = predict(*options)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("error: ")
+    assert message in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_folder_and_absent_weights_end_in_one_line(
+    tmp_path: Path, predict: Callable[..., Output]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for source in (
+        {"source": tmp_path / "empty"},
+        {"source": tmp_path / "absent"},
+        {"model": tmp_path / "empty"},
+    ):
+        status, out, err = predict(**source)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert str(next(iter(source.values()))) in err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,181 @@
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mlffm_segdiff.config.load import load_recipe, recipe_names
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+def curve(run: Path) -> list[float]:
+    with (run / "logs" / "metrics.csv").open() as file:
+        return [float(row["val_jaccard"]) for row in csv.DictReader(file) if row["val_jaccard"]]
+
+
+def test_training_ends_by_naming_its_folder_and_best_score(
+    command: Command, lesions: Path, tmp_path: Path, tiny: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, printed, error = command(
+        "train", "synthetic", *tiny, "--source", f"folder={lesions}", "--threads", 1
+    )
+    assert (status, error) == (0, "")
+    named = re.search(
+        r"^best validation Jaccard (\S+)\nrun folder: (runs/synthetic-\d{8}-\d{6})\n\Z", printed, re.M
+    )
+    assert named is not None, printed
+    run = tmp_path / named[2]
+    assert named[1] == f"{max(curve(run)):.4f}"
+    assert (run / "weights" / "model.safetensors").is_file()
+
+
+def test_key_value_source_and_split_reach_the_run(
+    command: Command, lesions: Path, tmp_path: Path, tiny: tuple[str, ...]
+) -> None:
+    split, run = tmp_path / "my split=1, [a].csv", tmp_path / "run"
+    names = sorted(path.stem for path in (lesions / "images").iterdir())
+    parts = ["train"] * 8 + ["val"] * 2 + ["test"] * 2
+    split.write_text(
+        "id,part\n" + "".join(f"{key},{part}\n" for key, part in zip(names, parts, strict=False))
+    )
+    source = ("--source", f"folder={lesions}", "--split", split)
+    status, _, error = command("train", "synthetic", *tiny, "seed=7", *source, "--run", run, "--threads", 1)
+    assert (status, error) == (0, "")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["data"]["sources"] == {"folder": str(lesions)}
+    assert config["data"]["split"] == str(split)
+    assert (config["seed"], config["data"]["size"], config["model"]["size"]) == (7, 32, "tiny")
+    environment = json.loads((run / "environment.json").read_text())
+    assert environment["threads"] == 1
+
+
+def test_ctrl_c_says_how_to_go_on_and_resume_does(
+    command: Command, lesions: Path, tmp_path: Path, tiny: tuple[str, ...]
+) -> None:
+    run = tmp_path / "run"
+    arguments = ["train", "synthetic", *tiny, "train.images=100000", "--source", f"folder={lesions}"]
+    program = "from mlffm_segdiff.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments, "--run", str(run), "--threads", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "validation Jaccard" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=120)
+    go_on = f"mlffm-segdiff train --resume --run {run}"
+    assert process.returncode == 130
+    assert error == f"stopped; go on by: {go_on}\ninterrupted\n"
+
+    recipe = run / "config.yaml"  # the rest of 100,000 images would take minutes
+    recipe.write_text(recipe.read_text().replace("images: 100000", f"images: {16 * (len(curve(run)) + 2)}"))
+    seen = curve(run)
+    status, printed, error = command(*go_on.split()[1:], "--threads", 1)
+    assert (status, error) == (0, "")
+    assert curve(run)[: len(seen)] == seen
+    assert f"best validation Jaccard {max(curve(run)):.4f}" in printed
+
+
+def test_a_run_is_not_overwritten_and_not_resumed_as_another(
+    command: Command, trained: Path, lesions: Path, tiny: tuple[str, ...]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in trained.rglob("*")}
+    again = ("train", "synthetic", *tiny, "--source", f"folder={lesions}", "--run", trained)
+    status, _, error = command(*again)
+    assert status == 2
+    assert "--resume" in error
+    status, _, error = command(*again, "train.learning_rate=0.5", "--resume")
+    assert status == 2
+    assert "train.learning_rate=0.001, not 0.5" in error
+    assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
+    assert command(*again, "--resume", "--threads", 1)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ([], ["recipe"]),
+        (["--resume"], ["--run"]),
+        (["--resume", "--run", "runs/none"], ["runs/none"]),
+        (["--resume", "--run", "runs/none", "--source", "ph2=x"], ["leave out"]),
+        (["isic2017"], ["isic2017", "isic2018"]),
+        (["isic2018"], ["isic2018", "path"]),
+        (["isic2018", "--source", "isic2018=nowhere"], ["nowhere"]),
+        (["isic2018", "--source", "isic2017=nowhere"], ["data.sources.isic2017", "data.sources.isic2018"]),
+        (["isic2018", "--source", "isic2018="], ["isic2018=", "NAME=PATH"]),
+        (["synthetic", "--split", "nowhere.csv", "data.synthetic_count=2"], ["nowhere.csv"]),
+        (["synthetic", "train.imagse=3"], ["train.imagse", "train.images"]),
+        (["synthetic", "train.images"], ["train.images", "key=value"]),
+    ],
+)
+def test_bad_input_is_told_in_one_line_and_leaves_nothing(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], names: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, printed, error = command("train", *arguments)
+    assert (status, printed) == (2, "")
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert all(name in error for name in names), error
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_each_recipe_of_the_package_loads_and_is_in_the_help(command: Command, name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert set(recipe.data.sources.values()) == {None}, "a packaged recipe names no folder of ours"
+    described = re.split(r"[^\w]+", command("train", "--help")[1])
+    assert name in described
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_each_recipe_begins_with_what_it_is_and_its_command(name: str) -> None:
+    text = (files("mlffm_segdiff.config") / "recipes" / f"{name}.yaml").read_text()
+    comment = " ".join(line[1:] for line in text.splitlines() if line.startswith("#"))
+    told = re.search(r"Run: mlffm-segdiff train (\S+)((?:\s+data\.sources\.\w+=FOLDER)*)\s*\Z", comment)
+    assert told is not None, comment
+    assert told[1] == name
+    needed = {source for source in load_recipe(name).data.sources if source != "synthetic"}
+    assert set(re.findall(r"sources\.(\w+)=", told[2])) == needed
+
+
+def test_the_control_differs_from_isic2018_in_its_diffusion_alone() -> None:
+    control, ours = load_recipe("epsilon"), load_recipe("isic2018")
+    assert (control.model, control.loss, control.augment) == (ours.model, ours.loss, ours.augment)
+    assert control.data == ours.data
+    assert control.train.model_copy(update={"validate_every": ours.train.validate_every}) == ours.train
+    assert control.diffusion.model_dump() == {
+        "objective": "epsilon",
+        "schedule": "linear",
+        "train_steps": 250,
+        "beta_start": 4e-4,
+        "beta_end": 0.08,
+        "mask_scale": 1.0,
+        "noisy_bias": 1.0,
+        "self_conditioning": False,
+        "own_samples": 0.0,
+    }
+    assert (control.sampling.sampler, control.sampling.steps) == ("ddpm", 250)
+
+
+@pytest.mark.parametrize("name", ["isic2018", "ph2"])
+def test_the_unet_is_trained_as_ours_is(name: str) -> None:
+    control, ours = load_recipe(f"unet_{name}"), load_recipe(name)
+    assert control.model_copy(update={"name": ours.name, "model": ours.model}) == ours
+    assert control.model.name == "unet"

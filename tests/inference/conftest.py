@@ -1,0 +1,76 @@
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mlffm_segdiff.build.pretrained import save_segmenter
+from mlffm_segdiff.build.segmenter import build_segmenter
+from mlffm_segdiff.config.load import load_recipe
+from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.inference.model import Model
+from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
+
+Save = Callable[..., Path]
+
+
+class RedIsLesion(Segmenter):
+    """Answers with the red channel as probability (0 to 1) and half the green one as spread."""
+
+    total_stride = 1
+
+    def loss(self, batch: Batch) -> Tensor:
+        raise NotImplementedError
+
+    def segment(self, image: Tensor, ids: Sequence[str], sampling: Sampling) -> Segmentation:
+        del ids, sampling
+        return Segmentation((image[:, :1] + 1) / 2, (image[:, 1:2] + 1) / 4)
+
+
+@pytest.fixture
+def red_model() -> Callable[..., Model]:
+    """A model that finds what is red: red_model(size=8, samples=5, segmenter=its own)."""
+
+    def make(size: int = 8, samples: int = 5, segmenter: Segmenter | None = None) -> Model:
+        found = (segmenter or RedIsLesion()).eval()
+        return Model(found, size, Sampling(samples=samples), torch.device("cpu"))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of weights as they begin: size tiny, pictures at 32 x 32, 3 samples of 2 steps."""
+    changes = ["model.size=tiny", "data.size=32", "sampling.steps=2", "sampling.samples=3"]
+    recipe = load_recipe("isic2018", changes)
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("weights")
+    save_segmenter(build_segmenter(recipe), recipe, folder)
+    return folder
+
+
+@pytest.fixture
+def photo() -> Callable[..., npt.NDArray[np.uint8]]:
+    """A picture of smooth random colours: photo(seed, height, width), HxWx3 uint8."""
+
+    def make(seed: int, height: int = 40, width: int = 56) -> npt.NDArray[np.uint8]:
+        coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+        return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+
+    return make
+
+
+@pytest.fixture
+def save() -> Save:
+    """Writes an array as an image file and returns the path: save(path, array, **Pillow's options)."""
+
+    def write(path: Path, array: npt.NDArray[np.uint8], **options: object) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(path, **options)
+        return path
+
+    return write

@@ -1,0 +1,260 @@
+import csv
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+from torch import Tensor
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.inference.files import Output, predict_files
+from mlffm_segdiff.inference.model import Model, load_model
+from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
+
+Photo = Callable[..., npt.NDArray[np.uint8]]
+Save = Callable[..., Path]
+MakeModel = Callable[..., Model]
+
+
+def read(path: Path) -> npt.NDArray[np.uint8]:
+    with Image.open(path) as image:
+        assert image.mode in ("L", "RGB")
+        return np.array(image)
+
+
+def all_files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.fixture
+def photos(tmp_path: Path, photo: Photo, save: Save) -> list[Path]:
+    sizes = [(40, 56), (31, 77), (100, 20), (32, 32), (64, 65)]
+    return [
+        save(tmp_path / "photos" / f"p{seed}.png", photo(seed, height, width))
+        for seed, (height, width) in enumerate(sizes)
+    ]
+
+
+def test_each_picture_gets_a_two_valued_mask_of_its_own_size(
+    tmp_path: Path, photos: list[Path], tiny_weights: Path
+) -> None:
+    rows = list(predict_files(photos, load_model(tiny_weights), Output(tmp_path / "out")))
+    assert [row.image for row in rows] == [path.name for path in photos]
+    for path, row in zip(photos, rows, strict=True):
+        mask = read(tmp_path / "out" / "masks" / path.name)
+        assert mask.shape == read(path).shape[:2] == (row.height, row.width)
+        assert set(np.unique(mask).tolist()) <= {0, 255}
+        assert row.area == (mask == 255).sum()
+    assert any(row.area for row in rows)
+
+
+def test_only_what_was_asked_for_is_written(tmp_path: Path, photos: list[Path], red_model: MakeModel) -> None:
+    out = tmp_path / "out"
+    list(predict_files(photos[:1], red_model(), Output(out)))
+    assert all_files(out) == ["masks", "masks/p0.png", "predictions.csv"]
+    list(predict_files(photos[1:2], red_model(), Output(out, probability=True, overlay=True)))
+    assert all_files(out) == [
+        "masks",
+        "masks/p0.png",
+        "masks/p1.png",
+        "overlays",
+        "overlays/p1.jpg",
+        "predictions.csv",
+        "probabilities",
+        "probabilities/p1.png",
+    ]
+
+
+def test_the_table_of_a_hand_worked_picture(tmp_path: Path, save: Save, red_model: MakeModel) -> None:
+    image = np.zeros((8, 8, 3), np.uint8)  # as many pixels as the network takes: nothing is resized
+    image[:, :4, 0] = 255
+    image[0, 7, 0] = 128
+    image[:, :4, 1], image[0, 7, 1] = 51, 255
+    path = save(tmp_path / "a.png", image)
+    out = Output(tmp_path / "out", probability=True)
+    list(predict_files([path], red_model(size=8, samples=5), out))
+    # 33 lesion pixels in 2 parts; spread 51/255/2 on 32 of them and 1/2 on one
+    spread = (32 * 0.1 + 0.5) / 33
+    assert out.table.read_text() == (
+        "image,width,height,area,area_share,parts,mean_spread,status,error\n"
+        f"a.png,8,8,33,{33 / 64:.6f},2,{spread:.6f},done,\n"
+    )
+    np.testing.assert_array_equal(read(out.masks / "a.png"), np.where(image[..., 0] > 127, 255, 0))
+    np.testing.assert_array_equal(read(out.probabilities / "a.png"), image[..., 0])
+
+
+def test_one_sample_has_no_spread_to_tell(tmp_path: Path, photos: list[Path], red_model: MakeModel) -> None:
+    (row,) = predict_files(photos[:1], red_model(samples=1), Output(tmp_path / "out"))
+    assert row.mean_spread is None
+
+
+def test_the_threshold_decides_what_is_lesion(tmp_path: Path, save: Save, red_model: MakeModel) -> None:
+    image = np.zeros((8, 8, 3), np.uint8)
+    image[2], image[3] = 100, 200
+    path = save(tmp_path / "a.png", image)
+    areas = [
+        next(predict_files([path], red_model(), Output(tmp_path / "out"), threshold)).area
+        for threshold in (0.3, 0.5, 0.9)
+    ]
+    assert areas == [16, 8, 0]
+
+
+def test_an_overlay_is_the_picture_as_shown_with_a_line(
+    tmp_path: Path, save: Save, red_model: MakeModel
+) -> None:
+    image = np.full((120, 160, 3), (40, 160, 160), np.uint8)
+    image[30:90, 40:120] = (220, 60, 60)
+    path = save(tmp_path / "a.png", image)
+    out = Output(tmp_path / "out", overlay=True)
+    list(predict_files([path], red_model(size=32), out))
+    overlay = read(out.overlays / "a.jpg").astype(int)
+    assert overlay.shape == image.shape
+    inside, outside = overlay[50:70, 60:100], overlay[:15]
+    assert np.abs(inside - (220, 60, 60)).max() <= 3
+    assert np.abs(outside - (40, 160, 160)).max() <= 3
+    ring = np.abs(overlay - image).sum(axis=2) > 100
+    assert 200 < ring.sum() < 2000
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_a_rotated_photo_gets_the_mask_of_the_photo_as_shown(
+    tmp_path: Path, photo: Photo, save: Save, tiny_weights: Path, orientation: int
+) -> None:
+    turns = {3: 2, 6: 1, 8: 3}[
+        orientation
+    ]  # EXIF 6: shown turned clockwise by 90 degrees; np.rot90 turns back
+    shown = photo(1, 40, 56)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned = save(tmp_path / "turned" / "a.png", np.rot90(shown, turns), exif=exif)
+    upright = save(tmp_path / "upright" / "a.png", shown)
+    model = load_model(tiny_weights)
+    for path in (turned, upright):
+        (row,) = predict_files([path], model, Output(path.parent / "out"))
+        assert (row.width, row.height) == (56, 40)
+    mask, expected = (read(path.parent / "out" / "masks" / "a.png") for path in (turned, upright))
+    assert mask.shape == (40, 56)
+    assert 0 < expected.mean() < 255
+    np.testing.assert_array_equal(mask, expected)
+
+
+def test_a_broken_file_is_told_and_the_others_are_done(
+    tmp_path: Path, photos: list[Path], red_model: MakeModel
+) -> None:
+    photos[1].write_bytes(photos[1].read_bytes()[:200])
+    photos[3].write_bytes(b"")
+    out = Output(tmp_path / "out")
+    rows = list(predict_files(photos, red_model(), out, batch_size=2))
+    assert [row.status for row in rows] == ["done", "failed", "done", "failed", "done"]
+    assert "p1.png" in rows[1].error
+    assert "0 bytes" in rows[3].error
+    assert sorted(path.name for path in out.masks.iterdir()) == ["p0.png", "p2.png", "p4.png"]
+    with out.table.open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [(line["image"], line["status"], line["error"]) for line in table] == [
+        (row.image, row.status, row.error) for row in rows
+    ]
+    assert (table[1]["area"], table[1]["width"]) == ("", "")
+
+
+def test_nothing_but_broken_files_is_told_too(
+    tmp_path: Path, photos: list[Path], red_model: MakeModel
+) -> None:
+    photos[0].write_bytes(b"x")
+    (row,) = predict_files(photos[:1], red_model(), Output(tmp_path / "out"))
+    assert row.failed
+    assert all_files(tmp_path / "out") == ["predictions.csv"]
+
+
+def test_results_depend_on_picture_name_and_seed_alone(
+    tmp_path: Path, photos: list[Path], tiny_weights: Path
+) -> None:
+    model = load_model(tiny_weights)
+
+    def probabilities(paths: Sequence[Path], name: str, batch_size: int) -> dict[str, npt.NDArray[np.uint8]]:
+        out = Output(tmp_path / name, probability=True)
+        list(predict_files(paths, model, out, batch_size=batch_size))
+        return {path.name: read(out.probabilities / path.name).astype(int) for path in paths}
+
+    whole = probabilities(photos, "whole", 8)
+    photos[0].write_bytes(b"broken")
+    part = probabilities([photos[4], photos[2], photos[1]], "part", 2)
+    alone = probabilities(photos[3:4], "alone", 1)
+    for name, found in (part | alone).items():
+        assert (
+            np.abs(found - whole[name]).max() <= 1
+        )  # of 255: float32 sums in another order may round otherwise
+    model = load_model(tiny_weights, seed=1)
+    other = probabilities(photos[1:], "seed", 8)
+    assert all(np.abs(other[name] - whole[name]).max() > 1 for name in other)
+
+
+class Tamperer(Segmenter):
+    """Says all is lesion; at the first call it removes a file, at each it notes how many masks there are."""
+
+    total_stride = 1
+
+    def __init__(self, victim: Path, masks: Path) -> None:
+        super().__init__()
+        self.victim, self.masks = victim, masks
+        self.written: list[int] = []
+
+    def loss(self, batch: Batch) -> Tensor:
+        raise NotImplementedError
+
+    def segment(self, image: Tensor, ids: Sequence[str], sampling: Sampling) -> Segmentation:
+        del ids, sampling
+        self.victim.unlink(missing_ok=True)
+        self.written.append(len(list(self.masks.glob("*.png"))))
+        return Segmentation(image[:, :1] * 0 + 1, image[:, :1] * 0)
+
+
+def test_files_are_read_shortly_before_and_written_shortly_after_their_turn(
+    tmp_path: Path, photo: Photo, save: Save, red_model: MakeModel
+) -> None:
+    count = 80
+    photos = [save(tmp_path / f"p{number:02d}.png", photo(number, 9, 9)) for number in range(count)]
+    out = Output(tmp_path / "out")
+    segmenter = Tamperer(photos[-1], out.masks)
+    rows = list(predict_files(photos, red_model(segmenter=segmenter), out, batch_size=2))
+    assert rows[-1].failed  # it was not read before the first batch
+    assert not any(row.failed for row in rows[:-1])
+    ahead = 2 * min(8, os.cpu_count() or 1) + 2
+    for batch, written in enumerate(segmenter.written):
+        assert written >= 2 * batch - ahead
+    assert segmenter.written[-1] > count // 2
+
+
+def test_an_output_that_cannot_be_written_stops_and_leaves_no_table(
+    tmp_path: Path, photos: list[Path], red_model: MakeModel
+) -> None:
+    out = Output(tmp_path / "out")
+    out.folder.mkdir()
+    out.masks.touch()
+    with pytest.raises(UserError, match=r"masks.p\d\.png cannot be written"):
+        list(predict_files(photos, red_model(), out))
+    assert all_files(out.folder) == ["masks"]
+
+
+@pytest.mark.parametrize("folder", ["masks", "probabilities", "overlays"])
+def test_no_picture_is_overwritten(
+    tmp_path: Path, photo: Photo, save: Save, red_model: MakeModel, folder: str
+) -> None:
+    path = save(tmp_path / folder / "a.png", photo(0))
+    before = path.read_bytes()
+    with pytest.raises(UserError, match="choose another output folder"):
+        list(predict_files([path], red_model(), Output(tmp_path / "x" / "..")))
+    assert path.read_bytes() == before
+
+
+def test_numbers_out_of_range_are_told_before_anything_is_written(
+    tmp_path: Path, photos: list[Path], red_model: MakeModel
+) -> None:
+    for options in ({"threshold": 1.5}, {"batch_size": 0}):
+        with pytest.raises(UserError, match="out of range"):
+            list(predict_files(photos, red_model(), Output(tmp_path / "out"), **options))
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,55 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.cache import open_cache
+from mlffm_segdiff.data.case import Case, Entry
+from mlffm_segdiff.inference.model import Picture, answer_pictures, load_model, shrink
+from mlffm_segdiff.segmenters.base import Sampling
+
+Photo = Callable[..., npt.NDArray[np.uint8]]
+
+
+def test_the_weights_own_sampling_holds_until_a_value_is_chosen(tiny_weights: Path) -> None:
+    assert load_model(tiny_weights).sampling == Sampling(2, 3, 0, "ddim")
+    chosen = load_model(str(tiny_weights), steps=7, sampler="ddpm", seed=5)
+    assert chosen.sampling == Sampling(7, 3, 5, "ddpm")
+    assert (chosen.size, chosen.segmenter.training) == (32, False)
+
+
+def test_weights_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=str(tmp_path)):
+        load_model(tmp_path)
+
+
+def test_a_picture_reaches_the_network_as_the_cache_holds_it(
+    tmp_path: Path, photo: Photo, save: Callable[..., Path]
+) -> None:
+    image = photo(1, 47, 90)
+    mask = save(tmp_path / "mask.png", image[..., 0] // 128 * 255)
+    case = Case("a", Entry(save(tmp_path / "a.png", image)), Entry(mask), "a")
+    picture = shrink(image, "a", 32)
+    np.testing.assert_array_equal(picture.small, open_cache([case], 32, tmp_path / "cache").images[0])
+    assert (picture.name, picture.height, picture.width) == ("a", 47, 90)
+
+
+def test_an_answer_depends_on_its_own_picture_and_name_alone(tiny_weights: Path, photo: Photo) -> None:
+    model = load_model(tiny_weights)
+    pictures = [shrink(photo(seed), f"case{seed}", model.size) for seed in range(5)]
+    together = answer_pictures(model, pictures)
+    for picture, answer in zip(pictures, together, strict=True):
+        (alone,) = answer_pictures(model, [picture])
+        assert answer.picture is picture
+        np.testing.assert_allclose(answer.probability, alone.probability, atol=1e-5)
+        np.testing.assert_allclose(answer.spread, alone.spread, atol=1e-5)
+    renamed = Picture("another", pictures[0].small, 40, 56)
+    (other,) = answer_pictures(model, [renamed])
+    assert np.abs(other.probability - together[0].probability).max() > 1e-3
+
+
+def test_no_pictures_have_no_answers(tiny_weights: Path) -> None:
+    assert answer_pictures(load_model(tiny_weights), []) == []

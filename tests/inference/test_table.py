@@ -1,0 +1,52 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlffm_segdiff.inference.table import Row, write_rows
+
+HEADER = "image,width,height,area,area_share,parts,mean_spread,status,error\n"
+
+
+def test_rows_become_lines_and_missing_values_stay_empty(tmp_path: Path) -> None:
+    rows = [
+        Row("a.png", 3, 2, 1, 1 / 6, 1, 0.1234567),
+        Row('b, "c".jpg', status="failed", error="it is broken, sadly"),
+        Row("d.png", 3, 2, 0, 0.0, 0, None),
+    ]
+    path = tmp_path / "new" / "table.csv"
+    assert list(write_rows(rows, path)) == rows
+    assert path.read_text() == (
+        HEADER
+        + "a.png,3,2,1,0.166667,1,0.123457,done,\n"
+        + '"b, ""c"".jpg",,,,,,,failed,"it is broken, sadly"\n'
+        + "d.png,3,2,0,0.0,0,,done,\n"
+    )
+
+
+def test_rows_pass_on_one_by_one(tmp_path: Path) -> None:
+    taken = []
+
+    def rows() -> Iterator[Row]:
+        for number in range(3):
+            taken.append(number)
+            yield Row(f"{number}.png")
+
+    stream = write_rows(rows(), tmp_path / "table.csv")
+    assert next(stream).image == "0.png"
+    assert taken == [0]
+    assert not (tmp_path / "table.csv").exists()
+
+
+def test_a_stream_that_breaks_leaves_no_table(tmp_path: Path) -> None:
+    def rows() -> Iterator[Row]:
+        yield Row("a.png")
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError):
+        list(write_rows(rows(), tmp_path / "table.csv"))
+    assert not any(tmp_path.iterdir())
+
+
+def test_failed_rows_say_so() -> None:
+    assert [Row("a").failed, Row("a", status="failed").failed] == [False, True]

@@ -1,0 +1,33 @@
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+import mlffm_segdiff
+from mlffm_segdiff.build.pretrained import load_pretrained
+from mlffm_segdiff.inference.segment import segment
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    code = "import sys; before = set(sys.modules); import mlffm_segdiff; print(*set(sys.modules) - before)"
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "mlffm_segdiff" in found
+    assert not {"torch", "numpy", "PIL", "pydantic", "mlffm_segdiff.config"} & set(found)
+
+
+def test_public_functions_come_from_their_homes() -> None:
+    assert mlffm_segdiff.segment is segment
+    assert mlffm_segdiff.load_pretrained is load_pretrained
+    assert set(mlffm_segdiff.__all__) <= set(dir(mlffm_segdiff))
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    assert version("mlffm-segdiff") == mlffm_segdiff.__version__
+
+
+def test_other_names_are_no_attributes() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'absent'"):
+        _ = mlffm_segdiff.absent
