@@ -8,7 +8,14 @@ from mlffm_segdiff.data.synthetic_folder import write_folder
 
 Command = Callable[..., tuple[int, str, str]]
 
-TINY = ("model.size=tiny", "data.size=32", "data.workers=0", "train.images=32", "train.validate_every=16")
+TINY = (
+    "model.size=tiny",
+    "data.size=32",
+    "data.workers=0",
+    "train.images=32",
+    "train.validate_every=16",
+    "train.precision=float32",
+)
 
 
 @pytest.fixture

@@ -1,5 +1,4 @@
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -92,7 +91,7 @@ def test_a_failing_disk_is_told_in_one_line_with_the_file(command: Command, tmp_
 
 def test_an_interrupt_ends_with_130_and_a_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def press(*_: object) -> None:
-        signal.raise_signal(signal.SIGINT)
+        raise KeyboardInterrupt
 
     monkeypatch.setattr("mlffm_segdiff.data.synthetic_folder.write_folder", press)
     assert command("data", "synthetic", "--count", 1, "-o", "nowhere") == (130, "", "interrupted\n")

@@ -1,11 +1,169 @@
 import csv
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.stats import spearmanr
-from sklearn.metrics import jaccard_score
+
+from mlffm_segdiff.cli.train import best_jaccard
+from mlffm_segdiff.data.splits import load_split, make_split, save_split
+from mlffm_segdiff.data.table import read_cases
+from mlffm_segdiff.training.run_folder import RunFolder
+
+Command = Callable[..., tuple[int, str, str]]
+FIGURES = {"contours.png", "jaccard_histogram.png", "jaccard_by_size.png"}
+TABLES = {"cases.csv", "summary.json"}
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "cases.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def summary(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
+    found: dict[str, dict[str, dict[str, float]]] = json.loads((folder / "summary.json").read_text())
+    return found
+
+
+def save_masks(folder: Path, **widths: int) -> Path:
+    """Masks of 10 x 20 pixels whose left columns are lesion, `widths` of them by name."""
+    folder.mkdir()
+    for name, width in widths.items():
+        mask = np.zeros((10, 20), np.uint8)
+        mask[:, :width] = 255
+        Image.fromarray(mask).save(folder / f"{name}.png")
+    return folder
+
+
+def test_a_run_scores_on_its_validation_part_what_training_reported(
+    command: Command, trained: Path, tmp_path: Path
+) -> None:
+    status, printed, error = command("evaluate", trained, "--part", "val", "-o", tmp_path / "scores")
+    assert (status, error) == (0, "")
+    found = summary(tmp_path / "scores")
+    assert found["network"]["pooled"]["jaccard"] == pytest.approx(best_jaccard(RunFolder(trained)), abs=1e-6)
+    assert f"{found['network']['pooled']['jaccard']:.4f}" in printed
+    assert printed.index("at network size, 2 cases") < printed.index("at source size, 2 cases")
+
+
+def test_the_test_part_is_scored_case_by_case_at_both_sizes(
+    command: Command, trained: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "scores"
+    status, printed, _ = command("evaluate", trained, "-o", folder, "--threads", 1)
+    assert status == 0
+    assert {path.name for path in folder.iterdir()} == TABLES | FIGURES
+    for name in FIGURES:
+        with Image.open(folder / name) as figure:
+            figure.verify()
+    cases = rows(folder)
+    assert len(cases) == 4
+    counts = {
+        prefix: [sum(int(case[prefix + name]) for case in cases) for name in ("tp", "fp", "fn", "tn")]
+        for prefix in ("", "network_")
+    }
+    assert (sum(counts[""]), sum(counts["network_"])) == (4 * 48 * 48, 4 * 32 * 32)
+    for prefix, size in (("", "source"), ("network_", "network")):
+        tp, fp, fn, _ = counts[prefix]
+        assert summary(folder)[size]["pooled"]["jaccard"] == pytest.approx(tp / (tp + fp + fn))
+        mean = np.mean([float(case[prefix + "jaccard"]) for case in cases])
+        assert summary(folder)[size]["per_image"]["jaccard"]["mean"] == pytest.approx(mean, abs=1e-6)
+    assert str(folder) in printed.splitlines()[-1]
+
+
+def test_weights_are_scored_on_another_set_by_another_split_and_sampling(
+    command: Command, trained: Path, lesions: Path, tmp_path: Path
+) -> None:
+    split, moved = tmp_path / "split.csv", tmp_path / "moved"
+    moved.symlink_to(lesions)
+    save_split(make_split(read_cases("folder", lesions), (2, 3, 15), seed=1), split)
+    options = ("--source", f"folder={moved}", "--split", split, "--steps", 2, "--samples", 3, "--seed", 9)
+    status, _, error = command(
+        "evaluate",
+        trained / "weights",
+        *options,
+        "--sampler",
+        "ddpm",
+        "--part",
+        "val",
+        "-o",
+        tmp_path / "scores",
+    )
+    assert (status, error) == (0, "")
+    assert tuple(case["id"] for case in rows(tmp_path / "scores")) == load_split(split).val
+    facts = json.loads((tmp_path / "scores" / "summary.json").read_text())
+    assert facts["sampling"] == {"steps": 2, "samples": 3, "seed": 9, "sampler": "ddpm"}
+    assert (facts["sources"], facts["part"], facts["size"]) == ({"folder": str(moved)}, "val", 32)
+    assert facts["split"] == load_split(split).digest()
+
+
+def test_masks_of_any_program_are_scored_against_true_masks(command: Command, tmp_path: Path) -> None:
+    truth = save_masks(tmp_path / "truth", a=10, b=10, c_segmentation=8)
+    masks = save_masks(tmp_path / "masks", a=10, b=5, c=16)
+    status, printed, error = command(
+        "evaluate", "--masks", masks, "--truth", truth, "-o", tmp_path / "scores"
+    )
+    assert (status, error) == (0, "")
+    assert {path.name for path in (tmp_path / "scores").iterdir()} == TABLES | FIGURES
+    assert {case["id"]: float(case["jaccard"]) for case in rows(tmp_path / "scores")} == {
+        "a": 1,
+        "b": 0.5,
+        "c": 0.5,
+    }
+    assert summary(tmp_path / "scores")["source"]["pooled"]["jaccard"] == pytest.approx(23 / 36)
+    assert "0.6389" in printed
+    assert "network" not in printed
+
+
+def test_missing_predictions_are_named_and_set_the_exit_status(command: Command, tmp_path: Path) -> None:
+    truth = save_masks(tmp_path / "truth", a=10, b=10, c=10)
+    masks = save_masks(tmp_path / "masks", b=10, x=3)
+    status, _, error = command("evaluate", "--masks", masks, "--truth", truth, "-o", tmp_path / "scores")
+    assert status == 1
+    assert error == "1 masks have no true mask: x\n2 true masks lack a prediction: a, c\n"
+    facts = json.loads((tmp_path / "scores" / "summary.json").read_text())
+    assert (facts["missing"], facts["extra"], facts["source"]["cases"]) == (["a", "c"], ["x"], 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ([], ["--masks", "--truth"]),
+        (["RUN", "--masks", "m", "--truth", "t"], ["either"]),
+        (["--masks", "m"], ["--truth"]),
+        (["--masks", "nowhere", "--truth", "nowhere"], ["nowhere"]),
+        (["RUN", "--source", "ph2"], ["ph2", "--source ph2=FOLDER"]),
+        (["RUN", "--source", "ph2=nowhere"], ["nowhere"]),
+        (["RUN", "--split", "nowhere.csv"], ["nowhere.csv"]),
+        (["RUN", "--steps", "0"], ["sampling.steps"]),
+        (["RUN", "--sampler", "euler"], ["sampling.sampler", "ddim"]),
+    ],
+)
+def test_bad_input_is_told_in_one_line_and_leaves_nothing(
+    command: Command,
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    names: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    called = [str(trained) if argument == "RUN" else argument for argument in arguments]
+    status, printed, error = command("evaluate", *called, "-o", "scores")
+    assert (status, printed) == (2, "")
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert all(name in error for name in names), error
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_output_that_is_a_file_is_told_before_any_work(
+    command: Command, trained: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    status, _, error = command("evaluate", trained, "-o", tmp_path / "file")
+    assert status == 2
+    assert str(tmp_path / "file") in error
+    assert (tmp_path / "file").read_text() == "mine"

@@ -5,27 +5,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from PIL import Image
 
 from mlffm_segdiff import segment
-from mlffm_segdiff.build.pretrained import save_segmenter
-from mlffm_segdiff.build.segmenter import build_segmenter
-from mlffm_segdiff.cli.app import run
-from mlffm_segdiff.config.load import load_recipe
 
-Output = tuple[int, str, str]
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    recipe = load_recipe(
-        "isic2018", ["model.size=tiny", "data.size=32", "sampling.steps=1", "sampling.samples=2"]
-    )
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("weights")
-    save_segmenter(build_segmenter(recipe), recipe, folder)
-    return folder
+Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -39,24 +23,12 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def predict(
-    tmp_path: Path, photos: Path, weights: Path, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., Output]:
+def predict(tmp_path: Path, photos: Path, trained: Path, command: Command) -> Command:
     """Runs the verb on the photos into tmp_path/out; returns the exit status and the two streams."""
 
-    def call(*options: str, source: Path = photos, model: str | Path = weights) -> Output:
-        arguments = [
-            "-i",
-            str(source),
-            "-o",
-            str(tmp_path / "out"),
-            "--weights",
-            str(model),
-            "--threads",
-            "1",
-        ]
-        status = run(["predict", *arguments, *options])
-        return status, *capfd.readouterr()
+    def call(*options: str, source: Path = photos, model: Path = trained) -> tuple[int, str, str]:
+        where = ("-i", source, "-o", tmp_path / "out", "--weights", model)
+        return command("predict", *where, "--threads", "1", *options)
 
     return call
 
@@ -67,28 +39,28 @@ def read(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def test_a_folder_becomes_masks_and_a_table(
-    tmp_path: Path, photos: Path, weights: Path, predict: Callable[..., Output]
+    tmp_path: Path, photos: Path, trained: Path, predict: Command
 ) -> None:
-    status, out, _ = predict()
+    status, out, _ = predict("--samples", "2")
     assert (status, out) == (0, f"3 of 3 images segmented: {tmp_path / 'out'}\n")
     paths = sorted(photos.iterdir())
     with (tmp_path / "out" / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    for path, row, found in zip(paths, rows, segment(paths, weights), strict=True):
+    for path, row, found in zip(paths, rows, segment(paths, trained, samples=2), strict=True):
         np.testing.assert_array_equal(read(tmp_path / "out" / "masks" / path.name) > 0, found.mask)
         assert (row["image"], int(row["area"]), row["status"]) == (path.name, found.mask.sum(), "done")
         assert float(row["mean_spread"]) > 0
 
 
 def test_options_reach_the_model_and_the_output(
-    tmp_path: Path, photos: Path, weights: Path, predict: Callable[..., Output]
+    tmp_path: Path, photos: Path, trained: Path, predict: Command
 ) -> None:
     options = (
         "--steps 3 --samples 4 --sampler ddpm --seed 7 --threshold 0.4 --batch-size 2 --probability --overlay"
     )
     status, out, _ = predict(*options.split(), source=photos / "p1.png")
     assert (status, out[:26]) == (0, "1 of 1 images segmented: /")
-    (found,) = segment([photos / "p1.png"], weights, 3, 4, "ddpm", 7, 0.4)
+    (found,) = segment([photos / "p1.png"], trained, 3, 4, "ddpm", 7, 0.4)
     folder = tmp_path / "out"
     np.testing.assert_array_equal(read(folder / "masks" / "p1.png") > 0, found.mask)
     np.testing.assert_array_equal(read(folder / "probabilities" / "p1.png"), np.rint(found.probability * 255))
@@ -96,7 +68,7 @@ def test_options_reach_the_model_and_the_output(
 
 
 def test_a_broken_file_is_named_skipped_and_told_by_the_exit_status(
-    tmp_path: Path, photos: Path, predict: Callable[..., Output]
+    tmp_path: Path, photos: Path, predict: Command
 ) -> None:
     (photos / "p0.png").write_bytes(b"\x89PNG broken")
     (photos / "notes.txt").touch()
@@ -105,7 +77,7 @@ def test_a_broken_file_is_named_skipped_and_told_by_the_exit_status(
     assert out == f"2 of 3 images segmented: {tmp_path / 'out'}\n"
     assert "skipped: " in err
     assert "p0.png" in err
-    assert "1 other files left alone (.txt)" in err
+    assert "left alone, no pictures by their ending: 1 (.txt)" in err
     assert sorted(path.name for path in (tmp_path / "out" / "masks").iterdir()) == ["p1.png", "p2.png"]
 
 
@@ -120,7 +92,7 @@ def test_a_broken_file_is_named_skipped_and_told_by_the_exit_status(
     ],
 )
 def test_a_bad_option_ends_in_one_line_and_writes_nothing(
-    tmp_path: Path, predict: Callable[..., Output], options: list[str], message: str
+    tmp_path: Path, predict: Command, options: list[str], message: str
 ) -> None:
     status, out, err = predict(*options)
     assert (status, out, err.count("\n")) == (2, "", 1)
@@ -129,9 +101,7 @@ def test_a_bad_option_ends_in_one_line_and_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_an_empty_folder_and_absent_weights_end_in_one_line(
-    tmp_path: Path, predict: Callable[..., Output]
-) -> None:
+def test_an_empty_folder_and_absent_weights_end_in_one_line(tmp_path: Path, predict: Command) -> None:
     (tmp_path / "empty").mkdir()
     for source in (
         {"source": tmp_path / "empty"},

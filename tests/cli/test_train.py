@@ -64,7 +64,10 @@ def test_ctrl_c_says_how_to_go_on_and_resume_does(
 ) -> None:
     run = tmp_path / "run"
     arguments = ["train", "synthetic", *tiny, "train.images=100000", "--source", f"folder={lesions}"]
-    program = "from mlffm_segdiff.cli import main; main()"
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job may ignore it
+        "from mlffm_segdiff.cli import main; main()"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", program, *arguments, "--run", str(run), "--threads", "1"],
         stdout=subprocess.PIPE,
@@ -73,9 +76,9 @@ def test_ctrl_c_says_how_to_go_on_and_resume_does(
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert process.stdout is not None
-    for line in process.stdout:
-        if "validation Jaccard" in line:
-            break
+    validations = (line for line in process.stdout if "validation Jaccard" in line)
+    assert next(validations)
+    assert next(validations), "the first checkpoint is whole"
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=120)
     go_on = f"mlffm-segdiff train --resume --run {run}"

@@ -116,9 +116,7 @@ class TestMask:
         assert np.mean(red > 0) > 0.85
         assert -32 < light.mean() < -16
 
-    def test_contour_lies_where_annotators_draw_it(
-        self, scenes: list[tuple[np.ndarray, np.ndarray]]
-    ) -> None:
+    def test_contour_lies_where_annotators_draw_it(self, scenes: list[tuple[np.ndarray, np.ndarray]]) -> None:
         shares, depths = (np.concatenate(part) for part in zip(*starmap(contrast, scenes), strict=True))
         rings = [(depths >= a) & (depths <= a + 2) for a in (-9, -1, 4)]
         outside, contour, inside = (np.median(shares[ring]) for ring in rings)

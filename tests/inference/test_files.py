@@ -1,5 +1,5 @@
 import csv
-import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.batch import Batch
-from mlffm_segdiff.inference.files import Output, predict_files
+from mlffm_segdiff.inference.files import WORKERS, Output, predict_files
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
 
@@ -194,39 +194,39 @@ def test_results_depend_on_picture_name_and_seed_alone(
 
 
 class Tamperer(Segmenter):
-    """Says all is lesion; at the first call it removes a file, at each it notes how many masks there are."""
+    """Says all is lesion. At the first call it gives readers time to run ahead, then removes a file."""
 
     total_stride = 1
 
-    def __init__(self, victim: Path, masks: Path) -> None:
+    def __init__(self, victim: Path) -> None:
         super().__init__()
-        self.victim, self.masks = victim, masks
-        self.written: list[int] = []
+        self.victim = victim
+        self.calls = 0
 
     def loss(self, batch: Batch) -> Tensor:
         raise NotImplementedError
 
     def segment(self, image: Tensor, ids: Sequence[str], sampling: Sampling) -> Segmentation:
         del ids, sampling
-        self.victim.unlink(missing_ok=True)
-        self.written.append(len(list(self.masks.glob("*.png"))))
+        self.calls += 1
+        if self.calls == 1:
+            time.sleep(0.3)
+            self.victim.unlink()
         return Segmentation(image[:, :1] * 0 + 1, image[:, :1] * 0)
 
 
 def test_files_are_read_shortly_before_and_written_shortly_after_their_turn(
     tmp_path: Path, photo: Photo, save: Save, red_model: MakeModel
 ) -> None:
-    count = 80
+    count, batch_size = 80, 2
     photos = [save(tmp_path / f"p{number:02d}.png", photo(number, 9, 9)) for number in range(count)]
-    out = Output(tmp_path / "out")
-    segmenter = Tamperer(photos[-1], out.masks)
-    rows = list(predict_files(photos, red_model(segmenter=segmenter), out, batch_size=2))
-    assert rows[-1].failed  # it was not read before the first batch
-    assert not any(row.failed for row in rows[:-1])
-    ahead = 2 * min(8, os.cpu_count() or 1) + 2
-    for batch, written in enumerate(segmenter.written):
-        assert written >= 2 * batch - ahead
-    assert segmenter.written[-1] > count // 2
+    segmenter = Tamperer(photos[-1])
+    model, out = red_model(segmenter=segmenter), Output(tmp_path / "out")
+    ahead = 2 * WORKERS + batch_size
+    for done, row in enumerate(predict_files(photos, model, out, batch_size=batch_size), 1):
+        assert (out.masks / row.image).exists() != row.failed
+        assert segmenter.calls * batch_size <= done + ahead
+        assert row.failed == (done == count)  # the last file was not read before the first batch was answered
 
 
 def test_an_output_that_cannot_be_written_stops_and_leaves_no_table(

@@ -1,6 +1,6 @@
 """A recipe's data section becomes cases, pairs and data sets."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def load_parts(data: DataConfig) -> Parts:
     sources, or a split that does not fit the data.
     """
     sources = {name: _source_cases(name, data) for name in sorted(data.sources)}
-    _refuse_doubles(sources)
+    _refuse_doubles(sources.values())
     if data.split is not None:
         every = [case for cases in sources.values() for case in cases]
         splits = [(every, load_split(data.split.expanduser()))]
@@ -78,7 +78,7 @@ def _source_cases(name: str, data: DataConfig) -> list[Case]:
         return read_cases("folder", folder)
     if path is None:
         raise UserError(
-            f"data.sources.{name} has no path; add data.sources.{name}=FOLDER, the folder of its archives"
+            f"data.sources.{name} has no path; add --source {name}=FOLDER, the folder of its archives"
         )
     return read_cases(name, Path(path).expanduser())
 
@@ -90,9 +90,9 @@ def _own_split(name: str, cases: list[Case]) -> Split:
     return make_split(cases, (train, val, len(cases) - train - val))
 
 
-def _refuse_doubles(sources: Mapping[str, list[Case]]) -> None:
+def _refuse_doubles(sources: Iterable[list[Case]]) -> None:
     seen: set[str] = set()
-    for cases in sources.values():
+    for cases in sources:
         for case in cases:
             if case.id in seen:
                 raise UserError(f"id {case.id} is in two sources; train them one by one or rename the files")

@@ -1,5 +1,7 @@
 """Weights as config.json and model.safetensors, in a folder or on the Hugging Face hub."""
 
+import logging
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 
 WEIGHTS = "model.safetensors"
 DEFAULT = "default"
+HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
 
 class Pretrained(
@@ -108,6 +111,9 @@ def load_pretrained(name: str | Path) -> Pretrained:
         raise UserError(
             f"{folder}: no config.json and {WEIGHTS} here; give a run folder whose training is done"
         )
+    if not (local or HUB_ID.fullmatch(str(name))):
+        raise UserError(f"no weights {str(name)!r}: no such folder; name a run folder, or {DEFAULT!r}")
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries say what the error will say
     try:
         return Pretrained.from_pretrained(str(folder) if local else str(name))
     except (EntryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:

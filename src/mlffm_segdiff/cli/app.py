@@ -47,7 +47,7 @@ def verbs(
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line (default: the process's) and exit.
 
-    Exit status: 0 done, 1 done but the data have faults, 2 bad input, 130 interrupted.
+    Exit status: 0 done, 1 done but for faults that are named, 2 bad input, 130 interrupted.
     """
     # Read when torch loads OpenMP: threads that spin while they wait collapse on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -63,9 +63,8 @@ def run(arguments: list[str]) -> int:
     except typer.TyperException as error:
         return _fail(_usage_fault(error))
     except OSError as error:
-        return _fail(
-            f"{error.filename or 'a file'}: {error.strerror or error}; check path, rights and free space"
-        )
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}; check path, rights and free space")
     if status == INTERRUPTED:
         typer.echo("interrupted", err=True)
     return int(status)

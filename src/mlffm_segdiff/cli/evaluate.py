@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mlffm_segdiff.evaluation.pictures import OutlinedCase
     from mlffm_segdiff.evaluation.rows import EvaluatedCase
     from mlffm_segdiff.metrics.summary import Summary
+    from mlffm_segdiff.segmenters.base import Sampling
 
 Part = Literal["train", "val", "test"]
 Outline = Callable[[str], "OutlinedCase"]
@@ -72,8 +73,7 @@ def evaluate(
     assert weights is not None
     set_threads(threads)
     given = {"steps": steps, "samples": samples, "sampler": sampler, "seed": seed}
-    sampling = {name: value for name, value in given.items() if value is not None}
-    _evaluate_weights(weights, source or (), split, part, sampling, output)
+    _evaluate_weights(weights, source or (), split, part, given, output)
 
 
 def _evaluate_weights(
@@ -81,20 +81,21 @@ def _evaluate_weights(
     sources: Sequence[str],
     split: Path | None,
     part: Part,
-    sampling: Mapping[str, object],
+    given: Mapping[str, Any],
     output: Path,
 ) -> None:
     from mlffm_segdiff.build.data import load_parts
     from mlffm_segdiff.build.pretrained import load_pretrained
-    from mlffm_segdiff.build.segmenter import build_sampling
+    from mlffm_segdiff.build.sampling import chosen_sampling
     from mlffm_segdiff.evaluation.model import evaluate_case, outline_case
 
     pretrained = load_pretrained(name)
-    recipe = _choose_sampling(choose_data(pretrained.recipe, sources, split), sampling)
+    recipe = choose_data(pretrained.recipe, sources, split)
+    sampling = chosen_sampling(recipe, **given)
     _require_paths(recipe)
     parts = load_parts(recipe.data)
     output.mkdir(parents=True, exist_ok=True)
-    segmented = {one.case.id: one for one in _segment(pretrained, recipe, parts, part)}
+    segmented = {one.case.id: one for one in _segment(pretrained, recipe, parts, part, sampling)}
     cases = [evaluate_case(one) for one in segmented.values()]
     facts = {
         "weights": name,
@@ -103,17 +104,9 @@ def _evaluate_weights(
         "part": part,
         "split": parts.digest,
         "size": recipe.data.size,
-        "sampling": asdict(build_sampling(recipe.sampling)),
+        "sampling": asdict(sampling),
     }
     _report(output, cases, lambda key: outline_case(segmented[key]), facts)
-
-
-def _choose_sampling(recipe: "Recipe", sampling: Mapping[str, object]) -> "Recipe":
-    from mlffm_segdiff.config.load import check_recipe
-
-    values = recipe.model_dump(mode="json")
-    values["sampling"].update(sampling)
-    return check_recipe(values, "options")
 
 
 def _require_paths(recipe: "Recipe") -> None:
@@ -124,19 +117,19 @@ def _require_paths(recipe: "Recipe") -> None:
         )
 
 
-def _segment(pretrained: "Pretrained", recipe: "Recipe", parts: "Parts", part: Part) -> "list[SegmentedCase]":
-    import torch
-
+def _segment(
+    pretrained: "Pretrained", recipe: "Recipe", parts: "Parts", part: Part, sampling: "Sampling"
+) -> "list[SegmentedCase]":
     from mlffm_segdiff.build.data import open_part
-    from mlffm_segdiff.build.segmenter import build_sampling
+    from mlffm_segdiff.build.device import best_device
     from mlffm_segdiff.evaluation.model import segment_cases
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     with progress_bar("reading") as progress:
         pairs = open_part(parts, part, recipe.data.size, progress)
     segmenter = pretrained.segmenter.to(device).eval()
     cases, found = parts.cases[part], []
-    batch_size, sampling = recipe.train.batch_size, build_sampling(recipe.sampling)
+    batch_size = recipe.train.batch_size
     with progress_bar("segmenting") as progress:
         for one in segment_cases(segmenter, pairs, cases, sampling, batch_size, device):
             found.append(one)

@@ -64,9 +64,9 @@ def _report(found: "ImageFiles", target: "Output", failed: int) -> None:
     """Say what was done and where it lies; exit with status 1 if files failed."""
     if found.others:
         endings = ", ".join(sorted({path.suffix or path.name for path in found.others}))
-        typer.echo(f"{len(found.others)} other files left alone ({endings})", err=True)
+        typer.echo(f"left alone, no pictures by their ending: {len(found.others)} ({endings})", err=True)
     done = len(found.images) - failed
     typer.echo(f"{done} of {len(found.images)} images segmented: {target.folder}")
     if failed:
-        typer.echo(f"{failed} images could not be read; {target.table} says why", err=True)
+        typer.echo(f"could not be read: {failed}; {target.table} says why", err=True)
         raise typer.Exit(1)

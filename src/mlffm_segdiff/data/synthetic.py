@@ -41,8 +41,9 @@ def synthetic_case(seed: int, width: int, height: int) -> tuple[NDArray[np.uint8
     """Dermoscopic picture HxWx3 (sRGB) and the mask HxW of its lesion.
 
     The seed (0 or more) alone decides the scene, the size (pixels, 32 or more) only its resolution
-    and crop. The mask is the lesion before hair, ink and the like come over it; where its border
-    is soft, the line where a third of the way from skin to lesion is done, as annotators draw it. Raises UserError for a seed or size out of range.
+    and crop. The mask is the lesion before hair, ink and the like come over it; where its border is
+    soft, the line where a third of the way from skin to lesion is done, as annotators draw it.
+    Raises UserError for a seed or size out of range.
     """
     image, mask = synthetic_scene(seed, width, height)
     rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(4)[3])

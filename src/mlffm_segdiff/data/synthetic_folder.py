@@ -1,6 +1,5 @@
 """Synthetic cases on disk, in the layout that the ``folder`` reader reads."""
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -28,7 +27,7 @@ def write_folder(folder: Path, count: int, side: int, seed: int) -> None:
             name = f"synthetic_{number:05d}.png"
             Image.fromarray(image).save(building / "images" / name)
             Image.fromarray(mask.astype(np.uint8) * 255).save(building / "masks" / name)
-        os.replace(building, folder)
+        building.replace(folder)
     except OSError:
         if not folder.is_dir():
             raise

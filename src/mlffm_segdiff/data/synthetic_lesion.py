@@ -22,9 +22,9 @@ from mlffm_segdiff.data.synthetic_skin import Pigments
 
 Range = tuple[float, float]
 
-# Log-odds of the pigment's share in the step at the contour, chosen so that the colour on the contour
-# is half-way from skin to lesion (median 0.51). Annotators draw further out: 0.28 in ISIC 2018, 0.34
-# in PH2, 0.24 in HAM10000.
+# Log-odds of the pigment's share in the step at the contour, chosen so that the colour on the contour is
+# about a third of the way from skin to lesion, as annotators draw it: 0.28 in ISIC 2018, 0.34 in PH2, 0.24
+# in HAM10000.
 _EDGE = -0.55
 # Share of the frame of the contour before the warp; masks then lie within 5 and 60 % at 4:3 and 1:1.
 _AREA = (0.07, 0.5)

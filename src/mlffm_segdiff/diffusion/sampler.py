@@ -1,5 +1,6 @@
 """Drawing masks: diffusers' schedulers around a denoiser whose image features are cached."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -36,7 +37,9 @@ def sample(
     predict: x_t (B1HW) and t (a scalar tensor) to what the scheduler's prediction type says. generators: one
     a row, the source of an ancestral sampler's fresh noise.
     """
-    scheduler.set_timesteps(steps)
+    with warnings.catch_warnings():  # diffusers converts tensors in a way that NumPy 2 deprecates
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        scheduler.set_timesteps(steps)
     x = noise
     for t in scheduler.timesteps:
         x = scheduler.step(predict(x, t), t, x, generator=list(generators), return_dict=False)[0]

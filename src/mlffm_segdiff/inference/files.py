@@ -26,6 +26,7 @@ from mlffm_segdiff.segmenters.at_source import THRESHOLD
 
 TABLE_FILE = "predictions.csv"
 OVERLAY_QUALITY = 92
+WORKERS = 4
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -91,7 +92,7 @@ def predict_files(
     check_threshold(threshold)
     check_batch_size(batch_size)
     _refuse_overwriting(images, output)
-    workers = min(8, os.cpu_count() or 1)
+    workers = min(WORKERS, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers) as pool:
         read = _in_order(pool, partial(_read, size=model.size), images, batch_size + workers)
         answered = _answer(model, read, batch_size)
@@ -105,12 +106,16 @@ def _in_order(
 ) -> Iterator[Result]:
     """Map over items in the pool, results in order, with at most `ahead` items under way."""
     pending: deque[Future[Result]] = deque()
-    for item in items:
-        pending.append(pool.submit(work, item))
-        if len(pending) >= ahead:
+    try:
+        for item in items:
+            pending.append(pool.submit(work, item))
+            if len(pending) >= ahead:
+                yield pending.popleft().result()
+        while pending:
             yield pending.popleft().result()
-    while pending:
-        yield pending.popleft().result()
+    finally:  # after a fault or Ctrl-C, what has not begun never does
+        for future in pending:
+            future.cancel()
 
 
 def _read(path: Path, size: int) -> _Read:

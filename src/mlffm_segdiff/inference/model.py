@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from mlffm_segdiff.build.device import best_device
 from mlffm_segdiff.build.pretrained import Pretrained, load_pretrained
 from mlffm_segdiff.build.sampling import chosen_sampling
 from mlffm_segdiff.data.cache import resize_image
@@ -62,7 +63,7 @@ def load_model(
     """
     pretrained = weights if isinstance(weights, Pretrained) else load_pretrained(weights)
     sampling = chosen_sampling(pretrained.recipe, steps, samples, sampler, seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     return Model(pretrained.segmenter.to(device).eval(), pretrained.recipe.data.size, sampling, device)
 
 

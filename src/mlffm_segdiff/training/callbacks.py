@@ -98,6 +98,11 @@ class ImagesProgress(Callback):  # type: ignore[misc]
             report = f"loss {float(outputs['loss']):.3f}  val Jaccard {self.jaccard}"
             self.progress.update(self.task, completed=trainer.global_step * self.batch_size, report=report)
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the bar at the last image."""
+        del pl_module
+        self.progress.update(self.task, completed=trainer.global_step * self.batch_size)
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print one line a validation, which stays on the screen and in logs."""
         del pl_module

@@ -35,9 +35,14 @@ def train(recipe: Recipe, folder: RunFolder, console: Console) -> None:
 
 
 def resume(folder: RunFolder, console: Console) -> None:
-    """Go on with the run in ``folder`` from its newest checkpoint, exactly as if it had not stopped."""
+    """Go on with the run in ``folder`` from its newest checkpoint, exactly as if it had not stopped.
+
+    Raises UserError if it holds no run, or the split is no longer the run's.
+    """
     recipe = folder.recipe()
-    segmenter, loaders = _prepare(recipe, load_parts(recipe.data))
+    parts = load_parts(recipe.data)
+    folder.require_split(parts.digest)
+    segmenter, loaders = _prepare(recipe, parts)
     _fit(recipe, segmenter, loaders, folder, console)
 
 

@@ -67,6 +67,15 @@ class RunFolder:
         partial.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
         partial.replace(self.config)
 
+    def require_split(self, digest: str) -> None:
+        """Raise UserError if the run was begun on another split than that with ``digest``."""
+        begun = json.loads((self.path / "environment.json").read_text())["split"]
+        if begun != digest:
+            raise UserError(
+                f"{self.path} was begun on another split ({begun}) than the data give now ({digest}); "
+                "bring the data or the split list back, or start a new run"
+            )
+
     def recipe(self) -> Recipe:
         """Return the recipe of the run. Raises UserError if the folder holds none."""
         if not self.config.is_file():

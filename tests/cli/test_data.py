@@ -1,0 +1,163 @@
+import csv
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mlffm_segdiff.data.splits import load_split
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def own(lesions: Path, tmp_path: Path) -> Path:
+    """A copy of the lesions, to be spoilt."""
+    shutil.copytree(lesions, tmp_path / "own")
+    return tmp_path / "own"
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        return picture.size
+
+
+def words(printed: str) -> str:
+    """What a table says, its frame and line breaks left out."""
+    return " ".join("".join(" " if "─" <= letter <= "╿" else letter for letter in printed).split())
+
+
+def test_a_sound_data_set_is_fit_for_training(command: Command, lesions: Path) -> None:
+    assert command("data", "check", "folder", lesions) == (
+        0,
+        "20 pairs of image and mask; fit for training\n",
+        "",
+    )
+
+
+def test_what_affects_training_is_in_a_table_and_in_the_exit_status(command: Command, own: Path) -> None:
+    images = sorted((own / "images").iterdir())
+    (own / "masks" / images[0].name).unlink()
+    images[1].write_bytes(images[1].read_bytes()[:100])
+    status, printed, _ = command("data", "check", "folder", own)
+    assert status == 1
+    said = words(printed)
+    assert f"missing mask 1 yes {images[0].stem} has an image" in said
+    assert "unreadable file 1 yes" in said
+    assert said.endswith("19 pairs of image and mask; training would be affected")
+
+
+def test_what_does_not_affect_training_is_shown_with_status_0(command: Command, own: Path) -> None:
+    mask = min((own / "masks").iterdir())
+    Image.fromarray(np.zeros((48, 48), np.uint8)).save(mask)
+    status, printed, _ = command("data", "check", "folder", own)
+    assert status == 0
+    assert f"empty mask 1 no {mask.name}" in words(printed)
+
+
+def test_a_group_in_two_parts_of_the_users_split_is_found(
+    command: Command, own: Path, tmp_path: Path
+) -> None:
+    names = sorted(path.stem for path in (own / "images").iterdir())
+    (own / "groups.csv").write_text(
+        "id,group\n" + "".join(f"{key},patient{n // 2}\n" for n, key in enumerate(names))
+    )
+    split = tmp_path / "split.csv"
+    split.write_text(
+        "id,part\n" + "".join(f"{key},{'val' if n == 3 else 'train'}\n" for n, key in enumerate(names))
+    )
+    status, printed, _ = command("data", "check", "folder", own, "--split", split)
+    assert status == 1
+    assert "group in two parts 1 yes patient1 (train, val)" in words(printed)
+
+
+def test_a_split_has_the_sizes_asked_and_keeps_groups_together(
+    command: Command, own: Path, tmp_path: Path
+) -> None:
+    names = sorted(path.stem for path in (own / "images").iterdir())
+    (own / "groups.csv").write_text(
+        "id,group\n" + "".join(f"{key},patient{n // 2}\n" for n, key in enumerate(names))
+    )
+    file = tmp_path / "new" / "split.csv"
+    status, printed, _ = command("data", "split", "folder", own, "--sizes", "12/2/6", "--seed", 4, "-o", file)
+    assert status == 0
+    split = load_split(file)
+    assert (len(split.train), len(split.val), len(split.test)) == (12, 2, 6)
+    assert printed == f"{file}: train 12, val 2, test 6, in 10 groups; digest {split.digest()}\n"
+    with file.open() as lines:
+        parts = {(row["group"], row["part"]) for row in csv.DictReader(lines)}
+    assert len(parts) == 10
+    assert command("data", "check", "folder", own, "--split", file)[0] == 0
+
+
+def test_a_seed_chooses_the_split(command: Command, lesions: Path, tmp_path: Path) -> None:
+    files = [tmp_path / name for name in "abc"]
+    for file, seed in zip(files, (0, 0, 1), strict=True):
+        command("data", "split", "folder", lesions, "--sizes", "10/5/5", "--seed", seed, "-o", file)
+    first, again, other = (load_split(file) for file in files)
+    assert first == again
+    assert first != other
+
+
+def test_a_pair_without_its_mask_is_in_no_part(command: Command, own: Path, tmp_path: Path) -> None:
+    lone = min((own / "masks").iterdir())
+    lone.unlink()
+    status, _, _ = command("data", "split", "folder", own, "--sizes", "15/2/2", "-o", tmp_path / "split.csv")
+    assert status == 0
+    assert lone.stem not in (tmp_path / "split.csv").read_text()
+
+
+def test_synthetic_cases_are_a_folder_that_the_reader_reads(command: Command, tmp_path: Path) -> None:
+    made = tmp_path / "new" / "made"
+    options = ("--count", 3, "--size", 40, "--seed", 5)
+    status, printed, error = command("data", "synthetic", "-o", made, *options)
+    assert (status, error) == (0, "")
+    assert str(made) in printed
+    assert command("data", "check", "folder", made)[:2] == (
+        0,
+        "3 pairs of image and mask; fit for training\n",
+    )
+    assert {picture_size(path) for path in made.rglob("*.png")} == {(40, 40)}
+    command("data", "synthetic", "-o", tmp_path / "again", *options)
+    command("data", "synthetic", "-o", tmp_path / "other", *options[:-1], 6)
+    name = "images/synthetic_00001.png"
+    assert (made / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+    assert (made / name).read_bytes() != (tmp_path / "other" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["check", "isic2017", "."], ["isic2017", "isic2018"]),
+        (["check", "isic2018", "nowhere"], ["nowhere"]),
+        (["check", "isic2018", "."], ["ISIC2018_Task1-2_Training_Input"]),
+        (["check", "folder", "LESIONS", "--split", "nowhere.csv"], ["nowhere.csv"]),
+        (["split", "folder", "LESIONS", "--sizes", "10/10", "-o", "new.csv"], ["10/10", "TRAIN/VAL/TEST"]),
+        (
+            ["split", "folder", "LESIONS", "--sizes", "10/x/10", "-o", "new.csv"],
+            ["10/x/10", "TRAIN/VAL/TEST"],
+        ),
+        (["split", "folder", "LESIONS", "--sizes", "10/10/10", "-o", "new.csv"], ["20"]),
+        (["synthetic", "--count", "0", "-o", "new"], ["--count", "1"]),
+        (["synthetic", "--count", "1", "--size", "8", "-o", "new"], ["--size", "32"]),
+        (["synthetic", "--count", "1", "-o", "LESIONS"], ["exists"]),
+    ],
+)
+def test_bad_input_is_told_in_one_line_and_leaves_nothing(
+    command: Command,
+    lesions: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    names: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    called = [str(lesions) if argument == "LESIONS" else argument for argument in arguments]
+    status, printed, error = command("data", *called)
+    assert (status, printed) == (2, "")
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert all(name in error for name in names), error
+    assert not list(tmp_path.iterdir())

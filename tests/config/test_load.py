@@ -1,0 +1,164 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.load import check_recipe, load_recipe, recipe_names
+
+MINIMAL = "name: mine\ndata: {sources: {synthetic: null}}\nmodel: {name: mlffm_segdiff, size: tiny}\n"
+Write = Callable[[str], str]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def recipe(text: str) -> str:
+        (tmp_path / "mine.yaml").write_text(text)
+        return str(tmp_path / "mine.yaml")
+
+    return recipe
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_packaged_recipes_are_valid_and_called_as_their_file(name: str) -> None:
+    assert load_recipe(name).name == name
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_survives_being_written_and_read(name: str, write: Write) -> None:
+    recipe = load_recipe(name)
+    assert check_recipe(recipe.model_dump(), "here") == recipe
+    assert check_recipe(recipe.model_dump(mode="json"), "here") == recipe
+    assert load_recipe(write(yaml.safe_dump(recipe.model_dump(mode="json")))) == recipe
+
+
+def test_overrides_replace_what_the_file_says(write: Write) -> None:
+    overrides = ["train.images=20000", "model.image_widths=[4, 8, 16]", "data.split=a b.csv", "name=other"]
+    recipe = load_recipe(write(MINIMAL), overrides)
+    assert (recipe.train.images, recipe.name, recipe.data.split) == (20000, "other", Path("a b.csv"))
+    assert recipe.model.model_dump()["image_widths"] == (4, 8, 16)
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "nearest"),
+    [
+        ("train.imges=3", "train.imges", "train.images"),
+        ("train.learning_rat=1e-3", "train.learning_rat", "train.learning_rate"),
+        ("modle.size=tiny", "modle", "model.size"),
+        ("model.fusion_widht=3", "model.fusion_widht", "model.fusion_width"),
+        ("data.sources.isic=/x", "data.sources.isic", "data.sources.isic2018"),
+        ("sed=3", "sed", "seed"),
+    ],
+)
+def test_an_unknown_key_is_named_with_file_and_nearest_key(
+    override: str, key: str, nearest: str, write: Write
+) -> None:
+    path = write(MINIMAL)
+    with pytest.raises(UserError) as found:
+        load_recipe(path, [override])
+    assert str(found.value) == f"recipe '{path}': unknown key {key!r}; the nearest valid key is {nearest!r}"
+
+
+def test_the_nearest_key_is_one_of_the_chosen_model(write: Write) -> None:
+    with pytest.raises(UserError, match=r"unknown key 'model\.size'; the nearest valid key is 'model\.name'"):
+        load_recipe(write(MINIMAL), ["model.name=unet"])
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("train.images=many", r"key 'train\.images': .*valid integer.* \(got 'many'\)"),
+        ("train.images=3.5", r"key 'train\.images': .*integer"),
+        ("train.images=-1", r"key 'train\.images': .*greater than 0 \(got -1\)"),
+        ("train.learning_rate=nan", r"key 'train\.learning_rate': .*finite"),
+        ("train.learning_rate=inf", r"key 'train\.learning_rate': .*finite"),
+        ("train.ema_decay=1", r"key 'train\.ema_decay': .*less than 1"),
+        ("diffusion.mask_scale=0", r"key 'diffusion\.mask_scale': .*greater than 0"),
+        ("diffusion.beta_end=5", r"key 'diffusion\.beta_end': .*less than 1"),
+        ("diffusion.objective=y0", r"key 'diffusion\.objective': .*'x0', 'epsilon' or 'v'"),
+        ("seed=-1", "key 'seed': .*greater than or equal to 0"),
+        ("seed=4294967296", "key 'seed': .*less than 4294967296"),
+        ("model.size=[1]", r"key 'model\.size': .*'tiny', 'small' or 'base'"),
+        ("model.name=segformer", r"key 'model\.name' must be one of mlffm_segdiff, unet \(got 'segformer'\)"),
+        ("model=tiny", "key 'model': .*dictionary"),
+        ("model.image_widths=[4, 8]", "key 'model': .*one entry for each level"),
+        ("model.image_widths=[]", r"key 'model\.image_widths': .*at least 1"),
+        ("data=here", "key 'data': .*dictionary"),
+        ("sampling.steps=1001", r"sampling\.steps=1001 is more than diffusion\.train_steps=1000"),
+        ("train.init=${nothing}", "[Ii]nterpolation key 'nothing' not found"),
+        ("model.stride=???", "[Mm]issing mandatory value: stride"),
+        ("train.images=[1", "overrides 'train.images=.1': .*expected"),
+        ("train.images", "override 'train.images' is not key=value, for example"),
+        ("=3", "override '=3' is not key=value"),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_its_key(override: str, says: str, write: Write) -> None:
+    with pytest.raises(UserError, match=says) as found:
+        load_recipe(write(MINIMAL), [override])
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name: x\n  bad: [1", "mine.yaml: not readable as YAML: .*line 2"),
+        ("name: a\nname: b\n", "mine.yaml: not readable as YAML: .*duplicate key name"),
+        ("- 1\n- 2\n", "mine.yaml: a recipe is a mapping of sections, for example"),
+        ("3", "mine.yaml: not readable as YAML: .*int"),
+        ("", "missing key 'name'"),
+        ("name: x\n", "missing key 'data'"),
+        (MINIMAL + "1: 2\n", "key '1'"),
+        (MINIMAL.replace("name: mlffm_segdiff, ", ""), "key 'model.name' must be one of"),
+        (MINIMAL.replace("synthetic: null", ""), r"key 'data\.sources': .*at least 1"),
+        (MINIMAL.replace("{name: mlffm_segdiff, size: tiny}", "{name: unet, widths: [8]}"), "at least 2"),
+    ],
+)
+def test_a_broken_file_is_one_line_that_names_it(text: str, says: str, write: Write) -> None:
+    with pytest.raises(UserError, match=says) as found:
+        load_recipe(write(text))
+    assert "\n" not in str(found.value)
+
+
+def test_yaml_builds_no_python_objects(write: Write, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not readable as YAML"):
+        load_recipe(write(f"!!python/object/apply:os.mkdir ['{tmp_path}/made']"))
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_file_that_is_no_text_or_no_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00\x01")
+    (tmp_path / "folder.yaml").mkdir()
+    for name in ("bytes.yaml", "folder.yaml"):
+        with pytest.raises(UserError, match=f"{name}: not readable as YAML"):
+            load_recipe(str(tmp_path / name))
+    with pytest.raises(UserError, match=r"no recipe file .*absent\.yaml: check the path"):
+        load_recipe(str(tmp_path / "absent.yaml"))
+
+
+def test_an_unknown_recipe_suggests_and_lists() -> None:
+    with pytest.raises(UserError, match="no recipe 'isic2081': did you mean 'isic2018'") as found:
+        load_recipe("isic2081")
+    assert all(name in str(found.value) for name in recipe_names())
+    with pytest.raises(UserError, match="no recipe 'qqqq': choose one of"):
+        load_recipe("qqqq")
+
+
+def test_values_of_another_program_are_checked_the_same_way() -> None:
+    with pytest.raises(UserError, match=r"config\.json: .*dictionary"):
+        check_recipe(None, "config.json")
+    with pytest.raises(UserError, match=r"config\.json: missing key 'name'"):
+        check_recipe({}, "config.json")
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=5), st.lists, max_leaves=4))
+def test_no_value_of_a_key_ends_in_another_error(value: object) -> None:
+    for section, key in (("model", "size"), ("model", "name"), ("data", "sources"), ("train", "init")):
+        values = yaml.safe_load(MINIMAL)
+        values.setdefault(section, {})[key] = value
+        try:
+            check_recipe(values, "here")
+        except UserError as error:
+            assert str(error).startswith("here: ")

@@ -1,0 +1,45 @@
+import pytest
+from pydantic import ValidationError
+
+from mlffm_segdiff.config.load import check_recipe
+from mlffm_segdiff.config.schema import MLFFM_SEGDIFF_SIZES, MLFFMSegDiffConfig, Recipe, TrainConfig
+
+
+def recipe(**model: object) -> Recipe:
+    values = {
+        "name": "x",
+        "data": {"sources": {"synthetic": None}},
+        "model": {"name": "mlffm_segdiff", **model},
+    }
+    return check_recipe(values, "here")
+
+
+@pytest.mark.parametrize("size", MLFFM_SEGDIFF_SIZES)
+def test_a_size_fills_in_what_is_not_given(size: str) -> None:
+    model = recipe(size=size, fusion_width=None).model
+    assert isinstance(model, MLFFMSegDiffConfig)
+    assert model.image_widths == MLFFM_SEGDIFF_SIZES[size]["image_widths"]
+    assert model.fusion_width is None
+    assert recipe(size=size).model.model_dump()["fusion_width"] == MLFFM_SEGDIFF_SIZES[size]["fusion_width"]
+
+
+def test_sizes_grow() -> None:
+    tiny, small, base = (MLFFM_SEGDIFF_SIZES[size] for size in ("tiny", "small", "base"))
+    for key in ("image_widths", "mask_widths"):
+        assert sum(tiny[key]) < sum(small[key]) < sum(base[key])
+
+
+def test_defaults_pass_their_own_checks_and_suit_each_other() -> None:
+    found = recipe()
+    assert check_recipe(found.model_dump(), "here") == found
+    assert found.sampling.steps <= found.diffusion.train_steps
+    assert found.diffusion.beta_start < found.diffusion.beta_end
+    assert found.train.warmup < found.train.images
+    assert found.train.batch_size <= found.train.validate_every <= found.train.images
+    assert found.data.size % 2 ** len(MLFFM_SEGDIFF_SIZES["base"]["mask_widths"]) == 0
+    assert 0 < found.train.ema_decay < 1
+
+
+def test_a_recipe_cannot_be_changed_in_place() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        TrainConfig().images = 3

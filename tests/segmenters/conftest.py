@@ -1,0 +1,99 @@
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mlffm_segdiff.build.segmenter import build_segmenter
+from mlffm_segdiff.config.load import check_recipe
+from mlffm_segdiff.data.batch import Batch, collate
+from mlffm_segdiff.data.dataset import PairDataset
+from mlffm_segdiff.data.synthetic import synthetic_pairs
+from mlffm_segdiff.diffusion.process import MaskDiffusion
+from mlffm_segdiff.losses.boundary_weight import uniform_weight
+from mlffm_segdiff.losses.region import RegionLoss
+from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
+
+Make = Callable[..., Segmenter]
+
+
+@pytest.fixture(autouse=True)
+def _same_weights_each_time() -> Iterator[None]:
+    """One thread: networks as small as these only wait for a second."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def batch() -> Batch:
+    """Four synthetic cases at 32 x 32."""
+    ids, images, masks = synthetic_pairs(4, 32, seed=0)
+    pairs = PairDataset(images, masks, ids, None, seed=0)
+    return collate([pairs[index] for index in range(4)])
+
+
+@pytest.fixture
+def fresh() -> Make:
+    """A segmenter as a recipe builds it; arguments are sections of the recipe."""
+
+    def make(**sections: dict[str, object]) -> Segmenter:
+        values = {"name": "x", "data": {"sources": {"synthetic": None}, "size": 32}}
+        return build_segmenter(check_recipe({**values, "model": TINY, **sections}, "here"))
+
+    return make
+
+
+TINY = {"name": "mlffm_segdiff", "size": "tiny"}
+
+
+@pytest.fixture
+def trained(fresh: Make) -> Make:
+    """The same with weights moved from where they start, so that no part is still switched off."""
+
+    def make(**sections: dict[str, object]) -> Segmenter:
+        segmenter = fresh(**sections)
+        for p in segmenter.parameters():
+            p.data.add_(0.05 * torch.randn_like(p))
+        return segmenter.eval()
+
+    return make
+
+
+class Recorder(nn.Module):
+    """A denoiser whose output is a given function of its input; it keeps what it was asked."""
+
+    total_stride = 1
+
+    def __init__(self, output: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.output = output
+        self.encoded: list[Tensor] = []
+        self.asked: list[tuple[Tensor, Tensor]] = []
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        self.encoded.append(image)
+        return [image]
+
+    def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
+        self.asked.append((noisy_mask, t))
+        return self.output(noisy_mask, t, features[0])
+
+
+@pytest.fixture
+def recorded() -> Callable[..., tuple[DiffusionSegmenter, Recorder]]:
+    """A segmenter around a ``Recorder``, without boundary weight."""
+
+    def make(
+        output: Callable[[Tensor, Tensor, Tensor], Tensor],
+        process: MaskDiffusion | None = None,
+        **settings: object,
+    ) -> tuple[DiffusionSegmenter, Recorder]:
+        network = Recorder(output)
+        chosen = process or MaskDiffusion()
+        return DiffusionSegmenter(network, chosen, RegionLoss(), uniform_weight, **settings), network  # type: ignore[arg-type]
+
+    return make
