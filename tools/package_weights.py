@@ -18,7 +18,7 @@ def main(run: str) -> None:
     """Package the weights of a run folder."""
     pretrained = load_pretrained(run)
     recipe = pretrained.recipe
-    data = recipe.data.model_copy(update={"sources": dict.fromkeys(recipe.data.sources)})
+    data = recipe.data.model_copy(update={"sources": dict.fromkeys(recipe.data.sources), "split": None})
     train = recipe.train.model_copy(update={"init": None})
     save_segmenter(
         pretrained.segmenter, recipe.model_copy(update={"data": data, "train": train}), DEFAULT, torch.float16

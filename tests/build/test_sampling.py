@@ -10,13 +10,13 @@ from mlffm_segdiff.segmenters.base import Sampling
 @pytest.fixture
 def recipe() -> Recipe:
     return load_recipe(
-        "isic2018", ["sampling.steps=3", "sampling.samples=2", "sampling.seed=9", "diffusion.train_steps=50"]
+        "isic2018", ["sampling.steps=5", "sampling.samples=2", "sampling.seed=9", "diffusion.train_steps=50"]
     )
 
 
 def test_what_is_not_chosen_is_the_recipes(recipe: Recipe) -> None:
-    assert chosen_sampling(recipe) == Sampling(3, 2, 9, "ddim")
-    assert chosen_sampling(recipe, samples=8) == Sampling(3, 8, 9, "ddim")
+    assert chosen_sampling(recipe) == Sampling(5, 2, 9, "ddim")
+    assert chosen_sampling(recipe, samples=8) == Sampling(5, 8, 9, "ddim")
     assert chosen_sampling(recipe, 50, 1, "dpm", 0) == Sampling(50, 1, 0, "dpm")
 
 
@@ -27,6 +27,7 @@ def test_what_is_not_chosen_is_the_recipes(recipe: Recipe) -> None:
         ({"samples": -1}, r"sampling\.samples.*greater than 0"),
         ({"sampler": "euler"}, r"sampling\.sampler.*'ddim', 'ddpm' or 'dpm'"),
         ({"steps": 51}, r"sampling\.steps=51 .* take fewer steps"),
+        ({"steps": 7}, r"sampling\.steps=7 does not divide diffusion\.train_steps=50, .* take 5, or"),
     ],
 )
 def test_a_choice_out_of_range_is_told(recipe: Recipe, choice: dict[str, int | str], message: str) -> None:

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlffm_segdiff.cli.train import best_jaccard
 from mlffm_segdiff.data.splits import load_split, make_split, save_split
 from mlffm_segdiff.data.table import read_cases
-from mlffm_segdiff.training.run_folder import RunFolder
+from mlffm_segdiff.training.run_folder import RunFolder, best_jaccard
 
 Command = Callable[..., tuple[int, str, str]]
 FIGURES = {"contours.png", "jaccard_histogram.png", "jaccard_by_size.png"}

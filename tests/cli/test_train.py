@@ -158,9 +158,10 @@ def test_each_recipe_begins_with_what_it_is_and_its_command(name: str) -> None:
     assert set(re.findall(r"sources\.(\w+)=", told[2])) == needed
 
 
-def test_the_control_differs_from_isic2018_in_its_diffusion_alone() -> None:
+def test_the_control_differs_from_isic2018_in_its_diffusion_and_its_plain_loss() -> None:
     control, ours = load_recipe("epsilon"), load_recipe("isic2018")
-    assert (control.model, control.loss, control.augment) == (ours.model, ours.loss, ours.augment)
+    assert (control.model, control.augment) == (ours.model, ours.augment)
+    assert control.loss == ours.loss.model_copy(update={"weight": "none"})
     assert control.data == ours.data
     assert control.train.model_copy(update={"validate_every": ours.train.validate_every}) == ours.train
     assert control.diffusion.model_dump() == {

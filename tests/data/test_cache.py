@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -14,9 +15,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.cache import cache_root, open_cache, resize_image, resize_mask
 from mlffm_segdiff.data.files import decode_image, decode_mask
-from mlffm_segdiff.data.folder import read_folder
-from mlffm_segdiff.data.isic2018 import read_isic2018
-from mlffm_segdiff.data.ph2 import read_ph2
+from mlffm_segdiff.data.table import read_cases
 
 
 @given(arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=23)), st.integers(1, 9))
@@ -39,7 +38,7 @@ def test_an_image_is_resized_as_torch_does_with_antialiasing():
 
 
 def test_the_cache_holds_the_resized_pairs_in_the_order_asked_for(own_folder, tmp_path):
-    cases = read_folder(own_folder)[::-1]
+    cases = read_cases("folder", own_folder)[::-1]
     pairs = open_cache(cases, 8, tmp_path / "cache")
     assert pairs.ids == ("c", "b", "a")
     for index, case in enumerate(cases):
@@ -54,7 +53,7 @@ def test_the_cache_holds_the_resized_pairs_in_the_order_asked_for(own_folder, tm
 
 
 def test_a_second_opening_decodes_nothing(isic2018, tmp_path):
-    cases = read_isic2018(isic2018)
+    cases = read_cases("isic2018", isic2018)
     calls: list[tuple[int, int]] = []
     for _ in range(2):
         open_cache(cases, 8, tmp_path / "cache", lambda done, total: calls.append((done, total)))
@@ -67,14 +66,14 @@ def folders(root: Path) -> list[Path]:
 
 def test_another_size_order_or_content_is_another_cache(own_folder, tmp_path, encoded):
     root = tmp_path / "cache"
-    cases = read_folder(own_folder)
+    cases = read_cases("folder", own_folder)
     first = open_cache(cases, 8, root).masks.copy()
     open_cache(cases, 9, root)
     open_cache(cases[:2], 8, root)
     open_cache(cases[::-1], 8, root)
     assert len(folders(root)) == 4
     (own_folder / "masks" / "a.png").write_bytes(encoded(np.full((12, 16), 255, np.uint8)))
-    changed = open_cache(read_folder(own_folder), 8, root).masks
+    changed = open_cache(read_cases("folder", own_folder), 8, root).masks
     assert len(folders(root)) == 5
     assert changed[0].all()
     assert (changed[1:] == first[1:]).all()
@@ -85,13 +84,13 @@ def test_a_changed_archive_is_another_cache(tmp_path, pack, encoded):
         image = encoded(np.full((8, 8, 3), level, np.uint8), "BMP")
         mask = encoded(np.eye(8, dtype=np.uint8) * 255, "BMP")
         pack(tmp_path / "p.zip", {"IMD002.bmp": image, "IMD002_lesion.bmp": mask})
-        pairs = open_cache(read_ph2(tmp_path / "p.zip"), 4, tmp_path / "cache")
+        pairs = open_cache(read_cases("ph2", tmp_path / "p.zip"), 4, tmp_path / "cache")
         assert (pairs.images == level).all()
 
 
 def test_the_place_of_the_cache_can_be_chosen(own_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFFM_SEGDIFF_CACHE", str(tmp_path / "chosen"))
-    open_cache(read_folder(own_folder), 4)
+    open_cache(read_cases("folder", own_folder), 4)
     assert len(folders(tmp_path / "chosen")) == 1
     monkeypatch.delenv("MLFFM_SEGDIFF_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
@@ -106,20 +105,50 @@ def test_unusable_cases_are_named_and_nothing_is_left(own_folder, tmp_path, writ
     with pytest.raises(
         UserError, match=r"2 of 5 cases .*d\.png is empty.*e\.png is not.*mlffm-segdiff data check"
     ):
-        open_cache(read_folder(own_folder), 8, root)
+        open_cache(read_cases("folder", own_folder), 8, root)
     assert folders(root) == []
+
+
+def test_a_mask_of_another_size_is_refused(own_folder, tmp_path, encoded):
+    (own_folder / "masks" / "a.png").write_bytes(encoded(np.eye(10, dtype=np.uint8) * 255))
+    with pytest.raises(UserError, match=r"1 of 3 cases .*\(a: image 16x12, mask 10x10\).*segdiff data check"):
+        open_cache(read_cases("folder", own_folder), 8, tmp_path / "cache")
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="room cannot be taken ahead here")
+def test_a_disk_that_is_full_is_a_user_error_before_anything_is_written(own_folder, tmp_path, monkeypatch):
+    asked = []
+
+    def full(file: int, offset: int, length: int) -> None:
+        asked.append((offset, length - os.fstat(file).st_size))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(UserError, match=r"cannot be written .*No space left on device.*free disk space"):
+        open_cache(read_cases("folder", own_folder), 8, tmp_path / "cache")
+    assert asked == [(0, 0)]
+    assert folders(tmp_path / "cache") == []
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="room cannot be taken ahead here")
+def test_a_file_system_that_cannot_take_room_ahead_is_used_all_the_same(own_folder, tmp_path, monkeypatch):
+    def unable(*_: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "posix_fallocate", unable)
+    assert len(open_cache(read_cases("folder", own_folder), 8, tmp_path / "cache").images) == 3
 
 
 def test_cases_without_mask_and_no_cases_are_user_errors(own_folder, tmp_path, write):
     write(own_folder, {f"images/{name}.png": b"" for name in "defgh"})
     with pytest.raises(UserError, match=r"5 of 8 cases .*\(d: no mask; e: no mask; f: no mask and 2 more\)"):
-        open_cache(read_folder(own_folder), 8, tmp_path)
+        open_cache(read_cases("folder", own_folder), 8, tmp_path)
     with pytest.raises(UserError, match="no cases"):
         open_cache([], 8, tmp_path)
 
 
 def test_a_damaged_cache_is_a_user_error_that_says_what_to_delete(own_folder, tmp_path):
-    cases = read_folder(own_folder)
+    cases = read_cases("folder", own_folder)
     open_cache(cases, 8, tmp_path / "cache")
     (folder,) = folders(tmp_path / "cache")
     (folder / "images.npy").write_bytes(b"")
@@ -131,7 +160,7 @@ RACER = """
 import sys, time
 from pathlib import Path
 from mlffm_segdiff.data.cache import open_cache
-from mlffm_segdiff.data.folder import read_folder
+from mlffm_segdiff.data.table import read_cases
 
 own, root, me, other = map(Path, sys.argv[1:])
 
@@ -140,7 +169,7 @@ def wait_for_the_other(done, total):
     while not other.exists():
         time.sleep(0.01)
 
-pairs = open_cache(read_folder(own), 8, root, wait_for_the_other)
+pairs = open_cache(read_cases("folder", own), 8, root, wait_for_the_other)
 print(int(pairs.images.sum()), int(pairs.masks.sum()), *pairs.ids)
 """
 
@@ -158,7 +187,7 @@ def test_two_processes_that_build_at_once_both_get_the_whole_cache(own_folder, t
     ]
     results = [racer.communicate(timeout=60)[0] for racer in racers]
     assert [racer.returncode for racer in racers] == [0, 0]
-    pairs = open_cache(read_folder(own_folder), 8, tmp_path / "alone")
+    pairs = open_cache(read_cases("folder", own_folder), 8, tmp_path / "alone")
     expected = f"{pairs.images.sum()} {pairs.masks.sum()} a b c\n"
     assert results == [expected, expected]
     assert len(folders(root)) == 1
@@ -168,10 +197,10 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from mlffm_segdiff.data.cache import open_cache
-from mlffm_segdiff.data.folder import read_folder
+from mlffm_segdiff.data.table import read_cases
 
 own, root = map(Path, sys.argv[1:])
-open_cache(read_folder(own), 8, root, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+open_cache(read_cases("folder", own), 8, root, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
 """
 
 
@@ -180,7 +209,7 @@ def test_a_killed_build_leaves_no_cache_and_its_remains_are_swept_in_time(own_fo
     killed = subprocess.run([sys.executable, "-c", KILLED, str(own_folder), str(root)], check=False)
     assert killed.returncode == -9
     (remains,) = folders(root)
-    cases = read_folder(own_folder)
+    cases = read_cases("folder", own_folder)
     assert len(open_cache(cases, 8, root).images) == 3
     assert remains.exists()
     day_before_yesterday = time.time() - 48 * 3600

@@ -33,6 +33,8 @@ def test_clean_data_have_no_findings(own_folder):
             False,
         ),
         (np.resize(np.arange(256, dtype=np.uint8), (12, 16)), "mask is no mask", True),
+        (np.full((12, 16), 90, np.uint8), "mask is no mask", True),
+        (np.resize(np.array([0, 2, 127], np.uint8), (12, 16)), "mask is no mask", True),
         (np.eye(16, dtype=np.uint8) * 255, "image and mask differ in size", True),
     ],
 )
@@ -41,6 +43,20 @@ def test_each_kind_of_odd_mask_is_found_alone(own_folder, encoded, mask, kind, a
     report = report_of(own_folder)
     assert kinds(report) == {kind: ("a",)}
     assert report.affects_training is affects
+
+
+@pytest.mark.parametrize("level", [1, 2, 100, 127])
+def test_a_mask_of_zero_and_a_low_value_is_as_good_as_one_of_255(own_folder, encoded, level):
+    (own_folder / "masks" / "a.png").write_bytes(encoded(np.eye(12, 16, dtype=np.uint8) * np.uint8(level)))
+    assert report_of(own_folder) == Report(3, ())
+
+
+def test_a_set_of_empty_masks_alone_affects_training(own_folder, encoded):
+    for path in (own_folder / "masks").iterdir():
+        path.write_bytes(encoded(np.zeros((12, 16), np.uint8)))
+    report = report_of(own_folder)
+    assert kinds(report) == {"every mask is empty": ("a", "b", "c")}
+    assert report.affects_training
 
 
 def test_lost_partners_are_found_on_both_sides(own_folder, write, encoded):

@@ -87,7 +87,9 @@ def test_float_gray_is_read_by_its_range():
 
 @given(arrays(np.uint8, (3, 4)))
 def test_a_mask_is_cut_at_half_the_range(array):
-    expected = array == 1 if array.max() == 1 else array >= 128
+    levels = sorted(set(array.ravel().tolist()))
+    marked = levels == [1] or (len(levels) == 2 and levels[0] == 0)
+    expected = array > 0 if marked else array >= 128
     assert (decode_mask(saved(Image.fromarray(array)), "x") == expected).all()
 
 
@@ -105,6 +107,31 @@ def test_every_way_to_store_a_mask_gives_the_same_mask(mask, how):
         "alpha": np.stack([gray, gray, gray, 255 - gray], axis=-1),
     }[how]
     assert (decode_mask(saved(Image.fromarray(stored)), "x") == mask).all()
+
+
+MASK = np.array([[True, False, False], [True, True, False]])
+
+
+@pytest.mark.parametrize("level", [1, 2, 100, 127, 128, 255])
+def test_beside_zero_the_one_other_value_is_lesion(level):
+    for kind in (np.uint8, np.uint16, np.int32):
+        stored = saved(Image.fromarray(MASK.astype(kind) * kind(level)), "TIFF")
+        assert (decode_mask(stored, "x") == MASK).all()
+        assert set(decode_gray(stored, "x").ravel().tolist()) == {0, 255}
+
+
+def test_a_dark_colour_on_black_is_lesion_in_a_palette_and_in_rgb():
+    indexed = Image.fromarray(MASK.astype(np.uint8)).convert("P")
+    indexed.putpalette([0, 0, 0, 128, 0, 0])
+    assert (decode_mask(saved(indexed), "x") == MASK).all()
+    assert (decode_mask(saved(indexed.convert("RGB")), "x") == MASK).all()
+
+
+def test_other_values_are_cut_at_half_the_range():
+    for values, expected in (([0, 2, 127], [0, 0, 0]), ([5, 100, 100], [0, 0, 0]), ([90, 90, 90], [0, 0, 0])):
+        stored = saved(Image.fromarray(np.array([values], np.uint8)))
+        assert decode_mask(stored, "x")[0].tolist() == expected
+        assert decode_gray(stored, "x")[0].tolist() == values
 
 
 def test_a_palette_mask_counts_by_the_gray_it_shows():

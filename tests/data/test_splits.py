@@ -77,6 +77,38 @@ def test_sizes_that_cannot_be_met_are_user_errors():
         make_split([*cases[:2], case("b1", "b"), case("b2", "b")], (2, 1, 1))
 
 
+PAIRS = [case(f"g{i:02d}-{j}", f"g{i:02d}") for i in range(15) for j in range(2)]
+
+
+def test_sizes_that_whole_groups_cannot_meet_are_aimed_at():
+    with pytest.raises(UserError, match="cannot fill val with exactly 3 cases"):
+        make_split(PAIRS, (21, 3, 6))
+    split = make_split(PAIRS, (21, 3, 6), exact=False)
+    assert tuple(len(split.part(part)) for part in PARTS) == (22, 2, 6)
+
+
+@given(st.lists(st.integers(1, 6), min_size=3, max_size=12), st.integers(0, 5))
+def test_inexact_parts_are_filled_and_no_group_is_cut(groups, seed):
+    cases = [case(f"g{i}-{j}", f"g{i}") for i, count in enumerate(groups) for j in range(count)]
+    test, val = len(cases) // 5, len(cases) // 10
+    split = make_split(cases, (len(cases) - val - test, val, test), seed, exact=False)
+    group_of = {item.id: item.group for item in cases}
+    found = [{group_of[key] for key in split.part(part)} for part in PARTS]
+    assert all(found)
+    assert sum(map(len, found)) == len(groups)
+    assert sorted(split.train + split.val + split.test) == sorted(group_of)
+
+
+def test_where_groups_fit_an_inexact_split_is_the_exact_one():
+    cases = [case(str(i), str(i)) for i in range(50)]
+    assert make_split(cases, (35, 5, 10), exact=False) == make_split(cases, (35, 5, 10))
+
+
+def test_fewer_groups_than_parts_are_a_user_error():
+    with pytest.raises(UserError, match=r"2 group\(s\) cannot fill train, val, test; add cases or give"):
+        make_split(PAIRS[:4], (2, 1, 1), exact=False)
+
+
 def test_a_split_is_saved_and_loaded_and_its_digest_follows_the_content(tmp_path):
     split = Split(("a", "c"), ("b",), ("d",))
     save_split(split, tmp_path / "s.csv")
@@ -101,6 +133,8 @@ def test_a_part_has_to_be_known():
         ("name,part\na,train\n", "columns id,part"),
         ("id,part\na,train\nb,tset\n", "line 3"),
         ("id,part\na,train\nb\n", "line 3"),
+        ("id,part\na," + "x" * 200_000, "is not CSV"),
+        ("id,part\na,train\nb,\udce9\n", "line 3: not UTF-8"),
         (
             "id,part\n" + "".join(f"{key},train\n{key},test\n" for key in "abcdefg"),
             r"7 id\(s\) \(a, b, c, d, e, \.\.\.\) more than once",
@@ -109,7 +143,7 @@ def test_a_part_has_to_be_known():
 )
 def test_a_faulty_split_file_is_a_user_error_that_names_it(tmp_path, text, message):
     path = tmp_path / "mine.csv"
-    path.write_text(text)
+    path.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(UserError, match=rf"mine\.csv.*{message}"):
         load_split(path)
 

@@ -238,7 +238,7 @@ class TestSamples:
             raise OSError("no space left")
 
         monkeypatch.setattr(Image.Image, "save", full_disk)
-        with pytest.raises(OSError, match="no space left"):
+        with pytest.raises(UserError, match=r"sample_1\.png cannot be written \(no space left\)"):
             write_samples(tmp_path, count=1, seed=2)
         assert path.read_bytes() == before
 

@@ -1,12 +1,13 @@
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.table import FINDERS, READERS, find_pairs, read_cases
+from mlffm_segdiff.data.table import FINDERS, find_pairs, read_cases
 
 
-def test_every_reader_has_its_finder_and_they_agree(isic2018, ham10000, ph2, own_folder):
-    assert set(READERS) == set(FINDERS)
-    for name, root in {"isic2018": isic2018, "ham10000": ham10000, "ph2": ph2, "folder": own_folder}.items():
+def test_every_set_is_found_and_read_by_its_name(isic2018, ham10000, ph2, own_folder):
+    roots = {"isic2018": isic2018, "ham10000": ham10000, "ph2": ph2, "folder": own_folder}
+    assert set(roots) == set(FINDERS)
+    for name, root in roots.items():
         cases = read_cases(name, root)
         assert cases
         assert find_pairs(name, root).cases() == cases

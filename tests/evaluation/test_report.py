@@ -105,7 +105,7 @@ def test_a_headline_fills_its_header() -> None:
     assert len(row) == len(HEADLINE_HEADER)
     named = dict(zip(HEADLINE_HEADER, row, strict=True))
     assert named["Jaccard, per image"] == "0.7500 (0.5000 to 1.0000)"
-    assert named["Jaccard above 0.65"] == "0.5000"
+    assert named["thresholded Jaccard"] == "0.5000"
     assert named["HD95 (px)"] == "2.50"
     assert (named["result"], named["cases"], named["Jaccard, pooled"]) == ("small", "2", "0.7500")
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import AugmentConfig, DataConfig
 from mlffm_segdiff.data.augment import training_augmentation
-from mlffm_segdiff.data.cache import CachedPairs, Progress, cache_root, open_cache
+from mlffm_segdiff.data.cache import CachedPairs, cache_root, open_cache
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.dataset import PairDataset
+from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.splits import (
     OFFICIAL,
     PARTS,
@@ -19,6 +20,7 @@ from mlffm_segdiff.data.splits import (
     official_split,
     select_cases,
 )
+from mlffm_segdiff.data.synthetic import GENERATOR
 from mlffm_segdiff.data.synthetic_folder import write_folder
 from mlffm_segdiff.data.table import read_cases
 
@@ -38,8 +40,8 @@ def load_parts(data: DataConfig) -> Parts:
     """Return the cases of train, val and test.
 
     The split is data.split, over the cases of all sources; else, for each source, the packaged list of an
-    official set or 70/10/20 % by group, seed 0. Raises UserError for a source without a path, an id in two
-    sources, or a split that does not fit the data.
+    official set or 70/10/20 %, as near as whole groups come, seed 0. Raises UserError for a
+    source without a path, an id in two sources, or a split that does not fit the data.
     """
     sources = {name: _source_cases(name, data) for name in sorted(data.sources)}
     _refuse_doubles(sources.values())
@@ -73,7 +75,7 @@ def training_dataset(pairs: CachedPairs, augment: AugmentConfig, size: int, seed
 def _source_cases(name: str, data: DataConfig) -> list[Case]:
     path = data.sources[name]  # type: ignore[index]
     if name == "synthetic":
-        folder = cache_root() / f"synthetic-{data.synthetic_count}"
+        folder = cache_root() / f"synthetic-{GENERATOR}-{data.synthetic_count}-{SYNTHETIC_SIDE}"
         write_folder(folder, data.synthetic_count, SYNTHETIC_SIDE, seed=0)
         return read_cases("folder", folder)
     if path is None:
@@ -87,7 +89,7 @@ def _own_split(name: str, cases: list[Case]) -> Split:
     if name in OFFICIAL:
         return official_split(name)
     train, val = (round(share * len(cases)) for share in OWN_SHARES[:2])
-    return make_split(cases, (train, val, len(cases) - train - val))
+    return make_split(cases, (train, val, len(cases) - train - val), exact=False)
 
 
 def _refuse_doubles(sources: Iterable[list[Case]]) -> None:

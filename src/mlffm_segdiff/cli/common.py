@@ -51,6 +51,8 @@ def processors() -> int:
 def choose_data(recipe: "Recipe", sources: Sequence[str], split: Path | None) -> "Recipe":
     """Return the recipe with ``--source`` (NAME=PATH, or NAME with its own path) and ``--split`` applied.
 
+    Other sources than the recipe's come without its own split list. Paths become absolute.
+
     Raises UserError for a source that is no data set.
     """
     from mlffm_segdiff.config.load import check_recipe
@@ -58,10 +60,17 @@ def choose_data(recipe: "Recipe", sources: Sequence[str], split: Path | None) ->
     values = recipe.model_dump(mode="json")
     data = values["data"]
     if sources:
-        data["sources"] = dict(_source(text, data["sources"]) for text in sources)
+        data.update(sources=dict(_source(text, data["sources"]) for text in sources), split=None)
     if split is not None:
-        data["split"] = str(split.expanduser().absolute())
+        data["split"] = str(split)
+    data["sources"] = {name: path and _absolute(path) for name, path in data["sources"].items()}
+    data["split"] = data["split"] and _absolute(data["split"])
     return check_recipe(values, "--source")
+
+
+def _absolute(path: str) -> str:
+    """Return a path that holds from another directory too: runs are resumed and evaluated later."""
+    return str(Path(path).expanduser().absolute())
 
 
 def _source(text: str, known: dict[str, str | None]) -> tuple[str, str | None]:

@@ -67,12 +67,14 @@ def evaluate(
     """
     if (weights is None) == (masks is None) or (masks is None) != (truth is None):
         raise UserError("give either a run or weights, or both --masks FOLDER and --truth FOLDER")
+    given = {"steps": steps, "samples": samples, "sampler": sampler, "seed": seed}
     if masks is not None and truth is not None:
+        if source or split or any(value is not None for value in given.values()):
+            raise UserError("--source, --split and how masks are drawn go with a model, not with --masks")
         _evaluate_masks(masks, truth, output)
         return
     assert weights is not None
     set_threads(threads)
-    given = {"steps": steps, "samples": samples, "sampler": sampler, "seed": seed}
     _evaluate_weights(weights, source or (), split, part, given, output)
 
 

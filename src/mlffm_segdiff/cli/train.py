@@ -65,7 +65,7 @@ def _train(recipe: "Recipe | None", path: Path | None, resume: bool) -> None:
     from rich.console import Console
 
     from mlffm_segdiff.training import fit
-    from mlffm_segdiff.training.run_folder import RunFolder
+    from mlffm_segdiff.training.run_folder import RunFolder, best_jaccard
 
     if path is None:
         assert recipe is not None
@@ -79,7 +79,8 @@ def _train(recipe: "Recipe | None", path: Path | None, resume: bool) -> None:
             assert recipe is not None
             fit.train(recipe, folder, Console())
     except (KeyboardInterrupt, SystemExit):  # Lightning ends by SystemExit on Ctrl-C
-        typer.echo(f"stopped; go on by: mlffm-segdiff train --resume --run {folder.path}", err=True)
+        if folder.config.is_file():
+            typer.echo(f"stopped; go on by: mlffm-segdiff train --resume --run {folder.path}", err=True)
         raise KeyboardInterrupt from None
     typer.echo(f"best validation Jaccard {best_jaccard(folder):.4f}\nrun folder: {folder.path}")
 
@@ -101,12 +102,3 @@ def _leaves(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[st
             yield from _leaves(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
-
-
-def best_jaccard(folder: "RunFolder") -> float:
-    """Return the pooled Jaccard of sampled validation masks by which the run's weights were chosen."""
-    import torch
-
-    state = torch.load(folder.checkpoints / "best.ckpt", map_location="cpu", weights_only=True, mmap=True)
-    scores = (callback.get("best_model_score") for callback in state["callbacks"].values())
-    return next(float(score) for score in scores if score is not None)

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ValidationError
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import DatasetName, Recipe
+from mlffm_segdiff.config.schema import MODELS, DatasetName, Recipe
 
-MODEL_NAMES = ("mlffm_segdiff", "unet")
+MODEL_NAMES = tuple(get_args(model.model_fields["name"].annotation)[0] for model in MODELS)
 
 
 def recipe_names() -> list[str]:
@@ -100,13 +100,12 @@ def _describe(error: Any) -> str:
 
 
 def _keys(section: type[BaseModel], model: str | None, prefix: str = "") -> Iterator[str]:
-    """Yield the dotted keys of a section; of sections to choose from by name, only that called ``model``."""
+    """Yield the dotted keys of a section and of those in it; of models, only the one called ``model``."""
     for name, field in section.model_fields.items():
         annotation = field.annotation
         variants = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else (annotation,)
         sections = [v for v in variants if isinstance(v, type) and issubclass(v, BaseModel)]
-        if not sections:
-            yield prefix + name
+        yield prefix + name
         for variant in sections:
             if len(sections) == 1 or model in {None, *get_args(variant.model_fields["name"].annotation)}:
                 yield from _keys(variant, model, f"{prefix}{name}.")

@@ -97,11 +97,15 @@ class UNetConfig(Section):
     residual_units: Annotated[int, Field(ge=0)] = 2
 
 
+MODELS = (MLFFMSegDiffConfig, UNetConfig)
+
+
 class DiffusionConfig(Section):
     """The forward process and what the network predicts.
 
     mask_scale: masks are noised at +-mask_scale. noisy_bias: t/T is drawn as u^(1/noisy_bias), so more than 1
-    draws more from the noisy end. own_samples: the share of a batch noised from the network's own estimate.
+    draws more from the noisy end. own_samples: the share of a batch noised from the network's own estimate,
+    for objective x0 alone.
     """
 
     objective: Literal["x0", "epsilon", "v"] = "x0"
@@ -113,6 +117,13 @@ class DiffusionConfig(Section):
     noisy_bias: Positive = 1.0
     self_conditioning: bool = False
     own_samples: Probability = 1.0
+
+    @model_validator(mode="after")
+    def own_samples_need_x0(self) -> "DiffusionConfig":
+        """Refuse own samples where the target is noise: it would lead back to them, not to the mask."""
+        if self.own_samples and self.objective != "x0":
+            raise ValueError(f"objective {self.objective} needs diffusion.own_samples=0")
+        return self
 
 
 class SamplingConfig(Section):
@@ -138,6 +149,13 @@ class LossConfig(Section):
     cross_entropy: NonNegative = 1.0
     dice: NonNegative = 1.0
     kervadec: NonNegative = 0.0
+
+    @model_validator(mode="after")
+    def some_term(self) -> "LossConfig":
+        """Refuse a loss of no terms."""
+        if not self.cross_entropy + self.dice + self.kervadec:
+            raise ValueError("cross_entropy, dice and kervadec are all 0; give one of them a weight")
+        return self
 
 
 class TrainConfig(Section):
@@ -172,11 +190,20 @@ class Recipe(Section):
     train: TrainConfig = TrainConfig()
 
     @model_validator(mode="after")
-    def no_more_steps_than_times(self) -> "Recipe":
-        """Refuse to sample in more steps than the process has times."""
+    def steps_fit_the_process(self) -> "Recipe":
+        """Refuse to sample in more steps than the process has times, or by DDIM in steps of unequal length.
+
+        diffusers' DDIM assumes steps of train_steps // steps, and leaves noise in x0 where these do not fit.
+        """
         if self.sampling.steps > self.diffusion.train_steps:
             raise ValueError(
                 f"sampling.steps={self.sampling.steps} is more than diffusion.train_steps="
                 f"{self.diffusion.train_steps}; take fewer steps"
+            )
+        if self.sampling.sampler == "ddim" and self.diffusion.train_steps % self.sampling.steps:
+            fitting = max(n for n in range(1, self.sampling.steps) if self.diffusion.train_steps % n == 0)
+            raise ValueError(
+                f"sampling.steps={self.sampling.steps} does not divide diffusion.train_steps="
+                f"{self.diffusion.train_steps}, as ddim needs; take {fitting}, or another sampler"
             )
         return self

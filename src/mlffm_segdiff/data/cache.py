@@ -1,16 +1,17 @@
 """Images and masks decoded and resized once, into memory-mapped arrays that later runs open at once."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +19,15 @@ from PIL import Image
 from platformdirs import user_cache_path
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.atomic import BUILDING, whole_folder
 from mlffm_segdiff.data.case import Case
-from mlffm_segdiff.data.files import decode_image, decode_mask
+from mlffm_segdiff.data.files import decode_image, decode_mask, extent
+from mlffm_segdiff.data.progress import Progress
 
 FORMAT = 2
-_BUILDING = ".building-"
 _STALE_SECONDS = 24 * 3600
 
 Bytes = npt.NDArray[np.uint8]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,16 @@ def open_cache(
     The cache is keyed by ids, sources' stamps and size: a changed source makes a new one. It appears
     whole or not at all; of two processes that build it at once one wins and both use its result.
     progress: called with (done, total) while building. root: default `cache_root()`.
-    Raises UserError if a case lacks its mask or cannot be decoded, or the disk is full.
+    Raises UserError if a case lacks its mask, cannot be decoded or has a mask of another size, or the disk
+    is full.
     """
     _require_masks(cases)
     folder = (root or cache_root()) / f"{_key(cases, size)}-{size}"
     try:
         if not folder.is_dir():
-            _build(cases, size, folder, progress or _silent)
+            _sweep(folder.parent)
+            with whole_folder(folder) as building:
+                _write(cases, size, building, progress or _silent)
         images, masks = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "masks"))
     except (OSError, ValueError, EOFError) as error:
         raise UserError(
@@ -116,28 +120,9 @@ def _key(cases: Sequence[Case], size: int) -> str:
     return hashlib.sha256(json.dumps([FORMAT, size, stamps]).encode()).hexdigest()[:32]
 
 
-def _build(cases: Sequence[Case], size: int, folder: Path, progress: Progress) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder.parent)
-    building = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=folder.parent))
-    try:
-        _write(cases, size, building, progress)
-        _publish(building, folder)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-
-
-def _publish(building: Path, folder: Path) -> None:
-    try:
-        building.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
-
-
 def _sweep(root: Path) -> None:
     """Remove what processes killed more than a day ago left half-built."""
-    for leftover in root.glob(f"{_BUILDING}*"):
+    for leftover in root.glob(f"{BUILDING}*"):
         with contextlib.suppress(FileNotFoundError):  # another process may finish it right now
             if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -145,8 +130,8 @@ def _sweep(root: Path) -> None:
 
 def _write(cases: Sequence[Case], size: int, folder: Path, progress: Progress) -> None:
     shape = (len(cases), size, size)
-    images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (*shape, 3))
-    masks = np.lib.format.open_memmap(folder / "masks.npy", "w+", np.uint8, shape)
+    images = _new_array(folder / "images.npy", (*shape, 3))
+    masks = _new_array(folder / "masks.npy", shape)
     bad = []
     for index, pair in enumerate(_pairs(cases, size)):
         if isinstance(pair, str):
@@ -157,6 +142,19 @@ def _write(cases: Sequence[Case], size: int, folder: Path, progress: Progress) -
     _raise_bad(bad, len(cases))
     images.flush()
     masks.flush()
+
+
+def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
+    """A memory-mapped array whose room on the disk is taken now: a full one would kill at the first write."""
+    array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            try:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # this file system cannot
+                    raise
+    return array
 
 
 def _pairs(cases: Sequence[Case], size: int) -> Iterator[tuple[Bytes, Bytes] | str]:
@@ -174,4 +172,6 @@ def _pair(case: Case, size: int) -> tuple[Bytes, Bytes] | str:
         mask = decode_mask(case.mask.read(), str(case.mask))
     except UserError as error:
         return str(error)
+    if mask.shape != image.shape[:2]:
+        return f"{case.id}: image {extent(image)}, mask {extent(mask)}"
     return resize_image(image, size), resize_mask(mask, size).astype(np.uint8)

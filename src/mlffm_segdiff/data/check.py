@@ -1,15 +1,16 @@
 """Look through a data set for what would spoil training, and say it in a table.
 
 A finding affects training where a pair is lost or wrong (a missing partner, an unreadable file, sizes that
-differ, a picture in the mask's place, an id of the split that is not there) or where the parts are not
-independent (a group, or two images of one lesion, on both sides: validation then chooses, and the test
-then praises, what was learnt by heart). An empty or full mask can be right, and soft edges are cut at half
-the range, so those are only shown; so are ids that no part uses, and likenesses where no split is given.
+differ, a picture or near-black in the mask's place, no lesion in any mask, an id of the split that is not
+there) or where the parts are not independent (a group, or two images of one lesion, on both sides:
+validation then chooses, and the test then praises, what was learnt by heart). An empty or full mask can be
+right, and soft edges are cut at half the range, so those are only shown; so are ids that no part uses, and
+likenesses where no split is given.
 """
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -19,7 +20,8 @@ import numpy.typing as npt
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Case, Entry
 from mlffm_segdiff.data.duplicates import Fingerprint, fingerprint, near_duplicates
-from mlffm_segdiff.data.files import decode_gray, decode_image
+from mlffm_segdiff.data.files import decode_gray, decode_image, extent
+from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.splits import PARTS, Split
 
 MISSING_MASK = "missing mask"
@@ -28,6 +30,7 @@ UNREADABLE = "unreadable file"
 SIZE_MISMATCH = "image and mask differ in size"
 NOT_A_MASK = "mask is no mask"
 SOFT_MASK = "mask not two-valued"
+ALL_EMPTY = "every mask is empty"
 EMPTY_MASK = "empty mask"
 FULL_MASK = "full mask"
 NOT_IN_DATA = "in the split, not in the data"
@@ -42,6 +45,7 @@ AFFECTS_TRAINING: Mapping[str, bool] = {
     UNREADABLE: True,
     SIZE_MISMATCH: True,
     NOT_A_MASK: True,
+    ALL_EMPTY: True,
     NOT_IN_DATA: True,
     GROUP_ACROSS: True,
     ALIKE_ACROSS: True,
@@ -56,7 +60,6 @@ AFFECTS_TRAINING: Mapping[str, bool] = {
 _BETWEEN = (26, 229)
 _MANY = 0.05
 
-Progress = Callable[[int, int], None]
 Remark = tuple[str, str, str]
 
 
@@ -103,11 +106,12 @@ def check_cases(
             looks.append(look)
             if progress:
                 progress(len(looks), len(cases))
-    remarks = [remark for look in looks for remark in look.remarks]
+    pairs = sum(case.mask is not None for case in cases)
+    remarks = _weigh_empty([remark for look in looks for remark in look.remarks], pairs)
     remarks += [(MISSING_IMAGE, key, f"{key} has a mask and no image") for key in masks_without_image]
     remarks += _split_remarks(cases, split) if split else []
     remarks += _alike(cases, looks, split)
-    return Report(sum(case.mask is not None for case in cases), _findings(remarks))
+    return Report(pairs, _findings(remarks))
 
 
 def report_rows(report: Report, shown: int = 3) -> list[tuple[str, str, str, str]]:
@@ -121,6 +125,13 @@ def report_rows(report: Report, shown: int = 3) -> list[tuple[str, str, str, str
         )
         for finding in report.findings
     ]
+
+
+def _weigh_empty(remarks: Sequence[Remark], pairs: int) -> list[Remark]:
+    """`remarks`, where the empty masks become ALL_EMPTY if all `pairs` are empty: then 0 is not skin."""
+    empty = sum(kind == EMPTY_MASK for kind, *_ in remarks)
+    kinds = {EMPTY_MASK: ALL_EMPTY} if empty == pairs else {}
+    return [(kinds.get(kind, kind), key, text) for kind, key, text in remarks]
 
 
 def _findings(remarks: Iterable[Remark]) -> tuple[Finding, ...]:
@@ -145,11 +156,11 @@ def _look(case: Case) -> _Look:
         image = decode_image(case.image.read(), str(case.image))
     except UserError as error:
         return _Look(((UNREADABLE, case.id, str(error)),), None)
-    remarks = tuple((kind, case.id, text) for kind, text in _mask_trouble(case, image.shape[:2]))
+    remarks = tuple((kind, case.id, text) for kind, text in _mask_trouble(case, image))
     return _Look(remarks, fingerprint(image))
 
 
-def _mask_trouble(case: Case, shape: tuple[int, ...]) -> Iterator[tuple[str, str]]:
+def _mask_trouble(case: Case, image: npt.NDArray[np.uint8]) -> Iterator[tuple[str, str]]:
     if case.mask is None:
         yield MISSING_MASK, f"{case.id} has an image and no mask"
         return
@@ -158,8 +169,8 @@ def _mask_trouble(case: Case, shape: tuple[int, ...]) -> Iterator[tuple[str, str
     except UserError as error:
         yield UNREADABLE, str(error)
         return
-    if gray.shape != shape:
-        yield SIZE_MISMATCH, f"{case.id}: image {_extent(shape)}, mask {_extent(gray.shape)}"
+    if gray.shape != image.shape[:2]:
+        yield SIZE_MISMATCH, f"{case.id}: image {extent(image)}, mask {extent(gray)}"
     yield from _value_trouble(gray, case.mask)
 
 
@@ -167,18 +178,16 @@ def _value_trouble(gray: npt.NDArray[np.uint8], mask: Entry) -> Iterator[tuple[s
     """What is wrong with a mask's gray values: a picture's lie between the ends, soft edges are few."""
     values = np.flatnonzero(np.bincount(gray.ravel(), minlength=256))
     between = float(np.mean((gray >= _BETWEEN[0]) & (gray <= _BETWEEN[1])))
-    if len(values) > 2 and between > _MANY:
+    if 0 < gray.max() < 128:
+        yield NOT_A_MASK, f"{mask.name} has no gray value over {gray.max()} of 255"
+    elif len(values) > 2 and between > _MANY:
         yield NOT_A_MASK, f"{mask.name} has {len(values)} gray values, {between:.0%} of it between the ends"
     elif len(values) > 2:
         yield SOFT_MASK, f"{mask.name} has {len(values)} gray values"
-    if gray.max() < 128:
+    if gray.max() == 0:
         yield EMPTY_MASK, mask.name
     elif gray.min() >= 128:
         yield FULL_MASK, mask.name
-
-
-def _extent(shape: tuple[int, ...]) -> str:
-    return f"{shape[1]}x{shape[0]}"
 
 
 def _split_remarks(cases: Sequence[Case], split: Split) -> list[Remark]:

@@ -23,9 +23,11 @@ def decode_image(data: bytes, name: str) -> Pixels:
 
 
 def decode_gray(data: bytes, name: str) -> Pixels:
-    """HxW uint8, the gray value shown (0 to 255) of a mask file; a mask of only 0 and 1 becomes 0 and 255.
+    """HxW uint8, the gray value shown (0 to 255) of a mask file.
 
-    Colours and palettes count by luma, alpha is ignored. Raises UserError as `decode_image` does.
+    0 and exactly one other value become 0 and 255, so that 0/1, 0/255, 0/k in 16 bits and one dark colour on
+    black are alike; a mask of ones alone is all 255. Colours and palettes count by luma, alpha is ignored.
+    Raises UserError as `decode_image` does.
     """
     return _decode(data, name, _to_gray)
 
@@ -33,9 +35,15 @@ def decode_gray(data: bytes, name: str) -> Pixels:
 def decode_mask(data: bytes, name: str) -> npt.NDArray[np.bool_]:
     """HxW bool of a mask file: True (lesion) where its gray value is at least half the full range.
 
-    See `decode_gray` for how gray values are read. Raises UserError as `decode_image` does.
+    Of exactly two values the brighter is lesion if the other is 0; see `decode_gray`.
+    Raises UserError as `decode_image` does.
     """
     return decode_gray(data, name) >= 128
+
+
+def extent(pixels: npt.NDArray[np.generic]) -> str:
+    """WIDTHxHEIGHT of an array HxW or HxWx3, for messages."""
+    return f"{pixels.shape[1]}x{pixels.shape[0]}"
 
 
 def _decode(data: bytes, name: str, convert: Callable[[Image.Image], Pixels]) -> Pixels:
@@ -61,14 +69,22 @@ def _to_rgb(image: Image.Image) -> Pixels:
 
 
 def _to_gray(image: Image.Image) -> Pixels:
-    if _is_deep(image):
-        values = np.asarray(image)
-        two_valued = np.isin(values, (0, 1)).all()
-        gray = values.astype(np.uint8) if two_valued else _high_byte(values)
-    else:
-        opaque = image if image.mode in ("1", "L", "LA") else image.convert("RGBA").convert("RGB")
-        gray = np.array(opaque.convert("L"), dtype=np.uint8)
-    return gray * np.uint8(255) if gray.max() == 1 else gray
+    deep = _is_deep(image)
+    values = np.asarray(image) if deep else _shown_gray(image)
+    if _is_marked(values):
+        return np.where(values > 0, np.uint8(255), np.uint8(0))
+    return _high_byte(values) if deep else np.asarray(values, dtype=np.uint8)
+
+
+def _shown_gray(image: Image.Image) -> Pixels:
+    opaque = image if image.mode in ("1", "L", "LA") else image.convert("RGBA").convert("RGB")
+    return np.array(opaque.convert("L"), dtype=np.uint8)
+
+
+def _is_marked(values: npt.NDArray[np.generic]) -> bool:
+    """Whether there are exactly two values and the lower is 0, or ones alone."""
+    low, high = values.min(), values.max()
+    return bool(high == 1 if low == high else low == 0 and np.isin(values, (low, high)).all())
 
 
 def _is_deep(image: Image.Image) -> bool:

@@ -1,12 +1,12 @@
 """Anyone's own data: a folder of images beside a folder of masks."""
 
-import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.case import Case, Entry
+from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.pairing import Pairing, find_entries, require
+from mlffm_segdiff.data.sheet import read_rows
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "labels", "label")
@@ -20,19 +20,21 @@ def find_folder(path: Path) -> Pairing:
     """Images of `path`/images and masks of `path`/masks, paired by file name without its ending.
 
     A mask's name may end in one of MASK_SUFFIXES. `path`/groups.csv (id,group) is read if present.
-    Raises UserError if a folder is absent or empty, or two files claim one id.
+    Raises UserError if a folder is absent or empty, two files claim one id, or a line of groups.csv is
+    faulty or names no image and no mask.
     """
     root = path.expanduser().resolve()
     images = _unique((entry, _stem(entry)) for entry in _pictures(root, IMAGE_FOLDERS))
     require(images, f"pictures in {IMAGE_FOLDERS[0]}/", root, _LAYOUT)
     masks = _unique((entry, _image_id(entry, images)) for entry in _pictures(root, MASK_FOLDERS))
     require(masks, f"pictures in {MASK_FOLDERS[0]}/", root, _LAYOUT)
-    return Pairing(images, masks, _groups(root / GROUPS))
+    return Pairing(images, masks, _groups(root / GROUPS, {**masks, **images}))
 
 
-def read_folder(path: Path) -> list[Case]:
-    """The cases of a user's own folder, sorted by id. Raises UserError as `find_folder` does."""
-    return find_folder(path).cases()
+def mask_case_id(stem: str) -> str:
+    """The id of a mask's case: the file's name without ending, less one of MASK_SUFFIXES in any case."""
+    suffix = next((end for end in MASK_SUFFIXES if stem.lower().endswith(end)), "")
+    return stem[: len(stem) - len(suffix)]
 
 
 def _pictures(root: Path, names: tuple[str, ...]) -> list[Entry]:
@@ -50,9 +52,7 @@ def _stem(entry: Entry) -> str:
 def _image_id(mask: Entry, images: Iterable[str]) -> str:
     """The id of the image that `mask` belongs to: the same name first, then the name less its suffix."""
     stem = _stem(mask)
-    if stem in images:
-        return stem
-    return next((stem.removesuffix(end) for end in MASK_SUFFIXES if stem.lower().endswith(end)), stem)
+    return stem if stem in images else mask_case_id(stem)
 
 
 def _unique(entries: Iterable[tuple[Entry, str]]) -> dict[str, Entry]:
@@ -64,10 +64,21 @@ def _unique(entries: Iterable[tuple[Entry, str]]) -> dict[str, Entry]:
     return found
 
 
-def _groups(path: Path) -> dict[str, str]:
+def _groups(path: Path, known: Mapping[str, Entry]) -> dict[str, str]:
     if not path.exists():
         return {}
-    rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    if not rows or not {"id", "group"} <= set(rows[0]):
-        raise UserError(f"{path} must have the columns id,group and at least one line")
-    return {row["id"]: row["group"] for row in rows}
+    found: dict[str, str] = {}
+    for line, (key, group) in read_rows(Entry(path).read(), str(path), ("id", "group")):
+        if key not in known:
+            raise UserError(f"{path}, line {line}: no image has the id {key!r}; {_mend(key, known)}")
+        if found.setdefault(key, group) != group:
+            raise UserError(f"{path}, line {line}: {key!r} is in two groups; keep one line")
+    return found
+
+
+def _mend(key: str, known: Mapping[str, Entry]) -> str:
+    """How to make `key` an id: many write the file's whole name."""
+    stem = Path(key).stem
+    return (
+        f"write {stem!r}, without the ending" if stem in known else "write an image's name, or cut the line"
+    )

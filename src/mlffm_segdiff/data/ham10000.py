@@ -1,13 +1,12 @@
 """HAM10000 (Tschandl et al. 2018, Sci Data 5:180161) with the lesion masks of Tschandl et al. 2020."""
 
-import csv
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.case import Case, Entry
+from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.pairing import Pairing, by_id, find_entries, outer_folder, require
+from mlffm_segdiff.data.sheet import read_rows
 
 PARTS = ("HAM10000_images_part_1", "HAM10000_images_part_2")
 MASKS = "HAM10000_segmentations_lesion_tschandl"
@@ -36,11 +35,6 @@ def find_ham10000(path: Path) -> Pairing:
     return Pairing(images, masks, groups)
 
 
-def read_ham10000(path: Path) -> list[Case]:
-    """The cases of HAM10000 at `path`, sorted by id. Raises UserError as `find_ham10000` does."""
-    return find_ham10000(path).cases()
-
-
 def _listed(found: dict[str, Entry], listed: Iterable[str]) -> dict[str, Entry]:
     """Only the ids the metadata lists: the official download also holds the test images of ISIC 2018."""
     return {key: found[key] for key in listed if key in found}
@@ -48,9 +42,5 @@ def _listed(found: dict[str, Entry], listed: Iterable[str]) -> dict[str, Entry]:
 
 def _lesions(entry: Entry) -> dict[str, str]:
     """Lesion by image id, from comma- or tab-separated metadata."""
-    lines = entry.read().decode("utf-8-sig", errors="replace").splitlines()
-    separator = "\t" if lines and "\t" in lines[0] else ","
-    rows = list(csv.DictReader(lines, delimiter=separator))
-    if not rows or not {"lesion_id", "image_id"} <= set(rows[0]):
-        raise UserError(f"{entry} has no columns lesion_id and image_id; {_DOWNLOAD.format(METADATA)}")
-    return {row["image_id"]: row["lesion_id"] for row in rows}
+    rows = read_rows(entry.read(), str(entry), ("image_id", "lesion_id"))
+    return {image: lesion for _, (image, lesion) in rows}

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.pairing import Pairing, by_id, find_entries, outer_folder, require, within
 
 IMAGES = "ISIC2018_Task1-2_Training_Input"
@@ -27,8 +26,3 @@ def find_isic2018(path: Path) -> Pairing:
     masks = by_id(within(entries, root, MASKS), _MASK)
     require(masks, f"ISIC 2018 masks ({MASKS}/ISIC_*_segmentation.png)", root, _DOWNLOAD.format(MASKS))
     return Pairing(images, masks)
-
-
-def read_isic2018(path: Path) -> list[Case]:
-    """The cases of ISIC 2018 Task 1 at `path`, sorted by id. Raises UserError as `find_isic2018` does."""
-    return find_isic2018(path).cases()

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.pairing import Pairing, by_id, find_entries, require
 
 _IMAGE = re.compile(r"(IMD\d+)\.bmp", re.IGNORECASE)
@@ -26,8 +25,3 @@ def find_ph2(path: Path) -> Pairing:
     masks = by_id(entries, _MASK)
     require(masks, "PH2 masks (IMD*_lesion/IMD*_lesion.bmp)", root, _DOWNLOAD)
     return Pairing(images, masks)
-
-
-def read_ph2(path: Path) -> list[Case]:
-    """The cases of PH2 at `path`, sorted by id. Raises UserError as `find_ph2` does."""
-    return find_ph2(path).cases()

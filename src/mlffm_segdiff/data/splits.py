@@ -3,16 +3,17 @@
 import csv
 import hashlib
 import io
-import os
 import random
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.atomic import whole_file
 from mlffm_segdiff.data.case import Case
+from mlffm_segdiff.data.sheet import read_rows
 
 PARTS = ("train", "val", "test")
 OFFICIAL = ("ham10000", "isic2018", "ph2")
@@ -39,12 +40,17 @@ class Split:
         return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 
-def make_split(cases: Sequence[Case], sizes: tuple[int, int, int], seed: int = 0) -> Split:
-    """Parts of exactly `sizes` cases (train, val, test); the cases of a group stay together.
+def make_split(
+    cases: Sequence[Case], sizes: tuple[int, int, int], seed: int = 0, exact: bool = True
+) -> Split:
+    """Parts of `sizes` cases (train, val, test); the cases of a group stay together.
 
     Groups are sorted by name and shuffled; test, then validation take each next group that still fits,
     training takes the rest. The same cases and seed give the same split, in whatever order they come.
-    Raises UserError if the sizes do not add up, or whole groups cannot fill them.
+    Where `exact` is False, sizes are only aimed at: a part takes one small group more where that comes
+    nearer, and none stays empty.
+    Raises UserError if the sizes do not add up, whole groups cannot fill them, or for not exact ones there
+    are fewer groups than parts.
     """
     if sum(sizes) != len(cases) or min(sizes) < 0:
         raise UserError(f"split sizes {sizes} do not add up to the {len(cases)} cases")
@@ -53,12 +59,18 @@ def make_split(cases: Sequence[Case], sizes: tuple[int, int, int], seed: int = 0
         members[case.group].append(case.id)
     order = sorted(members)
     random.Random(seed).shuffle(order)
+    if not exact and len(order) < len(PARTS):
+        raise UserError(f"{len(order)} group(s) cannot fill {', '.join(PARTS)}; add cases or give a split")
     parts: dict[str, list[str]] = {}
-    for part, size in (("test", sizes[2]), ("val", sizes[1]), ("train", sizes[0])):
-        taken = _fill(order, members, size)
+    for part, size in zip(reversed(PARTS), reversed(sizes), strict=True):
+        others = len(PARTS) - len(parts) - 1
+        if exact:
+            taken = _fill(order, members, size)
+        else:
+            taken = _fill_nearly(order, members, size, len(order) - others) if others else order
         parts[part] = [key for group in taken for key in members.pop(group)]
         order = [group for group in order if group in members]
-        if len(parts[part]) != size:
+        if exact and len(parts[part]) != size:
             raise UserError(f"whole groups cannot fill {part} with exactly {size} cases; try other sizes")
     return _split(parts)
 
@@ -73,6 +85,18 @@ def _fill(order: Iterable[str], members: Mapping[str, Sequence[str]], room: int)
     return taken
 
 
+def _fill_nearly(
+    order: Collection[str], members: Mapping[str, Sequence[str]], room: int, most: int
+) -> list[str]:
+    """One to `most` groups that come near to `room` cases."""
+    taken = _fill(order, members, room)[:most]
+    lacking = room - sum(len(members[group]) for group in taken)
+    smallest = min(set(order) - set(taken), key=lambda group: (len(members[group]), group))
+    if not taken or (len(taken) < most and abs(lacking - len(members[smallest])) < lacking):
+        taken.append(smallest)
+    return taken
+
+
 def _split(parts: Mapping[str, Iterable[str]]) -> Split:
     return Split(*(tuple(sorted(parts.get(part, ()))) for part in PARTS))
 
@@ -83,8 +107,8 @@ def official_split(name: str) -> Split:
         raise UserError(
             f"no split comes with {name!r} (only {', '.join(OFFICIAL)}); give one by --split FILE"
         )
-    text = resources.files("mlffm_segdiff.data").joinpath("split_lists", f"{name}.csv").read_text("utf-8")
-    return _parse(text, f"{name}.csv")
+    data = resources.files("mlffm_segdiff.data").joinpath("split_lists", f"{name}.csv").read_bytes()
+    return _parse(data, f"{name}.csv")
 
 
 def load_split(path: Path) -> Split:
@@ -93,22 +117,21 @@ def load_split(path: Path) -> Split:
     Raises UserError if the file cannot be read, names an id twice, or an unknown or no training part.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        data = path.read_bytes()
+    except OSError as error:
         raise UserError(f"split file {path} cannot be read ({error})") from error
-    return _parse(text, str(path))
+    return _parse(data, str(path))
 
 
-def _parse(text: str, name: str) -> Split:
-    rows = list(csv.DictReader(text.splitlines()))
-    if not rows or not {"id", "part"} <= set(rows[0]):
-        raise UserError(f"split file {name} must have the columns id,part and at least one line")
+def _parse(data: bytes, name: str) -> Split:
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
-    for line, row in enumerate(rows, start=2):
-        if row["part"] not in PARTS or not row["id"]:
+    lines: dict[str, list[int]] = defaultdict(list)
+    for line, (key, part) in read_rows(data, f"split file {name}", ("id", "part")):
+        if part not in PARTS:
             raise UserError(f"split file {name}, line {line}: write an id and one of {', '.join(PARTS)}")
-        parts[row["part"]].append(row["id"])
-    twice = [key for key, count in Counter(row["id"] for row in rows).items() if count > 1]
+        parts[part].append(key)
+        lines[key].append(line)
+    twice = [key for key, seen in lines.items() if len(seen) > 1]
     if twice:
         raise UserError(f"split file {name} names {_some(twice)} more than once; keep one line each")
     return _split(parts)
@@ -121,9 +144,8 @@ def save_split(split: Split, path: Path, groups: Mapping[str, str] | None = None
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("id", "part") if groups is None else ("id", "part", "group"))
     writer.writerows((*row, groups[row[0]]) if groups is not None else row for row in parts)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text.getvalue(), encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
 
 
 def select_cases(cases: Iterable[Case], ids: Sequence[str]) -> list[Case]:

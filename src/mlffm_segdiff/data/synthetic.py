@@ -15,10 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.atomic import whole_file
 from mlffm_segdiff.data.synthetic_artifacts import add_artifacts
 from mlffm_segdiff.data.synthetic_field import Field, Frame
 from mlffm_segdiff.data.synthetic_lesion import lesion_depth, lesion_mask, lesion_pigments, veil_colour
 from mlffm_segdiff.data.synthetic_skin import illumination, shade, skin_colour, skin_pigments, surface
+
+GENERATOR = 1
+"""Raise it with every change to the pictures or masks of a seed."""
 
 SMALLEST = 32
 SAMPLE_SIZES = ((512, 384), (560, 420), (480, 360))
@@ -94,9 +98,8 @@ def sample_case(seed: int, k: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]
 
 
 def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    partial = path.with_name(path.name + ".part")
-    Image.fromarray(pixels).save(partial, format="PNG", optimize=True)
-    partial.replace(path)
+    with whole_file(path) as partial:
+        Image.fromarray(pixels).save(partial, format="PNG", optimize=True)
 
 
 def _check(seed: int, width: int, height: int) -> None:

@@ -5,18 +5,12 @@ from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Case
-from mlffm_segdiff.data.folder import find_folder, read_folder
-from mlffm_segdiff.data.ham10000 import find_ham10000, read_ham10000
-from mlffm_segdiff.data.isic2018 import find_isic2018, read_isic2018
+from mlffm_segdiff.data.folder import find_folder
+from mlffm_segdiff.data.ham10000 import find_ham10000
+from mlffm_segdiff.data.isic2018 import find_isic2018
 from mlffm_segdiff.data.pairing import Pairing
-from mlffm_segdiff.data.ph2 import find_ph2, read_ph2
+from mlffm_segdiff.data.ph2 import find_ph2
 
-READERS: Mapping[str, Callable[[Path], list[Case]]] = {
-    "folder": read_folder,
-    "ham10000": read_ham10000,
-    "isic2018": read_isic2018,
-    "ph2": read_ph2,
-}
 FINDERS: Mapping[str, Callable[[Path], Pairing]] = {
     "folder": find_folder,
     "ham10000": find_ham10000,
@@ -27,15 +21,11 @@ FINDERS: Mapping[str, Callable[[Path], Pairing]] = {
 
 def read_cases(name: str, path: Path) -> list[Case]:
     """The cases of the data set `name` at `path`, sorted by id. Raises UserError on an unknown name."""
-    return READERS[_known(name)](path)
+    return find_pairs(name, path).cases()
 
 
 def find_pairs(name: str, path: Path) -> Pairing:
     """As `read_cases`, with the masks that have no image. Raises UserError on an unknown name."""
-    return FINDERS[_known(name)](path)
-
-
-def _known(name: str) -> str:
-    if name not in READERS:
-        raise UserError(f"unknown data set {name!r}; choose one of {', '.join(READERS)}")
-    return name
+    if name not in FINDERS:
+        raise UserError(f"unknown data set {name!r}; choose one of {', '.join(FINDERS)}")
+    return FINDERS[name](path)

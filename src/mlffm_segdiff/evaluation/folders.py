@@ -1,4 +1,4 @@
-"""Masks from any program against true masks: folder against folder, or against a data set's cases."""
+"""Masks from any program against true masks: folder against folder, matched by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.files import decode_mask
-from mlffm_segdiff.data.folder import MASK_SUFFIXES, PICTURES
+from mlffm_segdiff.data.folder import PICTURES, mask_case_id
 from mlffm_segdiff.data.pairing import find_entries
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
 from mlffm_segdiff.metrics.case import score_case
@@ -57,7 +57,7 @@ def masks_by_id(folder: Path) -> dict[str, Entry]:
     for entry in find_entries(folder.expanduser()):
         if Path(entry.name).suffix.lower() not in PICTURES:
             continue
-        key = _case_id(entry)
+        key = mask_case_id(Path(entry.name).stem)
         if key in found:
             raise UserError(
                 f"{found[key]} and {entry} both claim the case {key!r}; give a folder with one mask a case"
@@ -91,12 +91,6 @@ def compare_masks(matched: MatchedMasks) -> Iterator[EvaluatedCase]:
     """
     for files in matched.pairs:
         yield EvaluatedCase(files.id, score_case(*_load_pair(files)))
-
-
-def _case_id(entry: Entry) -> str:
-    stem = Path(entry.name).stem
-    suffix = next((end for end in MASK_SUFFIXES if stem.lower().endswith(end)), "")
-    return stem[: len(stem) - len(suffix)]
 
 
 def _load_pair(files: MaskFiles) -> tuple[Mask, Mask]:

@@ -26,7 +26,7 @@ HEADLINE_HEADER = (
     "Dice, pooled",
     "Jaccard, per image",
     "Dice, per image",
-    "Jaccard above 0.65",
+    "thresholded Jaccard",
     "HD95 (px)",
     "ASSD (px)",
     "boundary Dice",

@@ -27,7 +27,8 @@ class RegionLoss(nn.Module):
 
     def forward(self, logit: Tensor, mask: Tensor, distance: Tensor, weight: Tensor) -> Tensor:
         """Return the loss, a scalar; logit, mask (+-1) and distance B1HW, weight broadcasts to them."""
-        target = (mask > 0).to(logit.dtype)
+        logit = logit.float()
+        target = (mask > 0).float()
         entropy = F.binary_cross_entropy_with_logits(logit, target, reduction="none")
         loss: Tensor = self.cross_entropy * (weight * entropy).mean() + self.dice * self.dice_loss(
             logit, target

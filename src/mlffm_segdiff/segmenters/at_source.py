@@ -42,7 +42,9 @@ def network_images(images: npt.NDArray[np.uint8]) -> Tensor:
 
 
 def map_at(values: Map, height: int, width: int) -> Map:
-    """Return the SxS map at height x width, bilinear between pixel centres, held constant at the frame."""
+    """Return the SxS map at height x width, bilinear between pixel centres, antialiased where it shrinks."""
     source = torch.from_numpy(values)[None, None]
-    resized: Map = F.interpolate(source, (height, width), mode="bilinear", align_corners=False)[0, 0].numpy()
-    return resized
+    shrinks = height < values.shape[0] or width < values.shape[1]
+    resized = F.interpolate(source, (height, width), mode="bilinear", align_corners=False, antialias=shrinks)
+    found: Map = resized[0, 0].numpy()
+    return found

@@ -32,7 +32,8 @@ class DiffusionSegmenter(Segmenter):
 
     noisy_bias: see ``draw_times``. self_conditioning: the network also reads its last estimate (Chen et al.
     2022). own_samples: the share of each batch whose x_t is made from the network's own estimate at t = T,
-    with the true mask as its target, so that it learns to mend its own errors and not to copy x_t.
+    with the true mask as its target, so that it learns to mend its own errors and not to copy x_t (objective
+    x0 alone: the noise of such an x_t leads back to the estimate, not to the mask).
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from pathlib import Path
 
 import torch
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
@@ -22,7 +23,7 @@ from mlffm_segdiff.training.metrics_log import MetricsLog
 from mlffm_segdiff.training.module import SegmenterModule
 from mlffm_segdiff.training.pictures import draw_curves, draw_overlays
 from mlffm_segdiff.training.precision import lightning_precision
-from mlffm_segdiff.training.run_folder import RunFolder, best_weights
+from mlffm_segdiff.training.run_folder import RunFolder, best_weights, read_checkpoint
 
 
 def train(recipe: Recipe, folder: RunFolder, console: Console) -> None:
@@ -31,7 +32,7 @@ def train(recipe: Recipe, folder: RunFolder, console: Console) -> None:
     parts = load_parts(recipe.data)
     segmenter, loaders = _prepare(recipe, parts)
     folder.begin(recipe, parts.digest)
-    _fit(recipe, segmenter, loaders, folder, console)
+    _fit(recipe, segmenter, loaders, folder, console, checkpoint=None)
 
 
 def resume(folder: RunFolder, console: Console) -> None:
@@ -42,8 +43,11 @@ def resume(folder: RunFolder, console: Console) -> None:
     recipe = folder.recipe()
     parts = load_parts(recipe.data)
     folder.require_split(parts.digest)
+    checkpoint = folder.last if folder.last.is_file() else None
+    if checkpoint is not None:
+        read_checkpoint(checkpoint)
     segmenter, loaders = _prepare(recipe, parts)
-    _fit(recipe, segmenter, loaders, folder, console)
+    _fit(recipe, segmenter, loaders, folder, console, checkpoint)
 
 
 class TrainingLoaders(LightningDataModule):  # type: ignore[misc]
@@ -93,10 +97,14 @@ def _start_from(name: str, segmenter: Segmenter) -> None:
 
 
 def _fit(
-    recipe: Recipe, segmenter: Segmenter, loaders: TrainingLoaders, folder: RunFolder, console: Console
+    recipe: Recipe,
+    segmenter: Segmenter,
+    loaders: TrainingLoaders,
+    folder: RunFolder,
+    console: Console,
+    checkpoint: Path | None,
 ) -> None:
     trainer = _trainer(recipe, folder, loaders.epochs, console)
-    checkpoint = str(folder.last) if folder.last.is_file() else None
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
         warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)

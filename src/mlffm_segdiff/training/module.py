@@ -6,11 +6,13 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
-from torch.optim import AdamW
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.metrics.overlap import Counts, count_pixels, jaccard, total
+from mlffm_segdiff.segmenters.at_source import THRESHOLD
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 
 
@@ -51,7 +53,7 @@ class SegmenterModule(LightningModule):  # type: ignore[misc]
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Segment a batch by sampling and count its pixels."""
         del batch_idx
-        found = self.segmenter.segment(batch.image, batch.ids, self.sampling).probability >= 0.5
+        found = self.segmenter.segment(batch.image, batch.ids, self.sampling).probability >= THRESHOLD
         for predicted, truth in zip(
             found[:, 0].cpu().numpy(), (batch.mask[:, 0] > 0).cpu().numpy(), strict=True
         ):
@@ -62,6 +64,21 @@ class SegmenterModule(LightningModule):  # type: ignore[misc]
         self.log("val_jaccard", jaccard(total(self._cases)))
         self.log("val_jaccard_mean", sum(map(jaccard, self._cases)) / len(self._cases))
         self._cases.clear()
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradients' norm, as Lightning does, but for a fused optimiser under bf16 too.
+
+        Lightning refuses that, because a fused optimiser may unscale gradients; those of bf16 are not scaled.
+        """
+        del gradient_clip_algorithm
+        if gradient_clip_val:
+            weights = [p for group in optimizer.param_groups for p in group["params"]]
+            clip_grad_norm_(weights, gradient_clip_val)
 
     def configure_optimizers(self) -> dict[str, object]:
         """Return AdamW (no decay on biases and norms), warm-up, then a cosine to a hundredth of the rate."""

@@ -3,14 +3,16 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mlffm_segdiff.build.segmenter import build_sampling
 from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.data.atomic import whole_file
 from mlffm_segdiff.data.batch import collate
+from mlffm_segdiff.data.contour import mask_contours
 from mlffm_segdiff.data.dataset import PairDataset
+from mlffm_segdiff.segmenters.at_source import THRESHOLD
 from mlffm_segdiff.segmenters.base import Segmenter
 from mlffm_segdiff.training.metrics_log import read_rows
 from mlffm_segdiff.training.run_folder import RunFolder
@@ -43,16 +45,13 @@ def draw_overlays(segmenter: Segmenter, recipe: Recipe, dataset: PairDataset, fo
     for number, case in enumerate(batch.ids):
         panel = figure.add_subplot(-(-len(chosen) // 6), 6, number + 1)
         panel.imshow(batch.image[number].add(1).div(2).permute(1, 2, 0).numpy())
-        for mask, colour in ((batch.mask[number, 0] > 0, "lime"), (probability[number, 0] >= 0.5, "orange")):
-            _outline(panel, mask, colour)
+        found = probability[number, 0] >= THRESHOLD
+        for mask, colour in ((batch.mask[number, 0] > 0, "lime"), (found, "orange")):
+            for line in mask_contours(mask.numpy()):
+                panel.plot(line[:, 1], line[:, 0], color=colour, linewidth=1)
         panel.set_title(case, fontsize=7)
         panel.axis("off")
     return _save(figure, folder.path / "overlays.png")
-
-
-def _outline(panel: object, mask: torch.Tensor, colour: str) -> None:
-    if bool(mask.any()) and not bool(mask.all()):
-        panel.contour(mask.float().numpy(), levels=[0.5], colors=[colour], linewidths=1)  # type: ignore[attr-defined]
 
 
 def _column(path: Path, name: str) -> tuple[list[int], list[float]]:
@@ -61,5 +60,6 @@ def _column(path: Path, name: str) -> tuple[list[int], list[float]]:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    FigureCanvasAgg(figure).print_figure(path, dpi=120)
+    with whole_file(path) as temporary:
+        FigureCanvasAgg(figure).print_figure(temporary, format="png", dpi=120)
     return path

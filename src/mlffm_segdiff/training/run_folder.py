@@ -8,6 +8,8 @@ import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
 
 import torch
 import yaml  # type: ignore[import-untyped]
@@ -15,6 +17,7 @@ import yaml  # type: ignore[import-untyped]
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import load_recipe
 from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.data.atomic import whole_file
 
 PACKAGES = ("mlffm-segdiff", "torch", "lightning", "monai", "diffusers", "numpy", "scipy")
 
@@ -31,6 +34,11 @@ class RunFolder:
         return self.path / "config.yaml"
 
     @property
+    def environment(self) -> Path:
+        """The command, split, code and machine that the run began with."""
+        return self.path / "environment.json"
+
+    @property
     def checkpoints(self) -> Path:
         """Lightning's checkpoints: last.ckpt to go on from, best.ckpt."""
         return self.path / "checkpoints"
@@ -39,6 +47,11 @@ class RunFolder:
     def last(self) -> Path:
         """The newest checkpoint."""
         return self.checkpoints / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the best validation Jaccard."""
+        return self.checkpoints / "best.ckpt"
 
     @property
     def weights(self) -> Path:
@@ -51,25 +64,30 @@ class RunFolder:
         return self.path / "logs" / "metrics.csv"
 
     def refuse_run(self) -> None:
-        """Raise UserError if the folder already holds a run."""
+        """Raise UserError if the folder already holds a run, or anything else."""
         if self.config.exists():
             raise UserError(
                 f"{self.path} already holds a run; add --resume to go on with it, or choose another --run"
             )
+        if self.path.is_dir() and any(self.path.iterdir()):
+            raise UserError(f"{self.path} is not empty; choose another --run")
 
     def begin(self, recipe: Recipe, split_digest: str) -> None:
         """Create the folder with its configuration and environment. Raises UserError if it holds a run."""
         self.refuse_run()
         self.path.mkdir(parents=True, exist_ok=True)
         environment = json.dumps(describe_environment(recipe.seed, split_digest), indent=2)
-        (self.path / "environment.json").write_text(environment + "\n")
-        partial = self.config.with_suffix(".part")
-        partial.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
-        partial.replace(self.config)
+        with whole_file(self.environment) as path:
+            path.write_text(environment + "\n")
+        with whole_file(self.config) as path:
+            path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
 
     def require_split(self, digest: str) -> None:
         """Raise UserError if the run was begun on another split than that with ``digest``."""
-        begun = json.loads((self.path / "environment.json").read_text())["split"]
+        try:
+            begun = json.loads(self.environment.read_text())["split"]
+        except (OSError, ValueError, KeyError):
+            raise UserError(f"{self.environment} is missing or damaged; start a new run") from None
         if begun != digest:
             raise UserError(
                 f"{self.path} was begun on another split ({begun}) than the data give now ({digest}); "
@@ -103,21 +121,41 @@ def describe_environment(seed: int, split_digest: str) -> dict[str, object]:
 
 def best_weights(folder: RunFolder) -> dict[str, torch.Tensor]:
     """Return the averaged weights of the best checkpoint, named as the segmenter names them."""
-    state = torch.load(folder.checkpoints / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
+    state = read_checkpoint(folder.best)["state_dict"]
     return {name.removeprefix("segmenter."): value for name, value in state.items()}
+
+
+def best_jaccard(folder: RunFolder) -> float:
+    """Return the pooled Jaccard of sampled validation masks by which the run's weights were chosen."""
+    scores = (
+        callback.get("best_model_score") for callback in read_checkpoint(folder.best)["callbacks"].values()
+    )
+    return next(float(score) for score in scores if score is not None)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Return a checkpoint, tensors mapped from the file. Raises UserError if it is damaged."""
+    try:
+        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+        raise UserError(
+            f"{path} is missing or damaged ({str(error).splitlines()[0]}); start a new run"
+        ) from None
+    return found
 
 
 def git_revision() -> str | None:
     """Return the commit of the package's checkout, with ``-dirty`` for local changes; None outside one."""
-    folder = Path(__file__).parent
     try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        _git(
+            "ls-files", "--error-unmatch", __file__
+        )  # an installed package may lie in another project's checkout
+        return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return found.stdout.strip()
+
+
+def _git(*arguments: str) -> str:
+    folder = Path(__file__).parent
+    command = ["git", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()

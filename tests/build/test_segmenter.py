@@ -1,0 +1,118 @@
+import pytest
+import torch
+
+from mlffm_segdiff.blocks.mlffm import MLFFM
+from mlffm_segdiff.build.segmenter import build_sampling, build_segmenter, build_weight
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.load import check_recipe, load_recipe, recipe_names
+from mlffm_segdiff.config.schema import LossConfig, Recipe, SamplingConfig
+from mlffm_segdiff.losses.boundary_weight import band_weight, dermosegdiff_weight
+from mlffm_segdiff.models.mlffm_segdiff import MLFFMSegDiff
+from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
+from mlffm_segdiff.segmenters.direct import DirectSegmenter
+
+
+def recipe(**sections: dict[str, object]) -> Recipe:
+    values: dict[str, object] = {"name": "x", "data": {"sources": {"synthetic": None}, "size": 32}}
+    return check_recipe({**values, "model": {"name": "mlffm_segdiff", "size": "tiny"}, **sections}, "here")
+
+
+def model(**keys: object) -> Recipe:
+    return recipe(model={"name": "mlffm_segdiff", "size": "tiny", **keys})
+
+
+def weight(built: Recipe) -> int:
+    return sum(p.numel() for p in build_segmenter(built).parameters())
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_packaged_recipe_builds(name: str) -> None:
+    segmenter = build_segmenter(load_recipe(name))
+    assert isinstance(segmenter, DirectSegmenter if "unet" in name else DiffusionSegmenter)
+
+
+@pytest.mark.parametrize("switch", ["attention", "alignment", "adaptive"])
+def test_each_switch_of_the_recipe_takes_parameters_away(switch: str) -> None:
+    assert weight(model(fusion_width=None)) < weight(model(**{switch: False})) < weight(model())
+
+
+def test_fusion_off_is_exactly_the_rest_of_the_network() -> None:
+    torch.manual_seed(0)
+    with_fusion, without = build_segmenter(model()), build_segmenter(model(fusion_width=None))
+    names = {name for name in with_fusion.state_dict() if not name.startswith("network.fusion.")}
+    assert set(without.state_dict()) == names
+    assert isinstance(with_fusion.network.fusion, MLFFM)  # type: ignore[union-attr]
+
+
+def test_the_recipe_reaches_the_segmenter() -> None:
+    segmenter = build_segmenter(
+        recipe(
+            diffusion={
+                "objective": "x0",
+                "schedule": "linear",
+                "train_steps": 300,
+                "beta_start": 0.001,
+                "beta_end": 0.03,
+                "mask_scale": 0.3,
+                "noisy_bias": 2,
+                "self_conditioning": True,
+                "own_samples": 0.25,
+            },
+            loss={"cross_entropy": 2, "dice": 3, "kervadec": 0.5},
+        )
+    )
+    assert isinstance(segmenter, DiffusionSegmenter)
+    process, loss = segmenter.process, segmenter.region_loss
+    assert (process.objective, process.schedule, process.train_steps) == ("x0", "linear", 300)
+    assert (process.beta_start, process.beta_end, process.mask_scale) == (0.001, 0.03, 0.3)
+    assert (segmenter.noisy_bias, segmenter.self_conditioning, segmenter.own_samples) == (2, True, 0.25)
+    assert (loss.cross_entropy, loss.dice, loss.kervadec) == (2, 3, 0.5)
+    assert isinstance(segmenter.network, MLFFMSegDiff)
+    assert segmenter.network.stem.in_channels == 2 * 2**2
+
+
+def test_weights_by_name() -> None:
+    distance, share, time = torch.randn(2, 1, 8, 8) * 4, torch.tensor([0.2, 0.9]), torch.tensor([0.7, 0.1])
+    expected = {
+        "none": torch.ones(1, 1, 8, 8),
+        "band": band_weight(distance, share, 1.5, 2.5),
+        "dermosegdiff": dermosegdiff_weight(distance, time, 1.2),
+    }
+    for name, values in expected.items():
+        settings = LossConfig(weight=name, band_gain=1.5, band_width=2.5, dermosegdiff_gamma=1.2)  # type: ignore[arg-type]
+        torch.testing.assert_close(
+            build_weight(settings)(distance, share, time).expand(2, 1, 8, 8), values.expand(2, 1, 8, 8)
+        )
+
+
+def test_sampling() -> None:
+    assert build_sampling(SamplingConfig(sampler="dpm", steps=3, samples=5, seed=7)) == Sampling(
+        3, 5, 7, "dpm"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "stride", "near"),
+    [
+        ({"name": "mlffm_segdiff", "size": "tiny"}, 8, 32),
+        ({"name": "mlffm_segdiff", "size": "tiny", "stride": 4}, 16, 32),
+        ({"name": "unet", "widths": [4, 4, 4, 4, 4, 4]}, 32, 32),
+    ],
+)
+def test_a_size_the_model_cannot_halve_is_refused(
+    settings: dict[str, object], stride: int, near: int
+) -> None:
+    data = {"sources": {"synthetic": None}, "size": 36}
+    with pytest.raises(UserError, match=rf"data\.size=36 is not a multiple of {stride}, .*; take {near}"):
+        build_segmenter(recipe(model=settings, data=data))
+
+
+def test_fresh_weights_come_from_torchs_seed() -> None:
+    states = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        states.append(build_segmenter(model()).state_dict())
+    name = "network.stem.weight"
+    assert torch.equal(states[0][name], states[1][name])
+    assert not torch.equal(states[0][name], states[2][name])

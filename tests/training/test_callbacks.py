@@ -1,0 +1,118 @@
+import io
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.training.callbacks import (
+    Averaging,
+    Checkpoint,
+    ImagesProgress,
+    WholeCheckpoints,
+    checkpoints,
+)
+
+
+class Regression(LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 1)
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        return (self.layer(batch) - batch_idx).square().mean()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+class Recorder(Callback):
+    def __init__(self) -> None:
+        self.weights: list[Tensor] = []
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *rest: Any) -> None:
+        self.weights.append(pl_module.layer.weight.detach().clone())
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning", "ignore::UserWarning:lightning")
+def test_the_average_over_three_steps_by_hand() -> None:
+    torch.manual_seed(0)
+    module, recorder = Regression(), Recorder()
+    trainer = Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[recorder, Averaging(0.9)],
+    )
+    trainer.fit(module, DataLoader(torch.randn(3, 5, 3), batch_size=None))
+    first, second, third = recorder.weights
+    assert not torch.equal(first, third)
+    expected = 0.9 * (0.9 * first + 0.1 * second) + 0.1 * third  # it starts at the first step's weights
+    torch.testing.assert_close(module.layer.weight.detach(), expected)  # which training ends with
+
+
+def test_the_best_state_is_kept_before_the_last(tmp_path: Path) -> None:
+    best, last = checkpoints(tmp_path)
+    assert (best.filename, best.monitor, best.mode) == ("best", "val_jaccard", "max")
+    assert (last.filename, last.monitor) == ("last", None)
+
+
+def test_a_moved_run_still_knows_its_best_state(tmp_path: Path) -> None:
+    before = Checkpoint(tmp_path / "there", "best", "val_jaccard")
+    path = str(tmp_path / "there" / "best.ckpt")
+    before.best_k_models = {path: torch.tensor(0.8)}
+    before.best_model_path = before.kth_best_model_path = path
+    before.best_model_score = before.kth_value = torch.tensor(0.8)
+    after = Checkpoint(tmp_path / "here", "best", "val_jaccard")
+    after.load_state_dict(before.state_dict())
+    here = str(tmp_path / "here" / "best.ckpt")
+    assert after.best_k_models == {here: torch.tensor(0.8)}
+    assert after.best_model_path == after.kth_best_model_path == here
+    assert float(after.best_model_score) == pytest.approx(0.8)
+    untouched = Checkpoint(tmp_path / "here", "last")
+    untouched.load_state_dict(Checkpoint(tmp_path / "there", "last").state_dict())
+    assert untouched.best_model_path == ""
+
+
+def test_a_checkpoint_cut_short_leaves_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "folder" / "last.ckpt"
+    WholeCheckpoints().save_checkpoint({"step": 1}, path)
+
+    def cut(_checkpoint: object, target: Path) -> None:
+        target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", cut)
+    with pytest.raises(UserError, match=r"last\.ckpt cannot be written \(No space left on device\)"):
+        WholeCheckpoints().save_checkpoint({"step": 2}, path)
+    assert torch.load(path, weights_only=True) == {"step": 1}
+    assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]
+
+
+def test_progress_counts_images_and_prints_a_line_a_validation() -> None:
+    stream = io.StringIO()
+    progress = ImagesProgress(400, 4, Console(file=stream, width=100))
+    trainer = SimpleNamespace(global_step=25, callback_metrics={"val_jaccard": torch.tensor(0.81234)})
+    progress.on_train_start(trainer, None)
+    progress.started = time.monotonic() - 61
+    progress.on_train_batch_end(trainer, None, {"loss": torch.tensor(0.5)}, None, 10)
+    progress.on_validation_end(trainer, None)
+    trainer.global_step = 100
+    progress.on_train_end(trainer, None)
+    progress.teardown(trainer, None, "fit")
+    text = stream.getvalue()
+    assert "100 images, 61 s: validation Jaccard 0.8123" in text
+    assert "400/400" in text
+    assert "loss 0.500" in text

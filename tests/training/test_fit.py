@@ -1,0 +1,189 @@
+import csv
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
+
+from mlffm_segdiff.build.data import load_parts, open_part
+from mlffm_segdiff.build.pretrained import load_pretrained, save_segmenter
+from mlffm_segdiff.build.segmenter import build_segmenter
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.load import load_recipe
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.training.fit import resume, train
+from mlffm_segdiff.training.run_folder import RunFolder
+
+MakeRecipe = Callable[..., Recipe]
+
+
+def column(folder: RunFolder, name: str) -> dict[int, float]:
+    """Values of a column of metrics.csv by step."""
+    with folder.metrics.open() as file:
+        return {int(row["step"]): float(row[name]) for row in csv.DictReader(file) if row[name]}
+
+
+def checkpoint(folder: RunFolder, name: str) -> Mapping[str, object]:
+    found: Mapping[str, object] = torch.load(folder.checkpoints / f"{name}.ckpt", weights_only=True)
+    return found
+
+
+def weights(folder: RunFolder) -> dict[str, Tensor]:
+    return load_pretrained(folder.path).segmenter.state_dict()
+
+
+def test_the_run_folder_holds_all_that_the_run_was(finished: RunFolder, recipe: Recipe) -> None:
+    files = {str(path.relative_to(finished.path)) for path in finished.path.rglob("*") if path.is_file()}
+    assert {
+        "config.yaml",
+        "environment.json",
+        "curves.png",
+        "overlays.png",
+        "logs/metrics.csv",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+        "weights/config.json",
+        "weights/model.safetensors",
+    } <= files
+    assert len([file for file in files if file.startswith("tensorboard/events")]) == 1
+    assert not [file for file in files if "part" in file]
+    assert load_recipe(str(finished.config)) == recipe
+    environment = json.loads((finished.path / "environment.json").read_text())
+    assert environment["split"] == load_parts(recipe.data).digest
+    assert {"seed", "git", "packages", "command", "gpu"} <= set(environment)
+
+
+def test_every_validation_is_logged_and_said(finished: RunFolder) -> None:
+    # 100 steps, validated after each 12 and at the end
+    steps = [*range(11, 100, 12), 99]
+    assert list(column(finished, "val_jaccard")) == list(column(finished, "loss")) == steps
+    said = (finished.path.parent / "console.txt").read_text()
+    for step, score in column(finished, "val_jaccard").items():
+        assert f"{4 * (step + 1)} images, " in said
+        assert f"validation Jaccard {score:.4f}" in said
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tensorboard_has_the_same_numbers(finished: RunFolder) -> None:
+    events = EventAccumulator(str(finished.path / "tensorboard"))
+    events.Reload()
+    scores = [event.value for event in events.Scalars("val_jaccard")]
+    assert scores == pytest.approx(list(column(finished, "val_jaccard").values()))
+    assert "loss" in events.Tags()["scalars"]
+
+
+def test_training_learns(finished: RunFolder) -> None:
+    loss, score = (list(column(finished, name).values()) for name in ("loss", "val_jaccard"))
+    assert loss[-1] < 0.8 * loss[0]
+    assert max(score) > score[0] + 0.1
+
+
+def test_the_checkpoint_is_chosen_by_validation_jaccard(finished: RunFolder) -> None:
+    scores = column(finished, "val_jaccard")
+    best = max(scores, key=scores.__getitem__)
+    assert checkpoint(finished, "best")["global_step"] == best + 1
+    state = checkpoint(finished, "best")["state_dict"]
+    found = weights(finished)
+    assert {f"segmenter.{name}" for name in found} == set(state)  # type: ignore[call-overload]
+    assert all(torch.equal(value, state[f"segmenter.{name}"]) for name, value in found.items())  # type: ignore[index]
+
+
+def test_the_newest_state_is_kept_whether_best_or_not(finished: RunFolder) -> None:
+    assert checkpoint(finished, "last")["global_step"] == 100
+
+
+def test_the_weights_score_what_the_log_says(finished: RunFolder, recipe: Recipe) -> None:
+    """The pooled Jaccard index of sampled validation masks, computed again from the written weights."""
+    pairs = open_part(load_parts(recipe.data), "val", 32)
+    images = torch.from_numpy(np.array(pairs.images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    loaded = load_pretrained(finished.path)
+    found = loaded.segmenter.segment(images, pairs.ids, loaded.sampling).probability[:, 0].numpy() >= 0.5
+    truth = pairs.masks > 0
+    jaccard = (found & truth).sum() / (found | truth).sum()
+    assert jaccard == pytest.approx(max(column(finished, "val_jaccard").values()), abs=1e-6)
+    each = [(f & t).sum() / (f | t).sum() for f, t in zip(found, truth, strict=True)]
+    best = int(checkpoint(finished, "best")["global_step"]) - 1  # type: ignore[call-overload]
+    assert np.mean(each) == pytest.approx(column(finished, "val_jaccard_mean")[best], abs=1e-6)
+
+
+def test_averaged_and_current_weights_are_both_kept(finished: RunFolder) -> None:
+    last = checkpoint(finished, "last")
+    averaged, current = last["state_dict"], last["current_model_state"]
+    name = "segmenter.network.stem.weight"
+    assert not torch.equal(averaged[name], current[name])  # type: ignore[index]
+    assert last["averaging_state"]["n_averaged"] == 100  # type: ignore[index]
+
+
+def test_a_folder_with_a_run_is_refused(finished: RunFolder, recipe: Recipe, quiet: Console) -> None:
+    before = finished.metrics.read_bytes()
+    with pytest.raises(UserError, match="already holds a run"):
+        train(recipe, finished, quiet)
+    assert finished.metrics.read_bytes() == before
+
+
+def test_resuming_a_finished_run_changes_nothing(finished: RunFolder, quiet: Console, tmp_path: Path) -> None:
+    shutil.copytree(finished.path, tmp_path / "moved")
+    moved = RunFolder(tmp_path / "moved")
+    resume(moved, quiet)
+    assert moved.metrics.read_bytes() == finished.metrics.read_bytes()
+    for name in ("weights/model.safetensors", "curves.png"):
+        assert (moved.path / name).read_bytes() == (finished.path / name).read_bytes()
+    assert checkpoint(moved, "best")["global_step"] == checkpoint(finished, "best")["global_step"]
+
+
+def test_a_recipe_that_cannot_start_leaves_no_run_behind(
+    make_recipe: MakeRecipe, quiet: Console, tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    for section in ({"data": {"size": 36}}, {"train": {"init": "/no/such/weights"}}):
+        with pytest.raises(UserError):
+            train(make_recipe(**section), folder, quiet)
+        assert not folder.path.exists()
+
+
+def test_weights_to_start_from_are_taken(make_recipe: MakeRecipe, quiet: Console, tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    start = build_segmenter(make_recipe())
+    save_segmenter(start, make_recipe(), tmp_path / "start")
+    still = {"images": 4, "learning_rate": 1e-30, "weight_decay": 0, "init": str(tmp_path / "start")}
+    train(make_recipe(train=still), RunFolder(tmp_path / "run"), quiet)
+    found = weights(RunFolder(tmp_path / "run"))
+    for name, value in found.items():
+        torch.testing.assert_close(value, start.state_dict()[name], rtol=0, atol=1e-20)
+
+
+def test_weights_of_another_model_to_start_from_are_refused(
+    make_recipe: MakeRecipe, quiet: Console, tmp_path: Path
+) -> None:
+    other = make_recipe(model={"name": "mlffm_segdiff", "size": "tiny", "fusion_width": None})
+    save_segmenter(build_segmenter(other), other, tmp_path / "start")
+    with pytest.raises(UserError, match=r"train\.init=.* is another model than the recipe's \(Missing key"):
+        train(make_recipe(train={"init": str(tmp_path / "start")}), RunFolder(tmp_path / "run"), quiet)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"model": {"name": "unet", "widths": [8, 16]}},
+        {"diffusion": {"objective": "epsilon", "own_samples": 0}, "sampling": {"sampler": "ddpm"}},
+        {"diffusion": {"self_conditioning": True}, "loss": {"weight": "dermosegdiff", "kervadec": 0.1}},
+        {"train": {"precision": "bf16"}},
+        {"data": {"workers": 1}},
+    ],
+    ids=["unet", "epsilon", "self_conditioning", "bf16", "worker"],
+)
+def test_every_kind_of_recipe_trains(
+    sections: dict[str, dict[str, object]], make_recipe: MakeRecipe, quiet: Console, tmp_path: Path
+) -> None:
+    few = {"images": 10, "validate_every": 8}
+    recipe = make_recipe(**{**sections, "train": {**few, **sections.get("train", {})}})
+    folder = RunFolder(tmp_path / "run")
+    train(recipe, folder, quiet)
+    assert list(column(folder, "val_jaccard")) == [1]  # 10 images are two whole batches of 4
+    assert all(value.isfinite().all() for value in weights(folder).values())

@@ -1,0 +1,56 @@
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlffm_segdiff.build.segmenter import build_segmenter
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.training.module import SegmenterModule, warmup_cosine
+
+
+def test_warmup_and_cosine_by_hand() -> None:
+    shares = [warmup_cosine(step, 4, 12) for step in range(13)]
+    assert shares[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert shares[4] == 1
+    assert shares[8] == pytest.approx(0.01 + 0.99 / 2)
+    assert shares[10] == pytest.approx(0.01 + 0.99 * (1 + math.cos(0.75 * math.pi)) / 2)
+    assert shares[12] == pytest.approx(0.01)
+
+
+@given(st.integers(1, 500), st.integers(1, 2000), st.floats(0, 1))
+def test_the_rate_rises_then_falls_and_stays_between_floor_and_one(
+    warmup: int, total: int, floor: float
+) -> None:
+    shares = [warmup_cosine(step, warmup, total, floor) for step in range(total + 5)]
+    rise, fall = shares[:warmup], shares[warmup:]
+    assert rise == sorted(rise)
+    assert all(a >= b - 1e-12 for a, b in pairwise(fall))
+    assert all(min(floor, 1 / warmup) - 1e-12 <= share <= 1 for share in shares)
+
+
+def test_weights_decay_but_biases_and_norms_do_not(recipe: Recipe) -> None:
+    segmenter = build_segmenter(recipe)
+    module = SegmenterModule(segmenter, Sampling(), 0, 2e-3, 0.05, 10, 100)
+    made = module.configure_optimizers()
+    optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]  # type: ignore[index]
+    decayed, other = optimizer.param_groups  # type: ignore[attr-defined]
+    assert (decayed["weight_decay"], other["weight_decay"]) == (0.05, 0)
+    assert {p.ndim for p in other["params"]} == {1}
+    assert min(p.ndim for p in decayed["params"]) >= 2
+    both = [*decayed["params"], *other["params"]]
+    assert sorted(map(id, both)) == sorted(map(id, segmenter.parameters()))
+    assert schedule.get_last_lr() == [pytest.approx(2e-4)] * 2
+    assert made["lr_scheduler"]["interval"] == "step"  # type: ignore[index]
+
+
+def test_the_rate_of_a_run_ends_at_a_hundredth(make_recipe: Callable[..., Recipe]) -> None:
+    module = SegmenterModule(build_segmenter(make_recipe()), Sampling(), 0, 1.0, 0, 10, 100)
+    schedule = module.configure_optimizers()["lr_scheduler"]["scheduler"]  # type: ignore[index]
+    schedule.optimizer.step()
+    for _ in range(100):
+        schedule.step()
+    assert schedule.get_last_lr()[0] == pytest.approx(0.01)

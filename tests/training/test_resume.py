@@ -1,0 +1,121 @@
+"""A run killed in mid-training and resumed ends as one that was never interrupted, bit for bit."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.training.fit import resume
+from mlffm_segdiff.training.run_folder import RunFolder
+
+SCRIPT = """
+import sys
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from mlffm_segdiff.config.load import load_recipe
+from mlffm_segdiff.training.fit import train
+from mlffm_segdiff.training.run_folder import RunFolder
+
+torch.set_num_threads(1)
+train(load_recipe(sys.argv[1]), RunFolder(Path(sys.argv[2])), Console(width=120))
+"""
+
+
+@pytest.fixture(scope="module")
+def resumed(finished: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, int]:
+    """The run of ``finished`` in another process, killed after a few validations, then resumed in this one.
+
+    And the step that its newest checkpoint was at.
+    """
+    folder = RunFolder(tmp_path_factory.mktemp("killed") / "run")
+    command = [sys.executable, "-c", SCRIPT, str(finished.config), str(folder.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        validations = 0
+        for line in process.stdout:
+            validations += "validation Jaccard" in line
+            if validations >= 3 and folder.last.is_file():
+                os.kill(process.pid, signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
+    step = int(torch.load(folder.last, weights_only=True)["global_step"])
+    assert not folder.weights.exists()
+    with (folder.path.parent / "console.txt").open("w") as file:
+        resume(folder, Console(file=file))
+    return folder, step
+
+
+def differing(one: object, other: object, where: str = "") -> list[str]:
+    """Where two checkpoints differ, down to every bit of every tensor."""
+    if isinstance(one, torch.Tensor):
+        same = isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
+        return [] if same else [where]
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = {*one, *other}
+        return [found for key in keys for found in differing(one.get(key), other.get(key), f"{where}/{key}")]
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return [found for n, (a, b) in pairs for found in differing(a, b, f"{where}/{n}")]
+    return [] if one == other else [where]
+
+
+def test_it_was_killed_in_the_middle(resumed: tuple[RunFolder, int]) -> None:
+    _, step = resumed
+    assert 12 <= step < 100
+
+
+@pytest.mark.parametrize("name", ["last", "best"])
+def test_checkpoints_are_the_same_in_every_bit(
+    name: str, resumed: tuple[RunFolder, int], finished: RunFolder
+) -> None:
+    """Current and averaged weights, the optimiser's moments, the learning rate, the epoch and the scores."""
+    one, other = (
+        torch.load(folder.checkpoints / f"{name}.ckpt", weights_only=True)
+        for folder in (finished, resumed[0])
+    )
+    assert {
+        "state_dict",
+        "current_model_state",
+        "optimizer_states",
+        "lr_schedulers",
+        "averaging_state",
+    } <= set(one)
+    for key in ("state_dict", "current_model_state", "optimizer_states", "lr_schedulers", "averaging_state"):
+        assert differing(one[key], other[key], key) == []
+    assert (one["epoch"], one["global_step"]) == (other["epoch"], other["global_step"])
+
+
+def test_the_weights_to_use_are_the_same_file(resumed: tuple[RunFolder, int], finished: RunFolder) -> None:
+    one, other = ((folder.weights / "model.safetensors").read_bytes() for folder in (finished, resumed[0]))
+    assert one == other
+
+
+def test_the_log_is_whole(resumed: tuple[RunFolder, int], finished: RunFolder, recipe: Recipe) -> None:
+    assert resumed[0].metrics.read_text() == finished.metrics.read_text()
+    assert resumed[0].recipe() == recipe
+    assert (resumed[0].path / "curves.png").read_bytes() == (finished.path / "curves.png").read_bytes()
+
+
+def test_nothing_half_written_stays_in_the_way(resumed: tuple[RunFolder, int]) -> None:
+    assert {path.name for path in resumed[0].checkpoints.iterdir() if path.is_file()} == {
+        "best.ckpt",
+        "last.ckpt",
+    }
+
+
+def test_the_comparison_would_notice_one_bit(finished: RunFolder) -> None:
+    one = torch.load(finished.last, weights_only=True)
+    other = torch.load(finished.last, weights_only=True)
+    assert differing(one, other) == []
+    other["current_model_state"]["segmenter.network.logit.bias"] += 1e-7
+    assert differing(one, other) == ["/current_model_state/segmenter.network.logit.bias"]
+    assert Path(finished.path, "weights").is_dir()

@@ -1,0 +1,113 @@
+import json
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import torch
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.load import load_recipe
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.training.run_folder import (
+    PACKAGES,
+    RunFolder,
+    describe_environment,
+    git_revision,
+    read_checkpoint,
+)
+
+
+def test_a_begun_run_holds_its_recipe_and_environment(recipe: Recipe, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "runs" / "first")
+    folder.begin(recipe, "abc")
+    assert folder.recipe() == recipe == load_recipe(str(folder.config))
+    environment = json.loads((folder.path / "environment.json").read_text())
+    assert (environment["seed"], environment["split"]) == (recipe.seed, "abc")
+    assert environment["packages"]["torch"] == version("torch")
+    assert sorted(file.name for file in folder.path.iterdir()) == ["config.yaml", "environment.json"]
+
+
+def test_a_folder_with_a_run_is_refused_and_left_as_it_is(recipe: Recipe, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.begin(recipe, "abc")
+    before = folder.config.stat().st_mtime_ns
+    with pytest.raises(UserError, match="already holds a run; add --resume"):
+        folder.begin(recipe, "other")
+    assert folder.config.stat().st_mtime_ns == before
+
+
+def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no run \(no config\.yaml\)"):
+        RunFolder(tmp_path).recipe()
+
+
+def test_a_folder_with_other_things_in_it_is_refused(recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="is not empty; choose another --run"):
+        RunFolder(tmp_path).begin(recipe, "abc")
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+class _Trap:
+    def __init__(self, made: Path) -> None:
+        self.made = made
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.mkdir, (self.made,)
+
+
+def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
+    torch.save({"state_dict": _Trap(tmp_path / "sprung")}, tmp_path / "last.ckpt")
+    with pytest.raises(UserError, match=r"last\.ckpt is missing or damaged"):
+        read_checkpoint(tmp_path / "last.ckpt")
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"half a checkpoint", b"PK\x03\x04 more"])
+def test_a_damaged_checkpoint_is_one_line(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "last.ckpt").write_bytes(content)
+    with pytest.raises(UserError, match=r"last\.ckpt is missing or damaged") as found:
+        read_checkpoint(tmp_path / "last.ckpt")
+    assert "\n" not in str(found.value)
+    with pytest.raises(UserError, match=r"absent\.ckpt is missing or damaged"):
+        read_checkpoint(tmp_path / "absent.ckpt")
+
+
+def test_an_environment_that_cannot_be_read_is_named(recipe: Recipe, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.begin(recipe, "abc")
+    for damage in (lambda: folder.environment.write_text("{"), folder.environment.unlink):
+        damage()
+        with pytest.raises(UserError, match=r"environment\.json is missing or damaged"):
+            folder.require_split("abc")
+
+
+def test_another_split_is_refused(recipe: Recipe, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.begin(recipe, "abc")
+    folder.require_split("abc")
+    with pytest.raises(UserError, match=r"begun on another split \(abc\) than the data give now \(xyz\)"):
+        folder.require_split("xyz")
+
+
+def test_the_environment_says_what_a_run_depends_on() -> None:
+    found = describe_environment(5, "abc")
+    assert set(found["packages"]) == set(PACKAGES)  # type: ignore[call-overload]
+    assert found["python"] == platform.python_version()
+    assert Path(sys.argv[0]).name in str(found["command"])
+    json.dumps(found)
+
+
+def test_the_revision_is_gits() -> None:
+    room = Path(__file__).parents[2] / "src"
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=room, capture_output=True, text=True, check=False)
+    expected = head.stdout.strip() or None
+    assert (git_revision() or "").removesuffix("-dirty") == (expected or "")
+
+
+def test_without_git_there_is_no_revision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert git_revision() is None
