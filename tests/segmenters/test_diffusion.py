@@ -1,6 +1,7 @@
 import copy
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 
 Make = Callable[..., Segmenter]
-Recorded = Callable[..., tuple[DiffusionSegmenter, "object"]]
+Recorded = Callable[..., tuple[DiffusionSegmenter, Any]]
 IDS = list("abcd")
 NOISE: dict[str, object] = {"objective": "epsilon", "own_samples": 0}
 OBJECTIVES: tuple[Objective, ...] = ("x0", "epsilon", "v")
