@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 from mlffm_segdiff.blocks.mlffm import MLFFM, fuse

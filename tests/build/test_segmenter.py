@@ -37,6 +37,14 @@ def test_each_switch_of_the_recipe_takes_parameters_away(switch: str) -> None:
     assert weight(model(fusion_width=None)) < weight(model(**{switch: False})) < weight(model())
 
 
+def test_each_switch_reaches_its_own_part() -> None:
+    parts = {"attention": "attend", "alignment": "align", "adaptive": "weights"}
+    for switch in parts:
+        fusion = build_segmenter(model(**{switch: False})).network.fusion  # type: ignore[union-attr]
+        learning = {name for name in parts if list(getattr(fusion, parts[name]).parameters())}
+        assert learning == set(parts) - {switch}
+
+
 def test_fusion_off_is_exactly_the_rest_of_the_network() -> None:
     torch.manual_seed(0)
     with_fusion, without = build_segmenter(model()), build_segmenter(model(fusion_width=None))

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from monai.losses import DiceLoss
 
 from mlffm_segdiff.data.distance import signed_distance

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -16,16 +16,6 @@ from mlffm_segdiff.segmenters.base import Segmenter
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 
 Make = Callable[..., Segmenter]
-
-
-@pytest.fixture(autouse=True)
-def _same_weights_each_time() -> Iterator[None]:
-    """One thread: networks as small as these only wait for a second."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -186,4 +186,6 @@ def test_every_kind_of_recipe_trains(
     folder = RunFolder(tmp_path / "run")
     train(recipe, folder, quiet)
     assert list(column(folder, "val_jaccard")) == [1]  # 10 images are two whole batches of 4
+    scores = [state.get("best_model_score") for state in checkpoint(folder, "last")["callbacks"].values()]  # type: ignore[attr-defined]
+    assert column(folder, "val_jaccard")[1] in scores  # a resumed run knows what it has to beat
     assert all(value.isfinite().all() for value in weights(folder).values())

@@ -1,14 +1,19 @@
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from lightning.pytorch import Trainer
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
 from mlffm_segdiff.training.module import SegmenterModule, warmup_cosine
 
 
@@ -30,6 +35,42 @@ def test_the_rate_rises_then_falls_and_stays_between_floor_and_one(
     assert rise == sorted(rise)
     assert all(a >= b - 1e-12 for a, b in pairwise(fall))
     assert all(min(floor, 1 / warmup) - 1e-12 <= share <= 1 for share in shares)
+
+
+class Seeds(Segmenter):
+    """Keeps the seed that torch has when the loss is asked for."""
+
+    total_stride = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+        self.seen: list[int] = []
+
+    def loss(self, batch: Batch) -> Tensor:
+        self.seen.append(torch.initial_seed())
+        return self.layer(batch.mask.new_ones(1, 1)).sum()
+
+    def segment(self, image: Tensor, ids: Sequence[str], sampling: Sampling) -> Segmentation:
+        raise NotImplementedError
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning", "ignore::UserWarning:lightning")
+def test_random_numbers_of_a_step_depend_on_the_seed_and_its_number() -> None:
+    segmenter = Seeds()
+    trainer = Trainer(
+        max_epochs=2,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    batch = Batch(*torch.zeros(3, 2, 1, 4, 4), ids=["a", "b"])
+    trainer.fit(
+        SegmenterModule(segmenter, Sampling(), 5, 1e-3, 0, 1, 4), DataLoader([batch] * 2, batch_size=None)
+    )
+    assert segmenter.seen == [5 * 2**32 + step for step in range(4)]
 
 
 def test_weights_decay_but_biases_and_norms_do_not(recipe: Recipe) -> None:

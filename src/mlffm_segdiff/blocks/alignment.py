@@ -1,6 +1,6 @@
 """Scale alignment: the channels and the resolution of one level brought to another's."""
 
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 

@@ -1,7 +1,7 @@
 """The loss of a network that gives a mask's logit."""
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from monai.losses import DiceLoss
 from torch import Tensor, nn
 
