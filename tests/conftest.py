@@ -1,4 +1,4 @@
-"""What holds for every test: the same examples and weights each time, one thread, no network, no user's cache."""
+"""What holds for every test: the same examples and weights, one thread, no network, no user's cache."""
 
 import os
 from collections.abc import Iterator
