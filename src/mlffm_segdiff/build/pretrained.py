@@ -33,7 +33,6 @@ class Pretrained(
     ModelHubMixin,
     library_name="mlffm-segdiff",
     repo_url="https://arxiv.org/abs/2606.26712",
-    license="cc-by-nc-4.0",
     tags=["image-segmentation", "dermoscopy", "diffusion"],
 ):
     """A segmenter with the recipe that made it; ``from_pretrained``, ``save_pretrained`` and ``push_to_hub``.
