@@ -10,7 +10,7 @@ from typing import Any, Union, get_args, get_origin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
-from yaml import YAMLError  # type: ignore[import-untyped]
+from yaml import YAMLError
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import MODELS, DatasetName, Recipe

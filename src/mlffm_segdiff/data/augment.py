@@ -79,7 +79,7 @@ def random_state(*entropy: int) -> np.random.RandomState:
     return np.random.RandomState(np.random.PCG64(entropy))
 
 
-class RandWarpd(RandomizableTransform):  # type: ignore[misc]
+class RandWarpd(RandomizableTransform):
     """Turn, scale, shear and shift of image (bilinear) and mask (nearest) alike, mirrored at the border.
 
     At strength 1, with 0.8 probability: a turn of up to 30 degrees, each side from 20 % longer to 10 %
@@ -115,7 +115,7 @@ class RandWarpd(RandomizableTransform):  # type: ignore[misc]
         return {**pair, "image": self.image_at(pair["image"], grid), "mask": self.mask_at(pair["mask"], grid)}
 
 
-class RandColourd(RandomizableTransform):  # type: ignore[misc]
+class RandColourd(RandomizableTransform):
     """Another camera and another light: brightness, contrast, saturation, hue and white balance.
 
     At strength 1: brightness and contrast +-15 %, saturation +-20 %, hue +-0.07 rad, each channel's
@@ -164,7 +164,7 @@ def shift_colour(image: Tensor, matrix: NDArray[np.float64], contrast: float) ->
     return shifted.add_((1 - contrast) * middle).clamp_(0, 1).view_as(image)
 
 
-class RandBlurd(RandomizableTransform):  # type: ignore[misc]
+class RandBlurd(RandomizableTransform):
     """A lens out of focus: Gaussian blur with a sigma of 0.3 to 1 px a 128 px of the image's side.
 
     MONAI's own `RandGaussianSmoothd` takes what lies beyond the border as black; this one mirrors.
@@ -188,7 +188,7 @@ class RandBlurd(RandomizableTransform):  # type: ignore[misc]
         return {**pair, "image": blurred.clamp_(0, 1)}
 
 
-class RandHaird(RandomizableTransform):  # type: ignore[misc]
+class RandHaird(RandomizableTransform):
     """One to twelve dark curved hairs drawn over the image; the mask stays as it is."""
 
     def __init__(self, prob: float, most: int = 12) -> None:

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from mlffm_segdiff.data.atomic import whole_file
 
 
-class Averaging(WeightAveraging):  # type: ignore[misc]
+class Averaging(WeightAveraging):
     """An exponential moving average of the weights, in fused updates; validation and checkpoints use it."""
 
     def __init__(self, decay: float) -> None:
@@ -23,7 +23,7 @@ class Averaging(WeightAveraging):  # type: ignore[misc]
         super().__init__(multi_avg_fn=average, use_buffers=False)
 
 
-class Checkpoint(ModelCheckpoint):  # type: ignore[misc]
+class Checkpoint(ModelCheckpoint):
     """Keeps one state, after an epoch, as FILENAME.ckpt: the newest, or that with the highest ``monitor``."""
 
     def __init__(self, folder: Path, filename: str, monitor: str | None = None) -> None:
@@ -55,7 +55,7 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
     return [Checkpoint(folder, "best", "val_jaccard"), Checkpoint(folder, "last")]
 
 
-class WholeCheckpoints(TorchCheckpointIO):  # type: ignore[misc]
+class WholeCheckpoints(TorchCheckpointIO):
     """Writes a checkpoint beside its place, then moves it there: a killed run leaves the last one whole."""
 
     def save_checkpoint(
@@ -67,7 +67,7 @@ class WholeCheckpoints(TorchCheckpointIO):  # type: ignore[misc]
             torch.save(checkpoint, temporary)
 
 
-class ImagesProgress(Callback):  # type: ignore[misc]
+class ImagesProgress(Callback):
     """One bar over the whole run: images seen, loss, validation Jaccard, time left."""
 
     def __init__(self, images: int, batch_size: int, console: Console) -> None:

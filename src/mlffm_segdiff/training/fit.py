@@ -50,7 +50,7 @@ def resume(folder: RunFolder, console: Console) -> None:
     _fit(recipe, segmenter, loaders, folder, console, checkpoint)
 
 
-class TrainingLoaders(LightningDataModule):  # type: ignore[misc]
+class TrainingLoaders(LightningDataModule):
     """Batches by images seen: an epoch of Lightning's is ``validate_every`` images of the endless stream."""
 
     def __init__(self, recipe: Recipe, parts: Parts) -> None:

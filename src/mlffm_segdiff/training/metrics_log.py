@@ -10,7 +10,7 @@ from lightning.pytorch.loggers.logger import Logger
 from mlffm_segdiff.data.atomic import whole_file
 
 
-class MetricsLog(Logger):  # type: ignore[misc]
+class MetricsLog(Logger):
     """A CSV with one row for each call, columns as they come; the file is whole at any moment.
 
     A run that goes on keeps the rows before its first one (by ``step``, the zero-based number of the last

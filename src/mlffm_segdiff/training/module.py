@@ -16,7 +16,7 @@ from mlffm_segdiff.segmenters.at_source import THRESHOLD
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 
 
-class SegmenterModule(LightningModule):  # type: ignore[misc]
+class SegmenterModule(LightningModule):
     """Loss, optimiser and the validation that chooses the checkpoint.
 
     A step's random numbers depend on the seed and the step's number alone, so a resumed run draws them again.

@@ -12,7 +12,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import load_recipe
