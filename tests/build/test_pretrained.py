@@ -138,7 +138,7 @@ def _other_shape(folder: Path) -> None:
 
 def _less(folder: Path) -> None:
     state = load_file(folder / WEIGHTS)
-    del state["network.logit.bias"]
+    del state["network.head.bias"]
     save_file(state, folder / WEIGHTS)
 
 
@@ -153,7 +153,7 @@ def _misspelt(folder: Path) -> None:
         (_truncate, "broken weights or configuration: .*header"),
         (_empty, "broken weights or configuration: .*header"),
         (_other_shape, r"size mismatch for network\.fusion\.align\.0\.weight"),
-        (_less, r"Missing key\(s\) in state_dict: .network\.logit\.bias"),
+        (_less, r"Missing key\(s\) in state_dict: .network\.head\.bias"),
         (_misspelt, r"config\.json: unknown key 'train\.learning_rat'; .*'train\.learning_rate'"),
         (lambda f: (f / "config.json").write_text("{"), "broken weights or configuration"),
         (lambda f: (f / "config.json").write_text("[1]"), "broken weights or configuration"),

@@ -66,6 +66,7 @@ def test_the_recipe_reaches_the_segmenter() -> None:
                 "noisy_bias": 2,
                 "self_conditioning": True,
                 "own_samples": 0.25,
+                "own_shift": 1.5,
             },
             loss={"cross_entropy": 2, "dice": 3, "kervadec": 0.5},
         )
@@ -75,9 +76,10 @@ def test_the_recipe_reaches_the_segmenter() -> None:
     assert (process.objective, process.schedule, process.train_steps) == ("x0", "linear", 300)
     assert (process.beta_start, process.beta_end, process.mask_scale) == (0.001, 0.03, 0.3)
     assert (segmenter.noisy_bias, segmenter.self_conditioning, segmenter.own_samples) == (2, True, 0.25)
+    assert segmenter.own_shift == 1.5
     assert (loss.cross_entropy, loss.dice, loss.kervadec) == (2, 3, 0.5)
     assert isinstance(segmenter.network, MLFFMSegDiff)
-    assert segmenter.network.stem.in_channels == 2 * 2**2
+    assert segmenter.network.stem.in_channels == 2 * segmenter.network.mask_stride**2
 
 
 def test_weights_by_name() -> None:

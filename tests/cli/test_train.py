@@ -174,6 +174,7 @@ def test_the_control_differs_from_isic2018_in_its_diffusion_and_its_plain_loss()
         "noisy_bias": 1.0,
         "self_conditioning": False,
         "own_samples": 0.0,
+        "own_shift": 0.0,
     }
     assert (control.sampling.sampler, control.sampling.steps) == ("ddpm", 250)
 

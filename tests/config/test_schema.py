@@ -36,7 +36,7 @@ def test_defaults_pass_their_own_checks_and_suit_each_other() -> None:
     assert found.diffusion.beta_start < found.diffusion.beta_end
     assert found.train.warmup < found.train.images
     assert found.train.batch_size <= found.train.validate_every <= found.train.images
-    assert found.data.size % 2 ** len(MLFFM_SEGDIFF_SIZES["base"]["mask_widths"]) == 0
+    assert found.data.size % 2 ** len(MLFFM_SEGDIFF_SIZES["base"]["image_widths"]) == 0
     assert 0 < found.train.ema_decay < 1
 
 

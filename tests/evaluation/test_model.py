@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from mlffm_segdiff.evaluation.model import (
 from mlffm_segdiff.metrics.case import score_case
 from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.segmenters.at_source import map_at
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
+from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
 
 SaveMask = Callable[[Path, Mask], Path]
 SAMPLING = Sampling(steps=2, samples=3, seed=5, sampler="ddim")
@@ -47,6 +47,12 @@ class RedIsLesion(Segmenter):
         self.asked.append((list(ids), sampling, torch.is_inference_mode_enabled()))
         probability = (image[:, :1] + 1) / 2
         return Segmentation(probability, torch.zeros_like(probability))
+
+    def parts(self, image: Tensor) -> dict[str, Part]:
+        raise NotImplementedError
+
+    def run_on(self, graphs: Mapping[str, Graph]) -> None:
+        raise NotImplementedError
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.config.load import load_recipe
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.inference.model import Model
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
+from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
 
 Save = Callable[..., Path]
 
@@ -29,6 +29,12 @@ class RedIsLesion(Segmenter):
     def segment(self, image: Tensor, ids: Sequence[str], sampling: Sampling) -> Segmentation:
         del ids, sampling
         return Segmentation((image[:, :1] + 1) / 2, (image[:, 1:2] + 1) / 4)
+
+    def parts(self, image: Tensor) -> dict[str, Part]:
+        raise NotImplementedError
+
+    def run_on(self, graphs: Mapping[str, Graph]) -> None:
+        raise NotImplementedError
 
 
 @pytest.fixture

@@ -3,16 +3,19 @@ import torch
 from torch import Tensor
 
 from mlffm_segdiff.blocks.mlffm import MLFFM
-from mlffm_segdiff.models.mlffm_segdiff import DETAIL_CHANNELS, ImagePath, MLFFMSegDiff
+from mlffm_segdiff.models.mlffm_segdiff import ImagePath, MLFFMSegDiff
 
-IMAGE_WIDTHS, MASK_WIDTHS = (8, 12, 16, 20), (6, 8, 10, 12)
+IMAGE_WIDTHS, MASK_WIDTHS, DETAIL_WIDTH = (8, 12, 16, 20), (6, 8, 10, 12), 4
 
 
-def network(levels: int = 3, stride: int = 2, fusion: bool = True, mask_channels: int = 1) -> MLFFMSegDiff:
+def network(
+    levels: int = 3, stride: int = 2, fusion: bool = True, mask_channels: int = 1, finer: int = 1
+) -> MLFFMSegDiff:
     torch.manual_seed(0)
-    masks = MASK_WIDTHS[:levels]
+    masks = MASK_WIDTHS[finer:levels]
     module = MLFFM(masks, 6) if fusion else None
-    return MLFFMSegDiff(IMAGE_WIDTHS[:levels], (1,) * levels, masks, stride, module, mask_channels)
+    images = IMAGE_WIDTHS[:levels]
+    return MLFFMSegDiff(images, (1,) * levels, masks, DETAIL_WIDTH, stride, module, mask_channels)
 
 
 def perturbed(model: MLFFMSegDiff) -> MLFFMSegDiff:
@@ -28,14 +31,22 @@ def inputs(height: int, width: int, channels: int = 1) -> tuple[Tensor, Tensor, 
 
 
 @pytest.mark.parametrize(
-    ("levels", "stride", "height", "width"),
-    [(1, 1, 5, 7), (1, 2, 6, 4), (2, 4, 16, 8), (3, 2, 24, 40), (4, 1, 8, 16), (4, 2, 128, 128)],
+    ("levels", "finer", "stride", "height", "width"),
+    [
+        (1, 0, 1, 5, 7),
+        (1, 0, 2, 6, 4),
+        (2, 1, 4, 16, 8),
+        (3, 0, 2, 24, 40),
+        (4, 2, 1, 8, 16),
+        (4, 3, 2, 32, 16),
+        (4, 1, 2, 128, 128),
+    ],
 )
 @pytest.mark.parametrize("fusion", [True, False])
 def test_any_number_of_levels_and_any_size_the_stride_divides(
-    levels: int, stride: int, height: int, width: int, fusion: bool
+    levels: int, finer: int, stride: int, height: int, width: int, fusion: bool
 ) -> None:
-    model = network(levels, stride, fusion)
+    model = network(levels, stride, fusion, finer=finer)
     assert model.total_stride == stride * 2 ** (levels - 1)
     assert model(*inputs(height, width)).shape == (2, 1, height, width)
 
@@ -45,12 +56,20 @@ def test_the_image_path_halves_level_by_level() -> None:
     assert [f.shape[1:] for f in features] == [(8, 32, 16), (12, 16, 8), (16, 8, 4), (20, 4, 2)]
 
 
-def test_encode_gives_the_detail_and_key_and_value_of_each_level() -> None:
-    features = network().encode(torch.zeros(2, 3, 32, 32))
-    assert [f.shape for f in features] == [
-        (2, DETAIL_CHANNELS, 32, 32),
-        *((2, 2 * width, 16 >> n, 16 >> n) for n, width in enumerate(MASK_WIDTHS[:3])),
-    ]
+@pytest.mark.parametrize("finer", [0, 1, 2])
+def test_encode_gives_key_and_value_of_each_level(finer: int) -> None:
+    widths = [*[DETAIL_WIDTH] * finer, *MASK_WIDTHS[finer:3]]
+    features = network(finer=finer).encode(torch.zeros(2, 3, 32, 32))
+    assert [f.shape for f in features] == [(2, 2 * width, 16 >> n, 16 >> n) for n, width in enumerate(widths)]
+
+
+def test_the_mask_path_has_the_coarsest_levels_of_the_image_path() -> None:
+    model = network(levels=4, finer=2)
+    sizes = []
+    for level in model.levels:
+        level.register_forward_hook(lambda module, given, out: sizes.append(tuple(out.shape[1:])))
+    model(*inputs(32, 32))
+    assert sizes == [(10, 4, 4), (12, 2, 2)]
 
 
 def test_a_new_fusion_module_changes_nothing_and_a_trained_one_does() -> None:

@@ -94,7 +94,7 @@ def test_the_image_is_encoded_once_whatever_the_steps_and_samples(
     segmenter, network = recorded(lambda x, t, image: x)
     segmenter.segment(batch.image, IDS, Sampling(steps, samples))
     assert len(network.encoded) == 1
-    assert len(network.asked) == steps * samples
+    assert [len(x) for x, _ in network.asked] == [4 * samples] * steps
     segmenter.loss(batch)
     assert len(network.encoded) == 2
 
@@ -117,13 +117,14 @@ def test_one_sample_has_no_spread(trained: Make, batch: Batch) -> None:
 
 
 def knowing(process: MaskDiffusion, mask: Tensor) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """A network that knows the masks: its input has unit variance, so x_t is it times its SD."""
+    """A network that knows each sample's mask: its input has unit variance, so x_t is it times its SD."""
     table = process.alphas_cumprod()
 
     def output(scaled: Tensor, t: Tensor, _image: Tensor) -> Tensor:
-        a, x0 = table[t].view(-1, 1, 1, 1).double(), process.mask_scale * mask
+        a, masks = table[t].view(-1, 1, 1, 1).double(), mask.repeat(len(t) // len(mask), 1, 1, 1)
+        x0 = process.mask_scale * masks
         noise = (scaled * (a * process.mask_scale**2 + 1 - a).sqrt() - a.sqrt() * x0) / (1 - a).sqrt()
-        return {"x0": 40 * mask, "epsilon": noise, "v": velocity(x0, noise, a)}[process.objective].float()
+        return {"x0": 40 * masks, "epsilon": noise, "v": velocity(x0, noise, a)}[process.objective].float()
 
     return output
 
@@ -240,6 +241,25 @@ def test_own_samples_are_noised_in_place_of_the_masks(recorded: Recorded, batch:
     expected = add_noise(torch.cat([own, batch.mask[2:]]), noise, a)
     torch.testing.assert_close(network.asked[-1][0], expected)
     assert x.shape == (4, 1, 32, 32)
+
+
+def test_own_samples_are_too_large_or_too_small_by_a_shift_a_case(recorded: Recorded, batch: Batch) -> None:
+    """At t = 0 little noise hides the estimate, tanh((0.8 + shift) / 2)."""
+    process = MaskDiffusion(train_steps=2)
+    segmenter, network = recorded(
+        lambda x, t, image: torch.full_like(x, 0.8), process, own_samples=1.0, own_shift=3.0
+    )
+    abar = process.alphas_cumprod()
+    found: list[Tensor] = []
+    for _ in range(200):
+        segmenter.loss(batch)
+        x, t = network.asked[-1]
+        spread = (abar[t] * 1.0 + 1 - abar[t]).sqrt()
+        found.append((x.mean(dim=(1, 2, 3)) * spread / abar[t].sqrt())[t == 0])
+    shifts = 2 * torch.atanh(torch.cat(found).clamp(-0.999, 0.999)) - 0.8
+    middle = shifts[shifts.abs() < 3]  # far out the estimate saturates, and noise decides
+    assert float(middle.mean()) == pytest.approx(0, abs=0.3)
+    assert len(middle) / len(shifts) == pytest.approx(0.68, abs=0.06)
 
 
 @pytest.mark.parametrize("own_samples", [0.0, 0.1])

@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import pytest
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
+from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
 from mlffm_segdiff.training.module import SegmenterModule, warmup_cosine
 
 
@@ -52,6 +52,12 @@ class Seeds(Segmenter):
         return self.layer(batch.mask.new_ones(1, 1)).sum()
 
     def segment(self, image: Tensor, ids: Sequence[str], sampling: Sampling) -> Segmentation:
+        raise NotImplementedError
+
+    def parts(self, image: Tensor) -> dict[str, Part]:
+        raise NotImplementedError
+
+    def run_on(self, graphs: Mapping[str, Graph]) -> None:
         raise NotImplementedError
 
 

@@ -116,6 +116,6 @@ def test_the_comparison_would_notice_one_bit(finished: RunFolder) -> None:
     one = torch.load(finished.last, weights_only=True)
     other = torch.load(finished.last, weights_only=True)
     assert differing(one, other) == []
-    other["current_model_state"]["segmenter.network.logit.bias"] += 1e-7
-    assert differing(one, other) == ["/current_model_state/segmenter.network.logit.bias"]
+    other["current_model_state"]["segmenter.network.head.bias"] += 1e-7
+    assert differing(one, other) == ["/current_model_state/segmenter.network.head.bias"]
     assert Path(finished.path, "weights").is_dir()

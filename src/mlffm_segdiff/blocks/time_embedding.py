@@ -15,5 +15,6 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, t: Tensor) -> Tensor:
         """Map times (B, steps of the schedule) to embeddings (B x width), activated once for all blocks."""
-        embedded: Tensor = self.activation(self.perceptron(self.sinusoids(t)))
+        sinusoids = self.sinusoids(t).to(self.perceptron.linear_1.weight.dtype)
+        embedded: Tensor = self.activation(self.perceptron(sinusoids))
         return embedded

@@ -1,5 +1,7 @@
 """A recipe's sections become a segmenter."""
 
+import torch
+
 from mlffm_segdiff.blocks.mlffm import MLFFM
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import (
@@ -28,6 +30,8 @@ from mlffm_segdiff.segmenters.direct import DirectSegmenter
 def build_segmenter(recipe: Recipe) -> Segmenter:
     """Return the recipe's segmenter with fresh weights, drawn from torch's global generator.
 
+    They lie in memory as channels_last, which convolutions run faster on.
+
     Raises UserError if the size of the images does not suit the model.
     """
     segmenter = _segmenter(recipe)
@@ -35,7 +39,7 @@ def build_segmenter(recipe: Recipe) -> Segmenter:
     if size % stride:
         near = max(round(size / stride), 1) * stride
         raise UserError(f"data.size={size} is not a multiple of {stride}, as this model needs; take {near}")
-    return segmenter
+    return segmenter.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def _segmenter(recipe: Recipe) -> Segmenter:
@@ -53,6 +57,7 @@ def _segmenter(recipe: Recipe) -> Segmenter:
         settings.noisy_bias,
         settings.self_conditioning,
         settings.own_samples,
+        settings.own_shift,
     )
 
 
@@ -64,7 +69,13 @@ def build_denoiser(model: MLFFMSegDiffConfig, mask_channels: int) -> MLFFMSegDif
             model.mask_widths, model.fusion_width, model.attention, model.alignment, model.adaptive
         )
     return MLFFMSegDiff(
-        model.image_widths, model.image_blocks, model.mask_widths, model.stride, fusion, mask_channels
+        model.image_widths,
+        model.image_blocks,
+        model.mask_widths,
+        model.detail_width,
+        model.stride,
+        fusion,
+        mask_channels,
     )
 
 

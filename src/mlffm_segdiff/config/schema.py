@@ -40,13 +40,17 @@ class AugmentConfig(Section):
 
 
 class MLFFMSegDiffConfig(Section):
-    """The network of MLFFM-SegDiff. size fills in what is not given; fusion_width null means plain skips."""
+    """The network of MLFFM-SegDiff. size fills in what is not given; fusion_width null means plain skips.
+
+    mask_widths: of the coarsest levels of the image path; the finer ones are met at detail_width channels.
+    """
 
     name: Literal["mlffm_segdiff"] = "mlffm_segdiff"
     size: Literal["tiny", "small", "base"] = "small"
     image_widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     image_blocks: tuple[PositiveInt, ...]
-    mask_widths: tuple[PositiveInt, ...]
+    mask_widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    detail_width: PositiveInt
     fusion_width: PositiveInt | None
     stride: PositiveInt = 2
     attention: bool = True
@@ -61,9 +65,11 @@ class MLFFMSegDiffConfig(Section):
 
     @model_validator(mode="after")
     def one_entry_a_level(self) -> "MLFFMSegDiffConfig":
-        """Refuse lists of different lengths."""
-        if not len(self.image_widths) == len(self.image_blocks) == len(self.mask_widths):
-            raise ValueError("image_widths, image_blocks and mask_widths need one entry for each level")
+        """Refuse lists whose lengths do not go together."""
+        if len(self.image_widths) != len(self.image_blocks):
+            raise ValueError("image_widths and image_blocks need one entry for each level")
+        if len(self.mask_widths) > len(self.image_widths):
+            raise ValueError("mask_widths has more levels than image_widths; give it as many or fewer")
         return self
 
 
@@ -71,19 +77,22 @@ MLFFM_SEGDIFF_SIZES: dict[str, dict[str, Any]] = {
     "tiny": {
         "image_widths": (8, 16, 32),
         "image_blocks": (1, 1, 1),
-        "mask_widths": (8, 16, 16),
+        "mask_widths": (16, 16),
+        "detail_width": 8,
         "fusion_width": 8,
     },
     "small": {
         "image_widths": (24, 48, 96, 192),
-        "image_blocks": (1, 2, 2, 2),
-        "mask_widths": (16, 32, 48, 64),
+        "image_blocks": (1, 2, 3, 3),
+        "mask_widths": (32, 48, 64),
+        "detail_width": 16,
         "fusion_width": 24,
     },
     "base": {
         "image_widths": (64, 128, 256, 384),
         "image_blocks": (2, 2, 3, 2),
-        "mask_widths": (32, 64, 96, 128),
+        "mask_widths": (64, 96, 128),
+        "detail_width": 32,
         "fusion_width": 48,
     },
 }
@@ -105,7 +114,7 @@ class DiffusionConfig(Section):
 
     mask_scale: masks are noised at +-mask_scale. noisy_bias: t/T is drawn as u^(1/noisy_bias), so more than 1
     draws more from the noisy end. own_samples: the share of a batch noised from the network's own estimate,
-    for objective x0 alone.
+    for objective x0 alone; own_shift: the standard deviation of a random shift of its logits.
     """
 
     objective: Literal["x0", "epsilon", "v"] = "x0"
@@ -113,10 +122,11 @@ class DiffusionConfig(Section):
     train_steps: PositiveInt = 1000
     beta_start: NoiseVariance = 1e-4
     beta_end: NoiseVariance = 0.02
-    mask_scale: Annotated[float, Field(gt=0, le=1)] = 0.3
+    mask_scale: Annotated[float, Field(gt=0, le=1)] = 0.1
     noisy_bias: Positive = 1.0
     self_conditioning: bool = False
     own_samples: Probability = 1.0
+    own_shift: NonNegative = 2.0
 
     @model_validator(mode="after")
     def own_samples_need_x0(self) -> "DiffusionConfig":

@@ -11,8 +11,6 @@ from mlffm_segdiff.blocks.mlffm import MLFFM
 from mlffm_segdiff.blocks.residual import ResidualBlock, group_norm
 from mlffm_segdiff.blocks.time_embedding import TimeEmbedding
 
-DETAIL_CHANNELS = 8
-
 
 class ImagePath(nn.Module):
     """The time-independent path: features I_1..I_L of the image, each level half the size of the last."""
@@ -56,13 +54,30 @@ class MaskLevel(nn.Module):
         return skip
 
 
+class DetailLevel(nn.Module):
+    """One level finer than the mask path: h is brought up by a pixel-shuffle and meets the image there."""
+
+    def __init__(self, coarse_width: int, image_width: int, width: int) -> None:
+        super().__init__()
+        self.norm = group_norm(coarse_width)
+        self.up = nn.Conv2d(coarse_width, 4 * width, 3, padding=1)
+        self.inject = GatedInjection(image_width, width)
+
+    def forward(self, h: Tensor, projected: Tensor) -> Tensor:
+        """Map h (B C_coarse H W) to B C 2H 2W."""
+        injected: Tensor = self.inject(F.pixel_shuffle(self.up(F.silu(self.norm(h))), 2), projected)
+        return injected
+
+
 class MLFFMSegDiff(nn.Module):
     """Dual-path U-Net over masks with cached image features and a fusion module on its skips.
 
-    image_widths, image_blocks, mask_widths: channels and residual blocks a level, finest first, any number
-    of levels. stride: the pixel-unshuffle factor of both stems; H and W must be multiples of
-    ``total_stride``. fusion: the MLFFM over ``mask_widths``, None for plain skips. mask_channels: 1, or 2
-    where the last estimate comes with the noisy mask (self-conditioning).
+    image_widths, image_blocks: channels and residual blocks a level of the image path, finest first.
+    mask_widths: channels a level of the mask path, which has the image path's coarsest levels; the finer ones
+    are met again on the way out, at ``detail_width`` channels. stride: the pixel-unshuffle factor of the
+    image stem; H and W must be multiples of ``total_stride``. fusion: the MLFFM over ``mask_widths``, None
+    for plain skips. mask_channels: 1, or 2 where the last estimate comes with the noisy mask
+    (self-conditioning).
     """
 
     def __init__(
@@ -70,56 +85,63 @@ class MLFFMSegDiff(nn.Module):
         image_widths: Sequence[int],
         image_blocks: Sequence[int],
         mask_widths: Sequence[int],
+        detail_width: int,
         stride: int = 2,
         fusion: MLFFM | None = None,
         mask_channels: int = 1,
     ) -> None:
         super().__init__()
         time_width = 4 * mask_widths[-1]
+        finer = len(image_widths) - len(mask_widths)
         self.stride = stride
-        self.total_stride = stride * 2 ** (len(mask_widths) - 1)
+        self.mask_stride = stride * 2**finer
+        self.total_stride = stride * 2 ** (len(image_widths) - 1)
         self.image_path = ImagePath(image_widths, image_blocks, stride)
-        self.image_detail = nn.Conv2d(3, DETAIL_CHANNELS, 3, padding=1)
         self.time = TimeEmbedding(time_width)
-        self.stem = nn.Conv2d(mask_channels * stride**2, mask_widths[0], 3, padding=1)
+        self.stem = nn.Conv2d(mask_channels * self.mask_stride**2, mask_widths[0], 3, padding=1)
         self.levels = nn.ModuleList(
             MaskLevel(image_width, width, time_width)
-            for image_width, width in zip(image_widths, mask_widths, strict=True)
+            for image_width, width in zip(image_widths[finer:], mask_widths, strict=True)
         )
         steps = list(pairwise(mask_widths))
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in steps)
         self.fusion = fusion if fusion is not None else nn.Identity()
         self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in steps)
         self.decode = nn.ModuleList(ResidualBlock(fine, fine, time_width) for fine, _ in steps)
-        self.head_norm = group_norm(mask_widths[0])
-        self.head = nn.Conv2d(mask_widths[0], DETAIL_CHANNELS * stride**2, 3, padding=1)
-        self.logit = nn.Conv2d(DETAIL_CHANNELS, 1, 3, padding=1)
+        widths = [*[detail_width] * finer, mask_widths[0]]
+        self.details = nn.ModuleList(
+            DetailLevel(widths[level + 1], image_widths[level], detail_width) for level in range(finer)
+        )
+        self.head_norm = group_norm(widths[0])
+        self.head = nn.Conv2d(widths[0], stride**2, 3, padding=1)
 
     def encode(self, image: Tensor) -> list[Tensor]:
         """Map an image (B3HW in [-1, 1]) to all that denoising needs of it, independent of mask and time.
 
-        Returns the full-resolution detail (B 8 H W), then for each level the projected [W_k k, v].
+        Returns for each level, finest first, the projected [W_k k, v].
         """
-        pairs = zip(self.levels, self.image_path(image), strict=True)
-        return [self.image_detail(image), *(level.inject.project(i) for level, i in pairs)]  # type: ignore[operator, union-attr]
+        levels = [*self.details, *self.levels]
+        pairs = zip(levels, self.image_path(image), strict=True)
+        return [level.inject.project(i) for level, i in pairs]
 
     def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
         """Map x_t (B mask_channels H W), times t (B) and the image's features to a logit or noise (B1HW)."""
-        detail, *projected = features
+        finer = len(self.details)
         time = self.time(t)
-        h = self.stem(F.pixel_unshuffle(noisy_mask, self.stride))
+        h = self.stem(F.pixel_unshuffle(noisy_mask, self.mask_stride))
         skips = []
         for number, level in enumerate(self.levels):
             if number:
                 h = self.down[number - 1](h)
-            h = level(h, time, projected[number])
+            h = level(h, time, features[finer + number])
             skips.append(h)
         *skips, h = self.fusion(skips)
         for number in reversed(range(len(skips))):
             h = F.interpolate(self.up[number](h), scale_factor=2.0, mode="bilinear", align_corners=False)
             h = self.decode[number](h + skips[number], time)
-        h = F.pixel_shuffle(self.head(F.silu(self.head_norm(h))), self.stride)
-        logit: Tensor = self.logit(F.silu(h + detail))
+        for number in reversed(range(finer)):
+            h = self.details[number](h, features[number])
+        logit: Tensor = F.pixel_shuffle(self.head(F.silu(self.head_norm(h))), self.stride)
         return logit
 
     def forward(self, image: Tensor, noisy_mask: Tensor, t: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The one contract of every model: a loss to train by and masks to use."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -28,6 +28,23 @@ class Segmentation:
     spread: Tensor
 
 
+Graph = Callable[..., Sequence[Tensor]]
+"""A part of a network as it runs: tensors in, tensors out, each with the batch first."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a segmenter's network that runs by itself, and is exported as one graph.
+
+    module: ``forward(*inputs)`` gives a tuple of tensors. inputs: an example, named by input_names.
+    """
+
+    module: nn.Module
+    inputs: tuple[Tensor, ...]
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+
+
 class Segmenter(nn.Module, ABC):
     """What training, evaluation, prediction and export see of a model."""
 
@@ -43,3 +60,11 @@ class Segmenter(nn.Module, ABC):
     @abstractmethod
     def segment(self, image: Tensor, ids: Sequence[str], sampling: Sampling) -> Segmentation:
         """Segment images (B3HW in [-1, 1]); a case's result depends on its image, id and sampling alone."""
+
+    @abstractmethod
+    def parts(self, image: Tensor) -> dict[str, Part]:
+        """Return the parts of the network by name, with what an image (B3HW) makes of their inputs."""
+
+    @abstractmethod
+    def run_on(self, graphs: Mapping[str, Graph]) -> None:
+        """Replace the network by graphs of its ``parts``; modules among them become the segmenter's own."""

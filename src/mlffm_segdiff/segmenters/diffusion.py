@@ -1,6 +1,6 @@
 """A denoiser, its diffusion process and its loss as one segmenter."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.diffusion.noise import case_generators, starting_noise
 from mlffm_segdiff.diffusion.process import MaskDiffusion, add_noise, clean_estimate, draw_times, velocity
-from mlffm_segdiff.diffusion.sampler import make_scheduler, sample
+from mlffm_segdiff.diffusion.sampler import Predict, make_scheduler, sample
 from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
 from mlffm_segdiff.losses.region import RegionLoss, weighted_squared_error
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
+from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
+from mlffm_segdiff.segmenters.denoiser_parts import GraphDenoiser, denoiser_parts
 
 
 class Denoiser(Protocol):
@@ -33,7 +34,9 @@ class DiffusionSegmenter(Segmenter):
     noisy_bias: see ``draw_times``. self_conditioning: the network also reads its last estimate (Chen et al.
     2022). own_samples: the share of each batch whose x_t is made from the network's own estimate at t = T,
     with the true mask as its target, so that it learns to mend its own errors and not to copy x_t (objective
-    x0 alone: the noise of such an x_t leads back to the estimate, not to the mask).
+    x0 alone: the noise of such an x_t leads back to the estimate, not to the mask). own_shift: the standard
+    deviation of a shift of that estimate's logits, one draw a case, which makes it too large or too small
+    where the network is in doubt, as errors grow from step to step.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class DiffusionSegmenter(Segmenter):
         noisy_bias: float = 1.0,
         self_conditioning: bool = False,
         own_samples: float = 0.0,
+        own_shift: float = 0.0,
     ) -> None:
         super().__init__()
         self.network = network
@@ -54,6 +58,7 @@ class DiffusionSegmenter(Segmenter):
         self.noisy_bias = noisy_bias
         self.self_conditioning = self_conditioning
         self.own_samples = own_samples
+        self.own_shift = own_shift
         self.register_buffer("alpha_bar", process.alphas_cumprod(), persistent=False)
 
     @property
@@ -83,16 +88,26 @@ class DiffusionSegmenter(Segmenter):
 
     @torch.inference_mode()
     def segment(self, image: Tensor, ids: Sequence[str], sampling: Sampling) -> Segmentation:
-        """Segment images (B3HW in [-1, 1]) by sampling; image features are computed once for all samples."""
-        features = self._denoiser.encode(image)
-        drawn = torch.stack([self._draw(features, image, ids, sampling, n) for n in range(sampling.samples)])
-        return Segmentation(drawn.mean(dim=0), drawn.std(dim=0, correction=0))
+        """Segment images (B3HW in [-1, 1]) by sampling.
 
-    def _draw(
-        self, features: Sequence[Tensor], image: Tensor, ids: Sequence[str], sampling: Sampling, number: int
-    ) -> Tensor:
-        generators = case_generators(ids, sampling.seed, number)
+        Each image is encoded once. Its samples share these features and run as one batch.
+        """
+        features = [repeat_rows(f, sampling.samples) for f in self._denoiser.encode(image)]
+        generators = [
+            generator
+            for number in range(sampling.samples)
+            for generator in case_generators(ids, sampling.seed, number)
+        ]
         noise = starting_noise(generators, image.shape[2], image.shape[3]).to(image.device)
+        scheduler = make_scheduler(sampling.sampler, self.process)
+        x0 = sample(self._predictor(features, noise), scheduler, sampling.steps, noise, generators)
+        drawn = (x0 / self.process.mask_scale + 1).div(2).clamp(0, 1)
+        drawn = drawn.view(sampling.samples, len(image), *drawn.shape[1:])
+        mean = drawn.mean(dim=0)
+        several = sampling.samples > 1
+        return Segmentation(mean, drawn.std(dim=0, correction=0) if several else torch.zeros_like(mean))
+
+    def _predictor(self, features: Sequence[Tensor], noise: Tensor) -> Predict:
         last = torch.zeros_like(noise)
 
         def predict(x: Tensor, t: Tensor) -> Tensor:
@@ -102,9 +117,7 @@ class DiffusionSegmenter(Segmenter):
             last = self._estimate(output, x, times)
             return last if self.process.objective == "x0" else output
 
-        scheduler = make_scheduler(sampling.sampler, self.process)
-        x0 = sample(predict, scheduler, sampling.steps, noise, generators)
-        return (x0 / self.process.mask_scale + 1).div(2).clamp(0, 1)
+        return predict
 
     def _run(self, x_t: Tensor, t: Tensor, features: Sequence[Tensor], last: Tensor) -> Tensor:
         alpha_bar = self._alpha_bar_at(t)
@@ -128,7 +141,8 @@ class DiffusionSegmenter(Segmenter):
             noise = torch.randn_like(x0[:count])
             t = torch.full((count,), self.process.train_steps - 1, device=x0.device)
             output = self._run(noise, t, [f[:count].detach() for f in features], torch.zeros_like(noise))
-            own = self._estimate(output, noise, t)
+            shift = self.own_shift * torch.randn(count, 1, 1, 1, device=x0.device)
+            own = self._estimate(output + shift, noise, t)
         return torch.cat([own, x0[count:]])
 
     def _condition(self, x_t: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
@@ -144,3 +158,25 @@ class DiffusionSegmenter(Segmenter):
     def _alpha_bar_at(self, t: Tensor) -> Tensor:
         table: Tensor = self.alpha_bar  # type: ignore[assignment]
         return table[t].view(-1, 1, 1, 1)
+
+    @torch.no_grad()
+    def parts(self, image: Tensor) -> dict[str, Part]:
+        """Return the parts ``encoder`` and ``denoiser``."""
+        features = self._denoiser.encode(image)
+        noisy_mask = image[:, : 2 if self.self_conditioning else 1]
+        t = torch.full((len(image),), self.process.train_steps - 1, device=image.device)
+        return denoiser_parts(self.network, image, noisy_mask, t, features)
+
+    def run_on(self, graphs: Mapping[str, Graph]) -> None:
+        """Replace the network by the graphs ``encoder`` and ``denoiser``."""
+        self.network = GraphDenoiser(graphs["encoder"], graphs["denoiser"], self.total_stride)
+
+
+def repeat_rows(features: Tensor, samples: int) -> Tensor:
+    """Return the rows of features (BCHW) once for each sample: samples*B rows, sample by sample.
+
+    A single row is expanded, not copied.
+    """
+    if len(features) == 1:
+        return features.expand(samples, -1, -1, -1)
+    return torch.cat([features] * samples)

@@ -1,6 +1,6 @@
 """A network that maps an image to a mask in one pass."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
 from mlffm_segdiff.losses.region import RegionLoss
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
+from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
 
 
 class DirectSegmenter(Segmenter):
@@ -40,3 +40,30 @@ class DirectSegmenter(Segmenter):
         """Segment images (B3HW in [-1, 1]); the spread is 0."""
         probability = torch.sigmoid(self.network(image).float())
         return Segmentation(probability, torch.zeros_like(probability))
+
+    def parts(self, image: Tensor) -> dict[str, Part]:
+        """Return the one part, ``network``."""
+        return {"network": Part(_AsGraph(self.network), (image,), ("image",), ("logit",))}
+
+    def run_on(self, graphs: Mapping[str, Graph]) -> None:
+        """Replace the network by the graph ``network``."""
+        self.network = _AsNetwork(graphs["network"])
+
+
+class _AsGraph(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor]:
+        return (self.network(*inputs),)
+
+
+class _AsNetwork(nn.Module):
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.graph = graph
+
+    def forward(self, image: Tensor) -> Tensor:
+        (logit,) = self.graph(image)
+        return logit

@@ -4,7 +4,6 @@ import logging
 import warnings
 from pathlib import Path
 
-import torch
 from lightning.pytorch import LightningDataModule, Trainer, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
@@ -84,7 +83,6 @@ def _prepare(recipe: Recipe, parts: Parts) -> tuple[Segmenter, TrainingLoaders]:
     segmenter = build_segmenter(recipe)
     if recipe.train.init is not None:
         _start_from(recipe.train.init, segmenter)
-    segmenter.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return segmenter, TrainingLoaders(recipe, parts)
 
 

@@ -1,0 +1,63 @@
+"""A denoiser taken apart into encoder and denoiser, and put together again from whatever runs these."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from mlffm_segdiff.segmenters.base import Graph, Part
+
+
+class EncoderGraph(nn.Module):
+    """``encode`` as a graph: image to features."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Map an image (B3HW) to the features that ``denoise`` reads."""
+        return tuple(self.network.encode(*inputs))  # type: ignore[operator]
+
+
+class DenoiserGraph(nn.Module):
+    """``denoise`` as a graph: noisy mask, time and features to a logit or noise."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor]:
+        """Map x_t (B C H W), times t (B) and features to a tuple of B1HW alone."""
+        noisy_mask, t, *features = inputs
+        return (self.network.denoise(noisy_mask, t, features),)  # type: ignore[operator]
+
+
+class GraphDenoiser(nn.Module):
+    """A denoiser that runs on two graphs, those of its encoder and of its denoiser."""
+
+    def __init__(self, encoder: Graph, denoiser: Graph, total_stride: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.denoiser = denoiser
+        self.total_stride = total_stride
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Map an image (B3HW) to features, each with B rows."""
+        return list(self.encoder(image))
+
+    def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
+        """Map a noisy mask (B C H W), times (B) and features to a logit or noise (B1HW)."""
+        (output,) = self.denoiser(noisy_mask, t, *features)
+        return output
+
+
+def denoiser_parts(
+    network: nn.Module, image: Tensor, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]
+) -> dict[str, Part]:
+    """Return the parts ``encoder`` and ``denoiser``, with these examples of their inputs."""
+    names = tuple(f"features_{number}" for number in range(len(features)))
+    inputs = (noisy_mask, t, *features)
+    return {
+        "encoder": Part(EncoderGraph(network), (image,), ("image",), names),
+        "denoiser": Part(DenoiserGraph(network), inputs, ("noisy_mask", "t", *names), ("output",)),
+    }
