@@ -1,0 +1,126 @@
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mlffm_segdiff.blocks.weight_standardised import WeightStandardisedConv3x3, fold_weight_standardisation
+from mlffm_segdiff.models.dermosegdiff import DermoSegDiff
+
+X_MULTS, G_MULTS = (1, 2, 3, 4, 5, 6), (1, 2, 4, 8, 16, 32)
+TWOS = (2, 2, 2, 2, 2, 2)
+
+
+def network() -> DermoSegDiff:
+    return DermoSegDiff(8, 8, (1, 2, 3), (1, 2, 4), groups=4)
+
+
+def narrow() -> DermoSegDiff:
+    """Return all six levels at an eighth of the published widths."""
+    return DermoSegDiff(16, 8, X_MULTS, G_MULTS, groups=4)
+
+
+def inputs(height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(height)
+    image = torch.rand(2, 3, height, width, generator=generator) * 2 - 1
+    return image, torch.randn(2, 1, height, width, generator=generator), torch.tensor([3, 240])
+
+
+@pytest.mark.parametrize(
+    ("x_mults", "g_mults", "parameters"),
+    [(X_MULTS, G_MULTS, 321_181_377), (TWOS, G_MULTS, 157_749_441), (TWOS, TWOS, 64_356_481)],
+)
+def test_as_many_parameters_as_the_published_code(
+    x_mults: Sequence[int], g_mults: Sequence[int], parameters: int
+) -> None:
+    with torch.device("meta"):
+        model = DermoSegDiff(128, 64, x_mults, g_mults)
+    assert sum(p.numel() for p in model.parameters()) == parameters
+    assert model.total_stride == 32
+
+
+def test_the_output_of_the_published_code() -> None:
+    """The values are those of github.com/xmindflow/DermoSegDiff at 7047da2, run with the same weights."""
+    model = DermoSegDiff(8, 4, (1, 2, 3), (1, 2, 4), groups=2)
+    with torch.no_grad():
+        for number, p in enumerate(model.parameters()):
+            wave = torch.sin(1.7 * torch.arange(p.numel(), dtype=torch.float64) + number)
+            p.copy_(0.3 * wave.reshape(p.shape))
+        image = torch.sin(torch.arange(192, dtype=torch.float64)).reshape(1, 3, 8, 8).float()
+        noisy = torch.cos(2 * torch.arange(64, dtype=torch.float64)).reshape(1, 1, 8, 8).float()
+        noise = model(image, noisy, torch.tensor([77]))[0, 0]
+    diagonal = [0.3105284, 0.3402188, 0.3979719, 0.3461852, 0.4739296, 0.4026825, 0.3768493, 0.3533396]
+    row = [0.3105284, 0.3542350, 0.3699651, 0.2818598, 0.3988352, 0.4585081, 0.2848685, 0.3424186]
+    torch.testing.assert_close(noise.diagonal(), torch.tensor(diagonal), rtol=0, atol=1e-5)
+    torch.testing.assert_close(noise[0], torch.tensor(row), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (96, 96), (32, 64)])
+def test_noise_has_the_size_of_the_mask(height: int, width: int) -> None:
+    with torch.no_grad():
+        assert narrow()(*inputs(height, width)).shape == (2, 1, height, width)
+
+
+def test_a_level_alone_keeps_the_resolution() -> None:
+    model = DermoSegDiff(8, 8, (1,), (2,), groups=4)
+    assert model.total_stride == 1
+    assert model(*inputs(5, 7)).shape == (2, 1, 5, 7)
+
+
+def test_every_parameter_learns() -> None:
+    model = narrow()
+    model(*inputs(64, 64)).square().sum().backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_folded_it_gives_the_same_with_plain_convolutions() -> None:
+    model = network()
+    folded = fold_weight_standardisation(model)
+    assert not any(isinstance(m, WeightStandardisedConv3x3) for m in folded.modules())
+    assert sum(p.numel() for p in folded.parameters()) == sum(p.numel() for p in model.parameters())
+    with torch.no_grad():
+        torch.testing.assert_close(folded(*inputs(32, 16)), model(*inputs(32, 16)), rtol=0, atol=1e-5)
+
+
+def test_denoising_reads_the_image_from_the_features_alone() -> None:
+    model = network()
+    image, noisy, t = inputs(32, 16)
+    with torch.no_grad():
+        features = model.encode(image)
+        assert [f.shape for f in features] == [(2, 8, 32, 16)]
+        together = model(image, noisy, t)
+        assert torch.equal(model.denoise(noisy, t, features), together)
+        swapped = model.denoise(noisy, t, [f.flip(0) for f in features])
+        assert (swapped - together).abs().amax(dim=(1, 2, 3)).min() > 1e-3
+        alone = model.denoise(noisy[1:], t[1:], [f[1:] for f in features])
+        torch.testing.assert_close(alone, together[1:], rtol=0, atol=1e-5)
+
+
+def test_noise_depends_on_mask_and_time_in_both_branches() -> None:
+    model = network()
+    image, noisy, t = inputs(32, 16)
+    with torch.no_grad():
+        found = model(image, noisy, t)
+        assert not torch.allclose(model(image, noisy + 0.1, t), found)
+        model.time_g.perceptron.apply(zero)
+        only_x = model(image, noisy, t)
+        assert not torch.allclose(only_x, model(image, noisy, t + 50))
+        model.time_x.perceptron.apply(zero)
+        assert torch.equal(model(image, noisy, t), model(image, noisy, t + 50))
+        assert not torch.allclose(found, only_x)
+
+
+def zero(module: nn.Module) -> None:
+    for p in module.parameters(recurse=False):
+        p.zero_()
+
+
+def test_it_runs_in_bfloat16_once_folded() -> None:
+    model = fold_weight_standardisation(network())
+    image, noisy, t = inputs(32, 16)
+    with torch.no_grad():
+        expected = model(image, noisy, t)
+        found = model.bfloat16()(image.bfloat16(), noisy.bfloat16(), t)
+    assert found.dtype == torch.bfloat16
+    assert (found.float() - expected).square().mean() < 0.01 * expected.var()
