@@ -21,6 +21,9 @@ HEAVY = (
     "skimage",
     "matplotlib",
     "torchmetrics",
+    "onnx",
+    "onnxruntime",
+    "openvino",
 )
 
 
@@ -34,7 +37,9 @@ def in_new_process(code: str, **environment: str) -> str:
     ).stdout
 
 
-@pytest.mark.parametrize("verb", ["", "train", "evaluate", "predict", "demo", "data", "data check"])
+@pytest.mark.parametrize(
+    "verb", ["", "train", "evaluate", "predict", "export", "benchmark", "demo", "data", "data check"]
+)
 def test_help_imports_nothing_heavy(verb: str) -> None:
     printed = in_new_process(
         "import sys\n"
@@ -55,7 +60,10 @@ def test_the_installed_command_runs() -> None:
 def test_no_arguments_show_all_verbs(command: Command) -> None:
     status, printed, _ = command()
     assert status == 0
-    assert all(f"\n  {verb} " in printed for verb in ("train", "evaluate", "predict", "demo", "data"))
+    assert all(
+        f"\n  {verb} " in printed
+        for verb in ("train", "evaluate", "predict", "export", "benchmark", "demo", "data")
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,7 +134,8 @@ def test_half_of_the_processors_work(available: int, expected: int) -> None:
 def test_threads_reach_torch() -> None:
     code = (
         "import torch\n"
-        "from mlffm_segdiff.cli.common import processors, set_threads\n"
+        "from mlffm_segdiff.cli.common import set_threads\n"
+        "from mlffm_segdiff.data.processors import processors\n"
         "set_threads(3); print(torch.get_num_threads())\n"
         "set_threads(None); print(torch.get_num_threads(), processors())"
     )

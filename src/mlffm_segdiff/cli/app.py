@@ -8,9 +8,11 @@ from typing import Annotated, NoReturn
 import typer
 
 from mlffm_segdiff import __version__
+from mlffm_segdiff.cli.benchmark import benchmark
 from mlffm_segdiff.cli.data import data
 from mlffm_segdiff.cli.demo import demo
 from mlffm_segdiff.cli.evaluate import evaluate
+from mlffm_segdiff.cli.export import export
 from mlffm_segdiff.cli.predict import predict
 from mlffm_segdiff.cli.train import train
 from mlffm_segdiff.config.errors import UserError
@@ -23,6 +25,8 @@ app.command(short_help="Train a recipe into a run folder.")(train)
 app.command(short_help="Score a model, or masks of any program.")(evaluate)
 app.command(short_help="Make masks of your own images.")(predict)
 app.command(short_help="Segment the sample images of the package.")(demo)
+app.command(short_help="Write a model as graphs: ONNX, OpenVINO, torch.export.")(export)
+app.command(short_help="Measure speed, side by side with other networks.")(benchmark)
 app.add_typer(data, name="data")
 
 

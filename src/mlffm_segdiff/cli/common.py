@@ -1,6 +1,5 @@
 """What the verbs share: options, threads, progress, and the data chosen on the command line."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,17 +34,14 @@ def set_threads(count: int | None) -> None:
     """Let torch use ``count`` threads; None: half of the processors, at least 2, at most all."""
     import torch
 
+    from mlffm_segdiff.data.processors import processors
+
     torch.set_num_threads(count or default_threads(processors()))
 
 
 def default_threads(available: int) -> int:
     """Return how many of the available processors a verb takes unasked."""
     return min(max(2, available // 2), available)
-
-
-def processors() -> int:
-    """Return those this process may run on, where the system tells (macOS and Windows do not)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def choose_data(recipe: "Recipe", sources: Sequence[str], split: Path | None) -> "Recipe":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlffm_segdiff.cli.common import ThreadsOption, progress_bar, set_threads
+from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, load_graphs
 
 if TYPE_CHECKING:
     from mlffm_segdiff.inference.files import Output
@@ -19,7 +20,10 @@ def predict(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the results go.")],
     weights: Annotated[
         str,
-        typer.Option(metavar="RUN|WEIGHTS", help="A run folder, a folder of weights, a hub id, or default."),
+        typer.Option(
+            metavar="RUN|WEIGHTS",
+            help="A run folder, a folder of weights or of exported graphs, a hub id, or default.",
+        ),
     ] = "default",
     steps: Annotated[int | None, typer.Option(help="Denoising steps [default: the recipe's].")] = None,
     samples: Annotated[
@@ -31,6 +35,8 @@ def predict(
     overlay: Annotated[bool, typer.Option("--overlay", help="Write pictures with the outline too.")] = False,
     threshold: Annotated[float, typer.Option(help="A pixel is lesion from this probability.")] = 0.5,
     batch_size: Annotated[int, typer.Option(help="Pictures segmented at once; changes speed only.")] = 8,
+    runtime: RuntimeOption = None,
+    precision: PrecisionOption = "float32",
     threads: ThreadsOption = None,
 ) -> None:
     """Segment images: for each, a mask of its own size, and a row of numbers in predictions.csv.
@@ -42,13 +48,19 @@ def predict(
 
     Example: mlffm-segdiff predict -i photos -o results --overlay
     """
+    import torch
+
     from mlffm_segdiff.inference.files import Output, predict_files
     from mlffm_segdiff.inference.model import load_model
     from mlffm_segdiff.inference.reading import find_images
 
     found = find_images(images)
     set_threads(threads)
-    model = load_model(weights, steps, samples, sampler, seed)
+    graphs = load_graphs(weights, runtime, precision)
+    if graphs is None:
+        model = load_model(weights, steps, samples, sampler, seed, precision)
+    else:
+        model = load_model(graphs, steps, samples, sampler, seed, device=torch.device("cpu"))
     target = Output(output.expanduser(), probability, overlay)
     failed = 0
     with progress_bar("segmenting") as progress:

@@ -14,6 +14,7 @@ from mlffm_segdiff.build.sampling import chosen_sampling
 from mlffm_segdiff.data.cache import resize_image
 from mlffm_segdiff.segmenters.at_source import Map, segment_pictures
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.precision import Precision, in_bfloat16
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -56,15 +57,21 @@ def load_model(
     samples: int | None = None,
     sampler: str | None = None,
     seed: int | None = None,
+    precision: Precision = "float32",
+    device: torch.device | None = None,
 ) -> Model:
-    """Return the weights, on the GPU where there is one; None keeps the recipe's choice.
+    """Return the weights, ready to segment; None keeps the recipe's choice.
 
+    precision: what the network computes in. device: by default the GPU where there is one.
     Raises UserError as `load_pretrained` and `chosen_sampling`.
     """
     pretrained = weights if isinstance(weights, Pretrained) else load_pretrained(weights)
     sampling = chosen_sampling(pretrained.recipe, steps, samples, sampler, seed)
-    device = best_device()
-    return Model(pretrained.segmenter.to(device).eval(), pretrained.recipe.data.size, sampling, device)
+    device, size = device or best_device(), pretrained.recipe.data.size
+    segmenter = pretrained.segmenter.to(device).eval()
+    if precision == "bf16":
+        segmenter = in_bfloat16(segmenter, torch.zeros(1, 3, size, size, device=device))
+    return Model(segmenter, size, sampling, device)
 
 
 def shrink(image: Pixels, name: str, size: int) -> Picture:

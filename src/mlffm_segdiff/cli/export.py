@@ -1,0 +1,48 @@
+"""``mlffm-segdiff export``: the network as graphs that other programs run."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mlffm_segdiff.config.errors import UserError
+
+
+def export(
+    weights: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|WEIGHTS",
+            show_default=False,
+            help="A run folder, a folder of weights, a hub id, or default.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="A new folder for the graphs.")
+    ],
+    graph_format: Annotated[
+        Literal["onnx", "openvino", "torch"],
+        typer.Option("--format", help="onnx; openvino (.xml and .bin); torch: programs of torch.export."),
+    ] = "onnx",
+) -> None:
+    """Write the network as graphs in float32, for any batch, with its recipe beside them.
+
+    A diffusion model gives two: the encoder, run once an image, and the denoiser, run each step. What lies
+    between the steps is the sampler's: predict does it, given the folder as --weights (not for torch, whose
+    files torch loads by pickle).
+
+    Example: mlffm-segdiff export default --format onnx -o graphs
+    """
+    from rich.console import Console
+
+    from mlffm_segdiff.build.pretrained import load_pretrained
+    from mlffm_segdiff.export.folder import write_export
+
+    folder = output.expanduser()
+    if folder.exists():
+        raise UserError(f"{folder} exists already; choose another folder, or delete it")
+    pretrained = load_pretrained(weights)
+    with Console(stderr=True).status(f"making the graphs for {graph_format}"):
+        write_export(pretrained, graph_format, folder)
+    written = ", ".join(sorted(path.name for path in folder.iterdir()))
+    typer.echo(f"exported: {output} ({written})")

@@ -1,0 +1,58 @@
+"""What runs the network: torch, or a runtime on exported graphs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from mlffm_segdiff.config.errors import UserError
+
+if TYPE_CHECKING:
+    from mlffm_segdiff.build.pretrained import Pretrained
+
+Runtime = Literal["torch", "onnx", "openvino"]
+Precision = Literal["float32", "bf16"]
+RuntimeOption = Annotated[
+    Runtime | None,
+    typer.Option(
+        help="What runs the network, all but torch on the processor [default: torch, "
+        "or what exported weights are for]."
+    ),
+]
+PrecisionOption = Annotated[
+    Precision,
+    typer.Option(help="What the network computes in; bf16 is fast where processor or GPU is made for it."),
+]
+
+
+def load_graphs(weights: str, runtime: Runtime | None, precision: Precision) -> "Pretrained | None":
+    """Return the weights on the runtime's graphs; None where torch runs the network itself.
+
+    An exported folder is read as it is. The graphs of other weights are made once and kept in the user's
+    cache.
+    Raises UserError for a runtime that is not installed, does not suit the folder, or cannot compute so.
+    """
+    from mlffm_segdiff.export.folder import is_export, read_export, read_manifest
+
+    folder = Path(weights).expanduser()
+    if is_export(folder):
+        found = read_manifest(folder).format
+        if runtime not in (None, found):
+            raise UserError(f"{folder} holds graphs for {found}, not {runtime}; leave out --runtime")
+    elif runtime is None or runtime == "torch":
+        return None
+    else:
+        folder = _kept(weights, runtime, precision)
+    return read_export(folder, precision)
+
+
+def _kept(weights: str, runtime: Literal["onnx", "openvino"], precision: Precision) -> Path:
+    from rich.console import Console
+
+    from mlffm_segdiff.build.pretrained import load_pretrained
+    from mlffm_segdiff.export.folder import runtime_of
+    from mlffm_segdiff.export.kept import kept_export
+
+    runtime_of(runtime).check_precision(precision)
+    with Console(stderr=True).status(f"making the graphs for {runtime}, once"):
+        return kept_export(load_pretrained(weights), runtime)

@@ -1,0 +1,138 @@
+"""Exported folders: graphs, their recipe as config.json, and export.json, which says what the graphs are."""
+
+import copy
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import BaseModel, StringConstraints, ValidationError
+
+from mlffm_segdiff.build.pretrained import Pretrained
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.atomic import whole_folder
+from mlffm_segdiff.export.formats import FORMATS, FormatName, Runtime
+from mlffm_segdiff.export.onnx import OPSET
+from mlffm_segdiff.export.trace import EXAMPLE_BATCH
+from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.segmenters.precision import Precision
+
+MANIFEST, CONFIG = "export.json", "config.json"
+
+PartName = Annotated[str, StringConstraints(pattern=r"^\w+$")]
+
+
+class Signature(BaseModel):
+    """The inputs and outputs of a graph by name, in their order."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+class Manifest(BaseModel):
+    """What is in an exported folder.
+
+    size: height and width of the images. precision: of the weights in the graphs. opset: of ONNX, where it
+    had a part in the writing. versions: of the packages that wrote it.
+    """
+
+    format: FormatName
+    size: int
+    precision: Precision
+    opset: int | None
+    graphs: dict[PartName, Signature]
+    versions: dict[str, str]
+
+
+def write_export(pretrained: Pretrained, format_name: FormatName, folder: Path) -> None:
+    """Write the graphs of the weights, whole or not at all; a folder that is there by then stays as it is.
+
+    Raises UserError where it cannot be written, or a package is missing.
+    """
+    written = FORMATS[format_name]
+    size = pretrained.recipe.data.size
+    parts = _plain(pretrained.segmenter).parts(torch.zeros(EXAMPLE_BATCH, 3, size, size))
+    manifest = Manifest(
+        format=format_name,
+        size=size,
+        precision="float32",
+        opset=OPSET if "onnx" in written.packages else None,
+        graphs={name: Signature(inputs=p.input_names, outputs=p.output_names) for name, p in parts.items()},
+        versions=_versions(written.packages),
+    )
+    with whole_folder(folder) as building:
+        for name, part in parts.items():
+            written.write(part, building / f"{name}{written.suffix}")
+        _write_json(building / CONFIG, {"recipe": pretrained.recipe.model_dump(mode="json")})
+        _write_json(building / MANIFEST, manifest.model_dump(mode="json"))
+
+
+def is_export(folder: Path) -> bool:
+    """Return whether this is an exported folder."""
+    return (folder / MANIFEST).is_file()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return what is in an exported folder. Raises UserError where that cannot be read."""
+    try:
+        return Manifest.model_validate(_read_json(folder / MANIFEST))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise UserError(f"{folder / MANIFEST}: {key}: {first['msg']}; export again") from None
+
+
+def runtime_of(format_name: FormatName) -> Runtime:
+    """Return what runs graphs of this format. Raises UserError if we do not run them."""
+    runtime = FORMATS[format_name].runtime
+    if runtime is None:
+        raise UserError(
+            "programs of torch.export are for other programs: reading them can run code that is in them; "
+            "give the weights that they were made of, or graphs exported with --format onnx"
+        )
+    return runtime
+
+
+def read_export(folder: Path, precision: Precision = "float32") -> Pretrained:
+    """Return the segmenter of an exported folder, whose network is its graphs, on torch's number of threads.
+
+    It can segment, on the processor, and neither be trained nor saved.
+    Raises UserError if its files are missing or broken, or its runtime cannot compute so.
+    """
+    manifest = read_manifest(folder)
+    runtime = runtime_of(manifest.format)
+    runtime.check_precision(precision)
+    config = _read_json(folder / CONFIG)
+    if not (isinstance(config, dict) and "recipe" in config):
+        raise UserError(f"{folder / CONFIG} has no recipe; export again")
+    pretrained = Pretrained(recipe=config["recipe"])
+    suffix, threads = FORMATS[manifest.format].suffix, torch.get_num_threads()
+    graphs = {name: runtime.read(folder / f"{name}{suffix}", precision, threads) for name in manifest.graphs}
+    try:
+        pretrained.segmenter.run_on(graphs)
+    except KeyError as error:
+        raise UserError(f"{folder} has no graph {error}; export again") from None
+    pretrained.segmenter.eval()
+    return pretrained
+
+
+def _plain(segmenter: Segmenter) -> Segmenter:
+    """Return a copy in evaluation mode on the processor; torch.export writes no channels_last weights."""
+    plain = copy.deepcopy(segmenter).eval().cpu()
+    return plain.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload, no-any-return]
+
+
+def _versions(packages: tuple[str, ...]) -> dict[str, str]:
+    return {name: version(name) for name in ("mlffm-segdiff", "torch", *packages)}
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}); export again") from error

@@ -1,0 +1,102 @@
+"""Graphs as OpenVINO's, run on the processor."""
+
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.export import onnx
+from mlffm_segdiff.export.extra import needs_extra
+from mlffm_segdiff.segmenters.base import Part
+from mlffm_segdiff.segmenters.precision import Precision
+
+DEVICE = "CPU"
+TYPES = {"float32": "f32", "bf16": "bf16"}
+COMPILED = 4
+"""Batch sizes that a graph stays compiled for, the last to be used."""
+
+
+class OpenVINOGraph:
+    """A graph that OpenVINO runs; inputs by position.
+
+    It is compiled for each batch size that comes: so it runs up to a sixth faster than one for any batch.
+    """
+
+    def __init__(self, model: Any, core: Any, settings: Mapping[str, object]) -> None:
+        self.model = model
+        self.core = core
+        self.settings = settings
+        self.compiled_for = lru_cache(COMPILED)(self._compile)
+
+    def __call__(self, *inputs: Tensor) -> list[Tensor]:
+        """Return the outputs, on the inputs' device."""
+        arrays = [x.cpu().contiguous().numpy() for x in inputs]
+        outputs = self.compiled_for(len(inputs[0]))(arrays, share_inputs=True).to_tuple()
+        return [torch.from_numpy(output).to(inputs[0].device) for output in outputs]
+
+    def _compile(self, batch: int) -> Any:
+        model = self.model.clone()
+        model.reshape({given: [batch, *given.get_partial_shape()[1:]] for given in model.inputs})
+        return self.core.compile_model(model, DEVICE, self.settings)
+
+
+def write(part: Part, path: Path) -> None:
+    """Write the part as ``path`` (.xml) and, beside it, its float32 weights (.bin).
+
+    It goes by way of ONNX: what OpenVINO makes of a torch.export program has lost height and width, runs a
+    little slower, and can crash where these are set again.
+    Raises UserError if a package is missing.
+    """
+    openvino = import_openvino()
+    with TemporaryDirectory() as folder:
+        source = Path(folder, "graph.onnx")
+        onnx.write(part, source)
+        openvino.save_model(openvino.Core().read_model(source), path, compress_to_fp16=False)
+
+
+def check_precision(precision: Precision) -> None:
+    """Raise UserError if OpenVINO is missing, or cannot compute so on this processor."""
+    able = import_openvino().Core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
+    if precision == "bf16" and "BF16" not in able:
+        raise UserError("this processor has no bf16 for OpenVINO to use; take --precision float32")
+
+
+def read(path: Path, precision: Precision, threads: int) -> OpenVINOGraph:
+    """Return the graph in an .xml file and the .bin beside it, run by so many threads.
+
+    precision: always told, for OpenVINO takes bf16 unasked where the processor has it.
+    Raises UserError as `check_precision`, and if the file is no such graph.
+    """
+    check_precision(precision)
+    core = import_openvino().Core()
+    settings = {
+        "INFERENCE_PRECISION_HINT": TYPES[precision],
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,
+    }
+    try:
+        return OpenVINOGraph(core.read_model(path), core, settings)
+    except RuntimeError as error:
+        raise UserError(f"{path} is no graph that OpenVINO reads ({error}); export it again") from error
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO without its telemetry, which else tells Google Analytics of each import, unasked."""
+    telemetry = "openvino_telemetry"
+    kept = sys.modules.get(telemetry)
+    sys.modules[telemetry] = None  # type: ignore[assignment]
+    try:
+        with needs_extra():
+            import openvino
+    finally:
+        del sys.modules[telemetry]
+        if kept is not None:
+            sys.modules[telemetry] = kept
+    return openvino

@@ -1,0 +1,90 @@
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from mlffm_segdiff.benchmark.run import MEASUREMENTS
+from mlffm_segdiff.build.pretrained import save_segmenter
+from mlffm_segdiff.build.segmenter import build_segmenter
+from mlffm_segdiff.config.load import load_recipe
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny weights at 64 x 64, the least that SwinUNETR takes."""
+    recipe = load_recipe("isic2018", ["model.size=tiny", "data.size=64"])
+    folder = tmp_path_factory.mktemp("weights")
+    save_segmenter(build_segmenter(recipe), recipe, folder)
+    return folder
+
+
+def test_chosen_measurements_are_printed_and_written(
+    tmp_path: Path, weights: Path, lesions: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "new" / "speed"
+    options = ["--only", "accuracy", "--only", "predict", "--precision", "float32", "--threads", "1"]
+    few = ["--repeats", "1", "--images", "3"]
+    where = ("--weights", weights, "--source", f"folder={lesions}", "-o", output)
+    monkeypatch.setattr(sys, "argv", ["/somewhere/mlffm-segdiff", "benchmark", "--only", "accuracy"])
+    status, printed, _ = command("benchmark", *options, *few, *where)
+    assert status == 0
+    assert printed.splitlines()[-1] == f"table, chart and all timings: {output}"
+    assert "at least 0.9" in printed
+    assert "at most 0.002" in printed
+    found = json.loads((output / "benchmark.json").read_text())
+    assert [(goal["goal"], goal["format"]) for goal in found["goals"]] == [
+        ("predict", "float32"),
+        ("steps", "float32"),
+    ]
+    assert all(goal["figure"] is not None for goal in found["goals"])
+    assert found["command"] == "mlffm-segdiff benchmark --only accuracy"
+    assert (found["weights"], found["threads"]) == (str(weights), torch.get_num_threads())
+    assert found["goals"][1]["note"] == "2 cases"
+    assert [len(timing["turns_s"]) for timing in found["timings"]["float32"].values()] == [1, 1]
+    assert "| predict | images/s of predict over " in (output / "benchmark.md").read_text()
+    with Image.open(output / "benchmark.png") as chart:
+        assert chart.format == "PNG"
+
+
+def test_without_a_source_accuracy_is_not_measured(tmp_path: Path, weights: Path, command: Command) -> None:
+    status, printed, _ = command(
+        "benchmark", "--only", "accuracy", "--weights", weights, "-o", tmp_path / "speed"
+    )
+    assert status == 0
+    assert "not measured" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--only", "speed"], "'speed' is none of segmentation, denoising"),
+        (["--split", "own.csv"], "--split goes with --source"),
+        (["--repeats", "0"], "--repeats"),
+        (["--images", "0"], "--images"),
+        (["--precision", "int8"], "--precision"),
+        (["--source", "folder"], "folder"),
+        (["--weights", "nowhere/at/all"], "nowhere/at/all"),
+    ],
+)
+def test_a_bad_option_ends_in_one_line_and_writes_nothing(
+    tmp_path: Path, weights: Path, command: Command, options: list[str], message: str
+) -> None:
+    arguments = {"--weights": weights, "--threads": 1, "-o": tmp_path / "out"}
+    given = [part for pair in arguments.items() if pair[0] not in options for part in pair]
+    status, printed, error = command("benchmark", "--only", "accuracy", *given, *options)
+    assert (status, printed, error.count("\n")) == (2, "", 1)
+    assert error.startswith("error: ")
+    assert message in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_names_every_measurement(command: Command) -> None:
+    status, printed, _ = command("benchmark", "--help")
+    assert status == 0
+    assert all(name in printed for name in MEASUREMENTS)

@@ -1,0 +1,142 @@
+import json
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from shutil import copytree
+
+import onnx
+import pytest
+import torch
+from torch import Tensor
+
+from mlffm_segdiff.build.pretrained import Pretrained
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.export.folder import is_export, read_export, read_manifest, write_export
+from mlffm_segdiff.export.formats import FORMATS, FormatName
+from mlffm_segdiff.segmenters.base import Sampling
+
+Made = Callable[[str], Pretrained]
+Exported = Callable[[str, FormatName], Path]
+
+
+@pytest.fixture
+def folder(exported: Exported, tmp_path: Path) -> Path:
+    """A copy of the direct model's ONNX folder, to be moved and broken."""
+    return Path(copytree(exported("direct", "onnx"), tmp_path / "copy"))
+
+
+def test_the_folder_says_what_is_in_it(exported: Exported, made: Made) -> None:
+    found = read_manifest(exported("diffusion", "onnx"))
+    features = tuple(f"features_{n}" for n in range(len(found.graphs["encoder"].outputs)))
+    assert (found.format, found.size, found.precision, found.opset) == ("onnx", 32, "float32", 18)
+    assert (found.graphs["encoder"].inputs, found.graphs["encoder"].outputs) == (("image",), features)
+    assert found.graphs["denoiser"].inputs == ("noisy_mask", "t", *features)
+    assert set(found.versions) == {"mlffm-segdiff", "torch", "onnx", "onnxscript"}
+    assert found.versions["torch"] == version("torch")
+    recipe = json.loads((exported("diffusion", "onnx") / "config.json").read_text())["recipe"]
+    assert recipe == made("diffusion").recipe.model_dump(mode="json")
+
+
+@pytest.mark.parametrize(
+    ("format_name", "files"),
+    [
+        ("onnx", {"encoder.onnx", "denoiser.onnx"}),
+        ("openvino", {"encoder.xml", "encoder.bin", "denoiser.xml", "denoiser.bin"}),
+        ("torch", {"encoder.pt2", "denoiser.pt2"}),
+    ],
+)
+def test_its_files(format_name: FormatName, files: set[str], exported: Exported) -> None:
+    names = {path.name for path in exported("diffusion", format_name).iterdir()}
+    assert names == files | {"config.json", "export.json"}
+
+
+def test_onnx_files_are_valid_and_have_names_a_free_batch_and_a_fixed_size(exported: Exported) -> None:
+    model = onnx.load(exported("diffusion", "onnx") / "denoiser.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert [(one.domain, one.version) for one in model.opset_import] == [("", 18)]
+    shapes = {
+        value.name: [one.dim_param or one.dim_value for one in value.type.tensor_type.shape.dim]
+        for value in (*model.graph.input, *model.graph.output)
+    }
+    assert list(shapes)[:2] == ["noisy_mask", "t"]
+    assert shapes["noisy_mask"] == ["batch", 2, 32, 32]  # the model conditions on its last estimate too
+    assert shapes["t"] == ["batch"]
+    assert shapes["output"] == ["batch", 1, 32, 32]
+    assert {shape[0] for shape in shapes.values()} == {"batch"}
+
+
+def test_a_moved_folder_reads_as_before(folder: Path, made: Made, images: Tensor) -> None:
+    moved = folder.rename(folder.parent / "elsewhere")
+    assert is_export(moved)
+    found = read_export(moved)
+    assert found.recipe == made("direct").recipe
+    expected = made("direct").segmenter.segment(images, list("abc"), Sampling()).probability
+    probability = found.segmenter.segment(images, list("abc"), Sampling()).probability
+    torch.testing.assert_close(probability, expected, rtol=0, atol=1e-5)
+
+
+def test_the_exported_segmenter_is_left_alone(made: Made, tmp_path: Path) -> None:
+    pretrained = made("direct")
+    pretrained.segmenter.train()
+    layouts = [p.stride() for p in pretrained.segmenter.parameters()]
+    write_export(pretrained, "torch", tmp_path / "x")
+    assert pretrained.segmenter.training
+    assert [p.stride() for p in pretrained.segmenter.parameters()] == layouts
+    pretrained.segmenter.eval()
+
+
+def test_nothing_is_left_of_an_export_that_failed(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    broken = {**FORMATS, "torch": type(FORMATS["torch"])(".pt2", (), fail, None)}
+    monkeypatch.setattr("mlffm_segdiff.export.folder.FORMATS", broken)
+    with pytest.raises(ZeroDivisionError):
+        write_export(made("direct"), "torch", tmp_path / "x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_programs_that_load_by_pickle_are_never_read(exported: Exported) -> None:
+    with pytest.raises(UserError, match=r"can run code.*--format onnx"):
+        read_export(exported("direct", "torch"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("network.onnx", b"junk", r"network\.onnx is no graph that ONNX Runtime reads"),
+        ("network.onnx", None, r"network\.onnx is no graph that ONNX Runtime reads"),
+        ("export.json", b"{", r"export\.json cannot be read"),
+        ("export.json", b'{"format": "gguf"}', r"export\.json: format"),
+        ("config.json", None, r"config\.json cannot be read"),
+        ("config.json", b"{}", r"config\.json has no recipe"),
+        ("config.json", b'{"recipe": {"name": 3}}', r"config\.json: key"),
+    ],
+)
+def test_a_broken_folder_is_told_in_one_error(
+    name: str, content: bytes | None, says: str, folder: Path
+) -> None:
+    path = folder / name
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(UserError, match=says):
+        read_export(folder)
+
+
+def test_a_broken_graph_of_openvino_is_told_in_one_error(exported: Exported, tmp_path: Path) -> None:
+    folder = Path(copytree(exported("direct", "openvino"), tmp_path / "copy"))
+    (folder / "network.bin").unlink()
+    with pytest.raises(UserError, match=r"network\.xml is no graph that OpenVINO reads"):
+        read_export(folder)
+
+
+@pytest.mark.parametrize(
+    ("graphs", "says"),
+    [({}, "no graph 'network'"), ({"../network": {"inputs": [], "outputs": []}}, r"export\.json: graphs")],
+)
+def test_a_manifest_of_other_graphs_is_refused(graphs: dict[str, object], says: str, folder: Path) -> None:
+    values = json.loads((folder / "export.json").read_text())
+    (folder / "export.json").write_text(json.dumps({**values, "graphs": graphs}))
+    with pytest.raises(UserError, match=says):
+        read_export(folder)

@@ -1,0 +1,146 @@
+"""Exported graphs segment as torch does, on any batch."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from mlffm_segdiff.build.pretrained import Pretrained
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.export import onnx, openvino
+from mlffm_segdiff.export.folder import read_export
+from mlffm_segdiff.export.formats import FormatName
+from mlffm_segdiff.segmenters.base import Graph, Sampling, Segmenter
+from mlffm_segdiff.segmenters.precision import Precision
+
+Made = Callable[[str], Pretrained]
+Exported = Callable[[str, FormatName], Path]
+SAMPLING = Sampling(steps=3, samples=2)
+MODELS = ("diffusion", "direct")
+
+
+def agree(found: Segmenter, expected: Segmenter, images: Tensor, sampling: Sampling = SAMPLING) -> None:
+    """Both find the same, alone and in a batch of three, and see something in each image."""
+    for batch in (1, 3):
+        ids = list("abc")[:batch]
+        theirs, ours = (one.segment(images[:batch], ids, sampling) for one in (found, expected))
+        assert ours.probability.flatten(1).std(dim=1).min() > 0.01
+        torch.testing.assert_close(theirs.probability, ours.probability, rtol=0, atol=1e-4)
+        torch.testing.assert_close(theirs.spread, ours.spread, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("format_name", ["onnx", "openvino"])
+def test_a_runtime_finds_what_torch_finds(
+    name: str, format_name: FormatName, made: Made, exported: Exported, images: Tensor
+) -> None:
+    agree(read_export(exported(name, format_name)).segmenter, made(name).segmenter, images)
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "dpm"])
+def test_each_sampler_runs_on_graphs(sampler: str, made: Made, exported: Exported, images: Tensor) -> None:
+    sampling = Sampling(3, 2, 0, sampler)  # type: ignore[arg-type]
+    found = read_export(exported("diffusion", "onnx")).segmenter
+    agree(found, made("diffusion").segmenter, images, sampling)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_programs_of_torch_export_find_the_same(
+    name: str, made: Made, exported: Exported, images: Tensor
+) -> None:
+    paths = exported(name, "torch").glob("*.pt2")
+    found = Pretrained(recipe=made(name).recipe.model_dump(mode="json")).segmenter
+    found.run_on({path.stem: torch.export.load(path).module() for path in paths})
+    agree(found, made(name).segmenter, images)
+
+
+@pytest.mark.parametrize("format_name", ["onnx", "openvino"])
+@pytest.mark.parametrize(("steps", "samples"), [(1, 1), (5, 3)])
+def test_each_image_is_encoded_once(
+    format_name: FormatName, steps: int, samples: int, exported: Exported, images: Tensor
+) -> None:
+    segmenter = read_export(exported("diffusion", format_name)).segmenter
+    rows: Counter[str] = Counter()
+    graphs: dict[str, Graph] = {
+        name: counted(name, getattr(segmenter.network, name), rows) for name in ("encoder", "denoiser")
+    }
+    segmenter.run_on(graphs)
+    segmenter.segment(images, list("abc"), Sampling(steps, samples))
+    assert rows == {"encoder": 3, "denoiser": 3 * steps * samples}
+
+
+def counted(name: str, graph: Graph, rows: Counter[str]) -> Graph:
+    def call(*inputs: Tensor) -> Sequence[Tensor]:
+        rows[name] += len(inputs[0])
+        return graph(*inputs)
+
+    return call
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_runtimes_take_the_threads_they_are_given(threads: int, exported: Exported) -> None:
+    session = onnx.read(exported("direct", "onnx") / "network.onnx", "float32", threads).session
+    assert session.get_session_options().intra_op_num_threads == threads
+    compiled = openvino.read(exported("direct", "openvino") / "network.xml", "float32", threads).compiled_for(
+        1
+    )
+    available = len(os.sched_getaffinity(0))
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == min(threads, available)
+
+
+def test_onnx_runtime_is_refused_bf16(exported: Exported) -> None:
+    with pytest.raises(UserError, match=r"bf16.*--precision float32, or --runtime torch or openvino"):
+        read_export(exported("direct", "onnx"), "bf16")
+
+
+def test_openvino_computes_in_float32_as_told(exported: Exported) -> None:
+    compiled = openvino.read(exported("direct", "openvino") / "network.xml", "float32", 1).compiled_for(1)
+    assert compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
+
+
+def test_openvino_computes_in_bf16_or_says_that_it_cannot(exported: Exported) -> None:
+    path = exported("direct", "openvino") / "network.xml"
+    if "BF16" in openvino.import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        compiled = openvino.read(path, "bf16", 1).compiled_for(1)
+        assert compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "bf16"
+    else:
+        with pytest.raises(UserError, match=r"processor has no bf16.*--precision float32"):
+            openvino.read(path, "bf16", 1)
+
+
+@pytest.mark.parametrize(("precision", "hint"), [("float32", "f32"), ("bf16", "bf16")])
+def test_openvino_is_always_told_the_precision(
+    precision: Precision, hint: str, exported: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino, "check_precision", lambda _: None)
+    graph = openvino.read(exported("direct", "openvino") / "network.xml", precision, 1)
+    assert graph.settings["INFERENCE_PRECISION_HINT"] == hint
+
+
+def test_runtimes_tell_their_makers_nothing(exported: Exported, tmp_path: Path) -> None:
+    """Left alone, both keep an identifier of the machine in the home folder, to report with."""
+    environment = {
+        key: value for key, value in os.environ.items() if key not in ("CI", "ORT_DISABLE_TELEMETRY")
+    }
+    code = (
+        "import sys; from pathlib import Path; from mlffm_segdiff.export import onnx, openvino\n"
+        "onnx.read(Path(sys.argv[1], 'network.onnx'), 'float32', 1)\n"
+        "openvino.read(Path(sys.argv[2], 'network.xml'), 'float32', 1)\n"
+        "print('openvino_telemetry' in sys.modules)"
+    )
+    folders = [str(exported("direct", "onnx")), str(exported("direct", "openvino"))]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *folders],
+        env={**environment, "HOME": str(tmp_path)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "False\n"
+    assert not list(tmp_path.iterdir())
