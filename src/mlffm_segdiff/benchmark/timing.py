@@ -1,0 +1,100 @@
+"""Seconds of contestants that take turns, so that what the machine does beside them hits all alike."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+Work = Callable[[], object]
+Clock = Callable[[], float]
+
+LEAST_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A median with its quartiles."""
+
+    value: float
+    low: float
+    high: float
+
+    def times(self, factor: float) -> "Figure":
+        """Return the figure multiplied by a positive factor."""
+        return Figure(self.value * factor, self.low * factor, self.high * factor)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds a call of one contestant, one entry a turn."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The median over the turns."""
+        return statistics.median(self.seconds)
+
+
+def take_turns(
+    contestants: Mapping[str, Work], repeats: int, clock: Clock, least_seconds: float = LEAST_SECONDS
+) -> dict[str, Timing]:
+    """Time the contestants in turns, each once a turn, every second turn in reverse order.
+
+    Before the first turn each runs twice uncounted: to warm up, and to find how many calls fill
+    ``least_seconds``, below which one would time the clock. repeats: number of turns, 1 or more.
+    """
+    calls = {name: _calls_to_fill(least_seconds, work, clock) for name, work in contestants.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for turn in range(repeats):
+        for name in contestants if turn % 2 == 0 else reversed(list(contestants)):
+            seconds[name].append(_seconds_a_call(contestants[name], calls[name], clock))
+    return {name: Timing(tuple(found)) for name, found in seconds.items()}
+
+
+def time_ratio(one: Timing, other: Timing) -> Figure:
+    """Return the time of one over that of the other: the ratio of medians, quartiles of each turn's ratio."""
+    turns = [a / b for a, b in zip(one.seconds, other.seconds, strict=True)]
+    _, low, high = quartiles(turns)
+    return Figure(one.median / other.median, low, high)
+
+
+def figure(values: Iterable[float]) -> Figure:
+    """Return the median of one or more values, with their quartiles."""
+    return Figure(*quartiles(list(values)))
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return median, first and third quartile of one or more values, linear between neighbours."""
+    if len(values) == 1:
+        return values[0], values[0], values[0]
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return median, low, high
+
+
+def device_clock(device: torch.device) -> Clock:
+    """Return a clock in seconds that waits, before it is read, until a GPU has done its work."""
+    if device.type != "cuda":
+        return time.perf_counter
+
+    def read() -> float:
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return read
+
+
+def _calls_to_fill(seconds: float, work: Work, clock: Clock) -> int:
+    work()
+    once = _seconds_a_call(work, 1, clock)
+    return max(1, math.ceil(seconds / max(once, 1e-9)))
+
+
+def _seconds_a_call(work: Work, calls: int, clock: Clock) -> float:
+    begin = clock()
+    for _ in range(calls):
+        work()
+    return (clock() - begin) / calls

@@ -1,0 +1,103 @@
+"""Training images/s against plain networks under the same loss."""
+
+from functools import partial
+from typing import cast
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from mlffm_segdiff.benchmark.goals import GOALS, Findings, Result
+from mlffm_segdiff.benchmark.peers import SWIN_FEATURES, settle_format
+from mlffm_segdiff.benchmark.roofline import ARITHMETIC, gigaflops
+from mlffm_segdiff.benchmark.subject import BATCH, Subject
+from mlffm_segdiff.benchmark.timing import take_turns, time_ratio
+from mlffm_segdiff.build.segmenter import build_sampling, build_segmenter, build_weight
+from mlffm_segdiff.config.load import load_recipe
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.data.batch import Batch, collate
+from mlffm_segdiff.data.dataset import PairDataset
+from mlffm_segdiff.data.synthetic import synthetic_pairs
+from mlffm_segdiff.losses.region import RegionLoss
+from mlffm_segdiff.models.swin_unetr import TOTAL_STRIDE, swin_unetr
+from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.segmenters.direct import DirectSegmenter
+from mlffm_segdiff.training.module import SegmenterModule
+
+OURS, SWIN, UNET = "training step", "training step, SwinUNETR-24", "training step, U-Net"
+UNET_RECIPE = "unet_isic2018"
+
+
+class TrainingStep:
+    """One step as `train` does it, on a batch that lies in memory: loss, gradients, AdamW, averaged weights.
+
+    The recipe's optimisation holds for any segmenter. dtype: bfloat16 trains in mixed precision.
+    """
+
+    def __init__(self, segmenter: Segmenter, recipe: Recipe, batch: Batch, dtype: torch.dtype) -> None:
+        settings = recipe.train
+        self.module = SegmenterModule(
+            segmenter.train(),
+            build_sampling(recipe.sampling),
+            recipe.seed,
+            settings.learning_rate,
+            settings.weight_decay,
+            warmup_steps=1,
+            total_steps=1,
+        )
+        average = get_ema_multi_avg_fn(settings.ema_decay)  # type: ignore[no-untyped-call]
+        self.averaged = AveragedModel(segmenter, multi_avg_fn=average)
+        self.optimizer = cast(Optimizer, self.module.configure_optimizers()["optimizer"])
+        self.batch, self.clip, self.dtype = batch, settings.clip, dtype
+
+    def __call__(self) -> None:
+        """Take the step."""
+        with torch.autocast(self.batch.image.device.type, torch.bfloat16, self.dtype == torch.bfloat16):
+            loss = self.module.segmenter.loss(self.batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.module.configure_gradient_clipping(self.optimizer, self.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.averaged.update_parameters(self.module.segmenter)
+
+
+def measure_training(subject: Subject) -> Findings:
+    """Time a training step of the subject's recipe, of SwinUNETR-24 and of the U-Net of equal FLOPs."""
+    batch = training_batch(BATCH, subject.model.size, subject.model.device)
+    segmenters = contestants(subject.recipe, subject.model.device)
+    for name in (SWIN, UNET):
+        settle_format(segmenters[name], partial(_gradients, segmenters[name], batch), subject.clock)
+    steps = {
+        name: TrainingStep(segmenter, subject.recipe, batch, subject.dtype)
+        for name, segmenter in segmenters.items()
+    }
+    timings = take_turns(steps, subject.repeats, subject.clock)
+    rates = {f"{name}, images/s": BATCH / timing.median for name, timing in timings.items()}
+    results = (
+        Result(GOALS["train-swin_unetr"], time_ratio(timings[SWIN], timings[OURS])),
+        Result(GOALS["train-unet"], time_ratio(timings[UNET], timings[OURS])),
+    )
+    return Findings(results, timings, {"training": rates, ARITHMETIC: gigaflops(steps)})
+
+
+def contestants(recipe: Recipe, device: torch.device) -> dict[str, Segmenter]:
+    """Return fresh segmenters: the recipe's, SwinUNETR-24 and the packaged U-Net, all with its loss."""
+    loss = RegionLoss(recipe.loss.cross_entropy, recipe.loss.dice, recipe.loss.kervadec)
+    swin = DirectSegmenter(swin_unetr(SWIN_FEATURES), loss, build_weight(recipe.loss), TOTAL_STRIDE)
+    unet = recipe.model_copy(update={"model": load_recipe(UNET_RECIPE).model})
+    made = {OURS: build_segmenter(recipe), SWIN: swin, UNET: build_segmenter(unet)}
+    return {name: segmenter.to(device) for name, segmenter in made.items()}
+
+
+def training_batch(count: int, size: int, device: torch.device) -> Batch:
+    """Return synthetic cases as a batch on the device."""
+    ids, images, masks = synthetic_pairs(count, size, seed=0)
+    pairs = PairDataset(images, masks, ids, None, seed=0)
+    batch = collate([pairs[index] for index in range(count)])
+    image, mask, distance = (part.to(device) for part in (batch.image, batch.mask, batch.distance))
+    return Batch(image, mask, distance, batch.ids)
+
+
+def _gradients(segmenter: Segmenter, batch: Batch) -> None:
+    segmenter.zero_grad()
+    segmenter.loss(batch).backward()  # type: ignore[no-untyped-call]

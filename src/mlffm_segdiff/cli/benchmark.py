@@ -1,0 +1,131 @@
+"""``mlffm-segdiff benchmark``: the goals' table for this machine."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from mlffm_segdiff.cli.common import (
+    SourceOption,
+    SplitOption,
+    ThreadsOption,
+    choose_data,
+    progress_bar,
+    set_threads,
+)
+from mlffm_segdiff.config.errors import UserError
+
+if TYPE_CHECKING:
+    from mlffm_segdiff.benchmark.goals import Findings
+    from mlffm_segdiff.benchmark.report import Found
+    from mlffm_segdiff.benchmark.subject import Subject, Validation
+
+
+def benchmark(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the table and the chart go.")
+    ],
+    weights: Annotated[
+        str,
+        typer.Option(metavar="RUN|WEIGHTS", help="A run folder, a folder of weights, a hub id, or default."),
+    ] = "default",
+    precision: Annotated[
+        Literal["auto", "float32", "bf16", "both"],
+        typer.Option(
+            help="Number format; auto is bf16 where the machine multiplies it natively. Where it does not, "
+            "bf16 takes hours."
+        ),
+    ] = "auto",
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Measure this alone: segmentation, denoising, training, peak, memory, predict, accuracy. "
+            "Repeatable.",
+        ),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Turns of each contestant.")] = 11,
+    images: Annotated[int, typer.Option(min=1, help="Files for predict.")] = 1000,
+    source: SourceOption = None,
+    split: SplitOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Measure how fast this machine segments and trains, side by side with other networks.
+
+    Contestants take turns, so that what else the machine does hits all alike; ratios of their median times
+    are held against the project's goals. Accuracy over steps needs --source. Takes some minutes, and 4 GB
+    of memory for DermoSegDiff. Writes benchmark.json, benchmark.md and benchmark.png.
+
+    Example: mlffm-segdiff benchmark -o speed --only segmentation --only peak
+    """
+    from mlffm_segdiff.benchmark.chart import write_chart
+    from mlffm_segdiff.benchmark.machine import machine_facts
+    from mlffm_segdiff.benchmark.report import write_report
+    from mlffm_segdiff.benchmark.run import chosen_measurements, number_formats
+    from mlffm_segdiff.benchmark.subject import load_subject
+    from mlffm_segdiff.build.device import best_device
+
+    names = chosen_measurements(only or [])
+    if split and not source:
+        raise UserError("--split goes with --source NAME=PATH, the data set that it splits")
+    set_threads(threads)
+    validation = _validation(weights, source, split) if source and "accuracy" in names else None
+    subjects = [
+        load_subject(weights, number_format, repeats, images, validation)
+        for number_format in number_formats(precision)
+    ]
+    folder = output.expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {str(subject.precision): _measure(subject, names) for subject in subjects}
+    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    facts = {"command": command, "weights": weights, **machine_facts(best_device())}
+    write_report(folder, facts, found)
+    write_chart(folder, found, f"{facts['processor']}, {facts['device']}, {facts['threads']} threads")
+    _print_tables(found)
+    typer.echo(f"table, chart and all timings: {output}")
+
+
+def _validation(weights: str, source: Sequence[str], split: Path | None) -> "Validation":
+    from mlffm_segdiff.benchmark.subject import Validation
+    from mlffm_segdiff.build.data import load_parts, open_part
+    from mlffm_segdiff.build.pretrained import load_pretrained
+
+    recipe = choose_data(load_pretrained(weights).recipe, source, split)
+    parts = load_parts(recipe.data)
+    with progress_bar("reading") as progress:
+        return Validation(open_part(parts, "val", recipe.data.size, progress), parts.cases["val"])
+
+
+def _measure(subject: "Subject", names: Sequence[str]) -> "list[Findings]":
+    from rich.console import Console
+
+    from mlffm_segdiff.benchmark.run import MEASUREMENTS
+
+    found = []
+    for name in names:
+        with Console(stderr=True).status(f"measuring {name}, {subject.precision}"):
+            found.append(MEASUREMENTS[name](subject))
+    return found
+
+
+def _print_tables(found: "Found") -> None:
+    from mlffm_segdiff.benchmark.report import GOAL_HEADER, fact_rows, goal_rows, sections
+
+    shown = slice(1, 6)  # from what is measured to the number format: as much as a terminal has room for
+    _print_table(GOAL_HEADER[shown], [row[shown] for row in goal_rows(found)])
+    for section in sections(found):
+        _print_table((section, *found), fact_rows(found, section))
+
+
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(header[0])
+    for column in header[1:]:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    Console(markup=False, highlight=False).print(table)

@@ -1,0 +1,43 @@
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+import torch
+
+from mlffm_segdiff.benchmark import peers
+from mlffm_segdiff.benchmark.subject import Subject, load_subject
+from mlffm_segdiff.build.pretrained import save_segmenter
+from mlffm_segdiff.build.segmenter import build_segmenter
+from mlffm_segdiff.config.load import load_recipe
+
+Weights = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
+    """Folders of weights at 64 x 64, the least that SwinUNETR takes: tiny_weights(recipe, key=value, ...)."""
+
+    def make(name: str = "isic2018", *changes: str) -> Path:
+        recipe = load_recipe(name, ["data.size=64", *changes])
+        torch.manual_seed(0)
+        folder = tmp_path_factory.mktemp("weights")
+        save_segmenter(build_segmenter(recipe), recipe, folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def subject(tiny_weights: Weights) -> Subject:
+    """Tiny weights under a clock that ticks one second at each look: every call takes a second."""
+    ticks = count()
+    made = load_subject(str(tiny_weights("isic2018", "model.size=tiny")), "float32", repeats=2, images=9)
+    return replace(made, clock=lambda: float(next(ticks)))
+
+
+@pytest.fixture
+def small_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes DermoSegDiff small."""
+    monkeypatch.setattr(peers, "DERMOSEGDIFF", (8, 8, (1, 2), (1, 2)))

@@ -1,0 +1,107 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from mlffm_segdiff.benchmark.goals import Findings, Goal, Result
+from mlffm_segdiff.benchmark.report import (
+    GOAL_HEADER,
+    Found,
+    benchmark_json,
+    benchmark_markdown,
+    fact_rows,
+    goal_notes,
+    goal_rows,
+    plain,
+    sections,
+    timing_rows,
+    write_report,
+)
+from mlffm_segdiff.benchmark.timing import Figure, Timing
+
+FAST = Goal("fast", "time of a over b", 1.0, True, "x", "both on one thread")
+LARGE = Goal("large", "many times b", 20_000.0, False, "x", "both on one thread")
+UNTRIED = Goal("untried", "accuracy", 0.002, True, "Jaccard")
+
+FOUND: Found = {
+    "float32": [
+        Findings(
+            (Result(FAST, Figure(1.2345, 1.1, 1.3)), Result(LARGE, Figure(23456.7, 23456.7, 23456.7))),
+            {"a": Timing((0.004, 0.002, 0.003))},
+            {"rates": {"a, images/s": 12.0}},
+        ),
+        Findings((Result(UNTRIED, None, "not measured: why"),), facts={"rates": {"b, images/s": 1234.5}}),
+    ],
+    "bf16": [Findings((Result(FAST, Figure(0.5, 0.4, 0.6)),), facts={"rates": {"a, images/s": 30.0}})],
+}
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0.00213, "0.00213"),
+        (1.2345, "1.23"),
+        (12.0, "12"),
+        (99.96, "100"),
+        (234.56, "235"),
+        (23456.7, "23,457"),
+    ],
+)
+def test_numbers_as_people_read_them(number: float, text: str) -> None:
+    assert plain(number) == text
+
+
+def test_goals_as_rows() -> None:
+    rows = goal_rows(FOUND)
+    assert {len(row) for row in rows} == {len(GOAL_HEADER)}
+    assert rows == [
+        ("fast", "time of a over b", "at most 1", "1.23 x", "no", "float32", "1.1 to 1.3"),
+        ("large", "many times b", "at least 20,000", "23,457 x", "yes", "float32", ""),
+        ("untried", "accuracy", "at most 0.002", "not measured: why", "", "float32", ""),
+        ("fast", "time of a over b", "at most 1", "0.5 x", "yes", "bf16", "0.4 to 0.6"),
+    ]
+    assert goal_notes(FOUND) == ["fast and large: both on one thread."]
+
+
+def test_numbers_of_a_section_stand_beside_each_other_by_format() -> None:
+    assert sections(FOUND) == ["rates"]
+    assert fact_rows(FOUND, "rates") == [("a, images/s", "12", "30"), ("b, images/s", "1,234", "")]
+
+
+def test_timings_are_in_milliseconds() -> None:
+    assert timing_rows(FOUND) == [("a", "float32", "3", "2.5 to 3.5", "3")]
+
+
+def test_json_holds_every_turn_and_goal() -> None:
+    found = json.loads(benchmark_json({"processor": "One"}, FOUND))
+    assert found["processor"] == "One"
+    assert [(goal["goal"], goal["format"], goal["figure"], goal["met"]) for goal in found["goals"]] == [
+        ("fast", "float32", 1.2345, False),
+        ("large", "float32", 23456.7, True),
+        ("untried", "float32", None, None),
+        ("fast", "bf16", 0.5, True),
+    ]
+    assert found["goals"][0]["quartiles"] == [1.1, 1.3]
+    assert found["goals"][2]["note"] == "not measured: why"
+    assert found["timings"]["float32"]["a"] == {
+        "median_s": 0.003,
+        "quartiles_s": [0.0025, 0.0035],
+        "turns_s": [0.004, 0.002, 0.003],
+    }
+    assert found["facts"]["float32"] == {"rates": {"a, images/s": 12.0, "b, images/s": 1234.5}}
+
+
+def test_markdown_reads_as_tables() -> None:
+    text = benchmark_markdown({"flags": {"avx2": True, "amx": False}, "threads": 2}, FOUND)
+    lines = text.splitlines()
+    assert "| flags | avx2 yes, amx no |" in lines
+    assert "| threads | 2 |" in lines
+    assert "| fast | time of a over b | at most 1 | 1.23 x | no | float32 | 1.1 to 1.3 |" in lines
+    assert "- fast and large: both on one thread." in lines
+    assert "| rates | float32 | bf16 |" in lines
+
+
+def test_files_are_written(tmp_path: Path) -> None:
+    write_report(tmp_path / "new", {}, FOUND)
+    assert json.loads((tmp_path / "new" / "benchmark.json").read_text())["goals"]
+    assert (tmp_path / "new" / "benchmark.md").read_text().startswith("# Benchmark\n")
