@@ -114,6 +114,20 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPa
         cli.run(["data", "synthetic", "--count", "1", "-o", "nowhere"])
 
 
+@pytest.mark.parametrize(
+    ("verb", "load", "expected"),
+    [("predict", 0.0, True), ("predict", 2.0, True), ("predict", 2.1, False), ("train", 0.0, False)],
+)
+def test_threads_spin_a_little_on_an_idle_machine(
+    verb: str, load: float, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 9.0, 9.0), raising=False)
+    assert cli.may_spin([verb, "--help"]) is expected
+    monkeypatch.delattr(os, "getloadavg", raising=False)
+    assert not cli.may_spin([verb])
+
+
 @pytest.mark.parametrize(("own", "expected"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
 def test_waiting_threads_sleep_unless_the_user_says_otherwise(own: dict[str, str], expected: str) -> None:
     printed = in_new_process(

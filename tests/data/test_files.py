@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.files import decode_gray, decode_image, decode_mask
+from mlffm_segdiff.data.files import decode_gray, decode_image, decode_mask, decode_picture
 
 RGB = np.arange(60, dtype=np.uint8).reshape(4, 5, 3) * 4
 
@@ -41,6 +41,15 @@ def test_exif_orientation_is_applied(orientation, turned):
     exif = Image.Exif()
     exif[0x0112] = orientation
     assert (decode_image(saved(Image.fromarray(RGB), exif=exif), "x") == turned).all()
+
+
+def test_a_decoded_picture_has_the_pixels_and_none_of_the_metadata():
+    exif = Image.Exif()
+    exif[0x0112], exif[0x013B] = 6, "a patient's name"
+    data = saved(Image.fromarray(RGB), "JPEG", exif=exif, comment=b"another", dpi=(300, 300))
+    picture = decode_picture(data, "x")
+    assert (picture.mode, picture.info) == ("RGB", {})
+    assert (np.asarray(picture) == decode_image(data, "x")).all()
 
 
 def test_transparent_pixels_are_laid_over_white():

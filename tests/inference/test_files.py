@@ -1,7 +1,10 @@
 import csv
 import time
-from collections.abc import Callable, Sequence
+import weakref
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from threading import Condition
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +14,13 @@ from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.batch import Batch
-from mlffm_segdiff.inference.files import WORKERS, Output, predict_files
-from mlffm_segdiff.inference.model import Model, load_model
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
+from mlffm_segdiff.data.files import decode_picture
+from mlffm_segdiff.inference import files, reading
+from mlffm_segdiff.inference.files import Output, predict_files
+from mlffm_segdiff.inference.model import Answer, Model, load_model
+from mlffm_segdiff.inference.pool import MOST, helper_count
+from mlffm_segdiff.inference.prediction import Prediction, predict_source
+from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
 
 Photo = Callable[..., npt.NDArray[np.uint8]]
 Save = Callable[..., Path]
@@ -214,6 +221,12 @@ class Tamperer(Segmenter):
             self.victim.unlink()
         return Segmentation(image[:, :1] * 0 + 1, image[:, :1] * 0)
 
+    def parts(self, image: Tensor) -> dict[str, Part]:
+        raise NotImplementedError
+
+    def run_on(self, graphs: Mapping[str, Graph]) -> None:
+        raise NotImplementedError
+
 
 def test_files_are_read_shortly_before_and_written_shortly_after_their_turn(
     tmp_path: Path, photo: Photo, save: Save, red_model: MakeModel
@@ -222,11 +235,156 @@ def test_files_are_read_shortly_before_and_written_shortly_after_their_turn(
     photos = [save(tmp_path / f"p{number:02d}.png", photo(number, 9, 9)) for number in range(count)]
     segmenter = Tamperer(photos[-1])
     model, out = red_model(segmenter=segmenter), Output(tmp_path / "out")
-    ahead = 2 * WORKERS + batch_size
+    ahead = 2 * batch_size + MOST
     for done, row in enumerate(predict_files(photos, model, out, batch_size=batch_size), 1):
         assert (out.masks / row.image).exists() != row.failed
         assert segmenter.calls * batch_size <= done + ahead
         assert row.failed == (done == count)  # the last file was not read before the first batch was answered
+
+
+class Stage:
+    """What has been read, answered and written, each told by the batch it belongs to; others can wait for it.
+
+    It holds the writers back as long as the network must not wait for them: until the next batch is with it.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, model: Model, count: int, batch_size: int) -> None:
+        self.model, self.count, self.batch_size = model, count, batch_size
+        self.batches = -(-count // batch_size)
+        self.changed = Condition()
+        self.read: Counter[int] = Counter()
+        self.begun = 0
+        self.written: Counter[int] = Counter()
+        self.watched: dict[str, list[weakref.ref[object]]] = {}
+        self.most: Counter[str] = Counter()
+        self.segment = model.segmenter.segment
+        monkeypatch.setattr(model.segmenter, "segment", self.segment_batch)
+        monkeypatch.setattr(files, "read_picture", self.read_picture)
+        monkeypatch.setattr(reading, "decode_picture", self.decode_picture)
+        monkeypatch.setattr(files, "predict_source", self.predict_source)
+
+    def wait_for(self, holds: Callable[[], bool], what: str) -> None:
+        with self.changed:
+            assert self.changed.wait_for(holds, timeout=20), what
+
+    def tell(self, counter: Counter[int], name: str) -> None:
+        with self.changed:
+            counter[int(name) // self.batch_size] += 1
+            self.changed.notify_all()
+
+    def watch(self, kind: str, thing: object) -> None:
+        with self.changed:
+            self.watched.setdefault(kind, []).append(weakref.ref(thing))
+            self.most[kind] = max(self.most[kind], self.alive(kind))
+
+    def alive(self, kind: str) -> int:
+        return sum(thing() is not None for thing in self.watched[kind])
+
+    def size(self, batch: int) -> int:
+        return len(range(self.count)[batch * self.batch_size :][: self.batch_size]) if batch >= 0 else 0
+
+    def read_picture(self, path: Path, size: int) -> reading.FilePicture:
+        file = reading.read_picture(path, size)
+        self.watch("small pictures", file.picture)
+        self.tell(self.read, path.stem)
+        return file
+
+    def decode_picture(self, data: bytes, name: str) -> Image.Image:
+        picture = decode_picture(data, name)
+        self.watch("whole pictures", picture)
+        return picture
+
+    def segment_batch(self, image: Tensor, ids: Sequence[str], sampling: Sampling) -> Segmentation:
+        with self.changed:
+            batch, self.begun = self.begun, self.begun + 1
+            self.changed.notify_all()
+        self.wait_for(lambda: self.read[batch + 1] == self.size(batch + 1), "the next batch is not read")
+        self.wait_for(lambda: self.written[batch - 1] == self.size(batch - 1), "the last is not written")
+        return self.segment(image, ids, sampling)
+
+    def predict_source(self, answer: Answer, threshold: float) -> Prediction:
+        batch = int(answer.picture.name) // self.batch_size
+        self.wait_for(lambda: self.begun > min(batch + 1, self.batches - 1), "the network waits for writers")
+        prediction = predict_source(answer, threshold)
+        self.watch("results", prediction)
+        self.tell(self.written, answer.picture.name)
+        return prediction
+
+
+def numbered(folder: Path, count: int, photo: Photo, save: Save) -> list[Path]:
+    return [save(folder / f"{number:03d}.png", photo(number, 9, 9)) for number in range(count)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 12])
+def test_while_the_network_works_the_next_batch_is_read_and_the_last_is_written(
+    tmp_path: Path,
+    photo: Photo,
+    save: Save,
+    red_model: MakeModel,
+    monkeypatch: pytest.MonkeyPatch,
+    batch_size: int,
+) -> None:
+    count = 5 * batch_size - batch_size // 2
+    model = red_model()
+    stage = Stage(monkeypatch, model, count, batch_size)
+    photos = numbered(tmp_path / "photos", count, photo, save)
+    rows = list(predict_files(photos, model, Output(tmp_path / "out"), batch_size=batch_size))
+    assert [row.status for row in rows] == ["done"] * count
+    assert (stage.begun, stage.written.total()) == (5, count)
+
+
+@pytest.mark.parametrize("count", [30, 120])
+def test_as_many_pictures_are_in_memory_whatever_the_number_of_files(
+    tmp_path: Path,
+    photo: Photo,
+    save: Save,
+    red_model: MakeModel,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+) -> None:
+    batch_size, model = 3, red_model()
+    stage = Stage(monkeypatch, model, count, batch_size)
+    photos = numbered(tmp_path / "photos", count, photo, save)
+    for _ in predict_files(photos, model, Output(tmp_path / "out"), batch_size=batch_size):
+        pass
+    helpers = helper_count()
+    assert 0 < stage.most["whole pictures"] <= helpers
+    assert 0 < stage.most["results"] <= helpers
+    # read and waiting; with the network, and those before them; answered and waiting
+    assert 0 < stage.most["small pictures"] <= 4 * batch_size + 2 * helpers
+    assert sum(map(stage.alive, stage.watched)) == 0
+
+
+@pytest.mark.parametrize("overlay", [False, True])
+def test_a_files_bytes_are_kept_for_its_overlay_alone(
+    tmp_path: Path,
+    photo: Photo,
+    save: Save,
+    red_model: MakeModel,
+    monkeypatch: pytest.MonkeyPatch,
+    overlay: bool,
+) -> None:
+    kept = []
+
+    def note(file: reading.FilePicture, *rest: object) -> None:
+        kept.append(file.data)
+
+    monkeypatch.setattr(files, "_write_pictures", note)
+    path = save(tmp_path / "a.png", photo(0))
+    list(predict_files([path], red_model(), Output(tmp_path / "out", overlay=overlay)))
+    assert kept == [path.read_bytes() if overlay else b""]
+
+
+def test_an_overlay_tells_nothing_that_the_picture_file_told(
+    tmp_path: Path, photo: Photo, save: Save, red_model: MakeModel
+) -> None:
+    path = save(tmp_path / "a.jpg", photo(0), comment=b"a patient's name")
+    with Image.open(path) as image:
+        assert image.info["comment"] == b"a patient's name"
+    out = Output(tmp_path / "out", overlay=True)
+    list(predict_files([path], red_model(), out))
+    with Image.open(out.overlays / "a.jpg") as image:
+        assert "comment" not in image.info
 
 
 def test_an_output_that_cannot_be_written_stops_and_leaves_no_table(

@@ -1,24 +1,37 @@
 import numpy as np
 import numpy.typing as npt
+from hypothesis import given
+from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image, ImageDraw
 from scipy.ndimage import binary_dilation
+from skimage.measure import find_contours
 
 from mlffm_segdiff.inference.overlay import CASING, COLOUR, draw_outline
 
+Colours = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
 
-def disc(side: int) -> npt.NDArray[np.bool_]:
+
+def disc(side: int) -> Mask:
     y, x = np.mgrid[:side, :side] - side / 2
-    found: npt.NDArray[np.bool_] = y**2 + x**2 < (side / 4) ** 2
+    found: Mask = y**2 + x**2 < (side / 4) ** 2
     return found
 
 
-def count(image: npt.NDArray[np.uint8], colour: tuple[int, int, int]) -> int:
+def outlined(image: Colours, mask: Mask) -> Colours:
+    picture = Image.fromarray(image)
+    draw_outline(picture, mask)
+    return np.asarray(picture)
+
+
+def count(image: Colours, colour: tuple[int, int, int]) -> int:
     return int((image == colour).all(axis=2).sum())
 
 
 def test_the_line_follows_the_masks_border_and_the_rest_stays() -> None:
     image = np.full((100, 100, 3), (200, 150, 120), np.uint8)
     mask = disc(100)
-    found = draw_outline(image, mask)
+    found = outlined(image, mask)
     changed = (found != image).any(axis=2)
     border = binary_dilation(mask) & ~mask
     assert changed[border].all()
@@ -28,16 +41,22 @@ def test_the_line_follows_the_masks_border_and_the_rest_stays() -> None:
     assert count(found, COLOUR) + count(found, CASING) == changed.sum()
 
 
-def test_the_picture_itself_is_left_as_it_was() -> None:
-    image = np.full((40, 40, 3), 90, np.uint8)
-    draw_outline(image, disc(40))
-    assert (image == 90).all()
+@given(arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=12)))
+def test_any_mask_is_outlined_where_its_contours_run_at_the_frame_too(mask: Mask) -> None:
+    expected = Image.new("RGB", mask.shape[::-1], "gray")
+    draw = ImageDraw.Draw(expected)
+    contours = [contour[:, ::-1] - 1 for contour in find_contours(np.pad(mask, 1).astype(float), 0.5)]
+    for colour, thickness in ((CASING, 3), (COLOUR, 1)):
+        for contour in contours:
+            draw.line(contour.ravel().tolist(), fill=colour, width=thickness)
+    gray = np.asarray(Image.new("RGB", expected.size, "gray"))
+    np.testing.assert_array_equal(outlined(gray, mask), np.asarray(expected))
 
 
 def test_the_line_grows_with_the_picture() -> None:
     thickness = {}
     for side in (200, 1000):
-        found = draw_outline(np.full((side, side, 3), 90, np.uint8), disc(side))
+        found = outlined(np.full((side, side, 3), 90, np.uint8), disc(side))
         thickness[side] = count(found, COLOUR) / (2 * np.pi * side / 4)
     assert thickness[200] < 1.5
     assert 3 < thickness[1000] < 5
@@ -45,4 +64,4 @@ def test_the_line_grows_with_the_picture() -> None:
 
 def test_an_empty_mask_draws_nothing() -> None:
     image = np.random.default_rng(0).integers(0, 256, (30, 20, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(draw_outline(image, np.zeros((30, 20), bool)), image)
+    np.testing.assert_array_equal(outlined(image, np.zeros((30, 20), bool)), image)

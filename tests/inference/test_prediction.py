@@ -12,6 +12,7 @@ from mlffm_segdiff.inference.prediction import (
     Measures,
     Prediction,
     check_threshold,
+    lesion_box,
     measure,
     predict_source,
 )
@@ -32,6 +33,24 @@ def test_maps_come_at_the_pictures_size_and_the_threshold_belongs_to_the_lesion(
     np.testing.assert_allclose(found.spread, np.tile(row / 2, (3, 1)), atol=1e-6)
     np.testing.assert_array_equal(found.mask, np.tile(row >= 0.375, (3, 1)))
     assert found.mask.sum() == 15
+
+
+def test_one_sample_spreads_by_nothing_at_the_pictures_size() -> None:
+    picture = Picture("a", np.zeros((2, 2, 3), np.uint8), height=3, width=8)
+    found = predict_source(Answer(picture, np.ones((2, 2), np.float32), np.zeros((2, 2), np.float32)), 0.5)
+    assert found.spread.dtype == np.float32
+    np.testing.assert_array_equal(found.spread, np.zeros((3, 8)))
+
+
+@given(arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=12)))
+def test_the_box_of_a_lesion_is_the_smallest_that_holds_it(mask: npt.NDArray[np.bool_]) -> None:
+    places = np.argwhere(mask)
+    box = lesion_box(mask)
+    if not len(places):
+        assert mask[box].size == 0
+    else:
+        corners = zip(places.min(axis=0), places.max(axis=0) + 1, strict=True)
+        assert box == tuple(slice(first, last) for first, last in corners)
 
 
 def test_measures_of_a_hand_worked_case() -> None:

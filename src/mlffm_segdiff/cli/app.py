@@ -53,9 +53,20 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
     Exit status: 0 done, 1 done but for faults that are named, 2 bad input, 130 interrupted.
     """
-    # Read when torch loads OpenMP: threads that spin while they wait collapse on a busy machine.
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    # Both are read when torch loads OpenMP. Threads that spin while they wait collapse on a busy machine; on an
+    # idle one, threads that never spin wake too late for the short steps of a network.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+    if may_spin(arguments):
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    sys.exit(run(arguments))
+
+
+def may_spin(arguments: Sequence[str]) -> bool:
+    """Return whether half of the processors idle, where the system tells, and no long training begins."""
+    if arguments[:1] == ["train"] or not hasattr(os, "getloadavg"):
+        return False
+    return os.getloadavg()[0] <= (os.cpu_count() or 1) / 2
 
 
 def run(arguments: list[str]) -> int:

@@ -47,8 +47,12 @@ def cache_root() -> Path:
 
 def resize_image(image: Bytes, size: int) -> Bytes:
     """SxSx3 uint8 from HxWx3 uint8, antialiased (triangle filter over the source pixels)."""
-    resized = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
-    return np.array(resized, dtype=np.uint8)
+    return resize_picture(Image.fromarray(image), size)
+
+
+def resize_picture(picture: Image.Image, size: int) -> Bytes:
+    """SxSx3 uint8 from Pillow's RGB picture; see `resize_image`."""
+    return np.array(picture.resize((size, size), Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
 def resize_mask(mask: npt.NDArray[np.bool_], size: int) -> npt.NDArray[np.bool_]:

@@ -1,7 +1,6 @@
 """Cached pairs as a data set, the endless shuffled stream of draws, and loaders for both."""
 
 import mmap
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mlffm_segdiff.data.augment import augment_pair, random_state
 from mlffm_segdiff.data.batch import Pair, collate
 from mlffm_segdiff.data.distance import signed_distance
+from mlffm_segdiff.data.processors import processors
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _loader(
     A worker holds three file descriptors a batch ahead. The loader gets a generator of its own, for
     without one each iteration draws a number from torch's global generator.
     """
-    count = min(workers, _processors())
+    count = min(workers, processors())
     return DataLoader(
         dataset,
         batch_size,
@@ -148,11 +148,6 @@ def _loader(
         generator=torch.Generator().manual_seed(0),
         persistent_workers=count > 0,
     )
-
-
-def _processors() -> int:
-    """Those this process may run on, where the system tells (macOS and Windows do not)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _one_thread(_worker: int) -> None:

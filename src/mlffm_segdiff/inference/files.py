@@ -1,24 +1,21 @@
 """Files to masks, as a stream: while the network works, threads read the next and write the last."""
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import whole_file
-from mlffm_segdiff.data.files import decode_image
+from mlffm_segdiff.data.files import decode_picture
 from mlffm_segdiff.inference.model import Answer, Model, answer_pictures
 from mlffm_segdiff.inference.overlay import draw_outline
+from mlffm_segdiff.inference.pool import helper_count, helping_threads, in_order
 from mlffm_segdiff.inference.prediction import Prediction, check_threshold, measure, predict_source
 from mlffm_segdiff.inference.reading import FilePicture, check_batch_size, read_picture
 from mlffm_segdiff.inference.table import Row, write_rows
@@ -26,10 +23,6 @@ from mlffm_segdiff.segmenters.at_source import THRESHOLD
 
 TABLE_FILE = "predictions.csv"
 OVERLAY_QUALITY = 92
-WORKERS = 4
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -92,37 +85,22 @@ def predict_files(
     check_threshold(threshold)
     check_batch_size(batch_size)
     _refuse_overwriting(images, output)
-    workers = min(WORKERS, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers) as pool:
-        read = _in_order(pool, partial(_read, size=model.size), images, batch_size + workers)
+    helpers = helper_count()
+    ahead = batch_size + helpers  # a whole batch is read, and one written, while the network works on another
+    with helping_threads(helpers) as pool:
+        read = in_order(pool, partial(_read, size=model.size, keep=output.overlay), images, ahead)
         answered = _answer(model, read, batch_size)
         write = partial(_write, output=output, threshold=threshold, samples=model.sampling.samples)
-        rows = _in_order(pool, write, answered, 2 * workers)
-        yield from write_rows(rows, output.table)
+        yield from write_rows(in_order(pool, write, answered, ahead), output.table)
 
 
-def _in_order(
-    pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int
-) -> Iterator[Result]:
-    """Map over items in the pool, results in order, with at most `ahead` items under way."""
-    pending: deque[Future[Result]] = deque()
+def _read(path: Path, size: int, keep: bool) -> _Read:
+    """Return the file's picture, its bytes too where `keep` says so, or why there is none."""
     try:
-        for item in items:
-            pending.append(pool.submit(work, item))
-            if len(pending) >= ahead:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:  # after a fault or Ctrl-C, what has not begun never does
-        for future in pending:
-            future.cancel()
-
-
-def _read(path: Path, size: int) -> _Read:
-    try:
-        return read_picture(path, size)
+        file = read_picture(path, size)
     except UserError as error:
         return _Unreadable(path, str(error))
+    return file if keep else replace(file, data=b"")
 
 
 def _answer(model: Model, files: Iterable[_Read], batch_size: int) -> Iterator[_Answered]:
@@ -147,17 +125,19 @@ def _write(answered: _Answered, output: Output, threshold: float, samples: int) 
 
 def _write_pictures(file: FilePicture, prediction: Prediction, output: Output) -> None:
     name = f"{file.path.stem}.png"
-    _save(prediction.mask.astype(np.uint8) * np.uint8(255), output.masks / name)
+    _save(Image.fromarray(prediction.mask * np.uint8(255)), output.masks / name)
     if output.probability:
-        _save(np.rint(prediction.probability * 255).astype(np.uint8), output.probabilities / name)
+        shades = np.rint(prediction.probability * 255).astype(np.uint8)
+        _save(Image.fromarray(shades), output.probabilities / name)
     if output.overlay:
-        image = decode_image(file.data, str(file.path))
-        _save(draw_outline(image, prediction.mask), output.overlays / f"{file.path.stem}.jpg")
+        picture = decode_picture(file.data, str(file.path))
+        draw_outline(picture, prediction.mask)
+        _save(picture, output.overlays / f"{file.path.stem}.jpg")
 
 
-def _save(pixels: npt.NDArray[np.uint8], path: Path) -> None:
+def _save(picture: Image.Image, path: Path) -> None:
     with whole_file(path) as temporary:
-        Image.fromarray(pixels).save(temporary, quality=OVERLAY_QUALITY, subsampling=0)
+        picture.save(temporary, quality=OVERLAY_QUALITY, subsampling=0, compress_type=zlib.Z_RLE)
 
 
 def _refuse_overwriting(images: Sequence[Path], output: Output) -> None:

@@ -5,23 +5,23 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from mlffm_segdiff.data.contour import mask_contours
-from mlffm_segdiff.inference.model import Pixels
+from mlffm_segdiff.inference.prediction import lesion_box
 
 COLOUR = (0, 255, 255)
 CASING = (0, 0, 0)
 LINES_PER_SIDE = 250
 
 
-def draw_outline(image: Pixels, mask: npt.NDArray[np.bool_]) -> Pixels:
-    """Return a copy of an HxWx3 uint8 picture with the outline of its HxW bool mask.
+def draw_outline(picture: Image.Image, mask: npt.NDArray[np.bool_]) -> None:
+    """Draw the outline of a mask (HxW bool) on its picture (RGB, H high and W wide).
 
     The line is cyan within black, which shows on skin, lesion and ruler alike, and grows with the picture.
     """
-    canvas = Image.fromarray(image)
-    draw = ImageDraw.Draw(canvas)
-    width = max(1, round(min(image.shape[:2]) / LINES_PER_SIDE))
-    contours = [contour[:, ::-1].ravel().tolist() for contour in mask_contours(mask)]
+    draw = ImageDraw.Draw(picture)
+    width = max(1, round(min(picture.size) / LINES_PER_SIDE))
+    rows, columns = lesion_box(mask)
+    corner = (columns.start, rows.start)
+    contours = [contour[:, ::-1] + corner for contour in mask_contours(mask[rows, columns])]
     for colour, thickness in ((CASING, 3 * width), (COLOUR, width)):
         for contour in contours:
-            draw.line(contour, fill=colour, width=thickness)
-    return np.asarray(canvas)
+            draw.line(contour.ravel().tolist(), fill=colour, width=thickness)

@@ -52,13 +52,24 @@ def predict_source(answer: Answer, threshold: float) -> Prediction:
     """Return the answer at its picture's own size; the lesion is where probability reaches the threshold."""
     height, width = answer.picture.height, answer.picture.width
     probability = map_at(answer.probability, height, width)
-    return Prediction(probability >= threshold, probability, map_at(answer.spread, height, width))
+    spread = map_at(answer.spread, height, width) if answer.spread.any() else np.zeros_like(probability)
+    return Prediction(probability >= threshold, probability, spread)
+
+
+def lesion_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the rows and columns from the first to the last that has a pixel of the mask."""
+    return _extent(mask, 0), _extent(mask, 1)
+
+
+def _extent(mask: npt.NDArray[np.bool_], axis: int) -> slice:
+    places = np.flatnonzero(mask.any(axis=1 - axis))
+    return slice(places[0], places[-1] + 1) if places.size else slice(0, 0)
 
 
 def measure(prediction: Prediction) -> Measures:
     """Return the numbers of a prediction."""
-    area = int(prediction.mask.sum())
-    _, parts = label(prediction.mask, structure=np.ones((3, 3)))
+    area = int(np.count_nonzero(prediction.mask))
+    _, parts = label(prediction.mask[lesion_box(prediction.mask)], structure=np.ones((3, 3)))
     spread = prediction.spread[prediction.probability >= POSSIBLE]
     mean_spread = float(spread.mean(dtype=np.float64)) if spread.size else 0.0
     return Measures(area, area / prediction.mask.size, int(parts), mean_spread)

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.cache import resize_picture
 from mlffm_segdiff.data.case import Entry
-from mlffm_segdiff.data.files import decode_image
+from mlffm_segdiff.data.files import decode_picture
 from mlffm_segdiff.data.folder import PICTURES
-from mlffm_segdiff.inference.model import Picture, shrink
+from mlffm_segdiff.inference.model import Picture
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ def read_picture(path: Path, size: int) -> FilePicture:
     Raises UserError naming the file if it cannot be read as an image.
     """
     data = Entry(path).read()
-    image = decode_image(data, str(path))
+    image = decode_picture(data, str(path))
     name = path.stem.encode("utf-8", "backslashreplace").decode()
-    return FilePicture(path, data, shrink(image, name, size))
+    return FilePicture(path, data, Picture(name, resize_picture(image, size), image.height, image.width))
 
 
 def check_batch_size(batch_size: int) -> int:

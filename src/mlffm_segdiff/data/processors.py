@@ -1,0 +1,8 @@
+"""The processors at hand."""
+
+import os
+
+
+def processors() -> int:
+    """Return those this process may run on, where the system tells (macOS and Windows do not)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

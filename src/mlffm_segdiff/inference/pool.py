@@ -1,0 +1,63 @@
+"""Threads that work beside the network, and a stream through them that keeps its order."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Barrier
+from typing import TypeVar
+
+import torch
+
+from mlffm_segdiff.data.processors import processors
+
+FEWEST, MOST = 2, 8
+START_SECONDS = 60
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def helper_count() -> int:
+    """Return how many processors torch leaves free, but FEWEST to MOST: each helper holds a picture."""
+    return min(max(FEWEST, processors() - torch.get_num_threads()), MOST)
+
+
+@contextmanager
+def helping_threads(count: int) -> Iterator[Executor]:
+    """Give a pool of `count` threads in which torch works on one thread; the caller's number stays.
+
+    OpenMP gives every thread that calls torch a team of its own. Once the teams outnumber the processors
+    all of them wait asleep, the network's too, and its many short steps lose time to waking.
+    """
+    threads = torch.get_num_threads()
+    begun = Barrier(count + 1, timeout=START_SECONDS)
+
+    def begin() -> None:
+        torch.get_num_threads()  # sets torch up in this thread; later it would undo the next line
+        torch.set_num_threads(1)
+        begun.wait()
+
+    with ThreadPoolExecutor(count) as pool:
+        for _ in range(count):
+            pool.submit(begin)
+        begun.wait()
+        torch.set_num_threads(threads)
+        yield pool
+
+
+def in_order(
+    pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int
+) -> Iterator[Result]:
+    """Map over items in the pool, results in order, with at most `ahead` items under way or done untaken."""
+    pending: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(work, item))
+            if len(pending) >= ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:  # after a fault or Ctrl-C, what has not begun never does
+        for future in pending:
+            future.cancel()

@@ -1,0 +1,18 @@
+import os
+
+import pytest
+
+from mlffm_segdiff.data.processors import processors
+
+
+def test_the_processors_this_process_may_run_on_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 5, 6}, raising=False)
+    assert processors() == 3
+
+
+def test_all_count_where_the_system_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 12)
+    assert processors() == 12
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert processors() == 1
