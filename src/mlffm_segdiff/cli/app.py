@@ -54,8 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Exit status: 0 done, 1 done but for faults that are named, 2 bad input, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    # Both are read when torch loads OpenMP. Threads that spin while they wait collapse on a busy machine; on an
-    # idle one, threads that never spin wake too late for the short steps of a network.
+    # Both are read when torch loads OpenMP. Threads that spin while they wait collapse on a busy machine; on
+    # an idle one, threads that never spin wake too late for the short steps of a network.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if may_spin(arguments):
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
