@@ -10,8 +10,8 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 
+from mlffm_segdiff.build.recipe import load_recipe
 from mlffm_segdiff.build.segmenter import build_segmenter
-from mlffm_segdiff.config.load import load_recipe
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 
 SIZE = 128

@@ -8,7 +8,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import nn
 
-from mlffm_segdiff.blocks.weight_standardised import WeightStandardisedConv3x3, fold_weight_standardisation
+from mlffm_segdiff.blocks.weight_standardised import (
+    WeightStandardisedConv2d,
+    WeightStandardisedConv3x3,
+    fold_weight_standardisation,
+)
 
 Array = NDArray[np.float64]
 FLOAT32_EPS, OTHER_EPS = 1e-5, 1e-3
@@ -104,3 +108,21 @@ def test_a_convolution_that_is_shared_or_alone_is_folded_too() -> None:
     assert type(alone) is nn.Conv2d
     assert shared[0] is shared[1]
     torch.testing.assert_close(shared(h), conv(conv(h)))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "bias"), [(1, 1, False), (1, 2, True), (3, 2, False), (7, 2, False)]
+)
+def test_other_kernels_and_strides_are_standardised_and_folded_alike(
+    kernel: int, stride: int, bias: bool
+) -> None:
+    conv = WeightStandardisedConv2d(4, 3, kernel, stride, bias)
+    h = torch.randn(2, 4, 8, 9)
+    weight = torch.from_numpy(standardised(conv.weight.detach().double().numpy(), FLOAT32_EPS)).float()
+    plain = fold_weight_standardisation(conv)
+    with torch.no_grad():
+        expected = nn.functional.conv2d(h, weight, conv.bias, padding=kernel // 2)[..., ::stride, ::stride]
+        torch.testing.assert_close(conv(h), expected, rtol=0, atol=1e-4)
+        torch.testing.assert_close(plain(h), expected, rtol=0, atol=1e-4)
+    assert type(plain) is nn.Conv2d
+    assert (plain.bias is not None) is bias

@@ -9,9 +9,9 @@ from safetensors.torch import load_file, save_file
 
 from mlffm_segdiff.build import pretrained
 from mlffm_segdiff.build.pretrained import WEIGHTS, Pretrained, load_pretrained, save_segmenter
+from mlffm_segdiff.build.recipe import check_recipe
 from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.load import check_recipe
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 
 RECIPE = check_recipe(

@@ -1,8 +1,8 @@
 import pytest
 
+from mlffm_segdiff.build.recipe import load_recipe
 from mlffm_segdiff.build.sampling import chosen_sampling
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.load import load_recipe
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters.base import Sampling
 

@@ -2,9 +2,12 @@ import pytest
 import torch
 
 from mlffm_segdiff.blocks.mlffm import MLFFM
+from mlffm_segdiff.build.figures import build_hollow
+from mlffm_segdiff.build.models import MODELS
+from mlffm_segdiff.build.recipe import check_recipe, load_recipe
 from mlffm_segdiff.build.segmenter import build_sampling, build_segmenter, build_weight
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.load import check_recipe, load_recipe, recipe_names
+from mlffm_segdiff.config.load import recipe_names
 from mlffm_segdiff.config.schema import LossConfig, Recipe, SamplingConfig
 from mlffm_segdiff.losses.boundary_weight import band_weight, dermosegdiff_weight
 from mlffm_segdiff.models.mlffm_segdiff import MLFFMSegDiff
@@ -28,8 +31,9 @@ def weight(built: Recipe) -> int:
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_packaged_recipe_builds(name: str) -> None:
-    segmenter = build_segmenter(load_recipe(name))
-    assert isinstance(segmenter, DirectSegmenter if "unet" in name else DiffusionSegmenter)
+    chosen = load_recipe(name)
+    direct = MODELS[chosen.model.name].contract == "direct"
+    assert isinstance(build_hollow(chosen), DirectSegmenter if direct else DiffusionSegmenter)
 
 
 @pytest.mark.parametrize("switch", ["attention", "alignment", "adaptive"])

@@ -38,7 +38,8 @@ def in_new_process(code: str, **environment: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "verb", ["", "train", "evaluate", "predict", "export", "benchmark", "demo", "data", "data check"]
+    "verb",
+    ["", "train", "evaluate", "predict", "export", "benchmark", "models", "demo", "data", "data check"],
 )
 def test_help_imports_nothing_heavy(verb: str) -> None:
     printed = in_new_process(
@@ -62,7 +63,7 @@ def test_no_arguments_show_all_verbs(command: Command) -> None:
     assert status == 0
     assert all(
         f"\n  {verb} " in printed
-        for verb in ("train", "evaluate", "predict", "export", "benchmark", "demo", "data")
+        for verb in ("train", "evaluate", "predict", "export", "benchmark", "models", "demo", "data")
     )
 
 

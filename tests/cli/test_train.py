@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mlffm_segdiff.config.load import load_recipe, recipe_names
+from mlffm_segdiff.build.recipe import load_recipe
+from mlffm_segdiff.config.load import recipe_names
 
 Command = Callable[..., tuple[int, str, str]]
 

@@ -7,8 +7,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlffm_segdiff.build.recipe import check_recipe, load_recipe
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.load import check_recipe, load_recipe, recipe_names
+from mlffm_segdiff.config.load import recipe_names
 
 MINIMAL = "name: mine\ndata: {sources: {synthetic: null}}\nmodel: {name: mlffm_segdiff, size: tiny}\n"
 Write = Callable[[str], str]
@@ -84,7 +85,10 @@ def test_the_nearest_key_is_one_of_the_chosen_model(write: Write) -> None:
         ("seed=-1", "key 'seed': .*greater than or equal to 0"),
         ("seed=4294967296", "key 'seed': .*less than 4294967296"),
         ("model.size=[1]", r"key 'model\.size': .*'tiny', 'small' or 'base'"),
-        ("model.name=segformer", r"key 'model\.name' must be one of mlffm_segdiff, unet \(got 'segformer'\)"),
+        (
+            "model.name=segformer",
+            r"key 'model\.name' must be one of mlffm_segdiff, .*unet.* \(got 'segformer'\)",
+        ),
         ("model=tiny", "key 'model': .*dictionary"),
         ("model.image_widths=[4, 8]", "key 'model': .*one entry for each level"),
         ("model.image_widths=[]", r"key 'model\.image_widths': .*at least 1"),

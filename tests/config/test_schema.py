@@ -1,8 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
-from mlffm_segdiff.config.load import check_recipe
-from mlffm_segdiff.config.schema import MLFFM_SEGDIFF_SIZES, MLFFMSegDiffConfig, Recipe, TrainConfig
+from mlffm_segdiff.build.recipe import check_recipe
+from mlffm_segdiff.config.schema import Recipe, TrainConfig
+from mlffm_segdiff.models.mlffm_segdiff import SIZES, MLFFMSegDiffConfig
 
 
 def recipe(**model: object) -> Recipe:
@@ -14,17 +15,17 @@ def recipe(**model: object) -> Recipe:
     return check_recipe(values, "here")
 
 
-@pytest.mark.parametrize("size", MLFFM_SEGDIFF_SIZES)
+@pytest.mark.parametrize("size", SIZES)
 def test_a_size_fills_in_what_is_not_given(size: str) -> None:
     model = recipe(size=size, fusion_width=None).model
     assert isinstance(model, MLFFMSegDiffConfig)
-    assert model.image_widths == MLFFM_SEGDIFF_SIZES[size]["image_widths"]
+    assert model.image_widths == SIZES[size]["image_widths"]
     assert model.fusion_width is None
-    assert recipe(size=size).model.model_dump()["fusion_width"] == MLFFM_SEGDIFF_SIZES[size]["fusion_width"]
+    assert recipe(size=size).model.model_dump()["fusion_width"] == SIZES[size]["fusion_width"]
 
 
 def test_sizes_grow() -> None:
-    tiny, small, base = (MLFFM_SEGDIFF_SIZES[size] for size in ("tiny", "small", "base"))
+    tiny, small, base = (SIZES[size] for size in ("tiny", "small", "base"))
     for key in ("image_widths", "mask_widths"):
         assert sum(tiny[key]) < sum(small[key]) < sum(base[key])
 
@@ -36,7 +37,7 @@ def test_defaults_pass_their_own_checks_and_suit_each_other() -> None:
     assert found.diffusion.beta_start < found.diffusion.beta_end
     assert found.train.warmup < found.train.images
     assert found.train.batch_size <= found.train.validate_every <= found.train.images
-    assert found.data.size % 2 ** len(MLFFM_SEGDIFF_SIZES["base"]["image_widths"]) == 0
+    assert found.data.size % 2 ** len(SIZES["base"]["image_widths"]) == 0
     assert 0 < found.train.ema_decay < 1
 
 

@@ -9,8 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from mlffm_segdiff.build.pretrained import save_segmenter
+from mlffm_segdiff.build.recipe import load_recipe
 from mlffm_segdiff.build.segmenter import build_segmenter
-from mlffm_segdiff.config.load import load_recipe
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter

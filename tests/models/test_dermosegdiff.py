@@ -2,10 +2,11 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from mlffm_segdiff.blocks.weight_standardised import WeightStandardisedConv3x3, fold_weight_standardisation
-from mlffm_segdiff.models.dermosegdiff import DermoSegDiff
+from mlffm_segdiff.models.dermosegdiff import DermoSegDiff, DermoSegDiffConfig
 
 X_MULTS, G_MULTS = (1, 2, 3, 4, 5, 6), (1, 2, 4, 8, 16, 32)
 TWOS = (2, 2, 2, 2, 2, 2)
@@ -65,6 +66,34 @@ def test_a_level_alone_keeps_the_resolution() -> None:
     model = DermoSegDiff(8, 8, (1,), (2,), groups=4)
     assert model.total_stride == 1
     assert model(*inputs(5, 7)).shape == (2, 1, 5, 7)
+
+
+def test_the_defaults_are_the_authors() -> None:
+    section = DermoSegDiffConfig(name="dermosegdiff")
+    assert (section.dim_x, section.dim_g, section.groups) == (128, 64, 8)
+    assert (section.x_mults, section.g_mults) == (X_MULTS, G_MULTS)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"x_mults": (1, 2)}, "one entry for each level"),
+        ({"dim_g": 12}, "groups=8 does not divide dim_x and dim_g"),
+        ({"dim_x": 6, "dim_g": 6, "groups": 3, "x_mults": (1,), "g_mults": (1,)}, "not a multiple of 4"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(values: dict[str, object], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        DermoSegDiffConfig.model_validate({"name": "dermosegdiff", **values})
+
+
+def test_with_self_conditioning_it_reads_two_masks() -> None:
+    model = DermoSegDiff(8, 8, (1, 2), (1, 2), groups=4, mask_channels=2)
+    image, noisy, t = inputs(8, 8)
+    with torch.no_grad():
+        found = model(image, torch.cat([noisy, noisy], dim=1), t)
+        assert found.shape == (2, 1, 8, 8)
+        assert not torch.allclose(found, model(image, torch.cat([noisy, 0 * noisy], dim=1), t))
 
 
 def test_every_parameter_learns() -> None:

@@ -1,22 +1,22 @@
 import pytest
 import torch
 
-from mlffm_segdiff.models.swin_unetr import TOTAL_STRIDE, swin_unetr
+from mlffm_segdiff.models.swin_unetr import SwinUNETR
 
 
-def test_the_known_number_of_parameters() -> None:
-    assert sum(p.numel() for p in swin_unetr(24).parameters()) == 6_302_875
+@pytest.mark.parametrize(("feature_size", "parameters"), [(24, 6_302_875), (48, 25_139_275)])
+def test_the_known_number_of_parameters(feature_size: int, parameters: int) -> None:
+    assert sum(p.numel() for p in SwinUNETR(feature_size).parameters()) == parameters
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (96, 64)])
 def test_an_image_becomes_a_logit_of_its_size(height: int, width: int) -> None:
-    network = swin_unetr(12)
-    logit = network(torch.randn(2, 3, height, width))
-    assert logit.shape == (2, 1, height, width)
-    logit.square().sum().backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+    network = SwinUNETR(12)
+    assert height % network.total_stride == width % network.total_stride == 0
+    assert network(torch.randn(2, 3, height, width)).shape == (2, 1, height, width)
 
 
 def test_sizes_that_the_stride_does_not_divide_are_refused() -> None:
+    network = SwinUNETR(12)
     with pytest.raises(ValueError, match="divisible by"):
-        swin_unetr(12)(torch.randn(1, 3, TOTAL_STRIDE, TOTAL_STRIDE + TOTAL_STRIDE // 2))
+        network(torch.randn(1, 3, network.total_stride, network.total_stride // 2 * 3))

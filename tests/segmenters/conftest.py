@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mlffm_segdiff.build.recipe import check_recipe
 from mlffm_segdiff.build.segmenter import build_segmenter
-from mlffm_segdiff.config.load import check_recipe
 from mlffm_segdiff.data.batch import Batch, collate
 from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.data.synthetic import synthetic_pairs

@@ -16,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from mlffm_segdiff.build.recipe import load_recipe
 from mlffm_segdiff.build.segmenter import build_segmenter
-from mlffm_segdiff.config.load import load_recipe
 from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 

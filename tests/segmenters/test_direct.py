@@ -2,10 +2,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.losses.boundary_weight import BandWeight, uniform_weight
 from mlffm_segdiff.losses.region import RegionLoss
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.direct import DirectSegmenter, truth_at
 
 UNET = {"name": "unet", "widths": [4, 8, 16], "residual_units": 1}
 Make = Callable[..., Segmenter]
@@ -46,3 +49,53 @@ def test_gradients_are_finite_and_reach_every_parameter(trained: Make, batch: Ba
 @pytest.mark.parametrize(("widths", "stride"), [([4, 8], 2), ([4, 8, 16, 16], 8)])
 def test_total_stride(widths: list[int], stride: int, trained: Make) -> None:
     assert trained(model={**UNET, "widths": widths}).total_stride == stride
+
+
+class TwoSizes(nn.Module):
+    """A network under deep supervision whose logits are given."""
+
+    total_stride = 2
+
+    def __init__(self, full: Tensor, half: Tensor) -> None:
+        super().__init__()
+        self.full, self.half = full, half
+
+    def supervise(self, image: Tensor) -> list[tuple[float, Tensor]]:
+        return [(2 / 3, self.full), (1 / 3, self.half)]
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.full
+
+
+def test_deep_supervision_weighs_the_losses_of_all_sizes(batch: Batch) -> None:
+    """The half-size truth is that of each second pixel, as the nearest to the middle of four is."""
+    full, half = torch.randn(4, 1, 32, 32), torch.randn(4, 1, 16, 16)
+    loss, band = RegionLoss(kervadec=0.5), BandWeight(3, 2)
+    segmenter = DirectSegmenter(TwoSizes(full, half), loss, band)
+    weight = 1 + 3 * torch.exp(-batch.distance.square() / 8)
+    small = (slice(None), slice(None), slice(1, None, 2), slice(1, None, 2))
+    expected = 2 / 3 * loss(full, batch.mask, batch.distance, weight)
+    expected += 1 / 3 * loss(half, batch.mask[small], batch.distance[small] / 2, weight[small])
+    torch.testing.assert_close(segmenter.loss(batch), expected)
+    found = segmenter.segment(batch.image, batch.ids, Sampling()).probability
+    assert torch.equal(found, torch.sigmoid(full))
+
+
+def test_deep_supervision_without_a_boundary_weight(batch: Batch) -> None:
+    half = torch.randn(4, 1, 16, 16)
+    segmenter = DirectSegmenter(TwoSizes(torch.randn(4, 1, 32, 32), half), RegionLoss(), uniform_weight)
+    ones = torch.ones(1, 1, 1, 1)
+    mask, distance, weight = truth_at(half, batch.mask, batch.distance, ones)
+    assert mask.unique().tolist() == [-1, 1]
+    assert distance.shape == mask.shape == half.shape
+    assert weight.unique().tolist() == [1]
+    assert segmenter.loss(batch).isfinite()
+
+
+def test_on_its_own_graph_it_is_the_same(trained: Make, batch: Batch) -> None:
+    segmenter = trained(model=UNET)
+    expected = segmenter.segment(batch.image, batch.ids, Sampling()).probability
+    stride = segmenter.total_stride
+    segmenter.run_on({name: part.module for name, part in segmenter.parts(batch.image).items()})
+    assert torch.equal(segmenter.segment(batch.image, batch.ids, Sampling()).probability, expected)
+    assert segmenter.total_stride == stride

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from mlffm_segdiff.build.data import load_parts, open_part
 from mlffm_segdiff.build.pretrained import load_pretrained, save_segmenter
+from mlffm_segdiff.build.recipe import load_recipe
 from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.load import load_recipe
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.training.fit import resume, train
 from mlffm_segdiff.training.run_folder import RunFolder

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from mlffm_segdiff.config.load import load_recipe
+from mlffm_segdiff.build.recipe import load_recipe
 from mlffm_segdiff.training.fit import train
 from mlffm_segdiff.training.run_folder import RunFolder
 

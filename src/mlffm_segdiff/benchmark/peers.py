@@ -6,7 +6,7 @@ from torch import nn
 from mlffm_segdiff.benchmark.timing import Clock, Work
 from mlffm_segdiff.blocks.weight_standardised import fold_weight_standardisation
 from mlffm_segdiff.models.dermosegdiff import DermoSegDiff
-from mlffm_segdiff.models.swin_unetr import swin_unetr
+from mlffm_segdiff.models.swin_unetr import SwinUNETR
 
 SWIN_FEATURES = 24
 DERMOSEGDIFF = (128, 64, (1, 2, 3, 4, 5, 6), (1, 2, 4, 8, 16, 32))
@@ -16,7 +16,8 @@ FORMATS = (torch.contiguous_format, torch.channels_last)
 
 def swin_unetr_24(dtype: torch.dtype, device: torch.device) -> nn.Module:
     """Return MONAI's SwinUNETR of feature size 24, ready to segment."""
-    return swin_unetr(SWIN_FEATURES).eval().to(device, dtype)
+    network: nn.Module = SwinUNETR(SWIN_FEATURES).eval().to(device, dtype)
+    return network
 
 
 def published_dermosegdiff(dtype: torch.dtype, device: torch.device) -> DermoSegDiff:

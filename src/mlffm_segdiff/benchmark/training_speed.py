@@ -12,14 +12,14 @@ from mlffm_segdiff.benchmark.peers import SWIN_FEATURES, settle_format
 from mlffm_segdiff.benchmark.roofline import ARITHMETIC, gigaflops
 from mlffm_segdiff.benchmark.subject import BATCH, Subject
 from mlffm_segdiff.benchmark.timing import take_turns, time_ratio
+from mlffm_segdiff.build.recipe import load_recipe
 from mlffm_segdiff.build.segmenter import build_sampling, build_segmenter, build_weight
-from mlffm_segdiff.config.load import load_recipe
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch, collate
 from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.data.synthetic import synthetic_pairs
 from mlffm_segdiff.losses.region import RegionLoss
-from mlffm_segdiff.models.swin_unetr import TOTAL_STRIDE, swin_unetr
+from mlffm_segdiff.models.swin_unetr import SwinUNETR
 from mlffm_segdiff.segmenters.base import Segmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
 from mlffm_segdiff.training.module import SegmenterModule
@@ -83,7 +83,7 @@ def measure_training(subject: Subject) -> Findings:
 def contestants(recipe: Recipe, device: torch.device) -> dict[str, Segmenter]:
     """Return fresh segmenters: the recipe's, SwinUNETR-24 and the packaged U-Net, all with its loss."""
     loss = RegionLoss(recipe.loss.cross_entropy, recipe.loss.dice, recipe.loss.kervadec)
-    swin = DirectSegmenter(swin_unetr(SWIN_FEATURES), loss, build_weight(recipe.loss), TOTAL_STRIDE)
+    swin = DirectSegmenter(SwinUNETR(SWIN_FEATURES), loss, build_weight(recipe.loss))
     unet = recipe.model_copy(update={"model": load_recipe(UNET_RECIPE).model})
     made = {OURS: build_segmenter(recipe), SWIN: swin, UNET: build_segmenter(unet)}
     return {name: segmenter.to(device) for name, segmenter in made.items()}

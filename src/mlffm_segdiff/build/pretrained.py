@@ -17,9 +17,9 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from mlffm_segdiff.build.recipe import check_recipe
 from mlffm_segdiff.build.segmenter import build_sampling, build_segmenter
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.load import check_recipe
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import whole_file
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter

@@ -1,7 +1,7 @@
 """A recipe's way of drawing masks, with the user's own choices over it."""
 
+from mlffm_segdiff.build.recipe import check_recipe
 from mlffm_segdiff.build.segmenter import build_sampling
-from mlffm_segdiff.config.load import check_recipe
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters.base import Sampling
 

@@ -2,16 +2,9 @@
 
 import torch
 
-from mlffm_segdiff.blocks.mlffm import MLFFM
+from mlffm_segdiff.build.models import MODELS
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import (
-    DiffusionConfig,
-    LossConfig,
-    MLFFMSegDiffConfig,
-    Recipe,
-    SamplingConfig,
-    UNetConfig,
-)
+from mlffm_segdiff.config.schema import DiffusionConfig, LossConfig, Recipe, SamplingConfig
 from mlffm_segdiff.diffusion.process import MaskDiffusion
 from mlffm_segdiff.losses.boundary_weight import (
     BandWeight,
@@ -20,8 +13,6 @@ from mlffm_segdiff.losses.boundary_weight import (
     uniform_weight,
 )
 from mlffm_segdiff.losses.region import RegionLoss
-from mlffm_segdiff.models.mlffm_segdiff import MLFFMSegDiff
-from mlffm_segdiff.models.unet import unet
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
@@ -45,12 +36,13 @@ def build_segmenter(recipe: Recipe) -> Segmenter:
 def _segmenter(recipe: Recipe) -> Segmenter:
     loss = RegionLoss(recipe.loss.cross_entropy, recipe.loss.dice, recipe.loss.kervadec)
     weight = build_weight(recipe.loss)
-    if isinstance(recipe.model, UNetConfig):
-        network = unet(recipe.model.widths, recipe.model.residual_units)
-        return DirectSegmenter(network, loss, weight, total_stride=2 ** (len(recipe.model.widths) - 1))
     settings = recipe.diffusion
+    entry = MODELS[recipe.model.name]
+    network = entry.make(recipe.model, 2 if settings.self_conditioning else 1)
+    if entry.contract == "direct":
+        return DirectSegmenter(network, loss, weight)
     return DiffusionSegmenter(
-        build_denoiser(recipe.model, 2 if settings.self_conditioning else 1),
+        network,
         build_process(settings),
         loss,
         weight,
@@ -58,24 +50,6 @@ def _segmenter(recipe: Recipe) -> Segmenter:
         settings.self_conditioning,
         settings.own_samples,
         settings.own_shift,
-    )
-
-
-def build_denoiser(model: MLFFMSegDiffConfig, mask_channels: int) -> MLFFMSegDiff:
-    """Return the denoiser of MLFFM-SegDiff, with its MLFFM unless fusion_width is null."""
-    fusion = None
-    if model.fusion_width is not None:
-        fusion = MLFFM(
-            model.mask_widths, model.fusion_width, model.attention, model.alignment, model.adaptive
-        )
-    return MLFFMSegDiff(
-        model.image_widths,
-        model.image_blocks,
-        model.mask_widths,
-        model.detail_width,
-        model.stride,
-        fusion,
-        mask_channels,
     )
 
 

@@ -13,6 +13,7 @@ from mlffm_segdiff.cli.data import data
 from mlffm_segdiff.cli.demo import demo
 from mlffm_segdiff.cli.evaluate import evaluate
 from mlffm_segdiff.cli.export import export
+from mlffm_segdiff.cli.models import models
 from mlffm_segdiff.cli.predict import predict
 from mlffm_segdiff.cli.train import train
 from mlffm_segdiff.config.errors import UserError
@@ -27,6 +28,7 @@ app.command(short_help="Make masks of your own images.")(predict)
 app.command(short_help="Segment the sample images of the package.")(demo)
 app.command(short_help="Write a model as graphs: ONNX, OpenVINO, torch.export.")(export)
 app.command(short_help="Measure speed, side by side with other networks.")(benchmark)
+app.command(short_help="List the models with what they weigh and cost.")(models)
 app.add_typer(data, name="data")
 
 

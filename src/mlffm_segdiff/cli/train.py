@@ -22,7 +22,9 @@ def train(
             metavar="RECIPE",
             show_default=False,
             help="A YAML file, or one of the package: isic2018, ph2, ham10000, all, synthetic, epsilon, "
-            "unet_isic2018, unet_ph2.",
+            "unet_isic2018, unet_ph2; and on ISIC 2018, called as their model: dermosegdiff, segdiff, "
+            "medsegdiff, diffusion_unet, mlffm_unet, unet, attention_unet, unetpp, nnunet, swin_unetr, "
+            "unetr, transunet, fcn, fpn.",
         ),
     ] = None,
     overrides: Annotated[
@@ -44,7 +46,7 @@ def train(
 
     Example: mlffm-segdiff train isic2018 --source isic2018=/data/isic2018
     """
-    from mlffm_segdiff.config.load import load_recipe
+    from mlffm_segdiff.build.recipe import load_recipe
 
     if resume and run is None:
         raise UserError("--resume needs --run FOLDER, the run to go on with")

@@ -13,9 +13,7 @@ from pydantic import BaseModel, ValidationError
 from yaml import YAMLError
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import MODELS, DatasetName, Recipe
-
-MODEL_NAMES = tuple(get_args(model.model_fields["name"].annotation)[0] for model in MODELS)
+from mlffm_segdiff.config.schema import DatasetName, Recipe
 
 
 def recipe_names() -> list[str]:
@@ -26,27 +24,29 @@ def recipe_names() -> list[str]:
     )
 
 
-def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Return the recipe of a packaged name or a YAML file, with ``key=value`` overrides applied.
+def read_recipe(name: str, overrides: Sequence[str] = ()) -> Any:
+    """Return the values of a packaged recipe or a YAML file, with ``key=value`` overrides applied, unchecked.
 
-    Raises UserError for an unknown recipe, broken YAML, and an unknown or mistyped key, naming file, key and
-    the nearest valid one.
+    Raises UserError for an unknown recipe and broken YAML.
     """
     try:
         merged = OmegaConf.merge(_read(name), _parse(overrides))
-        values = OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
+        return OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise UserError(f"recipe {name!r}: {' '.join(str(error).split())}") from None
-    return check_recipe(values, f"recipe {name!r}")
 
 
-def check_recipe(values: Any, origin: str) -> Recipe:
-    """Return ``values`` as a Recipe; ``origin`` is how an error names their source."""
+def check_values(values: Any, origin: str, kind: type[Recipe]) -> Recipe:
+    """Return ``values`` as a recipe of this kind; ``origin`` is how an error names their source.
+
+    kind: a Recipe whose ``model`` is one section, or a union of sections told apart by ``name``. Raises
+    UserError for an unknown or mistyped key, naming it and the nearest valid one.
+    """
     try:
-        return Recipe.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise UserError(f"{origin}: {_describe(first)}") from None
+        raise UserError(f"{origin}: {_describe(first, kind)}") from None
 
 
 def _read(name: str) -> DictConfig:
@@ -81,18 +81,17 @@ def _parse(overrides: Sequence[str]) -> DictConfig:
         raise UserError(f"overrides {' '.join(overrides)!r}: {' '.join(str(error).split())}") from None
 
 
-def _describe(error: Any) -> str:
-    model = next((part for part in error["loc"] if part in MODEL_NAMES), None)
+def _describe(error: Any, kind: type[Recipe]) -> str:
+    models = [_model_name(section) for section in _sections(kind.model_fields["model"].annotation)]
+    model = next((part for part in error["loc"] if part in models), None)
     key = ".".join(str(part) for part in error["loc"] if part not in {model, "[key]"})
     if error["type"] == "extra_forbidden" or (error["loc"] and error["loc"][-1] == "[key]"):
-        close = difflib.get_close_matches(key, list(_keys(Recipe, model)), n=1, cutoff=0.0)
+        close = difflib.get_close_matches(key, list(_keys(kind, model)), n=1, cutoff=0.0)
         return f"unknown key {key!r}; the nearest valid key is {close[0]!r}"
     if error["type"] == "missing":
         return f"missing key {key!r}"
     if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
-        return (
-            f"key '{key}.name' must be one of {', '.join(MODEL_NAMES)} (got {error['input'].get('name')!r})"
-        )
+        return f"key '{key}.name' must be one of {', '.join(models)} (got {error['input'].get('name')!r})"
     message: str = error["msg"].removeprefix("Value error, ")
     if not key:
         return message
@@ -102,12 +101,20 @@ def _describe(error: Any) -> str:
 def _keys(section: type[BaseModel], model: str | None, prefix: str = "") -> Iterator[str]:
     """Yield the dotted keys of a section and of those in it; of models, only the one called ``model``."""
     for name, field in section.model_fields.items():
-        annotation = field.annotation
-        variants = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else (annotation,)
-        sections = [v for v in variants if isinstance(v, type) and issubclass(v, BaseModel)]
+        sections = _sections(field.annotation)
         yield prefix + name
         for variant in sections:
-            if len(sections) == 1 or model in {None, *get_args(variant.model_fields["name"].annotation)}:
+            if len(sections) == 1 or model in {None, _model_name(variant)}:
                 yield from _keys(variant, model, f"{prefix}{name}.")
     if section.__name__ == "DataConfig":
         yield from (f"{prefix}sources.{name}" for name in get_args(DatasetName))
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    variants = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else (annotation,)
+    return [variant for variant in variants if isinstance(variant, type) and issubclass(variant, BaseModel)]
+
+
+def _model_name(section: type[BaseModel]) -> str:
+    (name,) = get_args(section.model_fields["name"].annotation)
+    return str(name)

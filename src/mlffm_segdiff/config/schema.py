@@ -1,7 +1,7 @@
 """What a recipe may say: every key, its type, its range and its default."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
@@ -39,74 +39,10 @@ class AugmentConfig(Section):
     hair: Probability = 0.3
 
 
-class MLFFMSegDiffConfig(Section):
-    """The network of MLFFM-SegDiff. size fills in what is not given; fusion_width null means plain skips.
+class ModelConfig(Section):
+    """The network: its name in the table of models, and in a section of that model's own, its arguments."""
 
-    mask_widths: of the coarsest levels of the image path; the finer ones are met at detail_width channels.
-    """
-
-    name: Literal["mlffm_segdiff"] = "mlffm_segdiff"
-    size: Literal["tiny", "small", "base"] = "small"
-    image_widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-    image_blocks: tuple[PositiveInt, ...]
-    mask_widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-    detail_width: PositiveInt
-    fusion_width: PositiveInt | None
-    stride: PositiveInt = 2
-    attention: bool = True
-    alignment: bool = True
-    adaptive: bool = True
-
-    @model_validator(mode="before")
-    @classmethod
-    def fill_in_size(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Take the widths of ``size`` where a recipe names none."""
-        return {**MLFFM_SEGDIFF_SIZES.get(str(values.get("size", "small")), {}), **values}
-
-    @model_validator(mode="after")
-    def one_entry_a_level(self) -> "MLFFMSegDiffConfig":
-        """Refuse lists whose lengths do not go together."""
-        if len(self.image_widths) != len(self.image_blocks):
-            raise ValueError("image_widths and image_blocks need one entry for each level")
-        if len(self.mask_widths) > len(self.image_widths):
-            raise ValueError("mask_widths has more levels than image_widths; give it as many or fewer")
-        return self
-
-
-MLFFM_SEGDIFF_SIZES: dict[str, dict[str, Any]] = {
-    "tiny": {
-        "image_widths": (8, 16, 32),
-        "image_blocks": (1, 1, 1),
-        "mask_widths": (16, 16),
-        "detail_width": 8,
-        "fusion_width": 8,
-    },
-    "small": {
-        "image_widths": (24, 48, 96, 192),
-        "image_blocks": (1, 2, 3, 3),
-        "mask_widths": (32, 48, 64),
-        "detail_width": 16,
-        "fusion_width": 24,
-    },
-    "base": {
-        "image_widths": (64, 128, 256, 384),
-        "image_blocks": (2, 2, 3, 2),
-        "mask_widths": (64, 96, 128),
-        "detail_width": 32,
-        "fusion_width": 48,
-    },
-}
-
-
-class UNetConfig(Section):
-    """A plain U-Net (Ronneberger et al. 2015; MONAI's, with residual units)."""
-
-    name: Literal["unet"]
-    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = (16, 32, 64, 128, 256)
-    residual_units: Annotated[int, Field(ge=0)] = 2
-
-
-MODELS = (MLFFMSegDiffConfig, UNetConfig)
+    name: str
 
 
 class DiffusionConfig(Section):
@@ -193,7 +129,7 @@ class Recipe(Section):
     seed: Seed = 0
     data: DataConfig
     augment: AugmentConfig = AugmentConfig()
-    model: Annotated[MLFFMSegDiffConfig | UNetConfig, Field(discriminator="name")]
+    model: ModelConfig
     diffusion: DiffusionConfig = DiffusionConfig()
     sampling: SamplingConfig = SamplingConfig()
     loss: LossConfig = LossConfig()

@@ -5,16 +5,41 @@ x is the branch of the noisy mask and g that of the guidance, the image; both kn
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from mlffm_segdiff.blocks.attention import LinearAttention, SelfAttention
 from mlffm_segdiff.blocks.standardised_residual import StandardisedResidualBlock
+from mlffm_segdiff.config.schema import ModelConfig
 
 BOTTLENECK_GROUPS = 4
+
+
+class DermoSegDiffConfig(ModelConfig):
+    """The recipe's section; see `DermoSegDiff`. Defaults are the authors' of 321,181,377 parameters."""
+
+    name: Literal["dermosegdiff"]
+    dim_x: PositiveInt = 128
+    dim_g: PositiveInt = 64
+    x_mults: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 2, 3, 4, 5, 6)
+    g_mults: tuple[PositiveInt, ...] = (1, 2, 4, 8, 16, 32)
+    groups: PositiveInt = 8
+
+    @model_validator(mode="after")
+    def branches_go_together(self) -> "DermoSegDiffConfig":
+        """Refuse branches of unequal depth, and groups that do not divide their widths."""
+        if len(self.x_mults) != len(self.g_mults):
+            raise ValueError("x_mults and g_mults need one entry for each level")
+        if self.dim_x % self.groups or self.dim_g % self.groups:
+            raise ValueError(f"groups={self.groups} does not divide dim_x and dim_g")
+        if self.dim_x * self.x_mults[-1] % BOTTLENECK_GROUPS:
+            raise ValueError(f"the last of x_mults times dim_x is not a multiple of {BOTTLENECK_GROUPS}")
+        return self
 
 
 class BranchTime(nn.Module):
@@ -99,10 +124,17 @@ class DermoSegDiff(nn.Module):
     level. Level l runs at 1 / 2^l of the resolution and ends with the l-th multiple; the last level keeps its
     resolution, so H and W must be multiples of ``total_stride`` = 2^(levels - 1). groups: of the
     normalisations in encoder and decoder; must divide every width. The authors' recipes take 8.
+    mask_channels: 1, or 2 with self-conditioning.
     """
 
     def __init__(
-        self, dim_x: int, dim_g: int, x_mults: Sequence[int], g_mults: Sequence[int], groups: int = 8
+        self,
+        dim_x: int,
+        dim_g: int,
+        x_mults: Sequence[int],
+        g_mults: Sequence[int],
+        groups: int = 8,
+        mask_channels: int = 1,
     ) -> None:
         super().__init__()
         dims_x = [dim_x, *(dim_x * m for m in x_mults)]
@@ -111,7 +143,7 @@ class DermoSegDiff(nn.Module):
         last = len(steps) - 1
         time_x, time_g = 4 * dim_x, 4 * dim_g
         self.total_stride = 2**last
-        self.stem_x = nn.Conv2d(1, dim_x, 1)
+        self.stem_x = nn.Conv2d(mask_channels, dim_x, 1)
         self.stem_g = nn.Conv2d(3, dim_g, 1)
         self.time_x = BranchTime(dim_x)
         self.time_g = BranchTime(dim_g)
@@ -133,7 +165,7 @@ class DermoSegDiff(nn.Module):
         return [self.stem_g(image)]
 
     def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
-        """Map x_t (B1HW), times t (B) and the image's features to the noise in x_t (B1HW)."""
+        """Map x_t (B mask_channels H W), times t (B) and the image's features to the noise in x_t (B1HW)."""
         (stem_g,) = features
         stem_x = self.stem_x(noisy_mask)
         time_x, time_g = self.time_x(t), self.time_g(t)
@@ -151,7 +183,7 @@ class DermoSegDiff(nn.Module):
         return noise
 
     def forward(self, image: Tensor, noisy_mask: Tensor, t: Tensor) -> Tensor:
-        """Encode and denoise once: B3HW, B1HW and B to B1HW."""
+        """Encode and denoise once: B3HW, B mask_channels H W and B to B1HW."""
         return self.denoise(noisy_mask, t, self.encode(image))
 
 

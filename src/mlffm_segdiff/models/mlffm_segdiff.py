@@ -2,14 +2,76 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Annotated, Any, Literal
 
 import torch.nn.functional as F
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from mlffm_segdiff.blocks.gated_injection import GatedInjection
 from mlffm_segdiff.blocks.mlffm import MLFFM
 from mlffm_segdiff.blocks.residual import ResidualBlock, group_norm
 from mlffm_segdiff.blocks.time_embedding import TimeEmbedding
+from mlffm_segdiff.config.schema import ModelConfig
+
+
+class MLFFMSegDiffConfig(ModelConfig):
+    """The recipe's section. size fills in what is not given; fusion_width null means plain skips.
+
+    mask_widths: of the coarsest levels of the image path; the finer ones are met at detail_width channels.
+    """
+
+    name: Literal["mlffm_segdiff"]
+    size: Literal["tiny", "small", "base"] = "small"
+    image_widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    image_blocks: tuple[PositiveInt, ...]
+    mask_widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    detail_width: PositiveInt
+    fusion_width: PositiveInt | None
+    stride: PositiveInt = 2
+    attention: bool = True
+    alignment: bool = True
+    adaptive: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def fill_in_size(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Take the widths of ``size`` where a recipe names none."""
+        return {**SIZES.get(str(values.get("size", "small")), {}), **values}
+
+    @model_validator(mode="after")
+    def one_entry_a_level(self) -> "MLFFMSegDiffConfig":
+        """Refuse lists whose lengths do not go together."""
+        if len(self.image_widths) != len(self.image_blocks):
+            raise ValueError("image_widths and image_blocks need one entry for each level")
+        if len(self.mask_widths) > len(self.image_widths):
+            raise ValueError("mask_widths has more levels than image_widths; give it as many or fewer")
+        return self
+
+
+SIZES: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "image_widths": (8, 16, 32),
+        "image_blocks": (1, 1, 1),
+        "mask_widths": (16, 16),
+        "detail_width": 8,
+        "fusion_width": 8,
+    },
+    "small": {
+        "image_widths": (24, 48, 96, 192),
+        "image_blocks": (1, 2, 3, 3),
+        "mask_widths": (32, 48, 64),
+        "detail_width": 16,
+        "fusion_width": 24,
+    },
+    "base": {
+        "image_widths": (64, 128, 256, 384),
+        "image_blocks": (2, 2, 3, 2),
+        "mask_widths": (64, 96, 128),
+        "detail_width": 32,
+        "fusion_width": 48,
+    },
+}
 
 
 class ImagePath(nn.Module):

@@ -163,7 +163,7 @@ class DiffusionSegmenter(Segmenter):
     def parts(self, image: Tensor) -> dict[str, Part]:
         """Return the parts ``encoder`` and ``denoiser``."""
         features = self._denoiser.encode(image)
-        noisy_mask = image[:, : 2 if self.self_conditioning else 1]
+        noisy_mask = image[:, : 2 if self.self_conditioning else 1].clone()  # no view of another input
         t = torch.full((len(image),), self.process.train_steps - 1, device=image.device)
         return denoiser_parts(self.network, image, noisy_mask, t, features)
 

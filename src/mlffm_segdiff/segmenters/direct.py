@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mlffm_segdiff.data.batch import Batch
@@ -12,28 +13,37 @@ from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, S
 
 
 class DirectSegmenter(Segmenter):
-    """``network.forward(image)`` gives the logit. The boundary weight is that of a mask without noise."""
+    """``network.forward(image)`` gives the logit. The boundary weight is that of a mask without noise.
 
-    def __init__(
-        self, network: nn.Module, loss: RegionLoss, weight: BoundaryWeight, total_stride: int
-    ) -> None:
+    A network under deep supervision also has ``supervise(image)``: pairs of a weight, which sum to 1, and a
+    logit (B1hw, of the image's size or smaller), finest first. The loss is then the weighted sum of theirs,
+    each against the mask at its size, as in nnU-Net.
+    """
+
+    def __init__(self, network: nn.Module, loss: RegionLoss, weight: BoundaryWeight) -> None:
         super().__init__()
         self.network = network
         self.region_loss = loss
         self.weight = weight
-        self._total_stride = total_stride
 
     @property
     def total_stride(self) -> int:
         """The number that height and width of an image must be multiples of."""
-        return self._total_stride
+        return int(self.network.total_stride)  # type: ignore[arg-type]
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the region loss of a batch, a scalar."""
         ones = batch.mask.new_ones(len(batch.mask))
         weight = self.weight(batch.distance, ones, torch.zeros_like(ones))
-        loss: Tensor = self.region_loss(self.network(batch.image), batch.mask, batch.distance, weight)
-        return loss
+        losses = [
+            share * self.region_loss(logit, *truth_at(logit, batch.mask, batch.distance, weight))
+            for share, logit in self._outputs(batch.image)
+        ]
+        return torch.stack(losses).sum()
+
+    def _outputs(self, image: Tensor) -> Sequence[tuple[float, Tensor]]:
+        supervise = getattr(self.network, "supervise", None)
+        return supervise(image) if supervise else [(1.0, self.network(image))]
 
     @torch.inference_mode()
     def segment(self, image: Tensor, ids: Sequence[str], sampling: Sampling) -> Segmentation:  # noqa: ARG002
@@ -47,7 +57,20 @@ class DirectSegmenter(Segmenter):
 
     def run_on(self, graphs: Mapping[str, Graph]) -> None:
         """Replace the network by the graph ``network``."""
-        self.network = _AsNetwork(graphs["network"])
+        self.network = _AsNetwork(graphs["network"], self.total_stride)
+
+
+def truth_at(logit: Tensor, mask: Tensor, distance: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return mask, distance and weight (B1HW) at the size of a logit (B1hw), the nearest pixel's of each.
+
+    Distances are then in the smaller picture's pixels.
+    """
+    size = logit.shape[2:]
+    if size == mask.shape[2:]:
+        return mask, distance, weight
+    smaller = (F.interpolate(x, size, mode="nearest-exact") for x in (mask, distance, weight))
+    small_mask, small_distance, small_weight = smaller
+    return small_mask, small_distance * (size[0] / mask.shape[2]), small_weight
 
 
 class _AsGraph(nn.Module):
@@ -60,9 +83,10 @@ class _AsGraph(nn.Module):
 
 
 class _AsNetwork(nn.Module):
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, total_stride: int) -> None:
         super().__init__()
         self.graph = graph
+        self.total_stride = total_stride
 
     def forward(self, image: Tensor) -> Tensor:
         (logit,) = self.graph(image)

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 import yaml
 
+from mlffm_segdiff.build.recipe import load_recipe
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.load import load_recipe
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import whole_file
 

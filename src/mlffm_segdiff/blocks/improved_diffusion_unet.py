@@ -1,0 +1,64 @@
+"""The U-Net of improved diffusion (Nichol & Dhariwal 2021, arXiv:2102.09672), from MONAI, in its parts."""
+
+from collections.abc import Sequence
+
+from monai.networks.nets import DiffusionModelUNet
+from monai.networks.nets.diffusion_model_unet import get_timestep_embedding
+from torch import Tensor
+
+GROUPS = 32
+NORM_EPS = 1e-5
+
+
+class ImprovedDiffusionUNet(DiffusionModelUNet):
+    """MONAI's network, for denoisers that meet the image between its parts.
+
+    Those are ``conv_in`` (the stem), ``down_blocks`` (one a level), and the methods below. widths: channels a
+    level, finest first, each a multiple of 32 and of ``heads``. attention: which levels attend among all
+    their pixels; the middle always does. blocks: residual blocks a level.
+    """
+
+    def __init__(
+        self, widths: Sequence[int], attention: Sequence[bool], blocks: int, heads: int, channels_in: int
+    ) -> None:
+        super().__init__(
+            spatial_dims=2,
+            in_channels=channels_in,
+            out_channels=1,
+            num_res_blocks=blocks,
+            channels=tuple(widths),
+            attention_levels=tuple(attention),
+            norm_num_groups=GROUPS,
+            norm_eps=NORM_EPS,
+            num_head_channels=tuple(width // heads for width in widths),
+            use_flash_attention=True,
+        )
+        self.total_stride = 2 ** (len(widths) - 1)
+
+    def embed(self, t: Tensor) -> Tensor:
+        """Map times (B, steps of the schedule) to embeddings (B x 4 widths[0])."""
+        weight = self.time_embed[0].weight
+        time: Tensor = self.time_embed(get_timestep_embedding(t, weight.shape[1]).to(weight.dtype))
+        return time
+
+    def from_stem(self, h: Tensor, time: Tensor) -> Tensor:
+        """Map the stem's output (B widths[0] H W) and the embedded time to B1HW."""
+        skips = [h]
+        for level in self.down_blocks:
+            h, found = level(hidden_states=h, temb=time)
+            skips += found
+        return self.decode(h, skips, time)
+
+    def decode(self, h: Tensor, skips: Sequence[Tensor], time: Tensor) -> Tensor:
+        """Map the coarsest level and all skips, in the order they were made, to B1HW.
+
+        The skips are the stem's output and what each level gives beside its last feature map.
+        """
+        left = list(skips)
+        h = self.middle_block(hidden_states=h, temb=time)
+        for level in self.up_blocks:
+            count = len(level.resnets)
+            h = level(hidden_states=h, res_hidden_states_list=left[-count:], temb=time)
+            del left[-count:]
+        out: Tensor = self.out(h)
+        return out

@@ -1,0 +1,28 @@
+"""One layer of a vision transformer (Dosovitskiy et al. 2021, arXiv:2010.11929), of MONAI's parts."""
+
+from monai.networks.blocks.mlp import MLPBlock
+from monai.networks.blocks.selfattention import SABlock
+from torch import Tensor, nn
+
+TOKEN_NORM_EPS = 1e-6
+MLP_RATIO = 4
+
+
+class TransformerLayer(nn.Module):
+    """Attention among all tokens, then a perceptron, each after a layer norm and with a shortcut.
+
+    dropout: after both layers of the perceptron; attention has none.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=TOKEN_NORM_EPS)
+        self.attention = SABlock(width, heads, qkv_bias=True, use_flash_attention=True)
+        self.norm2 = nn.LayerNorm(width, eps=TOKEN_NORM_EPS)
+        self.perceptron = MLPBlock(width, MLP_RATIO * width, dropout)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map B N width to the same shape."""
+        tokens = tokens + self.attention(self.norm1(tokens))
+        out: Tensor = tokens + self.perceptron(self.norm2(tokens))
+        return out

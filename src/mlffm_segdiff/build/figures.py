@@ -1,0 +1,70 @@
+"""What a model weighs and costs, counted without its weights."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mlffm_segdiff.build.models import MODELS
+from mlffm_segdiff.build.recipe import check_recipe, load_recipe
+from mlffm_segdiff.build.segmenter import build_segmenter
+from mlffm_segdiff.config.load import recipe_names
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.segmenters.base import Segmenter
+
+SIDE = 128
+META = torch.device("meta")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One model. flops: of one segmentation at 128 x 128, in so many steps and samples.
+
+    They count the products and sums of convolutions and matrix products alone, each as one.
+    """
+
+    parameters: int
+    flops: int
+    steps: int
+    samples: int
+
+
+def model_recipe(name: str) -> Recipe:
+    """Return the packaged recipe that is called as the model; else the defaults, on ISIC 2018."""
+    if name in recipe_names():
+        return load_recipe(name)
+    values = {"name": name, "data": {"sources": {"isic2018": None}}, "model": {"name": name}}
+    return check_recipe(values, f"model {name!r}")
+
+
+def count_figures(recipe: Recipe) -> Figures:
+    """Return the figures of a recipe's model, which needs neither the time nor the memory to run it."""
+    segmenter = build_hollow(recipe).eval()
+    steps, samples = recipe.sampling.steps, recipe.sampling.samples
+    if MODELS[recipe.model.name].contract == "direct":
+        steps, samples = 1, 1
+    flops = {
+        name: count_flops(part.module, part.inputs)
+        for name, part in segmenter.parts(torch.zeros(1, 3, SIDE, SIDE, device=META)).items()
+    }
+    total = sum(count * (steps * samples if name == "denoiser" else 1) for name, count in flops.items())
+    return Figures(sum(p.numel() for p in segmenter.parameters()), total, steps, samples)
+
+
+def build_hollow(recipe: Recipe) -> Segmenter:
+    """Return a recipe's segmenter with shapes but no weights, on the device ``meta``."""
+    try:
+        with META:
+            return build_segmenter(recipe)
+    except RuntimeError:  # a constructor that reads values, as MONAI's Swin transformer does
+        return build_segmenter(recipe).to(META)
+
+
+@torch.no_grad()
+def count_flops(module: nn.Module, inputs: tuple[Tensor, ...]) -> int:
+    """Return the floating-point operations of the convolutions and matrix products in one call."""
+    with FlopCounterMode(display=False) as counter:
+        module(*inputs)
+    total: int = counter.get_total_flops()
+    return total

@@ -1,0 +1,66 @@
+"""The plain U-Net with the MLFFM on its skips, and no diffusion: does the module help by itself?"""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+
+from mlffm_segdiff.blocks.mlffm import MLFFM
+from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.models.unet import UNet
+
+
+class MLFFMUNetConfig(ModelConfig):
+    """The recipe's section. widths: channels a level, finest first. fusion_width null is the plain U-Net."""
+
+    name: Literal["mlffm_unet"]
+    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = (16, 32, 64, 128, 256)
+    residual_units: NonNegativeInt = 2
+    fusion_width: PositiveInt | None = 24
+    attention: bool = True
+    alignment: bool = True
+    adaptive: bool = True
+
+
+class MLFFMUNet(nn.Module):
+    """A network that maps an image (B3HW) to a logit (B1HW); with a new MLFFM it is exactly the U-Net.
+
+    widths: channels a level, two or more; H and W must be multiples of ``total_stride``. fusion: the MLFFM
+    over ``widths``, the deepest level included, None for plain skips.
+    """
+
+    def __init__(self, widths: Sequence[int], residual_units: int, fusion: MLFFM | None = None) -> None:
+        super().__init__()
+        unet = UNet(widths, residual_units)
+        self.total_stride = unet.total_stride
+        down, up = levels(unet.model, len(widths))
+        self.down = nn.ModuleList(down)
+        self.fusion = fusion if fusion is not None else nn.Identity()
+        self.up = nn.ModuleList(up)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map an image (B3HW) to a logit (B1HW)."""
+        h, skips = image, []
+        for down in self.down:
+            h = down(h)
+            skips.append(h)
+        *skips, logit = self.fusion(skips)
+        for up, skip in zip(reversed(self.up), reversed(skips), strict=True):
+            logit = up(torch.cat([skip, logit], dim=1))
+        return logit  # type: ignore[no-any-return]
+
+
+def levels(block: nn.Module, count: int) -> tuple[list[nn.Module], list[nn.Module]]:
+    """Return the encoder's ``count`` levels and the decoder's ``count`` - 1, finest first.
+
+    block: MONAI's U-Net, a chain of down, what lies below with its skip, and up.
+    """
+    downs, ups = [], []
+    for _ in range(count - 1):
+        down, below, up = block.children()
+        downs.append(down)
+        ups.append(up)
+        block = below.submodule  # type: ignore[assignment]
+    return [*downs, block], ups

@@ -1,0 +1,63 @@
+"""The denoiser of SegDiff (Amit et al. 2021, arXiv:2112.00390): the image is added to the noisy mask.
+
+After the authors' code, github.com/tomeramit/SegDiff.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from mlffm_segdiff.blocks.improved_diffusion_unet import ImprovedDiffusionUNet
+from mlffm_segdiff.blocks.rrdb import RRDBEncoder
+from mlffm_segdiff.models.improved_diffusion import ImprovedDiffusionConfig, Widths
+
+
+class SegDiffConfig(ImprovedDiffusionConfig):
+    """The recipe's section. The defaults are the authors' for 128 x 128 pixels, of their Cityscapes runs."""
+
+    name: Literal["segdiff"]
+    widths: Widths = (128, 128, 256, 256, 512, 512)
+    attention: tuple[bool, ...] = (False, False, False, True, True, False)
+    blocks: PositiveInt = 3
+    heads: PositiveInt = 4
+    rrdb_blocks: PositiveInt = 15
+    rrdb_width: Annotated[int, Field(gt=0, multiple_of=2)] = 64
+
+
+class SegDiff(nn.Module):
+    """F(x_t) + G(I), refined by a U-Net: F is its stem and G an encoder of RRDBs at full resolution.
+
+    G knows neither mask nor time. widths, attention, blocks, heads: see ``ImprovedDiffusionUNet``.
+    rrdb_blocks, rrdb_width: of G. mask_channels: 1, or 2 with self-conditioning. H and W must be multiples of
+    ``total_stride``. The dropout that some of the authors' runs set is left out.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        attention: Sequence[bool],
+        blocks: int,
+        heads: int,
+        rrdb_blocks: int,
+        rrdb_width: int,
+        mask_channels: int = 1,
+    ) -> None:
+        super().__init__()
+        self.unet = ImprovedDiffusionUNet(widths, attention, blocks, heads, mask_channels)
+        self.image_encoder = RRDBEncoder(widths[0], rrdb_blocks, rrdb_width, rrdb_width // 2)
+        self.total_stride = self.unet.total_stride
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Map an image (B3HW in [-1, 1]) to G(I), B widths[0] H W."""
+        return [self.image_encoder(image)]
+
+    def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
+        """Map x_t (B mask_channels H W), times t (B) and G(I) to the noise in x_t (B1HW)."""
+        (encoded,) = features
+        return self.unet.from_stem(self.unet.conv_in(noisy_mask) + encoded, self.unet.embed(t))
+
+    def forward(self, image: Tensor, noisy_mask: Tensor, t: Tensor) -> Tensor:
+        """Encode and denoise once: B3HW, B mask_channels H W and B to B1HW."""
+        return self.denoise(noisy_mask, t, self.encode(image))

@@ -1,0 +1,59 @@
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mlffm_segdiff.build.figures import Figures, build_hollow, count_figures, count_flops, model_recipe
+from mlffm_segdiff.build.recipe import check_recipe
+from mlffm_segdiff.build.segmenter import build_segmenter
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.segmenters.base import Sampling
+
+SMALL = (
+    {"name": "mlffm_segdiff", "size": "tiny"},
+    {"name": "unet", "widths": [4, 8]},
+    {"name": "swin_unetr", "feature_size": 12},
+)
+
+
+def recipe(model: dict[str, object], **sampling: int) -> Recipe:
+    return check_recipe(
+        {"name": "x", "data": {"sources": {"synthetic": None}}, "model": model, "sampling": sampling}, "here"
+    )
+
+
+def test_flops_by_hand() -> None:
+    image = torch.zeros(1, 3, 16, 20)
+    assert count_flops(nn.Conv2d(3, 8, 3, padding=1), (image,)) == 2 * 16 * 20 * 8 * 3 * 9
+    assert count_flops(nn.Conv2d(3, 8, 2, stride=2), (image,)) == 2 * 8 * 10 * 8 * 3 * 4
+    assert count_flops(nn.Linear(20, 7), (image,)) == 2 * 3 * 16 * 20 * 7
+    assert count_flops(nn.SiLU(), (image,)) == 0
+
+
+@pytest.mark.parametrize("model", SMALL)
+def test_as_many_parameters_and_operations_as_a_real_segmentation(model: dict[str, object]) -> None:
+    chosen = recipe(model, steps=4, samples=3)
+    segmenter = build_segmenter(chosen).eval()
+    with FlopCounterMode(display=False) as counter:
+        segmenter.segment(torch.zeros(1, 3, 128, 128), ["a"], Sampling(4, 3))
+    found = count_figures(chosen)
+    assert found.parameters == sum(p.numel() for p in segmenter.parameters())
+    assert found.flops == counter.get_total_flops()
+
+
+def test_a_direct_network_takes_one_step_whatever_the_recipe_says() -> None:
+    found = [count_figures(recipe(SMALL[1], steps=steps, samples=2)) for steps in (1, 5)]
+    assert found[0] == found[1] == Figures(found[0].parameters, found[0].flops, 1, 1)
+
+
+@pytest.mark.parametrize("model", SMALL)
+def test_a_hollow_segmenter_has_the_shapes_and_no_memory(model: dict[str, object]) -> None:
+    hollow, real = (build(recipe(model)).state_dict() for build in (build_hollow, build_segmenter))
+    assert {name: value.shape for name, value in hollow.items()} == {n: v.shape for n, v in real.items()}
+    assert {value.device.type for value in hollow.values()} == {"meta"}
+
+
+def test_the_recipe_of_a_model_is_the_packaged_one_or_the_defaults() -> None:
+    assert model_recipe("dermosegdiff").diffusion.train_steps == 250
+    ours = model_recipe("mlffm_segdiff")
+    assert (ours.name, ours.model.name, ours.sampling.steps) == ("mlffm_segdiff", "mlffm_segdiff", 4)

@@ -1,0 +1,228 @@
+"""What every model of the table must do; a new one is taken up by its line there, and by its lines here.
+
+SMALL: arguments that make a model quick, the defaults where it has none. FIGURES: parameters, and
+floating-point operations of one segmentation at 128 x 128, of the recipe that is called as the model.
+"""
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from mlffm_segdiff.build.figures import count_figures, model_recipe
+from mlffm_segdiff.build.models import MODELS
+from mlffm_segdiff.build.pretrained import load_pretrained, save_segmenter
+from mlffm_segdiff.build.recipe import check_recipe
+from mlffm_segdiff.build.sampling import chosen_sampling
+from mlffm_segdiff.build.segmenter import build_segmenter
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.data.batch import Batch, collate
+from mlffm_segdiff.data.dataset import PairDataset
+from mlffm_segdiff.data.synthetic import synthetic_pairs
+from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.segmenters.precision import in_bfloat16
+
+SMALL: dict[str, dict[str, object]] = {
+    "mlffm_segdiff": {"size": "tiny"},
+    "dermosegdiff": {"dim_x": 8, "dim_g": 8, "x_mults": (1, 1, 2), "g_mults": (1, 1, 2), "groups": 4},
+    "segdiff": {
+        "widths": (64, 64, 64),
+        "attention": (False, True, False),
+        "blocks": 1,
+        "rrdb_blocks": 1,
+        "rrdb_width": 8,
+    },
+    "medsegdiff": {
+        "widths": (64, 64, 64),
+        "attention": (False, True, False),
+        "blocks": 1,
+        "heads": 2,
+        "spectrum_size": 32,
+    },
+    "diffusion_unet": {
+        "widths": (32, 32, 32),
+        "attention": (False, False, True),
+        "blocks": 1,
+        "head_width": 16,
+    },
+    "mlffm_unet": {"widths": (4, 8, 8, 8), "residual_units": 1, "fusion_width": 8},
+    "unet": {"widths": (4, 8, 8, 8), "residual_units": 1},
+    "attention_unet": {"widths": (4, 8, 8, 8)},
+    "unetpp": {"widths": (4, 4, 8, 8, 8)},
+    "nnunet": {"image_size": 32},
+    "swin_unetr": {"feature_size": 12},
+    "unetr": {"image_size": 64, "feature_size": 4, "hidden_size": 24, "mlp_size": 24, "heads": 2},
+    "transunet": {
+        "stem_width": 32,
+        "blocks": (1, 1, 1),
+        "token_width": 32,
+        "layers": 1,
+        "heads": 2,
+        "decoder_widths": (16, 8, 8, 8),
+    },
+    "fcn": {"widths": (4, 8, 8, 16, 16), "convolutions": (1, 1, 1, 1, 1), "head_width": 32},
+    "fpn": {"widths": (8, 8, 16, 16), "blocks": (1, 1, 1, 1), "pyramid_width": 16, "head_width": 32},
+}
+FIGURES: dict[str, tuple[int, int]] = {
+    "mlffm_segdiff": (3_587_176, 2_037_962_752),
+    "dermosegdiff": (321_181_377, 261_881_411_731_456),
+    "segdiff": (162_766_017, 150_732_547_817_472),
+    "medsegdiff": (99_129_729, 74_742_408_151_040),
+    "diffusion_unet": (35_745_153, 735_754_321_920),
+    "mlffm_unet": (5_253_941, 1_279_451_840),
+    "unet": (4_974_032, 1_156_808_704),
+    "attention_unet": (7_940_321, 5_298_388_992),
+    "unetpp": (9_119_332, 16_373_514_240),
+    "nnunet": (20_612_164, 7_126_122_496),
+    "swin_unetr": (6_302_875, 2_398_868_352),
+    "unetr": (87_561_457, 12_710_313_984),
+    "transunet": (105_275_921, 18_723_864_576),
+    "fcn": (134_273_891, 13_847_824_896),
+    "fpn": (28_476_353, 5_497_421_824),
+}
+SIDE = 64
+IDS = ["a", "b", "c"]
+
+
+def small_recipe(name: str) -> Recipe:
+    """Return the recipe that is called as the model, of a small one and two steps."""
+    values = model_recipe(name).model_dump(mode="json")
+    return check_recipe(
+        {
+            **values,
+            "model": {**(SMALL.get(name) or values["model"]), "name": name},
+            "data": {"sources": {"synthetic": None}, "size": SIDE},
+            "sampling": {**values["sampling"], "steps": 2, "samples": 1},
+        },
+        name,
+    )
+
+
+def made(name: str) -> Segmenter:
+    """Return a segmenter in which nothing is switched off by weights that start at 0."""
+    torch.manual_seed(0)
+    segmenter = build_segmenter(small_recipe(name))
+    for p in segmenter.parameters():
+        if not p.any():
+            p.data.normal_(std=0.05)
+    return segmenter.eval()
+
+
+@pytest.fixture(scope="module", params=list(MODELS))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def segmenter(name: str) -> Segmenter:
+    return made(name)
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    ids, images, masks = synthetic_pairs(len(IDS), SIDE, seed=0)
+    pairs = PairDataset(images, masks, ids, None, seed=0)
+    return collate([pairs[index] for index in range(len(IDS))])
+
+
+def probability(
+    segmenter: Segmenter, name: str, image: Tensor, ids: Sequence[str], steps: int | None = None
+) -> Tensor:
+    return segmenter.segment(image, ids, chosen_sampling(small_recipe(name), steps)).probability
+
+
+@pytest.mark.parametrize("side", [64, 96, 128])
+def test_an_image_becomes_a_map_of_its_size(segmenter: Segmenter, name: str, side: int) -> None:
+    assert side % segmenter.total_stride == 0
+    sampling = chosen_sampling(small_recipe(name), steps=1, samples=1)
+    found = segmenter.segment(torch.rand(1, 3, side, side) * 2 - 1, IDS[:1], sampling)
+    assert found.probability.shape == found.spread.shape == (1, 1, side, side)
+    assert found.probability.isfinite().all()
+    assert 0 <= float(found.probability.min()) < float(found.probability.max()) <= 1
+
+
+def test_gradients_reach_every_parameter(segmenter: Segmenter, batch: Batch) -> None:
+    learner = copy.deepcopy(segmenter).train()
+    loss = learner.loss(batch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.isfinite()
+    idle = [n for n, p in learner.named_parameters() if p.grad is None or not p.grad.any()]
+    assert idle == []
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in learner.parameters())
+
+
+def test_weights_come_back_as_they_were(
+    segmenter: Segmenter, name: str, batch: Batch, tmp_path: Path
+) -> None:
+    save_segmenter(segmenter, small_recipe(name), tmp_path)
+    again = load_pretrained(tmp_path)
+    assert again.recipe == small_recipe(name)
+    expected = probability(segmenter, name, batch.image[:1], IDS[:1])
+    assert torch.equal(probability(again.segmenter, name, batch.image[:1], IDS[:1]), expected)
+
+
+def test_a_case_does_not_depend_on_its_batch(segmenter: Segmenter, name: str, batch: Batch) -> None:
+    """Ten steps, since estimates that a network of noise makes in fewer magnify what rounding does."""
+    together = probability(segmenter, name, batch.image, IDS, steps=10)
+    for rows in ([0], [2, 1]):
+        few = probability(segmenter, name, batch.image[rows], [IDS[row] for row in rows], steps=10)
+        torch.testing.assert_close(few, together[rows], rtol=0, atol=1e-4)
+
+
+def test_images_are_told_apart(segmenter: Segmenter, name: str, batch: Batch) -> None:
+    one, other = (probability(segmenter, name, batch.image[n : n + 1], IDS[:1]) for n in (0, 1))
+    assert float((one - other).abs().max()) > 1e-4
+
+
+def test_the_seed_fixes_weights_loss_and_masks(segmenter: Segmenter, name: str, batch: Batch) -> None:
+    twin = made(name)
+    assert all(torch.equal(value, twin.state_dict()[n]) for n, value in segmenter.state_dict().items())
+    losses = []
+    for each in (segmenter, twin):
+        torch.manual_seed(1)
+        losses.append(each.loss(batch).item())
+    assert losses[0] == losses[1]
+    maps = [probability(each, name, batch.image[:1], IDS[:1]) for each in (segmenter, segmenter, twin)]
+    assert torch.equal(maps[0], maps[1])
+    assert torch.equal(maps[0], maps[2])
+
+
+def test_its_parts_make_up_the_network(segmenter: Segmenter, name: str, batch: Batch) -> None:
+    """These are what is exported; the export itself is tested in tests/export."""
+    parts = segmenter.parts(batch.image[:2])
+    for part in parts.values():
+        outputs = part.module(*part.inputs)
+        assert len(outputs) == len(part.output_names)
+        assert len(part.inputs) == len(part.input_names)
+        assert {len(tensor) for tensor in (*part.inputs, *outputs)} == {2}
+    rebuilt = copy.deepcopy(segmenter)
+    rebuilt.run_on({key: part.module for key, part in parts.items()})
+    assert rebuilt.total_stride == segmenter.total_stride
+    expected = probability(segmenter, name, batch.image[:1], IDS[:1])
+    assert torch.equal(probability(rebuilt, name, batch.image[:1], IDS[:1]), expected)
+
+
+def test_it_runs_in_bfloat16(segmenter: Segmenter, name: str, batch: Batch) -> None:
+    image = batch.image[:1]
+    half = in_bfloat16(segmenter, image)
+    assert probability(half, name, image, IDS[:1]).isfinite().all()
+    with torch.no_grad():
+        for key, part in segmenter.parts(image).items():
+            exact = torch.cat([output.flatten() for output in part.module(*part.inputs)])
+            graph = half.parts(image)[key].module
+            rounded = torch.cat([output.flatten() for output in graph(*part.inputs)])
+            assert rounded.dtype == torch.bfloat16
+            assert float((rounded.float() - exact).abs().mean()) < 0.1 * float(exact.std())
+
+
+def test_it_weighs_and_costs_what_is_pinned(name: str) -> None:
+    found = count_figures(model_recipe(name))
+    assert (found.parameters, found.flops) == FIGURES[name]
+
+
+def test_nothing_is_pinned_that_is_no_model() -> None:
+    assert set(FIGURES) == set(MODELS)
+    assert set(SMALL) <= set(MODELS)

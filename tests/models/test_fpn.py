@@ -1,0 +1,60 @@
+import pytest
+import torch
+from torch import nn
+
+from mlffm_segdiff.models.fpn import FPN, FPNConfig
+
+RESNET_50 = 25_557_032
+ITS_CLASSES = 1000 * 2048 + 1000
+
+
+def network(pyramid_width: int = 8) -> FPN:
+    return FPN((4, 6, 8, 10), (1, 2, 1, 1), pyramid_width, 32)
+
+
+def test_resnet_50_but_for_its_classes_and_a_pyramid_of_both_papers_widths() -> None:
+    with torch.device("meta"):
+        model = FPN(**FPNConfig(name="fpn").model_dump(exclude={"name"}))
+    lateral = 256 * (256 + 512 + 1024 + 2048 + 4)
+    merged = 4 * 256 * (9 * 256 + 1)
+    stages = 4 * (9 * 256 * 128) + 3 * (9 * 128 * 128) + 7 * 2 * 128
+    assert sum(p.numel() for p in model.backbone.parameters()) == RESNET_50 - ITS_CLASSES
+    assert sum(p.numel() for p in model.pyramid.parameters()) == lateral + merged
+    assert sum(p.numel() for p in model.head.parameters()) == stages + 128 + 1
+
+
+def test_the_backbone_gives_four_levels() -> None:
+    levels = network().bottom_up(torch.randn(2, 3, 64, 96))
+    assert [tuple(level.shape[1:]) for level in levels] == [
+        (16, 16, 24),
+        (24, 8, 12),
+        (32, 4, 6),
+        (40, 2, 3),
+    ]
+
+
+def test_coarse_levels_are_added_to_finer_ones_by_hand() -> None:
+    """With convolutions that pass their first channel on, levels of 1, 10, 100 and 1000 add up downwards."""
+    model = network(pyramid_width=1)
+    with torch.no_grad():
+        for conv in model.pyramid.modules():
+            if isinstance(conv, nn.Conv2d):
+                middle = conv.kernel_size[0] // 2
+                conv.weight.zero_()
+                conv.weight[:, 0, middle, middle] = 1
+        levels = {
+            str(n): torch.full((1, 4 * width, 16 >> n, 8 >> n), 10.0**n)
+            for n, width in enumerate((4, 6, 8, 10))
+        }
+        pyramid = list(model.pyramid(levels).values())
+    assert [p.unique().tolist() for p in pyramid] == [[1111], [1110], [1100], [1000]]
+    assert [tuple(p.shape[1:]) for p in pyramid] == [(1, 16, 8), (1, 8, 4), (1, 4, 2), (1, 2, 1)]
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (32, 96)])
+def test_an_image_becomes_a_logit_of_its_size(height: int, width: int) -> None:
+    model = network().eval()
+    with torch.no_grad():
+        logit = model(torch.randn(2, 3, height, width))
+    assert logit.shape == (2, 1, height, width)
+    assert float(logit.std()) > 0
