@@ -80,6 +80,18 @@ def test_graphs_of_weights_are_made_once(
     assert all(np.abs(a - b.astype(int)).max() <= 1 for a, b in zip(first, again, strict=True))
 
 
+def test_damaged_graphs_in_the_cache_are_made_anew(
+    weights: Path, tmp_path: Path, predict: Predict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFFM_SEGDIFF_CACHE", str(tmp_path / "cache"))
+    predict(weights, "--runtime", "onnx")
+    (graph,) = (tmp_path / "cache").glob("*/network.onnx")
+    whole = graph.read_bytes()
+    graph.write_bytes(b"no graph")
+    predict(weights, "--runtime", "onnx", "--batch-size", "1")
+    assert len(graph.read_bytes()) == len(whole)
+
+
 def test_bf16_is_near_float32_and_not_the_same(weights: Path, predict: Predict) -> None:
     pairs = zip(predict(weights), predict(weights, "--precision", "bf16"), strict=True)
     differences = [np.abs(a - b.astype(int)).max() for a, b in pairs]

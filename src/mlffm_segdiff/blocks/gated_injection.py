@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class GatedInjection(nn.Module):
-    """h <- h * sigmoid(Conv1x1[h, k]) + v with [k, v] = Conv1x1(I) (DESIGN section 2).
+    """h <- h * sigmoid(Conv1x1[h, k]) + v with [k, v] = Conv1x1(I) (docs/METHOD.md).
 
     ``project`` sees the image alone, so its result is computed once per image; ``forward`` is what each
     denoising step pays for.

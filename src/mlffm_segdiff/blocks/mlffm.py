@@ -12,7 +12,7 @@ from mlffm_segdiff.blocks.residual import group_norm
 
 
 class MLFFM(nn.Module):
-    """S'_l = S_l + Conv3x3(SiLU(GN(sum_j lambda_{j->l} * R_{j->l}))) over skips S_1..S_L (DESIGN section 2).
+    """S'_l = S_l + Conv3x3(SiLU(GN(sum_j lambda_{j->l} * R_{j->l}))) over skips S_1..S_L (docs/METHOD.md).
 
     attention: CBAM on each skip, else the skip itself. alignment: a learned lateral projection to ``width``
     channels, else averages of channels. adaptive: a learned weight for each pixel and level, else 1 / L.

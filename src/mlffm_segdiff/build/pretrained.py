@@ -106,9 +106,11 @@ def load_pretrained(name: str | Path) -> Pretrained:
     if (folder / "weights").is_dir():
         folder = folder / "weights"
     local = packaged or folder.is_dir()
-    if local and not ((folder / WEIGHTS).is_file() and (folder / "config.json").is_file()):
+    missing = [part for part in ("config.json", WEIGHTS) if local and not (folder / part).is_file()]
+    if missing:
         raise UserError(
-            f"{folder}: no config.json and {WEIGHTS} here; give a run folder whose training is done"
+            f"{folder}: no {' and '.join(missing)} here; give a run folder whose training is done "
+            "(exported graphs serve predict alone)"
         )
     if not (local or HUB_ID.fullmatch(str(name))):
         raise UserError(f"no weights {str(name)!r}: no such folder; name a run folder, or {DEFAULT!r}")
@@ -122,4 +124,5 @@ def load_pretrained(name: str | Path) -> Pretrained:
         ) from None
     except (SafetensorError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
-        raise UserError(f"{name}: broken weights or configuration: {reason}") from None
+        hint = "; are they of an older version of the model?" if "state_dict" in reason else ""
+        raise UserError(f"{name}: broken weights or configuration: {reason}{hint}") from None

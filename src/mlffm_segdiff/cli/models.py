@@ -16,7 +16,7 @@ def models() -> None:
     table = Table("model")
     for column in ("parameters", "GFLOP", "steps"):
         table.add_column(column, justify="right")
-    table.add_column("source")
+    table.add_column("source", overflow="fold")
     with Console(stderr=True).status("counting"):
         for name, entry in MODELS.items():
             figures = count_figures(model_recipe(name))

@@ -1,5 +1,6 @@
 """What runs the network: torch, or a runtime on exported graphs."""
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -42,8 +43,20 @@ def load_graphs(weights: str, runtime: Runtime | None, precision: Precision) -> 
     elif runtime is None or runtime == "torch":
         return None
     else:
-        folder = _kept(weights, runtime, precision)
+        return _read_kept(weights, runtime, precision)
     return read_export(folder, precision)
+
+
+def _read_kept(weights: str, runtime: Literal["onnx", "openvino"], precision: Precision) -> "Pretrained":
+    """Return the weights on their kept graphs, which are made anew where they cannot be read."""
+    from mlffm_segdiff.export.folder import read_export
+
+    folder = _kept(weights, runtime, precision)
+    try:
+        return read_export(folder, precision)
+    except UserError:
+        shutil.rmtree(folder)
+    return read_export(_kept(weights, runtime, precision), precision)
 
 
 def _kept(weights: str, runtime: Literal["onnx", "openvino"], precision: Precision) -> Path:

@@ -82,7 +82,7 @@ class SamplingConfig(Section):
 
 
 class LossConfig(Section):
-    """Loss terms. weight: the boundary weight (band: DESIGN section 2; dermosegdiff: Bozorgpour et al. 2023).
+    """Loss terms. weight: the boundary weight (band: docs/METHOD.md; dermosegdiff: Bozorgpour et al. 2023).
 
     cross_entropy, dice, kervadec weigh the terms of an x0 objective or a direct network; noise objectives use
     the weighted squared error alone.

@@ -13,5 +13,6 @@ def needs_extra() -> Iterator[None]:
         yield
     except ImportError as error:
         raise UserError(
-            f"{error.name or error} is not installed; run: pip install 'mlffm-segdiff[export]'"
+            f"{error.name or error} is not installed; run in the project's folder: "
+            "pip install -c constraints.txt '.[export]'"
         ) from error

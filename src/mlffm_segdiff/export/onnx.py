@@ -62,7 +62,7 @@ def check_precision(precision: Precision) -> None:
     if precision != "float32":
         raise UserError(
             f"ONNX Runtime does not compute in {precision} on a processor; "
-            "take --precision float32, or --runtime torch or openvino"
+            "take --precision float32, or weights that are not exported with --runtime torch or openvino"
         )
 
 

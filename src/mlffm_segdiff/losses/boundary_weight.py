@@ -26,7 +26,7 @@ def band_weight(distance: Tensor, alpha_bar: Tensor, gain: float, width: float) 
     """Per-pixel loss weight (B1HW) that peaks on the contour and grows as the noise falls.
 
     distance: B1HW, pixels to the nearest contour. alpha_bar: B, signal share at t.
-    DESIGN section 2; compare Bozorgpour et al. 2023, eq. 8.
+    docs/METHOD.md; compare Bozorgpour et al. 2023, eq. 8.
     """
     band = torch.exp(-distance.square() / (2 * width**2))
     return 1 + gain * alpha_bar.view(-1, 1, 1, 1) * band

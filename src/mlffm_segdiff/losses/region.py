@@ -16,7 +16,7 @@ def kervadec_boundary(probability: Tensor, distance: Tensor) -> Tensor:
 
 
 class RegionLoss(nn.Module):
-    """w * BCE + soft Dice (+ Kervadec's boundary term), each with its factor (DESIGN section 2)."""
+    """w * BCE + soft Dice (+ Kervadec's boundary term), each with its factor (docs/METHOD.md)."""
 
     def __init__(self, cross_entropy: float = 1.0, dice: float = 1.0, kervadec: float = 0.0) -> None:
         super().__init__()

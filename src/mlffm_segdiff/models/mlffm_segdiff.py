@@ -1,4 +1,4 @@
-"""The denoiser of MLFFM-SegDiff (Gu et al. 2026, arXiv:2606.26712), formulated in DESIGN section 2."""
+"""The denoiser of MLFFM-SegDiff (Gu et al. 2026, arXiv:2606.26712), formulated in docs/METHOD.md."""
 
 from collections.abc import Sequence
 from itertools import pairwise

@@ -17,7 +17,7 @@ from mlffm_segdiff.segmenters.denoiser_parts import GraphDenoiser, denoiser_part
 
 
 class Denoiser(Protocol):
-    """The contract of a denoising network (DESIGN section 4)."""
+    """The contract of a denoising network (ARCHITECTURE.md)."""
 
     total_stride: int
 
