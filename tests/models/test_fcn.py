@@ -1,7 +1,8 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
-from mlffm_segdiff.models.fcn import FCN, FCNConfig
+from mlffm_segdiff.models.fcn import FCN, FCNConfig, UnfoldedConv2d
 
 VGG16 = 138_357_544
 ITS_CLASSES = 1000 * 4096 + 1000
@@ -28,6 +29,11 @@ def test_vgg_16_but_for_its_classes_and_the_scores(normalise: bool) -> None:
 def test_a_new_network_scores_nothing() -> None:
     with torch.no_grad():
         assert not network()(torch.randn(1, 3, 64, 96)).any()
+
+
+def test_the_unfolded_convolution_is_a_convolution() -> None:
+    conv, x = UnfoldedConv2d(3, 5, 7, padding=3), torch.randn(2, 3, 4, 6)
+    torch.testing.assert_close(conv(x), F.conv2d(x, conv.weight, conv.bias, padding=3))
 
 
 def test_three_scores_are_added_by_hand() -> None:

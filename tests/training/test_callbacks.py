@@ -1,14 +1,17 @@
 import io
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from diffusers.training_utils import EMAModel
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from mlffm_segdiff.config.errors import UserError
@@ -18,6 +21,7 @@ from mlffm_segdiff.training.callbacks import (
     ImagesProgress,
     WholeCheckpoints,
     checkpoints,
+    update_average,
 )
 
 
@@ -52,13 +56,42 @@ def test_the_average_over_three_steps_by_hand() -> None:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[recorder, Averaging(0.9)],
+        callbacks=[recorder, Averaging(0.5)],
     )
     trainer.fit(module, DataLoader(torch.randn(3, 5, 3), batch_size=None))
     first, second, third = recorder.weights
     assert not torch.equal(first, third)
-    expected = 0.9 * (0.9 * first + 0.1 * second) + 0.1 * third  # it starts at the first step's weights
+    early = 1 - 2 ** (-2 / 3)  # below the decay, which the next step's 1 - 3^(-2/3) = 0.52 reaches
+    expected = 0.5 * (early * first + (1 - early) * second) + 0.5 * third
     torch.testing.assert_close(module.layer.weight.detach(), expected)  # which training ends with
+
+
+def test_the_average_is_that_of_diffusers() -> None:
+    theirs = EMAModel([torch.zeros(3)], decay=0.9, use_ema_warmup=True)
+    ours = [torch.zeros(3)]
+    torch.manual_seed(0)
+    for number in range(60):
+        values = [torch.randn(3)]
+        theirs.step([torch.nn.Parameter(values[0])])
+        if number:  # the first step of both copies
+            update_average(0.9, ours, values, torch.tensor(number))
+        else:
+            ours[0].copy_(values[0])
+    torch.testing.assert_close(ours, theirs.shadow_params)
+
+
+def test_statistics_are_averaged_and_counters_copied() -> None:
+    averaged = AveragedModel(
+        torch.nn.BatchNorm1d(2), multi_avg_fn=partial(update_average, 0.5), use_buffers=True
+    )
+    for count, mean in enumerate([8.0, 0.0, 0.0, 4.0]):
+        live = torch.nn.BatchNorm1d(2)
+        torch.nn.init.constant_(live.running_mean, mean)
+        live.num_batches_tracked.fill_(count)
+        averaged.update_parameters(live)
+    mean = ((1 - 2 ** (-2 / 3)) * 8 * 0.5) * 0.5 + 0.5 * 4
+    torch.testing.assert_close(averaged.module.running_mean, torch.full((2,), mean))
+    assert int(averaged.module.num_batches_tracked) == 3
 
 
 def test_the_best_state_is_kept_before_the_last(tmp_path: Path) -> None:

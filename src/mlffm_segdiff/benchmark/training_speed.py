@@ -5,7 +5,7 @@ from typing import cast
 
 import torch
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from mlffm_segdiff.benchmark.goals import GOALS, Findings, Result
 from mlffm_segdiff.benchmark.peers import SWIN_FEATURES, settle_format
@@ -22,6 +22,7 @@ from mlffm_segdiff.losses.region import RegionLoss
 from mlffm_segdiff.models.swin_unetr import SwinUNETR
 from mlffm_segdiff.segmenters.base import Segmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
+from mlffm_segdiff.training.callbacks import update_average
 from mlffm_segdiff.training.module import SegmenterModule
 
 OURS, SWIN, UNET = "training step", "training step, SwinUNETR-24", "training step, U-Net"
@@ -45,8 +46,8 @@ class TrainingStep:
             warmup_steps=1,
             total_steps=1,
         )
-        average = get_ema_multi_avg_fn(settings.ema_decay)  # type: ignore[no-untyped-call]
-        self.averaged = AveragedModel(segmenter, multi_avg_fn=average)
+        average = partial(update_average, settings.ema_decay)
+        self.averaged = AveragedModel(segmenter, multi_avg_fn=average, use_buffers=True)
         self.optimizer = cast(Optimizer, self.module.configure_optimizers()["optimizer"])
         self.batch, self.clip, self.dtype = batch, settings.clip, dtype
 

@@ -1,6 +1,7 @@
 """What happens beside the training loop: averaging, checkpoints, progress."""
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,29 @@ from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch import Tensor
 
 from mlffm_segdiff.data.atomic import whole_file
 
 
 class Averaging(WeightAveraging):
-    """An exponential moving average of the weights, in fused updates; validation and checkpoints use it."""
+    """The moving average that validation and checkpoints use: of weights, and of batch norms' statistics."""
 
     def __init__(self, decay: float) -> None:
-        average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-        super().__init__(multi_avg_fn=average, use_buffers=False)
+        super().__init__(multi_avg_fn=partial(update_average, decay), use_buffers=True)
+
+
+def update_average(decay: float, averages: list[Tensor], current: list[Tensor], updates: Tensor) -> None:
+    """Move exponential averages towards the current values, in place; whole numbers are copied.
+
+    The decay is at most 1 - (1 + updates)^(-2/3), as in diffusers' EMAModel, so that the first weights do not
+    stay in the average of a short run.
+    """
+    if not averages[0].is_floating_point():
+        torch._foreach_copy_(averages, current)
+        return
+    decay = min(decay, 1 - (1 + int(updates)) ** (-2 / 3))
+    torch._foreach_lerp_(averages, current, 1 - decay)
 
 
 class Checkpoint(ModelCheckpoint):
