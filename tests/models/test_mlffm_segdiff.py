@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from mlffm_segdiff.blocks.mlffm import MLFFM
-from mlffm_segdiff.models.mlffm_segdiff import ImagePath, MLFFMSegDiff
+from mlffm_segdiff.models.mlffm_segdiff import ImagePath, MaskLevel, MLFFMSegDiff
 
 IMAGE_WIDTHS, MASK_WIDTHS, DETAIL_WIDTH = (8, 12, 16, 20), (6, 8, 10, 12), 4
 
@@ -56,6 +56,32 @@ def test_the_image_path_halves_level_by_level() -> None:
     assert [f.shape[1:] for f in features] == [(8, 32, 16), (12, 16, 8), (16, 8, 4), (20, 4, 2)]
 
 
+def test_without_interaction_the_image_meets_the_skips_alone() -> None:
+    """What goes down the mask path is the same for any image; the logit is not."""
+    torch.manual_seed(0)
+    masks = MASK_WIDTHS[:3]
+    model = perturbed(MLFFMSegDiff(IMAGE_WIDTHS[:3], (1, 1, 1), masks, DETAIL_WIDTH, interaction=False))
+    seen: list[Tensor] = []
+    model.levels[-1].before.register_forward_hook(lambda module, given, out: seen.append(given[0]))
+    image, noisy_mask, t = inputs(32, 32)
+    logits = [model(one, noisy_mask, t) for one in (image, -image)]
+    assert torch.equal(*seen)
+    assert not torch.allclose(*logits)
+    gated = perturbed(network(finer=0))
+    gated.levels[-1].before.register_forward_hook(lambda module, given, out: seen.append(given[0]))
+    for one in (image, -image):
+        gated(one, noisy_mask, t)
+    assert not torch.allclose(*seen[2:])
+
+
+def test_without_interaction_a_skip_is_the_mask_path_plus_the_images_value() -> None:
+    level = MaskLevel(6, 4, 8, interaction=False)
+    h, features, time = torch.randn(2, 4, 5, 5), torch.randn(2, 6, 5, 5), torch.randn(2, 8)
+    below, skip = level(h, time, level.inject.project(features))
+    assert torch.equal(below, h)  # a new residual block is its shortcut
+    torch.testing.assert_close(skip - below, level.inject.value(features))
+
+
 @pytest.mark.parametrize("finer", [0, 1, 2])
 def test_encode_gives_key_and_value_of_each_level(finer: int) -> None:
     widths = [*[DETAIL_WIDTH] * finer, *MASK_WIDTHS[finer:3]]
@@ -67,7 +93,7 @@ def test_the_mask_path_has_the_coarsest_levels_of_the_image_path() -> None:
     model = network(levels=4, finer=2)
     sizes = []
     for level in model.levels:
-        level.register_forward_hook(lambda module, given, out: sizes.append(tuple(out.shape[1:])))
+        level.register_forward_hook(lambda module, given, out: sizes.append(tuple(out[1].shape[1:])))
     model(*inputs(32, 32))
     assert sizes == [(10, 4, 4), (12, 2, 2)]
 

@@ -19,6 +19,7 @@ from mlffm_segdiff.models.mlffm_unet import MLFFMUNet, MLFFMUNetConfig
 from mlffm_segdiff.models.nnunet import NNUNet, NNUNetConfig
 from mlffm_segdiff.models.nnunet_plan import plan_network
 from mlffm_segdiff.models.segdiff import SegDiff, SegDiffConfig
+from mlffm_segdiff.models.single_path import SinglePath, SinglePathConfig
 from mlffm_segdiff.models.swin_unetr import SwinUNETR, SwinUNETRConfig
 from mlffm_segdiff.models.transunet import TransUNet, TransUNetConfig
 from mlffm_segdiff.models.unet import UNet, UNetConfig
@@ -51,14 +52,23 @@ def make_mlffm_segdiff(section: MLFFMSegDiffConfig, mask_channels: int) -> MLFFM
         section.stride,
         fusion,
         mask_channels,
+        section.interaction == "gated",
     )
 
 
-def make_fusion(widths: Sequence[int], section: MLFFMSegDiffConfig | MLFFMUNetConfig) -> MLFFM | None:
+def make_fusion(
+    widths: Sequence[int], section: MLFFMSegDiffConfig | SinglePathConfig | MLFFMUNetConfig
+) -> MLFFM | None:
     """Return the MLFFM over skips of these widths, None where fusion_width is null."""
     if section.fusion_width is None:
         return None
     return MLFFM(widths, section.fusion_width, section.attention, section.alignment, section.adaptive)
+
+
+def make_single_path(section: SinglePathConfig, mask_channels: int) -> SinglePath:
+    """Return the denoiser with one path."""
+    fusion = make_fusion(section.widths, section)
+    return SinglePath(section.widths, section.blocks, section.stride, fusion, mask_channels)
 
 
 def make_dermosegdiff(section: DermoSegDiffConfig, mask_channels: int) -> DermoSegDiff:
@@ -162,6 +172,7 @@ def by_name(*entries: ModelEntry) -> Mapping[str, ModelEntry]:
 
 MODELS: Mapping[str, ModelEntry] = by_name(
     ModelEntry(MLFFMSegDiffConfig, "denoiser", make_mlffm_segdiff, "Gu et al. 2026, arXiv:2606.26712"),
+    ModelEntry(SinglePathConfig, "denoiser", make_single_path, "ours: MLFFM-SegDiff with one path"),
     ModelEntry(DermoSegDiffConfig, "denoiser", make_dermosegdiff, "Bozorgpour et al. 2023, arXiv:2308.02959"),
     ModelEntry(SegDiffConfig, "denoiser", make_segdiff, "Amit et al. 2021, arXiv:2112.00390"),
     ModelEntry(MedSegDiffConfig, "denoiser", make_medsegdiff, "Wu et al. 2022, arXiv:2211.00611"),

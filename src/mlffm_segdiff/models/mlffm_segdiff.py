@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from mlffm_segdiff.blocks.gated_injection import GatedInjection
+from mlffm_segdiff.blocks.late_addition import LateAddition
 from mlffm_segdiff.blocks.mlffm import MLFFM
 from mlffm_segdiff.blocks.residual import ResidualBlock, group_norm
 from mlffm_segdiff.blocks.time_embedding import TimeEmbedding
@@ -19,6 +20,7 @@ class MLFFMSegDiffConfig(ModelConfig):
     """The recipe's section. size fills in what is not given; fusion_width null means plain skips.
 
     mask_widths: of the coarsest levels of the image path; the finer ones are met at detail_width channels.
+    interaction none: the image's features are added to the skips, and the mask path does not see them.
     """
 
     name: Literal["mlffm_segdiff"]
@@ -29,6 +31,7 @@ class MLFFMSegDiffConfig(ModelConfig):
     detail_width: PositiveInt
     fusion_width: PositiveInt | None
     stride: PositiveInt = 2
+    interaction: Literal["gated", "none"] = "gated"
     attention: bool = True
     alignment: bool = True
     adaptive: bool = True
@@ -102,28 +105,41 @@ class ImagePath(nn.Module):
 
 
 class MaskLevel(nn.Module):
-    """One level of the mask path: h <- RB(h, t); gated injection; h <- RB(h, t)."""
+    """One level of the mask path: h <- RB(h, t); gated injection; h <- RB(h, t), which is the skip S_l.
 
-    def __init__(self, image_width: int, width: int, time_width: int) -> None:
+    Without interaction: h <- RB(RB(h, t), t), and S_l is h with the image's value added.
+    """
+
+    def __init__(self, image_width: int, width: int, time_width: int, interaction: bool) -> None:
         super().__init__()
+        self.interaction = interaction
         self.before = ResidualBlock(width, width, time_width)
-        self.inject = GatedInjection(image_width, width)
+        self.inject = meeting(image_width, width, interaction)
         self.after = ResidualBlock(width, width, time_width)
 
-    def forward(self, h: Tensor, time: Tensor, projected: Tensor) -> Tensor:
-        """Map h (B C H W) to the skip S_l of the same shape."""
-        skip: Tensor = self.after(self.inject(self.before(h, time), projected), time)
-        return skip
+    def forward(self, h: Tensor, time: Tensor, projected: Tensor) -> tuple[Tensor, Tensor]:
+        """Map h (B C H W) to what the next level reads and to the skip S_l, both of the same shape."""
+        h = self.before(h, time)
+        if self.interaction:
+            h = self.after(self.inject(h, projected), time)
+            return h, h
+        h = self.after(h, time)
+        return h, self.inject(h, projected)
+
+
+def meeting(image_width: int, width: int, interaction: bool) -> GatedInjection | LateAddition:
+    """Return the block where the paths meet."""
+    return GatedInjection(image_width, width) if interaction else LateAddition(image_width, width)
 
 
 class DetailLevel(nn.Module):
     """One level finer than the mask path: h is brought up by a pixel-shuffle and meets the image there."""
 
-    def __init__(self, coarse_width: int, image_width: int, width: int) -> None:
+    def __init__(self, coarse_width: int, image_width: int, width: int, interaction: bool) -> None:
         super().__init__()
         self.norm = group_norm(coarse_width)
         self.up = nn.Conv2d(coarse_width, 4 * width, 3, padding=1)
-        self.inject = GatedInjection(image_width, width)
+        self.inject = meeting(image_width, width, interaction)
 
     def forward(self, h: Tensor, projected: Tensor) -> Tensor:
         """Map h (B C_coarse H W) to B C 2H 2W."""
@@ -139,7 +155,7 @@ class MLFFMSegDiff(nn.Module):
     are met again on the way out, at ``detail_width`` channels. stride: the pixel-unshuffle factor of the
     image stem; H and W must be multiples of ``total_stride``. fusion: the MLFFM over ``mask_widths``, None
     for plain skips. mask_channels: 1, or 2 where the last estimate comes with the noisy mask
-    (self-conditioning).
+    (self-conditioning). interaction: False for paths that meet on the skips and the way out alone.
     """
 
     def __init__(
@@ -151,6 +167,7 @@ class MLFFMSegDiff(nn.Module):
         stride: int = 2,
         fusion: MLFFM | None = None,
         mask_channels: int = 1,
+        interaction: bool = True,
     ) -> None:
         super().__init__()
         time_width = 4 * mask_widths[-1]
@@ -162,7 +179,7 @@ class MLFFMSegDiff(nn.Module):
         self.time = TimeEmbedding(time_width)
         self.stem = nn.Conv2d(mask_channels * self.mask_stride**2, mask_widths[0], 3, padding=1)
         self.levels = nn.ModuleList(
-            MaskLevel(image_width, width, time_width)
+            MaskLevel(image_width, width, time_width, interaction)
             for image_width, width in zip(image_widths[finer:], mask_widths, strict=True)
         )
         steps = list(pairwise(mask_widths))
@@ -172,7 +189,8 @@ class MLFFMSegDiff(nn.Module):
         self.decode = nn.ModuleList(ResidualBlock(fine, fine, time_width) for fine, _ in steps)
         widths = [*[detail_width] * finer, mask_widths[0]]
         self.details = nn.ModuleList(
-            DetailLevel(widths[level + 1], image_widths[level], detail_width) for level in range(finer)
+            DetailLevel(widths[level + 1], image_widths[level], detail_width, interaction)
+            for level in range(finer)
         )
         self.head_norm = group_norm(widths[0])
         self.head = nn.Conv2d(widths[0], stride**2, 3, padding=1)
@@ -180,7 +198,7 @@ class MLFFMSegDiff(nn.Module):
     def encode(self, image: Tensor) -> list[Tensor]:
         """Map an image (B3HW in [-1, 1]) to all that denoising needs of it, independent of mask and time.
 
-        Returns for each level, finest first, the projected [W_k k, v].
+        Returns for each level, finest first, the projected [W_k k, v], or v where the paths do not interact.
         """
         levels = [*self.details, *self.levels]
         pairs = zip(levels, self.image_path(image), strict=True)
@@ -195,12 +213,9 @@ class MLFFMSegDiff(nn.Module):
         for number, level in enumerate(self.levels):
             if number:
                 h = self.down[number - 1](h)
-            h = level(h, time, features[finer + number])
-            skips.append(h)
-        *skips, h = self.fusion(skips)
-        for number in reversed(range(len(skips))):
-            h = F.interpolate(self.up[number](h), scale_factor=2.0, mode="bilinear", align_corners=False)
-            h = self.decode[number](h + skips[number], time)
+            h, skip = level(h, time, features[finer + number])
+            skips.append(skip)
+        h = decode(self.fusion(skips), self.up, self.decode, time)
         for number in reversed(range(finer)):
             h = self.details[number](h, features[number])
         logit: Tensor = F.pixel_shuffle(self.head(F.silu(self.head_norm(h))), self.stride)
@@ -209,3 +224,12 @@ class MLFFMSegDiff(nn.Module):
     def forward(self, image: Tensor, noisy_mask: Tensor, t: Tensor) -> Tensor:
         """Encode and denoise once: B3HW, B mask_channels H W and B to B1HW."""
         return self.denoise(noisy_mask, t, self.encode(image))
+
+
+def decode(skips: Sequence[Tensor], up: nn.ModuleList, blocks: nn.ModuleList, time: Tensor) -> Tensor:
+    """Return the decoder's finest features: from the deepest skip, level by level, up, plus skip, block."""
+    *skips, h = skips
+    for number in reversed(range(len(skips))):
+        h = F.interpolate(up[number](h), scale_factor=2.0, mode="bilinear", align_corners=False)
+        h = blocks[number](h + skips[number], time)
+    return h
