@@ -4,7 +4,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mlffm_segdiff.build.figures import Figures, build_hollow, count_figures, count_flops, model_recipe
-from mlffm_segdiff.build.recipe import check_recipe
+from mlffm_segdiff.build.recipe import check_recipe, load_recipe
 from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters.base import Sampling
@@ -57,3 +57,21 @@ def test_the_recipe_of_a_model_is_the_packaged_one_or_the_defaults() -> None:
     assert model_recipe("dermosegdiff").diffusion.train_steps == 250
     ours = model_recipe("mlffm_segdiff")
     assert (ours.name, ours.model.name, ours.sampling.steps) == ("mlffm_segdiff", "mlffm_segdiff", 4)
+
+
+@pytest.mark.parametrize("name", ["dermosegdiff", "segdiff", "medsegdiff", "diffusion_unet"])
+def test_a_narrow_recipe_is_the_full_one_with_fewer_channels(name: str) -> None:
+    narrow, full = load_recipe(f"{name}_narrow"), load_recipe(name)
+    assert (narrow.diffusion, narrow.loss, narrow.augment, narrow.data) == (
+        full.diffusion,
+        full.loss,
+        full.augment,
+        full.data,
+    )
+    assert narrow.train.model_copy(update={"validate_every": full.train.validate_every}) == full.train
+    segmenter = build_hollow(narrow)
+    kinds = [{type(module) for module in built.modules()} for built in (segmenter, build_hollow(full))]
+    assert kinds[0] == kinds[1]
+    assert segmenter.total_stride == build_hollow(full).total_stride
+    step = segmenter.parts(torch.zeros(1, 3, 128, 128, device="meta"))["denoiser"]
+    assert 2e9 < count_flops(step.module, step.inputs) < 4e9

@@ -46,7 +46,7 @@ def test_the_stride_is_that_of_its_levels() -> None:
     [
         ({"widths": (32, 64), "attention": (True,)}, "one entry for each level"),
         ({"widths": (32, 64), "attention": (True, False), "head_width": 64}, "head_width=64 does not divide"),
-        ({"widths": (48,), "attention": (False,), "head_width": 48}, "multiple of 32"),
+        ({"widths": (48,), "attention": (False,), "head_width": 48}, "groups=32 does not divide"),
     ],
 )
 def test_what_does_not_go_together_is_refused(values: dict[str, object], says: str) -> None:

@@ -69,7 +69,7 @@ def test_noise_has_the_size_of_the_mask(mask_channels: int) -> None:
     [
         ("widths", [64, 64], "widths and attention need one entry for each level"),
         ("heads", 3, "heads=3 does not divide all of widths"),
-        ("widths", [64, 64, 48, 64, 64, 64], "multiple of 32"),
+        ("widths", [64, 64, 48, 64, 64, 64], "groups=32 does not divide all of widths"),
         ("rrdb_width", 7, "multiple of 2"),
     ],
 )

@@ -14,12 +14,19 @@ class ImprovedDiffusionUNet(DiffusionModelUNet):
     """MONAI's network, for denoisers that meet the image between its parts.
 
     Those are ``conv_in`` (the stem), ``down_blocks`` (one a level), and the methods below. widths: channels a
-    level, finest first, each a multiple of 32 and of ``heads``. attention: which levels attend among all
-    their pixels; the middle always does. blocks: residual blocks a level.
+    level, finest first, each a multiple of ``groups`` and of ``heads``. attention: which levels attend among
+    all their pixels; the middle always does. blocks: residual blocks a level. groups: of the normalisations.
+    With one channel a group they would take away what the time adds to each channel.
     """
 
     def __init__(
-        self, widths: Sequence[int], attention: Sequence[bool], blocks: int, heads: int, channels_in: int
+        self,
+        widths: Sequence[int],
+        attention: Sequence[bool],
+        blocks: int,
+        heads: int,
+        channels_in: int,
+        groups: int = GROUPS,
     ) -> None:
         super().__init__(
             spatial_dims=2,
@@ -28,7 +35,7 @@ class ImprovedDiffusionUNet(DiffusionModelUNet):
             num_res_blocks=blocks,
             channels=tuple(widths),
             attention_levels=tuple(attention),
-            norm_num_groups=GROUPS,
+            norm_num_groups=groups,
             norm_eps=NORM_EPS,
             num_head_channels=tuple(width // heads for width in widths),
             use_flash_attention=True,

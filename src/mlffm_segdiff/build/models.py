@@ -74,7 +74,13 @@ def make_single_path(section: SinglePathConfig, mask_channels: int) -> SinglePat
 def make_dermosegdiff(section: DermoSegDiffConfig, mask_channels: int) -> DermoSegDiff:
     """Return DermoSegDiff's denoiser."""
     return DermoSegDiff(
-        section.dim_x, section.dim_g, section.x_mults, section.g_mults, section.groups, mask_channels
+        section.dim_x,
+        section.dim_g,
+        section.x_mults,
+        section.g_mults,
+        section.groups,
+        section.head_width,
+        mask_channels,
     )
 
 
@@ -88,19 +94,33 @@ def make_segdiff(section: SegDiffConfig, mask_channels: int) -> SegDiff:
         section.rrdb_blocks,
         section.rrdb_width,
         mask_channels,
+        section.groups,
     )
 
 
 def make_medsegdiff(section: MedSegDiffConfig, mask_channels: int) -> MedSegDiff:
     """Return MedSegDiff's denoiser."""
     return MedSegDiff(
-        section.widths, section.attention, section.blocks, section.heads, section.spectrum_size, mask_channels
+        section.widths,
+        section.attention,
+        section.blocks,
+        section.heads,
+        section.spectrum_size,
+        mask_channels,
+        section.groups,
     )
 
 
 def make_diffusion_unet(section: DiffusionUNetConfig, mask_channels: int) -> DiffusionUNet:
     """Return the diffusion U-Net."""
-    return DiffusionUNet(section.widths, section.attention, section.blocks, section.head_width, mask_channels)
+    return DiffusionUNet(
+        section.widths,
+        section.attention,
+        section.blocks,
+        section.head_width,
+        mask_channels,
+        section.groups,
+    )
 
 
 def make_unet(section: UNetConfig, _mask_channels: int) -> UNet:

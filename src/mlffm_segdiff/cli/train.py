@@ -24,7 +24,8 @@ def train(
             help="A YAML file, or one of the package: isic2018, ph2, ham10000, all, synthetic, epsilon, "
             "unet_isic2018, unet_ph2; and on ISIC 2018, called as their model: dermosegdiff, segdiff, "
             "medsegdiff, diffusion_unet, single_path, mlffm_unet, unet, attention_unet, unetpp, nnunet, "
-            "swin_unetr, unetr, transunet, fcn, fpn.",
+            "swin_unetr, unetr, transunet, fcn, fpn; cut for training without a GPU: dermosegdiff_narrow, "
+            "segdiff_narrow, medsegdiff_narrow, diffusion_unet_narrow.",
         ),
     ] = None,
     overrides: Annotated[

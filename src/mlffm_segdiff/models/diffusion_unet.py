@@ -17,25 +17,23 @@ class DiffusionUNetConfig(ModelConfig):
     """The recipe's section; defaults are Ho et al.'s, with attention at 16 x 16 for images of 128 x 128.
 
     widths, attention: channels of a level, and whether it attends, finest first. blocks: residual blocks a
-    level. head_width: channels of an attention head.
+    level. head_width: channels of an attention head. groups: of the normalisations.
     """
 
     name: Literal["diffusion_unet"]
-    widths: Annotated[tuple[Annotated[int, Field(gt=0, multiple_of=GROUPS)], ...], Field(min_length=1)] = (
-        128,
-        256,
-        256,
-        256,
-    )
+    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (128, 256, 256, 256)
     attention: tuple[bool, ...] = (False, False, False, True)
     blocks: PositiveInt = 2
     head_width: PositiveInt = 256
+    groups: PositiveInt = GROUPS
 
     @model_validator(mode="after")
     def levels_go_together(self) -> "DiffusionUNetConfig":
-        """Refuse lists of unequal length, and heads that do not divide the channels."""
+        """Refuse lists of unequal length, and heads or groups that do not divide the channels."""
         if len(self.attention) != len(self.widths):
             raise ValueError("widths and attention need one entry for each level")
+        if any(width % self.groups for width in self.widths):
+            raise ValueError(f"groups={self.groups} does not divide all of widths")
         attending = [w for w, attends in zip(self.widths, self.attention, strict=True) if attends]
         if any(width % self.head_width for width in (*attending, self.widths[-1])):
             raise ValueError(f"head_width={self.head_width} does not divide the widths of levels that attend")
@@ -45,7 +43,7 @@ class DiffusionUNetConfig(ModelConfig):
 class DiffusionUNet(nn.Module):
     """A denoiser that reads the image as more channels of the noisy mask, so it encodes nothing beforehand.
 
-    widths, attention, blocks, head_width: see `DiffusionUNetConfig`. mask_channels: 1, or 2 with
+    widths, attention, blocks, head_width, groups: see `DiffusionUNetConfig`. mask_channels: 1, or 2 with
     self-conditioning. H and W must be multiples of ``total_stride``.
     """
 
@@ -56,6 +54,7 @@ class DiffusionUNet(nn.Module):
         blocks: int,
         head_width: int,
         mask_channels: int = 1,
+        groups: int = GROUPS,
     ) -> None:
         super().__init__()
         self.total_stride = 2 ** (len(widths) - 1)
@@ -66,7 +65,7 @@ class DiffusionUNet(nn.Module):
             num_res_blocks=blocks,
             channels=tuple(widths),
             attention_levels=tuple(attention),
-            norm_num_groups=GROUPS,
+            norm_num_groups=groups,
             num_head_channels=head_width,
         )
 

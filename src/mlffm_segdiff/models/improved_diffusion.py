@@ -7,25 +7,27 @@ from pydantic import Field, PositiveInt, model_validator
 from mlffm_segdiff.blocks.improved_diffusion_unet import GROUPS
 from mlffm_segdiff.config.schema import ModelConfig
 
-Widths = Annotated[tuple[Annotated[int, Field(gt=0, multiple_of=GROUPS)], ...], Field(min_length=2)]
+Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=2)]
 
 
 class ImprovedDiffusionConfig(ModelConfig):
     """widths, attention: channels of a level, and whether it attends, finest first. See the U-Net itself.
 
-    blocks: residual blocks a level. heads: of attention.
+    blocks: residual blocks a level. heads: of attention. groups: of the normalisations.
     """
 
     widths: Widths
     attention: tuple[bool, ...]
     blocks: PositiveInt
     heads: PositiveInt
+    groups: PositiveInt = GROUPS
 
     @model_validator(mode="after")
     def levels_go_together(self) -> "ImprovedDiffusionConfig":
-        """Refuse lists of unequal length, and heads that do not divide the channels."""
+        """Refuse lists of unequal length, and heads or groups that do not divide the channels."""
         if len(self.widths) != len(self.attention):
             raise ValueError("widths and attention need one entry for each level")
-        if any(width % self.heads for width in self.widths):
-            raise ValueError(f"heads={self.heads} does not divide all of widths")
+        for name, count in (("heads", self.heads), ("groups", self.groups)):
+            if any(width % count for width in self.widths):
+                raise ValueError(f"{name}={count} does not divide all of widths")
         return self

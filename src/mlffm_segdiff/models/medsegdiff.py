@@ -11,7 +11,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from mlffm_segdiff.blocks.dynamic_condition import DynamicCondition
-from mlffm_segdiff.blocks.improved_diffusion_unet import ImprovedDiffusionUNet
+from mlffm_segdiff.blocks.improved_diffusion_unet import GROUPS, ImprovedDiffusionUNet
 from mlffm_segdiff.blocks.residual import ResidualBlock
 from mlffm_segdiff.models.improved_diffusion import ImprovedDiffusionConfig, Widths
 
@@ -37,8 +37,8 @@ class MedSegDiff(nn.Module):
     features, and both halved. The image's are then added to the mask's; the coarsest level and the decoder
     follow. The image's blocks do not know the time.
 
-    widths, attention, blocks, heads: see ``ImprovedDiffusionUNet``. spectrum_size: see ``FFParser``; halved
-    with each level. mask_channels: 1, or 2 with self-conditioning. H and W must be multiples of
+    widths, attention, blocks, heads, groups: see ``ImprovedDiffusionUNet``. spectrum_size: see ``FFParser``;
+    halved with each level. mask_channels: 1, or 2 with self-conditioning. H and W must be multiples of
     ``total_stride``.
     """
 
@@ -50,10 +50,11 @@ class MedSegDiff(nn.Module):
         heads: int,
         spectrum_size: int,
         mask_channels: int = 1,
+        groups: int = GROUPS,
     ) -> None:
         super().__init__()
         steered = widths[:-1]
-        self.unet = ImprovedDiffusionUNet(widths, attention, blocks, heads, mask_channels)
+        self.unet = ImprovedDiffusionUNet(widths, attention, blocks, heads, mask_channels, groups)
         self.image_stem = nn.Conv2d(3, widths[0], 3, padding=1)
         self.image_levels = nn.ModuleList(
             image_level(before, width, blocks) for before, width in pairwise([widths[0], *steered])

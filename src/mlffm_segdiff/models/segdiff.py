@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from mlffm_segdiff.blocks.improved_diffusion_unet import ImprovedDiffusionUNet
+from mlffm_segdiff.blocks.improved_diffusion_unet import GROUPS, ImprovedDiffusionUNet
 from mlffm_segdiff.blocks.rrdb import RRDBEncoder
 from mlffm_segdiff.models.improved_diffusion import ImprovedDiffusionConfig, Widths
 
@@ -29,7 +29,7 @@ class SegDiffConfig(ImprovedDiffusionConfig):
 class SegDiff(nn.Module):
     """F(x_t) + G(I), refined by a U-Net: F is its stem and G an encoder of RRDBs at full resolution.
 
-    G knows neither mask nor time. widths, attention, blocks, heads: see ``ImprovedDiffusionUNet``.
+    G knows neither mask nor time. widths, attention, blocks, heads, groups: see ``ImprovedDiffusionUNet``.
     rrdb_blocks, rrdb_width: of G. mask_channels: 1, or 2 with self-conditioning. H and W must be multiples of
     ``total_stride``. The dropout that some of the authors' runs set is left out.
     """
@@ -43,9 +43,10 @@ class SegDiff(nn.Module):
         rrdb_blocks: int,
         rrdb_width: int,
         mask_channels: int = 1,
+        groups: int = GROUPS,
     ) -> None:
         super().__init__()
-        self.unet = ImprovedDiffusionUNet(widths, attention, blocks, heads, mask_channels)
+        self.unet = ImprovedDiffusionUNet(widths, attention, blocks, heads, mask_channels, groups)
         self.image_encoder = RRDBEncoder(widths[0], rrdb_blocks, rrdb_width, rrdb_width // 2)
         self.total_stride = self.unet.total_stride
 
