@@ -6,10 +6,11 @@ from mlffm_segdiff.blocks.ff_parser import FFParser
 
 
 class DynamicCondition(nn.Module):
-    """(LN(m_I) * LN(m_x)) * m_I, with the noisy mask's features m_x through an FF-Parser first.
+    """(LN(m_I) * LN(m_x)) * m_I (eq. 3), with the noisy mask's features m_x through an FF-Parser first.
 
-    LN normalises over all channels and pixels of a case, as in the authors' code, and has one gain and one
-    bias a channel, so that it fits any size. size: see FFParser.
+    The paper does not say over what LN normalises. Here it is all channels and pixels of a case, as in the
+    authors' code, which has eq. 3 but does not call it. Theirs learns nothing; this has one gain and one bias
+    a channel, so that it fits any size. size: see FFParser.
     """
 
     def __init__(self, channels: int, size: int) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from monai.networks.nets import DiffusionModelUNet
-from monai.networks.nets.diffusion_model_unet import get_timestep_embedding
-from torch import Tensor
+from monai.networks.nets.diffusion_model_unet import get_down_block, get_timestep_embedding
+from torch import Tensor, nn
 
 GROUPS = 32
 NORM_EPS = 1e-5
@@ -69,3 +69,31 @@ class ImprovedDiffusionUNet(DiffusionModelUNet):
             del left[-count:]
         out: Tensor = self.out(h)
         return out
+
+
+def encoder_stage(
+    channels_in: int, channels_out: int, time_width: int, blocks: int, heads: int, groups: int
+) -> nn.Module:
+    """Return the blocks of a level of the U-Net's encoder, without the step to the next level.
+
+    It maps ``hidden_states`` (B channels_in H W) and ``temb`` (B x time_width) to B channels_out H W and the
+    output of each block. heads: of attention after each block; 0 for none.
+    """
+    stage: nn.Module = get_down_block(
+        spatial_dims=2,
+        in_channels=channels_in,
+        out_channels=channels_out,
+        temb_channels=time_width,
+        num_res_blocks=blocks,
+        norm_num_groups=groups,
+        norm_eps=NORM_EPS,
+        add_downsample=False,
+        resblock_updown=False,
+        with_attn=heads > 0,
+        with_cross_attn=False,
+        num_head_channels=channels_out // heads if heads else 1,
+        transformer_num_layers=1,
+        cross_attention_dim=None,
+        use_flash_attention=True,
+    )
+    return stage

@@ -1,18 +1,29 @@
 """The denoiser of MedSegDiff (Wu et al. 2022, arXiv:2211.00611): the image is read as the noisy mask asks.
 
-After the paper's equations. The authors' code changed often and departs from them; its U-Net is used.
+From the paper (sections 2.1 to 2.3): two encoders alike, of residual blocks that know the time; eq. 3 and
+the FF-Parser on their middle stages; their sum, which goes on to the last stage and the decoder (eq. 2).
+
+From the authors' code (github.com/WuJunde/MedSegDiff, since moved to MedicineToken; its settings for
+MedSegDiff-B): the U-Net of improved diffusion, its widths, 2 residual blocks a stage where the paper has as
+many as ResNet-34, 1 head, attention at 16 x 16, and the process of 1000 linear steps. Its network is not the
+paper's and is not followed: there the U-Net reads image and mask as one input, and beside it a second U-Net
+reads the image alone, its features multiplied by FF-parsed ones of the mask; that one learns the mask too,
+by a calibration loss that the paper does not have.
+
+Ours: where there are more than the paper's four stages, all but the first and the last are middle ones;
+skips carry the mask's features alone; no learned variance, whose bound their code adds to eq. 7; masks of -1
+and 1, theirs of 0 and 1.
 """
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from mlffm_segdiff.blocks.dynamic_condition import DynamicCondition
-from mlffm_segdiff.blocks.improved_diffusion_unet import GROUPS, ImprovedDiffusionUNet
-from mlffm_segdiff.blocks.residual import ResidualBlock
+from mlffm_segdiff.blocks.improved_diffusion_unet import GROUPS, ImprovedDiffusionUNet, encoder_stage
 from mlffm_segdiff.models.improved_diffusion import ImprovedDiffusionConfig, Widths
 
 
@@ -23,7 +34,7 @@ class MedSegDiffConfig(ImprovedDiffusionConfig):
     """
 
     name: Literal["medsegdiff"]
-    widths: Widths = (128, 128, 256, 384, 512)
+    widths: Annotated[Widths, Field(min_length=3)] = (128, 128, 256, 384, 512)
     attention: tuple[bool, ...] = (False, False, False, True, False)
     blocks: PositiveInt = 2
     heads: PositiveInt = 1
@@ -31,15 +42,14 @@ class MedSegDiffConfig(ImprovedDiffusionConfig):
 
 
 class MedSegDiff(nn.Module):
-    """A U-Net over masks beside an encoder of the image that the mask's features steer at each level.
+    """A U-Net over masks beside an encoder of the image that the mask's features steer.
 
-    On each level but the coarsest: residual blocks on both sides, dynamic conditional encoding of the image's
-    features, and both halved. The image's are then added to the mask's; the coarsest level and the decoder
-    follow. The image's blocks do not know the time.
+    Of each stage but the last there are two, one of the mask and one of the image; after the first, dynamic
+    conditional encoding of the image's features follows. The last stage reads the sum of both paths.
 
-    widths, attention, blocks, heads, groups: see ``ImprovedDiffusionUNet``. spectrum_size: see ``FFParser``;
-    halved with each level. mask_channels: 1, or 2 with self-conditioning. H and W must be multiples of
-    ``total_stride``.
+    widths, attention, blocks, heads, groups: see ``ImprovedDiffusionUNet``; at least three stages.
+    spectrum_size: see ``FFParser``; halved with each stage. mask_channels: 1, or 2 with self-conditioning. H
+    and W must be multiples of ``total_stride``.
     """
 
     def __init__(
@@ -53,21 +63,24 @@ class MedSegDiff(nn.Module):
         groups: int = GROUPS,
     ) -> None:
         super().__init__()
-        steered = widths[:-1]
+        own = widths[:-1]
         self.unet = ImprovedDiffusionUNet(widths, attention, blocks, heads, mask_channels, groups)
         self.image_stem = nn.Conv2d(3, widths[0], 3, padding=1)
-        self.image_levels = nn.ModuleList(
-            image_level(before, width, blocks) for before, width in pairwise([widths[0], *steered])
+        self.image_stages = nn.ModuleList(
+            encoder_stage(before, width, 4 * widths[0], blocks, heads if attends else 0, groups)
+            for (before, width), attends in zip(pairwise([widths[0], *own]), attention, strict=False)
         )
+        self.image_down = nn.ModuleList(nn.Conv2d(width, width, 3, stride=2, padding=1) for width in own)
         self.conditions = nn.ModuleList(
-            DynamicCondition(width, max(spectrum_size >> level, 1)) for level, width in enumerate(steered)
+            DynamicCondition(width, max(spectrum_size >> stage, 1))
+            for stage, width in enumerate(own)
+            if stage
         )
-        self.image_down = nn.ModuleList(nn.Conv2d(width, width, 3, stride=2, padding=1) for width in steered)
         self.total_stride = self.unet.total_stride
 
     def encode(self, image: Tensor) -> list[Tensor]:
-        """Map an image (B3HW in [-1, 1]) to its features up to where the mask's come in, B widths[0] H W."""
-        return [self.image_levels[0](self.image_stem(image))]
+        """Map an image (B3HW in [-1, 1]) to all that needs no time: its stem, B widths[0] H W."""
+        return [self.image_stem(image)]
 
     def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
         """Map x_t (B mask_channels H W), times t (B) and the image's features to the noise in x_t (B1HW)."""
@@ -75,22 +88,17 @@ class MedSegDiff(nn.Module):
         time = self.unet.embed(t)
         h = self.unet.conv_in(noisy_mask)
         skips = [h]
-        *levels, coarsest = self.unet.down_blocks
-        for number, level in enumerate(levels):
+        *stages, last = self.unet.down_blocks
+        for number, stage in enumerate(stages):
+            h, (*found, halved) = stage(hidden_states=h, temb=time)
+            image, _ = self.image_stages[number](hidden_states=image, temb=time)
             if number:
-                image = self.image_levels[number](image)
-            h, (*found, halved) = level(hidden_states=h, temb=time)
-            image = self.image_down[number](self.conditions[number](image, found[-1]))
+                image = self.conditions[number - 1](image, found[-1])
+            image = self.image_down[number](image)
             skips += [*found, halved]
-        h, found = coarsest(hidden_states=h + image, temb=time)
+        h, found = last(hidden_states=h + image, temb=time)
         return self.unet.decode(h, [*skips, *found], time)
 
     def forward(self, image: Tensor, noisy_mask: Tensor, t: Tensor) -> Tensor:
         """Encode and denoise once: B3HW, B mask_channels H W and B to B1HW."""
         return self.denoise(noisy_mask, t, self.encode(image))
-
-
-def image_level(channels_in: int, channels_out: int, blocks: int) -> nn.Sequential:
-    """Return ``blocks`` residual blocks, the first of which changes the channels."""
-    widths = [channels_in, *[channels_out] * blocks]
-    return nn.Sequential(*(ResidualBlock(before, after) for before, after in pairwise(widths)))

@@ -1,6 +1,9 @@
 """The denoiser of SegDiff (Amit et al. 2021, arXiv:2112.00390): the image is added to the noisy mask.
 
-After the authors' code, github.com/tomeramit/SegDiff.
+After the authors' code, github.com/tomeramit/SegDiff: 100 linear steps, the squared error of the noise, the
+mean of 9 samples, each step with noise of variance beta_t and its estimate not clipped. Ours draws by the
+posterior's variance and clips (see ``diffusion.sampler``). Theirs learns by AdamW at 1e-4 with weights
+averaged at 0.9999; the recipe optimises as isic2018 does.
 """
 
 from collections.abc import Sequence
@@ -15,7 +18,10 @@ from mlffm_segdiff.models.improved_diffusion import ImprovedDiffusionConfig, Wid
 
 
 class SegDiffConfig(ImprovedDiffusionConfig):
-    """The recipe's section. The defaults are the authors' for 128 x 128 pixels, of their Cityscapes runs."""
+    """The recipe's section. The defaults are the authors' for 128 x 128 pixels, of their Cityscapes runs.
+
+    rrdb_blocks: 15 there, 12 on MoNuSeg and 6 on Vaihingen, both at 256 x 256.
+    """
 
     name: Literal["segdiff"]
     widths: Widths = (128, 128, 256, 256, 512, 512)
