@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mlffm_segdiff.build.recipe import check_recipe, load_recipe
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.load import recipe_names
+from mlffm_segdiff.config.load import recipe_names, recipe_of
 
 MINIMAL = "name: mine\ndata: {sources: {synthetic: null}}\nmodel: {name: mlffm_segdiff, size: tiny}\n"
 Write = Callable[[str], str]
@@ -66,7 +66,7 @@ def test_an_unknown_key_is_named_with_file_and_nearest_key(
 
 def test_the_nearest_key_is_one_of_the_chosen_model(write: Write) -> None:
     with pytest.raises(UserError, match=r"unknown key 'model\.size'; the nearest valid key is 'model\.name'"):
-        load_recipe(write(MINIMAL), ["model.name=unet"])
+        load_recipe(write(MINIMAL.replace("mlffm_segdiff", "unet")))
 
 
 @pytest.mark.parametrize(
@@ -150,6 +150,19 @@ def test_an_unknown_recipe_suggests_and_lists() -> None:
     assert all(name in str(found.value) for name in recipe_names())
     with pytest.raises(UserError, match="no recipe 'qqqq': choose one of"):
         load_recipe("qqqq")
+
+
+def test_a_model_in_place_of_a_recipe_leads_to_its_recipe() -> None:
+    with pytest.raises(UserError, match=r"mlffm_segdiff': it is the model of recipe 'isic2018'; choose"):
+        load_recipe("mlffm_segdiff")
+
+
+@pytest.mark.parametrize(
+    ("model", "recipe"),
+    [("mlffm_segdiff", "isic2018"), ("unet", "unet"), ("dermosegdiff", "dermosegdiff"), ("nothing", None)],
+)
+def test_the_recipe_to_start_from_for_a_model(model: str, recipe: str | None) -> None:
+    assert recipe_of(model) == recipe
 
 
 def test_values_of_another_program_are_checked_the_same_way() -> None:

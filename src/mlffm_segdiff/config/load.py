@@ -15,6 +15,8 @@ from yaml import YAMLError
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import DatasetName, Recipe
 
+FIRST_RECIPE = "isic2018"
+
 
 def recipe_names() -> list[str]:
     """Return the names of the recipes in the package."""
@@ -22,6 +24,15 @@ def recipe_names() -> list[str]:
     return sorted(
         entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
     )
+
+
+def recipe_of(model: str) -> str | None:
+    """Return the packaged recipe to start from for a model: that called as it, else isic2018, else any.
+
+    None if no packaged recipe is of that model.
+    """
+    found = [name for name in recipe_names() if _read(name).model.name == model]
+    return min(found, key=lambda name: (name != model, name != FIRST_RECIPE), default=None)
 
 
 def read_recipe(name: str, overrides: Sequence[str] = ()) -> Any:
@@ -53,10 +64,8 @@ def _read(name: str) -> DictConfig:
     path = Path(name)
     if path.suffix not in {".yaml", ".yml"}:
         if name not in recipe_names():
-            close = difflib.get_close_matches(name, recipe_names(), n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
             raise UserError(
-                f"no recipe {name!r}: {hint}choose one of {', '.join(recipe_names())}, or a .yaml file"
+                f"no recipe {name!r}: {_hint(name)}choose one of {', '.join(recipe_names())}, or a .yaml file"
             )
         path = Path(str(files("mlffm_segdiff.config") / "recipes" / f"{name}.yaml"))
     try:
@@ -68,6 +77,13 @@ def _read(name: str) -> DictConfig:
     if not isinstance(loaded, DictConfig):
         raise UserError(f"{path}: a recipe is a mapping of sections, for example 'train: {{images: 60000}}'")
     return loaded
+
+
+def _hint(name: str) -> str:
+    if (recipe := recipe_of(name)) is not None:
+        return f"it is the model of recipe {recipe!r}; "
+    close = difflib.get_close_matches(name, recipe_names(), n=1)
+    return f"did you mean {close[0]!r}? " if close else ""
 
 
 def _parse(overrides: Sequence[str]) -> DictConfig:
