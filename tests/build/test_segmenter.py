@@ -15,6 +15,8 @@ from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
 
+UNET: dict[str, object] = {"name": "unet", "widths": [4, 4], "residual_units": 1}
+
 
 def recipe(**sections: dict[str, object]) -> Recipe:
     values: dict[str, object] = {"name": "x", "data": {"sources": {"synthetic": None}, "size": 32}}
@@ -72,7 +74,13 @@ def test_the_recipe_reaches_the_segmenter() -> None:
                 "own_samples": 0.25,
                 "own_shift": 1.5,
             },
-            loss={"cross_entropy": 2, "dice": 3, "kervadec": 0.5},
+            loss={
+                "cross_entropy": 2,
+                "dice": 3,
+                "kervadec": 0.5,
+                "batch_dice": True,
+                "dice_smooth": 0.1,
+            },
         )
     )
     assert isinstance(segmenter, DiffusionSegmenter)
@@ -82,6 +90,7 @@ def test_the_recipe_reaches_the_segmenter() -> None:
     assert (segmenter.noisy_bias, segmenter.self_conditioning, segmenter.own_samples) == (2, True, 0.25)
     assert segmenter.own_shift == 1.5
     assert (loss.cross_entropy, loss.dice, loss.kervadec) == (2, 3, 0.5)
+    assert (loss.dice_loss.batch, loss.dice_loss.smooth_nr, loss.dice_loss.smooth_dr) == (True, 0.1, 0.1)
     assert isinstance(segmenter.network, MLFFMSegDiff)
     assert segmenter.network.stem.in_channels == 2 * segmenter.network.mask_stride**2
 
@@ -104,6 +113,14 @@ def test_sampling() -> None:
     assert build_sampling(SamplingConfig(sampler="dpm", steps=3, samples=5, seed=7)) == Sampling(
         3, 5, 7, "dpm"
     )
+    assert build_sampling(SamplingConfig(mirror=True)) == Sampling(mirror=True)
+
+
+def test_mirror_images_are_for_direct_networks_alone() -> None:
+    mirrored: dict[str, object] = {"mirror": True}
+    assert isinstance(build_segmenter(recipe(model=UNET, sampling=mirrored)), DirectSegmenter)
+    with pytest.raises(UserError, match=r"sampling\.mirror is for networks .* not for mlffm_segdiff; set it"):
+        build_segmenter(recipe(sampling=mirrored))
 
 
 @pytest.mark.parametrize(

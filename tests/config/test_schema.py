@@ -44,3 +44,9 @@ def test_defaults_pass_their_own_checks_and_suit_each_other() -> None:
 def test_a_recipe_cannot_be_changed_in_place() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         TrainConfig().images = 3
+
+
+def test_sgd_refuses_a_warmup_that_would_not_take_place() -> None:
+    with pytest.raises(ValidationError, match=r"sgd has no warm-up; set train\.warmup=0"):
+        TrainConfig(optimizer="sgd")
+    assert TrainConfig(optimizer="sgd", warmup=0).optimizer == "sgd"

@@ -104,3 +104,19 @@ def test_weighted_squared_error_by_hand() -> None:
     assert float(weighted_squared_error(output, target, torch.tensor([3.0, 1.0, 2.0]))) == pytest.approx(
         11 / 3
     )
+
+
+@pytest.mark.parametrize("smooth", [1.0, 1e-5])
+def test_batch_dice_is_nnunets_of_its_two_classes(smooth: float) -> None:
+    """nnU-Net's softmax over background (0) and lesion (logit), Dice of the lesion over all pixels, and CE.
+
+    It has no 1 in front of the Dice.
+    """
+    loss = float(RegionLoss(batch_dice=True, dice_smooth=smooth)(LOGIT, MASK, DISTANCE, ONE))
+    logits = torch.cat([torch.zeros_like(LOGIT), LOGIT], 1)
+    lesion = torch.softmax(logits, 1)[:, 1]
+    truth = LESION[:, 0]
+    dice = (2 * (lesion * truth).sum() + smooth) / (lesion.sum() + truth.sum() + smooth)
+    expected = F.cross_entropy(logits, truth.long()) - dice
+    assert loss - 1 == pytest.approx(float(expected), rel=1e-5)
+    assert loss != pytest.approx(float(RegionLoss(dice_smooth=smooth)(LOGIT, MASK, DISTANCE, ONE)), rel=1e-4)

@@ -99,3 +99,37 @@ def test_on_its_own_graph_it_is_the_same(trained: Make, batch: Batch) -> None:
     segmenter.run_on({name: part.module for name, part in segmenter.parts(batch.image).items()})
     assert torch.equal(segmenter.segment(batch.image, batch.ids, Sampling()).probability, expected)
     assert segmenter.total_stride == stride
+
+
+def test_mirror_images_are_averaged_as_an_explicit_loop_does(trained: Make, batch: Batch) -> None:
+    segmenter = trained(model=UNET)
+    found = segmenter.segment(batch.image, batch.ids, Sampling(mirror=True))
+    expected = torch.zeros(4, 1, 32, 32)
+    for row in range(4):
+        for down in (False, True):
+            for across in (False, True):
+                image = batch.image[row].numpy()
+                image = image[:, :: -1 if down else 1, :: -1 if across else 1].copy()
+                with torch.no_grad():
+                    logit = segmenter.network(torch.from_numpy(image)[None])[0]  # type: ignore[operator]
+                turned = torch.sigmoid(logit).numpy()[:, :: -1 if down else 1, :: -1 if across else 1]
+                expected[row] += torch.from_numpy(turned.copy()) / 4
+    torch.testing.assert_close(found.probability, expected, rtol=0, atol=1e-6)
+    assert not found.spread.any()
+    plain = segmenter.segment(batch.image, batch.ids, Sampling()).probability
+    assert float((found.probability - plain).abs().max()) > 1e-3
+
+
+def test_a_mirrored_image_gets_the_mirrored_map(trained: Make, batch: Batch) -> None:
+    segmenter, sampling = trained(model=UNET), Sampling(mirror=True)
+    found = segmenter.segment(batch.image, batch.ids, sampling).probability
+    for axes in ((2,), (3,), (2, 3)):
+        turned = segmenter.segment(batch.image.flip(axes), batch.ids, sampling).probability
+        torch.testing.assert_close(turned.flip(axes), found, rtol=0, atol=1e-6)
+
+
+def test_mirror_images_run_on_graphs_too(trained: Make, batch: Batch) -> None:
+    segmenter, sampling = trained(model=UNET), Sampling(mirror=True)
+    expected = segmenter.segment(batch.image, batch.ids, sampling).probability
+    segmenter.run_on({name: part.module for name, part in segmenter.parts(batch.image).items()})
+    assert torch.equal(segmenter.segment(batch.image, batch.ids, sampling).probability, expected)

@@ -4,14 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from rich.console import Console
 
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.training.fit import resume
+from mlffm_segdiff.training.fit import resume, train
 from mlffm_segdiff.training.run_folder import RunFolder
 
 SCRIPT = """
@@ -119,3 +121,41 @@ def test_the_comparison_would_notice_one_bit(finished: RunFolder) -> None:
     other["current_model_state"]["segmenter.network.head.bias"] += 1e-7
     assert differing(one, other) == ["/current_model_state/segmenter.network.head.bias"]
     assert Path(finished.path, "weights").is_dir()
+
+
+class InterruptedRunError(Exception):
+    pass
+
+
+class Interrupting(Console):
+    """A console that breaks a run off when it prints its third validation."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        self.validations = getattr(self, "validations", 0) + ("validation Jaccard" in str(objects))
+        if self.validations == 3:
+            raise InterruptedRunError
+        super().print(*objects, **options)
+
+
+def test_a_run_by_sgd_resumes_as_exactly(
+    make_recipe: Callable[..., Recipe], quiet: Console, tmp_path: Path
+) -> None:
+    """As nnU-Net trains: momentum, poly, no averaging, and validation on mirror images."""
+    train_keys = {"images": 96, "validate_every": 24, "optimizer": "sgd", "learning_rate": 0.01}
+    recipe = make_recipe(
+        model={"name": "unet", "widths": [4, 8], "residual_units": 1},
+        loss={"weight": "none", "batch_dice": True},
+        sampling={"mirror": True},
+        train={**train_keys, "warmup": 0, "clip": 12, "ema_decay": 0},
+    )
+    whole, broken = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "broken")
+    train(recipe, whole, quiet)
+    with (tmp_path / "broken.txt").open("w") as file, pytest.raises(InterruptedRunError):
+        train(recipe, broken, Interrupting(file=file, width=120))
+    assert torch.load(broken.last, weights_only=True)["global_step"] == 12
+    resume(broken, quiet)
+    one, other = (torch.load(folder.last, weights_only=True) for folder in (whole, broken))
+    for key in ("state_dict", "current_model_state", "optimizer_states", "lr_schedulers"):
+        assert differing(one[key], other[key], key) == []
+    assert one["optimizer_states"][0]["state"][0]["momentum_buffer"].any()
+    assert whole.metrics.read_text() == broken.metrics.read_text()

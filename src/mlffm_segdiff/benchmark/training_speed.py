@@ -13,12 +13,11 @@ from mlffm_segdiff.benchmark.roofline import ARITHMETIC, gigaflops
 from mlffm_segdiff.benchmark.subject import BATCH, Subject
 from mlffm_segdiff.benchmark.timing import take_turns, time_ratio
 from mlffm_segdiff.build.recipe import load_recipe
-from mlffm_segdiff.build.segmenter import build_sampling, build_segmenter, build_weight
+from mlffm_segdiff.build.segmenter import build_loss, build_sampling, build_segmenter, build_weight
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch, collate
 from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.data.synthetic import synthetic_pairs
-from mlffm_segdiff.losses.region import RegionLoss
 from mlffm_segdiff.models.swin_unetr import SwinUNETR
 from mlffm_segdiff.segmenters.base import Segmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
@@ -30,7 +29,7 @@ UNET_RECIPE = "unet_isic2018"
 
 
 class TrainingStep:
-    """One step as `train` does it, on a batch that lies in memory: loss, gradients, AdamW, averaged weights.
+    """One step as `train` does it, on a batch that lies in memory: loss, gradients, optimiser, averages.
 
     The recipe's optimisation holds for any segmenter. dtype: bfloat16 trains in mixed precision.
     """
@@ -45,6 +44,7 @@ class TrainingStep:
             settings.weight_decay,
             warmup_steps=1,
             total_steps=1,
+            optimizer=settings.optimizer,
         )
         average = partial(update_average, settings.ema_decay)
         self.averaged = AveragedModel(segmenter, multi_avg_fn=average, use_buffers=True)
@@ -83,8 +83,7 @@ def measure_training(subject: Subject) -> Findings:
 
 def contestants(recipe: Recipe, device: torch.device) -> dict[str, Segmenter]:
     """Return fresh segmenters: the recipe's, SwinUNETR-24 and the packaged U-Net, all with its loss."""
-    loss = RegionLoss(recipe.loss.cross_entropy, recipe.loss.dice, recipe.loss.kervadec)
-    swin = DirectSegmenter(SwinUNETR(SWIN_FEATURES), loss, build_weight(recipe.loss))
+    swin = DirectSegmenter(SwinUNETR(SWIN_FEATURES), build_loss(recipe.loss), build_weight(recipe.loss))
     unet = recipe.model_copy(update={"model": load_recipe(UNET_RECIPE).model})
     made = {OURS: build_segmenter(recipe), SWIN: swin, UNET: build_segmenter(unet)}
     return {name: segmenter.to(device) for name, segmenter in made.items()}

@@ -12,6 +12,7 @@ from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.config.load import recipe_names
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.segmenters.direct import MIRRORS
 
 SIDE = 128
 META = torch.device("meta")
@@ -19,7 +20,7 @@ META = torch.device("meta")
 
 @dataclass(frozen=True)
 class Figures:
-    """One model. flops: of one segmentation at 128 x 128, in so many steps and samples.
+    """One model. flops: of one segmentation at 128 x 128, in so many steps and samples (or mirror images).
 
     They count the products and sums of convolutions and matrix products alone, each as one.
     """
@@ -43,12 +44,12 @@ def count_figures(recipe: Recipe) -> Figures:
     segmenter = build_hollow(recipe).eval()
     steps, samples = recipe.sampling.steps, recipe.sampling.samples
     if MODELS[recipe.model.name].contract == "direct":
-        steps, samples = 1, 1
+        steps, samples = 1, len(MIRRORS) if recipe.sampling.mirror else 1
     flops = {
         name: count_flops(part.module, part.inputs)
         for name, part in segmenter.parts(torch.zeros(1, 3, SIDE, SIDE, device=META)).items()
     }
-    total = sum(count * (steps * samples if name == "denoiser" else 1) for name, count in flops.items())
+    total = sum(count * (1 if name == "encoder" else steps * samples) for name, count in flops.items())
     return Figures(sum(p.numel() for p in segmenter.parameters()), total, steps, samples)
 
 

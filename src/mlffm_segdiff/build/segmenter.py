@@ -23,7 +23,7 @@ def build_segmenter(recipe: Recipe) -> Segmenter:
 
     They lie in memory as channels_last, which convolutions run faster on.
 
-    Raises UserError if the size of the images does not suit the model.
+    Raises UserError if the size of the images, or ``sampling.mirror``, does not suit the model.
     """
     segmenter = _segmenter(recipe)
     size, stride = recipe.data.size, segmenter.total_stride
@@ -34,10 +34,14 @@ def build_segmenter(recipe: Recipe) -> Segmenter:
 
 
 def _segmenter(recipe: Recipe) -> Segmenter:
-    loss = RegionLoss(recipe.loss.cross_entropy, recipe.loss.dice, recipe.loss.kervadec)
-    weight = build_weight(recipe.loss)
+    loss, weight = build_loss(recipe.loss), build_weight(recipe.loss)
     settings = recipe.diffusion
     entry = MODELS[recipe.model.name]
+    if recipe.sampling.mirror and entry.contract != "direct":
+        raise UserError(
+            f"sampling.mirror is for networks that segment in one pass, not for {recipe.model.name}; "
+            "set it to false"
+        )
     network = entry.make(recipe.model, 2 if settings.self_conditioning else 1)
     if entry.contract == "direct":
         return DirectSegmenter(network, loss, weight)
@@ -65,6 +69,13 @@ def build_process(settings: DiffusionConfig) -> MaskDiffusion:
     )
 
 
+def build_loss(settings: LossConfig) -> RegionLoss:
+    """Return the loss of a network that gives a logit."""
+    return RegionLoss(
+        settings.cross_entropy, settings.dice, settings.kervadec, settings.batch_dice, settings.dice_smooth
+    )
+
+
 def build_weight(settings: LossConfig) -> BoundaryWeight:
     """Return the boundary weight of that name."""
     weights: dict[str, BoundaryWeight] = {
@@ -77,4 +88,4 @@ def build_weight(settings: LossConfig) -> BoundaryWeight:
 
 def build_sampling(settings: SamplingConfig) -> Sampling:
     """Return how masks are drawn."""
-    return Sampling(settings.steps, settings.samples, settings.seed, settings.sampler)
+    return Sampling(settings.steps, settings.samples, settings.seed, settings.sampler, settings.mirror)

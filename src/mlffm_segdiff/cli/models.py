@@ -5,7 +5,8 @@ def models() -> None:
     """List the models: parameters, arithmetic, steps and source.
 
     Of the recipe that is called as the model, else of the defaults. GFLOP: the arithmetic of the convolutions
-    and matrix products of one segmentation at 128 x 128. Steps: those of sampling, times the samples.
+    and matrix products of one segmentation at 128 x 128. Steps: those of sampling, times the samples or the
+    mirror images.
     """
     from rich.console import Console
     from rich.table import Table

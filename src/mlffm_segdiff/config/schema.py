@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
-DatasetName = Literal["isic2018", "ham10000", "ph2", "folder", "synthetic"]
+DatasetName = Literal["isic2018", "ham10000", "ph2", "folder", "nnunet", "synthetic"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -73,19 +73,24 @@ class DiffusionConfig(Section):
 
 
 class SamplingConfig(Section):
-    """How masks are drawn: sampler, denoising steps, samples averaged, and the seed of the starting noise."""
+    """How masks are drawn: sampler, denoising steps, samples averaged, and the seed of the starting noise.
+
+    mirror: of a direct network alone, the mean over the image and its three mirror images, as in nnU-Net.
+    """
 
     sampler: Literal["ddim", "ddpm", "dpm"] = "ddim"
     steps: PositiveInt = 4
     samples: PositiveInt = 1
     seed: int = 0
+    mirror: bool = False
 
 
 class LossConfig(Section):
     """Loss terms. weight: the boundary weight (band: docs/METHOD.md; dermosegdiff: Bozorgpour et al. 2023).
 
     cross_entropy, dice, kervadec weigh the terms of an x0 objective or a direct network; noise objectives use
-    the weighted squared error alone.
+    the weighted squared error alone. batch_dice: Dice over a batch's pixels together, not image by image;
+    dice_smooth: what is added above and below its line.
     """
 
     weight: Literal["none", "band", "dermosegdiff"] = "band"
@@ -94,6 +99,8 @@ class LossConfig(Section):
     dermosegdiff_gamma: Positive = 1.5
     cross_entropy: NonNegative = 1.0
     dice: NonNegative = 1.0
+    batch_dice: bool = False
+    dice_smooth: Positive = 1.0
     kervadec: NonNegative = 0.0
 
     @model_validator(mode="after")
@@ -107,11 +114,13 @@ class LossConfig(Section):
 class TrainConfig(Section):
     """Optimisation. images, warmup and validate_every count images seen.
 
-    precision auto is bf16 where that is fast. init: weights to start from, a name as for ``load_pretrained``.
+    optimizer sgd is nnU-Net's, whose rate falls from the first step on. precision auto is bf16 where that is
+    fast. init: weights to start from, a name as for ``load_pretrained``.
     """
 
     images: PositiveInt = 60_000
     batch_size: PositiveInt = 16
+    optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: Positive = 1e-3
     weight_decay: NonNegative = 0.02
     warmup: NonNegative = 2_000
@@ -120,6 +129,13 @@ class TrainConfig(Section):
     validate_every: PositiveInt = 4_000
     precision: Literal["auto", "float32", "bf16"] = "auto"
     init: str | None = None
+
+    @model_validator(mode="after")
+    def sgd_has_no_warmup(self) -> "TrainConfig":
+        """Refuse a warm-up that would not take place."""
+        if self.optimizer == "sgd" and self.warmup:
+            raise ValueError("train.optimizer=sgd has no warm-up; set train.warmup=0")
+        return self
 
 
 class Recipe(Section):

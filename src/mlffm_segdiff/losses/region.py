@@ -16,14 +16,27 @@ def kervadec_boundary(probability: Tensor, distance: Tensor) -> Tensor:
 
 
 class RegionLoss(nn.Module):
-    """w * BCE + soft Dice (+ Kervadec's boundary term), each with its factor (docs/METHOD.md)."""
+    """w * BCE + soft Dice (+ Kervadec's boundary term), each with its factor (docs/METHOD.md).
 
-    def __init__(self, cross_entropy: float = 1.0, dice: float = 1.0, kervadec: float = 0.0) -> None:
+    batch_dice: Dice over the pixels of a batch together, else its mean over the images. dice_smooth: what is
+    added above and below its line.
+    """
+
+    def __init__(
+        self,
+        cross_entropy: float = 1.0,
+        dice: float = 1.0,
+        kervadec: float = 0.0,
+        batch_dice: bool = False,
+        dice_smooth: float = 1.0,
+    ) -> None:
         super().__init__()
         self.cross_entropy = cross_entropy
         self.dice = dice
         self.kervadec = kervadec
-        self.dice_loss = DiceLoss(sigmoid=True, smooth_nr=1.0, smooth_dr=1.0)
+        self.dice_loss = DiceLoss(
+            sigmoid=True, smooth_nr=dice_smooth, smooth_dr=dice_smooth, batch=batch_dice
+        )
 
     def forward(self, logit: Tensor, mask: Tensor, distance: Tensor, weight: Tensor) -> Tensor:
         """Return the loss, a scalar; logit, mask (+-1) and distance B1HW, weight broadcasts to them."""

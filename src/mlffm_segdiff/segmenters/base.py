@@ -12,12 +12,13 @@ from mlffm_segdiff.diffusion.sampler import SamplerName
 
 @dataclass(frozen=True)
 class Sampling:
-    """How masks are drawn. Direct segmenters draw nothing and ignore it."""
+    """How masks are drawn. Direct segmenters draw nothing and read ``mirror`` alone, others the rest."""
 
     steps: int = 4
     samples: int = 1
     seed: int = 0
     sampler: SamplerName = "ddim"
+    mirror: bool = False
 
 
 @dataclass(frozen=True)

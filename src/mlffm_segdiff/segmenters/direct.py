@@ -11,6 +11,9 @@ from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
 from mlffm_segdiff.losses.region import RegionLoss
 from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
 
+MIRRORS = ((), (2,), (3,), (2, 3))
+"""The axes of images (B3HW) that nnU-Net flips, in all combinations."""
+
 
 class DirectSegmenter(Segmenter):
     """``network.forward(image)`` gives the logit. The boundary weight is that of a mask without noise.
@@ -47,9 +50,19 @@ class DirectSegmenter(Segmenter):
 
     @torch.inference_mode()
     def segment(self, image: Tensor, ids: Sequence[str], sampling: Sampling) -> Segmentation:  # noqa: ARG002
-        """Segment images (B3HW in [-1, 1]); the spread is 0."""
-        probability = torch.sigmoid(self.network(image).float())
+        """Segment images (B3HW in [-1, 1]); the spread is 0.
+
+        Where ``sampling.mirror`` is set, the probability is the mean over `MIRRORS`, each turned back.
+        """
+        if sampling.mirror:
+            maps = [self._probability(image.flip(axes)).flip(axes) for axes in MIRRORS]
+            probability = torch.stack(maps).mean(0)
+        else:
+            probability = self._probability(image)
         return Segmentation(probability, torch.zeros_like(probability))
+
+    def _probability(self, image: Tensor) -> Tensor:
+        return torch.sigmoid(self.network(image).float())
 
     def parts(self, image: Tensor) -> dict[str, Part]:
         """Return the one part, ``network``."""

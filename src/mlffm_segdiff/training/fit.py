@@ -124,6 +124,7 @@ def _module(segmenter: Segmenter, recipe: Recipe, steps: int) -> SegmenterModule
         settings.weight_decay,
         max(round(settings.warmup / settings.batch_size), 1),
         steps,
+        settings.optimizer,
     )
 
 

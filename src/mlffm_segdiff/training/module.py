@@ -1,13 +1,13 @@
 """A segmenter as Lightning trains it."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
-from torch.optim import AdamW, Optimizer
+from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from mlffm_segdiff.data.batch import Batch
@@ -15,11 +15,15 @@ from mlffm_segdiff.metrics.overlap import Counts, count_pixels, jaccard, total
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 
+NNUNET_MOMENTUM = 0.99
+NNUNET_POWER = 0.9
+
 
 class SegmenterModule(LightningModule):
     """Loss, optimiser and the validation that chooses the checkpoint.
 
     A step's random numbers depend on the seed and the step's number alone, so a resumed run draws them again.
+    optimizer: sgd is nnU-Net's and knows no ``warmup_steps``.
     """
 
     def __init__(
@@ -31,6 +35,7 @@ class SegmenterModule(LightningModule):
         weight_decay: float,
         warmup_steps: int,
         total_steps: int,
+        optimizer: Literal["adamw", "sgd"] = "adamw",
     ) -> None:
         super().__init__()
         self.segmenter = segmenter
@@ -40,6 +45,7 @@ class SegmenterModule(LightningModule):
         self.weight_decay = weight_decay
         self.warmup_steps = warmup_steps
         self.total_steps = total_steps
+        self.optimizer = optimizer
         self._cases: list[Counts] = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -81,15 +87,31 @@ class SegmenterModule(LightningModule):
             clip_grad_norm_(weights, gradient_clip_val)
 
     def configure_optimizers(self) -> dict[str, object]:
-        """Return AdamW (no decay on biases and norms), warm-up, then a cosine to a hundredth of the rate."""
-        decayed = [p for p in self.segmenter.parameters() if p.ndim > 1]
-        other = [p for p in self.segmenter.parameters() if p.ndim <= 1]
-        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": other, "weight_decay": 0.0}]
-        optimizer = AdamW(groups, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
+        """Return the optimiser, and its rate step by step: warm-up and cosine for AdamW, `poly` for SGD."""
+        optimizer = self._sgd() if self.optimizer == "sgd" else self._adamw()
         schedule = LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def _adamw(self) -> Optimizer:
+        """AdamW without decay on biases and norms."""
+        decayed = [p for p in self.segmenter.parameters() if p.ndim > 1]
+        other = [p for p in self.segmenter.parameters() if p.ndim <= 1]
+        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": other, "weight_decay": 0.0}]
+        return AdamW(groups, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
+
+    def _sgd(self) -> Optimizer:
+        """nnU-Net's: Nesterov's momentum, decay on every parameter."""
+        return SGD(
+            self.segmenter.parameters(),
+            lr=self.learning_rate,
+            momentum=NNUNET_MOMENTUM,
+            nesterov=True,
+            weight_decay=self.weight_decay,
+        )
+
     def _rate(self, step: int) -> float:
+        if self.optimizer == "sgd":
+            return poly(step, self.total_steps)
         return warmup_cosine(step, self.warmup_steps, self.total_steps)
 
 
@@ -99,3 +121,9 @@ def warmup_cosine(step: int, warmup_steps: int, total_steps: int, floor: float =
         return (step + 1) / warmup_steps
     share = min((step - warmup_steps) / max(total_steps - warmup_steps, 1), 1.0)
     return floor + (1 - floor) * (1 + math.cos(math.pi * share)) / 2
+
+
+def poly(step: int, total_steps: int) -> float:
+    """Return the share of the learning rate at ``step``: (1 - step / total_steps)^0.9, then 0 (nnU-Net)."""
+    left = max(1 - step / total_steps, 0.0)
+    return math.pow(left, NNUNET_POWER)
