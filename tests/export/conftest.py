@@ -20,6 +20,7 @@ MODELS: dict[str, dict[str, object]] = {
         "diffusion": {"self_conditioning": True},
     },
     "direct": {"model": {"name": "unet", "widths": [4, 8], "residual_units": 1}},
+    "nnunet": {"model": {"name": "nnunet", "image_size": SIZE}, "sampling": {"mirror": True}},
 }
 
 

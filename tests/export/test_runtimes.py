@@ -43,6 +43,16 @@ def test_a_runtime_finds_what_torch_finds(
     agree(read_export(exported(name, format_name)).segmenter, made(name).segmenter, images)
 
 
+@pytest.mark.parametrize("format_name", ["onnx", "openvino"])
+def test_nnunets_mirror_images_run_on_graphs(
+    format_name: FormatName, made: Made, exported: Exported, images: Tensor
+) -> None:
+    """As the recipe says, which the exported folder keeps."""
+    found = read_export(exported("nnunet", format_name))
+    assert found.sampling.mirror
+    agree(found.segmenter, made("nnunet").segmenter, images, found.sampling)
+
+
 @pytest.mark.parametrize("sampler", ["ddpm", "dpm"])
 def test_each_sampler_runs_on_graphs(sampler: str, made: Made, exported: Exported, images: Tensor) -> None:
     sampling = Sampling(3, 2, 0, sampler)  # type: ignore[arg-type]

@@ -1,10 +1,11 @@
 from itertools import pairwise
 
+import numpy as np
 import torch
 from monai.networks.nets import DynUNet
 from torch import nn
 
-from mlffm_segdiff.models.nnunet import NNUNet, supervision_weights
+from mlffm_segdiff.models.nnunet import NNUNet, supervision_weights, z_score
 from mlffm_segdiff.models.nnunet_plan import plan_network
 
 FEATURES, STRIDES = (4, 6, 8, 8, 8), ((1, 1), (2, 2), (2, 2), (2, 2), (2, 1))
@@ -20,7 +21,21 @@ def test_it_is_monais_dynunet() -> None:
     image = torch.randn(2, 3, 32, 16)
     assert ours.total_stride == 16
     with torch.no_grad():
-        assert torch.equal(ours(image), theirs(image))
+        assert torch.equal(ours(image), theirs(z_score(image)))
+
+
+def test_an_image_is_normalised_as_nnunet_does() -> None:
+    """By channel, mean 0 and deviation 1, so brightness and contrast of the whole do not count."""
+    picture = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 6)).astype(np.float32)
+    expected = np.stack([[(c - c.mean()) / c.std() for c in image] for image in picture])
+    image = torch.from_numpy(picture)
+    torch.testing.assert_close(z_score(image), torch.from_numpy(expected), rtol=0, atol=1e-5)
+    torch.testing.assert_close(z_score(image / 127.5 - 1), z_score(image), rtol=0, atol=1e-5)
+    assert not z_score(torch.ones(1, 3, 4, 4)).any()
+    network = NNUNet(FEATURES, STRIDES).eval()
+    image = torch.rand(2, 3, 32, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(network(image * 0.5 - 0.3), network(image), rtol=0, atol=1e-4)
 
 
 def test_each_stage_of_the_decoder_but_the_coarsest_is_supervised() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Annotated, Literal
 
+import torch
 from monai.networks.nets import DynUNet
 from pydantic import Field
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from mlffm_segdiff.models.nnunet_plan import Size
 
 KERNEL = 3
 LEAST_IMAGE = 16
+LEAST_DEVIATION = 1e-8
 
 
 class NNUNetConfig(ModelConfig):
@@ -23,7 +25,7 @@ class NNUNetConfig(ModelConfig):
 
 
 class NNUNet(DynUNet):
-    """A network that maps an image (B3HW) to a logit (B1HW).
+    """A network that maps an image (B3HW) to a logit (B1HW). It sees each image by its `z_score`.
 
     features, strides: channels of each stage, three or more, and the stride that leads to it, finest first;
     height and width must be multiples of ``total_stride``. Each stage of the decoder but the coarsest has a
@@ -61,13 +63,19 @@ class NNUNet(DynUNet):
 
     def _decode(self, image: Tensor) -> list[Tensor]:
         """Return the features of the decoder's stages, finest first."""
-        skips = [self.input_block(image)]
+        skips = [self.input_block(z_score(image))]
         for downsample in self.downsamples:
             skips.append(downsample(skips[-1]))
         stages = [self.bottleneck(skips[-1])]
         for upsample, skip in zip(self.upsamples, reversed(skips), strict=True):
             stages.append(upsample(stages[-1], skip))
         return stages[:0:-1]
+
+
+def z_score(image: Tensor) -> Tensor:
+    """Return images (B3HW) with mean 0 and deviation 1 in each channel, as nnU-Net normalises pictures."""
+    deviation, mean = torch.std_mean(image, (2, 3), correction=0, keepdim=True)
+    return (image - mean) / deviation.clamp(min=LEAST_DEVIATION)
 
 
 def supervision_weights(count: int) -> list[float]:

@@ -1,11 +1,12 @@
 """How nnU-Net plans a 2D network and its batch from the images' size (Isensee et al. 2021).
 
 The rules and numbers are those of nnU-Net v2's ExperimentPlanner. It gives natural images, as ours are, a
-spacing of 1 on both axes, so sizes alone decide.
+spacing of 1 on both axes, so sizes alone decide. Heights and widths of whole data sets are medians, so they
+may end in .5.
 """
 
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 
 FIRST_FEATURES, MOST_FEATURES = 32, 512
 LEAST_SIDE, LARGEST_SIDE = 4, 2048
@@ -36,39 +37,39 @@ class Plan:
         return prod(s[0] for s in self.strides), prod(s[1] for s in self.strides)
 
 
-def plan_network(height: int, width: int) -> Plan:
+def plan_network(height: float, width: float, classes: int = CLASSES) -> Plan:
     """Return the plan for images whose median size is height x width, both 1 or more.
 
     The patch is the whole image, made smaller until a batch of two fits the memory that is aimed at.
+    classes: with the background, here and below.
     """
     plan = plan_patch((min(height, LARGEST_SIDE), min(width, LARGEST_SIDE)))
-    while feature_values(plan) * LEAST_BATCH > REFERENCE_VALUES * REFERENCE_BATCH:
+    while feature_values(plan, classes) * LEAST_BATCH > REFERENCE_VALUES * REFERENCE_BATCH:
         plan = plan_patch(smaller_patch(plan, (height, width)))
     return plan
 
 
-def plan_batch(plan: Plan, height: int, width: int, images: int) -> int:
-    """Return the batch that fits the memory, at most 5 % of the data, at least 2.
+def plan_batch(plan: Plan, height: float, width: float, images: int, classes: int = CLASSES) -> int:
+    """Return the batch that fits the memory (8 GB), at most 5 % of the pixels of the data, at least 2.
 
-    height, width: the images' median size. images: their number in the training set.
+    height, width: the images' median size. images: how many nnU-Net is given, to train and to validate.
     """
-    fits = round(REFERENCE_VALUES / feature_values(plan) * REFERENCE_BATCH)
+    fits = round(REFERENCE_VALUES / feature_values(plan, classes) * REFERENCE_BATCH)
     share = round(height * width * images * LARGEST_SHARE / prod(plan.patch))
     return max(min(fits, share), LEAST_BATCH)
 
 
-def plan_patch(size: Size) -> Plan:
+def plan_patch(size: tuple[float, float]) -> Plan:
     """Return the plan for patches of at least this size: axes are halved until they are shorter than 8."""
     sides, strides = size, [(1, 1)]
     while (stride := next_stride(sides)) != (1, 1):
         strides.append(stride)
         sides = (-(-sides[0] // stride[0]), -(-sides[1] // stride[1]))
-    total = Plan(size, tuple(strides)).total_strides
-    patch = (-(-size[0] // total[0]) * total[0], -(-size[1] // total[1]) * total[1])
-    return Plan(patch, tuple(strides))
+    height, width = Plan((0, 0), tuple(strides)).total_strides
+    return Plan((ceil(size[0] / height) * height, ceil(size[1] / width) * width), tuple(strides))
 
 
-def next_stride(sides: Size) -> Size:
+def next_stride(sides: tuple[float, float]) -> Size:
     """Return the stride that follows a stage of this size; (1, 1) where the network ends.
 
     An axis is halved if it stays 4 or longer; an axis alone, if it stays 6 or longer.
@@ -79,7 +80,7 @@ def next_stride(sides: Size) -> Size:
     return 1 + height, 1 + width
 
 
-def smaller_patch(plan: Plan, image: Size) -> Size:
+def smaller_patch(plan: Plan, image: tuple[float, float]) -> Size:
     """Return the patch with its axis that covers more of the image one step shorter."""
     patch = plan.patch
     axis = int(patch[1] / image[1] >= patch[0] / image[0])
@@ -88,12 +89,12 @@ def smaller_patch(plan: Plan, image: Size) -> Size:
     return _shorter(patch, axis, step)
 
 
-def feature_values(plan: Plan) -> int:
-    """Return how many values the convolutions of a network with two classes give for one patch."""
+def feature_values(plan: Plan, classes: int = CLASSES) -> int:
+    """Return how many values the convolutions of the network give for one patch."""
     areas = _areas(plan)
     encoder = sum(CONVOLUTIONS * f * area for f, area in zip(plan.features, areas, strict=True))
     skips = zip(plan.features[:-1], areas[:-1], strict=True)
-    return encoder + sum((CONVOLUTIONS + 1) * f * area for f, area in skips) + CLASSES * areas[0]
+    return encoder + sum((CONVOLUTIONS + 1) * f * area for f, area in skips) + classes * areas[0]
 
 
 def _areas(plan: Plan) -> list[int]:
