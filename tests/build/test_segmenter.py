@@ -9,6 +9,7 @@ from mlffm_segdiff.build.segmenter import build_sampling, build_segmenter, build
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import recipe_names
 from mlffm_segdiff.config.schema import LossConfig, Recipe, SamplingConfig
+from mlffm_segdiff.diffusion.times import PowerLawTimes
 from mlffm_segdiff.losses.boundary_weight import band_weight, dermosegdiff_weight
 from mlffm_segdiff.models.mlffm_segdiff import MLFFMSegDiff
 from mlffm_segdiff.segmenters.base import Sampling
@@ -87,7 +88,9 @@ def test_the_recipe_reaches_the_segmenter() -> None:
     process, loss = segmenter.process, segmenter.region_loss
     assert (process.objective, process.schedule, process.train_steps) == ("x0", "linear", 300)
     assert (process.beta_start, process.beta_end, process.mask_scale) == (0.001, 0.03, 0.3)
-    assert (segmenter.noisy_bias, segmenter.self_conditioning, segmenter.own_samples) == (2, True, 0.25)
+    assert isinstance(segmenter.times, PowerLawTimes)
+    assert (segmenter.times.train_steps, segmenter.times.noisy_bias) == (300, 2)
+    assert (segmenter.self_conditioning, segmenter.own_samples) == (True, 0.25)
     assert segmenter.own_shift == 1.5
     assert (loss.cross_entropy, loss.dice, loss.kervadec) == (2, 3, 0.5)
     assert (loss.dice_loss.batch, loss.dice_loss.smooth_nr, loss.dice_loss.smooth_dr) == (True, 0.1, 0.1)

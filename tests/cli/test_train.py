@@ -176,6 +176,8 @@ def test_the_control_differs_from_isic2018_in_its_diffusion_and_its_plain_loss()
         "self_conditioning": False,
         "own_samples": 0.0,
         "own_shift": 0.0,
+        "learned_variance": False,
+        "importance_sampling": False,
     }
     assert (control.sampling.sampler, control.sampling.steps) == ("ddpm", 250)
 

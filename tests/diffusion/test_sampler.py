@@ -162,6 +162,45 @@ def test_ddpm_draws_from_the_posterior_of_ho_et_al(schedule: Schedule, objective
         torch.testing.assert_close(found.double(), mean + np.sqrt(variance) * drawn, rtol=0, atol=2e-4)
 
 
+@pytest.mark.parametrize("objective", ["epsilon", "v"])
+@pytest.mark.parametrize(("output", "variance"), [(-1.0, "fixed_small"), (1.0, "fixed_large")])
+def test_a_learned_variance_at_its_bounds_draws_as_diffusers_fixed_ones(
+    objective: Objective, output: float, variance: str
+) -> None:
+    process = MaskDiffusion(objective, train_steps=30, mask_scale=0.5, learned_variance=True)
+    fixed = DDPMScheduler(
+        **process.scheduler_settings(), clip_sample=True, clip_sample_range=0.5, variance_type=variance
+    )
+
+    def predict(x: Tensor, t: Tensor) -> Tensor:
+        return torch.tanh(0.5 * x + t / 30)
+
+    def learned(x: Tensor, t: Tensor) -> Tensor:
+        return torch.cat([predict(x, t), torch.full_like(x, output)], dim=1)
+
+    generators = case_generators(IDS, 0, 0)
+    expected = sample(predict, fixed, 30, starting_noise(generators, SIZE, SIZE), generators)
+    torch.testing.assert_close(draw(learned, process, "ddpm", 30), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 7, 30])
+def test_the_step_to_the_mask_adds_no_noise_whatever_variance_is_learned(steps: int) -> None:
+    """A network that knows the mask gives it back."""
+    process = MaskDiffusion("epsilon", train_steps=30, learned_variance=True)
+    perfectly = perfect(process, MASK.double())
+
+    def learned(x: Tensor, t: Tensor) -> Tensor:
+        return torch.cat([perfectly(x, t), torch.ones_like(x)], dim=1)
+
+    torch.testing.assert_close(draw(learned, process, "ddpm", steps), MASK, rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "dpm"])
+def test_samplers_without_variance_refuse_a_learned_one(sampler: SamplerName) -> None:
+    with pytest.raises(ValueError, match=f"for the sampler ddpm, not {sampler}"):
+        make_scheduler(sampler, MaskDiffusion("v", learned_variance=True))
+
+
 @pytest.mark.parametrize(("sampler", "rate"), [("ddim", 1.7), ("dpm", 3.0)])
 def test_samplers_approach_the_probability_flow_at_their_order(sampler: SamplerName, rate: float) -> None:
     """Masks drawn from N(0.1, 0.2^2) have the flow x_t = sqrt(abar) 0.1 + sqrt(abar 0.2^2 + 1 - abar) z.

@@ -11,6 +11,7 @@ from torch import Tensor
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.diffusion.noise import case_generators, starting_noise
 from mlffm_segdiff.diffusion.process import MaskDiffusion, Objective, add_noise, velocity
+from mlffm_segdiff.diffusion.times import PowerLawTimes
 from mlffm_segdiff.losses.boundary_weight import BandWeight
 from mlffm_segdiff.losses.region import RegionLoss
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
@@ -159,7 +160,7 @@ def test_the_loss_by_hand(objective: Objective, scale: float, batch: Batch) -> N
             return answer
 
     network, process = Fixed(), MaskDiffusion(objective, mask_scale=scale)
-    segmenter = DiffusionSegmenter(network, process, RegionLoss(), BandWeight(2, 3), noisy_bias=2.0)
+    segmenter = DiffusionSegmenter(network, process, RegionLoss(), BandWeight(2, 3), PowerLawTimes(1000, 2.0))
     torch.manual_seed(3)
     loss = segmenter.loss(batch)
     torch.manual_seed(3)

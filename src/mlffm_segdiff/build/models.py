@@ -26,19 +26,24 @@ from mlffm_segdiff.models.unet import UNet, UNetConfig
 from mlffm_segdiff.models.unetpp import UNetPlusPlus, UNetPlusPlusConfig
 from mlffm_segdiff.models.unetr import UNETR, UNETRConfig
 
+UNET_HEAD = "unet.out.2.conv"
+"""The last convolution of MONAI's diffusion U-Net."""
+
 
 @dataclass(frozen=True)
 class ModelEntry:
     """One model. section: its part of a recipe. citation: where it comes from.
 
     contract: what ``make`` returns, a denoiser or a direct network; both have ``total_stride``. make: gets
-    the section, and the channels of a denoiser's noisy mask (2 with self-conditioning, else 1).
+    the section, and the channels of a denoiser's noisy mask (2 with self-conditioning, else 1). head: the
+    name of a denoiser's last convolution, which a learned variance doubles; None if it cannot be doubled.
     """
 
     section: type[ModelConfig]
     contract: Literal["denoiser", "direct"]
     make: Callable[[Any, int], nn.Module]
     citation: str
+    head: str | None = None
 
 
 def make_mlffm_segdiff(section: MLFFMSegDiffConfig, mask_channels: int) -> MLFFMSegDiff:
@@ -191,12 +196,18 @@ def by_name(*entries: ModelEntry) -> Mapping[str, ModelEntry]:
 
 
 MODELS: Mapping[str, ModelEntry] = by_name(
-    ModelEntry(MLFFMSegDiffConfig, "denoiser", make_mlffm_segdiff, "Gu et al. 2026, arXiv:2606.26712"),
-    ModelEntry(SinglePathConfig, "denoiser", make_single_path, "ours: MLFFM-SegDiff with one path"),
-    ModelEntry(DermoSegDiffConfig, "denoiser", make_dermosegdiff, "Bozorgpour et al. 2023, arXiv:2308.02959"),
-    ModelEntry(SegDiffConfig, "denoiser", make_segdiff, "Amit et al. 2021, arXiv:2112.00390"),
-    ModelEntry(MedSegDiffConfig, "denoiser", make_medsegdiff, "Wu et al. 2022, arXiv:2211.00611"),
-    ModelEntry(DiffusionUNetConfig, "denoiser", make_diffusion_unet, "Ho et al. 2020, arXiv:2006.11239"),
+    ModelEntry(
+        MLFFMSegDiffConfig, "denoiser", make_mlffm_segdiff, "Gu et al. 2026, arXiv:2606.26712", "head"
+    ),
+    ModelEntry(SinglePathConfig, "denoiser", make_single_path, "ours: MLFFM-SegDiff with one path", "head"),
+    ModelEntry(
+        DermoSegDiffConfig, "denoiser", make_dermosegdiff, "Bozorgpour et al. 2023, arXiv:2308.02959", "noise"
+    ),
+    ModelEntry(SegDiffConfig, "denoiser", make_segdiff, "Amit et al. 2021, arXiv:2112.00390", UNET_HEAD),
+    ModelEntry(MedSegDiffConfig, "denoiser", make_medsegdiff, "Wu et al. 2022, arXiv:2211.00611", UNET_HEAD),
+    ModelEntry(
+        DiffusionUNetConfig, "denoiser", make_diffusion_unet, "Ho et al. 2020, arXiv:2006.11239", UNET_HEAD
+    ),
     ModelEntry(MLFFMUNetConfig, "direct", make_mlffm_unet, "ours: the MLFFM without diffusion"),
     ModelEntry(UNetConfig, "direct", make_unet, "Ronneberger et al. 2015, arXiv:1505.04597"),
     ModelEntry(AttentionUNetConfig, "direct", make_attention_unet, "Oktay et al. 2018, arXiv:1804.03999"),

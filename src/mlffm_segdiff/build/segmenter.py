@@ -2,10 +2,12 @@
 
 import torch
 
+from mlffm_segdiff.build.learned_variance import learn_variance
 from mlffm_segdiff.build.models import MODELS
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import DiffusionConfig, LossConfig, Recipe, SamplingConfig
 from mlffm_segdiff.diffusion.process import MaskDiffusion
+from mlffm_segdiff.diffusion.times import ImportanceTimes, PowerLawTimes, TimeSampler
 from mlffm_segdiff.losses.boundary_weight import (
     BandWeight,
     BoundaryWeight,
@@ -23,7 +25,7 @@ def build_segmenter(recipe: Recipe) -> Segmenter:
 
     They lie in memory as channels_last, which convolutions run faster on.
 
-    Raises UserError if the size of the images, or ``sampling.mirror``, does not suit the model.
+    Raises UserError if the images' size, ``sampling.mirror`` or a learned variance does not suit the model.
     """
     segmenter = _segmenter(recipe)
     size, stride = recipe.data.size, segmenter.total_stride
@@ -45,12 +47,14 @@ def _segmenter(recipe: Recipe) -> Segmenter:
     network = entry.make(recipe.model, 2 if settings.self_conditioning else 1)
     if entry.contract == "direct":
         return DirectSegmenter(network, loss, weight)
+    if settings.learned_variance:
+        learn_variance(network, entry.head, recipe.model.name)
     return DiffusionSegmenter(
         network,
         build_process(settings),
         loss,
         weight,
-        settings.noisy_bias,
+        build_times(settings),
         settings.self_conditioning,
         settings.own_samples,
         settings.own_shift,
@@ -66,6 +70,7 @@ def build_process(settings: DiffusionConfig) -> MaskDiffusion:
         settings.beta_start,
         settings.beta_end,
         settings.mask_scale,
+        settings.learned_variance,
     )
 
 
@@ -74,6 +79,13 @@ def build_loss(settings: LossConfig) -> RegionLoss:
     return RegionLoss(
         settings.cross_entropy, settings.dice, settings.kervadec, settings.batch_dice, settings.dice_smooth
     )
+
+
+def build_times(settings: DiffusionConfig) -> TimeSampler:
+    """Return how the times of training are drawn."""
+    if settings.importance_sampling:
+        return ImportanceTimes(settings.train_steps)
+    return PowerLawTimes(settings.train_steps, settings.noisy_bias)
 
 
 def build_weight(settings: LossConfig) -> BoundaryWeight:

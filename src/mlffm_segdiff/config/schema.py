@@ -51,6 +51,8 @@ class DiffusionConfig(Section):
     mask_scale: masks are noised at +-mask_scale. noisy_bias: t/T is drawn as u^(1/noisy_bias), so more than 1
     draws more from the noisy end. own_samples: the share of a batch noised from the network's own estimate,
     for objective x0 alone; own_shift: the standard deviation of a random shift of its logits.
+    learned_variance, importance_sampling: of Nichol & Dhariwal 2021, for epsilon and v; the first has the
+    network give the variance of ddpm's steps too, the second draws t by the losses found there.
     """
 
     objective: Literal["x0", "epsilon", "v"] = "x0"
@@ -63,12 +65,26 @@ class DiffusionConfig(Section):
     self_conditioning: bool = False
     own_samples: Probability = 1.0
     own_shift: NonNegative = 2.0
+    learned_variance: bool = False
+    importance_sampling: bool = False
 
     @model_validator(mode="after")
     def own_samples_need_x0(self) -> "DiffusionConfig":
         """Refuse own samples where the target is noise: it would lead back to them, not to the mask."""
         if self.own_samples and self.objective != "x0":
             raise ValueError(f"objective {self.objective} needs diffusion.own_samples=0")
+        return self
+
+    @model_validator(mode="after")
+    def options_suit_the_process(self) -> "DiffusionConfig":
+        """Refuse a learned variance or importance sampling where it has no meaning."""
+        for name in ("learned_variance", "importance_sampling"):
+            if getattr(self, name) and self.objective == "x0":
+                raise ValueError(f"{name} is for noise; take diffusion.objective=epsilon or v")
+        if self.importance_sampling and self.noisy_bias != 1:
+            raise ValueError("importance_sampling draws t by the losses; leave diffusion.noisy_bias at 1")
+        if self.learned_variance and self.train_steps < 2:
+            raise ValueError("learned_variance needs diffusion.train_steps of 2 or more")
         return self
 
 
@@ -150,6 +166,15 @@ class Recipe(Section):
     sampling: SamplingConfig = SamplingConfig()
     loss: LossConfig = LossConfig()
     train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def sampler_suits_the_process(self) -> "Recipe":
+        """Refuse samplers that draw nothing, and so have no use for a learned variance."""
+        if self.diffusion.learned_variance and self.sampling.sampler != "ddpm":
+            raise ValueError(
+                f"sampling.sampler={self.sampling.sampler} does not use diffusion.learned_variance; take ddpm"
+            )
+        return self
 
     @model_validator(mode="after")
     def steps_fit_the_process(self) -> "Recipe":

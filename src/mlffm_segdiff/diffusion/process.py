@@ -20,7 +20,8 @@ class MaskDiffusion:
 
     A scale below 1 lowers the signal at every t (Chen et al. 2022), so that x_t gives the mask away less.
     beta_start and beta_end belong to the linear schedule (Ho et al. 2020); cosine is
-    Nichol & Dhariwal's (2021).
+    Nichol & Dhariwal's (2021). learned_variance: the network has a second output, of the reverse steps'
+    variance; see ``ReverseStep``.
     """
 
     objective: Objective = "x0"
@@ -29,6 +30,7 @@ class MaskDiffusion:
     beta_start: float = 1e-4
     beta_end: float = 0.02
     mask_scale: float = 1.0
+    learned_variance: bool = False
 
     def scheduler_settings(self) -> dict[str, object]:
         """Return the settings that every diffusers scheduler of this process shares."""
@@ -39,6 +41,11 @@ class MaskDiffusion:
             "beta_end": self.beta_end,
             "prediction_type": DIFFUSERS_OBJECTIVE[self.objective],
         }
+
+    def betas(self) -> Tensor:
+        """Return beta_t for t = 0 .. train_steps - 1 (float32, in (0, 1))."""
+        betas: Tensor = DDPMScheduler(**self.scheduler_settings()).betas
+        return betas
 
     def alphas_cumprod(self) -> Tensor:
         """Return abar_t for t = 0 .. train_steps - 1 (float32, decreasing, in (0, 1))."""

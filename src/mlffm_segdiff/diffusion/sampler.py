@@ -18,14 +18,18 @@ def make_scheduler(sampler: SamplerName, process: MaskDiffusion) -> Any:
     """Return diffusers' scheduler for a sampler of this process, its estimates clipped to the mask's range.
 
     ddim: Song et al. 2021, deterministic. ddpm: ancestral (Ho et al. 2020). dpm: DPM-Solver++ (Lu et al.
-    2022), whose estimates diffusers does not clip.
+    2022), whose estimates diffusers does not clip. A learned variance is ddpm's alone; raises ValueError for
+    others.
     """
+    if process.learned_variance and sampler != "ddpm":
+        raise ValueError(f"a learned variance is for the sampler ddpm, not {sampler}")
     settings: dict[str, Any] = {**process.scheduler_settings(), "timestep_spacing": "trailing"}
     clip = {"clip_sample": True, "clip_sample_range": process.mask_scale}
     if sampler == "ddim":
         return DDIMScheduler(**settings, **clip, set_alpha_to_one=True)
     if sampler == "ddpm":
-        return DDPMScheduler(**settings, **clip)
+        variance = "learned_range" if process.learned_variance else "fixed_small"
+        return DDPMScheduler(**settings, **clip, variance_type=variance)
     return DPMSolverMultistepScheduler(**settings, algorithm_type="dpmsolver++", final_sigmas_type="zero")
 
 
@@ -34,13 +38,25 @@ def sample(
 ) -> Tensor:
     """Return x_0 (B1HW) from ``noise`` (B1HW, standard normal) in ``steps`` steps of ``scheduler``.
 
-    predict: x_t (B1HW) and t (a scalar tensor) to what the scheduler's prediction type says. generators: one
-    a row, the source of an ancestral sampler's fresh noise.
+    predict: x_t (B1HW) and t (a scalar tensor) to what the scheduler's prediction type says; with a learned
+    variance, its output is a second channel. generators: one a row, the source of an ancestral sampler's
+    fresh noise.
     """
     with warnings.catch_warnings():  # diffusers converts tensors in a way that NumPy 2 deprecates
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
         scheduler.set_timesteps(steps)
     x = noise
     for t in scheduler.timesteps:
-        x = scheduler.step(predict(x, t), t, x, generator=list(generators), return_dict=False)[0]
+        output = predict(x, t)
+        if t == scheduler.timesteps[-1]:
+            output = with_least_variance(output)
+        x = scheduler.step(output, t, x, generator=list(generators), return_dict=False)[0]
     return x
+
+
+def with_least_variance(output: Tensor) -> Tensor:
+    """Return an output (B1HW, or B2HW with a learned variance) whose step has the posterior's variance.
+
+    That is 0 for the step to x_0, which diffusers else takes with noise unless it starts at t = 0.
+    """
+    return torch.cat([output[:, :1], torch.full_like(output[:, 1:], -1)], dim=1)

@@ -52,5 +52,8 @@ class RegionLoss(nn.Module):
 
 
 def weighted_squared_error(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Return the mean of weight * (output - target)^2, the loss of an epsilon or v network; all B1HW."""
-    return (weight * (output - target).square()).mean()
+    """Return each case's mean of weight * (output - target)^2 (B), the loss of an epsilon or v network.
+
+    output, target: B1HW; weight broadcasts to them.
+    """
+    return (weight * (output - target).square()).flatten(1).mean(dim=1)

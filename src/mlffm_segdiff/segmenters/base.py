@@ -58,6 +58,13 @@ class Segmenter(nn.Module, ABC):
     def loss(self, batch: Batch) -> Tensor:
         """Return the training loss of a batch, a scalar."""
 
+    def training_state(self) -> dict[str, Tensor]:
+        """Return what training goes on from beside the weights, and nothing else needs; most have nothing."""
+        return {}
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what ``training_state`` returned."""
+
     @abstractmethod
     def segment(self, image: Tensor, ids: Sequence[str], sampling: Sampling) -> Segmentation:
         """Segment images (B3HW in [-1, 1]); a case's result depends on its image, id and sampling alone."""

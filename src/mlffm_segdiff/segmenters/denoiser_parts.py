@@ -27,7 +27,7 @@ class DenoiserGraph(nn.Module):
         self.network = network
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor]:
-        """Map x_t (B C H W), times t (B) and features to a tuple of B1HW alone."""
+        """Map x_t (B C H W), times t (B) and features to a tuple of B1HW, or B2HW, alone."""
         noisy_mask, t, *features = inputs
         return (self.network.denoise(noisy_mask, t, features),)  # type: ignore[operator]
 
@@ -46,7 +46,7 @@ class GraphDenoiser(nn.Module):
         return list(self.encoder(image))
 
     def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
-        """Map a noisy mask (B C H W), times (B) and features to a logit or noise (B1HW)."""
+        """Map a noisy mask (B C H W), times (B) and features to a logit or noise; see ``Denoiser``."""
         (output,) = self.denoiser(noisy_mask, t, *features)
         return output
 

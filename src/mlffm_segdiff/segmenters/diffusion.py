@@ -8,8 +8,11 @@ from torch import Tensor, nn
 
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.diffusion.noise import case_generators, starting_noise
-from mlffm_segdiff.diffusion.process import MaskDiffusion, add_noise, clean_estimate, draw_times, velocity
+from mlffm_segdiff.diffusion.process import MaskDiffusion, add_noise, clean_estimate, velocity
+from mlffm_segdiff.diffusion.reverse_step import ReverseStep
 from mlffm_segdiff.diffusion.sampler import Predict, make_scheduler, sample
+from mlffm_segdiff.diffusion.times import PowerLawTimes, TimeSampler
+from mlffm_segdiff.diffusion.variational_bound import BOUND_SHARE, bound_term
 from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
 from mlffm_segdiff.losses.region import RegionLoss, weighted_squared_error
 from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
@@ -25,13 +28,16 @@ class Denoiser(Protocol):
         """Map an image (B3HW) to features, each with B rows."""
 
     def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
-        """Map a noisy mask (B C H W), times (B) and features to a logit or noise (B1HW)."""
+        """Map a noisy mask (B C H W), times (B) and features to a logit or noise (B1HW).
+
+        A process with a learned variance takes a second channel for it.
+        """
 
 
 class DiffusionSegmenter(Segmenter):
     """Trains a denoiser on noised masks and segments by sampling, with the image encoded once.
 
-    noisy_bias: see ``draw_times``. self_conditioning: the network also reads its last estimate (Chen et al.
+    times: default all alike. self_conditioning: the network also reads its last estimate (Chen et al.
     2022). own_samples: the share of each batch whose x_t is made from the network's own estimate at t = T,
     with the true mask as its target, so that it learns to mend its own errors and not to copy x_t (objective
     x0 alone: the noise of such an x_t leads back to the estimate, not to the mask). own_shift: the standard
@@ -45,7 +51,7 @@ class DiffusionSegmenter(Segmenter):
         process: MaskDiffusion,
         loss: RegionLoss,
         weight: BoundaryWeight,
-        noisy_bias: float = 1.0,
+        times: TimeSampler | None = None,
         self_conditioning: bool = False,
         own_samples: float = 0.0,
         own_shift: float = 0.0,
@@ -55,11 +61,12 @@ class DiffusionSegmenter(Segmenter):
         self.process = process
         self.region_loss = loss
         self.weight = weight
-        self.noisy_bias = noisy_bias
+        self.times = times if times is not None else PowerLawTimes(process.train_steps)
         self.self_conditioning = self_conditioning
         self.own_samples = own_samples
         self.own_shift = own_shift
         self.register_buffer("alpha_bar", process.alphas_cumprod(), persistent=False)
+        self.reverse_step = ReverseStep(process) if process.learned_variance else None
 
     @property
     def total_stride(self) -> int:
@@ -73,7 +80,7 @@ class DiffusionSegmenter(Segmenter):
     def loss(self, batch: Batch) -> Tensor:
         """Return the loss of a batch at random times, a scalar; random numbers are torch's global ones."""
         features = self._denoiser.encode(batch.image)
-        t = draw_times(len(batch.mask), self.process.train_steps, self.noisy_bias, batch.mask.device)
+        t, share = self.times.draw(len(batch.mask), batch.mask.device)
         alpha_bar = self._alpha_bar_at(t)
         noise = torch.randn_like(batch.mask)
         x0 = self.process.mask_scale * batch.mask
@@ -84,7 +91,25 @@ class DiffusionSegmenter(Segmenter):
             loss: Tensor = self.region_loss(output, batch.mask, batch.distance, weight)
             return loss
         target = noise if self.process.objective == "epsilon" else velocity(x0, noise, alpha_bar)
-        return weighted_squared_error(output, target, weight)
+        losses = weighted_squared_error(output[:, :1], target, weight)
+        if self.reverse_step is not None:
+            bound = self.process.train_steps * self._bound_term(self.reverse_step, x0, x_t, output, t)
+            losses = losses + BOUND_SHARE * bound
+        self.times.observe(t, losses.detach())
+        return (share * losses).mean()
+
+    def _bound_term(self, step: ReverseStep, x0: Tensor, x_t: Tensor, output: Tensor, t: Tensor) -> Tensor:
+        answer, variance = output.float().chunk(2, dim=1)
+        estimate = clean_estimate(answer, x_t, self._alpha_bar_at(t), self.process.objective)
+        return bound_term(step, x0, x_t, estimate, variance, t)
+
+    def training_state(self) -> dict[str, Tensor]:
+        """Return what the sampler of times has learned."""
+        return self.times.state()
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what ``training_state`` returned."""
+        self.times.load_state(state)
 
     @torch.inference_mode()
     def segment(self, image: Tensor, ids: Sequence[str], sampling: Sampling) -> Segmentation:
@@ -128,7 +153,7 @@ class DiffusionSegmenter(Segmenter):
         return self._denoiser.denoise(torch.cat(inputs, dim=1), t, features)
 
     def _estimate(self, output: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        scale = self.process.mask_scale
+        scale, output = self.process.mask_scale, output[:, :1]
         if self.process.objective == "x0":
             return scale * torch.tanh(output / 2)
         return clean_estimate(output, x_t, self._alpha_bar_at(t), self.process.objective).clamp(-scale, scale)
