@@ -7,7 +7,7 @@ from mlffm_segdiff.build.models import MODELS
 from mlffm_segdiff.build.recipe import check_recipe, load_recipe
 from mlffm_segdiff.build.segmenter import build_sampling, build_segmenter, build_weight
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.load import recipe_names
+from mlffm_segdiff.config.packaged import recipe_names
 from mlffm_segdiff.config.schema import LossConfig, Recipe, SamplingConfig
 from mlffm_segdiff.diffusion.times import PowerLawTimes
 from mlffm_segdiff.losses.boundary_weight import band_weight, dermosegdiff_weight
@@ -103,10 +103,11 @@ def test_weights_by_name() -> None:
     expected = {
         "none": torch.ones(1, 1, 8, 8),
         "band": band_weight(distance, share, 1.5, 2.5),
-        "dermosegdiff": dermosegdiff_weight(distance, time, 1.2),
+        "dermosegdiff": 1 + 0.3 * dermosegdiff_weight(distance, time, 1.2),
     }
+    keys = {"band_gain": 1.5, "band_width": 2.5, "dermosegdiff_gain": 0.3, "dermosegdiff_gamma": 1.2}
     for name, values in expected.items():
-        settings = LossConfig(weight=name, band_gain=1.5, band_width=2.5, dermosegdiff_gamma=1.2)  # type: ignore[arg-type]
+        settings = LossConfig.model_validate({"weight": name, **keys})
         torch.testing.assert_close(
             build_weight(settings)(distance, share, time).expand(2, 1, 8, 8), values.expand(2, 1, 8, 8)
         )

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from mlffm_segdiff.build.recipe import load_recipe
-from mlffm_segdiff.config.load import recipe_names
+from mlffm_segdiff.config.packaged import recipe_names
 
 Command = Callable[..., tuple[int, str, str]]
 

@@ -201,6 +201,61 @@ def test_samplers_without_variance_refuse_a_learned_one(sampler: SamplerName) ->
         make_scheduler(sampler, MaskDiffusion("v", learned_variance=True))
 
 
+DERMOSEGDIFF = MaskDiffusion("epsilon", "linear", 250, 4e-4, 0.08)
+BETAS = np.linspace(4e-4, 0.08, 250)
+ABAR = np.cumprod(1 - BETAS)
+
+
+def test_the_times_and_alphas_of_dermosegdiff() -> None:
+    np.testing.assert_allclose(DERMOSEGDIFF.alphas_cumprod(), ABAR, rtol=1e-5)
+    scheduler = make_scheduler("ddpm", DERMOSEGDIFF)
+    scheduler.set_timesteps(250)
+    assert scheduler.timesteps.tolist() == list(range(249, -1, -1))
+
+
+@pytest.mark.parametrize("t", [249, 248, 125, 20, 1, 0])
+def test_a_step_of_dermosegdiff_is_the_posterior_and_diffusers(t: int) -> None:
+    """Ho et al.'s equation 7 in x0, their 11 in epsilon (as the published code), and diffusers' own step."""
+    before = ABAR[t - 1] if t else 1.0
+    x0 = 0.7 * MASK.double()
+    x_t = starting_noise(case_generators(IDS, 1, 0), SIZE, SIZE)
+    noise = (x_t.double() - np.sqrt(ABAR[t]) * x0) / np.sqrt(1 - ABAR[t])
+    from_x0 = np.sqrt(before) * BETAS[t] * x0 + np.sqrt(1 - BETAS[t]) * (1 - before) * x_t.double()
+    mean = from_x0 / (1 - ABAR[t])
+    from_epsilon = (x_t - BETAS[t] / np.sqrt(1 - ABAR[t]) * noise) / np.sqrt(1 - BETAS[t])
+    torch.testing.assert_close(from_epsilon, mean, rtol=0, atol=1e-9)
+    variance = (1 - before) / (1 - ABAR[t]) * BETAS[t]
+    assert (variance == 0) == (t == 0)
+
+    ours = make_scheduler("ddpm", DERMOSEGDIFF)
+    theirs = DDPMScheduler(250, 4e-4, 0.08, "linear", variance_type="fixed_small", clip_sample=True)
+    for scheduler in (ours, theirs):
+        scheduler.set_timesteps(250)
+        drawn = starting_noise(case_generators(IDS, t, 9), SIZE, SIZE)
+        generators = case_generators(IDS, t, 9)
+        found = scheduler.step(noise.float(), t, x_t, generator=generators).prev_sample
+        torch.testing.assert_close(found.double(), mean + np.sqrt(variance) * drawn, rtol=0, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_mean_and_variance_of_many_steps_of_dermosegdiff() -> None:
+    """40,000 draws of one step: their mean within 4 standard errors, their variance within 4 of its own."""
+    t, count, x_t, noise = 125, 40_000, 0.3, 0.25
+    x0 = (x_t - np.sqrt(1 - ABAR[t]) * noise) / np.sqrt(ABAR[t])
+    mean = np.sqrt(ABAR[t - 1]) * BETAS[t] * x0 + np.sqrt(1 - BETAS[t]) * (1 - ABAR[t - 1]) * x_t
+    mean /= 1 - ABAR[t]
+    variance = (1 - ABAR[t - 1]) / (1 - ABAR[t]) * BETAS[t]
+    scheduler = make_scheduler("ddpm", DERMOSEGDIFF)
+    scheduler.set_timesteps(250)
+    shape = (1, 1, 1, count)
+    found = scheduler.step(
+        torch.full(shape, noise), t, torch.full(shape, x_t), generator=torch.Generator().manual_seed(0)
+    ).prev_sample.double()
+    assert abs(x0) < 1  # not clipped
+    assert float(found.mean()) == pytest.approx(mean, abs=4 * np.sqrt(variance / count))
+    assert float(found.var()) == pytest.approx(variance, rel=4 * np.sqrt(2 / count))
+
+
 @pytest.mark.parametrize(("sampler", "rate"), [("ddim", 1.7), ("dpm", 3.0)])
 def test_samplers_approach_the_probability_flow_at_their_order(sampler: SamplerName, rate: float) -> None:
     """Masks drawn from N(0.1, 0.2^2) have the flow x_t = sqrt(abar) 0.1 + sqrt(abar 0.2^2 + 1 - abar) z.

@@ -189,3 +189,19 @@ def test_every_kind_of_recipe_trains(
     scores = [state.get("best_model_score") for state in checkpoint(folder, "last")["callbacks"].values()]  # type: ignore[attr-defined]
     assert column(folder, "val_jaccard")[1] in scores  # a resumed run knows what it has to beat
     assert all(value.isfinite().all() for value in weights(folder).values())
+
+
+@pytest.mark.parametrize("name", ["dermosegdiff", "dermosegdiff_a"])
+def test_both_variants_of_dermosegdiff_train(
+    name: str, make_recipe: MakeRecipe, quiet: Console, tmp_path: Path
+) -> None:
+    """As their recipes say, but for few channels, levels, images and steps of sampling."""
+    narrow = ["model.dim_x=16", "model.dim_g=8", "model.x_mults=[1, 2]", "model.g_mults=[1, 2]"]
+    few = ["train.images=8", "train.batch_size=4", "sampling.steps=2", "sampling.samples=1"]
+    chosen = load_recipe(name, [*narrow, *few, "train.precision=float32"])
+    recipe = chosen.model_copy(update={"data": make_recipe().data})
+    folder = RunFolder(tmp_path / "run")
+    train(recipe, folder, quiet)
+    assert list(column(folder, "val_jaccard")) == [1]
+    assert np.isfinite(list(column(folder, "loss").values())).all()
+    assert load_pretrained(folder.path).recipe.loss == load_recipe(name).loss

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mlffm_segdiff.build.models import MODELS
 from mlffm_segdiff.build.recipe import check_recipe, load_recipe
 from mlffm_segdiff.build.segmenter import build_segmenter
-from mlffm_segdiff.config.load import recipe_names
+from mlffm_segdiff.config.packaged import recipe_names
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters.base import Segmenter
 from mlffm_segdiff.segmenters.direct import MIRRORS

@@ -93,7 +93,7 @@ def build_weight(settings: LossConfig) -> BoundaryWeight:
     weights: dict[str, BoundaryWeight] = {
         "none": uniform_weight,
         "band": BandWeight(settings.band_gain, settings.band_width),
-        "dermosegdiff": DermoSegDiffWeight(settings.dermosegdiff_gamma),
+        "dermosegdiff": DermoSegDiffWeight(settings.dermosegdiff_gain, settings.dermosegdiff_gamma),
     }
     return weights[settings.weight]
 

@@ -9,6 +9,7 @@ import typer
 
 from mlffm_segdiff.cli.common import SourceOption, SplitOption, ThreadsOption, choose_data, set_threads
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.packaged import recipe_names
 
 if TYPE_CHECKING:
     from mlffm_segdiff.config.schema import Recipe
@@ -21,11 +22,7 @@ def train(
         typer.Argument(
             metavar="RECIPE",
             show_default=False,
-            help="A YAML file, or one of the package: isic2018, ph2, ham10000, all, synthetic, epsilon, "
-            "unet_isic2018, unet_ph2; and on ISIC 2018, called as their model: dermosegdiff, segdiff, "
-            "medsegdiff, diffusion_unet, single_path, mlffm_unet, unet, attention_unet, unetpp, nnunet, "
-            "swin_unetr, unetr, transunet, fcn, fpn; cut for training without a GPU: dermosegdiff_narrow, "
-            "segdiff_narrow, medsegdiff_narrow, diffusion_unet_narrow.",
+            help=f"A YAML file, or one of the package: {', '.join(recipe_names())}.",
         ),
     ] = None,
     overrides: Annotated[

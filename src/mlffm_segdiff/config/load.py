@@ -2,7 +2,6 @@
 
 import difflib
 from collections.abc import Iterator, Sequence
-from importlib.resources import files
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -13,17 +12,10 @@ from pydantic import BaseModel, ValidationError
 from yaml import YAMLError
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.packaged import RECIPES, recipe_names
 from mlffm_segdiff.config.schema import DatasetName, Recipe
 
 FIRST_RECIPE = "isic2018"
-
-
-def recipe_names() -> list[str]:
-    """Return the names of the recipes in the package."""
-    folder = files("mlffm_segdiff.config") / "recipes"
-    return sorted(
-        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
-    )
 
 
 def recipe_of(model: str) -> str | None:
@@ -67,7 +59,7 @@ def _read(name: str) -> DictConfig:
             raise UserError(
                 f"no recipe {name!r}: {_hint(name)}choose one of {', '.join(recipe_names())}, or a .yaml file"
             )
-        path = Path(str(files("mlffm_segdiff.config") / "recipes" / f"{name}.yaml"))
+        path = Path(str(RECIPES / f"{name}.yaml"))
     try:
         loaded = OmegaConf.load(path)
     except FileNotFoundError:

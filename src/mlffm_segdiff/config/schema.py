@@ -102,7 +102,10 @@ class SamplingConfig(Section):
 
 
 class LossConfig(Section):
-    """Loss terms. weight: the boundary weight (band: docs/METHOD.md; dermosegdiff: Bozorgpour et al. 2023).
+    """Loss terms. weight: the boundary weight (docs/METHOD.md).
+
+    none: 1. band: 1 + band_gain * band. dermosegdiff: 1 + dermosegdiff_gain * W(t), the hybrid loss of
+    Bozorgpour et al. 2023; defaults are those of their configurations.
 
     cross_entropy, dice, kervadec weigh the terms of an x0 objective or a direct network; noise objectives use
     the weighted squared error alone. batch_dice: Dice over a batch's pixels together, not image by image;
@@ -112,7 +115,8 @@ class LossConfig(Section):
     weight: Literal["none", "band", "dermosegdiff"] = "band"
     band_gain: NonNegative = 2.0
     band_width: Positive = 3.0
-    dermosegdiff_gamma: Positive = 1.5
+    dermosegdiff_gain: NonNegative = 0.25
+    dermosegdiff_gamma: Positive = 0.2
     cross_entropy: NonNegative = 1.0
     dice: NonNegative = 1.0
     batch_dice: bool = False

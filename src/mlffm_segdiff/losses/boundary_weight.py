@@ -2,8 +2,15 @@
 
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
+
+from mlffm_segdiff.losses.canny import canny_edge
+
+SMALL_LESION = 0.01
 
 
 class BoundaryWeight(Protocol):
@@ -33,18 +40,29 @@ def band_weight(distance: Tensor, alpha_bar: Tensor, gain: float, width: float) 
 
 
 def dermosegdiff_weight(distance: Tensor, time_share: Tensor, gamma: float) -> Tensor:
-    """Return DermoSegDiff's W(t) (B1HW, in [0, 1]): nearness to the contour, min-max scaled, to a power.
+    """Return DermoSegDiff's W(t) (B1HW, in [0, 1]), the nearness to the mask's edge to a power.
 
-    The power is (gamma (1 - t/T))^gamma: all ones at t = T, sharpest on the contour at t = 0. A lesion of at
-    most 1 % of the image weighs 1 everywhere. Bozorgpour et al. 2023, section 2.1; distances are exact here
-    and to the contour between the pixels, where theirs are to the pixels of a Canny edge.
+    The power is (gamma (1 - t/T))^gamma: all ones at t = T, sharpest on the edge at t = 0. Bozorgpour et al.
+    2023, section 2.1, and calc_boundary_att in their code. distance: as in ``BoundaryWeight``; its sign alone
+    counts.
     """
-    nearness = -distance.abs()
-    low, high = nearness.amin(dim=(2, 3), keepdim=True), nearness.amax(dim=(2, 3), keepdim=True)
-    scaled = (nearness - low) / (high - low).clamp(min=1e-6)
+    lesions = (distance[:, 0] < 0).cpu().numpy()
+    nearness = torch.from_numpy(np.stack([edge_nearness(lesion) for lesion in lesions]))
     power = (gamma * (1 - time_share.view(-1, 1, 1, 1))) ** gamma
-    small = (distance < 0).float().mean(dim=(2, 3), keepdim=True) <= 0.01
-    return torch.where(small, torch.ones_like(scaled), scaled**power)
+    return nearness.unsqueeze(1).to(distance.device) ** power
+
+
+def edge_nearness(lesion: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return 1 at the edge pixels of a lesion (HW), 0 at the pixel farthest from them, linear in distance.
+
+    All ones for a lesion of at most 1 % of the image, as in DermoSegDiff, and for one without an edge, where
+    theirs divides 0 by 0. The distance is Euclidean and exact, as theirs is.
+    """
+    edge = canny_edge(lesion)
+    if lesion.mean() <= SMALL_LESION or not edge.any():
+        return np.ones(lesion.shape, np.float32)
+    distance = distance_transform_edt(~edge)
+    return np.asarray(1 - distance / max(distance.max(), 1), np.float32)
 
 
 class BandWeight:
@@ -60,11 +78,16 @@ class BandWeight:
 
 
 class DermoSegDiffWeight:
-    """``dermosegdiff_weight`` with its sharpness gamma fixed."""
+    """1 + gain W(t), W(t) being ``dermosegdiff_weight`` of a fixed sharpness gamma.
 
-    def __init__(self, gamma: float) -> None:
+    The weighted mean of squared errors is then DermoSegDiff's hybrid loss: their mean plus gain times their
+    mean weighted by W(t).
+    """
+
+    def __init__(self, gain: float, gamma: float) -> None:
+        self.gain = gain
         self.gamma = gamma
 
     def __call__(self, distance: Tensor, alpha_bar: Tensor, time_share: Tensor) -> Tensor:  # noqa: ARG002
-        """Return weights B1HW in [0, 1]."""
-        return dermosegdiff_weight(distance, time_share, self.gamma)
+        """Return weights B1HW in [1, 1 + gain]."""
+        return 1 + self.gain * dermosegdiff_weight(distance, time_share, self.gamma)
