@@ -9,6 +9,7 @@ from mlffm_segdiff.build.data import Parts, load_parts, open_part, training_data
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import AugmentConfig, DataConfig
 from mlffm_segdiff.data.dataset import Draw
+from mlffm_segdiff.data.nnunet_export import write_nnunet
 from mlffm_segdiff.data.splits import Split, save_split
 
 
@@ -135,3 +136,18 @@ def test_pairs_and_training_items_have_the_size_asked_for() -> None:
     np.testing.assert_allclose(plain[Draw(3, 2)].image, expected, atol=1e-5)
     augmented = training_dataset(pairs, AugmentConfig(), 48, seed=1)
     assert not np.allclose(augmented[Draw(3, 2)].image, expected, atol=1e-2)
+
+
+def test_a_raw_folder_of_nnunet_comes_with_its_own_split(tmp_path: Path) -> None:
+    own = folder(tmp_path / "own", [f"a{n}" for n in range(10)])
+    before = load_parts(data({"folder": own}))
+    write_nnunet(tmp_path / "Dataset001_Own", before.cases, lambda done, total: None)
+    after = load_parts(data({"nnunet": tmp_path / "Dataset001_Own"}))
+    assert (ids(after), after.digest) == (ids(before), before.digest)
+    for part in ("train", "val", "test"):
+        one, other = (open_part(parts, part, 32) for parts in (before, after))
+        np.testing.assert_array_equal(one.images, other.images)
+        np.testing.assert_array_equal(one.masks, other.masks)
+    save_split(Split(("a1",), ("a2",), ()), tmp_path / "split.csv")
+    chosen = load_parts(data({"nnunet": tmp_path / "Dataset001_Own"}, tmp_path / "split.csv"))
+    assert ids(chosen) == {"train": ["a1"], "val": ["a2"], "test": []}

@@ -1,4 +1,5 @@
 import csv
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mlffm_segdiff.build.data import load_parts
+from mlffm_segdiff.config.schema import DataConfig
 from mlffm_segdiff.data.splits import load_split
 
 Command = Callable[..., tuple[int, str, str]]
@@ -143,6 +146,11 @@ def test_synthetic_cases_are_a_folder_that_the_reader_reads(command: Command, tm
         (["synthetic", "--count", "0", "-o", "new"], ["--count", "1"]),
         (["synthetic", "--count", "1", "--size", "8", "-o", "new"], ["--size", "32"]),
         (["synthetic", "--count", "1", "-o", "LESIONS"], ["exists"]),
+        (["nnunet", "folder", "LESIONS", "-o", "LESIONS"], ["DatasetXXX_NAME"]),
+        (["nnunet", "isic", "LESIONS", "-o", "Dataset001_A"], ["isic", "isic2018"]),
+        (["nnunet", "folder", "LESIONS", "-o", "Dataset001_A", "--split", "nowhere.csv"], ["nowhere.csv"]),
+        (["plan", "synthetic", "LESIONS"], ["synthetic", "folder"]),
+        (["check", "nnunet", "LESIONS"], ["dataset.json"]),
     ],
 )
 def test_bad_input_is_told_in_one_line_and_leaves_nothing(
@@ -161,3 +169,37 @@ def test_bad_input_is_told_in_one_line_and_leaves_nothing(
     assert error.count("\n") == 1
     assert all(name in error for name in names), error
     assert not list(tmp_path.iterdir())
+
+
+def test_a_data_set_is_written_for_nnunet_and_trained_on_as_it_came(
+    command: Command, lesions: Path, tmp_path: Path, tiny: tuple[str, ...]
+) -> None:
+    raw, preprocessed = tmp_path / "raw" / "Dataset042_Lesions", tmp_path / "preprocessed"
+    written = ("data", "nnunet", "folder", lesions, "-o", raw, "--preprocessed", preprocessed)
+    status, printed, error = command(*written)
+    assert (status, error) == (0, "")
+    splits = preprocessed / "Dataset042_Lesions" / "splits_final.json"
+    assert printed == (
+        f"{raw}: train 14, val 2, test 4\n{splits}: the fold 0\n"
+        "nnU-Net's plan for 16 images, 48 high and 48 wide (median): patch 48 x 48, 4 stages, batch 2\n"
+    )
+    assert splits.read_bytes() == (raw / "splits_final.json").read_bytes()
+    assert command(*written)[0] == 2
+    assert command("data", "check", "nnunet", raw)[1] == "20 pairs of image and mask; fit for training\n"
+    run = tmp_path / "run"
+    source = ("--source", f"nnunet={raw}", "--run", run, "--threads", 1)
+    assert command("train", "synthetic", *tiny, *source)[0] == 0
+    digest = load_parts(DataConfig(sources={"folder": lesions})).digest
+    assert json.loads((run / "environment.json").read_text())["split"] == digest
+
+
+def test_what_nnunet_plans_is_said_with_the_recipes_keys(command: Command, lesions: Path) -> None:
+    assert command("data", "plan", "folder", lesions) == (
+        0,
+        "folder: train 14, val 2, test 4\n"
+        "nnU-Net's plan for 16 images, 128 high and 128 wide (median): patch 128 x 128, 6 stages, batch 2\n"
+        "recipe nnunet: data.size=128 model.image_size=128 train.batch_size=2\n",
+        "",
+    )
+    printed = command("data", "plan", "folder", lesions, "--size", 100)[1]
+    assert "recipe nnunet: data.size=112 model.image_size=112 train.batch_size=2\n" in printed

@@ -167,3 +167,30 @@ def test_an_output_that_is_a_file_is_told_before_any_work(
     assert status == 2
     assert str(tmp_path / "file") in error
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_folder_as_nnunet_predicts_it_is_scored_against_its_labels(
+    command: Command, lesions: Path, tmp_path: Path
+) -> None:
+    """nnUNetv2_predict writes CASE.png of 0 and 1, its own JSON files beside them, and no suffix."""
+    raw, masks = tmp_path / "Dataset001_Lesions", tmp_path / "predicted"
+    assert command("data", "nnunet", "folder", lesions, "-o", raw)[0] == 0
+    masks.mkdir()
+    names = sorted(path.name for path in (raw / "labelsTs").iterdir())
+    expected = {}
+    for number, name in enumerate(names):
+        truth = np.asarray(Image.open(raw / "labelsTs" / name))
+        upper = truth * (np.arange(48) < 24)[:, None]
+        found = [truth, np.zeros_like(truth), np.ones_like(truth), upper.astype(np.uint8)][number]
+        Image.fromarray(found).save(masks / name)
+        expected[name.removesuffix(".png")] = (found & truth).sum() / (found | truth).sum()
+    for name in ("dataset.json", "plans.json", "predict_from_raw_data_args.json"):
+        (masks / name).write_text("{}")
+    assert len(expected) == 4
+    status, _, error = command(
+        "evaluate", "--masks", masks, "--truth", raw / "labelsTs", "-o", tmp_path / "scores"
+    )
+    assert (status, error) == (0, "")
+    scores = {case["id"]: float(case["jaccard"]) for case in rows(tmp_path / "scores")}
+    assert scores == pytest.approx(expected, abs=1e-6)
+    assert len(set(scores.values())) == 4

@@ -1,6 +1,7 @@
 """Tiny archives and folders in the official layouts, made of random pictures."""
 
 import io
+import json
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -162,4 +163,27 @@ def own_folder(tmp_path: Path) -> Path:
     write_files(root / "images", {f"{key}.png": encode(skin(i)) for i, key in enumerate("abc")})
     names = ("a.png", "b_mask.png", "c_segmentation.png")
     write_files(root / "masks", {name: encode(lesion(i)) for i, name in enumerate(names)})
+    return root
+
+
+def nnunet_files() -> dict[str, bytes]:
+    dataset = {"labels": {"background": 0, "lesion": 1}, "file_ending": ".png", "numTraining": 6}
+    files = {
+        "dataset.json": json.dumps({**dataset, "channel_names": {"0": "R", "1": "G", "2": "B"}}).encode()
+    }
+    for seed in range(6):
+        files[f"imagesTr/case_{seed}_0000.png"] = encode(skin(seed))
+        files[f"labelsTr/case_{seed}.png"] = encode(lesion(seed) // 255)
+    for seed, key in enumerate(("test_1", "test_2", "unlabelled"), 6):
+        files[f"imagesTs/{key}_0000.png"] = encode(skin(seed))
+        if key != "unlabelled":
+            files[f"labelsTs/{key}.png"] = encode(lesion(seed) // 255)
+    return files
+
+
+@pytest.fixture
+def nnunet_raw(tmp_path: Path) -> Path:
+    """A raw data set of nnU-Net: six cases to train, two to test, and a test image without a label."""
+    root = tmp_path / "nnUNet_raw" / "Dataset123_Skin"
+    write_files(root, nnunet_files())
     return root

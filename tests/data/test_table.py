@@ -4,8 +4,14 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.table import FINDERS, find_pairs, read_cases
 
 
-def test_every_set_is_found_and_read_by_its_name(isic2018, ham10000, ph2, own_folder):
-    roots = {"isic2018": isic2018, "ham10000": ham10000, "ph2": ph2, "folder": own_folder}
+def test_every_set_is_found_and_read_by_its_name(isic2018, ham10000, ph2, own_folder, nnunet_raw):
+    roots = {
+        "isic2018": isic2018,
+        "ham10000": ham10000,
+        "ph2": ph2,
+        "folder": own_folder,
+        "nnunet": nnunet_raw,
+    }
     assert set(roots) == set(FINDERS)
     for name, root in roots.items():
         cases = read_cases(name, root)
@@ -15,6 +21,6 @@ def test_every_set_is_found_and_read_by_its_name(isic2018, ham10000, ph2, own_fo
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
     with pytest.raises(
-        UserError, match="unknown data set 'isic'; choose one of folder, ham10000, isic2018, ph2"
+        UserError, match="unknown data set 'isic'; choose one of folder, ham10000, isic2018, nnunet, ph2"
     ):
         read_cases("isic", tmp_path)

@@ -10,6 +10,7 @@ from mlffm_segdiff.data.augment import training_augmentation
 from mlffm_segdiff.data.cache import CachedPairs, cache_root, open_cache
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.dataset import PairDataset
+from mlffm_segdiff.data.nnunet import nnunet_split
 from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.splits import (
     OFFICIAL,
@@ -40,8 +41,8 @@ def load_parts(data: DataConfig) -> Parts:
     """Return the cases of train, val and test.
 
     The split is data.split, over the cases of all sources; else, for each source, the packaged list of an
-    official set or 70/10/20 %, as near as whole groups come, seed 0. Raises UserError for a
-    source without a path, an id in two sources, or a split that does not fit the data.
+    official set, the fold of nnU-Net's raw data, or 70/10/20 %, as near as whole groups come, seed 0. Raises
+    UserError for a source without a path, an id in two sources, or a split that does not fit the data.
     """
     sources = {name: _source_cases(name, data) for name in sorted(data.sources)}
     _refuse_doubles(sources.values())
@@ -49,7 +50,7 @@ def load_parts(data: DataConfig) -> Parts:
         every = [case for cases in sources.values() for case in cases]
         splits = [(every, load_split(data.split.expanduser()))]
     else:
-        splits = [(cases, _own_split(name, cases)) for name, cases in sources.items()]
+        splits = [(cases, _own_split(name, cases, data)) for name, cases in sources.items()]
     parts = {
         part: [case for cases, split in splits for case in select_cases(cases, split.part(part))]
         for part in PARTS
@@ -73,21 +74,27 @@ def training_dataset(pairs: CachedPairs, augment: AugmentConfig, size: int, seed
 
 
 def _source_cases(name: str, data: DataConfig) -> list[Case]:
-    path = data.sources[name]  # type: ignore[index]
     if name == "synthetic":
         folder = cache_root() / f"synthetic-{GENERATOR}-{data.synthetic_count}-{SYNTHETIC_SIDE}"
         write_folder(folder, data.synthetic_count, SYNTHETIC_SIDE, seed=0)
         return read_cases("folder", folder)
+    return read_cases(name, _source_path(name, data))
+
+
+def _source_path(name: str, data: DataConfig) -> Path:
+    path = data.sources[name]  # type: ignore[index]
     if path is None:
         raise UserError(
             f"data.sources.{name} has no path; add --source {name}=FOLDER, the folder of its archives"
         )
-    return read_cases(name, Path(path).expanduser())
+    return Path(path).expanduser()
 
 
-def _own_split(name: str, cases: list[Case]) -> Split:
+def _own_split(name: str, cases: list[Case], data: DataConfig) -> Split:
     if name in OFFICIAL:
         return official_split(name)
+    if name == "nnunet":
+        return nnunet_split(_source_path(name, data))
     train, val = (round(share * len(cases)) for share in OWN_SHARES[:2])
     return make_split(cases, (train, val, len(cases) - train - val), exact=False)
 

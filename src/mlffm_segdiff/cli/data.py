@@ -1,4 +1,4 @@
-"""``mlffm-segdiff data``: check a data set, split it, or make a synthetic one."""
+"""``mlffm-segdiff data``: check a data set, split it, give it to nnU-Net, or make a synthetic one."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,12 +9,15 @@ from mlffm_segdiff.cli.common import SplitOption, progress_bar
 from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
+    from mlffm_segdiff.build.data import Parts
     from mlffm_segdiff.data.check import Report
     from mlffm_segdiff.data.splits import Split
 
-data = typer.Typer(help="Check a data set, split it, or make a synthetic one.")
+data = typer.Typer(help="Check a data set, split it, give it to nnU-Net, or make a synthetic one.")
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="isic2018, ham10000, ph2 or folder.")]
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="isic2018, ham10000, ph2, folder or nnunet.")
+]
 PathArgument = Annotated[
     Path, typer.Argument(metavar="PATH", help="The folder with the archives as downloaded, or unpacked.")
 ]
@@ -30,7 +33,7 @@ def check(name: NameArgument, path: PathArgument, split: SplitOption = None) -> 
     from mlffm_segdiff.data.table import find_pairs
 
     found = find_pairs(name, path)
-    parts = _split(name, split)
+    parts = _split(name, path, split)
     with progress_bar("reading") as progress:
         report = check_cases(found.cases(), found.masks_without_image(), parts, progress)
     _print_report(report)
@@ -78,11 +81,93 @@ def synthetic(
     typer.echo(f"{output}: {count} images in images/ and their masks in masks/")
 
 
-def _split(name: str, chosen: Path | None) -> "Split | None":
+@data.command(short_help="Write a data set as nnU-Net v2 reads it.")
+def nnunet(
+    name: NameArgument,
+    path: PathArgument,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FOLDER", help="The new folder, $nnUNet_raw/DatasetXXX_NAME."),
+    ],
+    split: SplitOption = None,
+    preprocessed: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="$nnUNet_preprocessed: where splits_final.json is put too, for nnU-Net."
+        ),
+    ] = None,
+) -> None:
+    """Write a data set with its split as a raw data set of nnU-Net v2, and say what nnU-Net will plan for it.
+
+    Example: mlffm-segdiff data nnunet ph2 /data/ph2 -o $nnUNet_raw/Dataset502_PH2
+    """
+    from statistics import median
+
+    from mlffm_segdiff.data.nnunet_export import check_target, splits_target, write_nnunet, write_splits
+
+    check_target(output)
+    if preprocessed is not None:
+        splits_target(preprocessed, output.name)
+    parts = _parts(name, path, split)
+    with progress_bar("writing") as progress:
+        sizes = write_nnunet(output, parts.cases, progress)
+    typer.echo(f"{output}: {_counts(parts)}")
+    if preprocessed is not None:
+        typer.echo(f"{write_splits(preprocessed, output.name, parts.cases)}: the fold 0")
+    heights, widths = zip(*sizes, strict=True)
+    _echo_plan(median(heights), median(widths), len(sizes))
+
+
+@data.command(short_help="Say what nnU-Net plans for a data set.")
+def plan(
+    name: NameArgument,
+    path: PathArgument,
+    size: Annotated[int, typer.Option(min=16, max=1024, help="Height and width in pixels.")] = 128,
+    split: SplitOption = None,
+) -> None:
+    """Say what nnU-Net plans for a data set at the size that our networks see, and give the recipe's keys."""
+    parts = _parts(name, path, split)
+    images = len(parts.cases["train"]) + len(parts.cases["val"])
+    typer.echo(f"{name}: {_counts(parts)}")
+    side, batch = _echo_plan(size, size, images)
+    typer.echo(f"recipe nnunet: data.size={side} model.image_size={side} train.batch_size={batch}")
+
+
+def _parts(name: str, path: Path, split: Path | None) -> "Parts":
+    """The cases by part; the split is that of `train`."""
+    from mlffm_segdiff.build.data import load_parts
+    from mlffm_segdiff.config.schema import DataConfig
+    from mlffm_segdiff.data.table import require_known
+
+    require_known(name)
+    return load_parts(DataConfig.model_validate({"sources": {name: path}, "split": split}))
+
+
+def _counts(parts: "Parts") -> str:
+    return ", ".join(f"{part} {len(cases)}" for part, cases in parts.cases.items())
+
+
+def _echo_plan(height: float, width: float, images: int) -> tuple[int, int]:
+    """Print the plan for images of this median size; return the patch's height and the batch."""
+    from mlffm_segdiff.models.nnunet_plan import plan_batch, plan_network
+
+    planned = plan_network(height, width)
+    batch = plan_batch(planned, height, width, images)
+    typer.echo(
+        f"nnU-Net's plan for {images} images, {height:g} high and {width:g} wide (median): "
+        f"patch {planned.patch[0]} x {planned.patch[1]}, {len(planned.strides)} stages, batch {batch}"
+    )
+    return planned.patch[0], batch
+
+
+def _split(name: str, path: Path, chosen: Path | None) -> "Split | None":
+    from mlffm_segdiff.data.nnunet import nnunet_split
     from mlffm_segdiff.data.splits import OFFICIAL, load_split, official_split
 
     if chosen is not None:
         return load_split(chosen)
+    if name == "nnunet":
+        return nnunet_split(path)
     return official_split(name) if name in OFFICIAL else None
 
 

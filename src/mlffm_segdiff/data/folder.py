@@ -28,7 +28,7 @@ def find_folder(path: Path) -> Pairing:
     require(images, f"pictures in {IMAGE_FOLDERS[0]}/", root, _LAYOUT)
     masks = _unique((entry, _image_id(entry, images)) for entry in _pictures(root, MASK_FOLDERS))
     require(masks, f"pictures in {MASK_FOLDERS[0]}/", root, _LAYOUT)
-    return Pairing(images, masks, _groups(root / GROUPS, {**masks, **images}))
+    return Pairing(images, masks, read_groups(root / GROUPS, {**masks, **images}))
 
 
 def mask_case_id(stem: str) -> str:
@@ -64,7 +64,11 @@ def _unique(entries: Iterable[tuple[Entry, str]]) -> dict[str, Entry]:
     return found
 
 
-def _groups(path: Path, known: Mapping[str, Entry]) -> dict[str, str]:
+def read_groups(path: Path, known: Mapping[str, Entry]) -> dict[str, str]:
+    """The groups by id of a CSV file (id,group), none where it is absent.
+
+    Raises UserError naming the line if one is faulty or its id is not among the `known`.
+    """
     if not path.exists():
         return {}
     found: dict[str, str] = {}

@@ -8,6 +8,7 @@ from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.folder import find_folder
 from mlffm_segdiff.data.ham10000 import find_ham10000
 from mlffm_segdiff.data.isic2018 import find_isic2018
+from mlffm_segdiff.data.nnunet import find_nnunet
 from mlffm_segdiff.data.pairing import Pairing
 from mlffm_segdiff.data.ph2 import find_ph2
 
@@ -15,6 +16,7 @@ FINDERS: Mapping[str, Callable[[Path], Pairing]] = {
     "folder": find_folder,
     "ham10000": find_ham10000,
     "isic2018": find_isic2018,
+    "nnunet": find_nnunet,
     "ph2": find_ph2,
 }
 
@@ -26,6 +28,11 @@ def read_cases(name: str, path: Path) -> list[Case]:
 
 def find_pairs(name: str, path: Path) -> Pairing:
     """As `read_cases`, with the masks that have no image. Raises UserError on an unknown name."""
+    require_known(name)
+    return FINDERS[name](path)
+
+
+def require_known(name: str) -> None:
+    """Raise UserError if no data set is called `name`."""
     if name not in FINDERS:
         raise UserError(f"unknown data set {name!r}; choose one of {', '.join(FINDERS)}")
-    return FINDERS[name](path)

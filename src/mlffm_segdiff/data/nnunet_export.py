@@ -1,0 +1,133 @@
+"""Write a data set with its split as a raw data set of nnU-Net v2."""
+
+import csv
+import json
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.atomic import whole_file, whole_folder
+from mlffm_segdiff.data.case import Case
+from mlffm_segdiff.data.files import decode_mask, decode_picture
+from mlffm_segdiff.data.folder import GROUPS
+from mlffm_segdiff.data.nnunet import DATASET, SPLITS, TEST, TRAIN
+from mlffm_segdiff.data.processors import processors
+from mlffm_segdiff.data.progress import Progress
+
+NAME = re.compile(r"Dataset\d{3}_\w[\w-]*", re.ASCII)
+ENDING = ".png"
+
+Size = tuple[int, int]
+
+
+def write_nnunet(folder: Path, parts: Mapping[str, Sequence[Case]], progress: Progress) -> list[Size]:
+    """Write the cases of train, val and test as `folder`, named DatasetXXX_NAME; return heights and widths.
+
+    imagesTr and labelsTr hold train and val, told apart by splits_final.json; imagesTs and labelsTs hold
+    test. Images are RGB, labels 0 and 1, both PNG. groups.csv keeps groups where there are any. The sizes are
+    those of train and val. The folder appears whole or not at all. progress: called with (done, total).
+    Raises UserError if it exists or is named otherwise, train or val is empty, or a case has no mask, one of
+    another size, or files that cannot be read.
+    """
+    check_target(folder)
+    for part in ("train", "val"):
+        if not parts[part]:
+            raise UserError(
+                f"the split has no case in part {part!r}; nnU-Net needs one to train and validate"
+            )
+    training = [*parts["train"], *parts["val"]]
+    with whole_folder(folder) as building:
+        sizes = _write_pictures(building, training, parts["test"], progress)
+        _write_json(building / DATASET, _dataset(folder.name, len(training)))
+        _write_json(building / SPLITS, splits(parts))
+        _write_groups(building / GROUPS, [*training, *parts["test"]])
+    return sizes[: len(training)]
+
+
+def write_splits(preprocessed: Path, name: str, parts: Mapping[str, Sequence[Case]]) -> Path:
+    """Write the split of train and val into nnU-Net's folder of preprocessed data; return its path.
+
+    Raises UserError if there is one.
+    """
+    path = splits_target(preprocessed, name)
+    with whole_file(path) as temporary:
+        _write_json(temporary, splits(parts))
+    return path
+
+
+def check_target(folder: Path) -> None:
+    """Raise UserError if `folder` exists, or is not named as nnU-Net names data sets."""
+    if not NAME.fullmatch(folder.name):
+        raise UserError(
+            f"{folder} is no name of nnU-Net's; call it DatasetXXX_NAME, such as Dataset501_ISIC2018"
+        )
+    if folder.exists():
+        raise UserError(f"{folder} exists; choose a new folder")
+
+
+def splits_target(preprocessed: Path, name: str) -> Path:
+    """Where nnU-Net looks for the split of the data set `name`. Raises UserError if there is one."""
+    path = preprocessed / name / SPLITS
+    if path.exists():
+        raise UserError(f"{path} exists; remove it, or leave --preprocessed out")
+    return path
+
+
+def splits(parts: Mapping[str, Sequence[Case]]) -> list[dict[str, list[str]]]:
+    """One fold as nnU-Net writes it: the sorted ids of train and val."""
+    return [{part: sorted(case.id for case in parts[part]) for part in ("train", "val")}]
+
+
+def _write_pictures(
+    folder: Path, training: Sequence[Case], test: Sequence[Case], progress: Progress
+) -> list[Size]:
+    cases, parts = [*training, *test], [TRAIN] * len(training) + [TEST] * len(test)
+    for part in set(parts):
+        (folder / f"images{part}").mkdir()
+        (folder / f"labels{part}").mkdir()
+    sizes = []
+    with ThreadPoolExecutor(processors()) as pool:
+        for size in pool.map(_write_case, cases, parts, [folder] * len(cases)):
+            sizes.append(size)
+            progress(len(sizes), len(cases))
+    return sizes
+
+
+def _write_case(case: Case, part: str, folder: Path) -> Size:
+    if case.mask is None:
+        raise UserError(f"{case.id} has no mask; leave it out of the split or add its mask")
+    image = decode_picture(case.image.read(), str(case.image))
+    mask = decode_mask(case.mask.read(), str(case.mask))
+    if mask.shape != (image.height, image.width):
+        sizes = f"image {image.width}x{image.height}, mask {mask.shape[1]}x{mask.shape[0]}"
+        raise UserError(f"{case.id}: {sizes}; nnU-Net needs one size, leave the case out or mend it")
+    image.save(folder / f"images{part}" / f"{case.id}_0000{ENDING}")
+    Image.fromarray(mask.astype(np.uint8)).save(folder / f"labels{part}" / f"{case.id}{ENDING}")
+    return image.height, image.width
+
+
+def _dataset(name: str, count: int) -> dict[str, object]:
+    """Channels that nnU-Net knows by no special name are normalised each by its mean and deviation."""
+    return {
+        "name": name,
+        "channel_names": {"0": "R", "1": "G", "2": "B"},
+        "labels": {"background": 0, "lesion": 1},
+        "numTraining": count,
+        "file_ending": ENDING,
+    }
+
+
+def _write_groups(path: Path, cases: Sequence[Case]) -> None:
+    if any(case.group != case.id for case in cases):
+        with path.open("w", encoding="utf-8", newline="") as file:
+            rows = sorted((case.id, case.group) for case in cases)
+            csv.writer(file, lineterminator="\n").writerows([("id", "group"), *rows])
+
+
+def _write_json(path: Path, values: object) -> None:
+    path.write_text(json.dumps(values, indent=4) + "\n", encoding="utf-8")
