@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from mlffm_segdiff.build.recipe import load_recipe
@@ -18,6 +20,7 @@ def test_what_is_not_chosen_is_the_recipes(recipe: Recipe) -> None:
     assert chosen_sampling(recipe) == Sampling(5, 2, 9, "ddim")
     assert chosen_sampling(recipe, samples=8) == Sampling(5, 8, 9, "ddim")
     assert chosen_sampling(recipe, 50, 1, "dpm", 0) == Sampling(50, 1, 0, "dpm")
+    assert chosen_sampling(recipe, fusion="staple") == Sampling(5, 2, 9, "ddim", "staple")
 
 
 @pytest.mark.parametrize(
@@ -26,6 +29,7 @@ def test_what_is_not_chosen_is_the_recipes(recipe: Recipe) -> None:
         ({"steps": 0}, r"sampling\.steps.*greater than 0"),
         ({"samples": -1}, r"sampling\.samples.*greater than 0"),
         ({"sampler": "euler"}, r"sampling\.sampler.*'ddim', 'ddpm' or 'dpm'"),
+        ({"fusion": "median"}, r"sampling\.fusion.*'mean' or 'staple'"),
         ({"steps": 51}, r"sampling\.steps=51 .* take fewer steps"),
         ({"steps": 7}, r"sampling\.steps=7 does not divide diffusion\.train_steps=50, .* take 5, or"),
     ],
@@ -33,3 +37,12 @@ def test_what_is_not_chosen_is_the_recipes(recipe: Recipe) -> None:
 def test_a_choice_out_of_range_is_told(recipe: Recipe, choice: dict[str, int | str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         chosen_sampling(recipe, **choice)
+
+
+def test_a_fusion_that_is_not_installed_is_told_before_anything_is_drawn(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "SimpleITK", None)
+    with pytest.raises(UserError, match=r"^SimpleITK is not installed.*'\.\[staple\]'$"):
+        chosen_sampling(recipe, fusion="staple")
+    assert chosen_sampling(recipe).fusion == "mean"

@@ -67,6 +67,20 @@ def test_options_reach_the_model_and_the_output(
     assert read(folder / "overlays" / "p1.jpg").shape == (61, 33, 3)
 
 
+def test_samples_are_fused_by_staple_on_request(
+    tmp_path: Path, photos: Path, trained: Path, predict: Command
+) -> None:
+    found = []
+    for fusion in ("mean", "staple"):
+        status, _, _ = predict(
+            "--samples", "5", "--probability", "--fusion", fusion, source=photos / "p1.png"
+        )
+        assert status == 0
+        found.append(read(tmp_path / "out" / "probabilities" / "p1.png"))
+    mean, staple = found
+    assert np.mean((staple > 25) & (staple < 230)) < np.mean((mean > 25) & (mean < 230))
+
+
 def test_a_broken_file_is_named_skipped_and_told_by_the_exit_status(
     tmp_path: Path, photos: Path, predict: Command
 ) -> None:

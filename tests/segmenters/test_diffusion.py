@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.diffusion.fusion import FusionName, staple_probability
 from mlffm_segdiff.diffusion.noise import case_generators, starting_noise
 from mlffm_segdiff.diffusion.process import MaskDiffusion, Objective, add_noise, velocity
 from mlffm_segdiff.diffusion.times import PowerLawTimes
@@ -22,6 +23,7 @@ Recorded = Callable[..., tuple[DiffusionSegmenter, Any]]
 IDS = list("abcd")
 NOISE: dict[str, object] = {"objective": "epsilon", "own_samples": 0}
 OBJECTIVES: tuple[Objective, ...] = ("x0", "epsilon", "v")
+FUSIONS: tuple[FusionName, ...] = ("mean", "staple")
 
 
 def probability(segmenter: Segmenter, image: Tensor, ids: list[str], sampling: Sampling) -> Tensor:
@@ -108,6 +110,16 @@ def test_probability_is_the_mean_and_spread_the_sd_of_the_samples(recorded: Reco
     samples = 1 / (1 + np.exp(-3 * noise))
     np.testing.assert_allclose(found.probability, samples.mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(found.spread, samples.std(axis=0), atol=1e-5)
+
+
+def test_samples_are_fused_as_asked_and_their_spread_is_the_same(recorded: Recorded, batch: Batch) -> None:
+    segmenter, _ = recorded(lambda x, t, image: 3 * x)
+    mean, staple = (segmenter.segment(batch.image, IDS, Sampling(1, 4, 7, fusion=f)) for f in FUSIONS)
+    noise = np.stack([starting_noise(case_generators(IDS, 7, n), 32, 32).numpy() for n in range(4)])
+    for image in range(len(IDS)):
+        expected = staple_probability(noise[:, image, 0] >= 0)
+        np.testing.assert_allclose(staple.probability[image, 0], expected, rtol=0, atol=1e-6)
+    assert torch.equal(staple.spread, mean.spread)
 
 
 def test_one_sample_has_no_spread(trained: Make, batch: Batch) -> None:

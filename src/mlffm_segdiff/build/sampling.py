@@ -12,12 +12,14 @@ def chosen_sampling(
     samples: int | None = None,
     sampler: str | None = None,
     seed: int | None = None,
+    fusion: str | None = None,
 ) -> Sampling:
     """Return the recipe's sampling with every value that is not None in its place.
 
-    Raises UserError for a value out of range, an unknown sampler, or more steps than the process has.
+    Raises UserError for a value out of range, an unknown sampler or fusion, more steps than the process has,
+    and a fusion whose package is not installed.
     """
-    choices = {"steps": steps, "samples": samples, "sampler": sampler, "seed": seed}
+    choices = {"steps": steps, "samples": samples, "sampler": sampler, "seed": seed, "fusion": fusion}
     values = recipe.model_dump(mode="json")
     values["sampling"] |= {key: value for key, value in choices.items() if value is not None}
     return build_sampling(check_recipe(values, "the chosen sampling").sampling)

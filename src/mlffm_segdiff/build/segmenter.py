@@ -6,6 +6,7 @@ from mlffm_segdiff.build.learned_variance import learn_variance
 from mlffm_segdiff.build.models import MODELS
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import DiffusionConfig, LossConfig, Recipe, SamplingConfig
+from mlffm_segdiff.diffusion.fusion import check_fusion
 from mlffm_segdiff.diffusion.process import MaskDiffusion
 from mlffm_segdiff.diffusion.times import ImportanceTimes, PowerLawTimes, TimeSampler
 from mlffm_segdiff.losses.boundary_weight import (
@@ -99,5 +100,8 @@ def build_weight(settings: LossConfig) -> BoundaryWeight:
 
 
 def build_sampling(settings: SamplingConfig) -> Sampling:
-    """Return how masks are drawn."""
-    return Sampling(settings.steps, settings.samples, settings.seed, settings.sampler, settings.mirror)
+    """Return how masks are drawn. Raises UserError if the fusion of samples needs what is not installed."""
+    check_fusion(settings.fusion)
+    return Sampling(
+        settings.steps, settings.samples, settings.seed, settings.sampler, settings.mirror, settings.fusion
+    )

@@ -48,9 +48,12 @@ def evaluate(
     split: SplitOption = None,
     part: Annotated[Part, typer.Option(help="Which part of the split.")] = "test",
     steps: Annotated[int | None, typer.Option(help="Denoising steps [default: the recipe's].")] = None,
-    samples: Annotated[int | None, typer.Option(help="Samples averaged [default: the recipe's].")] = None,
+    samples: Annotated[int | None, typer.Option(help="Samples an image [default: the recipe's].")] = None,
     sampler: Annotated[str | None, typer.Option(help="ddim, ddpm or dpm [default: the recipe's].")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the noise [default: the recipe's].")] = None,
+    fusion: Annotated[
+        str | None, typer.Option(help="How samples become one: mean or staple [default: the recipe's].")
+    ] = None,
     masks: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Masks from any program, in place of a model.")
     ] = None,
@@ -67,7 +70,7 @@ def evaluate(
     """
     if (weights is None) == (masks is None) or (masks is None) != (truth is None):
         raise UserError("give either a run or weights, or both --masks FOLDER and --truth FOLDER")
-    given = {"steps": steps, "samples": samples, "sampler": sampler, "seed": seed}
+    given = {"steps": steps, "samples": samples, "sampler": sampler, "seed": seed, "fusion": fusion}
     if masks is not None and truth is not None:
         if source or split or any(value is not None for value in given.values()):
             raise UserError("--source, --split and how masks are drawn go with a model, not with --masks")

@@ -27,10 +27,13 @@ def predict(
     ] = "default",
     steps: Annotated[int | None, typer.Option(help="Denoising steps [default: the recipe's].")] = None,
     samples: Annotated[
-        int | None, typer.Option(help="Samples averaged; 2 or more give a spread [default: the recipe's].")
+        int | None, typer.Option(help="Samples an image; 2 or more give a spread [default: the recipe's].")
     ] = None,
     sampler: Annotated[str | None, typer.Option(help="ddim, ddpm or dpm [default: the recipe's].")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the noise [default: the recipe's].")] = None,
+    fusion: Annotated[
+        str | None, typer.Option(help="How samples become one: mean or staple [default: the recipe's].")
+    ] = None,
     probability: Annotated[bool, typer.Option("--probability", help="Write probability maps too.")] = False,
     overlay: Annotated[bool, typer.Option("--overlay", help="Write pictures with the outline too.")] = False,
     threshold: Annotated[float, typer.Option(help="A pixel is lesion from this probability.")] = 0.5,
@@ -58,9 +61,10 @@ def predict(
     set_threads(threads)
     graphs = load_graphs(weights, runtime, precision)
     if graphs is None:
-        model = load_model(weights, steps, samples, sampler, seed, precision)
+        model = load_model(weights, steps, samples, sampler, seed, precision, fusion=fusion)
     else:
-        model = load_model(graphs, steps, samples, sampler, seed, device=torch.device("cpu"))
+        cpu = torch.device("cpu")
+        model = load_model(graphs, steps, samples, sampler, seed, device=cpu, fusion=fusion)
     target = Output(output.expanduser(), probability, overlay)
     failed = 0
     with progress_bar("segmenting") as progress:

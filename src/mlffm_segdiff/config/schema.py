@@ -89,9 +89,10 @@ class DiffusionConfig(Section):
 
 
 class SamplingConfig(Section):
-    """How masks are drawn: sampler, denoising steps, samples averaged, and the seed of the starting noise.
+    """How masks are drawn: sampler, denoising steps, samples an image, and the seed of the starting noise.
 
     mirror: of a direct network alone, the mean over the image and its three mirror images, as in nnU-Net.
+    fusion: how the samples become one probability map, their mean or STAPLE of their masks.
     """
 
     sampler: Literal["ddim", "ddpm", "dpm"] = "ddim"
@@ -99,6 +100,7 @@ class SamplingConfig(Section):
     samples: PositiveInt = 1
     seed: int = 0
     mirror: bool = False
+    fusion: Literal["mean", "staple"] = "mean"
 
 
 class LossConfig(Section):

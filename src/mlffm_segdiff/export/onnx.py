@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.export.extra import needs_extra
+from mlffm_segdiff.config.extra import needs_extra
 from mlffm_segdiff.export.trace import quiet_exporters, trace
 from mlffm_segdiff.segmenters.base import Part
 from mlffm_segdiff.segmenters.precision import Precision
@@ -39,7 +39,7 @@ def write(part: Part, path: Path) -> None:
 
     Raises UserError if a package is missing.
     """
-    with needs_extra():
+    with needs_extra("export"):
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     with quiet_exporters():
@@ -87,6 +87,6 @@ def read(path: Path, precision: Precision, threads: int) -> OnnxGraph:
 def import_onnxruntime() -> Any:
     """Import ONNX Runtime; unless the user's environment says otherwise it reports to Microsoft nothing."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    with needs_extra():
+    with needs_extra("export"):
         import onnxruntime
     return onnxruntime

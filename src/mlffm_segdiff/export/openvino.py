@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.extra import needs_extra
 from mlffm_segdiff.export import onnx
-from mlffm_segdiff.export.extra import needs_extra
 from mlffm_segdiff.segmenters.base import Part
 from mlffm_segdiff.segmenters.precision import Precision
 
@@ -93,7 +93,7 @@ def import_openvino() -> Any:
     kept = sys.modules.get(telemetry)
     sys.modules[telemetry] = None  # type: ignore[assignment]
     try:
-        with needs_extra():
+        with needs_extra("export"):
             import openvino
     finally:
         del sys.modules[telemetry]

@@ -59,6 +59,7 @@ def load_model(
     seed: int | None = None,
     precision: Precision = "float32",
     device: torch.device | None = None,
+    fusion: str | None = None,
 ) -> Model:
     """Return the weights, ready to segment; None keeps the recipe's choice.
 
@@ -66,7 +67,7 @@ def load_model(
     Raises UserError as `load_pretrained` and `chosen_sampling`.
     """
     pretrained = weights if isinstance(weights, Pretrained) else load_pretrained(weights)
-    sampling = chosen_sampling(pretrained.recipe, steps, samples, sampler, seed)
+    sampling = chosen_sampling(pretrained.recipe, steps, samples, sampler, seed, fusion)
     device, size = device or best_device(), pretrained.recipe.data.size
     segmenter = pretrained.segmenter.to(device).eval()
     if precision == "bf16":

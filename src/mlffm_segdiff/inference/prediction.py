@@ -17,7 +17,7 @@ POSSIBLE = 0.05
 class Prediction:
     """One picture's result, arrays of its own height and width.
 
-    mask: HxW bool, True on the lesion. probability: HxW float32 in [0, 1], the mean over the samples.
+    mask: HxW bool, True on the lesion. probability: HxW float32 in [0, 1], fused from the samples.
     spread: HxW float32 in [0, 0.5], the samples' standard deviation (0 for one sample).
     """
 

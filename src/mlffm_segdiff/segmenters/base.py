@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.diffusion.fusion import FusionName
 from mlffm_segdiff.diffusion.sampler import SamplerName
 
 
@@ -19,11 +20,12 @@ class Sampling:
     seed: int = 0
     sampler: SamplerName = "ddim"
     mirror: bool = False
+    fusion: FusionName = "mean"
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """probability: B1HW in [0, 1], mean over the samples. spread: B1HW, their standard deviation (one: 0)."""
+    """probability: B1HW in [0, 1], of all samples. spread: B1HW, their standard deviation (one: 0)."""
 
     probability: Tensor
     spread: Tensor

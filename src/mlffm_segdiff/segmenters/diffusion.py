@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.diffusion.fusion import fuse
 from mlffm_segdiff.diffusion.noise import case_generators, starting_noise
 from mlffm_segdiff.diffusion.process import MaskDiffusion, add_noise, clean_estimate, velocity
 from mlffm_segdiff.diffusion.reverse_step import ReverseStep
@@ -128,9 +129,9 @@ class DiffusionSegmenter(Segmenter):
         x0 = sample(self._predictor(features, noise), scheduler, sampling.steps, noise, generators)
         drawn = (x0 / self.process.mask_scale + 1).div(2).clamp(0, 1)
         drawn = drawn.view(sampling.samples, len(image), *drawn.shape[1:])
-        mean = drawn.mean(dim=0)
         several = sampling.samples > 1
-        return Segmentation(mean, drawn.std(dim=0, correction=0) if several else torch.zeros_like(mean))
+        spread = drawn.std(dim=0, correction=0) if several else torch.zeros_like(drawn[0])
+        return Segmentation(fuse(drawn, sampling.fusion), spread)
 
     def _predictor(self, features: Sequence[Tensor], noise: Tensor) -> Predict:
         last = torch.zeros_like(noise)
