@@ -22,7 +22,7 @@ from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch, collate
 from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.data.synthetic import synthetic_pairs
-from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 from mlffm_segdiff.segmenters.precision import in_bfloat16
 
 SMALL: dict[str, dict[str, object]] = {
@@ -154,6 +154,25 @@ def test_gradients_reach_every_parameter(segmenter: Segmenter, batch: Batch) -> 
     idle = [n for n, p in learner.named_parameters() if p.grad is None or not p.grad.any()]
     assert idle == []
     assert all(p.grad is not None and p.grad.isfinite().all() for p in learner.parameters())
+
+
+@pytest.mark.parametrize("denoiser", [key for key, entry in MODELS.items() if entry.contract == "denoiser"])
+def test_a_denoiser_learns_a_variance(denoiser: str, batch: Batch) -> None:
+    values = small_recipe(denoiser).model_dump()
+    diffusion = {"objective": "epsilon", "own_samples": 0, "learned_variance": True}
+    learner = build_segmenter(
+        check_recipe({**values, "diffusion": diffusion, "sampling": {"sampler": "ddpm"}}, denoiser)
+    )
+    for p in learner.parameters():
+        p.data.add_(0.01 * torch.randn_like(p))
+    part = learner.parts(batch.image)["denoiser"]
+    assert part.module(*part.inputs)[0].shape == (len(IDS), 2, SIDE, SIDE)
+    loss = learner.loss(batch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.isfinite()
+    assert [n for n, p in learner.named_parameters() if p.grad is None or not p.grad.any()] == []
+    found = learner.eval().segment(batch.image[:1], IDS[:1], Sampling(2, sampler="ddpm"))
+    assert found.probability.isfinite().all()
 
 
 def test_weights_come_back_as_they_were(

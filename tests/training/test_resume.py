@@ -14,6 +14,7 @@ from rich.console import Console
 
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.training.fit import resume, train
+from mlffm_segdiff.training.module import SegmenterModule
 from mlffm_segdiff.training.run_folder import RunFolder
 
 SCRIPT = """
@@ -112,6 +113,48 @@ def test_nothing_half_written_stays_in_the_way(resumed: tuple[RunFolder, int]) -
         "best.ckpt",
         "last.ckpt",
     }
+
+
+class KilledError(Exception):
+    pass
+
+
+def kill_at(validation: int) -> Callable[[SegmenterModule], None]:
+    left = iter(range(validation - 1, -1, -1))
+
+    def on_validation_epoch_start(_: SegmenterModule) -> None:
+        if next(left) == 0:
+            raise KilledError
+
+    return on_validation_epoch_start
+
+
+def test_times_drawn_by_their_losses_are_drawn_on(
+    make_recipe: Callable[..., Recipe], quiet: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint holds the losses of each time, by which the next ones are drawn; the weights do not."""
+    options = {"learned_variance": True, "importance_sampling": True}
+    recipe = make_recipe(
+        diffusion={"objective": "epsilon", "train_steps": 5, "own_samples": 0, **options},
+        sampling={"sampler": "ddpm"},
+        train={"images": 240},
+    )
+    whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
+    train(recipe, whole, quiet)
+    with monkeypatch.context() as patched:
+        patched.setattr(SegmenterModule, "on_validation_epoch_start", kill_at(4))
+        with pytest.raises(KilledError):
+            train(recipe, cut, quiet)
+    state = torch.load(cut.last, weights_only=True)["training_state"]
+    assert int(state["counts"].sum()) == 3 * 12 * 4
+    assert int(state["counts"].min()) >= 10  # times are drawn by their losses by now
+    resume(cut, quiet)
+    one, other = (torch.load(folder.last, weights_only=True) for folder in (whole, cut))
+    for key in ("training_state", "state_dict", "current_model_state", "optimizer_states"):
+        assert differing(one[key], other[key], key) == []
+    assert differing(one["training_state"], state) == ["/losses", "/counts"]
+    weights = [(folder.weights / "model.safetensors").read_bytes() for folder in (whole, cut)]
+    assert weights[0] == weights[1]
 
 
 def test_the_comparison_would_notice_one_bit(finished: RunFolder) -> None:

@@ -1,0 +1,54 @@
+"""Every model of the table, as small as tests/models/test_conformance.py makes it, as ONNX."""
+
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from mlffm_segdiff.build.models import MODELS
+from mlffm_segdiff.build.pretrained import Pretrained
+from mlffm_segdiff.build.sampling import chosen_sampling
+from mlffm_segdiff.export import onnx
+from mlffm_segdiff.export.folder import read_export, write_export
+
+CONFORMANCE = Path(__file__).parents[1] / "models" / "test_conformance.py"
+SLOW = ("dermosegdiff", "medsegdiff", "segdiff", "swin_unetr", "unetr")
+"""Ten to twenty seconds each, for their many operators."""
+
+
+@pytest.fixture(scope="module")
+def conformance() -> ModuleType:
+    """The module of the conformance suite, for its small models; tests import no other tests by name."""
+    spec = spec_from_file_location("conformance", CONFORMANCE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in MODELS]
+)
+def test_a_models_graphs_compute_what_torch_does(name: str, conformance: ModuleType, tmp_path: Path) -> None:
+    """Each graph gives what its part gives, alone and in threes; together they find the same mask."""
+    recipe = conformance.small_recipe(name)
+    pretrained = Pretrained(recipe=recipe.model_dump(mode="json"))
+    pretrained.segmenter = conformance.made(name)
+    folder = tmp_path / "exported"
+    write_export(pretrained, "onnx", folder)
+    images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    for rows in (1, 3):
+        with torch.no_grad():
+            for key, part in pretrained.segmenter.parts(images[:rows]).items():
+                outputs = onnx.read(folder / f"{key}.onnx", "float32", 1)(*part.inputs)
+                for found, expected in zip(outputs, part.module(*part.inputs), strict=True):
+                    scale = float(expected.std())
+                    assert scale > 0
+                    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * scale)
+    sampling, ids = chosen_sampling(recipe), list("abc")
+    again = read_export(folder).segmenter.segment(images, ids, sampling).probability
+    expected = pretrained.segmenter.segment(images, ids, sampling).probability
+    torch.testing.assert_close(again, expected, rtol=0, atol=2e-3)  # two steps of noise magnify rounding
