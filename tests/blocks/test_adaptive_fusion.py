@@ -30,6 +30,24 @@ def test_two_levels_by_hand() -> None:
     np.testing.assert_allclose(found[1].detach(), at_coarse, rtol=1e-4)
 
 
+def test_weights_at_the_finer_level_with_set_weights() -> None:
+    """u_1 = P_1 and u_2 = P_2; at level 1 the logits are 2 u_1 and u_2, with u_2 brought up bilinearly."""
+    weigh = AdaptiveWeights(2, 1, compressed=1)
+    with torch.no_grad():
+        for p in weigh.parameters():
+            p.zero_()
+        for compress in weigh.compress:
+            compress.weight.fill_(1.0)
+        weigh.weigh[0].weight[:, :, 0, 0] = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+        fine, coarse = torch.tensor([[[[1.0, 0.0, -1.0, 3.0]] * 2]]), torch.tensor([[[[0.0, 4.0]]]])
+        at_fine, at_coarse = weigh([fine, coarse])
+    logits = np.array([[2.0, 0.0, -2.0, 6.0], [0.0, 1.0, 3.0, 4.0]])  # 0 and 4 between pixel centres: 0 1 3 4
+    share = 1 / (1 + np.exp(logits[1] - logits[0]))
+    np.testing.assert_allclose(at_fine[0, 0], [share] * 2, rtol=1e-6)
+    np.testing.assert_allclose(at_fine[0, 1], [1 - share] * 2, rtol=1e-5)
+    np.testing.assert_allclose(at_coarse, np.full((1, 2, 1, 2), 0.5))
+
+
 @pytest.mark.parametrize("levels", [1, 2, 3, 5])
 def test_adaptive_weights_are_positive_and_sum_to_one_for_each_pixel(levels: int) -> None:
     aligned = pyramid(levels)

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from scipy.ndimage import correlate
+from torch import Tensor, nn
 
+from mlffm_segdiff.blocks.cbam import CBAM
 from mlffm_segdiff.blocks.mlffm import MLFFM, fuse
 
 CHANNELS = (6, 8, 12, 10)
@@ -81,6 +83,54 @@ def test_the_formula_without_switches_by_hand() -> None:
         activated = torch.from_numpy(normed / (1 + np.exp(-normed))).float()
         expected = coarse + F.conv2d(activated, last.weight, last.bias, padding=1)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def conv(layer: nn.Module, x: np.ndarray) -> np.ndarray:
+    """A convolution, by SciPy's correlation."""
+    kernels, bias = (p.detach().double().numpy() for p in layer.parameters())
+    maps = [
+        sum(correlate(x[0, c], kernel[c], mode="constant") for c in range(len(kernel))) for kernel in kernels
+    ]
+    return np.stack(maps)[None] + bias[None, :, None, None]
+
+
+def attended(cbam: CBAM, s: np.ndarray) -> np.ndarray:
+    """Woo et al. 2018, equations 1 to 3."""
+    w1, b1, w2, b2 = (p.detach().double().numpy() for p in cbam[0].parameters())
+    pooled = np.stack([s.mean(axis=(2, 3)), s.max(axis=(2, 3))])
+    a = s * sigmoid((np.maximum(pooled @ w1.T + b1, 0) @ w2.T + b2).sum(axis=0))[:, :, None, None]
+    return a * sigmoid(conv(cbam[1].conv, np.stack([a.max(axis=1), a.mean(axis=1)], axis=1)))
+
+
+def test_the_formula_with_all_switches_by_hand() -> None:
+    """At the coarser of two levels: S + Conv(SiLU(GN(sum_j lambda_j R_j))), in NumPy and SciPy."""
+    torch.manual_seed(0)
+    module = MLFFM((4, 6), 2)
+    for p in module.parameters():
+        p.data.add_(0.3 * torch.randn_like(p))
+    given = [torch.randn(1, 4, 4, 4), torch.randn(1, 6, 2, 2)]
+    with torch.no_grad():
+        found = module(given)[1]
+    weights, (norm, _, last) = module.weights, module.merge[1]
+    aligned = [
+        conv(align, attended(attend, skip.double().numpy()))
+        for align, attend, skip in zip(module.align, module.attend, given, strict=True)
+    ]
+    u = [conv(compress, p) for compress, p in zip(weights.compress, aligned, strict=True)]
+    u[0], aligned[0] = (x.reshape(1, -1, 2, 2, 2, 2).mean(axis=(3, 5)) for x in (u[0], aligned[0]))
+    logits = conv(weights.weigh[1], np.concatenate(u, axis=1))
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    fused = shares[:, :1] * aligned[0] + shares[:, 1:] * aligned[1]
+    mean, variance = fused.mean(axis=(2, 3), keepdims=True), fused.var(axis=(2, 3), keepdims=True)
+    scale, shift = (p.detach().double().numpy()[None, :, None, None] for p in norm.parameters())
+    normed = (fused - mean) / np.sqrt(variance + norm.eps) * scale + shift  # 2 channels are 2 groups
+    np.testing.assert_allclose(
+        found, given[1].numpy() + conv(last, normed * sigmoid(normed)), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_fuse_by_hand() -> None:

@@ -14,6 +14,7 @@ import yaml
 
 from mlffm_segdiff.build.recipe import load_recipe
 from mlffm_segdiff.config.packaged import recipe_names
+from mlffm_segdiff.config.schema import DiffusionConfig
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -187,3 +188,21 @@ def test_the_unet_is_trained_as_ours_is(name: str) -> None:
     control, ours = load_recipe(f"unet_{name}"), load_recipe(name)
     assert control.model_copy(update={"name": ours.name, "model": ours.model}) == ours
     assert control.model.name == "unet"
+
+
+def test_the_unmodified_backbone_differs_from_isic2018_as_the_first_control_does_but_in_its_times() -> None:
+    """Ho et al. 2020, section 4: T = 1000, beta from 1e-4 to 0.02, the noise as objective."""
+    backbone, control = load_recipe("diffusion_unet_linear"), load_recipe("epsilon")
+    ho = {"train_steps": 1000, "beta_start": 1e-4, "beta_end": 0.02, "own_shift": DiffusionConfig().own_shift}
+    assert backbone.diffusion == control.diffusion.model_copy(update=ho)
+    assert (backbone.sampling.sampler, backbone.sampling.steps) == ("ddpm", 100)
+    assert (backbone.loss, backbone.train, backbone.data) == (control.loss, control.train, control.data)
+    assert backbone.model == load_recipe("diffusion_unet").model
+
+
+def test_the_options_of_its_recipes_comment_build() -> None:
+    text = (files("mlffm_segdiff.config") / "recipes" / "diffusion_unet_linear.yaml").read_text()
+    options = re.findall(r"diffusion\.\w+=\w+", text)
+    assert len(options) == 3
+    found = load_recipe("diffusion_unet_linear", options).diffusion
+    assert (found.schedule, found.learned_variance, found.importance_sampling) == ("cosine", True, True)

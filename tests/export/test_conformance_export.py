@@ -14,8 +14,8 @@ from mlffm_segdiff.export import onnx
 from mlffm_segdiff.export.folder import read_export, write_export
 
 CONFORMANCE = Path(__file__).parents[1] / "models" / "test_conformance.py"
-SLOW = ("dermosegdiff", "medsegdiff", "segdiff", "swin_unetr", "unetr")
-"""Ten to twenty seconds each, for their many operators."""
+SLOW = ("dermosegdiff", "medsegdiff", "mlffm_unet", "segdiff", "swin_unetr", "unetr")
+"""Those of many operators, at 6 to 22 seconds each; the others take 45 together (one thread)."""
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_a_models_graphs_compute_what_torch_does(name: str, conformance: ModuleT
                 for found, expected in zip(outputs, part.module(*part.inputs), strict=True):
                     scale = float(expected.std())
                     assert scale > 0
-                    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4 * scale)
+                    torch.testing.assert_close(found, expected, rtol=0, atol=5e-4 * scale)
     sampling, ids = chosen_sampling(recipe), list("abc")
     again = read_export(folder).segmenter.segment(images, ids, sampling).probability
     expected = pretrained.segmenter.segment(images, ids, sampling).probability

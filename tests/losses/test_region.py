@@ -35,6 +35,19 @@ def test_kervadec_is_least_at_the_mask_among_all_masks() -> None:
     assert int((terms == terms.min()).sum()) == 1
 
 
+def test_kervadec_is_the_area_between_the_contours_weighted_by_distance() -> None:
+    """Kervadec et al. 2021, equations 2 to 4: but for a constant, |distance| summed where the masks differ."""
+    masks = np.random.default_rng(0).random((20, 9, 7)) < 0.4
+    truth = np.zeros((9, 7), bool)
+    truth[2:7, 1:5] = True
+    distance = torch.from_numpy(signed_distance(truth))[None, None]
+    least = kervadec_boundary(torch.from_numpy(truth).float()[None, None], distance)
+    for mask in masks:
+        term = kervadec_boundary(torch.from_numpy(mask).float()[None, None], distance)
+        between = np.abs(distance[0, 0].numpy())[mask != truth].sum()
+        assert float(term - least) * truth.size * 9 == pytest.approx(between, rel=1e-4)
+
+
 def test_kervadec_does_not_grow_with_resolution() -> None:
     coarse = np.zeros((16, 16), bool)
     coarse[4:10, 5:12] = True
