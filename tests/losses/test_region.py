@@ -36,7 +36,7 @@ def test_kervadec_is_least_at_the_mask_among_all_masks() -> None:
 
 
 def test_kervadec_is_the_area_between_the_contours_weighted_by_distance() -> None:
-    """Kervadec et al. 2021, equations 2 to 4: but for a constant, |distance| summed where the masks differ."""
+    """Kervadec et al. 2021, equations 2 to 4: a constant, and |distance| summed where masks differ."""
     masks = np.random.default_rng(0).random((20, 9, 7)) < 0.4
     truth = np.zeros((9, 7), bool)
     truth[2:7, 1:5] = True
