@@ -86,6 +86,13 @@ def test_the_edge_of_any_mask_is_opencvs(mask: Mask) -> None:
     np.testing.assert_array_equal(canny_edge(mask), opencv(mask))
 
 
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+def test_the_edge_of_a_large_mask_of_noise_is_opencvs(share: float) -> None:
+    """Every slope that a mask can have is in it, those beside 22.5 degrees too."""
+    mask = np.random.default_rng(0).random((60, 70)) < share
+    np.testing.assert_array_equal(canny_edge(mask), opencv(mask))
+
+
 @given(masks())
 def test_the_edge_is_that_of_the_transposed_mask_and_of_the_skin(mask: Mask) -> None:
     np.testing.assert_array_equal(canny_edge(mask.T), canny_edge(mask).T)
