@@ -4,7 +4,7 @@
 
 RUN is a run folder, SCORES what ``evaluate`` wrote of it. Training: steps on a batch of 8 in memory (loss,
 gradients, optimiser, averaged weights). Segmentation: one image, by the run's own sampling. The models take
-turns. Prints a Markdown table; a speed.json that is there already is read and not measured again.
+turns. Prints a Markdown table; a speed.json that is there already is read, not measured again.
 """
 
 import argparse
@@ -51,9 +51,11 @@ class Entrant:
 
 
 def read_entrant(text: str) -> tuple[str, Entrant]:
-    """Return name and entrant of NAME=RUN:SCORES."""
+    """Return name and entrant of NAME=RUN:SCORES. Raises SystemExit if it is written otherwise."""
     name, _, folders = text.partition("=")
     run, _, scores = folders.partition(":")
+    if not (name and run and scores):
+        raise SystemExit(f"error: {text!r} is not NAME=RUN:SCORES")
     summary = json.loads((Path(scores) / SUMMARY_FILE).read_text())
     return name, Entrant(RunFolder(Path(run)).recipe(), summary["network"])
 
@@ -120,6 +122,8 @@ def main() -> None:
         with whole_file(arguments.speed) as path:
             path.write_text(json.dumps(facts, indent=2) + "\n")
     speeds = json.loads(arguments.speed.read_text())["models"]
+    if missing := sorted(entrants.keys() - speeds.keys()):
+        raise SystemExit(f"error: {arguments.speed} does not hold {', '.join(missing)}; name another file")
     best_first = sorted(entrants, key=lambda name: -entrants[name].scores["pooled"]["jaccard"])
     print(markdown_table(HEADER, [row(name, entrants[name], speeds[name]) for name in best_first]), end="")
 

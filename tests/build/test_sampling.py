@@ -20,7 +20,7 @@ def test_what_is_not_chosen_is_the_recipes(recipe: Recipe) -> None:
     assert chosen_sampling(recipe) == Sampling(5, 2, 9, "ddim")
     assert chosen_sampling(recipe, samples=8) == Sampling(5, 8, 9, "ddim")
     assert chosen_sampling(recipe, 50, 1, "dpm", 0) == Sampling(50, 1, 0, "dpm")
-    assert chosen_sampling(recipe, fusion="staple") == Sampling(5, 2, 9, "ddim", "staple")
+    assert chosen_sampling(recipe, fusion="staple") == Sampling(5, 2, 9, "ddim", fusion="staple")
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,7 @@ def test_what_is_not_chosen_is_the_recipes(recipe: Recipe) -> None:
         ({"samples": -1}, r"sampling\.samples.*greater than 0"),
         ({"sampler": "euler"}, r"sampling\.sampler.*'ddim', 'ddpm' or 'dpm'"),
         ({"fusion": "median"}, r"sampling\.fusion.*'mean' or 'staple'"),
+        ({"fusion": "staple", "samples": 1}, r"fusion staple needs several samples; take samples=2 or more$"),
         ({"steps": 51}, r"sampling\.steps=51 .* take fewer steps"),
         ({"steps": 7}, r"sampling\.steps=7 does not divide diffusion\.train_steps=50, .* take 5, or"),
     ],
@@ -46,3 +47,8 @@ def test_a_fusion_that_is_not_installed_is_told_before_anything_is_drawn(
     with pytest.raises(UserError, match=r"^SimpleITK is not installed.*'\.\[staple\]'$"):
         chosen_sampling(recipe, fusion="staple")
     assert chosen_sampling(recipe).fusion == "mean"
+
+
+def test_a_network_of_one_pass_has_no_samples_to_fuse() -> None:
+    with pytest.raises(UserError, match=r"unet segments in one pass, .*; take sampling\.fusion=mean"):
+        chosen_sampling(load_recipe("unet"), samples=3, fusion="staple")

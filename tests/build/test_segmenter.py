@@ -120,6 +120,13 @@ def test_sampling() -> None:
     assert build_sampling(SamplingConfig(mirror=True)) == Sampling(mirror=True)
 
 
+@pytest.mark.parametrize("option", ["learned_variance", "importance_sampling"])
+def test_a_network_of_one_pass_has_no_use_for_options_of_diffusion(option: str) -> None:
+    noise = {"objective": "epsilon", "own_samples": 0.0, option: True}
+    with pytest.raises(UserError, match=rf"unet segments in one pass, .*; take diffusion\.{option}=false"):
+        build_segmenter(recipe(model=UNET, diffusion=noise, sampling={"sampler": "ddpm"}))
+
+
 def test_mirror_images_are_for_direct_networks_alone() -> None:
     mirrored: dict[str, object] = {"mirror": True}
     assert isinstance(build_segmenter(recipe(model=UNET, sampling=mirrored)), DirectSegmenter)

@@ -117,3 +117,29 @@ def test_folds_are_whole_and_apart():
         train, val = draw_fold([f"{number:03d}" for number in range(count)])
         assert len(val) == int(np.ceil(count / 5))
         assert sorted(train + val) == [f"{number:03d}" for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("fold", "message"),
+    [
+        ({"train": ["case_1", "test_1"], "val": ["case_0"]}, r"names 'test_1', which is not in imagesTr"),
+        ({"train": ["case_1"], "val": ["none"]}, r"names 'none', which is not in imagesTr"),
+        ({"train": "abc", "val": "def"}, r"is no list of folds"),
+        ({"train": ["case_1"], "val": []}, r"is no list of folds"),
+    ],
+)
+def test_a_fold_that_would_train_on_the_test_or_on_nothing_is_refused(nnunet_raw, fold, message):
+    (nnunet_raw / "splits_final.json").write_text(json.dumps([fold]))
+    with pytest.raises(UserError, match=message):
+        nnunet_split(nnunet_raw)
+
+
+def test_a_split_file_that_cannot_be_read_is_not_passed_over(nnunet_raw):
+    path = nnunet_raw / "splits_final.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(UserError, match="is no JSON"):
+        nnunet_split(nnunet_raw)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(UserError, match="cannot be read"):
+        nnunet_split(nnunet_raw)

@@ -10,20 +10,17 @@ from mlffm_segdiff.data.augment import training_augmentation
 from mlffm_segdiff.data.cache import CachedPairs, cache_root, open_cache
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.dataset import PairDataset
-from mlffm_segdiff.data.nnunet import nnunet_split
 from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.splits import (
-    OFFICIAL,
     PARTS,
     Split,
     load_split,
     make_split,
-    official_split,
     select_cases,
 )
 from mlffm_segdiff.data.synthetic import GENERATOR
 from mlffm_segdiff.data.synthetic_folder import write_folder
-from mlffm_segdiff.data.table import read_cases
+from mlffm_segdiff.data.table import own_split, read_cases
 
 OWN_SHARES = (0.7, 0.1, 0.2)
 SYNTHETIC_SIDE = 192
@@ -91,10 +88,8 @@ def _source_path(name: str, data: DataConfig) -> Path:
 
 
 def _own_split(name: str, cases: list[Case], data: DataConfig) -> Split:
-    if name in OFFICIAL:
-        return official_split(name)
-    if name == "nnunet":
-        return nnunet_split(_source_path(name, data))
+    if name != "synthetic" and (found := own_split(name, _source_path(name, data))) is not None:
+        return found
     train, val = (round(share * len(cases)) for share in OWN_SHARES[:2])
     return make_split(cases, (train, val, len(cases) - train - val), exact=False)
 

@@ -1,7 +1,7 @@
 """A recipe's way of drawing masks, with the user's own choices over it."""
 
 from mlffm_segdiff.build.recipe import check_recipe
-from mlffm_segdiff.build.segmenter import build_sampling
+from mlffm_segdiff.build.segmenter import build_sampling, refuse_unsuited
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters.base import Sampling
 
@@ -22,4 +22,6 @@ def chosen_sampling(
     choices = {"steps": steps, "samples": samples, "sampler": sampler, "seed": seed, "fusion": fusion}
     values = recipe.model_dump(mode="json")
     values["sampling"] |= {key: value for key, value in choices.items() if value is not None}
-    return build_sampling(check_recipe(values, "the chosen sampling").sampling)
+    chosen = check_recipe(values, "the chosen sampling")
+    refuse_unsuited(chosen)
+    return build_sampling(chosen.sampling)

@@ -26,8 +26,9 @@ def build_segmenter(recipe: Recipe) -> Segmenter:
 
     They lie in memory as channels_last, which convolutions run faster on.
 
-    Raises UserError if the images' size, ``sampling.mirror`` or a learned variance does not suit the model.
+    Raises UserError if the images' size or an option does not suit the model.
     """
+    refuse_unsuited(recipe)
     segmenter = _segmenter(recipe)
     size, stride = recipe.data.size, segmenter.total_stride
     if size % stride:
@@ -36,15 +37,29 @@ def build_segmenter(recipe: Recipe) -> Segmenter:
     return segmenter.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
+def refuse_unsuited(recipe: Recipe) -> None:
+    """Raise UserError for an option that the recipe's model has no use for."""
+    name, sampling = recipe.model.name, recipe.sampling
+    if MODELS[name].contract == "denoiser":
+        if sampling.mirror:
+            raise UserError(
+                f"sampling.mirror is for networks that segment in one pass, not for {name}; set it to false"
+            )
+        return
+    set_options = {
+        "diffusion.learned_variance=false": recipe.diffusion.learned_variance,
+        "diffusion.importance_sampling=false": recipe.diffusion.importance_sampling,
+        "sampling.fusion=mean": sampling.fusion != "mean",
+    }
+    for plain, is_set in set_options.items():
+        if is_set:
+            raise UserError(f"{name} segments in one pass, without diffusion or samples; take {plain}")
+
+
 def _segmenter(recipe: Recipe) -> Segmenter:
     loss, weight = build_loss(recipe.loss), build_weight(recipe.loss)
     settings = recipe.diffusion
     entry = MODELS[recipe.model.name]
-    if recipe.sampling.mirror and entry.contract != "direct":
-        raise UserError(
-            f"sampling.mirror is for networks that segment in one pass, not for {recipe.model.name}; "
-            "set it to false"
-        )
     network = entry.make(recipe.model, 2 if settings.self_conditioning else 1)
     if entry.contract == "direct":
         return DirectSegmenter(network, loss, weight)

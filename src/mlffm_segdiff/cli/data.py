@@ -161,14 +161,10 @@ def _echo_plan(height: float, width: float, images: int) -> tuple[int, int]:
 
 
 def _split(name: str, path: Path, chosen: Path | None) -> "Split | None":
-    from mlffm_segdiff.data.nnunet import nnunet_split
-    from mlffm_segdiff.data.splits import OFFICIAL, load_split, official_split
+    from mlffm_segdiff.data.splits import load_split
+    from mlffm_segdiff.data.table import own_split
 
-    if chosen is not None:
-        return load_split(chosen)
-    if name == "nnunet":
-        return nnunet_split(path)
-    return official_split(name) if name in OFFICIAL else None
+    return own_split(name, path) if chosen is None else load_split(chosen)
 
 
 def _sizes(text: str) -> tuple[int, int, int]:

@@ -103,7 +103,8 @@ def _describe(error: Any, kind: type[Recipe]) -> str:
     message: str = error["msg"].removeprefix("Value error, ")
     if not key:
         return message
-    return f"key {key!r}: {message[0].lower()}{message[1:]} (got {error['input']!r})"
+    given = "" if isinstance(error["input"], dict) else f" (got {error['input']!r})"
+    return f"key {key!r}: {message[0].lower()}{message[1:]}{given}"
 
 
 def _keys(section: type[BaseModel], model: str | None, prefix: str = "") -> Iterator[str]:

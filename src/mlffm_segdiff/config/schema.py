@@ -102,12 +102,19 @@ class SamplingConfig(Section):
     mirror: bool = False
     fusion: Literal["mean", "staple"] = "mean"
 
+    @model_validator(mode="after")
+    def staple_needs_samples(self) -> "SamplingConfig":
+        """Refuse to fuse one sample."""
+        if self.fusion == "staple" and self.samples < 2:
+            raise ValueError("fusion staple needs several samples; take samples=2 or more")
+        return self
+
 
 class LossConfig(Section):
     """Loss terms. weight: the boundary weight (docs/METHOD.md).
 
     none: 1. band: 1 + band_gain * band. dermosegdiff: 1 + dermosegdiff_gain * W(t), the hybrid loss of
-    Bozorgpour et al. 2023; defaults are those of their configurations.
+    Bozorgpour et al. 2023; defaults are those of their configuration for HAM10000.
 
     cross_entropy, dice, kervadec weigh the terms of an x0 objective or a direct network; noise objectives use
     the weighted squared error alone. batch_dice: Dice over a batch's pixels together, not image by image;

@@ -42,13 +42,18 @@ def nnunet_split(path: Path) -> Split:
     """Train and validation of the first fold, and as test the cases of imagesTs that have a label.
 
     The fold is that of `path`/splits_final.json, else the one that nnU-Net draws itself.
-    Raises UserError if `path` is no raw data set or the file is no list of folds.
+    Raises UserError if `path` is no raw data set, the file is no list of folds, or a fold names a case that
+    is not in imagesTr.
     """
     root, ending = _root(path)
     test = _images(root, TEST, ending).keys() & _labels(root, TEST, ending).keys()
+    known = _images(root, TRAIN, ending)
     splits = root / SPLITS
-    fold = read_fold(splits) if splits.is_file() else draw_fold(sorted(_images(root, TRAIN, ending)))
-    train, val = (tuple(sorted(ids)) for ids in fold)
+    drawn = not (splits.exists() or splits.is_symlink())
+    train, val = (tuple(sorted(ids)) for ids in (draw_fold(sorted(known)) if drawn else read_fold(splits)))
+    for key in (*train, *val):
+        if key not in known:
+            raise UserError(f"{splits}: the first fold names {key!r}, which is not in imagesTr; mend it")
     return Split(train, val, tuple(sorted(test)))
 
 
@@ -59,11 +64,11 @@ def read_fold(path: Path) -> tuple[list[str], list[str]]:
     """
     folds = _read_json(path)
     try:
-        train, val = list(folds[0]["train"]), list(folds[0]["val"])
+        train, val = folds[0]["train"], folds[0]["val"]
     except (LookupError, TypeError):
-        raise UserError(
-            f'{path} is no list of folds; write it as [{{"train": [ids], "val": [ids]}}]'
-        ) from None
+        train = val = None
+    if not (isinstance(train, list) and isinstance(val, list) and train and val):
+        raise UserError(f'{path} is no list of folds; write it as [{{"train": [ids], "val": [ids]}}]')
     if not all(isinstance(key, str) for key in train + val) or len({*train, *val}) < len(train + val):
         raise UserError(f"{path}: the first fold names an id twice, or something that is no id; mend it")
     return train, val
@@ -125,5 +130,5 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); {_LAYOUT}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is no JSON ({error}); restore it") from error

@@ -8,9 +8,10 @@ from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.folder import find_folder
 from mlffm_segdiff.data.ham10000 import find_ham10000
 from mlffm_segdiff.data.isic2018 import find_isic2018
-from mlffm_segdiff.data.nnunet import find_nnunet
+from mlffm_segdiff.data.nnunet import find_nnunet, nnunet_split
 from mlffm_segdiff.data.pairing import Pairing
 from mlffm_segdiff.data.ph2 import find_ph2
+from mlffm_segdiff.data.splits import OFFICIAL, Split, official_split
 
 FINDERS: Mapping[str, Callable[[Path], Pairing]] = {
     "folder": find_folder,
@@ -30,6 +31,13 @@ def find_pairs(name: str, path: Path) -> Pairing:
     """As `read_cases`, with the masks that have no image. Raises UserError on an unknown name."""
     require_known(name)
     return FINDERS[name](path)
+
+
+def own_split(name: str, path: Path) -> Split | None:
+    """The split that a data set comes with: a packaged list, the fold of nnU-Net's raw data, or none."""
+    if name == "nnunet":
+        return nnunet_split(path)
+    return official_split(name) if name in OFFICIAL else None
 
 
 def require_known(name: str) -> None:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
+from mlffm_segdiff.blocks.decoder import decode_skips
 from mlffm_segdiff.blocks.gated_injection import GatedInjection
 from mlffm_segdiff.blocks.late_addition import LateAddition
 from mlffm_segdiff.blocks.mlffm import MLFFM
@@ -114,7 +115,7 @@ class MaskLevel(nn.Module):
         super().__init__()
         self.interaction = interaction
         self.before = ResidualBlock(width, width, time_width)
-        self.inject = meeting(image_width, width, interaction)
+        self.inject = injection(image_width, width, interaction)
         self.after = ResidualBlock(width, width, time_width)
 
     def forward(self, h: Tensor, time: Tensor, projected: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,8 +128,8 @@ class MaskLevel(nn.Module):
         return h, self.inject(h, projected)
 
 
-def meeting(image_width: int, width: int, interaction: bool) -> GatedInjection | LateAddition:
-    """Return the block where the paths meet."""
+def injection(image_width: int, width: int, interaction: bool) -> GatedInjection | LateAddition:
+    """Return the block by which the image's features enter the mask path, or its skip alone."""
     return GatedInjection(image_width, width) if interaction else LateAddition(image_width, width)
 
 
@@ -139,7 +140,7 @@ class DetailLevel(nn.Module):
         super().__init__()
         self.norm = group_norm(coarse_width)
         self.up = nn.Conv2d(coarse_width, 4 * width, 3, padding=1)
-        self.inject = meeting(image_width, width, interaction)
+        self.inject = injection(image_width, width, interaction)
 
     def forward(self, h: Tensor, projected: Tensor) -> Tensor:
         """Map h (B C_coarse H W) to B C 2H 2W."""
@@ -215,7 +216,7 @@ class MLFFMSegDiff(nn.Module):
                 h = self.down[number - 1](h)
             h, skip = level(h, time, features[finer + number])
             skips.append(skip)
-        h = decode(self.fusion(skips), self.up, self.decode, time)
+        h = decode_skips(self.fusion(skips), self.up, self.decode, time)
         for number in reversed(range(finer)):
             h = self.details[number](h, features[number])
         logit: Tensor = F.pixel_shuffle(self.head(F.silu(self.head_norm(h))), self.stride)
@@ -224,12 +225,3 @@ class MLFFMSegDiff(nn.Module):
     def forward(self, image: Tensor, noisy_mask: Tensor, t: Tensor) -> Tensor:
         """Encode and denoise once: B3HW, B mask_channels H W and B to B1HW."""
         return self.denoise(noisy_mask, t, self.encode(image))
-
-
-def decode(skips: Sequence[Tensor], up: nn.ModuleList, blocks: nn.ModuleList, time: Tensor) -> Tensor:
-    """Return the decoder's finest features: from the deepest skip, level by level, up, plus skip, block."""
-    *skips, h = skips
-    for number in reversed(range(len(skips))):
-        h = F.interpolate(up[number](h), scale_factor=2.0, mode="bilinear", align_corners=False)
-        h = blocks[number](h + skips[number], time)
-    return h

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
+from mlffm_segdiff.blocks.decoder import decode_skips
 from mlffm_segdiff.blocks.mlffm import MLFFM
 from mlffm_segdiff.blocks.residual import ResidualBlock, group_norm
 from mlffm_segdiff.blocks.time_embedding import TimeEmbedding
 from mlffm_segdiff.config.schema import ModelConfig
-from mlffm_segdiff.models.mlffm_segdiff import decode
 
 
 class SinglePathConfig(ModelConfig):
@@ -37,7 +37,7 @@ class SinglePathConfig(ModelConfig):
 
 
 class SinglePath(nn.Module):
-    """A U-Net of the residual blocks and the decoder of MLFFM-SegDiff, with one path in place of two.
+    """A U-Net of the residual blocks of MLFFM-SegDiff's image path, which here know the time.
 
     widths, blocks: channels and residual blocks a level, finest first. stride: the pixel-unshuffle factor of
     the stem; H and W must be multiples of ``total_stride``. fusion: the MLFFM over ``widths``, None for plain
@@ -86,6 +86,6 @@ class SinglePath(nn.Module):
             for block in level:  # type: ignore[attr-defined]
                 h = block(h, time)
             skips.append(h)
-        h = decode(self.fusion(skips), self.up, self.decode, time)
+        h = decode_skips(self.fusion(skips), self.up, self.decode, time)
         logit: Tensor = F.pixel_shuffle(self.head(F.silu(self.head_norm(h))), self.stride)
         return logit
