@@ -152,7 +152,7 @@ def test_times_drawn_by_their_losses_are_drawn_on(
     one, other = (torch.load(folder.last, weights_only=True) for folder in (whole, cut))
     for key in ("training_state", "state_dict", "current_model_state", "optimizer_states"):
         assert differing(one[key], other[key], key) == []
-    assert differing(one["training_state"], state) == ["/losses", "/counts"]
+    assert set(differing(one["training_state"], state)) == {"/losses", "/counts"}
     weights = [(folder.weights / "model.safetensors").read_bytes() for folder in (whole, cut)]
     assert weights[0] == weights[1]
 
