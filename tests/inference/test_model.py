@@ -17,7 +17,7 @@ Photo = Callable[..., npt.NDArray[np.uint8]]
 def test_the_weights_own_sampling_holds_until_a_value_is_chosen(tiny_weights: Path) -> None:
     assert load_model(tiny_weights).sampling == Sampling(2, 3, 0, "ddim")
     chosen = load_model(str(tiny_weights), steps=7, sampler="ddpm", seed=5, fusion="staple")
-    assert chosen.sampling == Sampling(7, 3, 5, "ddpm", "staple")
+    assert chosen.sampling == Sampling(7, 3, 5, "ddpm", fusion="staple")
     assert (chosen.size, chosen.segmenter.training) == (32, False)
 
 
