@@ -82,9 +82,9 @@ class UnfoldedConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Map B C H W to B D H W; the stride is 1, and H and W stay."""
         windows = F.unfold(x, self.kernel_size, padding=self.padding)  # type: ignore[arg-type]
-        found = self.weight.flatten(1) @ windows
         assert self.bias is not None
-        return found.view(len(x), -1, *x.shape[2:]) + self.bias.view(-1, 1, 1)
+        found = self.weight.flatten(1) @ windows + self.bias.view(-1, 1)
+        return found.reshape(x.shape[0], -1, *x.shape[2:])
 
 
 def vgg_level(channels_in: int, channels_out: int, convolutions: int, normalise: bool) -> nn.Sequential:
