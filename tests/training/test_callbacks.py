@@ -149,3 +149,25 @@ def test_progress_counts_images_and_prints_a_line_a_validation() -> None:
     assert "100 images, 61 s: validation Jaccard 0.8123" in text
     assert "400/400" in text
     assert "loss 0.500" in text
+
+
+class Failing(Regression):
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        raise ZeroDivisionError
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:lightning", "ignore:.*LeafSpec:FutureWarning")
+def test_the_bar_goes_when_training_fails() -> None:
+    progress = ImagesProgress(8, 4, Console(file=io.StringIO(), width=100))
+    trainer = Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[progress],
+    )
+    with pytest.raises(ZeroDivisionError):
+        trainer.fit(Failing(), DataLoader(torch.zeros(8, 3), batch_size=4))
+    assert not progress.progress.live.is_started

@@ -125,7 +125,12 @@ class ImagesProgress(Callback):
         self.progress.update(self.task, completed=images)
         self.progress.console.print(f"{images} images, {seconds:.0f} s: validation Jaccard {found:.4f}")
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Take the bar away before an error is told; Lightning calls no teardown then."""
+        del trainer, pl_module, exception
+        self.progress.stop()
+
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Take the bar away, also after an error."""
+        """Take the bar away."""
         del trainer, pl_module, stage
         self.progress.stop()
