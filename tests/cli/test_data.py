@@ -95,6 +95,25 @@ def test_a_split_has_the_sizes_asked_and_keeps_groups_together(
     assert command("data", "check", "folder", own, "--split", file)[0] == 0
 
 
+def test_by_image_groups_are_ignored_and_the_leak_is_told(
+    command: Command, own: Path, tmp_path: Path
+) -> None:
+    names = sorted(path.stem for path in (own / "images").iterdir())
+    (own / "groups.csv").write_text(
+        "id,group\n" + "".join(f"{key},patient{n // 2}\n" for n, key in enumerate(names))
+    )
+    file = tmp_path / "split.csv"
+    options = ("--sizes", "11/3/6", "--by", "image", "-o", file)
+    status, _, error = command("data", "split", "folder", own, *options)
+    assert status == 0
+    with file.open() as lines:
+        parts = [(row["group"], row["part"]) for row in csv.DictReader(lines)]
+    seen = {group for group, part in parts if part != "test"}
+    shared = sum(part == "test" and group in seen for group, part in parts)
+    assert shared > 0
+    assert error == f"{shared} of 6 test cases share their group with train or val\n"
+
+
 def test_a_seed_chooses_the_split(command: Command, lesions: Path, tmp_path: Path) -> None:
     files = [tmp_path / name for name in "abc"]
     for file, seed in zip(files, (0, 0, 1), strict=True):

@@ -12,6 +12,8 @@ from mlffm_segdiff.data.case import Case, Entry
 from mlffm_segdiff.data.splits import (
     PARTS,
     Split,
+    ignore_groups,
+    leaked,
     load_split,
     make_split,
     official_split,
@@ -107,6 +109,27 @@ def test_where_groups_fit_an_inexact_split_is_the_exact_one():
 def test_fewer_groups_than_parts_are_a_user_error():
     with pytest.raises(UserError, match=r"2 group\(s\) cannot fill train, val, test; add cases or give"):
         make_split(PAIRS[:4], (2, 1, 1), exact=False)
+
+
+def test_by_image_a_group_may_land_in_several_parts_and_its_test_cases_are_known():
+    split = make_split(ignore_groups(PAIRS), (15, 5, 10), seed=1)
+    assert tuple(len(split.part(part)) for part in PARTS) == (15, 5, 10)
+    groups = {item.id: item.group for item in PAIRS}
+    parts = {part: {groups[key] for key in split.part(part)} for part in PARTS}
+    shared = parts["test"] & (parts["train"] | parts["val"])
+    assert shared
+    assert {groups[key] for key in leaked(split, groups)} == shared
+    assert set(leaked(split, groups)) <= set(split.test)
+
+
+def test_by_group_nothing_leaks():
+    split = make_split(PAIRS, (20, 4, 6))
+    assert leaked(split, {item.id: item.group for item in PAIRS}) == ()
+
+
+def test_only_test_cases_leak_also_to_validation():
+    split = Split(("a1",), ("b1",), ("a2", "b2", "c1", "c2"))
+    assert leaked(split, {key: key[0] for key in ("a1", "b1", "a2", "b2", "c1", "c2")}) == ("a2", "b2")
 
 
 def test_a_split_is_saved_and_loaded_and_its_digest_follows_the_content(tmp_path):

@@ -1,7 +1,7 @@
 """``mlffm-segdiff data``: check a data set, split it, give it to nnU-Net, or make a synthetic one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -48,18 +48,27 @@ def make(
     sizes: Annotated[str, typer.Option(metavar="TRAIN/VAL/TEST", help="Cases a part, such as 70/10/20.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The CSV file to write.")],
     seed: Annotated[int, typer.Option(help="Another seed gives another split.")] = 0,
+    by: Annotated[
+        Literal["group", "image"], typer.Option(help="image ignores lesions and patients, and so leaks.")
+    ] = "group",
 ) -> None:
-    """Split a data set's pairs into train, val and test; images of one lesion or patient stay together."""
-    from mlffm_segdiff.data.splits import PARTS, make_split, save_split
+    """Split a data set's pairs into train, val and test; images of one lesion or patient stay together.
+
+    --by image lets them land in several parts, to measure how much such a leak flatters.
+    """
+    from mlffm_segdiff.data.splits import PARTS, ignore_groups, leaked, make_split, save_split
     from mlffm_segdiff.data.table import read_cases
 
     pairs = [case for case in read_cases(name, path) if case.mask is not None]
-    made = make_split(pairs, _sizes(sizes), seed)
+    made = make_split(pairs if by == "group" else ignore_groups(pairs), _sizes(sizes), seed)
     groups = {case.id: case.group for case in pairs}
     output.parent.mkdir(parents=True, exist_ok=True)
     save_split(made, output, groups if any(key != group for key, group in groups.items()) else None)
     counts = ", ".join(f"{part} {len(made.part(part))}" for part in PARTS)
     typer.echo(f"{output}: {counts}, in {len(set(groups.values()))} groups; digest {made.digest()}")
+    shared = len(leaked(made, groups))
+    if shared:
+        typer.echo(f"{shared} of {len(made.test)} test cases share their group with train or val", err=True)
 
 
 @data.command(short_help="Make images with exact masks.")

@@ -6,7 +6,7 @@ import io
 import random
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -73,6 +73,21 @@ def make_split(
         if exact and len(parts[part]) != size:
             raise UserError(f"whole groups cannot fill {part} with exactly {size} cases; try other sizes")
     return _split(parts)
+
+
+def ignore_groups(cases: Iterable[Case]) -> list[Case]:
+    """The cases, each a group of its own: what `make_split` needs to split by image.
+
+    Images of one lesion or patient then land in training and test alike, which flatters scores: such a
+    split is for measuring by how much (see `leaked`).
+    """
+    return [replace(case, group=case.id) for case in cases]
+
+
+def leaked(split: Split, groups: Mapping[str, str]) -> tuple[str, ...]:
+    """The test ids whose group also has a case in train or val, sorted. groups: by id, of all ids."""
+    seen = {groups[key] for key in (*split.train, *split.val)}
+    return tuple(sorted(key for key in split.test if groups[key] in seen))
 
 
 def _fill(order: Iterable[str], members: Mapping[str, Sequence[str]], room: int) -> list[str]:
