@@ -30,7 +30,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing what the tests need into $(VENV); this takes some minutes, once"
-	@$(INSTALL) '.[dev,export,staple]'
+	@$(INSTALL) '.[cluster,dev,export,staple,study]'
 	@touch $@ $(VENV)/.installed
 
 $(BIN)/python:

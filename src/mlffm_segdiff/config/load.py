@@ -32,11 +32,35 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Any:
 
     Raises UserError for an unknown recipe and broken YAML.
     """
+    return override_values(_read(name), overrides, f"recipe {name!r}")
+
+
+def override_values(values: Any, overrides: Sequence[str], origin: str) -> Any:
+    """Return a mapping with ``key=value`` overrides applied, unchecked; ``origin`` is how an error names it.
+
+    Raises UserError for what is no key=value, and a key that cannot be set.
+    """
     try:
-        merged = OmegaConf.merge(_read(name), _parse(overrides))
+        merged = OmegaConf.merge(values, _parse(overrides))
         return OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise UserError(f"recipe {name!r}: {' '.join(str(error).split())}") from None
+        raise UserError(f"{origin}: {' '.join(str(error).split())}") from None
+
+
+def read_mapping(path: Path, noun: str, example: str) -> DictConfig:
+    """Return the mapping in a YAML file; ``noun`` and ``example`` are how an error says what was expected.
+
+    Raises UserError for a missing or broken file, and for what is no mapping.
+    """
+    try:
+        loaded = OmegaConf.load(path)
+    except FileNotFoundError:
+        raise UserError(f"no {noun} file {path}: check the path") from None
+    except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(loaded, DictConfig):
+        raise UserError(f"{path}: a {noun} is a mapping of sections, for example {example!r}")
+    return loaded
 
 
 def check_values(values: Any, origin: str, kind: type[Recipe]) -> Recipe:
@@ -60,15 +84,7 @@ def _read(name: str) -> DictConfig:
                 f"no recipe {name!r}: {_hint(name)}choose one of {', '.join(recipe_names())}, or a .yaml file"
             )
         path = Path(str(RECIPES / f"{name}.yaml"))
-    try:
-        loaded = OmegaConf.load(path)
-    except FileNotFoundError:
-        raise UserError(f"no recipe file {path}: check the path") from None
-    except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(loaded, DictConfig):
-        raise UserError(f"{path}: a recipe is a mapping of sections, for example 'train: {{images: 60000}}'")
-    return loaded
+    return read_mapping(path, "recipe", "train: {images: 60000}")
 
 
 def _hint(name: str) -> str:

@@ -1,12 +1,23 @@
 """What the package has by name, found without reading it: quick enough for --help."""
 
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 RECIPES = files("mlffm_segdiff.config") / "recipes"
+STUDIES = files("mlffm_segdiff.config") / "studies"
 
 
 def recipe_names() -> list[str]:
     """Return the names of the recipes in the package."""
+    return _yaml_names(RECIPES)
+
+
+def study_names() -> list[str]:
+    """Return the names of the studies in the package."""
+    return _yaml_names(STUDIES)
+
+
+def _yaml_names(folder: Traversable) -> list[str]:
     return sorted(
-        entry.name.removesuffix(".yaml") for entry in RECIPES.iterdir() if entry.name.endswith(".yaml")
+        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
     )

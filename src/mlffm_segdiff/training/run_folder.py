@@ -79,6 +79,10 @@ class RunFolder:
         environment = json.dumps(describe_environment(recipe.seed, split_digest), indent=2)
         with whole_file(self.environment) as path:
             path.write_text(environment + "\n")
+        self.write_config(recipe)
+
+    def write_config(self, recipe: Recipe) -> None:
+        """Write the recipe, whole or not at all; of a begun run only to say where its data lie now."""
         with whole_file(self.config) as path:
             path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
 

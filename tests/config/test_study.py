@@ -1,0 +1,133 @@
+import re
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.packaged import study_names
+from mlffm_segdiff.config.study import Study, check_study, load_study
+
+Write = Callable[..., str]
+
+
+def values(**given: Any) -> dict[str, Any]:
+    base = {
+        "name": "mine",
+        "variants": {
+            "full": {"recipe": "isic2018"},
+            "plain": {"recipe": "isic2018", "overrides": ["loss.dice=0"]},
+        },
+        "datasets": {"ph2": {}},
+        "seeds": [0, 1],
+        "baseline": "full",
+    }
+    return {key: value for key, value in (base | given).items() if value is not None}
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def study(**given: Any) -> str:
+        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values(**given)))
+        return str(tmp_path / "mine.yaml")
+
+    return study
+
+
+def test_what_is_left_out_has_its_default(write: Write) -> None:
+    study = load_study(write())
+    assert (study.part, study.overrides, study.evaluations) == ("test", (), {"recipe": ()})
+    assert study.variants["plain"].overrides == ("loss.dice=0",)
+    assert study.source("ph2") == "ph2"
+
+
+def test_a_data_set_may_stand_twice_under_other_names(write: Write) -> None:
+    leaking = {"source": "ham10000", "overrides": ["data.split=by_image.csv"]}
+    study = load_study(write(datasets={"ham10000": {}, "ham10000_by_image": leaking}))
+    assert [study.source(name) for name in study.datasets] == ["ham10000", "ham10000"]
+
+
+def test_overrides_of_the_command_come_after_those_of_the_file(write: Write) -> None:
+    study = load_study(write(overrides=["train.images=8"]), ["train.images=4"])
+    assert study.overrides == ("train.images=8", "train.images=4")
+
+
+def test_a_study_survives_being_written_and_read(write: Write, tmp_path: Path) -> None:
+    study = load_study(write(evaluations={"steps_1": ["sampling.steps=1"]}))
+    (tmp_path / "again.yaml").write_text(yaml.safe_dump(study.model_dump(mode="json")))
+    assert load_study(str(tmp_path / "again.yaml")) == study
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"seed": [0]}, ["unknown key 'seed'", "'seeds'"]),
+        ({"variants": {"full": {"recpie": "x"}}}, ["unknown key 'variants.full.recpie'", "'recipe'"]),
+        ({"variants": {"full": {}}}, ["missing key 'variants.full.recipe'"]),
+        ({"variants": {"a/b": {"recipe": "x"}}}, ["'a/b'", "letters"]),
+        ({"variants": {}}, ["variants"]),
+        ({"datasets": {"isic2017": {}}}, ["'isic2017'", "source", "isic2018"]),
+        ({"datasets": {"ph2": {"overrids": []}}}, ["'datasets.ph2.overrids'", "'overrides'"]),
+        ({"seeds": [0, 0]}, ["seed", "twice"]),
+        ({"seeds": [-1]}, ["seeds.0", "greater"]),
+        ({"baseline": "fool"}, ["'fool'", "full, plain"]),
+        ({"baseline": None}, ["missing key 'baseline'"]),
+        ({"part": "train"}, ["part", "val"]),
+        ({"overrides": ["train.images"]}, ["train.images", "KEY=VALUE"]),
+        ({"overrides": ["seed=3"]}, ["'seed'", "'seeds'"]),
+        ({"overrides": ["data.sources.ph2=/x"]}, ["'data.sources.ph2'", "'datasets'"]),
+        ({"evaluations": {"few": ["train.images=3"]}}, ["train.images=3", "sampling.steps"]),
+        ({"evaluations": {"../few": []}}, ["'../few'", "letters"]),
+    ],
+)
+def test_a_wrong_study_is_told_in_one_line(given: dict[str, Any], said: list[str], write: Write) -> None:
+    with pytest.raises(UserError) as caught:
+        load_study(write(**given))
+    assert "\n" not in str(caught.value)
+    assert all(part in str(caught.value) for part in ["mine.yaml", *said]), caught.value
+
+
+def test_a_study_that_is_nowhere_or_no_yaml_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no study 'decicive'.*decisive"):
+        load_study("decicive")
+    with pytest.raises(UserError, match="no study file"):
+        load_study(str(tmp_path / "no.yaml"))
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    with pytest.raises(UserError, match="a study is a mapping"):
+        load_study(str(tmp_path / "list.yaml"))
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_packaged_studies_are_called_as_their_file_and_begin_with_their_command(name: str) -> None:
+    study = load_study(name)
+    assert isinstance(study, Study)
+    assert study.name == name
+    text = (files("mlffm_segdiff.config") / "studies" / f"{name}.yaml").read_text()
+    comment = " ".join(line[1:] for line in text.splitlines() if line.startswith("#"))
+    told = re.search(r"Run: mlffm-segdiff (ablate|compare) (\S+)((?:\s+--source \w+=FOLDER)*)\s*\Z", comment)
+    assert told is not None, comment
+    assert (told[1], told[2]) == ("compare" if name == "models" else "ablate", name)
+    assert re.findall(r"--source (\w+)=", told[3]) == list(study.datasets)
+
+
+def test_the_study_of_the_documentation_is_one() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "STUDIES.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert check_study(yaml.safe_load(example), "docs").baseline == "full"
+    counts = {
+        name: int(count) for name, count in re.findall(r"^\| `(\w+)` \|.*\| (\d+) \|$", text, re.MULTILINE)
+    }
+    studies = {name: load_study(name) for name in study_names()}
+    assert counts == {n: len(s.variants) * len(s.datasets) * len(s.seeds) for n, s in studies.items()}
+
+
+def test_the_decisive_study_removes_the_fusion_module_alone() -> None:
+    study = load_study("decisive")
+    assert study.baseline == "full"
+    assert study.variants["full"].overrides == ()
+    assert study.variants["without MLFFM"].overrides == ("model.fusion_width=null",)
+    assert len({variant.recipe for variant in study.variants.values()}) == 1
+    assert len(study.seeds) == 3
