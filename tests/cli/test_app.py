@@ -11,6 +11,7 @@ from mlffm_segdiff.cli import app as cli
 from mlffm_segdiff.cli.common import default_threads
 
 Command = Callable[..., tuple[int, str, str]]
+VERBS = ("train", "evaluate", "predict", "export", "benchmark", "models", "ablate", "compare", "demo")
 HEAVY = (
     "torch",
     "lightning",
@@ -24,6 +25,9 @@ HEAVY = (
     "onnx",
     "onnxruntime",
     "openvino",
+    "pandas",
+    "ray",
+    "submitit",
 )
 
 
@@ -39,7 +43,7 @@ def in_new_process(code: str, **environment: str) -> str:
 
 @pytest.mark.parametrize(
     "verb",
-    ["", "train", "evaluate", "predict", "export", "benchmark", "models", "demo", "data", "data check"],
+    ["", *VERBS, "data", "data check"],
 )
 def test_help_imports_nothing_heavy(verb: str) -> None:
     printed = in_new_process(
@@ -61,10 +65,7 @@ def test_the_installed_command_runs() -> None:
 def test_no_arguments_show_all_verbs(command: Command) -> None:
     status, printed, _ = command()
     assert status == 0
-    assert all(
-        f"\n  {verb} " in printed
-        for verb in ("train", "evaluate", "predict", "export", "benchmark", "models", "demo", "data")
-    )
+    assert all(f"\n  {verb} " in printed for verb in (*VERBS, "data"))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,13 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize(
     ("verb", "load", "expected"),
-    [("predict", 0.0, True), ("predict", 2.0, True), ("predict", 2.1, False), ("train", 0.0, False)],
+    [
+        ("predict", 0.0, True),
+        ("predict", 2.0, True),
+        ("predict", 2.1, False),
+        ("train", 0.0, False),
+        ("compare", 0.0, False),
+    ],
 )
 def test_threads_spin_a_little_on_an_idle_machine(
     verb: str, load: float, expected: bool, monkeypatch: pytest.MonkeyPatch

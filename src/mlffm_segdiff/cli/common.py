@@ -1,6 +1,6 @@
 """What the verbs share: options, threads, progress, and the data chosen on the command line."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,7 +56,7 @@ def choose_data(recipe: "Recipe", sources: Sequence[str], split: Path | None) ->
     values = recipe.model_dump(mode="json")
     data = values["data"]
     if sources:
-        data.update(sources=dict(_source(text, data["sources"]) for text in sources), split=None)
+        data.update(sources=dict(parse_source(text, data["sources"]) for text in sources), split=None)
     if split is not None:
         data["split"] = str(split)
     data["sources"] = {name: path and _absolute(path) for name, path in data["sources"].items()}
@@ -69,7 +69,8 @@ def _absolute(path: str) -> str:
     return str(Path(path).expanduser().absolute())
 
 
-def _source(text: str, known: dict[str, str | None]) -> tuple[str, str | None]:
+def parse_source(text: str, known: Mapping[str, str | None]) -> tuple[str, str | None]:
+    """Return name and path of NAME=PATH; of NAME alone, the known path. Raises UserError."""
     name, equals, path = text.partition("=")
     if not name or (equals and not path):
         raise UserError(f"--source {text!r} is not NAME=PATH, for example --source isic2018=/data/isic2018")
