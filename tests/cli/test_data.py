@@ -112,6 +112,13 @@ def test_by_image_groups_are_ignored_and_the_leak_is_told(
     shared = sum(part == "test" and group in seen for group, part in parts)
     assert shared > 0
     assert error == f"{shared} of 6 test cases share their group with train or val\n"
+    unshared = tmp_path / "without_leaks.csv"
+    options = ("--sizes", "11/3/6", "--by", "image-without-leaks", "-o", unshared)
+    assert command("data", "split", "folder", own, *options)[2] == ""
+    with unshared.open() as lines:
+        rest = [(row["group"], row["part"]) for row in csv.DictReader(lines)]
+    tested = [group for group, part in parts if part == "test"]
+    assert rest == [(group, part) for group, part in parts if part == "test" or group not in tested]
 
 
 def test_a_seed_chooses_the_split(command: Command, lesions: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from mlffm_segdiff.data.splits import (
     official_split,
     save_split,
     select_cases,
+    without_leaks,
 )
 
 SIZES = {"isic2018": (1356, 194, 387), "ph2": (80, 20, 100), "ham10000": (7200, 1800, 1015)}
@@ -130,6 +131,12 @@ def test_by_group_nothing_leaks():
 def test_only_test_cases_leak_also_to_validation():
     split = Split(("a1",), ("b1",), ("a2", "b2", "c1", "c2"))
     assert leaked(split, {key: key[0] for key in ("a1", "b1", "a2", "b2", "c1", "c2")}) == ("a2", "b2")
+
+
+def test_without_leaks_keeps_the_test_ids_and_loses_the_others_of_their_groups():
+    split = Split(("a1", "d1"), ("b1", "e1"), ("a2", "b2", "c1", "c2"))
+    groups = {key: key[0] for part in PARTS for key in split.part(part)}
+    assert without_leaks(split, groups) == Split(("d1",), ("e1",), split.test)
 
 
 def test_a_split_is_saved_and_loaded_and_its_digest_follows_the_content(tmp_path):

@@ -82,7 +82,9 @@ def test_sources_and_splits_are_the_studys(make_study: MakeStudy, lesions: Path,
         "folder": {},
         "again": {"source": "folder", "overrides": [f"data.split={tmp_path / 'split.csv'}"]},
     }
-    cells = make_cells(make_study(datasets=datasets, seeds=[0]), {"folder": lesions, "again": lesions}, "")
+    study = make_study(datasets=datasets, seeds=[0])
+    cells = make_cells(study, {"folder": lesions, "again": lesions}, "")
+    assert cells == make_cells(study, {"folder": lesions}, "")  # by the name of the source of both
     assert {tuple(cell.recipe.data.sources.items()) for cell in cells} == {(("folder", lesions),)}
     digests = {cell.dataset: cell.split for cell in cells}
     assert digests["folder"] != digests["again"]

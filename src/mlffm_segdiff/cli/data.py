@@ -49,19 +49,30 @@ def make(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The CSV file to write.")],
     seed: Annotated[int, typer.Option(help="Another seed gives another split.")] = 0,
     by: Annotated[
-        Literal["group", "image"], typer.Option(help="image ignores lesions and patients, and so leaks.")
+        Literal["group", "image", "image-without-leaks"],
+        typer.Option(help="image ignores lesions and patients, and so leaks."),
     ] = "group",
 ) -> None:
     """Split a data set's pairs into train, val and test; images of one lesion or patient stay together.
 
-    --by image lets them land in several parts, to measure how much such a leak flatters.
+    --by image lets them land in several parts, to measure how much such a leak flatters. --by
+    image-without-leaks is the same split less the training and validation images that leak.
     """
-    from mlffm_segdiff.data.splits import PARTS, ignore_groups, leaked, make_split, save_split
+    from mlffm_segdiff.data.splits import (
+        PARTS,
+        ignore_groups,
+        leaked,
+        make_split,
+        save_split,
+        without_leaks,
+    )
     from mlffm_segdiff.data.table import read_cases
 
     pairs = [case for case in read_cases(name, path) if case.mask is not None]
     made = make_split(pairs if by == "group" else ignore_groups(pairs), _sizes(sizes), seed)
     groups = {case.id: case.group for case in pairs}
+    if by == "image-without-leaks":
+        made = without_leaks(made, groups)
     output.parent.mkdir(parents=True, exist_ok=True)
     save_split(made, output, groups if any(key != group for key, group in groups.items()) else None)
     counts = ", ".join(f"{part} {len(made.part(part))}" for part in PARTS)

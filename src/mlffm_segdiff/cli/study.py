@@ -47,7 +47,11 @@ def study(
     ] = None,
     source: Annotated[
         list[str] | None,
-        typer.Option("--source", metavar="NAME=PATH", help="Where a data set of the study lies. Repeatable."),
+        typer.Option(
+            "--source",
+            metavar="NAME=PATH",
+            help="Where a data set of the study, or its source, lies. Repeatable.",
+        ),
     ] = None,
     launcher: Annotated[
         Literal["in-process", "processes", "slurm", "ray"], typer.Option(help="What runs the cells.")

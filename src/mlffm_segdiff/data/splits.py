@@ -90,6 +90,15 @@ def leaked(split: Split, groups: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted(key for key in split.test if groups[key] in seen))
 
 
+def without_leaks(split: Split, groups: Mapping[str, str]) -> Split:
+    """The split less the train and val ids whose group also has a case in test. groups: by id, of all ids."""
+    tested = {groups[key] for key in split.test}
+    train, val = (
+        tuple(key for key in part if groups[key] not in tested) for part in (split.train, split.val)
+    )
+    return Split(train, val, split.test)
+
+
 def _fill(order: Iterable[str], members: Mapping[str, Sequence[str]], room: int) -> list[str]:
     """The groups, in order, that fit into `room` cases."""
     taken = []

@@ -48,9 +48,9 @@ def cell_key(recipe: Recipe, split: str, code: str) -> str:
 def make_cells(study: Study, sources: Mapping[str, Path | None], code: str) -> list[Cell]:
     """Return the cells of a study: all variants on all data sets with one seed, then the next seed.
 
-    sources: folder of each data set, by its name in the study. Raises UserError, naming the variant, for a
-    recipe that does not check or build or cannot be scored as asked; for a data set without its folder, or
-    whose split is not the same for all variants; and for two names of one training.
+    sources: folder of each data set, by its name in the study or its source's. Raises UserError, naming the
+    variant, for a recipe that does not check or build or cannot be scored as asked; for a data set without
+    its folder, or whose split is not the same for all variants; and for two names of one training.
     """
     recipes = variant_recipes(study, sources)
     _refuse_unbuildable(recipes)
@@ -73,9 +73,10 @@ def evaluation_sampling(recipe: Recipe, overrides: Sequence[str]) -> Sampling:
 
 def variant_recipes(study: Study, sources: Mapping[str, Path | None]) -> dict[tuple[str, str], Recipe]:
     """Return the recipe of each variant on each data set, its seed not yet chosen. Raises as `make_cells`."""
-    unknown = sorted(set(sources) - set(study.datasets))
+    known = dict.fromkeys([*study.datasets, *map(study.source, study.datasets)])
+    unknown = sorted(set(sources) - set(known))
     if unknown:
-        raise UserError(f"--source {unknown[0]}: the study's data sets are {', '.join(study.datasets)}")
+        raise UserError(f"--source {unknown[0]}: the study's data sets are {', '.join(known)}")
     found = {}
     for variant, dataset in product(study.variants, study.datasets):
         try:
@@ -89,7 +90,7 @@ def variant_recipes(study: Study, sources: Mapping[str, Path | None]) -> dict[tu
 
 
 def _folder(study: Study, dataset: str, sources: Mapping[str, Path | None]) -> Path | None:
-    folder = sources.get(dataset)
+    folder = sources.get(dataset, sources.get(study.source(dataset)))
     if folder is not None:
         return folder.expanduser().absolute()
     if study.source(dataset) != MADE_HERE:

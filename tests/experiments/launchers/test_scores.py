@@ -16,8 +16,11 @@ from mlffm_segdiff.experiments.run_cell import run_cell
 
 @pytest.mark.parametrize(
     "launcher",
-    [InProcess(threads=1), Processes(2, threads=1), Slurm(2, threads=1, cluster="local")],
-    ids=["in-process", "processes", "slurm"],
+    [
+        pytest.param(InProcess(threads=1), id="in-process"),
+        pytest.param(Processes(2, threads=1), id="processes"),
+        pytest.param(Slurm(2, threads=1, cluster="local"), id="slurm", marks=pytest.mark.slow),
+    ],
 )
 def test_each_engine_gives_the_scores_of_the_uninterrupted_study(
     launcher: Launcher, whole: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

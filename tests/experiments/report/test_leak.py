@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from mlffm_segdiff.experiments.folder import StudyFolder
@@ -16,6 +19,32 @@ def test_one_source_under_two_splits_is_compared_the_given_split_first(finished:
     first = table.numbers.iloc[0]
     assert first["difference"] == pytest.approx(means["by_image"] - means["lesions"])
     assert first["low"] < first["difference"] < first["high"]
+    assert first["images"] == "other"
+
+
+def test_splits_with_the_same_test_images_are_paired(
+    fabricate: Callable[..., StudyFolder], lesions: Path, tmp_path: Path
+) -> None:
+    names = sorted(path.stem for path in (lesions / "images").iterdir())
+    parts = ["train"] * 26 + ["val"] * 4 + ["test"] * 10
+    rows = [f"{name},{part}\n" for name, part in zip(names, parts, strict=True)]
+    whole, fewer = tmp_path / "whole.csv", tmp_path / "fewer.csv"
+    whole.write_text("id,part\n" + "".join(rows))
+    fewer.write_text("id,part\n" + "".join(rows[5:]))
+    study = fabricate(
+        datasets={
+            name: {"source": "folder", "overrides": [f"data.split={path}"]}
+            for name, path in (("by_image", whole), ("without_leaks", fewer))
+        },
+        sources={"by_image": lesions, "without_leaks": lesions},
+    )
+    table = leak_table(read_study(study.path, "ablation"))
+    assert table is not None
+    assert set(table.numbers["images"]) == {"same"}
+    assert set(table.numbers["first split"]) == {"by_image"}
+    # every image gains alike, so all ten differences are positive: p is 2 / 2**10 and the correlation 1
+    assert table.numbers["p"].tolist() == pytest.approx([2 / 2**10] * 3)
+    assert table.numbers["effect"].tolist() == [1, 1, 1]
 
 
 def test_without_two_splits_there_is_no_table(unfinished: StudyFolder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import combinations
 
 import pandas as pd
@@ -11,16 +12,34 @@ from mlffm_segdiff.experiments.report.study import Studied
 from mlffm_segdiff.experiments.report.table import Table
 from mlffm_segdiff.experiments.report.words import ends, number, p_value, signed
 from mlffm_segdiff.experiments.scores import image_means
+from mlffm_segdiff.experiments.statistics.paired import Paired, compare_paired
 from mlffm_segdiff.experiments.statistics.unpaired import Unpaired, compare_unpaired
 from mlffm_segdiff.metrics.summary import Interval
 
 CAPTION = (
     "The same source under two splits: Jaccard at source size on the first's test part less that on the "
-    "second's, each image averaged over seeds. The images differ, so nothing is paired: interval by BCa "
-    "bootstrap of both, p by Mann and Whitney's U test, effect is Cliff's delta. Where the first split "
-    "puts images of one lesion into training and test and the second does not, the difference is what the "
-    "leak flatters, with what the other images do."
+    "second's, each image averaged over seeds. Where both test the same images they are paired (interval by "
+    "BCa bootstrap, p by Wilcoxon's signed-rank test, effect: rank-biserial correlation). Where the images "
+    "differ nothing is paired (BCa bootstrap of both, Mann and Whitney's U test, Cliff's delta). Where the "
+    "first split puts images of one lesion into training and test and the second does not, the difference "
+    "is what the leak flatters; of other images it holds too how hard they are."
 )
+PAIRED = {True: "same", False: "other"}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A variant's scores under the first split less those under the second.
+
+    paired: whether both test the same images. means: of the first and of the second.
+    """
+
+    variant: str
+    first: str
+    second: str
+    paired: bool
+    means: tuple[float, float]
+    result: Paired | Unpaired
 
 
 def split_pairs(study: Studied) -> list[tuple[str, str]]:
@@ -40,49 +59,49 @@ def split_pairs(study: Studied) -> list[tuple[str, str]]:
 def leak_table(study: Studied) -> Table | None:
     """Return each variant's scores under one split against the other; None where no source has two."""
     found = [
-        (variant, one, other, result, means)
-        for one, other in split_pairs(study)
+        result
         for variant in study.variants
-        for result, means in _compared(study, variant, one, other)
+        for one, other in split_pairs(study)
+        for result in _compared(study, variant, one, other)
     ]
     if not found:
         return None
-    numbers = pd.DataFrame([_numbers(study.noun, *row) for row in found])
+    numbers = pd.DataFrame([_numbers(study.noun, one) for one in found])
     return Table("leak", CAPTION, numbers, numbers.apply(_shown, axis=1))
 
 
-def _compared(
-    study: Studied, variant: str, one: str, other: str
-) -> Iterator[tuple[Unpaired, tuple[float, float]]]:
+def _compared(study: Studied, variant: str, one: str, other: str) -> Iterator[Comparison]:
     rows = study.main_rows()
     rows = rows[rows["variant"] == variant]
     found = [rows[rows["dataset"] == dataset] for dataset in (one, other)]
-    values = [image_means(own, "jaccard")[variant].to_numpy() for own in found if len(own)]
+    values = [image_means(own, "jaccard")[variant].sort_index() for own in found if len(own)]
     if len(values) == 2:
         first, second = values
-        yield compare_unpaired(first, second), (float(first.mean()), float(second.mean()))
+        same = first.index.equals(second.index)
+        compare = compare_paired if same else compare_unpaired
+        means = (float(first.mean()), float(second.mean()))
+        yield Comparison(variant, one, other, same, means, compare(first.to_numpy(), second.to_numpy()))
 
 
-def _numbers(
-    noun: str, variant: str, one: str, other: str, result: Unpaired, means: tuple[float, float]
-) -> dict[str, object]:
+def _numbers(noun: str, one: Comparison) -> dict[str, object]:
     return {
-        noun: variant,
-        "first split": one,
-        "second split": other,
-        "Jaccard, first": means[0],
-        "Jaccard, second": means[1],
-        "difference": result.difference.mean,
-        "low": result.difference.low,
-        "high": result.difference.high,
-        "p": result.p,
-        "effect": result.effect,
+        noun: one.variant,
+        "first split": one.first,
+        "second split": one.second,
+        "images": PAIRED[one.paired],
+        "Jaccard, first": one.means[0],
+        "Jaccard, second": one.means[1],
+        "difference": one.result.difference.mean,
+        "low": one.result.difference.low,
+        "high": one.result.difference.high,
+        "p": one.result.p,
+        "effect": one.result.effect,
     }
 
 
 def _shown(row: pd.Series) -> pd.Series:
     shown = {
-        **{name: row[name] for name in row.index[:3]},
+        **{name: row[name] for name in row.index[:4]},
         **{name: number(row[name]) for name in ("Jaccard, first", "Jaccard, second")},
         "difference": signed(row["difference"]),
         "95 % interval": ends(Interval(row["difference"], row["low"], row["high"]), "+"),

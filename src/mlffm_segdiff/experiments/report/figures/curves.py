@@ -15,6 +15,8 @@ from mlffm_segdiff.experiments.scores import StudiedCell
 from mlffm_segdiff.training.metrics_log import read_rows
 
 PANELS = (("loss", "training loss"), ("val_jaccard", "validation Jaccard, pooled"))
+FEW = 12
+"""Up to so many points are marked: one alone is no line."""
 
 
 def curves_figure(cells: Sequence[StudiedCell], variants: Sequence[str]) -> Figure:
@@ -58,6 +60,8 @@ def _draw(panel: Axes, cells: Sequence[StudiedCell], column: str, place: int) ->
         color=colour(place),
         linestyle=line(place),
         linewidth=1.4,
+        marker="o" if len(seen) <= FEW else "",
+        markersize=3,
     )
     low, high = ([pick(several) for several in values] for pick in (min, max))
     panel.fill_between(seen, low, high, color=colour(place), alpha=0.15, linewidth=0)
