@@ -10,6 +10,7 @@ from mlffm_segdiff.evaluation.report import (
     HEADLINE_HEADER,
     SUMMARY_HEADER,
     cases_csv,
+    columns_of_words,
     headline_row,
     markdown_table,
     summaries,
@@ -108,6 +109,11 @@ def test_a_headline_fills_its_header() -> None:
     assert named["thresholded Jaccard"] == "0.5000"
     assert named["HD95 (px)"] == "2.50"
     assert (named["result"], named["cases"], named["Jaccard, pooled"]) == ("small", "2", "0.7500")
+
+
+def test_columns_of_words_are_the_first_and_those_with_a_letter_ahead() -> None:
+    rows = [("0.1", "ph2", "+0.2", "-"), ("0.3", "-", "< 0.001", "-")]
+    assert columns_of_words(("a", "b", "c", "d"), rows) == [True, True, False, False]
 
 
 def test_a_markdown_table_is_aligned_by_its_second_line() -> None:

@@ -109,9 +109,14 @@ def headline_row(name: str, summary: Summary) -> tuple[str, ...]:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table: first column to the left, the others to the right."""
-    rule = [":--", *["--:"] * (len(header) - 1)]
+    """Return a Markdown table: columns of words to the left, the others to the right."""
+    rule = [":--" if words else "--:" for words in columns_of_words(header, rows)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, rule, *rows))
+
+
+def columns_of_words(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[bool]:
+    """Return for each column whether it holds words: the first one, and where a cell begins with a letter."""
+    return [n == 0 or any(row[n][:1].isalpha() for row in rows) for n in range(len(header))]
 
 
 def _number(score: str, value: float) -> str:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Protocol
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 84rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: 1rem 0; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: 0.4rem; }
 th, td { padding: 0.2rem 0.6rem; text-align: right; border-bottom: 1px solid #ddd; }
-th:first-child, td:first-child { text-align: left; }
+td { white-space: nowrap; }
+.words { text-align: left; white-space: normal; }
 th { border-bottom: 2px solid #222; }
 figure { margin: 1.5rem 0; } img { max-width: 100%; } figcaption { font-size: 0.9rem; }
 .table { overflow-x: auto; }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mlffm_segdiff.evaluation.report import markdown_table
+from mlffm_segdiff.evaluation.report import columns_of_words, markdown_table
 
 LATEX_SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -36,11 +36,8 @@ class Table:
 
     def html(self) -> str:
         """Return an HTML table with its caption."""
-        header = "".join(f"<th>{html.escape(name)}</th>" for name in self._header())
-        body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>\n"
-            for row in self._rows()
-        )
+        header = self._html_row("th", self._header())
+        body = "".join(f"<tr>{self._html_row('td', row)}</tr>\n" for row in self._rows())
         caption = f"<caption>{html.escape(self.caption)}</caption>"
         head = f"<thead><tr>{header}</tr></thead>"
         return f'<div class="table"><table>{caption}\n{head}\n<tbody>\n{body}</tbody></table></div>'
@@ -48,7 +45,7 @@ class Table:
     def latex(self) -> str:
         """Return a LaTeX table (package booktabs)."""
         header, *rows = (" & ".join(map(latex_text, row)) + r" \\" for row in (self._header(), *self._rows()))
-        columns = "l" + "r" * (len(self._header()) - 1)
+        columns = "".join("l" if words else "r" for words in self._of_words())
         return "\n".join(
             [
                 r"\begin{table}",
@@ -70,6 +67,15 @@ class Table:
         """Return the numbers as CSV text."""
         text: str = self.numbers.to_csv(index=False, lineterminator="\n")
         return text
+
+    def _html_row(self, tag: str, cells: Sequence[str]) -> str:
+        kinds = (' class="words"' if words else "" for words in self._of_words())
+        return "".join(
+            f"<{tag}{kind}>{html.escape(cell)}</{tag}>" for kind, cell in zip(kinds, cells, strict=True)
+        )
+
+    def _of_words(self) -> list[bool]:
+        return columns_of_words(self._header(), self._rows())
 
     def _header(self) -> list[str]:
         return [str(name) for name in self.shown.columns]
