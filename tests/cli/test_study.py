@@ -83,6 +83,9 @@ def test_a_study_runs_to_its_end_and_says_what_failed(
     status, printed, _ = command("ablate", "--lock", lock, "--cell", key[:6], "-o", tmp_path / "again")
     assert status == 1
     assert "its weights are not those in" in printed
+    status, _, error = command("ablate", "--lock", lock, "--cell", key[:6], "-o", tmp_path / "out")
+    assert status == 2
+    assert "holds that cell itself; choose another -o" in error
 
 
 def test_report_only_trains_nothing(command: Command, study_file: Path, tmp_path: Path) -> None:

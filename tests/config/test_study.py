@@ -50,6 +50,14 @@ def test_a_data_set_may_stand_twice_under_other_names(write: Write) -> None:
     assert [study.source(name) for name in study.datasets] == ["ham10000", "ham10000"]
 
 
+def test_a_variant_is_against_another_one(write: Write) -> None:
+    full, plain = {"recipe": "isic2018"}, {"recipe": "unet", "against": "full"}
+    assert load_study(write(variants={"full": full, "plain": plain})).variants["plain"].against == "full"
+    for other in ("plain", "nothing"):
+        with pytest.raises(UserError, match=f"'plain' is against '{other}', which is no other variant"):
+            load_study(write(variants={"full": full, "plain": {**plain, "against": other}}))
+
+
 def test_overrides_of_the_command_come_after_those_of_the_file(write: Write) -> None:
     study = load_study(write(overrides=["train.images=8"]), ["train.images=4"])
     assert study.overrides == ("train.images=8", "train.images=4")

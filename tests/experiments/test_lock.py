@@ -39,6 +39,17 @@ def test_a_damaged_lock_is_told_in_one_line(text: str, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_plan_of_keys_that_this_code_does_not_know_is_told_with_the_ways_out(
+    whole: StudyFolder, tmp_path: Path
+) -> None:
+    values = json.loads(whole.lock.read_text())
+    for cell in values["cells"].values():
+        cell["recipe"]["train"]["forgotten"] = 1
+    (tmp_path / "study.lock").write_text(json.dumps(values))
+    with pytest.raises(UserError, match=r"train\.forgotten.*; check out that code, or choose another -o"):
+        read_lock(tmp_path / "study.lock")
+
+
 def test_a_folder_without_a_lock_is_no_study(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no study at"):
         read_lock(tmp_path / "study.lock")

@@ -9,12 +9,13 @@ import pytest
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.study import Study, load_study
+from mlffm_segdiff.experiments import folder as folder_module
 from mlffm_segdiff.experiments import run_cell as run_cell_module
 from mlffm_segdiff.experiments import study as module
 from mlffm_segdiff.experiments.cells import Cell
 from mlffm_segdiff.experiments.folder import StudyFolder
 from mlffm_segdiff.experiments.launchers.base import Outcome, Work
-from mlffm_segdiff.experiments.lock import StudyLock, package_versions, read_lock
+from mlffm_segdiff.experiments.lock import StudyLock, package_versions, read_lock, write_lock
 from mlffm_segdiff.experiments.run_cell import run_cell
 from mlffm_segdiff.experiments.study import (
     changed_packages,
@@ -162,7 +163,7 @@ def test_cells_that_other_code_finished_are_kept_on_request_alone(
     shutil.rmtree(copied.cell(missing.key).path)
     monkeypatch.setattr(module, "code_version", lambda: "newer")
     with pytest.raises(
-        UserError, match=rf"3 finished cells .* other code \({before.code}, now newer\); --accept-code"
+        UserError, match=rf"3 trained cells .* other code \({before.code}, now newer\); --accept-code"
     ):
         plan(make_study(), copied)
     assert read_lock(copied.lock) == before
@@ -174,6 +175,55 @@ def test_cells_that_other_code_finished_are_kept_on_request_alone(
     assert lock.cells[-1].code == "newer"
     assert lock.cells[-1].key != missing.key
     assert open_tally(lock, copied).count("done") == 3
+
+
+def test_accepted_trainings_are_kept_until_their_new_scores_are_there(
+    copied: StudyFolder, make_study: MakeStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [cell.key for cell in read_lock(copied.lock).cells]
+    monkeypatch.setattr(module, "code_version", lambda: "newer")
+    study = make_study(evaluations={"recipe": [], "steps_1": ["sampling.steps=1"]})
+    for _ in range(2):  # the second call is after a kill, say
+        lock = plan(study, copied, accept_code=True)
+        assert [cell.key for cell in lock.cells] == keys
+        assert open_tally(lock, copied).count("waiting") == 4
+
+
+def test_a_variant_under_another_name_is_the_same_training(
+    copied: StudyFolder, make_study: MakeStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *others = make_study().variants.items()
+    renamed = {"renamed": first[1], **dict(others)}
+    study = make_study().model_copy(update={"variants": renamed, "baseline": "renamed"})
+    assert open_tally(plan(study, copied), copied).count("done") == 4
+    monkeypatch.setattr(module, "code_version", lambda: "newer")
+    with pytest.raises(UserError, match="4 trained cells"):
+        plan(make_study(), copied)
+
+
+def test_one_command_at_a_time(
+    copied: StudyFolder, make_study: MakeStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_module, "ORPHANS_SECONDS", 0)
+    before = copied.lock.read_bytes()
+    with copied.claimed(), pytest.raises(UserError, match=r"another command works on .*; wait for it"):
+        plan(make_study(seeds=[0, 1, 2]), copied)
+    assert copied.lock.read_bytes() == before
+    copied.cell(read_lock(copied.lock).cells[0].key).finished.unlink()
+    lock = plan(make_study(), copied)
+    with copied.claimed(), pytest.raises(UserError, match="another command"):
+        run_study(lock, copied, Recorded({}), open_tally(lock, copied), lambda cell, error: None)
+
+
+def test_a_lost_plan_is_made_again_and_a_damaged_account_named(
+    copied: StudyFolder, make_study: MakeStudy
+) -> None:
+    copied.lock.unlink()
+    lock = plan(make_study(), copied)
+    assert open_tally(lock, copied).count("done") == 4
+    copied.cell(lock.cells[0].key).finished.write_text("")
+    with pytest.raises(UserError, match=r"finished\.json cannot be read .* delete it"):
+        open_tally(lock, copied)
 
 
 def test_other_settings_are_trained_anew_without_a_word_about_code(
@@ -190,6 +240,15 @@ def test_other_packages_are_named(whole: StudyFolder) -> None:
     assert changed_packages(None) == changed_packages(lock) == []
     older = replace(lock, packages={**lock.packages, "torch": "1.0"})
     assert changed_packages(older) == [f"torch was 1.0, is {package_versions()['torch']}"]
+
+
+def test_a_plan_keeps_the_packages_that_the_study_was_begun_with(
+    copied: StudyFolder, make_study: MakeStudy
+) -> None:
+    lock = read_lock(copied.lock)
+    older = {**lock.packages, "torch": "1.0"}
+    write_lock(replace(lock, packages=older), copied.lock)
+    assert plan(make_study(), copied).packages == older
 
 
 @pytest.fixture
@@ -214,6 +273,8 @@ def test_what_would_not_be_the_same_cell_is_refused(
     for key in ("", "nothing"):
         with pytest.raises(UserError, match=r"[40] cells of study 'small' begin with"):
             plan_one_again(lock, key, folder, {})
+    with pytest.raises(UserError, match=f"--source ph2: the data set of cell {chosen.key} is synthetic"):
+        plan_one_again(lock, chosen.key, folder, {"ph2": tmp_path})
     with pytest.raises(UserError, match="holds other cells"):
         plan_one_again(lock, chosen.key, whole, {})
     monkeypatch.setattr(module, "code_version", lambda: "newer")
@@ -227,10 +288,11 @@ def test_the_cell_run_again_may_read_its_data_elsewhere(
 ) -> None:
     lock = read_lock(whole.lock)
     data = chosen.recipe.data.model_copy(update={"sources": {"ph2": Path("/old")}})
-    moved = replace(chosen, recipe=chosen.recipe.model_copy(update={"data": data}))
+    moved = replace(chosen, dataset="mine", recipe=chosen.recipe.model_copy(update={"data": data}))
     folder = StudyFolder(tmp_path / "again")
-    (found,) = plan_one_again(replace(lock, cells=[moved]), chosen.key, folder, {"ph2": Path("/new")}).cells
-    assert found.recipe.data.sources == {"ph2": Path("/new")}
+    for name in ("ph2", "mine"):
+        plan = plan_one_again(replace(lock, cells=[moved]), chosen.key, folder, {name: Path("/new")})
+        assert plan.cells[0].recipe.data.sources == {"ph2": Path("/new")}
     assert json.loads(folder.lock.read_text())["cells"][chosen.key]["recipe"]["data"]["sources"] == {
         "ph2": "/new"
     }

@@ -206,6 +206,8 @@ def _run_again(
     from mlffm_segdiff.experiments.lock import read_lock
     from mlffm_segdiff.experiments.study import changed_packages, plan_one_again
 
+    if folder.path.resolve() == lock.expanduser().resolve().parent:
+        raise UserError(f"{folder.path} holds that cell itself; choose another -o")
     original = read_lock(lock.expanduser())
     runner = engine(threads=original.threads)
     plan = plan_one_again(original, key, folder, sources)

@@ -44,10 +44,14 @@ Title = Annotated[str, StringConstraints(pattern=rf"^{TITLE}$")]
 
 
 class Variant(Section):
-    """One of the things compared: a recipe (of the package, or a YAML file) and what is changed in it."""
+    """One of the things compared: a recipe (of the package, or a YAML file) and what is changed in it.
+
+    against: the variant it is compared with in place of the baseline, such as one that differs in one part.
+    """
 
     recipe: str
     overrides: Overrides = ()
+    against: str | None = None
 
 
 class StudyDataset(Section):
@@ -76,9 +80,14 @@ class Study(Section):
 
     @model_validator(mode="after")
     def names_fit(self) -> "Study":
-        """Refuse a baseline that is no variant, a data set of no known source, and a seed given twice."""
+        """Refuse to compare with no variant, a data set of no known source, and a seed given twice."""
         if self.baseline not in self.variants:
             raise ValueError(f"baseline {self.baseline!r} is none of the variants {', '.join(self.variants)}")
+        for name, variant in self.variants.items():
+            if variant.against is not None and variant.against not in self.variants.keys() - {name}:
+                raise ValueError(
+                    f"variant {name!r} is against {variant.against!r}, which is no other variant"
+                )
         for name in self.datasets:
             if self.source(name) not in get_args(DatasetName):
                 raise ValueError(f"data set {name!r} needs source: one of {', '.join(get_args(DatasetName))}")

@@ -18,8 +18,9 @@ BOUNDS = (55.0, 41.0, 28.0, 10.0, -30.0)
 def typology_angle(image: npt.NDArray[np.uint8], lesion: npt.NDArray[np.bool_]) -> float:
     """Return ITA = arctan((L* - 50) / b*) in degrees of the skin outside the lesion; NaN where it is little.
 
-    image: HxWx3 uint8 sRGB. lesion: HxW bool. High is light skin, about 90 to -90 (Chardon et al. 1991). As
-    Kinyanjui et al. 2020 do on dermoscopic images, L* and b* are means over the values within one standard
+    image: HxWx3 uint8 sRGB. lesion: HxW bool. High is light skin (Chardon et al. 1991). It is the
+    angle of the point (b*, L* - 50): bluish skin (b* < 0), which the definition does not know, is above 90.
+    As Kinyanjui et al. 2020 do on dermoscopic images, L* and b* are means over the values within one standard
     deviation of their mean, which leaves out hair and glare; dark corners are left out before. The camera's
     light and white balance are in it: it compares pictures of one source, and measures nobody's skin.
     """

@@ -20,9 +20,10 @@ PARTS = (
     "build",
     "training",
     "evaluation",
+    "experiments/cells.py",
     "experiments/run_cell.py",
 )
-"""What a cell runs. Verbs, reports, exports and benchmarks change no cell."""
+"""What a cell runs, by whole rooms. Verbs, a study's report, exports and benchmarks change no cell."""
 
 
 @cache

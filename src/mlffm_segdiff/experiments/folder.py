@@ -1,9 +1,19 @@
 """Where a study keeps what."""
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from filelock import FileLock, Timeout
+
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.training.run_folder import RunFolder
+
+ORPHANS_SECONDS = 15
+"""For so long a killed command's data workers may live on, and with them its claim on the folder."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,16 @@ class CellFolder:
         """Why the last try failed."""
         return self.path / "failed.txt"
 
+    def record(self) -> dict[str, Any]:
+        """Return what finished.json says. Raises UserError where it cannot be read."""
+        try:
+            found: dict[str, Any] = json.loads(self.finished.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{self.finished} cannot be read ({error}); delete it and run the study again"
+            ) from None
+        return found
+
     def scores(self, evaluation: str) -> Path:
         """Return the folder of an evaluation's cases.csv and summary.json."""
         return self.path / "scores" / evaluation
@@ -67,6 +87,18 @@ class StudyFolder:
     def report(self) -> Path:
         """Tables and figures."""
         return self.path / "report"
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep other commands out while this one plans or runs. Raises UserError where one is at work."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.path / ".lock", timeout=ORPHANS_SECONDS):
+                yield
+        except Timeout:
+            raise UserError(
+                f"another command works on {self.path}; wait for it, stop it, or choose another -o"
+            ) from None
 
     def cell(self, key: str) -> CellFolder:
         """Return the folder of the cell with this key."""

@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ class StudyLock:
     """A study as it is run. threads: of a cell; the last bits of its weights depend on their number.
 
     code: version of the code that planned it; a cell has its own. packages: name to version, with python's.
-    evaluations: name to sampling overrides.
+    evaluations: name to sampling overrides. against: variant to the one that it is compared with, if that is
+    not the baseline.
     """
 
     name: str
@@ -32,6 +33,7 @@ class StudyLock:
     code: str
     packages: Mapping[str, str]
     cells: Sequence[Cell]
+    against: Mapping[str, str] = field(default_factory=dict)
 
     def cell(self, key: str) -> Cell:
         """Return the cell with this key. Raises UserError if there is none."""
@@ -69,7 +71,9 @@ def read_lock(path: Path) -> StudyLock:
 
 
 def _cell(values: Mapping[str, Any]) -> Cell:
-    recipe = check_recipe(
-        values["recipe"], f"study.lock, cell {values['key']}, planned by code {values['code']}"
-    )
+    origin = f"study.lock, cell {values['key']}, planned by code {values['code']}"
+    try:
+        recipe = check_recipe(values["recipe"], origin)
+    except UserError as error:
+        raise UserError(f"{error}; check out that code, or choose another -o") from None
     return Cell(**{**values, "recipe": recipe})

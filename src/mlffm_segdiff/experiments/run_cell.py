@@ -41,7 +41,9 @@ def run_cell(study: Path, key: str) -> None:
     cell, place = lock.cell(key), folder.cell(key)
     place.path.mkdir(parents=True, exist_ok=True)
     with FileLock(place.guard):
-        if not place.finished.is_file():
+        lock = read_lock(folder.lock)  # another evaluation may have been planned while this waited
+        scored = all(is_scored(cell, lock, place, name) for name in lock.evaluations)
+        if not (scored and place.finished.is_file()):
             torch.set_num_threads(lock.threads)
             with _failure_written(place):
                 _run(cell, lock, place)

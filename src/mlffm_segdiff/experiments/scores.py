@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import pandas as pd
 
@@ -40,16 +38,6 @@ class StudiedCell:
     def failed(self) -> bool:
         """Whether its last try ended with an error."""
         return not self.finished and self.folder.failed.is_file()
-
-    def record(self) -> dict[str, Any]:
-        """Return what finished.json says. Raises UserError where it cannot be read."""
-        try:
-            found: dict[str, Any] = json.loads(self.folder.finished.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"{self.folder.finished} cannot be read ({error}); delete it and run the study again"
-            ) from None
-        return found
 
 
 def studied_cells(folder: StudyFolder, lock: StudyLock) -> list[StudiedCell]:
@@ -118,8 +106,8 @@ def _case_rows(cell: StudiedCell, evaluation: str) -> pd.DataFrame:
         rows = pd.concat(tables, ignore_index=True)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
-            f"{path} is no case table ({' '.join(str(error).split())}); delete {cell.folder.path} and run "
-            "the study again"
+            f"{path} is no case table ({' '.join(str(error).split())}); delete {path.parent} and run the "
+            "study again"
         ) from None
     rows["evaluation"] = evaluation
     for name in ("variant", "dataset", "seed"):

@@ -1,6 +1,5 @@
 """A study from plan to finished cells: what to run, what to keep, what went wrong."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -52,22 +51,27 @@ def plan_study(
         study.evaluations,
         threads,
         code_version(),
-        package_versions(),
+        before.packages if before else package_versions(),
         cells,
+        {name: variant.against for name, variant in study.variants.items() if variant.against},
     )
-    write_lock(lock, folder.lock)  # first: by it the folder is known as a study's
-    with whole_file(folder.study) as path:
-        path.write_text(yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
-    _reopen_unscored(lock, folder)
+    with folder.claimed():
+        write_lock(lock, folder.lock)  # first: by it the folder is known as a study's
+        with whole_file(folder.study) as path:
+            path.write_text(yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+        _reopen_unscored(lock, folder)
     return lock
 
 
 def previous_plan(folder: StudyFolder, name: str | None = None) -> StudyLock | None:
     """Return the plan that the folder holds, None if it is empty or missing.
 
-    Raises UserError for a folder that holds something else, or the plan of a study not called ``name``.
+    A study whose plan is lost has none. Raises UserError for a folder that holds something else, or the plan
+    of a study not called ``name``.
     """
     if not folder.lock.is_file():
+        if folder.study.is_file():
+            return None
         if folder.path.is_dir() and any(not path.name.startswith(".") for path in folder.path.iterdir()):
             raise UserError(f"{folder.path} is not empty and holds no study; choose another -o")
         return None
@@ -94,8 +98,9 @@ def plan_one_again(
 ) -> StudyLock:
     """Plan one cell of ``lock`` again, alone, in another folder; sources replace those of the cell.
 
-    key: the cell's, or its beginning. Raises UserError for no or several such cells, another code than the
-    cell's, and a folder that holds anything else.
+    key: the cell's, or its beginning. sources: by the name of the data set or of its source. Raises UserError
+    for no or several such cells, another code than the cell's, a source that is not the cell's, and a folder
+    that holds anything else.
     """
     cell = _only_cell(lock, key)
     if code_version() != cell.code:
@@ -103,16 +108,19 @@ def plan_one_again(
             f"cell {cell.key} was trained by code {cell.code}, and this is {code_version()}; check out its "
             "revision, which finished.json names"
         )
-    known = cell.recipe.data.sources
-    data = cell.recipe.data.model_copy(
-        update={"sources": {name: sources.get(name) or known[name] for name in known}}
-    )
+    (source, place), *_ = cell.recipe.data.sources.items()
+    for name, folder_given in sources.items():
+        if name not in (source, cell.dataset):
+            raise UserError(f"--source {name}: the data set of cell {cell.key} is {cell.dataset}")
+        place = folder_given or place
+    data = cell.recipe.data.model_copy(update={"sources": {source: place}})
     cell = replace(cell, recipe=cell.recipe.model_copy(update={"data": data}))
     before = previous_plan(folder, lock.name)
     if before is not None and [one.key for one in before.cells] != [cell.key]:
         raise UserError(f"{folder.path} holds other cells; choose another -o")
     plan = replace(lock, cells=[cell])
-    write_lock(plan, folder.lock)
+    with folder.claimed():
+        write_lock(plan, folder.lock)
     return plan
 
 
@@ -121,7 +129,7 @@ def run_study(
 ) -> dict[str, str]:
     """Run the cells that are not finished, keep the tally, and return the errors of those that fail, by key.
 
-    Cells whose last try failed come last.
+    Cells whose last try failed come last. Raises UserError while another command works on the folder.
     """
     cells = {cell.key: cell for cell in lock.cells}
     waiting = [key for key in cells if tally.states[key] == "waiting"]
@@ -134,7 +142,8 @@ def run_study(
 
     if not waiting:
         return failures
-    with closing(launcher.launch(run_cell, folder.path, waiting, started)) as outcomes:
+    launched = launcher.launch(run_cell, folder.path, waiting, started)
+    with folder.claimed(), closing(launched) as outcomes:
         for outcome in outcomes:
             error = settle(folder, tally, outcome.key, outcome.error)
             if error is not None:
@@ -157,36 +166,40 @@ def settle(folder: StudyFolder, tally: Tally, key: str, error: str | None) -> st
     place = folder.cell(key)
     if place.finished.is_file():
         tally.states[key] = "done"
-        tally.seconds[key] = json.loads(place.finished.read_text(encoding="utf-8"))["seconds"]
+        tally.seconds[key] = place.record()["seconds"]
         return None
     tally.states[key] = "failed"
     return error or "it ended without finished.json"
 
 
 def _kept(cells: Sequence[Cell], before: StudyLock | None, folder: StudyFolder, accept: bool) -> list[Cell]:
-    """Return the cells, in place of some those that other code finished; refuse if these are not accepted."""
-    old = {(cell.variant, cell.dataset, cell.seed): cell for cell in (before.cells if before else ())}
+    """Return the cells, in place of some those that other code trained; refuse if these are not accepted."""
+    old = {_asked(cell): cell for cell in (before.cells if before else ())}
     found, other = [], []
     for cell in cells:
-        trained = old.get((cell.variant, cell.dataset, cell.seed))
-        if trained is not None and _finished_by_other_code(cell, trained, folder):
+        trained = old.get(_asked(cell))
+        if trained is not None and _trained_by_other_code(cell, trained, folder):
             other.append(trained)
             cell = replace(cell, key=trained.key, code=trained.code)
         found.append(cell)
     if other and not accept:
         raise UserError(
-            f"{len(other)} finished cells in {folder.path} were trained by other code ({other[0].code}, now "
+            f"{len(other)} trained cells in {folder.path} were trained by other code ({other[0].code}, now "
             f"{code_version()}); --accept-code keeps them, another -o trains all anew"
         )
     return found
 
 
-def _finished_by_other_code(cell: Cell, trained: Cell, folder: StudyFolder) -> bool:
+def _asked(cell: Cell) -> str:
+    """Return what is trained, whatever it is called and whichever code trains it."""
+    return cell_key(cell.recipe, cell.split, "")
+
+
+def _trained_by_other_code(cell: Cell, trained: Cell, folder: StudyFolder) -> bool:
     return (
         cell.code != trained.code
-        and cell_key(cell.recipe, cell.split, "") == cell_key(trained.recipe, trained.split, "")
-        and folder.cell(trained.key).finished.is_file()
-        and not folder.cell(cell.key).finished.is_file()
+        and folder.cell(trained.key).trained.is_file()
+        and not folder.cell(cell.key).trained.is_file()
     )
 
 

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy.stats import wilcoxon
@@ -24,6 +26,21 @@ def test_each_variant_is_compared_on_each_data_set(finished: StudyFolder) -> Non
     assert less.by_seed == pytest.approx([-0.1] * 3, abs=0.01)
     assert less.result.effect == -1
     assert (same.result.difference.mean, same.result.p, same.corrected) == (0, 1, 1)
+
+
+def test_a_variant_may_be_against_another_than_the_baseline(
+    fabricate: Callable[..., StudyFolder],
+) -> None:
+    cut = {"recipe": "synthetic", "overrides": ["model.fusion_width=null"]}
+    uniform = {"recipe": "synthetic", "overrides": ["model.adaptive=false"], "against": "without MLFFM"}
+    variants = {"full": {"recipe": "synthetic"}, "without MLFFM": cut, "uniform weights": uniform}
+    study = read_study(fabricate(variants=variants).path, "ablation")
+    less, more = against_baseline(study, "recall", "source")
+    assert (less.other, more.other) == ("full", "without MLFFM")
+    assert more.result.difference.mean == pytest.approx(-less.result.difference.mean)
+    table = comparison_table([less, more], "name", "Caption.", "recall", "variant")
+    assert table.shown["against"].tolist() == ["full", "without MLFFM"]
+    assert "against" not in comparison_table([less], "name", "Caption.", "recall", "variant").shown
 
 
 def test_p_values_are_scipys_and_holms(finished: StudyFolder) -> None:

@@ -7,6 +7,8 @@ from mlffm_segdiff.experiments.folder import StudyFolder
 from mlffm_segdiff.experiments.report.leak import leak_table, split_pairs
 from mlffm_segdiff.experiments.report.study import read_study
 
+VARIANTS = {"full": [], "without MLFFM": ["model.fusion_width=null"]}
+
 
 def test_one_source_under_two_splits_is_compared_the_given_split_first(finished: StudyFolder) -> None:
     study = read_study(finished.path, "ablation")
@@ -44,7 +46,33 @@ def test_splits_with_the_same_test_images_are_paired(
     assert set(table.numbers["first split"]) == {"by_image"}
     # every image gains alike, so all ten differences are positive: p is 2 / 2**10 and the correlation 1
     assert table.numbers["p"].tolist() == pytest.approx([2 / 2**10] * 3)
+    assert table.numbers["p, Holm"].tolist() == pytest.approx([3 * 2 / 2**10] * 3)
     assert table.numbers["effect"].tolist() == [1, 1, 1]
+
+
+def test_only_seeds_that_both_splits_have_are_compared(
+    fabricate: Callable[..., StudyFolder], lesions: Path, tmp_path: Path
+) -> None:
+    split = tmp_path / "split.csv"
+    names = sorted(path.stem for path in (lesions / "images").iterdir())
+    split.write_text(
+        "id,part\n" + "".join(f"{n},{'test' if k > 29 else 'train'}\n" for k, n in enumerate(names))
+    )
+    study = fabricate(
+        left_out=tuple((variant, "by_image", seed) for variant in VARIANTS for seed in (1, 2)),
+        variants={name: {"recipe": "synthetic", "overrides": cut} for name, cut in VARIANTS.items()},
+        datasets={
+            "lesions": {"source": "folder"},
+            "by_image": {"source": "folder", "overrides": [f"data.split={split}"]},
+        },
+        sources={"folder": lesions},
+    )
+    found = read_study(study.path, "ablation")
+    table = leak_table(found)
+    assert table is not None
+    rows = found.main_rows()
+    means = rows[(rows["variant"] == "full") & (rows["seed"] == 0)].groupby("dataset")["jaccard"].mean()
+    assert table.numbers["Jaccard, second"][0] == pytest.approx(means["lesions"])
 
 
 def test_without_two_splits_there_is_no_table(unfinished: StudyFolder) -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.experiments.folder import StudyFolder
 from mlffm_segdiff.experiments.lock import read_lock
+from mlffm_segdiff.experiments.report import picture_sections
 from mlffm_segdiff.experiments.report.write import write_report
 
 
@@ -74,6 +75,15 @@ def test_the_html_page_asks_for_nothing_from_outside(ablation: Path) -> None:
     assert len(sources) == len(names(ablation / "figures"))
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert not re.search(r"https?://|@import|url\(", page)
+
+
+def test_pictures_without_skin_leave_the_tones_out_and_no_more(
+    fabricate: Callable[..., StudyFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picture_sections, "skin_angles", lambda images: pd.Series(dtype=float))
+    report = write_report(fabricate(seeds=[0]).path, "ablation")
+    assert "no picture shows enough skin" in (report / "report.md").read_text()
+    assert "worst_synthetic.png" in names(report / "figures")
 
 
 def test_an_unfinished_comparison_says_what_is_missing_and_reports_the_rest(comparison: Path) -> None:

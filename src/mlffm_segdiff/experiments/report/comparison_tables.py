@@ -27,10 +27,11 @@ HOW = (
 class Comparison:
     """One comparison on one data set. by_seed: the mean difference of each seed that both have.
 
-    label: what is compared, a variant or an evaluation. corrected: p after Holm.
+    label: what is compared, a variant or an evaluation. other: with what. corrected: p after Holm.
     """
 
     label: str
+    other: str
     dataset: str
     result: Paired
     by_seed: list[float]
@@ -38,16 +39,16 @@ class Comparison:
 
 
 def against_baseline(study: Studied, score: str, resolution: str) -> list[Comparison]:
-    """Compare every variant with the baseline on each data set, p-values corrected together.
+    """Compare every variant with the baseline, or what it is against, p-values corrected together.
 
     Where the two have no finished seed in common there is no comparison.
     """
     found = [
-        (variant, dataset, *pair)
+        (variant, study.against(variant), dataset, *pair)
         for dataset, rows in study.by_dataset(resolution)
         for variant in study.variants
         if variant != study.baseline
-        for pair in _pairs(rows, score, "variant", variant, study.baseline)
+        for pair in _pairs(rows, score, "variant", variant, study.against(variant))
     ]
     return _corrected(found)
 
@@ -56,7 +57,7 @@ def against_first_evaluation(study: Studied, score: str, resolution: str) -> lis
     """Compare the baseline's evaluations with the one that leads on each data set."""
     rows = study.select(variant=study.baseline, resolution=resolution)
     found = [
-        (evaluation, dataset, *pair)
+        (evaluation, study.evaluation, dataset, *pair)
         for dataset in study.datasets
         for evaluation in study.evaluations[1:]
         for pair in _pairs(
@@ -74,7 +75,7 @@ def comparison_table(
     numbers = pd.DataFrame([_numbers(one, column, better) for one in comparisons])
     shown = pd.DataFrame([_shown(one, column, better) for one in comparisons])
     text = f"{caption} Holm: {counted(len(comparisons), 'comparison')}."
-    return Table(name, text, numbers, without_constant(shown, ("data set",)))
+    return Table(name, text, numbers, without_constant(shown, ("against", "data set")))
 
 
 def _pairs(
@@ -95,8 +96,8 @@ def _pairs(
     yield compare_paired(table[one].to_numpy(), table[other].to_numpy()), by_seed
 
 
-def _corrected(found: Sequence[tuple[str, str, Paired, list[float]]]) -> list[Comparison]:
-    corrected = holm([result.p for _, _, result, _ in found])
+def _corrected(found: Sequence[tuple[str, str, str, Paired, list[float]]]) -> list[Comparison]:
+    corrected = holm([result.p for _, _, _, result, _ in found])
     return [Comparison(*one, p) for one, p in zip(found, corrected, strict=True)]
 
 
@@ -104,6 +105,7 @@ def _numbers(one: Comparison, column: str, higher_is_better: bool) -> dict[str, 
     difference = one.result.difference
     return {
         column: one.label,
+        "against": one.other,
         "data set": one.dataset,
         "images": one.result.images,
         "seeds": len(one.by_seed),
@@ -122,6 +124,7 @@ def _numbers(one: Comparison, column: str, higher_is_better: bool) -> dict[str, 
 def _shown(one: Comparison, column: str, higher_is_better: bool) -> dict[str, str]:
     return {
         column: one.label,
+        "against": one.other,
         "data set": one.dataset,
         "images": str(one.result.images),
         "difference": signed(one.result.difference.mean),

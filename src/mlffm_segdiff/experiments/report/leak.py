@@ -11,18 +11,19 @@ import pandas as pd
 from mlffm_segdiff.experiments.report.study import Studied
 from mlffm_segdiff.experiments.report.table import Table
 from mlffm_segdiff.experiments.report.words import ends, number, p_value, signed
-from mlffm_segdiff.experiments.scores import image_means
-from mlffm_segdiff.experiments.statistics.paired import Paired, compare_paired
+from mlffm_segdiff.experiments.scores import common_seeds, image_means
+from mlffm_segdiff.experiments.statistics.paired import Paired, compare_paired, holm
 from mlffm_segdiff.experiments.statistics.unpaired import Unpaired, compare_unpaired
 from mlffm_segdiff.metrics.summary import Interval
 
 CAPTION = (
     "The same source under two splits: Jaccard at source size on the first's test part less that on the "
-    "second's, each image averaged over seeds. Where both test the same images they are paired (interval by "
-    "BCa bootstrap, p by Wilcoxon's signed-rank test, effect: rank-biserial correlation). Where the images "
-    "differ nothing is paired (BCa bootstrap of both, Mann and Whitney's U test, Cliff's delta). Where the "
-    "first split puts images of one lesion into training and test and the second does not, the difference "
-    "is what the leak flatters; of other images it holds too how hard they are."
+    "second's, each image averaged over the seeds that both have. Where both test the same images they are "
+    "paired (interval by BCa bootstrap, p by Wilcoxon's signed-rank test, effect: rank-biserial "
+    "correlation). Where the images differ nothing is paired (BCa bootstrap of both, Mann and Whitney's U "
+    "test, Cliff's delta). Where the first split puts images of one lesion into training and test and the "
+    "second does not, the difference is what the leak flatters; of other images it holds too how hard they "
+    "are. Holm: corrected for all rows."
 )
 PAIRED = {True: "same", False: "other"}
 
@@ -66,24 +67,29 @@ def leak_table(study: Studied) -> Table | None:
     ]
     if not found:
         return None
-    numbers = pd.DataFrame([_numbers(study.noun, one) for one in found])
+    corrected = holm([one.result.p for one in found])
+    rows = [_numbers(study.noun, one, p) for one, p in zip(found, corrected, strict=True)]
+    numbers = pd.DataFrame(rows)
     return Table("leak", CAPTION, numbers, numbers.apply(_shown, axis=1))
 
 
 def _compared(study: Studied, variant: str, one: str, other: str) -> Iterator[Comparison]:
     rows = study.main_rows()
     rows = rows[rows["variant"] == variant]
-    found = [rows[rows["dataset"] == dataset] for dataset in (one, other)]
-    values = [image_means(own, "jaccard")[variant].sort_index() for own in found if len(own)]
-    if len(values) == 2:
-        first, second = values
+    both = rows[rows["dataset"].isin([one, other])]
+    kept = both[both["seed"].isin(common_seeds(both, "dataset"))]
+    if kept["dataset"].nunique() == 2:
+        first, second = (
+            image_means(kept[kept["dataset"] == name], "jaccard")[variant].sort_index()
+            for name in (one, other)
+        )
         same = first.index.equals(second.index)
         compare = compare_paired if same else compare_unpaired
         means = (float(first.mean()), float(second.mean()))
         yield Comparison(variant, one, other, same, means, compare(first.to_numpy(), second.to_numpy()))
 
 
-def _numbers(noun: str, one: Comparison) -> dict[str, object]:
+def _numbers(noun: str, one: Comparison, corrected: float) -> dict[str, object]:
     return {
         noun: one.variant,
         "first split": one.first,
@@ -95,6 +101,7 @@ def _numbers(noun: str, one: Comparison) -> dict[str, object]:
         "low": one.result.difference.low,
         "high": one.result.difference.high,
         "p": one.result.p,
+        "p, Holm": corrected,
         "effect": one.result.effect,
     }
 
@@ -106,6 +113,7 @@ def _shown(row: pd.Series) -> pd.Series:
         "difference": signed(row["difference"]),
         "95 % interval": ends(Interval(row["difference"], row["low"], row["high"]), "+"),
         "p": p_value(row["p"]),
+        "p, Holm": p_value(row["p, Holm"]),
         "effect": number(row["effect"], 2),
     }
     return pd.Series(shown)

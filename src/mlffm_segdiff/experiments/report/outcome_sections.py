@@ -70,8 +70,8 @@ def verdict_section(study: Studied) -> list[Block]:
         return []
     return [
         Heading("In words"),
-        Paragraph(f"Jaccard per image at source size, against {study.baseline!r}:"),
-        Points([_sentence(one) for one in found]),
+        Paragraph(f"Jaccard per image at source size, against {_others(study)}:"),
+        Points([_sentence(one, study.baseline) for one in found]),
     ]
 
 
@@ -147,7 +147,7 @@ def leak_section(study: Studied, draft: Draft) -> list[Block]:
 
 def _baseline_table(study: Studied, found: Sequence[Comparison], score: str, resolution: str) -> Table:
     caption = (
-        f"Each {study.noun} against {study.baseline!r}: difference in {SCORE_NAMES[score]}, per image, "
+        f"Each {study.noun} against {_others(study)}: difference in {SCORE_NAMES[score]}, per image, "
         f"{WHERE[resolution]}."
     )
     return comparison_table(found, f"baseline_{score}_{resolution}", caption, score, study.noun)
@@ -155,19 +155,24 @@ def _baseline_table(study: Studied, found: Sequence[Comparison], score: str, res
 
 def _forest(study: Studied, draft: Draft, found: Sequence[Comparison]) -> Block:
     caption = (
-        f"Differences in Jaccard per image, source size, from {study.baseline!r}, paired by image, with 95 % "
+        f"Differences in Jaccard per image, source size, from {_others(study)}, paired by image, with 95 % "
         "BCa intervals over images; right of 0 is better."
     )
     return draft.picture("forest", forest_figure(found, "Jaccard"), caption)
 
 
-def _sentence(one: Comparison) -> str:
+def _others(study: Studied) -> str:
+    return f"{study.baseline!r}" + (" or what is named" if study.lock.against else "")
+
+
+def _sentence(one: Comparison, baseline: str) -> str:
+    compared = one.label if one.other == baseline else f"{one.label} against {one.other!r}"
     difference = one.result.difference
     interval = "" if difference.low is None else f", {ends(difference, '+')}"
     words = verdict(one.result, one.corrected, one.by_seed, MAIN[0] not in LOWER_IS_BETTER)
     size = f"{counted(one.result.images, 'image')}, {counted(len(one.by_seed), 'seed')}"
     return (
-        f"{one.label} on {one.dataset}: {words} ({signed(difference.mean)}{interval}; "
+        f"{compared} on {one.dataset}: {words} ({signed(difference.mean)}{interval}; "
         f"p {_equals(p_value(one.corrected))} after Holm; {size})."
     )
 

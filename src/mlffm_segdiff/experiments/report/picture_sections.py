@@ -65,7 +65,7 @@ def size_section(study: Studied, draft: Draft) -> list[Block]:
         rows = study.main_rows()
         truth = area_table(rows[rows["dataset"] == dataset])["true"]
         figure = trend_figure(truth, scores, "true lesion area, % of the image")
-        caption = f"Jaccard against lesion size on {dataset}. {_trend_words(study)}"
+        caption = f"Jaccard against lesion size on {dataset}. {_trend_words(study, scores)}"
         return [draft.picture(f"size_{dataset}", figure, caption)]
 
     return [Heading("By lesion size"), *_each_dataset(study, draw)]
@@ -76,22 +76,24 @@ def tone_section(study: Studied, draft: Draft) -> list[Block]:
 
     def draw(dataset: str, scores: pd.DataFrame) -> list[Block]:
         angles = skin_angles(open_images(_some_cell(study, dataset).cell, study.part))
+        if angles.reindex(scores.index).isna().all():
+            raise UserError("no picture shows enough skin beside the lesion")
         figure = trend_figure(
             angles, scores, "individual typology angle of the skin, degrees (high is light)"
         )
         left_out = angles.reindex(scores.index).isna().sum()
         caption = (
-            f"Jaccard against a proxy of skin tone on {dataset}. {_trend_words(study)} Left out for want of "
-            f"skin in the picture: {left_out}."
+            f"Jaccard against a proxy of skin tone on {dataset}. {_trend_words(study, scores)} Left out for "
+            f"want of skin in the picture: {left_out}."
         )
         table = _tone_table(study, dataset, angles, scores)
         return [draft.picture(f"tone_{dataset}", figure, caption), draft.table(table)]
 
     definition = (
         "The individual typology angle is arctan((L* - 50) / b*) of the skin outside the true mask, in "
-        "CIELAB (Chardon et al. 1991), from means over the values within one standard deviation, as "
-        "Kinyanjui et al. 2020 take it. Camera, light and white balance are in it: it is a proxy within "
-        "one data set, not a person's skin type."
+        "CIELAB (Chardon et al. 1991), above 90 degrees where b* is negative, from means over the values "
+        "within one standard deviation, as Kinyanjui et al. 2020 take it. Camera, light and white balance "
+        "are in it: it is a proxy within one data set, not a person's skin type."
     )
     return [Heading("By skin tone, a proxy"), Paragraph(definition), *_each_dataset(study, draw)]
 
@@ -210,8 +212,8 @@ def _tone_table(study: Studied, dataset: str, angles: pd.Series, scores: pd.Data
     return Table(f"tone_{dataset}", caption, numbers, shown)
 
 
-def _trend_words(study: Studied) -> str:
+def _trend_words(study: Studied, scores: pd.DataFrame) -> str:
     return (
-        f"Above: {study.variants[0]!r}, each image over seeds, and means of groups of equally many images at "
+        f"Above: {scores.columns[0]!r}, each image over seeds, and means of groups of equally many images at "
         f"the group's median. Below: by how much the other {study.noun}s differ from these means."
     )

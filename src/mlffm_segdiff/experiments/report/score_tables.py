@@ -20,6 +20,7 @@ READING = (
     "interval is over images, each averaged over seeds first. Pooled: scores of the pixel counts summed over "
     "all images, so that each pixel counts alike and large lesions weigh more."
 )
+MINUTES = "minutes a run"
 WHERE = {"source": "at each true mask's own size", "network": "at the network's size"}
 
 
@@ -30,8 +31,9 @@ def run_table(study: Studied) -> Table:
         for variant in study.variants:
             cells = [one for one in study.cells if (one.cell.variant, one.cell.dataset) == (variant, dataset)]
             done = [one for one in cells if one.finished]
-            minutes = [one.record()["seconds"] / 60 for one in done]
-            seen = {one.cell.recipe.train.images for one in cells}
+            records = [one.folder.record() for one in done]
+            minutes = [one["training_seconds"] / 60 for one in records if not one["resumed"]]
+            seen = {one["images"] for one in records}
             rows.append(
                 {
                     study.noun: variant,
@@ -40,12 +42,17 @@ def run_table(study: Studied) -> Table:
                     "of": len(cells),
                     "failed": sum(one.failed for one in cells),
                     "images seen in training": "/".join(map(str, sorted(seen))),
-                    "minutes a run": sum(minutes) / len(minutes) if minutes else float("nan"),
+                    MINUTES: sum(minutes) / len(minutes) if minutes else float("nan"),
                 }
             )
     numbers = pd.DataFrame(rows)
-    shown = numbers.assign(**{"minutes a run": numbers["minutes a run"].map(lambda value: number(value, 1))})
-    return Table("runs", "Trainings.", numbers, shown.astype(str))
+    shown = numbers.assign(**{MINUTES: numbers[MINUTES].map(lambda value: number(value, 1))})
+    return Table(
+        "runs",
+        "Trainings. Minutes: of training, of the runs that were not interrupted.",
+        numbers,
+        shown.astype(str),
+    )
 
 
 def score_table(study: Studied, resolution: str) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +33,17 @@ class Studied:
     def command(self) -> str:
         """The command that makes the report and all that is in it from the folder."""
         folder = self.folder.path.resolve().name
-        return f"mlffm-segdiff {VERBS[self.kind]} {folder}/{self.folder.study.name} -o {folder} --report-only"
+        words = [VERBS[self.kind], f"{folder}/{self.folder.study.name}", "-o", folder, "--report-only"]
+        return shlex.join(["mlffm-segdiff", *words])
 
     @property
     def baseline(self) -> str:
         """The variant that the others are compared with."""
         return self.lock.baseline
+
+    def against(self, variant: str) -> str:
+        """The variant that this one is compared with."""
+        return self.lock.against.get(variant, self.baseline)
 
     @property
     def part(self) -> str:

@@ -75,8 +75,17 @@ def _reproduce(study: Studied) -> list[Block]:
                 "version.",
                 "tables/ holds each table as CSV, unrounded, and as LaTeX (package booktabs).",
                 f"{study.lock.threads} processor threads a training; "
-                + ", ".join(f"{name} {version}" for name, version in study.lock.packages.items())
+                + ", ".join(f"{name} {version}" for name, version in _packages(study).items())
                 + ".",
             ]
         ),
     ]
+
+
+def _packages(study: Studied) -> dict[str, str]:
+    """Return the versions that trained the finished cells, all that there are."""
+    found: dict[str, dict[str, None]] = {}
+    for record in (one.folder.record() for one in study.cells if one.finished):
+        for name, version in {"python": record["python"], **record["packages"]}.items():
+            found.setdefault(name, {})[version] = None
+    return {name: " and ".join(versions) for name, versions in found.items()}

@@ -6,9 +6,9 @@ from mlffm_segdiff.experiments.statistics.paired import Paired
 from mlffm_segdiff.metrics.summary import Interval
 
 
-def comparison(label: str, dataset: str, mean: float, corrected: float) -> Comparison:
+def comparison(label: str, dataset: str, mean: float, corrected: float, other: str = "full") -> Comparison:
     result = Paired(30, Interval(mean, mean - 0.01, mean + 0.01), corrected, 0.5)
-    return Comparison(label, dataset, result, [mean - 0.02, mean + 0.02], corrected)
+    return Comparison(label, other, dataset, result, [mean - 0.02, mean + 0.02], corrected)
 
 
 def test_each_data_set_has_a_panel_and_each_variant_a_row() -> None:
@@ -28,3 +28,8 @@ def test_each_data_set_has_a_panel_and_each_variant_a_row() -> None:
     assert (point.get_xdata()[0], point.get_ydata()[0]) == (0.3, 1)
     (ticks,) = [line for line in isic.lines if line.get_marker() == "|"]
     assert ticks.get_xdata() == pytest.approx([0.28, 0.32])
+
+
+def test_rows_name_what_they_are_against_where_that_differs() -> None:
+    figure = forest_figure([comparison("a", "ph2", 0.1, 1), comparison("b", "ph2", 0.1, 1, "a")], "Jaccard")
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["a\n- full", "b\n- a"]

@@ -20,15 +20,15 @@ def forest_figure(comparisons: Sequence[Comparison], score: str) -> Figure:
 
     comparisons: of one evaluation. A filled point is significant after Holm's correction.
     """
-    labels = list(dict.fromkeys(one.label for one in comparisons))
+    labels = list(dict.fromkeys(_label(one, comparisons) for one in comparisons))
     datasets = list(dict.fromkeys(one.dataset for one in comparisons))
-    figure = page_figure(1.5 + 0.32 * len(labels))
+    figure = page_figure(1.5 + 0.32 * sum(label.count("\n") + 1 for label in labels))
     panels = figure.subplots(1, len(datasets), sharey=True, squeeze=False)[0]
     for panel, dataset in zip(panels, datasets, strict=True):
         panel.axvline(0, color="black", linewidth=0.8)
         for one in comparisons:
             if one.dataset == dataset:
-                _draw(panel, one, labels.index(one.label))
+                _draw(panel, one, labels.index(_label(one, comparisons)))
         panel.set_title(dataset, fontsize=9)
         panel.tick_params(labelsize=8)
         panel.set_xlabel(f"difference in {score}", fontsize=9)
@@ -37,6 +37,12 @@ def forest_figure(comparisons: Sequence[Comparison], score: str) -> Figure:
     panels[0].set_ylim(len(labels) - 0.5, -0.5)
     _explain(figure)
     return figure
+
+
+def _label(one: Comparison, comparisons: Sequence[Comparison]) -> str:
+    """Return what is compared, and with what where that is not the same for all."""
+    alone = len({other.other for other in comparisons}) == 1
+    return one.label if alone else f"{one.label}\n- {one.other}"
 
 
 def _draw(panel: Axes, one: Comparison, row: int) -> None:
