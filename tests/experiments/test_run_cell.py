@@ -88,17 +88,24 @@ def test_scores_of_another_part_under_the_same_name_are_made_anew(copied: StudyF
     assert len((place.scores("recipe") / "cases.csv").read_text().splitlines()) == 3  # two cases validate
 
 
-def test_a_cell_that_another_process_runs_is_waited_for(planned: StudyFolder) -> None:
-    place = first_cell(planned)
-    place.path.mkdir(parents=True)
+def test_a_cell_that_another_process_runs_is_waited_for_and_not_run_again(copied: StudyFolder) -> None:
+    place = first_cell(copied)
+    place.finished.unlink()
     with FileLock(place.guard):
-        thread = threading.Thread(target=run_cell, args=(planned.path, place.path.name))
+        thread = threading.Thread(target=run_cell, args=(copied.path, place.path.name))
         thread.start()
         thread.join(0.2)
         assert thread.is_alive()
         place.finished.write_text("{}")
     thread.join()
-    assert not place.run.path.exists()
+    assert place.finished.read_text() == "{}"
+
+
+def test_a_finished_cell_that_lacks_an_evaluation_planned_meanwhile_is_scored(copied: StudyFolder) -> None:
+    lock, place = read_lock(copied.lock), first_cell(copied)
+    write_lock(replace(lock, evaluations={**lock.evaluations, "one": ["sampling.steps=1"]}), copied.lock)
+    run_cell(copied.path, place.path.name)
+    assert (place.scores("one") / "cases.csv").is_file()
 
 
 def test_a_failure_is_written_and_gone_after_the_next_try(
