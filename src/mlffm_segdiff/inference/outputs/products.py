@@ -26,7 +26,6 @@ from mlffm_segdiff.inference.reading import FilePicture, decode_any
 OVERLAY_QUALITY = 92
 
 
-
 def check_case(file: FilePicture, output: Output) -> None:
     """Raise UserError where a product cannot be made of this file."""
     if Product.DICOM_SEG not in output.products:
@@ -47,7 +46,7 @@ def write_of_prediction(file: FilePicture, prediction: Prediction, output: Outpu
 
 
 def write_of_mask(file: FilePicture, mask: Mask, output: Output) -> None:
-    """Write the mask (HxW), and those products that `output` asks for which need no more. Raises UserError."""
+    """Write the mask (HxW), and the products made of it that `output` asks for. Raises UserError."""
     save_picture(Image.fromarray(mask * np.uint8(255)), output.masks / f"{file.name}.png")
     for product, write in _OF_MASK.items():
         if product in output.products:
