@@ -1,10 +1,11 @@
 """Threads that work beside the network, and a stream through them that keeps its order."""
 
+import ctypes
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from threading import Barrier
+from contextlib import contextmanager, suppress
+from threading import Barrier, Lock
 from typing import TypeVar
 
 import torch
@@ -13,6 +14,8 @@ from mlffm_segdiff.data.processors import processors
 
 FEWEST, MOST = 2, 8
 START_SECONDS = 60
+LARGE = 30_000_000
+_LARGE = Lock()
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -61,3 +64,20 @@ def in_order(
     finally:  # after a fault or Ctrl-C, what has not begun never does
         for future in pending:
             future.cancel()
+
+
+@contextmanager
+def large_in_turn(pixels: int) -> Iterator[None]:
+    """Let one block at a time work on a picture of more than LARGE pixels, so that memory holds but one."""
+    if pixels <= LARGE:
+        yield
+        return
+    with _LARGE:
+        _give_back()
+        yield
+
+
+def _give_back() -> None:
+    """Let glibc return freed memory to the system: each thread's share of it would keep a whole picture."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
