@@ -196,3 +196,23 @@ def test_a_folder_as_nnunet_predicts_it_is_scored_against_its_labels(
     scores = {case["id"]: float(case["jaccard"]) for case in rows(tmp_path / "scores")}
     assert scores == pytest.approx(expected, abs=1e-6)
     assert len(set(scores.values())) == 4
+
+
+def test_json_is_the_summary_with_its_folder(command: Command, tmp_path: Path) -> None:
+    masks = save_masks(tmp_path / "masks", a=5, b=9)
+    truth = save_masks(tmp_path / "truth", a=5, b=8, c=3)
+    where = ("evaluate", "--masks", masks, "--truth", truth, "-o", tmp_path / "scores", "--json", "--quiet")
+    status, printed, error = command(*where)
+    assert (status, error) == (1, "1 true masks lack a prediction: c\n")
+    assert json.loads(printed) == {"output": str(tmp_path / "scores"), **summary(tmp_path / "scores")}
+
+
+def test_quiet_says_nothing(command: Command, trained: Path, tmp_path: Path) -> None:
+    where = ("evaluate", trained, "--part", "val", "-o", tmp_path / "scores", "--threads", 1)
+    assert command(*where, "-q") == (0, "", "")
+    status, printed, error = command(*where, "--json")
+    found = json.loads(printed)
+    assert status == 0
+    assert found["network"] == summary(tmp_path / "scores")["network"]
+    assert found["sources"] == summary(tmp_path / "scores")["sources"]
+    assert "at network size, 2 cases" in error

@@ -157,3 +157,11 @@ def test_absent_weights_and_a_wrong_format_end_in_one_line(tmp_path: Path, comma
         assert (status, error.count("\n")) == (2, 1)
         assert message in error
     assert not (tmp_path / "graphs").exists()
+
+
+def test_json_names_the_files_and_quiet_says_nothing(weights: Path, tmp_path: Path, command: Command) -> None:
+    graphs = tmp_path / "graphs"
+    status, printed, error = command("export", weights, "--format", "torch", "-o", graphs, "--json", "-q")
+    assert (status, error) == (0, "")
+    files = sorted(path.name for path in graphs.iterdir())
+    assert json.loads(printed) == {"output": str(graphs), "format": "torch", "files": files}

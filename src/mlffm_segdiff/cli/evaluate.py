@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mlffm_segdiff.cli.common import (
+    ExitStatus,
+    JsonOption,
+    QuietOption,
     SourceOption,
     SplitOption,
     ThreadsOption,
+    Voice,
     choose_data,
-    progress_bar,
     set_threads,
 )
 from mlffm_segdiff.config.errors import UserError
@@ -59,6 +62,8 @@ def evaluate(
     ] = None,
     truth: Annotated[Path | None, typer.Option(metavar="FOLDER", help="The true masks for --masks.")] = None,
     threads: ThreadsOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Score a model on a split, or a folder of masks against a folder of true masks.
 
@@ -70,15 +75,16 @@ def evaluate(
     """
     if (weights is None) == (masks is None) or (masks is None) != (truth is None):
         raise UserError("give either a run or weights, or both --masks FOLDER and --truth FOLDER")
+    voice = Voice(quiet, as_json)
     given = {"steps": steps, "samples": samples, "sampler": sampler, "seed": seed, "fusion": fusion}
     if masks is not None and truth is not None:
         if source or split or any(value is not None for value in given.values()):
             raise UserError("--source, --split and how masks are drawn go with a model, not with --masks")
-        _evaluate_masks(masks, truth, output)
+        _evaluate_masks(masks, truth, output, voice)
         return
     assert weights is not None
     set_threads(threads)
-    _evaluate_weights(weights, source or (), split, part, given, output)
+    _evaluate_weights(weights, source or (), split, part, given, output, voice)
 
 
 def _evaluate_weights(
@@ -88,6 +94,7 @@ def _evaluate_weights(
     part: Part,
     given: Mapping[str, Any],
     output: Path,
+    voice: Voice,
 ) -> None:
     from mlffm_segdiff.build.data import load_parts
     from mlffm_segdiff.build.pretrained import load_pretrained
@@ -100,7 +107,7 @@ def _evaluate_weights(
     _require_paths(recipe)
     parts = load_parts(recipe.data)
     output.mkdir(parents=True, exist_ok=True)
-    segmented = {one.case.id: one for one in _segment(pretrained, recipe, parts, part, sampling)}
+    segmented = {one.case.id: one for one in _segment(pretrained, recipe, parts, part, sampling, voice)}
     cases = [evaluate_case(one) for one in segmented.values()]
     facts = {
         "weights": name,
@@ -111,7 +118,7 @@ def _evaluate_weights(
         "size": recipe.data.size,
         "sampling": asdict(sampling),
     }
-    _report(output, cases, lambda key: outline_case(segmented[key]), facts)
+    _report(output, cases, lambda key: outline_case(segmented[key]), facts, voice)
 
 
 def _require_paths(recipe: "Recipe") -> None:
@@ -123,44 +130,49 @@ def _require_paths(recipe: "Recipe") -> None:
 
 
 def _segment(
-    pretrained: "Pretrained", recipe: "Recipe", parts: "Parts", part: Part, sampling: "Sampling"
+    pretrained: "Pretrained",
+    recipe: "Recipe",
+    parts: "Parts",
+    part: Part,
+    sampling: "Sampling",
+    voice: Voice,
 ) -> "list[SegmentedCase]":
     from mlffm_segdiff.build.data import open_part
     from mlffm_segdiff.build.device import best_device
     from mlffm_segdiff.evaluation.model import segment_cases
 
     device = best_device()
-    with progress_bar("reading") as progress:
+    with voice.progress("reading") as progress:
         pairs = open_part(parts, part, recipe.data.size, progress)
     segmenter = pretrained.segmenter.to(device).eval()
     cases, found = parts.cases[part], []
     batch_size = recipe.train.batch_size
-    with progress_bar("segmenting") as progress:
+    with voice.progress("segmenting") as progress:
         for one in segment_cases(segmenter, pairs, cases, sampling, batch_size, device):
             found.append(one)
             progress(len(found), len(cases))
     return found
 
 
-def _evaluate_masks(masks: Path, truth: Path, output: Path) -> None:
+def _evaluate_masks(masks: Path, truth: Path, output: Path, voice: Voice) -> None:
     from mlffm_segdiff.evaluation.folders import compare_masks, match_folders
 
     matched = match_folders(masks, truth)
     output.mkdir(parents=True, exist_ok=True)
     files = {pair.id: pair for pair in matched.pairs}
     cases = []
-    with progress_bar("comparing") as progress:
+    with voice.progress("comparing") as progress:
         for case in compare_masks(matched):
             cases.append(case)
             progress(len(cases), len(files))
     scores = {case.id: case.source.jaccard for case in cases}
     facts = {"masks": str(masks), "truth": str(truth), "missing": matched.missing, "extra": matched.extra}
-    _report(output, cases, lambda key: _outline_files(files[key], scores[key]), facts)
+    _report(output, cases, lambda key: _outline_files(files[key], scores[key]), facts, voice)
     if matched.extra:
-        typer.echo(f"{len(matched.extra)} masks have no true mask: {_some(matched.extra)}", err=True)
+        voice.note(f"{len(matched.extra)} masks have no true mask: {_some(matched.extra)}")
     if not matched.complete:
         typer.echo(f"{len(matched.missing)} true masks lack a prediction: {_some(matched.missing)}", err=True)
-        raise typer.Exit(1)
+        raise typer.Exit(ExitStatus.FAULTS)
 
 
 def _outline_files(files: "MaskFiles", jaccard: float) -> "OutlinedCase":
@@ -176,7 +188,11 @@ def _some(ids: Sequence[str]) -> str:
 
 
 def _report(
-    folder: Path, cases: "Sequence[EvaluatedCase]", outline: Outline, facts: Mapping[str, object]
+    folder: Path,
+    cases: "Sequence[EvaluatedCase]",
+    outline: Outline,
+    facts: Mapping[str, object],
+    voice: Voice,
 ) -> None:
     from mlffm_segdiff.evaluation import pictures
     from mlffm_segdiff.evaluation.report import write_report
@@ -193,12 +209,12 @@ def _report(
     }
     for name, figure in figures.items():
         pictures.save_figure(figure, folder / name)
-    _print_tables(found)
-    typer.echo(f"tables and figures: {folder}")
+    _print_tables(found, voice)
+    voice.say(f"tables and figures: {folder}")
+    voice.result({"output": folder, **facts, **{name: asdict(summary) for name, summary in found.items()}})
 
 
-def _print_tables(found: "Mapping[str, Summary]") -> None:
-    from rich.console import Console
+def _print_tables(found: "Mapping[str, Summary]", voice: Voice) -> None:
     from rich.table import Table
 
     from mlffm_segdiff.evaluation.report import SUMMARY_HEADER, summary_rows
@@ -209,4 +225,4 @@ def _print_tables(found: "Mapping[str, Summary]") -> None:
             table.add_column(column, justify="right" if number else "left")
         for row in summary_rows(found[size]):
             table.add_row(*row)
-        Console(markup=False, highlight=False).print(table)
+        voice.console().print(table)

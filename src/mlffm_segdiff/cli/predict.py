@@ -1,11 +1,19 @@
 """``mlffm-segdiff predict``: masks of the user's own pictures."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlffm_segdiff.cli.common import ThreadsOption, progress_bar, set_threads
+from mlffm_segdiff.cli.common import (
+    ExitStatus,
+    JsonOption,
+    QuietOption,
+    ThreadsOption,
+    Voice,
+    set_threads,
+)
 from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, load_graphs
 
 if TYPE_CHECKING:
@@ -41,6 +49,8 @@ def predict(
     runtime: RuntimeOption = None,
     precision: PrecisionOption = "float32",
     threads: ThreadsOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Segment images: for each, a mask of its own size, and a row of numbers in predictions.csv.
 
@@ -59,30 +69,34 @@ def predict(
 
     found = find_images(images)
     set_threads(threads)
-    graphs = load_graphs(weights, runtime, precision)
+    voice = Voice(quiet, as_json)
+    graphs = load_graphs(weights, runtime, precision, voice)
     if graphs is None:
         model = load_model(weights, steps, samples, sampler, seed, precision, fusion=fusion)
     else:
         cpu = torch.device("cpu")
         model = load_model(graphs, steps, samples, sampler, seed, device=cpu, fusion=fusion)
     target = Output(output.expanduser(), probability, overlay)
-    failed = 0
-    with progress_bar("segmenting") as progress:
+    failed, kept = 0, []
+    with voice.progress("segmenting") as progress:
         for done, row in enumerate(predict_files(found.images, model, target, threshold, batch_size), 1):
             if row.failed:
                 failed += 1
                 typer.echo(f"skipped: {row.error}", err=True)
+            if as_json:
+                kept.append(asdict(row))
             progress(done, len(found.images))
-    _report(found, target, failed)
+    voice.result({"output": target.folder, "table": target.table, "failed": failed, "images": kept})
+    _report(found, target, failed, voice)
 
 
-def _report(found: "ImageFiles", target: "Output", failed: int) -> None:
+def _report(found: "ImageFiles", target: "Output", failed: int, voice: Voice) -> None:
     """Say what was done and where it lies; exit with status 1 if files failed."""
     if found.others:
         endings = ", ".join(sorted({path.suffix or path.name for path in found.others}))
-        typer.echo(f"left alone, no pictures by their ending: {len(found.others)} ({endings})", err=True)
+        voice.note(f"left alone, no pictures by their ending: {len(found.others)} ({endings})")
     done = len(found.images) - failed
-    typer.echo(f"{done} of {len(found.images)} images segmented: {target.folder}")
+    voice.say(f"{done} of {len(found.images)} images segmented: {target.folder}")
     if failed:
         typer.echo(f"could not be read: {failed}; {target.table} says why", err=True)
-        raise typer.Exit(1)
+        raise typer.Exit(ExitStatus.FAULTS)
