@@ -2,7 +2,7 @@
 
 OTHERS: programs that are not ours. READ_ALONE: commands whose run would take a cluster or hours; an unknown
 verb or option, or a value out of range, still fails. All others run, on drawn lesions and tiny networks, with
-what STAND_INS and SHORT say in place of the names and numbers that readers put theirs for. Python blocks run too.
+what STAND_INS and SHORT say in place of the names and numbers that readers put theirs for. Python blocks run.
 """
 
 import os
@@ -53,7 +53,9 @@ STAND_INS = (
     (r"-i (PICTURES|DATA/originals/images)", "-i pictures"),
     (r"runs/isic2018 -o", "runs/isic2018 --part val -o"),
     (r"-o FOLDER\b", "-o made"),
-    (r"--run runs/isic2018$", "--run runs/new"),
+    (r"^(train (?!--resume).*--run) runs/(isic2018|mine)$", r"\1 runs/new"),
+    (r"evaluate runs/MODEL", "evaluate runs/isic2018"),
+    (r"--count 100", "--count 2"),
     (r"ablate decisive", "ablate small.yaml"),
     (r"studies/decisive/study.lock --cell \w+", "studies/small/study.lock --cell CELL"),
     (r"export default", "export runs/isic2018"),
@@ -62,8 +64,8 @@ STAND_INS = (
     (r"own_samples=O$", "own_samples=1"),
 )
 SHORT = {
-    "train": "model.size=tiny data.size=32 data.workers=0 train.images=16 train.batch_size=8 "
-    "train.validate_every=16 train.precision=float32 --threads 1",
+    "train": "model.size=tiny data.size=32 data.workers=0 data.synthetic_count=20 train.images=16 "
+    "train.batch_size=8 train.validate_every=16 train.precision=float32 --threads 1",
     "ablate": "--threads 1",
     "benchmark": "--weights runs/isic2018 --only predict --images 2 --repeats 1 --precision float32",
 }
@@ -200,9 +202,11 @@ def test_what_is_no_command_is_refused(line: str) -> None:
         read(line.split())
 
 
-@pytest.mark.parametrize(("page", "line"), [pair for pair in OURS if not is_read_alone(pair[1])])
-def test_our_commands_run(page: str, line: str, within: Path, request: pytest.FixtureRequest) -> None:
-    words = stand_in(line)
+RUN = {stand_in(line): f"{page}: {line}" for page, line in OURS if not is_read_alone(line)}
+
+
+@pytest.mark.parametrize("words", RUN, ids=RUN.values())
+def test_our_commands_run(words: str, within: Path, request: pytest.FixtureRequest) -> None:
     if "CELL" in words:
         words = words.replace("CELL", request.getfixturevalue("cell")[:6])
         shutil.copytree(request.getfixturevalue("place") / "studies", within / "studies", dirs_exist_ok=True)
