@@ -240,7 +240,7 @@ def test_each_shell_gets_its_completion(shell: str) -> None:
         ("mlffm-segdiff train unet_", ["unet_isic2018", "unet_ph2"]),
         ("mlffm-segdiff ablate dec", ["decisive"]),
         ("mlffm-segdiff data sy", ["synthetic"]),
-        ("mlffm-segdiff predict --prob", ["--probability"]),
+        ("mlffm-segdiff predict --mm", ["--mm-per-pixel"]),
         ("mlffm-segdiff export default --format op", ["openvino"]),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.cache import open_cache
 from mlffm_segdiff.data.case import Case, Entry
-from mlffm_segdiff.inference.model import Picture, answer_pictures, load_model, shrink
+from mlffm_segdiff.inference.model import Model, Picture, answer_pictures, load_model, shrink
 from mlffm_segdiff.segmenters.base import Sampling
 
 Photo = Callable[..., npt.NDArray[np.uint8]]
@@ -49,6 +49,21 @@ def test_an_answer_depends_on_its_own_picture_and_name_alone(tiny_weights: Path,
     renamed = Picture("another", pictures[0].small, 40, 56)
     (other,) = answer_pictures(model, [renamed])
     assert np.abs(other.probability - together[0].probability).max() > 1e-3
+
+
+def test_an_answer_has_its_own_samples(tiny_weights: Path, photo: Photo) -> None:
+    model = load_model(tiny_weights)
+    pictures = [shrink(photo(seed), f"case{seed}", model.size) for seed in range(2)]
+    for answer in answer_pictures(model, pictures):
+        assert answer.samples is not None
+        assert answer.samples.shape == (3, 32, 32)
+        np.testing.assert_allclose(answer.samples.mean(0), answer.probability, atol=1e-6)
+        np.testing.assert_allclose(answer.samples.std(0), answer.spread, atol=1e-6)
+
+
+def test_a_network_that_draws_nothing_has_no_samples(red_model: Callable[..., Model], photo: Photo) -> None:
+    (answer,) = answer_pictures(red_model(), [shrink(photo(0), "a", 8)])
+    assert answer.samples is None
 
 
 def test_no_pictures_have_no_answers(tiny_weights: Path) -> None:

@@ -51,7 +51,7 @@ def segment_cases(
         chunk = cases[start : start + batch_size]
         rows = [index[case.id] for case in chunk]
         ids = [case.id for case in chunk]
-        probability, _ = segment_pictures(segmenter, pairs.images[rows], ids, sampling, device)
+        probability = segment_pictures(segmenter, pairs.images[rows], ids, sampling, device).probability
         for case, row, one in zip(chunk, rows, probability, strict=True):
             yield SegmentedCase(case, one, pairs.masks[row].astype(np.bool_))
 

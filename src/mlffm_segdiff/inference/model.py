@@ -44,11 +44,15 @@ class Picture:
 
 @dataclass(frozen=True)
 class Answer:
-    """The network's answer to one picture: probability and spread, SxS float32 each; see `Segmentation`."""
+    """The network's answer to one picture: probability and spread, SxS float32 each; see `Segmentation`.
+
+    samples: NxSxS float32, the N samples themselves; None where the network draws none.
+    """
 
     picture: Picture
     probability: Map
     spread: Map
+    samples: Map | None = None
 
 
 def load_model(
@@ -87,4 +91,5 @@ def answer_pictures(model: Model, pictures: Sequence[Picture]) -> list[Answer]:
     small = np.stack([picture.small for picture in pictures])
     names = [picture.name for picture in pictures]
     maps = segment_pictures(model.segmenter, small, names, model.sampling, model.device)
-    return [Answer(*parts) for parts in zip(pictures, *maps, strict=True)]
+    samples = [None] * len(pictures) if maps.samples is None else maps.samples
+    return [Answer(*one) for one in zip(pictures, maps.probability, maps.spread, samples, strict=True)]

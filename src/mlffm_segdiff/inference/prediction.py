@@ -1,16 +1,13 @@
-"""What is found in a picture, at the picture's own size, and what can be measured of it."""
+"""What is found in a picture, at the picture's own size."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import label
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.model import Answer
 from mlffm_segdiff.segmenters.at_source import Map, map_at
-
-POSSIBLE = 0.05
 
 
 @dataclass(frozen=True)
@@ -26,21 +23,6 @@ class Prediction:
     spread: Map
 
 
-@dataclass(frozen=True)
-class Measures:
-    """Numbers of one prediction.
-
-    area: lesion pixels. area_share: their share of the picture. parts: 8-connected pieces of the lesion.
-    mean_spread: mean of the spread where the probability is at least POSSIBLE, that is over the lesion and
-    its doubtful surroundings; 0 where there is no such pixel.
-    """
-
-    area: int
-    area_share: float
-    parts: int
-    mean_spread: float
-
-
 def check_threshold(threshold: float) -> float:
     """Return the threshold. Raises UserError unless it is above 0 and at most 1."""
     if not 0 < threshold <= 1:
@@ -52,7 +34,8 @@ def predict_source(answer: Answer, threshold: float) -> Prediction:
     """Return the answer at its picture's own size; the lesion is where probability reaches the threshold."""
     height, width = answer.picture.height, answer.picture.width
     probability = map_at(answer.probability, height, width)
-    spread = map_at(answer.spread, height, width) if answer.spread.any() else np.zeros_like(probability)
+    none = np.zeros((height, width), np.float32)  # which takes no memory until it is written to
+    spread = map_at(answer.spread, height, width) if answer.spread.any() else none
     return Prediction(probability >= threshold, probability, spread)
 
 
@@ -63,13 +46,4 @@ def lesion_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
 
 def _extent(mask: npt.NDArray[np.bool_], axis: int) -> slice:
     places = np.flatnonzero(mask.any(axis=1 - axis))
-    return slice(places[0], places[-1] + 1) if places.size else slice(0, 0)
-
-
-def measure(prediction: Prediction) -> Measures:
-    """Return the numbers of a prediction."""
-    area = int(np.count_nonzero(prediction.mask))
-    _, parts = label(prediction.mask[lesion_box(prediction.mask)], structure=np.ones((3, 3)))
-    spread = prediction.spread[prediction.probability >= POSSIBLE]
-    mean_spread = float(spread.mean(dtype=np.float64)) if spread.size else 0.0
-    return Measures(area, area / prediction.mask.size, int(parts), mean_spread)
+    return slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(0, 0)

@@ -1,6 +1,7 @@
 """From pictures to the network and back to each picture's own size."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +16,22 @@ THRESHOLD = 0.5
 Map = npt.NDArray[np.float32]
 
 
+class Maps(NamedTuple):
+    """What a segmenter gives B pictures, float32: probability and spread BxSxS, samples BxNxSxS or None."""
+
+    probability: Map
+    spread: Map
+    samples: Map | None
+
+
 def segment_pictures(
     segmenter: Segmenter,
     images: npt.NDArray[np.uint8],
     ids: Sequence[str],
     sampling: Sampling,
     device: torch.device,
-) -> tuple[Map, Map]:
-    """Return probability and spread, both BxSxS float32, of BxSxSx3 uint8 images; see `Segmentation`.
+) -> Maps:
+    """Return the maps of BxSxSx3 uint8 images; see `Segmentation`.
 
     segmenter: on `device`, in evaluation mode; else raises ValueError.
     """
@@ -30,10 +39,13 @@ def segment_pictures(
         raise ValueError("the segmenter is in training mode; call its eval() first")
     with torch.inference_mode():
         answer = segmenter.segment(network_images(images).to(device), ids, sampling)
-    probability, spread = (
-        found.squeeze(1).float().cpu().numpy() for found in (answer.probability, answer.spread)
-    )
-    return probability, spread
+    samples = None if answer.samples is None else _array(answer.samples.squeeze(2).transpose(0, 1))
+    return Maps(_array(answer.probability.squeeze(1)), _array(answer.spread.squeeze(1)), samples)
+
+
+def _array(found: Tensor) -> Map:
+    array: Map = found.float().cpu().numpy()
+    return array
 
 
 def network_images(images: npt.NDArray[np.uint8]) -> Tensor:

@@ -25,10 +25,14 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """probability: B1HW in [0, 1], of all samples. spread: B1HW, their standard deviation (one: 0)."""
+    """probability: B1HW in [0, 1], of all samples. spread: B1HW, their standard deviation (one: 0).
+
+    samples: NB1HW in [0, 1], the N samples themselves; None where nothing is drawn.
+    """
 
     probability: Tensor
     spread: Tensor
+    samples: Tensor | None = None
 
 
 Graph = Callable[..., Sequence[Tensor]]

@@ -131,7 +131,7 @@ class DiffusionSegmenter(Segmenter):
         drawn = drawn.view(sampling.samples, len(image), *drawn.shape[1:])
         several = sampling.samples > 1
         spread = drawn.std(dim=0, correction=0) if several else torch.zeros_like(drawn[0])
-        return Segmentation(fuse(drawn, sampling.fusion), spread)
+        return Segmentation(fuse(drawn, sampling.fusion), spread, drawn)
 
     def _predictor(self, features: Sequence[Tensor], noise: Tensor) -> Predict:
         last = torch.zeros_like(noise)
