@@ -21,7 +21,7 @@ from mlffm_segdiff.serve.engine import ChooseSampling, Engine, Limits
 from mlffm_segdiff.serve.guard import Guard
 from mlffm_segdiff.serve.metrics import CountRequests, Metrics
 from mlffm_segdiff.serve.options import MeasureOptions, SegmentOptions, bad_option
-from mlffm_segdiff.serve.problem import FAULT, TOO_LARGE, RefusedError
+from mlffm_segdiff.serve.problem import FAULT, RefusedError
 from mlffm_segdiff.serve.work import measure_upload, segment_upload
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -50,10 +50,9 @@ def create_app(
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
-        max_body_size=limits.body_bytes,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    _add_refusals(app, limits)
+    _add_refusals(app)
     _add_api(app, engine, weights)
     _add_watching(app, engine, metrics)
     _add_page(app)
@@ -101,7 +100,7 @@ def _add_page(app: FastAPI) -> None:
     app.mount("/", StaticFiles(directory=page, html=True), "page")
 
 
-def _add_refusals(app: FastAPI, limits: Limits) -> None:
+def _add_refusals(app: FastAPI) -> None:
     @app.exception_handler(RefusedError)
     async def refuse(_: Request, refusal: RefusedError) -> Response:
         return refusal.response()
@@ -113,21 +112,11 @@ def _add_refusals(app: FastAPI, limits: Limits) -> None:
 
     @app.exception_handler(HTTPException)
     async def refuse_plainly(_: Request, error: HTTPException) -> Response:
-        return _plain_refusal(error, limits).response()
+        mend = "see openapi.json for what there is"
+        headers = error.headers or {}
+        return RefusedError(error.status_code, str(error.detail), mend, headers=headers).response()
 
     @app.exception_handler(Exception)
     async def tell_fault(_: Request, __: Exception) -> Response:
         mend = "see the server's log, and report the fault"
         return RefusedError(FAULT, "the server has a fault", mend).response()
-
-
-def _plain_refusal(error: HTTPException, limits: Limits) -> RefusedError:
-    if error.status_code == TOO_LARGE:
-        detail = f"the request is larger than {limits.body_bytes / 2**20:g} MiB"
-        return RefusedError(TOO_LARGE, detail, "send a smaller file, or start the server with --max-mb")
-    return RefusedError(
-        error.status_code,
-        str(error.detail),
-        "see openapi.json for what there is",
-        headers=error.headers or {},
-    )

@@ -17,15 +17,11 @@ def listening_socket(host: str, port: int) -> socket.socket:
     """Return a socket that listens; port 0 takes a free one. Raises UserError where it cannot."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        found = socket.socket(family, socket.SOCK_STREAM)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(address)
-        found.listen(BACKLOG)
+        return socket.create_server(address, family=family, backlog=BACKLOG)
     except OSError as error:
         raise UserError(
             f"{host} port {port} cannot be served ({error.strerror or error}); see --host and --port"
         ) from error
-    return found
 
 
 def url(listening: socket.socket) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from fastapi import Request, Response
 
 from mlffm_segdiff.inference.model import Answer, Picture
+from mlffm_segdiff.inference.outputs.outlines import Mask
 from mlffm_segdiff.inference.prediction import Prediction, predict_source
 from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.serve.answers import (
@@ -35,7 +36,7 @@ MEDIA_TYPES = {format_: kind for kind, format_ in FORMATS.items()}
 async def segment_upload(engine: Engine, request: Request, options: SegmentOptions) -> Response:
     """Return the segmentation of the picture in a request. Raises RefusedError."""
     with engine.admitted():
-        upload = await read_upload(request, options.name)
+        upload = await read_upload(request, options.name, engine.limits.body_bytes)
         options = with_fields(options, upload.fields)
         wanted = answer_format(options.format, request.headers.get("accept", ""))
         sampling = engine.sampling(options.steps, options.samples)
@@ -49,7 +50,7 @@ async def segment_upload(engine: Engine, request: Request, options: SegmentOptio
 async def measure_upload(engine: Engine, request: Request, options: MeasureOptions) -> Response:
     """Return the measures and contours of a mask on its picture. Raises RefusedError."""
     with engine.admitted():
-        upload = await read_upload(request, "")
+        upload = await read_upload(request, "", engine.limits.body_bytes)
         options = with_fields(options, upload.fields)
         picture, mask = upload.file("picture"), upload.file("mask")
         content = await engine.aside(partial(_measured, picture, mask, options.mm_per_pixel))
@@ -82,9 +83,15 @@ def _answered(
 def _measured(picture: File, mask: File, mm_per_pixel: float | None) -> bytes:
     received = receive(picture)
     found = receive_mask(mask, received.image)
-    nothing = np.zeros(found.shape, np.float32)
-    told = _mask_values(received, Prediction(found, found.astype(np.float32), nothing), mm_per_pixel)
+    told = _mask_values(received, certain(found), mm_per_pixel)
+    told["measures"]["mean_spread"] = None
     return MaskAnswer(**told).model_dump_json().encode()
+
+
+def certain(mask: Mask) -> Prediction:
+    """Return a mask (HxW bool) that is not in doubt, as drawn by hand, as a prediction."""
+    probability = mask.astype(np.float32)
+    return Prediction(mask, probability, np.zeros_like(probability))
 
 
 def _mask_values(received: Received, prediction: Prediction, mm_per_pixel: float | None) -> dict[str, Any]:

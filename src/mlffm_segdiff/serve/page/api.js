@@ -1,17 +1,9 @@
 /** The server's REST API. Addresses are relative, so that the page works below any path of a proxy. */
 
+import { Problem } from "./status.js";
+
 const PATIENCE = 5;
 const MOST_WAIT_SECONDS = 30;
-
-/** What went wrong, in two sentences a person can act on. */
-export class Problem extends Error {
-  /** @param {string} detail @param {string} mend @param {number} [status] */
-  constructor(detail, mend, status = 0) {
-    super(detail);
-    this.mend = mend;
-    this.status = status;
-  }
-}
 
 /** @returns {Promise<any>} what the server says of itself */
 export function about() {

@@ -18,7 +18,7 @@ export class Case {
     this.options = options;
     /** @type {Result | null} */
     this.result = null;
-    /** @type {import("./api.js").Problem | null} */
+    /** @type {import("./status.js").Problem | null} */
     this.problem = null;
   }
 }

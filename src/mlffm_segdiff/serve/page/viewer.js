@@ -6,7 +6,7 @@ import { outline } from "./outline.js";
 const OUTLINE = "#00e5ff";
 const CASING = "rgba(0, 0, 0, 0.75)";
 const MOST_PIXELS = 4096;
-export const ZOOMS = [1, 1.5, 2, 3, 4, 6];
+const ZOOMS = [1, 1.5, 2, 3, 4, 6];
 
 /** @typedef {{outline: boolean, probability: boolean, spread: boolean, samples: boolean[]}} Layers */
 
@@ -33,6 +33,7 @@ export class Viewer {
   show(result) {
     this.result = result;
     this.draft = null;
+    this.cursor = null;
     this.fit();
   }
 
@@ -121,4 +122,29 @@ export class Viewer {
     path.arc(x * shown, y * shown, Math.max(radius * shown, 2 / scale), 0, 2 * Math.PI);
     this.#stroke(path, "#ffffff", 1.2 / scale);
   }
+}
+
+/** The switches beside the picture. @param {Viewer} viewer */
+export function useLayers(viewer) {
+  for (const layer of ["outline", "probability", "spread"]) {
+    document.getElementById(`show-${layer}`).addEventListener("change", (event) => {
+      viewer.layers[layer] = event.target.checked;
+      viewer.refresh();
+    });
+  }
+}
+
+/** The zoom's buttons. @param {Viewer} viewer */
+export function useZoom(viewer) {
+  const buttons = { out: document.getElementById("zoom-out"), in: document.getElementById("zoom-in") };
+  const change = (way) => {
+    const next = ZOOMS.indexOf(viewer.zoom) + way;
+    viewer.zoom = ZOOMS[next];
+    document.getElementById("zoom").textContent = `${100 * viewer.zoom} %`;
+    buttons.out.disabled = next === 0;
+    buttons.in.disabled = next === ZOOMS.length - 1;
+    viewer.fit();
+  };
+  buttons.out.addEventListener("click", () => change(-1));
+  buttons.in.addEventListener("click", () => change(1));
 }
