@@ -55,8 +55,9 @@ def test_each_picture_gets_a_two_valued_mask_of_its_own_size(
         mask = read(tmp_path / "out" / "masks" / path.name)
         assert mask.shape == read(path).shape[:2] == (row.height, row.width)
         assert set(np.unique(mask).tolist()) <= {0, 255}
-        assert row.area == (mask == 255).sum()
-    assert any(row.area for row in rows)
+        assert row.measures is not None
+        assert row.measures.area == (mask == 255).sum()
+    assert any(row.measures and row.measures.area for row in rows)
 
 
 def test_only_what_was_asked_for_is_written(tmp_path: Path, photos: list[Path], red_model: MakeModel) -> None:
@@ -86,17 +87,23 @@ def test_the_table_of_a_hand_worked_picture(tmp_path: Path, save: Save, red_mode
     list(predict_files([path], red_model(size=8, samples=5), out))
     # 33 lesion pixels in 2 parts; spread 51/255/2 on 32 of them and 1/2 on one
     spread = (32 * 0.1 + 0.5) / 33
-    assert out.table.read_text() == (
-        "image,width,height,area,area_share,parts,mean_spread,status,error\n"
-        f"a.png,8,8,33,{33 / 64:.6f},2,{spread:.6f},done,\n"
-    )
+    with out.table.open(newline="") as file:
+        (line,) = csv.DictReader(file)
+    expected = {
+        "image": "a.png", "width": "8", "height": "8", "area": "33", "area_share": f"{33 / 64:.6f}",
+        "parts": "2", "mean_spread": f"{spread:.6f}", "area_mm2": "", "status": "done", "error": "",
+        "centroid_x": f"{(8 * (0 + 1 + 2 + 3) + 7) / 33:.6f}", "box_left": "0", "box_width": "8",
+        "colours": "1",
+    }  # fmt: skip
+    assert {name: line[name] for name in expected} == expected
     np.testing.assert_array_equal(read(out.masks / "a.png"), np.where(image[..., 0] > 127, 255, 0))
     np.testing.assert_array_equal(read(out.probabilities / "a.png"), image[..., 0])
 
 
 def test_one_sample_has_no_spread_to_tell(tmp_path: Path, photos: list[Path], red_model: MakeModel) -> None:
     (row,) = predict_files(photos[:1], red_model(samples=1), Output(tmp_path / "out"))
-    assert row.mean_spread is None
+    assert row.measures is not None
+    assert row.measures.mean_spread is None
 
 
 def test_the_threshold_decides_what_is_lesion(tmp_path: Path, save: Save, red_model: MakeModel) -> None:
@@ -104,10 +111,10 @@ def test_the_threshold_decides_what_is_lesion(tmp_path: Path, save: Save, red_mo
     image[2], image[3] = 100, 200
     path = save(tmp_path / "a.png", image)
     areas = [
-        next(predict_files([path], red_model(), Output(tmp_path / "out"), threshold)).area
+        next(predict_files([path], red_model(), Output(tmp_path / "out"), threshold)).measures
         for threshold in (0.3, 0.5, 0.9)
     ]
-    assert areas == [16, 8, 0]
+    assert [measures and measures.area for measures in areas] == [16, 8, 0]
 
 
 def test_an_overlay_is_the_picture_as_shown_with_a_line(

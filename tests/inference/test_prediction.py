@@ -4,23 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from skimage.measure import label
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.model import Answer, Picture
 from mlffm_segdiff.inference.prediction import (
-    Measures,
-    Prediction,
     check_threshold,
     lesion_box,
-    measure,
     predict_source,
 )
-
-
-def prediction_of(mask: npt.NDArray[np.bool_]) -> Prediction:
-    probability = mask.astype(np.float32)
-    return Prediction(mask, probability, np.zeros_like(probability))
 
 
 def test_maps_come_at_the_pictures_size_and_the_threshold_belongs_to_the_lesion() -> None:
@@ -51,34 +42,6 @@ def test_the_box_of_a_lesion_is_the_smallest_that_holds_it(mask: npt.NDArray[np.
     else:
         corners = zip(places.min(axis=0), places.max(axis=0) + 1, strict=True)
         assert box == tuple(slice(first, last) for first, last in corners)
-
-
-def test_measures_of_a_hand_worked_case() -> None:
-    probability = np.float32(
-        [
-            [0.9, 0.0, 0.0, 0.0],
-            [0.0, 0.9, 0.0, 0.0],
-            [0.0, 0.05, 0.0, 0.6],
-            [0.04, 0.0, 0.0, 0.0],
-        ]
-    )
-    spread = np.full((4, 4), 0.4, np.float32)
-    spread[0, 0], spread[1, 1], spread[2, 1], spread[2, 3] = 0.1, 0.2, 0.3, 0.2
-    found = measure(Prediction(probability >= 0.5, probability, spread))
-    assert (found.area, found.area_share) == (3, 3 / 16)
-    assert found.parts == 2  # the two on the diagonal touch
-    assert found.mean_spread == pytest.approx(
-        (0.1 + 0.2 + 0.3 + 0.2) / 4
-    )  # not where probability is below 0.05
-
-
-def test_an_empty_mask_measures_zero() -> None:
-    assert measure(prediction_of(np.zeros((3, 5), bool))) == Measures(0, 0.0, 0, 0.0)
-
-
-@given(arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=12)))
-def test_parts_are_the_8_connected_pieces(mask: npt.NDArray[np.bool_]) -> None:
-    assert measure(prediction_of(mask)).parts == label(mask, connectivity=2).max()
 
 
 @given(st.floats(0, 1, exclude_min=True))

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -13,10 +13,11 @@ from PIL import Image
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import whole_file
 from mlffm_segdiff.data.files import decode_picture
+from mlffm_segdiff.inference.measures.case import measure_case
 from mlffm_segdiff.inference.model import Answer, Model, answer_pictures
 from mlffm_segdiff.inference.overlay import draw_outline
 from mlffm_segdiff.inference.pool import helper_count, helping_threads, in_order
-from mlffm_segdiff.inference.prediction import Prediction, check_threshold, measure, predict_source
+from mlffm_segdiff.inference.prediction import Prediction, check_threshold, predict_source
 from mlffm_segdiff.inference.reading import FilePicture, check_batch_size, read_picture
 from mlffm_segdiff.inference.table import Row, write_rows
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
@@ -117,10 +118,10 @@ def _write(answered: _Answered, output: Output, threshold: float, samples: int) 
     file, answer = answered
     prediction = predict_source(answer, threshold)
     _write_pictures(file, prediction, output)
-    measures = asdict(measure(prediction))
+    measures = measure_case(file.view, prediction)
     if samples == 1:
-        measures["mean_spread"] = None
-    return Row(file.path.name, file.picture.width, file.picture.height, **measures)
+        measures = replace(measures, mean_spread=None)
+    return Row(file.path.name, file.picture.width, file.picture.height, measures)
 
 
 def _write_pictures(file: FilePicture, prediction: Prediction, output: Output) -> None:

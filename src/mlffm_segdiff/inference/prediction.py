@@ -1,16 +1,13 @@
-"""What is found in a picture, at the picture's own size, and what can be measured of it."""
+"""What is found in a picture, at the picture's own size."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import label
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.model import Answer
 from mlffm_segdiff.segmenters.at_source import Map, map_at
-
-POSSIBLE = 0.05
 
 
 @dataclass(frozen=True)
@@ -24,21 +21,6 @@ class Prediction:
     mask: npt.NDArray[np.bool_]
     probability: Map
     spread: Map
-
-
-@dataclass(frozen=True)
-class Measures:
-    """Numbers of one prediction.
-
-    area: lesion pixels. area_share: their share of the picture. parts: 8-connected pieces of the lesion.
-    mean_spread: mean of the spread where the probability is at least POSSIBLE, that is over the lesion and
-    its doubtful surroundings; 0 where there is no such pixel.
-    """
-
-    area: int
-    area_share: float
-    parts: int
-    mean_spread: float
 
 
 def check_threshold(threshold: float) -> float:
@@ -63,13 +45,4 @@ def lesion_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
 
 def _extent(mask: npt.NDArray[np.bool_], axis: int) -> slice:
     places = np.flatnonzero(mask.any(axis=1 - axis))
-    return slice(places[0], places[-1] + 1) if places.size else slice(0, 0)
-
-
-def measure(prediction: Prediction) -> Measures:
-    """Return the numbers of a prediction."""
-    area = int(np.count_nonzero(prediction.mask))
-    _, parts = label(prediction.mask[lesion_box(prediction.mask)], structure=np.ones((3, 3)))
-    spread = prediction.spread[prediction.probability >= POSSIBLE]
-    mean_spread = float(spread.mean(dtype=np.float64)) if spread.size else 0.0
-    return Measures(area, area / prediction.mask.size, int(parts), mean_spread)
+    return slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(0, 0)

@@ -9,16 +9,21 @@ from mlffm_segdiff.data.cache import resize_picture
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.files import decode_picture
 from mlffm_segdiff.data.folder import PICTURES
-from mlffm_segdiff.inference.model import Picture
+from mlffm_segdiff.inference.measures.colour import view_of
+from mlffm_segdiff.inference.model import Picture, Pixels
 
 
 @dataclass(frozen=True)
 class FilePicture:
-    """A file that was read. data: its bytes, to draw the overlay on without keeping all its pixels."""
+    """A file that was read. data: its bytes, to draw the overlay on without keeping all its pixels.
+
+    view: the picture at a size to show and to read colours on, see `view_of`.
+    """
 
     path: Path
     data: bytes
     picture: Picture
+    view: Pixels
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ def read_picture(path: Path, size: int) -> FilePicture:
     data = Entry(path).read()
     image = decode_picture(data, str(path))
     name = path.stem.encode("utf-8", "backslashreplace").decode()
-    return FilePicture(path, data, Picture(name, resize_picture(image, size), image.height, image.width))
+    picture = Picture(name, resize_picture(image, size), image.height, image.width)
+    return FilePicture(path, data, picture, view_of(image))
 
 
 def check_batch_size(batch_size: int) -> int:

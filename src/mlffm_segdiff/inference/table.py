@@ -6,25 +6,25 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.inference.measures.case import CaseMeasures
 
 DECIMALS = 6
+
+Cell = str | float | None
 
 
 @dataclass(frozen=True)
 class Row:
     """One file's result; what was not measured is None and stands empty in the table.
 
-    image: the file's name. width, height: pixels. area, area_share, parts, mean_spread: see `Measures`.
+    image: the file's name. width, height: pixels. measures: each of its numbers is a column of its own.
     status: done or failed. error: why it failed.
     """
 
     image: str
     width: int | None = None
     height: int | None = None
-    area: int | None = None
-    area_share: float | None = None
-    parts: int | None = None
-    mean_spread: float | None = None
+    measures: CaseMeasures | None = None
     status: str = "done"
     error: str = ""
 
@@ -34,7 +34,15 @@ class Row:
         return self.status == "failed"
 
 
-COLUMNS = tuple(field.name for field in fields(Row))
+MEASURES = tuple(field.name for field in fields(CaseMeasures))
+COLUMNS = ("image", "width", "height", *MEASURES, "status", "error")
+
+
+def row_values(row: Row) -> dict[str, Cell]:
+    """Return a row's values by COLUMNS; fractions to six decimals."""
+    values = asdict(row)
+    values |= values.pop("measures") or dict.fromkeys(MEASURES)
+    return {name: _cell(values[name]) for name in COLUMNS}
 
 
 def write_rows(rows: Iterable[Row], path: Path) -> Iterator[Row]:
@@ -49,9 +57,9 @@ def write_rows(rows: Iterable[Row], path: Path) -> Iterator[Row]:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         for row in rows:
-            writer.writerow({name: _cell(value) for name, value in asdict(row).items()})
+            writer.writerow(row_values(row))
             yield row
 
 
-def _cell(value: str | float | None) -> str | float | None:
+def _cell(value: Cell) -> Cell:
     return round(value, DECIMALS) if isinstance(value, float) else value

@@ -1,0 +1,76 @@
+"""How irregular a lesion's border is."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import binary_erosion
+from scipy.spatial import ConvexHull
+
+from mlffm_segdiff.inference.measures.geometry import Geometry
+from mlffm_segdiff.inference.measures.lattice import thinned
+
+Mask = npt.NDArray[np.bool_]
+
+SMALLEST_BOX = 2
+BOXES_ALONG = 4
+LEAST_SIZES = 3
+
+
+@dataclass(frozen=True)
+class Border:
+    """Irregularity of a border, without a unit; None where the mask is empty, or too small for an index.
+
+    compactness: perimeter^2 / (4 pi area), 1 for a disc and more for any other shape. solidity: share of the
+    convex hull that is lesion, 1 for a convex shape. fractal_index: `box_dimension` of the border, about 1
+    for a smooth one.
+    """
+
+    compactness: float | None = None
+    solidity: float | None = None
+    fractal_index: float | None = None
+
+
+def measure_border(mask: Mask, geometry: Geometry) -> Border:
+    """Return the irregularity of a lesion, which the mask (HxW bool) holds in its own box."""
+    if not geometry.area:
+        return Border()
+    return Border(
+        geometry.perimeter**2 / (4 * math.pi * geometry.area),
+        geometry.area / hull_area(mask),
+        box_dimension(thinned(mask)),
+    )
+
+
+def hull_area(mask: Mask) -> float:
+    """Return the area in pixels of the convex hull of a mask's pixels, each a unit square; one at least."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    first = mask.argmax(axis=1)[rows]
+    end = mask.shape[1] - mask[:, ::-1].argmax(axis=1)[rows]
+    corners = [np.stack([rows + down, columns], 1) for down in (0, 1) for columns in (first, end)]
+    return float(ConvexHull(np.concatenate(corners)).volume)
+
+
+def box_dimension(mask: Mask) -> float | None:
+    """Return the box-counting dimension of the border of a mask (HxW bool).
+
+    Minus the slope of log(boxes that hold border) on log(side of the boxes), by least squares. Sides are
+    powers of 2, from SMALLEST_BOX to the mask's long side over BOXES_ALONG; None with less than LEAST_SIZES
+    of them. The boxes begin a pixel before the mask. The border are lesion pixels with a neighbour beside,
+    above or below that is none.
+    """
+    border = np.pad(mask & ~binary_erosion(mask), 1)
+    sides = [2**k for k in range(1, 16) if SMALLEST_BOX <= 2**k <= max(mask.shape) / BOXES_ALONG]
+    counts = [_boxes(border, side) for side in sides]
+    if len(sides) < LEAST_SIZES or not all(counts):
+        return None
+    slope, _ = np.polyfit(np.log(sides), np.log(counts), 1)
+    return -float(slope)
+
+
+def _boxes(border: Mask, side: int) -> int:
+    height, width = border.shape
+    whole = np.pad(border, ((0, -height % side), (0, -width % side)))
+    boxes = whole.reshape(whole.shape[0] // side, side, whole.shape[1] // side, side)
+    return int(np.count_nonzero(boxes.any(axis=(1, 3))))
