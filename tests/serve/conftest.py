@@ -11,6 +11,10 @@ import torch
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.pixels import set_pixel_data
+from pydicom.uid import ExplicitVRLittleEndian, VLPhotographicImageStorage
 from torch import Tensor
 
 from mlffm_segdiff.data.batch import Batch
@@ -106,6 +110,23 @@ def png() -> Callable[..., bytes]:
         return stream.getvalue()
 
     return encode
+
+
+@pytest.fixture
+def dicom(square: npt.NDArray[np.uint8]) -> bytes:
+    """The square as a DICOM file, 0.25 mm a pixel."""
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SOPClassUID = VLPhotographicImageStorage
+    dataset.SOPInstanceUID, dataset.StudyInstanceUID, dataset.SeriesInstanceUID = (
+        f"2.25.{number}" for number in (1, 2, 3)
+    )
+    dataset.PixelSpacing = [0.25, 0.25]
+    set_pixel_data(dataset, square, "RGB", 8, generate_instance_uid=False)
+    stream = io.BytesIO()
+    dataset.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from pydicom import dcmread
 
 from mlffm_segdiff import __version__, segment
 from mlffm_segdiff.build.pretrained import load_pretrained, save_segmenter
@@ -176,6 +177,21 @@ def test_a_wrong_file_is_named_with_a_way_out(
     assert (problem["problem"], problem["name"]) == (kind, "notes.png")
     assert "notes.png" in problem["detail"]
     assert problem["mend"]
+
+
+def test_a_dicom_file_becomes_a_dicom_segmentation(serve: Serve, dicom: bytes, square: Pixels) -> None:
+    client = serve()
+    headers = {"Content-Type": "application/dicom", "Accept": "application/dicom"}
+    answer = client.post(URL, content=dicom, headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/dicom")
+    found = dcmread(io.BytesIO(answer.content))
+    assert (found.Modality, found.StudyInstanceUID) == ("SEG", "2.25.2")
+    np.testing.assert_array_equal(found.pixel_array > 0, square[..., 0] > 0)
+    headers["Accept"] = "application/json"
+    spaced = client.post(URL, content=dicom, headers=headers).json()
+    assert (spaced["mm_per_pixel"], spaced["measures"]["area_mm2"]) == (0.25, 30 * 0.25**2)
+    chosen = client.post(URL, params={"mm_per_pixel": 2}, content=dicom, headers=headers).json()
+    assert chosen["measures"]["area_mm2"] == 30 * 4
 
 
 def test_a_dicom_segmentation_needs_a_dicom_file(serve: Serve, form: Form) -> None:

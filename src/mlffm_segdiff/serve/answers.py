@@ -9,10 +9,11 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel
 
-from mlffm_segdiff.inference.model import Answer
+from mlffm_segdiff.inference.measures.case import measure_case
+from mlffm_segdiff.inference.model import Answer, Pixels
 from mlffm_segdiff.inference.outputs.contours import geojson
 from mlffm_segdiff.inference.outputs.outlines import Mask
-from mlffm_segdiff.inference.prediction import Prediction, measure
+from mlffm_segdiff.inference.prediction import Prediction
 from mlffm_segdiff.segmenters.at_source import Map
 from mlffm_segdiff.segmenters.base import Sampling
 
@@ -61,15 +62,20 @@ class SegmentAnswer(MaskAnswer):
     preview: str | None = None
 
 
-def mask_values(name: str, prediction: Prediction, mm_per_pixel: float | None) -> dict[str, Any]:
-    """Return the values of a `MaskAnswer`."""
+def mask_values(
+    name: str, view: Pixels, prediction: Prediction, mm_per_pixel: float | None, samples: int
+) -> dict[str, Any]:
+    """Return the values of a `MaskAnswer`. view: see `view_of`. samples: how many the spread is of."""
     height, width = prediction.mask.shape
+    measures = asdict(measure_case(view, prediction, mm_per_pixel))
+    if samples < 2:
+        measures["mean_spread"] = None
     return {
         "name": name,
         "width": width,
         "height": height,
         "mm_per_pixel": mm_per_pixel,
-        "measures": asdict(measure(prediction)),
+        "measures": measures,
         "contours": geojson(prediction.mask, name),
     }
 

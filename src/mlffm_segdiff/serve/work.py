@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from fastapi import Request, Response
 
+from mlffm_segdiff.inference.measures.colour import view_of
 from mlffm_segdiff.inference.model import Answer, Picture
 from mlffm_segdiff.inference.outputs.outlines import Mask
 from mlffm_segdiff.inference.prediction import Prediction, predict_source
@@ -71,7 +72,7 @@ def _answered(
     if wanted == "dicom":
         return received.dicom_seg(prediction)
     told = SegmentAnswer(
-        **_mask_values(received, prediction, options.mm_per_pixel),
+        **_mask_values(received, prediction, options.mm_per_pixel, sampling.samples),
         threshold=options.threshold,
         sampling=drawn(sampling),
         maps=maps_answer(answer) if options.maps else None,
@@ -83,8 +84,7 @@ def _answered(
 def _measured(picture: File, mask: File, mm_per_pixel: float | None) -> bytes:
     received = receive(picture)
     found = receive_mask(mask, received.image)
-    told = _mask_values(received, certain(found), mm_per_pixel)
-    told["measures"]["mean_spread"] = None
+    told = _mask_values(received, certain(found), mm_per_pixel, samples=1)
     return MaskAnswer(**told).model_dump_json().encode()
 
 
@@ -94,5 +94,8 @@ def certain(mask: Mask) -> Prediction:
     return Prediction(mask, probability, np.zeros_like(probability))
 
 
-def _mask_values(received: Received, prediction: Prediction, mm_per_pixel: float | None) -> dict[str, Any]:
-    return mask_values(received.file.name, prediction, mm_per_pixel or received.mm_per_pixel)
+def _mask_values(
+    received: Received, prediction: Prediction, mm_per_pixel: float | None, samples: int
+) -> dict[str, Any]:
+    spacing = mm_per_pixel or received.mm_per_pixel
+    return mask_values(received.file.name, view_of(received.image), prediction, spacing, samples)
