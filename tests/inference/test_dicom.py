@@ -111,7 +111,7 @@ def test_a_falling_rescale_turns_the_picture_round(dicom: Dicom) -> None:
 @given(
     arrays(np.int16, 5, elements=st.integers(-2048, 2047)),
     st.floats(-500, 500),
-    st.floats(2, 3000),
+    st.floats(20, 3000),  # a narrower one overflows in pydicom
     st.sampled_from(["LINEAR", "LINEAR_EXACT", "SIGMOID"]),
 )
 def test_windows_are_pydicoms(values: Pixels, center: float, width: float, function: str) -> None:

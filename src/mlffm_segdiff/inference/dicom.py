@@ -110,7 +110,7 @@ def windowed(values: Shown, center: float, width: float, function: str) -> Shown
 
 def _check_picture(dataset: Dataset, name: str) -> None:
     """Raise UserError unless there is a picture of a kind that is known and can be decoded here."""
-    from pydicom.pixels.decoders import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     if "PixelData" not in dataset:
         raise UserError(f"{name} is DICOM without a picture; leave it out")
