@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -22,6 +23,7 @@ from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
 from mlffm_segdiff.serve.app import create_app
 from mlffm_segdiff.serve.engine import Limits
+from mlffm_segdiff.serve.run import listening_socket, url
 
 SIZE = 16
 WAIT_SECONDS = 60
@@ -133,3 +135,27 @@ def dicom(square: npt.NDArray[np.uint8]) -> bytes:
 def form(square: npt.NDArray[np.uint8], png: Callable[..., bytes]) -> Callable[..., dict[str, object]]:
     """A form with the square: form(name="square.png") to be spread into client.post."""
     return lambda name="square.png": {"files": {"picture": (name, png(square))}}
+
+
+class Live:
+    """A server on a port of its own, in a thread."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.listening = listening_socket("127.0.0.1", 0)
+        self.url = url(self.listening)
+        self._server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+        self._thread = threading.Thread(target=self._server.run, args=([self.listening],))
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(WAIT_SECONDS)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def live(make_app: MakeApp) -> Iterator[Live]:
+    """The server of `make_app` for a browser: live.url, live.stop()."""
+    server = Live(make_app())
+    yield server
+    server.stop()
