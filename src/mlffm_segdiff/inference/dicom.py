@@ -12,12 +12,12 @@ from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import needs_extra
-from mlffm_segdiff.data.files import Pixels
+from mlffm_segdiff.data.files import Pixels, check_size
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-MARK = slice(128, 132), b"DICM"
+MARK, MARK_START, MARK_END = b"DICM", 128, 132
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 SQUARE = 0.01
 COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
@@ -29,9 +29,8 @@ Shown = npt.NDArray[np.float64]
 
 
 def is_dicom(data: bytes) -> bool:
-    """Whether a file that begins with `data`, 132 bytes or more of it, is DICOM (PS3.10, 7.1)."""
-    place, mark = MARK
-    return data[place] == mark
+    """Whether a file that begins with `data`, MARK_END bytes or more of it, is DICOM (PS3.10, 7.1)."""
+    return data[MARK_START:MARK_END] == MARK
 
 
 def read_dicom(data: bytes, name: str) -> tuple[Image.Image, float | None]:
@@ -114,6 +113,7 @@ def _check_picture(dataset: Dataset, name: str) -> None:
 
     if "PixelData" not in dataset:
         raise UserError(f"{name} is DICOM without a picture; leave it out")
+    check_size(dataset.get("Columns") or 0, dataset.get("Rows") or 0, name)
     kind, bits = dataset.get("PhotometricInterpretation"), dataset.get("BitsStored")
     if kind not in (*COLOURS, *GRAYS, "PALETTE COLOR") or (kind in GRAYS and bits > DEEPEST):
         raise UserError(f"{name} holds {kind} of {bits} bits, which is no photograph; leave it out")

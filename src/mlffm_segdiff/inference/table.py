@@ -1,12 +1,15 @@
-"""`predictions.csv`: one row a file, in the order of the files."""
+"""`predictions.csv` or `.parquet`: one row a file, in the order of the files."""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 from mlffm_segdiff.data.atomic import whole_file
 from mlffm_segdiff.inference.measures.case import CaseMeasures
+from mlffm_segdiff.inference.outputs.parquet import parquet_writer
 
 DECIMALS = 6
 
@@ -45,20 +48,33 @@ def row_values(row: Row) -> dict[str, Cell]:
     return {name: _cell(values[name]) for name in COLUMNS}
 
 
+def column_types() -> dict[str, type]:
+    """Return what each of COLUMNS holds where it holds something: str, int or float."""
+    hints = get_type_hints(Row) | get_type_hints(CaseMeasures)
+    return {name: (get_args(hints[name]) or (hints[name],))[0] for name in COLUMNS}
+
+
 def write_rows(rows: Iterable[Row], path: Path) -> Iterator[Row]:
     """Write rows as they come and pass them on; the table appears at `path` after the last, or not at all.
 
-    Raises UserError where it cannot be written.
+    path: .parquet, or else CSV. Raises UserError where it cannot be written.
     """
-    with (
-        whole_file(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
-    ):
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
+    with whole_file(path) as temporary, _writer(temporary) as add:
         for row in rows:
-            writer.writerow(row_values(row))
+            add(row_values(row))
             yield row
+
+
+@contextmanager
+def _writer(path: Path) -> Iterator[Callable[[Mapping[str, Cell]], object]]:
+    if path.suffix == ".parquet":
+        with parquet_writer(path, column_types()) as add:
+            yield add
+    else:
+        with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            yield writer.writerow
 
 
 def _cell(value: Cell) -> Cell:
