@@ -38,6 +38,13 @@ function take(files) {
   document.body.classList.remove("empty");
   select(added[0]);
   sender.send(added);
+  bringIntoView();
+}
+
+/** On a small screen what comes is below what was pressed. */
+function bringIntoView() {
+  const { top } = $("busy").getBoundingClientRect();
+  if (top > innerHeight / 2) scrollBy({ top: top - 80, behavior: "smooth" });
 }
 
 /** @param {Case} one */
@@ -105,7 +112,7 @@ async function measureShown() {
 function showNumbers() {
   const { name, result } = shown;
   const { measures, quality } = result.measured.answer;
-  showMeasures($("measures"), { expected_dice: quality?.expected_dice ?? null, ...measures });
+  showMeasures({ expected_dice: quality?.expected_dice ?? null, ...measures });
   showFlags($("flags"), quality?.flags ?? []);
   $("measures").classList.toggle("stale", !result.fresh);
   const state = result.corrected ? "of the corrected mask" : "";

@@ -23,12 +23,20 @@ const NAMES = {
   asymmetry_minor: ["Asymmetry, short axis"],
   expected_dice: ["Expected Dice"],
 };
+const MAIN = new Set(
+  "expected_dice area area_share parts mean_spread perimeter equivalent_diameter".split(" ").flatMap((name) => [
+    name, `${name}_mm`, `${name}_mm2`,
+  ]),
+);
 const DIGITS = 4;
 
-/** @param {HTMLTableElement} table @param {Record<string, number | null>} measures */
-export function showMeasures(table, measures) {
-  const rows = Object.entries(measures).filter(([, value]) => value !== null);
-  table.tBodies[0].replaceChildren(...rows.map(([name, value]) => measureRow(name, value)));
+/** @param {Record<string, number | null>} measures those of MAIN first, the others folded away */
+export function showMeasures(measures) {
+  const known = Object.entries(measures).filter(([, value]) => value !== null);
+  for (const [id, main] of [["main-measures", true], ["more-measures", false]]) {
+    const rows = known.filter(([name]) => MAIN.has(name) === main).map(([name, value]) => measureRow(name, value));
+    document.getElementById(id).tBodies[0].replaceChildren(...rows);
+  }
 }
 
 /** @param {HTMLElement} list @param {string[]} flags */
