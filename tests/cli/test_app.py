@@ -24,6 +24,7 @@ VERBS = (
     "compare",
     "demo",
     "doctor",
+    "serve",
 )
 HEAVY = (
     "torch",
@@ -41,6 +42,9 @@ HEAVY = (
     "pandas",
     "ray",
     "submitit",
+    "fastapi",
+    "pydicom",
+    "fsspec",
 )
 
 

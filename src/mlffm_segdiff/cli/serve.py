@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from mlffm_segdiff.cli.common import ThreadsOption, set_threads
+from mlffm_segdiff.cli.common import JsonOption, QuietOption, ThreadsOption, Voice, set_threads
 from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, load_graphs
 from mlffm_segdiff.config.extra import needs_extra
 
@@ -34,6 +34,8 @@ def serve(
     runtime: RuntimeOption = None,
     precision: PrecisionOption = "float32",
     threads: ThreadsOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Serve a page to segment pictures in the browser, and a REST API (/api/v1/segment, /openapi.json).
 
@@ -57,7 +59,8 @@ def serve(
 
     listening = listening_socket(host, port)
     set_threads(threads)
-    graphs = load_graphs(weights, runtime, precision)
+    voice = Voice(quiet, as_json)
+    graphs = load_graphs(weights, runtime, precision, voice)
     pretrained = graphs or load_pretrained(weights)
     if graphs is None:
         model = load_model(pretrained, precision=precision)
@@ -66,4 +69,9 @@ def serve(
     choose = partial(chosen_sampling, pretrained.recipe)
     limits = Limits(max_mb * 2**20, queue, batch_size)
     app = create_app(model, choose, weights, limits, allowed_hosts(host, allow_host or ()))
-    serve_app(app, listening, lambda: typer.echo(f"serving on {url(listening)} (Ctrl-C ends)"))
+
+    def tell() -> None:
+        voice.say(f"serving on {url(listening)} (Ctrl-C ends)")
+        voice.result({"url": url(listening)})
+
+    serve_app(app, listening, tell)
