@@ -18,6 +18,7 @@ from mlffm_segdiff.inference.model import Answer, Model, answer_pictures
 from mlffm_segdiff.inference.overlay import draw_outline
 from mlffm_segdiff.inference.pool import helper_count, helping_threads, in_order
 from mlffm_segdiff.inference.prediction import Prediction, check_threshold, predict_source
+from mlffm_segdiff.inference.quality import case_certainty, expected_dice, flags
 from mlffm_segdiff.inference.reading import FilePicture, check_batch_size, read_picture
 from mlffm_segdiff.inference.table import Row, write_rows
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
@@ -91,7 +92,7 @@ def predict_files(
     with helping_threads(helpers) as pool:
         read = in_order(pool, partial(_read, size=model.size, keep=output.overlay), images, ahead)
         answered = _answer(model, read, batch_size)
-        write = partial(_write, output=output, threshold=threshold, samples=model.sampling.samples)
+        write = partial(_write, output=output, threshold=threshold, model=model)
         yield from write_rows(in_order(pool, write, answered, ahead), output.table)
 
 
@@ -112,16 +113,24 @@ def _answer(model: Model, files: Iterable[_Read], batch_size: int) -> Iterator[_
         yield from ((file, next(answers)) if isinstance(file, FilePicture) else file for file in chunk)
 
 
-def _write(answered: _Answered, output: Output, threshold: float, samples: int) -> Row:
+def _write(answered: _Answered, output: Output, threshold: float, model: Model) -> Row:
     if isinstance(answered, _Unreadable):
         return Row(answered.path.name, status="failed", error=answered.reason)
     file, answer = answered
     prediction = predict_source(answer, threshold)
     _write_pictures(file, prediction, output)
     measures = measure_case(file.view, prediction)
-    if samples == 1:
+    if model.sampling.samples == 1:
         measures = replace(measures, mean_spread=None)
-    return Row(file.path.name, file.picture.width, file.picture.height, measures)
+    return Row(
+        file.path.name,
+        file.picture.width,
+        file.picture.height,
+        expected_dice(answer, model, threshold),
+        case_certainty(answer),
+        flags(prediction.mask, measures.parts, file.picture.small, model.quality),
+        measures,
+    )
 
 
 def _write_pictures(file: FilePicture, prediction: Prediction, output: Output) -> None:
