@@ -1,11 +1,17 @@
+import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pydicom
 import pytest
 import torch
 from PIL import Image
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.pixels import set_pixel_data
+from pydicom.uid import UID, ExplicitVRLittleEndian, VLPhotographicImageStorage, generate_uid
 from torch import Tensor
 
 from mlffm_segdiff.build.pretrained import save_segmenter
@@ -80,3 +86,53 @@ def save() -> Save:
         return path
 
     return write
+
+
+def dicom_bytes(dataset: Dataset) -> bytes:
+    written = io.BytesIO()
+    dataset.save_as(written, enforce_file_format=True)
+    return written.getvalue()
+
+
+@pytest.fixture
+def dicom() -> Callable[..., bytes]:
+    """A DICOM photograph's bytes: dicom(pixels, photometric="RGB", bits=None, syntax=None, **elements).
+
+    bits: stored ones, by default all of the array's. syntax: to compress to. An element that is None is left
+    out.
+    """
+
+    def make(
+        pixels: npt.NDArray[np.integer],
+        photometric: str = "RGB",
+        bits: int | None = None,
+        syntax: UID | None = None,
+        **elements: object,
+    ) -> bytes:
+        dataset = Dataset()
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.SOPClassUID = VLPhotographicImageStorage
+        dataset.SOPInstanceUID = generate_uid()
+        dataset.StudyInstanceUID = generate_uid()
+        dataset.SeriesInstanceUID = generate_uid()
+        dataset.PatientName, dataset.PatientID = "Example^Anna", "7"
+        dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
+        set_pixel_data(
+            dataset, pixels, photometric, bits or 8 * pixels.dtype.itemsize, generate_instance_uid=False
+        )
+        for keyword, value in elements.items():
+            setattr(dataset, keyword, value)
+            if value is None:
+                delattr(dataset, keyword)
+        if syntax is not None:
+            dataset.compress(syntax, generate_instance_uid=False)
+        return dicom_bytes(dataset)
+
+    return make
+
+
+@pytest.fixture
+def dicom_dataset() -> Callable[[bytes], Dataset]:
+    """A DICOM file's bytes, read by pydicom."""
+    return lambda data: pydicom.dcmread(io.BytesIO(data))

@@ -23,8 +23,8 @@ def test_a_folder_gives_its_own_pictures_by_name_and_what_else_lies_there(tmp_pa
     touch(tmp_path, "b.JPG", "a.png", "c.tiff", "notes.txt", "scan.dcm", ".hidden.png", "._a.png")
     touch(tmp_path / "inner", "d.png")
     found = find_images(tmp_path)
-    assert [path.name for path in found.images] == ["a.png", "b.JPG", "c.tiff"]
-    assert [path.name for path in found.others] == ["notes.txt", "scan.dcm"]
+    assert [path.name for path in found.images] == ["a.png", "b.JPG", "c.tiff", "scan.dcm"]
+    assert [path.name for path in found.others] == ["notes.txt"]
 
 
 def test_a_file_is_taken_whatever_its_ending(tmp_path: Path) -> None:

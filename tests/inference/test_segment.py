@@ -8,9 +8,10 @@ from PIL import Image
 
 from mlffm_segdiff.build.pretrained import load_pretrained
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.inference.files import Output, predict_files
+from mlffm_segdiff.inference.files import predict_files
 from mlffm_segdiff.inference.measures.case import mean_spread
 from mlffm_segdiff.inference.model import load_model
+from mlffm_segdiff.inference.outputs.output import Output
 from mlffm_segdiff.inference.segment import segment
 
 Photo = Callable[..., npt.NDArray[np.uint8]]
@@ -38,7 +39,7 @@ def test_files_give_what_the_verb_writes(
     tmp_path: Path, tiny_weights: Path, photo: Photo, save: Callable[..., Path]
 ) -> None:
     paths = [save(tmp_path / f"p{seed}.png", photo(seed, 30 + seed, 50)) for seed in range(3)]
-    out = Output(tmp_path / "out", probability=True)
+    out = Output(tmp_path / "out", frozenset({"probability"}))
     model = load_model(tiny_weights, steps=3, samples=2, sampler="ddpm", seed=4)
     rows = list(predict_files(paths, model, out, 0.4, batch_size=2))
     predictions = segment([str(path) for path in paths], tiny_weights, 3, 2, "ddpm", 4, 0.4, batch_size=2)
@@ -47,7 +48,7 @@ def test_files_give_what_the_verb_writes(
             np.asarray(Image.open(folder / path.name)) for folder in (out.masks, out.probabilities)
         )
         np.testing.assert_array_equal(mask > 0, found.mask)
-        np.testing.assert_array_equal(probability, np.rint(found.probability * 255))
+        np.testing.assert_array_equal(probability, np.rint(found.probability * 65535))
         assert row.measures is not None
         assert row.measures.area == found.mask.sum()
         assert row.measures.mean_spread == pytest.approx(mean_spread(found))

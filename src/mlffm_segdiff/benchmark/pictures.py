@@ -9,7 +9,6 @@ from PIL import Image
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.files import decode_image
 from mlffm_segdiff.inference.demo import samples_folder
-from mlffm_segdiff.inference.reading import find_images
 
 WIDTH, HEIGHT = 1024, 768
 NOISE = 3.0
@@ -22,7 +21,7 @@ def write_pictures(folder: Path, count: int) -> list[Path]:
     They are the package's sample pictures, enlarged, with a camera's noise (SD 3 of 255) so that they decode
     as slowly as photographs do, each moved sideways by another number of pixels.
     """
-    bases = [_enlarged(path) for path in find_images(samples_folder()).images]
+    bases = [_enlarged(path) for path in sorted(samples_folder().glob("*.png"))]
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"picture_{number:05d}.jpg" for number in range(count)]
     for number, path in enumerate(paths):

@@ -8,8 +8,9 @@ from mlffm_segdiff.benchmark.goals import GOALS, Findings, Result
 from mlffm_segdiff.benchmark.pictures import write_pictures
 from mlffm_segdiff.benchmark.subject import Subject
 from mlffm_segdiff.benchmark.timing import take_turns, time_ratio
-from mlffm_segdiff.inference.files import Output, predict_files
+from mlffm_segdiff.inference.files import predict_files
 from mlffm_segdiff.inference.model import Model, Picture, answer_pictures
+from mlffm_segdiff.inference.outputs.output import Output
 from mlffm_segdiff.inference.reading import read_picture
 
 PREDICT_BATCH = 8

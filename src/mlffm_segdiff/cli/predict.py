@@ -7,15 +7,22 @@ import typer
 
 from mlffm_segdiff.cli.common import ThreadsOption, progress_bar, set_threads
 from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, load_graphs
+from mlffm_segdiff.config.products import MapFormat, Product, TableFormat
 
 if TYPE_CHECKING:
-    from mlffm_segdiff.inference.files import Output
-    from mlffm_segdiff.inference.reading import ImageFiles
+    from mlffm_segdiff.inference.listing import ImageFiles
+    from mlffm_segdiff.inference.outputs.output import Output
 
 
 def predict(
-    images: Annotated[
-        Path, typer.Option("--input", "-i", metavar="FILE|FOLDER", help="An image, or a folder of images.")
+    places: Annotated[
+        list[str],
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="FILE|FOLDER|ZIP|PATTERN|URL",
+            help="An image, or where images are; a pattern in quotes. Repeatable.",
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the results go.")],
     weights: Annotated[
@@ -34,8 +41,16 @@ def predict(
     fusion: Annotated[
         str | None, typer.Option(help="How samples become one: mean or staple [default: the recipe's].")
     ] = None,
-    probability: Annotated[bool, typer.Option("--probability", help="Write probability maps too.")] = False,
-    overlay: Annotated[bool, typer.Option("--overlay", help="Write pictures with the outline too.")] = False,
+    write: Annotated[
+        list[Product] | None, typer.Option("--write", "-w", help="Write this too. Repeatable.")
+    ] = None,
+    maps: Annotated[
+        MapFormat, typer.Option(help="Probability and spread as 16-bit PNG, or as float32 NPY.")
+    ] = "png",
+    table: Annotated[TableFormat, typer.Option(help="What the table of numbers is.")] = "csv",
+    mm_per_pixel: Annotated[
+        float | None, typer.Option(help="Side of a pixel in millimetres [default: what DICOM files tell].")
+    ] = None,
     threshold: Annotated[float, typer.Option(help="A pixel is lesion from this probability.")] = 0.5,
     batch_size: Annotated[int, typer.Option(help="Pictures segmented at once; changes speed only.")] = 8,
     runtime: RuntimeOption = None,
@@ -44,20 +59,23 @@ def predict(
 ) -> None:
     """Segment images: for each, a mask of its own size, and a row of numbers in predictions.csv.
 
-    Writes masks/NAME.png (0 and 255), and on request probabilities/NAME.png (8
-    bits, 255 is certain) and overlays/NAME.jpg. Of a folder, the images directly
-    in it are taken. Images that cannot be read are named and skipped; the exit
-    status is then 1.
+    Writes masks/NAME.png (0 and 255), and on request maps of the probability
+    and of the samples' spread, overlays with the outline, contours as GeoJSON,
+    one COCO file, DICOM SEG (of DICOM files) and nnU-Net's layout. Images are
+    PNG, JPEG, TIFF, BMP, WebP, HEIC or DICOM. Of a folder, those directly in it
+    are taken. Images that cannot be read are named and skipped; the exit status
+    is then 1.
 
-    Example: mlffm-segdiff predict -i photos -o results --overlay
+    Example: mlffm-segdiff predict -i photos -o results -w overlay -w contours
     """
     import torch
 
-    from mlffm_segdiff.inference.files import Output, predict_files
+    from mlffm_segdiff.inference.files import predict_files
     from mlffm_segdiff.inference.model import load_model
+    from mlffm_segdiff.inference.outputs.output import Output
     from mlffm_segdiff.inference.reading import find_images
 
-    found = find_images(images)
+    found = find_images(*places)
     set_threads(threads)
     graphs = load_graphs(weights, runtime, precision)
     if graphs is None:
@@ -65,10 +83,11 @@ def predict(
     else:
         cpu = torch.device("cpu")
         model = load_model(graphs, steps, samples, sampler, seed, device=cpu, fusion=fusion)
-    target = Output(output.expanduser(), probability, overlay)
+    target = Output(output.expanduser(), frozenset(write or ()), maps, table)
     failed = 0
     with progress_bar("segmenting") as progress:
-        for done, row in enumerate(predict_files(found.images, model, target, threshold, batch_size), 1):
+        rows = predict_files(found.images, model, target, threshold, batch_size, mm_per_pixel)
+        for done, row in enumerate(rows, 1):
             if row.failed:
                 failed += 1
                 typer.echo(f"skipped: {row.error}", err=True)
@@ -79,7 +98,7 @@ def predict(
 def _report(found: "ImageFiles", target: "Output", failed: int) -> None:
     """Say what was done and where it lies; exit with status 1 if files failed."""
     if found.others:
-        endings = ", ".join(sorted({path.suffix or path.name for path in found.others}))
+        endings = ", ".join(sorted({Path(other.name).suffix or other.name for other in found.others}))
         typer.echo(f"left alone, no pictures by their ending: {len(found.others)} ({endings})", err=True)
     done = len(found.images) - failed
     typer.echo(f"{done} of {len(found.images)} images segmented: {target.folder}")

@@ -2,6 +2,8 @@
 
 import io
 from collections.abc import Callable
+from importlib import import_module
+from threading import Lock
 from typing import TypeVar
 
 import numpy as np
@@ -13,13 +15,17 @@ from mlffm_segdiff.config.errors import UserError
 Pixels = npt.NDArray[np.uint8]
 Decoded = TypeVar("Decoded")
 
+MOST_PIXELS = 200_000_000
+HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+_PILLOWS_LIMIT = Lock()
+
 
 def decode_image(data: bytes, name: str) -> Pixels:
     """HxWx3 uint8 RGB of an image file's bytes.
 
     EXIF orientation is applied, alpha is laid over white, 16-bit gray keeps its high byte, and of
     several frames the first is taken. `name` names the file in errors.
-    Raises UserError if the bytes are none, cut off or no image.
+    Raises UserError if the bytes are none, cut off, no image, or one of more than MOST_PIXELS.
     """
     return np.array(decode_picture(data, name), dtype=np.uint8)
 
@@ -53,30 +59,74 @@ def decode_mask(data: bytes, name: str) -> npt.NDArray[np.bool_]:
     return decode_gray(data, name) >= 128
 
 
+def image_pixels(data: bytes, name: str) -> int:
+    """How many pixels an image file's bytes hold, by its header. Raises UserError as `decode_image` does."""
+    return _decode(data, name, lambda image: image.width * image.height, turned=False)
+
+
+def check_size(width: int, height: int, name: str) -> None:
+    """Raise UserError if a picture has more than MOST_PIXELS, which memory would not hold."""
+    if width * height > MOST_PIXELS:
+        raise UserError(
+            f"{name} is {width}x{height}, that is {width * height / 1e6:,.0f} megapixels, and at most "
+            f"{MOST_PIXELS / 1e6:,.0f} are read; cut the lesion out or shrink the picture"
+        )
+
+
 def extent(pixels: npt.NDArray[np.generic]) -> str:
     """WIDTHxHEIGHT of an array HxW or HxWx3, for messages."""
     return f"{pixels.shape[1]}x{pixels.shape[0]}"
 
 
-def _decode(data: bytes, name: str, convert: Callable[[Image.Image], Decoded]) -> Decoded:
+def _decode(
+    data: bytes, name: str, convert: Callable[[Image.Image], Decoded], turned: bool = True
+) -> Decoded:
     if not data:
         raise UserError(f"{name} is empty (0 bytes); restore the file")
+    _register_heif(data, name)
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            ImageOps.exif_transpose(image, in_place=True)
+        with _open(data) as image:
+            check_size(image.width, image.height, name)
+            if turned:
+                ImageOps.exif_transpose(image, in_place=True)
             return convert(image)
+    except UserError:
+        raise
     except UnidentifiedImageError as error:
         raise UserError(f"{name} is not an image this program can read; convert it to PNG or JPEG") from error
     except Exception as error:  # Pillow's decoders raise many kinds on damaged bytes
         raise UserError(f"{name} is damaged or cut off ({error}); restore the file") from error
 
 
+def _open(data: bytes) -> Image.Image:
+    """Pillow's own limit, a warning from 89 megapixels on and an error from 179, gives way to ours."""
+    with _PILLOWS_LIMIT:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(io.BytesIO(data))
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _register_heif(data: bytes, name: str) -> None:
+    """Let Pillow read HEIC where pillow-heif is installed; no extra of ours: its wheels hold x265 (GPL)."""
+    if data[4:8] != b"ftyp" or data[8:12] not in HEIF_BRANDS:
+        return
+    try:
+        import_module("pillow_heif").register_heif_opener()
+    except ImportError as error:
+        raise UserError(
+            f"{name} is HEIC, which needs the package pillow-heif; install it, or convert the file to JPEG"
+        ) from error
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if _is_deep(image):
         image = Image.fromarray(_high_byte(np.asarray(image)))
     if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")
+        image = Image.new("RGB", layer.size, "white")
+        image.paste(layer, mask=layer)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
@@ -105,6 +155,8 @@ def _is_deep(image: Image.Image) -> bool:
 
 def _high_byte(values: npt.NDArray[np.generic]) -> Pixels:
     """uint8 from gray in 16 bits, in 32-bit integers that hold 16, or in floats (0 to 1, or 0 to 255)."""
+    if values.dtype == np.uint16:
+        return np.asarray(np.right_shift(values, 8), dtype=np.uint8)
     scaled = np.asarray(values, dtype=np.float64)
     if np.issubdtype(values.dtype, np.floating):
         scaled = scaled * (65535 if scaled.max() <= 1 else 257)

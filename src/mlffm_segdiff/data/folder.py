@@ -11,7 +11,7 @@ from mlffm_segdiff.data.sheet import read_rows
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "labels", "label")
 MASK_SUFFIXES = ("_mask", "-mask", "_segmentation", "_lesion")
-PICTURES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+PICTURES = frozenset({".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 GROUPS = "groups.csv"
 _LAYOUT = "put images into images/ and masks of the same name (or name_mask) into masks/"
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
@@ -43,7 +44,7 @@ def write_nnunet(folder: Path, parts: Mapping[str, Sequence[Case]], progress: Pr
     training = [*parts["train"], *parts["val"]]
     with whole_folder(folder) as building:
         sizes = _write_pictures(building, training, parts["test"], progress)
-        _write_json(building / DATASET, _dataset(folder.name, len(training)))
+        write_dataset(building / DATASET, folder.name, len(training))
         _write_json(building / SPLITS, splits(parts))
         _write_groups(building / GROUPS, [*training, *parts["test"]])
     return sizes[: len(training)]
@@ -106,9 +107,29 @@ def _write_case(case: Case, part: str, folder: Path) -> Size:
     if mask.shape != (image.height, image.width):
         sizes = f"image {image.width}x{image.height}, mask {mask.shape[1]}x{mask.shape[0]}"
         raise UserError(f"{case.id}: {sizes}; nnU-Net needs one size, leave the case out or mend it")
-    image.save(folder / f"images{part}" / f"{case.id}_0000{ENDING}")
-    Image.fromarray(mask.astype(np.uint8)).save(folder / f"labels{part}" / f"{case.id}{ENDING}")
+    image.save(image_path(folder, part, case.id))
+    label_picture(mask).save(label_path(folder, part, case.id))
     return image.height, image.width
+
+
+def image_path(folder: Path, part: str, name: str) -> Path:
+    """Where the image of a case lies, RGB in one file; part: TRAIN or TEST."""
+    return folder / f"images{part}" / f"{name}_0000{ENDING}"
+
+
+def label_path(folder: Path, part: str, name: str) -> Path:
+    """Where the label of a case lies; part: TRAIN or TEST."""
+    return folder / f"labels{part}" / f"{name}{ENDING}"
+
+
+def label_picture(mask: npt.NDArray[np.bool_]) -> Image.Image:
+    """A mask (HxW) as nnU-Net reads it: 0 and 1."""
+    return Image.fromarray(mask.astype(np.uint8))
+
+
+def write_dataset(path: Path, name: str, training: int) -> None:
+    """Write a dataset.json for a data set of that name with so many training cases."""
+    _write_json(path, _dataset(name, training))
 
 
 def _dataset(name: str, count: int) -> dict[str, object]:

@@ -12,13 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 
+from mlffm_segdiff.config.products import Product
 from mlffm_segdiff.data.atomic import whole_file
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.contour import mask_contours
 from mlffm_segdiff.data.files import decode_image, decode_mask
-from mlffm_segdiff.inference.files import Output, predict_files
+from mlffm_segdiff.inference.files import predict_files
 from mlffm_segdiff.inference.model import Model, Pixels
-from mlffm_segdiff.inference.reading import find_images
+from mlffm_segdiff.inference.outputs.output import Output
 from mlffm_segdiff.metrics.overlap import count_pixels, jaccard
 
 SUMMARY_FILE = "summary.png"
@@ -50,8 +51,8 @@ def run_demo(model: Model, folder: Path) -> list[ScoredSample]:
 
     Raises UserError where the folder cannot be written.
     """
-    images = find_images(samples_folder()).images
-    output = Output(folder, overlay=True)
+    images = sorted(samples_folder().glob("*.png"))
+    output = Output(folder, frozenset({Product.OVERLAY}))
     for _ in predict_files(images, model, output):
         pass
     scored = [score_sample(path, output.masks / path.name) for path in images]

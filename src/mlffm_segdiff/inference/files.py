@@ -1,108 +1,90 @@
 """Files to masks, as a stream: while the network works, threads read the next and write the last."""
 
-import zlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.products import Product
 from mlffm_segdiff.data.atomic import whole_file
-from mlffm_segdiff.data.files import decode_picture
+from mlffm_segdiff.data.nnunet import DATASET
+from mlffm_segdiff.data.nnunet_export import write_dataset
 from mlffm_segdiff.inference.measures.case import measure_case
 from mlffm_segdiff.inference.model import Answer, Model, answer_pictures
-from mlffm_segdiff.inference.overlay import draw_outline
-from mlffm_segdiff.inference.pool import helper_count, helping_threads, in_order
-from mlffm_segdiff.inference.prediction import Prediction, check_threshold, predict_source
+from mlffm_segdiff.inference.outputs.coco import CocoCase, coco_case, coco_file
+from mlffm_segdiff.inference.outputs.output import Output, check_output
+from mlffm_segdiff.inference.outputs.products import check_case, write_products
+from mlffm_segdiff.inference.pool import helper_count, helping_threads, in_order, large_in_turn
+from mlffm_segdiff.inference.prediction import check_threshold, predict_source
 from mlffm_segdiff.inference.quality import case_certainty, expected_dice, flags
 from mlffm_segdiff.inference.reading import FilePicture, check_batch_size, read_picture
+from mlffm_segdiff.inference.sources import Source
 from mlffm_segdiff.inference.table import Row, write_rows
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
-
-TABLE_FILE = "predictions.csv"
-OVERLAY_QUALITY = 92
-
-
-@dataclass(frozen=True)
-class Output:
-    """Where results go, and which: masks/NAME.png always, the two others where asked for.
-
-    masks: 0 and 255. probabilities/NAME.png: 8 bits, 255 times the probability. overlays/NAME.jpg: the
-    picture with the mask's outline. NAME is the picture's name without its ending.
-    """
-
-    folder: Path
-    probability: bool = False
-    overlay: bool = False
-
-    @property
-    def masks(self) -> Path:
-        """The folder of masks."""
-        return self.folder / "masks"
-
-    @property
-    def probabilities(self) -> Path:
-        """The folder of probability maps."""
-        return self.folder / "probabilities"
-
-    @property
-    def overlays(self) -> Path:
-        """The folder of overlays."""
-        return self.folder / "overlays"
-
-    @property
-    def table(self) -> Path:
-        """The table of numbers."""
-        return self.folder / TABLE_FILE
 
 
 @dataclass(frozen=True)
 class _Unreadable:
-    path: Path
+    source: Source
     reason: str
 
 
 _Read = FilePicture | _Unreadable
 _Answered = tuple[FilePicture, Answer] | _Unreadable
+_Written = tuple[Row, CocoCase | None]
 
 
 def predict_files(
-    images: Sequence[Path],
+    images: Sequence[Source],
     model: Model,
     output: Output,
     threshold: float = THRESHOLD,
     batch_size: int = 8,
+    mm_per_pixel: float | None = None,
 ) -> Iterator[Row]:
-    """Segment the files, write what `output` asks for, and yield each file's row of predictions.csv in order.
+    """Segment the files, write what `output` asks for, and yield each file's row of the table in order.
 
-    A file that cannot be read gives a row with status failed and stops no other. Memory does not grow with
-    the number of files. The table appears after the last file. images: no two of one name before the ending.
+    A file that cannot be read, or of which a product cannot be made, gives a row with status failed and stops
+    no other. Memory does not grow with the number of files. The table appears after the last file.
+    images: paths or what `find_images` found, no two of one name before the ending. mm_per_pixel: side of a
+    pixel in millimetres, in place of what the files tell.
     Raises UserError where `output` cannot be written or would overwrite an image, or a number is out of
     range.
     """
     check_threshold(threshold)
     check_batch_size(batch_size)
+    check_mm_per_pixel(mm_per_pixel)
+    check_output(output, model.sampling.samples)
     _refuse_overwriting(images, output)
     helpers = helper_count()
     ahead = batch_size + helpers  # a whole batch is read, and one written, while the network works on another
     with helping_threads(helpers) as pool:
-        read = in_order(pool, partial(_read, size=model.size, keep=output.overlay), images, ahead)
+        read = in_order(pool, partial(_read, model.size, output, mm_per_pixel), images, ahead)
         answered = _answer(model, read, batch_size)
         write = partial(_write, output=output, threshold=threshold, model=model)
-        yield from write_rows(in_order(pool, write, answered, ahead), output.table)
+        rows = _of_all(in_order(pool, write, answered, ahead), output)
+        yield from write_rows(rows, output.table)
 
 
-def _read(path: Path, size: int, keep: bool) -> _Read:
-    """Return the file's picture, its bytes too where `keep` says so, or why there is none."""
+def check_mm_per_pixel(mm_per_pixel: float | None) -> float | None:
+    """Return the millimetres a pixel. Raises UserError unless they are above 0, or None."""
+    if mm_per_pixel is not None and not (mm_per_pixel > 0 and math.isfinite(mm_per_pixel)):
+        raise UserError(f"{mm_per_pixel} millimetres a pixel are out of range; give a number above 0")
+    return mm_per_pixel
+
+
+def _read(size: int, output: Output, mm_per_pixel: float | None, source: Source) -> _Read:
+    """Return the source's picture, its bytes too where a product needs them, or why there is none."""
     try:
-        file = read_picture(path, size)
+        file = read_picture(source, size)
+        check_case(file, output)
     except UserError as error:
-        return _Unreadable(path, str(error))
-    return file if keep else replace(file, data=b"")
+        return _Unreadable(source, str(error))
+    data = file.data if output.needs_bytes else b""
+    return replace(file, data=data, mm_per_pixel=mm_per_pixel or file.mm_per_pixel)
 
 
 def _answer(model: Model, files: Iterable[_Read], batch_size: int) -> Iterator[_Answered]:
@@ -113,45 +95,46 @@ def _answer(model: Model, files: Iterable[_Read], batch_size: int) -> Iterator[_
         yield from ((file, next(answers)) if isinstance(file, FilePicture) else file for file in chunk)
 
 
-def _write(answered: _Answered, output: Output, threshold: float, model: Model) -> Row:
+def _write(answered: _Answered, output: Output, threshold: float, model: Model) -> _Written:
     if isinstance(answered, _Unreadable):
-        return Row(answered.path.name, status="failed", error=answered.reason)
+        return Row(answered.source.name, status="failed", error=answered.reason), None
     file, answer = answered
-    prediction = predict_source(answer, threshold)
-    _write_pictures(file, prediction, output)
-    measures = measure_case(file.view, prediction)
+    with large_in_turn(file.picture.width * file.picture.height):
+        prediction = predict_source(answer, threshold)
+        write_products(file, prediction, output)
+        measures = measure_case(file.view, prediction, file.mm_per_pixel)
+        case = coco_case(prediction, file.source.name) if Product.COCO in output.products else None
     if model.sampling.samples == 1:
         measures = replace(measures, mean_spread=None)
-    return Row(
-        file.path.name,
+    row = Row(
+        file.source.name,
         file.picture.width,
         file.picture.height,
         expected_dice(answer, model, threshold),
         case_certainty(answer),
-        flags(prediction.mask, measures.parts, file.picture.small, model.quality),
+        " ".join(flags(prediction.mask, measures.parts, file.picture.small, model.quality)),
         measures,
     )
+    return row, case
 
 
-def _write_pictures(file: FilePicture, prediction: Prediction, output: Output) -> None:
-    name = f"{file.path.stem}.png"
-    _save(Image.fromarray(prediction.mask * np.uint8(255)), output.masks / name)
-    if output.probability:
-        shades = np.rint(prediction.probability * 255).astype(np.uint8)
-        _save(Image.fromarray(shades), output.probabilities / name)
-    if output.overlay:
-        picture = decode_picture(file.data, str(file.path))
-        draw_outline(picture, prediction.mask)
-        _save(picture, output.overlays / f"{file.path.stem}.jpg")
+def _of_all(written: Iterable[_Written], output: Output) -> Iterator[Row]:
+    """Pass the rows on; write what is one file for all of them."""
+    if Product.COCO not in output.products:
+        yield from (row for row, _ in written)
+    else:
+        with coco_file(output.coco) as add:
+            for row, case in written:
+                if case is not None:
+                    add(case)
+                yield row
+    if Product.NNUNET in output.products:
+        with whole_file(output.nnunet / DATASET) as temporary:
+            write_dataset(temporary, "predictions", 0)
 
 
-def _save(picture: Image.Image, path: Path) -> None:
-    with whole_file(path) as temporary:
-        picture.save(temporary, quality=OVERLAY_QUALITY, subsampling=0, compress_type=zlib.Z_RLE)
-
-
-def _refuse_overwriting(images: Sequence[Path], output: Output) -> None:
-    written = {folder.resolve() for folder in (output.masks, output.probabilities, output.overlays)}
+def _refuse_overwriting(images: Sequence[Source], output: Output) -> None:
+    written = {folder.resolve() for folder in output.picture_folders}
     for path in images:
-        if path.resolve().parent in written:
+        if isinstance(path, Path) and path.resolve().parent in written:
             raise UserError(f"{path} lies where results are written; choose another output folder")

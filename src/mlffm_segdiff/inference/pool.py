@@ -3,8 +3,8 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from threading import Barrier
+from contextlib import contextmanager, nullcontext
+from threading import Barrier, Lock
 from typing import TypeVar
 
 import torch
@@ -13,6 +13,8 @@ from mlffm_segdiff.data.processors import processors
 
 FEWEST, MOST = 2, 8
 START_SECONDS = 60
+LARGE = 30_000_000
+_LARGE = Lock()
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -61,3 +63,10 @@ def in_order(
     finally:  # after a fault or Ctrl-C, what has not begun never does
         for future in pending:
             future.cancel()
+
+
+@contextmanager
+def large_in_turn(pixels: int) -> Iterator[None]:
+    """Let one block at a time work on a picture of more than LARGE pixels, so that memory holds but one."""
+    with _LARGE if pixels > LARGE else nullcontext():
+        yield

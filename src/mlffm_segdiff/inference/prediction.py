@@ -34,7 +34,8 @@ def predict_source(answer: Answer, threshold: float) -> Prediction:
     """Return the answer at its picture's own size; the lesion is where probability reaches the threshold."""
     height, width = answer.picture.height, answer.picture.width
     probability = map_at(answer.probability, height, width)
-    spread = map_at(answer.spread, height, width) if answer.spread.any() else np.zeros_like(probability)
+    none = np.zeros((height, width), np.float32)  # which takes no memory until it is written to
+    spread = map_at(answer.spread, height, width) if answer.spread.any() else none
     return Prediction(probability >= threshold, probability, spread)
 
 

@@ -4,68 +4,66 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.cache import resize_picture
-from mlffm_segdiff.data.case import Entry
-from mlffm_segdiff.data.files import decode_picture
-from mlffm_segdiff.data.folder import PICTURES
+from mlffm_segdiff.data.files import decode_picture, image_pixels
+from mlffm_segdiff.inference.dicom import is_dicom, read_dicom, read_header
+from mlffm_segdiff.inference.listing import ImageFiles, list_place
 from mlffm_segdiff.inference.measures.colour import view_of
 from mlffm_segdiff.inference.model import Picture, Pixels
+from mlffm_segdiff.inference.pool import large_in_turn
+from mlffm_segdiff.inference.sources import Source, case_name, read_source
 
 
 @dataclass(frozen=True)
 class FilePicture:
-    """A file that was read. data: its bytes, to draw the overlay on without keeping all its pixels.
+    """A file that was read. data: its bytes, to write outputs of the picture without keeping all its pixels.
 
-    view: the picture at a size to show and to read colours on, see `view_of`.
+    name: of its results. view: the picture at a size to show and to read colours on, see `view_of`.
+    mm_per_pixel: side of a pixel in millimetres where the file tells it.
     """
 
-    path: Path
+    source: Source
+    name: str
     data: bytes
     picture: Picture
     view: Pixels
+    mm_per_pixel: float | None = None
 
 
-@dataclass(frozen=True)
-class ImageFiles:
-    """images: what to segment, by name. others: files left alone, as their ending is no picture's."""
+def find_images(*places: str | Path) -> ImageFiles:
+    """Return the pictures at all places, see `list_place`, in the order of the places, none twice.
 
-    images: tuple[Path, ...]
-    others: tuple[Path, ...] = ()
-
-
-def find_images(source: Path) -> ImageFiles:
-    """Return the file itself, or the pictures directly in a folder, sorted by name; hidden ones left out.
-
-    Raises UserError where there is nothing, or where two names differ only in case or ending, so that both
-    would write one mask.
+    Raises UserError where a place has none, or where two names differ only in case, folder or ending, so that
+    both would write one mask.
     """
-    source = source.expanduser()
-    if source.is_file():
-        return ImageFiles((source,))
-    try:
-        files = sorted(path for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
-    except OSError as error:
-        raise UserError(
-            f"{source} cannot be read ({error.strerror}); give an image file or a folder of images"
-        ) from error
-    images = tuple(path for path in files if _is_picture(path))
-    if not images:
-        raise UserError(f"no pictures directly in {source}; {_hint(source)}")
+    found = [list_place(place) for place in places]
+    images = tuple(dict.fromkeys(image for one in found for image in one.images))
     _refuse_shared_names(images)
-    return ImageFiles(images, tuple(path for path in files if not _is_picture(path)))
+    return ImageFiles(images, tuple(dict.fromkeys(other for one in found for other in one.others)))
 
 
-def read_picture(path: Path, size: int) -> FilePicture:
-    """Return the file's picture at size x size for the network, named by the file without its ending.
+def read_picture(source: Source, size: int) -> FilePicture:
+    """Return the source's picture at size x size for the network, named by the file without its ending.
 
-    Raises UserError naming the file if it cannot be read as an image.
+    Raises UserError naming the file if it cannot be read as a picture or is too large.
     """
-    data = Entry(path).read()
-    image = decode_picture(data, str(path))
-    name = path.stem.encode("utf-8", "backslashreplace").decode()
-    picture = Picture(name, resize_picture(image, size), image.height, image.width)
-    return FilePicture(path, data, picture, view_of(image))
+    data, name = read_source(source), case_name(source)
+    with large_in_turn(_pixels(data, str(source))):
+        image, mm_per_pixel = decode_any(data, str(source))
+        seen = name.encode("utf-8", "backslashreplace").decode()
+        picture = Picture(seen, resize_picture(image, size), image.height, image.width)
+        return FilePicture(source, name, data, picture, view_of(image), mm_per_pixel)
+
+
+def decode_any(data: bytes, name: str) -> tuple[Image.Image, float | None]:
+    """Return the picture in RGB of an image's or a DICOM file's bytes, and its millimetres a pixel if told.
+
+    Raises UserError as `decode_picture` and `read_dicom`.
+    """
+    return read_dicom(data, name) if is_dicom(data) else (decode_picture(data, name), None)
 
 
 def check_batch_size(batch_size: int) -> int:
@@ -75,23 +73,19 @@ def check_batch_size(batch_size: int) -> int:
     return batch_size
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in PICTURES
+def _pixels(data: bytes, name: str) -> int:
+    if not is_dicom(data):
+        return image_pixels(data, name)
+    header = read_header(data, name)
+    return int(header.get("Rows") or 0) * int(header.get("Columns") or 0)
 
 
-def _hint(source: Path) -> str:
-    inner = next((path.parent for path in sorted(source.glob("*/*")) if _is_picture(path)), None)
-    if inner is not None:
-        return f"folders within it are not searched: give one of them, such as {inner}"
-    return f"their names must end in one of {', '.join(sorted(PICTURES))}"
-
-
-def _refuse_shared_names(images: Sequence[Path]) -> None:
-    seen: dict[str, Path] = {}
-    for path in images:
-        other = seen.setdefault(path.stem.casefold(), path)
-        if other is not path:
+def _refuse_shared_names(images: Sequence[Source]) -> None:
+    seen: dict[str, Source] = {}
+    for image in images:
+        other = seen.setdefault(case_name(image).casefold(), image)
+        if other is not image:
             raise UserError(
-                f"{other} and {path.name} would both write the mask {other.stem}.png; "
+                f"{other} and {image} would both write the mask {case_name(other)}.png; "
                 "rename one, or give them one by one"
             )

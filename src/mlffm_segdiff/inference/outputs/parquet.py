@@ -1,0 +1,43 @@
+"""A table as Parquet, written as its rows come."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlffm_segdiff.config.extra import needs_extra
+
+GROUP = 1000
+
+
+@contextmanager
+def parquet_writer(
+    path: Path, columns: Mapping[str, type]
+) -> Iterator[Callable[[Mapping[str, object]], None]]:
+    """Give the function that adds a row, a value by each of `columns`, to a new Parquet file.
+
+    columns: str, int or float by name; None is null. Rows are written GROUP at a time, so memory does not
+    grow with them. What is no text (a file name in another encoding) is written with backslashes.
+    """
+    with needs_extra("table"):
+        import pyarrow as arrow
+        from pyarrow import parquet
+    kinds = {str: arrow.string(), int: arrow.int64(), float: arrow.float64()}
+    schema = arrow.schema([(name, kinds[kind]) for name, kind in columns.items()])
+    waiting: list[dict[str, object]] = []
+    with parquet.ParquetWriter(path, schema) as writer:
+
+        def flush() -> None:
+            writer.write_table(arrow.Table.from_pylist(waiting, schema))
+            waiting.clear()
+
+        def add(row: Mapping[str, object]) -> None:
+            waiting.append({name: _text(row[name]) for name in columns})
+            if len(waiting) == GROUP:
+                flush()
+
+        yield add
+        flush()
+
+
+def _text(value: object) -> object:
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
