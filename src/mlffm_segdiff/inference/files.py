@@ -19,6 +19,7 @@ from mlffm_segdiff.inference.outputs.output import Output, check_output
 from mlffm_segdiff.inference.outputs.products import check_case, write_products
 from mlffm_segdiff.inference.pool import helper_count, helping_threads, in_order, large_in_turn
 from mlffm_segdiff.inference.prediction import check_threshold, predict_source
+from mlffm_segdiff.inference.quality import case_certainty, expected_dice, flags
 from mlffm_segdiff.inference.reading import FilePicture, check_batch_size, read_picture
 from mlffm_segdiff.inference.sources import Source
 from mlffm_segdiff.inference.table import Row, write_rows
@@ -63,7 +64,7 @@ def predict_files(
     with helping_threads(helpers) as pool:
         read = in_order(pool, partial(_read, model.size, output, mm_per_pixel), images, ahead)
         answered = _answer(model, read, batch_size)
-        write = partial(_write, output=output, threshold=threshold, samples=model.sampling.samples)
+        write = partial(_write, output=output, threshold=threshold, model=model)
         rows = _of_all(in_order(pool, write, answered, ahead), output)
         yield from write_rows(rows, output.table)
 
@@ -94,7 +95,7 @@ def _answer(model: Model, files: Iterable[_Read], batch_size: int) -> Iterator[_
         yield from ((file, next(answers)) if isinstance(file, FilePicture) else file for file in chunk)
 
 
-def _write(answered: _Answered, output: Output, threshold: float, samples: int) -> _Written:
+def _write(answered: _Answered, output: Output, threshold: float, model: Model) -> _Written:
     if isinstance(answered, _Unreadable):
         return Row(answered.source.name, status="failed", error=answered.reason), None
     file, answer = answered
@@ -103,9 +104,18 @@ def _write(answered: _Answered, output: Output, threshold: float, samples: int) 
         write_products(file, prediction, output)
         measures = measure_case(file.view, prediction, file.mm_per_pixel)
         case = coco_case(prediction, file.source.name) if Product.COCO in output.products else None
-    if samples == 1:
+    if model.sampling.samples == 1:
         measures = replace(measures, mean_spread=None)
-    return Row(file.source.name, file.picture.width, file.picture.height, measures), case
+    row = Row(
+        file.source.name,
+        file.picture.width,
+        file.picture.height,
+        expected_dice(answer, model, threshold),
+        case_certainty(answer),
+        flags(prediction.mask, measures.parts, file.picture.small, model.quality),
+        measures,
+    )
+    return row, case
 
 
 def _of_all(written: Iterable[_Written], output: Output) -> Iterator[Row]:

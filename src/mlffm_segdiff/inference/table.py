@@ -10,6 +10,7 @@ from typing import get_args, get_type_hints
 from mlffm_segdiff.data.atomic import whole_file
 from mlffm_segdiff.inference.measures.case import CaseMeasures
 from mlffm_segdiff.inference.outputs.parquet import parquet_writer
+from mlffm_segdiff.inference.quality import Flag
 
 DECIMALS = 6
 
@@ -20,13 +21,17 @@ Cell = str | float | None
 class Row:
     """One file's result; what was not measured is None and stands empty in the table.
 
-    image: the file's name. width, height: pixels. measures: each of its numbers is a column of its own.
+    image: the file's name. width, height: pixels. expected_dice, certainty, flags: see `inference.quality`;
+    several flags stand in one cell, a blank between them. measures: each number is a column of its own.
     status: done or failed. error: why it failed.
     """
 
     image: str
     width: int | None = None
     height: int | None = None
+    expected_dice: float | None = None
+    certainty: float | None = None
+    flags: tuple[Flag, ...] = ()
     measures: CaseMeasures | None = None
     status: str = "done"
     error: str = ""
@@ -38,12 +43,12 @@ class Row:
 
 
 MEASURES = tuple(field.name for field in fields(CaseMeasures))
-COLUMNS = ("image", "width", "height", *MEASURES, "status", "error")
+COLUMNS = ("image", "width", "height", "expected_dice", "certainty", "flags", *MEASURES, "status", "error")
 
 
 def row_values(row: Row) -> dict[str, Cell]:
     """Return a row's values by COLUMNS; fractions to six decimals."""
-    values = asdict(row)
+    values = asdict(row) | {"flags": " ".join(row.flags)}
     values |= values.pop("measures") or dict.fromkeys(MEASURES)
     return {name: _cell(values[name]) for name in COLUMNS}
 
