@@ -43,6 +43,7 @@ HEAVY = (
     "ray",
     "submitit",
     "fastapi",
+    "uvicorn",
     "pydicom",
     "fsspec",
 )

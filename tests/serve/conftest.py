@@ -143,6 +143,7 @@ class Live:
     def __init__(self, app: FastAPI) -> None:
         self.listening = listening_socket("127.0.0.1", 0)
         self.url = url(self.listening)
+        self.address = self.listening.getsockname()
         self._server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
         self._thread = threading.Thread(target=self._server.run, args=([self.listening],))
         self._thread.start()

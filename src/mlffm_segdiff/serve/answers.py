@@ -2,7 +2,7 @@
 
 import base64
 import io
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,12 @@ from PIL import Image
 from pydantic import BaseModel
 
 from mlffm_segdiff.inference.measures.case import measure_case
-from mlffm_segdiff.inference.model import Answer, Pixels
+from mlffm_segdiff.inference.model import Answer, Model
 from mlffm_segdiff.inference.outputs.contours import geojson
 from mlffm_segdiff.inference.outputs.outlines import Mask
 from mlffm_segdiff.inference.prediction import Prediction
+from mlffm_segdiff.inference.quality import Flag, flags
+from mlffm_segdiff.inference.reading import FilePicture
 from mlffm_segdiff.segmenters.at_source import Map
 from mlffm_segdiff.segmenters.base import Sampling
 
@@ -39,6 +41,17 @@ class MapsAnswer(BaseModel):
     samples: list[str]
 
 
+class QualityAnswer(BaseModel):
+    """What speaks for and against a mask (docs/QUALITY.md).
+
+    expected_dice, certainty: null of a mask that the network did not draw.
+    """
+
+    expected_dice: float | None = None
+    certainty: float | None = None
+    flags: list[Flag]
+
+
 class MaskAnswer(BaseModel):
     """What a mask holds.
 
@@ -50,6 +63,7 @@ class MaskAnswer(BaseModel):
     height: int
     mm_per_pixel: float | None
     measures: dict[str, float | int | None]
+    quality: QualityAnswer
     contours: dict[str, Any]
 
 
@@ -63,20 +77,22 @@ class SegmentAnswer(MaskAnswer):
 
 
 def mask_values(
-    name: str, view: Pixels, prediction: Prediction, mm_per_pixel: float | None, samples: int
+    file: FilePicture, prediction: Prediction, model: Model, mm_per_pixel: float | None
 ) -> dict[str, Any]:
-    """Return the values of a `MaskAnswer`. view: see `view_of`. samples: how many the spread is of."""
-    height, width = prediction.mask.shape
-    measures = asdict(measure_case(view, prediction, mm_per_pixel))
-    if samples < 2:
-        measures["mean_spread"] = None
+    """Return the values of a `MaskAnswer`. model: with the sampling that drew the mask."""
+    spacing = mm_per_pixel or file.mm_per_pixel
+    measures = measure_case(file.view, prediction, spacing)
+    if model.sampling.samples == 1:
+        measures = replace(measures, mean_spread=None)
+    raised = flags(prediction.mask, measures.parts, file.picture.small, model.quality)
     return {
-        "name": name,
-        "width": width,
-        "height": height,
-        "mm_per_pixel": mm_per_pixel,
-        "measures": measures,
-        "contours": geojson(prediction.mask, name),
+        "name": file.source.name,
+        "width": file.picture.width,
+        "height": file.picture.height,
+        "mm_per_pixel": spacing,
+        "measures": asdict(measures),
+        "quality": QualityAnswer(flags=list(raised)),
+        "contours": geojson(prediction.mask, file.source.name),
     }
 
 

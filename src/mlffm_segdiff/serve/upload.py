@@ -13,12 +13,13 @@ from mlffm_segdiff.serve.problem import BAD_REQUEST, TIMEOUT, TOO_LARGE, UNSUPPO
 FORM = "multipart/form-data"
 UPLOAD_SECONDS = 60.0
 MOST_FIELDS = 16
+UNNAMED = "picture"
 FIELD_BYTES = 4096
 
 
 @dataclass(frozen=True)
 class File:
-    """name: as the client called it, without folders. data: its bytes."""
+    """name: as the client called it, without folders; UNNAMED if it did not. data: its bytes."""
 
     name: str
     data: bytes
@@ -106,5 +107,5 @@ async def _read_form(request: Request, body: AsyncGenerator[bytes, None]) -> Upl
 
 
 def base_name(name: str) -> str:
-    """Return a file's name without folders, of either kind of system."""
-    return name.replace("\\", "/").rpartition("/")[2]
+    """Return a file's name without folders, of either kind of system; UNNAMED where it has none."""
+    return name.replace("\\", "/").rpartition("/")[2] or UNNAMED

@@ -28,6 +28,14 @@ const MAIN = new Set(
     name, `${name}_mm`, `${name}_mm2`,
   ]),
 );
+const FLAGS = {
+  nothing_found: "Nothing was found",
+  touches_frame: "The lesion touches the frame",
+  several_parts: "The lesion has several parts",
+  blurred: "The picture is blurred",
+  too_dark: "The picture is too dark",
+  unusual_colour: "The colours are unusual for dermoscopy",
+};
 const DIGITS = 4;
 
 /** @param {Record<string, number | null>} measures those of MAIN first, the others folded away */
@@ -42,7 +50,7 @@ export function showMeasures(measures) {
 /** @param {HTMLElement} list @param {string[]} flags */
 export function showFlags(list, flags) {
   list.hidden = flags.length === 0;
-  list.replaceChildren(...flags.map((flag) => element("li", sentence(flag))));
+  list.replaceChildren(...flags.map((flag) => element("li", FLAGS[flag] ?? sentence(flag))));
 }
 
 /**
