@@ -377,7 +377,7 @@ def test_a_files_bytes_are_kept_for_its_overlay_alone(
     def note(file: reading.FilePicture, *rest: object) -> None:
         kept.append(file.data)
 
-    monkeypatch.setattr(files, "write_products", note)
+    monkeypatch.setattr(files, "write_of_mask", note)
     path = save(tmp_path / "a.png", photo(0))
     list(
         predict_files(

@@ -17,7 +17,7 @@ from mlffm_segdiff.inference.measures.case import measure_case
 from mlffm_segdiff.inference.model import Answer, Model, answer_pictures
 from mlffm_segdiff.inference.outputs.coco import CocoCase, coco_case, coco_file
 from mlffm_segdiff.inference.outputs.output import Output, check_output
-from mlffm_segdiff.inference.outputs.products import check_case, write_products
+from mlffm_segdiff.inference.outputs.products import check_case, write_of_mask, write_of_prediction
 from mlffm_segdiff.inference.pool import helper_count, helping_threads, in_order, large_in_turn
 from mlffm_segdiff.inference.prediction import check_threshold, predict_source
 from mlffm_segdiff.inference.quality import case_certainty, expected_dice, flags
@@ -111,9 +111,12 @@ def _write(answered: _Answered, output: Output, threshold: float, model: Model) 
     file, answer = answered
     with large_in_turn(file.picture.width * file.picture.height):
         prediction = predict_source(answer, threshold)
-        write_products(file, prediction, output)
+        write_of_prediction(file, prediction, output)
         measures = measure_case(file.view, prediction, file.mm_per_pixel)
         case = coco_case(prediction, file.source.name) if Product.COCO in output.products else None
+        mask = prediction.mask
+        del prediction  # its maps, eight times as large, are not held beside a decoded picture
+        write_of_mask(file, mask, output)
     if model.sampling.samples == 1:
         measures = replace(measures, mean_spread=None)
     row = Row(
@@ -122,7 +125,7 @@ def _write(answered: _Answered, output: Output, threshold: float, model: Model) 
         file.picture.height,
         expected_dice(answer, model, threshold),
         case_certainty(answer),
-        " ".join(flags(prediction.mask, measures.parts, file.picture.small, model.quality)),
+        " ".join(flags(mask, measures.parts, file.picture.small, model.quality)),
         measures,
     )
     return _Written(row, case, case_card(row, file, output))

@@ -1,9 +1,10 @@
 """Threads that work beside the network, and a stream through them that keeps its order."""
 
+import ctypes
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, suppress
 from threading import Barrier, Lock
 from typing import TypeVar
 
@@ -68,5 +69,15 @@ def in_order(
 @contextmanager
 def large_in_turn(pixels: int) -> Iterator[None]:
     """Let one block at a time work on a picture of more than LARGE pixels, so that memory holds but one."""
-    with _LARGE if pixels > LARGE else nullcontext():
+    if pixels <= LARGE:
         yield
+        return
+    with _LARGE:
+        _give_back()
+        yield
+
+
+def _give_back() -> None:
+    """Let glibc return freed memory to the system: each thread's share of it would keep a whole picture."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -17,6 +17,7 @@ from mlffm_segdiff.inference.dicom import is_dicom, read_header
 from mlffm_segdiff.inference.outputs.contours import geojson
 from mlffm_segdiff.inference.outputs.dicom_seg import check_source, dicom_seg
 from mlffm_segdiff.inference.outputs.maps import write_map
+from mlffm_segdiff.inference.outputs.outlines import Mask
 from mlffm_segdiff.inference.outputs.output import Output
 from mlffm_segdiff.inference.overlay import draw_outline
 from mlffm_segdiff.inference.prediction import Prediction
@@ -24,8 +25,6 @@ from mlffm_segdiff.inference.reading import FilePicture, decode_any
 from mlffm_segdiff.inference.review.thumbnail import thumbnail
 
 OVERLAY_QUALITY = 92
-
-Write = Callable[[FilePicture, Prediction, Output], None]
 
 
 def check_case(file: FilePicture, output: Output) -> None:
@@ -40,12 +39,19 @@ def check_case(file: FilePicture, output: Output) -> None:
     check_source(read_header(file.data, str(file.source)), str(file.source))
 
 
-def write_products(file: FilePicture, prediction: Prediction, output: Output) -> None:
-    """Write the mask, and each product that `output` asks for. Raises UserError where that fails."""
-    save_picture(Image.fromarray(prediction.mask * np.uint8(255)), output.masks / f"{file.name}.png")
-    for product, write in _WRITERS.items():
+def write_of_prediction(file: FilePicture, prediction: Prediction, output: Output) -> None:
+    """Write those products that `output` asks for which need a whole prediction. Raises UserError."""
+    for product, write in _OF_PREDICTION.items():
         if product in output.products:
             write(file, prediction, output)
+
+
+def write_of_mask(file: FilePicture, mask: Mask, output: Output) -> None:
+    """Write the mask (HxW), and those products that `output` asks for which need no more. Raises UserError."""
+    save_picture(Image.fromarray(mask * np.uint8(255)), output.masks / f"{file.name}.png")
+    for product, write in _OF_MASK.items():
+        if product in output.products:
+            write(file, mask, output)
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
@@ -62,15 +68,15 @@ def _write_spread(file: FilePicture, prediction: Prediction, output: Output) -> 
     write_map(prediction.spread, output.spreads / f"{file.name}.{output.maps}")
 
 
-def _write_overlay(file: FilePicture, prediction: Prediction, output: Output) -> None:
+def _write_overlay(file: FilePicture, mask: Mask, output: Output) -> None:
     picture, _ = decode_any(file.data, str(file.source))
-    draw_outline(picture, prediction.mask)
+    draw_outline(picture, mask)
     save_picture(picture, output.overlays / f"{file.name}.jpg")
 
 
-def _write_contours(file: FilePicture, prediction: Prediction, output: Output) -> None:
+def _write_contours(file: FilePicture, mask: Mask, output: Output) -> None:
     with whole_file(output.contours / f"{file.name}.geojson") as temporary:
-        temporary.write_text(json.dumps(geojson(prediction.mask, file.source.name)), encoding="utf-8")
+        temporary.write_text(json.dumps(geojson(mask, file.source.name)), encoding="utf-8")
 
 
 def _write_dicom_seg(file: FilePicture, prediction: Prediction, output: Output) -> None:
@@ -78,22 +84,24 @@ def _write_dicom_seg(file: FilePicture, prediction: Prediction, output: Output) 
         temporary.write_bytes(dicom_seg(read_header(file.data, str(file.source)), prediction))
 
 
-def _write_nnunet(file: FilePicture, prediction: Prediction, output: Output) -> None:
+def _write_nnunet(file: FilePicture, mask: Mask, output: Output) -> None:
     picture, _ = decode_any(file.data, str(file.source))
     save_picture(picture, image_path(output.nnunet, TEST, file.name))
-    save_picture(label_picture(prediction.mask), label_path(output.nnunet, TEST, file.name))
+    save_picture(label_picture(mask), label_path(output.nnunet, TEST, file.name))
 
 
-def _write_thumbnail(file: FilePicture, prediction: Prediction, output: Output) -> None:
-    save_picture(thumbnail(file.view, prediction.mask), output.review / f"{file.name}.jpg")
+def _write_thumbnail(file: FilePicture, mask: Mask, output: Output) -> None:
+    save_picture(thumbnail(file.view, mask), output.review / f"{file.name}.jpg")
 
 
-_WRITERS: dict[Product, Write] = {
+_OF_PREDICTION: dict[Product, Callable[[FilePicture, Prediction, Output], None]] = {
     Product.PROBABILITY: _write_probability,
     Product.SPREAD: _write_spread,
+    Product.DICOM_SEG: _write_dicom_seg,
+}
+_OF_MASK: dict[Product, Callable[[FilePicture, Mask, Output], None]] = {
     Product.OVERLAY: _write_overlay,
     Product.CONTOURS: _write_contours,
-    Product.DICOM_SEG: _write_dicom_seg,
     Product.NNUNET: _write_nnunet,
     Product.REVIEW: _write_thumbnail,
 }
