@@ -22,7 +22,7 @@ def test_rows_become_lines_and_missing_values_stay_empty(tmp_path: Path) -> None
             2,
             0.9,
             0.8,
-            ("blurred", "too_dark"),
+            "blurred too_dark",
             CaseMeasures(1, 1 / 6, 1, 0.1234567, 2.5, 1.5, box_left=0, colours=2),
         ),
         Row('b, "c".jpg', status="failed", error="it is broken, sadly"),

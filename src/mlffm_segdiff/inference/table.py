@@ -10,7 +10,6 @@ from typing import get_args, get_type_hints
 from mlffm_segdiff.data.atomic import whole_file
 from mlffm_segdiff.inference.measures.case import CaseMeasures
 from mlffm_segdiff.inference.outputs.parquet import parquet_writer
-from mlffm_segdiff.inference.quality import Flag
 
 DECIMALS = 6
 
@@ -22,7 +21,7 @@ class Row:
     """One file's result; what was not measured is None and stands empty in the table.
 
     image: the file's name. width, height: pixels. expected_dice, certainty, flags: see `inference.quality`;
-    several flags stand in one cell, a blank between them. measures: each number is a column of its own.
+    of several flags a blank stands between. measures: each number is a column of its own.
     status: done or failed. error: why it failed.
     """
 
@@ -31,7 +30,7 @@ class Row:
     height: int | None = None
     expected_dice: float | None = None
     certainty: float | None = None
-    flags: tuple[Flag, ...] = ()
+    flags: str = ""
     measures: CaseMeasures | None = None
     status: str = "done"
     error: str = ""
@@ -48,7 +47,7 @@ COLUMNS = ("image", "width", "height", "expected_dice", "certainty", "flags", *M
 
 def row_values(row: Row) -> dict[str, Cell]:
     """Return a row's values by COLUMNS; fractions to six decimals."""
-    values = asdict(row) | {"flags": " ".join(row.flags)}
+    values = asdict(row)
     values |= values.pop("measures") or dict.fromkeys(MEASURES)
     return {name: _cell(values[name]) for name in COLUMNS}
 

@@ -21,6 +21,7 @@ from mlffm_segdiff.inference.outputs.output import Output
 from mlffm_segdiff.inference.overlay import draw_outline
 from mlffm_segdiff.inference.prediction import Prediction
 from mlffm_segdiff.inference.reading import FilePicture, decode_any
+from mlffm_segdiff.inference.review.thumbnail import thumbnail
 
 OVERLAY_QUALITY = 92
 
@@ -83,6 +84,10 @@ def _write_nnunet(file: FilePicture, prediction: Prediction, output: Output) -> 
     save_picture(label_picture(prediction.mask), label_path(output.nnunet, TEST, file.name))
 
 
+def _write_thumbnail(file: FilePicture, prediction: Prediction, output: Output) -> None:
+    save_picture(thumbnail(file.view, prediction.mask), output.review / f"{file.name}.jpg")
+
+
 _WRITERS: dict[Product, Write] = {
     Product.PROBABILITY: _write_probability,
     Product.SPREAD: _write_spread,
@@ -90,4 +95,5 @@ _WRITERS: dict[Product, Write] = {
     Product.CONTOURS: _write_contours,
     Product.DICOM_SEG: _write_dicom_seg,
     Product.NNUNET: _write_nnunet,
+    Product.REVIEW: _write_thumbnail,
 }
