@@ -19,7 +19,7 @@ OF_THE_PROJECT = {
     "LICENSE": "LICENSE",
 }
 NOTEBOOK = DOCS / "tour.ipynb"
-LISTED = ("performance", "results")
+LISTED = ("performance", "quality", "results")
 CODE = re.compile(r"(^```.*?^```$|^(?: {4}[^\n]*\n)+)", re.MULTILINE | re.DOTALL)
 TARGET = re.compile(r"(?<=\]\()[\w./-]+(?=[)#])")
 WORDS_THEN_LIST = re.compile(r"^((?!#|\||\s*[-*] |\s*\d+\. ).*\S)\n(?=[-*] |1\. )", re.MULTILINE)

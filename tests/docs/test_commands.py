@@ -62,6 +62,8 @@ STAND_INS = (
     (r"--count 100", "--count 2"),
     (r"ablate decisive", "ablate small.yaml"),
     (r"studies/decisive/study.lock --cell \w+", "studies/small/study.lock --cell CELL"),
+    (r"evaluate default (--part val --calibrate)", r"evaluate runs/isic2018 \1"),
+    (r" --split SPLIT.csv", ""),
     (r"export default", "export unet"),
     (r"--runtime onnx$", "--runtime onnx --weights unet"),
     (r"images=N ", "images=8 "),

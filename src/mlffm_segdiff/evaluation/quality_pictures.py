@@ -80,4 +80,3 @@ def _draw_retained(axes: Axes, cases: Sequence[JudgedCase]) -> None:
     for name, doubts in _doubts(cases).items():
         axes.plot(kept, retained_error(doubts, dices), color=COLOURS[name], label=name)
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, loc="upper left")

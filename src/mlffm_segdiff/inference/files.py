@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -21,6 +22,8 @@ from mlffm_segdiff.inference.pool import helper_count, helping_threads, in_order
 from mlffm_segdiff.inference.prediction import check_threshold, predict_source
 from mlffm_segdiff.inference.quality import case_certainty, expected_dice, flags
 from mlffm_segdiff.inference.reading import FilePicture, check_batch_size, read_picture
+from mlffm_segdiff.inference.review.card import Card, case_card
+from mlffm_segdiff.inference.review.page import review_page
 from mlffm_segdiff.inference.sources import Source
 from mlffm_segdiff.inference.table import Row, write_rows
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
@@ -34,7 +37,13 @@ class _Unreadable:
 
 _Read = FilePicture | _Unreadable
 _Answered = tuple[FilePicture, Answer] | _Unreadable
-_Written = tuple[Row, CocoCase | None]
+
+
+@dataclass(frozen=True)
+class _Written:
+    row: Row
+    coco: CocoCase | None = None
+    card: Card | None = None
 
 
 def predict_files(
@@ -97,7 +106,8 @@ def _answer(model: Model, files: Iterable[_Read], batch_size: int) -> Iterator[_
 
 def _write(answered: _Answered, output: Output, threshold: float, model: Model) -> _Written:
     if isinstance(answered, _Unreadable):
-        return Row(answered.source.name, status="failed", error=answered.reason), None
+        row = Row(answered.source.name, status="failed", error=answered.reason)
+        return _Written(row, card=Card(row))
     file, answer = answered
     with large_in_turn(file.picture.width * file.picture.height):
         prediction = predict_source(answer, threshold)
@@ -118,19 +128,24 @@ def _write(answered: _Answered, output: Output, threshold: float, model: Model) 
         " ".join(flags(mask, measures.parts, file.picture.small, model.quality)),
         measures,
     )
-    return row, case
+    return _Written(row, case, case_card(row, file, output))
 
 
 def _of_all(written: Iterable[_Written], output: Output) -> Iterator[Row]:
     """Pass the rows on; write what is one file for all of them."""
-    if Product.COCO not in output.products:
-        yield from (row for row, _ in written)
-    else:
-        with coco_file(output.coco) as add:
-            for row, case in written:
-                if case is not None:
-                    add(case)
-                yield row
+    with ExitStack() as stack:
+        add_coco = stack.enter_context(coco_file(output.coco)) if Product.COCO in output.products else None
+        add_card = (
+            stack.enter_context(review_page(output.review_page))
+            if Product.REVIEW in output.products
+            else None
+        )
+        for one in written:
+            if add_coco and one.coco:
+                add_coco(one.coco)
+            if add_card and one.card:
+                add_card(one.card)
+            yield one.row
     if Product.NNUNET in output.products:
         with whole_file(output.nnunet / DATASET) as temporary:
             write_dataset(temporary, "predictions", 0)

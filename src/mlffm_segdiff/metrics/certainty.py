@@ -31,7 +31,7 @@ def soft_dice_confidence(probability: Map, mask: Mask) -> float:
 def sample_agreement(samples: Map) -> float | None:
     """Return the mean Dice of all pairs of samples (NxHxW in [0, 1]) as masks; None for one sample.
 
-    Roy et al. 2019 (Bayesian QuickNAT), eq. 7. Two empty masks agree.
+    Roy et al. 2019 (Bayesian QuickNAT). Two empty masks agree.
     """
     masks = samples >= THRESHOLD
     pairs = [dice(count_pixels(one, other)) for one, other in combinations(masks, 2)]

@@ -88,11 +88,16 @@ export class Result {
     });
   }
 
+  /** The value at the end of the ramp of uncertainty. */
+  get spreadTop() {
+    return Math.max(LEAST_SPREAD_TOP, this.maps.spread.reduce((a, b) => Math.max(a, b)));
+  }
+
   /** @param {"probability" | "spread"} kind @returns {ImageData} */
   heat(kind) {
     return this.#keep(`heat ${kind}`, null, () => {
       const values = this.#shown(this.maps[kind]);
-      const top = kind === "probability" ? 1 : Math.max(LEAST_SPREAD_TOP, values.reduce((a, b) => Math.max(a, b)));
+      const top = kind === "probability" ? 1 : this.spreadTop;
       return heat(values, top, kind, this.width, this.height);
     });
   }

@@ -66,6 +66,7 @@ function showResult({ name, result }) {
   $("case-name").textContent = name;
   $("canvas").setAttribute("aria-label", `${name} with the lesion's outline`);
   $("show-spread").disabled = count < 2;
+  $("spread-top").textContent = result.spreadTop.toFixed(2);
   showSampleSwitches($("sample-switches"), count, viewer.layers.samples, () => viewer.refresh());
   showEdit();
 }
