@@ -1,5 +1,6 @@
 # make demo: install and segment the sample images.   make test: install what tests need and run all checks.
-# Both need Python 3.11 or newer and nothing else. make demo PYTHON=/path/to/python names another one.
+# make docs: the documentation as a site in build/site.
+# All need Python 3.11 or newer and nothing else. make demo PYTHON=/path/to/python names another one.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet --qu
 
 # tests/export runs apart: after it, in a process that ran many other tests, the next subprocess ended pytest
 # with SIGSEGV from the kernel (OpenVINO 2026.4; cause not found).
-.PHONY: demo test
+.PHONY: demo docs test
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -22,6 +23,10 @@ test: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/pytest --ignore tests/export
 	$(BIN)/pytest tests/export
+
+docs: $(VENV)/.installed-dev
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "the site: build/site/index.html"
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing into $(VENV); this takes some minutes, once"

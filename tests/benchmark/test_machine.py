@@ -1,11 +1,21 @@
 import json
 import os
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from mlffm_segdiff import __version__
-from mlffm_segdiff.benchmark.machine import device_name, machine_facts
+from mlffm_segdiff.benchmark import machine
+from mlffm_segdiff.benchmark.machine import (
+    Gpu,
+    device_name,
+    gpus,
+    machine_facts,
+    memory_bytes,
+    why_no_gpu,
+)
 
 
 def test_facts_are_plain_values_of_this_machine() -> None:
@@ -31,3 +41,42 @@ def test_instruction_sets_are_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_gpu_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU {device.index}")
     assert device_name(torch.device("cuda", 3)) == "GPU 3"
+
+
+def test_memory_is_the_machines_or_what_a_container_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1_000_000}
+    monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
+    limit, untold = tmp_path / "memory.max", tmp_path / "absent"
+    monkeypatch.setattr(machine, "CONTAINER_LIMITS", (str(untold), str(limit)))
+    found = []
+    for text in ("max\n", "2000000000\n", "9223372036854771712\n"):
+        limit.write_text(text)
+        found.append(memory_bytes())
+    assert found == [4_096_000_000, 2_000_000_000, 4_096_000_000]
+    monkeypatch.delattr(os, "sysconf")
+    assert memory_bytes() is None
+
+
+def test_gpus_are_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpus() == []
+    properties = SimpleNamespace(name="Big One", total_memory=80 * 10**9, major=9, minor=0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)
+    assert gpus() == [Gpu("Big One", 80 * 10**9, "9.0")] * 2
+
+
+def test_a_gpu_that_torch_cannot_use_is_told_with_the_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = tmp_path / "version"
+    monkeypatch.setattr(machine, "NVIDIA_DRIVER", driver)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert why_no_gpu() == "torch is built without CUDA"
+    driver.touch()
+    assert "without constraints.txt" in why_no_gpu()
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    assert "driver" in why_no_gpu()

@@ -1,4 +1,6 @@
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,10 +10,22 @@ import pytest
 
 from mlffm_segdiff import __version__
 from mlffm_segdiff.cli import app as cli
-from mlffm_segdiff.cli.common import default_threads
+from mlffm_segdiff.cli.common import ExitStatus, Voice, default_threads
 
 Command = Callable[..., tuple[int, str, str]]
-VERBS = ("train", "evaluate", "predict", "export", "benchmark", "models", "ablate", "compare", "demo")
+VERBS = (
+    "train",
+    "evaluate",
+    "predict",
+    "export",
+    "benchmark",
+    "models",
+    "ablate",
+    "compare",
+    "demo",
+    "doctor",
+    "serve",
+)
 HEAVY = (
     "torch",
     "lightning",
@@ -28,6 +42,10 @@ HEAVY = (
     "pandas",
     "ray",
     "submitit",
+    "fastapi",
+    "uvicorn",
+    "pydicom",
+    "fsspec",
 )
 
 
@@ -165,3 +183,92 @@ def test_threads_reach_torch() -> None:
     assert chosen == "3"
     threads, available = map(int, unasked.split())
     assert threads == default_threads(available)
+
+
+def test_exit_statuses_are_those_of_shells() -> None:
+    values = {status.name: int(status) for status in ExitStatus}
+    expected = {"DONE": 0, "FAULTS": 1, "BAD_INPUT": 2, "INTERRUPTED": 130}
+    assert values == expected
+
+
+def test_a_reader_that_goes_away_ends_the_command_without_a_word() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = "from mlffm_segdiff.cli import main; main(['--help'])"
+    done = subprocess.run([sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize(
+    ("quiet", "as_json", "out", "error"),
+    [
+        (False, False, "done\nboxed\n", "note\n"),
+        (True, False, "", ""),
+        (False, True, '{\n  "folder": "a/b"\n}\n', "done\nboxed\nnote\n"),
+        (True, True, '{\n  "folder": "a/b"\n}\n', ""),
+    ],
+)
+def test_words_and_results_go_where_they_are_asked_to(
+    quiet: bool, as_json: bool, out: str, error: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    voice = Voice(quiet, as_json)
+    voice.say("done")
+    voice.console().print("boxed")
+    voice.note("note")
+    with voice.status("working"), voice.progress("working") as progress:
+        progress(1, 2)
+    voice.result({"folder": Path("a/b")})
+    assert capfd.readouterr() == (out, error)
+
+
+def test_a_result_is_strict_json(capfd: pytest.CaptureFixture[str]) -> None:
+    Voice(json=True).result({"name": "Läsion", "count": 3, "none": None})
+    assert json.loads(capfd.readouterr().out) == {"name": "Läsion", "count": 3, "none": None}
+    with pytest.raises(ValueError, match="JSON"):
+        Voice(json=True).result({"score": float("nan")})
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_gets_its_completion(shell: str) -> None:
+    code = "from mlffm_segdiff.cli import main; main([])"
+    script = in_new_process(code, _MLFFM_SEGDIFF_COMPLETE=f"source_{shell}")
+    assert "_MLFFM_SEGDIFF_COMPLETE=complete_" + shell in script
+    shown = f"from mlffm_segdiff.cli import main; main(['--show-completion', {shell!r}])"
+    assert script.strip() == in_new_process(shown, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1").strip()
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("mlffm-segdiff ev", ["evaluate"]),
+        ("mlffm-segdiff train unet_", ["unet_isic2018", "unet_ph2"]),
+        ("mlffm-segdiff ablate dec", ["decisive"]),
+        ("mlffm-segdiff data sy", ["synthetic"]),
+        ("mlffm-segdiff predict --mm", ["--mm-per-pixel"]),
+        ("mlffm-segdiff export default --format op", ["openvino"]),
+    ],
+)
+def test_completion_knows_verbs_options_recipes_and_studies(typed: str, expected: list[str]) -> None:
+    code = "from mlffm_segdiff.cli import main; main([])"
+    position = str(len(typed.split()) - 1)
+    found = in_new_process(
+        code, _MLFFM_SEGDIFF_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=position
+    )
+    assert found.split() == expected
+
+
+def test_completion_in_bash_itself(tmp_path: Path) -> None:
+    """The script that bash reads, with the command it calls on the path."""
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("no bash here")
+    command = Path(sys.executable).with_name("mlffm-segdiff")
+    script = (
+        f'eval "$(_MLFFM_SEGDIFF_COMPLETE=source_bash {command})"\n'
+        "COMP_WORDS=(mlffm-segdiff pre) COMP_CWORD=1\n"
+        f'_mlffm_segdiff_completion {command}; echo "${{COMPREPLY[@]}}"'
+    )
+    assert (
+        subprocess.run([bash, "-c", script], check=True, text=True, capture_output=True).stdout == "predict\n"
+    )

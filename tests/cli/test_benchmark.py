@@ -88,3 +88,12 @@ def test_help_names_every_measurement(command: Command) -> None:
     status, printed, _ = command("benchmark", "--help")
     assert status == 0
     assert all(name in printed for name in MEASUREMENTS)
+
+
+def test_json_is_that_of_the_file(tmp_path: Path, weights: Path, lesions: Path, command: Command) -> None:
+    where = ("--weights", weights, "--source", f"folder={lesions}", "-o", tmp_path)
+    options = ("--only", "accuracy", "--precision", "float32", "--threads", "1", "--json", "--quiet")
+    status, printed, error = command("benchmark", *options, *where)
+    assert (status, error) == (0, "")
+    written = json.loads((tmp_path / "benchmark.json").read_text())
+    assert json.loads(printed) == {"output": str(tmp_path), **written}

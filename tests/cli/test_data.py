@@ -229,3 +229,48 @@ def test_what_nnunet_plans_is_said_with_the_recipes_keys(command: Command, lesio
     )
     printed = command("data", "plan", "folder", lesions, "--size", 100)[1]
     assert "recipe nnunet: data.size=112 model.image_size=112 train.batch_size=2\n" in printed
+
+
+def test_json_of_a_check_names_every_case(command: Command, own: Path) -> None:
+    assert command("data", "check", "folder", own, "--quiet") == (0, "", "")
+    gone = sorted((own / "masks").iterdir())[:4]
+    for path in gone:
+        path.unlink()
+    status, printed, error = command("data", "check", "folder", own, "--json", "-q")
+    assert (status, error) == (1, "")
+    found = json.loads(printed)
+    assert (found["pairs"], found["affects_training"]) == (16, True)
+    (finding,) = found["findings"]
+    assert finding["ids"] == [path.stem for path in gone]
+    assert finding["affects_training"]
+    assert all(key in detail for key, detail in zip(finding["ids"], finding["details"], strict=True))
+
+
+def test_json_of_the_other_verbs_has_what_they_say(command: Command, lesions: Path, tmp_path: Path) -> None:
+    def result(*arguments: str | Path) -> dict[str, object]:
+        status, printed, error = command("data", *arguments, "--json")
+        assert status == 0
+        assert error or arguments[-1] == "-q"
+        found: dict[str, object] = json.loads(printed)
+        return found
+
+    split = tmp_path / "split.csv"
+    found = result("split", "folder", lesions, "--sizes", "12/4/4", "-o", split)
+    cases = {"train": 12, "val": 4, "test": 4}
+    digest = load_split(split).digest()
+    assert found == {"output": str(split), "cases": cases, "groups": 20, "leaked": 0, "digest": digest}
+    made = tmp_path / "made"
+    assert result("synthetic", "-o", made, "--count", "2", "--size", "32", "-q") == {
+        "output": str(made),
+        "images": 2,
+    }
+    plan = {"patch": [48, 48], "stages": 4, "batch": 2}  # 2: 5 % of 16 images are less than one
+    raw = tmp_path / "Dataset501_Own"
+    assert result("nnunet", "folder", lesions, "-o", raw, "--split", split) == {
+        "output": str(raw),
+        "cases": cases,
+        "plan": plan,
+    }
+    found = result("plan", "folder", lesions, "--size", "48", "--split", split)
+    keys = ["data.size=48", "model.image_size=48", "train.batch_size=2"]
+    assert found == {"cases": cases, "plan": plan, "overrides": keys}

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,3 +32,16 @@ def test_a_folder_that_cannot_be_written_ends_in_one_line(
     status, out, err = command("demo", "-o", tmp_path / "file", "--weights", trained)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "cannot be written" in err
+
+
+def test_json_has_the_scores_and_quiet_says_nothing(tmp_path: Path, trained: Path, command: Command) -> None:
+    folder = tmp_path / "demo"
+    where = ("demo", "-o", folder, "--weights", trained, "--threads", "1", "--quiet")
+    assert command(*where) == (0, "", "")
+    status, out, error = command(*where, "--json")
+    assert (status, error) == (0, "")
+    found = json.loads(out)
+    assert found["output"] == str(folder)
+    scores = [sample["jaccard"] for sample in found["samples"]]
+    assert found["mean_jaccard"] == pytest.approx(sum(scores) / len(scores))
+    assert {one["name"] for one in found["samples"]} == {path.stem for path in samples_folder().glob("*.png")}

@@ -35,20 +35,20 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def predict(tmp_path: Path, photos: Path, command: Command) -> Callable[..., list[npt.NDArray[np.uint8]]]:
-    """Probability maps of the photos, in order of their names: predict(weights, *options)."""
+def predict(tmp_path: Path, photos: Path, command: Command) -> Callable[..., list[npt.NDArray[np.float64]]]:
+    """Probability maps of the photos, 0 to 255, in order of their names: predict(weights, *options)."""
 
-    def call(weights: Path, *options: str) -> list[npt.NDArray[np.uint8]]:
+    def call(weights: Path, *options: str) -> list[npt.NDArray[np.float64]]:
         folder = tmp_path / "out" / "-".join([weights.name, *options])
         where = ("-i", photos, "-o", folder, "--weights", weights)
-        status, _, error = command("predict", *where, *options, "--probability", "--threads", "1")
+        status, _, error = command("predict", *where, *options, "-w", "probability", "--threads", "1")
         assert (status, error) == (0, "")
-        return [np.asarray(Image.open(path)) for path in sorted((folder / "probabilities").iterdir())]
+        return [np.asarray(Image.open(path)) / 257 for path in sorted((folder / "probabilities").iterdir())]
 
     return call
 
 
-Predict = Callable[..., list[npt.NDArray[np.uint8]]]
+Predict = Callable[..., list[npt.NDArray[np.float64]]]
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "openvino"])
@@ -65,7 +65,7 @@ def test_a_runtime_and_exported_graphs_find_what_the_weights_find(
         predict(tmp_path / "graphs", "--runtime", runtime),
         predict(weights, "--runtime", runtime),
     ):
-        assert max(np.abs(a - b.astype(int)).max() for a, b in zip(expected, found, strict=True)) <= 1
+        assert max(np.abs(a - b).max() for a, b in zip(expected, found, strict=True)) <= 1
 
 
 def test_graphs_of_weights_are_made_once(
@@ -77,7 +77,7 @@ def test_graphs_of_weights_are_made_once(
     assert json.loads((kept / "export.json").read_text())["format"] == "onnx"
     monkeypatch.setattr("torch.onnx.export", None)
     again = predict(weights, "--runtime", "onnx", "--batch-size", "1")
-    assert all(np.abs(a - b.astype(int)).max() <= 1 for a, b in zip(first, again, strict=True))
+    assert all(np.abs(a - b).max() <= 1 for a, b in zip(first, again, strict=True))
 
 
 def test_damaged_graphs_in_the_cache_are_made_anew(
@@ -94,7 +94,7 @@ def test_damaged_graphs_in_the_cache_are_made_anew(
 
 def test_bf16_is_near_float32_and_not_the_same(weights: Path, predict: Predict) -> None:
     pairs = zip(predict(weights), predict(weights, "--precision", "bf16"), strict=True)
-    differences = [np.abs(a - b.astype(int)).max() for a, b in pairs]
+    differences = [np.abs(a - b).max() for a, b in pairs]
     assert 0 < max(differences) <= 10  # of 255
 
 
@@ -157,3 +157,11 @@ def test_absent_weights_and_a_wrong_format_end_in_one_line(tmp_path: Path, comma
         assert (status, error.count("\n")) == (2, 1)
         assert message in error
     assert not (tmp_path / "graphs").exists()
+
+
+def test_json_names_the_files_and_quiet_says_nothing(weights: Path, tmp_path: Path, command: Command) -> None:
+    graphs = tmp_path / "graphs"
+    status, printed, error = command("export", weights, "--format", "torch", "-o", graphs, "--json", "-q")
+    assert (status, error) == (0, "")
+    files = sorted(path.name for path in graphs.iterdir())
+    assert json.loads(printed) == {"output": str(graphs), "format": "torch", "files": files}

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 
 import pytest
@@ -36,3 +37,19 @@ def test_the_figures_are_those_of_the_recipe(command: Command, monkeypatch: pyte
         assert row[3] == f"{found.parameters:,}"
         assert row[5] == f"{found.flops / 1e9:,.1f}"
         assert row[7] == str(found.steps)
+
+
+def test_json_has_the_figures_as_numbers(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlffm_segdiff.build.models.MODELS", {"unet": MODELS["unet"]})
+    status, printed, error = command("models", "--json")
+    assert (status, error) == (0, "")
+    (row,) = json.loads(printed)["models"]
+    found = figures.count_figures(figures.model_recipe("unet"))
+    assert row == {
+        "name": "unet",
+        "parameters": found.parameters,
+        "flops": found.flops,
+        "steps": 1,
+        "samples": 1,
+        "source": MODELS["unet"].citation,
+    }

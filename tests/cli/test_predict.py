@@ -1,4 +1,5 @@
 import csv
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,3 +128,30 @@ def test_an_empty_folder_and_absent_weights_end_in_one_line(tmp_path: Path, pred
         assert (status, out, err.count("\n")) == (2, "", 1)
         assert str(next(iter(source.values()))) in err
     assert not (tmp_path / "out").exists()
+
+
+def test_json_has_the_rows_of_the_table_and_faults_are_told_all_the_same(
+    tmp_path: Path, photos: Path, predict: Command
+) -> None:
+    (photos / "p9.png").write_bytes(b"no picture")
+    (photos / "notes.txt").touch()
+    status, out, error = predict("--json", "--quiet")
+    assert status == 1
+    assert [line.split(":")[0] for line in error.splitlines()] == ["skipped", "could not be read"]
+    found = json.loads(out)
+    assert (found["output"], found["failed"]) == (str(tmp_path / "out"), 1)
+    with Path(found["table"]).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(found["images"]) == 4
+    for row, one in zip(rows, found["images"], strict=True):
+        assert row["image"] == one["image"]
+        assert row["status"] == one["status"]
+        assert row["area"] == ("" if one["area"] is None else str(one["area"]))
+    status, out, error = predict("--json")
+    assert json.loads(out) == found
+    assert "left alone, no pictures by their ending: 1 (.txt)" in error
+    assert "3 of 4 images segmented" in error
+
+
+def test_quiet_says_nothing_where_all_is_well(predict: Command) -> None:
+    assert predict("-q") == (0, "", "")

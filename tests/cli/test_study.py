@@ -171,3 +171,16 @@ def test_bad_input_is_told_in_one_line_and_leaves_nothing(
 def test_the_help_names_every_study_of_the_package(command: Command, verb: str) -> None:
     described = re.split(r"[^\w]+", command(verb, "--help")[1])
     assert set(study_names()) <= set(described)
+
+
+def test_json_has_the_report_and_what_failed(ablate: Command, tmp_path: Path) -> None:
+    status, printed, error = ablate("--json", "--quiet")
+    assert status == 1
+    found = json.loads(printed)
+    assert found["report"] == f"ablation of {tmp_path / 'out'}"
+    ((key, reason),) = found["failed"].items()
+    assert "no/such" in reason
+    assert error.startswith("failed: broken, folder, seed 3: ")
+    assert error.count("\n") == 1
+    lock = tmp_path / "out" / "study.lock"
+    assert key in json.loads(lock.read_text())["cells"]

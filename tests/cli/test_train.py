@@ -206,3 +206,16 @@ def test_the_options_of_its_recipes_comment_build() -> None:
     assert len(options) == 3
     found = load_recipe("diffusion_unet_linear", options).diffusion
     assert (found.schedule, found.learned_variance, found.importance_sampling) == ("cosine", True, True)
+
+
+def test_json_names_run_and_score_and_words_go_to_standard_error(
+    command: Command, lesions: Path, tmp_path: Path, tiny: tuple[str, ...]
+) -> None:
+    run = tmp_path / "run"
+    where = ("train", "synthetic", *tiny, "--source", f"folder={lesions}", "--threads", 1, "--run", run)
+    status, printed, error = command(*where, "--json")
+    assert status == 0
+    found = json.loads(printed)
+    assert found == {"run": str(run), "best_validation_jaccard": pytest.approx(max(curve(run)), abs=1e-6)}
+    assert f"run folder: {run}" in error
+    assert command("train", "--resume", "--run", run, "--quiet") == (0, "", "")

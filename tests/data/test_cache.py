@@ -1,5 +1,6 @@
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,7 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.cache import cache_root, open_cache, resize_image, resize_mask
+from mlffm_segdiff.data.cache import (
+    CacheUse,
+    cache_root,
+    cache_use,
+    open_cache,
+    resize_image,
+    resize_mask,
+)
 from mlffm_segdiff.data.files import decode_image, decode_mask
 from mlffm_segdiff.data.table import read_cases
 
@@ -217,3 +225,15 @@ def test_a_killed_build_leaves_no_cache_and_its_remains_are_swept_in_time(own_fo
     open_cache(cases, 9, root)
     assert not remains.exists()
     assert len(folders(root)) == 2
+
+
+def test_use_counts_entries_and_their_bytes(tmp_path: Path) -> None:
+    root = tmp_path / "cache"
+    assert cache_use(root) == CacheUse(root, 0, 0, None)
+    (root / "one").mkdir(parents=True)
+    (root / "one" / "a").write_bytes(b"123")
+    (root / "b").write_bytes(b"45")
+    found = cache_use(root)
+    assert (found.folder, found.entries, found.size) == (root, 2, 5)
+    assert found.free is not None
+    assert 0 < found.free < shutil.disk_usage(root).total

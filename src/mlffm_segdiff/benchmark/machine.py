@@ -2,11 +2,16 @@
 
 import os
 import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 import torch
 
 FLAGS = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16")
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 PACKAGES = ("mlffm-segdiff", "torch", "monai", "diffusers", "numpy")
 
 
@@ -24,6 +29,50 @@ def machine_facts(device: torch.device) -> dict[str, object]:
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
     }
+
+
+def memory_bytes() -> int | None:
+    """Return how much memory this process may have: the machine's, or less where its container allows less.
+
+    None where the system does not tell.
+    """
+    try:
+        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # Windows has none of it
+        return None
+    return min([whole, *_container_limits()])
+
+
+def _container_limits() -> Iterator[int]:
+    for name in CONTAINER_LIMITS:
+        text = Path(name).read_text().strip() if Path(name).is_file() else ""
+        if text.isdecimal():
+            yield int(text)
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU that torch can use. memory: bytes. capability: the version of NVIDIA's instruction set."""
+
+    name: str
+    memory: int
+    capability: str
+
+
+def gpus() -> list[Gpu]:
+    """Return the GPUs that torch can use."""
+    if not torch.cuda.is_available():
+        return []
+    found = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+    return [Gpu(one.name, one.total_memory, f"{one.major}.{one.minor}") for one in found]
+
+
+def why_no_gpu() -> str:
+    """Return why torch can use no GPU, as far as it can be told."""
+    if torch.version.cuda is None and torch.version.hip is None:
+        advice = "; it has a driver: install torch's CUDA build (pip install . without constraints.txt)"
+        return f"torch is built without CUDA{advice if NVIDIA_DRIVER.exists() else ''}"
+    return "torch is built for one, and finds neither it nor its driver"
 
 
 def device_name(device: torch.device) -> str:

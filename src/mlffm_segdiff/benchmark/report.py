@@ -60,8 +60,13 @@ def sections(found: Found) -> list[str]:
 
 
 def benchmark_json(facts: Mapping[str, object], found: Found) -> str:
-    """Return as JSON text the facts of the run, and all results, timings turn by turn, and numbers."""
-    content = {
+    """Return `benchmark_values` as JSON text."""
+    return json.dumps(benchmark_values(facts, found), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def benchmark_values(facts: Mapping[str, object], found: Found) -> dict[str, object]:
+    """Return the facts of the run, and all results, timings turn by turn, and numbers, as plain values."""
+    return {
         **facts,
         "goals": [{"format": name, **_result_values(result)} for name, result in results(found)],
         "timings": {
@@ -70,7 +75,6 @@ def benchmark_json(facts: Mapping[str, object], found: Found) -> str:
         },
         "facts": {name: _facts(findings) for name, findings in found.items()},
     }
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def benchmark_markdown(facts: Mapping[str, object], found: Found) -> str:

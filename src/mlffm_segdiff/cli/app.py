@@ -9,29 +9,33 @@ import typer
 
 from mlffm_segdiff import __version__
 from mlffm_segdiff.cli.benchmark import benchmark
+from mlffm_segdiff.cli.common import ExitStatus
 from mlffm_segdiff.cli.data import data
 from mlffm_segdiff.cli.demo import demo
+from mlffm_segdiff.cli.doctor import doctor
 from mlffm_segdiff.cli.evaluate import evaluate
 from mlffm_segdiff.cli.export import export
 from mlffm_segdiff.cli.models import models
 from mlffm_segdiff.cli.predict import predict
+from mlffm_segdiff.cli.serve import serve
 from mlffm_segdiff.cli.study import study
 from mlffm_segdiff.cli.train import train
 from mlffm_segdiff.config.errors import UserError
 
 COMMAND = "mlffm-segdiff"
-BAD_INPUT, INTERRUPTED = 2, 130
 
-app = typer.Typer(name=COMMAND, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(name=COMMAND, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command(short_help="Train a recipe into a run folder.")(train)
 app.command(short_help="Score a model, or masks of any program.")(evaluate)
 app.command(short_help="Make masks of your own images.")(predict)
+app.command(short_help="Serve a page and a REST API.")(serve)
 app.command(short_help="Segment the sample images of the package.")(demo)
 app.command(short_help="Write a model as graphs: ONNX, OpenVINO, torch.export.")(export)
 app.command(short_help="Measure speed, side by side with other networks.")(benchmark)
 app.command(short_help="List the models with what they weigh and cost.")(models)
 app.command("ablate", short_help="Train and score what isolates each part of a model.")(study)
 app.command("compare", short_help="Train and score models side by side.")(study)
+app.command(short_help="Say what this machine and installation have.")(doctor)
 app.add_typer(data, name="data")
 
 
@@ -54,10 +58,7 @@ def verbs(
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line (default: the process's) and exit.
-
-    Exit status: 0 done, 1 done but for faults that are named, 2 bad input, 130 interrupted.
-    """
+    """Run the command line (default: the process's) and exit with an `ExitStatus`."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     # Both are read when torch loads OpenMP. Threads that spin while they wait collapse on a busy machine; on
     # an idle one, threads that never spin wake too late for the short steps of a network.
@@ -77,7 +78,7 @@ def may_spin(arguments: Sequence[str]) -> bool:
 def run(arguments: list[str]) -> int:
     """Run the command line and return its exit status, any fault told in one line on standard error."""
     try:
-        status = app(arguments or ["--help"], prog_name=COMMAND, standalone_mode=False) or 0
+        status = app(arguments or ["--help"], prog_name=COMMAND, standalone_mode=False) or ExitStatus.DONE
     except UserError as error:
         return _fail(str(error))
     except typer.TyperException as error:
@@ -85,14 +86,14 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}; check path, rights and free space")
-    if status == INTERRUPTED:
+    if status == ExitStatus.INTERRUPTED:
         typer.echo("interrupted", err=True)
     return int(status)
 
 
 def _fail(message: str) -> int:
     typer.echo(f"error: {' '.join(message.split())}", err=True)
-    return BAD_INPUT
+    return ExitStatus.BAD_INPUT
 
 
 def _usage_fault(error: typer.TyperException) -> str:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mlffm_segdiff.cli.common import (
+    JsonOption,
+    QuietOption,
     SourceOption,
     SplitOption,
     ThreadsOption,
+    Voice,
     choose_data,
-    progress_bar,
     set_threads,
 )
 from mlffm_segdiff.config.errors import UserError
@@ -51,6 +53,8 @@ def benchmark(
     source: SourceOption = None,
     split: SplitOption = None,
     threads: ThreadsOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure how fast this machine segments and trains, side by side with other networks.
 
@@ -62,7 +66,7 @@ def benchmark(
     """
     from mlffm_segdiff.benchmark.chart import write_chart
     from mlffm_segdiff.benchmark.machine import machine_facts
-    from mlffm_segdiff.benchmark.report import write_report
+    from mlffm_segdiff.benchmark.report import benchmark_values, write_report
     from mlffm_segdiff.benchmark.run import chosen_measurements, number_formats
     from mlffm_segdiff.benchmark.subject import load_subject
     from mlffm_segdiff.build.device import best_device
@@ -71,56 +75,55 @@ def benchmark(
     if split and not source:
         raise UserError("--split goes with --source NAME=PATH, the data set that it splits")
     set_threads(threads)
-    validation = _validation(weights, source, split) if source and "accuracy" in names else None
+    voice = Voice(quiet, as_json)
+    validation = _validation(weights, source, split, voice) if source and "accuracy" in names else None
     subjects = [
         load_subject(weights, number_format, repeats, images, validation)
         for number_format in number_formats(precision)
     ]
     folder = output.expanduser()
     folder.mkdir(parents=True, exist_ok=True)
-    found = {str(subject.precision): _measure(subject, names) for subject in subjects}
+    found = {str(subject.precision): _measure(subject, names, voice) for subject in subjects}
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
     facts = {"command": command, "weights": weights, **machine_facts(best_device())}
     write_report(folder, facts, found)
     write_chart(folder, found, f"{facts['processor']}, {facts['device']}, {facts['threads']} threads")
-    _print_tables(found)
-    typer.echo(f"table, chart and all timings: {output}")
+    _print_tables(found, voice)
+    voice.say(f"table, chart and all timings: {output}")
+    voice.result({"output": folder, **benchmark_values(facts, found)})
 
 
-def _validation(weights: str, source: Sequence[str], split: Path | None) -> "Validation":
+def _validation(weights: str, source: Sequence[str], split: Path | None, voice: Voice) -> "Validation":
     from mlffm_segdiff.benchmark.subject import Validation
     from mlffm_segdiff.build.data import load_parts, open_part
     from mlffm_segdiff.build.pretrained import load_pretrained
 
     recipe = choose_data(load_pretrained(weights).recipe, source, split)
     parts = load_parts(recipe.data)
-    with progress_bar("reading") as progress:
+    with voice.progress("reading") as progress:
         return Validation(open_part(parts, "val", recipe.data.size, progress), parts.cases["val"])
 
 
-def _measure(subject: "Subject", names: Sequence[str]) -> "list[Findings]":
-    from rich.console import Console
-
+def _measure(subject: "Subject", names: Sequence[str], voice: Voice) -> "list[Findings]":
     from mlffm_segdiff.benchmark.run import MEASUREMENTS
 
     found = []
     for name in names:
-        with Console(stderr=True).status(f"measuring {name}, {subject.precision}"):
+        with voice.status(f"measuring {name}, {subject.precision}"):
             found.append(MEASUREMENTS[name](subject))
     return found
 
 
-def _print_tables(found: "Found") -> None:
+def _print_tables(found: "Found", voice: Voice) -> None:
     from mlffm_segdiff.benchmark.report import GOAL_HEADER, fact_rows, goal_rows, sections
 
     shown = slice(1, 6)  # from what is measured to the number format: as much as a terminal has room for
-    _print_table(GOAL_HEADER[shown], [row[shown] for row in goal_rows(found)])
+    _print_table(GOAL_HEADER[shown], [row[shown] for row in goal_rows(found)], voice)
     for section in sections(found):
-        _print_table((section, *found), fact_rows(found, section))
+        _print_table((section, *found), fact_rows(found, section), voice)
 
 
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], voice: Voice) -> None:
     from rich.table import Table
 
     table = Table(header[0])
@@ -128,4 +131,4 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(*row)
-    Console(markup=False, highlight=False).print(table)
+    voice.console().print(table)

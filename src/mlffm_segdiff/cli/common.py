@@ -1,7 +1,10 @@
-"""What the verbs share: options, threads, progress, and the data chosen on the command line."""
+"""What the verbs share: exit statuses, how they speak, options, threads, and the data chosen on the line."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +13,23 @@ import typer
 from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+
     from mlffm_segdiff.config.schema import Recipe
+
+
+class ExitStatus(IntEnum):
+    """How the command ends; docs/COMMANDS.md tells users."""
+
+    DONE = 0
+    FAULTS = 1
+    """Done but for faults, which standard error names; also where the reader of a pipe goes away (Typer)."""
+    BAD_INPUT = 2
+    """Nothing done: a wrong option or input, told in one line."""
+    INTERRUPTED = 130
+    """By Ctrl-C."""
+
 
 ThreadsOption = Annotated[
     int | None,
@@ -24,10 +43,67 @@ SourceOption = Annotated[
         help="Take this data set in place of the recipe's; NAME alone keeps the recipe's path. Repeatable.",
     ),
 ]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Say nothing but what is wrong; show no progress.")
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON; words go to standard error.")
+]
 SplitOption = Annotated[
     Path | None,
     typer.Option("--split", metavar="FILE", help="Your own split: CSV with columns id,part."),
 ]
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How a verb speaks. What is wrong goes to standard error, whatever is asked for.
+
+    Words: to standard output; with --json to standard error, so that standard output is one JSON document;
+    with --quiet nowhere. Notes and progress: to standard error; with --quiet nowhere.
+    """
+
+    quiet: bool = False
+    json: bool = False
+
+    def say(self, words: str) -> None:
+        """Say what was done."""
+        if not self.quiet:
+            typer.echo(words, err=self.json)
+
+    def note(self, words: str) -> None:
+        """Say what is worth knowing and no fault."""
+        if not self.quiet:
+            typer.echo(words, err=True)
+
+    def console(self, markup: bool = False) -> "Console":
+        """Return where tables and other words go. markup: whether rich reads its own marks and colours."""
+        from rich.console import Console
+
+        return Console(stderr=self.json, quiet=self.quiet, markup=markup, highlight=markup)
+
+    def result(self, values: Mapping[str, object]) -> None:
+        """Print the result for programs, where they asked for it. values: plain ones and paths."""
+        if self.json:
+            typer.echo(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False, default=str))
+
+    def status(self, label: str) -> "Status":
+        """Return a block's label, shown on a terminal until the block ends."""
+        from rich.console import Console
+
+        return Console(stderr=True, quiet=self.quiet).status(label)
+
+    @contextmanager
+    def progress(self, label: str) -> Iterator[Callable[[int, int], None]]:
+        """Show a bar until the block ends; give the function that moves it to (done, total)."""
+        from rich.console import Console
+        from rich.progress import Progress
+
+        console = Console(stderr=True)
+        hidden = self.quiet or not console.is_terminal
+        with Progress(console=console, transient=True, disable=hidden) as progress:
+            task = progress.add_task(label, total=None)
+            yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def set_threads(count: int | None) -> None:
@@ -75,15 +151,3 @@ def parse_source(text: str, known: Mapping[str, str | None]) -> tuple[str, str |
     if not name or (equals and not path):
         raise UserError(f"--source {text!r} is not NAME=PATH, for example --source isic2018=/data/isic2018")
     return name, path or known.get(name)
-
-
-@contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on standard error until the block ends; give the function that moves it to (done, total)."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(label, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)

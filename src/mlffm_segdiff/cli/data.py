@@ -1,11 +1,13 @@
 """``mlffm-segdiff data``: check a data set, split it, give it to nnU-Net, or make a synthetic one."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 import typer
 
-from mlffm_segdiff.cli.common import SplitOption, progress_bar
+from mlffm_segdiff.cli.common import ExitStatus, JsonOption, QuietOption, SplitOption, Voice
 from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,8 +25,22 @@ PathArgument = Annotated[
 ]
 
 
+class Plan(TypedDict):
+    """What nnU-Net plans. patch: height and width in pixels."""
+
+    patch: tuple[int, int]
+    stages: int
+    batch: int
+
+
 @data.command(short_help="Find what would spoil training.")
-def check(name: NameArgument, path: PathArgument, split: SplitOption = None) -> None:
+def check(
+    name: NameArgument,
+    path: PathArgument,
+    split: SplitOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
     """Look through a data set for what would spoil training; exit status 1 if something would.
 
     Also looks for groups and near-duplicate images across the parts of --split, or of the package's split.
@@ -33,12 +49,12 @@ def check(name: NameArgument, path: PathArgument, split: SplitOption = None) -> 
     from mlffm_segdiff.data.table import find_pairs
 
     found = find_pairs(name, path)
-    parts = _split(name, path, split)
-    with progress_bar("reading") as progress:
+    parts, voice = _split(name, path, split), Voice(quiet, as_json)
+    with voice.progress("reading") as progress:
         report = check_cases(found.cases(), found.masks_without_image(), parts, progress)
-    _print_report(report)
+    _print_report(report, voice)
     if report.affects_training:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitStatus.FAULTS)
 
 
 @data.command(name="split", short_help="Split by lesion or patient into three parts.")
@@ -52,6 +68,8 @@ def make(
         Literal["group", "image", "image-without-leaks"],
         typer.Option(help="image ignores lesions and patients, and so leaks."),
     ] = "group",
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Split a data set's pairs into train, val and test; images of one lesion or patient stay together.
 
@@ -75,11 +93,13 @@ def make(
         made = without_leaks(made, groups)
     output.parent.mkdir(parents=True, exist_ok=True)
     save_split(made, output, groups if any(key != group for key, group in groups.items()) else None)
-    counts = ", ".join(f"{part} {len(made.part(part))}" for part in PARTS)
-    typer.echo(f"{output}: {counts}, in {len(set(groups.values()))} groups; digest {made.digest()}")
-    shared = len(leaked(made, groups))
+    counts = {part: len(made.part(part)) for part in PARTS}
+    count, shared, voice = len(set(groups.values())), len(leaked(made, groups)), Voice(quiet, as_json)
+    voice.say(f"{output}: {_counts(counts)}, in {count} groups; digest {made.digest()}")
     if shared:
-        typer.echo(f"{shared} of {len(made.test)} test cases share their group with train or val", err=True)
+        voice.note(f"{shared} of {len(made.test)} test cases share their group with train or val")
+    found = {"cases": counts, "groups": count, "leaked": shared, "digest": made.digest()}
+    voice.result({"output": output, **found})
 
 
 @data.command(short_help="Make images with exact masks.")
@@ -88,17 +108,19 @@ def synthetic(
     count: Annotated[int, typer.Option(min=1, help="Cases to make.")],
     size: Annotated[int, typer.Option(min=32, max=4096, help="Height and width in pixels.")] = 256,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same cases.")] = 0,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make synthetic dermoscopic images with exact masks, as a folder that the data set `folder` reads."""
-    from rich.console import Console
-
     from mlffm_segdiff.data.synthetic_folder import write_folder
 
     if output.exists():
         raise UserError(f"{output} exists; choose a new folder")
-    with Console(stderr=True).status(f"making {count} cases"):
+    voice = Voice(quiet, as_json)
+    with voice.status(f"making {count} cases"):
         write_folder(output, count, size, seed)
-    typer.echo(f"{output}: {count} images in images/ and their masks in masks/")
+    voice.say(f"{output}: {count} images in images/ and their masks in masks/")
+    voice.result({"output": output, "images": count})
 
 
 @data.command(short_help="Write a data set as nnU-Net v2 reads it.")
@@ -116,6 +138,8 @@ def nnunet(
             metavar="FOLDER", help="$nnUNet_preprocessed: where splits_final.json is put too, for nnU-Net."
         ),
     ] = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a data set with its split as a raw data set of nnU-Net v2, and say what nnU-Net will plan for it.
 
@@ -128,14 +152,16 @@ def nnunet(
     check_target(output)
     if preprocessed is not None:
         splits_target(preprocessed, output.name)
-    parts = _parts(name, path, split)
-    with progress_bar("writing") as progress:
+    parts, voice = _parts(name, path, split), Voice(quiet, as_json)
+    with voice.progress("writing") as progress:
         sizes = write_nnunet(output, parts.cases, progress)
-    typer.echo(f"{output}: {_counts(parts)}")
+    counts = {part: len(cases) for part, cases in parts.cases.items()}
+    voice.say(f"{output}: {_counts(counts)}")
     if preprocessed is not None:
-        typer.echo(f"{write_splits(preprocessed, output.name, parts.cases)}: the fold 0")
+        voice.say(f"{write_splits(preprocessed, output.name, parts.cases)}: the fold 0")
     heights, widths = zip(*sizes, strict=True)
-    _echo_plan(median(heights), median(widths), len(sizes))
+    planned = _say_plan(median(heights), median(widths), len(sizes), voice)
+    voice.result({"output": output, "cases": counts, "plan": planned})
 
 
 @data.command(short_help="Say what nnU-Net plans for a data set.")
@@ -144,13 +170,17 @@ def plan(
     path: PathArgument,
     size: Annotated[int, typer.Option(min=16, max=1024, help="Height and width in pixels.")] = 128,
     split: SplitOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what nnU-Net plans for a data set at the size that our networks see, and give the recipe's keys."""
-    parts = _parts(name, path, split)
-    images = len(parts.cases["train"]) + len(parts.cases["val"])
-    typer.echo(f"{name}: {_counts(parts)}")
-    side, batch = _echo_plan(size, size, images)
-    typer.echo(f"recipe nnunet: data.size={side} model.image_size={side} train.batch_size={batch}")
+    voice = Voice(json=as_json)
+    counts = {part: len(cases) for part, cases in _parts(name, path, split).cases.items()}
+    voice.say(f"{name}: {_counts(counts)}")
+    planned = _say_plan(size, size, counts["train"] + counts["val"], voice)
+    side, batch = planned["patch"][0], planned["batch"]
+    keys = f"data.size={side} model.image_size={side} train.batch_size={batch}"
+    voice.say(f"recipe nnunet: {keys}")
+    voice.result({"cases": counts, "plan": planned, "overrides": keys.split()})
 
 
 def _parts(name: str, path: Path, split: Path | None) -> "Parts":
@@ -163,21 +193,21 @@ def _parts(name: str, path: Path, split: Path | None) -> "Parts":
     return load_parts(DataConfig.model_validate({"sources": {name: path}, "split": split}))
 
 
-def _counts(parts: "Parts") -> str:
-    return ", ".join(f"{part} {len(cases)}" for part, cases in parts.cases.items())
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{part} {count}" for part, count in counts.items())
 
 
-def _echo_plan(height: float, width: float, images: int) -> tuple[int, int]:
-    """Print the plan for images of this median size; return the patch's height and the batch."""
+def _say_plan(height: float, width: float, images: int, voice: Voice) -> Plan:
+    """Say the plan for images of this median size, and return what a recipe needs of it."""
     from mlffm_segdiff.models.nnunet_plan import plan_batch, plan_network
 
     planned = plan_network(height, width)
     batch = plan_batch(planned, height, width, images)
-    typer.echo(
+    voice.say(
         f"nnU-Net's plan for {images} images, {height:g} high and {width:g} wide (median): "
         f"patch {planned.patch[0]} x {planned.patch[1]}, {len(planned.strides)} stages, batch {batch}"
     )
-    return planned.patch[0], batch
+    return {"patch": planned.patch, "stages": len(planned.strides), "batch": batch}
 
 
 def _split(name: str, path: Path, chosen: Path | None) -> "Split | None":
@@ -195,8 +225,7 @@ def _sizes(text: str) -> tuple[int, int, int]:
     return train, val, test
 
 
-def _print_report(report: "Report") -> None:
-    from rich.console import Console
+def _print_report(report: "Report", voice: Voice) -> None:
     from rich.table import Table
 
     from mlffm_segdiff.data.check import report_rows
@@ -205,6 +234,8 @@ def _print_report(report: "Report") -> None:
         table = Table("finding", "count", "affects training", "such as", title_justify="left")
         for row in report_rows(report):
             table.add_row(*row)
-        Console(markup=False, highlight=False).print(table)
+        voice.console().print(table)
     verdict = "training would be affected" if report.affects_training else "fit for training"
-    typer.echo(f"{report.pairs} pairs of image and mask; {verdict}")
+    voice.say(f"{report.pairs} pairs of image and mask; {verdict}")
+    findings = [{**asdict(one), "affects_training": one.affects_training} for one in report.findings]
+    voice.result({"pairs": report.pairs, "affects_training": report.affects_training, "findings": findings})

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlffm_segdiff.cli.common import ThreadsOption, set_threads
+from mlffm_segdiff.cli.common import JsonOption, QuietOption, ThreadsOption, Voice, set_threads
 
 if TYPE_CHECKING:
     from mlffm_segdiff.inference.demo import ScoredSample
@@ -20,6 +20,8 @@ def demo(
         typer.Option(metavar="RUN|WEIGHTS", help="A run folder, a folder of weights, a hub id, or default."),
     ] = "default",
     threads: ThreadsOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Segment the sample images of the package and compare with their exact masks.
 
@@ -30,18 +32,20 @@ def demo(
 
     set_threads(threads)
     folder = output.expanduser()
-    _print_scores(run_demo(load_model(weights), folder))
-    typer.echo(f"masks, overlays and summary.png: {folder}")
+    samples = run_demo(load_model(weights), folder)
+    voice, mean = Voice(quiet, as_json), sum(sample.jaccard for sample in samples) / len(samples)
+    _print_scores(voice, samples, mean)
+    voice.say(f"masks, overlays and summary.png: {folder}")
+    scores = [{"name": sample.name, "jaccard": sample.jaccard} for sample in samples]
+    voice.result({"output": folder, "mean_jaccard": mean, "samples": scores})
 
 
-def _print_scores(samples: "list[ScoredSample]") -> None:
-    from rich.console import Console
+def _print_scores(voice: Voice, samples: "list[ScoredSample]", mean: float) -> None:
     from rich.table import Table
 
-    mean = sum(sample.jaccard for sample in samples) / len(samples)
     table = Table("sample", show_footer=True)
     table.columns[0].footer = "mean"
     table.add_column("Jaccard", footer=f"{mean:.4f}", justify="right")
     for sample in samples:
         table.add_row(sample.name, f"{sample.jaccard:.4f}")
-    Console(markup=False, highlight=False).print(table)
+    voice.console().print(table)

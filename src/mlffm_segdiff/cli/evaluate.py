@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mlffm_segdiff.cli.common import (
+    ExitStatus,
+    JsonOption,
+    QuietOption,
     SourceOption,
     SplitOption,
     ThreadsOption,
+    Voice,
     choose_data,
-    progress_bar,
     set_threads,
 )
 from mlffm_segdiff.config.errors import UserError
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from mlffm_segdiff.evaluation.model import SegmentedCase
     from mlffm_segdiff.evaluation.pictures import OutlinedCase
     from mlffm_segdiff.evaluation.rows import EvaluatedCase
+    from mlffm_segdiff.metrics.certainty import Calibration
     from mlffm_segdiff.metrics.summary import Summary
     from mlffm_segdiff.segmenters.base import Sampling
 
@@ -58,11 +62,18 @@ def evaluate(
         Path | None, typer.Option(metavar="FOLDER", help="Masks from any program, in place of a model.")
     ] = None,
     truth: Annotated[Path | None, typer.Option(metavar="FOLDER", help="The true masks for --masks.")] = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option("--calibrate", help="With --part val: write quality.json beside the weights."),
+    ] = False,
     threads: ThreadsOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Score a model on a split, or a folder of masks against a folder of true masks.
 
-    Writes cases.csv, summary.json and figures. Exit status 1 if true masks lack a prediction.
+    Writes cases.csv, summary.json and figures; of a model also quality.csv, which
+    tells how well its certainty found bad masks. Exit status 1 if true masks lack a prediction.
 
     Examples: mlffm-segdiff evaluate runs/mine -o scores;
     mlffm-segdiff evaluate default --source ph2=/data/ph2 -o scores;
@@ -70,15 +81,18 @@ def evaluate(
     """
     if (weights is None) == (masks is None) or (masks is None) != (truth is None):
         raise UserError("give either a run or weights, or both --masks FOLDER and --truth FOLDER")
+    voice = Voice(quiet, as_json)
     given = {"steps": steps, "samples": samples, "sampler": sampler, "seed": seed, "fusion": fusion}
     if masks is not None and truth is not None:
-        if source or split or any(value is not None for value in given.values()):
-            raise UserError("--source, --split and how masks are drawn go with a model, not with --masks")
-        _evaluate_masks(masks, truth, output)
+        if source or split or calibrate or any(value is not None for value in given.values()):
+            raise UserError(
+                "--source, --split, --calibrate and how masks are drawn go with a model, not with --masks"
+            )
+        _evaluate_masks(masks, truth, output, voice)
         return
     assert weights is not None
     set_threads(threads)
-    _evaluate_weights(weights, source or (), split, part, given, output)
+    _evaluate_weights(weights, source or (), split, part, given, output, calibrate, voice)
 
 
 def _evaluate_weights(
@@ -88,19 +102,24 @@ def _evaluate_weights(
     part: Part,
     given: Mapping[str, Any],
     output: Path,
+    calibrate: bool,
+    voice: Voice,
 ) -> None:
     from mlffm_segdiff.build.data import load_parts
     from mlffm_segdiff.build.pretrained import load_pretrained
     from mlffm_segdiff.build.sampling import chosen_sampling
+    from mlffm_segdiff.cli import quality
     from mlffm_segdiff.evaluation.model import evaluate_case, outline_case
+    from mlffm_segdiff.evaluation.quality import judge_case, quality_summary
 
+    beside = quality.check_calibration(name, part) if calibrate else None
     pretrained = load_pretrained(name)
     recipe = choose_data(pretrained.recipe, sources, split)
     sampling = chosen_sampling(recipe, **given)
     _require_paths(recipe)
     parts = load_parts(recipe.data)
     output.mkdir(parents=True, exist_ok=True)
-    segmented = {one.case.id: one for one in _segment(pretrained, recipe, parts, part, sampling)}
+    segmented = {one.case.id: one for one in _segment(pretrained, recipe, parts, part, sampling, voice)}
     cases = [evaluate_case(one) for one in segmented.values()]
     facts = {
         "weights": name,
@@ -111,7 +130,18 @@ def _evaluate_weights(
         "size": recipe.data.size,
         "sampling": asdict(sampling),
     }
-    _report(output, cases, lambda key: outline_case(segmented[key]), facts)
+    calibration = _calibration(pretrained, sampling)
+    judged = [judge_case(segmented[case.id], case, calibration) for case in cases]
+    facts["quality"] = quality_summary(judged)
+    quality.report_quality(judged, output, voice)
+    _report(output, cases, lambda key: outline_case(segmented[key]), facts, voice)
+    if beside is not None:
+        quality.calibrate(beside, judged, recipe, parts, sampling, voice)
+
+
+def _calibration(pretrained: "Pretrained", sampling: "Sampling") -> "Calibration | None":
+    known = pretrained.quality
+    return known.calibration if known and known.suits(sampling) else None
 
 
 def _require_paths(recipe: "Recipe") -> None:
@@ -123,44 +153,49 @@ def _require_paths(recipe: "Recipe") -> None:
 
 
 def _segment(
-    pretrained: "Pretrained", recipe: "Recipe", parts: "Parts", part: Part, sampling: "Sampling"
+    pretrained: "Pretrained",
+    recipe: "Recipe",
+    parts: "Parts",
+    part: Part,
+    sampling: "Sampling",
+    voice: Voice,
 ) -> "list[SegmentedCase]":
     from mlffm_segdiff.build.data import open_part
     from mlffm_segdiff.build.device import best_device
     from mlffm_segdiff.evaluation.model import segment_cases
 
     device = best_device()
-    with progress_bar("reading") as progress:
+    with voice.progress("reading") as progress:
         pairs = open_part(parts, part, recipe.data.size, progress)
     segmenter = pretrained.segmenter.to(device).eval()
     cases, found = parts.cases[part], []
     batch_size = recipe.train.batch_size
-    with progress_bar("segmenting") as progress:
+    with voice.progress("segmenting") as progress:
         for one in segment_cases(segmenter, pairs, cases, sampling, batch_size, device):
             found.append(one)
             progress(len(found), len(cases))
     return found
 
 
-def _evaluate_masks(masks: Path, truth: Path, output: Path) -> None:
+def _evaluate_masks(masks: Path, truth: Path, output: Path, voice: Voice) -> None:
     from mlffm_segdiff.evaluation.folders import compare_masks, match_folders
 
     matched = match_folders(masks, truth)
     output.mkdir(parents=True, exist_ok=True)
     files = {pair.id: pair for pair in matched.pairs}
     cases = []
-    with progress_bar("comparing") as progress:
+    with voice.progress("comparing") as progress:
         for case in compare_masks(matched):
             cases.append(case)
             progress(len(cases), len(files))
     scores = {case.id: case.source.jaccard for case in cases}
     facts = {"masks": str(masks), "truth": str(truth), "missing": matched.missing, "extra": matched.extra}
-    _report(output, cases, lambda key: _outline_files(files[key], scores[key]), facts)
+    _report(output, cases, lambda key: _outline_files(files[key], scores[key]), facts, voice)
     if matched.extra:
-        typer.echo(f"{len(matched.extra)} masks have no true mask: {_some(matched.extra)}", err=True)
+        voice.note(f"{len(matched.extra)} masks have no true mask: {_some(matched.extra)}")
     if not matched.complete:
         typer.echo(f"{len(matched.missing)} true masks lack a prediction: {_some(matched.missing)}", err=True)
-        raise typer.Exit(1)
+        raise typer.Exit(ExitStatus.FAULTS)
 
 
 def _outline_files(files: "MaskFiles", jaccard: float) -> "OutlinedCase":
@@ -176,7 +211,11 @@ def _some(ids: Sequence[str]) -> str:
 
 
 def _report(
-    folder: Path, cases: "Sequence[EvaluatedCase]", outline: Outline, facts: Mapping[str, object]
+    folder: Path,
+    cases: "Sequence[EvaluatedCase]",
+    outline: Outline,
+    facts: Mapping[str, object],
+    voice: Voice,
 ) -> None:
     from mlffm_segdiff.evaluation import pictures
     from mlffm_segdiff.evaluation.report import write_report
@@ -193,12 +232,12 @@ def _report(
     }
     for name, figure in figures.items():
         pictures.save_figure(figure, folder / name)
-    _print_tables(found)
-    typer.echo(f"tables and figures: {folder}")
+    _print_tables(found, voice)
+    voice.say(f"tables and figures: {folder}")
+    voice.result({"output": folder, **facts, **{name: asdict(summary) for name, summary in found.items()}})
 
 
-def _print_tables(found: "Mapping[str, Summary]") -> None:
-    from rich.console import Console
+def _print_tables(found: "Mapping[str, Summary]", voice: Voice) -> None:
     from rich.table import Table
 
     from mlffm_segdiff.evaluation.report import SUMMARY_HEADER, summary_rows
@@ -209,4 +248,4 @@ def _print_tables(found: "Mapping[str, Summary]") -> None:
             table.add_column(column, justify="right" if number else "left")
         for row in summary_rows(found[size]):
             table.add_row(*row)
-        Console(markup=False, highlight=False).print(table)
+        voice.console().print(table)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from mlffm_segdiff.cli.common import JsonOption, QuietOption, Voice
 from mlffm_segdiff.config.errors import UserError
 
 
@@ -24,6 +25,8 @@ def export(
         Literal["onnx", "openvino", "torch"],
         typer.Option("--format", help="onnx; openvino (.xml and .bin); torch: programs of torch.export."),
     ] = "onnx",
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the network as graphs in float32, for any batch, with its recipe beside them.
 
@@ -33,16 +36,15 @@ def export(
 
     Example: mlffm-segdiff export default --format onnx -o graphs
     """
-    from rich.console import Console
-
     from mlffm_segdiff.build.pretrained import load_pretrained
     from mlffm_segdiff.export.folder import write_export
 
-    folder = output.expanduser()
+    voice, folder = Voice(quiet, as_json), output.expanduser()
     if folder.exists():
         raise UserError(f"{folder} exists already; choose another folder, or delete it")
     pretrained = load_pretrained(weights)
-    with Console(stderr=True).status(f"making the graphs for {graph_format}"):
+    with voice.status(f"making the graphs for {graph_format}"):
         write_export(pretrained, graph_format, folder)
-    written = ", ".join(sorted(path.name for path in folder.iterdir()))
-    typer.echo(f"exported: {output} ({written})")
+    written = sorted(path.name for path in folder.iterdir())
+    voice.say(f"exported: {output} ({', '.join(written)})")
+    voice.result({"output": folder, "format": graph_format, "files": written})

@@ -1,28 +1,44 @@
 """``mlffm-segdiff models``: the networks that a recipe can name."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-def models() -> None:
+from mlffm_segdiff.cli.common import JsonOption, Voice
+
+if TYPE_CHECKING:
+    from mlffm_segdiff.build.figures import Figures
+
+
+def models(as_json: JsonOption = False) -> None:
     """List the models: parameters, arithmetic, steps and source.
 
     Of the recipe that is called as the model, else of the defaults. GFLOP: the arithmetic of the convolutions
     and matrix products of one segmentation at 128 x 128. Steps: those of sampling, times the samples or the
     mirror images.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from mlffm_segdiff.build.figures import count_figures, model_recipe
     from mlffm_segdiff.build.models import MODELS
+
+    voice = Voice(json=as_json)
+    with voice.status("counting"):
+        counted = {name: count_figures(model_recipe(name)) for name in MODELS}
+    sources = {name: entry.citation for name, entry in MODELS.items()}
+    voice.result(
+        {"models": [{"name": name, **asdict(one), "source": sources[name]} for name, one in counted.items()]}
+    )
+    if not as_json:
+        _print_table(voice, counted, sources)
+
+
+def _print_table(voice: Voice, counted: "Mapping[str, Figures]", sources: Mapping[str, str]) -> None:
+    from rich.table import Table
 
     table = Table("model")
     for column in ("parameters", "GFLOP", "steps"):
         table.add_column(column, justify="right")
     table.add_column("source", overflow="fold")
-    with Console(stderr=True).status("counting"):
-        for name, entry in MODELS.items():
-            figures = count_figures(model_recipe(name))
-            passes = f"{figures.steps} x {figures.samples}" if figures.samples > 1 else str(figures.steps)
-            table.add_row(
-                name, f"{figures.parameters:,}", f"{figures.flops / 1e9:,.1f}", passes, entry.citation
-            )
-    Console(markup=False, highlight=False).print(table)
+    for name, one in counted.items():
+        passes = f"{one.steps} x {one.samples}" if one.samples > 1 else str(one.steps)
+        table.add_row(name, f"{one.parameters:,}", f"{one.flops / 1e9:,.1f}", passes, sources[name])
+    voice.console().print(table)

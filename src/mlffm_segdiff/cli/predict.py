@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlffm_segdiff.cli.common import ThreadsOption, progress_bar, set_threads
+from mlffm_segdiff.cli.common import (
+    ExitStatus,
+    JsonOption,
+    QuietOption,
+    ThreadsOption,
+    Voice,
+    set_threads,
+)
 from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, load_graphs
 from mlffm_segdiff.config.products import MapFormat, Product, TableFormat
 
@@ -51,17 +58,23 @@ def predict(
     mm_per_pixel: Annotated[
         float | None, typer.Option(help="Side of a pixel in millimetres [default: what DICOM files tell].")
     ] = None,
+    review: Annotated[
+        bool, typer.Option("--review", help="Write a page of all cases, those in doubt first.")
+    ] = False,
     threshold: Annotated[float, typer.Option(help="A pixel is lesion from this probability.")] = 0.5,
     batch_size: Annotated[int, typer.Option(help="Pictures segmented at once; changes speed only.")] = 8,
     runtime: RuntimeOption = None,
     precision: PrecisionOption = "float32",
     threads: ThreadsOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Segment images: for each, a mask of its own size, and a row of numbers in predictions.csv.
 
     Writes masks/NAME.png (0 and 255), and on request maps of the probability
     and of the samples' spread, overlays with the outline, contours as GeoJSON,
-    one COCO file, DICOM SEG (of DICOM files) and nnU-Net's layout. Images are
+    one COCO file, DICOM SEG (of DICOM files), nnU-Net's layout and a page to
+    review the cases, which any browser opens. Images are
     PNG, JPEG, TIFF, BMP, WebP, HEIC or DICOM. Of a folder, those directly in it
     are taken. Images that cannot be read are named and skipped; the exit status
     is then 1.
@@ -74,34 +87,40 @@ def predict(
     from mlffm_segdiff.inference.model import load_model
     from mlffm_segdiff.inference.outputs.output import Output
     from mlffm_segdiff.inference.reading import find_images
+    from mlffm_segdiff.inference.table import row_values
 
     found = find_images(*places)
     set_threads(threads)
-    graphs = load_graphs(weights, runtime, precision)
+    voice = Voice(quiet, as_json)
+    graphs = load_graphs(weights, runtime, precision, voice)
     if graphs is None:
         model = load_model(weights, steps, samples, sampler, seed, precision, fusion=fusion)
     else:
         cpu = torch.device("cpu")
         model = load_model(graphs, steps, samples, sampler, seed, device=cpu, fusion=fusion)
-    target = Output(output.expanduser(), frozenset(write or ()), maps, table)
-    failed = 0
-    with progress_bar("segmenting") as progress:
+    products = frozenset(write or ()) | ({Product.REVIEW} if review else frozenset())
+    target = Output(output.expanduser(), products, maps, table)
+    failed, kept = 0, []
+    with voice.progress("segmenting") as progress:
         rows = predict_files(found.images, model, target, threshold, batch_size, mm_per_pixel)
         for done, row in enumerate(rows, 1):
             if row.failed:
                 failed += 1
                 typer.echo(f"skipped: {row.error}", err=True)
+            if as_json:
+                kept.append(row_values(row))
             progress(done, len(found.images))
-    _report(found, target, failed)
+    voice.result({"output": target.folder, "table": target.table, "failed": failed, "images": kept})
+    _report(found, target, failed, voice)
 
 
-def _report(found: "ImageFiles", target: "Output", failed: int) -> None:
+def _report(found: "ImageFiles", target: "Output", failed: int, voice: Voice) -> None:
     """Say what was done and where it lies; exit with status 1 if files failed."""
     if found.others:
         endings = ", ".join(sorted({Path(other.name).suffix or other.name for other in found.others}))
-        typer.echo(f"left alone, no pictures by their ending: {len(found.others)} ({endings})", err=True)
+        voice.note(f"left alone, no pictures by their ending: {len(found.others)} ({endings})")
     done = len(found.images) - failed
-    typer.echo(f"{done} of {len(found.images)} images segmented: {target.folder}")
+    voice.say(f"{done} of {len(found.images)} images segmented: {target.folder}")
     if failed:
         typer.echo(f"could not be read: {failed}; {target.table} says why", err=True)
-        raise typer.Exit(1)
+        raise typer.Exit(ExitStatus.FAULTS)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mlffm_segdiff.cli.common import Voice
 from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ PrecisionOption = Annotated[
 ]
 
 
-def load_graphs(weights: str, runtime: Runtime | None, precision: Precision) -> "Pretrained | None":
+def load_graphs(
+    weights: str, runtime: Runtime | None, precision: Precision, voice: Voice
+) -> "Pretrained | None":
     """Return the weights on the runtime's graphs; None where torch runs the network itself.
 
     An exported folder is read as it is. The graphs of other weights are made once and kept in the user's
@@ -43,29 +46,29 @@ def load_graphs(weights: str, runtime: Runtime | None, precision: Precision) -> 
     elif runtime is None or runtime == "torch":
         return None
     else:
-        return _read_kept(weights, runtime, precision)
+        return _read_kept(weights, runtime, precision, voice)
     return read_export(folder, precision)
 
 
-def _read_kept(weights: str, runtime: Literal["onnx", "openvino"], precision: Precision) -> "Pretrained":
+def _read_kept(
+    weights: str, runtime: Literal["onnx", "openvino"], precision: Precision, voice: Voice
+) -> "Pretrained":
     """Return the weights on their kept graphs, which are made anew where they cannot be read."""
     from mlffm_segdiff.export.folder import read_export
 
-    folder = _kept(weights, runtime, precision)
+    folder = _kept(weights, runtime, precision, voice)
     try:
         return read_export(folder, precision)
     except UserError:
         shutil.rmtree(folder)
-    return read_export(_kept(weights, runtime, precision), precision)
+    return read_export(_kept(weights, runtime, precision, voice), precision)
 
 
-def _kept(weights: str, runtime: Literal["onnx", "openvino"], precision: Precision) -> Path:
-    from rich.console import Console
-
+def _kept(weights: str, runtime: Literal["onnx", "openvino"], precision: Precision, voice: Voice) -> Path:
     from mlffm_segdiff.build.pretrained import load_pretrained
     from mlffm_segdiff.export.folder import runtime_of
     from mlffm_segdiff.export.kept import kept_export
 
     runtime_of(runtime).check_precision(precision)
-    with Console(stderr=True).status(f"making the graphs for {runtime}, once"):
+    with voice.status(f"making the graphs for {runtime}, once"):
         return kept_export(load_pretrained(weights), runtime)

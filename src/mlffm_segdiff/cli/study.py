@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mlffm_segdiff.cli.common import default_threads, parse_source
+from mlffm_segdiff.cli.common import (
+    ExitStatus,
+    JsonOption,
+    QuietOption,
+    Voice,
+    default_threads,
+    parse_source,
+)
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.packaged import study_names
 
@@ -29,6 +36,7 @@ def study(
             metavar="STUDY",
             show_default=False,
             help=f"A YAML file, or one of the package: {', '.join(study_names())}.",
+            autocompletion=study_names,
         ),
     ] = None,
     overrides: Annotated[
@@ -91,6 +99,8 @@ def study(
     cell: Annotated[
         str | None, typer.Option(metavar="KEY", help="The key of a cell in --lock, or its beginning.")
     ] = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Run a study: train and score every variant on every data set with every seed, and report.
 
@@ -120,22 +130,24 @@ def study(
         partition=partition,
         minutes=minutes,
     )
-    sources = _sources(source or [])
+    sources, voice = _sources(source or []), Voice(quiet, as_json)
     if lock is not None and cell is not None and output is not None:
-        _run_again(lock, cell, StudyFolder(output.expanduser()), sources, engine)
+        _run_again(lock, cell, StudyFolder(output.expanduser()), sources, engine, voice)
         return
     assert name is not None
     asked, kind = load_study(name, overrides or ()), KINDS[str(context.info_name)]
     folder = StudyFolder((output or Path("studies", asked.name)).expanduser())
     report = _report_writer()
-    failed = False
+    failures: Mapping[str, str] = {}
     if not report_only:
         count = threads or _usual_threads(workers, folder)
         runner = engine(threads=count)
-        failed = _run(_plan(asked, kind, folder, sources, count, accept_code), folder, runner)
-    typer.echo(f"report: {report(folder.path, kind)}")
-    if failed:
-        raise typer.Exit(1)
+        failures = _run(_plan(asked, kind, folder, sources, count, accept_code, voice), folder, runner, voice)
+    written = report(folder.path, kind)
+    voice.say(f"report: {written}")
+    voice.result({"output": folder.path, "report": written, "failed": failures})
+    if failures:
+        raise typer.Exit(ExitStatus.FAULTS)
 
 
 def _sources(texts: list[str]) -> dict[str, Path | None]:
@@ -159,29 +171,28 @@ def _plan(
     sources: Mapping[str, Path | None],
     threads: int,
     accept_code: bool,
+    voice: Voice,
 ) -> "StudyLock":
     from mlffm_segdiff.experiments.study import changed_packages, plan_study, previous_plan
 
     changed = changed_packages(previous_plan(folder, asked.name))
     plan = plan_study(asked, kind, folder, sources, threads, accept_code)
-    _tell_changed(changed)
+    _tell_changed(changed, voice)
     return plan
 
 
-def _tell_changed(packages: list[str]) -> None:
+def _tell_changed(packages: list[str], voice: Voice) -> None:
     if packages:
-        typer.echo(f"since the study was begun, {', '.join(packages)}: scores may differ a little", err=True)
+        voice.note(f"since the study was begun, {', '.join(packages)}: scores may differ a little")
 
 
-def _run(plan: "StudyLock", folder: "StudyFolder", launcher: "Launcher") -> bool:
-    """Run what is not finished; return whether cells failed, which are listed on standard error."""
-    from rich.console import Console
-
+def _run(plan: "StudyLock", folder: "StudyFolder", launcher: "Launcher", voice: Voice) -> Mapping[str, str]:
+    """Run what is not finished; return the errors of cells that failed, which standard error lists too."""
     from mlffm_segdiff.cli.live_table import LiveTable
     from mlffm_segdiff.experiments.study import open_tally, run_study
 
     tally = open_tally(plan, folder)
-    table = LiveTable(tally, Console(markup=False, highlight=False))
+    table = LiveTable(tally, voice.console())
     try:
         with table.shown():
             failures = run_study(plan, folder, launcher, tally, table.tell)
@@ -190,7 +201,7 @@ def _run(plan: "StudyLock", folder: "StudyFolder", launcher: "Launcher") -> bool
         raise
     for key, error in failures.items():
         typer.echo(f"failed: {plan.cell(key)}: {error} (see {folder.cell(key).failed})", err=True)
-    return bool(failures)
+    return failures
 
 
 def _run_again(
@@ -199,6 +210,7 @@ def _run_again(
     folder: "StudyFolder",
     sources: Mapping[str, Path | None],
     engine: Callable[..., "Launcher"],
+    voice: Voice,
 ) -> None:
     """Run one cell of a study.lock in another folder; say whether its weights are those beside the lock."""
     from mlffm_segdiff.build.pretrained import WEIGHTS
@@ -211,20 +223,21 @@ def _run_again(
     original = read_lock(lock.expanduser())
     runner = engine(threads=original.threads)
     plan = plan_one_again(original, key, folder, sources)
-    _tell_changed(changed_packages(original))
-    if _run(plan, folder, runner):
-        raise typer.Exit(1)
+    _tell_changed(changed_packages(original), voice)
+    if failures := _run(plan, folder, runner, voice):
+        voice.result({"run": None, "same": None, "failed": failures})
+        raise typer.Exit(ExitStatus.FAULTS)
     (cell,) = plan.cells
     before, now = (
         one.cell(cell.key).run.weights / WEIGHTS for one in (StudyFolder(lock.expanduser().parent), folder)
     )
-    typer.echo(f"run folder: {now.parent.parent}")
-    if before.is_file():
-        same = before.read_bytes() == now.read_bytes()
-        which = "those, byte for byte," if same else "not those"
-        typer.echo(f"its weights are {which} in {before.parent}")
-        if not same:
-            raise typer.Exit(1)
+    same = before.read_bytes() == now.read_bytes() if before.is_file() else None
+    voice.say(f"run folder: {now.parent.parent}")
+    voice.result({"run": now.parent.parent, "same": same, "failed": {}})
+    if same is not None:
+        voice.say(f"its weights are {'those, byte for byte,' if same else 'not those'} in {before.parent}")
+    if same is False:
+        raise typer.Exit(ExitStatus.FAULTS)
 
 
 def _report_writer() -> Callable[[Path, Kind], Path]:

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlffm_segdiff.cli.common import SourceOption, SplitOption, ThreadsOption, choose_data, set_threads
+from mlffm_segdiff.cli.common import (
+    JsonOption,
+    QuietOption,
+    SourceOption,
+    SplitOption,
+    ThreadsOption,
+    Voice,
+    choose_data,
+    set_threads,
+)
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.packaged import recipe_names
 
@@ -23,6 +32,7 @@ def train(
             metavar="RECIPE",
             show_default=False,
             help=f"A YAML file, or one of the package: {', '.join(recipe_names())}.",
+            autocompletion=recipe_names,
         ),
     ] = None,
     overrides: Annotated[
@@ -39,6 +49,8 @@ def train(
     source: SourceOption = None,
     split: SplitOption = None,
     threads: ThreadsOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Train a recipe into a run folder.
 
@@ -58,12 +70,10 @@ def train(
     if recipe is not None:
         chosen = choose_data(load_recipe(recipe, overrides or ()), source or (), split)
     set_threads(threads)
-    _train(chosen, run, resume)
+    _train(chosen, run, resume, Voice(quiet, as_json))
 
 
-def _train(recipe: "Recipe | None", path: Path | None, resume: bool) -> None:
-    from rich.console import Console
-
+def _train(recipe: "Recipe | None", path: Path | None, resume: bool, voice: Voice) -> None:
     from mlffm_segdiff.training import fit
     from mlffm_segdiff.training.run_folder import RunFolder, best_jaccard
 
@@ -74,15 +84,17 @@ def _train(recipe: "Recipe | None", path: Path | None, resume: bool) -> None:
     try:
         if resume:
             _require_same(recipe, folder)
-            fit.resume(folder, Console())
+            fit.resume(folder, voice.console(markup=True))
         else:
             assert recipe is not None
-            fit.train(recipe, folder, Console())
+            fit.train(recipe, folder, voice.console(markup=True))
     except (KeyboardInterrupt, SystemExit):  # Lightning ends by SystemExit on Ctrl-C
         if folder.config.is_file():
             typer.echo(f"stopped; go on by: mlffm-segdiff train --resume --run {folder.path}", err=True)
         raise KeyboardInterrupt from None
-    typer.echo(f"best validation Jaccard {best_jaccard(folder):.4f}\nrun folder: {folder.path}")
+    best = best_jaccard(folder)
+    voice.say(f"best validation Jaccard {best:.4f}\nrun folder: {folder.path}")
+    voice.result({"run": folder.path, "best_validation_jaccard": best})
 
 
 def _require_same(recipe: "Recipe | None", folder: "RunFolder") -> None:

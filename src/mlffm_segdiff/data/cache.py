@@ -45,6 +45,28 @@ def cache_root() -> Path:
     return Path(chosen).expanduser() if chosen else user_cache_path("mlffm-segdiff")
 
 
+@dataclass(frozen=True)
+class CacheUse:
+    """What the caches take. size, free: bytes. free: on the disk of `folder`, None while there is none."""
+
+    folder: Path
+    entries: int
+    size: int
+    free: int | None
+
+
+def cache_use(root: Path | None = None) -> CacheUse:
+    """Return how many entries the cache has, and their size. root: default `cache_root()`."""
+    folder = root or cache_root()
+    if not folder.is_dir():
+        return CacheUse(folder, 0, 0, None)
+    size = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # another process may remove it right now
+            size += path.lstat().st_size if path.is_file() else 0
+    return CacheUse(folder, sum(1 for _ in folder.iterdir()), size, shutil.disk_usage(folder).free)
+
+
 def resize_image(image: Bytes, size: int) -> Bytes:
     """SxSx3 uint8 from HxWx3 uint8, antialiased (triangle filter over the source pixels)."""
     return resize_picture(Image.fromarray(image), size)

@@ -1,0 +1,152 @@
+"""``mlffm-segdiff doctor``: what this machine and this installation have."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from mlffm_segdiff.cli.common import ExitStatus, JsonOption, Voice, set_threads
+from mlffm_segdiff.config.errors import UserError
+
+if TYPE_CHECKING:
+    from mlffm_segdiff.benchmark.machine import Gpu
+    from mlffm_segdiff.data.cache import CacheUse
+
+GIGABYTE = 1e9
+
+
+@dataclass(frozen=True)
+class Health:
+    """What was found. memory: bytes, None where untold. extras: the packages that each lacks."""
+
+    machine: Mapping[str, Any]
+    multiplies_bf16: bool
+    memory: int | None
+    gpus: "list[Gpu]"
+    extras: Mapping[str, list[str]]
+    weights: str
+    cache: "CacheUse"
+    faults: tuple[str, ...]
+
+
+def doctor(as_json: JsonOption = False) -> None:
+    """Say what was found: processor, threads, memory, GPU, extras with how to install them, weights, caches.
+
+    Exit status 1 if something is broken: default weights that cannot be read, a cache folder that cannot be
+    written, or torchvision, which breaks packages that we need.
+    """
+    health = _examine()
+    voice = Voice(json=as_json)
+    voice.result(asdict(health))
+    if not as_json:
+        _print(health, voice)
+    for fault in health.faults:
+        typer.echo(f"broken: {fault}", err=True)
+    if health.faults:
+        raise typer.Exit(ExitStatus.FAULTS)
+
+
+def _examine() -> Health:
+    from mlffm_segdiff.benchmark.machine import gpus, machine_facts, memory_bytes
+    from mlffm_segdiff.build.device import best_device
+    from mlffm_segdiff.config.extra import missing_packages
+    from mlffm_segdiff.data.cache import cache_use
+    from mlffm_segdiff.training.precision import multiplies_bf16
+
+    set_threads(None)
+    weights, fault = _default_weights()
+    return Health(
+        machine_facts(best_device()),
+        multiplies_bf16(),
+        memory_bytes(),
+        gpus(),
+        missing_packages(),
+        weights,
+        cache_use(),
+        tuple(filter(None, [fault, _cache_fault(), _torchvision_fault()])),
+    )
+
+
+def _default_weights() -> tuple[str, str]:
+    """Return a word on the package's weights, and what is wrong with them, if anything."""
+    from mlffm_segdiff.build.pretrained import DEFAULT, load_pretrained
+
+    try:
+        found = load_pretrained(DEFAULT)
+    except UserError as error:
+        return "unusable", f"the default weights: {error}"
+    count = sum(parameter.numel() for parameter in found.segmenter.parameters())
+    return f"{DEFAULT}: {found.recipe.model.name}, {count:,} parameters; non-commercial research only", ""
+
+
+def _cache_fault() -> str:
+    from mlffm_segdiff.data.atomic import whole_file
+    from mlffm_segdiff.data.cache import cache_root
+
+    probe = cache_root() / "doctor"
+    try:
+        with whole_file(probe) as path:
+            path.touch()
+        probe.unlink()
+    except (UserError, OSError) as error:
+        return f"the cache folder: {error}; name another by MLFFM_SEGDIFF_CACHE"
+    return ""
+
+
+def _torchvision_fault() -> str:
+    from mlffm_segdiff.config.extra import is_installed
+
+    if not is_installed("torchvision"):
+        return ""
+    return "torchvision is installed, which breaks lightning and torchmetrics: pip uninstall torchvision"
+
+
+def _print(health: Health, voice: Voice) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for row in _rows(health):
+        table.add_row(*row)
+    voice.console().print(table)
+
+
+def _rows(health: Health) -> Iterator[tuple[str, str]]:
+    machine = health.machine
+    yield "packages", ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    yield "system", f"{machine['system']}, Python {machine['python']}"
+    yield "processor", f"{machine['processor']}, {machine['cores'] or 'unknown'} cores"
+    flags = ", ".join(f"{flag} {'yes' if has else 'no'}" for flag, has in machine["flags"].items())
+    yield "instructions", flags
+    yield "bf16", "multiplied natively" if health.multiplies_bf16 else "emulated: slower than float32"
+    yield "threads", f"{machine['threads']} of {machine['processors']}, unless --threads says otherwise"
+    yield "memory", "unknown" if health.memory is None else _gigabytes(health.memory)
+    yield "GPU", _gpu_words(health.gpus)
+    for extra, missing in health.extras.items():
+        yield f"extra {extra}", _extra_words(extra, missing)
+    yield "weights", health.weights
+    yield "cache", _cache_words(health.cache)
+
+
+def _gpu_words(found: "list[Gpu]") -> str:
+    from mlffm_segdiff.benchmark.machine import why_no_gpu
+
+    words = [f"{one.name}, {_gigabytes(one.memory)}, capability {one.capability}" for one in found]
+    return "; ".join(words) or f"none: {why_no_gpu()}"
+
+
+def _extra_words(extra: str, missing: list[str]) -> str:
+    from mlffm_segdiff.config.extra import pip_line
+
+    return f"lacks {', '.join(missing)}: {pip_line(extra)}" if missing else "installed"
+
+
+def _cache_words(cache: "CacheUse") -> str:
+    free = "" if cache.free is None else f", {_gigabytes(cache.free)} free"
+    return f"{cache.folder}: {cache.entries} entries, {_gigabytes(cache.size)}{free}; may be deleted"
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / GIGABYTE:.1f} GB"

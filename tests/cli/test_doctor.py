@@ -1,0 +1,102 @@
+import json
+import os
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import torch
+
+from mlffm_segdiff import __version__
+from mlffm_segdiff.benchmark import machine
+from mlffm_segdiff.cli.common import default_threads
+from mlffm_segdiff.data.processors import processors
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of two entries, 3.2 GB but for a byte, most of it a hole in a file."""
+    root = tmp_path / "cache"
+    (root / "one" / "deep").mkdir(parents=True)
+    (root / "two").write_bytes(b"12345")
+    with (root / "one" / "deep" / "file").open("wb") as file:
+        file.truncate(3_200_000_000 - 6)
+    monkeypatch.setenv("MLFFM_SEGDIFF_CACHE", str(root))
+    return root
+
+
+def rows(printed: str) -> dict[str, str]:
+    """The table's two columns, which at least two spaces divide."""
+    return {name: found.strip() for name, _, found in (line.partition("  ") for line in printed.splitlines())}
+
+
+def test_it_says_what_is_here(command: Command, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    capabilities = {"cpu_name": "Fast One", "avx2": True, "amx_bf16": True, "num_physical_cores": 6}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 25_300_000_000)
+    extras = {"export": ["openvino", "onnx"], "study": []}
+    monkeypatch.setattr("mlffm_segdiff.config.extra.missing_packages", lambda: extras)
+    status, printed, error = command("doctor")
+    assert (status, error) == (0, "")
+    found = rows(printed)
+    assert f"mlffm-segdiff {__version__}, torch {torch.__version__}, " in found["packages"]
+    assert found["processor"] == "Fast One, 6 cores"
+    assert found["instructions"] == "avx2 yes, avx512_f no, avx512_bf16 no, amx_bf16 yes"
+    assert found["bf16"] == "multiplied natively"
+    threads = f"{default_threads(processors())} of {os.cpu_count()}, unless --threads says otherwise"
+    assert found["threads"] == threads
+    assert found["memory"] == "25.3 GB"
+    assert found["GPU"].startswith("none: torch is built ")
+    assert found["extra export"] == "lacks openvino, onnx: pip install -c constraints.txt '.[export]'"
+    assert found["extra study"] == "installed"
+    assert found["weights"].startswith("default: mlffm_segdiff, 3,587,176 parameters")
+    assert found["cache"].startswith(f"{cache}: 2 entries, 3.2 GB, ")
+    assert len(list(cache.iterdir())) == 2, "nothing stays of what it tried"
+
+
+def test_json_has_the_same_as_plain_values(
+    command: Command, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = machine.Gpu("Big One", 80_000_000_000, "9.0")
+    monkeypatch.setattr(machine, "gpus", lambda: [gpu])
+    monkeypatch.setattr(machine, "memory_bytes", lambda: None)
+    status, printed, error = command("doctor", "--json")
+    assert (status, error) == (0, "")
+    found = json.loads(printed)
+    assert found["gpus"] == [{"name": "Big One", "memory": 80_000_000_000, "capability": "9.0"}]
+    assert found["memory"] is None
+    assert found["machine"]["packages"]["mlffm-segdiff"] == __version__
+    assert (found["cache"]["entries"], found["cache"]["size"]) == (2, 3_200_000_000 - 1)
+    assert found["faults"] == []
+    _, printed, _ = command("doctor")
+    assert rows(printed)["GPU"] == "Big One, 80.0 GB, capability 9.0"
+    assert rows(printed)["memory"] == "unknown"
+
+
+def test_what_is_broken_sets_the_exit_status(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MLFFM_SEGDIFF_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr("mlffm_segdiff.build.pretrained.DEFAULT", "/no/such/weights")
+    told = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: "0.1" if name == "torchvision" else told(name))
+    status, printed, error = command("doctor")
+    assert status == 1
+    weights, cache, torchvision = error.splitlines()
+    assert weights.startswith("broken: the default weights: ")
+    assert cache.startswith(f"broken: the cache folder: {tmp_path / 'file'}")
+    assert cache.endswith("name another by MLFFM_SEGDIFF_CACHE")
+    assert torchvision.endswith("pip uninstall torchvision")
+    assert rows(printed)["weights"] == "unusable"
+    status, printed, _ = command("doctor", "--json")
+    assert status == 1
+    assert [f"broken: {fault}" for fault in json.loads(printed)["faults"]] == error.splitlines()

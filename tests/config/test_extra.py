@@ -1,0 +1,44 @@
+from importlib import metadata
+
+import pytest
+
+from mlffm_segdiff.config import extra
+from mlffm_segdiff.config.errors import UserError
+
+REQUIRES = [
+    "numpy>=2.4",
+    "pytest>=9; extra == 'dev'",
+    'absent-one[fast,s3]>=1.0; extra == "remote"',
+    "numpy>=2; python_version >= '3.11' and extra == 'remote'",
+    "absent.two ; extra == 'docs'",
+]
+
+
+class Metadata(dict[str, str]):
+    """As an e-mail's headers: one name, several values."""
+
+    def get_all(self, name: str) -> list[str]:
+        assert name == "Provides-Extra"
+        return ["dev", "remote", "docs", "empty"]
+
+
+def test_each_extra_names_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "metadata", lambda name: Metadata())
+    monkeypatch.setattr(metadata, "requires", lambda name: REQUIRES)
+    assert extra.missing_packages() == {
+        "dev": [],
+        "remote": ["absent-one"],
+        "docs": ["absent.two"],
+        "empty": [],
+    }
+
+
+def test_the_installed_metadata_is_read() -> None:
+    assert extra.missing_packages()["dev"] == []
+
+
+def test_a_missing_package_is_told_with_the_line_that_installs_it() -> None:
+    with pytest.raises(UserError) as caught, extra.needs_extra("study"):
+        import no_such_package  # type: ignore[import-not-found]  # noqa: F401
+    assert str(caught.value).endswith(extra.pip_line("study"))
+    assert extra.pip_line("study") == "pip install -c constraints.txt '.[study]'"

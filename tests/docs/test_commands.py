@@ -1,0 +1,288 @@
+"""Every command of README.md and docs/ is run, or where that is said, read by the real command line.
+
+OTHERS: programs that are not ours. READ_ALONE: commands whose run would take a cluster or hours; an unknown
+verb or option, or a value out of range, still fails. All others run, on drawn lesions and tiny networks, with
+what STAND_INS and SHORT say in place of the names and numbers that readers put theirs for. Python blocks run.
+"""
+
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+from mlffm_segdiff.build.pretrained import save_segmenter
+from mlffm_segdiff.build.recipe import load_recipe
+from mlffm_segdiff.build.segmenter import build_segmenter
+from mlffm_segdiff.cli.app import COMMAND, app, run
+from mlffm_segdiff.data.synthetic_folder import write_folder
+from mlffm_segdiff.inference.demo import samples_folder
+
+ROOT = Path(__file__).parents[2]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+SHELL = ("sh", "bash", "console")
+
+OTHERS = {
+    "ray": "a cluster",
+    "nnUNetv2_plan_and_preprocess": "nnU-Net's own",
+    "nnUNetv2_train": "nnU-Net's own",
+    "nnUNetv2_predict": "nnU-Net's own",
+}
+READ_ALONE = {
+    "ablate decisive --source ... -o /shared/decisive --launcher ray": "a Ray cluster",
+    "ablate decisive --source isic2018=/shared/isic2018": "a Slurm cluster",
+    "compare models": "135 trainings",
+    "benchmark -o speed --threads 2": "hours; the next runs it in little",
+    "models": "counts networks of 300 million parameters; tests/cli/test_models.py runs it",
+    "serve": "runs until it is stopped; tests/serve runs it",
+    "demo": "tests/cli/test_demo.py runs it",
+    "--install-completion": "changes the user's shell",
+    "--show-completion": "needs a shell above it; tests/cli/test_app.py shows it",
+    "train MODEL": "every model of the table",
+}
+STAND_INS = (
+    (r"--source isic2018=\S+( --source ph2=\S+)?( --source ham10000=\S+)?", "--source folder=lesions"),
+    (r"--source (ph2|ham10000)=\S+", "--source folder=lesions"),
+    (r"data (check|split|plan) (isic2018|NAME) \S+", r"data \1 folder lesions"),
+    (r"data nnunet isic2018 \S+", "data nnunet folder lesions"),
+    (r"\$nnUNet_raw", "raw"),
+    (r"\$nnUNet_preprocessed", "preprocessed"),
+    (r"folder([ =])MINE", r"folder\1lesions"),
+    (r"--masks (MINE|predicted|out/originals/masks)", "--masks lesions/masks"),
+    (r"--truth (THEIRS|DATA/originals/masks|raw/\S+)", "--truth lesions/masks"),
+    (r"-i (PICTURES|DATA/originals/images)", "-i pictures"),
+    (r"runs/isic2018 -o", "runs/isic2018 --part val -o"),
+    (r"-o FOLDER\b", "-o made"),
+    (r"^(train (?!--resume).*--run) runs/(isic2018|mine)$", r"\1 runs/new"),
+    (r"evaluate runs/MODEL", "evaluate runs/isic2018"),
+    (r"--count 100", "--count 2"),
+    (r"ablate decisive", "ablate small.yaml"),
+    (r"studies/decisive/study.lock --cell \w+", "studies/small/study.lock --cell CELL"),
+    (r"evaluate default (--part val --calibrate)", r"evaluate runs/isic2018 \1"),
+    (r" --split SPLIT.csv", ""),
+    (r"export default", "export unet"),
+    (r"--runtime onnx$", "--runtime onnx --weights unet"),
+    (r"images=N ", "images=8 "),
+    (r"mask_scale=S ", "mask_scale=0.2 "),
+    (r"own_samples=O$", "own_samples=1"),
+)
+SHORT = {
+    "train": "model.size=tiny data.size=32 data.workers=0 data.synthetic_count=20 train.images=16 "
+    "train.batch_size=8 train.validate_every=16 train.precision=float32 --threads 1",
+    "ablate": "--threads 1",
+    "benchmark": "--weights runs/isic2018 --only predict --images 2 --repeats 1 --precision float32",
+}
+STUDY = """
+name: small
+variants: {full: {recipe: synthetic}}
+datasets: {folder: {}}
+seeds: [3]
+overrides: [model.size=tiny, data.size=32, data.workers=0, train.images=8, train.batch_size=8,
+  train.validate_every=8, train.precision=float32]
+baseline: full
+"""
+
+
+def blocks(page: Path) -> Iterator[tuple[str, str]]:
+    """Yield language and text of each block of code; an indented one has no language."""
+    text = page.read_text(encoding="utf-8")
+    yield from re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    for found in re.findall(
+        r"((?:^ {4}\S?.*\n)+)", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S), re.M
+    ):
+        yield "", re.sub(r"^ {4}", "", found, flags=re.MULTILINE)
+
+
+def shell_lines(page: Path) -> Iterator[str]:
+    """Yield each command of a page: of shell blocks every one, of indented ones those of programs we know."""
+    for language, text in blocks(page):
+        for line in re.sub(r"\\\n\s*", "", text).splitlines():
+            words = re.sub(r"\s+#.*", "", line).strip()
+            known = re.match(
+                r"(\S*/)?(mlffm-segdiff|make|pip|python|ray|nnUNetv2_\w+|OMP_\w+=\S+) ", words + " "
+            )
+            if words and language in (*SHELL, "") and (language or known):
+                yield words
+
+
+COMMANDS = sorted({(page.name, line) for page in PAGES for line in shell_lines(page)})
+OURS = [(page, line) for page, line in COMMANDS if line.removeprefix(".venv/bin/").startswith(COMMAND)]
+PYTHON = [(page.name, text) for page in PAGES for language, text in blocks(page) if language == "python"]
+
+
+def arguments(line: str) -> str:
+    """Return our command without its name."""
+    return line.removeprefix(".venv/bin/").removeprefix(COMMAND).strip()
+
+
+def is_read_alone(line: str) -> bool:
+    return any(arguments(line).startswith(start) for start in READ_ALONE)
+
+
+def stand_in(line: str) -> str:
+    """Return a command's arguments with ours in place of the reader's names."""
+    found = arguments(line)
+    for pattern, text in STAND_INS:
+        found = re.sub(pattern, text, found)
+    return found
+
+
+def read(words: list[str]) -> None:
+    """Let the real command line read the words, and do nothing. Raises TyperException for what it refuses."""
+    command = typer.main.get_command(app)
+    context = command.make_context(COMMAND, list(words))
+    while hasattr(command, "resolve_command"):
+        left = [*context._protected_args, *context.args]
+        name, command, rest = command.resolve_command(context, left)
+        context = command.make_context(name, rest, parent=context)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the commands name: lesions, pictures, a run, a study."""
+    folder = tmp_path_factory.mktemp("reader")
+    write_folder(folder / "lesions", 20, 48, seed=3)
+    (folder / "pictures").mkdir()
+    for name, target in (("sample_4", "pictures/a"), ("sample_6", "pictures/b")):
+        shutil.copy(samples_folder() / f"{name}.png", folder / f"{target}.png")
+    shutil.copy(folder / "pictures" / "a.png", folder / "lesion.jpg")
+    shutil.copy(folder / "pictures" / "b.png", folder / "other.png")
+    (folder / "small.yaml").write_text(STUDY)
+    lesions = f"--source folder={folder / 'lesions'}"
+    trained = f"train synthetic {SHORT['train']} {lesions} --run {folder / 'runs' / 'isic2018'} -q"
+    assert run(trained.split()) == 0
+    shutil.copytree(folder / "runs" / "isic2018", folder / "runs" / "mine")
+    recipe = load_recipe("unet_isic2018", ["model.widths=[4,8]", "model.residual_units=1", "data.size=32"])
+    save_segmenter(build_segmenter(recipe), recipe, folder / "unet")  # the network that is exported fastest
+    assert run(["export", str(folder / "unet"), "-q", "-o", str(folder / "OUT" / "graphs")]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cell(place: Path) -> str:
+    """The key of the one cell of a study that ran."""
+    before = Path.cwd()
+    os.chdir(place)
+    try:
+        assert run(["ablate", "small.yaml", "--source", "folder=lesions", "--threads", "1", "-q"]) == 0
+    finally:
+        os.chdir(before)
+    (found,) = (place / "studies" / "small" / "cells").iterdir()
+    return found.name
+
+
+@pytest.fixture
+def within(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the reader's folder, to work in."""
+    work = tmp_path / "work"
+    shutil.copytree(place, work)
+    monkeypatch.chdir(work)
+    return work
+
+
+def test_the_pages_have_commands_of_every_verb() -> None:
+    assert len(OURS) > 35
+    verbs = {command.name or command.callback.__name__ for command in app.registered_commands}
+    assert {"train", "predict", "serve", "doctor", "ablate"} <= verbs
+    assert verbs - {"demo"} <= {arguments(line).split()[0] for _, line in OURS}
+
+
+@pytest.mark.parametrize(("page", "line"), OURS)
+def test_our_commands_are_read_by_the_real_command_line(page: str, line: str) -> None:
+    words = shlex.split(stand_in(line).replace(" ...", " folder=lesions"))
+    if words[0].startswith("--"):
+        assert words[0] in known_options()
+    else:
+        read(words)
+
+
+@pytest.mark.parametrize(
+    "line", ["train isic2018 --fast", "predcit -i a -o b", "export default -o x --format gguf"]
+)
+def test_what_is_no_command_is_refused(line: str) -> None:
+    with pytest.raises(typer.TyperException):
+        read(line.split())
+
+
+RUN = {stand_in(line): f"{page}: {line}" for page, line in OURS if not is_read_alone(line)}
+
+
+@pytest.mark.parametrize("words", RUN, ids=RUN.values())
+def test_our_commands_run(words: str, within: Path, request: pytest.FixtureRequest) -> None:
+    if "CELL" in words:
+        words = words.replace("CELL", request.getfixturevalue("cell")[:6])
+        shutil.copytree(request.getfixturevalue("place") / "studies", within / "studies", dirs_exist_ok=True)
+    found = shlex.split(words)
+    if found[0] == "export":
+        shutil.rmtree(within / "OUT")
+    if "--resume" not in found and "--lock" not in found:
+        found += SHORT.get(found[0], "").split()
+    assert run(found) == 0
+
+
+@pytest.mark.parametrize(("page", "text"), PYTHON)
+def test_python_runs(page: str, text: str, within: Path) -> None:
+    exec(compile(text, page, "exec"), {})
+
+
+OTHER_LINES = [pair for pair in COMMANDS if pair not in OURS]
+
+
+@pytest.mark.parametrize(("page", "line"), OTHER_LINES)
+def test_other_commands_name_what_is_there(page: str, line: str) -> None:
+    words = [word for word in shlex.split(line) if not re.match(r"[A-Z_]+=", word)]
+    check = {"make": check_make, "pip": check_pip, "python": check_script, "eval": check_completion}.get(
+        words[0]
+    )
+    if check is None:
+        assert words[0] in OTHERS
+    else:
+        check(words[1:])
+
+
+def check_make(words: list[str]) -> None:
+    assert re.search(rf"^{words[0]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def check_pip(words: list[str]) -> None:
+    (extras,) = re.findall(r"\[([\w,]+)\]", " ".join(words)) or [""]
+    known = re.findall(r"^(\w+) = \[$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert (ROOT / "constraints.txt").is_file()
+    assert set(filter(None, extras.split(","))) <= set(known)
+
+
+def check_script(words: list[str]) -> None:
+    assert (ROOT / words[0]).is_file()
+
+
+def check_completion(words: list[str]) -> None:
+    """tests/cli/test_app.py lets bash read it."""
+    assert words == ["$(_MLFFM_SEGDIFF_COMPLETE=source_bash mlffm-segdiff)"]
+
+
+def known_options() -> set[str]:
+    """Return every option of every verb."""
+
+    def walk(command: object) -> Iterator[str]:
+        for parameter in command.params:  # type: ignore[attr-defined]
+            yield from (*parameter.opts, *parameter.secondary_opts)
+        for inner in getattr(command, "commands", {}).values():
+            yield from walk(inner)
+
+    return {*walk(typer.main.get_command(app)), "--help"}
+
+
+@pytest.mark.parametrize("page", [page.name for page in PAGES])
+def test_every_option_that_words_name_is_one(page: str) -> None:
+    text = next(path for path in PAGES if path.name == page).read_text(encoding="utf-8")
+    words = re.sub(r"^```.*?^```$|^ {4}.*$", "", text, flags=re.MULTILINE | re.DOTALL)
+    named = {
+        option
+        for code in re.findall(r"`([^`\n]+)`", words)
+        for option in re.findall(r"(?<!\S)--[a-z][\w-]*", code)
+    }
+    assert named <= known_options()
