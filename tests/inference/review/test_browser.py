@@ -127,10 +127,12 @@ def test_every_text_stands_out_from_its_ground(open_page: OpenPage) -> None:
     for scheme in ("light", "dark"):
         page = open_page(color_scheme=scheme)
         pairs = page.evaluate(
-            """() => [...document.querySelectorAll("h1, h2, p, label, legend, summary, .marks li, dt, button")]
-            .map((element) => {
+            """() => [
+              ...document.querySelectorAll("h1, h2, p, label, legend, summary, .marks li, dt, button")
+            ].map((element) => {
+              const bare = (one) => getComputedStyle(one).backgroundColor === "rgba(0, 0, 0, 0)";
               let ground = element;
-              while (getComputedStyle(ground).backgroundColor === "rgba(0, 0, 0, 0)") ground = ground.parentElement;
+              while (bare(ground)) ground = ground.parentElement;
               return [getComputedStyle(element).color, getComputedStyle(ground).backgroundColor];
             })"""
         )
