@@ -47,7 +47,7 @@ def write_of_prediction(file: FilePicture, prediction: Prediction, output: Outpu
 
 
 def write_of_mask(file: FilePicture, mask: Mask, output: Output) -> None:
-    """Write the mask (HxW), and those products that `output` asks for which need no more. Raises UserError."""
+    """Write the mask (HxW), and the products made of it that `output` asks for. Raises UserError."""
     save_picture(Image.fromarray(mask * np.uint8(255)), output.masks / f"{file.name}.png")
     for product, write in _OF_MASK.items():
         if product in output.products:
