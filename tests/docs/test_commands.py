@@ -47,7 +47,9 @@ READ_ALONE = {
 STAND_INS = (
     (r"--source isic2018=\S+( --source ph2=\S+)?( --source ham10000=\S+)?", "--source folder=lesions"),
     (r"--source (ph2|ham10000)=\S+", "--source folder=lesions"),
-    (r"data (check|split|plan) (isic2018|NAME) \S+", r"data \1 folder lesions"),
+    (r"data (check|split|plan) (isic2018|ham10000|NAME) \S+", r"data \1 folder lesions"),
+    (r"--sizes 7200/1800/1015", "--sizes 10/5/5"),
+    (r"compare leak.yaml", "compare small.yaml"),
     (r"data nnunet isic2018 \S+", "data nnunet folder lesions"),
     (r"\$nnUNet_raw", "raw"),
     (r"\$nnUNet_preprocessed", "preprocessed"),
