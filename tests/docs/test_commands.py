@@ -9,16 +9,20 @@ import os
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
+from PIL import Image
 
 from mlffm_segdiff.build.pretrained import save_segmenter
 from mlffm_segdiff.build.recipe import load_recipe
 from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.cli.app import COMMAND, app, run
+from mlffm_segdiff.config.products import Product
 from mlffm_segdiff.data.synthetic_folder import write_folder
 from mlffm_segdiff.inference.demo import samples_folder
 
@@ -31,6 +35,7 @@ OTHERS = {
     "nnUNetv2_plan_and_preprocess": "nnU-Net's own",
     "nnUNetv2_train": "nnU-Net's own",
     "nnUNetv2_predict": "nnU-Net's own",
+    "gdcmconv": "GDCM's own",
 }
 READ_ALONE = {
     "ablate decisive --source ... -o /shared/decisive --launcher ray": "a Ray cluster",
@@ -77,6 +82,15 @@ SHORT = {
     "train.batch_size=8 train.validate_every=16 train.precision=float32 --threads 1",
     "ablate": "--threads 1",
     "benchmark": "--weights runs/isic2018 --only predict --images 2 --repeats 1 --precision float32",
+}
+NAMES = {
+    "np": "numpy",
+    "Image": "PIL.Image",
+    "json": "json",
+    "pandas": "pandas",
+    "shapely": "shapely.geometry",
+    "highdicom": "highdicom",
+    "pycocotools": "pycocotools.coco",
 }
 STUDY = """
 name: small
@@ -143,6 +157,23 @@ def read(words: list[str]) -> None:
         context = command.make_context(name, rest, parent=context)
 
 
+def write_dicom(path: Path) -> None:
+    """Write a sample picture as a DICOM photograph."""
+    pydicom = pytest.importorskip("pydicom", reason="DICOM needs the extra dicom")
+    pixels, uid = pytest.importorskip("pydicom.pixels"), pytest.importorskip("pydicom.uid")
+    dataset = pydicom.Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    dataset.SOPClassUID = uid.VLPhotographicImageStorage
+    dataset.SOPInstanceUID, dataset.StudyInstanceUID, dataset.SeriesInstanceUID = (
+        uid.generate_uid() for _ in range(3)
+    )
+    with Image.open(samples_folder() / "sample_4.png") as picture:
+        shown = np.asarray(picture.convert("RGB").resize((64, 48)))
+    pixels.set_pixel_data(dataset, shown, "RGB", 8, generate_instance_uid=False)
+    dataset.save_as(path, enforce_file_format=True)
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the commands name: lesions, pictures, a run, a study."""
@@ -160,6 +191,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(folder / "runs" / "isic2018", folder / "runs" / "mine")
     recipe = load_recipe("unet_isic2018", ["model.widths=[4,8]", "model.residual_units=1", "data.size=32"])
     save_segmenter(build_segmenter(recipe), recipe, folder / "unet")  # the network that is exported fastest
+    write_dicom(folder / "lesion.dcm")
+    shutil.copy(folder / "lesion.dcm", folder / "a.dcm")
+    every = " ".join(f"-w {product}" for product in Product)
+    for table in ("csv", "parquet"):
+        shown = f"predict -i {folder}/a.dcm -o {folder}/OUT --weights {folder}/runs/isic2018 --samples 2 -q {every}"
+        assert run([*shown.split(), "--table", table]) == 0
     assert run(["export", str(folder / "unet"), "-q", "-o", str(folder / "OUT" / "graphs")]) == 0
     return folder
 
@@ -228,7 +265,13 @@ def test_our_commands_run(words: str, within: Path, request: pytest.FixtureReque
 
 @pytest.mark.parametrize(("page", "text"), PYTHON)
 def test_python_runs(page: str, text: str, within: Path) -> None:
-    exec(compile(text, page, "exec"), {})
+    modules = [name for name in NAMES if re.search(rf"\b{name}\.", text)]
+    imported = {
+        name: pytest.importorskip(NAMES[name], reason=f"{page} reads files with it") for name in modules
+    }
+    exec(
+        compile(text, page, "exec"), {name: sys.modules.get(name, found) for name, found in imported.items()}
+    )
 
 
 OTHER_LINES = [pair for pair in COMMANDS if pair not in OURS]
@@ -281,10 +324,7 @@ def known_options() -> set[str]:
 @pytest.mark.parametrize("page", [page.name for page in PAGES])
 def test_every_option_that_words_name_is_one(page: str) -> None:
     text = next(path for path in PAGES if path.name == page).read_text(encoding="utf-8")
-    words = re.sub(r"^```.*?^```$|^ {4}.*$", "", text, flags=re.MULTILINE | re.DOTALL)
-    named = {
-        option
-        for code in re.findall(r"`([^`\n]+)`", words)
-        for option in re.findall(r"(?<!\S)--[a-z][\w-]*", code)
-    }
+    words = re.sub(r"^```.*?^```$|^ {4}[^\n]*$", "", text, flags=re.MULTILINE | re.DOTALL)
+    codes = [code for code in re.findall(r"`([^`\n]+)`", words) if code.split()[0] not in OTHERS]
+    named = {option for code in codes for option in re.findall(r"(?<!\S)--[a-z][\w-]*", code)}
     assert named <= known_options()
