@@ -194,9 +194,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_dicom(folder / "lesion.dcm")
     shutil.copy(folder / "lesion.dcm", folder / "a.dcm")
     every = " ".join(f"-w {product}" for product in Product)
+    weights = f"--weights {folder}/runs/isic2018 --samples 2"
     for table in ("csv", "parquet"):
-        shown = f"predict -i {folder}/a.dcm -o {folder}/OUT --weights {folder}/runs/isic2018 --samples 2 -q {every}"
-        assert run([*shown.split(), "--table", table]) == 0
+        shown = f"predict -i {folder}/a.dcm -o {folder}/OUT {weights} -q {every} --table {table}"
+        assert run(shown.split()) == 0
     assert run(["export", str(folder / "unet"), "-q", "-o", str(folder / "OUT" / "graphs")]) == 0
     return folder
 
