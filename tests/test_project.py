@@ -86,6 +86,7 @@ def test_each_imported_package_is_a_named_dependency() -> None:
     unimported = {
         "tensorboard": "Lightning imports it for its logger",
         "einops": "MONAI for transformers",
+        "python-multipart": "Starlette for forms",
         **dict.fromkeys(("pylibjpeg", "pylibjpeg-openjpeg"), "pydicom for JPEG 2000"),
         **dict.fromkeys(("aiohttp", "gcsfs", "s3fs"), "fsspec for URLs"),
     }

@@ -11,7 +11,18 @@ from mlffm_segdiff.cli import app as cli
 from mlffm_segdiff.cli.common import default_threads
 
 Command = Callable[..., tuple[int, str, str]]
-VERBS = ("train", "evaluate", "predict", "export", "benchmark", "models", "ablate", "compare", "demo")
+VERBS = (
+    "train",
+    "evaluate",
+    "predict",
+    "export",
+    "benchmark",
+    "models",
+    "ablate",
+    "compare",
+    "serve",
+    "demo",
+)
 HEAVY = (
     "torch",
     "lightning",
@@ -28,6 +39,8 @@ HEAVY = (
     "pandas",
     "ray",
     "submitit",
+    "fastapi",
+    "uvicorn",
 )
 
 

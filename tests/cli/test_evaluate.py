@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mlffm_segdiff.build.pretrained import load_pretrained
 from mlffm_segdiff.data.splits import load_split, make_split, save_split
 from mlffm_segdiff.data.table import read_cases
 from mlffm_segdiff.training.run_folder import RunFolder, best_jaccard
@@ -14,6 +16,7 @@ from mlffm_segdiff.training.run_folder import RunFolder, best_jaccard
 Command = Callable[..., tuple[int, str, str]]
 FIGURES = {"contours.png", "jaccard_histogram.png", "jaccard_by_size.png"}
 TABLES = {"cases.csv", "summary.json"}
+QUALITY = {"quality.csv", "retention.png"}
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -53,7 +56,7 @@ def test_the_test_part_is_scored_case_by_case_at_both_sizes(
     folder = tmp_path / "scores"
     status, printed, _ = command("evaluate", trained, "-o", folder, "--threads", 1)
     assert status == 0
-    assert {path.name for path in folder.iterdir()} == TABLES | FIGURES
+    assert {path.name for path in folder.iterdir()} == TABLES | FIGURES | QUALITY
     for name in FIGURES:
         with Image.open(folder / name) as figure:
             figure.verify()
@@ -70,6 +73,51 @@ def test_the_test_part_is_scored_case_by_case_at_both_sizes(
         mean = np.mean([float(case[prefix + "jaccard"]) for case in cases])
         assert summary(folder)[size]["per_image"]["jaccard"]["mean"] == pytest.approx(mean, abs=1e-6)
     assert str(folder) in printed.splitlines()[-1]
+
+
+def test_a_run_is_calibrated_on_its_validation_part(
+    command: Command, trained: Path, lesions: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    status, printed, _ = command("evaluate", run, "--part", "val", "--calibrate", "-o", tmp_path / "val")
+    assert (status, printed.splitlines()[-1]) == (0, f"calibrated on 2 cases: {run}/weights/quality.json")
+    known = load_pretrained(run).quality
+    assert known is not None
+    assert (known.sources, known.cases, known.training_pictures) == (("folder",), 2, 14)
+
+    status, printed, _ = command("evaluate", run, "-o", tmp_path / "test", "--samples", "2")
+    assert status == 0
+    assert {path.name for path in (tmp_path / "test").iterdir()} == TABLES | FIGURES | QUALITY | {
+        "reliability.png"
+    }
+    with (tmp_path / "test" / "quality.csv").open() as file:
+        cases = list(csv.DictReader(file))
+    assert len(cases) == 4
+    for case in cases:
+        expected = known.calibration.expected_dice(float(case["certainty"]))
+        assert float(case["expected_dice"]) == pytest.approx(expected, abs=1e-4)
+        assert 0 <= float(case["agreement"]) <= 1
+    told = summary(tmp_path / "test")["quality"]
+    assert told["bad"] == sum(float(case["jaccard"]) < 0.65 for case in cases)
+    if told["bad"]:
+        assert f"bad masks (Jaccard below 0.65): {told['bad']}; among the least certain 10%: " in printed
+
+    status, _, _ = command("predict", "-i", lesions / "images", "-o", tmp_path / "out", "--weights", run)
+    assert status == 0
+    with (tmp_path / "out" / "predictions.csv").open() as file:
+        assert all(0 <= float(row["expected_dice"]) <= 1 for row in csv.DictReader(file))
+
+
+def test_calibrating_on_other_parts_or_on_masks_is_refused(
+    command: Command, trained: Path, tmp_path: Path
+) -> None:
+    for options in ([trained, "--part", "test"], ["--masks", tmp_path, "--truth", tmp_path]):
+        status, _, error = command("evaluate", *options, "--calibrate", "-o", tmp_path / "out")
+        assert (status, error.count("\n")) == (2, 1)
+        assert "--calibrate" in error
+    assert not (trained / "weights" / "quality.json").exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_weights_are_scored_on_another_set_by_another_split_and_sampling(

@@ -10,9 +10,13 @@ import torch
 from torch import Tensor
 
 from mlffm_segdiff.build.pretrained import Pretrained
+from mlffm_segdiff.build.quality import Quality
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.picture_quality import QualityLimits
 from mlffm_segdiff.export.folder import is_export, read_export, read_manifest, write_export
 from mlffm_segdiff.export.formats import FORMATS, FormatName
+from mlffm_segdiff.export.kept import kept_export
+from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.base import Sampling
 
 Made = Callable[[str], Pretrained]
@@ -140,3 +144,32 @@ def test_a_manifest_of_other_graphs_is_refused(graphs: dict[str, object], says: 
     (folder / "export.json").write_text(json.dumps({**values, "graphs": graphs}))
     with pytest.raises(UserError, match=says):
         read_export(folder)
+
+
+def test_what_is_known_of_the_masks_goes_along(made: Made, tmp_path: Path) -> None:
+    pretrained = made("direct")
+    limits = QualityLimits((0.0, 1.0), (0.0, 1.0), (0.0, 1.0), (0.0, 1.0))
+    known = Quality(
+        weights="0" * 64,
+        sampler="ddim",
+        fusion="mean",
+        steps=1,
+        samples=1,
+        sources=("ph2",),
+        cases=1,
+        training_pictures=1,
+        split="",
+        calibration=Calibration((0.5,), (0.5,)),
+        limits=limits,
+    )
+    pretrained.quality = known
+    try:
+        folder = kept_export(pretrained, "onnx", tmp_path)
+        assert read_export(folder).quality == known.tied_to(None)
+        pretrained.quality = known.model_copy(update={"cases": 9})
+        assert kept_export(pretrained, "onnx", tmp_path) == folder
+    finally:
+        pretrained.quality = None
+    found = read_export(folder).quality
+    assert found is not None
+    assert found.cases == 9

@@ -8,7 +8,7 @@ from mlffm_segdiff.inference.measures.case import CaseMeasures
 from mlffm_segdiff.inference.table import Row, write_rows
 
 HEADER = (
-    "image,width,height,area,area_share,parts,mean_spread,perimeter,equivalent_diameter,"
+    "image,width,height,expected_dice,certainty,flags,area,area_share,parts,mean_spread,perimeter,equivalent_diameter,"
     "area_mm2,perimeter_mm,equivalent_diameter_mm,centroid_x,centroid_y,"
     "box_left,box_top,box_width,box_height,asymmetry_major,asymmetry_minor,"
     "compactness,solidity,fractal_index,colours,colour_distance,colour_spread,status,error\n"
@@ -17,17 +17,25 @@ HEADER = (
 
 def test_rows_become_lines_and_missing_values_stay_empty(tmp_path: Path) -> None:
     rows = [
-        Row("a.png", 3, 2, CaseMeasures(1, 1 / 6, 1, 0.1234567, 2.5, 1.5, box_left=0, colours=2)),
+        Row(
+            "a.png",
+            3,
+            2,
+            0.9,
+            0.8,
+            "blurred too_dark",
+            CaseMeasures(1, 1 / 6, 1, 0.1234567, 2.5, 1.5, box_left=0, colours=2),
+        ),
         Row('b, "c".jpg', status="failed", error="it is broken, sadly"),
-        Row("d.png", 3, 2, CaseMeasures(0, 0.0, 0, None, 0.0, 0.0)),
+        Row("d.png", 3, 2, measures=CaseMeasures(0, 0.0, 0, None, 0.0, 0.0)),
     ]
     path = tmp_path / "new" / "table.csv"
     assert list(write_rows(rows, path)) == rows
     assert path.read_text() == (
         HEADER
-        + "a.png,3,2,1,0.166667,1,0.123457,2.5,1.5,,,,,,0,,,,,,,,,2,,,done,\n"
-        + '"b, ""c"".jpg",,,,,,,,,,,,,,,,,,,,,,,,,,failed,"it is broken, sadly"\n'
-        + "d.png,3,2,0,0.0,0,,0.0,0.0,,,,,,,,,,,,,,,,,,done,\n"
+        + "a.png,3,2,0.9,0.8,blurred too_dark,1,0.166667,1,0.123457,2.5,1.5,,,,,,0,,,,,,,,,2,,,done,\n"
+        + '"b, ""c"".jpg",,,,,,,,,,,,,,,,,,,,,,,,,,,,,failed,"it is broken, sadly"\n'
+        + "d.png,3,2,,,,0,0.0,0,,0.0,0.0,,,,,,,,,,,,,,,,,,done,\n"
     )
 
 

@@ -1,5 +1,6 @@
 """Weights as config.json and model.safetensors, in a folder or on the Hugging Face hub."""
 
+import contextlib
 import logging
 import re
 from importlib.resources import files
@@ -17,6 +18,7 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from mlffm_segdiff.build.quality import QUALITY, Quality, read_quality, write_quality
 from mlffm_segdiff.build.recipe import check_recipe
 from mlffm_segdiff.build.segmenter import build_sampling, build_segmenter
 from mlffm_segdiff.config.errors import UserError
@@ -44,6 +46,7 @@ class Pretrained(
     def __init__(self, recipe: dict[str, Any]) -> None:
         self.recipe: Recipe = check_recipe(recipe, "config.json")
         self.segmenter: Segmenter = build_segmenter(self.recipe)
+        self.quality: Quality | None = None
 
     @property
     def sampling(self) -> Sampling:
@@ -54,6 +57,8 @@ class Pretrained(
         state = {name: value.contiguous() for name, value in self.segmenter.state_dict().items()}
         with whole_file(save_directory / WEIGHTS) as temporary:
             temporary.write_bytes(save(state))
+        if self.quality is not None:
+            write_quality(self.quality.tied_to(save_directory / WEIGHTS), save_directory)
 
     @classmethod
     def _from_pretrained(
@@ -67,12 +72,13 @@ class Pretrained(
         token: str | bool | None,
         **model_kwargs: Any,
     ) -> "Pretrained":
-        path = Path(model_id) / WEIGHTS
-        if not Path(model_id).is_dir():
-            path = Path(
+        def get(name: str) -> Path:
+            if Path(model_id).is_dir():
+                return Path(model_id, name)
+            return Path(
                 hf_hub_download(
                     model_id,
-                    WEIGHTS,
+                    name,
                     revision=revision,
                     cache_dir=cache_dir,
                     force_download=force_download,
@@ -80,9 +86,13 @@ class Pretrained(
                     token=token,
                 )
             )
+
+        path = get(WEIGHTS)
         model = cls(**model_kwargs)
         model.segmenter.load_state_dict({name: value.float() for name, value in load_file(path).items()})
         model.segmenter.eval()
+        with contextlib.suppress(EntryNotFoundError):
+            model.quality = read_quality(get(QUALITY), path)
         return model
 
 
@@ -96,16 +106,21 @@ def save_segmenter(
     pretrained.save_pretrained(folder, config={"recipe": pretrained.recipe.model_dump(mode="json")})
 
 
+def weights_folder(name: str | Path) -> Path:
+    """Return where the weights called ``default``, or in a folder or run folder, lie; there may be none."""
+    if str(name) == DEFAULT:
+        return Path(str(files("mlffm_segdiff") / "weights" / DEFAULT))
+    folder = Path(name).expanduser()
+    return folder / "weights" if (folder / "weights").is_dir() else folder
+
+
 def load_pretrained(name: str | Path) -> Pretrained:
     """Return the weights called ``default``, in a folder (also a run folder), or on the hub.
 
     Raises UserError where there are none, or they are broken or of another shape than their configuration.
     """
-    packaged = str(name) == DEFAULT
-    folder = Path(str(files("mlffm_segdiff") / "weights" / DEFAULT)) if packaged else Path(name).expanduser()
-    if (folder / "weights").is_dir():
-        folder = folder / "weights"
-    local = packaged or folder.is_dir()
+    folder = weights_folder(name)
+    local = str(name) == DEFAULT or folder.is_dir()
     missing = [part for part in ("config.json", WEIGHTS) if local and not (folder / part).is_file()]
     if missing:
         raise UserError(

@@ -15,6 +15,7 @@ from mlffm_segdiff.cli.evaluate import evaluate
 from mlffm_segdiff.cli.export import export
 from mlffm_segdiff.cli.models import models
 from mlffm_segdiff.cli.predict import predict
+from mlffm_segdiff.cli.serve import serve
 from mlffm_segdiff.cli.study import study
 from mlffm_segdiff.cli.train import train
 from mlffm_segdiff.config.errors import UserError
@@ -26,6 +27,7 @@ app = typer.Typer(name=COMMAND, add_completion=False, pretty_exceptions_enable=F
 app.command(short_help="Train a recipe into a run folder.")(train)
 app.command(short_help="Score a model, or masks of any program.")(evaluate)
 app.command(short_help="Make masks of your own images.")(predict)
+app.command(short_help="Serve a page and a REST API.")(serve)
 app.command(short_help="Segment the sample images of the package.")(demo)
 app.command(short_help="Write a model as graphs: ONNX, OpenVINO, torch.export.")(export)
 app.command(short_help="Measure speed, side by side with other networks.")(benchmark)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlffm_segdiff.evaluation.model import SegmentedCase
     from mlffm_segdiff.evaluation.pictures import OutlinedCase
     from mlffm_segdiff.evaluation.rows import EvaluatedCase
+    from mlffm_segdiff.metrics.certainty import Calibration
     from mlffm_segdiff.metrics.summary import Summary
     from mlffm_segdiff.segmenters.base import Sampling
 
@@ -58,11 +59,16 @@ def evaluate(
         Path | None, typer.Option(metavar="FOLDER", help="Masks from any program, in place of a model.")
     ] = None,
     truth: Annotated[Path | None, typer.Option(metavar="FOLDER", help="The true masks for --masks.")] = None,
+    calibrate: Annotated[
+        bool,
+        typer.Option("--calibrate", help="With --part val: write quality.json beside the weights."),
+    ] = False,
     threads: ThreadsOption = None,
 ) -> None:
     """Score a model on a split, or a folder of masks against a folder of true masks.
 
-    Writes cases.csv, summary.json and figures. Exit status 1 if true masks lack a prediction.
+    Writes cases.csv, summary.json and figures; of a model also quality.csv, which
+    tells how well its certainty found bad masks. Exit status 1 if true masks lack a prediction.
 
     Examples: mlffm-segdiff evaluate runs/mine -o scores;
     mlffm-segdiff evaluate default --source ph2=/data/ph2 -o scores;
@@ -72,13 +78,15 @@ def evaluate(
         raise UserError("give either a run or weights, or both --masks FOLDER and --truth FOLDER")
     given = {"steps": steps, "samples": samples, "sampler": sampler, "seed": seed, "fusion": fusion}
     if masks is not None and truth is not None:
-        if source or split or any(value is not None for value in given.values()):
-            raise UserError("--source, --split and how masks are drawn go with a model, not with --masks")
+        if source or split or calibrate or any(value is not None for value in given.values()):
+            raise UserError(
+                "--source, --split, --calibrate and how masks are drawn go with a model, not with --masks"
+            )
         _evaluate_masks(masks, truth, output)
         return
     assert weights is not None
     set_threads(threads)
-    _evaluate_weights(weights, source or (), split, part, given, output)
+    _evaluate_weights(weights, source or (), split, part, given, output, calibrate)
 
 
 def _evaluate_weights(
@@ -88,12 +96,16 @@ def _evaluate_weights(
     part: Part,
     given: Mapping[str, Any],
     output: Path,
+    calibrate: bool,
 ) -> None:
     from mlffm_segdiff.build.data import load_parts
     from mlffm_segdiff.build.pretrained import load_pretrained
     from mlffm_segdiff.build.sampling import chosen_sampling
+    from mlffm_segdiff.cli import quality
     from mlffm_segdiff.evaluation.model import evaluate_case, outline_case
+    from mlffm_segdiff.evaluation.quality import judge_case, quality_summary
 
+    beside = quality.check_calibration(name, part) if calibrate else None
     pretrained = load_pretrained(name)
     recipe = choose_data(pretrained.recipe, sources, split)
     sampling = chosen_sampling(recipe, **given)
@@ -111,7 +123,18 @@ def _evaluate_weights(
         "size": recipe.data.size,
         "sampling": asdict(sampling),
     }
+    calibration = _calibration(pretrained, sampling)
+    judged = [judge_case(segmented[case.id], case, calibration) for case in cases]
+    facts["quality"] = quality_summary(judged)
+    quality.report_quality(judged, output)
     _report(output, cases, lambda key: outline_case(segmented[key]), facts)
+    if beside is not None:
+        quality.calibrate(beside, judged, recipe, parts, sampling)
+
+
+def _calibration(pretrained: "Pretrained", sampling: "Sampling") -> "Calibration | None":
+    known = pretrained.quality
+    return known.calibration if known and known.suits(sampling) else None
 
 
 def _require_paths(recipe: "Recipe") -> None:

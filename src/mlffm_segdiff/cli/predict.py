@@ -51,6 +51,9 @@ def predict(
     mm_per_pixel: Annotated[
         float | None, typer.Option(help="Side of a pixel in millimetres [default: what DICOM files tell].")
     ] = None,
+    review: Annotated[
+        bool, typer.Option("--review", help="Write a page of all cases, those in doubt first.")
+    ] = False,
     threshold: Annotated[float, typer.Option(help="A pixel is lesion from this probability.")] = 0.5,
     batch_size: Annotated[int, typer.Option(help="Pictures segmented at once; changes speed only.")] = 8,
     runtime: RuntimeOption = None,
@@ -61,7 +64,8 @@ def predict(
 
     Writes masks/NAME.png (0 and 255), and on request maps of the probability
     and of the samples' spread, overlays with the outline, contours as GeoJSON,
-    one COCO file, DICOM SEG (of DICOM files) and nnU-Net's layout. Images are
+    one COCO file, DICOM SEG (of DICOM files), nnU-Net's layout and a page to
+    review the cases, which any browser opens. Images are
     PNG, JPEG, TIFF, BMP, WebP, HEIC or DICOM. Of a folder, those directly in it
     are taken. Images that cannot be read are named and skipped; the exit status
     is then 1.
@@ -83,7 +87,12 @@ def predict(
     else:
         cpu = torch.device("cpu")
         model = load_model(graphs, steps, samples, sampler, seed, device=cpu, fusion=fusion)
-    target = Output(output.expanduser(), frozenset(write or ()), maps, table)
+    target = Output(
+        output.expanduser(),
+        frozenset(write or ()) | ({Product.REVIEW} if review else frozenset()),
+        maps,
+        table,
+    )
     failed = 0
     with progress_bar("segmenting") as progress:
         rows = predict_files(found.images, model, target, threshold, batch_size, mm_per_pixel)

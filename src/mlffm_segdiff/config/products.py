@@ -17,3 +17,4 @@ class Product(StrEnum):
     COCO = "coco"
     DICOM_SEG = "dicom-seg"
     NNUNET = "nnunet"
+    REVIEW = "review"

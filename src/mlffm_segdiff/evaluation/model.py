@@ -16,6 +16,7 @@ from mlffm_segdiff.data.files import decode_mask
 from mlffm_segdiff.evaluation.pictures import OutlinedCase
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
 from mlffm_segdiff.metrics.case import score_case
+from mlffm_segdiff.metrics.certainty import sample_agreement
 from mlffm_segdiff.metrics.overlap import Mask, count_pixels, jaccard
 from mlffm_segdiff.segmenters.at_source import THRESHOLD, map_at, segment_pictures
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
@@ -23,11 +24,15 @@ from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 
 @dataclass(frozen=True)
 class SegmentedCase:
-    """A case with the network's answer: probability SxS float32 in [0, 1], truth SxS bool from the cache."""
+    """A case with the network's answer: probability SxS float32 in [0, 1], truth SxS bool from the cache.
+
+    agreement: of the samples where there are several, see `sample_agreement`.
+    """
 
     case: Case
     probability: npt.NDArray[np.float32]
     truth: Mask
+    agreement: float | None = None
 
 
 def segment_cases(
@@ -51,9 +56,11 @@ def segment_cases(
         chunk = cases[start : start + batch_size]
         rows = [index[case.id] for case in chunk]
         ids = [case.id for case in chunk]
-        probability = segment_pictures(segmenter, pairs.images[rows], ids, sampling, device).probability
-        for case, row, one in zip(chunk, rows, probability, strict=True):
-            yield SegmentedCase(case, one, pairs.masks[row].astype(np.bool_))
+        maps = segment_pictures(segmenter, pairs.images[rows], ids, sampling, device)
+        for number, (case, row) in enumerate(zip(chunk, rows, strict=True)):
+            agreement = None if maps.samples is None else sample_agreement(maps.samples[number])
+            truth = pairs.masks[row].astype(np.bool_)
+            yield SegmentedCase(case, maps.probability[number], truth, agreement)
 
 
 def source_masks(segmented: SegmentedCase) -> tuple[Mask, Mask]:

@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel, StringConstraints, ValidationError
 
 from mlffm_segdiff.build.pretrained import Pretrained
+from mlffm_segdiff.build.quality import QUALITY, read_quality, write_quality
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import whole_folder
 from mlffm_segdiff.export.formats import FORMATS, FormatName, Runtime
@@ -66,6 +67,13 @@ def write_export(pretrained: Pretrained, format_name: FormatName, folder: Path) 
             written.write(part, building / f"{name}{written.suffix}")
         _write_json(building / CONFIG, {"recipe": pretrained.recipe.model_dump(mode="json")})
         _write_json(building / MANIFEST, manifest.model_dump(mode="json"))
+        keep_quality(pretrained, building)
+
+
+def keep_quality(pretrained: Pretrained, folder: Path) -> None:
+    """Write what is known of the worth of the weights' masks, if anything, beside their graphs."""
+    if pretrained.quality is not None:
+        write_quality(pretrained.quality.tied_to(None), folder)
 
 
 def is_export(folder: Path) -> bool:
@@ -114,6 +122,7 @@ def read_export(folder: Path, precision: Precision = "float32") -> Pretrained:
     except KeyError as error:
         raise UserError(f"{folder} has no graph {error}; export again") from None
     pretrained.segmenter.eval()
+    pretrained.quality = read_quality(folder / QUALITY)
     return pretrained
 
 

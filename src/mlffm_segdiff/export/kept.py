@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlffm_segdiff.build.pretrained import Pretrained
 from mlffm_segdiff.data.cache import cache_root
-from mlffm_segdiff.export.folder import write_export
+from mlffm_segdiff.export.folder import keep_quality, write_export
 from mlffm_segdiff.export.formats import FormatName
 
 KEPT = 1
@@ -23,6 +23,8 @@ def kept_export(pretrained: Pretrained, format_name: FormatName, root: Path | No
     folder = (root or cache_root()) / f"{_key(pretrained, format_name)}-{format_name}"
     if not folder.is_dir():
         write_export(pretrained, format_name, folder)
+    else:
+        keep_quality(pretrained, folder)
     return folder
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -20,7 +21,10 @@ from mlffm_segdiff.inference.outputs.output import Output, check_output
 from mlffm_segdiff.inference.outputs.products import check_case, write_of_mask, write_of_prediction
 from mlffm_segdiff.inference.pool import helper_count, helping_threads, in_order, large_in_turn
 from mlffm_segdiff.inference.prediction import check_threshold, predict_source
+from mlffm_segdiff.inference.quality import case_certainty, expected_dice, flags
 from mlffm_segdiff.inference.reading import FilePicture, check_batch_size, read_picture
+from mlffm_segdiff.inference.review.card import Card, case_card
+from mlffm_segdiff.inference.review.page import review_page
 from mlffm_segdiff.inference.sources import Source
 from mlffm_segdiff.inference.table import Row, write_rows
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
@@ -34,7 +38,13 @@ class _Unreadable:
 
 _Read = FilePicture | _Unreadable
 _Answered = tuple[FilePicture, Answer] | _Unreadable
-_Written = tuple[Row, CocoCase | None]
+
+
+@dataclass(frozen=True)
+class _Written:
+    row: Row
+    coco: CocoCase | None = None
+    card: Card | None = None
 
 
 def predict_files(
@@ -64,7 +74,7 @@ def predict_files(
     with helping_threads(helpers) as pool:
         read = in_order(pool, partial(_read, model.size, output, mm_per_pixel), images, ahead)
         answered = _answer(model, read, batch_size)
-        write = partial(_write, output=output, threshold=threshold, samples=model.sampling.samples)
+        write = partial(_write, output=output, threshold=threshold, model=model)
         rows = _of_all(in_order(pool, write, answered, ahead), output)
         yield from write_rows(rows, output.table)
 
@@ -95,18 +105,20 @@ def _answer(model: Model, files: Iterable[_Read], batch_size: int) -> Iterator[_
         yield from ((file, next(answers)) if isinstance(file, FilePicture) else file for file in chunk)
 
 
-def _write(answered: _Answered, output: Output, threshold: float, samples: int) -> _Written:
+def _write(answered: _Answered, output: Output, threshold: float, model: Model) -> _Written:
     if isinstance(answered, _Unreadable):
-        return Row(answered.source.name, status="failed", error=answered.reason), None
+        row = Row(answered.source.name, status="failed", error=answered.reason)
+        return _Written(row, card=Card(row))
     file, answer = answered
     try:
-        return _write_case(file, answer, output, threshold, samples)
+        return _write_case(file, answer, output, threshold, model)
     except NoSourceError as error:
-        return Row(file.source.name, status="failed", error=f"{file.source}: {error}"), None
+        row = Row(file.source.name, status="failed", error=f"{file.source}: {error}")
+        return _Written(row, card=Card(row))
 
 
 def _write_case(
-    file: FilePicture, answer: Answer, output: Output, threshold: float, samples: int
+    file: FilePicture, answer: Answer, output: Output, threshold: float, model: Model
 ) -> _Written:
     with large_in_turn(file.picture.width * file.picture.height):
         prediction = predict_source(answer, threshold)
@@ -116,21 +128,35 @@ def _write_case(
         mask = prediction.mask
         del prediction  # its maps, eight times as large, are not held beside a decoded picture
         write_of_mask(file, mask, output)
-    if samples == 1:
+    if model.sampling.samples == 1:
         measures = replace(measures, mean_spread=None)
-    return Row(file.source.name, file.picture.width, file.picture.height, measures), case
+    row = Row(
+        file.source.name,
+        file.picture.width,
+        file.picture.height,
+        expected_dice(answer, model, threshold),
+        case_certainty(answer),
+        " ".join(flags(mask, measures.parts, file.picture.small, model.quality)),
+        measures,
+    )
+    return _Written(row, case, case_card(row, file, output))
 
 
 def _of_all(written: Iterable[_Written], output: Output) -> Iterator[Row]:
     """Pass the rows on; write what is one file for all of them."""
-    if Product.COCO not in output.products:
-        yield from (row for row, _ in written)
-    else:
-        with coco_file(output.coco) as add:
-            for row, case in written:
-                if case is not None:
-                    add(case)
-                yield row
+    with ExitStack() as stack:
+        add_coco = stack.enter_context(coco_file(output.coco)) if Product.COCO in output.products else None
+        add_card = (
+            stack.enter_context(review_page(output.review_page))
+            if Product.REVIEW in output.products
+            else None
+        )
+        for one in written:
+            if add_coco and one.coco:
+                add_coco(one.coco)
+            if add_card and one.card:
+                add_card(one.card)
+            yield one.row
     if Product.NNUNET in output.products:
         with whole_file(output.nnunet / DATASET) as temporary:
             write_dataset(temporary, "predictions", 0)

@@ -10,6 +10,7 @@ import torch
 
 from mlffm_segdiff.build.device import best_device
 from mlffm_segdiff.build.pretrained import Pretrained, load_pretrained
+from mlffm_segdiff.build.quality import Quality
 from mlffm_segdiff.build.sampling import chosen_sampling
 from mlffm_segdiff.data.cache import resize_image
 from mlffm_segdiff.segmenters.at_source import Map, segment_pictures
@@ -21,12 +22,16 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Model:
-    """A segmenter on its device, in evaluation mode; pictures reach it at `size` x `size` pixels."""
+    """A segmenter on its device, in evaluation mode; pictures reach it at `size` x `size` pixels.
+
+    quality: what is known of its masks' worth, where its weights were calibrated.
+    """
 
     segmenter: Segmenter
     size: int
     sampling: Sampling
     device: torch.device
+    quality: Quality | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ def load_model(
     segmenter = pretrained.segmenter.to(device).eval()
     if precision == "bf16":
         segmenter = in_bfloat16(segmenter, torch.zeros(1, 3, size, size, device=device))
-    return Model(segmenter, size, sampling, device)
+    return Model(segmenter, size, sampling, device, pretrained.quality)
 
 
 def shrink(image: Pixels, name: str, size: int) -> Picture:

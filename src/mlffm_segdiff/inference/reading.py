@@ -50,7 +50,12 @@ def read_picture(source: Source, size: int) -> FilePicture:
 
     Raises UserError naming the file if it cannot be read as a picture or is too large.
     """
-    data, name = read_source(source), case_name(source)
+    return decode_source(source, read_source(source), size)
+
+
+def decode_source(source: Source, data: bytes, size: int) -> FilePicture:
+    """Return the picture in a source's bytes, as `read_picture` does, without reading it."""
+    name = case_name(source)
     with large_in_turn(_pixels(data, str(source))):
         image, mm_per_pixel = decode_any(data, str(source))
         seen = name.encode("utf-8", "backslashreplace").decode()

@@ -20,13 +20,17 @@ Cell = str | float | None
 class Row:
     """One file's result; what was not measured is None and stands empty in the table.
 
-    image: the file's name. width, height: pixels. measures: each of its numbers is a column of its own.
+    image: the file's name. width, height: pixels. expected_dice, certainty, flags: see `inference.quality`;
+    of several flags a blank stands between. measures: each number is a column of its own.
     status: done or failed. error: why it failed.
     """
 
     image: str
     width: int | None = None
     height: int | None = None
+    expected_dice: float | None = None
+    certainty: float | None = None
+    flags: str = ""
     measures: CaseMeasures | None = None
     status: str = "done"
     error: str = ""
@@ -38,7 +42,7 @@ class Row:
 
 
 MEASURES = tuple(field.name for field in fields(CaseMeasures))
-COLUMNS = ("image", "width", "height", *MEASURES, "status", "error")
+COLUMNS = ("image", "width", "height", "expected_dice", "certainty", "flags", *MEASURES, "status", "error")
 
 
 def row_values(row: Row) -> dict[str, Cell]:

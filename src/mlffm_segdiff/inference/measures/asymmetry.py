@@ -27,7 +27,7 @@ def measure_asymmetry(mask: Mask) -> Asymmetry:
     """Return the asymmetry of a mask (HxW bool) about the principal axes through its centroid.
 
     An axis gives |M - R(M)| / |M|, with R the mirror image on the pixel grid: half of the area where mask
-    and mirror image differ (Stoecker et al. 1992; Celebi et al. 2007, A1 and A2 are the smaller and the sum).
+    and mirror image differ (after Stoecker et al. 1992).
     """
     places = np.argwhere(mask).astype(np.float64)
     if not len(places):

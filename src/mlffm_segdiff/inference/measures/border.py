@@ -53,7 +53,7 @@ def hull_area(mask: Mask) -> float:
 
 
 def box_dimension(mask: Mask) -> float | None:
-    """Return the box-counting dimension of the border of a mask (HxW bool).
+    """Return the box-counting dimension of the border of a mask (HxW bool), as Cross et al. 1995 take it.
 
     Minus the slope of log(boxes that hold border) on log(side of the boxes), by least squares. Sides are
     powers of 2, from SMALLEST_BOX to the mask's long side over BOXES_ALONG; None with less than LEAST_SIZES

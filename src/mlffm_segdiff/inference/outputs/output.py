@@ -17,7 +17,8 @@ class Output:
     probability and spread: probabilities/ and spreads/, each NAME.png, 16 bits, 65535 times the value, or
     NAME.npy, float32 (`maps`). overlay: overlays/NAME.jpg, the picture with the mask's outline. contours:
     contours/NAME.geojson. coco: coco.json, of all pictures. dicom-seg: dicom-seg/NAME.dcm, of DICOM files
-    alone. nnunet: nnunet/ with imagesTs, labelsTs and dataset.json. NAME is the picture's name without its
+    alone. nnunet: nnunet/ with imagesTs, labelsTs and dataset.json. review: review.html, a page of all cases,
+    and review/NAME.jpg, small pictures with the outline for it. NAME is the picture's name without its
     ending. table: predictions.csv or predictions.parquet.
     """
 
@@ -67,6 +68,16 @@ class Output:
         return self.folder / "coco.json"
 
     @property
+    def review(self) -> Path:
+        """The folder of the review page's pictures."""
+        return self.folder / "review"
+
+    @property
+    def review_page(self) -> Path:
+        """The page of all cases."""
+        return self.folder / "review.html"
+
+    @property
     def table(self) -> Path:
         """The table of numbers."""
         return self.folder / f"predictions.{self.table_format}"
@@ -80,7 +91,8 @@ class Output:
     def picture_folders(self) -> tuple[Path, ...]:
         """Where pictures are written, which no input may lie in."""
         nnunet = (self.nnunet / "imagesTs", self.nnunet / "labelsTs")
-        return (self.masks, self.probabilities, self.spreads, self.overlays, self.dicom_segs, *nnunet)
+        shown = (self.overlays, self.review)
+        return (self.masks, self.probabilities, self.spreads, *shown, self.dicom_segs, *nnunet)
 
 
 def check_output(output: Output, samples: int) -> None:

@@ -22,6 +22,7 @@ from mlffm_segdiff.inference.outputs.output import Output
 from mlffm_segdiff.inference.overlay import draw_outline
 from mlffm_segdiff.inference.prediction import Prediction
 from mlffm_segdiff.inference.reading import FilePicture, decode_any
+from mlffm_segdiff.inference.review.thumbnail import thumbnail
 
 OVERLAY_QUALITY = 92
 
@@ -93,6 +94,10 @@ def _write_nnunet(file: FilePicture, mask: Mask, output: Output) -> None:
     save_picture(label_picture(mask), label_path(output.nnunet, TEST, file.name))
 
 
+def _write_thumbnail(file: FilePicture, mask: Mask, output: Output) -> None:
+    save_picture(thumbnail(file.view, mask), output.review / f"{file.name}.jpg")
+
+
 _OF_PREDICTION: dict[Product, Callable[[FilePicture, Prediction, Output], None]] = {
     Product.DICOM_SEG: _write_dicom_seg,
     Product.PROBABILITY: _write_probability,
@@ -102,4 +107,5 @@ _OF_MASK: dict[Product, Callable[[FilePicture, Mask, Output], None]] = {
     Product.OVERLAY: _write_overlay,
     Product.CONTOURS: _write_contours,
     Product.NNUNET: _write_nnunet,
+    Product.REVIEW: _write_thumbnail,
 }

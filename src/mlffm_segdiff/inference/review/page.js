@@ -1,0 +1,68 @@
+"use strict";
+
+const list = document.getElementById("cases");
+const controls = document.getElementById("controls");
+const cases = [...list.children];
+const place = new Map(cases.map((item, index) => [item, index]));
+
+const orders = {
+  doubt: (a, b) => place.get(a) - place.get(b),
+  name: (a, b) => a.dataset.image.localeCompare(b.dataset.image, undefined, { numeric: true }),
+  area: (a, b) => Number(b.dataset.area || -1) - Number(a.dataset.area || -1),
+};
+
+function wanted(item, { text, most, marks }) {
+  const own = item.dataset.flags.split(" ");
+  const dice = item.dataset.dice;
+  return item.dataset.image.toLowerCase().includes(text)
+    && (most === "" || own.includes("failed") || (dice !== "" && Number(dice) <= Number(most)))
+    && (!marks.length || marks.some((mark) => own.includes(mark)));
+}
+
+function filter() {
+  const values = new FormData(controls);
+  const asked = {
+    text: values.get("text").trim().toLowerCase(),
+    most: values.get("most"),
+    marks: values.getAll("mark"),
+  };
+  let shown = 0;
+  for (const item of cases) {
+    item.hidden = !wanted(item, asked);
+    shown += !item.hidden;
+  }
+  document.getElementById("count").textContent = `${shown} of ${cases.length} shown`;
+  document.getElementById("none").hidden = shown > 0;
+}
+
+function sort() {
+  list.append(...[...cases].sort(orders[controls.elements.order.value]));
+}
+
+function cell(text) {
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+function table() {
+  const rows = [...list.children].filter((item) => !item.hidden)
+    .map((item) => [...item.querySelectorAll("dd")].map((value) => cell(value.textContent)).join(","));
+  return [list.dataset.columns, ...rows].join("\n") + "\n";
+}
+
+function download() {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([table()], { type: "text/csv" }));
+  link.download = "cases.csv";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+controls.addEventListener("input", filter);
+controls.elements.order.addEventListener("change", sort);
+controls.addEventListener("submit", (event) => event.preventDefault());
+controls.addEventListener("reset", () => setTimeout(() => { sort(); filter(); }));
+document.getElementById("download").addEventListener("click", download);
+controls.hidden = false;
+document.getElementById("still").hidden = true;
+sort();
+filter();

@@ -1,0 +1,92 @@
+"""What keeps other sites out: headers on every answer, and requests refused by where they come from."""
+
+from collections.abc import Collection
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mlffm_segdiff.serve.problem import FORBIDDEN, RefusedError
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+SAME_ORIGIN = ("same-origin", "none", None)
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' blob: data:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class Guard:
+    """Middleware that sets `HEADERS` and refuses what another site's page asks for.
+
+    hosts: names the server answers to; None: to any. A page elsewhere can point a name of its own at
+    127.0.0.1 (DNS rebinding) and read answers, unless the name is checked. What changes or computes (POST)
+    must come from the server's own page or from no page at all.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str] | None) -> None:
+        self.app = app
+        self.hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or refuse it."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        refusal = self._refusal(scope["method"], Headers(scope=scope))
+        app = self.app if refusal is None else refusal.response()
+        return await app(scope, receive, with_headers)
+
+    def _refusal(self, method: str, headers: Headers) -> RefusedError | None:
+        host = host_name(headers.get("host", ""))
+        if self.hosts is not None and host not in self.hosts:
+            return RefusedError(
+                FORBIDDEN,
+                f"this server does not answer to the name {host!r}",
+                "use the address it printed, or start it with --allow-host and this name",
+            )
+        if method == "POST" and headers.get("sec-fetch-site") not in SAME_ORIGIN:
+            return RefusedError(
+                FORBIDDEN, "the request comes from another site's page", "use the server's own page"
+            )
+        return None
+
+
+def host_name(host: str) -> str:
+    """Return the name in a Host header, without port or brackets, in lower case."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()
+
+
+def allowed_hosts(served: str, named: Collection[str]) -> frozenset[str] | None:
+    """Return the names a server on the address `served` answers to, None for any.
+
+    named: names given by hand, in addition to this machine's own.
+    """
+    if not named and served not in LOOPBACK:
+        return None
+    return frozenset(name.lower() for name in (*LOOPBACK, served, *named))

@@ -1,0 +1,69 @@
+/** The server's REST API. Addresses are relative, so that the page works below any path of a proxy. */
+
+import { Problem } from "./status.js";
+
+const PATIENCE = 5;
+const MOST_WAIT_SECONDS = 30;
+
+/** @returns {Promise<any>} what the server says of itself */
+export function about() {
+  return ask("api/v1/about");
+}
+
+/**
+ * @param {File} picture
+ * @param {{samples: number, steps: number, mm_per_pixel?: number}} options
+ * @returns {Promise<any>} measures, contours, maps and a preview
+ */
+export function segment(picture, options) {
+  return ask("api/v1/segment", form({ picture }, { ...options, maps: true, preview: true, format: "json" }));
+}
+
+/**
+ * @param {File} picture
+ * @param {Blob} mask
+ * @param {number} [mm_per_pixel]
+ * @returns {Promise<any>} measures and contours
+ */
+export function measure(picture, mask, mm_per_pixel) {
+  return ask("api/v1/measure", form({ picture, mask }, { mm_per_pixel }));
+}
+
+/** @param {Record<string, Blob>} files @param {Record<string, unknown>} fields */
+function form(files, fields) {
+  const body = new FormData();
+  for (const [name, file] of Object.entries(files)) body.append(name, file, file.name ?? `${name}.png`);
+  for (const [name, value] of Object.entries(fields)) if (value !== undefined) body.append(name, String(value));
+  return body;
+}
+
+/** Ask, and ask again while the server is busy. @param {string} path @param {FormData} [body] */
+async function ask(path, body, patience = PATIENCE) {
+  const response = await reach(path, body);
+  if (response.ok) return response.json();
+  if (response.status === 503 && patience > 0) {
+    const seconds = Number(response.headers.get("Retry-After")) || 1;
+    await new Promise((done) => setTimeout(done, 1000 * Math.min(seconds, MOST_WAIT_SECONDS)));
+    return ask(path, body, patience - 1);
+  }
+  throw await problemOf(response);
+}
+
+/** @param {string} path @param {FormData} [body] */
+async function reach(path, body) {
+  try {
+    return await fetch(path, body ? { method: "POST", body } : {});
+  } catch {
+    throw new Problem("The server does not answer", "see that it runs, then try again");
+  }
+}
+
+/** @param {Response} response */
+async function problemOf(response) {
+  try {
+    const { detail, mend } = await response.json();
+    return new Problem(detail, mend, response.status);
+  } catch {
+    return new Problem(`The server answered with status ${response.status}`, "try again", response.status);
+  }
+}

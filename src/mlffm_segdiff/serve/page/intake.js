@@ -1,0 +1,38 @@
+/** Where pictures come from: chosen, dropped, pasted, or one of the package's samples. */
+
+import { element } from "./panel.js";
+
+/** @param {(files: File[]) => void} take */
+export function useIntake(take) {
+  const input = document.getElementById("files");
+  const drop = document.getElementById("drop");
+  input.addEventListener("change", () => {
+    take([...input.files]);
+    input.value = "";
+  });
+  for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
+  addEventListener("dragover", () => drop.classList.add("over"));
+  for (const kind of ["drop", "dragleave", "dragend"]) addEventListener(kind, () => drop.classList.remove("over"));
+  addEventListener("drop", (event) => take([...(event.dataTransfer?.files ?? [])]));
+  addEventListener("paste", (event) => take([...(event.clipboardData?.files ?? [])]));
+}
+
+/** @param {string[]} names @param {(files: File[]) => void} take @param {(error: Error) => void} failed */
+export function showSamples(names, take, failed) {
+  const items = names.map((name, index) => {
+    const button = Object.assign(document.createElement("button"), { type: "button" });
+    const image = Object.assign(new Image(), { src: `samples/${name}`, alt: `Sample ${index + 1}`, loading: "lazy" });
+    button.append(image);
+    button.addEventListener("click", () => fetchFile(name).then((file) => take([file]), failed));
+    const item = element("li", "");
+    item.append(button);
+    return item;
+  });
+  document.getElementById("samples").replaceChildren(...items);
+}
+
+async function fetchFile(name) {
+  const response = await fetch(`samples/${name}`);
+  const content = await response.blob();
+  return new File([content], name, { type: content.type });
+}

@@ -1,0 +1,102 @@
+/** What is said of a result beside the picture. */
+
+import { SAMPLE_COLOURS } from "./colours.js";
+
+/** How measures are called and shown; others by their column's name. */
+const NAMES = {
+  area: ["Area", "px"],
+  area_share: ["Share of the picture", "%"],
+  parts: ["Parts"],
+  mean_spread: ["Mean uncertainty"],
+  perimeter: ["Perimeter", "px"],
+  equivalent_diameter: ["Equivalent diameter", "px"],
+  area_mm2: ["Area", "mm²"],
+  perimeter_mm: ["Perimeter", "mm"],
+  equivalent_diameter_mm: ["Equivalent diameter", "mm"],
+  centroid_x: ["Centre, from the left", "px"],
+  centroid_y: ["Centre, from the top", "px"],
+  box_left: ["Box, left", "px"],
+  box_top: ["Box, top", "px"],
+  box_width: ["Box, width", "px"],
+  box_height: ["Box, height", "px"],
+  asymmetry_major: ["Asymmetry, long axis"],
+  asymmetry_minor: ["Asymmetry, short axis"],
+  expected_dice: ["Expected Dice"],
+};
+const MAIN = new Set(
+  "expected_dice area area_share parts mean_spread perimeter equivalent_diameter".split(" ").flatMap((name) => [
+    name, `${name}_mm`, `${name}_mm2`,
+  ]),
+);
+const FLAGS = {
+  nothing_found: "Nothing was found",
+  touches_frame: "The lesion touches the frame",
+  several_parts: "The lesion has several parts",
+  blurred: "The picture is blurred",
+  too_dark: "The picture is too dark",
+  unusual_colour: "The colours are unusual for dermoscopy",
+};
+const DIGITS = 4;
+
+/** @param {Record<string, number | null>} measures those of MAIN first, the others folded away */
+export function showMeasures(measures) {
+  const known = Object.entries(measures).filter(([, value]) => value !== null);
+  for (const [id, main] of [["main-measures", true], ["more-measures", false]]) {
+    const rows = known.filter(([name]) => MAIN.has(name) === main).map(([name, value]) => measureRow(name, value));
+    document.getElementById(id).tBodies[0].replaceChildren(...rows);
+  }
+}
+
+/** @param {HTMLElement} list @param {string[]} flags */
+export function showFlags(list, flags) {
+  list.hidden = flags.length === 0;
+  list.replaceChildren(...flags.map((flag) => element("li", FLAGS[flag] ?? sentence(flag))));
+}
+
+/**
+ * @param {HTMLElement} box @param {number} count of samples @param {boolean[]} shown
+ * @param {() => void} changed called when a switch is moved
+ */
+export function showSampleSwitches(box, count, shown, changed) {
+  const switches = Array.from({ length: count > 1 ? count : 0 }, (_, number) => {
+    const input = Object.assign(document.createElement("input"), { type: "checkbox", checked: shown[number] ?? false });
+    input.setAttribute("role", "switch");
+    input.addEventListener("change", () => {
+      shown[number] = input.checked;
+      changed();
+    });
+    const dot = element("span", "", "dot");
+    dot.style.background = SAMPLE_COLOURS[number % SAMPLE_COLOURS.length];
+    const label = element("label", "", "switch");
+    label.append(input, ` Sample ${number + 1}`, dot);
+    return label;
+  });
+  box.replaceChildren(...switches);
+}
+
+/** @param {string} tag @param {string} text @param {string} [kind] its class @returns {HTMLElement} */
+export function element(tag, text, kind = "") {
+  return Object.assign(document.createElement(tag), { textContent: text, className: kind });
+}
+
+function measureRow(name, value) {
+  const [label, unit = ""] = NAMES[name] ?? [sentence(name)];
+  const row = document.createElement("tr");
+  const head = element("th", label);
+  head.scope = "row";
+  const shown = unit === "%" ? 100 * value : value;
+  row.append(head, element("td", `${number(shown)} ${unit}`.trim()));
+  row.dataset.measure = name;
+  return row;
+}
+
+function number(value) {
+  return Number.isInteger(value)
+    ? value.toLocaleString("en")
+    : value.toLocaleString("en", { maximumSignificantDigits: DIGITS });
+}
+
+function sentence(name) {
+  const words = name.replaceAll(/[_-]/g, " ");
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}

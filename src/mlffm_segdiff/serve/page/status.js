@@ -1,0 +1,41 @@
+/** What is said of what happens, to eyes and to screen readers. */
+
+const SHOWN_MS = 6000;
+let fading = 0;
+
+/** @param {string} text @param {boolean} [fault] faults stay to be seen */
+export function say(text, fault = false) {
+  const status = document.getElementById("status");
+  status.textContent = text;
+  status.classList.toggle("fault", fault);
+  status.classList.remove("past");
+  clearTimeout(fading);
+  if (!fault) fading = setTimeout(() => status.classList.add("past"), SHOWN_MS);
+}
+
+/** @param {unknown} error @param {string} outcome what became of the wish */
+export function sayProblem(error, outcome) {
+  const { message, mend } = asProblem(error);
+  say(`${message}: ${outcome}. ${capital(mend)}.`, true);
+}
+
+/** @param {unknown} error @returns {{message: string, mend: string, status: number}} */
+export function asProblem(error) {
+  if (error instanceof Problem) return error;
+  return new Problem(`The page has a fault (${error})`, "reload it");
+}
+
+/** @param {string} text */
+export function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** What went wrong, and what a person can do about it. */
+export class Problem extends Error {
+  /** @param {string} detail @param {string} mend @param {number} [status] HTTP's; 0: no answer */
+  constructor(detail, mend, status = 0) {
+    super(detail);
+    this.mend = mend;
+    this.status = status;
+  }
+}

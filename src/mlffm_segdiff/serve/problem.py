@@ -1,0 +1,64 @@
+"""Why a request is refused, as the answer tells it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fastapi.responses import JSONResponse
+from PIL import UnidentifiedImageError
+from pydantic import BaseModel
+
+from mlffm_segdiff.config.errors import UserError
+
+BAD_REQUEST, FORBIDDEN, NOT_FOUND, NOT_ALLOWED = 400, 403, 404, 405
+NOT_ACCEPTABLE, TIMEOUT, TOO_LARGE = 406, 408, 413
+UNSUPPORTED, UNUSABLE, FAULT, BUSY = 415, 422, 500, 503
+
+KINDS = {
+    BAD_REQUEST: "malformed-request",
+    FORBIDDEN: "other-site",
+    NOT_FOUND: "not-found",
+    NOT_ALLOWED: "no-such-method",
+    NOT_ACCEPTABLE: "no-such-format",
+    TIMEOUT: "upload-too-slow",
+    TOO_LARGE: "too-large",
+    UNSUPPORTED: "not-a-picture",
+    UNUSABLE: "unusable",
+    FAULT: "fault",
+    BUSY: "busy",
+}
+
+
+class Problem(BaseModel):
+    """problem: its kind, always the same word. name: the file, or empty. detail: what is wrong. mend: how."""
+
+    problem: str
+    name: str = ""
+    detail: str
+    mend: str
+
+
+@dataclass(eq=False)
+class RefusedError(Exception):
+    """Ends a request with this status and a `Problem`."""
+
+    status: int
+    detail: str
+    mend: str
+    name: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def response(self) -> JSONResponse:
+        """Return the answer."""
+        kind = KINDS.get(self.status, "refused")
+        problem = Problem(problem=kind, name=self.name, detail=self.detail, mend=self.mend)
+        return JSONResponse(problem.model_dump(), self.status, dict(self.headers))
+
+
+def refusal_of(error: UserError, name: str) -> RefusedError:
+    """Return a mistake in a picture or a number as a refusal: 415 where it is no picture, else 422.
+
+    `UserError` says what is wrong, and after the last semicolon how to mend it.
+    """
+    detail, _, mend = str(error).rpartition("; ")
+    status = UNSUPPORTED if isinstance(error.__cause__, UnidentifiedImageError) else UNUSABLE
+    return RefusedError(status, detail or mend, mend, name)

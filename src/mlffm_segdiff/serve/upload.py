@@ -1,0 +1,111 @@
+"""The files of a request, read into memory and never written to disk."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect, Request
+
+from mlffm_segdiff.serve.problem import BAD_REQUEST, TIMEOUT, TOO_LARGE, UNSUPPORTED, UNUSABLE, RefusedError
+
+FORM = "multipart/form-data"
+UPLOAD_SECONDS = 60.0
+MOST_FIELDS = 16
+UNNAMED = "picture"
+FIELD_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class File:
+    """name: as the client called it, without folders; UNNAMED if it did not. data: its bytes."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Upload:
+    """files: by the name of their form field, `picture` where the body is the file. fields: the others."""
+
+    files: dict[str, File]
+    fields: dict[str, str]
+
+    def file(self, field: str) -> File:
+        """Return the file of a field. Raises RefusedError where there is none."""
+        if field not in self.files:
+            raise RefusedError(UNUSABLE, f"no file in the field {field!r}", f"send one: -F {field}=@FILE")
+        return self.files[field]
+
+
+class _InMemory(MultiPartParser):
+    spool_max_size = 2**63 - 1
+
+
+async def read_upload(request: Request, name: str, most: int, seconds: float = UPLOAD_SECONDS) -> Upload:
+    """Return what a request holds: a form with files, or one file as its body, then called `name`.
+
+    Raises RefusedError for another kind of body, a broken form, more than `most` bytes, and an upload that
+    takes more than `seconds`.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await _read(request, name, _limited(request, most))
+    except TimeoutError:
+        mend = "send a smaller file, or use a faster connection"
+        raise RefusedError(TIMEOUT, f"the upload took more than {seconds:g} seconds", mend) from None
+    except MultiPartException as error:
+        raise RefusedError(BAD_REQUEST, f"broken form: {error.message}", "send it as curl -F does") from None
+    except ClientDisconnect:
+        raise RefusedError(BAD_REQUEST, "the upload was cut off", "send it again") from None
+
+
+async def _limited(request: Request, most: int) -> AsyncGenerator[bytes, None]:
+    """The pieces of a body; those of one that is too large, or says so, are not kept."""
+    detail = f"the request is larger than {most / 2**20:g} MiB"
+    refusal = RefusedError(TOO_LARGE, detail, "send a smaller file, or start the server with --max-mb")
+    said = request.headers.get("content-length", "0")
+    if not said.isdecimal() or int(said) > most:
+        raise refusal
+    read = 0
+    async for piece in request.stream():
+        read += len(piece)
+        if read > most:
+            raise refusal
+        yield piece
+
+
+async def _read(request: Request, name: str, body: AsyncGenerator[bytes, None]) -> Upload:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == FORM:
+        return await _read_form(request, body)
+    if kind.startswith("image/") or kind in ("application/dicom", "application/octet-stream"):
+        return Upload({"picture": File(base_name(name), b"".join([piece async for piece in body]))}, {})
+    mend = (
+        f"send {FORM} with a file in the field 'picture', or the file itself as image/* or application/dicom"
+    )
+    raise RefusedError(UNSUPPORTED, f"a body of type {kind or 'none'!r} is not read here", mend)
+
+
+async def _read_form(request: Request, body: AsyncGenerator[bytes, None]) -> Upload:
+    parser = _InMemory(
+        request.headers,
+        body,
+        max_files=2,
+        max_fields=MOST_FIELDS,
+        max_part_size=FIELD_BYTES,
+    )
+    files, fields = {}, {}
+    for key, value in (await parser.parse()).multi_items():
+        if isinstance(value, UploadFile):
+            files[key] = File(base_name(value.filename or ""), await value.read())
+            await value.close()
+        else:
+            fields[key] = value
+    return Upload(files, fields)
+
+
+def base_name(name: str) -> str:
+    """Return a file's name without folders, of either kind of system; UNNAMED where it has none."""
+    return name.replace("\\", "/").rpartition("/")[2] or UNNAMED

@@ -1,0 +1,146 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlffm_segdiff.data.case import Case, Entry
+from mlffm_segdiff.evaluation.model import SegmentedCase
+from mlffm_segdiff.evaluation.quality import (
+    JudgedCase,
+    caught_share,
+    judge_case,
+    quality_summary,
+    reliability_bins,
+    retained_error,
+    write_judged,
+)
+from mlffm_segdiff.evaluation.quality_pictures import reliability_figure, retention_figure
+from mlffm_segdiff.evaluation.rows import EvaluatedCase
+from mlffm_segdiff.metrics.case import score_case
+from mlffm_segdiff.metrics.certainty import Calibration
+
+UNIT = st.floats(0, 1)
+
+
+def judged(*pairs: tuple[float, float]) -> list[JudgedCase]:
+    """Cases of these certainties and Dice; the calibration expects the certainty."""
+    return [
+        JudgedCase(str(number), score, score / (2 - score), sure, sure, sure)
+        for number, (sure, score) in enumerate(pairs)
+    ]
+
+
+def test_a_case_is_judged_by_what_the_network_said_and_what_is_true() -> None:
+    probability = np.float32([[0.9, 0.6], [0.4, 0.1]])
+    truth = np.array([[True, False], [False, False]])
+    segmented = SegmentedCase(Case("a", Entry(Path("a.png")), None, "a"), probability, truth, agreement=0.8)
+    evaluated = EvaluatedCase("a", score_case(probability >= 0.5, truth))
+    found = judge_case(segmented, evaluated, Calibration((0.0, 1.0), (0.2, 1.0)))
+    assert found == JudgedCase(
+        "a", pytest.approx(2 / 3), pytest.approx(0.5), pytest.approx(0.75), pytest.approx(0.8), 0.8
+    )
+    assert judge_case(segmented, evaluated, None).expected_dice is None
+
+
+def test_bad_masks_are_caught_by_hand() -> None:
+    doubt = [0.9, 0.1, 0.8, 0.2, 0.3, 0.7, 0.0, 0.05, 0.06, 0.07]
+    bad = [True, True, False, False, False, True, False, False, False, False]
+    assert caught_share(doubt, bad, 0.1) == pytest.approx(1 / 3)
+    assert caught_share(doubt, bad, 0.2) == pytest.approx(1 / 3)
+    assert caught_share(doubt, bad, 0.3) == pytest.approx(2 / 3)
+    assert caught_share(doubt, bad, 1.0) == 1.0
+    assert caught_share(doubt, [False] * 10, 0.3) is None
+
+
+def test_the_retained_error_by_hand() -> None:
+    np.testing.assert_allclose(retained_error([0.3, 0.1, 0.2], [0.4, 0.9, 0.8]), [0.1, 0.15, 0.3])
+
+
+@given(st.lists(st.tuples(UNIT, UNIT), min_size=1, max_size=40))
+def test_the_best_order_retains_least_and_all_orders_end_alike(pairs: list[tuple[float, float]]) -> None:
+    doubt, dices = ([pair[side] for pair in pairs] for side in (0, 1))
+    best = retained_error([-value for value in dices], dices)
+    found = retained_error(doubt, dices)
+    assert (best <= found + 1e-12).all()
+    assert found[-1] == pytest.approx(1 - np.mean(dices))
+
+
+@given(st.lists(st.tuples(UNIT, UNIT), min_size=1, max_size=40))
+def test_bins_hold_every_case_once_and_rise(pairs: list[tuple[float, float]]) -> None:
+    expected, dices = ([pair[side] for pair in pairs] for side in (0, 1))
+    groups = reliability_bins(expected, dices)
+    counts = [group[2] for group in groups]
+    assert sum(counts) == len(pairs)
+    assert max(counts) - min(counts) <= 1
+    assert [group[0] for group in groups] == sorted(group[0] for group in groups)
+    assert sum(group[1] * group[2] for group in groups) == pytest.approx(sum(dices))
+
+
+def test_a_model_that_knows_all_is_summed_up() -> None:
+    found = quality_summary(judged(*[(x, x) for x in np.linspace(0.3, 0.95, 20).tolist()]))
+    assert found["bad"] == 15  # Jaccard 0.65 is Dice 0.788
+    sure = found["certainty"]
+    assert isinstance(sure, dict)
+    assert sure["rank_correlation"] == pytest.approx(1)
+    assert sure["retained_error"] == found["best_retained_error"]
+    assert sure["caught"] == {"0.1": 2 / 15, "0.2": 4 / 15, "0.3": 6 / 15}
+    assert found["calibration_error"] == pytest.approx(0)
+    assert found["agreement"] == sure
+
+
+def test_what_was_not_known_is_not_summed_up() -> None:
+    cases = [JudgedCase("a", 0.9, 0.8, 0.5), JudgedCase("b", 0.8, 0.7, 0.5)]
+    found = quality_summary(cases)
+    assert found.keys() == {"bad", "error", "best_retained_error", "certainty"}
+    assert found["certainty"] == {
+        "caught": {"0.1": None, "0.2": None, "0.3": None},
+        "retained_error": pytest.approx(0.125),
+        "rank_correlation": None,
+    }
+
+
+def test_expecting_too_much_is_a_calibration_error() -> None:
+    found = quality_summary([JudgedCase(str(k), 0.6, 0.4, 0.9, 0.8) for k in range(7)])
+    assert found["calibration_error"] == pytest.approx(0.2)
+    assert (found["mean_dice"], found["mean_expected_dice"]) == (pytest.approx(0.6), pytest.approx(0.8))
+
+
+def test_the_table_has_a_row_a_case(tmp_path: Path) -> None:
+    write_judged([JudgedCase("a", 0.5, 1 / 3, 0.25)], tmp_path / "q.csv")
+    with (tmp_path / "q.csv").open() as file:
+        assert list(csv.DictReader(file)) == [
+            {
+                "id": "a",
+                "dice": "0.5",
+                "jaccard": "0.333333",
+                "certainty": "0.25",
+                "expected_dice": "",
+                "agreement": "",
+            }
+        ]
+
+
+def test_figures_show_what_was_computed() -> None:
+    cases = judged((0.9, 0.95), (0.2, 0.3), (0.5, 0.9), (0.7, 0.6))
+    caught, retained = retention_figure(cases).axes
+    lines = {line.get_label(): line.get_ydata() for line in retained.lines}
+    expected = retained_error([-case.certainty for case in cases], [case.dice for case in cases])
+    np.testing.assert_allclose(lines["certainty"], expected)
+    assert {line.get_label() for line in caught.lines} == {
+        "by chance",
+        "at best",
+        "certainty",
+        "agreement of samples",
+    }
+    (axes,) = reliability_figure(cases).axes
+    np.testing.assert_allclose(axes.collections[0].get_offsets(), [[c.certainty, c.dice] for c in cases])
+
+
+def test_figures_of_cases_without_a_bad_one_and_without_samples_are_drawn() -> None:
+    cases = [JudgedCase("a", 0.9, 0.8, 0.5), JudgedCase("b", 0.95, 0.9, 0.6)]
+    caught, retained = retention_figure(cases).axes
+    assert len(caught.lines) == 1
+    assert {line.get_label() for line in retained.lines} == {"by chance", "at best", "certainty"}

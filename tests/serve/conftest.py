@@ -1,0 +1,162 @@
+import io
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+import uvicorn
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from PIL import Image
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.pixels import set_pixel_data
+from pydicom.uid import ExplicitVRLittleEndian, VLPhotographicImageStorage
+from torch import Tensor
+
+from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.inference.model import Model
+from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
+from mlffm_segdiff.serve.app import create_app
+from mlffm_segdiff.serve.engine import Limits
+from mlffm_segdiff.serve.run import listening_socket, url
+
+SIZE = 16
+WAIT_SECONDS = 60
+
+
+class GatedRed(Segmenter):
+    """Finds what is red. Each sample is a little darker than the last. Works only while `gate` is open.
+
+    calls: of each call, the ids and the number of samples.
+    """
+
+    total_stride = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.begun = threading.Event()
+        self.calls: list[tuple[list[str], int]] = []
+
+    def loss(self, batch: Batch) -> Tensor:
+        raise NotImplementedError
+
+    def segment(self, image: Tensor, ids: Sequence[str], sampling: Sampling) -> Segmentation:
+        self.calls.append((list(ids), sampling.samples))
+        self.begun.set()
+        assert self.gate.wait(WAIT_SECONDS)
+        red = (image[:, :1] + 1) / 2
+        samples = torch.stack([red * (1 - number / 100) for number in range(sampling.samples)])
+        return Segmentation(samples.mean(0), samples.std(0, correction=0), samples)
+
+    def parts(self, image: Tensor) -> dict[str, Part]:
+        raise NotImplementedError
+
+    def run_on(self, graphs: Mapping[str, Graph]) -> None:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def red() -> GatedRed:
+    """The network behind `make_app`."""
+    found = GatedRed()
+    found.eval()
+    return found
+
+
+MakeApp = Callable[..., FastAPI]
+
+
+@pytest.fixture
+def make_app(red: GatedRed) -> MakeApp:
+    """Makes the server of a model that finds what is red: make_app(**fields of Limits, hosts=None)."""
+    model = Model(red, SIZE, Sampling(), torch.device("cpu"))
+
+    def choose(steps: int | None, samples: int | None) -> Sampling:
+        return replace(model.sampling, steps=steps or 4, samples=samples or 1)
+
+    def make(hosts: Sequence[str] | None = None, **limits: int) -> FastAPI:
+        return create_app(model, choose, "red", Limits(**limits), hosts)
+
+    return make
+
+
+@pytest.fixture
+def serve(make_app: MakeApp) -> Iterator[Callable[..., TestClient]]:
+    """Starts the server of `make_app`, with its arguments, and gives a client of it."""
+    with ExitStack() as stack:
+        yield lambda **limits: stack.enter_context(TestClient(make_app(**limits)))
+
+
+@pytest.fixture
+def square() -> npt.NDArray[np.uint8]:
+    """A picture of the network's size: 16 x 16, black with a red square of 6 x 5 pixels from (x 4, y 3)."""
+    image = np.zeros((SIZE, SIZE, 3), np.uint8)
+    image[3:8, 4:10, 0] = 255
+    return image
+
+
+@pytest.fixture
+def png() -> Callable[..., bytes]:
+    """The bytes of an image file: png(array, format="PNG")."""
+
+    def encode(array: npt.NDArray[np.generic], kind: str = "PNG") -> bytes:
+        stream = io.BytesIO()
+        Image.fromarray(array).save(stream, kind)
+        return stream.getvalue()
+
+    return encode
+
+
+@pytest.fixture
+def dicom(square: npt.NDArray[np.uint8]) -> bytes:
+    """The square as a DICOM file, 0.25 mm a pixel."""
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SOPClassUID = VLPhotographicImageStorage
+    dataset.SOPInstanceUID, dataset.StudyInstanceUID, dataset.SeriesInstanceUID = (
+        f"2.25.{number}" for number in (1, 2, 3)
+    )
+    dataset.PixelSpacing = [0.25, 0.25]
+    set_pixel_data(dataset, square, "RGB", 8, generate_instance_uid=False)
+    stream = io.BytesIO()
+    dataset.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def form(square: npt.NDArray[np.uint8], png: Callable[..., bytes]) -> Callable[..., dict[str, object]]:
+    """A form with the square: form(name="square.png") to be spread into client.post."""
+    return lambda name="square.png": {"files": {"picture": (name, png(square))}}
+
+
+class Live:
+    """A server on a port of its own, in a thread."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.listening = listening_socket("127.0.0.1", 0)
+        self.url = url(self.listening)
+        self.address = self.listening.getsockname()
+        self._server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+        self._thread = threading.Thread(target=self._server.run, args=([self.listening],))
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(WAIT_SECONDS)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def live(make_app: MakeApp) -> Iterator[Live]:
+    """The server of `make_app` for a browser: live.url, live.stop()."""
+    server = Live(make_app())
+    yield server
+    server.stop()

@@ -1,0 +1,291 @@
+import base64
+import io
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+from pydicom import dcmread
+
+from mlffm_segdiff import __version__, segment
+from mlffm_segdiff.build.pretrained import load_pretrained, save_segmenter
+from mlffm_segdiff.build.recipe import load_recipe
+from mlffm_segdiff.build.sampling import chosen_sampling
+from mlffm_segdiff.build.segmenter import build_segmenter
+from mlffm_segdiff.inference.model import load_model
+from mlffm_segdiff.serve.app import create_app
+
+Serve = Callable[..., TestClient]
+Form = Callable[..., dict[str, object]]
+Pixels = npt.NDArray[np.uint8]
+URL = "/api/v1/segment"
+
+
+def decoded(content: bytes) -> npt.NDArray[np.uint8]:
+    with Image.open(io.BytesIO(content)) as image:
+        return np.array(image)
+
+
+def numbers(text: str) -> npt.NDArray[np.float32]:
+    found = np.frombuffer(base64.b64decode(text), "<f4")
+    return found.reshape(16, 16)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    changes = ["model.size=tiny", "data.size=32", "sampling.steps=2", "sampling.samples=3"]
+    recipe = load_recipe("isic2018", changes)
+    save_segmenter(build_segmenter(recipe), recipe, tmp_path / "weights")
+    return tmp_path / "weights"
+
+
+def test_a_picture_becomes_measures_and_contours(serve: Serve, form: Form) -> None:
+    answer = serve().post(URL, **form())
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    found = answer.json()
+    assert (found["name"], found["width"], found["height"], found["threshold"]) == ("square.png", 16, 16, 0.5)
+    assert found["sampling"] == {"sampler": "ddim", "steps": 4, "samples": 1, "seed": 0}
+    assert (found["measures"]["area"], found["measures"]["parts"]) == (30, 1)
+    (feature,) = found["contours"]["features"]
+    corners = np.array(feature["geometry"]["coordinates"][0])
+    assert (corners.min(0).tolist(), corners.max(0).tolist()) == ([4, 3], [10, 8])
+    assert found["maps"] is None
+    assert found["preview"] is None
+
+
+@pytest.mark.parametrize(
+    ("url", "accept"), [(URL, "image/png"), (f"{URL}?format=png", "*/*"), (URL, "image/*;q=0.9, text/html")]
+)
+def test_a_picture_becomes_a_mask(serve: Serve, form: Form, square: Pixels, url: str, accept: str) -> None:
+    answer = serve().post(url, headers={"Accept": accept}, **form())
+    assert answer.headers["content-type"] == "image/png"
+    np.testing.assert_array_equal(decoded(answer.content), square[..., 0])
+
+
+def test_the_mask_is_that_of_predict_for_a_file_of_this_name(
+    weights: Path, tmp_path: Path, png: Callable[..., bytes]
+) -> None:
+    coarse = np.random.default_rng(3).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    path = tmp_path / "lesion 7.png"
+    path.write_bytes(png(np.asarray(Image.fromarray(coarse).resize((60, 41)))))
+    pretrained = load_pretrained(weights)
+    app = create_app(load_model(pretrained), lambda *wanted: chosen_sampling(pretrained.recipe, *wanted))
+    with TestClient(app) as client:
+        for threshold, options in ((0.5, {}), (0.45, {"steps": 5, "samples": 2})):
+            (expected,) = segment([path], weights, threshold=threshold, **options)
+            files = {"picture": ("C:\\fakepath\\lesion 7.png", path.read_bytes())}
+            answer = client.post(
+                URL, params={"threshold": threshold, "format": "png", **options}, files=files
+            )
+            np.testing.assert_array_equal(decoded(answer.content) > 0, expected.mask)
+            body = {"content": path.read_bytes(), "headers": {"Content-Type": "image/png"}}
+            params = {"threshold": threshold, "name": "lesion 7.png", "format": "png", **options}
+            assert client.post(URL, params=params, **body).content == answer.content
+        refused = client.post(URL, params={"steps": 3}, files=files)
+        assert (refused.status_code, refused.json()["problem"]) == (422, "unusable")
+        assert "steps=3 does not divide" in refused.json()["detail"]
+
+
+def test_maps_and_samples_come_on_request(serve: Serve, form: Form, square: Pixels) -> None:
+    found = serve().post(URL, params={"samples": 3, "maps": True, "preview": True}, **form()).json()
+    maps, red = found["maps"], square[..., 0] / 255
+    assert maps["size"] == 16
+    expected = [red, red * 0.99, red * 0.98]
+    for sample, values in zip(maps["samples"], expected, strict=True):
+        np.testing.assert_allclose(numbers(sample), values, atol=1e-6)
+    np.testing.assert_allclose(numbers(maps["probability"]), np.mean(expected, 0), atol=1e-6)
+    np.testing.assert_allclose(numbers(maps["spread"]), np.std(expected, 0), atol=1e-6)
+    kind, _, content = found["preview"].partition(",")
+    assert kind == "data:image/jpeg;base64"
+    assert decoded(base64.b64decode(content)).shape == (16, 16, 3)
+
+
+def test_options_may_be_fields_of_the_form(serve: Serve, form: Form) -> None:
+    fields = {"threshold": "0.25", "samples": "2", "mm_per_pixel": "0.5", "format": "json"}
+    found = serve().post(URL, data=fields, **form()).json()
+    assert (found["threshold"], found["sampling"]["samples"], found["mm_per_pixel"]) == (0.25, 2, 0.5)
+
+
+def test_a_mask_of_ones_own_is_measured(
+    serve: Serve, form: Form, square: Pixels, png: Callable[..., bytes]
+) -> None:
+    mask = np.zeros((16, 16), np.uint8)
+    mask[2:4, 5:12] = 255
+    sent = form()
+    sent["files"] |= {"mask": ("mask.png", png(mask))}
+    found = serve().post("/api/v1/measure", **sent).json()
+    assert (found["measures"]["area"], found["measures"]["mean_spread"]) == (14, None)
+    assert len(found["contours"]["features"]) == 1
+    small = {"picture": ("a.png", png(square)), "mask": ("m.png", png(mask[1:]))}
+    refused = serve().post("/api/v1/measure", files=small)
+    assert (refused.status_code, refused.json()["name"]) == (422, "m.png")
+    assert "16x15" in refused.json()["detail"]
+
+
+def test_concurrent_requests_go_through_the_network_together(serve: Serve, form: Form, red) -> None:
+    client = serve()
+    red.gate.clear()
+    with ThreadPoolExecutor(6) as threads:
+        first = threads.submit(client.post, URL, **form("first.png"))
+        assert red.begun.wait(60)
+        names = ["a.png", "b.png", "c.png"]
+        others = [threads.submit(client.post, URL, **form(name)) for name in names]
+        alone = threads.submit(client.post, f"{URL}?samples=2", **form("two.png"))
+        while "segdiff_queue_length 4.0" not in client.get("/metrics").text:
+            pass
+        red.gate.set()
+        answers = [future.result() for future in (first, *others, alone)]
+    assert [answer.json()["name"] for answer in answers] == ["first.png", *names, "two.png"]
+    assert sorted((sorted(ids), samples) for ids, samples in red.calls) == [
+        (["a", "b", "c"], 1),
+        (["first"], 1),
+        (["two"], 2),
+    ]
+
+
+def test_a_full_house_says_when_to_come_again(serve: Serve, form: Form, red) -> None:
+    client = serve(queue=1)
+    red.gate.clear()
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(client.post, URL, **form())
+        assert red.begun.wait(60)
+        refused = client.post(URL, **form())
+        red.gate.set()
+        assert first.result().status_code == 200
+    assert (refused.status_code, refused.json()["problem"]) == (503, "busy")
+    assert int(refused.headers["retry-after"]) >= 1
+    assert client.post(URL, **form()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "kind"),
+    [(b"no picture", 415, "not-a-picture"), (b"", 422, "unusable"), (None, 422, "unusable")],
+    ids=["text", "empty", "cut off"],
+)
+def test_a_wrong_file_is_named_with_a_way_out(
+    serve: Serve, png: Callable[..., bytes], content: bytes | None, status: int, kind: str
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    content = png(noise)[:200] if content is None else content
+    answer = serve().post(URL, files={"picture": ("notes.png", content)})
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
+    problem = answer.json()
+    assert (problem["problem"], problem["name"]) == (kind, "notes.png")
+    assert "notes.png" in problem["detail"]
+    assert problem["mend"]
+
+
+def test_a_dicom_file_becomes_a_dicom_segmentation(serve: Serve, dicom: bytes, square: Pixels) -> None:
+    client = serve()
+    headers = {"Content-Type": "application/dicom", "Accept": "application/dicom"}
+    answer = client.post(URL, content=dicom, headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/dicom")
+    found = dcmread(io.BytesIO(answer.content))
+    assert (found.Modality, found.StudyInstanceUID) == ("SEG", "2.25.2")
+    np.testing.assert_array_equal(found.pixel_array > 0, square[..., 0] > 0)
+    headers["Accept"] = "application/json"
+    spaced = client.post(URL, content=dicom, headers=headers).json()
+    assert (spaced["mm_per_pixel"], spaced["measures"]["area_mm2"]) == (0.25, 30 * 0.25**2)
+    chosen = client.post(URL, params={"mm_per_pixel": 2}, content=dicom, headers=headers).json()
+    assert chosen["measures"]["area_mm2"] == 30 * 4
+
+
+def test_a_dicom_segmentation_needs_a_dicom_file(serve: Serve, form: Form) -> None:
+    answer = serve().post(URL, headers={"Accept": "application/dicom"}, **form())
+    assert (answer.status_code, answer.json()["name"]) == (422, "square.png")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "names"),
+    [
+        ({"files": {"image": ("a.png", b"x")}}, 422, "picture"),
+        ({"content": b"{}", "headers": {"Content-Type": "application/json"}}, 415, "application/json"),
+        ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 400, "boundary"),
+        ({"params": {"threshold": 0}}, 422, "threshold"),
+        ({"params": {"thresold": 0.5}}, 422, "thresold"),
+        ({"params": {"steps": 0}}, 422, "steps"),
+        ({"data": {"samples": "many"}}, 422, "samples"),
+        ({"headers": {"Accept": "text/html"}}, 406, "text/html"),
+    ],
+)
+def test_a_wrong_request_is_told_why(
+    serve: Serve, form: Form, arguments: dict[str, object], status: int, names: str
+) -> None:
+    sent = arguments if {"files", "content"} & arguments.keys() else form() | arguments
+    answer = serve().post(URL, **sent)
+    assert answer.status_code == status
+    assert names in answer.json()["detail"]
+
+
+def test_a_request_too_large_is_refused_whether_or_not_it_says_its_length(serve: Serve, form: Form) -> None:
+    client = serve(body_bytes=1000)
+    picture = {"Content-Type": "image/png"}
+    chunks = (b"x" * 400 for _ in range(5))
+    for content in (b"x" * 1001, chunks):
+        answer = client.post(URL, content=content, headers=picture)
+        assert (answer.status_code, answer.json()["problem"]) == (413, "too-large")
+    assert client.post(URL, content=b"x" * 1000, headers=picture).status_code == 415
+
+
+def test_a_fault_of_the_network_is_a_500_that_tells_nothing(make_app, form: Form, red, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(red, "segment", fail)
+    with TestClient(make_app(), raise_server_exceptions=False) as client:
+        answer = client.post(URL, **form())
+        assert (answer.status_code, answer.json()["problem"]) == (500, "fault")
+        assert "secret" not in answer.text
+        monkeypatch.undo()
+        assert client.post(URL, **form()).status_code == 200
+
+
+def test_metrics_count_requests_and_batches(serve: Serve, form: Form) -> None:
+    client = serve()
+    client.post(URL, **form())
+    client.post(URL)
+    text = client.get("/metrics").text
+    for line in (
+        'segdiff_requests_total{route="/api/v1/segment",status="200"} 1.0',
+        'segdiff_requests_total{route="/api/v1/segment",status="415"} 1.0',
+        'segdiff_request_seconds_count{route="/api/v1/segment"} 2.0',
+        "segdiff_queue_length 0.0",
+        "segdiff_requests_in_flight 0.0",
+        "segdiff_batch_size_count 1.0",
+        "segdiff_model_seconds_count 1.0",
+    ):
+        assert f"\n{line}\n" in text
+
+
+def test_health_and_about(serve: Serve) -> None:
+    client = serve()
+    assert client.get("/healthz").json() == {"status": "ok"}
+    found = client.get("/api/v1/about").json()
+    assert (found["version"], found["weights"], found["size"]) == (__version__, "red", 16)
+    picture = client.get(f"/samples/{found['sample_pictures'][0]}")
+    assert decoded(picture.content).ndim == 3
+
+
+def test_without_its_life_nothing_is_healthy(make_app) -> None:
+    assert TestClient(make_app()).get("/healthz").status_code == 503
+
+
+def test_the_page_asks_no_other_server_for_anything(serve: Serve) -> None:
+    client = serve()
+    page = client.get("/")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    for name in ("index.html", "style.css", "main.js"):
+        text = client.get(f"/{name}").text
+        assert "http" not in text.replace("http-equiv", "")
+    assert client.get("/docs").status_code == client.get("/redoc").status_code == 404
+    assert client.get("/nothing").json()["problem"] == "not-found"
+
+
+def test_nothing_is_cached_and_no_other_site_may_read(serve: Serve, form: Form) -> None:
+    answer = serve().post(URL, headers={"Origin": "http://elsewhere"}, **form())
+    assert answer.headers["cache-control"] == "no-store"
+    assert not [name for name in answer.headers if name.startswith("access-control")]

@@ -1,0 +1,110 @@
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from mlffm_segdiff.inference.model import Answer, Picture
+from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.serve.batching import Batcher
+from mlffm_segdiff.serve.metrics import Metrics
+
+ONE, TWO = Sampling(samples=1), Sampling(samples=2)
+MAP = np.zeros((2, 2), np.float32)
+
+
+def picture(name: str) -> Picture:
+    return Picture(name, np.zeros((2, 2, 3), np.uint8), 2, 2)
+
+
+class Network:
+    """Answers when told to; keeps the names of each call."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+
+    def __call__(self, sampling: Sampling, pictures: Sequence[Picture]) -> asyncio.Future[list[Answer]]:
+        self.calls.append([one.name for one in pictures])
+        self.pictures = pictures
+        self.answer: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
+        return self.answer
+
+    def finish(self) -> None:
+        self.answer.set_result([Answer(one, MAP, MAP) for one in self.pictures])
+
+
+async def settle() -> None:
+    """Let all that can go on do so."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def ask_all(batcher: Batcher, asked: Sequence[tuple[str, Sampling]]) -> list[asyncio.Task[Answer]]:
+    tasks = [asyncio.create_task(batcher.ask(picture(name), sampling)) for name, sampling in asked]
+    await settle()
+    return tasks
+
+
+def test_what_waits_goes_together_by_sampling_and_in_its_order() -> None:
+    async def scene() -> None:
+        network = Network()
+        batcher = Batcher(network, 3, Metrics())
+        work = asyncio.create_task(batcher.run())
+        asked = [
+            ("a", ONE),
+            ("b", TWO),
+            ("c", ONE),
+            ("d", ONE),
+            ("e", TWO),
+            ("f", ONE),
+            ("g", ONE),
+            ("h", ONE),
+        ]
+        tasks = await ask_all(batcher, asked[:1])
+        tasks += await ask_all(batcher, asked[1:])
+        while not all(task.done() for task in tasks):
+            network.finish()
+            await settle()
+        assert network.calls == [["a"], ["b", "e"], ["c", "d", "f"], ["g", "h"]]
+        assert [task.result().picture.name for task in tasks] == [name for name, _ in asked]
+        work.cancel()
+
+    asyncio.run(scene())
+
+
+def test_a_fault_ends_its_batch_alone() -> None:
+    async def scene() -> None:
+        network = Network()
+        batcher = Batcher(network, 8, Metrics())
+        work = asyncio.create_task(batcher.run())
+        (first,) = await ask_all(batcher, [("a", ONE)])
+        (second,) = await ask_all(batcher, [("b", ONE)])
+        network.answer.set_exception(ZeroDivisionError("broken"))
+        with pytest.raises(ZeroDivisionError):
+            await first
+        await settle()
+        network.finish()
+        assert (await second).picture.name == "b"
+        work.cancel()
+
+    asyncio.run(scene())
+
+
+def test_who_left_is_not_worked_for() -> None:
+    async def scene() -> None:
+        network = Network()
+        batcher = Batcher(network, 8, Metrics())
+        work = asyncio.create_task(batcher.run())
+        first, *others = await ask_all(batcher, [("a", ONE)])
+        others = await ask_all(batcher, [("b", ONE), ("c", ONE)])
+        others[0].cancel()
+        await settle()
+        network.finish()
+        await settle()
+        network.finish()
+        assert (await first).picture.name == "a"
+        assert (await others[1]).picture.name == "c"
+        assert network.calls == [["a"], ["c"]]
+        work.cancel()
+
+    asyncio.run(scene())

@@ -1,0 +1,49 @@
+from collections.abc import Callable
+
+import pytest
+from fastapi.testclient import TestClient
+
+from mlffm_segdiff.serve.guard import allowed_hosts, host_name
+
+Serve = Callable[..., TestClient]
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("localhost:8000", "localhost"),
+        ("LOCALHOST", "localhost"),
+        ("[::1]:80", "::1"),
+        ("10.0.0.1", "10.0.0.1"),
+        ("", ""),
+    ],
+)
+def test_the_name_in_a_host_header(header: str, name: str) -> None:
+    assert host_name(header) == name
+
+
+def test_this_machine_alone_is_answered_unless_more_is_served() -> None:
+    own = {"localhost", "127.0.0.1", "::1"}
+    assert allowed_hosts("127.0.0.1", ()) == own
+    assert allowed_hosts("0.0.0.0", ()) is None
+    assert allowed_hosts("0.0.0.0", ["Lab.example"]) == {*own, "0.0.0.0", "lab.example"}
+
+
+def test_a_name_that_others_point_here_is_refused(serve: Serve) -> None:
+    client = serve(hosts=["localhost"])
+    assert client.get("/healthz", headers={"Host": "localhost:8000"}).status_code == 200
+    answer = client.get("/healthz", headers={"Host": "evil.example"})
+    assert (answer.status_code, answer.json()["problem"]) == (403, "other-site")
+    assert "evil.example" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("site", "status"), [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)]
+)
+def test_pages_of_other_sites_may_ask_nothing(
+    serve: Serve, form: Callable[..., dict[str, object]], site: str, status: int
+) -> None:
+    client = serve()
+    answer = client.post("/api/v1/segment", headers={"Sec-Fetch-Site": site}, **form())
+    assert answer.status_code == status
+    assert client.get("/", headers={"Sec-Fetch-Site": site}).status_code == 200

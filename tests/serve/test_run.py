@@ -1,0 +1,43 @@
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx2
+import pytest
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.serve.run import listening_socket, url
+
+
+def test_a_free_port_is_taken_on_this_machine_alone() -> None:
+    with listening_socket("127.0.0.1", 0) as listening:
+        host, port = listening.getsockname()
+        assert (host, url(listening)) == ("127.0.0.1", f"http://127.0.0.1:{port}/")
+        socket.create_connection((host, port)).close()
+
+
+def test_an_address_that_cannot_be_served_is_named() -> None:
+    with listening_socket("127.0.0.1", 0) as listening:
+        port = listening.getsockname()[1]
+        with pytest.raises(UserError, match=rf"127\.0\.0\.1 port {port} .*--port"):
+            listening_socket("127.0.0.1", port)
+    with pytest.raises(UserError, match="no-such-host"):
+        listening_socket("no-such-host.invalid", 0)
+
+
+def test_the_end_waits_for_what_was_begun(live, red, form: Callable[..., dict[str, object]]) -> None:
+    red.gate.clear()
+    with ThreadPoolExecutor(2) as threads:
+        begun = threads.submit(httpx2.post, f"{live.url}api/v1/segment", timeout=60, **form())
+        assert red.begun.wait(60)
+        ended = threads.submit(live.stop)
+        host, port = live.address
+        while True:  # until nothing new is taken
+            try:
+                socket.create_connection((host, port)).close()
+            except ConnectionRefusedError:
+                break
+        assert not ended.done()
+        red.gate.set()
+        ended.result()
+        assert begun.result().status_code == 200

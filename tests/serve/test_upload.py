@@ -1,0 +1,54 @@
+import asyncio
+import tempfile
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from starlette.requests import Request
+
+from mlffm_segdiff.serve.problem import RefusedError
+from mlffm_segdiff.serve.upload import UNNAMED, base_name, read_upload
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("a.png", "a.png"),
+        ("C:\\x\\a.png", "a.png"),
+        ("../../etc/a b.png", "a b.png"),
+        ("", UNNAMED),
+        ("x/", UNNAMED),
+    ],
+)
+def test_a_name_has_no_folders(said: str, name: str) -> None:
+    assert base_name(said) == name
+
+
+def test_an_upload_that_does_not_come_is_given_up() -> None:
+    async def never() -> dict[str, object]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def scene() -> None:
+        headers = [(b"content-type", b"image/png")]
+        await read_upload(Request({"type": "http", "headers": headers}, never), "a.png", 100, seconds=0.01)
+
+    with pytest.raises(RefusedError) as refused:
+        asyncio.run(scene())
+    assert refused.value.status == 408
+
+
+def test_a_large_picture_is_never_written_to_disk(
+    serve: Callable[..., TestClient], png: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a file was made")
+
+    content = png(np.random.default_rng(0).integers(0, 256, (900, 900, 3), dtype=np.uint8))
+    assert len(content) > 2**21  # Starlette's own limit is 2**20
+    client = serve()
+    for kind in ("TemporaryFile", "NamedTemporaryFile", "mkstemp"):
+        monkeypatch.setattr(tempfile, kind, refuse)
+    answer = client.post("/api/v1/segment", files={"picture": ("noise.png", content)})
+    assert answer.status_code == 200
