@@ -127,3 +127,14 @@ def test_an_empty_folder_and_absent_weights_end_in_one_line(tmp_path: Path, pred
         assert (status, out, err.count("\n")) == (2, "", 1)
         assert str(next(iter(source.values()))) in err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_page_to_review_the_cases_is_written_on_request(
+    tmp_path: Path, photos: Path, predict: Command
+) -> None:
+    (photos / "p0.png").write_bytes(b"broken")
+    status, _, _ = predict("--review")
+    assert status == 1
+    page = (tmp_path / "out" / "review.html").read_text()
+    assert page.index("p0.png") < page.index("p1.png")
+    assert sorted(path.name for path in (tmp_path / "out" / "review").iterdir()) == ["p1.jpg", "p2.jpg"]
