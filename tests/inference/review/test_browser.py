@@ -127,10 +127,11 @@ def test_every_text_stands_out_from_its_ground(open_page: OpenPage) -> None:
     for scheme in ("light", "dark"):
         page = open_page(color_scheme=scheme)
         pairs = page.evaluate(
-            """() => [...document.querySelectorAll("h1, h2, p, label, legend, summary, .marks li, dt, button")]
+            """() => [...document.querySelectorAll("h1, h2, p, label, legend, summary, .marks li, button")]
             .map((element) => {
               let ground = element;
-              while (getComputedStyle(ground).backgroundColor === "rgba(0, 0, 0, 0)") ground = ground.parentElement;
+              const clear = "rgba(0, 0, 0, 0)";
+              while (getComputedStyle(ground).backgroundColor === clear) ground = ground.parentElement;
               return [getComputedStyle(element).color, getComputedStyle(ground).backgroundColor];
             })"""
         )

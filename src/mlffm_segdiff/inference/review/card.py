@@ -27,7 +27,7 @@ class Card:
 
 
 def case_card(row: Row, file: FilePicture, output: Output) -> Card:
-    """Return the card of a file that was segmented; its thumbnail opens the overlay, if written, or the mask."""
+    """Return the card of a segmented file; its thumbnail opens the overlay, if written, or the mask."""
     overlay = Product.OVERLAY in output.products
     target = output.overlays / f"{file.name}.jpg" if overlay else output.masks / f"{file.name}.png"
     picture = output.review / f"{file.name}.jpg"
