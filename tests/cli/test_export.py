@@ -41,7 +41,7 @@ def predict(tmp_path: Path, photos: Path, command: Command) -> Callable[..., lis
     def call(weights: Path, *options: str) -> list[npt.NDArray[np.uint8]]:
         folder = tmp_path / "out" / "-".join([weights.name, *options])
         where = ("-i", photos, "-o", folder, "--weights", weights)
-        status, _, error = command("predict", *where, *options, "--probability", "--threads", "1")
+        status, _, error = command("predict", *where, *options, "-w", "probability", "--threads", "1")
         assert (status, error) == (0, "")
         return [np.asarray(Image.open(path)) for path in sorted((folder / "probabilities").iterdir())]
 

@@ -1,4 +1,6 @@
 import csv
+import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 from mlffm_segdiff import segment
 
@@ -104,6 +107,9 @@ def test_a_broken_file_is_named_skipped_and_told_by_the_exit_status(
         (["--threshold", "1.5"], "threshold 1.5"),
         (["--batch-size", "0"], "batch size 0"),
         (["--samples", "many"], "--samples"),
+        (["-w", "pictures"], "--write"),
+        (["-w", "spread", "--samples", "1"], "one sample has no spread"),
+        (["--mm-per-pixel", "0"], "millimetres a pixel"),
     ],
 )
 def test_a_bad_option_ends_in_one_line_and_writes_nothing(
@@ -114,6 +120,24 @@ def test_a_bad_option_ends_in_one_line_and_writes_nothing(
     assert err.startswith("error: ")
     assert message in err
     assert not (tmp_path / "out").exists()
+
+
+def test_several_places_and_outputs_are_chosen_by_repeating_an_option(
+    tmp_path: Path, photos: Path, trained: Path, command: Command
+) -> None:
+    with zipfile.ZipFile(tmp_path / "more.zip", "w") as archive:
+        archive.write(photos / "p2.png", "in/q.png")
+    places = ("-i", f"{photos}/p[01].png", "-i", tmp_path / "more.zip")
+    what = ("-w", "contours", "-w", "coco", "-w", "spread", "--maps", "npy", "--table", "parquet")
+    where = ("-o", tmp_path / "out", "--weights", trained, "--threads", "1")
+    status, out, _ = command("predict", *places, *where, *what, "--samples", "2", "--mm-per-pixel", "0.5")
+    assert (status, out) == (0, f"3 of 3 images segmented: {tmp_path / 'out'}\n")
+    rows = parquet.read_table(tmp_path / "out" / "predictions.parquet").to_pylist()
+    assert [row["image"] for row in rows] == ["p0.png", "p1.png", "q.png"]
+    assert all(row["area_mm2"] == row["area"] / 4 for row in rows)
+    assert np.load(tmp_path / "out" / "spreads" / "q.npy").shape == (45, 90)
+    assert json.loads((tmp_path / "out" / "contours" / "q.geojson").read_text())["width"] == 90
+    assert len(json.loads((tmp_path / "out" / "coco.json").read_text())["images"]) == 3
 
 
 def test_an_empty_folder_and_absent_weights_end_in_one_line(tmp_path: Path, predict: Command) -> None:

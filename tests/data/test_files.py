@@ -1,4 +1,9 @@
+import base64
+import importlib.util
 import io
+import struct
+import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -8,7 +13,14 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.files import decode_gray, decode_image, decode_mask, decode_picture
+from mlffm_segdiff.data.files import (
+    MOST_PIXELS,
+    decode_gray,
+    decode_image,
+    decode_mask,
+    decode_picture,
+    image_pixels,
+)
 
 RGB = np.arange(60, dtype=np.uint8).reshape(4, 5, 3) * 4
 
@@ -176,3 +188,59 @@ def test_bytes_that_are_no_image_are_a_user_error(data):
 def test_zero_bytes_are_called_so():
     with pytest.raises(UserError, match=r"empty \(0 bytes\)"):
         decode_image(b"", "x")
+
+
+HEIC = base64.b64decode(  # 24 x 16, the left half (200, 40, 40), the right one (30, 120, 220)
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAXxtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAA"
+    "AAAAACJpbG9jAAAAAERAAAEAAQAAAAABoAABAAAAAAAAAIIAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAA"
+    "AA5waXRtAAAAAAABAAAA/GlwcnAAAADcaXBjbwAAAHVodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNw"
+    "AAADAJAAAAMAAAMAHroCQGEAAQApQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbqrprm4CGgwIAAAAyAAAADAIRiAAEABkQBwXPB"
+    "iQAAABNjb2xybmNseAABAA0ABoAAAAAUaXNwZQAAAAAAAABAAAAAQAAAAChjbGFwAAAAGAAAAAEAAAAQAAAAAf///9gAAAAC"
+    "////0AAAAAIAAAAQcGl4aQAAAAADCAgIAAAAGGlwbWEAAAAAAAAAAQABBYECAwWEAAAAim1kYXQAAAB+KAGvBPIbpU2AcWcJ"
+    "GjUERxuyQtV6sDSeSFlz1g6FnSTw/gBQfkMJD1/2i+HiXv4FL9arH7jhpXPWkaXETOeQW1Qjs/QuhH+EkrcLP3ieve596Isc"
+    "8qGG63x0b09BoyvCU/bS1N6njkC8af4m1j4aPUKDtPSiTJiGWDMS9/vA"
+)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pillow_heif") is None, reason="pillow-heif is not installed")
+def test_a_heic_photo_is_read_where_pillow_heif_is_installed():
+    shown = decode_image(HEIC, "x").astype(int)
+    assert shown.shape == (16, 24, 3)
+    assert np.abs(shown[8, [3, 20]] - [(200, 40, 40), (30, 120, 220)]).max() <= 6
+
+
+def test_without_pillow_heif_a_heic_photo_is_told_the_mend(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(UserError, match=r"a\.heic is HEIC, .*pillow-heif; install it, or convert"):
+        decode_image(HEIC, "a.heic")
+
+
+def png_of(width, height):
+    """A PNG file that says its size and then ends."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    first = struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return b"\x89PNG\r\n\x1a\n" + first + struct.pack(">I", 1000) + b"IDAT"
+
+
+@pytest.mark.parametrize("decode", [decode_image, decode_mask, decode_gray, image_pixels])
+def test_a_gigapixel_picture_is_refused_by_its_header_with_the_mend(decode):
+    with pytest.raises(UserError, match=r"scan\.png is 40000x30000, that is 1,200 megapixels.*shrink"):
+        decode(png_of(40_000, 30_000), "scan.png")
+
+
+def test_the_size_is_read_from_the_header_alone_and_pillows_own_limit_stays():
+    width = MOST_PIXELS // 10_000
+    assert image_pixels(png_of(width, 10_000), "x") == MOST_PIXELS
+    with pytest.raises(UserError, match="megapixels"):
+        image_pixels(png_of(width + 1, 10_000), "x")
+    with pytest.warns(Image.DecompressionBombWarning):
+        Image.open(io.BytesIO(png_of(10_000, 10_000)))
+
+
+@given(arrays(np.uint8, (3, 4, 4)))
+def test_transparency_is_laid_over_white_as_pillow_composes_it(array):
+    layer = Image.fromarray(array)
+    whole = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    found = decode_image(saved(layer), "x").astype(int)
+    assert np.abs(found - np.asarray(whole)).max() <= 1

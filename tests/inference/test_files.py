@@ -410,7 +410,7 @@ def test_an_output_that_cannot_be_written_stops_and_leaves_no_table(
     assert all_files(out.folder) == ["masks"]
 
 
-@pytest.mark.parametrize("folder", ["masks", "probabilities", "overlays"])
+@pytest.mark.parametrize("folder", ["masks", "probabilities", "spreads", "overlays", "nnunet/imagesTs"])
 def test_no_picture_is_overwritten(
     tmp_path: Path, photo: Photo, save: Save, red_model: MakeModel, folder: str
 ) -> None:

@@ -1,11 +1,13 @@
 import numpy as np
 import numpy.typing as npt
+import pytest
 from hypothesis import given
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_dilation
 from skimage.measure import find_contours
 
+from mlffm_segdiff.inference import overlay
 from mlffm_segdiff.inference.overlay import CASING, COLOUR, draw_outline
 
 Colours = npt.NDArray[np.uint8]
@@ -60,6 +62,19 @@ def test_the_line_grows_with_the_picture() -> None:
         thickness[side] = count(found, COLOUR) / (2 * np.pi * side / 4)
     assert thickness[200] < 1.5
     assert 3 < thickness[1000] < 5
+
+
+def test_a_very_large_lesion_is_outlined_by_fewer_pixels_in_the_same_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image, mask = np.full((1000, 1000, 3), 90, np.uint8), disc(1000)
+    whole = outlined(image, mask)
+    monkeypatch.setattr(overlay, "FINE", 100)  # every fifth pixel of a disc 500 wide
+    coarse = outlined(image, mask)
+    assert (coarse != whole).any()
+    line = (coarse == COLOUR).all(axis=2)
+    assert not (line & ~binary_dilation((whole == COLOUR).all(axis=2), iterations=5)).any()
+    assert count(coarse, COLOUR) == pytest.approx(count(whole, COLOUR), rel=0.1)
 
 
 def test_an_empty_mask_draws_nothing() -> None:

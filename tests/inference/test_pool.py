@@ -1,14 +1,15 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from threading import Barrier, Event
+from threading import Barrier, BrokenBarrierError, Event
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from mlffm_segdiff.inference.pool import helper_count, helping_threads, in_order
+from mlffm_segdiff.inference.pool import LARGE, helper_count, helping_threads, in_order, large_in_turn
 
 THREADS = Path("/proc/self/task")
 
@@ -105,3 +106,19 @@ def test_a_fault_comes_out_in_its_place_and_what_has_not_begun_never_does() -> N
             next(results)
         release.set()
     assert set(begun) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize(("pixels", "seconds", "expected"), [(LARGE, 20, True), (LARGE + 1, 0.1, False)])
+def test_large_pictures_are_worked_on_one_by_one_and_small_ones_together(
+    pixels: int, seconds: float, expected: bool
+) -> None:
+    both = Barrier(2, timeout=seconds)
+
+    def meets(_: int) -> bool:
+        with large_in_turn(pixels), suppress(BrokenBarrierError):
+            both.wait()
+            return True
+        return False
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(meets, range(2))) == [expected] * 2

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyarrow import parquet
 
 from mlffm_segdiff.inference.measures.case import CaseMeasures
 from mlffm_segdiff.inference.table import Row, write_rows
@@ -64,3 +65,27 @@ def test_a_stream_that_breaks_leaves_no_table(tmp_path: Path) -> None:
 
 def test_failed_rows_say_so() -> None:
     assert [Row("a").failed, Row("a", status="failed").failed] == [False, True]
+
+
+def test_a_parquet_table_has_the_same_columns_with_their_types(tmp_path: Path) -> None:
+    measures = CaseMeasures(1, 1 / 6, 1, None, 2.5, 1.5, box_left=0, colours=2)
+    rows = [Row("a.png", 3, 2, measures), Row("b.png", status="failed", error="it is broken")]
+    assert list(write_rows(rows, tmp_path / "table.parquet")) == rows
+    table = parquet.read_table(tmp_path / "table.parquet")
+    assert ",".join(table.column_names) + "\n" == HEADER
+    kinds = dict(zip(table.column_names, map(str, table.schema.types), strict=True))
+    assert [kinds[name] for name in ("image", "area", "mean_spread", "colours", "error")] == [
+        "string",
+        "int64",
+        "double",
+        "int64",
+        "string",
+    ]
+    first, second = table.to_pylist()
+    assert (first["image"], first["area_share"], first["mean_spread"], first["colours"]) == (
+        "a.png",
+        0.166667,
+        None,
+        2,
+    )
+    assert (second["area"], second["error"]) == (None, "it is broken")

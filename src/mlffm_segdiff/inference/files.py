@@ -16,6 +16,7 @@ from mlffm_segdiff.data.nnunet_export import write_dataset
 from mlffm_segdiff.inference.measures.case import measure_case
 from mlffm_segdiff.inference.model import Answer, Model, answer_pictures
 from mlffm_segdiff.inference.outputs.coco import CocoCase, coco_case, coco_file
+from mlffm_segdiff.inference.outputs.dicom_seg import NoSourceError
 from mlffm_segdiff.inference.outputs.output import Output, check_output
 from mlffm_segdiff.inference.outputs.products import check_case, write_of_mask, write_of_prediction
 from mlffm_segdiff.inference.pool import helper_count, helping_threads, in_order, large_in_turn
@@ -109,6 +110,16 @@ def _write(answered: _Answered, output: Output, threshold: float, model: Model) 
         row = Row(answered.source.name, status="failed", error=answered.reason)
         return _Written(row, card=Card(row))
     file, answer = answered
+    try:
+        return _write_case(file, answer, output, threshold, model)
+    except NoSourceError as error:
+        row = Row(file.source.name, status="failed", error=f"{file.source}: {error}")
+        return _Written(row, card=Card(row))
+
+
+def _write_case(
+    file: FilePicture, answer: Answer, output: Output, threshold: float, model: Model
+) -> _Written:
     with large_in_turn(file.picture.width * file.picture.height):
         prediction = predict_source(answer, threshold)
         write_of_prediction(file, prediction, output)

@@ -1,6 +1,6 @@
 """Files elsewhere, by URL: s3, gs, https and whatever else fsspec knows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import Any
@@ -21,9 +21,12 @@ def is_url(text: str) -> bool:
 def read_url(url: str, name: str, most: int) -> bytes:
     """Return at most `most` bytes of the file at a URL; `name` names it in errors. Raises UserError."""
     fsspec = _fsspec()
-    with _told(name), fsspec.open(url, "rb") as file:
-        data: bytes = file.read(most)
-        return data
+    whole = {"block_size": 0} if urlsplit(url).scheme in WEB else {}  # not every server sends parts
+    with _told(name), fsspec.open(url, "rb", **whole) as file:
+        data = bytearray()
+        while part := file.read(most - len(data)):  # a stream gives what has come
+            data += part
+        return bytes(data)
 
 
 def list_url(url: str, name: str) -> tuple[list[str], bool]:
@@ -39,17 +42,17 @@ def list_url(url: str, name: str) -> tuple[list[str], bool]:
             return [f"zip://{member}::{url}" for member in sorted(archive.find("")) if _shown(member)], False
         system, path = core.url_to_fs(url)
         if any(mark in path for mark in ("*" if urlsplit(url).scheme in WEB else "*?[")):
-            return _urls(system, url, system.glob(path)), False
+            return _urls(system, url, system.glob(path, detail=True).values()), False
         if system.info(path)["type"] == "directory":
-            return _urls(system, url, system.ls(path, detail=False)), False
+            return _urls(system, url, system.ls(path, detail=True)), False
         return [url], True
 
 
-def _urls(system: Any, url: str, paths: list[str]) -> list[str]:
-    """URLs of those paths that are no folders; of a chained URL, what comes behind stays."""
+def _urls(system: Any, url: str, found: Iterable[Mapping[str, Any]]) -> list[str]:
+    """URLs of what was found, less folders; of a chained URL, what comes behind stays."""
     _, chain, behind = url.partition("::")
-    files = [path for path in sorted(paths) if _shown(path) and not path.endswith("/")]
-    return [f"{system.unstrip_protocol(path)}{chain}{behind}" for path in files]
+    paths = sorted(one["name"] for one in found if one["type"] != "directory" and _shown(one["name"]))
+    return [f"{system.unstrip_protocol(path)}{chain}{behind}" for path in paths]
 
 
 def _shown(path: str) -> bool:

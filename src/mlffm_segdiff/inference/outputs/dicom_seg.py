@@ -28,15 +28,20 @@ MAY_BE_EMPTY = (
     "StudyDate",
     "StudyTime",
 )
+NOTHING_WITHOUT = {"FrameOfReferenceUID": "ImageOrientationPatient", "PixelSpacing": "SliceThickness"}
+
+
+class NoSourceError(UserError):
+    """A data set of which no DICOM SEG can be made."""
 
 
 def check_source(source: Dataset, name: str) -> None:
-    """Raise UserError unless a DICOM SEG can refer to the data set: a picture of one frame, with its UIDs."""
+    """Raise NoSourceError unless a DICOM SEG can refer to the data set: a picture of one frame, with UIDs."""
     absent = [keyword for keyword in IDENTITY if not source.get(keyword)]
     if absent:
-        raise UserError(f"{name} has no {absent[0]}, which a DICOM SEG refers to; export it anew")
+        raise NoSourceError(f"{name} has no {absent[0]}, which a DICOM SEG refers to; export it anew")
     if int(source.get("NumberOfFrames") or 1) > 1:
-        raise UserError(f"{name} has several frames, and a DICOM SEG is made of one; export them one by one")
+        raise NoSourceError(f"{name} has several frames, a DICOM SEG is made of one; export them one by one")
 
 
 def dicom_seg(source: Dataset, prediction: Prediction) -> bytes:
@@ -45,14 +50,24 @@ def dicom_seg(source: Dataset, prediction: Prediction) -> bytes:
     source: the data set that was segmented, Rows x Columns as the mask; its pixel data are not read. The
     result names its patient and study, refers to its SOP instance, and is a new series of that study. An
     empty mask is a frame of zeros.
-    Raises UserError as `check_source`.
+    Raises NoSourceError as `check_source`, or where the data set is too odd.
     """
+    check_source(source, "the DICOM source")
+    written = io.BytesIO()
+    try:
+        _segmentation(_with_identity(source), prediction).save_as(written, enforce_file_format=True)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # what highdicom misses in a data set
+        raise NoSourceError(
+            f"no DICOM SEG can be made of this DICOM file ({error}); export it anew"
+        ) from error
+    return written.getvalue()
+
+
+def _segmentation(described: Dataset, prediction: Prediction) -> Dataset:
     with needs_extra("dicom"):
         from highdicom import UID
         from highdicom.seg import Segmentation
-    check_source(source, "the DICOM source")
-    described = _with_identity(source)
-    segmentation = Segmentation(
+    return Segmentation(
         source_images=[described],
         pixel_array=prediction.mask.astype(np.uint8),
         segmentation_type="BINARY",
@@ -70,13 +85,15 @@ def dicom_seg(source: Dataset, prediction: Prediction) -> bytes:
         series_description=f"{PROGRAM} lesion",
         omit_empty_frames=False,
     )
-    written = io.BytesIO()
-    segmentation.save_as(written, enforce_file_format=True)
-    return written.getvalue()
 
 
 def _with_identity(source: Dataset) -> Dataset:
-    """A copy of the data set's header in which what the standard lets be empty is there."""
+    """A copy of the data set's header in which what the standard lets be empty is there.
+
+    Two things of a photograph are left out, as highdicom takes its picture for a slice by them: a frame of
+    reference without an orientation, and a spacing without a thickness, which it writes as pixel measures
+    that it cannot read back. The mask's pixels are the source's, which tells the spacing.
+    """
     from pydicom import Dataset
 
     copy = Dataset()
@@ -84,6 +101,9 @@ def _with_identity(source: Dataset) -> Dataset:
     for keyword in MAY_BE_EMPTY:
         if keyword not in copy:
             setattr(copy, keyword, "")
+    for keyword, needed in NOTHING_WITHOUT.items():
+        if keyword in copy and needed not in copy:
+            delattr(copy, keyword)
     return copy
 
 

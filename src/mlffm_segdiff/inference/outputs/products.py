@@ -40,14 +40,17 @@ def check_case(file: FilePicture, output: Output) -> None:
 
 
 def write_of_prediction(file: FilePicture, prediction: Prediction, output: Output) -> None:
-    """Write those products that `output` asks for which need a whole prediction. Raises UserError."""
+    """Write those products that `output` asks for which need a whole prediction.
+
+    Raises UserError where that fails, NoSourceError before anything is written.
+    """
     for product, write in _OF_PREDICTION.items():
         if product in output.products:
             write(file, prediction, output)
 
 
 def write_of_mask(file: FilePicture, mask: Mask, output: Output) -> None:
-    """Write the mask (HxW), and those products that `output` asks for which need no more. Raises UserError."""
+    """Write the mask (HxW), and the products made of it that `output` asks for. Raises UserError."""
     save_picture(Image.fromarray(mask * np.uint8(255)), output.masks / f"{file.name}.png")
     for product, write in _OF_MASK.items():
         if product in output.products:
@@ -80,8 +83,9 @@ def _write_contours(file: FilePicture, mask: Mask, output: Output) -> None:
 
 
 def _write_dicom_seg(file: FilePicture, prediction: Prediction, output: Output) -> None:
+    made = dicom_seg(read_header(file.data, str(file.source)), prediction)
     with whole_file(output.dicom_segs / f"{file.name}.dcm") as temporary:
-        temporary.write_bytes(dicom_seg(read_header(file.data, str(file.source)), prediction))
+        temporary.write_bytes(made)
 
 
 def _write_nnunet(file: FilePicture, mask: Mask, output: Output) -> None:
@@ -95,9 +99,9 @@ def _write_thumbnail(file: FilePicture, mask: Mask, output: Output) -> None:
 
 
 _OF_PREDICTION: dict[Product, Callable[[FilePicture, Prediction, Output], None]] = {
+    Product.DICOM_SEG: _write_dicom_seg,
     Product.PROBABILITY: _write_probability,
     Product.SPREAD: _write_spread,
-    Product.DICOM_SEG: _write_dicom_seg,
 }
 _OF_MASK: dict[Product, Callable[[FilePicture, Mask, Output], None]] = {
     Product.OVERLAY: _write_overlay,
