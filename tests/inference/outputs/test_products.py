@@ -63,7 +63,8 @@ def test_all_outputs_of_one_run_tell_the_same_mask(
         + [f"dicom-seg/{name}.dcm" for name in "ab"]
         + [f"nnunet/imagesTs/{name}_0000.png" for name in "ab"]
         + [f"nnunet/labelsTs/{name}.png" for name in "ab"]
-        + ["nnunet/dataset.json", "coco.json", "predictions.parquet"]
+        + [f"review/{name}.jpg" for name in "ab"]
+        + ["nnunet/dataset.json", "coco.json", "predictions.parquet", "review.html"]
     )
     np.testing.assert_array_equal(read(output.nnunet / "labelsTs" / "a.png"), mask)
     np.testing.assert_array_equal(read(output.nnunet / "imagesTs" / "a_0000.png"), lesion)
