@@ -13,10 +13,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import typer
-from PIL import Image
 
 from mlffm_segdiff.build.pretrained import save_segmenter
 from mlffm_segdiff.build.recipe import load_recipe
@@ -157,25 +155,8 @@ def read(words: list[str]) -> None:
         context = command.make_context(name, rest, parent=context)
 
 
-def write_dicom(path: Path) -> None:
-    """Write a sample picture as a DICOM photograph."""
-    pydicom = pytest.importorskip("pydicom", reason="DICOM needs the extra dicom")
-    pixels, uid = pytest.importorskip("pydicom.pixels"), pytest.importorskip("pydicom.uid")
-    dataset = pydicom.Dataset()
-    dataset.file_meta = pydicom.dataset.FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
-    dataset.SOPClassUID = uid.VLPhotographicImageStorage
-    dataset.SOPInstanceUID, dataset.StudyInstanceUID, dataset.SeriesInstanceUID = (
-        uid.generate_uid() for _ in range(3)
-    )
-    with Image.open(samples_folder() / "sample_4.png") as picture:
-        shown = np.asarray(picture.convert("RGB").resize((64, 48)))
-    pixels.set_pixel_data(dataset, shown, "RGB", 8, generate_instance_uid=False)
-    dataset.save_as(path, enforce_file_format=True)
-
-
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, dicom_photo: Path) -> Path:
     """A folder with what the commands name: lesions, pictures, a run, a study."""
     folder = tmp_path_factory.mktemp("reader")
     write_folder(folder / "lesions", 20, 48, seed=3)
@@ -191,8 +172,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(folder / "runs" / "isic2018", folder / "runs" / "mine")
     recipe = load_recipe("unet_isic2018", ["model.widths=[4,8]", "model.residual_units=1", "data.size=32"])
     save_segmenter(build_segmenter(recipe), recipe, folder / "unet")  # the network that is exported fastest
-    write_dicom(folder / "lesion.dcm")
-    shutil.copy(folder / "lesion.dcm", folder / "a.dcm")
+    for name in ("lesion.dcm", "a.dcm"):
+        shutil.copy(dicom_photo, folder / name)
     every = " ".join(f"-w {product}" for product in Product)
     weights = f"--weights {folder}/runs/isic2018 --samples 2"
     for table in ("csv", "parquet"):
@@ -264,6 +245,7 @@ def test_our_commands_run(words: str, within: Path, request: pytest.FixtureReque
     assert run(found) == 0
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools 2.0.11
 @pytest.mark.parametrize(("page", "text"), PYTHON)
 def test_python_runs(page: str, text: str, within: Path) -> None:
     modules = [name for name in NAMES if re.search(rf"\b{name}\.", text)]
