@@ -81,3 +81,10 @@ def test_the_digest_is_sha_256(tmp_path: Path) -> None:
     assert weights_digest(tmp_path / "x") == (
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     )
+
+
+def test_the_weights_of_the_package_are_calibrated() -> None:
+    found = load_pretrained("default").quality
+    assert found is not None
+    assert found.cases > 100
+    assert found.suits(load_pretrained("default").sampling)

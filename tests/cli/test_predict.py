@@ -178,3 +178,14 @@ def test_json_has_the_rows_of_the_table_and_faults_are_told_all_the_same(
 
 def test_quiet_says_nothing_where_all_is_well(predict: Command) -> None:
     assert predict("-q") == (0, "", "")
+
+
+def test_a_page_to_review_the_cases_is_written_on_request(
+    tmp_path: Path, photos: Path, predict: Command
+) -> None:
+    (photos / "p0.png").write_bytes(b"broken")
+    status, _, _ = predict("--review")
+    assert status == 1
+    page = (tmp_path / "out" / "review.html").read_text()
+    assert page.index("p0.png") < page.index("p1.png")
+    assert sorted(path.name for path in (tmp_path / "out" / "review").iterdir()) == ["p1.jpg", "p2.jpg"]

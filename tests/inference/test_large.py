@@ -35,11 +35,11 @@ def scan() -> Image.Image:
 @pytest.mark.parametrize("products", [[], ALL], ids=["mask alone", "every output"])
 @pytest.mark.parametrize("ending", ["png", "jpg"])
 def test_100_megapixels_stay_under_2_gb(
-    tmp_path: Path, scan: Image.Image, tiny_weights: Path, ending: str, products: list[str]
+    tmp_path: Path, scan: Image.Image, ending: str, products: list[str]
 ) -> None:
     path = tmp_path / f"scan.{ending}"
     scan.save(path, compress_level=1)
-    where = ["predict", "-i", path, "-o", tmp_path / "out", "--weights", tiny_weights]
+    where = ["predict", "-i", path, "-o", tmp_path / "out", "--samples", "3"]
     what = [option for product in products for option in ("-w", product)]
     command = [sys.executable, "-c", WITNESS, *map(str, where), *what, "--threads", "1"]
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -107,17 +107,14 @@ def _answer(model: Model, files: Iterable[_Read], batch_size: int) -> Iterator[_
 
 def _write(answered: _Answered, output: Output, threshold: float, model: Model) -> _Written:
     if isinstance(answered, _Unreadable):
-        return _failed(answered.source, answered.reason)
+        row = Row(answered.source.name, status="failed", error=answered.reason)
+        return _Written(row, card=Card(row))
     file, answer = answered
     try:
         return _write_case(file, answer, output, threshold, model)
     except NoSourceError as error:
-        return _failed(file.source, f"{file.source}: {error}")
-
-
-def _failed(source: Source, reason: str) -> _Written:
-    row = Row(source.name, status="failed", error=reason)
-    return _Written(row, card=Card(row))
+        row = Row(file.source.name, status="failed", error=f"{file.source}: {error}")
+        return _Written(row, card=Card(row))
 
 
 def _write_case(

@@ -107,9 +107,13 @@ def test_a_page_of_no_cases_is_a_page(tmp_path: Path) -> None:
 
 
 def test_a_run_that_breaks_leaves_no_page(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), review_page(tmp_path / "review.html") as add:
-        add(Card(Row("a.png")))
-        raise RuntimeError("broken")
+    def write() -> None:
+        with review_page(tmp_path / "review.html") as add:
+            add(Card(Row("a.png")))
+            raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError):
+        write()
     assert not any(tmp_path.iterdir())
 
 

@@ -76,8 +76,8 @@ def measure_case(image: Pixels, prediction: Prediction, mm_per_pixel: float | No
 
 def mean_spread(prediction: Prediction) -> float:
     """Return the mean spread of a prediction; see `CaseMeasures`."""
-    spread = prediction.spread[prediction.probability >= POSSIBLE]
-    return float(spread.mean(dtype=np.float64)) if spread.size else 0.0
+    possible = prediction.probability >= POSSIBLE
+    return float(prediction.spread.mean(dtype=np.float64, where=possible)) if possible.any() else 0.0
 
 
 def _scaled(pixels: float, mm_per_pixel: float | None, power: int = 1) -> float | None:

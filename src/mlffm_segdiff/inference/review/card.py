@@ -1,5 +1,6 @@
 """One case as HTML."""
 
+import json
 import os
 from dataclasses import dataclass
 from html import escape
@@ -26,7 +27,7 @@ class Card:
 
 
 def case_card(row: Row, file: FilePicture, output: Output) -> Card:
-    """Return the card of a file that was segmented; its thumbnail opens the overlay, if written, or the mask."""
+    """Return the card of a segmented file; its thumbnail opens the overlay, if written, or the mask."""
     overlay = Product.OVERLAY in output.products
     target = output.overlays / f"{file.name}.jpg" if overlay else output.masks / f"{file.name}.png"
     picture = output.review / f"{file.name}.jpg"
@@ -41,17 +42,19 @@ def card_html(card: Card, number: int) -> str:
     """Return the list item of a case; number: of it on the page, from 1."""
     row, name = card.row, text(card.row.image)
     marks = ["failed"] if row.failed else row.flags.split()
-    keys = {"image": name, "flags": " ".join(marks), "certainty": _number(row.certainty)}
-    keys |= {
-        "dice": _number(row.expected_dice),
+    keys = {
+        "image": name,
+        "flags": " ".join(marks),
+        "worth": _number(_worth(row)[1]),
         "area": _number(row.measures.area if row.measures else None),
+        "cells": _cells(row),
     }
     data = "".join(f' data-{key}="{escape(value)}"' for key, value in keys.items())
     return (
         f'<li class="case"{data}><article aria-labelledby="case-{number}">'
         f"{_picture(card, name)}"
         f'<div class="told"><h2 id="case-{number}">{escape(name)}</h2>'
-        f"{_worth(row)}{_marks(marks)}{_numbers(row)}</div></article></li>\n"
+        f"{_verdict(row)}{_marks(marks)}{_numbers(row)}</div></article></li>\n"
     )
 
 
@@ -78,14 +81,16 @@ def _address(path: str) -> str:
     return escape(quote(os.fsencode(path)))
 
 
-def _worth(row: Row) -> str:
+def _worth(row: Row) -> tuple[str, float | None]:
+    if row.expected_dice is not None:
+        return "expected Dice", row.expected_dice
+    return "certainty", row.certainty
+
+
+def _verdict(row: Row) -> str:
     if row.failed:
         return f'<p class="failure">{escape(text(row.error))}</p>'
-    name, value = (
-        ("expected Dice", row.expected_dice)
-        if row.expected_dice is not None
-        else ("certainty", row.certainty)
-    )
+    name, value = _worth(row)
     if value is None:
         return ""
     return (
@@ -106,13 +111,13 @@ def words(name: str) -> str:
 
 def _numbers(row: Row) -> str:
     values = row_values(row)
-    short = [(name, values[name]) for name in SHOWN if values[name] is not None]
-    brief = ", ".join(f"{words(name)} {_brief(value)}" for name, value in short)
-    every = "".join(
-        f"<div><dt>{words(name)}</dt><dd>{escape(text(str(value))) if value is not None else ''}</dd></div>"
-        for name, value in values.items()
-    )
-    return f'<p class="brief">{brief}</p><details><summary>all numbers</summary><dl>{every}</dl></details>'
+    shown = [f"{words(name)} {_brief(values[name])}" for name in SHOWN if values[name] is not None]
+    return f'<p class="brief">{", ".join(shown)}</p><details><summary>all numbers</summary></details>'
+
+
+def _cells(row: Row) -> str:
+    """Return the row as a JSON array of text, in the order of the table's columns."""
+    return json.dumps(["" if value is None else text(str(value)) for value in row_values(row).values()])
 
 
 def _brief(value: object) -> str:

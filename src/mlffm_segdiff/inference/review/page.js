@@ -13,9 +13,9 @@ const orders = {
 
 function wanted(item, { text, most, marks }) {
   const own = item.dataset.flags.split(" ");
-  const dice = item.dataset.dice;
+  const worth = item.dataset.worth;
   return item.dataset.image.toLowerCase().includes(text)
-    && (most === "" || own.includes("failed") || (dice !== "" && Number(dice) <= Number(most)))
+    && (most === "" || own.includes("failed") || (worth !== "" && Number(worth) <= Number(most)))
     && (!marks.length || marks.some((mark) => own.includes(mark)));
 }
 
@@ -45,8 +45,22 @@ function cell(text) {
 
 function table() {
   const rows = [...list.children].filter((item) => !item.hidden)
-    .map((item) => [...item.querySelectorAll("dd")].map((value) => cell(value.textContent)).join(","));
+    .map((item) => JSON.parse(item.dataset.cells).map(cell).join(","));
   return [list.dataset.columns, ...rows].join("\n") + "\n";
+}
+
+function tell({ target }) {
+  const details = target.closest("details");
+  if (!details.open || details.querySelector("dl")) return;
+  const columns = list.dataset.columns.split(",");
+  const values = JSON.parse(details.closest("li.case").dataset.cells);
+  const numbers = document.createElement("dl");
+  columns.forEach((name, index) => {
+    const line = numbers.appendChild(document.createElement("div"));
+    line.appendChild(document.createElement("dt")).textContent = name.replaceAll("_", " ");
+    line.appendChild(document.createElement("dd")).textContent = values[index];
+  });
+  details.append(numbers);
 }
 
 function download() {
@@ -57,12 +71,14 @@ function download() {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
+list.addEventListener("toggle", tell, true);
 controls.addEventListener("input", filter);
 controls.elements.order.addEventListener("change", sort);
 controls.addEventListener("submit", (event) => event.preventDefault());
 controls.addEventListener("reset", () => setTimeout(() => { sort(); filter(); }));
 document.getElementById("download").addEventListener("click", download);
 controls.hidden = false;
+list.classList.add("live");
 document.getElementById("still").hidden = true;
 sort();
 filter();
