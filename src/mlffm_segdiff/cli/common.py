@@ -85,7 +85,7 @@ class Voice:
     def result(self, values: Mapping[str, object]) -> None:
         """Print the result for programs, where they asked for it. values: plain ones and paths."""
         if self.json:
-            typer.echo(json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False, default=str))
+            typer.echo(json.dumps(values, indent=2, allow_nan=False, default=str))
 
     def status(self, label: str) -> "Status":
         """Return a block's label, shown on a terminal until the block ends."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import needs_extra
@@ -17,6 +17,8 @@ from mlffm_segdiff.data.files import Pixels, check_size
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+DEFLATED = b"1.2.840.10008.1.2.1.99"
+"""The transfer syntax whose whole data set is compressed (PS3.5, A.5)."""
 MARK, MARK_START, MARK_END = b"DICM", 128, 132
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 SQUARE = 0.01
@@ -59,7 +61,10 @@ def read_header(data: bytes, name: str, pixels: bool = False) -> Dataset:
     Raises UserError if they are none.
     """
     with needs_extra("dicom"):
-        from pydicom import dcmread
+        from pydicom import config, dcmread
+    config.settings.reading_validation_mode = config.IGNORE  # its warnings quote what may name a patient
+    if DEFLATED in data:
+        raise UserError(f"{name} is deflated as a whole, which may hide any size; export it another way")
     try:
         return dcmread(io.BytesIO(data), stop_before_pixels=not pixels)
     except Exception as error:  # as above
@@ -74,7 +79,7 @@ def mm_per_pixel(dataset: Dataset) -> float | None:
     square, by more than 1 %, serve no length: None.
     """
     for keyword in SPACINGS:
-        found = [float(value) for value in dataset.get(keyword) or ()]
+        found = [float(value) for value in np.ravel(dataset.get(keyword) or ())]
         if len(found) == 2 and all(math.isfinite(value) and value > 0 for value in found):
             between_rows, between_columns = found
             square = abs(between_rows - between_columns) <= SQUARE * between_rows
@@ -100,6 +105,8 @@ def windowed(values: Shown, center: float, width: float, function: str) -> Shown
     """
     if function == "SIGMOID" and width > 0:
         return np.asarray(1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -700, 700))))
+    if function == "LINEAR" and width == 1:
+        return (values > center - 0.5).astype(np.float64)
     if function == "LINEAR" and width > 1:
         center, width = center - 0.5, width - 1
     elif not (function == "LINEAR_EXACT" and width > 0):
@@ -122,6 +129,27 @@ def _check_picture(dataset: Dataset, name: str) -> None:
         raise UserError(
             f"{name} is compressed as {syntax.name}, for which no decoder is installed; "
             "decompress it, for example with dcmdjpeg, dcmdjpls or gdcmconv --raw"
+        )
+    if syntax.is_encapsulated:
+        _check_frame(dataset, name)
+
+
+def _check_frame(dataset: Dataset, name: str) -> None:
+    """Raise UserError where the first frame, if Pillow knows its kind, has another size than the header."""
+    from pydicom.encaps import generate_frames
+
+    said = (dataset.get("Columns"), dataset.get("Rows"))
+    try:
+        frames = generate_frames(dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1))
+        with Image.open(io.BytesIO(next(frames))) as frame:
+            size = frame.size
+    except UnidentifiedImageError:
+        return
+    except Exception as error:  # pydicom raises many kinds on damaged bytes
+        raise UserError(f"{name} is a damaged or unusual DICOM file ({error}); export it anew") from error
+    if size != said:
+        raise UserError(
+            f"{name} holds a picture of {size[0]}x{size[1]}, where it says {said[0]}x{said[1]}; export it anew"
         )
 
 

@@ -107,7 +107,8 @@ def _answer(model: Model, files: Iterable[_Read], batch_size: int) -> Iterator[_
 
 def _write(answered: _Answered, output: Output, threshold: float, model: Model) -> _Written:
     if isinstance(answered, _Unreadable):
-        return _failed(answered.source, answered.reason)
+        row = Row(answered.source.name, status="failed", error=answered.reason)
+        return _Written(row, card=Card(row))
     file, answer = answered
     try:
         return _write_case(file, answer, output, threshold, model)

@@ -18,7 +18,7 @@ from mlffm_segdiff.serve import openapi
 from mlffm_segdiff.serve.about import About, about
 from mlffm_segdiff.serve.answers import MaskAnswer
 from mlffm_segdiff.serve.engine import ChooseSampling, Engine, Limits
-from mlffm_segdiff.serve.guard import Guard
+from mlffm_segdiff.serve.guard import HEADERS, Guard
 from mlffm_segdiff.serve.metrics import CountRequests, Metrics
 from mlffm_segdiff.serve.options import MeasureOptions, SegmentOptions, bad_option
 from mlffm_segdiff.serve.problem import FAULT, RefusedError
@@ -119,4 +119,5 @@ def _add_refusals(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def tell_fault(_: Request, __: Exception) -> Response:
         mend = "see the server's log, and report the fault"
-        return RefusedError(FAULT, "the server has a fault", mend).response()
+        headers = {**HEADERS, "Cache-Control": "no-store"}  # this answer does not pass the guard
+        return RefusedError(FAULT, "the server has a fault", mend, headers=headers).response()

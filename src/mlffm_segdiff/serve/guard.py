@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mlffm_segdiff.serve.problem import FORBIDDEN, RefusedError
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+EVERY_ADDRESS = ("0.0.0.0", "::", "")
 SAME_ORIGIN = ("same-origin", "none", None)
 
 POLICY = "; ".join(
@@ -68,7 +69,8 @@ class Guard:
                 f"this server does not answer to the name {host!r}",
                 "use the address it printed, or start it with --allow-host and this name",
             )
-        if method == "POST" and headers.get("sec-fetch-site") not in SAME_ORIGIN:
+        foreign = host_name(headers.get("origin", host).partition("//")[2] or host) != host
+        if method == "POST" and (foreign or headers.get("sec-fetch-site") not in SAME_ORIGIN):
             return RefusedError(
                 FORBIDDEN, "the request comes from another site's page", "use the server's own page"
             )
@@ -87,6 +89,6 @@ def allowed_hosts(served: str, named: Collection[str]) -> frozenset[str] | None:
 
     named: names given by hand, in addition to this machine's own.
     """
-    if not named and served not in LOOPBACK:
+    if not named and served in EVERY_ADDRESS:
         return None
     return frozenset(name.lower() for name in (*LOOPBACK, served, *named))

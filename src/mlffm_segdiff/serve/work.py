@@ -70,6 +70,7 @@ def _answered(
         if wanted == "dicom":
             return dicom_answer(file, prediction)
         values = mask_values(file, prediction, model, options.mm_per_pixel)
+        del prediction  # its maps are not held while the preview waits for its turn
     told = SegmentAnswer(
         **values,
         threshold=options.threshold,

@@ -89,6 +89,7 @@ def test_a_source_without_a_patient_is_taken_and_one_without_an_identity_told(
         {"FrameOfReferenceUID": generate_uid(), "PixelSpacing": [0.02, 0.02]},
         {"PixelSpacing": [0.02, 0.02], "ImagerPixelSpacing": [0.02, 0.02]},
         {"SpecificCharacterSet": "ISO_IR 100", "PatientName": "M\xfcller^Anna"},
+        {"PatientName": "anonymous"},
     ],
 )
 def test_photographs_with_more_or_less_in_their_header_can_be_read_back(

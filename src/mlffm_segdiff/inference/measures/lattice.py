@@ -15,4 +15,5 @@ def thinned(mask: Mask) -> Mask:
     LATTICE_SIDE is returned as it is.
     """
     step = max(1, -(-max(mask.shape) // LATTICE_SIDE))
-    return mask[step // 2 :: step, step // 2 :: step]
+    rows, columns = (min(step // 2, (side - 1) // 2) for side in mask.shape)
+    return mask[rows::step, columns::step]

@@ -28,6 +28,7 @@ MAY_BE_EMPTY = (
     "StudyDate",
     "StudyTime",
 )
+LEFT_OUT = ("PatientName", "PixelData")
 NOTHING_WITHOUT = {"FrameOfReferenceUID": "ImageOrientationPatient", "PixelSpacing": "SliceThickness"}
 
 
@@ -55,7 +56,9 @@ def dicom_seg(source: Dataset, prediction: Prediction) -> bytes:
     check_source(source, "the DICOM source")
     written = io.BytesIO()
     try:
-        _segmentation(_with_identity(source), prediction).save_as(written, enforce_file_format=True)
+        made = _segmentation(_with_identity(source), prediction)
+        made.PatientName = source.get("PatientName", "")
+        made.save_as(written, enforce_file_format=True)
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # what highdicom misses in a data set
         raise NoSourceError(
             f"no DICOM SEG can be made of this DICOM file ({error}); export it anew"
@@ -92,12 +95,13 @@ def _with_identity(source: Dataset) -> Dataset:
 
     Two things of a photograph are left out, as highdicom takes its picture for a slice by them: a frame of
     reference without an orientation, and a spacing without a thickness, which it writes as pixel measures
-    that it cannot read back. The mask's pixels are the source's, which tells the spacing.
+    that it cannot read back. The mask's pixels are the source's, which tells the spacing. The patient's name
+    is left empty, as highdicom prints the warning that one is of a single word, with the name.
     """
     from pydicom import Dataset
 
     copy = Dataset()
-    copy.update({element.tag: element for element in source if element.keyword != "PixelData"})
+    copy.update({element.tag: element for element in source if element.keyword not in LEFT_OUT})
     for keyword in MAY_BE_EMPTY:
         if keyword not in copy:
             setattr(copy, keyword, "")
