@@ -149,7 +149,7 @@ def _check_frame(dataset: Dataset, name: str) -> None:
         raise UserError(f"{name} is a damaged or unusual DICOM file ({error}); export it anew") from error
     if size != said:
         raise UserError(
-            f"{name} holds a picture of {size[0]}x{size[1]}, where it says {said[0]}x{said[1]}; export it anew"
+            f"{name} holds a picture of {size[0]}x{size[1]}, and says {said[0]}x{said[1]}; export it anew"
         )
 
 
