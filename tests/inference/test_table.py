@@ -70,14 +70,14 @@ def test_failed_rows_say_so() -> None:
 def test_a_parquet_table_has_the_same_columns_with_their_types(tmp_path: Path) -> None:
     measures = CaseMeasures(1, 1 / 6, 1, None, 2.5, 1.5, box_left=0, colours=2)
     rows = [
-        Row("a.png", 3, 2, measures=measures),
+        Row("a.png", 3, 2, 0.9, 0.8, "blurred", measures),
         Row("b.png", status="failed", error="it is broken"),
     ]
     assert list(write_rows(rows, tmp_path / "table.parquet")) == rows
     table = parquet.read_table(tmp_path / "table.parquet")
     assert ",".join(table.column_names) + "\n" == HEADER
     kinds = dict(zip(table.column_names, map(str, table.schema.types), strict=True))
-    assert [kinds[name] for name in ("image", "area", "mean_spread", "colours", "error")] == [
+    assert [kinds[name] for name in ("image", "area", "expected_dice", "colours", "flags")] == [
         "string",
         "int64",
         "double",
