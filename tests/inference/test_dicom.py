@@ -17,7 +17,7 @@ from pydicom.pixels import apply_windowing, convert_color_space
 from pydicom.uid import UID, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.inference.dicom import is_dicom, mm_per_pixel, read_dicom, windowed
+from mlffm_segdiff.inference.dicom import DEFLATED, is_dicom, mm_per_pixel, read_dicom, windowed
 
 Dicom = Callable[..., bytes]
 Photo = Callable[..., npt.NDArray[np.uint8]]
@@ -126,12 +126,43 @@ def test_windows_are_pydicoms(values: Pixels, center: float, width: float, funct
 
 
 @pytest.mark.parametrize(
-    ("function", "width"), [("LINEAR", 1), ("LINEAR_EXACT", 0), ("SIGMOID", 0), ("ODD", 9)]
+    ("function", "width"), [("LINEAR", 0), ("LINEAR_EXACT", 0), ("SIGMOID", 0), ("ODD", 9)]
 )
 def test_a_window_that_is_none_is_told(dicom: Dicom, function: str, width: float) -> None:
     elements = {"WindowCenter": 5, "WindowWidth": width, "VOILUTFunction": function}
     with pytest.raises(UserError, match=r"x\.dcm is a damaged or unusual .*window"):
         shown(dicom(np.zeros((2, 2), np.uint8), "MONOCHROME2", **elements))
+
+
+def test_a_window_one_wide_is_a_step(dicom: Dicom) -> None:
+    elements = {"WindowCenter": 2, "WindowWidth": 1}
+    assert gray(dicom(np.array([[0, 1, 2, 3]], np.uint8), "MONOCHROME2", **elements)) == [0, 0, 255, 255]
+
+
+def test_a_deflated_file_is_refused_before_it_is_inflated(dicom: Dicom) -> None:
+    data = dicom(np.zeros((2, 2), np.uint8), "MONOCHROME2").replace(b"1.2.840.10008.1.2.1\0", DEFLATED)
+    with pytest.raises(UserError, match=r"x\.dcm is deflated as a whole"):
+        shown(data)
+
+
+def test_a_frame_larger_than_the_header_says_is_refused_before_it_is_decoded(
+    dicom: Dicom, dicom_dataset: Callable, photo: Photo
+) -> None:
+    dataset = dicom_dataset(dicom(photo(1), syntax=JPEG2000Lossless))
+    dataset.Rows, dataset.Columns = 2, 3
+    written = io.BytesIO()
+    dataset.save_as(written, enforce_file_format=True)
+    size = "56x40"
+    with pytest.raises(UserError, match=f"holds a picture of {size}, and says 3x2"):
+        shown(written.getvalue())
+
+
+def test_a_spacing_of_one_number_costs_no_picture(
+    dicom_dataset: Callable, dicom: Dicom, photo: Photo
+) -> None:
+    dataset = dicom_dataset(dicom(photo(1)))
+    dataset.PixelSpacing = 0.1
+    assert mm_per_pixel(dataset) is None
 
 
 def test_a_voi_table_goes_over_a_window(dicom: Dicom) -> None:

@@ -26,6 +26,7 @@ def test_this_machine_alone_is_answered_unless_more_is_served() -> None:
     own = {"localhost", "127.0.0.1", "::1"}
     assert allowed_hosts("127.0.0.1", ()) == own
     assert allowed_hosts("0.0.0.0", ()) is None
+    assert allowed_hosts("192.168.1.5", ()) == {*own, "192.168.1.5"}
     assert allowed_hosts("0.0.0.0", ["Lab.example"]) == {*own, "0.0.0.0", "lab.example"}
 
 
@@ -47,3 +48,12 @@ def test_pages_of_other_sites_may_ask_nothing(
     answer = client.post("/api/v1/segment", headers={"Sec-Fetch-Site": site}, **form())
     assert answer.status_code == status
     assert client.get("/", headers={"Sec-Fetch-Site": site}).status_code == 200
+
+
+def test_a_page_of_another_origin_may_ask_nothing_where_browsers_do_not_say_its_site(
+    serve: Serve, form: Callable[..., dict[str, object]]
+) -> None:
+    client = serve()
+    for origin, status in (("http://evil.example", 403), ("http://testserver", 200)):
+        answer = client.post("/api/v1/segment", headers={"Origin": origin}, **form())
+        assert answer.status_code == status
