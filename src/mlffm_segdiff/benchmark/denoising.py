@@ -58,5 +58,5 @@ def _our_step(subject: Subject) -> Work:
 
 def _our_ensemble(subject: Subject) -> Work:
     chosen = subject.model.sampling
-    sampling = Sampling(STEPS, SAMPLES, chosen.seed, chosen.sampler)
-    return partial(subject.segmenter.segment, subject.random_images(1), ["0"], sampling)
+    sampling = Sampling(SAMPLES, STEPS, chosen.seed, chosen.sampler)
+    return partial(subject.segmenter.segment, subject.random_images(1), sampling)

@@ -29,8 +29,7 @@ def measure_peak_share(subject: Subject, sides: Sequence[int] | None = None) -> 
     """
     device = subject.model.device
     sides = sides or MATRIX_SIDES[device.type]
-    ids = [str(number) for number in range(BATCH)]
-    sampling = partial(subject.segmenter.segment, subject.random_images(BATCH), ids, subject.model.sampling)
+    sampling = partial(subject.segmenter.segment, subject.random_images(BATCH), subject.model.sampling)
     works: dict[str, Work] = {
         SAMPLING: sampling,
         COPY: copy_work(device),

@@ -21,11 +21,9 @@ def measure_segmentation(subject: Subject) -> Findings:
     timings: dict[str, Timing] = {}
     works: dict[str, Work] = {}
     for batch in BATCHES:
-        image, ids = subject.random_images(batch), [str(number) for number in range(batch)]
+        image = subject.random_images(batch)
         pair: dict[str, Work] = {
-            f"segmentation, batch {batch}": partial(
-                subject.segmenter.segment, image, ids, subject.model.sampling
-            ),
+            f"segmentation, batch {batch}": partial(subject.segmenter.segment, image, subject.model.sampling),
             f"SwinUNETR-24, batch {batch}": partial(peer, image.to(subject.dtype)),
         }
         settle_format(peer, pair[f"SwinUNETR-24, batch {batch}"], subject.clock)

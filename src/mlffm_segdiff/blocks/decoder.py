@@ -6,6 +6,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def double(h: Tensor) -> Tensor:
+    """Return h (B C H W) at twice the resolution, bilinear."""
+    return F.interpolate(h, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
 def decode_skips(
     skips: Sequence[Tensor], projections: nn.ModuleList, blocks: nn.ModuleList, time: Tensor
 ) -> Tensor:
@@ -16,6 +21,5 @@ def decode_skips(
     """
     *skips, h = skips
     for number in reversed(range(len(skips))):
-        h = F.interpolate(projections[number](h), scale_factor=2.0, mode="bilinear", align_corners=False)
-        h = blocks[number](h + skips[number], time)
+        h = blocks[number](double(projections[number](h)) + skips[number], time)
     return h

@@ -13,8 +13,9 @@ class TimeEmbedding(nn.Module):
         self.perceptron = TimestepEmbedding(width // 2, width)
         self.activation = nn.SiLU()
 
-    def forward(self, t: Tensor) -> Tensor:
-        """Map times (B, steps of the schedule) to embeddings (B x width), activated once for all blocks."""
+    def forward(self, t: Tensor, shift: Tensor | None = None) -> Tensor:
+        """Map timesteps (B) to embeddings (B x width), activated once for all blocks; shift: added before."""
         sinusoids = self.sinusoids(t).to(self.perceptron.linear_1.weight.dtype)
-        embedded: Tensor = self.activation(self.perceptron(sinusoids))
-        return embedded
+        embedded = self.perceptron(sinusoids)
+        activated: Tensor = self.activation(embedded if shift is None else embedded + shift)
+        return activated

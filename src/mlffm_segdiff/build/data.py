@@ -1,15 +1,15 @@
 """A recipe's data section becomes cases, pairs and data sets."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import AugmentConfig, DataConfig
+from mlffm_segdiff.config.schema import AugmentConfig, DataConfig, DatasetName
 from mlffm_segdiff.data.augment import training_augmentation
 from mlffm_segdiff.data.cache import CachedPairs, cache_root, open_cache
 from mlffm_segdiff.data.case import Case
-from mlffm_segdiff.data.dataset import PairDataset
+from mlffm_segdiff.data.dataset import PairDataset, Share
 from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.splits import (
     PARTS,
@@ -28,10 +28,14 @@ SYNTHETIC_SIDE = 192
 
 @dataclass(frozen=True)
 class Parts:
-    """The cases of each part, over all sources, and a digest of the split that made them."""
+    """The cases of each part, over all sources, and a digest of the split that made them.
+
+    source: the name of each case's source, by id.
+    """
 
     cases: Mapping[str, list[Case]]
     digest: str
+    source: Mapping[str, str]
 
 
 def load_parts(data: DataConfig) -> Parts:
@@ -52,7 +56,8 @@ def load_parts(data: DataConfig) -> Parts:
         part: [case for cases, split in splits for case in select_cases(cases, split.part(part))]
         for part in PARTS
     }
-    return Parts(parts, "+".join(split.digest() for _, split in splits))
+    source = {case.id: name for name, cases in sources.items() for case in cases}
+    return Parts(parts, "+".join(split.digest() for _, split in splits), source)
 
 
 def open_part(parts: Parts, part: str, size: int, progress: Progress | None = None) -> CachedPairs:
@@ -62,12 +67,35 @@ def open_part(parts: Parts, part: str, size: int, progress: Progress | None = No
     return open_cache(parts.cases[part], size, progress=progress)
 
 
-def training_dataset(pairs: CachedPairs, augment: AugmentConfig, size: int, seed: int) -> PairDataset:
-    """Return the pairs with the recipe's augmentation."""
+def training_dataset(
+    pairs: CachedPairs, parts: Parts, augment: AugmentConfig, size: int, seed: int
+) -> PairDataset:
+    """Return the pairs with the recipe's augmentation; the style of each is the name of its source."""
     augmentation = training_augmentation(
         augment.flip, augment.affine, augment.colour, augment.blur, augment.hair, size
     )
-    return PairDataset(pairs.images, pairs.masks, pairs.ids, augmentation, seed)
+    styles = [parts.source[case] for case in pairs.ids]
+    return PairDataset(pairs.images, pairs.masks, pairs.ids, augmentation, seed, styles)
+
+
+def training_shares(styles: Sequence[str], mix: Mapping[DatasetName, float] | None) -> list[Share]:
+    """Return the images that are drawn together and how often: each source by its share of ``mix``.
+
+    styles: the source of each image. Without a mix, all images are drawn equally often. Raises UserError for a
+    source with a share but without images.
+    """
+    if mix is None:
+        return [Share(range(len(styles)), 1.0)]
+    shares = []
+    for name, share in sorted(mix.items()):
+        indices = [index for index, style in enumerate(styles) if style == name]
+        if share and not indices:
+            raise UserError(
+                f"data.mix.{name}={share:g}, but the split has no training image of it; set it to 0"
+            )
+        if share:
+            shares.append(Share(indices, share))
+    return shares
 
 
 def _source_cases(name: str, data: DataConfig) -> list[Case]:

@@ -11,8 +11,7 @@ from mlffm_segdiff.build.recipe import check_recipe, load_recipe
 from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.config.packaged import recipe_names
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.segmenters.base import Segmenter
-from mlffm_segdiff.segmenters.direct import MIRRORS
+from mlffm_segdiff.segmenters.base import MIRRORS, Segmenter
 
 SIDE = 128
 META = torch.device("meta")

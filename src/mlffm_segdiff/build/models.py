@@ -11,6 +11,7 @@ from mlffm_segdiff.config.schema import ModelConfig
 from mlffm_segdiff.models.attention_unet import AttentionUNet, AttentionUNetConfig
 from mlffm_segdiff.models.dermosegdiff import DermoSegDiff, DermoSegDiffConfig
 from mlffm_segdiff.models.diffusion_unet import DiffusionUNet, DiffusionUNetConfig
+from mlffm_segdiff.models.encoders import make_encoder
 from mlffm_segdiff.models.fcn import FCN, FCNConfig
 from mlffm_segdiff.models.fpn import FPN, FPNConfig
 from mlffm_segdiff.models.medsegdiff import MedSegDiff, MedSegDiffConfig
@@ -50,14 +51,13 @@ def make_mlffm_segdiff(section: MLFFMSegDiffConfig, mask_channels: int) -> MLFFM
     """Return the denoiser of MLFFM-SegDiff, with its MLFFM unless fusion_width is null."""
     fusion = make_fusion(section.mask_widths, section)
     return MLFFMSegDiff(
-        section.image_widths,
-        section.image_blocks,
+        make_encoder(section.encoder, section.encoder_widths, section.encoder_blocks),
         section.mask_widths,
         section.detail_width,
-        section.stride,
         fusion,
         mask_channels,
         section.interaction == "gated",
+        section.styles,
     )
 
 

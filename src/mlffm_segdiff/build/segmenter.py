@@ -16,7 +16,7 @@ from mlffm_segdiff.losses.boundary_weight import (
     uniform_weight,
 )
 from mlffm_segdiff.losses.region import RegionLoss
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import ANY_STYLE, Sampling, Segmenter
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
 
@@ -40,15 +40,17 @@ def build_segmenter(recipe: Recipe) -> Segmenter:
 def refuse_unsuited(recipe: Recipe) -> None:
     """Raise UserError for an option that the recipe's model has no use for."""
     name, sampling = recipe.model.name, recipe.sampling
+    styles = (ANY_STYLE, *getattr(recipe.model, "styles", ()))
+    if sampling.style not in styles:
+        raise UserError(
+            f"no annotation style {sampling.style!r} in this model; choose one of {', '.join(styles)}"
+        )
     if MODELS[name].contract == "denoiser":
-        if sampling.mirror:
-            raise UserError(
-                f"sampling.mirror is for networks that segment in one pass, not for {name}; set it to false"
-            )
         return
     set_options = {
         "diffusion.learned_variance=false": recipe.diffusion.learned_variance,
         "diffusion.importance_sampling=false": recipe.diffusion.importance_sampling,
+        "sampling.samples=0": sampling.samples,
         "sampling.fusion=mean": sampling.fusion != "mean",
     }
     for plain, is_set in set_options.items():
@@ -72,8 +74,10 @@ def _segmenter(recipe: Recipe) -> Segmenter:
         weight,
         build_times(settings),
         settings.self_conditioning,
-        settings.own_samples,
-        settings.own_shift,
+        settings.training,
+        settings.noisy_share,
+        settings.noisy_weight,
+        settings.recycling_shift,
     )
 
 
@@ -117,6 +121,4 @@ def build_weight(settings: LossConfig) -> BoundaryWeight:
 def build_sampling(settings: SamplingConfig) -> Sampling:
     """Return how masks are drawn. Raises UserError if the fusion of samples needs what is not installed."""
     check_fusion(settings.fusion)
-    return Sampling(
-        settings.steps, settings.samples, settings.seed, settings.sampler, settings.mirror, settings.fusion
-    )
+    return Sampling(**settings.model_dump())

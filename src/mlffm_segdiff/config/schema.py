@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 DatasetName = Literal["isic2018", "ham10000", "ph2", "folder", "nnunet", "synthetic"]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -20,13 +20,30 @@ class Section(BaseModel):
 
 
 class DataConfig(Section):
-    """Where the pairs come from. sources: data set -> folder with its archives (synthetic needs none)."""
+    """Where the pairs come from.
+
+    sources: data set -> folder with its archives (synthetic needs none). mix: data set -> its share of the
+    training draws, which sum to 1; by default each image is drawn equally often.
+    """
 
     sources: dict[DatasetName, Path | None] = Field(min_length=1)
+    mix: dict[DatasetName, Probability] | None = None
     split: Path | None = None
     size: PositiveInt = 128
     workers: Annotated[int, Field(ge=0)] = 1
     synthetic_count: PositiveInt = 600
+
+    @model_validator(mode="after")
+    def mix_fits_the_sources(self) -> "DataConfig":
+        """Refuse shares that do not sum to 1, or of other data sets than the sources."""
+        if self.mix is not None:
+            if set(self.mix) != set(self.sources):
+                raise ValueError(
+                    f"mix needs a share for each of {', '.join(sorted(self.sources))}, and no other"
+                )
+            if abs(sum(self.mix.values()) - 1) > 1e-6:
+                raise ValueError(f"the shares of mix sum to {sum(self.mix.values()):g}; make them sum to 1")
+        return self
 
 
 class AugmentConfig(Section):
@@ -49,8 +66,8 @@ class DiffusionConfig(Section):
     """The forward process and what the network predicts.
 
     mask_scale: masks are noised at +-mask_scale. noisy_bias: t/T is drawn as u^(1/noisy_bias), so more than 1
-    draws more from the noisy end. own_samples: the share of a batch noised from the network's own estimate,
-    for objective x0 alone; own_shift: the standard deviation of a random shift of its logits.
+    draws more from the noisy end. training: what x_t a training image gets, see ``DiffusionSegmenter``; noise
+    objectives need single. noisy_share and noisy_weight are of dual, recycling_shift is of recycling.
     learned_variance, importance_sampling: of Nichol & Dhariwal 2021, for epsilon and v; the first has the
     network give the variance of ddpm's steps too, the second draws t by the losses found there.
     """
@@ -63,16 +80,18 @@ class DiffusionConfig(Section):
     mask_scale: Annotated[float, Field(gt=0, le=1)] = 0.1
     noisy_bias: Positive = 1.0
     self_conditioning: bool = False
-    own_samples: Probability = 1.0
-    own_shift: NonNegative = 2.0
+    training: Literal["dual", "single", "recycling"] = "dual"
+    noisy_share: Probability = 0.5
+    noisy_weight: NonNegative = 1.0
+    recycling_shift: NonNegative = 2.0
     learned_variance: bool = False
     importance_sampling: bool = False
 
     @model_validator(mode="after")
-    def own_samples_need_x0(self) -> "DiffusionConfig":
-        """Refuse own samples where the target is noise: it would lead back to them, not to the mask."""
-        if self.own_samples and self.objective != "x0":
-            raise ValueError(f"objective {self.objective} needs diffusion.own_samples=0")
+    def training_suits_the_objective(self) -> "DiffusionConfig":
+        """Refuse other training than ``single`` where the target is noise."""
+        if self.training != "single" and self.objective != "x0":
+            raise ValueError(f"objective {self.objective} needs diffusion.training=single")
         return self
 
     @model_validator(mode="after")
@@ -89,18 +108,21 @@ class DiffusionConfig(Section):
 
 
 class SamplingConfig(Section):
-    """How masks are drawn: sampler, denoising steps, samples an image, and the seed of the starting noise.
+    """How masks are made.
 
-    mirror: of a direct network alone, the mean over the image and its three mirror images, as in nnU-Net.
-    fusion: how the samples become one probability map, their mean or STAPLE of their masks.
+    samples: 0 for the posterior mean in one step, which is the best single mask; otherwise the number of masks
+    that are drawn. sampler, steps and seed (of the starting noise) are those of samples. mirror: the mean over
+    the image and its three mirror images, as in nnU-Net. fusion: how the samples become one probability map,
+    their mean or STAPLE of their masks. style: the annotation style, for a model that has several.
     """
 
+    samples: NonNegativeInt = 0
     sampler: Literal["ddim", "ddpm", "dpm"] = "ddim"
     steps: PositiveInt = 4
-    samples: PositiveInt = 1
     seed: int = 0
     mirror: bool = False
     fusion: Literal["mean", "staple"] = "mean"
+    style: str = "any"
 
     @model_validator(mode="after")
     def staple_needs_samples(self) -> "SamplingConfig":
@@ -144,7 +166,9 @@ class TrainConfig(Section):
     """Optimisation. images, warmup and validate_every count images seen.
 
     optimizer sgd is nnU-Net's, whose rate falls from the first step on. precision auto is bf16 where that is
-    fast. init: weights to start from, a name as for ``load_pretrained``.
+    fast. init: weights to start from, a name as for ``load_pretrained``. encoder_init: weights of a pretrained
+    encoder to start from where init is not given: imagenet, a safetensors file, a hub id, or null for random
+    ones; scratch has none. encoder_rate: the learning rate of pretrained encoders as a share of the others'.
     """
 
     images: PositiveInt = 60_000
@@ -158,6 +182,8 @@ class TrainConfig(Section):
     validate_every: PositiveInt = 4_000
     precision: Literal["auto", "float32", "bf16"] = "auto"
     init: str | None = None
+    encoder_init: str | None = "imagenet"
+    encoder_rate: Positive = 0.3
 
     @model_validator(mode="after")
     def sgd_has_no_warmup(self) -> "TrainConfig":
@@ -186,6 +212,15 @@ class Recipe(Section):
         if self.diffusion.learned_variance and self.sampling.sampler != "ddpm":
             raise ValueError(
                 f"sampling.sampler={self.sampling.sampler} does not use diffusion.learned_variance; take ddpm"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def noise_objectives_sample(self) -> "Recipe":
+        """Refuse the posterior mean in one step of a network that predicts noise."""
+        if self.diffusion.objective != "x0" and not self.sampling.samples:
+            raise ValueError(
+                f"objective {self.diffusion.objective} has no mask in one step; set sampling.samples=1 or more"
             )
         return self
 

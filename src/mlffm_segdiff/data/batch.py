@@ -11,22 +11,25 @@ class Pair(NamedTuple):
     """One case.
 
     image: 3HW float32 in [-1, 1]. mask: 1HW float32, +1 lesion and -1 skin. distance: 1HW float32,
-    `signed_distance` of the mask in pixels, negative inside the lesion. id: the case's name.
+    `signed_distance` of the mask in pixels, negative inside the lesion. id: the case's name. style: the
+    convention by which it was outlined, the name of its data set; empty where unknown.
     """
 
     image: Tensor
     mask: Tensor
     distance: Tensor
     id: str
+    style: str = ""
 
 
 class Batch(NamedTuple):
-    """Cases stacked: image B3HW, mask B1HW, distance B1HW, ranges and units as in `Pair`; ids: B names."""
+    """Cases stacked: image B3HW, mask B1HW, distance B1HW, ranges and units as in `Pair`; B ids, B styles."""
 
     image: Tensor
     mask: Tensor
     distance: Tensor
     ids: list[str]
+    styles: Sequence[str] = ()
 
 
 def collate(pairs: Sequence[Pair]) -> Batch:
@@ -39,4 +42,5 @@ def collate(pairs: Sequence[Pair]) -> Batch:
         default_collate([pair.mask for pair in pairs]),
         default_collate([pair.distance for pair in pairs]),
         [pair.id for pair in pairs],
+        [pair.style for pair in pairs],
     )

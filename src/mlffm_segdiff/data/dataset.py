@@ -29,8 +29,9 @@ class PairDataset(Dataset[Pair]):
     """Cases from the cache, augmented and measured where they are read, in the loader's worker.
 
     images: N,S,S,3 uint8 RGB; masks: N,S,S uint8 0/1; both may be memory maps, which are then opened
-    again and never copied into another process. ids: N names. An item is asked for by a `Draw`, whose
-    augmentation depends on (seed, epoch, index) alone, or by a plain index, which is epoch 0.
+    again and never copied into another process. ids: N names. styles: of each case, see `Pair`. An item is
+    asked for by a `Draw`, whose augmentation depends on (seed, epoch, index) alone, or by a plain index, which
+    is epoch 0.
     """
 
     def __init__(
@@ -40,8 +41,10 @@ class PairDataset(Dataset[Pair]):
         ids: Sequence[str],
         augment: Compose | None,
         seed: int,
+        styles: Sequence[str] | None = None,
     ) -> None:
         self.images, self.masks, self.ids, self.augment, self.seed = images, masks, ids, augment, seed
+        self.styles = styles if styles is not None else [""] * len(ids)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -57,7 +60,7 @@ class PairDataset(Dataset[Pair]):
         lesion = pair["mask"] > 0.5
         distance = torch.from_numpy(signed_distance(lesion[0].numpy()))[None]
         image = pair["image"].mul(2).sub_(1).clamp_(-1, 1).contiguous()
-        return Pair(image, lesion.float().mul(2).sub(1), distance, self.ids[index])
+        return Pair(image, lesion.float().mul(2).sub(1), distance, self.ids[index], self.styles[index])
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "images": _by_name(self.images), "masks": _by_name(self.masks)}
@@ -87,39 +90,73 @@ def _opened(array: NDArray[np.uint8] | MappedFile) -> NDArray[np.uint8]:
     return array
 
 
-class ShuffledStream(Sampler[Draw]):
-    """Draws number start to stop - 1 of an endless stream of passes, each pass shuffled anew.
+class Share(NamedTuple):
+    """Images by index that are drawn together, and their share of the draws, in (0, 1]."""
 
-    Draw number n is case n mod length of the order that (seed, n div length) gives, so the stream can
-    be entered at any number and goes on exactly as if it had been read from 0. seed: 0 or more.
+    indices: Sequence[int]
+    share: float
+
+
+class ShuffledStream(Sampler[Draw]):
+    """Draws number start to stop - 1 of an endless stream.
+
+    Each share's images come in passes, each pass in a new order that depends on (seed, pass, share). Which share
+    is drawn next is a shuffled pattern, anew for every ``PATTERN`` draws, in which each occurs as often as its
+    share says, to a thousandth. So the stream can be entered at any number and continues exactly as if it had
+    been read from 0. seed: 0 or more.
     """
 
-    def __init__(self, length: int, seed: int, start: int, stop: int) -> None:
-        self.length, self.seed, self.start, self.stop = length, seed, start, stop
+    PATTERN = 1000
+
+    def __init__(self, shares: Sequence[Share], seed: int, start: int, stop: int) -> None:
+        self.shares, self.seed, self.start, self.stop = shares, seed, start, stop
+        exact = np.array([share.share for share in shares]) * self.PATTERN
+        counts = np.floor(exact + 1e-6).astype(int)
+        counts[np.argsort(counts - exact, kind="stable")[: self.PATTERN - counts.sum()]] += 1
+        self.counts = counts
+        self._order: dict[int, tuple[int, NDArray[np.int64]]] = {}
 
     def __len__(self) -> int:
         return max(self.stop - self.start, 0)
 
     def __iter__(self) -> Iterator[Draw]:
-        position = self.start
-        while position < self.stop:
-            epoch, first = divmod(position, self.length)
-            order = random_state(self.seed, epoch, 0).permutation(self.length)
-            for index in order[first : first + self.stop - position].tolist():
-                yield Draw(epoch, index)
-            position += self.length - first
+        for block in range(self.start // self.PATTERN, -(-self.stop // self.PATTERN)):
+            pattern = np.repeat(np.arange(len(self.shares)), self.counts)
+            if len(self.shares) > 1:
+                pattern = random_state(self.seed, block, 0, 1).permutation(pattern)
+            drawn = block * self.counts
+            for offset, share in enumerate(pattern.tolist()):
+                if self.start <= block * self.PATTERN + offset < self.stop:
+                    yield self._draw(share, int(drawn[share]))
+                drawn[share] += 1
+
+    def _draw(self, share: int, number: int) -> Draw:
+        indices = self.shares[share].indices
+        epoch, position = divmod(number, len(indices))
+        known = self._order.get(share)
+        if known is None or known[0] != epoch:
+            known = epoch, random_state(self.seed, epoch, 0, 0, share).permutation(len(indices))
+            self._order[share] = known
+        return Draw(epoch, indices[int(known[1][position])])
 
 
 def training_loader(
-    dataset: PairDataset, batch_size: int, seed: int, start: int, stop: int, workers: int, pin: bool
+    dataset: PairDataset,
+    shares: Sequence[Share],
+    batch_size: int,
+    seed: int,
+    start: int,
+    stop: int,
+    workers: int,
+    pin: bool,
 ) -> DataLoader[Pair]:
     """Batches of draws start to stop - 1 of the shuffled stream; the last may be smaller.
 
-    start and stop count images seen since the training began: to go on after k batches, start at
+    start and stop count images seen since the training began: to resume after k batches, start at
     k * batch_size with the same seed. The batches are bit for bit the same for any number of workers,
     and torch's global generator is left alone. Every iteration gives the same draws again.
     """
-    stream = ShuffledStream(len(dataset), seed, start, stop)
+    stream = ShuffledStream(shares, seed, start, stop)
     return _loader(dataset, batch_size, stream, workers, pin)
 
 

@@ -1,4 +1,4 @@
-"""Random numbers that belong to a case, whatever batch it is in."""
+"""Starting noise of samples: the same for every image, so that neither name, batch nor order matters."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,9 +7,13 @@ import torch
 from torch import Tensor
 
 
-def case_generators(ids: Sequence[str], seed: int, sample: int) -> list[torch.Generator]:
-    """Return one generator a case, seeded by the case's id, the seed and the sample's number alone."""
-    return [torch.Generator().manual_seed(_seed(f"{seed}/{sample}/{case}")) for case in ids]
+def noise_generators(seed: int, samples: int, images: int) -> list[torch.Generator]:
+    """Return one generator a row, sample by sample, seeded by the seed and the sample's number only."""
+    return [
+        torch.Generator().manual_seed(_hash(f"{seed}/{number}"))
+        for number in range(samples)
+        for _ in range(images)
+    ]
 
 
 def starting_noise(generators: Sequence[torch.Generator], height: int, width: int) -> Tensor:
@@ -17,5 +21,5 @@ def starting_noise(generators: Sequence[torch.Generator], height: int, width: in
     return torch.stack([torch.randn(1, height, width, generator=generator) for generator in generators])
 
 
-def _seed(text: str) -> int:
+def _hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1

@@ -55,8 +55,7 @@ def segment_cases(
     for start in range(0, len(cases), batch_size):
         chunk = cases[start : start + batch_size]
         rows = [index[case.id] for case in chunk]
-        ids = [case.id for case in chunk]
-        maps = segment_pictures(segmenter, pairs.images[rows], ids, sampling, device)
+        maps = segment_pictures(segmenter, pairs.images[rows], sampling, device)
         for number, (case, row) in enumerate(zip(chunk, rows, strict=True)):
             agreement = None if maps.samples is None else sample_agreement(maps.samples[number])
             truth = pairs.masks[row].astype(np.bool_)

@@ -42,7 +42,7 @@ def fusion_steps(
         return []
     device = next(segmenter.parameters()).device
     with _recorded(weighing) as weights, _recorded(timing) as times:
-        segment_pictures(segmenter, images, ids, replaced(sampling, samples=1), device)
+        segment_pictures(segmenter, images, replaced(sampling, samples=1), device)
     return [
         FusionStep(int(inputs[0][0]), tuple(level.float().cpu().numpy() for level in levels))
         for (inputs, _), (_, levels) in zip(times, weights, strict=True)

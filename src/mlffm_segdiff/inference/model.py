@@ -94,7 +94,6 @@ def answer_pictures(model: Model, pictures: Sequence[Picture]) -> list[Answer]:
     if not pictures:
         return []
     small = np.stack([picture.small for picture in pictures])
-    names = [picture.name for picture in pictures]
-    maps = segment_pictures(model.segmenter, small, names, model.sampling, model.device)
+    maps = segment_pictures(model.segmenter, small, model.sampling, model.device)
     samples = [None] * len(pictures) if maps.samples is None else maps.samples
     return [Answer(*one) for one in zip(pictures, maps.probability, maps.spread, samples, strict=True)]

@@ -4,38 +4,46 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
+import torch
 import torch.nn.functional as F
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from mlffm_segdiff.blocks.decoder import decode_skips
+from mlffm_segdiff.blocks.decoder import decode_skips, double
 from mlffm_segdiff.blocks.gated_injection import GatedInjection
 from mlffm_segdiff.blocks.late_addition import LateAddition
 from mlffm_segdiff.blocks.mlffm import MLFFM
 from mlffm_segdiff.blocks.residual import ResidualBlock, group_norm
 from mlffm_segdiff.blocks.time_embedding import TimeEmbedding
 from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.models.encoders import EncoderName, check_encoder
 
 
 class MLFFMSegDiffConfig(ModelConfig):
-    """The recipe's section. size fills in what is not given; fusion_width null means plain skips.
+    """The recipe's section. ``size`` sets every width that is not given.
 
-    mask_widths: of the coarsest levels of the image path; the finer ones are met at detail_width channels.
-    interaction none: the image's features are added to the skips, and the mask path does not see them.
+    Attributes:
+        encoder: The image path. ``encoder_widths`` and ``encoder_blocks`` are those of ``scratch``.
+        mask_widths: Channels of the mask path, which joins the encoder's coarsest levels.
+        detail_width: Channels of the finer levels, which only the decoder has.
+        fusion_width: Channels within the MLFFM; null for plain skips.
+        interaction: ``none`` adds the image's features to the skips, where the mask path does not see them.
+        styles: Data sets whose annotation style can be asked for; empty for a model without a style token.
     """
 
     name: Literal["mlffm_segdiff"]
     size: Literal["tiny", "small", "base"] = "small"
-    image_widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-    image_blocks: tuple[PositiveInt, ...]
+    encoder: EncoderName
+    encoder_widths: tuple[PositiveInt, ...] = ()
+    encoder_blocks: tuple[PositiveInt, ...] = ()
     mask_widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     detail_width: PositiveInt
     fusion_width: PositiveInt | None
-    stride: PositiveInt = 2
     interaction: Literal["gated", "none"] = "gated"
     attention: bool = True
     alignment: bool = True
     adaptive: bool = True
+    styles: tuple[str, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -44,65 +52,37 @@ class MLFFMSegDiffConfig(ModelConfig):
         return {**SIZES.get(str(values.get("size", "small")), {}), **values}
 
     @model_validator(mode="after")
-    def one_entry_a_level(self) -> "MLFFMSegDiffConfig":
+    def levels_match(self) -> "MLFFMSegDiffConfig":
         """Refuse lists whose lengths do not go together."""
-        if len(self.image_widths) != len(self.image_blocks):
-            raise ValueError("image_widths and image_blocks need one entry for each level")
-        if len(self.mask_widths) > len(self.image_widths):
-            raise ValueError("mask_widths has more levels than image_widths; give it as many or fewer")
+        check_encoder(self.encoder, self.encoder_widths, self.encoder_blocks)
+        levels = len(self.encoder_widths) or 5
+        if len(self.mask_widths) > levels:
+            raise ValueError(f"mask_widths has more levels than the encoder; give it {levels} or fewer")
         return self
 
 
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {
-        "image_widths": (8, 16, 32),
-        "image_blocks": (1, 1, 1),
+        "encoder": "scratch",
+        "encoder_widths": (8, 16, 32),
+        "encoder_blocks": (1, 1, 1),
         "mask_widths": (16, 16),
         "detail_width": 8,
         "fusion_width": 8,
     },
     "small": {
-        "image_widths": (24, 48, 96, 192),
-        "image_blocks": (1, 2, 3, 3),
-        "mask_widths": (32, 48, 64),
+        "encoder": "efficientnet_lite0",
+        "mask_widths": (32, 64, 128, 192),
         "detail_width": 16,
         "fusion_width": 24,
     },
     "base": {
-        "image_widths": (64, 128, 256, 384),
-        "image_blocks": (2, 2, 3, 2),
-        "mask_widths": (64, 96, 128),
+        "encoder": "efficientnet_lite2",
+        "mask_widths": (64, 96, 128, 160),
         "detail_width": 32,
         "fusion_width": 48,
     },
 }
-
-
-class ImagePath(nn.Module):
-    """The time-independent path: features I_1..I_L of the image, each level half the size of the last."""
-
-    def __init__(self, widths: Sequence[int], blocks: Sequence[int], stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.stem = nn.Conv2d(3 * stride**2, widths[0], 3, padding=1)
-        self.down = nn.ModuleList(
-            nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairwise(widths)
-        )
-        self.levels = nn.ModuleList(
-            nn.Sequential(*(ResidualBlock(width, width) for _ in range(count)))
-            for width, count in zip(widths, blocks, strict=True)
-        )
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Map an image (B3HW in [-1, 1]) to I_1..I_L, B C_l H/(stride 2^(l-1)) W/(stride 2^(l-1))."""
-        h = self.stem(F.pixel_unshuffle(image, self.stride))
-        features = []
-        for number, level in enumerate(self.levels):
-            if number:
-                h = self.down[number - 1](h)
-            h = level(h)
-            features.append(h)
-        return features
 
 
 class MaskLevel(nn.Module):
@@ -134,50 +114,57 @@ def injection(image_width: int, width: int, interaction: bool) -> GatedInjection
 
 
 class DetailLevel(nn.Module):
-    """One level finer than the mask path: h is brought up by a pixel-shuffle and meets the image there."""
+    """One level finer than the mask path: h is projected and doubled, and meets the image's features."""
 
     def __init__(self, coarse_width: int, image_width: int, width: int, interaction: bool) -> None:
         super().__init__()
-        self.norm = group_norm(coarse_width)
-        self.up = nn.Conv2d(coarse_width, 4 * width, 3, padding=1)
+        self.project = nn.Conv2d(coarse_width, width, 1)
         self.inject = injection(image_width, width, interaction)
+        self.after = ResidualBlock(width, width)
 
     def forward(self, h: Tensor, projected: Tensor) -> Tensor:
         """Map h (B C_coarse H W) to B C 2H 2W."""
-        injected: Tensor = self.inject(F.pixel_shuffle(self.up(F.silu(self.norm(h))), 2), projected)
-        return injected
+        refined: Tensor = self.after(self.inject(double(self.project(h)), projected))
+        return refined
 
 
 class MLFFMSegDiff(nn.Module):
     """Dual-path U-Net over masks with cached image features and a fusion module on its skips.
 
-    image_widths, image_blocks: channels and residual blocks a level of the image path, finest first.
-    mask_widths: channels a level of the mask path, which has the image path's coarsest levels; the finer ones
-    are met again on the way out, at ``detail_width`` channels. stride: the pixel-unshuffle factor of the
-    image stem; H and W must be multiples of ``total_stride``. fusion: the MLFFM over ``mask_widths``, None
-    for plain skips. mask_channels: 1, or 2 where the last estimate comes with the noisy mask
-    (self-conditioning). interaction: False for paths that meet on the skips and the way out alone.
+    The logit is computed at half the image's resolution and doubled bilinearly: a head that writes a block of
+    pixels from one feature leaves a grid along uncertain borders.
+
+    Args:
+        encoder: The image path.
+        mask_widths: Channels of the mask path, which joins the encoder's coarsest levels; the finer ones are
+            joined by the decoder only, at ``detail_width`` channels.
+        detail_width: See above.
+        fusion: The MLFFM over ``mask_widths``; None for plain skips.
+        mask_channels: 1, or 2 where the last estimate comes with the noisy mask (self-conditioning).
+        interaction: False for paths that meet on the skips and in the decoder only.
+        styles: Names of annotation styles with an embedding of their own.
     """
 
     def __init__(
         self,
-        image_widths: Sequence[int],
-        image_blocks: Sequence[int],
+        encoder: nn.Module,
         mask_widths: Sequence[int],
         detail_width: int,
-        stride: int = 2,
         fusion: MLFFM | None = None,
         mask_channels: int = 1,
         interaction: bool = True,
+        styles: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        time_width = 4 * mask_widths[-1]
+        image_widths: tuple[int, ...] = encoder.widths  # type: ignore[assignment]
+        time_width = 4 * mask_widths[0] if len(mask_widths) < 3 else 256
         finer = len(image_widths) - len(mask_widths)
-        self.stride = stride
-        self.mask_stride = stride * 2**finer
-        self.total_stride = stride * 2 ** (len(image_widths) - 1)
-        self.image_path = ImagePath(image_widths, image_blocks, stride)
+        self.mask_stride = 2 ** (1 + finer)
+        self.total_stride = 2 ** len(image_widths)
+        self.styles = tuple(styles)
+        self.encoder = encoder
         self.time = TimeEmbedding(time_width)
+        self.style = nn.Embedding(1 + len(styles), time_width) if styles else None
         self.stem = nn.Conv2d(mask_channels * self.mask_stride**2, mask_widths[0], 3, padding=1)
         self.levels = nn.ModuleList(
             MaskLevel(image_width, width, time_width, interaction)
@@ -194,21 +181,34 @@ class MLFFMSegDiff(nn.Module):
             for level in range(finer)
         )
         self.head_norm = group_norm(widths[0])
-        self.head = nn.Conv2d(widths[0], stride**2, 3, padding=1)
+        self.head = nn.Conv2d(widths[0], 1, 3, padding=1)
+        if self.style is not None:
+            nn.init.zeros_(self.style.weight)
 
-    def encode(self, image: Tensor) -> list[Tensor]:
-        """Map an image (B3HW in [-1, 1]) to all that denoising needs of it, independent of mask and time.
+    def encode(self, image: Tensor, style: Tensor | None = None) -> list[Tensor]:
+        """Return all that denoising needs of an image, independent of the mask and the timestep.
 
-        Returns for each level, finest first, the projected [W_k k, v], or v where the paths do not interact.
+        Args:
+            image: B3HW in [-1, 1].
+            style: B, 0 for any and 1 + n for ``styles[n]``; None is 0.
+
+        Returns:
+            For each level, finest first, the projected [W_k k, v], or v where the paths do not interact; last
+            the embedding of the style (B x time width), if there are styles.
         """
         levels = [*self.details, *self.levels]
-        pairs = zip(levels, self.image_path(image), strict=True)
-        return [level.inject.project(i) for level, i in pairs]
+        pairs = zip(levels, self.encoder(image), strict=True)
+        features = [level.inject.project(i) for level, i in pairs]
+        if self.style is not None:
+            if style is None:
+                style = torch.zeros(len(image), dtype=torch.int64, device=image.device)
+            features.append(self.style(style))
+        return features
 
     def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
-        """Map x_t (B mask_channels H W), times t (B) and the image's features to a logit or noise (B1HW)."""
+        """Map x_t (B mask_channels H W), timesteps t (B) and the image's features to a logit or noise (B1HW)."""
         finer = len(self.details)
-        time = self.time(t)
+        time = self.time(t, features[-1] if self.style is not None else None)
         h = self.stem(F.pixel_unshuffle(noisy_mask, self.mask_stride))
         skips = []
         for number, level in enumerate(self.levels):
@@ -219,8 +219,7 @@ class MLFFMSegDiff(nn.Module):
         h = decode_skips(self.fusion(skips), self.up, self.decode, time)
         for number in reversed(range(finer)):
             h = self.details[number](h, features[number])
-        logit: Tensor = F.pixel_shuffle(self.head(F.silu(self.head_norm(h))), self.stride)
-        return logit
+        return double(self.head(F.silu(self.head_norm(h))))
 
     def forward(self, image: Tensor, noisy_mask: Tensor, t: Tensor) -> Tensor:
         """Encode and denoise once: B3HW, B mask_channels H W and B to B1HW."""

@@ -1,6 +1,5 @@
 """From pictures to the network and back to each picture's own size."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +26,6 @@ class Maps(NamedTuple):
 def segment_pictures(
     segmenter: Segmenter,
     images: npt.NDArray[np.uint8],
-    ids: Sequence[str],
     sampling: Sampling,
     device: torch.device,
 ) -> Maps:
@@ -38,7 +36,7 @@ def segment_pictures(
     if segmenter.training:
         raise ValueError("the segmenter is in training mode; call its eval() first")
     with torch.inference_mode():
-        answer = segmenter.segment(network_images(images).to(device), ids, sampling)
+        answer = segmenter.segment(network_images(images).to(device), sampling)
     samples = None if answer.samples is None else _array(answer.samples.squeeze(2).transpose(0, 1))
     return Maps(_array(answer.probability.squeeze(1)), _array(answer.spread.squeeze(1)), samples)
 

@@ -10,24 +10,42 @@ from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.diffusion.fusion import FusionName
 from mlffm_segdiff.diffusion.sampler import SamplerName
 
+MIRRORS = ((), (2,), (3,), (2, 3))
+"""The axes of images (B3HW) that nnU-Net flips, in all combinations."""
+ANY_STYLE = "any"
+
 
 @dataclass(frozen=True)
 class Sampling:
-    """How masks are drawn. Direct segmenters draw nothing and read ``mirror`` alone, others the rest."""
+    """How masks are made; direct segmenters read ``mirror`` only.
 
+    Attributes:
+        samples: 0 for the posterior mean in one step; otherwise the number of masks that are drawn.
+        steps: Denoising steps of each sample.
+        seed: Of the starting noise.
+        sampler: How samples are drawn.
+        mirror: Average over the image and its three mirror images.
+        fusion: How the samples become one probability map.
+        style: The annotation style, one of the model's, or ``any``.
+    """
+
+    samples: int = 0
     steps: int = 4
-    samples: int = 1
     seed: int = 0
     sampler: SamplerName = "ddim"
     mirror: bool = False
     fusion: FusionName = "mean"
+    style: str = ANY_STYLE
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """probability: B1HW in [0, 1], of all samples. spread: B1HW, their standard deviation (one: 0).
+    """What a segmenter finds in a batch.
 
-    samples: NB1HW in [0, 1], the N samples themselves; None where nothing is drawn.
+    Attributes:
+        probability: B1HW in [0, 1], the posterior mean or the fusion of the samples.
+        spread: B1HW, the standard deviation of the samples; 0 for fewer than two.
+        samples: NB1HW in [0, 1], the N samples; None where none were drawn.
     """
 
     probability: Tensor
@@ -71,9 +89,14 @@ class Segmenter(nn.Module, ABC):
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
         """Go on from what ``training_state`` returned."""
 
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """The annotation styles that can be asked for; most models have none."""
+        return ()
+
     @abstractmethod
-    def segment(self, image: Tensor, ids: Sequence[str], sampling: Sampling) -> Segmentation:
-        """Segment images (B3HW in [-1, 1]); a case's result depends on its image, id and sampling alone."""
+    def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
+        """Segment images (B3HW in [-1, 1]); a result depends on its own image and the sampling only."""
 
     @abstractmethod
     def parts(self, image: Tensor) -> dict[str, Part]:

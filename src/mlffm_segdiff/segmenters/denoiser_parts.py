@@ -1,6 +1,6 @@
 """A denoiser taken apart into encoder and denoiser, and put together again from whatever runs these."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -15,7 +15,7 @@ class EncoderGraph(nn.Module):
         self.network = network
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Map an image (B3HW) to the features that ``denoise`` reads."""
+        """Map an image (B3HW), and its style (B) if there are any, to the features that ``denoise`` reads."""
         return tuple(self.network.encode(*inputs))  # type: ignore[operator]
 
 
@@ -35,15 +35,16 @@ class DenoiserGraph(nn.Module):
 class GraphDenoiser(nn.Module):
     """A denoiser that runs on two graphs, those of its encoder and of its denoiser."""
 
-    def __init__(self, encoder: Graph, denoiser: Graph, total_stride: int) -> None:
+    def __init__(self, encoder: Graph, denoiser: Graph, total_stride: int, styles: tuple[str, ...]) -> None:
         super().__init__()
         self.encoder = encoder
         self.denoiser = denoiser
         self.total_stride = total_stride
+        self.styles = styles
 
-    def encode(self, image: Tensor) -> list[Tensor]:
-        """Map an image (B3HW) to features, each with B rows."""
-        return list(self.encoder(image))
+    def encode(self, *inputs: Tensor) -> list[Tensor]:
+        """Map an image (B3HW), and its style (B) where there are styles, to features, each with B rows."""
+        return list(self.encoder(*inputs))
 
     def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
         """Map a noisy mask (B C H W), times (B) and features to a logit or noise; see ``Denoiser``."""
@@ -52,12 +53,17 @@ class GraphDenoiser(nn.Module):
 
 
 def denoiser_parts(
-    network: nn.Module, image: Tensor, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]
+    network: nn.Module,
+    inputs: Mapping[str, Tensor],
+    noisy_mask: Tensor,
+    t: Tensor,
+    features: Sequence[Tensor],
 ) -> dict[str, Part]:
     """Return the parts ``encoder`` and ``denoiser``, with these examples of their inputs."""
     names = tuple(f"features_{number}" for number in range(len(features)))
-    inputs = (noisy_mask, t, *features)
+    encoder = Part(EncoderGraph(network), tuple(inputs.values()), tuple(inputs), names)
+    read = (noisy_mask, t, *features)
     return {
-        "encoder": Part(EncoderGraph(network), (image,), ("image",), names),
-        "denoiser": Part(DenoiserGraph(network), inputs, ("noisy_mask", "t", *names), ("output",)),
+        "encoder": encoder,
+        "denoiser": Part(DenoiserGraph(network), read, ("noisy_mask", "t", *names), ("output",)),
     }

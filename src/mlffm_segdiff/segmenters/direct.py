@@ -9,10 +9,7 @@ from torch import Tensor, nn
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
 from mlffm_segdiff.losses.region import RegionLoss
-from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
-
-MIRRORS = ((), (2,), (3,), (2, 3))
-"""The axes of images (B3HW) that nnU-Net flips, in all combinations."""
+from mlffm_segdiff.segmenters.base import MIRRORS, Graph, Part, Sampling, Segmentation, Segmenter
 
 
 class DirectSegmenter(Segmenter):
@@ -49,7 +46,7 @@ class DirectSegmenter(Segmenter):
         return supervise(image) if supervise else [(1.0, self.network(image))]
 
     @torch.inference_mode()
-    def segment(self, image: Tensor, ids: Sequence[str], sampling: Sampling) -> Segmentation:  # noqa: ARG002
+    def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
         """Segment images (B3HW in [-1, 1]); the spread is 0.
 
         Where ``sampling.mirror`` is set, the probability is the mean over `MIRRORS`, each turned back.

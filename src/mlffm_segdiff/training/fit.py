@@ -9,7 +9,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from torch.utils.data import DataLoader
 
-from mlffm_segdiff.build.data import Parts, load_parts, open_part, training_dataset
+from mlffm_segdiff.build.data import Parts, load_parts, open_part, training_dataset, training_shares
+from mlffm_segdiff.build.encoder_weights import initialise_encoder
 from mlffm_segdiff.build.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.build.segmenter import build_sampling, build_segmenter
 from mlffm_segdiff.config.errors import UserError
@@ -58,8 +59,9 @@ class TrainingLoaders(LightningDataModule):
         self.seed, self.workers = recipe.seed, data.workers
         pairs = open_part(parts, "val", data.size)
         self.training = training_dataset(
-            open_part(parts, "train", data.size), recipe.augment, data.size, recipe.seed
+            open_part(parts, "train", data.size), parts, recipe.augment, data.size, recipe.seed
         )
+        self.shares = training_shares(self.training.styles, data.mix)
         self.validation = PairDataset(pairs.images, pairs.masks, pairs.ids, None, recipe.seed)
         self.epoch_steps = max(self.settings.validate_every // self.settings.batch_size, 1)
         self.steps = max(self.settings.images // self.settings.batch_size, 1)
@@ -71,7 +73,9 @@ class TrainingLoaders(LightningDataModule):
         first = self.trainer.current_epoch * self.epoch_steps
         size = self.settings.batch_size
         start, stop = first * size, min(first + self.epoch_steps, self.steps) * size
-        return training_loader(self.training, size, self.seed, start, stop, self.workers, pin=True)
+        return training_loader(
+            self.training, self.shares, size, self.seed, start, stop, self.workers, pin=True
+        )
 
     def val_dataloader(self) -> DataLoader[Pair]:
         """Return the validation cases in their order."""
@@ -83,6 +87,8 @@ def _prepare(recipe: Recipe, parts: Parts) -> tuple[Segmenter, TrainingLoaders]:
     segmenter = build_segmenter(recipe)
     if recipe.train.init is not None:
         _start_from(recipe.train.init, segmenter)
+    elif recipe.train.encoder_init is not None:
+        initialise_encoder(segmenter, recipe.train.encoder_init)
     return segmenter, TrainingLoaders(recipe, parts)
 
 
@@ -125,6 +131,7 @@ def _module(segmenter: Segmenter, recipe: Recipe, steps: int) -> SegmenterModule
         max(round(settings.warmup / settings.batch_size), 1),
         steps,
         settings.optimizer,
+        settings.encoder_rate,
     )
 
 

@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.metrics.overlap import Counts, count_pixels, jaccard, total
+from mlffm_segdiff.models.encoders import pretrained_encoder
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 
@@ -24,7 +25,8 @@ class SegmenterModule(LightningModule):
     """Loss, optimiser and the validation that chooses the checkpoint.
 
     A step's random numbers depend on the seed and the step's number alone, so a resumed run draws them again.
-    optimizer: sgd is nnU-Net's and knows no ``warmup_steps``.
+    optimizer: sgd is nnU-Net's and knows no ``warmup_steps``. encoder_rate: the learning rate of a pretrained
+    encoder as a share of ``learning_rate``.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class SegmenterModule(LightningModule):
         warmup_steps: int,
         total_steps: int,
         optimizer: Literal["adamw", "sgd"] = "adamw",
+        encoder_rate: float = 1.0,
     ) -> None:
         super().__init__()
         self.segmenter = segmenter
@@ -47,6 +50,7 @@ class SegmenterModule(LightningModule):
         self.warmup_steps = warmup_steps
         self.total_steps = total_steps
         self.optimizer = optimizer
+        self.encoder_rate = encoder_rate
         self._cases: list[Counts] = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -69,7 +73,7 @@ class SegmenterModule(LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Segment a batch by sampling and count its pixels."""
         del batch_idx
-        found = self.segmenter.segment(batch.image, batch.ids, self.sampling).probability >= THRESHOLD
+        found = self.segmenter.segment(batch.image, self.sampling).probability >= THRESHOLD
         for predicted, truth in zip(
             found[:, 0].cpu().numpy(), (batch.mask[:, 0] > 0).cpu().numpy(), strict=True
         ):
@@ -104,10 +108,18 @@ class SegmenterModule(LightningModule):
 
     def _adamw(self) -> Optimizer:
         """AdamW without decay on biases and norms."""
-        decayed = [p for p in self.segmenter.parameters() if p.ndim > 1]
-        other = [p for p in self.segmenter.parameters() if p.ndim <= 1]
-        groups: list[dict[str, Any]] = [{"params": decayed}, {"params": other, "weight_decay": 0.0}]
-        return AdamW(groups, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
+        encoder = pretrained_encoder(self.segmenter)
+        slow = set(encoder.parameters()) if encoder is not None else set()
+        groups: list[dict[str, Any]] = []
+        for rate, members in (
+            (self.encoder_rate, [p for p in self.segmenter.parameters() if p in slow]),
+            (1.0, [p for p in self.segmenter.parameters() if p not in slow]),
+        ):
+            settings = {"lr": rate * self.learning_rate}
+            groups.append({**settings, "params": [p for p in members if p.ndim > 1]})
+            groups.append({**settings, "params": [p for p in members if p.ndim <= 1], "weight_decay": 0.0})
+        used = [group for group in groups if group["params"]]
+        return AdamW(used, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
 
     def _sgd(self) -> Optimizer:
         """nnU-Net's: Nesterov's momentum, decay on every parameter."""

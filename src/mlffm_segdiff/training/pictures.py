@@ -40,7 +40,7 @@ def draw_overlays(segmenter: Segmenter, recipe: Recipe, dataset: PairDataset, fo
     chosen = np.linspace(0, len(dataset) - 1, min(OVERLAYS, len(dataset))).astype(int)
     batch = collate([dataset[int(index)] for index in chosen])
     segmenter.eval()
-    probability = segmenter.segment(batch.image, batch.ids, build_sampling(recipe.sampling)).probability
+    probability = segmenter.segment(batch.image, build_sampling(recipe.sampling)).probability
     figure = Figure(figsize=(12, 2.2 * -(-len(chosen) // 6)), layout="constrained")
     for number, case in enumerate(batch.ids):
         panel = figure.add_subplot(-(-len(chosen) // 6), 6, number + 1)
