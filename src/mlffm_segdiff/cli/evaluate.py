@@ -111,6 +111,7 @@ def _evaluate_weights(
     from mlffm_segdiff.cli import quality
     from mlffm_segdiff.evaluation.model import evaluate_case, outline_case
     from mlffm_segdiff.evaluation.quality import judge_case, quality_summary
+    from mlffm_segdiff.metrics.distribution import summarise_samples
 
     beside = quality.check_calibration(name, part) if calibrate else None
     pretrained = load_pretrained(name)
@@ -133,6 +134,9 @@ def _evaluate_weights(
     calibration = _calibration(pretrained, sampling)
     judged = [judge_case(segmented[case.id], case, calibration) for case in cases]
     facts["quality"] = quality_summary(judged)
+    scores = [one.samples for one in segmented.values() if one.samples is not None]
+    if scores:
+        facts["samples"] = asdict(summarise_samples(scores))
     quality.report_quality(judged, output, voice)
     _report(output, cases, lambda key: outline_case(segmented[key]), facts, voice)
     if beside is not None:
@@ -214,7 +218,7 @@ def _report(
     folder: Path,
     cases: "Sequence[EvaluatedCase]",
     outline: Outline,
-    facts: Mapping[str, object],
+    facts: Mapping[str, Any],
     voice: Voice,
 ) -> None:
     from mlffm_segdiff.evaluation import pictures
@@ -233,6 +237,8 @@ def _report(
     for name, figure in figures.items():
         pictures.save_figure(figure, folder / name)
     _print_tables(found, voice)
+    for name, value in (facts.get("samples") or {}).items():
+        voice.say(f"samples, {name.replace('_', ' ')}: {value:.4g}")
     voice.say(f"tables and figures: {folder}")
     voice.result({"output": folder, **facts, **{name: asdict(summary) for name, summary in found.items()}})
 

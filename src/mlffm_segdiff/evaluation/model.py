@@ -17,6 +17,7 @@ from mlffm_segdiff.evaluation.pictures import OutlinedCase
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
 from mlffm_segdiff.metrics.case import score_case
 from mlffm_segdiff.metrics.certainty import sample_agreement
+from mlffm_segdiff.metrics.distribution import SampleScores, score_samples
 from mlffm_segdiff.metrics.overlap import Mask, count_pixels, jaccard
 from mlffm_segdiff.segmenters.at_source import THRESHOLD, map_at, segment_pictures
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
@@ -26,13 +27,14 @@ from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 class SegmentedCase:
     """A case with the network's answer: probability SxS float32 in [0, 1], truth SxS bool from the cache.
 
-    agreement: of the samples where there are several, see `sample_agreement`.
+    agreement: of the samples where there are several, see `sample_agreement`. samples: their scores.
     """
 
     case: Case
     probability: npt.NDArray[np.float32]
     truth: Mask
     agreement: float | None = None
+    samples: SampleScores | None = None
 
 
 def segment_cases(
@@ -57,9 +59,11 @@ def segment_cases(
         rows = [index[case.id] for case in chunk]
         maps = segment_pictures(segmenter, pairs.images[rows], sampling, device)
         for number, (case, row) in enumerate(zip(chunk, rows, strict=True)):
-            agreement = None if maps.samples is None else sample_agreement(maps.samples[number])
-            truth = pairs.masks[row].astype(np.bool_)
-            yield SegmentedCase(case, maps.probability[number], truth, agreement)
+            agreement, scores, truth = None, None, pairs.masks[row].astype(np.bool_)
+            if maps.samples is not None:
+                agreement = sample_agreement(maps.samples[number])
+                scores = score_samples(maps.samples[number] >= THRESHOLD, truth)
+            yield SegmentedCase(case, maps.probability[number], truth, agreement, scores)
 
 
 def source_masks(segmented: SegmentedCase) -> tuple[Mask, Mask]:

@@ -1,0 +1,52 @@
+"""Samples against one true mask, by hand-worked cases."""
+
+import numpy as np
+import pytest
+
+from mlffm_segdiff.metrics.distribution import score_samples, summarise_samples
+
+
+def rows(*lengths: int) -> np.ndarray:
+    """Return one 1 x 10 mask a length, its first pixels set."""
+    return np.stack([np.arange(10)[None] < length for length in lengths])
+
+
+def test_two_samples_by_hand() -> None:
+    found = score_samples(rows(4, 8), rows(8)[0])
+    # Jaccard to the truth: 4/8 and 1; between the samples 1/2, with themselves 1
+    assert found.jaccard == pytest.approx(0.75)
+    assert found.diversity == pytest.approx(0.25)
+    assert found.energy_distance == pytest.approx(2 * 0.25 - 0.25)
+    assert (found.area_low, found.area_high, found.area) == pytest.approx((4.2, 7.8, 8))
+    assert not found.covered
+
+
+def test_samples_that_are_the_truth_have_distance_nought() -> None:
+    found = score_samples(rows(5, 5, 5), rows(5)[0])
+    assert (found.jaccard, found.diversity, found.energy_distance) == pytest.approx((1, 0, 0))
+    assert found.covered
+
+
+def test_empty_samples_agree_with_each_other_and_with_an_empty_mask() -> None:
+    found = score_samples(rows(0, 0), rows(0)[0])
+    assert (found.jaccard, found.diversity) == pytest.approx((1, 0))
+
+
+def test_the_distance_of_draws_from_the_truths_own_distribution_is_least() -> None:
+    """With truths drawn from two masks, samples of both are nearer than samples of either or of the middle."""
+    truths = [rows(4)[0], rows(8)[0]]
+
+    def distance(*lengths: int) -> float:
+        return float(np.mean([score_samples(rows(*lengths), truth).energy_distance for truth in truths]))
+
+    assert distance(4, 8) < min(distance(4), distance(8), distance(6))
+
+
+def test_a_summary_pools_pixels_by_the_samples_number() -> None:
+    scores = [score_samples(rows(4, 8), rows(8)[0]), score_samples(rows(2, 2), rows(2)[0])]
+    found = summarise_samples(scores)
+    assert found.samples == 2
+    assert found.jaccard_pooled == pytest.approx((6 / 10 + 10 / 10) / 2)
+    assert found.jaccard == pytest.approx((0.75 + 1) / 2)
+    assert found.area_coverage == 0.5
+    assert found.area_width == pytest.approx((3.6 / 8 + 0) / 2)
