@@ -1,28 +1,37 @@
 """Make a run the package's default weights: package_weights.py RUN
 
 Writes float16 weights and their configuration, without the paths of the machine that trained them, into
-src/mlffm_segdiff/weights/default. The model card there is written by hand and stays.
+src/mlffm_segdiff/weights/default, and their SHA-256 into the code that checks it. tools/model_card.py writes the
+card.
 """
 
+import re
 import sys
 from pathlib import Path
 
 import torch
 
-from mlffm_segdiff.build.pretrained import load_pretrained, save_segmenter
+from mlffm_segdiff.build import pretrained
+from mlffm_segdiff.build.quality import weights_digest
 
 DEFAULT = Path(__file__).parent.parent / "src/mlffm_segdiff/weights/default"
+MOST_BYTES = 16_000_000
 
 
 def main(run: str) -> None:
     """Package the weights of a run folder."""
-    pretrained = load_pretrained(run)
-    recipe = pretrained.recipe
+    found = pretrained.load_pretrained(run)
+    recipe = found.recipe
     data = recipe.data.model_copy(update={"sources": dict.fromkeys(recipe.data.sources), "split": None})
     train = recipe.train.model_copy(update={"init": None})
-    save_segmenter(
-        pretrained.segmenter, recipe.model_copy(update={"data": data, "train": train}), DEFAULT, torch.float16
-    )
+    changed = recipe.model_copy(update={"data": data, "train": train})
+    pretrained.save_segmenter(found.segmenter, changed, DEFAULT, torch.float16)
+    weights = DEFAULT / pretrained.WEIGHTS
+    if weights.stat().st_size > MOST_BYTES:
+        sys.exit(f"{weights} has {weights.stat().st_size} bytes, more than {MOST_BYTES}")
+    code = Path(pretrained.__file__)
+    pinned = f'DEFAULT_SHA256 = "{weights_digest(weights)}"'
+    code.write_text(re.sub(r'DEFAULT_SHA256 = "\w*"', pinned, code.read_text()))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from mlffm_segdiff.build.quality import QUALITY, Quality, read_quality, write_quality
+from mlffm_segdiff.build.quality import QUALITY, Quality, read_quality, weights_digest, write_quality
 from mlffm_segdiff.build.recipe import check_recipe
 from mlffm_segdiff.build.segmenter import build_sampling, build_segmenter
 from mlffm_segdiff.config.errors import UserError
@@ -28,6 +28,8 @@ from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 
 WEIGHTS = "model.safetensors"
 DEFAULT = "default"
+DEFAULT_SHA256 = "PIN"
+"""Of the weights in the package; written by tools/package_weights.py."""
 HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
 
@@ -129,6 +131,10 @@ def load_pretrained(name: str | Path) -> Pretrained:
         )
     if not (local or HUB_ID.fullmatch(str(name))):
         raise UserError(f"no weights {str(name)!r}: no such folder; name a run folder, or {DEFAULT!r}")
+    if str(name) == DEFAULT and weights_digest(folder / WEIGHTS) != DEFAULT_SHA256:
+        raise UserError(
+            f"{folder / WEIGHTS} is not the file that this version came with; install mlffm-segdiff again"
+        )
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries say what the error will say
     try:
         return Pretrained.from_pretrained(str(folder) if local else str(name))

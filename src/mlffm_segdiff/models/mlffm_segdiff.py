@@ -71,8 +71,8 @@ SIZES: dict[str, dict[str, Any]] = {
         "fusion_width": 8,
     },
     "small": {
-        "encoder": "efficientnet_lite0",
-        "mask_widths": (32, 64, 128, 192),
+        "encoder": "efficientnet_lite2",
+        "mask_widths": (32, 64, 128, 160),
         "detail_width": 16,
         "fusion_width": 24,
     },
