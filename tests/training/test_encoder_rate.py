@@ -1,5 +1,7 @@
 """The learning rate of a pretrained encoder is a share of the others'."""
 
+from typing import Literal
+
 import pytest
 import torch
 from torch.optim import Optimizer
@@ -9,7 +11,7 @@ from mlffm_segdiff.build.recipe import check_recipe
 from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.models.encoders import pretrained_encoder
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
-from mlffm_segdiff.training.module import SegmenterModule, warmup_cosine
+from mlffm_segdiff.training.module import SegmenterModule, poly, warmup_cosine
 
 RATE, SHARE, DECAY = 2e-3, 0.25, 0.05
 WARMUP, STEPS = 4, 12
@@ -22,10 +24,10 @@ def segmenter() -> Segmenter:
     return build_segmenter(check_recipe(values, "here"))
 
 
-def optimise(segmenter: Segmenter, share: float = SHARE) -> tuple[Optimizer, LRScheduler]:
-    module = SegmenterModule(
-        segmenter, Sampling(), 0, RATE, DECAY, WARMUP, STEPS, optimizer="adamw", encoder_rate=share
-    )
+def optimise(
+    segmenter: Segmenter, optimizer: Literal["adamw", "sgd"] = "adamw"
+) -> tuple[Optimizer, LRScheduler]:
+    module = SegmenterModule(segmenter, Sampling(), 0, RATE, DECAY, WARMUP, STEPS, optimizer, SHARE)
     made = module.configure_optimizers()
     return made["optimizer"], made["lr_scheduler"]["scheduler"]  # type: ignore[return-value,index]
 
@@ -65,6 +67,21 @@ def test_the_first_step_moves_the_encoder_by_its_share(segmenter: Segmenter) -> 
     optimizer.step()
     moved = [weights[name].abs().mean().item() for name in names]
     assert moved == pytest.approx([SHARE * RATE / WARMUP, RATE / WARMUP], rel=1e-3)
+
+
+def test_sgd_has_a_group_for_each_rate(segmenter: Segmenter) -> None:
+    optimizer, schedule = optimise(segmenter, "sgd")
+    encoder = pretrained_encoder(segmenter)
+    assert encoder is not None
+    slow, fast = optimizer.param_groups
+    assert list(map(id, slow["params"])) == list(map(id, encoder.parameters()))
+    assert len(fast["params"]) == len(list(segmenter.parameters())) - len(slow["params"])
+    assert (slow["weight_decay"], fast["weight_decay"]) == (DECAY, DECAY)
+    for step in range(STEPS):
+        rate = poly(step, STEPS)
+        assert [slow["lr"], fast["lr"]] == pytest.approx([SHARE * RATE * rate, RATE * rate])
+        optimizer.step()
+        schedule.step()
 
 
 def test_without_a_pretrained_encoder_there_is_one_rate() -> None:
