@@ -1,7 +1,8 @@
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mlffm_segdiff.blocks.decoder import decode_skips
+from mlffm_segdiff.blocks.decoder import ConcatBlock, decode_skips, double
 
 
 class Halve(nn.Module):
@@ -17,6 +18,18 @@ def test_three_constant_skips_by_hand() -> None:
     same, halves = nn.ModuleList([nn.Identity()] * 2), nn.ModuleList([Halve()] * 2)
     found = decode_skips(skips, same, halves, torch.tensor(0.5))
     assert torch.equal(found, torch.full((1, 1, 8, 12), ((4 + 2) * 0.5 + 1) * 0.5))
+
+
+def test_concatenated_skips_by_hand() -> None:
+    """Twice: convolve, normalise by the batch's mean and variance, and keep what is positive."""
+    block = ConcatBlock(3, 2 + 4, 5)
+    coarse, skips = torch.randn(2, 3, 4, 6), [torch.randn(2, width, 8, 12) for width in (2, 4)]
+    h = torch.cat([double(coarse), *skips], dim=1)
+    for kernel in (p for p in block.parameters() if p.ndim == 4):
+        h = F.conv2d(h, kernel, padding=1)
+        variance, mean = torch.var_mean(h, dim=(0, 2, 3), correction=0, keepdim=True)
+        h = ((h - mean) / (variance + 1e-5).sqrt()).clamp(min=0)
+    torch.testing.assert_close(block(coarse, skips), h, rtol=0, atol=1e-5)
 
 
 def test_the_projection_is_that_of_its_level() -> None:

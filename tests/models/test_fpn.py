@@ -2,29 +2,31 @@ import pytest
 import torch
 from torch import nn
 
-from mlffm_segdiff.models.fpn import FPN, FPNConfig
+from mlffm_segdiff.build.models import make_fpn
+from mlffm_segdiff.models.encoders import EfficientNetLite
+from mlffm_segdiff.models.fpn import FPN, FPNConfig, ResNetEncoder
 
 RESNET_50 = 25_557_032
 ITS_CLASSES = 1000 * 2048 + 1000
 
 
 def network(pyramid_width: int = 8) -> FPN:
-    return FPN((4, 6, 8, 10), (1, 2, 1, 1), pyramid_width, 32)
+    return FPN(ResNetEncoder((4, 6, 8, 10), (1, 2, 1, 1)), pyramid_width, 32)
 
 
 def test_resnet_50_but_for_its_classes_and_a_pyramid_of_both_papers_widths() -> None:
     with torch.device("meta"):
-        model = FPN(**FPNConfig(name="fpn").model_dump(exclude={"name"}))
+        model = make_fpn(FPNConfig(name="fpn"), 1)
     lateral = 256 * (256 + 512 + 1024 + 2048 + 4)
     merged = 4 * 256 * (9 * 256 + 1)
     stages = 4 * (9 * 256 * 128) + 3 * (9 * 128 * 128) + 7 * 2 * 128
-    assert sum(p.numel() for p in model.backbone.parameters()) == RESNET_50 - ITS_CLASSES
+    assert sum(p.numel() for p in model.encoder.parameters()) == RESNET_50 - ITS_CLASSES
     assert sum(p.numel() for p in model.pyramid.parameters()) == lateral + merged
     assert sum(p.numel() for p in model.head.parameters()) == stages + 128 + 1
 
 
-def test_the_backbone_gives_four_levels() -> None:
-    levels = network().bottom_up(torch.randn(2, 3, 64, 96))
+def test_resnet_gives_four_levels() -> None:
+    levels = network().encoder(torch.randn(2, 3, 64, 96))
     assert [tuple(level.shape[1:]) for level in levels] == [
         (16, 16, 24),
         (24, 8, 12),
@@ -49,6 +51,19 @@ def test_coarse_levels_are_added_to_finer_ones_by_hand() -> None:
         pyramid = list(model.pyramid(levels).values())
     assert [p.unique().tolist() for p in pyramid] == [[1111], [1110], [1100], [1000]]
     assert [tuple(p.shape[1:]) for p in pyramid] == [(1, 16, 8), (1, 8, 4), (1, 4, 2), (1, 2, 1)]
+
+
+def test_a_pyramid_on_an_encoder_reads_its_last_four_levels() -> None:
+    encoder = EfficientNetLite("efficientnet_lite0")
+    model = FPN(encoder, 8, 32).eval()
+    assert [conv.in_channels for conv in model.pyramid.inner_blocks] == [24, 40, 112, 320]
+    image = torch.randn(2, 3, 64, 96)
+    logit = model(image)
+    assert logit.shape == (2, 1, 64, 96)
+    _, *features = encoder(image)
+    pyramid = model.pyramid({str(n): feature for n, feature in enumerate(features)})
+    expected = nn.functional.interpolate(model.head([*pyramid.values()]), scale_factor=4, mode="bilinear")
+    torch.testing.assert_close(logit, expected, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (32, 96)])

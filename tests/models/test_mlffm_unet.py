@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from mlffm_segdiff.blocks.mlffm import MLFFM
+from mlffm_segdiff.models.encoders import EfficientNetLite
 from mlffm_segdiff.models.mlffm_unet import MLFFMUNet
-from mlffm_segdiff.models.unet import UNet
+from mlffm_segdiff.models.unet import EncoderUNet, UNet
 
 WIDTHS = (4, 6, 8, 10)
 
@@ -21,6 +22,25 @@ def test_with_a_new_mlffm_or_none_it_is_exactly_the_unet(residual_units: int, fu
         assert torch.equal(ours(image), unet(image))
     weights = [sum(p.numel() for p in m.parameters()) for m in (ours, unet, fusion or torch.nn.Identity())]
     assert weights[0] == weights[1] + weights[2]
+
+
+def test_on_an_encoder_a_new_mlffm_over_all_levels_changes_nothing() -> None:
+    encoder = EfficientNetLite("efficientnet_lite0")
+    plain = EncoderUNet(encoder, (8, 8, 8, 8)).eval()
+    fusion = MLFFM(encoder.widths, 6)
+    fused = EncoderUNet(encoder, (8, 8, 8, 8), fusion).eval()
+    state = {**plain.state_dict(), **{f"fusion.{name}": value for name, value in fusion.state_dict().items()}}
+    fused.load_state_dict(state)
+    image = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        expected = plain(image)
+        assert torch.equal(fused(image), expected)
+        for merge in fusion.merge:
+            last = merge[-1]  # type: ignore[index]
+            last.weight.normal_(std=0.1)
+            changed = fused(image)
+            assert not torch.allclose(changed, expected)
+            expected = changed
 
 
 def test_a_trained_mlffm_changes_the_skips_and_the_deepest_level() -> None:

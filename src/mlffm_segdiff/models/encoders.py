@@ -13,8 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mlffm_segdiff.blocks.residual import ResidualBlock
+from mlffm_segdiff.config.schema import ModelConfig
 
-EncoderName = Literal["scratch", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
+LiteName = Literal["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
+EncoderName = Literal["scratch", LiteName]
 BATCH_NORM_EPS = 1e-3
 STEM_WIDTH = 32
 
@@ -82,7 +84,7 @@ STAGES = (
 )
 """EfficientNet-Lite0 (Tan & Le 2019, table 1, without squeeze-and-excitation)."""
 
-COEFFICIENTS: dict[str, tuple[float, float]] = {
+COEFFICIENTS: dict[LiteName, tuple[float, float]] = {
     "efficientnet_lite0": (1.0, 1.0),
     "efficientnet_lite1": (1.0, 1.1),
     "efficientnet_lite2": (1.1, 1.2),
@@ -90,7 +92,7 @@ COEFFICIENTS: dict[str, tuple[float, float]] = {
 """Width and depth coefficients."""
 
 
-def scaled_stages(name: str) -> tuple[Stage, ...]:
+def scaled_stages(name: LiteName) -> tuple[Stage, ...]:
     """Return the stages of an EfficientNet-Lite.
 
     Widths are multiples of 8, at least 90 % of their exact value. Depths are rounded up, except those of the
@@ -169,7 +171,7 @@ class EfficientNetLite(nn.Module):
         name: A key of ``COEFFICIENTS``.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: LiteName) -> None:
         super().__init__()
         self.name = name
         stages = scaled_stages(name)
@@ -201,6 +203,23 @@ def pretrained_encoder(segmenter: nn.Module) -> EfficientNetLite | None:
     """Return the encoder of a segmenter's network that pretrained weights exist for, if it has one."""
     encoder = getattr(getattr(segmenter, "network", None), "encoder", None)
     return encoder if isinstance(encoder, EfficientNetLite) else None
+
+
+def check_options(section: ModelConfig, own: Sequence[str], with_encoder: Sequence[str]) -> None:
+    """Raise ValueError where a direct model's options do not fit its ``encoder``.
+
+    Args:
+        section: A model section with a key ``encoder``; null stands for the model's own network.
+        own: Keys of the model's own network, which an encoder replaces.
+        with_encoder: Keys that only a model with an encoder has.
+    """
+    encoder = getattr(section, "encoder", None)
+    unused = with_encoder if encoder is None else own
+    defaults = {key: type(section).model_fields[key].default for key in unused}
+    changed = [key for key in unused if getattr(section, key) != defaults[key]]
+    if changed:
+        reason = "needs an encoder" if encoder is None else f"has no meaning with encoder {encoder}"
+        raise ValueError(f"{changed[0]} {reason}; leave it out")
 
 
 def check_encoder(name: EncoderName, widths: Sequence[int], blocks: Sequence[int]) -> None:

@@ -1,6 +1,7 @@
-"""A feature pyramid network, a direct network (Lin et al. 2017, arXiv:1612.03144), on a ResNet from scratch.
+"""A feature pyramid network, a direct network (Lin et al. 2017, arXiv:1612.03144).
 
-Backbone and pyramid are MONAI's. The head is that of Kirillov et al. 2019 (arXiv:1901.02446).
+Its encoder is a ResNet from scratch, or one with pretrained weights. ResNet and pyramid are MONAI's. The head
+is that of Kirillov et al. 2019 (arXiv:1901.02446).
 """
 
 from collections.abc import Sequence
@@ -9,43 +10,53 @@ from typing import Annotated, Literal
 import torch.nn.functional as F
 from monai.networks.blocks.feature_pyramid_network import FeaturePyramidNetwork
 from monai.networks.nets import ResNet
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from mlffm_segdiff.blocks.semantic_head import SemanticHead
 from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, check_options
 
 HEAD_GROUPS = 32
 EXPANSION = 4
+LEVELS = 4
 
 
 class FPNConfig(ModelConfig):
     """The recipe's section. The defaults are ResNet-50 and both papers' widths.
 
-    widths, blocks: of ResNet's four stages, within its bottlenecks. head_width: a multiple of 32.
+    Attributes:
+        encoder: Null for a ResNet, which is trained from scratch.
+        widths: Channels within the bottlenecks of ResNet's four stages.
+        blocks: Bottlenecks of each stage.
+        pyramid_width: Channels of every level of the pyramid.
+        head_width: Channels of the head, a multiple of 32.
     """
 
     name: Literal["fpn"]
+    encoder: LiteName | None = None
     widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256, 512)
     blocks: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (3, 4, 6, 3)
     pyramid_width: PositiveInt = 256
     head_width: Annotated[int, Field(gt=0, multiple_of=HEAD_GROUPS)] = 128
 
+    @model_validator(mode="after")
+    def options_fit_the_encoder(self) -> "FPNConfig":
+        """Refuse options that would have no effect."""
+        check_options(self, own=("widths", "blocks"), with_encoder=())
+        return self
 
-class FPN(nn.Module):
-    """ResNet's four levels, a top-down pathway that adds coarse to fine, and one score for all of them.
 
-    widths, blocks: of ResNet's stages, whose outputs have four times the width. pyramid_width: channels of
-    every level of the pyramid; head_width: of the head. H and W must be multiples of ``total_stride``.
+class ResNetEncoder(ResNet):
+    """ResNet without its classifier (He et al. 2016): levels C2 to C5.
+
+    Args:
+        widths: Channels within the bottlenecks of the four stages, whose outputs have four times as many.
+        blocks: Bottlenecks of each stage.
     """
 
-    total_stride = 32
-
-    def __init__(
-        self, widths: Sequence[int], blocks: Sequence[int], pyramid_width: int, head_width: int
-    ) -> None:
-        super().__init__()
-        self.backbone = ResNet(
+    def __init__(self, widths: Sequence[int], blocks: Sequence[int]) -> None:
+        super().__init__(
             "bottleneck",
             list(blocks),
             list(widths),
@@ -54,21 +65,41 @@ class FPN(nn.Module):
             feed_forward=False,
             bias_downsample=False,
         )
-        self.pyramid = FeaturePyramidNetwork(2, [EXPANSION * width for width in widths], pyramid_width)
-        self.head = SemanticHead(len(widths), pyramid_width, head_width, HEAD_GROUPS)
+        self.widths = tuple(EXPANSION * width for width in widths)
 
-    def bottom_up(self, image: Tensor) -> list[Tensor]:
-        """Map an image (B3HW) to ResNet's levels C2..C5, at 1/4 to 1/32 of the resolution."""
-        stem = self.backbone
-        h = stem.maxpool(stem.act(stem.bn1(stem.conv1(image))))
-        levels = []
-        for stage in (stem.layer1, stem.layer2, stem.layer3, stem.layer4):
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Map an image (B3HW in [-1, 1]) to features at strides 4, 8, 16 and 32, finest first."""
+        h = self.maxpool(self.act(self.bn1(self.conv1(image))))
+        features = []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             h = stage(h)
-            levels.append(h)
-        return levels
+            features.append(h)
+        return features
+
+
+class FPN(nn.Module):
+    """Four levels of an encoder, a top-down pathway that adds coarse to fine, and one score for all of them.
+
+    H and W must be multiples of ``total_stride``.
+
+    Args:
+        encoder: Its last four levels are at strides 4, 8, 16 and 32.
+        pyramid_width: Channels of every level of the pyramid.
+        head_width: Channels of the head.
+    """
+
+    total_stride = 32
+
+    def __init__(
+        self, encoder: ResNetEncoder | EfficientNetLite, pyramid_width: int, head_width: int
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.pyramid = FeaturePyramidNetwork(2, list(encoder.widths[-LEVELS:]), pyramid_width)
+        self.head = SemanticHead(LEVELS, pyramid_width, head_width, HEAD_GROUPS)
 
     def forward(self, image: Tensor) -> Tensor:
         """Map an image (B3HW in [-1, 1]) to a logit (B1HW)."""
-        levels = {str(number): level for number, level in enumerate(self.bottom_up(image))}
+        levels = {str(number): level for number, level in enumerate(self.encoder(image)[-LEVELS:])}
         logit = self.head(list(self.pyramid(levels).values()))
         return F.interpolate(logit, scale_factor=4.0, mode="bilinear", align_corners=False)

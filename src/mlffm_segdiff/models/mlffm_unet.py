@@ -4,24 +4,41 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from mlffm_segdiff.blocks.mlffm import MLFFM
 from mlffm_segdiff.config.schema import ModelConfig
-from mlffm_segdiff.models.unet import UNet
+from mlffm_segdiff.models.encoders import LiteName, check_options
+from mlffm_segdiff.models.unet import DecoderWidths, UNet
 
 
 class MLFFMUNetConfig(ModelConfig):
-    """The recipe's section. widths: channels a level, finest first. fusion_width null is the plain U-Net."""
+    """The recipe's section: that of ``unet``, and the MLFFM's.
+
+    Attributes:
+        encoder: Null for MONAI's U-Net with residual units, which is trained from scratch.
+        widths: Channels of each level of MONAI's U-Net, finest first.
+        residual_units: Convolutions within each of its residual units.
+        decoder_widths: With an encoder, the decoder's channels at strides 16, 8, 4 and 2.
+        fusion_width: Channels within the MLFFM; null for the plain U-Net.
+    """
 
     name: Literal["mlffm_unet"]
+    encoder: LiteName | None = None
     widths: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = (16, 32, 64, 128, 256)
     residual_units: NonNegativeInt = 2
+    decoder_widths: DecoderWidths = (160, 96, 64, 32)
     fusion_width: PositiveInt | None = 24
     attention: bool = True
     alignment: bool = True
     adaptive: bool = True
+
+    @model_validator(mode="after")
+    def options_fit_the_encoder(self) -> "MLFFMUNetConfig":
+        """Refuse options that would have no effect."""
+        check_options(self, own=("widths", "residual_units"), with_encoder=("decoder_widths",))
+        return self
 
 
 class MLFFMUNet(nn.Module):

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -106,26 +106,27 @@ class SegmenterModule(LightningModule):
         schedule = LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def _by_rate(self) -> list[tuple[float, list[nn.Parameter]]]:
+        """Return the learning rates and the parameters of each: a pretrained encoder's, and the others."""
+        encoder = pretrained_encoder(self.segmenter)
+        slow = list(encoder.parameters()) if encoder is not None else []
+        known = set(slow)
+        rest = [p for p in self.segmenter.parameters() if p not in known]
+        groups = [(self.encoder_rate * self.learning_rate, slow), (self.learning_rate, rest)]
+        return [(rate, members) for rate, members in groups if members]
+
     def _adamw(self) -> Optimizer:
         """AdamW without decay on biases and norms."""
-        encoder = pretrained_encoder(self.segmenter)
-        slow = set(encoder.parameters()) if encoder is not None else set()
         groups: list[dict[str, Any]] = []
-        for rate, members in (
-            (self.encoder_rate, [p for p in self.segmenter.parameters() if p in slow]),
-            (1.0, [p for p in self.segmenter.parameters() if p not in slow]),
-        ):
-            settings = {"lr": rate * self.learning_rate}
-            groups.append({**settings, "params": [p for p in members if p.ndim > 1]})
-            groups.append({**settings, "params": [p for p in members if p.ndim <= 1], "weight_decay": 0.0})
-        used = [group for group in groups if group["params"]]
-        return AdamW(used, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
+        for rate, members in self._by_rate():
+            groups.append({"lr": rate, "params": [p for p in members if p.ndim > 1]})
+            groups.append({"lr": rate, "params": [p for p in members if p.ndim <= 1], "weight_decay": 0.0})
+        return AdamW(groups, weight_decay=self.weight_decay, fused=True)
 
     def _sgd(self) -> Optimizer:
         """nnU-Net's: Nesterov's momentum, decay on every parameter."""
         return SGD(
-            self.segmenter.parameters(),
-            lr=self.learning_rate,
+            [{"lr": rate, "params": members} for rate, members in self._by_rate()],
             momentum=NNUNET_MOMENTUM,
             nesterov=True,
             weight_decay=self.weight_decay,

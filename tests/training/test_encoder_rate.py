@@ -1,0 +1,94 @@
+"""The learning rate of a pretrained encoder is a share of the others'."""
+
+from typing import Literal
+
+import pytest
+import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from mlffm_segdiff.build.recipe import check_recipe
+from mlffm_segdiff.build.segmenter import build_segmenter
+from mlffm_segdiff.models.encoders import pretrained_encoder
+from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.training.module import SegmenterModule, poly, warmup_cosine
+
+RATE, SHARE, DECAY = 2e-3, 0.25, 0.05
+WARMUP, STEPS = 4, 12
+
+
+@pytest.fixture
+def segmenter() -> Segmenter:
+    model = {"name": "unet", "encoder": "efficientnet_lite0", "decoder_widths": (8, 8, 8, 8)}
+    values = {"name": "x", "data": {"sources": {"synthetic": None}}, "model": model}
+    return build_segmenter(check_recipe(values, "here"))
+
+
+def optimise(
+    segmenter: Segmenter, optimizer: Literal["adamw", "sgd"] = "adamw"
+) -> tuple[Optimizer, LRScheduler]:
+    module = SegmenterModule(segmenter, Sampling(), 0, RATE, DECAY, WARMUP, STEPS, optimizer, SHARE)
+    made = module.configure_optimizers()
+    return made["optimizer"], made["lr_scheduler"]["scheduler"]  # type: ignore[return-value,index]
+
+
+def test_each_parameter_is_in_the_group_of_its_rate_and_decay(segmenter: Segmenter) -> None:
+    optimizer, _ = optimise(segmenter)
+    encoder = pretrained_encoder(segmenter)
+    assert encoder is not None
+    inside = {id(p) for p in encoder.parameters()}
+    seen = []
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            seen.append(id(p))
+            assert group["initial_lr"] == RATE * (SHARE if id(p) in inside else 1)
+            assert group["weight_decay"] == (DECAY if p.ndim > 1 else 0)
+    assert sorted(seen) == sorted(id(p) for p in segmenter.parameters())
+    assert len(optimizer.param_groups) == 4
+
+
+def test_warm_up_and_cosine_hold_for_every_group(segmenter: Segmenter) -> None:
+    optimizer, schedule = optimise(segmenter)
+    for step in range(STEPS):
+        shares = [group["lr"] / group["initial_lr"] for group in optimizer.param_groups]
+        assert shares == pytest.approx([warmup_cosine(step, WARMUP, STEPS)] * 4)
+        optimizer.step()
+        schedule.step()
+
+
+def test_the_first_step_moves_the_encoder_by_its_share(segmenter: Segmenter) -> None:
+    """AdamW's first step is its rate times the gradient's sign, where nothing decays."""
+    optimizer, _ = optimise(segmenter)
+    weights = dict(segmenter.named_parameters())
+    names = ("network.encoder.stem.2.bias", "network.head.bias")
+    for name in names:
+        weights[name].data.zero_()
+        weights[name].grad = torch.ones_like(weights[name])
+    optimizer.step()
+    moved = [weights[name].abs().mean().item() for name in names]
+    assert moved == pytest.approx([SHARE * RATE / WARMUP, RATE / WARMUP], rel=1e-3)
+
+
+def test_sgd_has_a_group_for_each_rate(segmenter: Segmenter) -> None:
+    optimizer, schedule = optimise(segmenter, "sgd")
+    encoder = pretrained_encoder(segmenter)
+    assert encoder is not None
+    slow, fast = optimizer.param_groups
+    assert list(map(id, slow["params"])) == list(map(id, encoder.parameters()))
+    assert len(fast["params"]) == len(list(segmenter.parameters())) - len(slow["params"])
+    assert (slow["weight_decay"], fast["weight_decay"]) == (DECAY, DECAY)
+    for step in range(STEPS):
+        rate = poly(step, STEPS)
+        assert [slow["lr"], fast["lr"]] == pytest.approx([SHARE * RATE * rate, RATE * rate])
+        optimizer.step()
+        schedule.step()
+
+
+def test_without_a_pretrained_encoder_there_is_one_rate() -> None:
+    values = {
+        "name": "x",
+        "data": {"sources": {"synthetic": None}},
+        "model": {"name": "mlffm_segdiff", "size": "tiny"},
+    }
+    optimizer, _ = optimise(build_segmenter(check_recipe(values, "here")))
+    assert [group["initial_lr"] for group in optimizer.param_groups] == [RATE, RATE]
