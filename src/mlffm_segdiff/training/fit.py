@@ -14,7 +14,7 @@ from mlffm_segdiff.build.encoder_weights import initialise_encoder
 from mlffm_segdiff.build.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.build.segmenter import build_sampling, build_segmenter
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.config.schema import Recipe, TrainConfig
 from mlffm_segdiff.data.batch import Pair
 from mlffm_segdiff.data.dataset import PairDataset, plain_loader, training_loader
 from mlffm_segdiff.segmenters.base import Segmenter
@@ -31,6 +31,7 @@ def train(recipe: Recipe, folder: RunFolder, console: Console) -> None:
     folder.refuse_run()
     parts = load_parts(recipe.data)
     segmenter, loaders = _prepare(recipe, parts)
+    _load_initial_weights(segmenter, recipe.train)
     folder.begin(recipe, parts.digest)
     _fit(recipe, segmenter, loaders, folder, console, checkpoint=None)
 
@@ -47,6 +48,8 @@ def resume(folder: RunFolder, console: Console) -> None:
     if checkpoint is not None:
         read_checkpoint(checkpoint)
     segmenter, loaders = _prepare(recipe, parts)
+    if checkpoint is None:
+        _load_initial_weights(segmenter, recipe.train)
     _fit(recipe, segmenter, loaders, folder, console, checkpoint)
 
 
@@ -84,12 +87,14 @@ class TrainingLoaders(LightningDataModule):
 
 def _prepare(recipe: Recipe, parts: Parts) -> tuple[Segmenter, TrainingLoaders]:
     seed_everything(recipe.seed, verbose=False)
-    segmenter = build_segmenter(recipe)
-    if recipe.train.init is not None:
-        _start_from(recipe.train.init, segmenter)
-    elif recipe.train.encoder_init is not None:
-        initialise_encoder(segmenter, recipe.train.encoder_init)
-    return segmenter, TrainingLoaders(recipe, parts)
+    return build_segmenter(recipe), TrainingLoaders(recipe, parts)
+
+
+def _load_initial_weights(segmenter: Segmenter, settings: TrainConfig) -> None:
+    if settings.init is not None:
+        _start_from(settings.init, segmenter)
+    elif settings.encoder_init is not None:
+        initialise_encoder(segmenter, settings.encoder_init)
 
 
 def _start_from(name: str, segmenter: Segmenter) -> None:
