@@ -85,7 +85,7 @@ def test_pictures_of_the_pages_are_there(site: Path, pages: dict[Path, Page]) ->
 def test_functions_have_their_docstrings(site: Path) -> None:
     text = (site / "PYTHON.html").read_text(encoding="utf-8")
     assert "Segment images and return their predictions in the same order" in text
-    assert "<br />\nthreshold: the probability" in text
+    assert "<p>Probability from which a pixel is lesion" in text
 
 
 def test_lists_right_under_words_are_lists(site: Path) -> None:

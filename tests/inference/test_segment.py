@@ -5,13 +5,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from torch import nn
 
-from mlffm_segdiff.build.pretrained import load_pretrained
+from mlffm_segdiff.build.pretrained import load_pretrained, save_segmenter
+from mlffm_segdiff.build.recipe import load_recipe
+from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.files import predict_files
 from mlffm_segdiff.inference.measures.case import mean_spread
 from mlffm_segdiff.inference.model import load_model
 from mlffm_segdiff.inference.outputs.output import Output
+from mlffm_segdiff.inference.postprocessing import PostProcessing, post_process
 from mlffm_segdiff.inference.segment import segment
 
 Photo = Callable[..., npt.NDArray[np.uint8]]
@@ -21,7 +25,7 @@ def test_arrays_give_masks_probabilities_and_spreads_of_their_own_sizes(
     tiny_weights: Path, photo: Photo
 ) -> None:
     images = [photo(0, 40, 56), photo(1, 90, 33), photo(2, 1, 1)]
-    predictions = segment(images, tiny_weights)
+    predictions = segment(images, tiny_weights, keep_specks=True)
     for image, found in zip(images, predictions, strict=True):
         shape = image.shape[:2]
         assert found.mask.shape == found.probability.shape == found.spread.shape == shape
@@ -63,6 +67,56 @@ def test_an_array_is_segmented_the_same_wherever_it_stands(tiny_weights: Path, p
         np.testing.assert_allclose(one.probability, other.probability, atol=1e-5)
     (seeded,) = segment(images[:1], pretrained, seed=9)
     assert np.abs(seeded.probability - whole[0].probability).max() > 1e-3
+
+
+def test_a_files_name_changes_nothing(
+    tmp_path: Path, tiny_weights: Path, photo: Photo, save: Callable[..., Path]
+) -> None:
+    paths = [save(tmp_path / name, photo(3)) for name in ("a.png", "another name.png")]
+    one, other = segment(paths, tiny_weights, batch_size=1)
+    np.testing.assert_array_equal(one.probability, other.probability)
+    np.testing.assert_array_equal(one.spread, other.spread)
+    (array,) = segment([photo(3)], tiny_weights)
+    np.testing.assert_array_equal(one.probability, array.probability)
+
+
+def test_a_model_with_styles_outlines_as_asked_for(tmp_path: Path, photo: Photo) -> None:
+    recipe = load_recipe("isic2018", ["model.size=tiny", "data.size=32", "model.styles=[isic2018,ph2]"])
+    segmenter = build_segmenter(recipe)
+    for weight in segmenter.network.parameters():  # as they begin, all styles are the same
+        nn.init.normal_(weight, std=0.05)
+    save_segmenter(segmenter, recipe, tmp_path)
+    weights = load_pretrained(tmp_path)
+    maps = {
+        style: segment([photo(0)], weights, style=style)[0].probability
+        for style in (None, "any", "isic2018", "ph2")
+    }
+    np.testing.assert_array_equal(maps[None], maps["any"])
+    for one, other in (("any", "ph2"), ("any", "isic2018"), ("isic2018", "ph2")):
+        assert np.abs(maps[one] - maps[other]).max() > 1e-6
+    with pytest.raises(UserError, match=r"no annotation style 'dali'.*choose one of any, isic2018, ph2"):
+        segment([photo(0)], weights, style="dali")
+
+
+def test_by_default_nothing_is_sampled(tmp_path: Path, photo: Photo) -> None:
+    recipe = load_recipe("isic2018", ["model.size=tiny", "data.size=32"])
+    save_segmenter(build_segmenter(recipe), recipe, tmp_path)
+    weights = load_pretrained(tmp_path)
+    (default,), (mean,) = segment([photo(0)], weights), segment([photo(0)], weights, samples=0)
+    np.testing.assert_array_equal(default.probability, mean.probability)
+    assert not default.spread.any()
+    with pytest.raises(UserError, match="no samples are drawn, so steps and sampler would have no effect"):
+        segment([photo(0)], weights, steps=2, sampler="ddpm")
+
+
+def test_the_mask_is_post_processed(tiny_weights: Path, photo: Photo) -> None:
+    images = [photo(seed) for seed in range(4)]
+    whole = segment(images, tiny_weights, keep_specks=True)
+    largest = segment(images, tiny_weights, largest=True, fill_holes=True)
+    for one, other in zip(whole, largest, strict=True):
+        expected = post_process(one.mask, PostProcessing(largest=True, fill_holes=True))
+        np.testing.assert_array_equal(other.mask, expected)
+        np.testing.assert_array_equal(other.probability, one.probability)
 
 
 def test_one_sample_has_no_spread(tiny_weights: Path, photo: Photo) -> None:

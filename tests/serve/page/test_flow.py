@@ -14,6 +14,8 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from mlffm_segdiff.segmenters.base import Sampling
+
 OpenPage = Callable[..., Page]
 Saved = Callable[[Page, str], Path]
 Read = Callable[[Path], npt.NDArray[np.uint8]]
@@ -37,6 +39,12 @@ def put(page: Page, path: Path) -> None:
     expect(page.locator("#case-name")).to_have_text(path.name)
 
 
+def draw_samples(page: Page, count: int) -> None:
+    """Have the pictures that come next sampled."""
+    page.get_by_text("How masks are made").click()
+    page.get_by_role("spinbutton", name="Samples").fill(str(count))
+
+
 def paint(page: Page, tool: str, start: tuple[float, float], end: tuple[float, float]) -> None:
     """Draw a line with a tool; places as shares of the picture's width and height."""
     page.get_by_text(tool, exact=True).click()
@@ -54,6 +62,7 @@ def test_from_a_picture_to_a_corrected_mask(
     live, open_page: OpenPage, blob: Path, saved: Saved, pixels: Read
 ) -> None:
     page = open_page(viewport={"width": 1280, "height": 900})
+    draw_samples(page, 5)
     put(page, blob)
     first = api_mask(live, blob, samples=5)
     np.testing.assert_array_equal(pixels(saved(page, "Mask (PNG)")), first)
@@ -126,6 +135,7 @@ def test_all_of_it_by_keyboard(open_page: OpenPage, blob: Path, saved: Saved, pi
 
 def test_layers_are_drawn(open_page: OpenPage, blob: Path) -> None:
     page = open_page()
+    draw_samples(page, 5)
     put(page, blob)
     picture = "() => document.querySelector('canvas').toDataURL()"
     seen = {page.evaluate(picture)}
@@ -139,6 +149,36 @@ def test_layers_are_drawn(open_page: OpenPage, blob: Path) -> None:
     assert len(seen) == 6
     page.get_by_role("button", name="Zoom in").click()
     expect(page.locator("#zoom")).to_have_text("150 %")
+
+
+def test_settings_reach_the_server_and_the_mask(
+    live, open_page: OpenPage, tmp_path: Path, saved: Saved, pixels: Read, red
+) -> None:
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[4:30, 4:40, 0] = 255
+    image[12:20, 12:20, 0] = 0
+    image[36:44, 50:60, 0] = 255
+    path = tmp_path / "two parts.png"
+    Image.fromarray(image).save(path)
+    page = open_page()
+    page.get_by_text("How masks are made").click()
+    expect(page.get_by_role("spinbutton", name="Steps")).to_be_disabled()
+    style = page.get_by_label("Outline style")
+    expect(style.locator("option")).to_have_text(["Any", "ISIC 2018", "PH2"])
+    style.select_option("ph2")
+    page.get_by_label("Average over mirror images").check()
+    page.get_by_label("Only the largest component").check()
+    page.get_by_label("Fill holes").check()
+    put(page, path)
+    assert red.calls[-1] == (1, Sampling(style="ph2", mirror=True))
+    expected = api_mask(live, path, largest=True, fill_holes=True)
+    assert 0 < (expected > 0).sum() < (api_mask(live, path, fill_holes=True) > 0).sum()
+    np.testing.assert_array_equal(pixels(saved(page, "Mask (PNG)")), expected)
+    assert area(page) == (expected > 0).sum()
+    expect(page.get_by_role("switch", name="Uncertainty")).to_be_disabled()
+    page.get_by_label("Threshold").fill("0.30")
+    lower = api_mask(live, path, largest=True, fill_holes=True, threshold=0.3)
+    np.testing.assert_array_equal(pixels(saved(page, "Mask (PNG)")), lower)
 
 
 def test_several_pictures_and_samples_of_the_package(

@@ -2,13 +2,16 @@
 
 import base64
 import io
+import itertools
 from collections.abc import Callable
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Page
 
+from mlffm_segdiff.inference.postprocessing import PostProcessing, post_process
 from mlffm_segdiff.segmenters.at_source import map_at
 
 
@@ -24,6 +27,28 @@ def test_maps_are_resized_as_the_package_does(
     packed = base64.b64encode(values.astype("<f4").tobytes()).decode()
     found = open_page().evaluate(script, [packed, width, height])
     np.testing.assert_allclose(np.reshape(found, (height, width)), map_at(values, height, width), atol=2e-6)
+
+
+def test_masks_are_post_processed_as_the_package_does(open_page: Callable[..., Page]) -> None:
+    script = """async ([cases, width, height]) => {
+        const { postProcess } = await import("./components.js");
+        return cases.map(([pixels, steps]) => {
+            const mask = Uint8Array.from(pixels);
+            postProcess(mask, steps, width, height);
+            return [...mask];
+        });
+    }"""
+    random = np.random.default_rng(0)
+    masks = [random.random((45, 60)) < share for share in (0.1, 0.3, 0.45, 0.6, 0.8)]
+    lesion = np.zeros((45, 60), bool)
+    lesion[2:40, 2:40] = lesion[43, 50] = True  # a speck of 1 in 1,445
+    lesion[8:12, 8:12] = False
+    steps = [PostProcessing(*chosen) for chosen in itertools.product([False, True], repeat=3)]
+    cases = [(mask, step) for mask in (*masks, lesion) for step in steps]
+    sent = [(mask.ravel().astype(int).tolist(), asdict(step)) for mask, step in cases]
+    found = open_page().evaluate(script, [sent, 60, 45])
+    for (mask, step), processed in zip(cases, found, strict=True):
+        np.testing.assert_array_equal(np.reshape(processed, (45, 60)), post_process(mask, step))
 
 
 def test_masks_are_png_files(open_page: Callable[..., Page]) -> None:
