@@ -10,8 +10,8 @@ from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.diffusion.fusion import FusionName
 from mlffm_segdiff.diffusion.sampler import SamplerName
 
-MIRRORS = ((), (2,), (3,), (2, 3))
-"""The axes of images (B3HW) that nnU-Net flips, in all combinations."""
+MIRRORS = ((), (-2,), (-1,), (-2, -1))
+"""The axes of images (...HW) that nnU-Net flips, in all combinations."""
 ANY_STYLE = "any"
 
 
