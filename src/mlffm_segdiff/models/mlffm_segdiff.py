@@ -206,7 +206,7 @@ class MLFFMSegDiff(nn.Module):
         return features
 
     def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
-        """Map x_t (B mask_channels H W), timesteps t (B) and the image's features to a logit or noise (B1HW)."""
+        """Map x_t (B mask_channels H W), timesteps t (B) and image features to a logit or noise (B1HW)."""
         finer = len(self.details)
         time = self.time(t, features[-1] if self.style is not None else None)
         h = self.stem(F.pixel_unshuffle(noisy_mask, self.mask_stride))
