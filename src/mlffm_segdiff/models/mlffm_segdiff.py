@@ -48,8 +48,11 @@ class MLFFMSegDiffConfig(ModelConfig):
     @model_validator(mode="before")
     @classmethod
     def fill_in_size(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Take the widths of ``size`` where a recipe names none."""
-        return {**SIZES.get(str(values.get("size", "small")), {}), **values}
+        """Take the widths of ``size`` where a recipe gives none, those of ``scratch`` only for it."""
+        filled = dict(SIZES.get(str(values.get("size", "small")), {}))
+        if values.get("encoder", "scratch") != "scratch":
+            filled = {key: value for key, value in filled.items() if not key.startswith("encoder_")}
+        return {**filled, **values}
 
     @model_validator(mode="after")
     def levels_match(self) -> "MLFFMSegDiffConfig":
