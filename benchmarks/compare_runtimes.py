@@ -85,9 +85,7 @@ def load_cases(pretrained: Pretrained, sources: Sequence[str], count: int) -> Ca
 def answers(segmenter: Segmenter, cases: Cases, sampling: Sampling) -> npt.NDArray[np.float32]:
     """Return the probabilities, NxSxS."""
     parts = [
-        segment_pictures(segmenter, cases.images[at : at + BATCH], cases.ids[at : at + BATCH], sampling, CPU)[
-            0
-        ]
+        segment_pictures(segmenter, cases.images[at : at + BATCH], sampling, CPU).probability
         for at in range(0, len(cases.ids), BATCH)
     ]
     return np.concatenate(parts)

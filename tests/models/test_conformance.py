@@ -89,7 +89,7 @@ IDS = ["a", "b", "c"]
 
 
 def small_recipe(name: str) -> Recipe:
-    """Return the recipe that is called as the model, of a small one; a denoiser draws one sample in two steps."""
+    """Return the recipe that is called as the model, of a small one; a denoiser samples in two steps."""
     values = model_recipe(name).model_dump(mode="json")
     samples = 1 if MODELS[name].contract == "denoiser" else 0
     return check_recipe(
