@@ -45,5 +45,4 @@ def test_denoise(benchmark: BenchmarkFixture, segmenter: Any, batch: int) -> Non
 def test_segment(
     benchmark: BenchmarkFixture, segmenter: Segmenter, batch: int, steps: int, samples: int
 ) -> None:
-    ids = [str(number) for number in range(batch)]
-    benchmark(segmenter.segment, images(batch), ids, Sampling(steps, samples))
+    benchmark(segmenter.segment, images(batch), Sampling(samples, steps))

@@ -85,9 +85,7 @@ def load_cases(pretrained: Pretrained, sources: Sequence[str], count: int) -> Ca
 def answers(segmenter: Segmenter, cases: Cases, sampling: Sampling) -> npt.NDArray[np.float32]:
     """Return the probabilities, NxSxS."""
     parts = [
-        segment_pictures(segmenter, cases.images[at : at + BATCH], cases.ids[at : at + BATCH], sampling, CPU)[
-            0
-        ]
+        segment_pictures(segmenter, cases.images[at : at + BATCH], sampling, CPU).probability
         for at in range(0, len(cases.ids), BATCH)
     ]
     return np.concatenate(parts)
@@ -120,9 +118,9 @@ def compare_answers(segmenters: Mapping[str, Segmenter], cases: Cases, sampling:
 def compare_times(segmenters: Mapping[str, Segmenter], cases: Cases, batch: int, repeats: int) -> None:
     """Print the median time of a whole segmentation on each runtime."""
     rows = [number % len(cases.ids) for number in range(batch)]
-    image, ids = network_images(cases.images[rows]), [str(number) for number in range(batch)]
+    image = network_images(cases.images[rows])
     works: dict[str, Work] = {
-        name: partial(segmenter.segment, image, ids, Sampling(steps=STEPS))
+        name: partial(segmenter.segment, image, Sampling(samples=1, steps=STEPS))
         for name, segmenter in segmenters.items()
     }
     found = take_turns(works, repeats, device_clock(CPU))

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlffm_segdiff.build.data import Parts, load_parts, open_part, training_dataset
+from mlffm_segdiff.build.data import Parts, load_parts, open_part, training_dataset, training_shares
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import AugmentConfig, DataConfig
-from mlffm_segdiff.data.dataset import Draw
+from mlffm_segdiff.data.dataset import Draw, Share
 from mlffm_segdiff.data.nnunet_export import write_nnunet
 from mlffm_segdiff.data.splits import Split, save_split
 
@@ -131,11 +131,49 @@ def test_pairs_and_training_items_have_the_size_asked_for() -> None:
     pairs = open_part(parts, "train", 48)
     assert pairs.images.shape == (7, 48, 48, 3)
     assert pairs.ids == tuple(case.id for case in parts.cases["train"])
-    plain = training_dataset(pairs, AugmentConfig(flip=False, affine=0, colour=0, blur=0, hair=0), 48, seed=1)
+    off = AugmentConfig(flip=False, affine=0, colour=0, blur=0, hair=0)
+    plain = training_dataset(pairs, parts, off, 48, seed=1)
     expected = np.asarray(pairs.images[2]).transpose(2, 0, 1) / 127.5 - 1
     np.testing.assert_allclose(plain[Draw(3, 2)].image, expected, atol=1e-5)
-    augmented = training_dataset(pairs, AugmentConfig(), 48, seed=1)
+    augmented = training_dataset(pairs, parts, AugmentConfig(), 48, seed=1)
     assert not np.allclose(augmented[Draw(3, 2)].image, expected, atol=1e-2)
+
+
+def test_the_style_of_a_training_item_is_its_source(tmp_path: Path) -> None:
+    split = Split(("a1", "synthetic_00000", "a2"), ("synthetic_00002",), ("synthetic_00003",))
+    save_split(split, tmp_path / "split.csv")
+    own = folder(tmp_path / "own", ["a1", "a2"])
+    parts = load_parts(data({"folder": own, "synthetic": None}, tmp_path / "split.csv", synthetic_count=4))
+    assert parts.source["a1"] == "folder"
+    assert parts.source["synthetic_00003"] == "synthetic"
+    training = training_dataset(open_part(parts, "train", 32), parts, AugmentConfig(), 32, seed=1)
+    styles = {item.id: item.style for item in (training[index] for index in range(len(training)))}
+    assert styles == {"a1": "folder", "a2": "folder", "synthetic_00000": "synthetic"}
+
+
+def test_without_a_mix_all_images_are_one_share() -> None:
+    assert training_shares(["ph2", "folder", "ph2"], None) == [Share(range(3), 1.0)]
+
+
+def test_a_mix_gives_each_source_its_images_and_its_share() -> None:
+    styles = ["ph2", "folder", "ph2", "isic2018", "ph2"]
+    assert training_shares(styles, {"ph2": 0.25, "folder": 0.75, "isic2018": 0.0}) == [
+        Share([1], 0.75),
+        Share([0, 2, 4], 0.25),
+    ]
+
+
+def test_the_order_of_a_mix_does_not_matter() -> None:
+    styles = ["ph2", "folder"]
+    one = training_shares(styles, {"ph2": 0.25, "folder": 0.75})
+    assert one == training_shares(styles, {"folder": 0.75, "ph2": 0.25})
+
+
+def test_a_share_of_a_source_without_training_images_is_refused() -> None:
+    says = r"^data\.mix\.folder=0\.3, but the split has no training image of it; set it to 0$"
+    with pytest.raises(UserError, match=says):
+        training_shares(["ph2", "ph2"], {"ph2": 0.7, "folder": 0.3})
+    assert training_shares(["ph2", "ph2"], {"ph2": 1.0, "folder": 0.0}) == [Share([0, 1], 1.0)]
 
 
 def test_a_raw_folder_of_nnunet_comes_with_its_own_split(tmp_path: Path) -> None:

@@ -5,9 +5,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mlffm_segdiff.build.figures import Figures, build_hollow, count_figures, count_flops, model_recipe
 from mlffm_segdiff.build.recipe import check_recipe, load_recipe
-from mlffm_segdiff.build.segmenter import build_segmenter
+from mlffm_segdiff.build.segmenter import build_sampling, build_segmenter
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.segmenters.base import Sampling
 
 SMALL = (
     {"name": "mlffm_segdiff", "size": "tiny"},
@@ -30,19 +29,27 @@ def test_flops_by_hand() -> None:
     assert count_flops(nn.SiLU(), (image,)) == 0
 
 
-@pytest.mark.parametrize("model", SMALL)
-def test_as_many_parameters_and_operations_as_a_real_segmentation(model: dict[str, object]) -> None:
-    chosen = recipe(model, steps=4, samples=3)
+@pytest.mark.parametrize(
+    ("model", "samples"), [*((model, 0) for model in SMALL), (SMALL[0], 1), (SMALL[0], 3)]
+)
+@pytest.mark.parametrize("mirror", [True, False])
+def test_as_many_parameters_and_operations_as_a_real_segmentation(
+    model: dict[str, object], samples: int, mirror: bool
+) -> None:
+    chosen = recipe(model, steps=4, samples=samples, mirror=mirror)
     segmenter = build_segmenter(chosen).eval()
     with FlopCounterMode(display=False) as counter:
-        segmenter.segment(torch.zeros(1, 3, 128, 128), ["a"], Sampling(4, 3))
+        segmenter.segment(torch.zeros(1, 3, 128, 128), build_sampling(chosen.sampling))
     found = count_figures(chosen)
     assert found.parameters == sum(p.numel() for p in segmenter.parameters())
-    assert found.flops == counter.get_total_flops()
+    assert found.flops == counter.get_total_flops() > 0
+    mirrors = 4 if mirror else 1
+    assert (found.steps, found.samples) == ((4, mirrors * samples) if samples else (1, mirrors))
 
 
-def test_a_direct_network_takes_one_step_whatever_the_recipe_says() -> None:
-    found = [count_figures(recipe(SMALL[1], steps=steps, samples=2)) for steps in (1, 5)]
+@pytest.mark.parametrize("model", SMALL[:2])
+def test_one_pass_is_one_step_whatever_the_recipe_says(model: dict[str, object]) -> None:
+    found = [count_figures(recipe(model, steps=steps)) for steps in (1, 5)]
     assert found[0] == found[1] == Figures(found[0].parameters, found[0].flops, 1, 1)
 
 

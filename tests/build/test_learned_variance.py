@@ -11,7 +11,7 @@ from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.diffusion.times import ImportanceTimes
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 
-NOISE = {"objective": "epsilon", "own_samples": 0}
+NOISE = {"objective": "epsilon", "training": "single"}
 
 
 def recipe(**diffusion: object) -> Recipe:
@@ -21,7 +21,7 @@ def recipe(**diffusion: object) -> Recipe:
             "data": {"sources": {"synthetic": None}, "size": 32},
             "model": {"name": "mlffm_segdiff", "size": "tiny"},
             "diffusion": {**NOISE, **diffusion},
-            "sampling": {"sampler": "ddpm"},
+            "sampling": {"sampler": "ddpm", "samples": 1},
         },
         "here",
     )
@@ -67,6 +67,8 @@ def test_the_recipe_reaches_process_and_times() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
+        ({"training": "dual"}, r"objective epsilon needs diffusion\.training=single"),
+        ({"training": "recycling", "objective": "v"}, r"objective v needs diffusion\.training=single"),
         ({"learned_variance": True, "objective": "x0"}, "learned_variance is for noise; take .*epsilon or v"),
         ({"importance_sampling": True, "objective": "x0"}, "importance_sampling is for noise"),
         ({"importance_sampling": True, "noisy_bias": 2}, r"leave diffusion\.noisy_bias at 1"),
@@ -82,4 +84,4 @@ def test_what_does_not_go_together_is_refused(changes: dict[str, object], says: 
 def test_a_sampler_without_variance_is_refused(sampler: str) -> None:
     values = recipe(learned_variance=True).model_dump()
     with pytest.raises(UserError, match=rf"sampling\.sampler={sampler} does not use .*; take ddpm"):
-        check_recipe({**values, "sampling": {"sampler": sampler}}, "here")
+        check_recipe({**values, "sampling": {"sampler": sampler, "samples": 1}}, "here")

@@ -45,14 +45,12 @@ def test_weights_and_recipe_come_back_as_they_were(segmenter: Segmenter, saved: 
     for name in (saved, str(saved), saved.parent):  # the last as a run folder
         found = load_pretrained(name)
         assert found.recipe == RECIPE
-        assert found.sampling == Sampling(3, 2, 5, "dpm")
+        assert found.sampling == Sampling(2, 3, 5, "dpm")
         assert not found.segmenter.training
         state = segmenter.state_dict()
         assert all(torch.equal(value, state[key]) for key, value in found.segmenter.state_dict().items())
-        expected = segmenter.segment(IMAGE, ["a"], found.sampling)
-        assert torch.equal(
-            found.segmenter.segment(IMAGE, ["a"], found.sampling).probability, expected.probability
-        )
+        expected = segmenter.segment(IMAGE, found.sampling)
+        assert torch.equal(found.segmenter.segment(IMAGE, found.sampling).probability, expected.probability)
 
 
 def test_float16_halves_the_file_and_hardly_moves_the_masks(
@@ -64,8 +62,8 @@ def test_float16_halves_the_file_and_hardly_moves_the_masks(
     assert (tmp_path / "half" / WEIGHTS).stat().st_size < 0.6 * (saved / WEIGHTS).stat().st_size
     half = load_pretrained(tmp_path / "half").segmenter
     assert {p.dtype for p in half.parameters()} == {torch.float32}
-    whole = segmenter.segment(IMAGE, ["a"], Sampling()).probability
-    assert float((half.segment(IMAGE, ["a"], Sampling()).probability - whole).abs().max()) < 0.01
+    whole = segmenter.segment(IMAGE, Sampling()).probability
+    assert float((half.segment(IMAGE, Sampling()).probability - whole).abs().max()) < 0.01
     assert {p.dtype for p in segmenter.parameters()} == {torch.float32}  # the given one is left alone
 
 

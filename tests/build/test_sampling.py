@@ -17,17 +17,18 @@ def recipe() -> Recipe:
 
 
 def test_what_is_not_chosen_is_the_recipes(recipe: Recipe) -> None:
-    assert chosen_sampling(recipe) == Sampling(5, 2, 9, "ddim")
-    assert chosen_sampling(recipe, samples=8) == Sampling(5, 8, 9, "ddim")
-    assert chosen_sampling(recipe, 50, 1, "dpm", 0) == Sampling(50, 1, 0, "dpm")
-    assert chosen_sampling(recipe, fusion="staple") == Sampling(5, 2, 9, "ddim", fusion="staple")
+    assert chosen_sampling(recipe) == Sampling(2, 5, 9, "ddim")
+    assert chosen_sampling(recipe, samples=8) == Sampling(8, 5, 9, "ddim")
+    assert chosen_sampling(recipe, samples=0) == Sampling(0, 5, 9, "ddim")
+    assert chosen_sampling(recipe, 50, 1, "dpm", 0) == Sampling(1, 50, 0, "dpm")
+    assert chosen_sampling(recipe, fusion="staple") == Sampling(2, 5, 9, "ddim", fusion="staple")
 
 
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
         ({"steps": 0}, r"sampling\.steps.*greater than 0"),
-        ({"samples": -1}, r"sampling\.samples.*greater than 0"),
+        ({"samples": -1}, r"sampling\.samples.*greater than or equal to 0"),
         ({"sampler": "euler"}, r"sampling\.sampler.*'ddim', 'ddpm' or 'dpm'"),
         ({"fusion": "median"}, r"sampling\.fusion.*'mean' or 'staple'"),
         ({"fusion": "staple", "samples": 1}, r"fusion staple needs several samples; take samples=2 or more$"),

@@ -72,8 +72,10 @@ def test_the_recipe_reaches_the_segmenter() -> None:
                 "mask_scale": 0.3,
                 "noisy_bias": 2,
                 "self_conditioning": True,
-                "own_samples": 0.25,
-                "own_shift": 1.5,
+                "training": "recycling",
+                "noisy_share": 0.25,
+                "noisy_weight": 0.7,
+                "recycling_shift": 1.5,
             },
             loss={
                 "cross_entropy": 2,
@@ -90,8 +92,8 @@ def test_the_recipe_reaches_the_segmenter() -> None:
     assert (process.beta_start, process.beta_end, process.mask_scale) == (0.001, 0.03, 0.3)
     assert isinstance(segmenter.times, PowerLawTimes)
     assert (segmenter.times.train_steps, segmenter.times.noisy_bias) == (300, 2)
-    assert (segmenter.self_conditioning, segmenter.own_samples) == (True, 0.25)
-    assert segmenter.own_shift == 1.5
+    assert (segmenter.self_conditioning, segmenter.draws) == (True, "recycling")
+    assert (segmenter.noisy_share, segmenter.noisy_weight, segmenter.recycling_shift) == (0.25, 0.7, 1.5)
     assert (loss.cross_entropy, loss.dice, loss.kervadec) == (2, 3, 0.5)
     assert (loss.dice_loss.batch, loss.dice_loss.smooth_nr, loss.dice_loss.smooth_dr) == (True, 0.1, 0.1)
     assert isinstance(segmenter.network, MLFFMSegDiff)
@@ -114,31 +116,75 @@ def test_weights_by_name() -> None:
 
 
 def test_sampling() -> None:
-    assert build_sampling(SamplingConfig(sampler="dpm", steps=3, samples=5, seed=7)) == Sampling(
-        3, 5, 7, "dpm"
-    )
-    assert build_sampling(SamplingConfig(mirror=True)) == Sampling(mirror=True)
+    assert build_sampling(SamplingConfig()) == Sampling(0, 4, 0, "ddim", mirror=False, style="any")
+    chosen = SamplingConfig(sampler="dpm", steps=3, samples=5, seed=7)
+    assert build_sampling(chosen) == Sampling(5, 3, 7, "dpm")
+    assert build_sampling(SamplingConfig(mirror=True, style="ph2")) == Sampling(mirror=True, style="ph2")
 
 
 @pytest.mark.parametrize("option", ["learned_variance", "importance_sampling"])
 def test_a_network_of_one_pass_has_no_use_for_options_of_diffusion(option: str) -> None:
-    noise = {"objective": "epsilon", "own_samples": 0.0, option: True}
+    noise = {"objective": "epsilon", "training": "single", option: True}
+    sampling = {"sampler": "ddpm", "samples": 1}
     with pytest.raises(UserError, match=rf"unet segments in one pass, .*; take diffusion\.{option}=false"):
-        build_segmenter(recipe(model=UNET, diffusion=noise, sampling={"sampler": "ddpm"}))
+        build_segmenter(recipe(model=UNET, diffusion=noise, sampling=sampling))
 
 
-def test_mirror_images_are_for_direct_networks_alone() -> None:
+def test_a_network_of_one_pass_draws_no_samples() -> None:
+    with pytest.raises(UserError, match=r"unet segments in one pass, .*; take sampling\.samples=0$"):
+        build_segmenter(recipe(model=UNET, sampling={"samples": 1}))
+    build_segmenter(recipe(model=UNET, sampling={"samples": 0}))
+
+
+def test_every_contract_takes_mirror_images() -> None:
     mirrored: dict[str, object] = {"mirror": True}
     assert isinstance(build_segmenter(recipe(model=UNET, sampling=mirrored)), DirectSegmenter)
-    with pytest.raises(UserError, match=r"sampling\.mirror is for networks .* not for mlffm_segdiff; set it"):
-        build_segmenter(recipe(sampling=mirrored))
+    assert isinstance(build_segmenter(recipe(sampling=mirrored)), DiffusionSegmenter)
+
+
+@pytest.mark.parametrize("name", ["isic2018", "any", "ph2"])
+def test_a_style_of_the_model_is_taken(name: str) -> None:
+    styled = {"name": "mlffm_segdiff", "size": "tiny", "styles": ["isic2018", "ph2"]}
+    segmenter = build_segmenter(recipe(model=styled, sampling={"style": name}))
+    assert segmenter.styles == ("isic2018", "ph2")
+
+
+@pytest.mark.parametrize(
+    ("section", "valid"),
+    [
+        ({"name": "mlffm_segdiff", "size": "tiny", "styles": ["isic2018", "ph2"]}, "any, isic2018, ph2"),
+        ({"name": "mlffm_segdiff", "size": "tiny"}, "any"),
+        (UNET, "any"),
+    ],
+)
+def test_a_style_the_model_lacks_is_refused_with_those_it_has(section: dict[str, object], valid: str) -> None:
+    says = rf"^no annotation style 'ham10000' in this model; choose one of {valid}$"
+    with pytest.raises(UserError, match=says):
+        build_segmenter(recipe(model=section, sampling={"style": "ham10000"}))
+
+
+@pytest.mark.parametrize("objective", ["epsilon", "v"])
+def test_an_objective_of_noise_needs_samples(objective: str) -> None:
+    diffusion = {"objective": objective, "training": "single"}
+    says = rf"objective {objective} has no mask in one step; set sampling\.samples=1 or more"
+    with pytest.raises(UserError, match=says):
+        recipe(diffusion=diffusion)
+    assert recipe(diffusion=diffusion, sampling={"samples": 1}).diffusion.objective == objective
+
+
+@pytest.mark.parametrize("objective", ["epsilon", "v"])
+@pytest.mark.parametrize("training", ["dual", "recycling"])
+def test_an_objective_of_noise_needs_single_draws(objective: str, training: str) -> None:
+    diffusion = {"objective": objective, "training": training}
+    with pytest.raises(UserError, match=rf"objective {objective} needs diffusion\.training=single"):
+        recipe(diffusion=diffusion, sampling={"samples": 1})
 
 
 @pytest.mark.parametrize(
     ("settings", "stride", "near"),
     [
         ({"name": "mlffm_segdiff", "size": "tiny"}, 8, 32),
-        ({"name": "mlffm_segdiff", "size": "tiny", "stride": 4}, 16, 32),
+        ({"name": "mlffm_segdiff", "size": "small"}, 32, 32),
         ({"name": "unet", "widths": [4, 4, 4, 4, 4, 4]}, 32, 32),
     ],
 )

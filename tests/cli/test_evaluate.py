@@ -143,15 +143,16 @@ def test_weights_are_scored_on_another_set_by_another_split_and_sampling(
     assert (status, error) == (0, "")
     assert tuple(case["id"] for case in rows(tmp_path / "scores")) == load_split(split).val
     facts = json.loads((tmp_path / "scores" / "summary.json").read_text())
-    assert facts["sampling"] == {
-        "samples": 3,
+    drawn = {
         "steps": 2,
+        "samples": 3,
         "seed": 9,
         "sampler": "ddpm",
         "mirror": False,
         "fusion": "staple",
         "style": "any",
     }
+    assert facts["sampling"] == drawn
     assert (facts["sources"], facts["part"], facts["size"]) == ({"folder": str(moved)}, "val", 32)
     assert facts["split"] == load_split(split).digest()
 

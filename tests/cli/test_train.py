@@ -175,12 +175,15 @@ def test_the_control_differs_from_isic2018_in_its_diffusion_and_its_plain_loss()
         "mask_scale": 1.0,
         "noisy_bias": 1.0,
         "self_conditioning": False,
-        "own_samples": 0.0,
-        "own_shift": 0.0,
+        "training": "single",
+        **{
+            key: getattr(DiffusionConfig(), key) for key in ("noisy_share", "noisy_weight", "recycling_shift")
+        },
         "learned_variance": False,
         "importance_sampling": False,
     }
-    assert (control.sampling.sampler, control.sampling.steps) == ("ddpm", 250)
+    sampling = control.sampling
+    assert (sampling.sampler, sampling.steps, sampling.samples) == ("ddpm", 250, 1)
 
 
 @pytest.mark.parametrize("name", ["isic2018", "ph2"])
@@ -193,9 +196,10 @@ def test_the_unet_is_trained_as_ours_is(name: str) -> None:
 def test_the_unmodified_backbone_differs_from_isic2018_as_the_first_control_does_but_in_its_times() -> None:
     """Ho et al. 2020, section 4: T = 1000, beta from 1e-4 to 0.02, the noise as objective."""
     backbone, control = load_recipe("diffusion_unet_linear"), load_recipe("epsilon")
-    ho = {"train_steps": 1000, "beta_start": 1e-4, "beta_end": 0.02, "own_shift": DiffusionConfig().own_shift}
+    ho = {"train_steps": 1000, "beta_start": 1e-4, "beta_end": 0.02}
     assert backbone.diffusion == control.diffusion.model_copy(update=ho)
-    assert (backbone.sampling.sampler, backbone.sampling.steps) == ("ddpm", 100)
+    sampling = backbone.sampling
+    assert (sampling.sampler, sampling.steps, sampling.samples) == ("ddpm", 100, 1)
     assert (backbone.loss, backbone.train, backbone.data) == (control.loss, control.train, control.data)
     assert backbone.model == load_recipe("diffusion_unet").model
 

@@ -39,10 +39,10 @@ def test_a_recipe_survives_being_written_and_read(name: str, write: Write) -> No
 
 
 def test_overrides_replace_what_the_file_says(write: Write) -> None:
-    overrides = ["train.images=20000", "model.image_widths=[4, 8, 16]", "data.split=a b.csv", "name=other"]
+    overrides = ["train.images=20000", "model.encoder_widths=[4, 8, 16]", "data.split=a b.csv", "name=other"]
     recipe = load_recipe(write(MINIMAL), overrides)
     assert (recipe.train.images, recipe.name, recipe.data.split) == (20000, "other", Path("a b.csv"))
-    assert recipe.model.model_dump()["image_widths"] == (4, 8, 16)
+    assert recipe.model.model_dump()["encoder_widths"] == (4, 8, 16)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_the_nearest_key_is_one_of_the_chosen_model(write: Write) -> None:
         ("train.ema_decay=1", r"key 'train\.ema_decay': .*less than 1"),
         ("diffusion.mask_scale=0", r"key 'diffusion\.mask_scale': .*greater than 0"),
         ("diffusion.beta_end=5", r"key 'diffusion\.beta_end': .*less than 1"),
-        ("diffusion.objective=v", r"key 'diffusion': objective v needs diffusion\.own_samples=0"),
+        ("diffusion.objective=v", r"key 'diffusion': objective v needs diffusion\.training=single"),
         ("diffusion.objective=y0", r"key 'diffusion\.objective': .*'x0', 'epsilon' or 'v'"),
         ("seed=-1", "key 'seed': .*greater than or equal to 0"),
         ("seed=4294967296", "key 'seed': .*less than 4294967296"),
@@ -91,12 +91,24 @@ def test_the_nearest_key_is_one_of_the_chosen_model(write: Write) -> None:
             r"key 'model\.name' must be one of mlffm_segdiff, .*unet.* \(got 'segformer'\)",
         ),
         ("model=tiny", "key 'model': .*dictionary"),
-        ("model.image_widths=[4, 8]", "key 'model': .*one entry for each level"),
-        ("model.image_widths=[]", r"key 'model\.image_widths': .*at least 1"),
+        ("model.encoder_widths=[4, 8]", "key 'model': .*one entry for each level"),
+        ("model.mask_widths=[4, 4, 4, 4]", "key 'model': .*more levels than the encoder; give it 3 or fewer"),
+        ("model.mask_widths=[]", r"key 'model\.mask_widths': .*at least 1"),
+        ("model.encoder=resnet", r"key 'model\.encoder': .*'scratch', 'efficientnet_lite0'"),
+        ("diffusion.training=own", r"key 'diffusion\.training': .*'dual', 'single' or 'recycling'"),
+        ("diffusion.noisy_share=1.5", r"key 'diffusion\.noisy_share': .*less than or equal to 1"),
+        ("diffusion.noisy_weight=-1", r"key 'diffusion\.noisy_weight': .*greater than or equal to 0"),
+        ("diffusion.own_samples=1", r"unknown key 'diffusion\.own_samples'"),
+        ("sampling.samples=-1", r"key 'sampling\.samples': .*greater than or equal to 0"),
+        ("train.encoder_rate=0", r"key 'train\.encoder_rate': .*greater than 0"),
+        ("data.mix={synthetic: 0.4}", "key 'data': the shares of mix sum to 0.4; make them sum to 1"),
+        ("data.mix={synthetic: 1.5}", r"key 'data\.mix\.synthetic': .*less than or equal to 1"),
+        ("data.mix={ph2: 1}", "key 'data': mix needs a share for each of synthetic, and no other"),
+        ("data.mix={}", "key 'data': mix needs a share for each of synthetic, and no other"),
         ("data=here", "key 'data': .*dictionary"),
         ("sampling.steps=1001", r"sampling\.steps=1001 is more than diffusion\.train_steps=1000"),
         ("train.init=${nothing}", "[Ii]nterpolation key 'nothing' not found"),
-        ("model.stride=???", "[Mm]issing mandatory value: stride"),
+        ("model.encoder=???", "[Mm]issing mandatory value: encoder"),
         ("train.images=[1", "overrides 'train.images=.1': .*expected"),
         ("train.images", "override 'train.images' is not key=value, for example"),
         ("=3", "override '=3' is not key=value"),

@@ -1,8 +1,13 @@
+from itertools import pairwise
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
+from mlffm_segdiff.build.figures import count_figures
 from mlffm_segdiff.build.recipe import check_recipe
-from mlffm_segdiff.config.schema import Recipe, TrainConfig
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import DataConfig, Recipe, TrainConfig
 from mlffm_segdiff.models.mlffm_segdiff import SIZES, MLFFMSegDiffConfig
 
 
@@ -19,15 +24,49 @@ def recipe(**model: object) -> Recipe:
 def test_a_size_fills_in_what_is_not_given(size: str) -> None:
     model = recipe(size=size, fusion_width=None).model
     assert isinstance(model, MLFFMSegDiffConfig)
-    assert model.image_widths == SIZES[size]["image_widths"]
+    assert model.mask_widths == SIZES[size]["mask_widths"]
+    assert model.encoder == SIZES[size]["encoder"]
+    assert model.encoder_widths == SIZES[size].get("encoder_widths", ())
     assert model.fusion_width is None
     assert recipe(size=size).model.model_dump()["fusion_width"] == SIZES[size]["fusion_width"]
 
 
 def test_sizes_grow() -> None:
     tiny, small, base = (SIZES[size] for size in ("tiny", "small", "base"))
-    for key in ("image_widths", "mask_widths"):
-        assert sum(tiny[key]) < sum(small[key]) < sum(base[key])
+    for key in ("detail_width", "fusion_width"):
+        assert tiny[key] < small[key] < base[key]
+    assert sum(tiny["mask_widths"]) < sum(small["mask_widths"]) < sum(base["mask_widths"])
+    figures = [count_figures(recipe(size=size)) for size in ("tiny", "small", "base")]
+    for one, larger in pairwise(figures):
+        assert one.parameters < larger.parameters
+        assert one.flops < larger.flops
+
+
+def test_another_encoder_leaves_the_widths_of_the_sizes_own_out() -> None:
+    model = recipe(size="tiny", encoder="efficientnet_lite0").model
+    assert isinstance(model, MLFFMSegDiffConfig)
+    assert (model.encoder, model.encoder_widths, model.encoder_blocks) == ("efficientnet_lite0", (), ())
+    assert model.mask_widths == SIZES["tiny"]["mask_widths"]
+    given = {"encoder_widths": (4, 8), "encoder_blocks": (1, 1), "mask_widths": (4,)}
+    scratch = recipe(size="small", encoder="scratch", **given).model
+    assert {key: getattr(scratch, key) for key in given} == given
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"encoder": "efficientnet_lite0", "encoder_widths": (4, 8)}, "are for encoder scratch, not"),
+        ({"size": "small", "encoder": "scratch"}, "one entry for each level"),
+        (
+            {"encoder": "scratch", "encoder_widths": (4, 8), "encoder_blocks": (1,)},
+            "one entry for each level",
+        ),
+        ({"mask_widths": (4,) * 6}, "more levels than the encoder; give it 5 or fewer"),
+    ],
+)
+def test_encoders_and_widths_that_do_not_go_together_are_refused(keys: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        recipe(**keys)
 
 
 def test_defaults_pass_their_own_checks_and_suit_each_other() -> None:
@@ -37,7 +76,7 @@ def test_defaults_pass_their_own_checks_and_suit_each_other() -> None:
     assert found.diffusion.beta_start < found.diffusion.beta_end
     assert found.train.warmup < found.train.images
     assert found.train.batch_size <= found.train.validate_every <= found.train.images
-    assert found.data.size % 2 ** len(SIZES["base"]["image_widths"]) == 0
+    assert found.data.size % 32 == 0  # the coarsest stride of EfficientNet
     assert 0 < found.train.ema_decay < 1
 
 
@@ -50,3 +89,32 @@ def test_sgd_refuses_a_warmup_that_would_not_take_place() -> None:
     with pytest.raises(ValidationError, match=r"sgd has no warm-up; set train\.warmup=0"):
         TrainConfig(optimizer="sgd")
     assert TrainConfig(optimizer="sgd", warmup=0).optimizer == "sgd"
+
+
+def data(mix: dict[str, float] | None) -> dict[str, Any]:
+    return {"sources": {"isic2018": None, "ph2": None}, "mix": mix}
+
+
+@pytest.mark.parametrize(
+    ("mix", "says"),
+    [
+        ({"isic2018": 1.0}, "mix needs a share for each of isic2018, ph2, and no other"),
+        ({}, "mix needs a share for each of isic2018, ph2, and no other"),
+        ({"isic2018": 0.5, "ph2": 0.25, "ham10000": 0.25}, "for each of isic2018, ph2, and no other"),
+        ({"isic2018": 0.5, "ph2": 0.4}, "the shares of mix sum to 0.9; make them sum to 1"),
+        ({"isic2018": 1.0, "ph2": 1.0}, "the shares of mix sum to 2; make them sum to 1"),
+        ({"isic2018": -0.5, "ph2": 1.5}, "greater than or equal to 0"),
+        ({"isic2018": 0.0, "ph2": 1.5}, "less than or equal to 1"),
+    ],
+)
+def test_a_mix_that_is_no_division_of_the_sources_is_refused(mix: dict[str, float], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        DataConfig.model_validate(data(mix))
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [None, {"isic2018": 1.0, "ph2": 0.0}, {"isic2018": 1 / 3, "ph2": 2 / 3}, {"ph2": 0.3, "isic2018": 0.7}],
+)
+def test_a_mix_of_all_the_sources_is_taken(mix: dict[str, float] | None) -> None:
+    assert DataConfig.model_validate(data(mix)).mix == mix

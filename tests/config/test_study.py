@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mlffm_segdiff.build.recipe import load_recipe
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.packaged import study_names
 from mlffm_segdiff.config.study import Study, check_study, load_study
@@ -130,6 +131,18 @@ def test_the_study_of_the_documentation_is_one() -> None:
     }
     studies = {name: load_study(name) for name in study_names()}
     assert counts == {n: len(s.variants) * len(s.datasets) * len(s.seeds) for n, s in studies.items()}
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_the_evaluations_of_a_packaged_study_differ(name: str) -> None:
+    """Steps are those of samples, so an evaluation that sets them only would be the posterior mean again."""
+    study = load_study(name)
+    recipe = study.variants[study.baseline].recipe
+    drawn = []
+    for overrides in study.evaluations.values():
+        sampling = load_recipe(recipe, overrides).sampling
+        drawn.append(sampling if sampling.samples else sampling.model_copy(update={"steps": 1}))
+    assert len(set(drawn)) == len(drawn)
 
 
 def test_the_decisive_study_removes_the_fusion_module_alone() -> None:

@@ -8,13 +8,14 @@ from mlffm_segdiff.data.batch import Batch, Pair, collate
 
 def pair(number: int, side: int = 4) -> Pair:
     plane = torch.full((1, side, side), float(number))
-    return Pair(plane.expand(3, -1, -1), plane + 10, plane + 20, f"case{number}")
+    return Pair(plane.expand(3, -1, -1), plane + 10, plane + 20, f"case{number}", f"style{number}")
 
 
 def test_cases_keep_their_order_and_their_place():
     batch = collate([pair(2), pair(0), pair(1)])
     assert isinstance(batch, Batch)
     assert batch.ids == ["case2", "case0", "case1"]
+    assert batch.styles == ["style2", "style0", "style1"]
     assert batch.image.shape == (3, 3, 4, 4)
     assert batch.mask.shape == batch.distance.shape == (3, 1, 4, 4)
     for field, offset in ((batch.image, 0), (batch.mask, 10), (batch.distance, 20)):

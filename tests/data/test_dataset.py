@@ -1,6 +1,7 @@
 """The data set, the stream of draws and the loaders: the same batches whoever reads them."""
 
 import pickle
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,22 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
 from mlffm_segdiff.data.augment import training_augmentation
-from mlffm_segdiff.data.batch import Batch
-from mlffm_segdiff.data.dataset import Draw, PairDataset, ShuffledStream, plain_loader, training_loader
+from mlffm_segdiff.data.batch import Batch, Pair
+from mlffm_segdiff.data.dataset import (
+    Draw,
+    PairDataset,
+    Share,
+    ShuffledStream,
+    plain_loader,
+    training_loader,
+)
 from mlffm_segdiff.data.distance import signed_distance
 
 CASES, SIDE = 10, 24
+PATTERN = ShuffledStream.PATTERN
 
 
 def memory_map(path: Path, array: np.ndarray) -> np.memmap:
@@ -49,9 +59,30 @@ def plain(tmp_path) -> PairDataset:
     return pairs_in(tmp_path, augmented=False)
 
 
+def shares_of(*parts: tuple[int, float]) -> list[Share]:
+    """Shares of so many images each, numbered through, and with these shares of the draws."""
+    ends = np.cumsum([count for count, _ in parts])
+    return [
+        Share(range(int(end) - count, int(end)), share)
+        for end, (count, share) in zip(ends, parts, strict=True)
+    ]
+
+
+def all_of(length: int) -> list[Share]:
+    return [Share(range(length), 1.0)]
+
+
+def loader(
+    dataset: PairDataset, batch_size: int, start: int, stop: int, workers: int, **given: object
+) -> DataLoader[Pair]:
+    """The training loader of all cases, seed 1."""
+    shares = given.get("shares", all_of(len(dataset)))
+    return training_loader(dataset, shares, batch_size, 1, start, stop, workers, bool(given.get("pin")))
+
+
 def same(left: Batch, right: Batch) -> bool:
     tensors = zip(left[:3], right[:3], strict=True)
-    return left.ids == right.ids and all(torch.equal(one, other) for one, other in tensors)
+    return left[3:] == right[3:] and all(torch.equal(one, other) for one, other in tensors)
 
 
 def test_a_plain_item_is_the_cached_pair_in_its_units(plain):
@@ -79,15 +110,15 @@ def test_an_augmented_item_has_two_mask_values_its_own_distance_and_an_image_in_
 
 @given(st.integers(1, 7), st.integers(0, 40), st.integers(0, 40), st.integers(0, 3))
 def test_the_stream_can_be_entered_anywhere(length, start, count, seed):
-    whole = list(ShuffledStream(length, seed, 0, start + count))
-    part = ShuffledStream(length, seed, start, start + count)
+    whole = list(ShuffledStream(all_of(length), seed, 0, start + count))
+    part = ShuffledStream(all_of(length), seed, start, start + count)
     assert list(part) == whole[start:]
     assert len(part) == count
 
 
 @given(st.integers(1, 50), st.integers(0, 5))
 def test_each_pass_draws_every_case_once(length, seed):
-    draws = list(ShuffledStream(length, seed, 0, 3 * length))
+    draws = list(ShuffledStream(all_of(length), seed, 0, 3 * length))
     for epoch in range(3):
         one_pass = draws[epoch * length : (epoch + 1) * length]
         assert {draw.epoch for draw in one_pass} == {epoch}
@@ -96,45 +127,155 @@ def test_each_pass_draws_every_case_once(length, seed):
 
 def test_passes_and_seeds_have_orders_of_their_own():
     orders = [
-        tuple(draw.index for draw in ShuffledStream(30, seed, 30 * epoch, 30 * epoch + 30))
+        tuple(draw.index for draw in ShuffledStream(all_of(30), seed, 30 * epoch, 30 * epoch + 30))
         for seed in range(3)
         for epoch in range(3)
     ]
     assert len({*orders, tuple(range(30))}) == 10
 
 
+MIXES = [
+    ((7, 0.5), (3, 0.5)),
+    ((7, 0.612), (3, 0.388)),
+    ((1500, 0.25), (2, 0.75)),
+    ((4, 0.001), (5, 0.999)),
+    ((6, 1 / 3), (5, 1 / 3), (4, 1 / 3)),
+    ((6, 0.12), (5, 0.29), (4, 0.59)),
+]
+
+
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("seed", [0, 5])
+def test_each_share_occurs_as_often_as_it_says_in_every_thousand(mix, seed):
+    """Thirds are 333.3, so one of them occurs once more, always the same one."""
+    shares = shares_of(*mix)
+    draws = list(ShuffledStream(shares, seed, 0, 4 * PATTERN))
+    blocks = [draws[at : at + PATTERN] for at in range(0, len(draws), PATTERN)]
+    found = [[sum(draw.index in share.indices for draw in block) for share in shares] for block in blocks]
+    assert found == [found[0]] * 4
+    assert sum(found[0]) == PATTERN
+    exact = [PATTERN * share for _, share in mix]
+    if all(abs(count - round(count)) < 1e-6 for count in exact):
+        assert found[0] == [round(count) for count in exact]
+    assert max(abs(count - wanted) for count, wanted in zip(found[0], exact, strict=True)) < 1
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_within_a_share_each_pass_draws_every_image_once(mix):
+    shares = shares_of(*mix)
+    draws = list(ShuffledStream(shares, 3, 0, 4 * PATTERN))
+    orders = set()
+    for share in shares:
+        own = [draw for draw in draws if draw.index in share.indices]
+        for epoch in range(len(own) // len(share.indices)):
+            one = own[epoch * len(share.indices) : (epoch + 1) * len(share.indices)]
+            assert {draw.epoch for draw in one} == {epoch}
+            assert sorted(draw.index for draw in one) == list(share.indices)
+            orders.add(tuple(draw.index - share.indices[0] for draw in one))
+    assert len(orders) > 1
+
+
+@given(
+    st.sampled_from(MIXES),
+    st.integers(0, 3 * PATTERN),
+    st.sampled_from([0, 1, 7, PATTERN - 1, PATTERN, PATTERN + 1]),
+    st.integers(0, 3),
+)
+def test_a_mixed_stream_can_be_entered_anywhere(mix, start, count, seed):
+    shares = shares_of(*mix)
+    whole = list(ShuffledStream(shares, seed, 0, start + count))
+    part = ShuffledStream(shares, seed, start, start + count)
+    assert list(part) == whole[start:]
+    assert list(part) == whole[start:]  # and again
+    assert (len(part), len(whole)) == (count, start + count)
+
+
+def test_blocks_and_seeds_have_patterns_of_their_own():
+    shares = shares_of((1, 0.5), (1, 0.5))
+    patterns = {
+        tuple(draw.index for draw in ShuffledStream(shares, seed, PATTERN * block, PATTERN * (block + 1)))
+        for seed in range(3)
+        for block in range(3)
+    }
+    assert len(patterns) == 9
+    for pattern in patterns:  # shuffled: of 999 neighbours about half differ
+        assert 400 < sum(one != other for one, other in pairwise(pattern)) < 600
+
+
+def test_one_share_is_plain_shuffled_passes():
+    """Whatever a share is listed with, its own passes are the same as those it has by itself."""
+    (share,) = all_of(30)
+    plain = list(ShuffledStream([share], 4, 0, 90))
+    mixed = ShuffledStream([Share(share.indices, 0.5), Share(range(30, 32), 0.5)], 4, 0, 400)
+    own = [draw for draw in mixed if draw.index < 30]
+    assert own[:90] == plain
+
+
+def test_two_shares_of_one_size_have_orders_of_their_own():
+    draws = list(ShuffledStream(shares_of((30, 0.5), (30, 0.5)), 0, 0, PATTERN))
+    one, other = ([draw.index % 30 for draw in draws if draw.index // 30 == n][:30] for n in (0, 1))
+    assert sorted(one) == sorted(other)
+    assert one != other
+
+
+def test_shares_need_not_be_contiguous():
+    draws = list(ShuffledStream([Share([8, 2, 5], 0.25), Share([1], 0.75)], 0, 0, PATTERN))
+    counts = {index: sum(draw.index == index for draw in draws) for index in (8, 2, 5, 1)}
+    assert sum(counts[index] for index in (8, 2, 5)) == 250
+    assert counts[1] == 750
+    assert {counts[index] for index in (8, 2, 5)} == {83, 84}
+
+
+def test_a_style_stays_with_its_case(tmp_path):
+    plain = pairs_in(tmp_path, augmented=False)
+    assert {plain[index].style for index in range(CASES)} == {""}
+    styles = [f"style{number % 3}" for number in range(CASES)]
+    dataset = PairDataset(plain.images, plain.masks, plain.ids, None, 4, styles)
+    for batch in loader(dataset, 4, 0, 26, 1, shares=shares_of((3, 0.5), (7, 0.5))):
+        assert list(batch.styles) == [styles[int(name.removeprefix("case"))] for name in batch.ids]
+    assert pickle.loads(pickle.dumps(dataset))[5].style == "style2"
+
+
+def test_a_mixed_loader_reads_its_shares_and_resumes(plain):
+    shares = shares_of((2, 0.7), (8, 0.3))
+    whole = list(loader(plain, 4, 0, 400, 0, shares=shares))
+    rest = list(loader(plain, 4, 120, 400, 1, shares=shares))
+    assert all(same(*both) for both in zip(whole[30:], rest, strict=True))
+    ids = [name for batch in whole for name in batch.ids]
+    assert sum(name in {"case0", "case1"} for name in ids) / 400 == pytest.approx(0.7, abs=0.07)
+
+
 def test_batches_do_not_depend_on_the_number_of_workers(augmented, capfd):
-    alone = list(training_loader(augmented, 4, seed=1, start=0, stop=26, workers=0, pin=False))
+    alone = list(loader(augmented, 4, 0, 26, 0))
     assert [len(batch.ids) for batch in alone] == [4] * 6 + [2]
     for workers in (1, 2):
-        shared = list(training_loader(augmented, 4, seed=1, start=0, stop=26, workers=workers, pin=True))
+        shared = list(loader(augmented, 4, 0, 26, workers, pin=True))
         assert all(same(*both) for both in zip(alone, shared, strict=True))
     assert capfd.readouterr() == ("", "")
 
 
 def test_going_on_in_mid_pass_gives_the_batches_that_would_have_come(augmented):
-    whole = list(training_loader(augmented, 4, seed=1, start=0, stop=32, workers=0, pin=False))
-    rest = list(training_loader(augmented, 4, seed=1, start=12, stop=32, workers=1, pin=False))
+    whole = list(loader(augmented, 4, 0, 32, 0))
+    rest = list(loader(augmented, 4, 12, 32, 1))
     assert all(same(*both) for both in zip(whole[3:], rest, strict=True))
 
 
 def test_the_next_pass_shows_the_same_cases_changed_again(augmented):
-    loader = training_loader(augmented, CASES, seed=1, start=0, stop=2 * CASES, workers=1, pin=False)
-    first, second = list(loader)
+    first, second = list(loader(augmented, CASES, 0, 2 * CASES, 1))
     assert sorted(first.ids) == sorted(second.ids)
     places = [second.ids.index(name) for name in first.ids]
     assert not any(torch.equal(*both) for both in zip(first.image, second.image[places], strict=True))
 
 
 def test_a_loader_iterated_again_gives_the_same_batches(augmented):
-    loader = training_loader(augmented, 5, seed=1, start=3, stop=18, workers=1, pin=False)
-    assert all(same(*both) for both in zip(list(loader), list(loader), strict=True))
+    batches = loader(augmented, 5, 3, 18, 1)
+    assert all(same(*both) for both in zip(list(batches), list(batches), strict=True))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_reading_leaves_the_global_generators_alone(augmented, workers):
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
-    list(training_loader(augmented, 4, seed=1, start=0, stop=8, workers=workers, pin=False))
+    list(loader(augmented, 4, 0, 8, workers))
     list(plain_loader(augmented, 4, workers=workers))
     assert torch.equal(torch.get_rng_state(), torch_state)
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)

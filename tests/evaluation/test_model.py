@@ -21,11 +21,11 @@ from mlffm_segdiff.evaluation.model import (
 )
 from mlffm_segdiff.metrics.case import score_case
 from mlffm_segdiff.metrics.overlap import Mask
-from mlffm_segdiff.segmenters.at_source import map_at
+from mlffm_segdiff.segmenters.at_source import map_at, network_images
 from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
 
 SaveMask = Callable[[Path, Mask], Path]
-SAMPLING = Sampling(steps=2, samples=3, seed=5, sampler="ddim")
+SAMPLING = Sampling(samples=3, steps=2, seed=5, sampler="ddim")
 CPU = torch.device("cpu")
 SIZE = 16
 
@@ -37,14 +37,14 @@ class RedIsLesion(Segmenter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[tuple[int, Sampling, bool]] = []
+        self.asked: list[tuple[Tensor, Sampling, bool]] = []
         self.eval()
 
     def loss(self, batch: Batch) -> Tensor:
         raise NotImplementedError
 
     def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
-        self.asked.append((len(image), sampling, torch.is_inference_mode_enabled()))
+        self.asked.append((image, sampling, torch.is_inference_mode_enabled()))
         probability = (image[:, :1] + 1) / 2
         return Segmentation(probability, torch.zeros_like(probability))
 
@@ -86,14 +86,14 @@ def test_a_segmenter_is_scored_at_both_sizes(cases: list[Case], pairs: CachedPai
         assert result.source.dice > 0.9, case.id
 
 
-def test_the_segmenter_is_asked_in_batches(cases: list[Case], pairs: CachedPairs) -> None:
+def test_the_segmenter_is_asked_in_batches_of_images_with_the_sampling(
+    cases: list[Case], pairs: CachedPairs
+) -> None:
     segmenter = RedIsLesion()
     list(evaluate_model(segmenter, pairs, cases, SAMPLING, 2, CPU))
-    assert segmenter.asked == [
-        (2, SAMPLING, True),
-        (2, SAMPLING, True),
-        (1, SAMPLING, True),
-    ]
+    assert [asked[1:] for asked in segmenter.asked] == [(SAMPLING, True)] * 3
+    for (image, _, _), rows in zip(segmenter.asked, ([0, 1], [2, 3], [4]), strict=True):
+        assert torch.equal(image, network_images(pairs.images[rows]))
 
 
 def test_a_part_in_any_order_and_batch_size_scores_each_case_the_same(

@@ -16,6 +16,7 @@ TINY = (
     "data.workers=0",
     "data.synthetic_count=20",
     "sampling.steps=2",
+    "sampling.samples=1",
     "train.images=16",
     "train.batch_size=4",
     "train.warmup=4",
@@ -25,8 +26,8 @@ TINY = (
 )
 SMALLEST = (
     "model.size=tiny",
-    "model.image_widths=[8,16]",
-    "model.image_blocks=[1,1]",
+    "model.encoder_widths=[8,16]",
+    "model.encoder_blocks=[1,1]",
     "model.mask_widths=[8,8]",
 )
 

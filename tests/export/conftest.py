@@ -19,6 +19,7 @@ MODELS: dict[str, dict[str, object]] = {
         "model": {"name": "mlffm_segdiff", "size": "tiny"},
         "diffusion": {"self_conditioning": True},
     },
+    "styles": {"model": {"name": "mlffm_segdiff", "size": "tiny", "styles": ["isic2018", "ph2"]}},
     "direct": {"model": {"name": "unet", "widths": [4, 8], "residual_units": 1}},
     "nnunet": {"model": {"name": "nnunet", "image_size": SIZE}, "sampling": {"mirror": True}},
 }

@@ -74,8 +74,8 @@ def test_a_moved_folder_reads_as_before(folder: Path, made: Made, images: Tensor
     assert is_export(moved)
     found = read_export(moved)
     assert found.recipe == made("direct").recipe
-    expected = made("direct").segmenter.segment(images, list("abc"), Sampling()).probability
-    probability = found.segmenter.segment(images, list("abc"), Sampling()).probability
+    expected = made("direct").segmenter.segment(images, Sampling()).probability
+    probability = found.segmenter.segment(images, Sampling()).probability
     torch.testing.assert_close(probability, expected, rtol=0, atol=1e-5)
 
 

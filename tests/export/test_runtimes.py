@@ -21,15 +21,14 @@ from mlffm_segdiff.segmenters.precision import Precision
 
 Made = Callable[[str], Pretrained]
 Exported = Callable[[str, FormatName], Path]
-SAMPLING = Sampling(steps=3, samples=2)
-MODELS = ("diffusion", "direct")
+SAMPLING = Sampling(samples=2, steps=3)
+MODELS = ("diffusion", "direct", "styles")
 
 
 def agree(found: Segmenter, expected: Segmenter, images: Tensor, sampling: Sampling = SAMPLING) -> None:
-    """Both find the same, alone and in a batch of three, and see something in each image."""
+    """Both find the same, in a batch of one and of three, and see something in each image."""
     for batch in (1, 3):
-        ids = list("abc")[:batch]
-        theirs, ours = (one.segment(images[:batch], ids, sampling) for one in (found, expected))
+        theirs, ours = (one.segment(images[:batch], sampling) for one in (found, expected))
         assert ours.probability.flatten(1).std(dim=1).min() > 0.01
         torch.testing.assert_close(theirs.probability, ours.probability, rtol=0, atol=1e-4)
         torch.testing.assert_close(theirs.spread, ours.spread, rtol=0, atol=1e-4)
@@ -53,9 +52,35 @@ def test_nnunets_mirror_images_run_on_graphs(
     agree(found.segmenter, made("nnunet").segmenter, images, found.sampling)
 
 
+@pytest.mark.parametrize("format_name", ["onnx", "openvino"])
+@pytest.mark.parametrize("style", ["any", "ph2"])
+def test_styles_reach_the_encoders_graph(
+    style: str, format_name: FormatName, made: Made, exported: Exported, images: Tensor
+) -> None:
+    found = read_export(exported("styles", format_name)).segmenter
+    assert found.styles == ("isic2018", "ph2")
+    for sampling in (Sampling(style=style), Sampling(2, 2, style=style, mirror=True)):
+        agree(found, made("styles").segmenter, images, sampling)
+    plain, styled = (found.segment(images, Sampling(style=name)).probability for name in ("any", "ph2"))
+    assert not torch.allclose(plain, styled)
+
+
+@pytest.mark.parametrize("format_name", ["onnx", "openvino"])
+def test_the_posterior_mean_runs_on_graphs(
+    format_name: FormatName, made: Made, exported: Exported, images: Tensor
+) -> None:
+    for sampling in (Sampling(), Sampling(mirror=True)):
+        agree(
+            read_export(exported("diffusion", format_name)).segmenter,
+            made("diffusion").segmenter,
+            images,
+            sampling,
+        )
+
+
 @pytest.mark.parametrize("sampler", ["ddpm", "dpm"])
 def test_each_sampler_runs_on_graphs(sampler: str, made: Made, exported: Exported, images: Tensor) -> None:
-    sampling = Sampling(3, 2, 0, sampler)  # type: ignore[arg-type]
+    sampling = Sampling(2, 3, 0, sampler)  # type: ignore[arg-type]
     found = read_export(exported("diffusion", "onnx")).segmenter
     agree(found, made("diffusion").segmenter, images, sampling)
 
@@ -81,7 +106,7 @@ def test_each_image_is_encoded_once(
         name: counted(name, getattr(segmenter.network, name), rows) for name in ("encoder", "denoiser")
     }
     segmenter.run_on(graphs)
-    segmenter.segment(images, list("abc"), Sampling(steps, samples))
+    segmenter.segment(images, Sampling(samples, steps))
     assert rows == {"encoder": 3, "denoiser": 3 * steps * samples}
 
 

@@ -54,18 +54,26 @@ def trained(fresh: Make) -> Make:
 
 
 class Recorder(nn.Module):
-    """A denoiser whose output is a given function of its input; it keeps what it was asked."""
+    """A denoiser whose output is a given function of its input; it records its inputs.
+
+    styles: of each call of ``encode``, its style numbers, or None where it got none.
+    """
 
     total_stride = 1
 
-    def __init__(self, output: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+    def __init__(
+        self, output: Callable[[Tensor, Tensor, Tensor], Tensor], styles: tuple[str, ...] = ()
+    ) -> None:
         super().__init__()
         self.output = output
+        self.styles = styles
         self.encoded: list[Tensor] = []
+        self.style_numbers: list[Tensor | None] = []
         self.asked: list[tuple[Tensor, Tensor]] = []
 
-    def encode(self, image: Tensor) -> list[Tensor]:
+    def encode(self, image: Tensor, style: Tensor | None = None) -> list[Tensor]:
         self.encoded.append(image)
+        self.style_numbers.append(style)
         return [image]
 
     def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
@@ -80,9 +88,10 @@ def recorded() -> Callable[..., tuple[DiffusionSegmenter, Recorder]]:
     def make(
         output: Callable[[Tensor, Tensor, Tensor], Tensor],
         process: MaskDiffusion | None = None,
+        styles: tuple[str, ...] = (),
         **settings: object,
     ) -> tuple[DiffusionSegmenter, Recorder]:
-        network = Recorder(output)
+        network = Recorder(output, styles)
         chosen = process or MaskDiffusion()
         return DiffusionSegmenter(network, chosen, RegionLoss(), uniform_weight, **settings), network  # type: ignore[arg-type]
 

@@ -20,9 +20,9 @@ from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 
 Make = Callable[..., Segmenter]
 Recorded = Callable[..., tuple[DiffusionSegmenter, Any]]
-IDS = list("abcd")
 OBJECTIVES: tuple[Objective, ...] = ("epsilon", "v")
-NICHOL_DHARIWAL = {"own_samples": 0, "learned_variance": True, "importance_sampling": True}
+NICHOL_DHARIWAL = {"training": "single", "learned_variance": True, "importance_sampling": True}
+DDPM = {"sampler": "ddpm", "samples": 1}
 
 
 class Fixed(nn.Module):
@@ -120,16 +120,16 @@ def test_a_network_of_two_outputs_trains_and_segments(
     objective: str, self_conditioning: bool, trained: Make, batch: Batch
 ) -> None:
     diffusion = {**NICHOL_DHARIWAL, "objective": objective, "self_conditioning": self_conditioning}
-    segmenter = trained(diffusion=diffusion, sampling={"sampler": "ddpm"})
+    segmenter = trained(diffusion=diffusion, sampling=DDPM)
     loss = segmenter.loss(batch)
     loss.backward()  # type: ignore[no-untyped-call]
     assert all(
         p.grad is not None and p.grad.isfinite().all() and p.grad.any() for p in segmenter.parameters()
     )
-    found = segmenter.segment(batch.image, IDS, Sampling(4, 2, 0, "ddpm"))
+    found = segmenter.segment(batch.image, Sampling(2, 4, 0, "ddpm"))
     assert found.probability.shape == (4, 1, 32, 32)
     assert found.probability.isfinite().all()
-    alone = segmenter.segment(batch.image[2:3], IDS[2:3], Sampling(4, 2, 0, "ddpm"))
+    alone = segmenter.segment(batch.image[2:3], Sampling(2, 4, 0, "ddpm"))
     torch.testing.assert_close(alone.probability, found.probability[2:3], rtol=0, atol=1e-4)
 
 
@@ -145,7 +145,7 @@ def test_the_least_variance_draws_what_a_process_without_a_learned_one_draws(
             return torch.cat([0.9 * x, *second], dim=1)
 
         segmenter, _ = recorded(answer, process)
-        return segmenter.segment(batch.image, IDS, Sampling(steps, sampler="ddpm")).probability
+        return segmenter.segment(batch.image, Sampling(1, steps, sampler="ddpm")).probability
 
     torch.testing.assert_close(drawn_with(-1.0), drawn_with(None), rtol=0, atol=1e-5)
     assert torch.equal(drawn_with(1.0), drawn_with(None)) is (steps == 1)
@@ -153,9 +153,9 @@ def test_the_least_variance_draws_what_a_process_without_a_learned_one_draws(
 
 def test_what_importance_has_learned_is_kept_beside_the_weights(trained: Make, batch: Batch) -> None:
     diffusion = {**NICHOL_DHARIWAL, "objective": "epsilon", "train_steps": 20}
-    chosen = {"diffusion": diffusion, "sampling": {"sampler": "ddpm"}}
+    chosen = {"diffusion": diffusion, "sampling": DDPM}
     segmenter, other = trained(**chosen), trained(**chosen)
-    plain = trained(diffusion={**diffusion, "importance_sampling": False}, sampling={"sampler": "ddpm"})
+    plain = trained(diffusion={**diffusion, "importance_sampling": False}, sampling=DDPM)
     assert set(segmenter.state_dict()) == set(plain.state_dict())
     plain.load_state_dict(segmenter.state_dict())
     assert plain.training_state() == {}

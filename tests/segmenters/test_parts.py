@@ -13,6 +13,7 @@ UNET: dict[str, object] = {"name": "unet", "widths": [4, 8, 16], "residual_units
 SECTIONS: dict[str, dict[str, dict[str, object]]] = {
     "diffusion": {},
     "self_conditioning": {"diffusion": {"self_conditioning": True}},
+    "styles": {"model": {"name": "mlffm_segdiff", "size": "tiny", "styles": ["isic2018", "ph2"]}},
     "direct": {"model": UNET},
 }
 
@@ -23,9 +24,9 @@ def test_run_on_its_own_parts_it_finds_the_same(
 ) -> None:
     segmenter = trained(**sections)
     sampling, stride = Sampling(steps=3, samples=2), segmenter.total_stride
-    expected = segmenter.segment(batch.image, batch.ids, sampling)
+    expected = segmenter.segment(batch.image, sampling)
     segmenter.run_on({name: part.module for name, part in segmenter.parts(batch.image).items()})
-    found = segmenter.segment(batch.image, batch.ids, sampling)
+    found = segmenter.segment(batch.image, sampling)
     assert torch.equal(found.probability, expected.probability)
     assert torch.equal(found.spread, expected.spread)
     assert segmenter.total_stride == stride

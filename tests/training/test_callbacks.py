@@ -94,6 +94,81 @@ def test_statistics_are_averaged_and_counters_copied() -> None:
     assert int(averaged.module.num_batches_tracked) == 3
 
 
+class Normalised(LightningModule):
+    """A convolution and a batch norm; records the state after each step, and what validation sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 4, 1, bias=False), torch.nn.BatchNorm2d(4, momentum=0.3)
+        )
+        self.live: list[dict[str, Tensor]] = []
+        self.outputs: list[Tensor] = []
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        return (self.layer(batch) - 1 - batch_idx).square().mean()
+
+    def validation_step(self, batch: Tensor, batch_idx: int) -> None:
+        assert not self.layer.training
+        self.outputs.append(self.layer(batch))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.3)
+
+    def keep(self) -> None:
+        self.live.append({name: value.clone() for name, value in self.layer.state_dict().items()})
+
+
+class Keeper(Callback):
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *rest: Any) -> None:
+        pl_module.keep()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
+        pl_module.keep()
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning", "ignore::UserWarning:lightning")
+def test_averaged_weights_are_evaluated_with_averaged_statistics(tmp_path: Path) -> None:
+    """Validation and checkpoints see (conv(x) - mean) / sqrt(var + eps) * gain + bias, all averaged alike.
+
+    Training itself goes on with the weights and statistics that it had before validation.
+    """
+    torch.manual_seed(0)
+    module, image = Normalised(), torch.randn(6, 3, 5, 5)
+    trainer = Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        callbacks=[Keeper(), Averaging(0.5), Checkpoint(tmp_path, "last")],
+    )
+    batches = 3 * torch.randn(3, 4, 3, 5, 5) + 2
+    trainer.fit(module, DataLoader(batches, batch_size=None), DataLoader(image[None], batch_size=None))
+    first, second, third, after = module.live
+    early = 1 - 2 ** (-2 / 3)
+    mean = {
+        name: 0.5 * (early * first[name] + (1 - early) * second[name]) + 0.5 * third[name]
+        for name in first
+        if first[name].is_floating_point()
+    }
+    assert all(torch.equal(after[name], third[name]) for name in third)  # validation gave the live ones back
+    assert not torch.allclose(mean["1.running_var"], third["1.running_var"])
+    convolved = torch.einsum("oc,bchw->bohw", mean["0.weight"][:, :, 0, 0], image)
+    centre, spread, gain, bias = (
+        mean[f"1.{name}"].view(1, 4, 1, 1) for name in ("running_mean", "running_var", "weight", "bias")
+    )
+    expected = (convolved - centre) / (spread + 1e-5).sqrt() * gain + bias
+    torch.testing.assert_close(module.outputs[0], expected, rtol=1e-4, atol=1e-4)
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    for name, value in mean.items():
+        torch.testing.assert_close(saved["state_dict"][f"layer.{name}"], value)
+        torch.testing.assert_close(saved["current_model_state"][f"layer.{name}"], third[name])
+    assert int(saved["state_dict"]["layer.1.num_batches_tracked"]) == 3
+    torch.testing.assert_close(module.layer.eval()(image), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_the_best_state_is_kept_before_the_last(tmp_path: Path) -> None:
     best, last = checkpoints(tmp_path)
     assert (best.filename, best.monitor, best.mode) == ("best", "val_jaccard", "max")

@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import pytest
@@ -51,7 +51,7 @@ class Seeds(Segmenter):
         self.seen.append(torch.initial_seed())
         return self.layer(batch.mask.new_ones(1, 1)).sum()
 
-    def segment(self, image: Tensor, ids: Sequence[str], sampling: Sampling) -> Segmentation:
+    def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
         raise NotImplementedError
 
     def parts(self, image: Tensor) -> dict[str, Part]:
@@ -92,6 +92,41 @@ def test_weights_decay_but_biases_and_norms_do_not(recipe: Recipe) -> None:
     assert sorted(map(id, both)) == sorted(map(id, segmenter.parameters()))
     assert schedule.get_last_lr() == [pytest.approx(2e-4)] * 2
     assert made["lr_scheduler"]["interval"] == "step"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("rate", [0.3, 1.0])
+def test_a_pretrained_encoder_learns_at_its_own_rate(rate: float, make_recipe: Callable[..., Recipe]) -> None:
+    """Each parameter is in one group; the encoder's rate is a share of the others', also as they fall."""
+    segmenter = build_segmenter(make_recipe(model={"name": "mlffm_segdiff", "encoder": "efficientnet_lite0"}))
+    module = SegmenterModule(segmenter, Sampling(), 0, 2e-3, 0.05, 1, 100, encoder_rate=rate)
+    made = module.configure_optimizers()
+    optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]  # type: ignore[index]
+    names = {id(p): name for name, p in segmenter.named_parameters()}
+    found: dict[str, tuple[float, float]] = {}
+    for group in optimizer.param_groups:  # type: ignore[attr-defined]
+        for p in group["params"]:
+            assert names[id(p)] not in found
+            found[names[id(p)]] = group["lr"], group["weight_decay"]
+    expected = {
+        name: (
+            pytest.approx((rate if name.startswith("network.encoder.") else 1) * 2e-3),
+            0.05 if p.ndim > 1 else 0,
+        )
+        for name, p in segmenter.named_parameters()
+    }
+    assert found == expected
+    for _ in range(50):
+        optimizer.step()  # type: ignore[attr-defined]
+        schedule.step()
+    encoder, *_, rest = schedule.get_last_lr()
+    assert encoder == pytest.approx(rate * rest)
+    assert rest < 0.6 * 2e-3
+
+
+def test_an_encoder_from_scratch_learns_at_the_common_rate(recipe: Recipe) -> None:
+    module = SegmenterModule(build_segmenter(recipe), Sampling(), 0, 2e-3, 0.05, 1, 100, encoder_rate=0.3)
+    optimizer = module.configure_optimizers()["optimizer"]
+    assert {group["lr"] for group in optimizer.param_groups} == {2e-3}  # type: ignore[attr-defined]
 
 
 def test_the_rate_of_a_run_ends_at_a_hundredth(make_recipe: Callable[..., Recipe]) -> None:

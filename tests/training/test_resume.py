@@ -135,8 +135,8 @@ def test_times_drawn_by_their_losses_are_drawn_on(
     """The checkpoint holds the losses of each time, by which the next ones are drawn; the weights do not."""
     options = {"learned_variance": True, "importance_sampling": True}
     recipe = make_recipe(
-        diffusion={"objective": "epsilon", "train_steps": 5, "own_samples": 0, **options},
-        sampling={"sampler": "ddpm"},
+        diffusion={"objective": "epsilon", "train_steps": 5, "training": "single", **options},
+        sampling={"sampler": "ddpm", "samples": 1},
         train={"images": 240},
     )
     whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")

@@ -95,7 +95,7 @@ def training_batch(count: int, size: int, device: torch.device) -> Batch:
     pairs = PairDataset(images, masks, ids, None, seed=0)
     batch = collate([pairs[index] for index in range(count)])
     image, mask, distance = (part.to(device) for part in (batch.image, batch.mask, batch.distance))
-    return Batch(image, mask, distance, batch.ids)
+    return Batch(image, mask, distance, batch.ids, batch.styles)
 
 
 def _gradients(segmenter: Segmenter, batch: Batch) -> None:

@@ -81,8 +81,12 @@ def training_dataset(
 def training_shares(styles: Sequence[str], mix: Mapping[DatasetName, float] | None) -> list[Share]:
     """Return the images that are drawn together and how often: each source by its share of ``mix``.
 
-    styles: the source of each image. Without a mix, all images are drawn equally often. Raises UserError for a
-    source with a share but without images.
+    Args:
+        styles: The source of each image.
+        mix: Source to its share; None draws all images equally often.
+
+    Raises:
+        UserError: A source has a share but no images.
     """
     if mix is None:
         return [Share(range(len(styles)), 1.0)]

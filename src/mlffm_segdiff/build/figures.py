@@ -19,9 +19,14 @@ META = torch.device("meta")
 
 @dataclass(frozen=True)
 class Figures:
-    """One model. flops: of one segmentation at 128 x 128, in so many steps and samples (or mirror images).
+    """Size and cost of one model.
 
-    They count the products and sums of convolutions and matrix products alone, each as one.
+    Attributes:
+        parameters: How many there are.
+        flops: Of one segmentation at 128 x 128. Only the products and sums of convolutions and matrix
+            products are counted, each as one.
+        steps: Denoising steps of each sample; 1 for direct networks and the posterior mean.
+        samples: Samples, or 1 where none are drawn, times mirror images.
     """
 
     parameters: int
@@ -41,15 +46,16 @@ def model_recipe(name: str) -> Recipe:
 def count_figures(recipe: Recipe) -> Figures:
     """Return the figures of a recipe's model, which needs neither the time nor the memory to run it."""
     segmenter = build_hollow(recipe).eval()
-    steps, samples = recipe.sampling.steps, recipe.sampling.samples
-    if MODELS[recipe.model.name].contract == "direct":
-        steps, samples = 1, len(MIRRORS) if recipe.sampling.mirror else 1
+    sampling, mirrors = recipe.sampling, len(MIRRORS) if recipe.sampling.mirror else 1
+    drawn = MODELS[recipe.model.name].contract == "denoiser" and sampling.samples
+    steps, samples = (sampling.steps, sampling.samples) if drawn else (1, 1)
     flops = {
         name: count_flops(part.module, part.inputs)
         for name, part in segmenter.parts(torch.zeros(1, 3, SIDE, SIDE, device=META)).items()
     }
     total = sum(count * (1 if name == "encoder" else steps * samples) for name, count in flops.items())
-    return Figures(sum(p.numel() for p in segmenter.parameters()), total, steps, samples)
+    weights = sum(p.numel() for p in segmenter.parameters())
+    return Figures(weights, mirrors * total, steps, mirrors * samples)
 
 
 def build_hollow(recipe: Recipe) -> Segmenter:

@@ -50,8 +50,8 @@ def refuse_unsuited(recipe: Recipe) -> None:
     set_options = {
         "diffusion.learned_variance=false": recipe.diffusion.learned_variance,
         "diffusion.importance_sampling=false": recipe.diffusion.importance_sampling,
-        "sampling.samples=0": sampling.samples,
         "sampling.fusion=mean": sampling.fusion != "mean",
+        "sampling.samples=0": sampling.samples,
     }
     for plain, is_set in set_options.items():
         if is_set:

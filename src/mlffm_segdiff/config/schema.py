@@ -110,10 +110,11 @@ class DiffusionConfig(Section):
 class SamplingConfig(Section):
     """How masks are made.
 
-    samples: 0 for the posterior mean in one step, which is the best single mask; otherwise the number of masks
-    that are drawn. sampler, steps and seed (of the starting noise) are those of samples. mirror: the mean over
-    the image and its three mirror images, as in nnU-Net. fusion: how the samples become one probability map,
-    their mean or STAPLE of their masks. style: the annotation style, for a model that has several.
+    samples: 0 for the posterior mean in one step, which is the best single mask; otherwise the number of
+    masks that are drawn. sampler, steps and seed (of the starting noise) are those of samples. mirror: the
+    mean over the image and its three mirror images, as in nnU-Net. fusion: how the samples become one
+    probability map, their mean or STAPLE of their masks. style: the annotation style, for a model that has
+    several.
     """
 
     samples: NonNegativeInt = 0
@@ -166,9 +167,10 @@ class TrainConfig(Section):
     """Optimisation. images, warmup and validate_every count images seen.
 
     optimizer sgd is nnU-Net's, whose rate falls from the first step on. precision auto is bf16 where that is
-    fast. init: weights to start from, a name as for ``load_pretrained``. encoder_init: weights of a pretrained
-    encoder to start from where init is not given: imagenet, a safetensors file, a hub id, or null for random
-    ones; scratch has none. encoder_rate: the learning rate of pretrained encoders as a share of the others'.
+    fast. init: weights to start from, a name as for ``load_pretrained``. encoder_init: weights of a
+    pretrained encoder to start from where init is not given: imagenet, a safetensors file, a hub id, or null
+    for random ones; scratch has none. encoder_rate: the learning rate of pretrained encoders as a share of
+    the others'.
     """
 
     images: PositiveInt = 60_000
@@ -220,7 +222,8 @@ class Recipe(Section):
         """Refuse the posterior mean in one step of a network that predicts noise."""
         if self.diffusion.objective != "x0" and not self.sampling.samples:
             raise ValueError(
-                f"objective {self.diffusion.objective} has no mask in one step; set sampling.samples=1 or more"
+                f"objective {self.diffusion.objective} has no mask in one step; "
+                "set sampling.samples=1 or more"
             )
         return self
 

@@ -30,8 +30,8 @@ class PairDataset(Dataset[Pair]):
 
     images: N,S,S,3 uint8 RGB; masks: N,S,S uint8 0/1; both may be memory maps, which are then opened
     again and never copied into another process. ids: N names. styles: of each case, see `Pair`. An item is
-    asked for by a `Draw`, whose augmentation depends on (seed, epoch, index) alone, or by a plain index, which
-    is epoch 0.
+    asked for by a `Draw`, whose augmentation depends on (seed, epoch, index) only, or by a plain index,
+    which is epoch 0.
     """
 
     def __init__(
@@ -100,10 +100,10 @@ class Share(NamedTuple):
 class ShuffledStream(Sampler[Draw]):
     """Draws number start to stop - 1 of an endless stream.
 
-    Each share's images come in passes, each pass in a new order that depends on (seed, pass, share). Which share
-    is drawn next is a shuffled pattern, anew for every ``PATTERN`` draws, in which each occurs as often as its
-    share says, to a thousandth. So the stream can be entered at any number and continues exactly as if it had
-    been read from 0. seed: 0 or more.
+    Each share's images come in passes, each pass in a new order that depends on (seed, pass, share). The
+    order of the shares is a pattern of ``PATTERN`` draws, shuffled again for every block of that length, in
+    which each share occurs as often as it says, to a thousandth. So the stream can be entered at any number
+    and continues exactly as if it had been read from 0. seed: 0 or more.
     """
 
     PATTERN = 1000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import replace as replaced
@@ -29,10 +29,8 @@ class FusionStep:
     weights: tuple[Weights, ...]
 
 
-def fusion_steps(
-    segmenter: Segmenter, images: npt.NDArray[np.uint8], ids: Sequence[str], sampling: Sampling
-) -> list[FusionStep]:
-    """Segment images (BxSxSx3 uint8) with one sample each, and return what the MLFFM weighed at each step.
+def fusion_steps(segmenter: Segmenter, images: npt.NDArray[np.uint8], sampling: Sampling) -> list[FusionStep]:
+    """Draw one sample of each image (BxSxSx3 uint8), and return the weights of the MLFFM at each step.
 
     Hooks on the network's own blocks read it, so it is what the masks were made with. Empty for a network
     without an MLFFM of adaptive weights, or without time. segmenter: in evaluation mode.
@@ -42,7 +40,7 @@ def fusion_steps(
         return []
     device = next(segmenter.parameters()).device
     with _recorded(weighing) as weights, _recorded(timing) as times:
-        segment_pictures(segmenter, images, replaced(sampling, samples=1), device)
+        segment_pictures(segmenter, images, replaced(sampling, samples=1, mirror=False), device)
     return [
         FusionStep(int(inputs[0][0]), tuple(level.float().cpu().numpy() for level in levels))
         for (inputs, _), (_, levels) in zip(times, weights, strict=True)

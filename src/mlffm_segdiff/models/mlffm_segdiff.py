@@ -48,8 +48,11 @@ class MLFFMSegDiffConfig(ModelConfig):
     @model_validator(mode="before")
     @classmethod
     def fill_in_size(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Take the widths of ``size`` where a recipe names none."""
-        return {**SIZES.get(str(values.get("size", "small")), {}), **values}
+        """Take the widths of ``size`` where a recipe gives none, those of ``scratch`` only for it."""
+        filled = dict(SIZES.get(str(values.get("size", "small")), {}))
+        if values.get("encoder", "scratch") != "scratch":
+            filled = {key: value for key, value in filled.items() if not key.startswith("encoder_")}
+        return {**filled, **values}
 
     @model_validator(mode="after")
     def levels_match(self) -> "MLFFMSegDiffConfig":
@@ -206,7 +209,7 @@ class MLFFMSegDiff(nn.Module):
         return features
 
     def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
-        """Map x_t (B mask_channels H W), timesteps t (B) and the image's features to a logit or noise (B1HW)."""
+        """Map x_t (B mask_channels H W), timesteps t (B) and image features to a logit or noise (B1HW)."""
         finer = len(self.details)
         time = self.time(t, features[-1] if self.style is not None else None)
         h = self.stem(F.pixel_unshuffle(noisy_mask, self.mask_stride))

@@ -112,7 +112,7 @@ class DiffusionSegmenter(Segmenter):
         return tuple(getattr(self.network, "styles", ()))
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the loss of a batch at random timesteps, a scalar; random numbers are torch's global ones."""
+        """Return the loss of a batch at random timesteps, a scalar; draws from torch's global generator."""
         features = self._encode_for_training(batch)
         if self.draws == "dual":
             return self._dual_loss(batch, features)
@@ -137,7 +137,8 @@ class DiffusionSegmenter(Segmenter):
     def _encode_for_training(self, batch: Batch) -> list[Tensor]:
         if not self.styles:
             return self._denoiser.encode(batch.image)
-        style = torch.tensor([self._style_number(name) for name in batch.styles], device=batch.image.device)
+        names = batch.styles or [""] * len(batch.image)
+        style = torch.tensor([self._style_number(name) for name in names], device=batch.image.device)
         dropped = torch.rand(len(style), device=style.device) < STYLE_DROP
         return self._denoiser.encode(batch.image, style.masked_fill(dropped, 0))
 

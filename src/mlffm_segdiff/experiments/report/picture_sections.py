@@ -161,7 +161,7 @@ def _fusion_blocks(study: Studied, draft: Draft, one: StudiedCell, scores: pd.Da
     others = [name for name in sorted(ranked) if name != middle]
     images = open_images(one.cell, study.part).select([middle, *others[: FUSION_IMAGES - 1]])
     segmenter, sampling = load_cell(one, study.lock.evaluations[study.evaluation])
-    steps = fusion_steps(segmenter, images.pairs.images, images.pairs.ids, sampling)
+    steps = fusion_steps(segmenter, images.pairs.images, sampling)
     masks = images.pairs.masks > 0
     shares = fusion_shares(steps, masks)
     who = f"{variant!r}, seed {one.cell.seed}, on {dataset}"

@@ -1,0 +1,214 @@
+"""What x_t a training image gets: dual draws and recycling; single draws are in test_diffusion.py."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.diffusion.process import MaskDiffusion, add_noise
+from mlffm_segdiff.diffusion.times import PowerLawTimes
+from mlffm_segdiff.losses.boundary_weight import BandWeight, uniform_weight
+from mlffm_segdiff.losses.region import RegionLoss
+from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter, Training
+
+Recorded = Callable[..., tuple[DiffusionSegmenter, Any]]
+SHARES = [(0.0, 0), (0.1, 0), (0.25, 1), (0.5, 2), (0.65, 3), (1.0, 4)]
+"""Shares of a batch of four, and how many images they are."""
+
+
+class Fixed(nn.Module):
+    """A denoiser that answers with given maps, one for each row, and records its inputs."""
+
+    total_stride = 1
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.answer = nn.Parameter(torch.randn(rows, 1, 32, 32, generator=torch.Generator().manual_seed(1)))
+        self.encoded = 0
+        self.asked: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.with_gradient: list[bool] = []
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        self.encoded += 1
+        return [image]
+
+    def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
+        (image,) = features
+        self.asked.append((noisy_mask, t, image))
+        self.with_gradient.append(torch.is_grad_enabled())
+        return self.answer
+
+
+def segmenter_of(network: nn.Module, training: Training, scale: float, **settings: Any) -> DiffusionSegmenter:
+    times = PowerLawTimes(1000, 2.0)
+    process = MaskDiffusion(mask_scale=scale)
+    return DiffusionSegmenter(
+        network, process, RegionLoss(), BandWeight(2, 3), times, training=training, **settings
+    )
+
+
+def spread(alpha_bar: Tensor, scale: float) -> Tensor:
+    """The standard deviation of x_t, by which the network's input is divided."""
+    return (alpha_bar * scale**2 + 1 - alpha_bar).sqrt()
+
+
+@pytest.mark.parametrize(("share", "noisy"), SHARES)
+@pytest.mark.parametrize("scale", [1.0, 0.1])
+def test_dual_draws_one_row_of_pure_noise_an_image_and_noises_the_masks_of_the_first(
+    share: float, noisy: int, scale: float, batch: Batch
+) -> None:
+    """Random numbers are drawn again in the order times, pure noise, noise of the masks."""
+    network = Fixed(4 + noisy)
+    segmenter = segmenter_of(network, "dual", scale, noisy_share=share)
+    torch.manual_seed(3)
+    segmenter.loss(batch)
+    torch.manual_seed(3)
+    drawn = (torch.rand(noisy).sqrt() * 1000).long()
+    pure, noise = torch.randn(4, 1, 32, 32), torch.randn(noisy, 1, 32, 32)
+    ((x, t, image),) = network.asked
+    assert network.encoded == 1
+    assert t.tolist() == [999] * 4 + drawn.tolist()
+    a = segmenter.process.alphas_cumprod()[t].view(-1, 1, 1, 1)
+    torch.testing.assert_close(x[:4], pure / spread(a[:4], scale))
+    x_t = add_noise(scale * batch.mask[:noisy], noise, a[4:])
+    torch.testing.assert_close(x[4:], x_t / spread(a[4:], scale))
+    assert torch.equal(image, torch.cat([batch.image, batch.image[:noisy]]))
+
+
+@pytest.mark.parametrize(("share", "noisy"), SHARES)
+@pytest.mark.parametrize("noisy_weight", [1.0, 0.25])
+def test_the_dual_loss_by_hand(share: float, noisy: int, noisy_weight: float, batch: Batch) -> None:
+    """Pure noise: cross-entropy weighted as for a clean mask, and soft Dice. Others: plain cross-entropy.
+
+    With y = +-1, the cross-entropy of a logit z is log(1 + exp(-y z)).
+    """
+    network = Fixed(4 + noisy)
+    segmenter = segmenter_of(network, "dual", 0.1, noisy_share=share, noisy_weight=noisy_weight)
+    loss = segmenter.loss(batch).item()
+    z, y = network.answer.detach().double().numpy(), batch.mask.double().numpy()
+    weight = 1 + 2 * np.exp(-(batch.distance.double().numpy() ** 2) / 18)
+    direct = (weight * np.log1p(np.exp(-y * z[:4]))).mean()
+    p, lesion = 1 / (1 + np.exp(-z[:4])), y > 0
+    overlap, sizes = (p * lesion).sum((1, 2, 3)), (p + lesion).sum((1, 2, 3))
+    direct += (1 - (2 * overlap + 1) / (sizes + 1)).mean()
+    proper = np.log1p(np.exp(-y[:noisy] * z[4:])).mean() if noisy else 0.0
+    assert loss == pytest.approx(direct + noisy_weight * proper, rel=1e-5)
+
+
+def test_dual_without_noisy_masks_is_the_loss_of_a_direct_network(batch: Batch) -> None:
+    network = Fixed(4)
+    loss = segmenter_of(network, "dual", 0.1, noisy_share=0).loss(batch)
+    weight = 1 + 2 * torch.exp(-batch.distance.square() / 18)
+    expected = RegionLoss()(network.answer, batch.mask, batch.distance, weight)
+    torch.testing.assert_close(loss, expected)
+
+
+def test_a_boundary_weight_that_depends_on_time_gets_that_of_a_clean_mask(batch: Batch) -> None:
+    asked = []
+
+    def weight(distance: Tensor, alpha_bar: Tensor, time_share: Tensor) -> Tensor:
+        asked.append((alpha_bar.tolist(), time_share.tolist()))
+        return torch.ones_like(distance)
+
+    process, times = MaskDiffusion(), PowerLawTimes(1000)
+    network = Fixed(8)
+    DiffusionSegmenter(network, process, RegionLoss(), weight, times, training="dual", noisy_share=1.0).loss(
+        batch
+    )
+    assert asked == [([1.0] * 4, [0.0] * 4)]
+
+
+def test_dual_draws_learn_as_one_batch_what_they_learn_apart(batch: Batch) -> None:
+    """Gradients of both terms reach the network, each with its factor."""
+    network = Fixed(6)
+    segmenter = segmenter_of(network, "dual", 0.1, noisy_share=0.5, noisy_weight=3.0)
+    segmenter.loss(batch).backward()  # type: ignore[no-untyped-call]
+    entropy = F.softplus(-batch.mask[:2] * network.answer[4:]).mean()
+    (expected,) = torch.autograd.grad(3 * entropy, [network.answer])
+    assert network.answer.grad is not None
+    torch.testing.assert_close(network.answer.grad[4:], expected[4:])
+    assert network.answer.grad[:4].any()
+
+
+def test_dual_self_conditioning_reads_an_estimate_in_half_of_the_rows(
+    recorded: Recorded, batch: Batch
+) -> None:
+    segmenter, network = recorded(
+        lambda x, t, image: x[:, :1] + 1, self_conditioning=True, training="dual", noisy_share=0.5
+    )
+    segmenter.loss(batch)
+    (first, t_first), (second, t_second) = network.asked
+    assert (len(first), len(second)) == (3, 6)
+    assert torch.equal(t_first, t_second[3:])
+    assert torch.equal(first[:, 0], second[3:, 0])
+    assert not first[:, 1].any()
+    assert not second[:3, 1].any()
+    torch.testing.assert_close(second[3:, 1], torch.tanh((first[:, 0] + 1) / 2))
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1])
+@pytest.mark.parametrize("shift", [0.0, 2.0])
+def test_recycling_by_hand(scale: float, shift: float, batch: Batch) -> None:
+    """x_t is made from the network's estimate at t = T, its logits shifted; the target is the true mask.
+
+    Random numbers are drawn again in the order times, noise, noise at T, shift.
+    """
+    network = Fixed(4)
+    segmenter = segmenter_of(network, "recycling", scale, recycling_shift=shift)
+    torch.manual_seed(3)
+    loss = segmenter.loss(batch)
+    torch.manual_seed(3)
+    t = (torch.rand(4).sqrt() * 1000).long()
+    noise, pure, drawn = torch.randn(4, 1, 32, 32), torch.randn(4, 1, 32, 32), torch.randn(4, 1, 1, 1)
+    (x_last, t_last, image_last), (x, t_asked, image) = network.asked
+    table = segmenter.process.alphas_cumprod()
+    assert network.encoded == 1
+    assert network.with_gradient == [False, True]
+    assert t_last.tolist() == [999] * 4
+    torch.testing.assert_close(x_last, pure / spread(table[999], scale))
+    own = scale * (2 * torch.sigmoid(network.answer.detach() + shift * drawn) - 1)
+    a = table[t].view(-1, 1, 1, 1)
+    assert torch.equal(t_asked, t)
+    torch.testing.assert_close(x, add_noise(own, noise, a) / spread(a, scale))
+    assert torch.equal(image_last, image)
+    weight = 1 + 2 * a * torch.exp(-batch.distance.square() / 18)
+    torch.testing.assert_close(loss, RegionLoss()(network.answer, batch.mask, batch.distance, weight))
+
+
+def test_a_recycled_x_t_holds_nothing_of_the_true_mask(recorded: Recorded, batch: Batch) -> None:
+    segmenter, network = recorded(lambda x, t, image: 0.3 * x, training="recycling", recycling_shift=1.0)
+    other = batch._replace(mask=-batch.mask)
+    for one in (batch, other):
+        torch.manual_seed(0)
+        segmenter.loss(one)
+    x, x_other = network.asked[1][0], network.asked[3][0]
+    assert torch.equal(x, x_other)
+
+
+@pytest.mark.parametrize("training", ["single", "dual", "recycling"])
+def test_what_the_network_reads_has_unit_variance_at_every_time(
+    training: str, recorded: Recorded, batch: Batch
+) -> None:
+    """A mask of +-1 times its scale has the variance scale^2, and so has an estimate that is sure."""
+    segmenter, network = recorded(
+        lambda x, t, image: torch.full_like(x, 20.0), MaskDiffusion(mask_scale=0.1), training=training
+    )
+    for _ in range(40):
+        segmenter.loss(batch)
+    seen = torch.cat([x for x, _ in network.asked])
+    assert float(seen.square().mean()) == pytest.approx(1, abs=0.02)
+
+
+def test_the_loss_without_boundary_weight_is_unweighted(batch: Batch) -> None:
+    network = Fixed(4)
+    process, times = MaskDiffusion(), PowerLawTimes(1000)
+    segmenter = DiffusionSegmenter(
+        network, process, RegionLoss(dice=0), uniform_weight, times, training="dual", noisy_share=0
+    )
+    expected = F.softplus(-batch.mask * network.answer).mean()
+    torch.testing.assert_close(segmenter.loss(batch), expected)
