@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from mlffm_segdiff.blocks.folding import fold_batch_norm, fold_padding
 from mlffm_segdiff.build.device import best_device
 from mlffm_segdiff.build.pretrained import Pretrained, load_pretrained
 from mlffm_segdiff.build.quality import Quality
@@ -78,7 +79,9 @@ def load_model(
     pretrained = weights if isinstance(weights, Pretrained) else load_pretrained(weights)
     sampling = chosen_sampling(pretrained.recipe, steps, samples, sampler, seed, fusion)
     device, size = device or best_device(), pretrained.recipe.data.size
-    segmenter = pretrained.segmenter.to(device).eval()
+    segmenter = fold_batch_norm(pretrained.segmenter.to(device).eval())
+    if device.type == "cpu":
+        segmenter = fold_padding(segmenter)
     if precision == "bf16":
         segmenter = in_bfloat16(segmenter, torch.zeros(1, 3, size, size, device=device))
     return Model(segmenter, size, sampling, device, pretrained.quality)
