@@ -94,11 +94,15 @@ def predict(
     voice = Voice(quiet, as_json)
     graphs = load_graphs(weights, runtime, precision, voice)
     if graphs is None:
-        model = load_model(weights, steps, samples, sampler, seed, precision, fusion=fusion)
+        model = load_model(
+            weights, steps, samples, sampler, seed, precision, fusion=fusion, batch_size=max(batch_size, 1)
+        )
     else:
         cpu = torch.device("cpu")
         model = load_model(graphs, steps, samples, sampler, seed, device=cpu, fusion=fusion)
     products = frozenset(write or ()) | ({Product.REVIEW} if review else frozenset())
+    if precision == "auto":
+        voice.note(f"precision: {model.precision}")
     target = Output(output.expanduser(), products, maps, table)
     failed, kept = 0, []
     with voice.progress("segmenting") as progress:

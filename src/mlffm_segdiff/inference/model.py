@@ -16,7 +16,7 @@ from mlffm_segdiff.build.sampling import chosen_sampling
 from mlffm_segdiff.data.cache import resize_image
 from mlffm_segdiff.segmenters.at_source import Map, segment_pictures
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
-from mlffm_segdiff.segmenters.precision import Precision, in_bfloat16
+from mlffm_segdiff.segmenters.precision import Precision, PrecisionChoice, faster_segmenter, in_bfloat16
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -25,7 +25,8 @@ Pixels = npt.NDArray[np.uint8]
 class Model:
     """A segmenter on its device, in evaluation mode; pictures reach it at `size` x `size` pixels.
 
-    quality: what is known of its masks' worth, where its weights were calibrated.
+    quality: what is known of its masks' worth, where its weights were calibrated. precision: what its network
+    computes in.
     """
 
     segmenter: Segmenter
@@ -33,6 +34,7 @@ class Model:
     sampling: Sampling
     device: torch.device
     quality: Quality | None = None
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,15 @@ def load_model(
     samples: int | None = None,
     sampler: str | None = None,
     seed: int | None = None,
-    precision: Precision = "float32",
+    precision: PrecisionChoice = "float32",
     device: torch.device | None = None,
     fusion: str | None = None,
+    batch_size: int = 1,
 ) -> Model:
     """Return the weights, ready to segment; None keeps the recipe's choice.
 
-    precision: what the network computes in. device: by default the GPU where there is one.
+    precision: what the network computes in; auto is the faster one, measured on ``batch_size`` images at once
+    (see `faster_segmenter`). device: by default the GPU where there is one.
     Raises UserError as `load_pretrained` and `chosen_sampling`.
     """
     pretrained = weights if isinstance(weights, Pretrained) else load_pretrained(weights)
@@ -82,9 +86,12 @@ def load_model(
     segmenter = fold_batch_norm(pretrained.segmenter.to(device).eval())
     if device.type == "cpu":
         segmenter = fold_padding(segmenter)
-    if precision == "bf16":
-        segmenter = in_bfloat16(segmenter, torch.zeros(1, 3, size, size, device=device))
-    return Model(segmenter, size, sampling, device, pretrained.quality)
+    image = torch.zeros(batch_size, 3, size, size, device=device)
+    if precision == "auto":
+        segmenter, precision = faster_segmenter(segmenter, image, sampling)
+    elif precision == "bf16":
+        segmenter = in_bfloat16(segmenter, image[:1])
+    return Model(segmenter, size, sampling, device, pretrained.quality, precision)
 
 
 def shrink(image: Pixels, name: str, size: int) -> Picture:
