@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 import torch
+from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -42,6 +43,11 @@ def count_flops(work: Work) -> int:
         work()
     total: int = counter.get_total_flops()
     return total
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Return how many numbers a network learns."""
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def gigaflops(works: Mapping[str, Work]) -> dict[str, float]:

@@ -42,7 +42,7 @@ def load_graphs(
     from mlffm_segdiff.export.folder import is_export, read_export, read_manifest
 
     folder = Path(weights).expanduser()
-    precision: "Precision" = "float32" if choice == "auto" else choice
+    precision: Precision = "float32" if choice == "auto" else choice
     if is_export(folder):
         found = read_manifest(folder).format
         if runtime not in (None, found):

@@ -45,8 +45,8 @@ def in_bfloat16(segmenter: Segmenter, image: Tensor) -> Segmenter:
 def has_bf16(device: torch.device) -> bool:
     """Return whether a device multiplies bf16 itself: a GPU with it, or a processor with AVX512-BF16 or AMX.
 
-    Elsewhere bf16 is emulated, up to a hundred times slower than float32. On a processor that has it, bf16 can
-    still be slower than float32; see ``faster_precision``.
+    Elsewhere bf16 is emulated, up to a hundred times slower than float32. Also on a processor that has it,
+    bf16 can be slower than float32; see ``faster_precision``.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -89,7 +89,7 @@ def faster_precision(
 def faster_segmenter(
     segmenter: Segmenter, image: Tensor, sampling: Sampling, clock: Clock = time.perf_counter
 ) -> tuple[Segmenter, Precision]:
-    """Return the segmenter, or its copy in bfloat16 where that segments faster, and the format it computes in.
+    """Return the segmenter, or a copy in bfloat16 where that is faster, and the format it computes in.
 
     Args:
         segmenter: In evaluation mode.
