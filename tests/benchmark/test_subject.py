@@ -10,7 +10,6 @@ from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference import model
 from mlffm_segdiff.segmenters.base import Sampling
-from mlffm_segdiff.segmenters.precision import in_bfloat16
 
 Weights = Callable[..., Path]
 
@@ -37,10 +36,7 @@ def test_bf16_is_of_the_network_alone(subject: Subject) -> None:
 
 @pytest.mark.parametrize("faster", ["float32", "bf16"])
 def test_auto_is_the_faster_format(faster: str, subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = {"float32": lambda segmenter, image: segmenter, "bf16": in_bfloat16}[faster]
-    monkeypatch.setattr(
-        model, "faster_segmenter", lambda segmenter, image, _: (chosen(segmenter, image), faster)
-    )
+    monkeypatch.setattr(model, "measured_precision", lambda *_: faster)
     found = load_subject(subject.weights, "auto", 1, 1)
     assert (found.precision, found.model.precision) == (faster, faster)
     assert {p.dtype for p in found.segmenter.network.parameters()} == {found.dtype}

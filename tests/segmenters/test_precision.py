@@ -12,7 +12,6 @@ from mlffm_segdiff.segmenters.precision import (
     Precision,
     Work,
     faster_precision,
-    faster_segmenter,
     has_bf16,
     in_bfloat16,
 )
@@ -149,27 +148,3 @@ def test_nothing_is_measured_where_it_is_known(
     machine = Machine([1.0], [1.0])
     assert faster_precision(machine.works(), device, machine.clock) == expected
     assert machine.calls == []
-
-
-@pytest.mark.usefixtures("_native")
-@pytest.mark.parametrize("faster", ["float32", "bf16"])
-def test_the_faster_segmenter_is_given(
-    faster: Precision, trained: Make, batch: Batch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now, sampling = 0.0, Sampling(samples=2, steps=2)
-    segmenter = trained()
-    real = type(segmenter).segment
-
-    def segment(self: Segmenter, image: torch.Tensor, asked: Sampling) -> object:
-        nonlocal now
-        assert (len(image), asked) == (3, sampling)
-        now += 1.0 if (self is segmenter) is (faster == "float32") else 2.0
-        return real(self, image, asked)
-
-    monkeypatch.setattr(type(segmenter), "segment", segment)
-    found, precision = faster_segmenter(segmenter, batch.image[:3], sampling, lambda: now)
-    assert precision == faster
-    assert (found is segmenter) is (faster == "float32")
-    dtype = torch.float32 if faster == "float32" else torch.bfloat16
-    assert {p.dtype for p in found.parameters()} == {dtype}
-    assert not found.training

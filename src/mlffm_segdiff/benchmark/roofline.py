@@ -9,6 +9,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from mlffm_segdiff.benchmark.timing import Timing, Work
+from mlffm_segdiff.blocks.packing import packed_flops
 
 ARITHMETIC = "arithmetic"
 MATRIX_SIDES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192)}
@@ -39,7 +40,7 @@ def copy_peak(timing: Timing, size: int = COPY_BYTES) -> float:
 
 def count_flops(work: Work) -> int:
     """Return the floating-point operations of the matrix products and convolutions in one call."""
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=packed_flops()) as counter:
         work()
     total: int = counter.get_total_flops()
     return total

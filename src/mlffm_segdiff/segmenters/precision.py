@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import Segmenter
 
 Precision = Literal["float32", "bf16"]
 PrecisionChoice = Literal["auto", "float32", "bf16"]
@@ -84,25 +84,3 @@ def faster_precision(
         if clock() - begin > MOST_SECONDS:
             break
     return "bf16" if shortest["bf16"] <= BF16_SHARE * shortest["float32"] else "float32"
-
-
-def faster_segmenter(
-    segmenter: Segmenter, image: Tensor, sampling: Sampling, clock: Clock = time.perf_counter
-) -> tuple[Segmenter, Precision]:
-    """Return the segmenter, or a copy in bfloat16 where that is faster, and the format it computes in.
-
-    Args:
-        segmenter: In evaluation mode.
-        image: An example, B3HW, on the segmenter's device; the time depends on its shape.
-        sampling: How it will segment.
-        clock: Seconds.
-    """
-    if not has_bf16(image.device):
-        return segmenter, "float32"
-    half = in_bfloat16(segmenter, image[:1])
-    works: dict[Precision, Work] = {
-        "float32": lambda: segmenter.segment(image, sampling),
-        "bf16": lambda: half.segment(image, sampling),
-    }
-    chosen = faster_precision(works, image.device, clock)
-    return (half if chosen == "bf16" else segmenter), chosen
