@@ -70,7 +70,9 @@ def pack_convolutions(network: Network, run: Callable[[], object]) -> Network:
 
 def can_pack() -> bool:
     """Return whether this torch and processor have the operations, which are tried on x86 only."""
-    there = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    there = hasattr(torch.ops.mkldnn, "_convolution_pointwise")
     return there and torch.cpu.get_capabilities().get("architecture") == "x86_64"
 
 
