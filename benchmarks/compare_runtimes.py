@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/compare_runtimes.py [--weights default] [--source isic2018=PATH]
 
 Answers: the first cases of the source's test part (synthetic ones by default), with the recipe's sampling.
-Times: a whole segmentation (encode, 4 DDIM steps, 1 sample); runtimes take turns. The programs of
+Times: the default segmentation (encode, one denoising step); runtimes take turns. The programs of
 torch.export are run as torch reads them, uncompiled.
 """
 
@@ -25,12 +25,11 @@ from mlffm_segdiff.cli.common import choose_data
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.export.folder import read_export, write_export
 from mlffm_segdiff.export.kept import kept_export
+from mlffm_segdiff.inference.model import load_model
 from mlffm_segdiff.metrics.overlap import count_pixels, jaccard, total
 from mlffm_segdiff.segmenters.at_source import THRESHOLD, network_images, segment_pictures
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
-from mlffm_segdiff.segmenters.precision import in_bfloat16
 
-STEPS = 4
 BATCH = 8
 CPU = torch.device("cpu")
 REFERENCE = "torch float32"
@@ -38,19 +37,17 @@ REFERENCE = "torch float32"
 
 @dataclass(frozen=True)
 class Cases:
-    """Pictures at the network's size: ids, images NxSxSx3 uint8, masks NxSxS bool."""
+    """Images at the network's size, NxSxSx3 uint8, and masks NxSxS bool."""
 
-    ids: tuple[str, ...]
     images: npt.NDArray[np.uint8]
     masks: npt.NDArray[np.bool_]
 
 
 def contestants(pretrained: Pretrained) -> dict[str, Segmenter]:
     """Return the weights on each runtime and precision that this machine has; says which it has not."""
-    size = pretrained.recipe.data.size
     found: dict[str, Segmenter] = {
-        REFERENCE: pretrained.segmenter.eval(),
-        "torch bf16": in_bfloat16(pretrained.segmenter, torch.zeros(1, 3, size, size)),
+        REFERENCE: load_model(pretrained, device=CPU).segmenter,
+        "torch bf16": load_model(pretrained, precision="bf16", device=CPU).segmenter,
         "torch.export float32": run_program(pretrained),
     }
     for runtime in ("onnx", "openvino"):
@@ -79,14 +76,14 @@ def load_cases(pretrained: Pretrained, sources: Sequence[str], count: int) -> Ca
     """Return the first ``count`` cases of the test part."""
     recipe = choose_data(pretrained.recipe, sources, None)
     pairs = open_part(load_parts(recipe.data), "test", recipe.data.size)
-    return Cases(pairs.ids[:count], np.array(pairs.images[:count]), pairs.masks[:count] > 0)
+    return Cases(np.array(pairs.images[:count]), pairs.masks[:count] > 0)
 
 
 def answers(segmenter: Segmenter, cases: Cases, sampling: Sampling) -> npt.NDArray[np.float32]:
     """Return the probabilities, NxSxS."""
     parts = [
         segment_pictures(segmenter, cases.images[at : at + BATCH], sampling, CPU).probability
-        for at in range(0, len(cases.ids), BATCH)
+        for at in range(0, len(cases.images), BATCH)
     ]
     return np.concatenate(parts)
 
@@ -102,7 +99,8 @@ def compare_answers(segmenters: Mapping[str, Segmenter], cases: Cases, sampling:
     found = {name: answers(segmenter, cases, sampling) for name, segmenter in segmenters.items()}
     pooled, mean = scores(found[REFERENCE], cases)
     print(
-        f"\n{len(cases.ids)} images, {sampling}; Jaccard of {REFERENCE}: {pooled:.6f} pooled, {mean:.6f} mean"
+        f"\n{len(cases.images)} images, {sampling}; "
+        f"Jaccard of {REFERENCE}: {pooled:.6f} pooled, {mean:.6f} mean"
     )
     print(f"{'':22}{'max |dp|':>10}{'mean |dp|':>11}{'d pooled J':>12}{'d mean J':>11}{'pixels moved':>14}")
     for name, probability in found.items():
@@ -117,14 +115,12 @@ def compare_answers(segmenters: Mapping[str, Segmenter], cases: Cases, sampling:
 
 def compare_times(segmenters: Mapping[str, Segmenter], cases: Cases, batch: int, repeats: int) -> None:
     """Print the median time of a whole segmentation on each runtime."""
-    rows = [number % len(cases.ids) for number in range(batch)]
-    image = network_images(cases.images[rows])
+    image = network_images(cases.images[[number % len(cases.images) for number in range(batch)]])
     works: dict[str, Work] = {
-        name: partial(segmenter.segment, image, Sampling(samples=1, steps=STEPS))
-        for name, segmenter in segmenters.items()
+        name: partial(segmenter.segment, image, Sampling()) for name, segmenter in segmenters.items()
     }
     found = take_turns(works, repeats, device_clock(CPU))
-    print(f"\nbatch {batch}, {STEPS} steps, {torch.get_num_threads()} threads, medians of {repeats} turns")
+    print(f"\nbatch {batch}, {torch.get_num_threads()} threads, medians of {repeats} turns")
     print(f"{'':22}{'ms':>9}{'least ms':>10}{'images/s':>10}{'of ' + REFERENCE:>18}")
     for name, timing in found.items():
         ratio = timing.median / found[REFERENCE].median

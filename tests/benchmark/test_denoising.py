@@ -45,8 +45,8 @@ def test_a_step_and_the_published_ensemble(monkeypatch: pytest.MonkeyPatch, subj
 def test_real_networks_run_with_few_turns(
     self_conditioning: bool, tiny_weights: Any, subject: Subject
 ) -> None:
-    changes = f"diffusion.self_conditioning={self_conditioning}", "diffusion.own_samples=0"
-    weights = tiny_weights("isic2018", "model.size=tiny", *changes)
+    change = f"diffusion.self_conditioning={self_conditioning}"
+    weights = tiny_weights("isic2018", "model.size=tiny", change)
     loaded = load_subject(str(weights), "float32", repeats=5, images=1)
     found = measure_denoising(replace(loaded, clock=subject.clock))
     assert [len(timing.seconds) for timing in found.timings.values()] == [3, 3, 3, 3]

@@ -4,9 +4,12 @@ import pytest
 import torch
 
 from mlffm_segdiff.benchmark import peers, segmentation
+from mlffm_segdiff.benchmark.peers import swin_unetr_24
 from mlffm_segdiff.benchmark.segmentation import measure_segmentation
 from mlffm_segdiff.benchmark.subject import Subject
 from mlffm_segdiff.benchmark.timing import Figure, Timing
+from mlffm_segdiff.build.segmenter import build_segmenter
+from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 
 CONTESTANTS = [
@@ -25,6 +28,12 @@ def test_both_batches_are_timed_and_counted(subject: Subject, monkeypatch: pytes
         "segmentation-16": Figure(1, 1, 1),
     }
     assert found.timings == {name: Timing((1.0, 1.0)) for name in CONTESTANTS}
+    peer = swin_unetr_24(torch.float32, torch.device("cpu"))
+    ours = sum(p.numel() for p in build_segmenter(subject.recipe).parameters())
+    assert found.facts["parameters"] == {
+        "ours": ours,
+        "SwinUNETR-24": sum(p.numel() for p in peer.parameters()),
+    }
     flops = found.facts["arithmetic"]
     for one, sixteen in (CONTESTANTS[::2], CONTESTANTS[1::2]):
         assert flops[f"{sixteen}, GFLOP"] == pytest.approx(16 * flops[f"{one}, GFLOP"])
@@ -41,7 +50,7 @@ def test_whole_segmentations_race_whole_forward_passes(
         now += seconds
 
     def segment(self: Any, image: torch.Tensor, sampling: object) -> None:
-        assert sampling == subject.model.sampling
+        assert sampling == Sampling()
         spend(2 * len(image))
 
     class Peer(torch.nn.Module):

@@ -4,18 +4,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from mlffm_segdiff.benchmark.subject import Subject, load_subject
+from mlffm_segdiff.benchmark.subject import Subject, load_subject, write_random_weights
+from mlffm_segdiff.build.recipe import load_recipe
+from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.inference import model
 from mlffm_segdiff.segmenters.base import Sampling
 
 Weights = Callable[..., Path]
 
 
-def test_the_goals_sampling_holds_whatever_the_recipe_says(tiny_weights: Weights) -> None:
+def test_the_default_segmentation_is_measured_whatever_the_recipe_says(tiny_weights: Weights) -> None:
     weights = tiny_weights(
         "isic2018", "model.size=tiny", "sampling={steps: 7, samples: 2, sampler: dpm, seed: 5}"
     )
-    assert load_subject(str(weights), "float32", 1, 1).model.sampling == Sampling(samples=1, steps=4, seed=5)
+    assert load_subject(str(weights), "float32", 1, 1).model.sampling == Sampling(0, 7, 5, "dpm")
 
 
 def test_bf16_is_of_the_network_alone(subject: Subject) -> None:
@@ -24,12 +27,28 @@ def test_bf16_is_of_the_network_alone(subject: Subject) -> None:
     assert {p.dtype for p in single.segmenter.network.parameters()} == {torch.float32} == {single.dtype}
     assert {p.dtype for p in half.segmenter.network.parameters()} == {torch.bfloat16} == {half.dtype}
     one, other = (
-        found.segmenter.segment(image, ["a", "b"], found.model.sampling).probability
-        for found in (single, half)
+        found.segmenter.segment(image, found.model.sampling).probability for found in (single, half)
     )
     assert one.dtype == other.dtype == torch.float32
     assert not torch.equal(one, other)
     torch.testing.assert_close(one, other, rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("faster", ["float32", "bf16"])
+def test_auto_is_the_faster_format(faster: str, subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "measured_precision", lambda *_: faster)
+    found = load_subject(subject.weights, "auto", 1, 1)
+    assert (found.precision, found.model.precision) == (faster, faster)
+    assert {p.dtype for p in found.segmenter.network.parameters()} == {found.dtype}
+
+
+def test_random_weights_of_a_recipe(tmp_path: Path) -> None:
+    write_random_weights("isic2018", tmp_path)
+    found = load_subject(str(tmp_path), "float32", 1, 1)
+    assert found.recipe == load_recipe("isic2018")
+    assert found.parameters == sum(p.numel() for p in build_segmenter(found.recipe).parameters())
+    with pytest.raises(UserError, match="nowhere"):
+        write_random_weights("nowhere", tmp_path)
 
 
 def test_images_are_of_the_networks_size_and_range_and_the_same_each_time(subject: Subject) -> None:

@@ -11,7 +11,6 @@ from mlffm_segdiff.benchmark.timing import Figure
 from mlffm_segdiff.benchmark.training_speed import (
     OURS,
     SWIN,
-    UNET,
     TrainingStep,
     contestants,
     measure_training,
@@ -51,7 +50,7 @@ def test_a_step_is_loss_clipping_adamw_and_averaging(subject: Subject) -> None:
 
 def test_bf16_trains_in_mixed_precision(subject: Subject) -> None:
     seen = []
-    segmenter = contestants(subject.recipe, CPU)[UNET]
+    segmenter = contestants(subject.recipe, CPU)[SWIN]
     segmenter.network.register_forward_hook(lambda module, image, logit: seen.append(logit.dtype))
     batch = training_batch(2, 64, CPU)
     for dtype in (torch.float32, torch.bfloat16):
@@ -70,33 +69,32 @@ def test_the_batch_is_as_training_has_it() -> None:
 def test_all_learn_by_the_recipes_loss(subject: Subject) -> None:
     changed = subject.recipe.loss.model_copy(update={"dice": 0.5, "kervadec": 0.25, "weight": "dermosegdiff"})
     made = contestants(subject.recipe.model_copy(update={"loss": changed}), CPU)
-    assert list(made) == [OURS, SWIN, UNET]
+    assert list(made) == [OURS, SWIN]
     for segmenter in made.values():
         loss: Any = segmenter.region_loss
         assert (loss.cross_entropy, loss.dice, loss.kervadec) == (1.0, 0.5, 0.25)
         assert type(segmenter.weight).__name__ == "DermoSegDiffWeight"
-    assert [isinstance(segmenter, DirectSegmenter) for segmenter in made.values()] == [False, True, True]
+    assert [isinstance(segmenter, DirectSegmenter) for segmenter in made.values()] == [False, True]
 
 
 def test_faster_training_is_a_ratio_above_one(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ours takes 2 s, SwinUNETR 3 s and the U-Net 1 s a step of 16."""
+    """Ours takes 2 s, SwinUNETR 3 s a step of 16."""
     now = 0.0
 
     class Step:
         def __init__(self, segmenter: Any, *_: object) -> None:
-            self.seconds = {OURS: 2, SWIN: 3, UNET: 1}[segmenter]
+            self.seconds = {OURS: 2, SWIN: 3}[segmenter]
 
         def __call__(self) -> None:
             nonlocal now
             now += self.seconds
 
     monkeypatch.setattr(training_speed, "TrainingStep", Step)
-    monkeypatch.setattr(training_speed, "contestants", lambda *_: {name: name for name in (OURS, SWIN, UNET)})
+    monkeypatch.setattr(training_speed, "contestants", lambda *_: {name: name for name in (OURS, SWIN)})
     monkeypatch.setattr(training_speed, "settle_format", lambda *_: None)
     object.__setattr__(subject, "clock", lambda: now)
     found = measure_training(subject)
     assert {result.goal.name: result.figure for result in found.results} == {
-        "train-swin_unetr": Figure(1.5, 1.5, 1.5),
-        "train-unet": Figure(0.5, 0.5, 0.5),
+        "train-swin_unetr": Figure(1.5, 1.5, 1.5)
     }
-    assert list(found.facts["training"].values()) == pytest.approx([8, 16 / 3, 16])
+    assert list(found.facts["training"].values()) == pytest.approx([8, 16 / 3])

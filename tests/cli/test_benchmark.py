@@ -25,50 +25,49 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_chosen_measurements_are_printed_and_written(
-    tmp_path: Path, weights: Path, lesions: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, weights: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "new" / "speed"
-    options = ["--only", "accuracy", "--only", "predict", "--precision", "float32", "--threads", "1"]
+    options = ["--only", "segmentation", "--only", "predict", "--precision", "float32", "--threads", "1"]
     few = ["--repeats", "1", "--images", "3"]
-    where = ("--weights", weights, "--source", f"folder={lesions}", "-o", output)
-    monkeypatch.setattr(sys, "argv", ["/somewhere/mlffm-segdiff", "benchmark", "--only", "accuracy"])
+    where = ("--weights", weights, "-o", output)
+    monkeypatch.setattr(sys, "argv", ["/somewhere/mlffm-segdiff", "benchmark", "--only", "predict"])
     status, printed, _ = command("benchmark", *options, *few, *where)
     assert status == 0
     assert printed.splitlines()[-1] == f"table, chart and all timings: {output}"
     assert "at least 0.9" in printed
-    assert "at most 0.002" in printed
+    assert "at most 0.25" in printed
     found = json.loads((output / "benchmark.json").read_text())
     assert [(goal["goal"], goal["format"]) for goal in found["goals"]] == [
+        ("segmentation-1", "float32"),
+        ("segmentation-16", "float32"),
         ("predict", "float32"),
-        ("steps", "float32"),
     ]
     assert all(goal["figure"] is not None for goal in found["goals"])
-    assert found["command"] == "mlffm-segdiff benchmark --only accuracy"
+    assert found["command"] == "mlffm-segdiff benchmark --only predict"
     assert (found["weights"], found["threads"]) == (str(weights), torch.get_num_threads())
-    assert found["goals"][1]["note"] == "2 cases"
-    assert [len(timing["turns_s"]) for timing in found["timings"]["float32"].values()] == [1, 1]
+    assert [len(timing["turns_s"]) for timing in found["timings"]["float32"].values()] == [1] * 6
+    assert set(found["facts"]["float32"]["parameters"]) == {"ours", "SwinUNETR-24"}
     assert "| predict | images/s of predict over " in (output / "benchmark.md").read_text()
     with Image.open(output / "benchmark.png") as chart:
         assert chart.format == "PNG"
 
 
-def test_without_a_source_accuracy_is_not_measured(tmp_path: Path, weights: Path, command: Command) -> None:
-    status, printed, _ = command(
-        "benchmark", "--only", "accuracy", "--weights", weights, "-o", tmp_path / "speed"
-    )
+def test_random_weights_of_a_recipe_are_measured(tmp_path: Path, command: Command) -> None:
+    few = ("--only", "predict", "--repeats", 1, "--images", 1, "--threads", 1, "--precision", "float32")
+    status, _, _ = command("benchmark", "--recipe", "isic2018", *few, "-o", tmp_path)
     assert status == 0
-    assert "not measured" in printed
+    assert json.loads((tmp_path / "benchmark.json").read_text())["weights"] == "random, of recipe isic2018"
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--only", "speed"], "'speed' is none of segmentation, denoising"),
-        (["--split", "own.csv"], "--split goes with --source"),
         (["--repeats", "0"], "--repeats"),
         (["--images", "0"], "--images"),
         (["--precision", "int8"], "--precision"),
-        (["--source", "folder"], "folder"),
+        (["--recipe", "no_such_recipe"], "no_such_recipe"),
         (["--weights", "nowhere/at/all"], "nowhere/at/all"),
     ],
 )
@@ -77,7 +76,7 @@ def test_a_bad_option_ends_in_one_line_and_writes_nothing(
 ) -> None:
     arguments = {"--weights": weights, "--threads": 1, "-o": tmp_path / "out"}
     given = [part for pair in arguments.items() if pair[0] not in options for part in pair]
-    status, printed, error = command("benchmark", "--only", "accuracy", *given, *options)
+    status, printed, error = command("benchmark", "--only", "predict", *given, *options)
     assert (status, printed, error.count("\n")) == (2, "", 1)
     assert error.startswith("error: ")
     assert message in error
@@ -90,9 +89,9 @@ def test_help_names_every_measurement(command: Command) -> None:
     assert all(name in printed for name in MEASUREMENTS)
 
 
-def test_json_is_that_of_the_file(tmp_path: Path, weights: Path, lesions: Path, command: Command) -> None:
-    where = ("--weights", weights, "--source", f"folder={lesions}", "-o", tmp_path)
-    options = ("--only", "accuracy", "--precision", "float32", "--threads", "1", "--json", "--quiet")
+def test_json_is_that_of_the_file(tmp_path: Path, weights: Path, command: Command) -> None:
+    where = ("--weights", weights, "-o", tmp_path, "--repeats", 1, "--images", 1)
+    options = ("--only", "predict", "--precision", "float32", "--threads", "1", "--json", "--quiet")
     status, printed, error = command("benchmark", *options, *where)
     assert (status, error) == (0, "")
     written = json.loads((tmp_path / "benchmark.json").read_text())

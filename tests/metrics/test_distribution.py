@@ -33,7 +33,7 @@ def test_empty_samples_agree_with_each_other_and_with_an_empty_mask() -> None:
 
 
 def test_the_distance_of_draws_from_the_truths_own_distribution_is_least() -> None:
-    """With truths drawn from two masks, samples of both are nearer than samples of either or of the middle."""
+    """With truths drawn from two masks, samples of both are nearer than of either."""
     truths = [rows(4)[0], rows(8)[0]]
 
     def distance(*lengths: int) -> float:

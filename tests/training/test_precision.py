@@ -1,40 +1,140 @@
+import copy
+import json
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
 import pytest
 import torch
+from rich.console import Console
 
-from mlffm_segdiff.training.precision import lightning_precision, multiplies_bf16
+from mlffm_segdiff.build.segmenter import build_segmenter
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.segmenters import precision as formats
+from mlffm_segdiff.training import fit, run_folder
+from mlffm_segdiff.training import precision as training
+from mlffm_segdiff.training.precision import random_batch, training_precision
+from mlffm_segdiff.training.run_folder import RunFolder
+
+MakeRecipe = Callable[..., Recipe]
+CPU = torch.device("cpu")
 
 
-def test_what_is_asked_for_is_taken() -> None:
-    assert lightning_precision("float32") == "32-true"
-    assert lightning_precision("bf16") == "bf16-mixed"
+@pytest.fixture
+def auto(make_recipe: MakeRecipe) -> Recipe:
+    return make_recipe(train={"precision": "auto", "images": 8, "validate_every": 4})
+
+
+def give_bf16(monkeypatch: pytest.MonkeyPatch, has: bool) -> None:
+    for module in (formats, training, run_folder):
+        monkeypatch.setattr(module, "has_bf16", lambda device: has)
+
+
+def steps_taking(seconds: dict[torch.dtype, float], monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
+    """A clock that only training steps move, each by the seconds of its format."""
+    now, real = 0.0, training._gradients
+
+    def gradients(segmenter: object, batch: object, dtype: torch.dtype) -> None:
+        nonlocal now
+        real(segmenter, batch, dtype)  # type: ignore[arg-type]
+        now += seconds[dtype]
+
+    monkeypatch.setattr(training, "_gradients", gradients)
+    return lambda: now
+
+
+@pytest.mark.parametrize("asked", ["float32", "bf16"])
+def test_what_is_asked_for_is_taken(asked: str, make_recipe: MakeRecipe) -> None:
+    recipe = make_recipe(train={"precision": asked})
+    assert training_precision(recipe, build_segmenter(recipe), CPU) == asked
+
+
+@pytest.mark.parametrize(("bf16", "expected"), [(0.89, "bf16"), (0.95, "float32"), (3.0, "float32")])
+def test_auto_is_what_the_runs_own_steps_are_faster_in(
+    bf16: float, expected: str, auto: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_bf16(monkeypatch, True)
+    clock = steps_taking({torch.float32: 1.0, torch.bfloat16: bf16}, monkeypatch)
+    assert training_precision(auto, build_segmenter(auto), CPU, clock) == expected
+
+
+def test_auto_is_float32_where_bf16_is_emulated(auto: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    give_bf16(monkeypatch, False)
+    monkeypatch.setattr(training, "_gradients", None)
+    assert training_precision(auto, build_segmenter(auto), CPU) == "float32"
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, "bf16"), (False, "float32")])
+def test_on_a_gpu_nothing_is_measured(
+    native: bool, expected: str, auto: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_bf16(monkeypatch, native)
+    monkeypatch.setattr(training, "_gradients", None)
+    assert training_precision(auto, build_segmenter(auto), torch.device("cuda")) == expected
+
+
+def test_measuring_changes_nothing(auto: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    give_bf16(monkeypatch, True)
+    segmenter = build_segmenter(auto)
+    before, state = copy.deepcopy(segmenter.state_dict()), torch.get_rng_state()
+    ticks = count()
+    training_precision(auto, segmenter, CPU, lambda: float(next(ticks)))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(value, before[name]) for name, value in segmenter.state_dict().items())
+    assert all(parameter.grad is None for parameter in segmenter.parameters())
+
+
+def test_a_batch_of_noise_is_like_one_of_images() -> None:
+    batch = random_batch(3, 16, CPU)
+    assert [part.shape for part in batch[:3]] == [(3, 3, 16, 16), (3, 1, 16, 16), (3, 1, 16, 16)]
+    assert batch.image.abs().max() <= 1
+    assert torch.equal(batch.mask, -batch.distance.sign())
+
+
+@pytest.mark.parametrize(("begun", "lightning"), [("bf16", "bf16-mixed"), ("float32", "32-true")])
+def test_a_resumed_run_keeps_the_format_it_was_begun_in(
+    begun: str, lightning: str, auto: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is measured once: were it measured again, it would now be the other."""
+    seen, measured = [], iter([begun])
+    real = fit.Trainer
+
+    def trainer(**settings: object) -> object:
+        seen.append(settings["precision"])
+        return real(**settings)
+
+    monkeypatch.setattr(fit, "Trainer", trainer)
+    monkeypatch.setattr(fit, "training_precision", lambda *_: next(measured))
+    folder = RunFolder(tmp_path / "run")
+    with (tmp_path / "console.txt").open("w") as file:
+        fit.train(auto, folder, Console(file=file))
+        fit.resume(folder, Console(file=file))
+    assert seen == [lightning, lightning]
+    assert json.loads(folder.environment.read_text())["precision"] == begun
+    assert folder.recipe().train.precision == "auto"
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "fast"),
+    ("asked", "has", "expected"),
     [
-        ({}, False),
-        ({"avx512_f": True, "avx2": True}, False),
-        ({"avx512_bf16": False, "amx_bf16": False}, False),
-        ({"avx512_bf16": True}, True),
-        ({"amx_bf16": True}, True),
+        ("auto", True, "bf16"),
+        ("auto", False, "float32"),
+        ("float32", True, "float32"),
+        ("bf16", False, "bf16"),
     ],
 )
-def test_auto_is_bf16_where_the_processor_multiplies_it(
-    capabilities: dict[str, bool], fast: bool, monkeypatch: pytest.MonkeyPatch
+def test_a_run_of_the_first_version_goes_by_its_rule(
+    asked: str,
+    has: bool,
+    expected: str,
+    make_recipe: MakeRecipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert multiplies_bf16() is fast
-    assert lightning_precision("auto") == ("bf16-mixed" if fast else "32-true")
-
-
-@pytest.mark.parametrize("native", [True, False])
-def test_a_gpu_decides_where_there_is_one(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
-    assert multiplies_bf16() is native
-
-
-def test_the_capabilities_of_this_processor_are_named_as_we_ask_for_them() -> None:
-    if torch.cpu.get_capabilities()["architecture"] == "x86_64":
-        assert {"avx512_bf16", "amx_bf16"} <= set(torch.cpu.get_capabilities())
+    give_bf16(monkeypatch, has)
+    folder = RunFolder(tmp_path)
+    folder.begin(make_recipe(train={"precision": asked}), "abc")
+    environment = json.loads(folder.environment.read_text())
+    del environment["precision"]
+    folder.environment.write_text(json.dumps(environment))
+    assert folder.precision() == expected

@@ -57,6 +57,5 @@ def _our_step(subject: Subject) -> Work:
 
 
 def _our_ensemble(subject: Subject) -> Work:
-    chosen = subject.model.sampling
-    sampling = Sampling(SAMPLES, STEPS, chosen.seed, chosen.sampler)
+    sampling = Sampling(SAMPLES, STEPS, subject.model.sampling.seed)
     return partial(subject.segmenter.segment, subject.random_images(1), sampling)

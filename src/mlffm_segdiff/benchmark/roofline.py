@@ -4,10 +4,12 @@ import os
 from collections.abc import Mapping, Sequence
 
 import torch
+from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from mlffm_segdiff.benchmark.timing import Timing, Work
+from mlffm_segdiff.blocks.packing import packed_flops
 
 ARITHMETIC = "arithmetic"
 MATRIX_SIDES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192)}
@@ -38,10 +40,15 @@ def copy_peak(timing: Timing, size: int = COPY_BYTES) -> float:
 
 def count_flops(work: Work) -> int:
     """Return the floating-point operations of the matrix products and convolutions in one call."""
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=packed_flops()) as counter:
         work()
     total: int = counter.get_total_flops()
     return total
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Return how many numbers a network learns."""
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def gigaflops(works: Mapping[str, Work]) -> dict[str, float]:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Literal
 
-from mlffm_segdiff.benchmark.accuracy import measure_accuracy
 from mlffm_segdiff.benchmark.denoising import measure_denoising
 from mlffm_segdiff.benchmark.goals import Findings
 from mlffm_segdiff.benchmark.memory import measure_memory
@@ -14,8 +13,7 @@ from mlffm_segdiff.benchmark.subject import Subject
 from mlffm_segdiff.benchmark.throughput import measure_predict
 from mlffm_segdiff.benchmark.training_speed import measure_training
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.segmenters.precision import Precision
-from mlffm_segdiff.training.precision import multiplies_bf16
+from mlffm_segdiff.segmenters.precision import PrecisionChoice
 
 Chosen = Literal["auto", "float32", "bf16", "both"]
 
@@ -27,7 +25,6 @@ MEASUREMENTS: Mapping[str, Callable[[Subject], Findings]] = MappingProxyType(
         "peak": measure_peak_share,
         "memory": measure_memory,
         "predict": measure_predict,
-        "accuracy": measure_accuracy,
     }
 )
 
@@ -43,10 +40,6 @@ def chosen_measurements(names: list[str]) -> list[str]:
     return [name for name in MEASUREMENTS if name in names or not names]
 
 
-def number_formats(precision: Chosen) -> list[Precision]:
-    """Return the formats to measure in; auto is bf16 where that is multiplied natively, else float32."""
-    if precision == "both":
-        return ["float32", "bf16"]
-    if precision == "auto":
-        return ["bf16" if multiplies_bf16() else "float32"]
-    return [precision]
+def number_formats(precision: Chosen) -> list[PrecisionChoice]:
+    """Return the formats to measure in; auto is settled when the weights are loaded."""
+    return ["float32", "bf16"] if precision == "both" else [precision]

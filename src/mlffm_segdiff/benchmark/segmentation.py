@@ -1,4 +1,4 @@
-"""A whole segmentation against one forward pass of a plain network."""
+"""The default segmentation against one forward pass of a plain network."""
 
 from functools import partial
 
@@ -6,11 +6,12 @@ import torch
 
 from mlffm_segdiff.benchmark.goals import GOALS, Findings, Result
 from mlffm_segdiff.benchmark.peers import settle_format, swin_unetr_24
-from mlffm_segdiff.benchmark.roofline import ARITHMETIC, gigaflops
+from mlffm_segdiff.benchmark.roofline import ARITHMETIC, gigaflops, parameter_count
 from mlffm_segdiff.benchmark.subject import BATCH, Subject
 from mlffm_segdiff.benchmark.timing import Timing, Work, take_turns, time_ratio
 
 BATCHES = (1, BATCH)
+PARAMETERS = "parameters"
 
 
 @torch.inference_mode()
@@ -30,4 +31,5 @@ def measure_segmentation(subject: Subject) -> Findings:
         found = take_turns(pair, subject.repeats, subject.clock)
         results.append(Result(GOALS[f"segmentation-{batch}"], time_ratio(*found.values())))
         timings, works = timings | found, works | pair
-    return Findings(tuple(results), timings, {ARITHMETIC: gigaflops(works)})
+    parameters: dict[str, float] = {"ours": subject.parameters, "SwinUNETR-24": parameter_count(peer)}
+    return Findings(tuple(results), timings, {ARITHMETIC: gigaflops(works), PARAMETERS: parameters})

@@ -1,50 +1,44 @@
 """The weights under test, as `predict` runs them."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from mlffm_segdiff.benchmark.roofline import parameter_count
 from mlffm_segdiff.benchmark.timing import Clock, device_clock
-from mlffm_segdiff.build.pretrained import load_pretrained
+from mlffm_segdiff.build.pretrained import load_pretrained, save_segmenter
+from mlffm_segdiff.build.recipe import load_recipe
+from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.cache import CachedPairs
-from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
-from mlffm_segdiff.segmenters.precision import Precision
+from mlffm_segdiff.segmenters.precision import Precision, PrecisionChoice
 
 STEPS, SAMPLES, BATCH = 4, 5, 16
 FEW = 3
 
 
 @dataclass(frozen=True)
-class Validation:
-    """Cases to measure accuracy on, and their pairs at the network's size."""
-
-    pairs: CachedPairs
-    cases: list[Case]
-
-
-@dataclass(frozen=True)
 class Subject:
     """What is measured and how often.
 
-    weights: their name. model: samples by STEPS steps of DDIM, 1 sample. segmenter: the model's. clock: waits
-    for the model's device. repeats: turns of each contestant; those that take minutes have at most FEW.
-    images: files for `predict`.
+    weights: their name. parameters: how many the network learns. model: gives the posterior mean in one step,
+    as by default. segmenter: the model's. clock: waits for the model's device. repeats: turns of each
+    contestant; those that take minutes have at most FEW. images: files for `predict`.
     """
 
     weights: str
     recipe: Recipe
+    parameters: int
     model: Model
     segmenter: DiffusionSegmenter
     precision: Precision
     clock: Clock
     repeats: int
     images: int
-    validation: Validation | None = None
 
     @property
     def few_repeats(self) -> int:
@@ -63,25 +57,33 @@ class Subject:
         return torch.rand(count, 3, size, size, generator=generator).mul(2).sub(1).to(self.model.device)
 
 
-def load_subject(
-    weights: str, precision: Precision, repeats: int, images: int, validation: Validation | None = None
-) -> Subject:
-    """Return the weights of that name on the GPU, where there is one, else on the processor.
+def load_subject(weights: str, precision: PrecisionChoice, repeats: int, images: int) -> Subject:
+    """Return the weights of that name on the GPU, where there is one, otherwise on the processor.
 
+    precision: auto is the faster one, measured on one image at a time.
     Raises UserError as `load_model`, and for weights of a network that does not sample.
     """
     pretrained = load_pretrained(weights)
-    model = load_model(pretrained, precision, steps=STEPS, samples=1, sampler="ddim")
+    model = load_model(pretrained, precision, samples=0, fusion="mean")
     if not isinstance(model.segmenter, DiffusionSegmenter):
         raise UserError(f"{weights} are weights of a network that takes no denoising steps; give others")
     return Subject(
         weights,
         pretrained.recipe,
+        parameter_count(pretrained.segmenter),
         model,
         model.segmenter,
-        precision,
+        model.precision,
         device_clock(model.device),
         repeats,
         images,
-        validation,
     )
+
+
+def write_random_weights(name: str, folder: Path) -> None:
+    """Write a recipe's network with random weights into a folder.
+
+    Raises UserError as `load_recipe` and `build_segmenter`.
+    """
+    recipe = load_recipe(name)
+    save_segmenter(build_segmenter(recipe), recipe, folder)

@@ -1,4 +1,4 @@
-"""Training images/s against plain networks under the same loss."""
+"""Training images/s against a plain network under the same loss."""
 
 from functools import partial
 from typing import cast
@@ -12,7 +12,6 @@ from mlffm_segdiff.benchmark.peers import SWIN_FEATURES, settle_format
 from mlffm_segdiff.benchmark.roofline import ARITHMETIC, gigaflops
 from mlffm_segdiff.benchmark.subject import BATCH, Subject
 from mlffm_segdiff.benchmark.timing import take_turns, time_ratio
-from mlffm_segdiff.build.recipe import load_recipe
 from mlffm_segdiff.build.segmenter import build_loss, build_sampling, build_segmenter, build_weight
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch, collate
@@ -24,8 +23,7 @@ from mlffm_segdiff.segmenters.direct import DirectSegmenter
 from mlffm_segdiff.training.callbacks import update_average
 from mlffm_segdiff.training.module import SegmenterModule
 
-OURS, SWIN, UNET = "training step", "training step, SwinUNETR-24", "training step, U-Net"
-UNET_RECIPE = "unet_isic2018"
+OURS, SWIN = "training step", "training step, SwinUNETR-24"
 
 
 class TrainingStep:
@@ -45,6 +43,7 @@ class TrainingStep:
             warmup_steps=1,
             total_steps=1,
             optimizer=settings.optimizer,
+            encoder_rate=settings.encoder_rate,
         )
         average = partial(update_average, settings.ema_decay)
         self.averaged = AveragedModel(segmenter, multi_avg_fn=average, use_buffers=True)
@@ -63,29 +62,24 @@ class TrainingStep:
 
 
 def measure_training(subject: Subject) -> Findings:
-    """Time a training step of the subject's recipe, of SwinUNETR-24 and of the U-Net of equal FLOPs."""
+    """Time a training step of the subject's recipe and of SwinUNETR-24."""
     batch = training_batch(BATCH, subject.model.size, subject.model.device)
     segmenters = contestants(subject.recipe, subject.model.device)
-    for name in (SWIN, UNET):
-        settle_format(segmenters[name], partial(_gradients, segmenters[name], batch), subject.clock)
+    settle_format(segmenters[SWIN], partial(_gradients, segmenters[SWIN], batch), subject.clock)
     steps = {
         name: TrainingStep(segmenter, subject.recipe, batch, subject.dtype)
         for name, segmenter in segmenters.items()
     }
     timings = take_turns(steps, subject.repeats, subject.clock)
     rates = {f"{name}, images/s": BATCH / timing.median for name, timing in timings.items()}
-    results = (
-        Result(GOALS["train-swin_unetr"], time_ratio(timings[SWIN], timings[OURS])),
-        Result(GOALS["train-unet"], time_ratio(timings[UNET], timings[OURS])),
-    )
-    return Findings(results, timings, {"training": rates, ARITHMETIC: gigaflops(steps)})
+    ratio = Result(GOALS["train-swin_unetr"], time_ratio(timings[SWIN], timings[OURS]))
+    return Findings((ratio,), timings, {"training": rates, ARITHMETIC: gigaflops(steps)})
 
 
 def contestants(recipe: Recipe, device: torch.device) -> dict[str, Segmenter]:
-    """Return fresh segmenters: the recipe's, SwinUNETR-24 and the packaged U-Net, all with its loss."""
+    """Return fresh segmenters: the recipe's, and SwinUNETR-24 with the same loss."""
     swin = DirectSegmenter(SwinUNETR(SWIN_FEATURES), build_loss(recipe.loss), build_weight(recipe.loss))
-    unet = recipe.model_copy(update={"model": load_recipe(UNET_RECIPE).model})
-    made = {OURS: build_segmenter(recipe), SWIN: swin, UNET: build_segmenter(unet)}
+    made = {OURS: build_segmenter(recipe), SWIN: swin}
     return {name: segmenter.to(device) for name, segmenter in made.items()}
 
 

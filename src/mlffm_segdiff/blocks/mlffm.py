@@ -54,7 +54,8 @@ class MLFFM(nn.Module):
 def fuse(aligned: Sequence[Tensor], weights: Tensor) -> Tensor:
     """Return sum_j lambda_j * R_j (B d H W) for weights lambda (B L H W) and levels P_j (B d H_j W_j)."""
     size = (weights.shape[2], weights.shape[3])
-    fused = torch.zeros_like(resample(aligned[0], size))
-    for p, weight in zip(aligned, torch.split(weights, 1, dim=1), strict=True):
+    (first, *others), (weight, *further) = aligned, torch.split(weights, 1, dim=1)
+    fused = resample(first, size) * weight
+    for p, weight in zip(others, further, strict=True):
         fused = torch.addcmul(fused, resample(p, size), weight)
     return fused

@@ -10,19 +10,16 @@ import typer
 from mlffm_segdiff.cli.common import (
     JsonOption,
     QuietOption,
-    SourceOption,
-    SplitOption,
     ThreadsOption,
     Voice,
-    choose_data,
     set_threads,
 )
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.packaged import recipe_names
 
 if TYPE_CHECKING:
     from mlffm_segdiff.benchmark.goals import Findings
     from mlffm_segdiff.benchmark.report import Found
-    from mlffm_segdiff.benchmark.subject import Subject, Validation
+    from mlffm_segdiff.benchmark.subject import Subject
 
 
 def benchmark(
@@ -33,25 +30,30 @@ def benchmark(
         str,
         typer.Option(metavar="RUN|WEIGHTS", help="A run folder, a folder of weights, a hub id, or default."),
     ] = "default",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RECIPE",
+            help="Measure this recipe's network with random weights, which take the same time.",
+            autocompletion=recipe_names,
+        ),
+    ] = None,
     precision: Annotated[
         Literal["auto", "float32", "bf16", "both"],
         typer.Option(
-            help="Number format; auto is bf16 where the machine multiplies it natively. Where it does not, "
-            "bf16 takes hours."
+            help="Number format; auto is the faster one for one image at a time. Where the machine does not "
+            "multiply bf16 natively, bf16 takes hours."
         ),
     ] = "auto",
     only: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Measure this alone: segmentation, denoising, training, peak, memory, predict, accuracy. "
-            "Repeatable.",
+            help="Measure only this: segmentation, denoising, training, peak, memory, predict. Repeatable.",
         ),
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Turns of each contestant.")] = 11,
     images: Annotated[int, typer.Option(min=1, help="Files for predict.")] = 1000,
-    source: SourceOption = None,
-    split: SplitOption = None,
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -59,49 +61,44 @@ def benchmark(
     """Measure how fast this machine segments and trains, side by side with other networks.
 
     Contestants take turns, so that what else the machine does hits all alike; ratios of their median times
-    are held against the project's goals. Accuracy over steps needs --source. Takes some minutes, and 4 GB
-    of memory for DermoSegDiff. Writes benchmark.json, benchmark.md and benchmark.png.
+    are compared with the project's goals, which are for two threads. Takes some minutes, and 4 GB of memory
+    for DermoSegDiff. Writes benchmark.json, benchmark.md and benchmark.png.
 
     Example: mlffm-segdiff benchmark -o speed --only segmentation --only peak
     """
+    from contextlib import ExitStack
+    from tempfile import TemporaryDirectory
+
     from mlffm_segdiff.benchmark.chart import write_chart
     from mlffm_segdiff.benchmark.machine import machine_facts
     from mlffm_segdiff.benchmark.report import benchmark_values, write_report
     from mlffm_segdiff.benchmark.run import chosen_measurements, number_formats
-    from mlffm_segdiff.benchmark.subject import load_subject
+    from mlffm_segdiff.benchmark.subject import load_subject, write_random_weights
     from mlffm_segdiff.build.device import best_device
 
     names = chosen_measurements(only or [])
-    if split and not source:
-        raise UserError("--split goes with --source NAME=PATH, the data set that it splits")
     set_threads(threads)
     voice = Voice(quiet, as_json)
-    validation = _validation(weights, source, split, voice) if source and "accuracy" in names else None
-    subjects = [
-        load_subject(weights, number_format, repeats, images, validation)
-        for number_format in number_formats(precision)
-    ]
     folder = output.expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
-    found = {str(subject.precision): _measure(subject, names, voice) for subject in subjects}
+    with ExitStack() as stack:
+        measured = weights
+        if recipe is not None:
+            measured = stack.enter_context(TemporaryDirectory())
+            write_random_weights(recipe, Path(measured))
+        subjects = [
+            load_subject(measured, number_format, repeats, images)
+            for number_format in number_formats(precision)
+        ]
+        folder.mkdir(parents=True, exist_ok=True)
+        found = {str(subject.precision): _measure(subject, names, voice) for subject in subjects}
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    facts = {"command": command, "weights": weights, **machine_facts(best_device())}
+    used = weights if recipe is None else f"random, of recipe {recipe}"
+    facts = {"command": command, "weights": used, **machine_facts(best_device())}
     write_report(folder, facts, found)
     write_chart(folder, found, f"{facts['processor']}, {facts['device']}, {facts['threads']} threads")
     _print_tables(found, voice)
     voice.say(f"table, chart and all timings: {output}")
     voice.result({"output": folder, **benchmark_values(facts, found)})
-
-
-def _validation(weights: str, source: Sequence[str], split: Path | None, voice: Voice) -> "Validation":
-    from mlffm_segdiff.benchmark.subject import Validation
-    from mlffm_segdiff.build.data import load_parts, open_part
-    from mlffm_segdiff.build.pretrained import load_pretrained
-
-    recipe = choose_data(load_pretrained(weights).recipe, source, split)
-    parts = load_parts(recipe.data)
-    with voice.progress("reading") as progress:
-        return Validation(open_part(parts, "val", recipe.data.size, progress), parts.cases["val"])
 
 
 def _measure(subject: "Subject", names: Sequence[str], voice: Voice) -> "list[Findings]":

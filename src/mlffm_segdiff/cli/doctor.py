@@ -52,13 +52,13 @@ def _examine() -> Health:
     from mlffm_segdiff.build.device import best_device
     from mlffm_segdiff.config.extra import missing_packages
     from mlffm_segdiff.data.cache import cache_use
-    from mlffm_segdiff.training.precision import multiplies_bf16
+    from mlffm_segdiff.segmenters.precision import has_bf16
 
     set_threads(None)
     weights, fault = _default_weights()
     return Health(
         machine_facts(best_device()),
-        multiplies_bf16(),
+        has_bf16(best_device()),
         memory_bytes(),
         gpus(),
         missing_packages(),

@@ -122,10 +122,12 @@ def predict(
         "mirror": mirror,
     }
     if graphs is None:
-        model = load_model(weights, precision, **choices)
+        model = load_model(weights, precision, batch_size=max(batch_size, 1), **choices)
     else:
         model = load_model(graphs, device=torch.device("cpu"), **choices)
     products = frozenset(write or ()) | ({Product.REVIEW} if review else frozenset())
+    if precision == "auto":
+        voice.note(f"precision: {model.precision}")
     target = Output(output.expanduser(), products, maps, table)
     post = PostProcessing(keep_specks, largest, fill_holes)
     failed, kept = 0, []

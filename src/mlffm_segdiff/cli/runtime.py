@@ -11,9 +11,10 @@ from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
     from mlffm_segdiff.build.pretrained import Pretrained
+    from mlffm_segdiff.segmenters.precision import Precision
 
 Runtime = Literal["torch", "onnx", "openvino"]
-Precision = Literal["float32", "bf16"]
+PrecisionChoice = Literal["auto", "float32", "bf16"]
 RuntimeOption = Annotated[
     Runtime | None,
     typer.Option(
@@ -22,13 +23,15 @@ RuntimeOption = Annotated[
     ),
 ]
 PrecisionOption = Annotated[
-    Precision,
-    typer.Option(help="What the network computes in; bf16 is fast where processor or GPU is made for it."),
+    PrecisionChoice,
+    typer.Option(
+        help="What the network computes in; auto measures which is faster here (on exported graphs: float32)."
+    ),
 ]
 
 
 def load_graphs(
-    weights: str, runtime: Runtime | None, precision: Precision, voice: Voice
+    weights: str, runtime: Runtime | None, choice: PrecisionChoice, voice: Voice
 ) -> "Pretrained | None":
     """Return the weights on the runtime's graphs; None where torch runs the network itself.
 
@@ -39,6 +42,7 @@ def load_graphs(
     from mlffm_segdiff.export.folder import is_export, read_export, read_manifest
 
     folder = Path(weights).expanduser()
+    precision: Precision = "float32" if choice == "auto" else choice
     if is_export(folder):
         found = read_manifest(folder).format
         if runtime not in (None, found):
@@ -51,7 +55,7 @@ def load_graphs(
 
 
 def _read_kept(
-    weights: str, runtime: Literal["onnx", "openvino"], precision: Precision, voice: Voice
+    weights: str, runtime: Literal["onnx", "openvino"], precision: "Precision", voice: Voice
 ) -> "Pretrained":
     """Return the weights on their kept graphs, which are made anew where they cannot be read."""
     from mlffm_segdiff.export.folder import read_export
@@ -64,7 +68,7 @@ def _read_kept(
     return read_export(_kept(weights, runtime, precision, voice), precision)
 
 
-def _kept(weights: str, runtime: Literal["onnx", "openvino"], precision: Precision, voice: Voice) -> Path:
+def _kept(weights: str, runtime: Literal["onnx", "openvino"], precision: "Precision", voice: Voice) -> Path:
     from mlffm_segdiff.build.pretrained import load_pretrained
     from mlffm_segdiff.export.folder import runtime_of
     from mlffm_segdiff.export.kept import kept_export

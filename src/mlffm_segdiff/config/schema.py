@@ -166,11 +166,11 @@ class LossConfig(Section):
 class TrainConfig(Section):
     """Optimisation. images, warmup and validate_every count images seen.
 
-    optimizer sgd is nnU-Net's, whose rate falls from the first step on. precision auto is bf16 where that is
-    fast. init: weights to start from, a name as for ``load_pretrained``. encoder_init: weights of a
-    pretrained encoder to start from where init is not given: imagenet, a safetensors file, a hub id, or null
-    for random ones; scratch has none. encoder_rate: the learning rate of pretrained encoders as a share of
-    the others'.
+    optimizer sgd is nnU-Net's, whose rate falls from the first step on. precision auto is the faster one of
+    float32 and bf16, as measured when the run begins. init: weights to start from, a name as for
+    ``load_pretrained``. encoder_init: weights of a pretrained encoder to start from where init is not given:
+    imagenet, a safetensors file, a hub id, or null for random ones; scratch has none. encoder_rate: the
+    learning rate of pretrained encoders as a share of the others'.
     """
 
     images: PositiveInt = 60_000

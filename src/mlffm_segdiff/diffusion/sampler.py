@@ -1,7 +1,9 @@
 """Drawing masks: diffusers' schedulers around a denoiser whose image features are cached."""
 
+import copy
 import warnings
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 import torch
@@ -20,7 +22,14 @@ def make_scheduler(sampler: SamplerName, process: MaskDiffusion) -> Any:
     ddim: Song et al. 2021, deterministic. ddpm: ancestral (Ho et al. 2020). dpm: DPM-Solver++ (Lu et al.
     2022), whose estimates diffusers does not clip. A learned variance is ddpm's alone; raises ValueError for
     others.
+
+    The noise schedule is computed once for each sampler and process; the scheduler is the caller's own.
     """
+    return copy.deepcopy(_scheduler(sampler, process))
+
+
+@lru_cache
+def _scheduler(sampler: SamplerName, process: MaskDiffusion) -> Any:
     if process.learned_variance and sampler != "ddpm":
         raise ValueError(f"a learned variance is for the sampler ddpm, not {sampler}")
     settings: dict[str, Any] = {**process.scheduler_settings(), "timestep_spacing": "trailing"}

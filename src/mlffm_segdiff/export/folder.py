@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import BaseModel, StringConstraints, ValidationError
 
+from mlffm_segdiff.blocks.folding import fold_batch_norm
 from mlffm_segdiff.build.pretrained import Pretrained
 from mlffm_segdiff.build.quality import QUALITY, read_quality, write_quality
 from mlffm_segdiff.config.errors import UserError
@@ -127,8 +128,11 @@ def read_export(folder: Path, precision: Precision = "float32") -> Pretrained:
 
 
 def _plain(segmenter: Segmenter) -> Segmenter:
-    """Return a copy in evaluation mode on the processor; torch.export writes no channels_last weights."""
-    plain = copy.deepcopy(segmenter).eval().cpu()
+    """Return a copy in evaluation mode on the processor, its batch normalisation folded.
+
+    torch.export writes no channels_last weights.
+    """
+    plain = fold_batch_norm(copy.deepcopy(segmenter).eval().cpu())
     return plain.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload, no-any-return]
 
 

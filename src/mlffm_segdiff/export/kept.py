@@ -10,7 +10,7 @@ from mlffm_segdiff.data.cache import cache_root
 from mlffm_segdiff.export.folder import keep_quality, write_export
 from mlffm_segdiff.export.formats import FormatName
 
-KEPT = 1
+KEPT = 2
 """Raised where what we write changes without our version."""
 
 

@@ -93,5 +93,3 @@ def summarise_samples(scores: Sequence[SampleScores]) -> SampleSummary:
         float(np.mean([one.covered for one in scores])),
         float(np.median(widths)),
     )
-
-

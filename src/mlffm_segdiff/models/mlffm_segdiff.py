@@ -89,26 +89,41 @@ SIZES: dict[str, dict[str, Any]] = {
 
 
 class MaskLevel(nn.Module):
-    """One level of the mask path: h <- RB(h, t); gated injection; h <- RB(h, t), which is the skip S_l.
+    """One level of the mask path: h <- RB(h + W x_l, t); gated injection; h <- RB(h, t), the skip S_l.
 
-    Without interaction: h <- RB(RB(h, t), t), and S_l is h with the image's value added.
+    x_l is the noisy mask at the level's resolution, see `noise_preserving_average`. Without interaction: h <- RB(RB(h + W x_l, t), t), and S_l is h with the image's value added.
     """
 
-    def __init__(self, image_width: int, width: int, time_width: int, interaction: bool) -> None:
+    def __init__(
+        self, image_width: int, width: int, time_width: int, interaction: bool, mask_channels: int
+    ) -> None:
         super().__init__()
         self.interaction = interaction
+        self.read = nn.Conv2d(mask_channels, width, 1, bias=False)
         self.before = ResidualBlock(width, width, time_width)
         self.inject = injection(image_width, width, interaction)
         self.after = ResidualBlock(width, width, time_width)
 
-    def forward(self, h: Tensor, time: Tensor, projected: Tensor) -> tuple[Tensor, Tensor]:
-        """Map h (B C H W) to what the next level reads and to the skip S_l, both of the same shape."""
-        h = self.before(h, time)
+    def forward(self, h: Tensor, x: Tensor, time: Tensor, projected: Tensor) -> tuple[Tensor, Tensor]:
+        """Map h (B C H W) to what the next level reads and to the skip S_l, both of the same shape.
+
+        x: x_l, B mask_channels H W.
+        """
+        h = self.before(h + self.read(x), time)
         if self.interaction:
             h = self.after(self.inject(h, projected), time)
             return h, h
         h = self.after(h, time)
         return h, self.inject(h, projected)
+
+
+def noise_preserving_average(x: Tensor, stride: int) -> Tensor:
+    """Return x (B C H W) averaged over squares of ``stride`` pixels and multiplied by ``stride``.
+
+    White noise keeps its variance, and what is constant over a square grows by ``stride``: where the noise is
+    strong, only averages over many pixels still show where the lesion is.
+    """
+    return stride * F.avg_pool2d(x, stride)
 
 
 def injection(image_width: int, width: int, interaction: bool) -> GatedInjection | LateAddition:
@@ -170,7 +185,7 @@ class MLFFMSegDiff(nn.Module):
         self.style = nn.Embedding(1 + len(styles), time_width) if styles else None
         self.stem = nn.Conv2d(mask_channels * self.mask_stride**2, mask_widths[0], 3, padding=1)
         self.levels = nn.ModuleList(
-            MaskLevel(image_width, width, time_width, interaction)
+            MaskLevel(image_width, width, time_width, interaction, mask_channels)
             for image_width, width in zip(image_widths[finer:], mask_widths, strict=True)
         )
         steps = list(pairwise(mask_widths))
@@ -217,7 +232,8 @@ class MLFFMSegDiff(nn.Module):
         for number, level in enumerate(self.levels):
             if number:
                 h = self.down[number - 1](h)
-            h, skip = level(h, time, features[finer + number])
+            x = noise_preserving_average(noisy_mask, self.mask_stride * 2**number)
+            h, skip = level(h, x, time, features[finer + number])
             skips.append(skip)
         h = decode_skips(self.fusion(skips), self.up, self.decode, time)
         for number in reversed(range(finer)):

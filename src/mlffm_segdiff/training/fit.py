@@ -10,6 +10,7 @@ from rich.console import Console
 from torch.utils.data import DataLoader
 
 from mlffm_segdiff.build.data import Parts, load_parts, open_part, training_dataset, training_shares
+from mlffm_segdiff.build.device import best_device
 from mlffm_segdiff.build.encoder_weights import initialise_encoder
 from mlffm_segdiff.build.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.build.segmenter import build_sampling, build_segmenter
@@ -18,11 +19,12 @@ from mlffm_segdiff.config.schema import Recipe, TrainConfig
 from mlffm_segdiff.data.batch import Pair
 from mlffm_segdiff.data.dataset import PairDataset, plain_loader, training_loader
 from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.segmenters.precision import Precision
 from mlffm_segdiff.training.callbacks import Averaging, ImagesProgress, WholeCheckpoints, checkpoints
 from mlffm_segdiff.training.metrics_log import MetricsLog
 from mlffm_segdiff.training.module import SegmenterModule
 from mlffm_segdiff.training.pictures import draw_curves, draw_overlays
-from mlffm_segdiff.training.precision import lightning_precision
+from mlffm_segdiff.training.precision import training_precision
 from mlffm_segdiff.training.run_folder import RunFolder, best_weights, read_checkpoint
 
 
@@ -32,8 +34,9 @@ def train(recipe: Recipe, folder: RunFolder, console: Console) -> None:
     parts = load_parts(recipe.data)
     segmenter, loaders = _prepare(recipe, parts)
     _load_initial_weights(segmenter, recipe.train)
-    folder.begin(recipe, parts.digest)
-    _fit(recipe, segmenter, loaders, folder, console, checkpoint=None)
+    precision = training_precision(recipe, segmenter, best_device())
+    folder.begin(recipe, parts.digest, precision)
+    _fit(recipe, segmenter, loaders, folder, console, precision, checkpoint=None)
 
 
 def resume(folder: RunFolder, console: Console) -> None:
@@ -50,7 +53,7 @@ def resume(folder: RunFolder, console: Console) -> None:
     segmenter, loaders = _prepare(recipe, parts)
     if checkpoint is None:
         _load_initial_weights(segmenter, recipe.train)
-    _fit(recipe, segmenter, loaders, folder, console, checkpoint)
+    _fit(recipe, segmenter, loaders, folder, console, folder.precision(), checkpoint)
 
 
 class TrainingLoaders(LightningDataModule):
@@ -111,9 +114,10 @@ def _fit(
     loaders: TrainingLoaders,
     folder: RunFolder,
     console: Console,
+    precision: Precision,
     checkpoint: Path | None,
 ) -> None:
-    trainer = _trainer(recipe, folder, loaders.epochs, console)
+    trainer = _trainer(recipe, folder, loaders.epochs, console, precision)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
         warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
@@ -140,14 +144,16 @@ def _module(segmenter: Segmenter, recipe: Recipe, steps: int) -> SegmenterModule
     )
 
 
-def _trainer(recipe: Recipe, folder: RunFolder, epochs: int, console: Console) -> Trainer:
+def _trainer(
+    recipe: Recipe, folder: RunFolder, epochs: int, console: Console, precision: Precision
+) -> Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     settings = recipe.train
     return Trainer(
         accelerator="auto",
         devices=1,
         max_epochs=epochs,
-        precision=lightning_precision(settings.precision),
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
         gradient_clip_val=settings.clip,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,

@@ -14,10 +14,12 @@ from typing import Any
 import torch
 import yaml
 
+from mlffm_segdiff.build.device import best_device
 from mlffm_segdiff.build.recipe import load_recipe
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.segmenters.precision import Precision, has_bf16
 
 PACKAGES = ("mlffm-segdiff", "torch", "lightning", "monai", "diffusers", "numpy", "scipy")
 
@@ -72,11 +74,15 @@ class RunFolder:
         if self.path.is_dir() and any(self.path.iterdir()):
             raise UserError(f"{self.path} is not empty; choose another --run")
 
-    def begin(self, recipe: Recipe, split_digest: str) -> None:
-        """Create the folder with its configuration and environment. Raises UserError if it holds a run."""
+    def begin(self, recipe: Recipe, split_digest: str, precision: Precision = "float32") -> None:
+        """Create the folder with its configuration and environment. Raises UserError if it holds a run.
+
+        precision: The number format that the run computes in, also after it is resumed.
+        """
         self.refuse_run()
         self.path.mkdir(parents=True, exist_ok=True)
-        environment = json.dumps(describe_environment(recipe.seed, split_digest), indent=2)
+        facts = {**describe_environment(recipe.seed, split_digest), "precision": precision}
+        environment = json.dumps(facts, indent=2)
         with whole_file(self.environment) as path:
             path.write_text(environment + "\n")
         self.write_config(recipe)
@@ -88,15 +94,30 @@ class RunFolder:
 
     def require_split(self, digest: str) -> None:
         """Raise UserError if the run was begun on another split than that with ``digest``."""
-        try:
-            begun = json.loads(self.environment.read_text())["split"]
-        except (OSError, ValueError, KeyError):
-            raise UserError(f"{self.environment} is missing or damaged; start a new run") from None
+        begun = self._environment()["split"]
         if begun != digest:
             raise UserError(
                 f"{self.path} was begun on another split ({begun}) than the data give now ({digest}); "
                 "bring the data or the split list back, or start a new run"
             )
+
+    def precision(self) -> Precision:
+        """Return the number format that the run was begun in.
+
+        Version 0.1.0 did not record it: there ``auto`` was bf16 on every device that has it.
+        Raises UserError if the environment cannot be read.
+        """
+        asked = self.recipe().train.precision
+        before = ("bf16" if has_bf16(best_device()) else "float32") if asked == "auto" else asked
+        return "bf16" if self._environment().get("precision", before) == "bf16" else "float32"
+
+    def _environment(self) -> dict[str, Any]:
+        """Return what the run began with. Raises UserError if it cannot be read."""
+        try:
+            found: dict[str, Any] = json.loads(self.environment.read_text())
+            return {"split": found["split"], **found}
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UserError(f"{self.environment} is missing or damaged; start a new run") from None
 
     def recipe(self) -> Recipe:
         """Return the recipe of the run. Raises UserError if the folder holds none."""
