@@ -91,7 +91,8 @@ SIZES: dict[str, dict[str, Any]] = {
 class MaskLevel(nn.Module):
     """One level of the mask path: h <- RB(h + W x_l, t); gated injection; h <- RB(h, t), the skip S_l.
 
-    x_l is the noisy mask at the level's resolution, see `noise_preserving_average`. Without interaction: h <- RB(RB(h + W x_l, t), t), and S_l is h with the image's value added.
+    x_l is the noisy mask at the level's resolution, see `noise_preserving_average`. Without
+    interaction: h <- RB(RB(h + W x_l, t), t), and S_l is h with the image's value added.
     """
 
     def __init__(
