@@ -1,0 +1,43 @@
+"""Print our Jaccard index beside that of people with each other: human_ceiling.py AGREEMENT.csv CASES.csv
+
+AGREEMENT.csv: columns id and mean_jaccard, the mean over pairs of human masks of the same image (IMA++). CASES.csv is
+what `mlffm-segdiff evaluate` wrote.
+"""
+
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import spearmanr
+
+
+def read_column(path: Path, column: str) -> dict[str, float]:
+    """Return a column of a CSV file by its column id."""
+    with path.open(newline="") as file:
+        return {row["id"]: float(row[column]) for row in csv.DictReader(file)}
+
+
+def main(agreement: str, cases: str) -> None:
+    """Print a Markdown table of the images with several human masks, in thirds by agreement, and of the others."""
+    human, ours = read_column(Path(agreement), "mean_jaccard"), read_column(Path(cases), "network_jaccard")
+    several = sorted((case for case in ours if case in human), key=human.__getitem__)
+    groups = {"all with several masks": several}
+    for name, third in zip(
+        ("least agreed third", "middle third", "most agreed third"), range(3), strict=True
+    ):
+        groups[name] = [str(case) for case in np.array_split(several, 3)[third]]
+    groups["one mask only"] = [case for case in ours if case not in human]
+    print(
+        "| test images | cases | people with each other | ours with the data set's mask |\n| :-- | --: | --: | --: |"
+    )
+    for name, members in groups.items():
+        known = [human[case] for case in members if case in human]
+        people = f"{np.mean(known):.4f}" if known else ""
+        print(f"| {name} | {len(members)} | {people} | {np.mean([ours[case] for case in members]):.4f} |")
+    rank = spearmanr([human[case] for case in several], [ours[case] for case in several]).statistic
+    print(f"\nSpearman's rank correlation of the two over the {len(several)} images: {rank:.2f}.")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
