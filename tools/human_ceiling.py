@@ -1,7 +1,7 @@
 """Print our Jaccard index beside that of people with each other: human_ceiling.py AGREEMENT.csv CASES.csv
 
-AGREEMENT.csv: columns id and mean_jaccard, the mean over pairs of human masks of the same image (IMA++). CASES.csv is
-what `mlffm-segdiff evaluate` wrote.
+AGREEMENT.csv: columns id and mean_jaccard, the mean over pairs of human masks of the same image (IMA++).
+CASES.csv is what `mlffm-segdiff evaluate` wrote.
 """
 
 import csv
@@ -11,6 +11,10 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
+from mlffm_segdiff.evaluation.report import markdown_table
+
+HEADER = ("test images", "cases", "people with each other", "ours with the data set's mask")
+
 
 def read_column(path: Path, column: str) -> dict[str, float]:
     """Return a column of a CSV file by its column id."""
@@ -19,7 +23,7 @@ def read_column(path: Path, column: str) -> dict[str, float]:
 
 
 def main(agreement: str, cases: str) -> None:
-    """Print a Markdown table of the images with several human masks, in thirds by agreement, and of the others."""
+    """Print a Markdown table of the images with several masks, in thirds by agreement, and of the others."""
     human, ours = read_column(Path(agreement), "mean_jaccard"), read_column(Path(cases), "network_jaccard")
     several = sorted((case for case in ours if case in human), key=human.__getitem__)
     groups = {"all with several masks": several}
@@ -34,7 +38,8 @@ def main(agreement: str, cases: str) -> None:
     for name, members in groups.items():
         known = [human[case] for case in members if case in human]
         people = f"{np.mean(known):.4f}" if known else ""
-        print(f"| {name} | {len(members)} | {people} | {np.mean([ours[case] for case in members]):.4f} |")
+        rows.append((name, str(len(members)), people, f"{np.mean([ours[case] for case in members]):.4f}"))
+    print(markdown_table(HEADER, rows), end="")
     rank = spearmanr([human[case] for case in several], [ours[case] for case in several]).statistic
     print(f"\nSpearman's rank correlation of the two over the {len(several)} images: {rank:.2f}.")
 

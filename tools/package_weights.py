@@ -1,8 +1,8 @@
 """Make a run the package's default weights: package_weights.py RUN
 
 Writes float16 weights and their configuration, without the paths of the machine that trained them, into
-src/mlffm_segdiff/weights/default, and their SHA-256 into the code that checks it. tools/model_card.py writes the
-card.
+src/mlffm_segdiff/weights/default, and their SHA-256 into the code that checks it. tools/model_card.py
+writes the card.
 """
 
 import re
