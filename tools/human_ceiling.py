@@ -32,9 +32,7 @@ def main(agreement: str, cases: str) -> None:
     ):
         groups[name] = [str(case) for case in np.array_split(several, 3)[third]]
     groups["one mask only"] = [case for case in ours if case not in human]
-    print(
-        "| test images | cases | people with each other | ours with the data set's mask |\n| :-- | --: | --: | --: |"
-    )
+    rows = []
     for name, members in groups.items():
         known = [human[case] for case in members if case in human]
         people = f"{np.mean(known):.4f}" if known else ""
