@@ -17,7 +17,7 @@ from mlffm_segdiff.losses.region import RegionLoss
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter, Training
 
 Recorded = Callable[..., tuple[DiffusionSegmenter, Any]]
-SHARES = [(0.0, 0), (0.1, 0), (0.25, 1), (0.5, 2), (0.65, 3), (1.0, 4)]
+SHARES = [(0.0, 0), (0.1, 1), (0.25, 1), (0.5, 2), (0.65, 3), (1.0, 4)]
 """Shares of a batch of four, and how many images they are."""
 
 

@@ -1,5 +1,6 @@
 """A denoiser, its diffusion process and its loss as one segmenter."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
@@ -147,7 +148,8 @@ class DiffusionSegmenter(Segmenter):
 
     def _dual_loss(self, batch: Batch, features: Sequence[Tensor]) -> Tensor:
         """Return the loss at t = T plus that at t < T, whose draws run as one batch on the same features."""
-        count, noisy = len(batch.mask), round(self.noisy_share * len(batch.mask))
+        count = len(batch.mask)
+        noisy = math.ceil(self.noisy_share * count)
         early, share = self.times.draw(noisy, batch.mask.device)
         x0 = self.process.mask_scale * batch.mask[:noisy]
         x_t = torch.cat(
@@ -191,23 +193,28 @@ class DiffusionSegmenter(Segmenter):
         features and run as one batch. Starting noise depends on the seed and the sample's number only.
         """
         axes_of = MIRRORS if sampling.mirror else MIRRORS[:1]
-        drawn = torch.stack([_flip(self._draw(image.flip(axes), sampling), axes) for axes in axes_of]).mean(0)
+        drawn = torch.stack([self._draw(image, sampling, axes) for axes in axes_of]).mean(0)
         if not sampling.samples:
             return Segmentation(drawn[0], torch.zeros_like(drawn[0]))
         several = sampling.samples > 1
         spread = drawn.std(dim=0, correction=0) if several else torch.zeros_like(drawn[0])
         return Segmentation(fuse(drawn, sampling.fusion), spread, drawn)
 
-    def _draw(self, image: Tensor, sampling: Sampling) -> Tensor:
-        """Return samples (NB1HW in [0, 1]); where none are asked for, the posterior mean as one."""
+    def _draw(self, image: Tensor, sampling: Sampling, axes: tuple[int, ...]) -> Tensor:
+        """Return samples (NB1HW in [0, 1]); where none are asked for, the posterior mean as one.
+
+        axes: The image is flipped along these, and the result flipped back. The starting noise of samples is
+            flipped too, so that averaging over mirror images does not bring samples closer together.
+        """
         samples, steps = max(sampling.samples, 1), sampling.steps if sampling.samples else 1
-        features = [repeat_rows(f, samples) for f in self._encode(image, sampling.style)]
+        features = [repeat_rows(f, samples) for f in self._encode(image.flip(axes), sampling.style)]
         generators = noise_generators(sampling.seed, samples, len(image))
         noise = starting_noise(generators, image.shape[2], image.shape[3]).to(image.device)
+        noise = noise.flip(axes) if sampling.samples else noise
         scheduler = make_scheduler(sampling.sampler, self.process)
         x0 = sample(self._predictor(features, noise), scheduler, steps, noise, generators)
         drawn = (x0 / self.process.mask_scale + 1).div(2).clamp(0, 1)
-        return drawn.view(samples, len(image), *drawn.shape[1:])
+        return drawn.view(samples, len(image), *drawn.shape[1:]).flip(axes)
 
     def _encode(self, image: Tensor, style: str) -> list[Tensor]:
         if not self.styles:
@@ -278,11 +285,6 @@ class DiffusionSegmenter(Segmenter):
     def run_on(self, graphs: Mapping[str, Graph]) -> None:
         """Replace the network by the graphs ``encoder`` and ``denoiser``."""
         self.network = GraphDenoiser(graphs["encoder"], graphs["denoiser"], self.total_stride, self.styles)
-
-
-def _flip(samples: Tensor, axes: Sequence[int]) -> Tensor:
-    """Flip samples (NB1HW) along axes of images (B3HW)."""
-    return samples.flip([axis + 1 for axis in axes])
 
 
 def repeat_rows(features: Tensor, samples: int) -> Tensor:
