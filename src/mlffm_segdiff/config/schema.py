@@ -114,7 +114,8 @@ class SamplingConfig(Section):
     masks that are drawn. sampler, steps and seed (of the starting noise) are those of samples. mirror: the
     mean over the image and its three mirror images, as in nnU-Net. fusion: how the samples become one
     probability map, their mean or STAPLE of their masks. style: the annotation style, for a model that has
-    several.
+    several. widening: how much more a noisy mask changes the coarse estimate than the network says, of
+    objective x0; chosen on validation ids so that the areas of the samples cover the true ones.
     """
 
     samples: NonNegativeInt = 0
@@ -124,6 +125,7 @@ class SamplingConfig(Section):
     mirror: bool = False
     fusion: Literal["mean", "staple"] = "mean"
     style: str = "any"
+    widening: NonNegative = 1.0
 
     @model_validator(mode="after")
     def staple_needs_samples(self) -> "SamplingConfig":
@@ -225,6 +227,13 @@ class Recipe(Section):
                 f"objective {self.diffusion.objective} has no mask in one step; "
                 "set sampling.samples=1 or more"
             )
+        return self
+
+    @model_validator(mode="after")
+    def widening_needs_x0(self) -> "Recipe":
+        """Refuse a widening of a network that predicts noise: it works on logits of masks."""
+        if self.diffusion.objective != "x0" and self.sampling.widening != 1:
+            raise ValueError(f"objective {self.diffusion.objective} needs sampling.widening=1")
         return self
 
     @model_validator(mode="after")

@@ -27,6 +27,7 @@ class Sampling:
         mirror: Average over the image and its three mirror images.
         fusion: How the samples become one probability map.
         style: The annotation style, one of the model's, or ``any``.
+        widening: Factor of what a noisy mask changes in the coarse estimate, see `DiffusionSegmenter`.
     """
 
     samples: int = 0
@@ -36,6 +37,7 @@ class Sampling:
     mirror: bool = False
     fusion: FusionName = "mean"
     style: str = ANY_STYLE
+    widening: float = 1.0
 
 
 @dataclass(frozen=True)

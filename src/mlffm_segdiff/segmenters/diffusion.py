@@ -191,6 +191,12 @@ class DiffusionSegmenter(Segmenter):
 
         Each image is encoded once (with ``mirror``, once for each of `MIRRORS`). Its samples share these
         features and run as one batch. Starting noise depends on the seed and the sample's number only.
+
+        With a ``widening`` w other than 1, each step after the first uses the logit
+        l_t + (w - 1) C(l_t - l_T), where l_T is the posterior mean's and C averages over an eighth of the
+        image's side. It is the guidance of Ho & Salimans (2022, arXiv:2207.12598, eq. 6) with the noisy mask
+        as the condition, applied to coarse structure only: w > 1 spreads the samples where the network leans
+        too much on its first estimate.
         """
         axes_of = MIRRORS if sampling.mirror else MIRRORS[:1]
         drawn = torch.stack([self._draw(image, sampling, axes) for axes in axes_of]).mean(0)
@@ -212,7 +218,7 @@ class DiffusionSegmenter(Segmenter):
         noise = starting_noise(generators, image.shape[2], image.shape[3]).to(image.device)
         noise = noise.flip(axes) if sampling.samples else noise
         scheduler = make_scheduler(sampling.sampler, self.process)
-        x0 = sample(self._predictor(features, noise), scheduler, steps, noise, generators)
+        x0 = sample(self._predictor(features, noise, sampling.widening), scheduler, steps, noise, generators)
         drawn = (x0 / self.process.mask_scale + 1).div(2).clamp(0, 1)
         return drawn.view(samples, len(image), *drawn.shape[1:]).flip(axes)
 
@@ -222,13 +228,17 @@ class DiffusionSegmenter(Segmenter):
         numbers = torch.full((len(image),), self._style_number(style), device=image.device)
         return self._denoiser.encode(image, numbers)
 
-    def _predictor(self, features: Sequence[Tensor], noise: Tensor) -> Predict:
-        last = torch.zeros_like(noise)
+    def _predictor(self, features: Sequence[Tensor], noise: Tensor, widening: float) -> Predict:
+        last, first = torch.zeros_like(noise), None
 
         def predict(x: Tensor, t: Tensor) -> Tensor:
-            nonlocal last
+            nonlocal last, first
             times = t.to(x.device).expand(len(x))
             output = self._run(x, times, features, last).float()
+            if first is None:
+                first = output
+            elif widening != 1:
+                output = output + (widening - 1) * coarse(output - first)
             last = self._estimate(output, x, times)
             return last if self.process.objective == "x0" else output
 
@@ -285,6 +295,13 @@ class DiffusionSegmenter(Segmenter):
     def run_on(self, graphs: Mapping[str, Graph]) -> None:
         """Replace the network by the graphs ``encoder`` and ``denoiser``."""
         self.network = GraphDenoiser(graphs["encoder"], graphs["denoiser"], self.total_stride, self.styles)
+
+
+def coarse(x: Tensor) -> Tensor:
+    """Return x (BCHW) averaged over squares of an eighth of its sides, bilinear at its own size."""
+    height, width = x.shape[2:]
+    averaged = F.avg_pool2d(x, (max(height // 8, 1), max(width // 8, 1)))
+    return F.interpolate(averaged, (height, width), mode="bilinear", align_corners=False)
 
 
 def repeat_rows(features: Tensor, samples: int) -> Tensor:
