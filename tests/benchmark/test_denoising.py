@@ -19,7 +19,7 @@ def in_seconds(monkeypatch: pytest.MonkeyPatch, subject: Subject) -> list[object
         nonlocal now
         now += seconds
 
-    def segment(self: Any, image: Any, ids: list[str], sampling: Sampling) -> None:
+    def segment(self: Any, image: Any, sampling: Sampling) -> None:
         spend(3)
         asked.append((len(image), sampling))
 
@@ -37,7 +37,7 @@ def test_a_step_and_the_published_ensemble(monkeypatch: pytest.MonkeyPatch, subj
     asked = in_seconds(monkeypatch, subject)
     figures = {result.goal.name: result.figure for result in measure_denoising(subject).results}
     assert figures == {"denoise-step": Figure(3, 3, 3), "ensemble": Figure(*[250 * 5 * 6 / 3] * 3)}
-    assert set(asked) == {(1, Sampling(4, 5, 0, "ddim"))}
+    assert set(asked) == {(1, Sampling(samples=5, steps=4))}
 
 
 @pytest.mark.usefixtures("small_peer")

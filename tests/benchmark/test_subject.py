@@ -15,7 +15,7 @@ def test_the_goals_sampling_holds_whatever_the_recipe_says(tiny_weights: Weights
     weights = tiny_weights(
         "isic2018", "model.size=tiny", "sampling={steps: 7, samples: 2, sampler: dpm, seed: 5}"
     )
-    assert load_subject(str(weights), "float32", 1, 1).model.sampling == Sampling(4, 1, 5, "ddim")
+    assert load_subject(str(weights), "float32", 1, 1).model.sampling == Sampling(samples=1, steps=4, seed=5)
 
 
 def test_bf16_is_of_the_network_alone(subject: Subject) -> None:

@@ -143,8 +143,15 @@ def test_weights_are_scored_on_another_set_by_another_split_and_sampling(
     assert (status, error) == (0, "")
     assert tuple(case["id"] for case in rows(tmp_path / "scores")) == load_split(split).val
     facts = json.loads((tmp_path / "scores" / "summary.json").read_text())
-    drawn = {"steps": 2, "samples": 3, "seed": 9, "sampler": "ddpm", "mirror": False, "fusion": "staple"}
-    assert facts["sampling"] == drawn
+    assert facts["sampling"] == {
+        "samples": 3,
+        "steps": 2,
+        "seed": 9,
+        "sampler": "ddpm",
+        "mirror": False,
+        "fusion": "staple",
+        "style": "any",
+    }
     assert (facts["sources"], facts["part"], facts["size"]) == ({"folder": str(moved)}, "val", 32)
     assert facts["split"] == load_split(split).digest()
 
@@ -189,6 +196,8 @@ def test_missing_predictions_are_named_and_set_the_exit_status(command: Command,
         (["RUN", "--split", "nowhere.csv"], ["nowhere.csv"]),
         (["RUN", "--steps", "0"], ["sampling.steps"]),
         (["RUN", "--sampler", "euler"], ["sampling.sampler", "ddim"]),
+        (["RUN", "--steps", "2"], ["no samples are drawn", "set samples to 1 or more"]),
+        (["RUN", "--style", "dali"], ["'dali'", "any"]),
     ],
 )
 def test_bad_input_is_told_in_one_line_and_leaves_nothing(

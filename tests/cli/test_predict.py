@@ -71,6 +71,47 @@ def test_options_reach_the_model_and_the_output(
     assert read(folder / "overlays" / "p1.jpg").shape == (61, 33, 3)
 
 
+def test_by_default_the_posterior_mean_is_written_and_samples_only_on_request(
+    tmp_path: Path, photos: Path, trained: Path, predict: Command
+) -> None:
+    found = []
+    for options in ([], ["--samples", "0"], ["--samples", "1"]):
+        assert predict(*options, "-w", "probability", source=photos / "p1.png")[0] == 0
+        found.append(read(tmp_path / "out" / "probabilities" / "p1.png"))
+    default, none, one = found
+    (mean,) = segment([photos / "p1.png"], trained)
+    np.testing.assert_array_equal(default, np.rint(mean.probability * 65535))
+    np.testing.assert_array_equal(none, default)
+    assert (one != default).any()
+
+
+def test_mirror_images_are_averaged_on_request(
+    tmp_path: Path, photos: Path, trained: Path, predict: Command
+) -> None:
+    """The mask of a mirrored image is then the mirrored mask."""
+    image = read(photos / "p1.png")
+    mirrored = tmp_path / "mirrored.png"
+    Image.fromarray(image[:, ::-1]).save(mirrored)
+    maps = []
+    for path in (photos / "p1.png", mirrored):
+        status, _, _ = predict("--mirror", "--style", "any", "-w", "probability", source=path)
+        assert status == 0
+        maps.append(read(tmp_path / "out" / "probabilities" / path.name).astype(int))
+    assert np.abs(maps[0] - maps[1][:, ::-1]).max() < 655
+
+
+def test_masks_are_post_processed_on_request(
+    tmp_path: Path, photos: Path, trained: Path, predict: Command
+) -> None:
+    for options, chosen in (
+        (["--keep-specks"], {"keep_specks": True}),
+        (["--largest", "--fill-holes"], {"largest": True, "fill_holes": True}),
+    ):
+        assert predict(*options, "--threshold", "0.4", source=photos / "p1.png")[0] == 0
+        (found,) = segment([photos / "p1.png"], trained, threshold=0.4, **chosen)
+        np.testing.assert_array_equal(read(tmp_path / "out" / "masks" / "p1.png") > 0, found.mask)
+
+
 def test_samples_are_fused_by_staple_on_request(
     tmp_path: Path, photos: Path, trained: Path, predict: Command
 ) -> None:
@@ -108,7 +149,11 @@ def test_a_broken_file_is_named_skipped_and_told_by_the_exit_status(
         (["--batch-size", "0"], "batch size 0"),
         (["--samples", "many"], "--samples"),
         (["-w", "pictures"], "--write"),
-        (["-w", "spread", "--samples", "1"], "one sample has no spread"),
+        (["-w", "spread", "--samples", "1"], "the spread map needs samples, and 1 are drawn"),
+        (["-w", "spread"], "the spread map needs samples, and 0 are drawn"),
+        (["--steps", "2"], "no samples are drawn, so steps would have no effect; set samples to 1 or more"),
+        (["--sampler", "ddpm"], "no samples are drawn, so sampler would have no effect"),
+        (["--style", "dali"], "no annotation style 'dali' in this model; choose one of any"),
         (["--mm-per-pixel", "0"], "millimetres a pixel"),
     ],
 )

@@ -1,5 +1,5 @@
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +32,8 @@ class RedIsLesion(Segmenter):
     def loss(self, batch: Batch) -> Tensor:
         raise NotImplementedError
 
-    def segment(self, image: Tensor, ids: Sequence[str], sampling: Sampling) -> Segmentation:
-        del ids, sampling
+    def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
+        del sampling
         return Segmentation((image[:, :1] + 1) / 2, (image[:, 1:2] + 1) / 4)
 
     def parts(self, image: Tensor) -> dict[str, Part]:

@@ -17,7 +17,7 @@ from mlffm_segdiff.inference.prediction import (
 def test_maps_come_at_the_pictures_size_and_the_threshold_belongs_to_the_lesion() -> None:
     # Two columns 0 and 1 stretched to eight: bilinear between pixel centres at 2 and 6 (from the left edge).
     probability = np.float32([[0, 1], [0, 1]])
-    picture = Picture("a", np.zeros((2, 2, 3), np.uint8), height=3, width=8)
+    picture = Picture(np.zeros((2, 2, 3), np.uint8), height=3, width=8)
     found = predict_source(Answer(picture, probability, probability / 2), threshold=0.375)
     row = np.float32([0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1])
     np.testing.assert_allclose(found.probability, np.tile(row, (3, 1)), atol=1e-6)
@@ -27,7 +27,7 @@ def test_maps_come_at_the_pictures_size_and_the_threshold_belongs_to_the_lesion(
 
 
 def test_one_sample_spreads_by_nothing_at_the_pictures_size() -> None:
-    picture = Picture("a", np.zeros((2, 2, 3), np.uint8), height=3, width=8)
+    picture = Picture(np.zeros((2, 2, 3), np.uint8), height=3, width=8)
     found = predict_source(Answer(picture, np.ones((2, 2), np.float32), np.zeros((2, 2), np.float32)), 0.5)
     assert found.spread.dtype == np.float32
     np.testing.assert_array_equal(found.spread, np.zeros((3, 8)))

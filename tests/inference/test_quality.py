@@ -7,6 +7,7 @@ import pytest
 from mlffm_segdiff.build.quality import Quality
 from mlffm_segdiff.data.picture_quality import QualityLimits
 from mlffm_segdiff.inference.model import Answer, Model, Picture
+from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.quality import case_certainty, expected_dice, flags
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.base import Sampling
@@ -40,7 +41,7 @@ def known(
 def answer() -> Answer:
     """Certainty 2 * 1.5 / (2 + 2) = 0.75."""
     probability = np.float32([[0.9, 0.6], [0.4, 0.1]])
-    return Answer(Picture("a", SKIN, 20, 30), probability, np.zeros_like(probability))
+    return Answer(Picture(SKIN, 20, 30), probability, np.zeros_like(probability))
 
 
 def test_the_expected_dice_is_the_calibrated_certainty(answer: Answer, red_model: MakeModel) -> None:
@@ -54,6 +55,9 @@ def test_without_a_calibration_of_such_masks_there_is_none(answer: Answer, red_m
     assert expected_dice(answer, red_model()) is None
     assert expected_dice(answer, model, threshold=0.4) is None
     assert expected_dice(answer, replace(model, sampling=Sampling(fusion="staple"))) is None
+    assert expected_dice(answer, model, post=PostProcessing(keep_specks=True)) == expected_dice(answer, model)
+    for post in (PostProcessing(largest=True), PostProcessing(fill_holes=True)):
+        assert expected_dice(answer, model, post=post) is None
 
 
 def test_nothing_found_is_not_certain(answer: Answer) -> None:

@@ -18,6 +18,7 @@ from pydicom.pixels import set_pixel_data
 from pydicom.uid import ExplicitVRLittleEndian, VLPhotographicImageStorage
 from torch import Tensor
 
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
@@ -32,26 +33,29 @@ WAIT_SECONDS = 60
 class GatedRed(Segmenter):
     """Finds what is red. Each sample is a little darker than the last. Works only while `gate` is open.
 
-    calls: of each call, the ids and the number of samples.
+    calls: of each call, the number of images and the sampling.
     """
 
     total_stride = 1
+    styles = ("isic2018", "ph2")
 
     def __init__(self) -> None:
         super().__init__()
         self.gate = threading.Event()
         self.gate.set()
         self.begun = threading.Event()
-        self.calls: list[tuple[list[str], int]] = []
+        self.calls: list[tuple[int, Sampling]] = []
 
     def loss(self, batch: Batch) -> Tensor:
         raise NotImplementedError
 
-    def segment(self, image: Tensor, ids: Sequence[str], sampling: Sampling) -> Segmentation:
-        self.calls.append((list(ids), sampling.samples))
+    def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
+        self.calls.append((len(image), sampling))
         self.begun.set()
         assert self.gate.wait(WAIT_SECONDS)
         red = (image[:, :1] + 1) / 2
+        if not sampling.samples:
+            return Segmentation(red, torch.zeros_like(red))
         samples = torch.stack([red * (1 - number / 100) for number in range(sampling.samples)])
         return Segmentation(samples.mean(0), samples.std(0, correction=0), samples)
 
@@ -78,8 +82,11 @@ def make_app(red: GatedRed) -> MakeApp:
     """Makes the server of a model that finds what is red: make_app(**fields of Limits, hosts=None)."""
     model = Model(red, SIZE, Sampling(), torch.device("cpu"))
 
-    def choose(steps: int | None, samples: int | None) -> Sampling:
-        return replace(model.sampling, steps=steps or 4, samples=samples or 1)
+    def choose(**choices: object) -> Sampling:
+        given = {name: value for name, value in choices.items() if value is not None}
+        if given.get("style", "any") not in ("any", *red.styles):
+            raise UserError("no such style; choose one of any, isic2018, ph2")
+        return replace(model.sampling, **given)
 
     def make(hosts: Sequence[str] | None = None, **limits: int) -> FastAPI:
         return create_app(model, choose, "red", Limits(**limits), hosts)

@@ -2,6 +2,8 @@ import base64
 import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,8 @@ from mlffm_segdiff.build.recipe import load_recipe
 from mlffm_segdiff.build.sampling import chosen_sampling
 from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.inference.model import load_model
+from mlffm_segdiff.inference.postprocessing import PostProcessing
+from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.serve.app import create_app
 
 Serve = Callable[..., TestClient]
@@ -48,7 +52,15 @@ def test_a_picture_becomes_measures_and_contours(serve: Serve, form: Form) -> No
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     found = answer.json()
     assert (found["name"], found["width"], found["height"], found["threshold"]) == ("square.png", 16, 16, 0.5)
-    assert found["sampling"] == {"sampler": "ddim", "steps": 4, "samples": 1, "seed": 0}
+    assert found["sampling"] == {
+        "samples": 0,
+        "steps": 4,
+        "sampler": "ddim",
+        "seed": 0,
+        "style": "any",
+        "mirror": False,
+    }
+    assert found["post_processing"] == asdict(PostProcessing())
     assert (found["measures"]["area"], found["measures"]["parts"]) == (30, 1)
     (feature,) = found["contours"]["features"]
     corners = np.array(feature["geometry"]["coordinates"][0])
@@ -66,16 +78,20 @@ def test_a_picture_becomes_a_mask(serve: Serve, form: Form, square: Pixels, url:
     np.testing.assert_array_equal(decoded(answer.content), square[..., 0])
 
 
-def test_the_mask_is_that_of_predict_for_a_file_of_this_name(
+def test_the_mask_is_that_of_segment_whatever_the_files_name(
     weights: Path, tmp_path: Path, png: Callable[..., bytes]
 ) -> None:
     coarse = np.random.default_rng(3).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     path = tmp_path / "lesion 7.png"
     path.write_bytes(png(np.asarray(Image.fromarray(coarse).resize((60, 41)))))
     pretrained = load_pretrained(weights)
-    app = create_app(load_model(pretrained), lambda *wanted: chosen_sampling(pretrained.recipe, *wanted))
+    app = create_app(load_model(pretrained), partial(chosen_sampling, pretrained.recipe))
     with TestClient(app) as client:
-        for threshold, options in ((0.5, {}), (0.45, {"steps": 5, "samples": 2})):
+        for threshold, options in (
+            (0.5, {}),
+            (0.5, {"samples": 0, "mirror": True, "keep_specks": True}),
+            (0.45, {"steps": 5, "samples": 2, "largest": True, "fill_holes": True}),
+        ):
             (expected,) = segment([path], weights, threshold=threshold, **options)
             files = {"picture": ("C:\\fakepath\\lesion 7.png", path.read_bytes())}
             answer = client.post(
@@ -83,11 +99,14 @@ def test_the_mask_is_that_of_predict_for_a_file_of_this_name(
             )
             np.testing.assert_array_equal(decoded(answer.content) > 0, expected.mask)
             body = {"content": path.read_bytes(), "headers": {"Content-Type": "image/png"}}
-            params = {"threshold": threshold, "name": "lesion 7.png", "format": "png", **options}
+            params = {"threshold": threshold, "name": "other.png", "format": "png", **options}
             assert client.post(URL, params=params, **body).content == answer.content
         refused = client.post(URL, params={"steps": 3}, files=files)
         assert (refused.status_code, refused.json()["problem"]) == (422, "unusable")
         assert "steps=3 does not divide" in refused.json()["detail"]
+        refused = client.post(URL, params={"steps": 2, "samples": 0}, files=files)
+        assert (refused.status_code, refused.json()["problem"]) == (422, "unusable")
+        assert "no samples are drawn" in refused.json()["detail"]
 
 
 def test_maps_and_samples_come_on_request(serve: Serve, form: Form, square: Pixels) -> None:
@@ -108,6 +127,33 @@ def test_options_may_be_fields_of_the_form(serve: Serve, form: Form) -> None:
     fields = {"threshold": "0.25", "samples": "2", "mm_per_pixel": "0.5", "format": "json"}
     found = serve().post(URL, data=fields, **form()).json()
     assert (found["threshold"], found["sampling"]["samples"], found["mm_per_pixel"]) == (0.25, 2, 0.5)
+
+
+def test_style_and_mirror_reach_the_network(serve: Serve, form: Form, red) -> None:
+    found = serve().post(URL, params={"style": "ph2", "mirror": True}, **form()).json()
+    assert (found["sampling"]["style"], found["sampling"]["mirror"]) == ("ph2", True)
+    assert red.calls == [(1, Sampling(style="ph2", mirror=True))]
+
+
+def test_masks_are_post_processed_as_asked_for(
+    serve: Serve, png: Callable[..., bytes], square: Pixels
+) -> None:
+    """A frame of 26 pixels with a hole of 4, and 9 pixels apart; 35 in all."""
+    square[5:7, 6:8] = 0
+    square[11:14, 11:14, 0] = 255
+    client = serve()
+
+    def areas(**options: bool) -> tuple[int, int, int]:
+        files = {"picture": ("a.png", png(square))}
+        found = client.post(URL, params=options, files=files).json()
+        mask = client.post(URL, params={"format": "png", **options}, files=files).content
+        contours = sum(feature["properties"]["area"] for feature in found["contours"]["features"])
+        return found["measures"]["area"], contours, int((decoded(mask) > 0).sum())
+
+    assert areas() == (35, 35, 35)
+    assert areas(largest=True) == (26, 26, 26)
+    assert areas(fill_holes=True) == (39, 39, 39)
+    assert areas(largest=True, fill_holes=True) == (30, 30, 30)
 
 
 def test_a_mask_of_ones_own_is_measured(
@@ -140,11 +186,7 @@ def test_concurrent_requests_go_through_the_network_together(serve: Serve, form:
         red.gate.set()
         answers = [future.result() for future in (first, *others, alone)]
     assert [answer.json()["name"] for answer in answers] == ["first.png", *names, "two.png"]
-    assert sorted((sorted(ids), samples) for ids, samples in red.calls) == [
-        (["a", "b", "c"], 1),
-        (["first"], 1),
-        (["two"], 2),
-    ]
+    assert sorted((count, sampling.samples) for count, sampling in red.calls) == [(1, 0), (1, 2), (3, 0)]
 
 
 def test_a_full_house_says_when_to_come_again(serve: Serve, form: Form, red) -> None:
@@ -209,6 +251,8 @@ def test_a_dicom_segmentation_needs_a_dicom_file(serve: Serve, form: Form) -> No
         ({"params": {"thresold": 0.5}}, 422, "thresold"),
         ({"params": {"steps": 0}}, 422, "steps"),
         ({"data": {"samples": "many"}}, 422, "samples"),
+        ({"data": {"samples": -1}}, 422, "samples"),
+        ({"params": {"style": "dali"}}, 422, "no such style"),
         ({"headers": {"Accept": "text/html"}}, 406, "text/html"),
     ],
 )
@@ -266,6 +310,8 @@ def test_health_and_about(serve: Serve) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
     found = client.get("/api/v1/about").json()
     assert (found["version"], found["weights"], found["size"]) == (__version__, "red", 16)
+    assert found["styles"] == ["any", "isic2018", "ph2"]
+    assert (found["least_samples"], found["most_samples"]) == (0, 32)
     picture = client.get(f"/samples/{found['sample_pictures'][0]}")
     assert decoded(picture.content).ndim == 3
 

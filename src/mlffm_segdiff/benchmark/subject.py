@@ -71,7 +71,7 @@ def load_subject(
     Raises UserError as `load_model`, and for weights of a network that does not sample.
     """
     pretrained = load_pretrained(weights)
-    model = load_model(pretrained, STEPS, samples=1, sampler="ddim", precision=precision)
+    model = load_model(pretrained, precision, steps=STEPS, samples=1, sampler="ddim")
     if not isinstance(model.segmenter, DiffusionSegmenter):
         raise UserError(f"{weights} are weights of a network that takes no denoising steps; give others")
     return Subject(

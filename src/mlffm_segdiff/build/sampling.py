@@ -1,9 +1,25 @@
-"""A recipe's way of drawing masks, with the user's own choices over it."""
+"""A recipe's sampling with the user's own choices."""
 
+from typing import TypedDict
+
+from mlffm_segdiff.build.models import MODELS
 from mlffm_segdiff.build.recipe import check_recipe
 from mlffm_segdiff.build.segmenter import build_sampling, refuse_unsuited
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters.base import Sampling
+
+
+class SamplingChoices(TypedDict, total=False):
+    """The user's choices, see `chosen_sampling`; None keeps the recipe's."""
+
+    steps: int | None
+    samples: int | None
+    sampler: str | None
+    seed: int | None
+    fusion: str | None
+    style: str | None
+    mirror: bool | None
 
 
 def chosen_sampling(
@@ -13,15 +29,40 @@ def chosen_sampling(
     sampler: str | None = None,
     seed: int | None = None,
     fusion: str | None = None,
+    style: str | None = None,
+    mirror: bool | None = None,
 ) -> Sampling:
-    """Return the recipe's sampling with every value that is not None in its place.
+    """Return the recipe's sampling, changed by the arguments that are not None; see `Sampling`.
 
-    Raises UserError for a value out of range, an unknown sampler or fusion, more steps than the process has,
-    and a fusion whose package is not installed.
+    Raises:
+        UserError: A value is out of range; the sampler, fusion or style is unknown; the process has fewer
+            steps; the fusion's package is not installed; or steps or a sampler are given and no samples are
+            drawn.
     """
-    choices = {"steps": steps, "samples": samples, "sampler": sampler, "seed": seed, "fusion": fusion}
+    choices: SamplingChoices = {
+        "steps": steps,
+        "samples": samples,
+        "sampler": sampler,
+        "seed": seed,
+        "fusion": fusion,
+        "style": style,
+        "mirror": mirror,
+    }
+    given = {key: value for key, value in choices.items() if value is not None}
     values = recipe.model_dump(mode="json")
-    values["sampling"] |= {key: value for key, value in choices.items() if value is not None}
+    values["sampling"] |= given
     chosen = check_recipe(values, "the chosen sampling")
     refuse_unsuited(chosen)
+    unused = [name for name in ("steps", "sampler") if name in given]
+    if unused and not chosen.sampling.samples:
+        raise UserError(_without_samples(chosen.model.name, " and ".join(unused)))
     return build_sampling(chosen.sampling)
+
+
+def _without_samples(model: str, unused: str) -> str:
+    if MODELS[model].contract == "direct":
+        return f"{model} segments in one pass, without samples; leave out {unused}"
+    return (
+        f"no samples are drawn, so {unused} would have no effect; "
+        f"set samples to 1 or more, or leave out {unused}"
+    )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,11 +18,21 @@ from mlffm_segdiff.cli.common import (
     choose_data,
     set_threads,
 )
+from mlffm_segdiff.cli.sampling import (
+    FusionOption,
+    MirrorOption,
+    SamplerOption,
+    SamplesOption,
+    SeedOption,
+    StepsOption,
+    StyleOption,
+)
 from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
     from mlffm_segdiff.build.data import Parts
     from mlffm_segdiff.build.pretrained import Pretrained
+    from mlffm_segdiff.build.sampling import SamplingChoices
     from mlffm_segdiff.config.schema import Recipe
     from mlffm_segdiff.evaluation.folders import MaskFiles
     from mlffm_segdiff.evaluation.model import SegmentedCase
@@ -51,13 +61,13 @@ def evaluate(
     source: SourceOption = None,
     split: SplitOption = None,
     part: Annotated[Part, typer.Option(help="Which part of the split.")] = "test",
-    steps: Annotated[int | None, typer.Option(help="Denoising steps [default: the recipe's].")] = None,
-    samples: Annotated[int | None, typer.Option(help="Samples an image [default: the recipe's].")] = None,
-    sampler: Annotated[str | None, typer.Option(help="ddim, ddpm or dpm [default: the recipe's].")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the noise [default: the recipe's].")] = None,
-    fusion: Annotated[
-        str | None, typer.Option(help="How samples become one: mean or staple [default: the recipe's].")
-    ] = None,
+    samples: SamplesOption = None,
+    steps: StepsOption = None,
+    sampler: SamplerOption = None,
+    seed: SeedOption = None,
+    fusion: FusionOption = None,
+    style: StyleOption = None,
+    mirror: MirrorOption = None,
     masks: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Masks from any program, in place of a model.")
     ] = None,
@@ -72,6 +82,10 @@ def evaluate(
 ) -> None:
     """Score a model on a split, or a folder of masks against a folder of true masks.
 
+    By default a model's mask is that of the posterior mean, computed in one step; samples are drawn only
+    when asked for. Its masks are scored as thresholded, without post-processing; to score those of predict,
+    give its masks/ folder to --masks.
+
     Writes cases.csv, summary.json and figures; of a model also quality.csv, which
     tells how well its certainty found bad masks. Exit status 1 if true masks lack a prediction.
 
@@ -82,7 +96,15 @@ def evaluate(
     if (weights is None) == (masks is None) or (masks is None) != (truth is None):
         raise UserError("give either a run or weights, or both --masks FOLDER and --truth FOLDER")
     voice = Voice(quiet, as_json)
-    given = {"steps": steps, "samples": samples, "sampler": sampler, "seed": seed, "fusion": fusion}
+    given: SamplingChoices = {
+        "samples": samples,
+        "steps": steps,
+        "sampler": sampler,
+        "seed": seed,
+        "fusion": fusion,
+        "style": style,
+        "mirror": mirror,
+    }
     if masks is not None and truth is not None:
         if source or split or calibrate or any(value is not None for value in given.values()):
             raise UserError(
@@ -100,7 +122,7 @@ def _evaluate_weights(
     sources: Sequence[str],
     split: Path | None,
     part: Part,
-    given: Mapping[str, Any],
+    given: "SamplingChoices",
     output: Path,
     calibrate: bool,
     voice: Voice,

@@ -1,4 +1,4 @@
-"""``mlffm-segdiff predict``: masks of the user's own pictures."""
+"""``mlffm-segdiff predict``: masks of the user's own images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,9 +14,19 @@ from mlffm_segdiff.cli.common import (
     set_threads,
 )
 from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, load_graphs
+from mlffm_segdiff.cli.sampling import (
+    FusionOption,
+    MirrorOption,
+    SamplerOption,
+    SamplesOption,
+    SeedOption,
+    StepsOption,
+    StyleOption,
+)
 from mlffm_segdiff.config.products import MapFormat, Product, TableFormat
 
 if TYPE_CHECKING:
+    from mlffm_segdiff.build.sampling import SamplingChoices
     from mlffm_segdiff.inference.listing import ImageFiles
     from mlffm_segdiff.inference.outputs.output import Output
 
@@ -39,15 +49,13 @@ def predict(
             help="A run folder, a folder of weights or of exported graphs, a hub id, or default.",
         ),
     ] = "default",
-    steps: Annotated[int | None, typer.Option(help="Denoising steps [default: the recipe's].")] = None,
-    samples: Annotated[
-        int | None, typer.Option(help="Samples an image; 2 or more give a spread [default: the recipe's].")
-    ] = None,
-    sampler: Annotated[str | None, typer.Option(help="ddim, ddpm or dpm [default: the recipe's].")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the noise [default: the recipe's].")] = None,
-    fusion: Annotated[
-        str | None, typer.Option(help="How samples become one: mean or staple [default: the recipe's].")
-    ] = None,
+    samples: SamplesOption = None,
+    steps: StepsOption = None,
+    sampler: SamplerOption = None,
+    seed: SeedOption = None,
+    fusion: FusionOption = None,
+    style: StyleOption = None,
+    mirror: MirrorOption = None,
     write: Annotated[
         list[Product] | None, typer.Option("--write", "-w", help="Write this too. Repeatable.")
     ] = None,
@@ -62,7 +70,13 @@ def predict(
         bool, typer.Option("--review", help="Write a page of all cases, those in doubt first.")
     ] = False,
     threshold: Annotated[float, typer.Option(help="A pixel is lesion from this probability.")] = 0.5,
-    batch_size: Annotated[int, typer.Option(help="Pictures segmented at once; changes speed only.")] = 8,
+    keep_specks: Annotated[
+        bool,
+        typer.Option("--keep-specks", help="Keep components smaller than 0.1 % of the lesion's area."),
+    ] = False,
+    largest: Annotated[bool, typer.Option("--largest", help="Keep only the largest component.")] = False,
+    fill_holes: Annotated[bool, typer.Option("--fill-holes", help="Fill holes in the mask.")] = False,
+    batch_size: Annotated[int, typer.Option(help="Images segmented at once; changes speed only.")] = 8,
     runtime: RuntimeOption = None,
     precision: PrecisionOption = "float32",
     threads: ThreadsOption = None,
@@ -70,6 +84,10 @@ def predict(
     as_json: JsonOption = False,
 ) -> None:
     """Segment images: for each, a mask of its own size, and a row of numbers in predictions.csv.
+
+    By default the mask is that of the posterior mean, computed in one step;
+    --samples N draws N samples and takes their mean. Components smaller than
+    0.1 % of the lesion's area are removed (--keep-specks keeps them).
 
     Writes masks/NAME.png (0 and 255), and on request maps of the probability
     and of the samples' spread, overlays with the outline, contours as GeoJSON,
@@ -86,6 +104,7 @@ def predict(
     from mlffm_segdiff.inference.files import predict_files
     from mlffm_segdiff.inference.model import load_model
     from mlffm_segdiff.inference.outputs.output import Output
+    from mlffm_segdiff.inference.postprocessing import PostProcessing
     from mlffm_segdiff.inference.reading import find_images
     from mlffm_segdiff.inference.table import row_values
 
@@ -93,16 +112,25 @@ def predict(
     set_threads(threads)
     voice = Voice(quiet, as_json)
     graphs = load_graphs(weights, runtime, precision, voice)
+    choices: SamplingChoices = {
+        "samples": samples,
+        "steps": steps,
+        "sampler": sampler,
+        "seed": seed,
+        "fusion": fusion,
+        "style": style,
+        "mirror": mirror,
+    }
     if graphs is None:
-        model = load_model(weights, steps, samples, sampler, seed, precision, fusion=fusion)
+        model = load_model(weights, precision, **choices)
     else:
-        cpu = torch.device("cpu")
-        model = load_model(graphs, steps, samples, sampler, seed, device=cpu, fusion=fusion)
+        model = load_model(graphs, device=torch.device("cpu"), **choices)
     products = frozenset(write or ()) | ({Product.REVIEW} if review else frozenset())
     target = Output(output.expanduser(), products, maps, table)
+    post = PostProcessing(keep_specks, largest, fill_holes)
     failed, kept = 0, []
     with voice.progress("segmenting") as progress:
-        rows = predict_files(found.images, model, target, threshold, batch_size, mm_per_pixel)
+        rows = predict_files(found.images, model, target, threshold, batch_size, mm_per_pixel, post)
         for done, row in enumerate(rows, 1):
             if row.failed:
                 failed += 1

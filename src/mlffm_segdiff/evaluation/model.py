@@ -45,7 +45,7 @@ def segment_cases(
     batch_size: int,
     device: torch.device,
 ) -> Iterator[SegmentedCase]:
-    """Segment the cases in their order, `batch_size` at once; a case's answer depends on its id alone.
+    """Segment the cases in their order, `batch_size` at once; a case's answer depends on its image only.
 
     pairs: holds at least the given cases. segmenter: on `device`, in evaluation mode; else raises ValueError.
     Raises UserError where a case is not among the pairs.

@@ -20,6 +20,7 @@ from mlffm_segdiff.inference.outputs.dicom_seg import NoSourceError
 from mlffm_segdiff.inference.outputs.output import Output, check_output
 from mlffm_segdiff.inference.outputs.products import check_case, write_of_mask, write_of_prediction
 from mlffm_segdiff.inference.pool import helper_count, helping_threads, in_order, large_in_turn
+from mlffm_segdiff.inference.postprocessing import DEFAULT, PostProcessing
 from mlffm_segdiff.inference.prediction import check_threshold, predict_source
 from mlffm_segdiff.inference.quality import case_certainty, expected_dice, flags
 from mlffm_segdiff.inference.reading import FilePicture, check_batch_size, read_picture
@@ -54,15 +55,24 @@ def predict_files(
     threshold: float = THRESHOLD,
     batch_size: int = 8,
     mm_per_pixel: float | None = None,
+    post: PostProcessing = DEFAULT,
 ) -> Iterator[Row]:
     """Segment the files, write what `output` asks for, and yield each file's row of the table in order.
 
     A file that cannot be read, or of which a product cannot be made, gives a row with status failed and stops
     no other. Memory does not grow with the number of files. The table appears after the last file.
-    images: paths or what `find_images` found, no two of one name before the ending. mm_per_pixel: side of a
-    pixel in millimetres, in place of what the files tell.
-    Raises UserError where `output` cannot be written or would overwrite an image, or a number is out of
-    range.
+
+    Args:
+        images: Paths or what `find_images` found, no two of one name before the ending.
+        model: What segments them.
+        output: Where results go, and which.
+        threshold: Probability from which a pixel is lesion, above 0 and at most 1.
+        batch_size: Images segmented at once; changes speed only.
+        mm_per_pixel: Side of a pixel in millimetres, used instead of what the files say.
+        post: Post-processing of the masks, which all outputs and measures are made from.
+
+    Raises:
+        UserError: `output` cannot be written or would overwrite an image, or a number is out of range.
     """
     check_threshold(threshold)
     check_batch_size(batch_size)
@@ -74,7 +84,7 @@ def predict_files(
     with helping_threads(helpers) as pool:
         read = in_order(pool, partial(_read, model.size, output, mm_per_pixel), images, ahead)
         answered = _answer(model, read, batch_size)
-        write = partial(_write, output=output, threshold=threshold, model=model)
+        write = partial(_write, output=output, threshold=threshold, post=post, model=model)
         rows = _of_all(in_order(pool, write, answered, ahead), output)
         yield from write_rows(rows, output.table)
 
@@ -105,13 +115,15 @@ def _answer(model: Model, files: Iterable[_Read], batch_size: int) -> Iterator[_
         yield from ((file, next(answers)) if isinstance(file, FilePicture) else file for file in chunk)
 
 
-def _write(answered: _Answered, output: Output, threshold: float, model: Model) -> _Written:
+def _write(
+    answered: _Answered, output: Output, threshold: float, post: PostProcessing, model: Model
+) -> _Written:
     if isinstance(answered, _Unreadable):
         row = Row(answered.source.name, status="failed", error=answered.reason)
         return _Written(row, card=Card(row))
     file, answer = answered
     try:
-        return _write_case(file, answer, output, threshold, model)
+        return _write_case(file, answer, output, threshold, post, model)
     except NoSourceError as error:
         return _failed(file.source, f"{file.source}: {error}")
 
@@ -122,23 +134,23 @@ def _failed(source: Source, reason: str) -> _Written:
 
 
 def _write_case(
-    file: FilePicture, answer: Answer, output: Output, threshold: float, model: Model
+    file: FilePicture, answer: Answer, output: Output, threshold: float, post: PostProcessing, model: Model
 ) -> _Written:
     with large_in_turn(file.picture.width * file.picture.height):
-        prediction = predict_source(answer, threshold)
+        prediction = predict_source(answer, threshold, post)
         write_of_prediction(file, prediction, output)
         measures = measure_case(file.view, prediction, file.mm_per_pixel)
         case = coco_case(prediction, file.source.name) if Product.COCO in output.products else None
         mask = prediction.mask
         del prediction  # its maps, eight times as large, are not held beside a decoded picture
         write_of_mask(file, mask, output)
-    if model.sampling.samples == 1:
+    if model.sampling.samples < 2:
         measures = replace(measures, mean_spread=None)
     row = Row(
         file.source.name,
         file.picture.width,
         file.picture.height,
-        expected_dice(answer, model, threshold),
+        expected_dice(answer, model, threshold, post),
         case_certainty(answer),
         " ".join(flags(mask, measures.parts, file.picture.small, model.quality)),
         measures,

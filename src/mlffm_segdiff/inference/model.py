@@ -1,8 +1,9 @@
-"""Weights ready to segment pictures of any size."""
+"""Weights ready to segment images of any size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import torch
 from mlffm_segdiff.build.device import best_device
 from mlffm_segdiff.build.pretrained import Pretrained, load_pretrained
 from mlffm_segdiff.build.quality import Quality
-from mlffm_segdiff.build.sampling import chosen_sampling
+from mlffm_segdiff.build.sampling import SamplingChoices, chosen_sampling
 from mlffm_segdiff.data.cache import resize_image
 from mlffm_segdiff.segmenters.at_source import Map, segment_pictures
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
@@ -36,12 +37,8 @@ class Model:
 
 @dataclass(frozen=True)
 class Picture:
-    """What the network needs of a picture: `small` SxSx3 uint8 RGB, and the name that its noise is drawn by.
+    """What is needed of an image: `small`, SxSx3 uint8 RGB, for the network, and its own size in pixels."""
 
-    height, width: of the picture itself, in pixels.
-    """
-
-    name: str
     small: Pixels
     height: int
     width: int
@@ -51,7 +48,7 @@ class Picture:
 class Answer:
     """The network's answer to one picture: probability and spread, SxS float32 each; see `Segmentation`.
 
-    samples: NxSxS float32, the N samples themselves; None where the network draws none.
+    samples: NxSxS float32, the N samples themselves; None where none were drawn.
     """
 
     picture: Picture
@@ -62,21 +59,23 @@ class Answer:
 
 def load_model(
     weights: str | Path | Pretrained,
-    steps: int | None = None,
-    samples: int | None = None,
-    sampler: str | None = None,
-    seed: int | None = None,
     precision: Precision = "float32",
     device: torch.device | None = None,
-    fusion: str | None = None,
+    **choices: Unpack[SamplingChoices],
 ) -> Model:
-    """Return the weights, ready to segment; None keeps the recipe's choice.
+    """Return the weights, ready to segment.
 
-    precision: what the network computes in. device: by default the GPU where there is one.
-    Raises UserError as `load_pretrained` and `chosen_sampling`.
+    Args:
+        weights: What `load_pretrained` takes or gave.
+        precision: What the network computes in.
+        device: By default the GPU where there is one.
+        choices: As in `chosen_sampling`; by default the recipe's.
+
+    Raises:
+        UserError: As `load_pretrained` and `chosen_sampling`.
     """
     pretrained = weights if isinstance(weights, Pretrained) else load_pretrained(weights)
-    sampling = chosen_sampling(pretrained.recipe, steps, samples, sampler, seed, fusion)
+    sampling = chosen_sampling(pretrained.recipe, **choices)
     device, size = device or best_device(), pretrained.recipe.data.size
     segmenter = pretrained.segmenter.to(device).eval()
     if precision == "bf16":
@@ -84,13 +83,13 @@ def load_model(
     return Model(segmenter, size, sampling, device, pretrained.quality)
 
 
-def shrink(image: Pixels, name: str, size: int) -> Picture:
-    """Return an HxWx3 uint8 RGB picture as the network takes it, resized as the training data were."""
-    return Picture(name, resize_image(image, size), image.shape[0], image.shape[1])
+def shrink(image: Pixels, size: int) -> Picture:
+    """Return an HxWx3 uint8 RGB image as the network takes it, resized as the training data were."""
+    return Picture(resize_image(image, size), image.shape[0], image.shape[1])
 
 
 def answer_pictures(model: Model, pictures: Sequence[Picture]) -> list[Answer]:
-    """Return the answers to one batch of pictures, in their order; each depends on its own picture alone."""
+    """Return the answers to one batch of images, in their order; each depends on its own image only."""
     if not pictures:
         return []
     small = np.stack([picture.small for picture in pictures])

@@ -7,15 +7,18 @@ import numpy.typing as npt
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.model import Answer
+from mlffm_segdiff.inference.postprocessing import DEFAULT, PostProcessing, post_process
 from mlffm_segdiff.segmenters.at_source import Map, map_at
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One picture's result, arrays of its own height and width.
+    """One image's result, arrays of its own height and width.
 
-    mask: HxW bool, True on the lesion. probability: HxW float32 in [0, 1], fused from the samples.
-    spread: HxW float32 in [0, 0.5], the samples' standard deviation (0 for one sample).
+    Attributes:
+        mask: HxW bool, True on the lesion: where the probability reaches the threshold, post-processed.
+        probability: HxW float32 in [0, 1], the posterior mean, or the samples fused.
+        spread: HxW float32 in [0, 0.5], the samples' standard deviation; 0 for fewer than two samples.
     """
 
     mask: npt.NDArray[np.bool_]
@@ -30,13 +33,16 @@ def check_threshold(threshold: float) -> float:
     return threshold
 
 
-def predict_source(answer: Answer, threshold: float) -> Prediction:
-    """Return the answer at its picture's own size; the lesion is where probability reaches the threshold."""
+def predict_source(answer: Answer, threshold: float, post: PostProcessing = DEFAULT) -> Prediction:
+    """Return the answer at its image's own size; every output and measure is made from this one mask."""
     height, width = answer.picture.height, answer.picture.width
     probability = map_at(answer.probability, height, width)
+    mask = probability >= threshold
+    box = lesion_box(mask)
+    mask[box] = post_process(mask[box], post)  # before the spread takes its memory
     none = np.zeros((height, width), np.float32)  # which takes no memory until it is written to
     spread = map_at(answer.spread, height, width) if answer.spread.any() else none
-    return Prediction(probability >= threshold, probability, spread)
+    return Prediction(mask, probability, spread)
 
 
 def lesion_box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice]:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from mlffm_segdiff.build.quality import Quality
 from mlffm_segdiff.data.picture_quality import QualityLimits, picture_quality, unlike_training
 from mlffm_segdiff.inference.model import Answer, Model, Pixels
+from mlffm_segdiff.inference.postprocessing import DEFAULT, PostProcessing
 from mlffm_segdiff.metrics.certainty import soft_dice_confidence
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
 
@@ -22,13 +23,17 @@ def case_certainty(answer: Answer) -> float:
     return soft_dice_confidence(answer.probability, answer.probability >= THRESHOLD)
 
 
-def expected_dice(answer: Answer, model: Model, threshold: float = THRESHOLD) -> float | None:
+def expected_dice(
+    answer: Answer, model: Model, threshold: float = THRESHOLD, post: PostProcessing = DEFAULT
+) -> float | None:
     """Return the Dice to expect of a mask, in [0, 1], from the calibration that came with the weights.
 
-    None where there is none, or it was made of masks by another sampler, fusion or threshold.
+    None where there is none, or it was made of masks by another sampler, fusion or threshold, or of masks
+    with their holes and all their components. Specks change the Dice by less than 0.001 each and are ignored.
     """
     known = model.quality
-    if known is None or threshold != THRESHOLD or not known.suits(model.sampling):
+    changed = threshold != THRESHOLD or post.largest or post.fill_holes
+    if known is None or changed or not known.suits(model.sampling):
         return None
     return known.calibration.expected_dice(case_certainty(answer))
 

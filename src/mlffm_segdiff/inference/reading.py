@@ -46,7 +46,7 @@ def find_images(*places: str | Path) -> ImageFiles:
 
 
 def read_picture(source: Source, size: int) -> FilePicture:
-    """Return the source's picture at size x size for the network, named by the file without its ending.
+    """Return the source's picture at size x size for the network.
 
     Raises UserError naming the file if it cannot be read as a picture or is too large.
     """
@@ -55,12 +55,10 @@ def read_picture(source: Source, size: int) -> FilePicture:
 
 def decode_source(source: Source, data: bytes, size: int) -> FilePicture:
     """Return the picture in a source's bytes, as `read_picture` does, without reading it."""
-    name = case_name(source)
     with large_in_turn(_pixels(data, str(source))):
         image, mm_per_pixel = decode_any(data, str(source))
-        seen = name.encode("utf-8", "backslashreplace").decode()
-        picture = Picture(seen, resize_picture(image, size), image.height, image.width)
-        return FilePicture(source, name, data, picture, view_of(image), mm_per_pixel)
+        picture = Picture(resize_picture(image, size), image.height, image.width)
+        return FilePicture(source, case_name(source), data, picture, view_of(image), mm_per_pixel)
 
 
 def decode_any(data: bytes, name: str) -> tuple[Image.Image, float | None]:

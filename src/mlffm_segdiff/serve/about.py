@@ -5,37 +5,48 @@ from pydantic import BaseModel
 from mlffm_segdiff import __version__
 from mlffm_segdiff.data.folder import PICTURES
 from mlffm_segdiff.inference.demo import samples_folder
-from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.reading import find_images
+from mlffm_segdiff.segmenters.base import ANY_STYLE
 from mlffm_segdiff.serve.answers import Drawn, drawn
-from mlffm_segdiff.serve.engine import Limits
+from mlffm_segdiff.serve.engine import Engine
 from mlffm_segdiff.serve.options import MOST_SAMPLES, MOST_STEPS
 
 
 class About(BaseModel):
-    """size: pixels a side that the network sees. sampling: what holds unasked. endings: of picture files."""
+    """What the server runs and accepts.
+
+    size: pixels a side that the network sees. sampling: the default. styles: annotation styles to choose
+    from, none where the model has only one. most_bytes: of a request. least_samples, most_samples: what the
+    model accepts. endings: of picture files.
+    """
 
     version: str
     weights: str
     size: int
     sampling: Drawn
+    styles: list[str]
     most_bytes: int
     most_steps: int
+    least_samples: int
     most_samples: int
     endings: list[str]
     sample_pictures: list[str]
 
 
-def about(model: Model, weights: str, limits: Limits) -> About:
-    """Return what is told of a server. sample_pictures: files below samples/."""
+def about(engine: Engine, weights: str) -> About:
+    """Return what a server says of itself. sample_pictures: files below samples/."""
+    model = engine.model
+    styles = model.segmenter.styles
     return About(
         version=__version__,
         weights=weights,
         size=model.size,
         sampling=drawn(model.sampling),
-        most_bytes=limits.body_bytes,
+        styles=[ANY_STYLE, *styles] if styles else [],
+        most_bytes=engine.limits.body_bytes,
         most_steps=MOST_STEPS,
-        most_samples=MOST_SAMPLES,
+        least_samples=0 if engine.allows({"samples": 0}) else 1,
+        most_samples=MOST_SAMPLES if engine.allows({"samples": 2}) else 0,
         endings=sorted({*PICTURES, ".dcm"}),
         sample_pictures=[path.name for path in find_images(samples_folder()).images],
     )

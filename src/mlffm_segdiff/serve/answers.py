@@ -21,12 +21,25 @@ from mlffm_segdiff.segmenters.base import Sampling
 
 
 class Drawn(BaseModel):
-    """How the mask was drawn."""
+    """How the mask was made.
 
-    sampler: str
-    steps: int
+    samples: 0 for the posterior mean in one step, to which sampler and steps do not apply.
+    """
+
     samples: int
+    steps: int
+    sampler: str
     seed: int
+    style: str
+    mirror: bool
+
+
+class CleanedBy(BaseModel):
+    """The post-processing of the mask, see `PostProcessing`."""
+
+    keep_specks: bool
+    largest: bool
+    fill_holes: bool
 
 
 class MapsAnswer(BaseModel):
@@ -72,6 +85,7 @@ class SegmentAnswer(MaskAnswer):
 
     threshold: float
     sampling: Drawn
+    post_processing: CleanedBy
     maps: MapsAnswer | None = None
     preview: str | None = None
 
@@ -82,7 +96,7 @@ def mask_values(
     """Return the values of a `MaskAnswer`. model: with the sampling that drew the mask."""
     spacing = mm_per_pixel or file.mm_per_pixel
     measures = measure_case(file.view, prediction, spacing)
-    if model.sampling.samples == 1:
+    if model.sampling.samples < 2:
         measures = replace(measures, mean_spread=None)
     raised = flags(prediction.mask, measures.parts, file.picture.small, model.quality)
     return {
@@ -97,8 +111,8 @@ def mask_values(
 
 
 def drawn(sampling: Sampling) -> Drawn:
-    """Return what of the sampling is told."""
-    return Drawn(sampler=sampling.sampler, steps=sampling.steps, samples=sampling.samples, seed=sampling.seed)
+    """Return what an answer says of the sampling."""
+    return Drawn(**{name: getattr(sampling, name) for name in Drawn.model_fields})
 
 
 def maps_answer(answer: Answer) -> MapsAnswer:

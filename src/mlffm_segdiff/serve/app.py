@@ -66,20 +66,21 @@ def _add_api(app: FastAPI, engine: Engine, weights: str) -> None:
     async def segment(request: Request, options: Annotated[SegmentOptions, Query()]) -> Response:
         """Segment a picture.
 
-        The noise is drawn by the file's name without its ending, so that the answer is the mask that
-        `mlffm-segdiff predict` writes for a file of this name.
+        By default the mask is that of the posterior mean, computed in one step; samples are drawn only when
+        asked for. It is the mask that `mlffm-segdiff predict` writes with the same options, whatever the
+        file's name and whoever else asks at the time.
         """
         return await segment_upload(engine, request, options)
 
     @app.post("/api/v1/measure", response_model=MaskAnswer, **openapi.MEASURE)
     async def measure(request: Request, options: Annotated[MeasureOptions, Query()]) -> Response:
-        """Measure a mask on its picture, such as a corrected one; the network is not asked."""
+        """Measure a mask on its picture, such as a corrected one, without the network or post-processing."""
         return await measure_upload(engine, request, options)
 
     @app.get("/api/v1/about")
     async def tell_about() -> About:
-        """Tell what serves: version, weights, how they draw unasked, limits, the sample pictures."""
-        return about(engine.model, weights, engine.limits)
+        """Return version, weights, default sampling, styles, limits and sample pictures."""
+        return about(engine, weights)
 
 
 def _add_watching(app: FastAPI, engine: Engine, metrics: Metrics) -> None:

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar, Unpack
 
 import torch
 
+from mlffm_segdiff.build.sampling import SamplingChoices
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.model import Answer, Model, Picture, answer_pictures
 from mlffm_segdiff.inference.pool import helper_count, helping_threads
@@ -19,8 +20,13 @@ from mlffm_segdiff.serve.metrics import Metrics
 from mlffm_segdiff.serve.problem import BUSY, RefusedError, refusal_of
 
 Result = TypeVar("Result")
-ChooseSampling = Callable[[int | None, int | None], Sampling]
-"""Steps and samples, None for the weights' own, to the sampling. Raises UserError where they do not go."""
+
+
+class ChooseSampling(Protocol):
+    """How choices become a sampling: `chosen_sampling` with the weights' recipe."""
+
+    def __call__(self, **choices: Unpack[SamplingChoices]) -> Sampling:
+        """Return the sampling. Raises UserError for choices that the weights do not allow."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +92,20 @@ class Engine:
             self._count -= 1
             self._metrics.in_flight.set(self._count)
 
-    def sampling(self, steps: int | None, samples: int | None) -> Sampling:
-        """Return the sampling asked for. Raises RefusedError where the weights cannot draw so."""
+    def sampling(self, choices: SamplingChoices) -> Sampling:
+        """Return the sampling asked for. Raises RefusedError for choices that the weights do not allow."""
         try:
-            return self._choose(steps, samples)
+            return self._choose(**choices)
         except UserError as error:
             raise refusal_of(error, "") from error
+
+    def allows(self, choices: SamplingChoices) -> bool:
+        """Return whether the weights allow these choices."""
+        try:
+            self._choose(**choices)
+        except UserError:
+            return False
+        return True
 
     async def answer(self, picture: Picture, sampling: Sampling) -> Answer:
         """Return the network's answer to a picture, in a batch with others'."""

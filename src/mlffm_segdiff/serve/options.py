@@ -5,6 +5,8 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mlffm_segdiff.build.sampling import SamplingChoices
+from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
 from mlffm_segdiff.serve.problem import NOT_ACCEPTABLE, UNUSABLE, RefusedError
 
@@ -33,18 +35,53 @@ class SegmentOptions(MeasureOptions):
     """How a picture is segmented, and how it is answered."""
 
     threshold: float = Field(THRESHOLD, gt=0, le=1, description="A pixel is lesion from this probability.")
-    steps: int | None = Field(None, ge=1, le=MOST_STEPS, description="Denoising steps; default the weights'.")
     samples: int | None = Field(
-        None, ge=1, le=MOST_SAMPLES, description="Samples; 2 or more give a spread; default the weights'."
+        None,
+        ge=0,
+        le=MOST_SAMPLES,
+        description="Samples to draw; 2 or more give a spread. 0: the posterior mean in one step. "
+        "Default: the weights' own, usually 0.",
     )
+    steps: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_STEPS,
+        description="Denoising steps of a sample; needs samples. Default: the weights' own.",
+    )
+    style: str | None = Field(
+        None,
+        max_length=64,
+        description="Annotation style: any, or one of the styles in /api/v1/about. "
+        "Default: the weights' own, usually any.",
+    )
+    mirror: bool | None = Field(
+        None,
+        description="Average over the picture and its three mirror images; four times as long. "
+        "Default: the weights' own, usually false.",
+    )
+    keep_specks: bool = Field(
+        False, description="Keep components of the mask smaller than 0.1 % of the lesion's area."
+    )
+    largest: bool = Field(False, description="Keep only the largest component of the mask.")
+    fill_holes: bool = Field(False, description="Fill holes in the mask.")
     format: Format | None = Field(None, description="Goes before the header Accept; default json.")
     maps: bool = Field(False, description="JSON: add the maps, at the network's size.")
     preview: bool = Field(False, description="JSON: add the picture as a browser can show it.")
     name: str = Field(
         "",
         max_length=255,
-        description="The file's name, where the body is the file; the noise is drawn by it.",
+        description="The file's name, where the body is the file; the answer repeats it.",
     )
+
+    @property
+    def sampling(self) -> SamplingChoices:
+        """What is asked for of the sampling."""
+        return {"samples": self.samples, "steps": self.steps, "style": self.style, "mirror": self.mirror}
+
+    @property
+    def post(self) -> PostProcessing:
+        """The post-processing of the mask."""
+        return PostProcessing(self.keep_specks, self.largest, self.fill_holes)
 
 
 Options = TypeVar("Options", bound=BaseModel)

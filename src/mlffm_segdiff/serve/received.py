@@ -20,10 +20,7 @@ PREVIEW_QUALITY = 90
 
 
 def receive(file: File, size: int) -> FilePicture:
-    """Return the picture in a file, at size x size for the network; its noise is drawn by the file's name.
-
-    Raises RefusedError where there is none.
-    """
+    """Return the picture in a file, at size x size for the network. Raises RefusedError if there is none."""
     try:
         return decode_source(Path(file.name), file.data, size)
     except UserError as error:

@@ -1,6 +1,6 @@
 """From an upload to its answer."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
@@ -13,6 +13,7 @@ from mlffm_segdiff.inference.prediction import Prediction, predict_source
 from mlffm_segdiff.inference.quality import case_certainty, expected_dice
 from mlffm_segdiff.inference.reading import FilePicture
 from mlffm_segdiff.serve.answers import (
+    CleanedBy,
     MaskAnswer,
     SegmentAnswer,
     drawn,
@@ -41,7 +42,7 @@ async def segment_upload(engine: Engine, request: Request, options: SegmentOptio
         upload = await read_upload(request, options.name, engine.limits.body_bytes)
         options = with_fields(options, upload.fields)
         wanted = answer_format(options.format, request.headers.get("accept", ""))
-        sampling = engine.sampling(options.steps, options.samples)
+        sampling = engine.sampling(options.sampling)
         file = upload.file("picture")
         received = await engine.aside(partial(receive, file, engine.model.size))
         answer = await engine.answer(received.picture, sampling)
@@ -64,7 +65,7 @@ def _answered(
     wanted: Format, file: FilePicture, answer: Answer, model: Model, options: SegmentOptions
 ) -> bytes:
     with large_in_turn(file.picture.width * file.picture.height):
-        prediction = predict_source(answer, options.threshold)
+        prediction = predict_source(answer, options.threshold, options.post)
         if wanted == "png":
             return mask_png(prediction.mask)
         if wanted == "dicom":
@@ -75,10 +76,11 @@ def _answered(
         **values,
         threshold=options.threshold,
         sampling=drawn(model.sampling),
+        post_processing=CleanedBy(**asdict(options.post)),
         maps=maps_answer(answer) if options.maps else None,
         preview=preview(file) if options.preview else None,
     )
-    told.quality.expected_dice = expected_dice(answer, model, options.threshold)
+    told.quality.expected_dice = expected_dice(answer, model, options.threshold, options.post)
     told.quality.certainty = case_certainty(answer)
     return told.model_dump_json().encode()
 
@@ -87,7 +89,7 @@ def _measured(picture: File, mask: File, model: Model, mm_per_pixel: float | Non
     file = receive(picture, model.size)
     with large_in_turn(file.picture.width * file.picture.height):
         prediction = certain(receive_mask(mask, file.picture.width, file.picture.height))
-        alone = replace(model, sampling=replace(model.sampling, samples=1))
+        alone = replace(model, sampling=replace(model.sampling, samples=0))
         values = mask_values(file, prediction, alone, mm_per_pixel)
     return MaskAnswer(**values).model_dump_json().encode()
 

@@ -14,10 +14,11 @@ def test_products_may_be_named_by_their_text() -> None:
         check_output(Output(Path("x"), frozenset({"overlays"})), 5)
 
 
-def test_one_sample_gives_no_map_of_its_spread() -> None:
+@pytest.mark.parametrize("samples", [0, 1])
+def test_a_map_of_the_spread_needs_samples(samples: int) -> None:
     check_output(Output(Path("x"), frozenset({"spread"})), 2)
-    with pytest.raises(UserError, match="one sample has no spread; ask for 2 or more"):
-        check_output(Output(Path("x"), frozenset({"spread"})), 1)
+    with pytest.raises(UserError, match=f"needs samples, and {samples} are drawn; set samples to 2 or more"):
+        check_output(Output(Path("x"), frozenset({"spread"})), samples)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import label
 
+from mlffm_segdiff.inference.postprocessing import EIGHT, label_components
 from mlffm_segdiff.inference.prediction import lesion_box
 
 Mask = npt.NDArray[np.bool_]
-
-EIGHT = np.ones((3, 3))
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def measure_geometry(mask: Mask) -> Geometry:
     return Geometry(
         area,
         area / mask.size,
-        count_parts(lesion),
+        label_components(lesion, EIGHT)[1],
         crofton_perimeter(lesion),
         2 * math.sqrt(area / math.pi),
         _mean_place(lesion, 0) + columns.start,
@@ -57,14 +55,6 @@ def measure_geometry(mask: Mask) -> Geometry:
         columns.stop - columns.start,
         rows.stop - rows.start,
     )
-
-
-def count_parts(mask: Mask) -> int:
-    """Return the number of 8-connected pieces of a mask (HxW bool)."""
-    try:
-        return int(label(mask, EIGHT, output=np.empty(mask.shape, np.uint8)))
-    except RuntimeError:  # more pieces than a byte can number; larger labels take four times the memory
-        return int(label(mask, EIGHT)[1])
 
 
 def crofton_perimeter(mask: Mask) -> float:

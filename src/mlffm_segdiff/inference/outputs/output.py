@@ -96,11 +96,14 @@ class Output:
 
 
 def check_output(output: Output, samples: int) -> None:
-    """Raise UserError for a product that is none, lacks its package, or that so few samples cannot give."""
+    """Raise UserError for an unknown output, one that needs a package or more samples than are drawn."""
     for product in sorted(output.products - set(Product)):
         raise UserError(f"{str(product)!r} is no output; choose of {', '.join(Product)}")
     if Product.SPREAD in output.products and samples < 2:
-        raise UserError("one sample has no spread; ask for 2 or more samples, or leave the spread map out")
+        raise UserError(
+            f"the spread map needs samples, and {samples} are drawn; "
+            "set samples to 2 or more, or leave the spread map out"
+        )
     if Product.DICOM_SEG in output.products:
         with needs_extra("dicom"):
             import highdicom  # noqa: F401

@@ -12,7 +12,7 @@ export function about() {
 
 /**
  * @param {File} picture
- * @param {{samples: number, steps: number, mm_per_pixel?: number}} options
+ * @param {import("./settings.js").Settings} options
  * @returns {Promise<any>} measures, contours, maps and a preview
  */
 export function segment(picture, options) {

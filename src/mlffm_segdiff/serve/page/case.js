@@ -11,7 +11,7 @@ const LEAST_SPREAD_TOP = 0.05;
 
 /** A picture that was sent; `result` or `problem` comes later. */
 export class Case {
-  /** @param {File} file @param {{samples: number, steps: number, mm_per_pixel?: number}} options */
+  /** @param {File} file @param {import("./settings.js").Settings} options */
   constructor(file, options) {
     this.file = file;
     this.name = file.name;
@@ -33,6 +33,7 @@ export class Result {
     this.source = { width: answer.width, height: answer.height };
     this.scale = picture.width / answer.width;
     this.size = answer.maps.size;
+    this.post = answer.post_processing;
     this.maps = {
       probability: unpack(answer.maps.probability),
       spread: unpack(answer.maps.spread),
@@ -62,8 +63,8 @@ export class Result {
 
   /** @returns {Uint8Array} the mask at the size shown */
   get mask() {
-    const { width, height, scale, edit } = this;
-    return this.#keep("mask", edit, () => drawMask(this.probability, edit, width, height, scale));
+    const { width, height, scale, edit, post } = this;
+    return this.#keep("mask", edit, () => drawMask(this.probability, edit, post, width, height, scale));
   }
 
   /** @returns {Path2D} the mask's outline */
@@ -75,15 +76,16 @@ export class Result {
   sourceMask() {
     if (this.scale === 1) return this.mask;
     const { width, height } = this.source;
-    return drawMask(resample(this.maps.probability, this.size, width, height), this.edit, width, height, 1);
+    const probability = resample(this.maps.probability, this.size, width, height);
+    return drawMask(probability, this.edit, this.post, width, height, 1);
   }
 
   /** @param {number} number @returns {Path2D} the outline of one sample by itself, at the threshold */
   sampleOutline(number) {
-    const { width, height, edit } = this;
+    const { width, height, edit, post } = this;
     return this.#keep(`sample ${number}`, edit.threshold, () => {
       const own = { threshold: edit.threshold, strokes: [] };
-      const mask = drawMask(this.#shown(this.maps.samples[number]), own, width, height, this.scale);
+      const mask = drawMask(this.#shown(this.maps.samples[number]), own, post, width, height, this.scale);
       return outline(mask, width, height);
     });
   }

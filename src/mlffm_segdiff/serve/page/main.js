@@ -7,6 +7,7 @@ import { showSamples, useIntake } from "./intake.js";
 import { measureCase } from "./measuring.js";
 import { element, showFlags, showMeasures, showSampleSwitches } from "./panel.js";
 import { useSaving } from "./saving.js";
+import { readSettings, showSettings } from "./settings.js";
 import { Sender } from "./sending.js";
 import { capital, say, sayProblem } from "./status.js";
 import { showStrip } from "./strip.js";
@@ -25,14 +26,8 @@ let still = 0;
 
 /** @param {File[]} files */
 function take(files) {
-  const invalid = ["samples-count", "steps-count", "spacing"].map($).find((input) => !input.checkValidity());
-  if (invalid) {
-    $("drawing").open = true;
-    invalid.reportValidity();
-  }
-  if (invalid || !files.length) return;
-  const options = { samples: Number($("samples-count").value), steps: Number($("steps-count").value) };
-  if ($("spacing").value) options.mm_per_pixel = Number($("spacing").value);
+  const options = readSettings();
+  if (!options || !files.length) return;
   const added = files.map((file) => new Case(file, options));
   cases.push(...added);
   document.body.classList.remove("empty");
@@ -128,9 +123,7 @@ useZoom(viewer);
 useSaving(() => cases, () => shown);
 try {
   const server = await about();
-  $("samples-count").max = String(server.most_samples);
-  $("steps-count").max = String(server.most_steps);
-  $("steps-count").value = String(server.sampling.steps);
+  showSettings(server);
   showSamples(server.sample_pictures, take, (error) => sayProblem(error, "no sample"));
 } catch (error) {
   sayProblem(error, "samples are not shown");

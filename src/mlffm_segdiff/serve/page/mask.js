@@ -1,6 +1,8 @@
+import { postProcess } from "./components.js";
+
 /**
- * A mask is what it is made of: a threshold, and the strokes of brush and eraser that go over it. So it can be
- * drawn at any size, and a step back is an earlier list of strokes.
+ * A mask is what it is made of: a threshold, post-processing, and the strokes of brush and eraser that go over
+ * it. So it can be drawn at any size, and a step back is an earlier list of strokes.
  *
  * @typedef {{erase: boolean, radius: number, points: [number, number][]}} Stroke in the picture's own pixels
  * @typedef {{threshold: number, strokes: Stroke[]}} Edit
@@ -9,15 +11,17 @@
 /**
  * @param {Float32Array} probability height x width
  * @param {Edit} edit
+ * @param {import("./components.js").PostProcessing} post
  * @param {number} width
  * @param {number} height
  * @param {number} scale pixels here a pixel of the picture
  * @returns {Uint8Array} 1 on the lesion
  */
-export function drawMask(probability, edit, width, height, scale) {
+export function drawMask(probability, edit, post, width, height, scale) {
   const threshold = Math.fround(edit.threshold);
   const mask = new Uint8Array(width * height);
   for (let place = 0; place < mask.length; place++) mask[place] = probability[place] >= threshold ? 1 : 0;
+  postProcess(mask, post, width, height);
   for (const stroke of edit.strokes) drawStroke(mask, stroke, width, height, scale);
   return mask;
 }

@@ -1,0 +1,63 @@
+/** How the pictures that are added next are segmented. */
+
+/**
+ * Options of the REST API; those left out are the server's own.
+ * @typedef {object} Settings
+ * @property {number} [samples]
+ * @property {number} [steps]
+ * @property {string} [style]
+ * @property {boolean} mirror
+ * @property {boolean} keep_specks
+ * @property {boolean} largest
+ * @property {boolean} fill_holes
+ * @property {number} [mm_per_pixel]
+ */
+
+const STYLES = { any: "Any", isic2018: "ISIC 2018", ham10000: "HAM10000", ph2: "PH2" };
+
+const $ = (id) => document.getElementById(id);
+
+/** Offer what the server's model can do, its defaults chosen. @param {any} server what it says of itself */
+export function showSettings(server) {
+  const { sampling, styles, least_samples, most_samples, most_steps } = server;
+  const samples = $("samples-count");
+  samples.min = String(least_samples);
+  samples.max = String(most_samples);
+  samples.value = String(sampling.samples);
+  $("steps-count").max = String(most_steps);
+  $("steps-count").value = String(sampling.steps);
+  $("sampling").hidden = $("sampling-hint").hidden = most_samples === 0;
+  $("style").replaceChildren(...styles.map((style) => new Option(STYLES[style] ?? style, style)));
+  $("style").value = sampling.style;
+  $("style-box").hidden = styles.length === 0;
+  $("mirror").checked = sampling.mirror;
+  samples.addEventListener("input", onlyWithSamples);
+  onlyWithSamples();
+}
+
+/** Steps are steps of samples. */
+function onlyWithSamples() {
+  $("steps-count").disabled = Number($("samples-count").value) === 0;
+}
+
+/** @returns {Settings | null} as they are set; null, and said at the field, where one is out of range */
+export function readSettings() {
+  const invalid = ["samples-count", "steps-count", "spacing"].map($).find((input) => !input.checkValidity());
+  if (invalid) {
+    $("drawing").open = true;
+    invalid.reportValidity();
+    return null;
+  }
+  const checked = (id) => $(id).checked;
+  const samples = Number($("samples-count").value);
+  return {
+    samples,
+    steps: samples ? Number($("steps-count").value) : undefined,
+    style: $("style").value || undefined,
+    mirror: checked("mirror"),
+    keep_specks: checked("keep-specks"),
+    largest: checked("largest"),
+    fill_holes: checked("fill-holes"),
+    mm_per_pixel: $("spacing").value ? Number($("spacing").value) : undefined,
+  };
+}
