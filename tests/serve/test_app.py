@@ -59,6 +59,7 @@ def test_a_picture_becomes_measures_and_contours(serve: Serve, form: Form) -> No
         "seed": 0,
         "style": "any",
         "mirror": False,
+        "second_look": False,
     }
     assert found["post_processing"] == asdict(PostProcessing())
     assert (found["measures"]["area"], found["measures"]["parts"]) == (30, 1)

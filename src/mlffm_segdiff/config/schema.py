@@ -110,10 +110,11 @@ class DiffusionConfig(Section):
 class SamplingConfig(Section):
     """How masks are made.
 
-    samples: 0 for the posterior mean in one step, which is the best single mask; otherwise the number of masks
-    that are drawn. sampler, steps and seed (of the starting noise) are those of samples. mirror: the mean over
-    the image and its three mirror images, as in nnU-Net. fusion: how the samples become one probability map,
-    their mean or STAPLE of their masks. style: the annotation style, for a model that has several.
+    samples: 0 for the posterior mean in one step, which is the best single mask; otherwise the number of
+    masks that are drawn. sampler, steps and seed (of the starting noise) are those of samples. mirror: the
+    mean over the image and its three mirror images, as in nnU-Net. fusion: how the samples become one
+    probability map, their mean or STAPLE of their masks. style: the annotation style, for a model that has
+    several. second_look: segment the found lesion again, enlarged, and merge both maps.
     """
 
     samples: NonNegativeInt = 0
@@ -123,12 +124,20 @@ class SamplingConfig(Section):
     mirror: bool = False
     fusion: Literal["mean", "staple"] = "mean"
     style: str = "any"
+    second_look: bool = False
 
     @model_validator(mode="after")
     def staple_needs_samples(self) -> "SamplingConfig":
         """Refuse to fuse one sample."""
         if self.fusion == "staple" and self.samples < 2:
             raise ValueError("fusion staple needs several samples; take samples=2 or more")
+        return self
+
+    @model_validator(mode="after")
+    def second_look_is_for_the_mean(self) -> "SamplingConfig":
+        """Refuse a second look at samples, which would no longer be samples of one map."""
+        if self.second_look and self.samples:
+            raise ValueError("second_look refines the posterior mean; leave samples at 0")
         return self
 
 

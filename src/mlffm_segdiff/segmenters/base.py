@@ -27,6 +27,8 @@ class Sampling:
         mirror: Average over the image and its three mirror images.
         fusion: How the samples become one probability map.
         style: The annotation style, one of the model's, or ``any``.
+        second_look: Segment the found lesion again, enlarged, and merge; see `segmenters.second_look`. A
+            segmenter sees the network's input only and ignores it.
     """
 
     samples: int = 0
@@ -36,6 +38,7 @@ class Sampling:
     mirror: bool = False
     fusion: FusionName = "mean"
     style: str = ANY_STYLE
+    second_look: bool = False
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class Drawn(BaseModel):
     seed: int
     style: str
     mirror: bool
+    second_look: bool
 
 
 class CleanedBy(BaseModel):

@@ -59,6 +59,11 @@ class SegmentOptions(MeasureOptions):
         description="Average over the picture and its three mirror images; four times as long. "
         "Default: the weights' own, usually false.",
     )
+    second_look: bool | None = Field(
+        None,
+        description="Segment the found lesion again, enlarged, and merge; up to twice as long. Not with "
+        "samples. Default: the weights' own, usually false.",
+    )
     keep_specks: bool = Field(
         False, description="Keep components of the mask smaller than 0.1 % of the lesion's area."
     )
@@ -76,7 +81,13 @@ class SegmentOptions(MeasureOptions):
     @property
     def sampling(self) -> SamplingChoices:
         """What is asked for of the sampling."""
-        return {"samples": self.samples, "steps": self.steps, "style": self.style, "mirror": self.mirror}
+        return {
+            "samples": self.samples,
+            "steps": self.steps,
+            "style": self.style,
+            "mirror": self.mirror,
+            "second_look": self.second_look,
+        }
 
     @property
     def post(self) -> PostProcessing:
