@@ -42,7 +42,8 @@ class Quality(BaseModel):
     def suits(self, sampling: Sampling) -> bool:
         """Return whether masks drawn so are of the kind that it was made of.
 
-        Sampler, fusion and second look have to be the same. The number of steps and samples made no difference (docs/QUALITY.md).
+        Sampler, fusion and second look have to be the same. The number of steps and samples made no
+        difference (docs/QUALITY.md).
         """
         known = (self.sampler, self.fusion, self.second_look)
         return known == (sampling.sampler, sampling.fusion, sampling.second_look)
