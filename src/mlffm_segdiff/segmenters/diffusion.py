@@ -190,7 +190,7 @@ class DiffusionSegmenter(Segmenter):
         features and run as one batch. Starting noise depends on the seed and the sample's number only.
         """
         axes_of = MIRRORS if sampling.mirror else MIRRORS[:1]
-        drawn = torch.stack([_flip(self._draw(image.flip(axes), sampling), axes) for axes in axes_of]).mean(0)
+        drawn = torch.stack([self._draw(image.flip(axes), sampling).flip(axes) for axes in axes_of]).mean(0)
         if not sampling.samples:
             return Segmentation(drawn[0], torch.zeros_like(drawn[0]))
         several = sampling.samples > 1
@@ -277,11 +277,6 @@ class DiffusionSegmenter(Segmenter):
     def run_on(self, graphs: Mapping[str, Graph]) -> None:
         """Replace the network by the graphs ``encoder`` and ``denoiser``."""
         self.network = GraphDenoiser(graphs["encoder"], graphs["denoiser"], self.total_stride, self.styles)
-
-
-def _flip(samples: Tensor, axes: Sequence[int]) -> Tensor:
-    """Flip samples (NB1HW) along axes of images (B3HW)."""
-    return samples.flip([axis + 1 for axis in axes])
 
 
 def repeat_rows(features: Tensor, samples: int) -> Tensor:
