@@ -140,7 +140,7 @@ def test_neither_map_has_a_veto() -> None:
 
 def test_a_small_crop_does_not_enlarge_the_map_without_limit() -> None:
     first = np.zeros((SIZE, SIZE), np.float32)
-    assert merge_maps(first, first, Crop(0.5, 0.5, 0.05)).shape == (8 * SIZE, 8 * SIZE)
+    assert merge_maps(first, first, Crop(0.5, 0.5, 0.05)).shape == (4 * SIZE, 4 * SIZE)
 
 
 def disc(height: int, width: int, radius: float) -> npt.NDArray[np.bool_]:

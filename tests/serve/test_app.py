@@ -130,6 +130,15 @@ def test_options_may_be_fields_of_the_form(serve: Serve, form: Form) -> None:
     assert (found["threshold"], found["sampling"]["samples"], found["mm_per_pixel"]) == (0.25, 2, 0.5)
 
 
+def test_a_second_look_gives_finer_maps_of_one_size(serve: Serve, form: Form, red) -> None:
+    found = serve().post(URL, params={"second_look": True, "maps": True}, **form()).json()
+    assert found["sampling"]["second_look"]
+    assert len(red.calls) == 2
+    assert found["maps"]["size"] == 32
+    for name in ("probability", "spread"):
+        assert len(base64.b64decode(found["maps"][name])) == 4 * 32 * 32
+
+
 def test_style_and_mirror_reach_the_network(serve: Serve, form: Form, red) -> None:
     found = serve().post(URL, params={"style": "ph2", "mirror": True}, **form()).json()
     assert (found["sampling"]["style"], found["sampling"]["mirror"]) == ("ph2", True)

@@ -59,7 +59,7 @@ class Picture:
 class Answer:
     """The network's answer to one picture: probability and spread, SxS float32 each; see `Segmentation`.
 
-    probability: KxK where a second look made it finer, see `merge_maps`. samples: NxSxS float32, the N
+    Both are KxK where a second look made them finer, see `merge_maps`. samples: NxSxS float32, the N
     samples themselves; None where none were drawn.
     """
 
@@ -108,10 +108,11 @@ def answer_pictures(model: Model, pictures: Sequence[Picture]) -> list[Answer]:
     small = np.stack([picture.small for picture in pictures])
     maps = segment_pictures(model.segmenter, small, model.sampling, model.device)
     samples = [None] * len(pictures) if maps.samples is None else maps.samples
-    probability = list(maps.probability)
-    if model.sampling.second_look:
+    probability, spread = list(maps.probability), list(maps.spread)
+    if model.sampling.second_look:  # which is for the posterior mean, whose spread is 0
         views = [picture.view for picture in pictures]
         probability = look_again(
             model.segmenter, maps.probability, views.__getitem__, model.sampling, model.device
         )
-    return [Answer(*one) for one in zip(pictures, probability, maps.spread, samples, strict=True)]
+        spread = [np.zeros_like(one) for one in probability]
+    return [Answer(*one) for one in zip(pictures, probability, spread, samples, strict=True)]

@@ -27,7 +27,8 @@ SECOND_WEIGHT = 0.5
 """Weight of the second map in the merged logit, in the middle of the crop."""
 RAMP = 0.125
 """Width of the band in which this weight rises from 0 at the crop's border, as a share of the crop's side."""
-MOST_ENLARGED = 8
+MOST_ENLARGED = 4
+"""Side of the largest merged map, as a multiple of the network's size."""
 CLEAREST = 1e-4
 """Probabilities are clipped to [CLEAREST, 1 - CLEAREST] before merging, so that neither map has a veto."""
 
