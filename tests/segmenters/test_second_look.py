@@ -46,9 +46,10 @@ class RedIsLesion(Segmenter):
 
 
 @pytest.fixture(autouse=True)
-def margin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A quarter on each side, so that a crop is one and a half times as large as its lesion."""
+def settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings to calculate by hand: a crop is one and a half times as large as its lesion."""
     monkeypatch.setattr(second_look, "MARGIN", 0.25)
+    monkeypatch.setattr(second_look, "LARGEST_SIDE", 0.8)
     monkeypatch.setattr(second_look, "SECOND_WEIGHT", 0.5)
     monkeypatch.setattr(second_look, "RAMP", 0.125)
 

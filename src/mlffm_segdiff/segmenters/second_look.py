@@ -19,7 +19,7 @@ Pixels = npt.NDArray[np.uint8]
 
 MARGIN = 0.35
 """Added on each side of the lesion, as a share of its larger side."""
-LARGEST_SIDE = 0.8
+LARGEST_SIDE = 0.9
 """Side of the crop, as a share of the image's, above which a second look shows nothing new."""
 LEAST_COMPONENT = 0.1
 """Area of a component, as a share of the largest one's, from which the crop includes it."""

@@ -70,7 +70,9 @@ class SegmentOptions(MeasureOptions):
     largest: bool = Field(False, description="Keep only the largest component of the mask.")
     fill_holes: bool = Field(False, description="Fill holes in the mask.")
     format: Format | None = Field(None, description="Goes before the header Accept; default json.")
-    maps: bool = Field(False, description="JSON: add the maps, at the network's size.")
+    maps: bool = Field(
+        False, description="JSON: add the maps, at the network's size or finer after a second look."
+    )
     preview: bool = Field(False, description="JSON: add the picture as a browser can show it.")
     name: str = Field(
         "",
