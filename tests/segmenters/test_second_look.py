@@ -153,7 +153,7 @@ def test_a_segmenter_that_answers_the_truth_gives_a_finer_truth() -> None:
     truth = disc(240, 320, 40)
     image = np.repeat(truth[..., None] * np.uint8(255), 3, axis=2)
     segmenter = RedIsLesion()
-    first = resize_image(image, SIZE)[None, ..., 0].astype(np.float32) / 255
+    first = (resize_image(image, SIZE)[None, ..., 0] / 255).astype(np.float32)
     (merged,) = look_again(segmenter, first, lambda _: image, Sampling(second_look=True), CPU)
 
     def wrong(probability: Map) -> int:
@@ -167,7 +167,7 @@ def test_what_is_seen_the_same_twice_stays_the_same() -> None:
     """A lesion without fine detail: an image that is its own map."""
     smooth = map_at(found(slice(8, 12), slice(8, 12)), 80, 80)
     image = np.repeat(np.rint(smooth * 255).astype(np.uint8)[..., None], 3, axis=2)
-    first = resize_image(image, 80)[None, ..., 0].astype(np.float32) / 255
+    first = (resize_image(image, 80)[None, ..., 0] / 255).astype(np.float32)
     (merged,) = look_again(RedIsLesion(), first, lambda _: image, Sampling(), CPU)
     np.testing.assert_allclose(merged, map_at(first[0], *merged.shape), atol=0.01)
 
