@@ -66,6 +66,8 @@ def test_steps_and_samples_may_differ_from_the_calibration_but_not_the_kind_of_m
     assert KNOWN.suits(Sampling(steps=9, samples=5, seed=3))
     assert not KNOWN.suits(Sampling(sampler="ddpm"))
     assert not KNOWN.suits(Sampling(fusion="staple"))
+    assert not KNOWN.suits(Sampling(second_look=True))
+    assert KNOWN.model_copy(update={"second_look": True}).suits(Sampling(second_look=True))
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"format": 1}', '{"format": 2}'])

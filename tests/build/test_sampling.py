@@ -20,6 +20,7 @@ def test_what_is_not_chosen_is_the_recipes(recipe: Recipe) -> None:
     assert chosen_sampling(recipe) == Sampling(2, 5, 9, "ddim")
     assert chosen_sampling(recipe, samples=8) == Sampling(8, 5, 9, "ddim")
     assert chosen_sampling(recipe, samples=0) == Sampling(0, 5, 9, "ddim")
+    assert chosen_sampling(recipe, samples=0, second_look=True).second_look
     assert chosen_sampling(recipe, 50, 1, "dpm", 0) == Sampling(1, 50, 0, "dpm")
     assert chosen_sampling(recipe, fusion="staple") == Sampling(2, 5, 9, "ddim", fusion="staple")
 
@@ -32,6 +33,7 @@ def test_what_is_not_chosen_is_the_recipes(recipe: Recipe) -> None:
         ({"sampler": "euler"}, r"sampling\.sampler.*'ddim', 'ddpm' or 'dpm'"),
         ({"fusion": "median"}, r"sampling\.fusion.*'mean' or 'staple'"),
         ({"fusion": "staple", "samples": 1}, r"fusion staple needs several samples; take samples=2 or more$"),
+        ({"second_look": True}, r"second_look refines the posterior mean; leave samples at 0$"),
         ({"steps": 51}, r"sampling\.steps=51 .* take fewer steps"),
         ({"steps": 7}, r"sampling\.steps=7 does not divide diffusion\.train_steps=50, .* take 5, or"),
     ],

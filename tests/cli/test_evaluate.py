@@ -149,6 +149,7 @@ def test_weights_are_scored_on_another_set_by_another_split_and_sampling(
         "seed": 9,
         "sampler": "ddpm",
         "mirror": False,
+        "second_look": False,
         "fusion": "staple",
         "style": "any",
     }

@@ -100,6 +100,17 @@ def test_mirror_images_are_averaged_on_request(
     assert np.abs(maps[0] - maps[1][:, ::-1]).max() < 655
 
 
+def test_a_second_look_is_taken_on_request(
+    tmp_path: Path, photos: Path, trained: Path, predict: Command
+) -> None:
+    assert predict("--second-look", "-w", "probability", source=photos / "p1.png")[0] == 0
+    (found,) = segment([photos / "p1.png"], trained, second_look=True)
+    written = read(tmp_path / "out" / "probabilities" / "p1.png")
+    np.testing.assert_array_equal(written, np.rint(found.probability * 65535))
+    status, _, error = predict("--second-look", "--samples", "2", source=photos / "p1.png")
+    assert (status, "second_look refines the posterior mean" in error) == (2, True)
+
+
 def test_masks_are_post_processed_on_request(
     tmp_path: Path, photos: Path, trained: Path, predict: Command
 ) -> None:

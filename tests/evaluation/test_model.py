@@ -1,3 +1,4 @@
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.cache import CachedPairs, open_cache
 from mlffm_segdiff.data.case import Case, Entry
+from mlffm_segdiff.data.files import decode_picture
+from mlffm_segdiff.evaluation import model
 from mlffm_segdiff.evaluation.model import (
     SegmentedCase,
     evaluate_case,
@@ -147,3 +150,29 @@ def test_a_case_without_a_mask_is_named(cases: list[Case], pairs: CachedPairs) -
 def test_a_segmenter_in_training_mode_is_refused(cases: list[Case], pairs: CachedPairs) -> None:
     with pytest.raises(ValueError, match="training mode"):
         list(evaluate_model(RedIsLesion().train(), pairs, cases, SAMPLING, 2, CPU))
+
+
+def test_a_second_look_is_scored_at_both_sizes_from_images_read_one_by_one(
+    cases: list[Case], pairs: CachedPairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images: list[weakref.ref[Image.Image]] = []
+
+    def decode(data: bytes, name: str) -> Image.Image:
+        assert all(image() is None for image in images)
+        image = decode_picture(data, name)
+        images.append(weakref.ref(image))
+        return image
+
+    monkeypatch.setattr(model, "decode_picture", decode)
+    once = list(evaluate_model(RedIsLesion(), pairs, cases, Sampling(), 5, CPU))
+    assert not images
+    segmenter = RedIsLesion()
+    again = list(evaluate_model(segmenter, pairs, cases, Sampling(second_look=True), 5, CPU))
+    assert [number for number, _, _ in segmenter.asked] == [5, len(images)]
+    assert images
+    for before, after in zip(once, again, strict=True):
+        assert before.network is not None
+        assert after.network is not None
+        assert after.network.counts.pixels == SIZE * SIZE
+        assert after.source.counts.pixels == before.source.counts.pixels
+    assert sum(case.source.dice for case in again) > sum(case.source.dice for case in once)

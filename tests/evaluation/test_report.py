@@ -99,6 +99,7 @@ def test_summary_rows_show_distances_in_pixels_and_ratios_in_four_digits() -> No
     assert rows["thresholded jaccard"] == ("thresholded jaccard", "0.5000", "0.0000 to 1.0000", "")
     # a is exact; of b's true contour the bottom row, 10 of 36 pixels, lies 5 away
     assert rows["hd95"] == ("hd95", "2.50", "0.00 to 5.00", "")
+    assert rows["hd95 percent"][1] == "11.18"  # 2.5 of sqrt(10^2 + 20^2)
 
 
 def test_a_headline_fills_its_header() -> None:
@@ -108,6 +109,7 @@ def test_a_headline_fills_its_header() -> None:
     assert named["Jaccard, per image"] == "0.7500 (0.5000 to 1.0000)"
     assert named["thresholded Jaccard"] == "0.5000"
     assert named["HD95 (px)"] == "2.50"
+    assert named["HD95 (% of diagonal)"] == "11.18"
     assert (named["result"], named["cases"], named["Jaccard, pooled"]) == ("small", "2", "0.7500")
 
 

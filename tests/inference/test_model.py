@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.cache import open_cache
 from mlffm_segdiff.data.case import Case, Entry
-from mlffm_segdiff.inference.model import Model, answer_pictures, load_model, shrink
+from mlffm_segdiff.inference.model import Answer, Model, answer_pictures, load_model, shrink
+from mlffm_segdiff.inference.prediction import predict_source
 from mlffm_segdiff.segmenters.base import Sampling
 
 Photo = Callable[..., npt.NDArray[np.uint8]]
@@ -68,3 +70,32 @@ def test_a_network_that_draws_nothing_has_no_samples(red_model: Callable[..., Mo
 
 def test_no_pictures_have_no_answers(tiny_weights: Path) -> None:
     assert answer_pictures(load_model(tiny_weights), []) == []
+
+
+def test_a_second_look_gives_a_finer_map_of_what_was_found(
+    red_model: Callable[..., Model],
+) -> None:
+    image = np.zeros((60, 80, 3), np.uint8)
+    image[30:36, 40:52] = 255, 0, 0
+    once, again = red_model(10, 0), red_model(10, 0)
+    again = replace(again, sampling=Sampling(second_look=True))
+    empty = np.zeros_like(image)
+    first, second, nothing = (
+        answer_pictures(model, [shrink(one, 10)])[0]
+        for model, one in ((once, image), (again, image), (again, empty))
+    )
+    assert (len(first.probability), len(nothing.probability)) == (10, 10)
+    assert second.probability.shape == second.spread.shape == (40, 40)
+    assert not second.spread.any()
+
+    def wrong(answer: Answer) -> int:
+        return int((predict_source(answer, 0.5).mask != (image[..., 0] > 0)).sum())
+
+    assert wrong(second) < wrong(first)
+
+
+def test_what_is_held_of_a_large_image_is_small() -> None:
+    picture = shrink(np.zeros((3000, 4000, 3), np.uint8), 32)
+    assert picture.view is not None
+    assert picture.view.shape == (384, 512, 3)
+    assert picture.view.base is None

@@ -1,3 +1,4 @@
+import math
 from dataclasses import asdict
 
 import numpy as np
@@ -22,8 +23,9 @@ def test_four_by_four_by_hand() -> None:
             "jaccard": 4 / 6,
             "thresholded_jaccard": 4 / 6,
             "hd95": 1.0,  # back: 0, 0, 0, 0, 1, 1; its 95th percentile is 1
+            "hd95_percent": 100 / math.hypot(4, 4),
             "assd": 2 / 10,
-            "boundary_dice": 1.0,
+            "boundary_dice": 8 / 10,  # the tolerance is 0.06 pixels
             "tp": 4,
             "fp": 0,
             "fn": 2,
@@ -34,7 +36,7 @@ def test_four_by_four_by_hand() -> None:
 
 
 def test_the_tolerance_reaches_the_boundary_dice() -> None:
-    assert score_case(PREDICTED, TRUTH, tolerance=0.5).boundary_dice == pytest.approx(8 / 10)
+    assert score_case(PREDICTED, TRUTH, tolerance=0.2).boundary_dice == 1  # 1.1 pixels
 
 
 def test_every_field_is_a_score_or_a_count() -> None:

@@ -18,7 +18,7 @@ def ratios(scores: CaseScores) -> list[float]:
 def test_both_empty_is_a_perfect_case() -> None:
     scores = score_case(EMPTY, EMPTY)
     assert [scores.accuracy, scores.specificity, *ratios(scores)] == [1.0] * 7
-    assert (scores.hd95, scores.assd, scores.boundary_dice) == (0, 0, 1)
+    assert (scores.hd95, scores.hd95_percent, scores.assd, scores.boundary_dice) == (0, 0, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,7 @@ def test_one_empty_mask_scores_nothing_and_is_as_far_off_as_the_image_is_large(
     scores = score_case(predicted, truth)
     assert ratios(scores) == [0] * 5
     assert (scores.hd95, scores.assd, scores.boundary_dice) == (DIAGONAL, DIAGONAL, 0)
+    assert scores.hd95_percent == 100
     assert scores.specificity == pytest.approx(specificity)
     assert scores.accuracy == pytest.approx(11 / 12)
 

@@ -20,16 +20,22 @@ def disc(radius: float, centre: tuple[float, float] = (60, 60), shape: tuple[int
     return np.asarray((y - centre[0]) ** 2 + (x - centre[1]) ** 2 <= radius**2)
 
 
-def row(index: int) -> Mask:
-    mask = np.zeros((20, 30), bool)
-    mask[index] = True
-    return mask
-
-
 @pytest.mark.parametrize(("gap", "boundary_dice"), [(0, 1), (1, 1), (2, 1), (3, 0), (9, 0)])
 def test_parallel_lines_are_their_gap_apart(gap: int, boundary_dice: float) -> None:
-    scores = surface_scores(row(5), row(5 + gap))
-    assert scores == SurfaceScores(hd95=gap, assd=gap, boundary_dice=boundary_dice)
+    """Two rows of 150 x 200 pixels, whose diagonal is 250 pixels: the tolerance is 2.5 of them."""
+    one, other = np.zeros((2, 150, 200), bool)
+    one[5] = other[5 + gap] = True
+    assert surface_scores(one, other) == SurfaceScores(gap, gap / 2.5, gap, boundary_dice)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 5])
+def test_percent_and_boundary_dice_do_not_depend_on_the_resolution(scale: int) -> None:
+    """Rows 0.8 % of the diagonal apart are within the tolerance at every size, rows 1.2 % apart at none."""
+    for gap, within in ((2, 1), (3, 0)):
+        one, other = np.zeros((2, 150 * scale, 200 * scale), bool)
+        one[5] = other[5 + gap * scale] = True
+        scores = surface_scores(one, other)
+        assert (scores.hd95_percent, scores.boundary_dice) == (pytest.approx(gap / 2.5), within)
 
 
 def test_two_points_are_their_euclidean_distance_apart() -> None:
@@ -58,7 +64,7 @@ def test_concentric_discs_are_their_radii_difference_apart(wider: int) -> None:
     scores = surface_scores(disc(30), disc(30 + wider))
     assert scores.hd95 == pytest.approx(wider, abs=0.75)
     assert scores.assd == pytest.approx(wider, abs=0.5)
-    assert scores.boundary_dice == (1 if wider == 1 else 0)
+    assert scores.boundary_dice == (1 if wider == 1 else 0)  # the tolerance is 1.7 pixels
 
 
 def test_the_frame_is_a_contour_where_the_lesion_leaves_the_image() -> None:
@@ -90,10 +96,10 @@ def test_distances_equal_those_between_all_contour_pixels(predicted: Mask, truth
 
 
 @pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning")  # MONAI 1.6 warns of itself
-@given(MASKS, MASKS, st.sampled_from([0.5, 1.0, 2.0, 4.0]))
+@given(MASKS, MASKS, st.sampled_from([0.5, 1.2, 2.1, 4.05]))
 def test_scores_equal_those_of_monai(predicted: Mask, truth: Mask, tolerance: float) -> None:
     pair = tuple(torch.from_numpy(mask)[None, None] for mask in (predicted, truth))
-    scores = surface_scores(predicted, truth, tolerance)
+    scores = surface_scores(predicted, truth, tolerance / math.hypot(8, 11))
     hd95 = compute_hausdorff_distance(*pair, include_background=True, percentile=95)
     assd = compute_average_surface_distance(*pair, include_background=True, symmetric=True)
     surface_dice = compute_surface_dice(*pair, class_thresholds=[tolerance], include_background=True)
@@ -122,4 +128,4 @@ def test_scores_are_bounded_and_perfect_for_equal_masks(predicted: Mask, truth: 
     assert 0 <= scores.assd <= math.hypot(7, 10)
     assert 0 <= scores.hd95 <= math.hypot(7, 10)
     assert 0 <= scores.boundary_dice <= 1
-    assert surface_scores(truth, truth) == SurfaceScores(0, 0, 1)
+    assert surface_scores(truth, truth) == SurfaceScores(0, 0, 0, 1)

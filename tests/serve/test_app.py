@@ -59,6 +59,7 @@ def test_a_picture_becomes_measures_and_contours(serve: Serve, form: Form) -> No
         "seed": 0,
         "style": "any",
         "mirror": False,
+        "second_look": False,
     }
     assert found["post_processing"] == asdict(PostProcessing())
     assert (found["measures"]["area"], found["measures"]["parts"]) == (30, 1)
@@ -127,6 +128,15 @@ def test_options_may_be_fields_of_the_form(serve: Serve, form: Form) -> None:
     fields = {"threshold": "0.25", "samples": "2", "mm_per_pixel": "0.5", "format": "json"}
     found = serve().post(URL, data=fields, **form()).json()
     assert (found["threshold"], found["sampling"]["samples"], found["mm_per_pixel"]) == (0.25, 2, 0.5)
+
+
+def test_a_second_look_gives_finer_maps_of_one_size(serve: Serve, form: Form, red) -> None:
+    found = serve().post(URL, params={"second_look": True, "maps": True}, **form()).json()
+    assert found["sampling"]["second_look"]
+    assert len(red.calls) == 2
+    assert found["maps"]["size"] == 32
+    for name in ("probability", "spread"):
+        assert len(base64.b64decode(found["maps"][name])) == 4 * 32 * 32
 
 
 def test_style_and_mirror_reach_the_network(serve: Serve, form: Form, red) -> None:

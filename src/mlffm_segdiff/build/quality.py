@@ -18,9 +18,9 @@ QUALITY = "quality.json"
 class Quality(BaseModel):
     """From certainty to the Dice to expect, the limits of the training pictures, and what both were made of.
 
-    weights: SHA-256 of the weights' file, "" where they are none of a file. sampler, fusion, steps, samples:
-    how the masks were drawn. cases: how many validation cases there were, of the data sets in sources.
-    training_pictures: how many were looked at for the limits. split: digest of the split.
+    weights: SHA-256 of the weights' file, "" where they are none of a file. sampler, fusion, steps, samples,
+    second_look: how the masks were drawn. cases: how many validation cases there were, of the data sets in
+    sources. training_pictures: how many were looked at for the limits. split: digest of the split.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +31,7 @@ class Quality(BaseModel):
     fusion: str
     steps: int
     samples: int
+    second_look: bool = False
     sources: tuple[str, ...]
     cases: int
     training_pictures: int
@@ -39,11 +40,13 @@ class Quality(BaseModel):
     limits: QualityLimits
 
     def suits(self, sampling: Sampling) -> bool:
-        """Return whether masks drawn so are of the kind that it was made of: their sampler and fusion.
+        """Return whether masks drawn so are of the kind that it was made of.
 
-        The number of steps and samples made no difference (docs/QUALITY.md).
+        Sampler, fusion and second look have to be the same. The number of steps and samples made no
+        difference (docs/QUALITY.md).
         """
-        return (self.sampler, self.fusion) == (sampling.sampler, sampling.fusion)
+        known = (self.sampler, self.fusion, self.second_look)
+        return known == (sampling.sampler, sampling.fusion, sampling.second_look)
 
     def tied_to(self, weights: Path | None) -> "Quality":
         """Return the same of the weights in this file, or of none."""

@@ -20,6 +20,7 @@ class SamplingChoices(TypedDict, total=False):
     fusion: str | None
     style: str | None
     mirror: bool | None
+    second_look: bool | None
 
 
 def chosen_sampling(
@@ -31,13 +32,14 @@ def chosen_sampling(
     fusion: str | None = None,
     style: str | None = None,
     mirror: bool | None = None,
+    second_look: bool | None = None,
 ) -> Sampling:
     """Return the recipe's sampling, changed by the arguments that are not None; see `Sampling`.
 
     Raises:
         UserError: A value is out of range; the sampler, fusion or style is unknown; the process has fewer
-            steps; the fusion's package is not installed; or steps or a sampler are given and no samples are
-            drawn.
+            steps; the fusion's package is not installed; steps or a sampler are given and no samples are
+            drawn; or a second look is asked for and samples are.
     """
     choices: SamplingChoices = {
         "steps": steps,
@@ -47,6 +49,7 @@ def chosen_sampling(
         "fusion": fusion,
         "style": style,
         "mirror": mirror,
+        "second_look": second_look,
     }
     given = {key: value for key, value in choices.items() if value is not None}
     values = recipe.model_dump(mode="json")

@@ -123,7 +123,7 @@ def default_threads(available: int) -> int:
 def choose_data(recipe: "Recipe", sources: Sequence[str], split: Path | None) -> "Recipe":
     """Return the recipe with ``--source`` (NAME=PATH, or NAME with its own path) and ``--split`` applied.
 
-    Other sources than the recipe's come without its own split list. Paths become absolute.
+    Other sources than the recipe's come without its own split list and mix. Paths become absolute.
 
     Raises UserError for a source that is no data set.
     """
@@ -132,7 +132,9 @@ def choose_data(recipe: "Recipe", sources: Sequence[str], split: Path | None) ->
     values = recipe.model_dump(mode="json")
     data = values["data"]
     if sources:
-        data.update(sources=dict(parse_source(text, data["sources"]) for text in sources), split=None)
+        data.update(
+            sources=dict(parse_source(text, data["sources"]) for text in sources), split=None, mix=None
+        )
     if split is not None:
         data["split"] = str(split)
     data["sources"] = {name: path and _absolute(path) for name, path in data["sources"].items()}

@@ -23,6 +23,7 @@ from mlffm_segdiff.cli.sampling import (
     MirrorOption,
     SamplerOption,
     SamplesOption,
+    SecondLookOption,
     SeedOption,
     StepsOption,
     StyleOption,
@@ -68,6 +69,7 @@ def evaluate(
     fusion: FusionOption = None,
     style: StyleOption = None,
     mirror: MirrorOption = None,
+    second_look: SecondLookOption = None,
     masks: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Masks from any program, in place of a model.")
     ] = None,
@@ -104,6 +106,7 @@ def evaluate(
         "fusion": fusion,
         "style": style,
         "mirror": mirror,
+        "second_look": second_look,
     }
     if masks is not None and truth is not None:
         if source or split or calibrate or any(value is not None for value in given.values()):

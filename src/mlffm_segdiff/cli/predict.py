@@ -19,6 +19,7 @@ from mlffm_segdiff.cli.sampling import (
     MirrorOption,
     SamplerOption,
     SamplesOption,
+    SecondLookOption,
     SeedOption,
     StepsOption,
     StyleOption,
@@ -56,6 +57,7 @@ def predict(
     fusion: FusionOption = None,
     style: StyleOption = None,
     mirror: MirrorOption = None,
+    second_look: SecondLookOption = None,
     write: Annotated[
         list[Product] | None, typer.Option("--write", "-w", help="Write this too. Repeatable.")
     ] = None,
@@ -120,6 +122,7 @@ def predict(
         "fusion": fusion,
         "style": style,
         "mirror": mirror,
+        "second_look": second_look,
     }
     if graphs is None:
         model = load_model(weights, precision, batch_size=max(batch_size, 1), **choices)

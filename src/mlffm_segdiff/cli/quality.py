@@ -73,6 +73,7 @@ def calibrate(
         fusion=sampling.fusion,
         steps=sampling.steps,
         samples=sampling.samples,
+        second_look=sampling.second_look,
         sources=tuple(sorted(recipe.data.sources)),
         cases=len(cases),
         training_pictures=len(images),

@@ -38,3 +38,11 @@ MirrorOption = Annotated[
         "[default: the recipe's].",
     ),
 ]
+SecondLookOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--second-look/--no-second-look",
+        help="Segment the found lesion again, enlarged, and merge; up to twice as long. Not with --samples "
+        "[default: the recipe's].",
+    ),
+]

@@ -116,6 +116,7 @@ class SamplingConfig(Section):
     probability map, their mean or STAPLE of their masks. style: the annotation style, for a model that has
     several. widening: how much more a noisy mask changes the coarse estimate than the network says, of
     objective x0; chosen on validation ids so that the areas of the samples cover the true ones.
+    second_look: segment the found lesion again, enlarged, and merge both maps.
     """
 
     samples: NonNegativeInt = 0
@@ -126,12 +127,20 @@ class SamplingConfig(Section):
     fusion: Literal["mean", "staple"] = "mean"
     style: str = "any"
     widening: NonNegative = 1.0
+    second_look: bool = False
 
     @model_validator(mode="after")
     def staple_needs_samples(self) -> "SamplingConfig":
         """Refuse to fuse one sample."""
         if self.fusion == "staple" and self.samples < 2:
             raise ValueError("fusion staple needs several samples; take samples=2 or more")
+        return self
+
+    @model_validator(mode="after")
+    def second_look_is_for_the_mean(self) -> "SamplingConfig":
+        """Refuse a second look at samples, which would no longer be samples of one map."""
+        if self.second_look and self.samples:
+            raise ValueError("second_look refines the posterior mean; leave samples at 0")
         return self
 
 

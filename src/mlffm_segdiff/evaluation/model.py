@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,8 @@ import torch
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.cache import CachedPairs
 from mlffm_segdiff.data.case import Case
-from mlffm_segdiff.data.files import decode_mask
+from mlffm_segdiff.data.files import decode_mask, decode_picture
+from mlffm_segdiff.data.view import view_of
 from mlffm_segdiff.evaluation.pictures import OutlinedCase
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
 from mlffm_segdiff.metrics.case import score_case
@@ -21,13 +23,15 @@ from mlffm_segdiff.metrics.distribution import SampleScores, score_samples
 from mlffm_segdiff.metrics.overlap import Mask, count_pixels, jaccard
 from mlffm_segdiff.segmenters.at_source import THRESHOLD, map_at, segment_pictures
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.second_look import Pixels, look_again
 
 
 @dataclass(frozen=True)
 class SegmentedCase:
     """A case with the network's answer: probability SxS float32 in [0, 1], truth SxS bool from the cache.
 
-    agreement: of the samples where there are several, see `sample_agreement`. samples: their scores.
+    After a second look probability is KxK, K at least S. agreement: of the samples where there are several,
+    see `sample_agreement`. samples: their scores.
     """
 
     case: Case
@@ -48,7 +52,8 @@ def segment_cases(
     """Segment the cases in their order, `batch_size` at once; a case's answer depends on its image only.
 
     pairs: holds at least the given cases. segmenter: on `device`, in evaluation mode; else raises ValueError.
-    Raises UserError where a case is not among the pairs.
+    A second look reads the images looked at again from their files, one at a time.
+    Raises UserError where a case is not among the pairs, or its image cannot be read again.
     """
     index = {name: position for position, name in enumerate(pairs.ids)}
     absent = [case.id for case in cases if case.id not in index]
@@ -58,12 +63,21 @@ def segment_cases(
         chunk = cases[start : start + batch_size]
         rows = [index[case.id] for case in chunk]
         maps = segment_pictures(segmenter, pairs.images[rows], sampling, device)
+        probability: list[npt.NDArray[np.float32]] = list(maps.probability)
+        if sampling.second_look:
+            view = partial(_view, chunk)
+            probability = look_again(segmenter, maps.probability, view, sampling, device)
         for number, (case, row) in enumerate(zip(chunk, rows, strict=True)):
             agreement, scores, truth = None, None, pairs.masks[row].astype(np.bool_)
             if maps.samples is not None:
                 agreement = sample_agreement(maps.samples[number])
                 scores = score_samples(maps.samples[number] >= THRESHOLD, truth)
-            yield SegmentedCase(case, maps.probability[number], truth, agreement, scores)
+            yield SegmentedCase(case, probability[number], truth, agreement, scores)
+
+
+def _view(cases: Sequence[Case], number: int) -> Pixels:
+    image = cases[number].image
+    return view_of(decode_picture(image.read(), str(image)))
 
 
 def source_masks(segmented: SegmentedCase) -> tuple[Mask, Mask]:
@@ -80,7 +94,8 @@ def source_masks(segmented: SegmentedCase) -> tuple[Mask, Mask]:
 
 def evaluate_case(segmented: SegmentedCase) -> EvaluatedCase:
     """Score one answer at both sizes. Raises as `source_masks`."""
-    network = score_case(segmented.probability >= THRESHOLD, segmented.truth)
+    at_network = map_at(segmented.probability, *segmented.truth.shape)
+    network = score_case(at_network >= THRESHOLD, segmented.truth)
     return EvaluatedCase(segmented.case.id, score_case(*source_masks(segmented)), network)
 
 

@@ -16,7 +16,7 @@ from mlffm_segdiff.metrics.summary import Interval, Summary, summarise
 
 CASES_FILE = "cases.csv"
 SUMMARY_FILE = "summary.json"
-PIXEL_SCORES = ("hd95", "assd")
+DISTANCES = ("hd95", "hd95_percent", "assd")
 
 SUMMARY_HEADER = ("score", "per-image mean", "95 % interval", "pooled")
 HEADLINE_HEADER = (
@@ -28,6 +28,7 @@ HEADLINE_HEADER = (
     "Dice, per image",
     "thresholded Jaccard",
     "HD95 (px)",
+    "HD95 (% of diagonal)",
     "ASSD (px)",
     "boundary Dice",
 )
@@ -103,7 +104,7 @@ def headline_row(name: str, summary: Summary) -> tuple[str, ...]:
         *(f"{image[score].mean:.4f} ({_ends(score, image[score])})" for score in ("jaccard", "dice")),
         *(
             _number(score, image[score].mean)
-            for score in ("thresholded_jaccard", "hd95", "assd", "boundary_dice")
+            for score in ("thresholded_jaccard", "hd95", "hd95_percent", "assd", "boundary_dice")
         ),
     )
 
@@ -120,7 +121,7 @@ def columns_of_words(header: Sequence[str], rows: Sequence[Sequence[str]]) -> li
 
 
 def _number(score: str, value: float) -> str:
-    return f"{value:.2f}" if score in PIXEL_SCORES else f"{value:.4f}"
+    return f"{value:.2f}" if score in DISTANCES else f"{value:.4f}"
 
 
 def _ends(score: str, interval: Interval) -> str:

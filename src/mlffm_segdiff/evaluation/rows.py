@@ -14,7 +14,7 @@ NETWORK_PREFIX = "network_"
 class EvaluatedCase:
     """Scores of one case at the true mask's own size, and at the network's size where a model was run.
 
-    Distances count pixels of the size they stand at.
+    Distances in pixels count pixels of that size.
     """
 
     id: str

@@ -10,6 +10,7 @@ from typing import Unpack
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 
 from mlffm_segdiff.blocks.folding import fold_batch_norm, fold_padding
@@ -18,7 +19,8 @@ from mlffm_segdiff.build.device import best_device
 from mlffm_segdiff.build.pretrained import Pretrained, load_pretrained
 from mlffm_segdiff.build.quality import Quality
 from mlffm_segdiff.build.sampling import SamplingChoices, chosen_sampling
-from mlffm_segdiff.data.cache import resize_image
+from mlffm_segdiff.data.cache import resize_picture
+from mlffm_segdiff.data.view import view_of
 from mlffm_segdiff.segmenters.at_source import Map, segment_pictures
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 from mlffm_segdiff.segmenters.precision import (
@@ -29,6 +31,7 @@ from mlffm_segdiff.segmenters.precision import (
     faster_precision,
     in_bfloat16,
 )
+from mlffm_segdiff.segmenters.second_look import look_again
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -51,18 +54,27 @@ class Model:
 
 @dataclass(frozen=True)
 class Picture:
-    """What is needed of an image: `small`, SxSx3 uint8 RGB, for the network, and its own size in pixels."""
+    """What is needed of an image.
+
+    Attributes:
+        small: SxSx3 uint8 RGB, for the network.
+        height: Of the image itself, in pixels.
+        width: Of the image itself, in pixels.
+        view: hxwx3 uint8 RGB, see `view_of`, to take a second look at; without it there is none.
+    """
 
     small: Pixels
     height: int
     width: int
+    view: Pixels | None = None
 
 
 @dataclass(frozen=True)
 class Answer:
     """The network's answer to one picture: probability and spread, SxS float32 each; see `Segmentation`.
 
-    samples: NxSxS float32, the N samples themselves; None where none were drawn.
+    Both are KxK where a second look made them finer, see `merge_maps`. samples: NxSxS float32, the N
+    samples themselves; None where none were drawn.
     """
 
     picture: Picture
@@ -150,7 +162,8 @@ def measured_precision(
 
 def shrink(image: Pixels, size: int) -> Picture:
     """Return an HxWx3 uint8 RGB image as the network takes it, resized as the training data were."""
-    return Picture(resize_image(image, size), image.shape[0], image.shape[1])
+    whole = Image.fromarray(image)
+    return Picture(resize_picture(whole, size), whole.height, whole.width, view_of(whole))
 
 
 def answer_pictures(model: Model, pictures: Sequence[Picture]) -> list[Answer]:
@@ -160,4 +173,11 @@ def answer_pictures(model: Model, pictures: Sequence[Picture]) -> list[Answer]:
     small = np.stack([picture.small for picture in pictures])
     maps = segment_pictures(model.segmenter, small, model.sampling, model.device)
     samples = [None] * len(pictures) if maps.samples is None else maps.samples
-    return [Answer(*one) for one in zip(pictures, maps.probability, maps.spread, samples, strict=True)]
+    probability, spread = list(maps.probability), list(maps.spread)
+    if model.sampling.second_look:  # which is for the posterior mean, whose spread is 0
+        views = [picture.view for picture in pictures]
+        probability = look_again(
+            model.segmenter, maps.probability, views.__getitem__, model.sampling, model.device
+        )
+        spread = [np.zeros_like(one) for one in probability]
+    return [Answer(*one) for one in zip(pictures, probability, spread, samples, strict=True)]

@@ -9,9 +9,9 @@ from PIL import Image
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.cache import resize_picture
 from mlffm_segdiff.data.files import decode_picture, image_pixels
+from mlffm_segdiff.data.view import view_of
 from mlffm_segdiff.inference.dicom import is_dicom, read_dicom, read_header
 from mlffm_segdiff.inference.listing import ImageFiles, list_place
-from mlffm_segdiff.inference.measures.colour import view_of
 from mlffm_segdiff.inference.model import Picture, Pixels
 from mlffm_segdiff.inference.pool import large_in_turn
 from mlffm_segdiff.inference.sources import Source, case_name, read_source
@@ -57,8 +57,9 @@ def decode_source(source: Source, data: bytes, size: int) -> FilePicture:
     """Return the picture in a source's bytes, as `read_picture` does, without reading it."""
     with large_in_turn(_pixels(data, str(source))):
         image, mm_per_pixel = decode_any(data, str(source))
-        picture = Picture(resize_picture(image, size), image.height, image.width)
-        return FilePicture(source, case_name(source), data, picture, view_of(image), mm_per_pixel)
+        view = view_of(image)
+        picture = Picture(resize_picture(image, size), image.height, image.width, view)
+        return FilePicture(source, case_name(source), data, picture, view, mm_per_pixel)
 
 
 def decode_any(data: bytes, name: str) -> tuple[Image.Image, float | None]:

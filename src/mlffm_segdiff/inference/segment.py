@@ -30,6 +30,7 @@ def segment(
     fusion: str | None = None,
     style: str | None = None,
     mirror: bool | None = None,
+    second_look: bool | None = None,
     keep_specks: bool = False,
     largest: bool = False,
     fill_holes: bool = False,
@@ -52,6 +53,8 @@ def segment(
         fusion: How samples become one probability map: ``mean`` or ``staple``.
         style: Annotation style, one of the model's (``isic2018``, ``ham10000``, ``ph2``) or ``any``.
         mirror: Average over the image and its three mirror images; takes four times as long.
+        second_look: Segment the found lesion again, enlarged, and merge both results; takes up to twice as
+            long. Not with samples.
         keep_specks: Keep components smaller than 0.1 % of the lesion's area.
         largest: Keep only the largest component.
         fill_holes: Fill holes in the mask.
@@ -72,6 +75,7 @@ def segment(
         fusion=fusion,
         style=style,
         mirror=mirror,
+        second_look=second_look,
     )
     post = PostProcessing(keep_specks, largest, fill_holes)
     predictions = []

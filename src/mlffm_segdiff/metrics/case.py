@@ -21,6 +21,7 @@ class CaseScores:
     jaccard: float
     thresholded_jaccard: float
     hd95: float
+    hd95_percent: float
     assd: float
     boundary_dice: float
     tp: int
@@ -41,8 +42,8 @@ SCORE_NAMES = tuple(field.name for field in fields(CaseScores) if field.name not
 def score_case(predicted: Mask, truth: Mask, tolerance: float = TOLERANCE) -> CaseScores:
     """Score a predicted mask against the true one, both HxW bool.
 
-    tolerance: pixels within which a contour counts as right in the boundary Dice. Empty masks are scored
-    by the rule in `metrics.empty`. Raises TypeError for masks that are not bool, ValueError for unlike or
+    tolerance: of the boundary Dice, as a share of the image's diagonal. Empty masks are scored by the rule
+    in `metrics.empty`. Raises TypeError for masks that are not bool, ValueError for unlike or
     empty shapes.
     """
     counts = count_pixels(predicted, truth)
@@ -56,6 +57,7 @@ def score_case(predicted: Mask, truth: Mask, tolerance: float = TOLERANCE) -> Ca
         jaccard=overlap.jaccard(counts),
         thresholded_jaccard=overlap.thresholded_jaccard(counts),
         hd95=surface.hd95,
+        hd95_percent=surface.hd95_percent,
         assd=surface.assd,
         boundary_dice=surface.boundary_dice,
         tp=counts.tp,

@@ -11,7 +11,7 @@ Contours (HD95, ASSD, boundary Dice): an empty mask has no contour to measure fr
 
 - both masks empty: the distances are 0 and the boundary Dice is 1;
 - only one mask empty: the distances are the image's diagonal, sqrt(H^2 + W^2) pixels, which no pair of
-  pixels can reach, and the boundary Dice is 0.
+  pixels can reach (100 percent of it), and the boundary Dice is 0.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Distances between the contours of two masks, in pixels.
+"""Distances between the contours of two masks, in pixels and in percent of the image's diagonal.
 
 A contour is the lesion's pixels that touch background or the image's frame by an edge (MONAI's
 definition). `metrics.empty` states the scores of a mask that has no contour.
@@ -6,6 +6,7 @@ definition). `metrics.empty` states the scores of a mask that has no contour.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,14 +18,24 @@ from mlffm_segdiff.metrics.overlap import Mask, check_pair
 
 Distances = npt.NDArray[np.float32]
 
-TOLERANCE = 2.0
+TOLERANCE = 0.01
+"""Distance within which a contour counts as right, as a share of the image's diagonal."""
 
 
 @dataclass(frozen=True)
 class SurfaceScores:
-    """Contour scores: hd95 and assd in pixels, 0 is best; boundary_dice in [0, 1], 1 is best."""
+    """Contour scores.
+
+    Attributes:
+        hd95: The larger of the two directed 95th percentiles of the distance, in pixels; 0 is best.
+        hd95_percent: The same in percent of the image's diagonal, which compares images of different sizes.
+        assd: Mean distance over the pixels of both contours, in pixels; 0 is best.
+        boundary_dice: Share of those pixels within the tolerance of the other contour, in [0, 1]; the
+            normalised surface Dice of Nikolov et al. 2021.
+    """
 
     hd95: float
+    hd95_percent: float
     assd: float
     boundary_dice: float
 
@@ -42,21 +53,30 @@ def contour_distances(predicted: Mask, truth: Mask) -> tuple[Distances, Distance
 
 
 def surface_scores(predicted: Mask, truth: Mask, tolerance: float = TOLERANCE) -> SurfaceScores:
-    """Score the contours of two HxW bool masks, as MONAI does where both have one. Raises as `check_pair`.
+    """Score the contours of two masks, as MONAI does where both have one.
 
-    hd95: the larger of the two directed 95th percentiles. assd: mean distance over the pixels of both
-    contours. boundary_dice: share of those pixels within `tolerance` pixels of the other contour (the
-    normalised surface Dice of Nikolov et al. 2021).
+    Args:
+        predicted: HxW bool.
+        truth: HxW bool.
+        tolerance: Of the boundary Dice, as a share of the image's diagonal, sqrt(H^2 + W^2) pixels.
+
+    Raises:
+        ValueError, TypeError: As `check_pair`.
     """
     check_pair(predicted, truth)
+    diagonal = math.hypot(*truth.shape)
     empty = [not predicted.any(), not truth.any()]
     if any(empty):
         distance = distance_without_contour(all(empty), *truth.shape)
-        return SurfaceScores(distance, distance, boundary_dice_without_contour(all(empty)))
+        return SurfaceScores(
+            distance, 100 * distance / diagonal, distance, boundary_dice_without_contour(all(empty))
+        )
     directed = contour_distances(predicted, truth)
     distances = np.concatenate(directed)
+    hd95 = max(float(np.percentile(one, 95)) for one in directed)
     return SurfaceScores(
-        hd95=max(float(np.percentile(one, 95)) for one in directed),
+        hd95=hd95,
+        hd95_percent=100 * hd95 / diagonal,
         assd=float(distances.mean()),
-        boundary_dice=float((distances <= tolerance).mean()),
+        boundary_dice=float((distances <= tolerance * diagonal).mean()),
     )

@@ -28,6 +28,8 @@ class Sampling:
         fusion: How the samples become one probability map.
         style: The annotation style, one of the model's, or ``any``.
         widening: Factor of what a noisy mask changes in the coarse estimate, see `DiffusionSegmenter`.
+        second_look: Segment the found lesion again, enlarged, and merge; see `segmenters.second_look`. A
+            segmenter sees the network's input only and ignores it.
     """
 
     samples: int = 0
@@ -38,6 +40,7 @@ class Sampling:
     fusion: FusionName = "mean"
     style: str = ANY_STYLE
     widening: float = 1.0
+    second_look: bool = False
 
 
 @dataclass(frozen=True)

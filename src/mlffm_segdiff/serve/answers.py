@@ -32,6 +32,7 @@ class Drawn(BaseModel):
     seed: int
     style: str
     mirror: bool
+    second_look: bool
 
 
 class CleanedBy(BaseModel):
@@ -43,7 +44,9 @@ class CleanedBy(BaseModel):
 
 
 class MapsAnswer(BaseModel):
-    """Maps at the network's size, row by row: base64 of float32, lowest byte first; each size x size numbers.
+    """Maps, row by row: base64 of float32, lowest byte first; each size x size numbers.
+
+    size: the network's, or up to four times that after a second look.
 
     probability: in [0, 1]. spread: the samples' standard deviation. samples: each sample's own map.
     """

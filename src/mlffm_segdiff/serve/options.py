@@ -59,13 +59,20 @@ class SegmentOptions(MeasureOptions):
         description="Average over the picture and its three mirror images; four times as long. "
         "Default: the weights' own, usually false.",
     )
+    second_look: bool | None = Field(
+        None,
+        description="Segment the found lesion again, enlarged, and merge; up to twice as long. Not with "
+        "samples. Default: the weights' own, usually false.",
+    )
     keep_specks: bool = Field(
         False, description="Keep components of the mask smaller than 0.1 % of the lesion's area."
     )
     largest: bool = Field(False, description="Keep only the largest component of the mask.")
     fill_holes: bool = Field(False, description="Fill holes in the mask.")
     format: Format | None = Field(None, description="Goes before the header Accept; default json.")
-    maps: bool = Field(False, description="JSON: add the maps, at the network's size.")
+    maps: bool = Field(
+        False, description="JSON: add the maps, at the network's size or finer after a second look."
+    )
     preview: bool = Field(False, description="JSON: add the picture as a browser can show it.")
     name: str = Field(
         "",
@@ -76,7 +83,13 @@ class SegmentOptions(MeasureOptions):
     @property
     def sampling(self) -> SamplingChoices:
         """What is asked for of the sampling."""
-        return {"samples": self.samples, "steps": self.steps, "style": self.style, "mirror": self.mirror}
+        return {
+            "samples": self.samples,
+            "steps": self.steps,
+            "style": self.style,
+            "mirror": self.mirror,
+            "second_look": self.second_look,
+        }
 
     @property
     def post(self) -> PostProcessing:

@@ -54,6 +54,7 @@ def drawn_scores(recall: float, lesion: int) -> CaseScores:
         jaccard=overlap.jaccard(counts),
         thresholded_jaccard=overlap.thresholded_jaccard(counts),
         hd95=10 * (1 - recall),
+        hd95_percent=20 * (1 - recall),
         assd=5 * (1 - recall),
         boundary_dice=recall,
         **vars(counts),

@@ -6,8 +6,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from mlffm_segdiff.data.view import view_of
 from mlffm_segdiff.inference.measures.case import mean_spread, measure_case
-from mlffm_segdiff.inference.measures.colour import view_of
 from mlffm_segdiff.inference.prediction import Prediction
 
 Mask = npt.NDArray[np.bool_]

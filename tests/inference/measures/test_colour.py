@@ -6,13 +6,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage.color import deltaE_cie76, rgb2lab
 
+from mlffm_segdiff.data.view import VIEW_SIDE, view_of
 from mlffm_segdiff.inference.measures.colour import (
-    VIEW_SIDE,
     Colour,
     colour_clusters,
     mask_at,
     measure_colour,
-    view_of,
 )
 
 Pixels = npt.NDArray[np.uint8]

@@ -13,7 +13,7 @@ from mlffm_segdiff.experiments.report.words import counted, ends, number, p_valu
 from mlffm_segdiff.experiments.scores import common_seeds, image_table
 from mlffm_segdiff.experiments.statistics.paired import Paired, compare_paired, holm
 
-LOWER_IS_BETTER = ("hd95", "assd")
+LOWER_IS_BETTER = ("hd95", "hd95_percent", "assd")
 HOW = (
     "Differences are paired by image, each image averaged over the seeds that both have. Interval: 95 % BCa "
     "bootstrap over images. p: Wilcoxon signed-rank test with Pratt's zeros, two-sided. Holm: corrected for "

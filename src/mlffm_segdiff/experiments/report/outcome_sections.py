@@ -35,7 +35,7 @@ OTHERS = (
     ("dice", "source"),
     ("thresholded_jaccard", "source"),
     ("boundary_dice", "source"),
-    ("hd95", "source"),
+    ("hd95_percent", "source"),
     ("jaccard", "network"),
 )
 SCORE_NAMES = {
@@ -43,7 +43,7 @@ SCORE_NAMES = {
     "dice": "Dice",
     "thresholded_jaccard": f"Jaccard, 0 below {JACCARD_THRESHOLD}",
     "boundary_dice": "boundary Dice",
-    "hd95": "HD95 in pixels, where less is better",
+    "hd95_percent": "HD95 in percent of the image's diagonal, where less is better",
 }
 
 

@@ -13,7 +13,17 @@ from mlffm_segdiff.experiments.report.words import ends, number, spread
 from mlffm_segdiff.experiments.scores import image_means, pooled_scores, seed_means
 from mlffm_segdiff.experiments.statistics.intervals import bca_interval, seed_spread
 
-PER_IMAGE = ("jaccard", "dice", "accuracy", "precision", "recall", "boundary_dice", "hd95", "assd")
+PER_IMAGE = (
+    "jaccard",
+    "dice",
+    "accuracy",
+    "precision",
+    "recall",
+    "boundary_dice",
+    "hd95",
+    "hd95_percent",
+    "assd",
+)
 POOLED = ("jaccard", "dice", "accuracy", "precision", "recall")
 READING = (
     "Mean ± standard deviation over seeds. Per image: each image counts alike; the 95 % BCa bootstrap "
@@ -106,7 +116,7 @@ def _score_row(study: Studied, rows: pd.DataFrame) -> tuple[dict[str, object], d
         "Jaccard, pooled": spread(by_pixel["jaccard"]),
         "Dice, pooled": spread(by_pixel["dice"]),
         "boundary Dice, per image": spread(by_image["boundary_dice"]),
-        "HD95 (px)": spread(by_image["hd95"], 2),
+        "HD95 (% of diagonal)": spread(by_image["hd95_percent"], 2),
     }
     return numbers, shown
 

@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mlffm_segdiff.data.view import VIEW_SIDE, view_of
 from mlffm_segdiff.inference.measures.asymmetry import measure_asymmetry
 from mlffm_segdiff.inference.measures.border import measure_border
-from mlffm_segdiff.inference.measures.colour import VIEW_SIDE, measure_colour, view_of
+from mlffm_segdiff.inference.measures.colour import measure_colour
 from mlffm_segdiff.inference.measures.geometry import measure_geometry
 from mlffm_segdiff.inference.measures.lattice import thinned
 from mlffm_segdiff.inference.prediction import Prediction, lesion_box

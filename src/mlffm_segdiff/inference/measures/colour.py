@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.cluster.vq import kmeans, vq
 from scipy.spatial.distance import pdist
@@ -14,7 +13,6 @@ Mask = npt.NDArray[np.bool_]
 Pixels = npt.NDArray[np.uint8]
 Lab = npt.NDArray[np.float64]
 
-VIEW_SIDE = 512
 MOST_PIXELS = 20_000
 MOST_COLOURS = 6
 SAME_COLOUR = 10.0
@@ -35,15 +33,6 @@ class Colour:
     colours: int | None = None
     colour_distance: float | None = None
     colour_spread: float | None = None
-
-
-def view_of(picture: Image.Image) -> Pixels:
-    """Return hxwx3 uint8 of Pillow's RGB picture, shrunk so that no side is above VIEW_SIDE."""
-    scale = VIEW_SIDE / max(picture.size)
-    if scale >= 1:
-        return np.array(picture, dtype=np.uint8)
-    width, height = (max(1, round(side * scale)) for side in picture.size)
-    return np.array(picture.resize((width, height), Image.Resampling.BOX, reducing_gap=2), dtype=np.uint8)
 
 
 def measure_colour(view: Pixels, mask: Mask) -> Colour:

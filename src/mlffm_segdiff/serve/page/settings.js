@@ -7,6 +7,7 @@
  * @property {number} [steps]
  * @property {string} [style]
  * @property {boolean} mirror
+ * @property {boolean} second_look
  * @property {boolean} keep_specks
  * @property {boolean} largest
  * @property {boolean} fill_holes
@@ -31,13 +32,16 @@ export function showSettings(server) {
   $("style").value = sampling.style;
   $("style-box").hidden = styles.length === 0;
   $("mirror").checked = sampling.mirror;
+  $("second-look").checked = sampling.second_look;
   samples.addEventListener("input", onlyWithSamples);
   onlyWithSamples();
 }
 
-/** Steps are steps of samples. */
+/** Steps are steps of samples; a second look refines the posterior mean. */
 function onlyWithSamples() {
-  $("steps-count").disabled = Number($("samples-count").value) === 0;
+  const samples = Number($("samples-count").value);
+  $("steps-count").disabled = samples === 0;
+  $("second-look").disabled = samples > 0;
 }
 
 /** @returns {Settings | null} as they are set; null, and said at the field, where one is out of range */
@@ -55,6 +59,7 @@ export function readSettings() {
     steps: samples ? Number($("steps-count").value) : undefined,
     style: $("style").value || undefined,
     mirror: checked("mirror"),
+    second_look: samples === 0 && checked("second-look"),
     keep_specks: checked("keep-specks"),
     largest: checked("largest"),
     fill_holes: checked("fill-holes"),

@@ -1,0 +1,158 @@
+"""A second look: the found lesion is segmented again, larger, and both probability maps are merged."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from scipy.ndimage import find_objects, label
+from scipy.special import expit, logit
+
+from mlffm_segdiff.segmenters.at_source import THRESHOLD, Map, segment_pictures
+from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+
+Pixels = npt.NDArray[np.uint8]
+
+MARGIN = 0.35
+"""Added on each side of the lesion, as a share of its larger side."""
+LARGEST_SIDE = 0.9
+"""Side of the crop, as a share of the image's, above which a second look shows nothing new."""
+LEAST_COMPONENT = 0.1
+"""Area of a component, as a share of the largest one's, from which the crop includes it."""
+SECOND_WEIGHT = 0.5
+"""Weight of the second map in the merged logit, in the middle of the crop."""
+RAMP = 0.125
+"""Width of the band in which this weight rises from 0 at the crop's border, as a share of the crop's side."""
+MOST_ENLARGED = 4
+"""Side of the largest merged map, as a multiple of the network's size."""
+CLEAREST = 1e-4
+"""Probabilities are clipped to [CLEAREST, 1 - CLEAREST] before merging, so that neither map has a veto."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of an image, of the image's own aspect ratio; all three in shares of its height and width."""
+
+    top: float
+    left: float
+    side: float
+
+
+def look_again(
+    segmenter: Segmenter,
+    first: Map,
+    view: Callable[[int], Pixels | None],
+    sampling: Sampling,
+    device: torch.device,
+) -> list[Map]:
+    """Return the maps of B images, each merged with that of a second look where there is something to see.
+
+    Args:
+        segmenter: On `device`, in evaluation mode.
+        first: BxSxS probabilities of the whole images.
+        view: Gives an image by its number, HxWx3 uint8, or None for no second look. It is called once for
+            each image to look at again, and no image is held after its crop is taken.
+        sampling: As for the first maps.
+        device: Of the segmenter.
+
+    Returns:
+        B maps, SxS where there was no second look, else as `merge_maps`.
+    """
+    merged, crops, small = list(first), {}, []
+    for number, probability in enumerate(first):
+        crop = lesion_crop(probability)
+        image = None if crop is None else view(number)
+        if crop is not None and image is not None:
+            crops[number] = crop
+            small.append(crop_image(image, crop, len(probability)))
+        del image
+    if crops:
+        second = segment_pictures(segmenter, np.stack(small), sampling, device).probability
+        for (number, crop), probability in zip(crops.items(), second, strict=True):
+            merged[number] = merge_maps(first[number], probability, crop)
+    return merged
+
+
+def lesion_crop(probability: Map) -> Crop | None:
+    """Return the part of an image to look at again: the lesion's box with a margin, moved into the image.
+
+    The network is trained on images squashed to a square, so the crop keeps the image's aspect ratio: it is
+    as wide a share of the width as it is high a share of the height.
+
+    Args:
+        probability: SxS, of the whole image.
+
+    Returns:
+        The crop; None where nothing was found, or the crop would be nearly the whole image.
+    """
+    mask = probability >= THRESHOLD
+    if not mask.any():
+        return None
+    labels, _ = label(mask)
+    areas = np.bincount(labels.ravel())[1:]
+    large = areas >= LEAST_COMPONENT * areas.max()
+    boxes = [box for box, kept in zip(find_objects(labels), large, strict=True) if kept]
+    starts = [min(box[axis].start for box in boxes) / len(mask) for axis in (0, 1)]
+    ends = [max(box[axis].stop for box in boxes) / len(mask) for axis in (0, 1)]
+    side = max(end - start for start, end in zip(starts, ends, strict=True)) * (1 + 2 * MARGIN)
+    if side > LARGEST_SIDE:
+        return None
+    top, left = (
+        min(max((start + end - side) / 2, 0.0), 1 - side) for start, end in zip(starts, ends, strict=True)
+    )
+    return Crop(top, left, side)
+
+
+def crop_image(image: Pixels, crop: Crop, size: int) -> Pixels:
+    """Return the crop of an HxWx3 uint8 image at SxS, resized as the training images were."""
+    height, width = image.shape[:2]
+    left, top = crop.left * width, crop.top * height
+    box = (left, top, min(left + crop.side * width, width), min(top + crop.side * height, height))
+    picture = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=box)
+    return np.array(picture, dtype=np.uint8)
+
+
+def merge_maps(first: Map, second: Map, crop: Crop) -> Map:
+    """Return the map of the whole image, finer where it was looked at twice.
+
+    In the crop the logits are averaged, with a weight that falls to 0 at its border except where that is the
+    image's. Outside it, the result is `first`, interpolated.
+
+    Args:
+        first: SxS probabilities of the whole image.
+        second: SxS probabilities of the crop.
+        crop: Where `second` was taken.
+
+    Returns:
+        KxK float32 in [0, 1]; K is the multiple of S at which the crop has at least S pixels a side, at most
+        MOST_ENLARGED times S.
+    """
+    side = len(first) * min(math.ceil(1 / crop.side), MOST_ENLARGED)
+    centres = (np.arange(side) + 0.5) / side
+    rows, columns = (centres - crop.top) / crop.side, (centres - crop.left) / crop.side
+    whole = _sampled(first, centres, centres)
+    weight = SECOND_WEIGHT * np.minimum(_ramp(rows, crop.top, crop)[:, None], _ramp(columns, crop.left, crop))
+    pair = [logit(np.clip(one, CLEAREST, 1 - CLEAREST)) for one in (whole, _sampled(second, rows, columns))]
+    merged: Map = np.where(weight > 0, expit((1 - weight) * pair[0] + weight * pair[1]), whole)
+    return merged.astype(np.float32)
+
+
+def _ramp(places: npt.NDArray[np.float64], start: float, crop: Crop) -> npt.NDArray[np.float64]:
+    """Return the second map's weight in [0, 1] at places along one axis, in shares of the crop."""
+    before = places if start > 0 else np.full_like(places, RAMP)
+    after = 1 - places if start + crop.side < 1 else np.full_like(places, RAMP)
+    return np.clip(np.minimum(before, after) / RAMP, 0, 1)
+
+
+def _sampled(values: Map, rows: npt.NDArray[np.float64], columns: npt.NDArray[np.float64]) -> Map:
+    """Return a map at places in shares of its height and width, bilinear between pixel centres."""
+    y, x = (torch.from_numpy(2 * places - 1).float() for places in (rows, columns))
+    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[None]
+    found: Map = F.grid_sample(
+        torch.from_numpy(values)[None, None], grid, padding_mode="border", align_corners=False
+    )[0, 0].numpy()
+    return found
