@@ -382,3 +382,26 @@ def test_the_schedule_is_no_part_of_the_weights(trained: Make) -> None:
     twin = copy.deepcopy(segmenter)
     twin.load_state_dict(segmenter.state_dict())
     assert segmenter.total_stride == 8
+
+
+def test_widening_moves_the_last_logit_away_from_the_posterior_means(
+    recorded: Recorded, batch: Batch
+) -> None:
+    """A network whose logit is 0.3 at t = T and 0.5 later, everywhere: C leaves constants as they are."""
+    segmenter, _ = recorded(lambda x, t, image: torch.where(t < 999, 0.5, 0.3).view(-1, 1, 1, 1).expand_as(x))
+    for widening in (1.0, 2.5):
+        found = segmenter.segment(batch.image, Sampling(1, 2, widening=widening))
+        expected = 1 / (1 + np.exp(-(0.5 + (widening - 1) * 0.2)))
+        np.testing.assert_allclose(found.probability.numpy(), expected, rtol=1e-5)
+
+
+def test_the_coarse_part_is_the_mean_over_eighths() -> None:
+    x = torch.zeros(1, 1, 16, 16)
+    x[..., :2, :2] = 4.0
+    found = diffusion.coarse(x)
+    assert found.shape == x.shape
+    assert float(found[0, 0, 0, 0]) == pytest.approx(4.0)  # the first square's mean, at its corner
+    assert float(found.sum()) == pytest.approx(16.0)
+    torch.testing.assert_close(
+        diffusion.coarse(torch.full((1, 1, 16, 24), 3.0)), torch.full((1, 1, 16, 24), 3.0)
+    )
