@@ -395,13 +395,13 @@ def test_widening_moves_the_last_logit_away_from_the_posterior_means(
         np.testing.assert_allclose(found.probability.numpy(), expected, rtol=1e-5)
 
 
-def test_the_coarse_part_is_the_mean_over_eighths() -> None:
+def test_the_coarse_part_is_the_mean_over_quarters() -> None:
     x = torch.zeros(1, 1, 16, 16)
-    x[..., :2, :2] = 4.0
+    x[..., :4, :4] = 4.0
     found = diffusion.coarse(x)
     assert found.shape == x.shape
     assert float(found[0, 0, 0, 0]) == pytest.approx(4.0)  # the first square's mean, at its corner
-    assert float(found.sum()) == pytest.approx(16.0)
+    assert float(found.sum()) == pytest.approx(64.0)
     torch.testing.assert_close(
         diffusion.coarse(torch.full((1, 1, 16, 24), 3.0)), torch.full((1, 1, 16, 24), 3.0)
     )

@@ -77,7 +77,7 @@ class DiffusionConfig(Section):
     train_steps: PositiveInt = 1000
     beta_start: NoiseVariance = 1e-4
     beta_end: NoiseVariance = 0.02
-    mask_scale: Annotated[float, Field(gt=0, le=1)] = 0.1
+    mask_scale: Annotated[float, Field(gt=0, le=1)] = 0.05
     noisy_bias: Positive = 1.0
     self_conditioning: bool = False
     training: Literal["dual", "single", "recycling"] = "dual"

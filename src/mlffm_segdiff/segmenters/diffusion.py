@@ -193,7 +193,7 @@ class DiffusionSegmenter(Segmenter):
         features and run as one batch. Starting noise depends on the seed and the sample's number only.
 
         With a ``widening`` w other than 1, each step after the first uses the logit
-        l_t + (w - 1) C(l_t - l_T), where l_T is the posterior mean's and C averages over an eighth of the
+        l_t + (w - 1) C(l_t - l_T), where l_T is the posterior mean's and C averages over a quarter of the
         image's side. It is the guidance of Ho & Salimans (2022, arXiv:2207.12598, eq. 6) with the noisy mask
         as the condition, applied to coarse structure only: w > 1 spreads the samples where the network leans
         too much on its first estimate.
@@ -298,9 +298,9 @@ class DiffusionSegmenter(Segmenter):
 
 
 def coarse(x: Tensor) -> Tensor:
-    """Return x (BCHW) averaged over squares of an eighth of its sides, bilinear at its own size."""
+    """Return x (BCHW) averaged over squares of a quarter of its sides, bilinear at its own size."""
     height, width = x.shape[2:]
-    averaged = F.avg_pool2d(x, (max(height // 8, 1), max(width // 8, 1)))
+    averaged = F.avg_pool2d(x, (max(height // 4, 1), max(width // 4, 1)))
     return F.interpolate(averaged, (height, width), mode="bilinear", align_corners=False)
 
 
