@@ -71,12 +71,9 @@ STAND_INS = (
     (r" --split SPLIT.csv", ""),
     (r"export default", "export unet"),
     (r"--runtime onnx$", "--runtime onnx --weights unet"),
-    (r"images=N ", "images=8 "),
-    (r"mask_scale=S ", "mask_scale=0.2 "),
-    (r"own_samples=O$", "own_samples=1"),
 )
 SHORT = {
-    "train": "model.size=tiny data.size=32 data.workers=0 data.synthetic_count=20 train.images=16 "
+    "train": "model.size=tiny train.init=null data.size=32 data.workers=0 data.synthetic_count=20 train.images=16 "
     "train.batch_size=8 train.validate_every=16 train.precision=float32 --threads 1",
     "ablate": "--threads 1",
     "benchmark": "--weights runs/isic2018 --only predict --images 2 --repeats 1 --precision float32",
