@@ -37,7 +37,7 @@ def test_a_step_is_loss_clipping_adamw_and_averaging(subject: Subject) -> None:
         step()
         torch.manual_seed(5)
         other.loss(batch).backward()
-        torch.nn.utils.clip_grad_norm_(other.parameters(), recipe.train.clip)
+        torch.nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], recipe.train.clip)
         optimizer.step()
         optimizer.zero_grad()
         average.append([p.detach().clone() for p in other.parameters()])

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import pickle
 from pathlib import Path
@@ -91,6 +92,10 @@ def test_the_default_name_is_the_packages_folder(saved: Path, monkeypatch: pytes
         load_pretrained("default")
     (root / "weights").mkdir(parents=True)
     saved.rename(root / "weights" / "default")
+    with pytest.raises(UserError, match=r"model\.safetensors is not the file that this version came with"):
+        load_pretrained("default")
+    digest = hashlib.sha256((root / "weights" / "default" / WEIGHTS).read_bytes()).hexdigest()
+    monkeypatch.setattr(pretrained, "DEFAULT_SHA256", digest)
     assert load_pretrained("default").recipe == RECIPE
 
 

@@ -57,7 +57,7 @@ def test_it_says_what_is_here(command: Command, cache: Path, monkeypatch: pytest
     assert found["GPU"].startswith("none: torch is built ")
     assert found["extra export"] == "lacks openvino, onnx: pip install -c constraints.txt '.[export]'"
     assert found["extra study"] == "installed"
-    assert found["weights"].startswith("default: mlffm_segdiff, 3,587,176 parameters")
+    assert found["weights"].startswith("default: mlffm_segdiff, 7,728,893 parameters")
     assert found["cache"].startswith(f"{cache}: 2 entries, 3.2 GB, ")
     assert len(list(cache.iterdir())) == 2, "nothing stays of what it tried"
 

@@ -152,6 +152,7 @@ def test_weights_are_scored_on_another_set_by_another_split_and_sampling(
         "second_look": False,
         "fusion": "staple",
         "style": "any",
+        "widening": 1.0,
     }
     assert facts["sampling"] == drawn
     assert (facts["sources"], facts["part"], facts["size"]) == ({"folder": str(moved)}, "val", 32)

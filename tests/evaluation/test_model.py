@@ -168,7 +168,7 @@ def test_a_second_look_is_scored_at_both_sizes_from_images_read_one_by_one(
     assert not images
     segmenter = RedIsLesion()
     again = list(evaluate_model(segmenter, pairs, cases, Sampling(second_look=True), 5, CPU))
-    assert [number for number, _, _ in segmenter.asked] == [5, len(images)]
+    assert [len(image) for image, _, _ in segmenter.asked] == [5, len(images)]
     assert images
     for before, after in zip(once, again, strict=True):
         assert before.network is not None

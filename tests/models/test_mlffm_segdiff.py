@@ -6,7 +6,7 @@ from torch import Tensor
 
 from mlffm_segdiff.blocks.mlffm import MLFFM
 from mlffm_segdiff.models.encoders import ScratchEncoder
-from mlffm_segdiff.models.mlffm_segdiff import MaskLevel, MLFFMSegDiff
+from mlffm_segdiff.models.mlffm_segdiff import MaskLevel, MLFFMSegDiff, noise_preserving_average
 
 IMAGE_WIDTHS, MASK_WIDTHS, DETAIL_WIDTH = (8, 12, 16, 20), (6, 8, 10, 12), 4
 
@@ -72,11 +72,21 @@ def test_without_interaction_the_image_meets_the_skips_alone() -> None:
 
 
 def test_without_interaction_a_skip_is_the_mask_path_plus_the_images_value() -> None:
-    level = MaskLevel(6, 4, 8, interaction=False)
+    level = MaskLevel(6, 4, 8, interaction=False, mask_channels=1)
     h, features, time = torch.randn(2, 4, 5, 5), torch.randn(2, 6, 5, 5), torch.randn(2, 8)
-    below, skip = level(h, time, level.inject.project(features))
-    assert torch.equal(below, h)  # a new residual block is its shortcut
+    x = torch.randn(2, 1, 5, 5)
+    below, skip = level(h, x, time, level.inject.project(features))
+    torch.testing.assert_close(below, h + level.read(x))  # a new residual block is its shortcut
     torch.testing.assert_close(skip - below, level.inject.value(features))
+
+
+def test_averages_keep_white_noise_at_its_variance_and_enlarge_what_is_constant() -> None:
+    torch.manual_seed(0)
+    noise = noise_preserving_average(torch.randn(1, 1, 512, 512), 8)
+    assert float(noise.var()) == pytest.approx(1, abs=0.05)
+    assert torch.equal(
+        noise_preserving_average(torch.full((1, 2, 8, 16), 0.5), 4), torch.full((1, 2, 2, 4), 2.0)
+    )
 
 
 @pytest.mark.parametrize("finer", [0, 1, 2])
