@@ -1,6 +1,7 @@
-"""Make a run the package's default weights: package_weights.py RUN
+"""Make a run the package's default weights: package_weights.py RUN [key=value ...]
 
-Writes float16 weights and their configuration, without the paths of the machine that trained them, into
+The keys change the recipe, such as sampling.widening=2, chosen on validation ids once the run is done. Writes
+float16 weights and their configuration, without the paths of the machine that trained them, into
 src/mlffm_segdiff/weights/default, and their SHA-256 into the code that checks it. tools/model_card.py
 writes the card.
 """
@@ -13,15 +14,18 @@ import torch
 
 from mlffm_segdiff.build import pretrained
 from mlffm_segdiff.build.quality import weights_digest
+from mlffm_segdiff.build.recipe import check_recipe
+from mlffm_segdiff.config.load import override_values
 
 DEFAULT = Path(__file__).parent.parent / "src/mlffm_segdiff/weights/default"
 MOST_BYTES = 16_000_000
 
 
-def main(run: str) -> None:
+def main(run: str, *overrides: str) -> None:
     """Package the weights of a run folder."""
     found = pretrained.load_pretrained(run)
-    recipe = found.recipe
+    values = override_values(found.recipe.model_dump(mode="json"), overrides, run)
+    recipe = check_recipe(values, run)
     data = recipe.data.model_copy(update={"sources": dict.fromkeys(recipe.data.sources), "split": None})
     train = recipe.train.model_copy(update={"init": None})
     changed = recipe.model_copy(update={"data": data, "train": train})
