@@ -63,11 +63,15 @@ def test_it_is_saved_with_the_weights_it_belongs_to(weights: Path, tmp_path: Pat
 
 
 def test_steps_and_samples_may_differ_from_the_calibration_but_not_the_kind_of_map() -> None:
-    assert KNOWN.suits(Sampling(steps=9, samples=5, seed=3))
-    assert not KNOWN.suits(Sampling(sampler="ddpm"))
-    assert not KNOWN.suits(Sampling(fusion="staple"))
-    assert not KNOWN.suits(Sampling(second_look=True))
-    assert KNOWN.model_copy(update={"second_look": True}).suits(Sampling(second_look=True))
+    of_samples, of_means = (KNOWN.model_copy(update={"samples": samples}) for samples in (2, 0))
+    assert of_samples.suits(Sampling(steps=9, samples=5, seed=3))
+    assert not of_samples.suits(Sampling(samples=5, sampler="ddpm"))
+    assert not of_samples.suits(Sampling(samples=5, fusion="staple"))
+    assert not of_samples.suits(Sampling())
+    assert of_means.suits(Sampling(sampler="ddpm"))
+    assert not of_means.suits(Sampling(samples=5))
+    assert not of_means.suits(Sampling(second_look=True))
+    assert of_means.model_copy(update={"second_look": True}).suits(Sampling(second_look=True))
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"format": 1}', '{"format": 2}'])

@@ -80,7 +80,9 @@ def test_a_run_is_calibrated_on_its_validation_part(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(trained, run)
-    status, printed, _ = command("evaluate", run, "--part", "val", "--calibrate", "-o", tmp_path / "val")
+    status, printed, _ = command(
+        "evaluate", run, "--part", "val", "--calibrate", "--samples", "2", "-o", tmp_path / "val"
+    )
     assert (status, printed.splitlines()[-1]) == (0, f"calibrated on 2 cases: {run}/weights/quality.json")
     known = load_pretrained(run).quality
     assert known is not None

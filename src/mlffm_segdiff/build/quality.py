@@ -40,13 +40,14 @@ class Quality(BaseModel):
     limits: QualityLimits
 
     def suits(self, sampling: Sampling) -> bool:
-        """Return whether masks drawn so are of the kind that it was made of.
+        """Return whether masks made so are of the kind that it was made of.
 
-        Sampler, fusion and second look have to be the same. The number of steps and samples made no
-        difference (docs/QUALITY.md).
+        That is the posterior mean, with or without a second look, or samples by the same sampler and fusion,
+        however many.
         """
-        known = (self.sampler, self.fusion, self.second_look)
-        return known == (sampling.sampler, sampling.fusion, sampling.second_look)
+        if not (self.samples and sampling.samples):
+            return (self.samples, self.second_look) == (sampling.samples, sampling.second_look)
+        return (self.sampler, self.fusion) == (sampling.sampler, sampling.fusion)
 
     def tied_to(self, weights: Path | None) -> "Quality":
         """Return the same of the weights in this file, or of none."""
