@@ -80,15 +80,13 @@ def test_a_run_is_calibrated_on_its_validation_part(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(trained, run)
-    status, printed, _ = command(
-        "evaluate", run, "--part", "val", "--calibrate", "--samples", "2", "-o", tmp_path / "val"
-    )
+    status, printed, _ = command("evaluate", run, "--part", "val", "--calibrate", "-o", tmp_path / "val")
     assert (status, printed.splitlines()[-1]) == (0, f"calibrated on 2 cases: {run}/weights/quality.json")
     known = load_pretrained(run).quality
     assert known is not None
     assert (known.sources, known.cases, known.training_pictures) == (("folder",), 2, 14)
 
-    status, printed, _ = command("evaluate", run, "-o", tmp_path / "test", "--samples", "2")
+    status, printed, _ = command("evaluate", run, "-o", tmp_path / "test")
     assert status == 0
     assert {path.name for path in (tmp_path / "test").iterdir()} == TABLES | FIGURES | QUALITY | {
         "reliability.png"
@@ -99,7 +97,6 @@ def test_a_run_is_calibrated_on_its_validation_part(
     for case in cases:
         expected = known.calibration.expected_dice(float(case["certainty"]))
         assert float(case["expected_dice"]) == pytest.approx(expected, abs=1e-4)
-        assert 0 <= float(case["agreement"]) <= 1
     told = summary(tmp_path / "test")["quality"]
     assert told["bad"] == sum(float(case["jaccard"]) < 0.65 for case in cases)
     if told["bad"]:
@@ -109,6 +106,13 @@ def test_a_run_is_calibrated_on_its_validation_part(
     assert status == 0
     with (tmp_path / "out" / "predictions.csv").open() as file:
         assert all(0 <= float(row["expected_dice"]) <= 1 for row in csv.DictReader(file))
+
+    status, _, _ = command("evaluate", run, "-o", tmp_path / "samples", "--samples", "2")
+    assert status == 0
+    assert {path.name for path in (tmp_path / "samples").iterdir()} == TABLES | FIGURES | QUALITY
+    with (tmp_path / "samples" / "quality.csv").open() as file:
+        for case in csv.DictReader(file):
+            assert (0 <= float(case["agreement"]) <= 1, case["expected_dice"]) == (True, "")
 
 
 def test_calibrating_on_other_parts_or_on_masks_is_refused(
