@@ -28,7 +28,7 @@ from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 
 WEIGHTS = "model.safetensors"
 DEFAULT = "default"
-DEFAULT_SHA256 = "PIN"
+DEFAULT_SHA256 = "c7624c9a95e07ccea2c7413a4b0e5620d04dd237b5c9f9da5903d12b796197da"
 """Of the weights in the package; written by tools/package_weights.py."""
 HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
