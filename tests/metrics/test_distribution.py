@@ -17,8 +17,15 @@ def test_two_samples_by_hand() -> None:
     assert found.jaccard == pytest.approx(0.75)
     assert found.diversity == pytest.approx(0.25)
     assert found.energy_distance == pytest.approx(2 * 0.25 - 0.25)
-    assert (found.area_low, found.area_high, found.area) == pytest.approx((4.2, 7.8, 8))
-    assert not found.covered
+    assert (found.area_low, found.area_high, found.area) == (4, 8, 8)  # two samples: the range is all of them
+    assert found.covered
+
+
+def test_the_range_of_areas_covers_a_further_draw_as_often_as_it_says() -> None:
+    """With 39 samples 0.05 and 0.95 are the 2nd smallest and largest: 36 of 40 draws fall between."""
+    samples = np.stack([np.arange(39)[None] < length for length in range(1, 40)])
+    found = score_samples(samples, samples[0])
+    assert (found.area_low, found.area_high) == (2, 38)
 
 
 def test_samples_that_are_the_truth_have_distance_nought() -> None:
@@ -48,5 +55,5 @@ def test_a_summary_pools_pixels_by_the_samples_number() -> None:
     assert found.samples == 2
     assert found.jaccard_pooled == pytest.approx((6 / 10 + 10 / 10) / 2)
     assert found.jaccard == pytest.approx((0.75 + 1) / 2)
-    assert found.area_coverage == 0.5
-    assert found.area_width == pytest.approx((3.6 / 8 + 0) / 2)
+    assert found.area_coverage == 1
+    assert found.area_width == pytest.approx((4 / 8 + 0) / 2)
