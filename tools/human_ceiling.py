@@ -31,7 +31,7 @@ def main(agreement: str, cases: str) -> None:
         ("least agreed third", "middle third", "most agreed third"), range(3), strict=True
     ):
         groups[name] = [str(case) for case in np.array_split(several, 3)[third]]
-    groups["one mask only"] = [case for case in ours if case not in human]
+    groups["not in the agreement table"] = [case for case in ours if case not in human]
     rows = []
     for name, members in groups.items():
         known = [human[case] for case in members if case in human]

@@ -51,6 +51,7 @@ def refuse_unsuited(recipe: Recipe) -> None:
         "diffusion.learned_variance=false": recipe.diffusion.learned_variance,
         "diffusion.importance_sampling=false": recipe.diffusion.importance_sampling,
         "sampling.fusion=mean": sampling.fusion != "mean",
+        "sampling.widening=1": sampling.widening != 1,
         "sampling.samples=0": sampling.samples,
     }
     for plain, is_set in set_options.items():

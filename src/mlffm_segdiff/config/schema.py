@@ -111,7 +111,7 @@ class SamplingConfig(Section):
     """How masks are made.
 
     samples: 0 for the posterior mean in one step, which is the best single mask; otherwise the number of
-    masks that are drawn. sampler, steps and seed (of the starting noise) are those of samples. mirror: the
+    masks that are drawn. sampler and steps are those of samples, seed that of the starting noise. mirror: the
     mean over the image and its three mirror images, as in nnU-Net. fusion: how the samples become one
     probability map, their mean or STAPLE of their masks. style: the annotation style, for a model that has
     several. widening: how much more a noisy mask changes the coarse estimate than the network says, of
@@ -181,7 +181,7 @@ class TrainConfig(Section):
     float32 and bf16, as measured when the run begins. init: weights to start from, a name as for
     ``load_pretrained``. encoder_init: weights of a pretrained encoder to start from where init is not given:
     imagenet, a safetensors file, a hub id, or null for random ones; scratch has none. encoder_rate: the
-    learning rate of pretrained encoders as a share of the others'.
+    learning rate of an encoder with pretrained weights as a share of the others'.
     """
 
     images: PositiveInt = 60_000

@@ -20,8 +20,8 @@ class SampleScores:
         diversity: Mean 1 - Jaccard over all ordered pairs of samples, each with itself included.
         energy_distance: Generalised energy distance, 2 E[d(S, Y)] - E[d(S, S')] with d = 1 - Jaccard and one
             true mask Y (Székely & Rizzo 2013; Kohl et al. 2018, eq. 3, with the same pairs).
-        area_low: The 5 % quantile of the samples' areas in pixels, the 0.05 (N + 1)-th smallest: a further draw
-            lies below it with that probability, as far as N samples can say (N = 16: 5.9 %).
+        area_low: The 5 % quantile of the samples' areas in pixels, the 0.05 (N + 1)-th smallest: a further
+            draw is below it with that probability. Under 19 samples give their smallest area (16: 5.9 %).
         area_high: The 95 % quantile, likewise.
         area: The true area in pixels.
         counts: Pixel counts of each sample against the mask.

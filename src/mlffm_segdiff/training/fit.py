@@ -140,7 +140,7 @@ def _module(segmenter: Segmenter, recipe: Recipe, steps: int) -> SegmenterModule
         max(round(settings.warmup / settings.batch_size), 1),
         steps,
         settings.optimizer,
-        settings.encoder_rate,
+        settings.encoder_rate if settings.init or settings.encoder_init else 1.0,
     )
 
 
