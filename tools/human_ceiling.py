@@ -1,4 +1,4 @@
-"""Print our Jaccard index beside that of people with each other: human_ceiling.py AGREEMENT.csv CASES.csv
+"""Print our Jaccard index next to that of people with each other: human_ceiling.py AGREEMENT.csv CASES.csv
 
 AGREEMENT.csv: columns id and mean_jaccard, the mean over pairs of human masks of the same image (IMA++).
 CASES.csv is what `mlffm-segdiff evaluate` wrote.

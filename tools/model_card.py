@@ -47,7 +47,7 @@ def eval_results(name: str, summary: Summary) -> list[EvalResult]:
 
 
 def main(*results: str) -> None:
-    """Write README.md beside the weights."""
+    """Write README.md next to the weights."""
     found = {}
     for result in results:
         name, _, folder = result.partition("=")
