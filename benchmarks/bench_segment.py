@@ -10,9 +10,9 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 
-from mlffm_segdiff.build.recipe import load_recipe
-from mlffm_segdiff.build.segmenter import build_segmenter
+from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.recipe import load_recipe
 
 SIZE = 128
 

@@ -8,8 +8,8 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from mlffm_segdiff.benchmark.training_speed import TrainingStep, training_batch
-from mlffm_segdiff.build.recipe import load_recipe
-from mlffm_segdiff.build.segmenter import build_segmenter
+from mlffm_segdiff.segmenters.assembly import build_segmenter
+from mlffm_segdiff.segmenters.recipe import load_recipe
 
 BATCH, SIZE = 16, 128
 

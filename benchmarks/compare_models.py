@@ -17,12 +17,12 @@ import torch
 
 from mlffm_segdiff.benchmark.timing import device_clock, take_turns
 from mlffm_segdiff.benchmark.training_speed import TrainingStep, training_batch
-from mlffm_segdiff.build.figures import count_figures
-from mlffm_segdiff.build.sampling import chosen_sampling
-from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import whole_file
 from mlffm_segdiff.evaluation.report import SUMMARY_FILE, markdown_table
+from mlffm_segdiff.segmenters.assembly import build_segmenter
+from mlffm_segdiff.segmenters.cost import count_figures
+from mlffm_segdiff.segmenters.sampling import chosen_sampling
 from mlffm_segdiff.training.run_folder import RunFolder
 
 CPU = torch.device("cpu")

@@ -19,16 +19,16 @@ import numpy.typing as npt
 import torch
 
 from mlffm_segdiff.benchmark.timing import Work, device_clock, take_turns
-from mlffm_segdiff.build.data import load_parts, open_part
-from mlffm_segdiff.build.pretrained import Pretrained, load_pretrained
 from mlffm_segdiff.cli.common import choose_data
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.sources import load_parts, open_part
 from mlffm_segdiff.export.folder import read_export, write_export
 from mlffm_segdiff.export.kept import kept_export
 from mlffm_segdiff.inference.model import load_model
 from mlffm_segdiff.metrics.overlap import count_pixels, jaccard, total
 from mlffm_segdiff.segmenters.at_source import THRESHOLD, network_images, segment_pictures
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
 
 BATCH = 8
 CPU = torch.device("cpu")

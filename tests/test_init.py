@@ -5,8 +5,8 @@ from importlib.metadata import version
 import pytest
 
 import mlffm_segdiff
-from mlffm_segdiff.build.pretrained import load_pretrained
 from mlffm_segdiff.inference.segment import segment
+from mlffm_segdiff.segmenters.pretrained import load_pretrained
 
 
 def test_importing_the_package_imports_nothing_else() -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from mlffm_segdiff.build import pretrained
-from mlffm_segdiff.build.quality import weights_digest
-from mlffm_segdiff.build.recipe import check_recipe
 from mlffm_segdiff.config.load import override_values
+from mlffm_segdiff.segmenters import pretrained
+from mlffm_segdiff.segmenters.calibration import weights_digest
+from mlffm_segdiff.segmenters.recipe import check_recipe
 
 DEFAULT = Path(__file__).parent.parent / "src/mlffm_segdiff/weights/default"
 MOST_BYTES = 16_000_000

@@ -9,15 +9,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlffm_segdiff.build.pretrained import Pretrained, load_pretrained
     from mlffm_segdiff.inference.segment import segment
+    from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
 
 __version__ = "0.1.0"
 __all__ = ["Pretrained", "__version__", "load_pretrained", "segment"]
 
 _HOMES = {
-    "Pretrained": "mlffm_segdiff.build.pretrained",
-    "load_pretrained": "mlffm_segdiff.build.pretrained",
+    "Pretrained": "mlffm_segdiff.segmenters.pretrained",
+    "load_pretrained": "mlffm_segdiff.segmenters.pretrained",
     "segment": "mlffm_segdiff.inference.segment",
 }
 

@@ -8,7 +8,7 @@ from mlffm_segdiff.benchmark.peers import swin_unetr_24
 from mlffm_segdiff.benchmark.segmentation import measure_segmentation
 from mlffm_segdiff.benchmark.subject import Subject
 from mlffm_segdiff.benchmark.timing import Figure, Timing
-from mlffm_segdiff.build.segmenter import build_segmenter
+from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from mlffm_segdiff.benchmark.subject import Subject, load_subject, write_random_weights
-from mlffm_segdiff.build.recipe import load_recipe
-from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference import model
+from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.recipe import load_recipe
 
 Weights = Callable[..., Path]
 

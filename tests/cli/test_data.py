@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlffm_segdiff.build.data import load_parts
 from mlffm_segdiff.config.schema import DataConfig
+from mlffm_segdiff.data.sources import load_parts
 from mlffm_segdiff.data.splits import load_split
 
 Command = Callable[..., tuple[int, str, str]]

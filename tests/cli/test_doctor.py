@@ -86,7 +86,7 @@ def test_what_is_broken_sets_the_exit_status(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("MLFFM_SEGDIFF_CACHE", str(tmp_path / "file"))
-    monkeypatch.setattr("mlffm_segdiff.build.pretrained.DEFAULT", "/no/such/weights")
+    monkeypatch.setattr("mlffm_segdiff.segmenters.pretrained.DEFAULT", "/no/such/weights")
     told = metadata.version
     monkeypatch.setattr(metadata, "version", lambda name: "0.1" if name == "torchvision" else told(name))
     status, printed, error = command("doctor")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlffm_segdiff.build.pretrained import load_pretrained
 from mlffm_segdiff.data.splits import load_split, make_split, save_split
 from mlffm_segdiff.data.table import read_cases
+from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.training.run_folder import RunFolder, best_jaccard
 
 Command = Callable[..., tuple[int, str, str]]

@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from mlffm_segdiff.build.pretrained import save_segmenter
-from mlffm_segdiff.build.recipe import load_recipe
-from mlffm_segdiff.build.segmenter import build_segmenter
+from mlffm_segdiff.segmenters.assembly import build_segmenter
+from mlffm_segdiff.segmenters.pretrained import save_segmenter
+from mlffm_segdiff.segmenters.recipe import load_recipe
 
 Command = Callable[..., tuple[int, str, str]]
 

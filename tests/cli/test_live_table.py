@@ -3,10 +3,10 @@ import io
 import pytest
 from rich.console import Console
 
-from mlffm_segdiff.build.recipe import load_recipe
 from mlffm_segdiff.cli.live_table import LiveTable
-from mlffm_segdiff.experiments.cells import Cell
-from mlffm_segdiff.experiments.tally import Tally
+from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.study.cells import Cell
+from mlffm_segdiff.study.tally import Tally
 
 
 def cell(variant: str, dataset: str, seed: int) -> Cell:

@@ -3,10 +3,10 @@ from collections.abc import Callable
 
 import pytest
 
-from mlffm_segdiff.build import figures
-from mlffm_segdiff.build.figures import Figures
-from mlffm_segdiff.build.models import MODELS
 from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.models.registry import MODELS
+from mlffm_segdiff.segmenters import cost as figures
+from mlffm_segdiff.segmenters.cost import Figures
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -28,7 +28,7 @@ def test_every_model_has_a_row_with_its_source(command: Command, monkeypatch: py
 
 def test_the_figures_are_those_of_the_recipe(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     few = {name: MODELS[name] for name in ("unet", "mlffm_segdiff")}
-    monkeypatch.setattr("mlffm_segdiff.build.models.MODELS", few)
+    monkeypatch.setattr("mlffm_segdiff.models.registry.MODELS", few)
     _, printed, error = command("models")
     assert not error
     for name in few:
@@ -40,7 +40,7 @@ def test_the_figures_are_those_of_the_recipe(command: Command, monkeypatch: pyte
 
 
 def test_json_has_the_figures_as_numbers(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlffm_segdiff.build.models.MODELS", {"unet": MODELS["unet"]})
+    monkeypatch.setattr("mlffm_segdiff.models.registry.MODELS", {"unet": MODELS["unet"]})
     status, printed, error = command("models", "--json")
     assert (status, error) == (0, "")
     (row,) = json.loads(printed)["models"]

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from mlffm_segdiff.config.packaged import study_names
-from mlffm_segdiff.experiments.launchers.base import Work
+from mlffm_segdiff.study.launchers.base import Work
 
 Command = Callable[..., tuple[int, str, str]]
 KEY = re.compile(r"^([0-9a-f]{16}) (.+?), (\w+), seed (\d+): done in \d+ \w+; (.*)$", re.MULTILINE)
@@ -20,7 +20,7 @@ def _no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports have tests of their own."""
     module = ModuleType("write")
     module.write_report = lambda folder, kind: f"{kind} of {folder}"  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "mlffm_segdiff.experiments.report.write", module)
+    monkeypatch.setitem(sys.modules, "mlffm_segdiff.study.report.write", module)
 
 
 @pytest.fixture(scope="module")
@@ -99,14 +99,14 @@ def test_ctrl_c_says_how_to_go_on(ablate: Command, monkeypatch: pytest.MonkeyPat
         raise KeyboardInterrupt
 
     work: Work = press
-    monkeypatch.setattr("mlffm_segdiff.experiments.study.run_cell", work)
+    monkeypatch.setattr("mlffm_segdiff.study.study.run_cell", work)
     status, printed, error = ablate()
     assert (status, error) == (130, "stopped; the same command goes on\ninterrupted\n")
     assert "report" not in printed
 
 
 def test_changed_packages_are_told(ablate: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlffm_segdiff.experiments.study.run_cell", lambda study, key: None)
+    monkeypatch.setattr("mlffm_segdiff.study.study.run_cell", lambda study, key: None)
     assert "since the study was begun" not in ablate()[2]
     lock = tmp_path / "out" / "study.lock"
     found = json.loads(lock.read_text())
@@ -123,7 +123,7 @@ def test_a_study_keeps_its_number_of_threads(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mlffm_segdiff.experiments.study.run_cell", lambda study, key: None)
+    monkeypatch.setattr("mlffm_segdiff.study.study.run_cell", lambda study, key: None)
     monkeypatch.setattr("mlffm_segdiff.data.processors.processors", lambda: 8)
     out = tmp_path / "out"
     arguments = ("ablate", study_file, *tiny, "--source", f"folder={lesions}", "-o", out)

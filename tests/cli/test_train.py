@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mlffm_segdiff.build.recipe import load_recipe
 from mlffm_segdiff.config.packaged import recipe_names
 from mlffm_segdiff.config.schema import DiffusionConfig
+from mlffm_segdiff.segmenters.recipe import load_recipe
 
 Command = Callable[..., tuple[int, str, str]]
 

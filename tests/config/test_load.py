@@ -7,10 +7,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlffm_segdiff.build.recipe import check_recipe, load_recipe
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import recipe_of
 from mlffm_segdiff.config.packaged import recipe_names
+from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
 
 MINIMAL = "name: mine\ndata: {sources: {synthetic: null}}\nmodel: {name: mlffm_segdiff, size: tiny}\n"
 Write = Callable[[str], str]

@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from mlffm_segdiff.build.figures import count_figures
-from mlffm_segdiff.build.recipe import check_recipe
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import DataConfig, Recipe, TrainConfig
 from mlffm_segdiff.models.mlffm_segdiff import SIZES, MLFFMSegDiffConfig
+from mlffm_segdiff.segmenters.cost import count_figures
+from mlffm_segdiff.segmenters.recipe import check_recipe
 
 
 def recipe(**model: object) -> Recipe:

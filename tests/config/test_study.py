@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from mlffm_segdiff.build.recipe import load_recipe
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.packaged import study_names
 from mlffm_segdiff.config.study import Study, check_study, load_study
+from mlffm_segdiff.segmenters.recipe import load_recipe
 
 Write = Callable[..., str]
 

@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 import typer
 
-from mlffm_segdiff.build.pretrained import save_segmenter
-from mlffm_segdiff.build.recipe import load_recipe
-from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.cli.app import COMMAND, app, run
 from mlffm_segdiff.config.products import Product
 from mlffm_segdiff.data.synthetic_folder import write_folder
 from mlffm_segdiff.inference.demo import samples_folder
+from mlffm_segdiff.segmenters.assembly import build_segmenter
+from mlffm_segdiff.segmenters.pretrained import save_segmenter
+from mlffm_segdiff.segmenters.recipe import load_recipe
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))

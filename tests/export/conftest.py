@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from mlffm_segdiff.build.pretrained import Pretrained
 from mlffm_segdiff.export.folder import write_export
 from mlffm_segdiff.export.formats import FormatName
+from mlffm_segdiff.segmenters.pretrained import Pretrained
 
 Made = Callable[[str], Pretrained]
 Exported = Callable[[str, FormatName], Path]

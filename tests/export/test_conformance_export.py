@@ -7,11 +7,11 @@ from types import ModuleType
 import pytest
 import torch
 
-from mlffm_segdiff.build.models import MODELS
-from mlffm_segdiff.build.pretrained import Pretrained
-from mlffm_segdiff.build.sampling import chosen_sampling
 from mlffm_segdiff.export import onnx
 from mlffm_segdiff.export.folder import read_export, write_export
+from mlffm_segdiff.models.registry import MODELS
+from mlffm_segdiff.segmenters.pretrained import Pretrained
+from mlffm_segdiff.segmenters.sampling import chosen_sampling
 
 CONFORMANCE = Path(__file__).parents[1] / "models" / "test_conformance.py"
 SLOW = ("dermosegdiff", "medsegdiff", "mlffm_unet", "segdiff", "swin_unetr", "unetr")

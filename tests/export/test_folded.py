@@ -2,9 +2,9 @@ from pathlib import Path
 
 import torch
 
-from mlffm_segdiff.build.pretrained import Pretrained
-from mlffm_segdiff.build.recipe import load_recipe
 from mlffm_segdiff.export.folder import write_export
+from mlffm_segdiff.segmenters.pretrained import Pretrained
+from mlffm_segdiff.segmenters.recipe import load_recipe
 
 CHANGES = ["data.size=64", "model.mask_widths=[8, 16]", "model.detail_width=4", "model.fusion_width=4"]
 

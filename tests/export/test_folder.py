@@ -9,8 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from mlffm_segdiff.build.pretrained import Pretrained
-from mlffm_segdiff.build.quality import Quality
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.picture_quality import QualityLimits
 from mlffm_segdiff.export.folder import is_export, read_export, read_manifest, write_export
@@ -18,6 +16,8 @@ from mlffm_segdiff.export.formats import FORMATS, FormatName
 from mlffm_segdiff.export.kept import kept_export
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.calibration import Quality
+from mlffm_segdiff.segmenters.pretrained import Pretrained
 
 Made = Callable[[str], Pretrained]
 Exported = Callable[[str, FormatName], Path]

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from mlffm_segdiff.build.pretrained import Pretrained
 from mlffm_segdiff.export import kept
 from mlffm_segdiff.export.folder import read_manifest
 from mlffm_segdiff.export.kept import kept_export
+from mlffm_segdiff.segmenters.pretrained import Pretrained
 
 Made = Callable[[str], Pretrained]
 

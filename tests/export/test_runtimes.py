@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from mlffm_segdiff.build.pretrained import Pretrained
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.export import onnx, openvino
 from mlffm_segdiff.export.folder import read_export
 from mlffm_segdiff.export.formats import FormatName
 from mlffm_segdiff.segmenters.base import Graph, Sampling, Segmenter
 from mlffm_segdiff.segmenters.precision import Precision
+from mlffm_segdiff.segmenters.pretrained import Pretrained
 
 Made = Callable[[str], Pretrained]
 Exported = Callable[[str, FormatName], Path]

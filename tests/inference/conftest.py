@@ -14,12 +14,12 @@ from pydicom.pixels import set_pixel_data
 from pydicom.uid import UID, ExplicitVRLittleEndian, VLPhotographicImageStorage, generate_uid
 from torch import Tensor
 
-from mlffm_segdiff.build.pretrained import save_segmenter
-from mlffm_segdiff.build.recipe import load_recipe
-from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.inference.model import Model
+from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
+from mlffm_segdiff.segmenters.pretrained import save_segmenter
+from mlffm_segdiff.segmenters.recipe import load_recipe
 
 Save = Callable[..., Path]
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlffm_segdiff.build.quality import Quality
 from mlffm_segdiff.data.picture_quality import QualityLimits
 from mlffm_segdiff.inference.model import Answer, Model, Picture
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.quality import case_certainty, expected_dice, flags
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.calibration import Quality
 
 MakeModel = Callable[..., Model]
 SKIN = np.full((8, 8, 3), (214, 170, 150), np.uint8)  # L* 73, a* 14, b* 16

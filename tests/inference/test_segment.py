@@ -7,9 +7,6 @@ import pytest
 from PIL import Image
 from torch import nn
 
-from mlffm_segdiff.build.pretrained import load_pretrained, save_segmenter
-from mlffm_segdiff.build.recipe import load_recipe
-from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.files import predict_files
 from mlffm_segdiff.inference.measures.case import mean_spread
@@ -17,6 +14,9 @@ from mlffm_segdiff.inference.model import load_model
 from mlffm_segdiff.inference.outputs.output import Output
 from mlffm_segdiff.inference.postprocessing import PostProcessing, post_process
 from mlffm_segdiff.inference.segment import segment
+from mlffm_segdiff.segmenters.assembly import build_segmenter
+from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
+from mlffm_segdiff.segmenters.recipe import load_recipe
 
 Photo = Callable[..., npt.NDArray[np.uint8]]
 

@@ -12,19 +12,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from mlffm_segdiff.build.encoder_weights import IMAGENET, initialise_encoder
-from mlffm_segdiff.build.figures import count_figures, model_recipe
-from mlffm_segdiff.build.models import MODELS
-from mlffm_segdiff.build.pretrained import load_pretrained, save_segmenter
-from mlffm_segdiff.build.recipe import check_recipe
-from mlffm_segdiff.build.sampling import chosen_sampling
-from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch, collate
 from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.data.synthetic import synthetic_pairs
+from mlffm_segdiff.models.encoder_weights import IMAGENET, initialise_encoder
+from mlffm_segdiff.models.registry import MODELS
+from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.cost import count_figures, model_recipe
 from mlffm_segdiff.segmenters.precision import in_bfloat16
+from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
+from mlffm_segdiff.segmenters.recipe import check_recipe
+from mlffm_segdiff.segmenters.sampling import chosen_sampling
 
 LITE0 = {"encoder": "efficientnet_lite0"}
 SMALL: dict[str, dict[str, object]] = {

@@ -6,10 +6,9 @@ import torch.nn.functional as F
 from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from mlffm_segdiff.build.encoder_weights import imagenet_file, imagenet_weights
-from mlffm_segdiff.build.recipe import check_recipe
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.models.encoder_weights import imagenet_file, imagenet_weights
 from mlffm_segdiff.models.encoders import (
     BATCH_NORM_EPS,
     EfficientNetLite,
@@ -20,6 +19,7 @@ from mlffm_segdiff.models.encoders import (
     pretrained_encoder,
     scaled_stages,
 )
+from mlffm_segdiff.segmenters.recipe import check_recipe
 
 NAMES: tuple[LiteName, ...] = get_args(LiteName)
 WIDTHS = {

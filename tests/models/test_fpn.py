@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from mlffm_segdiff.build.models import make_fpn
 from mlffm_segdiff.models.encoders import EfficientNetLite
 from mlffm_segdiff.models.fpn import FPN, FPNConfig, ResNetEncoder
+from mlffm_segdiff.models.registry import make_fpn
 
 RESNET_50 = 25_557_032
 ITS_CLASSES = 1000 * 2048 + 1000

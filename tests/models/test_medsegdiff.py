@@ -3,9 +3,9 @@ import torch
 from torch import Tensor, nn
 
 from mlffm_segdiff.blocks.dynamic_condition import DynamicCondition
-from mlffm_segdiff.build.recipe import check_recipe
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.models.medsegdiff import MedSegDiff, MedSegDiffConfig
+from mlffm_segdiff.segmenters.recipe import check_recipe
 
 
 def network(mask_channels: int = 1) -> MedSegDiff:

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from mlffm_segdiff.blocks.mlffm import MLFFM
-from mlffm_segdiff.build.recipe import load_recipe
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.models.single_path import SinglePath
+from mlffm_segdiff.segmenters.recipe import load_recipe
 
 
 def network(fusion: MLFFM | None = None, mask_channels: int = 1) -> SinglePath:

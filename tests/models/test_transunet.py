@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from mlffm_segdiff.build.recipe import check_recipe
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.models.transunet import HybridStem, TransUNet, TransUNetConfig
+from mlffm_segdiff.segmenters.recipe import check_recipe
 
 
 def network() -> TransUNet:

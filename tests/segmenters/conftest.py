@@ -4,16 +4,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mlffm_segdiff.build.recipe import check_recipe
-from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.data.batch import Batch, collate
 from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.data.synthetic import synthetic_pairs
 from mlffm_segdiff.diffusion.process import MaskDiffusion
 from mlffm_segdiff.losses.boundary_weight import uniform_weight
 from mlffm_segdiff.losses.region import RegionLoss
+from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Segmenter
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
+from mlffm_segdiff.segmenters.recipe import check_recipe
 
 Make = Callable[..., Segmenter]
 

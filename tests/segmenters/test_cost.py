@@ -1,178 +1,85 @@
-"""What segmenting costs, in counts that no machine changes: operations, arithmetic, bytes alive.
-
-COST is of the packaged recipe's network with fresh weights at 128 x 128, one image. A change to the network
-changes it: run this file, and where a change is wanted, copy what the failing test found into COST.
-"""
-
-import weakref
-from collections import Counter
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mlffm_segdiff.blocks.folding import fold_batch_norm
-from mlffm_segdiff.build.recipe import load_recipe
-from mlffm_segdiff.build.segmenter import build_segmenter
-from mlffm_segdiff.segmenters.base import Sampling
-from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
+from mlffm_segdiff.segmenters.cost import Figures, build_hollow, count_figures, count_flops, model_recipe
+from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
 
-SIZE = 128
-Work = Callable[[], object]
-CONVOLUTION = "aten.conv2d.default"
-NORMALISATION = "aten.batch_norm.default"
-NORMALISATIONS = 63
-
-COST = {
-    "encode": {"flops": 388_472_320, "convolutions": 73, "operations": 207},
-    "denoise": {"flops": 486_647_104, "convolutions": 62, "operations": 387},
-}
-PEAK_BYTES = 4_100_000
+SMALL = (
+    {"name": "mlffm_segdiff", "size": "tiny"},
+    {"name": "unet", "widths": [4, 8]},
+    {"name": "swin_unetr", "feature_size": 12},
+)
 
 
-class Operations(TorchDispatchMode):
-    """Counts the operations that run in it, and the bytes of the tensors they made that still live."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-        self.alive: dict[int, int] = {}
-        self.peak = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        self.counts[str(func)] += 1
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
-                self._add(leaf.untyped_storage())
-        self.peak = max(self.peak, sum(self.alive.values()))
-        return result
-
-    def _add(self, storage: torch.UntypedStorage) -> None:
-        key = storage.data_ptr()
-        if key not in self.alive:
-            self.alive[key] = storage.nbytes()
-            weakref.finalize(storage, self.alive.pop, key, None)
+def recipe(model: dict[str, object], **sampling: int) -> Recipe:
+    return check_recipe(
+        {"name": "x", "data": {"sources": {"synthetic": None}}, "model": model, "sampling": sampling}, "here"
+    )
 
 
-def flops(work: Work) -> int:
+def test_flops_by_hand() -> None:
+    image = torch.zeros(1, 3, 16, 20)
+    assert count_flops(nn.Conv2d(3, 8, 3, padding=1), (image,)) == 2 * 16 * 20 * 8 * 3 * 9
+    assert count_flops(nn.Conv2d(3, 8, 2, stride=2), (image,)) == 2 * 8 * 10 * 8 * 3 * 4
+    assert count_flops(nn.Linear(20, 7), (image,)) == 2 * 3 * 16 * 20 * 7
+    assert count_flops(nn.SiLU(), (image,)) == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "samples"), [*((model, 0) for model in SMALL), (SMALL[0], 1), (SMALL[0], 3)]
+)
+@pytest.mark.parametrize("mirror", [True, False])
+def test_as_many_parameters_and_operations_as_a_real_segmentation(
+    model: dict[str, object], samples: int, mirror: bool
+) -> None:
+    chosen = recipe(model, steps=4, samples=samples, mirror=mirror)
+    segmenter = build_segmenter(chosen).eval()
     with FlopCounterMode(display=False) as counter:
-        work()
-    return counter.get_total_flops()
+        segmenter.segment(torch.zeros(1, 3, 128, 128), build_sampling(chosen.sampling))
+    found = count_figures(chosen)
+    assert found.parameters == sum(p.numel() for p in segmenter.parameters())
+    assert found.flops == counter.get_total_flops() > 0
+    mirrors = 4 if mirror else 1
+    assert (found.steps, found.samples) == ((4, mirrors * samples) if samples else (1, mirrors))
 
 
-def operations(work: Work) -> Operations:
-    with Operations() as found:
-        work()
-    return found
+@pytest.mark.parametrize("model", SMALL[:2])
+def test_one_pass_is_one_step_whatever_the_recipe_says(model: dict[str, object]) -> None:
+    found = [count_figures(recipe(model, steps=steps)) for steps in (1, 5)]
+    assert found[0] == found[1] == Figures(found[0].parameters, found[0].flops, 1, 1)
 
 
-@pytest.fixture
-def segmenter() -> DiffusionSegmenter:
-    made = build_segmenter(load_recipe("isic2018", [f"data.size={SIZE}"])).eval()
-    assert isinstance(made, DiffusionSegmenter)
-    return made
+@pytest.mark.parametrize("model", SMALL)
+def test_a_hollow_segmenter_has_the_shapes_and_no_memory(model: dict[str, object]) -> None:
+    hollow, real = (build(recipe(model)).state_dict() for build in (build_hollow, build_segmenter))
+    assert {name: value.shape for name, value in hollow.items()} == {n: v.shape for n, v in real.items()}
+    assert {value.device.type for value in hollow.values()} == {"meta"}
 
 
-@pytest.fixture
-def image() -> Tensor:
-    return torch.rand(1, 3, SIZE, SIZE) * 2 - 1
+def test_the_recipe_of_a_model_is_the_packaged_one_or_the_defaults() -> None:
+    assert model_recipe("dermosegdiff").diffusion.train_steps == 250
+    ours = model_recipe("mlffm_segdiff")
+    assert (ours.name, ours.model.name, ours.sampling.steps) == ("mlffm_segdiff", "mlffm_segdiff", 4)
 
 
-def segmenting(segmenter: DiffusionSegmenter, image: Tensor, samples: int = 0, steps: int = 4) -> Work:
-    return lambda: segmenter.segment(image, Sampling(samples, steps))
-
-
-def parts(segmenter: DiffusionSegmenter, image: Tensor) -> dict[str, Work]:
-    network: Any = segmenter.network
-    with torch.inference_mode():
-        features = network.encode(image)
-    mask, t = torch.zeros(1, 1, SIZE, SIZE), torch.zeros(1, dtype=torch.long)
-    return {
-        "encode": torch.inference_mode()(lambda: network.encode(image)),
-        "denoise": torch.inference_mode()(lambda: network.denoise(mask, t, features)),
-    }
-
-
-@pytest.mark.parametrize("part", ["encode", "denoise"])
-def test_arithmetic_and_operations_of_each_part(
-    part: str, segmenter: DiffusionSegmenter, image: Tensor
-) -> None:
-    work = parts(segmenter, image)[part]
-    counts = operations(work).counts
-    found = {
-        "flops": flops(work),
-        "convolutions": counts[CONVOLUTION],
-        "operations": counts.total(),
-    }
-    assert found == COST[part]
-
-
-@pytest.mark.parametrize(("samples", "steps", "rows"), [(0, 4, 1), (1, 1, 1), (1, 4, 4), (5, 3, 15)])
-def test_a_segmentation_is_one_encoding_and_its_steps(
-    samples: int, steps: int, rows: int, segmenter: DiffusionSegmenter, image: Tensor
-) -> None:
-    """The posterior mean takes one step, whatever the steps of samples."""
-    found = flops(segmenting(segmenter, image, samples, steps))
-    assert found == COST["encode"]["flops"] + rows * COST["denoise"]["flops"]
-
-
-def test_folding_for_inference_leaves_the_arithmetic_and_removes_operations(
-    segmenter: DiffusionSegmenter, image: Tensor
-) -> None:
-    """Batch normalisation is 48 operations of the encoder; its FLOPs were never counted."""
-    plain, folded = (parts(one, image)["encode"] for one in (segmenter, fold_batch_norm(segmenter)))
-    assert flops(folded) == flops(plain)
-    assert operations(plain).counts[NORMALISATION] == NORMALISATIONS
-    assert operations(folded).counts[NORMALISATION] == 0
-
-
-@pytest.mark.parametrize(("rows", "samples", "steps"), [(1, 1, 4), (2, 5, 3), (3, 0, 1)])
-def test_the_encoder_runs_once_and_the_denoiser_once_a_step(
-    rows: int,
-    samples: int,
-    steps: int,
-    segmenter: DiffusionSegmenter,
-    image: Tensor,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    network: Any = segmenter.network
-    encode, denoise = network.encode, network.denoise
-    encoded: list[int] = []
-    denoised: list[int] = []
-    monkeypatch.setattr(network, "encode", lambda x: encoded.append(len(x)) or encode(x))
-    monkeypatch.setattr(network, "denoise", lambda x, t, f: denoised.append(len(x)) or denoise(x, t, f))
-    segmenting(segmenter, image.expand(rows, -1, -1, -1), samples, steps)()
-    assert encoded == [rows]
-    assert denoised == [rows * max(samples, 1)] * steps
-
-
-def test_memory_of_a_segmentation(segmenter: DiffusionSegmenter, image: Tensor) -> None:
-    found = operations(segmenting(segmenter, image)).peak
-    assert found <= PEAK_BYTES, f"{found} bytes alive at once, more than {PEAK_BYTES}"
-    assert found > PEAK_BYTES // 2, f"only {found} bytes alive at once: lower PEAK_BYTES"
-
-
-def test_memory_does_not_grow_with_steps(segmenter: DiffusionSegmenter, image: Tensor) -> None:
-    few, many = (operations(segmenting(segmenter, image, 1, steps)).peak for steps in (2, 10))
-    assert many < 1.01 * few
-
-
-def test_operations_by_hand() -> None:
-    """Two tensors of 400 bytes and their sum live at once; one product of them is gone before."""
-    with Operations() as found:
-        a, b = torch.ones(100), torch.ones(100)
-        a = (a * b).view(10, 10).sum(dim=0)
-        c = torch.ones(100)
-        del a, b, c
-    assert found.counts["aten.mul.Tensor"] == 1
-    assert found.counts["aten.ones.default"] == 3
-    assert found.peak == 1240
-    assert sum(found.alive.values()) == 0
+@pytest.mark.parametrize("name", ["dermosegdiff", "segdiff", "medsegdiff", "diffusion_unet"])
+def test_a_narrow_recipe_is_the_full_one_with_fewer_channels(name: str) -> None:
+    narrow, full = load_recipe(f"{name}_narrow"), load_recipe(name)
+    assert (narrow.diffusion, narrow.loss, narrow.augment, narrow.data) == (
+        full.diffusion,
+        full.loss,
+        full.augment,
+        full.data,
+    )
+    common = load_recipe("isic2018").train
+    assert narrow.train.model_copy(update={"validate_every": common.validate_every}) == common
+    segmenter = build_hollow(narrow)
+    kinds = [{type(module) for module in built.modules()} for built in (segmenter, build_hollow(full))]
+    assert kinds[0] == kinds[1]
+    assert segmenter.total_stride == build_hollow(full).total_stride
+    step = segmenter.parts(torch.zeros(1, 3, 128, 128, device="meta"))["denoiser"]
+    assert 2e9 < count_flops(step.module, step.inputs) < 4e9

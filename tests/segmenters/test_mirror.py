@@ -1,8 +1,8 @@
 import torch
 
-from mlffm_segdiff.build.recipe import load_recipe
-from mlffm_segdiff.build.segmenter import build_segmenter
+from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import MIRRORS, Sampling
+from mlffm_segdiff.segmenters.recipe import load_recipe
 
 
 def test_a_diffusion_model_averages_mirror_images_as_an_explicit_loop_does() -> None:

@@ -14,13 +14,13 @@ from PIL import Image
 from pydicom import dcmread
 
 from mlffm_segdiff import __version__, segment
-from mlffm_segdiff.build.pretrained import load_pretrained, save_segmenter
-from mlffm_segdiff.build.recipe import load_recipe
-from mlffm_segdiff.build.sampling import chosen_sampling
-from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.inference.model import load_model
 from mlffm_segdiff.inference.postprocessing import PostProcessing
+from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
+from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.segmenters.sampling import chosen_sampling
 from mlffm_segdiff.serve.app import create_app
 
 Serve = Callable[..., TestClient]

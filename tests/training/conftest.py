@@ -6,8 +6,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from mlffm_segdiff.build.recipe import check_recipe
 from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.segmenters.recipe import check_recipe
 from mlffm_segdiff.training.fit import train
 from mlffm_segdiff.training.run_folder import RunFolder
 

@@ -7,10 +7,10 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from mlffm_segdiff.build.recipe import check_recipe
-from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.models.encoders import pretrained_encoder
+from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.recipe import check_recipe
 from mlffm_segdiff.training.module import SegmenterModule, poly, warmup_cosine
 
 RATE, SHARE, DECAY = 2e-3, 0.25, 0.05

@@ -14,14 +14,14 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from mlffm_segdiff.build.data import load_parts, open_part
-from mlffm_segdiff.build.pretrained import load_pretrained, save_segmenter
-from mlffm_segdiff.build.recipe import load_recipe
-from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.data.sources import load_parts, open_part
 from mlffm_segdiff.data.splits import Split, save_split
+from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
+from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.training.fit import TrainingLoaders, resume, train
 from mlffm_segdiff.training.run_folder import RunFolder
 

@@ -10,9 +10,9 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
 from mlffm_segdiff.training.module import SegmenterModule, poly, warmup_cosine
 

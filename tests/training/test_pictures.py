@@ -5,9 +5,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.dataset import PairDataset
+from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.training import pictures
 from mlffm_segdiff.training.metrics_log import MetricsLog
 from mlffm_segdiff.training.run_folder import RunFolder

@@ -8,9 +8,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters import precision as formats
+from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.training import fit, run_folder
 from mlffm_segdiff.training import precision as training
 from mlffm_segdiff.training.precision import random_batch, training_precision

@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from mlffm_segdiff.build.recipe import load_recipe
+from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.training.fit import train
 from mlffm_segdiff.training.run_folder import RunFolder
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mlffm_segdiff.build.recipe import load_recipe
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.training.run_folder import (
     PACKAGES,
     RunFolder,

@@ -8,14 +8,14 @@ from torch import Tensor
 
 from mlffm_segdiff.benchmark.roofline import parameter_count
 from mlffm_segdiff.benchmark.timing import Clock, device_clock
-from mlffm_segdiff.build.pretrained import load_pretrained, save_segmenter
-from mlffm_segdiff.build.recipe import load_recipe
-from mlffm_segdiff.build.segmenter import build_segmenter
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.inference.model import Model, load_model
+from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.precision import Precision, PrecisionChoice
+from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
+from mlffm_segdiff.segmenters.recipe import load_recipe
 
 STEPS, SAMPLES, BATCH = 4, 5, 16
 FEW = 3

@@ -12,12 +12,12 @@ from mlffm_segdiff.benchmark.peers import SWIN_FEATURES, settle_format
 from mlffm_segdiff.benchmark.roofline import ARITHMETIC, gigaflops
 from mlffm_segdiff.benchmark.subject import BATCH, Subject
 from mlffm_segdiff.benchmark.timing import take_turns, time_ratio
-from mlffm_segdiff.build.segmenter import build_loss, build_sampling, build_segmenter, build_weight
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch, collate
 from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.data.synthetic import synthetic_pairs
 from mlffm_segdiff.models.swin_unetr import SwinUNETR
+from mlffm_segdiff.segmenters.assembly import build_loss, build_sampling, build_segmenter, build_weight
 from mlffm_segdiff.segmenters.base import Segmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
 from mlffm_segdiff.training.callbacks import update_average

@@ -74,7 +74,7 @@ def benchmark(
     from mlffm_segdiff.benchmark.report import benchmark_values, write_report
     from mlffm_segdiff.benchmark.run import chosen_measurements, number_formats
     from mlffm_segdiff.benchmark.subject import load_subject, write_random_weights
-    from mlffm_segdiff.build.device import best_device
+    from mlffm_segdiff.segmenters.device import best_device
 
     names = chosen_measurements(only or [])
     set_threads(threads)

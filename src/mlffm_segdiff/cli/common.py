@@ -127,7 +127,7 @@ def choose_data(recipe: "Recipe", sources: Sequence[str], split: Path | None) ->
 
     Raises UserError for a source that is no data set.
     """
-    from mlffm_segdiff.build.recipe import check_recipe
+    from mlffm_segdiff.segmenters.recipe import check_recipe
 
     values = recipe.model_dump(mode="json")
     data = values["data"]

@@ -11,8 +11,8 @@ from mlffm_segdiff.cli.common import ExitStatus, JsonOption, QuietOption, SplitO
 from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
-    from mlffm_segdiff.build.data import Parts
     from mlffm_segdiff.data.check import Report
+    from mlffm_segdiff.data.sources import Parts
     from mlffm_segdiff.data.splits import Split
 
 data = typer.Typer(help="Check a data set, split it, give it to nnU-Net, or make a synthetic one.")
@@ -185,8 +185,8 @@ def plan(
 
 def _parts(name: str, path: Path, split: Path | None) -> "Parts":
     """The cases by part; the split is that of `train`."""
-    from mlffm_segdiff.build.data import load_parts
     from mlffm_segdiff.config.schema import DataConfig
+    from mlffm_segdiff.data.sources import load_parts
     from mlffm_segdiff.data.table import require_known
 
     require_known(name)

@@ -49,9 +49,9 @@ def doctor(as_json: JsonOption = False) -> None:
 
 def _examine() -> Health:
     from mlffm_segdiff.benchmark.machine import gpus, machine_facts, memory_bytes
-    from mlffm_segdiff.build.device import best_device
     from mlffm_segdiff.config.extra import missing_packages
     from mlffm_segdiff.data.cache import cache_use
+    from mlffm_segdiff.segmenters.device import best_device
     from mlffm_segdiff.segmenters.precision import has_bf16
 
     set_threads(None)
@@ -70,7 +70,7 @@ def _examine() -> Health:
 
 def _default_weights() -> tuple[str, str]:
     """Return a word on the package's weights, and what is wrong with them, if anything."""
-    from mlffm_segdiff.build.pretrained import DEFAULT, load_pretrained
+    from mlffm_segdiff.segmenters.pretrained import DEFAULT, load_pretrained
 
     try:
         found = load_pretrained(DEFAULT)

@@ -31,10 +31,8 @@ from mlffm_segdiff.cli.sampling import (
 from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
-    from mlffm_segdiff.build.data import Parts
-    from mlffm_segdiff.build.pretrained import Pretrained
-    from mlffm_segdiff.build.sampling import SamplingChoices
     from mlffm_segdiff.config.schema import Recipe
+    from mlffm_segdiff.data.sources import Parts
     from mlffm_segdiff.evaluation.folders import MaskFiles
     from mlffm_segdiff.evaluation.model import SegmentedCase
     from mlffm_segdiff.evaluation.pictures import OutlinedCase
@@ -42,6 +40,8 @@ if TYPE_CHECKING:
     from mlffm_segdiff.metrics.certainty import Calibration
     from mlffm_segdiff.metrics.summary import Summary
     from mlffm_segdiff.segmenters.base import Sampling
+    from mlffm_segdiff.segmenters.pretrained import Pretrained
+    from mlffm_segdiff.segmenters.sampling import SamplingChoices
 
 Part = Literal["train", "val", "test"]
 Outline = Callable[[str], "OutlinedCase"]
@@ -130,13 +130,13 @@ def _evaluate_weights(
     calibrate: bool,
     voice: Voice,
 ) -> None:
-    from mlffm_segdiff.build.data import load_parts
-    from mlffm_segdiff.build.pretrained import load_pretrained
-    from mlffm_segdiff.build.sampling import chosen_sampling
     from mlffm_segdiff.cli import quality
+    from mlffm_segdiff.data.sources import load_parts
     from mlffm_segdiff.evaluation.model import evaluate_case, outline_case
     from mlffm_segdiff.evaluation.quality import judge_case, quality_summary
     from mlffm_segdiff.metrics.distribution import summarise_samples
+    from mlffm_segdiff.segmenters.pretrained import load_pretrained
+    from mlffm_segdiff.segmenters.sampling import chosen_sampling
 
     beside = quality.check_calibration(name, part) if calibrate else None
     pretrained = load_pretrained(name)
@@ -189,9 +189,9 @@ def _segment(
     sampling: "Sampling",
     voice: Voice,
 ) -> "list[SegmentedCase]":
-    from mlffm_segdiff.build.data import open_part
-    from mlffm_segdiff.build.device import best_device
+    from mlffm_segdiff.data.sources import open_part
     from mlffm_segdiff.evaluation.model import segment_cases
+    from mlffm_segdiff.segmenters.device import best_device
 
     device = best_device()
     with voice.progress("reading") as progress:

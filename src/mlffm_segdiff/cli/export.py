@@ -36,8 +36,8 @@ def export(
 
     Example: mlffm-segdiff export default --format onnx -o graphs
     """
-    from mlffm_segdiff.build.pretrained import load_pretrained
     from mlffm_segdiff.export.folder import write_export
+    from mlffm_segdiff.segmenters.pretrained import load_pretrained
 
     voice, folder = Voice(quiet, as_json), output.expanduser()
     if folder.exists():

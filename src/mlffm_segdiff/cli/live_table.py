@@ -8,8 +8,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
-from mlffm_segdiff.experiments.cells import Cell
-from mlffm_segdiff.experiments.tally import Tally, duration
+from mlffm_segdiff.study.cells import Cell
+from mlffm_segdiff.study.tally import Tally, duration
 
 
 @dataclass(frozen=True)

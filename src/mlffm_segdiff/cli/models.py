@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mlffm_segdiff.cli.common import JsonOption, Voice
 
 if TYPE_CHECKING:
-    from mlffm_segdiff.build.figures import Figures
+    from mlffm_segdiff.segmenters.cost import Figures
 
 
 def models(as_json: JsonOption = False) -> None:
@@ -17,8 +17,8 @@ def models(as_json: JsonOption = False) -> None:
     and matrix products of one segmentation at 128 x 128. Steps: those of sampling, times the samples or the
     mirror images.
     """
-    from mlffm_segdiff.build.figures import count_figures, model_recipe
-    from mlffm_segdiff.build.models import MODELS
+    from mlffm_segdiff.models.registry import MODELS
+    from mlffm_segdiff.segmenters.cost import count_figures, model_recipe
 
     voice = Voice(json=as_json)
     with voice.status("counting"):

@@ -27,9 +27,9 @@ from mlffm_segdiff.cli.sampling import (
 from mlffm_segdiff.config.products import MapFormat, Product, TableFormat
 
 if TYPE_CHECKING:
-    from mlffm_segdiff.build.sampling import SamplingChoices
     from mlffm_segdiff.inference.listing import ImageFiles
     from mlffm_segdiff.inference.outputs.output import Output
+    from mlffm_segdiff.segmenters.sampling import SamplingChoices
 
 
 def predict(

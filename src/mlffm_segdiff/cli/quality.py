@@ -8,8 +8,8 @@ from mlffm_segdiff.cli.common import Voice
 from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
-    from mlffm_segdiff.build.data import Parts
     from mlffm_segdiff.config.schema import Recipe
+    from mlffm_segdiff.data.sources import Parts
     from mlffm_segdiff.evaluation.quality import JudgedCase
     from mlffm_segdiff.segmenters.base import Sampling
 
@@ -18,7 +18,7 @@ TRAINING_PICTURES = 2000
 
 def check_calibration(weights: str, part: str) -> Path:
     """Return the folder to write quality.json into. Raises UserError unless it can be made of this part."""
-    from mlffm_segdiff.build.pretrained import weights_folder
+    from mlffm_segdiff.segmenters.pretrained import weights_folder
 
     folder = weights_folder(weights)
     if part != "val":
@@ -59,11 +59,11 @@ def calibrate(
     voice: Voice,
 ) -> None:
     """Write quality.json beside the weights in `folder`, from validation cases and training pictures."""
-    from mlffm_segdiff.build.data import open_part
-    from mlffm_segdiff.build.pretrained import WEIGHTS
-    from mlffm_segdiff.build.quality import Quality, write_quality
     from mlffm_segdiff.data.picture_quality import quality_limits
+    from mlffm_segdiff.data.sources import open_part
     from mlffm_segdiff.metrics.certainty import fit_calibration
+    from mlffm_segdiff.segmenters.calibration import Quality, write_quality
+    from mlffm_segdiff.segmenters.pretrained import WEIGHTS
 
     with voice.progress("reading training pictures") as progress:
         pairs = open_part(parts, "train", recipe.data.size, progress)

@@ -10,8 +10,8 @@ from mlffm_segdiff.cli.common import Voice
 from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
-    from mlffm_segdiff.build.pretrained import Pretrained
     from mlffm_segdiff.segmenters.precision import Precision
+    from mlffm_segdiff.segmenters.pretrained import Pretrained
 
 Runtime = Literal["torch", "onnx", "openvino"]
 PrecisionChoice = Literal["auto", "float32", "bf16"]
@@ -69,9 +69,9 @@ def _read_kept(
 
 
 def _kept(weights: str, runtime: Literal["onnx", "openvino"], precision: "Precision", voice: Voice) -> Path:
-    from mlffm_segdiff.build.pretrained import load_pretrained
     from mlffm_segdiff.export.folder import runtime_of
     from mlffm_segdiff.export.kept import kept_export
+    from mlffm_segdiff.segmenters.pretrained import load_pretrained
 
     runtime_of(runtime).check_precision(precision)
     with voice.status(f"making the graphs for {runtime}, once"):

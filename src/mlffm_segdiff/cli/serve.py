@@ -53,9 +53,9 @@ def serve(
 
     import torch
 
-    from mlffm_segdiff.build.pretrained import load_pretrained
-    from mlffm_segdiff.build.sampling import chosen_sampling
     from mlffm_segdiff.inference.model import load_model
+    from mlffm_segdiff.segmenters.pretrained import load_pretrained
+    from mlffm_segdiff.segmenters.sampling import chosen_sampling
 
     listening = listening_socket(host, port)
     set_threads(threads)

@@ -20,9 +20,9 @@ from mlffm_segdiff.config.packaged import study_names
 
 if TYPE_CHECKING:
     from mlffm_segdiff.config.study import Study
-    from mlffm_segdiff.experiments.folder import StudyFolder
-    from mlffm_segdiff.experiments.launchers.base import Launcher
-    from mlffm_segdiff.experiments.lock import StudyLock
+    from mlffm_segdiff.study.folder import StudyFolder
+    from mlffm_segdiff.study.launchers.base import Launcher
+    from mlffm_segdiff.study.lock import StudyLock
 
 Kind = Literal["ablation", "comparison"]
 KINDS: Mapping[str, Kind] = {"ablate": "ablation", "compare": "comparison"}
@@ -111,8 +111,8 @@ def study(
     mlffm-segdiff ablate --lock studies/decisive/study.lock --cell 3f0c -o again
     """
     from mlffm_segdiff.config.study import load_study
-    from mlffm_segdiff.experiments.folder import StudyFolder
-    from mlffm_segdiff.experiments.launchers.table import make_launcher
+    from mlffm_segdiff.study.folder import StudyFolder
+    from mlffm_segdiff.study.launchers.table import make_launcher
 
     if (lock is None) != (cell is None) or (lock is None) == (name is None):
         raise UserError("give either a STUDY, or both --lock FILE and --cell KEY")
@@ -158,7 +158,7 @@ def _sources(texts: list[str]) -> dict[str, Path | None]:
 def _usual_threads(workers: int | None, folder: "StudyFolder") -> int:
     """Return the threads of a cell that the study was begun with, else a share of half of the processors."""
     from mlffm_segdiff.data.processors import processors
-    from mlffm_segdiff.experiments.study import previous_plan
+    from mlffm_segdiff.study.study import previous_plan
 
     before = previous_plan(folder)
     return before.threads if before else max(default_threads(processors()) // (workers or 1), 1)
@@ -173,7 +173,7 @@ def _plan(
     accept_code: bool,
     voice: Voice,
 ) -> "StudyLock":
-    from mlffm_segdiff.experiments.study import changed_packages, plan_study, previous_plan
+    from mlffm_segdiff.study.study import changed_packages, plan_study, previous_plan
 
     changed = changed_packages(previous_plan(folder, asked.name))
     plan = plan_study(asked, kind, folder, sources, threads, accept_code)
@@ -189,7 +189,7 @@ def _tell_changed(packages: list[str], voice: Voice) -> None:
 def _run(plan: "StudyLock", folder: "StudyFolder", launcher: "Launcher", voice: Voice) -> Mapping[str, str]:
     """Run what is not finished; return the errors of cells that failed, which standard error lists too."""
     from mlffm_segdiff.cli.live_table import LiveTable
-    from mlffm_segdiff.experiments.study import open_tally, run_study
+    from mlffm_segdiff.study.study import open_tally, run_study
 
     tally = open_tally(plan, folder)
     table = LiveTable(tally, voice.console())
@@ -213,10 +213,10 @@ def _run_again(
     voice: Voice,
 ) -> None:
     """Run one cell of a study.lock in another folder; say whether its weights are those beside the lock."""
-    from mlffm_segdiff.build.pretrained import WEIGHTS
-    from mlffm_segdiff.experiments.folder import StudyFolder
-    from mlffm_segdiff.experiments.lock import read_lock
-    from mlffm_segdiff.experiments.study import changed_packages, plan_one_again
+    from mlffm_segdiff.segmenters.pretrained import WEIGHTS
+    from mlffm_segdiff.study.folder import StudyFolder
+    from mlffm_segdiff.study.lock import read_lock
+    from mlffm_segdiff.study.study import changed_packages, plan_one_again
 
     if folder.path.resolve() == lock.expanduser().resolve().parent:
         raise UserError(f"{folder.path} holds that cell itself; choose another -o")
@@ -245,5 +245,5 @@ def _report_writer() -> Callable[[Path, Kind], Path]:
     from mlffm_segdiff.config.extra import needs_extra
 
     with needs_extra("study"):
-        from mlffm_segdiff.experiments.report.write import write_report
+        from mlffm_segdiff.study.report.write import write_report
     return write_report

@@ -56,7 +56,7 @@ def train(
 
     Example: mlffm-segdiff train isic2018 --source isic2018=/data/isic2018
     """
-    from mlffm_segdiff.build.recipe import load_recipe
+    from mlffm_segdiff.segmenters.recipe import load_recipe
 
     if resume and run is None:
         raise UserError("--resume needs --run FOLDER, the run to go on with")

@@ -10,15 +10,15 @@ import torch
 from pydantic import BaseModel, StringConstraints, ValidationError
 
 from mlffm_segdiff.blocks.folding import fold_batch_norm
-from mlffm_segdiff.build.pretrained import Pretrained
-from mlffm_segdiff.build.quality import QUALITY, read_quality, write_quality
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import whole_folder
 from mlffm_segdiff.export.formats import FORMATS, FormatName, Runtime
 from mlffm_segdiff.export.onnx import OPSET
 from mlffm_segdiff.export.trace import EXAMPLE_BATCH
 from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.segmenters.calibration import QUALITY, read_quality, write_quality
 from mlffm_segdiff.segmenters.precision import Precision
+from mlffm_segdiff.segmenters.pretrained import Pretrained
 
 MANIFEST, CONFIG = "export.json", "config.json"
 

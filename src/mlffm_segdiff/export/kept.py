@@ -5,10 +5,10 @@ import json
 from importlib.metadata import version
 from pathlib import Path
 
-from mlffm_segdiff.build.pretrained import Pretrained
 from mlffm_segdiff.data.cache import cache_root
 from mlffm_segdiff.export.folder import keep_quality, write_export
 from mlffm_segdiff.export.formats import FormatName
+from mlffm_segdiff.segmenters.pretrained import Pretrained
 
 KEPT = 2
 """Raised where what we write changes without our version."""

@@ -15,14 +15,12 @@ from torch import Tensor
 
 from mlffm_segdiff.blocks.folding import fold_batch_norm, fold_padding
 from mlffm_segdiff.blocks.packing import pack_convolutions
-from mlffm_segdiff.build.device import best_device
-from mlffm_segdiff.build.pretrained import Pretrained, load_pretrained
-from mlffm_segdiff.build.quality import Quality
-from mlffm_segdiff.build.sampling import SamplingChoices, chosen_sampling
 from mlffm_segdiff.data.cache import resize_picture
 from mlffm_segdiff.data.view import view_of
 from mlffm_segdiff.segmenters.at_source import Map, segment_pictures
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.calibration import Quality
+from mlffm_segdiff.segmenters.device import best_device
 from mlffm_segdiff.segmenters.precision import (
     Clock,
     Precision,
@@ -31,6 +29,8 @@ from mlffm_segdiff.segmenters.precision import (
     faster_precision,
     in_bfloat16,
 )
+from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
+from mlffm_segdiff.segmenters.sampling import SamplingChoices, chosen_sampling
 from mlffm_segdiff.segmenters.second_look import look_again
 
 Pixels = npt.NDArray[np.uint8]

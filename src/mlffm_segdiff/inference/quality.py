@@ -5,12 +5,12 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from mlffm_segdiff.build.quality import Quality
 from mlffm_segdiff.data.picture_quality import QualityLimits, picture_quality, unlike_training
 from mlffm_segdiff.inference.model import Answer, Model, Pixels
 from mlffm_segdiff.inference.postprocessing import DEFAULT, PostProcessing
 from mlffm_segdiff.metrics.certainty import soft_dice_confidence
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
+from mlffm_segdiff.segmenters.calibration import Quality
 
 Mask = npt.NDArray[np.bool_]
 Flag = Literal["nothing_found", "touches_frame", "several_parts", "blurred", "too_dark", "unusual_colour"]

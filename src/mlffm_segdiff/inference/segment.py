@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mlffm_segdiff.build.pretrained import Pretrained
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.model import Picture, answer_pictures, load_model, shrink
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.prediction import Prediction, check_threshold, predict_source
 from mlffm_segdiff.inference.reading import check_batch_size, read_picture
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
+from mlffm_segdiff.segmenters.pretrained import Pretrained
 
 ImageLike = npt.NDArray[np.uint8] | str | Path
 

@@ -10,11 +10,11 @@ from typing import Protocol, TypeVar, Unpack
 
 import torch
 
-from mlffm_segdiff.build.sampling import SamplingChoices
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.model import Answer, Model, Picture, answer_pictures
 from mlffm_segdiff.inference.pool import helper_count, helping_threads
 from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.sampling import SamplingChoices
 from mlffm_segdiff.serve.batching import Batcher
 from mlffm_segdiff.serve.metrics import Metrics
 from mlffm_segdiff.serve.problem import BUSY, RefusedError, refusal_of

@@ -5,9 +5,9 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mlffm_segdiff.build.sampling import SamplingChoices
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
+from mlffm_segdiff.segmenters.sampling import SamplingChoices
 from mlffm_segdiff.serve.problem import NOT_ACCEPTABLE, UNUSABLE, RefusedError
 
 MOST_STEPS = 50

@@ -9,17 +9,17 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from torch.utils.data import DataLoader
 
-from mlffm_segdiff.build.data import Parts, load_parts, open_part, training_dataset, training_shares
-from mlffm_segdiff.build.device import best_device
-from mlffm_segdiff.build.encoder_weights import initialise_encoder
-from mlffm_segdiff.build.pretrained import load_pretrained, save_segmenter
-from mlffm_segdiff.build.segmenter import build_sampling, build_segmenter
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe, TrainConfig
 from mlffm_segdiff.data.batch import Pair
 from mlffm_segdiff.data.dataset import PairDataset, plain_loader, training_loader
+from mlffm_segdiff.data.sources import Parts, load_parts, open_part, training_dataset, training_shares
+from mlffm_segdiff.models.encoder_weights import initialise_encoder
+from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
 from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.segmenters.device import best_device
 from mlffm_segdiff.segmenters.precision import Precision
+from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.training.callbacks import Averaging, ImagesProgress, WholeCheckpoints, checkpoints
 from mlffm_segdiff.training.metrics_log import MetricsLog
 from mlffm_segdiff.training.module import SegmenterModule

@@ -6,12 +6,12 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mlffm_segdiff.build.segmenter import build_sampling
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import whole_file
 from mlffm_segdiff.data.batch import collate
 from mlffm_segdiff.data.contour import mask_contours
 from mlffm_segdiff.data.dataset import PairDataset
+from mlffm_segdiff.segmenters.assembly import build_sampling
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
 from mlffm_segdiff.segmenters.base import Segmenter
 from mlffm_segdiff.training.metrics_log import read_rows

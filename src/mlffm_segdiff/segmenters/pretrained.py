@@ -1,0 +1,149 @@
+"""Weights as config.json and model.safetensors, in a folder or on the Hugging Face hub."""
+
+import contextlib
+import logging
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import ModelHubMixin, hf_hub_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+)
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
+from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality, weights_digest, write_quality
+from mlffm_segdiff.segmenters.recipe import check_recipe
+
+WEIGHTS = "model.safetensors"
+DEFAULT = "default"
+DEFAULT_SHA256 = "c7624c9a95e07ccea2c7413a4b0e5620d04dd237b5c9f9da5903d12b796197da"
+"""Of the weights in the package; written by tools/package_weights.py."""
+HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
+
+
+class Pretrained(
+    ModelHubMixin,
+    library_name="mlffm-segdiff",
+    repo_url="https://arxiv.org/abs/2606.26712",
+    tags=["image-segmentation", "dermoscopy", "diffusion"],
+):
+    """A segmenter with the recipe that made it; ``from_pretrained``, ``save_pretrained`` and ``push_to_hub``.
+
+    ``load_pretrained("default")`` gives the weights in the package; ``from_pretrained`` takes a folder or a
+    hub id. Only safetensors files are read or written, never a pickle.
+    """
+
+    def __init__(self, recipe: dict[str, Any]) -> None:
+        self.recipe: Recipe = check_recipe(recipe, "config.json")
+        self.segmenter: Segmenter = build_segmenter(self.recipe)
+        self.quality: Quality | None = None
+
+    @property
+    def sampling(self) -> Sampling:
+        """How the recipe draws masks."""
+        return build_sampling(self.recipe.sampling)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        state = {name: value.contiguous() for name, value in self.segmenter.state_dict().items()}
+        with whole_file(save_directory / WEIGHTS) as temporary:
+            temporary.write_bytes(save(state))
+        if self.quality is not None:
+            write_quality(self.quality.tied_to(save_directory / WEIGHTS), save_directory)
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        **model_kwargs: Any,
+    ) -> "Pretrained":
+        def get(name: str) -> Path:
+            if Path(model_id).is_dir():
+                return Path(model_id, name)
+            return Path(
+                hf_hub_download(
+                    model_id,
+                    name,
+                    revision=revision,
+                    cache_dir=cache_dir,
+                    force_download=force_download,
+                    local_files_only=local_files_only,
+                    token=token,
+                )
+            )
+
+        path = get(WEIGHTS)
+        model = cls(**model_kwargs)
+        model.segmenter.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+        model.segmenter.eval()
+        with contextlib.suppress(EntryNotFoundError):
+            model.quality = read_quality(get(QUALITY), path)
+        return model
+
+
+def save_segmenter(
+    segmenter: Segmenter, recipe: Recipe, folder: Path, dtype: torch.dtype = torch.float32
+) -> None:
+    """Write config.json and model.safetensors into ``folder``, floating-point weights as ``dtype``."""
+    pretrained = Pretrained(recipe=recipe.model_dump(mode="json"))
+    pretrained.segmenter.load_state_dict(segmenter.state_dict())
+    pretrained.segmenter.to(dtype)
+    pretrained.save_pretrained(folder, config={"recipe": pretrained.recipe.model_dump(mode="json")})
+
+
+def weights_folder(name: str | Path) -> Path:
+    """Return where the weights called ``default``, or in a folder or run folder, lie; there may be none."""
+    if str(name) == DEFAULT:
+        return Path(str(files("mlffm_segdiff") / "weights" / DEFAULT))
+    folder = Path(name).expanduser()
+    return folder / "weights" if (folder / "weights").is_dir() else folder
+
+
+def load_pretrained(name: str | Path) -> Pretrained:
+    """Return the weights called ``default``, in a folder (also a run folder), or on the hub.
+
+    Raises UserError where there are none, or they are broken or of another shape than their configuration.
+    """
+    folder = weights_folder(name)
+    local = str(name) == DEFAULT or folder.is_dir()
+    missing = [part for part in ("config.json", WEIGHTS) if local and not (folder / part).is_file()]
+    if missing:
+        raise UserError(
+            f"{folder}: no {' and '.join(missing)} here; give a run folder whose training is done "
+            "(exported graphs serve predict alone)"
+        )
+    if not (local or HUB_ID.fullmatch(str(name))):
+        raise UserError(f"no weights {str(name)!r}: no such folder; name a run folder, or {DEFAULT!r}")
+    if str(name) == DEFAULT and weights_digest(folder / WEIGHTS) != DEFAULT_SHA256:
+        raise UserError(
+            f"{folder / WEIGHTS} is not the file that this version came with; install mlffm-segdiff again"
+        )
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries say what the error will say
+    try:
+        return Pretrained.from_pretrained(str(folder) if local else str(name))
+    except (EntryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"no weights {str(name)!r}: neither a folder nor reachable on the hub ({reason})"
+        ) from None
+    except (SafetensorError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+        hint = "; are they of an older version of the model?" if "state_dict" in reason else ""
+        raise UserError(f"{name}: broken weights or configuration: {reason}{hint}") from None

@@ -1,0 +1,68 @@
+"""Learning curves: training loss and validation Jaccard with a band over seeds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mlffm_segdiff.study.report.figures.style import colour, legend_below, line, page_figure
+from mlffm_segdiff.study.scores import StudiedCell
+from mlffm_segdiff.training.metrics_log import read_rows
+
+PANELS = (("loss", "training loss"), ("val_jaccard", "validation Jaccard, pooled"))
+FEW = 12
+"""Up to so many points are marked: one alone is no line."""
+
+
+def curves_figure(cells: Sequence[StudiedCell], variants: Sequence[str]) -> Figure:
+    """Draw the mean over seeds of each variant over the images seen; the band is from the least to the most.
+
+    cells: of one data set, with run folders.
+    """
+    figure = page_figure(3.1 + 0.12 * len(variants))
+    panels = figure.subplots(1, 2)
+    handles = {}
+    for panel, (column, label) in zip(panels, PANELS, strict=True):
+        for place, variant in enumerate(variants):
+            runs = [one for one in cells if one.cell.variant == variant]
+            if runs:
+                handles[variant] = _draw(panel, runs, column, place)
+        panel.set_title(label, fontsize=9)
+        panel.set_xlabel("images seen", fontsize=9)
+        panel.tick_params(labelsize=8)
+        panel.grid(alpha=0.3)
+    legend_below(figure, list(handles.values()), list(handles))
+    return figure
+
+
+def by_images(cells: Sequence[StudiedCell], column: str) -> dict[int, list[float]]:
+    """Return the logged values of all the runs by the number of images seen, sorted by it."""
+    found: dict[int, list[float]] = defaultdict(list)
+    for one in cells:
+        batch = one.cell.recipe.train.batch_size
+        for row in read_rows(one.folder.run.metrics):
+            if row.get(column):
+                found[(int(row["step"]) + 1) * batch].append(float(row[column]))
+    return dict(sorted(found.items()))
+
+
+def _draw(panel: Axes, cells: Sequence[StudiedCell], column: str, place: int) -> Artist:
+    points = by_images(cells, column)
+    seen, values = list(points), list(points.values())
+    (drawn,) = panel.plot(
+        seen,
+        [np.mean(several) for several in values],
+        color=colour(place),
+        linestyle=line(place),
+        linewidth=1.4,
+        marker="o" if len(seen) <= FEW else "",
+        markersize=3,
+    )
+    low, high = ([pick(several) for several in values] for pick in (min, max))
+    panel.fill_between(seen, low, high, color=colour(place), alpha=0.15, linewidth=0)
+    return drawn

@@ -1,0 +1,63 @@
+"""Forest plot: each variant's paired difference from the baseline with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from mlffm_segdiff.study.report.comparison_tables import Comparison
+from mlffm_segdiff.study.report.figures.style import COLOURS, legend_below, page_figure
+from mlffm_segdiff.study.statistics.paired import LEVEL
+
+SURE, UNSURE = COLOURS[1], "white"
+
+
+def forest_figure(comparisons: Sequence[Comparison], score: str) -> Figure:
+    """Draw a panel a data set: mean difference, 95 % interval, and the mean of each seed as a small tick.
+
+    comparisons: of one evaluation. A filled point is significant after Holm's correction.
+    """
+    labels = list(dict.fromkeys(_label(one, comparisons) for one in comparisons))
+    datasets = list(dict.fromkeys(one.dataset for one in comparisons))
+    figure = page_figure(1.5 + 0.32 * sum(label.count("\n") + 1 for label in labels))
+    panels = figure.subplots(1, len(datasets), sharey=True, squeeze=False)[0]
+    for panel, dataset in zip(panels, datasets, strict=True):
+        panel.axvline(0, color="black", linewidth=0.8)
+        for one in comparisons:
+            if one.dataset == dataset:
+                _draw(panel, one, labels.index(_label(one, comparisons)))
+        panel.set_title(dataset, fontsize=9)
+        panel.tick_params(labelsize=8)
+        panel.set_xlabel(f"difference in {score}", fontsize=9)
+        panel.grid(axis="x", alpha=0.3)
+    panels[0].set_yticks(range(len(labels)), labels)
+    panels[0].set_ylim(len(labels) - 0.5, -0.5)
+    _explain(figure)
+    return figure
+
+
+def _label(one: Comparison, comparisons: Sequence[Comparison]) -> str:
+    """Return what is compared, and with what where that is not the same for all."""
+    alone = len({other.other for other in comparisons}) == 1
+    return one.label if alone else f"{one.label}\n- {one.other}"
+
+
+def _draw(panel: Axes, one: Comparison, row: int) -> None:
+    difference = one.result.difference
+    low, high = (end if end is not None else difference.mean for end in (difference.low, difference.high))
+    panel.plot([low, high], [row, row], color=SURE, linewidth=1.8)
+    face = SURE if one.corrected < LEVEL else UNSURE
+    panel.plot(one.by_seed, [row + 0.25] * len(one.by_seed), "|", color="0.45", markersize=6)
+    panel.plot(difference.mean, row, "o", color=SURE, markerfacecolor=face, markersize=6)
+
+
+def _explain(figure: Figure) -> None:
+    handles = [
+        Line2D([], [], color=SURE, marker="o"),
+        Line2D([], [], color=SURE, marker="o", markerfacecolor=UNSURE),
+        Line2D([], [], color="0.45", marker="|", linestyle=""),
+    ]
+    legend_below(figure, handles, ["significant (Holm)", "not significant", "one seed"])

@@ -1,0 +1,206 @@
+import pytest
+import torch
+
+from mlffm_segdiff.blocks.mlffm import MLFFM
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.packaged import recipe_names
+from mlffm_segdiff.config.schema import LossConfig, Recipe, SamplingConfig
+from mlffm_segdiff.diffusion.times import PowerLawTimes
+from mlffm_segdiff.losses.boundary_weight import band_weight, dermosegdiff_weight
+from mlffm_segdiff.models.mlffm_segdiff import MLFFMSegDiff
+from mlffm_segdiff.models.registry import MODELS
+from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter, build_weight
+from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.cost import build_hollow
+from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
+from mlffm_segdiff.segmenters.direct import DirectSegmenter
+from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
+
+UNET: dict[str, object] = {"name": "unet", "widths": [4, 4], "residual_units": 1}
+
+
+def recipe(**sections: dict[str, object]) -> Recipe:
+    values: dict[str, object] = {"name": "x", "data": {"sources": {"synthetic": None}, "size": 32}}
+    return check_recipe({**values, "model": {"name": "mlffm_segdiff", "size": "tiny"}, **sections}, "here")
+
+
+def model(**keys: object) -> Recipe:
+    return recipe(model={"name": "mlffm_segdiff", "size": "tiny", **keys})
+
+
+def weight(built: Recipe) -> int:
+    return sum(p.numel() for p in build_segmenter(built).parameters())
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_packaged_recipe_builds(name: str) -> None:
+    chosen = load_recipe(name)
+    direct = MODELS[chosen.model.name].contract == "direct"
+    assert isinstance(build_hollow(chosen), DirectSegmenter if direct else DiffusionSegmenter)
+
+
+@pytest.mark.parametrize("switch", ["attention", "alignment", "adaptive"])
+def test_each_switch_of_the_recipe_takes_parameters_away(switch: str) -> None:
+    assert weight(model(fusion_width=None)) < weight(model(**{switch: False})) < weight(model())
+
+
+def test_each_switch_reaches_its_own_part() -> None:
+    parts = {"attention": "attend", "alignment": "align", "adaptive": "weights"}
+    for switch in parts:
+        fusion = build_segmenter(model(**{switch: False})).network.fusion  # type: ignore[union-attr]
+        learning = {name for name in parts if list(getattr(fusion, parts[name]).parameters())}
+        assert learning == set(parts) - {switch}
+
+
+def test_fusion_off_is_exactly_the_rest_of_the_network() -> None:
+    torch.manual_seed(0)
+    with_fusion, without = build_segmenter(model()), build_segmenter(model(fusion_width=None))
+    names = {name for name in with_fusion.state_dict() if not name.startswith("network.fusion.")}
+    assert set(without.state_dict()) == names
+    assert isinstance(with_fusion.network.fusion, MLFFM)  # type: ignore[union-attr]
+
+
+def test_the_recipe_reaches_the_segmenter() -> None:
+    segmenter = build_segmenter(
+        recipe(
+            diffusion={
+                "objective": "x0",
+                "schedule": "linear",
+                "train_steps": 300,
+                "beta_start": 0.001,
+                "beta_end": 0.03,
+                "mask_scale": 0.3,
+                "noisy_bias": 2,
+                "self_conditioning": True,
+                "training": "recycling",
+                "noisy_share": 0.25,
+                "noisy_weight": 0.7,
+                "recycling_shift": 1.5,
+            },
+            loss={
+                "cross_entropy": 2,
+                "dice": 3,
+                "kervadec": 0.5,
+                "batch_dice": True,
+                "dice_smooth": 0.1,
+            },
+        )
+    )
+    assert isinstance(segmenter, DiffusionSegmenter)
+    process, loss = segmenter.process, segmenter.region_loss
+    assert (process.objective, process.schedule, process.train_steps) == ("x0", "linear", 300)
+    assert (process.beta_start, process.beta_end, process.mask_scale) == (0.001, 0.03, 0.3)
+    assert isinstance(segmenter.times, PowerLawTimes)
+    assert (segmenter.times.train_steps, segmenter.times.noisy_bias) == (300, 2)
+    assert (segmenter.self_conditioning, segmenter.draws) == (True, "recycling")
+    assert (segmenter.noisy_share, segmenter.noisy_weight, segmenter.recycling_shift) == (0.25, 0.7, 1.5)
+    assert (loss.cross_entropy, loss.dice, loss.kervadec) == (2, 3, 0.5)
+    assert (loss.dice_loss.batch, loss.dice_loss.smooth_nr, loss.dice_loss.smooth_dr) == (True, 0.1, 0.1)
+    assert isinstance(segmenter.network, MLFFMSegDiff)
+    assert segmenter.network.stem.in_channels == 2 * segmenter.network.mask_stride**2
+
+
+def test_weights_by_name() -> None:
+    distance, share, time = torch.randn(2, 1, 8, 8) * 4, torch.tensor([0.2, 0.9]), torch.tensor([0.7, 0.1])
+    expected = {
+        "none": torch.ones(1, 1, 8, 8),
+        "band": band_weight(distance, share, 1.5, 2.5),
+        "dermosegdiff": 1 + 0.3 * dermosegdiff_weight(distance, time, 1.2),
+    }
+    keys = {"band_gain": 1.5, "band_width": 2.5, "dermosegdiff_gain": 0.3, "dermosegdiff_gamma": 1.2}
+    for name, values in expected.items():
+        settings = LossConfig.model_validate({"weight": name, **keys})
+        torch.testing.assert_close(
+            build_weight(settings)(distance, share, time).expand(2, 1, 8, 8), values.expand(2, 1, 8, 8)
+        )
+
+
+def test_sampling() -> None:
+    assert build_sampling(SamplingConfig()) == Sampling(0, 4, 0, "ddim", mirror=False, style="any")
+    chosen = SamplingConfig(sampler="dpm", steps=3, samples=5, seed=7)
+    assert build_sampling(chosen) == Sampling(5, 3, 7, "dpm")
+    assert build_sampling(SamplingConfig(mirror=True, style="ph2")) == Sampling(mirror=True, style="ph2")
+
+
+@pytest.mark.parametrize("option", ["learned_variance", "importance_sampling"])
+def test_a_network_of_one_pass_has_no_use_for_options_of_diffusion(option: str) -> None:
+    noise = {"objective": "epsilon", "training": "single", option: True}
+    sampling = {"sampler": "ddpm", "samples": 1}
+    with pytest.raises(UserError, match=rf"unet segments in one pass, .*; take diffusion\.{option}=false"):
+        build_segmenter(recipe(model=UNET, diffusion=noise, sampling=sampling))
+
+
+def test_a_network_of_one_pass_draws_no_samples() -> None:
+    with pytest.raises(UserError, match=r"unet segments in one pass, .*; take sampling\.samples=0$"):
+        build_segmenter(recipe(model=UNET, sampling={"samples": 1}))
+    build_segmenter(recipe(model=UNET, sampling={"samples": 0}))
+
+
+def test_every_contract_takes_mirror_images() -> None:
+    mirrored: dict[str, object] = {"mirror": True}
+    assert isinstance(build_segmenter(recipe(model=UNET, sampling=mirrored)), DirectSegmenter)
+    assert isinstance(build_segmenter(recipe(sampling=mirrored)), DiffusionSegmenter)
+
+
+@pytest.mark.parametrize("name", ["isic2018", "any", "ph2"])
+def test_a_style_of_the_model_is_taken(name: str) -> None:
+    styled = {"name": "mlffm_segdiff", "size": "tiny", "styles": ["isic2018", "ph2"]}
+    segmenter = build_segmenter(recipe(model=styled, sampling={"style": name}))
+    assert segmenter.styles == ("isic2018", "ph2")
+
+
+@pytest.mark.parametrize(
+    ("section", "valid"),
+    [
+        ({"name": "mlffm_segdiff", "size": "tiny", "styles": ["isic2018", "ph2"]}, "any, isic2018, ph2"),
+        ({"name": "mlffm_segdiff", "size": "tiny"}, "any"),
+        (UNET, "any"),
+    ],
+)
+def test_a_style_the_model_lacks_is_refused_with_those_it_has(section: dict[str, object], valid: str) -> None:
+    says = rf"^no annotation style 'ham10000' in this model; choose one of {valid}$"
+    with pytest.raises(UserError, match=says):
+        build_segmenter(recipe(model=section, sampling={"style": "ham10000"}))
+
+
+@pytest.mark.parametrize("objective", ["epsilon", "v"])
+def test_an_objective_of_noise_needs_samples(objective: str) -> None:
+    diffusion = {"objective": objective, "training": "single"}
+    says = rf"objective {objective} has no mask in one step; set sampling\.samples=1 or more"
+    with pytest.raises(UserError, match=says):
+        recipe(diffusion=diffusion)
+    assert recipe(diffusion=diffusion, sampling={"samples": 1}).diffusion.objective == objective
+
+
+@pytest.mark.parametrize("objective", ["epsilon", "v"])
+@pytest.mark.parametrize("training", ["dual", "recycling"])
+def test_an_objective_of_noise_needs_single_draws(objective: str, training: str) -> None:
+    diffusion = {"objective": objective, "training": training}
+    with pytest.raises(UserError, match=rf"objective {objective} needs diffusion\.training=single"):
+        recipe(diffusion=diffusion, sampling={"samples": 1})
+
+
+@pytest.mark.parametrize(
+    ("settings", "stride", "near"),
+    [
+        ({"name": "mlffm_segdiff", "size": "tiny"}, 8, 32),
+        ({"name": "mlffm_segdiff", "size": "small"}, 32, 32),
+        ({"name": "unet", "widths": [4, 4, 4, 4, 4, 4]}, 32, 32),
+    ],
+)
+def test_a_size_the_model_cannot_halve_is_refused(
+    settings: dict[str, object], stride: int, near: int
+) -> None:
+    data = {"sources": {"synthetic": None}, "size": 36}
+    with pytest.raises(UserError, match=rf"data\.size=36 is not a multiple of {stride}, .*; take {near}"):
+        build_segmenter(recipe(model=settings, data=data))
+
+
+def test_fresh_weights_come_from_torchs_seed() -> None:
+    states = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        states.append(build_segmenter(model()).state_dict())
+    name = "network.stem.weight"
+    assert torch.equal(states[0][name], states[1][name])
+    assert not torch.equal(states[0][name], states[2][name])

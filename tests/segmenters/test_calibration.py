@@ -1,0 +1,96 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.picture_quality import QualityLimits
+from mlffm_segdiff.metrics.certainty import Calibration
+from mlffm_segdiff.segmenters.assembly import build_segmenter
+from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.calibration import Quality, read_quality, weights_digest, write_quality
+from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
+from mlffm_segdiff.segmenters.recipe import load_recipe
+
+EVERYTHING = (0.0, 100.0)
+KNOWN = Quality(
+    sampler="ddim",
+    fusion="mean",
+    steps=4,
+    samples=1,
+    sources=("ph2",),
+    cases=20,
+    training_pictures=80,
+    split="abc",
+    calibration=Calibration((0.2, 0.8), (0.5, 0.9)),
+    limits=QualityLimits(EVERYTHING, EVERYTHING, (-100.0, 100.0), (-100.0, 100.0)),
+)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    recipe = load_recipe("isic2018", ["model.size=tiny", "data.size=32"])
+    folder = tmp_path / "weights"
+    save_segmenter(build_segmenter(recipe), recipe, folder)
+    return folder
+
+
+def test_it_comes_back_as_written(tmp_path: Path) -> None:
+    path = write_quality(KNOWN, tmp_path)
+    assert read_quality(path) == KNOWN
+    assert json.loads(path.read_text())["calibration"] == {"certainty": [0.2, 0.8], "dice": [0.5, 0.9]}
+
+
+def test_weights_carry_their_own_and_no_others(weights: Path) -> None:
+    assert load_pretrained(weights).quality is None
+    own = KNOWN.tied_to(weights / "model.safetensors")
+    write_quality(own, weights)
+    assert load_pretrained(weights).quality == own
+    write_quality(KNOWN.model_copy(update={"weights": "0" * 64}), weights)
+    assert load_pretrained(weights).quality is None
+
+
+def test_it_is_saved_with_the_weights_it_belongs_to(weights: Path, tmp_path: Path) -> None:
+    write_quality(KNOWN.tied_to(weights / "model.safetensors"), weights)
+    pretrained = load_pretrained(weights)
+    pretrained.segmenter.half()
+    copy = tmp_path / "copy"
+    pretrained.save_pretrained(copy, config={"recipe": pretrained.recipe.model_dump(mode="json")})
+    assert weights_digest(copy / "model.safetensors") != weights_digest(weights / "model.safetensors")
+    found = load_pretrained(copy).quality
+    assert found is not None
+    assert found.calibration == KNOWN.calibration
+
+
+def test_steps_and_samples_may_differ_from_the_calibration_but_not_the_kind_of_map() -> None:
+    of_samples, of_means = (KNOWN.model_copy(update={"samples": samples}) for samples in (2, 0))
+    assert of_samples.suits(Sampling(steps=9, samples=5, seed=3))
+    assert not of_samples.suits(Sampling(samples=5, sampler="ddpm"))
+    assert not of_samples.suits(Sampling(samples=5, fusion="staple"))
+    assert not of_samples.suits(Sampling())
+    assert of_means.suits(Sampling(sampler="ddpm"))
+    assert not of_means.suits(Sampling(samples=5))
+    assert not of_means.suits(Sampling(second_look=True))
+    assert of_means.model_copy(update={"second_look": True}).suits(Sampling(second_look=True))
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"format": 1}', '{"format": 2}'])
+def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "quality.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"quality\.json cannot be read .*calibrate again"):
+        read_quality(path)
+
+
+def test_the_digest_is_sha_256(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
+    assert weights_digest(tmp_path / "x") == (
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
+
+
+def test_the_weights_of_the_package_are_calibrated() -> None:
+    found = load_pretrained("default").quality
+    assert found is not None
+    assert found.cases > 100
+    assert found.suits(load_pretrained("default").sampling)

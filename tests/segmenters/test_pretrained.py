@@ -1,0 +1,188 @@
+import hashlib
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.segmenters import pretrained
+from mlffm_segdiff.segmenters.assembly import build_segmenter
+from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.pretrained import WEIGHTS, Pretrained, load_pretrained, save_segmenter
+from mlffm_segdiff.segmenters.recipe import check_recipe
+
+RECIPE = check_recipe(
+    {
+        "name": "x",
+        "data": {"sources": {"synthetic": None}, "size": 32},
+        "model": {"name": "mlffm_segdiff", "size": "tiny"},
+        "sampling": {"sampler": "dpm", "steps": 3, "samples": 2, "seed": 5},
+    },
+    "here",
+)
+IMAGE = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Segmenter:
+    torch.manual_seed(0)
+    made = build_segmenter(RECIPE)
+    for p in made.parameters():
+        p.data.add_(0.05 * torch.randn_like(p))
+    return made.eval()
+
+
+@pytest.fixture
+def saved(segmenter: Segmenter, tmp_path: Path) -> Path:
+    save_segmenter(segmenter, RECIPE, tmp_path / "weights")
+    return tmp_path / "weights"
+
+
+def test_weights_and_recipe_come_back_as_they_were(segmenter: Segmenter, saved: Path) -> None:
+    for name in (saved, str(saved), saved.parent):  # the last as a run folder
+        found = load_pretrained(name)
+        assert found.recipe == RECIPE
+        assert found.sampling == Sampling(2, 3, 5, "dpm")
+        assert not found.segmenter.training
+        state = segmenter.state_dict()
+        assert all(torch.equal(value, state[key]) for key, value in found.segmenter.state_dict().items())
+        expected = segmenter.segment(IMAGE, found.sampling)
+        assert torch.equal(found.segmenter.segment(IMAGE, found.sampling).probability, expected.probability)
+
+
+def test_float16_halves_the_file_and_hardly_moves_the_masks(
+    segmenter: Segmenter, saved: Path, tmp_path: Path
+) -> None:
+    save_segmenter(segmenter, RECIPE, tmp_path / "half", torch.float16)
+    with safe_open(tmp_path / "half" / WEIGHTS, "pt") as file:
+        assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float16}  # noqa: SIM118
+    assert (tmp_path / "half" / WEIGHTS).stat().st_size < 0.6 * (saved / WEIGHTS).stat().st_size
+    half = load_pretrained(tmp_path / "half").segmenter
+    assert {p.dtype for p in half.parameters()} == {torch.float32}
+    whole = segmenter.segment(IMAGE, Sampling()).probability
+    assert float((half.segment(IMAGE, Sampling()).probability - whole).abs().max()) < 0.01
+    assert {p.dtype for p in segmenter.parameters()} == {torch.float32}  # the given one is left alone
+
+
+def test_the_hubs_mixin_reads_and_writes_the_same_files(
+    segmenter: Segmenter, saved: Path, tmp_path: Path
+) -> None:
+    Pretrained.from_pretrained(str(saved)).save_pretrained(tmp_path / "again")
+    again = load_pretrained(tmp_path / "again")
+    assert again.recipe == RECIPE
+    assert (tmp_path / "again" / WEIGHTS).read_bytes() == (saved / WEIGHTS).read_bytes()
+    assert torch.equal(
+        again.segmenter.state_dict()["network.stem.weight"], segmenter.state_dict()["network.stem.weight"]
+    )
+    assert json.loads((tmp_path / "again" / "config.json").read_text())["recipe"]["name"] == "x"
+
+
+def test_everyone_may_read_the_weights(saved: Path) -> None:
+    assert (saved / WEIGHTS).stat().st_mode == (saved / "config.json").stat().st_mode
+
+
+def test_the_default_name_is_the_packages_folder(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = saved.parent / "package"
+    monkeypatch.setattr(pretrained, "files", lambda _: root)
+    with pytest.raises(UserError, match=r"package.weights.default: no config\.json and model\.safetensors"):
+        load_pretrained("default")
+    (root / "weights").mkdir(parents=True)
+    saved.rename(root / "weights" / "default")
+    with pytest.raises(UserError, match=r"model\.safetensors is not the file that this version came with"):
+        load_pretrained("default")
+    digest = hashlib.sha256((root / "weights" / "default" / WEIGHTS).read_bytes()).hexdigest()
+    monkeypatch.setattr(pretrained, "DEFAULT_SHA256", digest)
+    assert load_pretrained("default").recipe == RECIPE
+
+
+class _Trap:
+    def __init__(self, made: Path) -> None:
+        self.made = made
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.mkdir, (self.made,)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", WEIGHTS, "model.ckpt", "config.json"])
+@pytest.mark.parametrize("alone", [True, False])
+def test_no_pickle_is_ever_loaded(name: str, alone: bool, saved: Path, tmp_path: Path) -> None:
+    trap = pickle.dumps(_Trap(tmp_path / "sprung"))
+    if alone:
+        for file in saved.iterdir():
+            file.unlink()
+    (saved / name).write_bytes(trap)
+    if alone or name in (WEIGHTS, "config.json"):
+        with pytest.raises(UserError):
+            load_pretrained(saved)
+    else:
+        load_pretrained(saved)
+    assert not (tmp_path / "sprung").exists()
+    pickle.loads(trap)  # the trap does work
+    assert (tmp_path / "sprung").exists()
+
+
+def _truncate(folder: Path) -> None:
+    (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:5000])
+
+
+def _empty(folder: Path) -> None:
+    (folder / WEIGHTS).write_bytes(b"")
+
+
+def _other_shape(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["recipe"]["model"]["fusion_width"] = 12
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def _less(folder: Path) -> None:
+    state = load_file(folder / WEIGHTS)
+    del state["network.head.bias"]
+    save_file(state, folder / WEIGHTS)
+
+
+def _misspelt(folder: Path) -> None:
+    text = (folder / "config.json").read_text()
+    (folder / "config.json").write_text(text.replace('"learning_rate"', '"learning_rat"'))
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (_truncate, "broken weights or configuration: .*header"),
+        (_empty, "broken weights or configuration: .*header"),
+        (_other_shape, r"size mismatch for network\.fusion\.align\.0\.weight"),
+        (_less, r"Missing key\(s\) in state_dict: .network\.head\.bias"),
+        (_misspelt, r"config\.json: unknown key 'train\.learning_rat'; .*'train\.learning_rate'"),
+        (lambda f: (f / "config.json").write_text("{"), "broken weights or configuration"),
+        (lambda f: (f / "config.json").write_text("[1]"), "broken weights or configuration"),
+        (lambda f: (f / "config.json").write_text("{}"), "recipe"),
+        (lambda f: (f / "config.json").unlink(), r"no config\.json here"),
+        (lambda f: (f / WEIGHTS).unlink(), r"no model\.safetensors here"),
+    ],
+)
+def test_damage_is_one_line_that_says_where(damage: object, says: str, saved: Path) -> None:
+    damage(saved)  # type: ignore[operator]
+    with pytest.raises(UserError, match=says) as found:
+        load_pretrained(saved)
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("someone/something", "neither a folder nor reachable on the hub"),
+        ("runs/mine", "neither a folder nor reachable on the hub"),
+        ("/no/such/folder", "no such folder"),
+        ("not a name!", "no such folder"),
+    ],
+)
+def test_a_name_that_is_neither_folder_nor_reachable_is_one_line(name: str, says: str) -> None:
+    """The tests run offline (HF_HUB_OFFLINE)."""
+    with pytest.raises(UserError, match=f"no weights '{name}': {says}") as found:
+        load_pretrained(name)
+    assert "\n" not in str(found.value)

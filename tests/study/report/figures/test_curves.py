@@ -1,0 +1,20 @@
+import pytest
+
+from mlffm_segdiff.study.folder import StudyFolder
+from mlffm_segdiff.study.report.figures.curves import by_images, curves_figure
+from mlffm_segdiff.study.report.study import read_study
+
+
+def test_curves_run_over_images_with_the_range_of_seeds(finished: StudyFolder) -> None:
+    cells = [one for one in read_study(finished.path, "ablation").cells if one.cell.dataset == "lesions"]
+    own = [one for one in cells if one.cell.variant == "full"]
+    found = by_images(own, "loss")
+    assert list(found) == [8, 16, 24, 32]  # batches of 4, two of them an epoch
+    assert sorted(found[8]) == pytest.approx([1.0, 1.1, 1.2])
+    figure = curves_figure(cells, ["full", "absent", "uniform weights"])
+    loss, jaccard = figure.axes
+    assert len(loss.lines) == len(jaccard.lines) == 2
+    assert loss.lines[0].get_ydata()[0] == pytest.approx(1.1)
+    band = loss.collections[0].get_paths()[0].vertices
+    assert (band[:, 1].min(), band[:, 1].max()) == pytest.approx((0.25, 1.2))
+    assert jaccard.lines[0].get_ydata().tolist() == pytest.approx([0.5, 0.6, 0.7, 0.8])

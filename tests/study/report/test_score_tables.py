@@ -1,0 +1,36 @@
+import pytest
+
+from mlffm_segdiff.study.folder import StudyFolder
+from mlffm_segdiff.study.report.score_tables import run_table, score_table
+from mlffm_segdiff.study.report.study import read_study
+
+
+def test_scores_are_means_and_spreads_over_seeds(finished: StudyFolder) -> None:
+    study = read_study(finished.path, "ablation")
+    table = score_table(study, "source")
+    assert len(table.numbers) == 3 * 2 * 2  # variants, data sets, evaluations
+    assert len(table.shown) == 3 * 2
+    assert "Evaluation 'steps_2'" in table.caption
+    rows = study.main_rows()
+    own = rows[(rows["dataset"] == "lesions") & (rows["variant"] == "full")]
+    by_seed = own.groupby("seed")
+    first = table.numbers.iloc[0]
+    assert (first["variant"], first["data set"], first["seeds"], first["images"]) == ("full", "lesions", 3, 8)
+    means = by_seed["jaccard"].mean()
+    assert first["jaccard per image, mean"] == pytest.approx(means.mean())
+    assert first["jaccard per image, sd"] == pytest.approx(means.std())
+    sums = by_seed[["tp", "fp", "fn"]].sum()
+    pooled = sums["tp"] / sums.sum(axis=1)
+    assert first["jaccard pooled, mean"] == pytest.approx(pooled.mean())
+    assert first["jaccard pooled, sd"] == pytest.approx(pooled.std())
+    shown = table.shown.iloc[0]
+    assert shown["Jaccard, per image"] == f"{means.mean():.4f} ± {means.std():.4f}"
+    assert shown["Jaccard, pooled"] == f"{pooled.mean():.4f} ± {pooled.std():.4f}"
+
+
+def test_what_was_run_counts_what_is_missing(unfinished: StudyFolder) -> None:
+    table = run_table(read_study(unfinished.path, "comparison"))
+    assert table.numbers["seeds finished"].tolist() == [3, 2, 2]
+    assert table.numbers["of"].tolist() == [3, 3, 3]
+    assert table.numbers["minutes a run"].tolist() == [1.5] * 3
+    assert table.shown.columns[0] == "model"

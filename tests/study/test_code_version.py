@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import pytest
+
+import mlffm_segdiff
+from mlffm_segdiff.study.code_version import PARTS, code_version, statements, version_of
+
+CODE = '''"""What it is."""
+
+LIMIT = 3
+"""The limit."""
+
+
+def double(x: int) -> int:
+    """Return twice x."""
+    # twice
+    return 2 * x  # not thrice
+
+
+class Empty:
+    """Nothing."""
+'''
+SAME = '''LIMIT = 3
+def double(x: int) -> int:
+    """Another sentence
+    on two lines."""
+    return (2 * x)
+class Empty:
+    """Nothing at all."""
+'''
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    for name in ("models/net.py", "models/deep/more.py", "cli/verb.py", "run.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(CODE)
+    return tmp_path
+
+
+def version(package: Path) -> str:
+    return version_of(package, ("models", "run.py"))
+
+
+def test_words_and_layout_are_no_statements() -> None:
+    assert statements(CODE) == statements(SAME)
+    assert "twice" not in statements(CODE)
+    assert "return 2 * x" in statements(CODE)
+
+
+def test_a_changed_document_is_the_same_version(package: Path) -> None:
+    before = version(package)
+    (package / "models/net.py").write_text(SAME)
+    (package / "models/notes.md").write_text("more")
+    assert version(package) == before
+
+
+@pytest.mark.parametrize("name", ["models/net.py", "models/deep/more.py", "run.py"])
+def test_a_changed_statement_is_another_version(name: str, package: Path) -> None:
+    before = version(package)
+    (package / name).write_text(CODE.replace("2 * x", "3 * x"))
+    assert version(package) != before
+
+
+def test_a_file_more_or_elsewhere_is_another_version(package: Path) -> None:
+    before = version(package)
+    (package / "models/net.py").rename(package / "models/other.py")
+    moved = version(package)
+    (package / "models/net.py").write_text("")
+    assert len({before, moved, version(package)}) == 3
+
+
+def test_what_no_cell_runs_does_not_count(package: Path) -> None:
+    before = version(package)
+    (package / "cli/verb.py").write_text("print(3)")
+    assert version(package) == before
+
+
+def test_every_room_that_trains_or_scores_counts() -> None:
+    root = Path(mlffm_segdiff.__file__).parent
+    rooms = {path.parent.name for path in root.glob("*/__init__.py")}
+    assert rooms - set(PARTS) <= {"cli", "study", "serve", "benchmark", "inference", "export"}
+    assert set(PARTS) - rooms == {"study/cells.py", "study/run_cell.py"}
+    assert code_version() == version_of(root, PARTS)

@@ -1,0 +1,176 @@
+import json
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from mlffm_segdiff.cli.app import run
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.study import Study
+from mlffm_segdiff.data.synthetic_folder import write_folder
+from mlffm_segdiff.study import run_cell as module
+from mlffm_segdiff.study.folder import CellFolder, StudyFolder
+from mlffm_segdiff.study.lock import read_lock, write_lock
+from mlffm_segdiff.study.run_cell import run_cell
+from mlffm_segdiff.study.study import plan_study
+
+
+def first_cell(folder: StudyFolder) -> CellFolder:
+    return folder.cell(read_lock(folder.lock).cells[0].key)
+
+
+@pytest.fixture
+def planned(whole: StudyFolder, tmp_path: Path) -> StudyFolder:
+    """The plan of `whole`, with nothing run."""
+    folder = StudyFolder(tmp_path / "planned")
+    folder.path.mkdir()
+    shutil.copy(whole.lock, folder.lock)
+    return folder
+
+
+@pytest.fixture
+def copied(whole: StudyFolder, tmp_path: Path) -> StudyFolder:
+    return StudyFolder(Path(shutil.copytree(whole.path, tmp_path / "copied")))
+
+
+def test_a_finished_cell_has_its_run_its_scores_and_an_account(whole: StudyFolder) -> None:
+    place = first_cell(whole)
+    files = {str(path.relative_to(place.path)) for path in place.path.rglob("*") if path.is_file()}
+    assert {"run/config.yaml", "run/logs/metrics.csv", "run/weights/model.safetensors", "log.txt"} <= files
+    assert {"scores/recipe/cases.csv", "scores/recipe/summary.json", "finished.json"} <= files
+    assert not {"failed.txt", "run/checkpoints/last.ckpt", "run/checkpoints/best.ckpt"} & files
+    account = json.loads(place.finished.read_text())
+    assert (account["images"], account["resumed"], account["threads"]) == (16, False, 1)
+    assert account["seconds"] == account["training_seconds"] + account["evaluation_seconds"] > 0
+    assert "validation Jaccard" in place.log.read_text()
+
+
+def test_scores_are_those_of_the_verb_evaluate(whole: StudyFolder, tmp_path: Path) -> None:
+    place = first_cell(whole)
+    assert run(["evaluate", str(place.run.path), "-o", str(tmp_path), "--threads", "1"]) == 0
+    assert (tmp_path / "cases.csv").read_bytes() == (place.scores("recipe") / "cases.csv").read_bytes()
+
+
+def test_a_finished_cell_is_not_run_again(copied: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = first_cell(copied)
+    before = {path: path.stat().st_mtime_ns for path in place.path.rglob("*") if path != place.guard}
+    run_cell(copied.path, place.path.name)
+    assert {path: path.stat().st_mtime_ns for path in place.path.rglob("*") if path != place.guard} == before
+
+
+def test_what_lacks_an_evaluation_alone_is_not_trained_again(
+    copied: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, place = read_lock(copied.lock), first_cell(copied)
+    weights = (place.run.weights / "model.safetensors").stat().st_mtime_ns
+    scored = (place.scores("recipe") / "cases.csv").stat().st_mtime_ns
+    place.finished.unlink()
+    write_lock(
+        replace(lock, evaluations={**lock.evaluations, "samples_2": ["sampling.samples=2"]}), copied.lock
+    )
+    run_cell(copied.path, place.path.name)
+    summary = json.loads((place.scores("samples_2") / "summary.json").read_text())
+    assert (summary["sampling"]["samples"], summary["part"]) == (2, "test")
+    assert (place.run.weights / "model.safetensors").stat().st_mtime_ns == weights
+    assert (place.scores("recipe") / "cases.csv").stat().st_mtime_ns == scored
+
+
+def test_scores_of_another_part_under_the_same_name_are_made_anew(copied: StudyFolder) -> None:
+    lock, place = read_lock(copied.lock), first_cell(copied)
+    place.finished.unlink()
+    write_lock(replace(lock, part="val"), copied.lock)
+    run_cell(copied.path, place.path.name)
+    assert json.loads((place.scores("recipe") / "summary.json").read_text())["part"] == "val"
+    assert len((place.scores("recipe") / "cases.csv").read_text().splitlines()) == 3  # two cases validate
+
+
+def test_a_cell_that_another_process_runs_is_waited_for_and_not_run_again(copied: StudyFolder) -> None:
+    place = first_cell(copied)
+    place.finished.unlink()
+    with FileLock(place.guard):
+        thread = threading.Thread(target=run_cell, args=(copied.path, place.path.name))
+        thread.start()
+        thread.join(0.2)
+        assert thread.is_alive()
+        place.finished.write_text("{}")
+    thread.join()
+    assert place.finished.read_text() == "{}"
+
+
+def test_a_finished_cell_that_lacks_an_evaluation_planned_meanwhile_is_scored(copied: StudyFolder) -> None:
+    lock, place = read_lock(copied.lock), first_cell(copied)
+    write_lock(replace(lock, evaluations={**lock.evaluations, "one": ["sampling.steps=1"]}), copied.lock)
+    run_cell(copied.path, place.path.name)
+    assert (place.scores("one") / "cases.csv").is_file()
+
+
+def test_a_failure_is_written_and_gone_after_the_next_try(
+    planned: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = first_cell(planned)
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("of no use")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "evaluate_model", fail)
+        with pytest.raises(ZeroDivisionError):
+            run_cell(planned.path, place.path.name)
+    assert "ZeroDivisionError: of no use" in place.failed.read_text()
+    assert not place.finished.exists()
+    run_cell(planned.path, place.path.name)
+    assert place.finished.is_file()
+    assert not place.failed.exists()
+
+
+def test_an_interrupt_is_no_failure(planned: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise SystemExit(1)  # as Lightning does on Ctrl-C
+
+    monkeypatch.setattr(module, "train", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_cell(planned.path, first_cell(planned).path.name)
+    assert not first_cell(planned).failed.exists()
+
+
+def test_a_run_killed_while_it_began_is_begun_anew(planned: StudyFolder, whole: StudyFolder) -> None:
+    place = first_cell(planned)
+    place.run.path.mkdir(parents=True)
+    place.run.environment.write_text("{}")
+    run_cell(planned.path, place.path.name)
+    files = [one.run.weights / "model.safetensors" for one in (place, first_cell(whole))]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_data_that_moved_are_found_where_they_are_now(
+    make_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    write_folder(old, 8, 48, seed=3)
+    study, folder = make_study(datasets={"folder": {}}, seeds=[0]), StudyFolder(tmp_path / "study")
+    before = plan_study(study, "ablation", folder, {"folder": old}, threads=1)
+    first_cell(folder).run.begin(before.cells[0].recipe, before.cells[0].split)
+    old.rename(new)
+    assert (
+        plan_study(study, "ablation", folder, {"folder": new}, threads=1).cells[0].key == before.cells[0].key
+    )
+    run_cell(folder.path, before.cells[0].key)
+    assert first_cell(folder).run.recipe().data.sources == {"folder": new}
+
+
+def test_another_split_and_other_code_are_refused(
+    planned: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, key = read_lock(planned.lock), first_cell(planned).path.name
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "code_version", lambda: "other")
+        with pytest.raises(UserError, match="the code is now other"):
+            run_cell(planned.path, key)
+    write_lock(replace(lock, cells=[replace(cell, split="other") for cell in lock.cells]), planned.lock)
+    with pytest.raises(UserError, match="not other as planned"):
+        run_cell(planned.path, key)
+    assert not first_cell(planned).run.path.exists()
