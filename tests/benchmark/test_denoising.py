@@ -6,7 +6,7 @@ import pytest
 from mlffm_segdiff.benchmark.denoising import measure_denoising
 from mlffm_segdiff.benchmark.subject import Subject, load_subject
 from mlffm_segdiff.benchmark.timing import Figure
-from mlffm_segdiff.models.dermosegdiff import DermoSegDiff
+from mlffm_segdiff.models.baselines.dermosegdiff import DermoSegDiff
 from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 

@@ -9,8 +9,8 @@ from mlffm_segdiff.benchmark.peers import (
     settle_format,
     swin_unetr_24,
 )
-from mlffm_segdiff.blocks.weight_standardised import WeightStandardisedConv3x3
-from mlffm_segdiff.models.dermosegdiff import DermoSegDiff
+from mlffm_segdiff.models.baselines.dermosegdiff import DermoSegDiff
+from mlffm_segdiff.models.baselines.weight_standardised import WeightStandardisedConv3x3
 
 CPU = torch.device("cpu")
 

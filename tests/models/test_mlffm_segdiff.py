@@ -2,11 +2,17 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from mlffm_segdiff.blocks.mlffm import MLFFM
 from mlffm_segdiff.models.encoders import ScratchEncoder
-from mlffm_segdiff.models.mlffm_segdiff import MaskLevel, MLFFMSegDiff, noise_preserving_average
+from mlffm_segdiff.models.mlffm import MLFFM
+from mlffm_segdiff.models.mlffm_segdiff import (
+    GatedInjection,
+    LateAddition,
+    MaskLevel,
+    MLFFMSegDiff,
+    noise_preserving_average,
+)
 
 IMAGE_WIDTHS, MASK_WIDTHS, DETAIL_WIDTH = (8, 12, 16, 20), (6, 8, 10, 12), 4
 
@@ -159,3 +165,33 @@ def test_features_hold_all_that_denoising_needs_of_the_image() -> None:
         assert torch.equal(model.denoise(noisy, t, features), first)
         assert torch.equal(first, model(image, noisy, t))
     assert all(torch.equal(a, b) for a, b in zip(features, kept, strict=True))
+
+
+def test_gated_injection_equals_the_unfactored_formula() -> None:
+    inject = GatedInjection(5, 4).double()
+    gate = nn.Conv2d(8, 4, 1).double()
+    with torch.no_grad():
+        gate.weight.copy_(torch.cat([inject.gate_mask.weight, inject.gate_key.weight], dim=1))
+        gate.bias.copy_(inject.gate_mask.bias)  # type: ignore[arg-type, union-attr]
+        h, image = torch.randn(2, 4, 6, 7).double(), torch.randn(2, 5, 6, 7).double()
+        k, v = inject.key_value(image).split(4, dim=1)
+        expected = h * torch.sigmoid(gate(torch.cat([h, k], dim=1))) + v
+        found = inject(h, inject.project(image))
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_the_image_reaches_both_gate_and_value() -> None:
+    inject = GatedInjection(5, 4)
+    image = torch.randn(1, 5, 3, 3)
+    h = torch.randn(1, 4, 3, 3)
+    inject(h, inject.project(image)).sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in inject.parameters())
+
+
+def test_late_addition_adds_a_matrix_of_the_image_to_each_pixel() -> None:
+    torch.manual_seed(0)
+    block = LateAddition(3, 2)
+    h, features = torch.randn(1, 2, 4, 5), torch.randn(1, 3, 4, 5)
+    value = torch.einsum("dc,bchw->bdhw", block.value.weight[:, :, 0, 0], features)
+    expected = h + value + block.value.bias.view(-1, 1, 1)
+    torch.testing.assert_close(block(h, block.project(features)), expected)

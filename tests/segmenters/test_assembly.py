@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from mlffm_segdiff.blocks.mlffm import MLFFM
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.packaged import recipe_names
 from mlffm_segdiff.config.schema import LossConfig, Recipe, SamplingConfig
 from mlffm_segdiff.diffusion.times import PowerLawTimes
 from mlffm_segdiff.losses.boundary_weight import band_weight, dermosegdiff_weight
+from mlffm_segdiff.models.mlffm import MLFFM
 from mlffm_segdiff.models.mlffm_segdiff import MLFFMSegDiff
 from mlffm_segdiff.models.registry import MODELS
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter, build_weight

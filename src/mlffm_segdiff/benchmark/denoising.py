@@ -10,7 +10,7 @@ from mlffm_segdiff.benchmark.peers import PUBLISHED_STEPS, published_dermosegdif
 from mlffm_segdiff.benchmark.roofline import ARITHMETIC, gigaflops
 from mlffm_segdiff.benchmark.subject import SAMPLES, STEPS, Subject
 from mlffm_segdiff.benchmark.timing import Work, take_turns, time_ratio
-from mlffm_segdiff.models.dermosegdiff import DermoSegDiff
+from mlffm_segdiff.models.baselines.dermosegdiff import DermoSegDiff
 from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.diffusion import Denoiser
 

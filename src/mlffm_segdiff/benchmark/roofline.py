@@ -9,7 +9,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from mlffm_segdiff.benchmark.timing import Timing, Work
-from mlffm_segdiff.blocks.packing import packed_flops
+from mlffm_segdiff.segmenters.packing import packed_flops
 
 ARITHMETIC = "arithmetic"
 MATRIX_SIDES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192)}

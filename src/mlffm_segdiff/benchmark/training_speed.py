@@ -16,7 +16,7 @@ from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch, collate
 from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.data.synthetic import synthetic_pairs
-from mlffm_segdiff.models.swin_unetr import SwinUNETR
+from mlffm_segdiff.models.baselines.swin_unetr import SwinUNETR
 from mlffm_segdiff.segmenters.assembly import build_loss, build_sampling, build_segmenter, build_weight
 from mlffm_segdiff.segmenters.base import Segmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter

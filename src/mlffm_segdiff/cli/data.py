@@ -199,7 +199,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 def _say_plan(height: float, width: float, images: int, voice: Voice) -> Plan:
     """Say the plan for images of this median size, and return what a recipe needs of it."""
-    from mlffm_segdiff.models.nnunet_plan import plan_batch, plan_network
+    from mlffm_segdiff.models.baselines.nnunet_plan import plan_batch, plan_network
 
     planned = plan_network(height, width)
     batch = plan_batch(planned, height, width, images)

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import torch
 from pydantic import BaseModel, StringConstraints, ValidationError
 
-from mlffm_segdiff.blocks.folding import fold_batch_norm
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import whole_folder
 from mlffm_segdiff.export.formats import FORMATS, FormatName, Runtime
@@ -17,6 +16,7 @@ from mlffm_segdiff.export.onnx import OPSET
 from mlffm_segdiff.export.trace import EXAMPLE_BATCH
 from mlffm_segdiff.segmenters.base import Segmenter
 from mlffm_segdiff.segmenters.calibration import QUALITY, read_quality, write_quality
+from mlffm_segdiff.segmenters.folding import fold_batch_norm
 from mlffm_segdiff.segmenters.precision import Precision
 from mlffm_segdiff.segmenters.pretrained import Pretrained
 

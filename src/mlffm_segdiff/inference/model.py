@@ -13,14 +13,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mlffm_segdiff.blocks.folding import fold_batch_norm, fold_padding
-from mlffm_segdiff.blocks.packing import pack_convolutions
 from mlffm_segdiff.data.cache import resize_picture
 from mlffm_segdiff.data.view import view_of
 from mlffm_segdiff.segmenters.at_source import Map, segment_pictures
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 from mlffm_segdiff.segmenters.calibration import Quality
 from mlffm_segdiff.segmenters.device import best_device
+from mlffm_segdiff.segmenters.folding import fold_batch_norm, fold_padding
+from mlffm_segdiff.segmenters.packing import pack_convolutions
 from mlffm_segdiff.segmenters.precision import (
     Clock,
     Precision,

@@ -12,8 +12,8 @@ from typing import Literal, Protocol
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mlffm_segdiff.blocks.residual import ResidualBlock
 from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.models.unet_blocks import ResidualBlock
 
 LiteName = Literal["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
 EncoderName = Literal["scratch", LiteName]

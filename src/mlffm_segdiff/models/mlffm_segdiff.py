@@ -9,14 +9,57 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from mlffm_segdiff.blocks.decoder import decode_skips, double
-from mlffm_segdiff.blocks.gated_injection import GatedInjection
-from mlffm_segdiff.blocks.late_addition import LateAddition
-from mlffm_segdiff.blocks.mlffm import MLFFM
-from mlffm_segdiff.blocks.residual import ResidualBlock, group_norm
-from mlffm_segdiff.blocks.time_embedding import TimeEmbedding
 from mlffm_segdiff.config.schema import ModelConfig
 from mlffm_segdiff.models.encoders import EncoderName, check_encoder
+from mlffm_segdiff.models.mlffm import MLFFM
+from mlffm_segdiff.models.unet_blocks import ResidualBlock, TimeEmbedding, decode_skips, double, group_norm
+
+
+class GatedInjection(nn.Module):
+    """h <- h * sigmoid(Conv1x1[h, k]) + v with [k, v] = Conv1x1(I) (docs/METHOD.md).
+
+    ``project`` sees the image alone, so its result is computed once per image; ``forward`` is what each
+    denoising step pays for.
+    """
+
+    def __init__(self, image_channels: int, mask_channels: int) -> None:
+        super().__init__()
+        self.key_value = nn.Conv2d(image_channels, 2 * mask_channels, 1)
+        self.gate_mask = nn.Conv2d(mask_channels, mask_channels, 1)
+        self.gate_key = nn.Conv2d(mask_channels, mask_channels, 1, bias=False)
+
+    def project(self, image_features: Tensor) -> Tensor:
+        """Map image features (B C_image H W) to [W_k k, v] (B 2*C_mask H W).
+
+        Conv1x1[h, k] is W_h h + W_k k, and W_k k needs no h.
+        """
+        key, value = self.key_value(image_features).chunk(2, dim=1)
+        return torch.cat([self.gate_key(key), value], dim=1)
+
+    def forward(self, h: Tensor, projected: Tensor) -> Tensor:
+        """Gate the mask path's h (B C_mask H W) by both paths and add the image's value."""
+        key, value = projected.chunk(2, dim=1)
+        return torch.addcmul(value, h, torch.sigmoid(self.gate_mask(h) + key))
+
+
+class LateAddition(nn.Module):
+    """h + v with v = Conv1x1(I): what takes the place of ``GatedInjection`` where the paths do not interact.
+
+    ``project`` sees the image alone, so its result is computed once per image.
+    """
+
+    def __init__(self, image_channels: int, mask_channels: int) -> None:
+        super().__init__()
+        self.value = nn.Conv2d(image_channels, mask_channels, 1)
+
+    def project(self, image_features: Tensor) -> Tensor:
+        """Map image features (B C_image H W) to v (B C_mask H W)."""
+        value: Tensor = self.value(image_features)
+        return value
+
+    def forward(self, h: Tensor, projected: Tensor) -> Tensor:
+        """Add the image's value to the mask path's h (B C_mask H W)."""
+        return h + projected
 
 
 class MLFFMSegDiffConfig(ModelConfig):

@@ -6,26 +6,26 @@ from typing import Any, Literal, get_args
 
 from torch import nn
 
-from mlffm_segdiff.blocks.mlffm import MLFFM
 from mlffm_segdiff.config.schema import ModelConfig
-from mlffm_segdiff.models.attention_unet import AttentionUNet, AttentionUNetConfig
-from mlffm_segdiff.models.dermosegdiff import DermoSegDiff, DermoSegDiffConfig
-from mlffm_segdiff.models.diffusion_unet import DiffusionUNet, DiffusionUNetConfig
+from mlffm_segdiff.models.baselines.attention_unet import AttentionUNet, AttentionUNetConfig
+from mlffm_segdiff.models.baselines.dermosegdiff import DermoSegDiff, DermoSegDiffConfig
+from mlffm_segdiff.models.baselines.diffusion_unet import DiffusionUNet, DiffusionUNetConfig
+from mlffm_segdiff.models.baselines.fcn import FCN, FCNConfig
+from mlffm_segdiff.models.baselines.fpn import FPN, FPNConfig, ResNetEncoder
+from mlffm_segdiff.models.baselines.medsegdiff import MedSegDiff, MedSegDiffConfig
+from mlffm_segdiff.models.baselines.mlffm_unet import MLFFMUNet, MLFFMUNetConfig
+from mlffm_segdiff.models.baselines.nnunet import NNUNet, NNUNetConfig
+from mlffm_segdiff.models.baselines.nnunet_plan import plan_network
+from mlffm_segdiff.models.baselines.segdiff import SegDiff, SegDiffConfig
+from mlffm_segdiff.models.baselines.single_path import SinglePath, SinglePathConfig
+from mlffm_segdiff.models.baselines.swin_unetr import SwinUNETR, SwinUNETRConfig
+from mlffm_segdiff.models.baselines.transunet import TransUNet, TransUNetConfig
+from mlffm_segdiff.models.baselines.unet import EncoderUNet, UNet, UNetConfig
+from mlffm_segdiff.models.baselines.unetpp import EncoderUNetPlusPlus, UNetPlusPlus, UNetPlusPlusConfig
+from mlffm_segdiff.models.baselines.unetr import UNETR, UNETRConfig
 from mlffm_segdiff.models.encoders import EfficientNetLite, make_encoder
-from mlffm_segdiff.models.fcn import FCN, FCNConfig
-from mlffm_segdiff.models.fpn import FPN, FPNConfig, ResNetEncoder
-from mlffm_segdiff.models.medsegdiff import MedSegDiff, MedSegDiffConfig
+from mlffm_segdiff.models.mlffm import MLFFM
 from mlffm_segdiff.models.mlffm_segdiff import MLFFMSegDiff, MLFFMSegDiffConfig
-from mlffm_segdiff.models.mlffm_unet import MLFFMUNet, MLFFMUNetConfig
-from mlffm_segdiff.models.nnunet import NNUNet, NNUNetConfig
-from mlffm_segdiff.models.nnunet_plan import plan_network
-from mlffm_segdiff.models.segdiff import SegDiff, SegDiffConfig
-from mlffm_segdiff.models.single_path import SinglePath, SinglePathConfig
-from mlffm_segdiff.models.swin_unetr import SwinUNETR, SwinUNETRConfig
-from mlffm_segdiff.models.transunet import TransUNet, TransUNetConfig
-from mlffm_segdiff.models.unet import EncoderUNet, UNet, UNetConfig
-from mlffm_segdiff.models.unetpp import EncoderUNetPlusPlus, UNetPlusPlus, UNetPlusPlusConfig
-from mlffm_segdiff.models.unetr import UNETR, UNETRConfig
 
 UNET_HEAD = "unet.out.2.conv"
 """The last convolution of MONAI's diffusion U-Net."""

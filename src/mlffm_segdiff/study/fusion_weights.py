@@ -13,8 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from mlffm_segdiff.blocks.adaptive_fusion import AdaptiveWeights
-from mlffm_segdiff.blocks.time_embedding import TimeEmbedding
+from mlffm_segdiff.models.mlffm import AdaptiveWeights
+from mlffm_segdiff.models.unet_blocks import TimeEmbedding
 from mlffm_segdiff.segmenters.at_source import segment_pictures
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 

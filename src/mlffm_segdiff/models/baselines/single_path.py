@@ -1,0 +1,89 @@
+"""The control for two paths: one encoder that reads the noisy mask and the image together, at each step."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, PositiveInt, model_validator
+from torch import Tensor, nn
+
+from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.models.mlffm import MLFFM
+from mlffm_segdiff.models.unet_blocks import ResidualBlock, TimeEmbedding, decode_skips, group_norm
+
+
+class SinglePathConfig(ModelConfig):
+    """The recipe's section. The defaults are the image path of MLFFM-SegDiff's size small."""
+
+    name: Literal["single_path"]
+    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (24, 48, 96, 192)
+    blocks: tuple[PositiveInt, ...] = (1, 2, 3, 3)
+    fusion_width: PositiveInt | None = None
+    stride: PositiveInt = 2
+    attention: bool = True
+    alignment: bool = True
+    adaptive: bool = True
+
+    @model_validator(mode="after")
+    def one_entry_a_level(self) -> "SinglePathConfig":
+        """Refuse lists of unequal length."""
+        if len(self.widths) != len(self.blocks):
+            raise ValueError("widths and blocks need one entry for each level")
+        return self
+
+
+class SinglePath(nn.Module):
+    """A U-Net of the residual blocks of MLFFM-SegDiff's image path, which here know the time.
+
+    widths, blocks: channels and residual blocks a level, finest first. stride: the pixel-unshuffle factor of
+    the stem; H and W must be multiples of ``total_stride``. fusion: the MLFFM over ``widths``, None for plain
+    skips. mask_channels: 1, or 2 with self-conditioning. Nothing can be computed once per image.
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        stride: int = 2,
+        fusion: MLFFM | None = None,
+        mask_channels: int = 1,
+    ) -> None:
+        super().__init__()
+        time_width = 4 * widths[0]
+        steps = list(pairwise(widths))
+        self.stride = stride
+        self.total_stride = stride * 2 ** len(steps)
+        self.time = TimeEmbedding(time_width)
+        self.stem = nn.Conv2d((3 + mask_channels) * stride**2, widths[0], 3, padding=1)
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in steps)
+        self.levels = nn.ModuleList(
+            nn.ModuleList(ResidualBlock(width, width, time_width) for _ in range(count))
+            for width, count in zip(widths, blocks, strict=True)
+        )
+        self.fusion = fusion if fusion is not None else nn.Identity()
+        self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in steps)
+        self.decode = nn.ModuleList(ResidualBlock(fine, fine, time_width) for fine, _ in steps)
+        self.head_norm = group_norm(widths[0])
+        self.head = nn.Conv2d(widths[0], stride**2, 3, padding=1)
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Return the image (B3HW): each step reads it anew."""
+        return [image]
+
+    def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
+        """Map x_t (B mask_channels H W), times t (B) and the image to a logit or noise (B1HW)."""
+        (image,) = features
+        time = self.time(t)
+        h = self.stem(F.pixel_unshuffle(torch.cat([noisy_mask, image], dim=1), self.stride))
+        skips = []
+        for number, level in enumerate(self.levels):
+            if number:
+                h = self.down[number - 1](h)
+            for block in level:  # type: ignore[attr-defined]
+                h = block(h, time)
+            skips.append(h)
+        h = decode_skips(self.fusion(skips), self.up, self.decode, time)
+        logit: Tensor = F.pixel_shuffle(self.head(F.silu(self.head_norm(h))), self.stride)
+        return logit

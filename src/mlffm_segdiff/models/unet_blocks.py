@@ -1,0 +1,114 @@
+"""The ways up of U-Nets: with skips that are added, and with skips that are concatenated."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+from torch import Tensor, nn
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Group normalisation (Wu & He 2018) with eight groups, or the most that divide the channels."""
+    return nn.GroupNorm(max(g for g in range(1, 9) if channels % g == 0), channels)
+
+
+class ResidualBlock(nn.Module):
+    """RB(h, t): two 3 x 3 convolutions and a shortcut (He et al. 2016, pre-activation).
+
+    With ``time_width`` the second normalisation is scaled and shifted by the time embedding (Dhariwal &
+    Nichol 2021, AdaGN); without, the block does not know the time. The last convolution starts at zero,
+    so a new block is its shortcut.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, time_width: int = 0) -> None:
+        super().__init__()
+        self.norm1 = group_norm(channels_in)
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.modulation = nn.Linear(time_width, 2 * channels_out) if time_width else None
+        self.norm2 = group_norm(channels_out)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        self.shortcut = (
+            nn.Identity() if channels_in == channels_out else nn.Conv2d(channels_in, channels_out, 1)
+        )
+        self.activation = nn.SiLU()
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
+
+    def forward(self, h: Tensor, time: Tensor | None = None) -> Tensor:
+        """Map B C_in H W to B C_out H W; ``time`` is the embedding, B x time_width."""
+        r = self.conv1(self.activation(self.norm1(h)))
+        r = self.norm2(r)
+        if self.modulation is not None:
+            scale, shift = self.modulation(time)[:, :, None, None].chunk(2, dim=1)
+            r = torch.addcmul(shift, r, 1 + scale)
+        out: Tensor = self.shortcut(h) + self.conv2(self.activation(r))
+        return out
+
+
+class TimeEmbedding(nn.Module):
+    """Sinusoids of t and a two-layer perceptron (Ho et al. 2020), from diffusers' parts."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.sinusoids = Timesteps(width // 2, flip_sin_to_cos=True, downscale_freq_shift=0)
+        self.perceptron = TimestepEmbedding(width // 2, width)
+        self.activation = nn.SiLU()
+
+    def forward(self, t: Tensor, shift: Tensor | None = None) -> Tensor:
+        """Map timesteps (B) to embeddings (B x width), activated once for all blocks; shift: added before."""
+        sinusoids = self.sinusoids(t).to(self.perceptron.linear_1.weight.dtype)
+        embedded = self.perceptron(sinusoids)
+        activated: Tensor = self.activation(embedded if shift is None else embedded + shift)
+        return activated
+
+
+def double(h: Tensor) -> Tensor:
+    """Return h (B C H W) at twice the resolution, bilinear."""
+    return F.interpolate(h, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def decode_skips(
+    skips: Sequence[Tensor], projections: nn.ModuleList, blocks: nn.ModuleList, time: Tensor
+) -> Tensor:
+    """Return the finest features: from the deepest skip up, level by level projected, doubled, plus the skip.
+
+    skips: B C_l H/2^l W/2^l, finest first. projections, blocks: one a level but the deepest, finest first;
+    C_{l+1} to C_l channels, and the level's residual block, which knows the time embedding.
+    """
+    *skips, h = skips
+    for number in reversed(range(len(skips))):
+        h = blocks[number](double(projections[number](h)) + skips[number], time)
+    return h
+
+
+class ConcatBlock(nn.Module):
+    """Doubles coarse features, concatenates the skips, and applies two 3 x 3 convolutions.
+
+    Each convolution is followed by batch normalisation and ReLU (Ronneberger et al. 2015, with the
+    normalisation of Ioffe & Szegedy 2015).
+
+    Args:
+        coarse_width: Channels of the coarse features.
+        skip_width: Channels of all skips together.
+        width: Channels of the output.
+    """
+
+    def __init__(self, coarse_width: int, skip_width: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *(
+                layer
+                for channels in (coarse_width + skip_width, width)
+                for layer in (
+                    nn.Conv2d(channels, width, 3, padding=1, bias=False),
+                    nn.BatchNorm2d(width),
+                    nn.ReLU(inplace=True),
+                )
+            )
+        )
+
+    def forward(self, coarse: Tensor, skips: Sequence[Tensor]) -> Tensor:
+        """Map B C_coarse H W, and skips of B C_s 2H 2W, to B width 2H 2W."""
+        merged: Tensor = self.layers(torch.cat([double(coarse), *skips], dim=1))
+        return merged
