@@ -21,7 +21,7 @@ from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import whole_file
 from mlffm_segdiff.evaluation.report import SUMMARY_FILE, markdown_table
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.cost import count_figures
+from mlffm_segdiff.segmenters.cost import count_cost
 from mlffm_segdiff.segmenters.sampling import chosen_sampling
 from mlffm_segdiff.training.run_folder import RunFolder
 
@@ -87,7 +87,7 @@ def measure(recipes: dict[str, Recipe], turns: int) -> dict[str, dict[str, float
 
 def row(name: str, entrant: Entrant, speed: dict[str, float]) -> tuple[str, ...]:
     """Return one row of the table under HEADER."""
-    figures = count_figures(entrant.recipe)
+    figures = count_cost(entrant.recipe)
     pooled, image = entrant.scores["pooled"], entrant.scores["per_image"]
     return (
         name,

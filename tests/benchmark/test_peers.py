@@ -10,7 +10,7 @@ from mlffm_segdiff.benchmark.peers import (
     swin_unetr_24,
 )
 from mlffm_segdiff.models.baselines.dermosegdiff import DermoSegDiff
-from mlffm_segdiff.models.baselines.weight_standardised import WeightStandardisedConv3x3
+from mlffm_segdiff.models.baselines.weight_standardised import WeightStandardisedConv2d
 
 CPU = torch.device("cpu")
 
@@ -26,7 +26,7 @@ def test_dermosegdiff_is_folded_and_computes_the_same() -> None:
     folded = published_dermosegdiff(torch.float32, CPU)
     torch.manual_seed(1)
     image, mask, t = torch.randn(2, 3, 16, 16), torch.randn(2, 1, 16, 16), torch.tensor([3, 90])
-    assert not any(isinstance(module, WeightStandardisedConv3x3) for module in folded.modules())
+    assert not any(isinstance(module, WeightStandardisedConv2d) for module in folded.modules())
     assert not folded.training
     torch.manual_seed(0)
     standardised = published_again()

@@ -88,7 +88,7 @@ def test_the_nearest_key_is_one_of_the_chosen_model(write: Write) -> None:
         ("model.size=[1]", r"key 'model\.size': .*'tiny', 'small' or 'base'"),
         (
             "model.name=segformer",
-            r"key 'model\.name' must be one of mlffm_segdiff, .*unet.* \(got 'segformer'\)",
+            r"key 'model\.name' must be one of attention_unet, .*unetr \(got 'segformer'\)",
         ),
         ("model=tiny", "key 'model': .*dictionary"),
         ("model.encoder_widths=[4, 8]", "key 'model': .*one entry for each level"),

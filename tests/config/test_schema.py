@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import DataConfig, Recipe, TrainConfig
 from mlffm_segdiff.models.mlffm_segdiff import SIZES, MLFFMSegDiffConfig
-from mlffm_segdiff.segmenters.cost import count_figures
+from mlffm_segdiff.segmenters.cost import count_cost
 from mlffm_segdiff.segmenters.recipe import check_recipe
 
 
@@ -36,7 +36,7 @@ def test_sizes_grow() -> None:
     for key in ("detail_width", "fusion_width"):
         assert tiny[key] < small[key] < base[key]
     assert sum(tiny["mask_widths"]) < sum(small["mask_widths"]) < sum(base["mask_widths"])
-    figures = [count_figures(recipe(size=size)) for size in ("tiny", "small", "base")]
+    figures = [count_cost(recipe(size=size)) for size in ("tiny", "small", "base")]
     for one, larger in pairwise(figures):
         assert one.parameters < larger.parameters
         assert one.flops < larger.flops

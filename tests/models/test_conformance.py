@@ -20,7 +20,7 @@ from mlffm_segdiff.models.encoder_weights import IMAGENET, initialise_encoder
 from mlffm_segdiff.models.registry import MODELS
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
-from mlffm_segdiff.segmenters.cost import count_figures, model_recipe
+from mlffm_segdiff.segmenters.cost import count_cost, model_recipe
 from mlffm_segdiff.segmenters.precision import in_bfloat16
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe
@@ -261,7 +261,7 @@ def test_it_runs_in_bfloat16(segmenter: Segmenter, name: str, batch: Batch) -> N
 
 
 def test_it_weighs_and_costs_what_is_pinned(name: str) -> None:
-    found = count_figures(model_recipe(name))
+    found = count_cost(model_recipe(name))
     assert (found.parameters, found.flops) == FIGURES[name]
 
 

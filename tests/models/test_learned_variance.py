@@ -6,7 +6,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.diffusion.times import ImportanceTimes
 from mlffm_segdiff.models.learned_variance import learn_variance
-from mlffm_segdiff.models.registry import MODELS, ModelEntry
+from mlffm_segdiff.models.registry import MODELS
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe
@@ -48,9 +48,7 @@ def test_only_the_head_differs_from_the_network_without_variance() -> None:
 
 
 def test_a_model_that_cannot_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = MODELS["mlffm_segdiff"]
-    headless = ModelEntry(entry.section, entry.contract, entry.make, entry.citation)
-    monkeypatch.setattr("mlffm_segdiff.segmenters.assembly.MODELS", {**MODELS, "mlffm_segdiff": headless})
+    monkeypatch.setattr(MODELS["mlffm_segdiff"], "head", None)
     build_segmenter(recipe())
     with pytest.raises(UserError, match=r"model mlffm_segdiff cannot learn a variance; take .*=false"):
         build_segmenter(recipe(learned_variance=True))

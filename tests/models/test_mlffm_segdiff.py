@@ -1,16 +1,17 @@
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from mlffm_segdiff.models.encoders import ScratchEncoder
+from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, ScratchEncoder
 from mlffm_segdiff.models.mlffm import MLFFM
 from mlffm_segdiff.models.mlffm_segdiff import (
     GatedInjection,
     LateAddition,
     MaskLevel,
     MLFFMSegDiff,
+    MLFFMSegDiffConfig,
     noise_preserving_average,
 )
 
@@ -195,3 +196,26 @@ def test_late_addition_adds_a_matrix_of_the_image_to_each_pixel() -> None:
     value = torch.einsum("dc,bchw->bdhw", block.value.weight[:, :, 0, 0], features)
     expected = h + value + block.value.bias.view(-1, 1, 1)
     torch.testing.assert_close(block(h, block.project(features)), expected)
+
+
+def section(**keys: object) -> MLFFMSegDiffConfig:
+    return MLFFMSegDiffConfig.model_validate({"name": "mlffm_segdiff", **keys})
+
+
+@pytest.mark.parametrize("name", get_args(LiteName))
+def test_encoders_by_name(name: str) -> None:
+    encoder = section(encoder=name).build(1).encoder
+    assert isinstance(encoder, EfficientNetLite)
+    assert encoder.name == name
+
+
+@pytest.mark.parametrize(("widths", "blocks"), [((), ()), ((8, 16), (1,)), ((), (1, 1))])
+def test_scratch_needs_widths_and_blocks(widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="scratch needs encoder_widths and encoder_blocks, one entry for"):
+        section(size="tiny", encoder_widths=widths, encoder_blocks=blocks)
+
+
+@pytest.mark.parametrize(("widths", "blocks"), [((8,), (1,)), ((8,), ()), ((), (1,))])
+def test_widths_and_blocks_are_for_scratch(widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="are for encoder scratch, not efficientnet_lite1"):
+        section(encoder="efficientnet_lite1", encoder_widths=widths, encoder_blocks=blocks)

@@ -5,7 +5,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
-from mlffm_segdiff.segmenters.cost import Figures, build_hollow, count_figures, count_flops, model_recipe
+from mlffm_segdiff.segmenters.cost import ModelCost, build_hollow, count_cost, count_flops, model_recipe
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
 
 SMALL = (
@@ -40,7 +40,7 @@ def test_as_many_parameters_and_operations_as_a_real_segmentation(
     segmenter = build_segmenter(chosen).eval()
     with FlopCounterMode(display=False) as counter:
         segmenter.segment(torch.zeros(1, 3, 128, 128), build_sampling(chosen.sampling))
-    found = count_figures(chosen)
+    found = count_cost(chosen)
     assert found.parameters == sum(p.numel() for p in segmenter.parameters())
     assert found.flops == counter.get_total_flops() > 0
     mirrors = 4 if mirror else 1
@@ -49,8 +49,8 @@ def test_as_many_parameters_and_operations_as_a_real_segmentation(
 
 @pytest.mark.parametrize("model", SMALL[:2])
 def test_one_pass_is_one_step_whatever_the_recipe_says(model: dict[str, object]) -> None:
-    found = [count_figures(recipe(model, steps=steps)) for steps in (1, 5)]
-    assert found[0] == found[1] == Figures(found[0].parameters, found[0].flops, 1, 1)
+    found = [count_cost(recipe(model, steps=steps)) for steps in (1, 5)]
+    assert found[0] == found[1] == ModelCost(found[0].parameters, found[0].flops, 1, 1)
 
 
 @pytest.mark.parametrize("model", SMALL)

@@ -2,10 +2,10 @@ import copy
 
 import pytest
 import torch
-from mlffm_segdiff.segmenters import packing
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mlffm_segdiff.segmenters import packing
 from mlffm_segdiff.segmenters.packing import PackedConvolution, can_pack, pack_convolutions, packed_flops
 
 pytestmark = pytest.mark.skipif(not can_pack(), reason="this torch has no oneDNN on x86")

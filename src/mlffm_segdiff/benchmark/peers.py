@@ -6,7 +6,7 @@ from torch import nn
 from mlffm_segdiff.benchmark.timing import Clock, Work
 from mlffm_segdiff.models.baselines.dermosegdiff import DermoSegDiff
 from mlffm_segdiff.models.baselines.swin_unetr import SwinUNETR
-from mlffm_segdiff.models.baselines.weight_standardised import fold_weight_standardisation
+from mlffm_segdiff.segmenters.folding import fold_weight_standardisation
 
 SWIN_FEATURES = 24
 DERMOSEGDIFF = (128, 64, (1, 2, 3, 4, 5, 6), (1, 2, 4, 8, 16, 32))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mlffm_segdiff.cli.common import JsonOption, Voice
 
 if TYPE_CHECKING:
-    from mlffm_segdiff.segmenters.cost import Figures
+    from mlffm_segdiff.segmenters.cost import ModelCost
 
 
 def models(as_json: JsonOption = False) -> None:
@@ -18,11 +18,11 @@ def models(as_json: JsonOption = False) -> None:
     mirror images.
     """
     from mlffm_segdiff.models.registry import MODELS
-    from mlffm_segdiff.segmenters.cost import count_figures, model_recipe
+    from mlffm_segdiff.segmenters.cost import count_cost, model_recipe
 
     voice = Voice(json=as_json)
     with voice.status("counting"):
-        counted = {name: count_figures(model_recipe(name)) for name in MODELS}
+        counted = {name: count_cost(model_recipe(name)) for name in MODELS}
     sources = {name: entry.citation for name, entry in MODELS.items()}
     voice.result(
         {"models": [{"name": name, **asdict(one), "source": sources[name]} for name, one in counted.items()]}
@@ -31,7 +31,7 @@ def models(as_json: JsonOption = False) -> None:
         _print_table(voice, counted, sources)
 
 
-def _print_table(voice: Voice, counted: "Mapping[str, Figures]", sources: Mapping[str, str]) -> None:
+def _print_table(voice: Voice, counted: "Mapping[str, ModelCost]", sources: Mapping[str, str]) -> None:
     from rich.table import Table
 
     table = Table("model")

@@ -3,8 +3,7 @@
 import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -64,10 +63,15 @@ def read_mapping(path: Path, noun: str, example: str) -> DictConfig:
 
 
 def check_values(values: Any, origin: str, kind: type[Recipe]) -> Recipe:
-    """Return ``values`` as a recipe of this kind; ``origin`` is how an error names their source.
+    """Check ``values`` as a recipe.
 
-    kind: a Recipe whose ``model`` is one section, or a union of sections told apart by ``name``. Raises
-    UserError for an unknown or mistyped key, naming it and the nearest valid one.
+    Args:
+        values: The recipe's sections.
+        origin: The source of the values, for errors.
+        kind: A Recipe with the section of one model.
+
+    Raises:
+        UserError: A key is unknown or mistyped; the error names it and the nearest valid one.
     """
     try:
         return kind.model_validate(values)
@@ -106,16 +110,12 @@ def _parse(overrides: Sequence[str]) -> DictConfig:
 
 
 def _describe(error: Any, kind: type[Recipe]) -> str:
-    models = [_model_name(section) for section in _sections(kind.model_fields["model"].annotation)]
-    model = next((part for part in error["loc"] if part in models), None)
-    key = ".".join(str(part) for part in error["loc"] if part not in {model, "[key]"})
+    key = ".".join(str(part) for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden" or (error["loc"] and error["loc"][-1] == "[key]"):
-        close = difflib.get_close_matches(key, list(_keys(kind, model)), n=1, cutoff=0.0)
+        close = difflib.get_close_matches(key, list(_keys(kind)), n=1, cutoff=0.0)
         return f"unknown key {key!r}; the nearest valid key is {close[0]!r}"
     if error["type"] == "missing":
         return f"missing key {key!r}"
-    if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
-        return f"key '{key}.name' must be one of {', '.join(models)} (got {error['input'].get('name')!r})"
     message: str = error["msg"].removeprefix("Value error, ")
     if not key:
         return message
@@ -123,23 +123,11 @@ def _describe(error: Any, kind: type[Recipe]) -> str:
     return f"key {key!r}: {message[0].lower()}{message[1:]}{given}"
 
 
-def _keys(section: type[BaseModel], model: str | None, prefix: str = "") -> Iterator[str]:
-    """Yield the dotted keys of a section and of those in it; of models, only the one called ``model``."""
+def _keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of a section and of the sections in it."""
     for name, field in section.model_fields.items():
-        sections = _sections(field.annotation)
         yield prefix + name
-        for variant in sections:
-            if len(sections) == 1 or model in {None, _model_name(variant)}:
-                yield from _keys(variant, model, f"{prefix}{name}.")
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _keys(field.annotation, f"{prefix}{name}.")
     if section.__name__ == "DataConfig":
         yield from (f"{prefix}sources.{name}" for name in get_args(DatasetName))
-
-
-def _sections(annotation: Any) -> list[type[BaseModel]]:
-    variants = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else (annotation,)
-    return [variant for variant in variants if isinstance(variant, type) and issubclass(variant, BaseModel)]
-
-
-def _model_name(section: type[BaseModel]) -> str:
-    (name,) = get_args(section.model_fields["name"].annotation)
-    return str(name)

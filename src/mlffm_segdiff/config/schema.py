@@ -1,11 +1,15 @@
 """What a recipe may say: every key, its type, its range and its default."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
+if TYPE_CHECKING:
+    from torch import nn
+
 DatasetName = Literal["isic2018", "ham10000", "ph2", "folder", "nnunet", "synthetic"]
+Contract = Literal["denoiser", "direct"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -57,9 +61,31 @@ class AugmentConfig(Section):
 
 
 class ModelConfig(Section):
-    """The network: its name in the table of models, and in a section of that model's own, its arguments."""
+    """The network: the name of a model, and in that model's own subclass its arguments.
+
+    A subclass is registered by `mlffm_segdiff.models.register_model` and builds its network itself.
+
+    Attributes:
+        contract: What `build` returns: a ``denoiser`` with ``encode`` and ``denoise``, or a ``direct``
+            network that maps an image to a logit.
+        citation: The source of the model.
+        head: The name of a denoiser's last convolution, which a learned variance widens; None if that is not
+            possible.
+    """
+
+    contract: ClassVar[Contract] = "direct"
+    citation: ClassVar[str] = ""
+    head: ClassVar[str | None] = None
 
     name: str
+
+    def build(self, mask_channels: int) -> "nn.Module":
+        """Build the network with fresh weights; it has an int attribute ``total_stride``.
+
+        Args:
+            mask_channels: Channels of a denoiser's noisy mask: 2 with self-conditioning, otherwise 1.
+        """
+        raise NotImplementedError
 
 
 class DiffusionConfig(Section):

@@ -1,4 +1,4 @@
-"""A second output for a denoiser: what a learned variance is made of."""
+"""A second output channel of a denoiser for a learned variance."""
 
 import torch
 from torch import nn
@@ -7,10 +7,15 @@ from mlffm_segdiff.config.errors import UserError
 
 
 def learn_variance(network: nn.Module, head: str | None, name: str) -> None:
-    """Double the channels of a denoiser's last convolution; the new ones give 0, so v = 1/2.
+    """Double the output channels of a denoiser's last convolution in place; new ones start at 0 (v = 1/2).
 
-    head: its name in the network, None if the network cannot be so widened; name: the model's. Raises
-    UserError then.
+    Args:
+        network: The denoiser.
+        head: The name of the convolution within it; None if the network cannot be widened.
+        name: The model's name, for errors.
+
+    Raises:
+        UserError: ``head`` is None.
     """
     if head is None:
         raise UserError(f"model {name} cannot learn a variance; take diffusion.learned_variance=false")

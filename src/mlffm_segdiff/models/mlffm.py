@@ -1,16 +1,55 @@
-"""The Multi-Level Feature Fusion Module (MLFFM) on the skip connections."""
+"""The Multi-Level Feature Fusion Module (MLFFM): attention, scale alignment and adaptive weights on skips.
+
+The paper (Gu et al. 2026, arXiv:2606.26712) names the parts; the formulas are ours, see docs/METHOD.md.
+S_l is the skip of level l, A_l the skip after attention, P_l the skip projected to the module's width.
+"""
 
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from mlffm_segdiff.config.schema import ModelConfig
 from mlffm_segdiff.models.unet_blocks import group_norm
 
 
+class FusionConfig(ModelConfig):
+    """The keys of a model's section that describe an MLFFM.
+
+    Attributes:
+        fusion_width: Channels within the MLFFM; null for plain skips.
+        attention: CBAM on each skip.
+        alignment: Learned projections to ``fusion_width`` channels; otherwise averages over channels.
+        adaptive: Learned weights for each pixel and level; otherwise 1 / L.
+    """
+
+    fusion_width: PositiveInt | None = None
+    attention: bool = True
+    alignment: bool = True
+    adaptive: bool = True
+
+    def build_fusion(self, widths: Sequence[int]) -> "MLFFM | None":
+        """Build the MLFFM over skips of ``widths`` channels; None for plain skips."""
+        if self.fusion_width is None:
+            return None
+        return MLFFM(
+            widths,
+            self.fusion_width,
+            attention=self.attention,
+            alignment=self.alignment,
+            adaptive=self.adaptive,
+        )
+
+
 class ChannelAttention(nn.Module):
-    """S * sigma(MLP(GAP S) + MLP(GMP S)) (Woo et al. 2018, eq. 2)."""
+    """S * sigma(MLP(GAP S) + MLP(GMP S)) (Woo et al. 2018, arXiv:1807.06521, eq. 2).
+
+    Args:
+        channels: Channels of the input.
+        reduction: The MLP's hidden layer has ``channels / reduction`` units, at least four.
+    """
 
     def __init__(self, channels: int, reduction: int = 8) -> None:
         super().__init__()
@@ -24,7 +63,7 @@ class ChannelAttention(nn.Module):
 
 
 class SpatialAttention(nn.Module):
-    """A * sigma(Conv7x7[max_c A; mean_c A]) (Woo et al. 2018, eq. 3)."""
+    """A * sigma(Conv7x7[max_c A; mean_c A]) (Woo et al. 2018, arXiv:1807.06521, eq. 3)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,24 +76,21 @@ class SpatialAttention(nn.Module):
 
 
 class CBAM(nn.Sequential):
-    """Channel attention, then spatial attention (Woo et al. 2018)."""
+    """Convolutional block attention: channel attention, then spatial attention (Woo et al. 2018)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(ChannelAttention(channels), SpatialAttention())
 
 
-def resample(p: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring p (B C H W) to ``size``: area average where p is finer, bilinear where it is coarser."""
-    height, width = p.shape[2:]
-    if (height, width) == size:
-        return p
-    if height > size[0]:
-        return F.avg_pool2d(p, (height // size[0], width // size[1]))
-    return F.interpolate(p, size=size, mode="bilinear", align_corners=False)
+class LateralProjection(nn.Conv2d):
+    """P = Conv1x1(A), the lateral connection of a feature pyramid (Lin et al. 2017, arXiv:1612.03144)."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__(channels, width, 1)
 
 
 class ChannelPool(nn.Module):
-    """Bring C channels to ``width`` by averages over runs of channels: alignment with nothing learned."""
+    """Average runs of channels down to ``width`` channels: the control for a learned projection."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -67,17 +103,25 @@ class ChannelPool(nn.Module):
         return pooled.transpose(1, 2).reshape(batch, self.width, height, width)
 
 
-class LateralProjection(nn.Conv2d):
-    """P = Conv1x1(A), the lateral connection of a feature pyramid (Lin et al. 2017)."""
-
-    def __init__(self, channels: int, width: int) -> None:
-        super().__init__(channels, width, 1)
+def resample(p: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring p (B C H W) to another level's size: area average where p is finer, bilinear where coarser."""
+    height, width = p.shape[2:]
+    if (height, width) == size:
+        return p
+    if height > size[0]:
+        return F.avg_pool2d(p, (height // size[0], width // size[1]))
+    return F.interpolate(p, size=size, mode="bilinear", align_corners=False)
 
 
 class AdaptiveWeights(nn.Module):
     """lambda_{.->l} = softmax_j Conv1x1[u_{1->l}; ..; u_{L->l}] with u_j = Conv1x1(P_j).
 
-    After ASFF (Liu et al. 2019): one weight for each pixel, level and source level.
+    After ASFF (Liu et al. 2019, arXiv:1911.09516): one weight for each pixel, level and source level.
+
+    Args:
+        levels: The number of levels L.
+        width: Channels of each P_j.
+        compressed: Channels of each u_j.
     """
 
     def __init__(self, levels: int, width: int, compressed: int = 8) -> None:
@@ -96,7 +140,7 @@ class AdaptiveWeights(nn.Module):
 
 
 class UniformWeights(nn.Module):
-    """The same weight, 1 / L, for every level: what adaptive weights are compared with."""
+    """The same weight, 1 / L, for every level: the control for adaptive weights."""
 
     def forward(self, aligned: Sequence[Tensor]) -> list[Tensor]:
         """Map P_1..P_L (B d H_l W_l) to constant weights (B L H_l W_l)."""
@@ -110,9 +154,15 @@ class UniformWeights(nn.Module):
 class MLFFM(nn.Module):
     """S'_l = S_l + Conv3x3(SiLU(GN(sum_j lambda_{j->l} * R_{j->l}))) over skips S_1..S_L (docs/METHOD.md).
 
-    attention: CBAM on each skip, else the skip itself. alignment: a learned lateral projection to ``width``
-    channels, else averages of channels. adaptive: a learned weight for each pixel and level, else 1 / L.
-    The last convolution starts at zero, so a new module is exactly the identity.
+    R_{j->l} is P_j at the resolution of level l. The last convolution starts at zero, so a new module is
+    exactly the identity.
+
+    Args:
+        channels: Channels of each skip, finest first.
+        width: Channels of each P_j.
+        attention: CBAM on each skip; otherwise A_l = S_l.
+        alignment: Learned lateral projections; otherwise averages over channels.
+        adaptive: Adaptive weights; otherwise uniform ones.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The ways up of U-Nets: with skips that are added, and with skips that are concatenated."""
+"""Blocks that several U-Nets share: the residual block, the time embedding, and decoders."""
 
 from collections.abc import Sequence
 
@@ -16,9 +16,13 @@ def group_norm(channels: int) -> nn.GroupNorm:
 class ResidualBlock(nn.Module):
     """RB(h, t): two 3 x 3 convolutions and a shortcut (He et al. 2016, pre-activation).
 
-    With ``time_width`` the second normalisation is scaled and shifted by the time embedding (Dhariwal &
-    Nichol 2021, AdaGN); without, the block does not know the time. The last convolution starts at zero,
-    so a new block is its shortcut.
+    The second normalisation is scaled and shifted by the time embedding (AdaGN; Dhariwal & Nichol 2021,
+    arXiv:2105.05233). The last convolution starts at zero, so a new block is its shortcut.
+
+    Args:
+        channels_in: Channels of the input.
+        channels_out: Channels of the output; the shortcut is a 1 x 1 convolution where they differ.
+        time_width: Channels of the time embedding; 0 for a block that does not depend on the timestep.
     """
 
     def __init__(self, channels_in: int, channels_out: int, time_width: int = 0) -> None:
@@ -36,7 +40,7 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
 
     def forward(self, h: Tensor, time: Tensor | None = None) -> Tensor:
-        """Map B C_in H W to B C_out H W; ``time`` is the embedding, B x time_width."""
+        """Map B C_in H W to B C_out H W; ``time`` is the time embedding, B x time_width."""
         r = self.conv1(self.activation(self.norm1(h)))
         r = self.norm2(r)
         if self.modulation is not None:
@@ -47,7 +51,11 @@ class ResidualBlock(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """Sinusoids of t and a two-layer perceptron (Ho et al. 2020), from diffusers' parts."""
+    """Sinusoids of t and a two-layer perceptron (Ho et al. 2020, arXiv:2006.11239), from diffusers.
+
+    Args:
+        width: Channels of the embedding.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -56,7 +64,15 @@ class TimeEmbedding(nn.Module):
         self.activation = nn.SiLU()
 
     def forward(self, t: Tensor, shift: Tensor | None = None) -> Tensor:
-        """Map timesteps (B) to embeddings (B x width), activated once for all blocks; shift: added before."""
+        """Embed timesteps.
+
+        Args:
+            t: Timesteps, B.
+            shift: Added to the embedding before the activation, B x width.
+
+        Returns:
+            The embedding, B x width, activated once for all blocks.
+        """
         sinusoids = self.sinusoids(t).to(self.perceptron.linear_1.weight.dtype)
         embedded = self.perceptron(sinusoids)
         activated: Tensor = self.activation(embedded if shift is None else embedded + shift)
@@ -64,17 +80,23 @@ class TimeEmbedding(nn.Module):
 
 
 def double(h: Tensor) -> Tensor:
-    """Return h (B C H W) at twice the resolution, bilinear."""
+    """Upsample h (B C H W) to twice its resolution, bilinearly."""
     return F.interpolate(h, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 def decode_skips(
     skips: Sequence[Tensor], projections: nn.ModuleList, blocks: nn.ModuleList, time: Tensor
 ) -> Tensor:
-    """Return the finest features: from the deepest skip up, level by level projected, doubled, plus the skip.
+    """Decode skips from the coarsest to the finest: project, double, add the skip, apply the block.
 
-    skips: B C_l H/2^l W/2^l, finest first. projections, blocks: one a level but the deepest, finest first;
-    C_{l+1} to C_l channels, and the level's residual block, which knows the time embedding.
+    Args:
+        skips: B C_l H/2^l W/2^l, finest first.
+        projections: From C_{l+1} to C_l channels, one for each level but the coarsest, finest first.
+        blocks: Residual blocks that read the time embedding, likewise.
+        time: The time embedding, B x time width.
+
+    Returns:
+        The finest features, of the shape of the first skip.
     """
     *skips, h = skips
     for number in reversed(range(len(skips))):
@@ -83,7 +105,7 @@ def decode_skips(
 
 
 class ConcatBlock(nn.Module):
-    """Doubles coarse features, concatenates the skips, and applies two 3 x 3 convolutions.
+    """Double coarse features, concatenate the skips, and apply two 3 x 3 convolutions.
 
     Each convolution is followed by batch normalisation and ReLU (Ronneberger et al. 2015, with the
     normalisation of Ioffe & Szegedy 2015).
@@ -109,6 +131,6 @@ class ConcatBlock(nn.Module):
         )
 
     def forward(self, coarse: Tensor, skips: Sequence[Tensor]) -> Tensor:
-        """Map B C_coarse H W, and skips of B C_s 2H 2W, to B width 2H 2W."""
+        """Map coarse features (B C_coarse H W) and skips (B C_s 2H 2W) to B width 2H 2W."""
         merged: Tensor = self.layers(torch.cat([double(coarse), *skips], dim=1))
         return merged

@@ -1,4 +1,4 @@
-"""A recipe's sections become a segmenter."""
+"""Build a segmenter from a recipe."""
 
 import torch
 
@@ -15,18 +15,18 @@ from mlffm_segdiff.losses.boundary_weight import (
 )
 from mlffm_segdiff.losses.region import RegionLoss
 from mlffm_segdiff.models.learned_variance import learn_variance
-from mlffm_segdiff.models.registry import MODELS
 from mlffm_segdiff.segmenters.base import ANY_STYLE, Sampling, Segmenter
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
 
 
 def build_segmenter(recipe: Recipe) -> Segmenter:
-    """Return the recipe's segmenter with fresh weights, drawn from torch's global generator.
+    """Build the recipe's segmenter with fresh weights, drawn from torch's global generator.
 
-    They lie in memory as channels_last, which convolutions run faster on.
+    Weights are in the memory format channels_last, on which convolutions are faster.
 
-    Raises UserError if the images' size or an option does not suit the model.
+    Raises:
+        UserError: The images' size or an option does not fit the model, or a ``target`` cannot be built.
     """
     refuse_unsuited(recipe)
     segmenter = _segmenter(recipe)
@@ -38,14 +38,14 @@ def build_segmenter(recipe: Recipe) -> Segmenter:
 
 
 def refuse_unsuited(recipe: Recipe) -> None:
-    """Raise UserError for an option that the recipe's model has no use for."""
+    """Raise UserError for an option that has no effect on the recipe's model."""
     name, sampling = recipe.model.name, recipe.sampling
     styles = (ANY_STYLE, *getattr(recipe.model, "styles", ()))
     if sampling.style not in styles:
         raise UserError(
             f"no annotation style {sampling.style!r} in this model; choose one of {', '.join(styles)}"
         )
-    if MODELS[name].contract == "denoiser":
+    if recipe.model.contract == "denoiser":
         return
     set_options = {
         "diffusion.learned_variance=false": recipe.diffusion.learned_variance,
@@ -62,64 +62,69 @@ def refuse_unsuited(recipe: Recipe) -> None:
 def _segmenter(recipe: Recipe) -> Segmenter:
     loss, weight = build_loss(recipe.loss), build_weight(recipe.loss)
     settings = recipe.diffusion
-    entry = MODELS[recipe.model.name]
-    network = entry.make(recipe.model, 2 if settings.self_conditioning else 1)
-    if entry.contract == "direct":
-        return DirectSegmenter(network, loss, weight)
+    network = recipe.model.build(mask_channels=2 if settings.self_conditioning else 1)
+    if recipe.model.contract == "direct":
+        return DirectSegmenter(network, loss=loss, weight=weight)
     if settings.learned_variance:
-        learn_variance(network, entry.head, recipe.model.name)
+        learn_variance(network, recipe.model.head, recipe.model.name)
     return DiffusionSegmenter(
         network,
-        build_process(settings),
-        loss,
-        weight,
-        build_times(settings),
-        settings.self_conditioning,
-        settings.training,
-        settings.noisy_share,
-        settings.noisy_weight,
-        settings.recycling_shift,
+        process=build_process(settings),
+        loss=loss,
+        weight=weight,
+        times=build_times(settings),
+        self_conditioning=settings.self_conditioning,
+        training=settings.training,
+        noisy_share=settings.noisy_share,
+        noisy_weight=settings.noisy_weight,
+        recycling_shift=settings.recycling_shift,
     )
 
 
 def build_process(settings: DiffusionConfig) -> MaskDiffusion:
-    """Return the forward process over masks."""
+    """Build the forward process over masks."""
     return MaskDiffusion(
-        settings.objective,
-        settings.schedule,
-        settings.train_steps,
-        settings.beta_start,
-        settings.beta_end,
-        settings.mask_scale,
-        settings.learned_variance,
+        objective=settings.objective,
+        schedule=settings.schedule,
+        train_steps=settings.train_steps,
+        beta_start=settings.beta_start,
+        beta_end=settings.beta_end,
+        mask_scale=settings.mask_scale,
+        learned_variance=settings.learned_variance,
     )
 
 
 def build_loss(settings: LossConfig) -> RegionLoss:
-    """Return the loss of a network that gives a logit."""
+    """Build the loss of a network that gives a logit."""
     return RegionLoss(
-        settings.cross_entropy, settings.dice, settings.kervadec, settings.batch_dice, settings.dice_smooth
+        cross_entropy=settings.cross_entropy,
+        dice=settings.dice,
+        kervadec=settings.kervadec,
+        batch_dice=settings.batch_dice,
+        dice_smooth=settings.dice_smooth,
     )
 
 
 def build_times(settings: DiffusionConfig) -> TimeSampler:
-    """Return how the times of training are drawn."""
+    """Build the sampler of training timesteps."""
     if settings.importance_sampling:
         return ImportanceTimes(settings.train_steps)
     return PowerLawTimes(settings.train_steps, settings.noisy_bias)
 
 
 def build_weight(settings: LossConfig) -> BoundaryWeight:
-    """Return the boundary weight of that name."""
+    """Build the boundary weight of that name."""
     weights: dict[str, BoundaryWeight] = {
         "none": uniform_weight,
-        "band": BandWeight(settings.band_gain, settings.band_width),
-        "dermosegdiff": DermoSegDiffWeight(settings.dermosegdiff_gain, settings.dermosegdiff_gamma),
+        "band": BandWeight(gain=settings.band_gain, width=settings.band_width),
+        "dermosegdiff": DermoSegDiffWeight(
+            gain=settings.dermosegdiff_gain, gamma=settings.dermosegdiff_gamma
+        ),
     }
     return weights[settings.weight]
 
 
 def build_sampling(settings: SamplingConfig) -> Sampling:
-    """Return how masks are drawn. Raises UserError if the fusion of samples needs what is not installed."""
+    """Build the sampling settings. Raises UserError if the fusion of samples needs an absent package."""
     check_fusion(settings.fusion)
     return Sampling(**settings.model_dump())

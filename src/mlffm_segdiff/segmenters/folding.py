@@ -1,4 +1,4 @@
-"""Layers folded into the convolution next to them, for inference: the same results in fewer operations."""
+"""Layers folded into convolutions, for inference: the same results in fewer operations."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from mlffm_segdiff.models.baselines.weight_standardised import WeightStandardisedConv2d
+
 Network = TypeVar("Network", bound=nn.Module)
 Fold = Callable[[nn.Module, nn.Module], dict[int, nn.Module]]
 
@@ -20,7 +22,7 @@ def fold_batch_norm(network: Network) -> Network:
     Folds each BatchNorm2d that directly follows a Conv2d in a Sequential. Results differ by rounding only.
 
     Args:
-        network: In evaluation mode; it stays as it is.
+        network: In evaluation mode; it is not changed.
 
     Returns:
         A copy with weights of its own, or ``network`` itself where there is nothing to fold.
@@ -36,14 +38,39 @@ def fold_batch_norm(network: Network) -> Network:
     return _fold_neighbours(network, fold)
 
 
+def fold_weight_standardisation(network: Network) -> Network:
+    """Return a copy of a network with plain convolutions in place of weight-standardised ones.
+
+    Fold before a change to half precision: the standardisation is then that of the trained float32 weights.
+    """
+    found = {id(m): _plain(m) for m in network.modules() if isinstance(m, WeightStandardisedConv2d)}
+    return copy.deepcopy(network, found)
+
+
+@torch.no_grad()
+def _plain(conv: WeightStandardisedConv2d) -> nn.Conv2d:
+    plain = nn.Conv2d(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,  # type: ignore[arg-type]
+        conv.stride,  # type: ignore[arg-type]
+        conv.padding,  # type: ignore[arg-type]
+        bias=conv.bias is not None,
+        device="meta",
+    )
+    plain.weight = nn.Parameter(conv.standardised_weight())
+    plain.bias = copy.deepcopy(conv.bias)
+    return plain.train(conv.training)
+
+
 def fold_padding(network: Network) -> Network:
     """Return a network whose ZeroPad2d layers are part of the convolution after them.
 
-    A processor then needs no padded copy of the feature map. A convolution pads both sides alike, so where
-    the two sides differ its kernel gets rows and columns of zeros. Results differ by rounding only.
+    A CPU then needs no padded copy of the feature map. A convolution pads both sides alike, so where the two
+    sides differ its kernel gets rows and columns of zeros. Results differ by rounding only.
 
     Args:
-        network: It stays as it is.
+        network: It is not changed.
 
     Returns:
         A copy with weights of its own, or ``network`` itself where there is nothing to fold.

@@ -1,25 +1,27 @@
-"""Recipes checked with the arguments of the model that they name."""
+"""Recipes, checked with the section of the model that they name."""
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Union
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
 
-from pydantic import Field, create_model
+from pydantic import create_model
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import check_values, read_recipe, recipe_of
-from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.models.registry import MODELS
-
-_SECTIONS: Any = Union[tuple(entry.section for entry in MODELS.values())]  # noqa: UP007
-_ANY_MODEL: Any = Annotated[_SECTIONS, Field(discriminator="name")]
-_RECIPE: type[Recipe] = create_model("Recipe", __base__=Recipe, model=(_ANY_MODEL, ...))
+from mlffm_segdiff.config.schema import ModelConfig, Recipe
+from mlffm_segdiff.models.registry import MODELS, model_section
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Return the recipe of a packaged name or a YAML file, with ``key=value`` overrides applied.
+    """Load a recipe.
 
-    Raises UserError for an unknown recipe, broken YAML, and an unknown or mistyped key, naming file, key and
-    the nearest valid one; and for a ``model.name`` in place of another whose keys the recipe sets.
+    Args:
+        name: A packaged recipe's name, or a YAML file.
+        overrides: ``key=value`` each.
+
+    Raises:
+        UserError: The recipe is unknown or not YAML, a key is unknown or mistyped (the error names file, key
+            and the nearest valid key), or ``model.name`` replaces a model whose keys the recipe sets.
     """
     values = read_recipe(name, overrides)
     _refuse_keys_of_another_model(name, overrides, values.get("model"))
@@ -31,7 +33,7 @@ def _refuse_keys_of_another_model(name: str, overrides: Sequence[str], section: 
     model = section.get("name") if isinstance(section, dict) else None
     if "model.name" not in given or not isinstance(model, str) or model not in MODELS:
         return
-    known = MODELS[model].section.model_fields
+    known = MODELS[model].model_fields
     left = [key for key in section if key not in known and f"model.{key}" not in given]
     other = recipe_of(model)
     if left and other:
@@ -42,5 +44,25 @@ def _refuse_keys_of_another_model(name: str, overrides: Sequence[str], section: 
 
 
 def check_recipe(values: Any, origin: str) -> Recipe:
-    """Return ``values`` as a recipe; ``origin`` is how an error names their source. Raises UserError."""
-    return check_values(values, origin, _RECIPE)
+    """Check ``values`` as a recipe.
+
+    Args:
+        values: The recipe's sections; ``model`` has a ``name`` or a ``target``.
+        origin: The source of the values, for errors.
+
+    Raises:
+        UserError: A key is unknown, missing or has a wrong value.
+    """
+    section = values.get("model") if isinstance(values, Mapping) else None
+    if not isinstance(section, Mapping):
+        return check_values(values, origin, Recipe)
+    try:
+        kind = model_section(section)
+    except UserError as error:
+        raise UserError(f"{origin}: {error}") from None
+    return check_values(values, origin, _recipe_type(kind))
+
+
+@cache
+def _recipe_type(section: type[ModelConfig]) -> type[Recipe]:
+    return create_model("Recipe", __base__=Recipe, model=(section, ...))

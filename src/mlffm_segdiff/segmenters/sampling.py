@@ -3,8 +3,7 @@
 from typing import TypedDict
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.models.registry import MODELS
+from mlffm_segdiff.config.schema import ModelConfig, Recipe
 from mlffm_segdiff.segmenters.assembly import build_sampling, refuse_unsuited
 from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.recipe import check_recipe
@@ -58,13 +57,13 @@ def chosen_sampling(
     refuse_unsuited(chosen)
     unused = [name for name in ("steps", "sampler") if name in given]
     if unused and not chosen.sampling.samples:
-        raise UserError(_without_samples(chosen.model.name, " and ".join(unused)))
+        raise UserError(_without_samples(chosen.model, " and ".join(unused)))
     return build_sampling(chosen.sampling)
 
 
-def _without_samples(model: str, unused: str) -> str:
-    if MODELS[model].contract == "direct":
-        return f"{model} segments in one pass, without samples; leave out {unused}"
+def _without_samples(model: ModelConfig, unused: str) -> str:
+    if model.contract == "direct":
+        return f"{model.name} segments in one pass, without samples; leave out {unused}"
     return (
         f"no samples are drawn, so {unused} would have no effect; "
         f"set samples to 1 or more, or leave out {unused}"

@@ -14,10 +14,8 @@ from mlffm_segdiff.models.baselines.dermosegdiff import (
     SelfAttention,
     StandardisedResidualBlock,
 )
-from mlffm_segdiff.models.baselines.weight_standardised import (
-    WeightStandardisedConv3x3,
-    fold_weight_standardisation,
-)
+from mlffm_segdiff.models.baselines.weight_standardised import WeightStandardisedConv2d
+from mlffm_segdiff.segmenters.folding import fold_weight_standardisation
 
 X_MULTS, G_MULTS = (1, 2, 3, 4, 5, 6), (1, 2, 4, 8, 16, 32)
 TWOS = (2, 2, 2, 2, 2, 2)
@@ -117,7 +115,7 @@ def test_every_parameter_learns() -> None:
 def test_folded_it_gives_the_same_with_plain_convolutions() -> None:
     model = network()
     folded = fold_weight_standardisation(model)
-    assert not any(isinstance(m, WeightStandardisedConv3x3) for m in folded.modules())
+    assert not any(isinstance(m, WeightStandardisedConv2d) for m in folded.modules())
     assert sum(p.numel() for p in folded.parameters()) == sum(p.numel() for p in model.parameters())
     with torch.no_grad():
         torch.testing.assert_close(folded(*inputs(32, 16)), model(*inputs(32, 16)), rtol=0, atol=1e-5)

@@ -5,7 +5,6 @@ from torch import Tensor, nn
 
 from mlffm_segdiff.models.baselines.fpn import FPN, FPNConfig, ResNetEncoder, SemanticHead
 from mlffm_segdiff.models.encoders import EfficientNetLite
-from mlffm_segdiff.models.registry import make_fpn
 
 RESNET_50 = 25_557_032
 ITS_CLASSES = 1000 * 2048 + 1000
@@ -17,7 +16,7 @@ def network(pyramid_width: int = 8) -> FPN:
 
 def test_resnet_50_but_for_its_classes_and_a_pyramid_of_both_papers_widths() -> None:
     with torch.device("meta"):
-        model = make_fpn(FPNConfig(name="fpn"), 1)
+        model = FPNConfig(name="fpn").build(1)
     lateral = 256 * (256 + 512 + 1024 + 2048 + 4)
     merged = 4 * 256 * (9 * 256 + 1)
     stages = 4 * (9 * 256 * 128) + 3 * (9 * 128 * 128) + 7 * 2 * 128

@@ -8,11 +8,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import nn
 
-from mlffm_segdiff.models.baselines.weight_standardised import (
-    WeightStandardisedConv2d,
-    WeightStandardisedConv3x3,
-    fold_weight_standardisation,
-)
+from mlffm_segdiff.models.baselines.weight_standardised import WeightStandardisedConv2d
+from mlffm_segdiff.segmenters.folding import fold_weight_standardisation
 
 Array = NDArray[np.float64]
 FLOAT32_EPS, OTHER_EPS = 1e-5, 1e-3
@@ -33,7 +30,7 @@ def convolved(h: Array, weight: Array, bias: Array) -> Array:
 
 
 def test_it_equals_numpy() -> None:
-    conv = WeightStandardisedConv3x3(3, 5)
+    conv = WeightStandardisedConv2d(3, 5, 3)
     h = torch.randn(2, 3, 4, 6)
     weight, bias = (p.detach().double().numpy() for p in conv.parameters())
     expected = convolved(h.double().numpy(), standardised(weight, FLOAT32_EPS), bias)
@@ -41,7 +38,7 @@ def test_it_equals_numpy() -> None:
 
 
 def test_a_channel_by_hand() -> None:
-    conv = WeightStandardisedConv3x3(2, 1)
+    conv = WeightStandardisedConv2d(2, 1, 3)
     with torch.no_grad():
         conv.weight.copy_(torch.tensor([3.0, 7.0])[None, :, None, None].expand(1, 2, 3, 3))
     expected = torch.tensor([-1.0, 1.0])[None, :, None, None].expand(1, 2, 3, 3)  # mean 5, variance 4
@@ -50,7 +47,7 @@ def test_a_channel_by_hand() -> None:
 
 @given(st.floats(0.5, 50), st.floats(-2, 2))
 def test_scale_and_offset_of_a_channel_do_not_matter(scale: float, offset: float) -> None:
-    conv = WeightStandardisedConv3x3(4, 3)
+    conv = WeightStandardisedConv2d(4, 3, 3)
     changed = copy.deepcopy(conv)
     with torch.no_grad():
         conv.weight.normal_()
@@ -65,7 +62,7 @@ def test_scale_and_offset_of_a_channel_do_not_matter(scale: float, offset: float
     [(torch.float32, FLOAT32_EPS), (torch.bfloat16, OTHER_EPS), (torch.float64, OTHER_EPS)],
 )
 def test_eps_goes_by_the_type_of_the_weights(dtype: torch.dtype, eps: float) -> None:
-    conv = WeightStandardisedConv3x3(2, 3).to(dtype)
+    conv = WeightStandardisedConv2d(2, 3, 3).to(dtype)
     with torch.no_grad():
         conv.weight.mul_(0.1)  # a variance of the size of eps
     weight = conv.weight.detach().double().numpy()
@@ -75,7 +72,7 @@ def test_eps_goes_by_the_type_of_the_weights(dtype: torch.dtype, eps: float) -> 
 
 
 def test_mixed_precision_standardises_as_float32_does() -> None:
-    conv = WeightStandardisedConv3x3(2, 3)
+    conv = WeightStandardisedConv2d(2, 3, 3)
     with torch.no_grad():
         conv.weight.mul_(0.1)
         h = torch.randn(1, 2, 8, 8)
@@ -85,7 +82,7 @@ def test_mixed_precision_standardises_as_float32_does() -> None:
 
 
 def test_a_folded_network_is_plain_equal_and_its_own() -> None:
-    network = nn.Sequential(WeightStandardisedConv3x3(3, 4), nn.GELU(), WeightStandardisedConv3x3(4, 2))
+    network = nn.Sequential(WeightStandardisedConv2d(3, 4, 3), nn.GELU(), WeightStandardisedConv2d(4, 2, 3))
     before = copy.deepcopy(network.state_dict())
     h = torch.randn(2, 3, 8, 8)
     folded = fold_weight_standardisation(network.eval())
@@ -97,11 +94,11 @@ def test_a_folded_network_is_plain_equal_and_its_own() -> None:
         for p in folded.parameters():
             p.zero_()
     assert all(torch.equal(network.state_dict()[name], value) for name, value in before.items())
-    assert isinstance(network[0], WeightStandardisedConv3x3)
+    assert isinstance(network[0], WeightStandardisedConv2d)
 
 
 def test_a_convolution_that_is_shared_or_alone_is_folded_too() -> None:
-    conv = WeightStandardisedConv3x3(3, 3)
+    conv = WeightStandardisedConv2d(3, 3, 3)
     alone: nn.Module = fold_weight_standardisation(conv)
     shared = fold_weight_standardisation(nn.Sequential(conv, conv))
     h = torch.randn(1, 3, 4, 4)

@@ -1,11 +1,11 @@
 """The denoiser of DermoSegDiff (Bozorgpour et al. 2023, arXiv:2308.02959), the peer of MLFFM-SegDiff.
 
-x is the branch of the noisy mask and g that of the guidance, the image; both know the time.
+x is the branch of the noisy mask and g that of the guidance, the image; both read the time embedding.
 """
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,58 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.schema import ModelConfig
-from mlffm_segdiff.models.baselines.weight_standardised import WeightStandardisedConv3x3
+from mlffm_segdiff.models.baselines.weight_standardised import WeightStandardisedConv2d
+from mlffm_segdiff.models.registry import register_model
+
+BOTTLENECK_GROUPS = 4
+
+
+@register_model("dermosegdiff")
+class DermoSegDiffConfig(ModelConfig):
+    """The recipe's section. Defaults are the authors', which give 321,181,377 parameters.
+
+    Attributes:
+        dim_x: Channels of the mask's branch at full resolution.
+        dim_g: Channels of the image's branch at full resolution.
+        x_mults: Multiples of ``dim_x`` at the end of each level, finest first.
+        g_mults: Multiples of ``dim_g``, likewise.
+        groups: Groups of the normalisations in encoder and decoder; must divide every width.
+        head_width: Channels of each of the four heads of every attention.
+    """
+
+    contract = "denoiser"
+    citation = "Bozorgpour et al. 2023, arXiv:2308.02959"
+    head = "noise"
+
+    dim_x: PositiveInt = 128
+    dim_g: PositiveInt = 64
+    x_mults: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 2, 3, 4, 5, 6)
+    g_mults: tuple[PositiveInt, ...] = (1, 2, 4, 8, 16, 32)
+    groups: PositiveInt = 8
+    head_width: PositiveInt = 32
+
+    @model_validator(mode="after")
+    def branches_go_together(self) -> "DermoSegDiffConfig":
+        """Refuse branches of unequal depth, and groups that do not divide their widths."""
+        if len(self.x_mults) != len(self.g_mults):
+            raise ValueError("x_mults and g_mults need one entry for each level")
+        if self.dim_x % self.groups or self.dim_g % self.groups:
+            raise ValueError(f"groups={self.groups} does not divide dim_x and dim_g")
+        if self.dim_x * self.x_mults[-1] % BOTTLENECK_GROUPS:
+            raise ValueError(f"the last of x_mults times dim_x is not a multiple of {BOTTLENECK_GROUPS}")
+        return self
+
+    def build(self, mask_channels: int) -> "DermoSegDiff":
+        """Build the denoiser with fresh weights."""
+        return DermoSegDiff(
+            dim_x=self.dim_x,
+            dim_g=self.dim_g,
+            x_mults=self.x_mults,
+            g_mults=self.g_mults,
+            groups=self.groups,
+            head_width=self.head_width,
+            mask_channels=mask_channels,
+        )
 
 
 class SelfAttention(nn.Module):
@@ -34,24 +85,20 @@ class SelfAttention(nn.Module):
         """Map B C H W to the same shape."""
         q, k, v = split_heads(self.query_key_value(self.norm(h)), self.heads)
         attended = F.scaled_dot_product_attention(q.mT, k.mT, v.mT).mT
-        out: Tensor = h + self.out(merge_heads(attended, h))
+        out: Tensor = h + self.out(attended.reshape(len(h), -1, *h.shape[2:]))
         return out
 
 
-class LinearAttention(nn.Module):
+class LinearAttention(SelfAttention):
     """h + GN(Conv1x1(attention(GN(h)))), with cost linear in the number of pixels (Shen et al. 2021).
 
-    arXiv:1812.01243. Queries are softmaxed over the channels of a head and keys over the pixels, so that the
-    product of keys and values, head_width x head_width, can be formed first. Both GN have one group.
+    arXiv:1812.01243. Softmax is over the channels of a head for queries and over the pixels for keys, so that
+    keys and values are multiplied first, to head_width x head_width. Both GN have one group.
     """
 
     def __init__(self, channels: int, heads: int = 4, head_width: int = 32) -> None:
-        super().__init__()
-        self.heads = heads
+        super().__init__(channels, heads, head_width)
         self.scale = head_width**-0.5
-        self.norm = nn.GroupNorm(1, channels)
-        self.query_key_value = nn.Conv2d(channels, 3 * heads * head_width, 1, bias=False)
-        self.out = nn.Conv2d(heads * head_width, channels, 1)
         self.out_norm = nn.GroupNorm(1, channels)
 
     def forward(self, h: Tensor) -> Tensor:
@@ -59,37 +106,29 @@ class LinearAttention(nn.Module):
         q, k, v = split_heads(self.query_key_value(self.norm(h)), self.heads)
         context = torch.softmax(k, dim=-1) @ v.mT
         attended = context.mT @ (self.scale * torch.softmax(q, dim=-2))
-        out: Tensor = h + self.out_norm(self.out(merge_heads(attended, h)))
+        out: Tensor = h + self.out_norm(self.out(attended.reshape(len(h), -1, *h.shape[2:])))
         return out
 
 
 def split_heads(query_key_value: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
     """Split stacked queries, keys and values (B 3*heads*D H W) into three of B heads D H*W."""
     batch, channels, height, width = query_key_value.shape
-    stacked = query_key_value.reshape(batch, 3, heads, channels // (3 * heads), height * width)
-    q, k, v = stacked.unbind(1)
+    q, k, v = query_key_value.reshape(batch, 3, heads, channels // (3 * heads), height * width).unbind(1)
     return q, k, v
 
 
-def merge_heads(attended: Tensor, like: Tensor) -> Tensor:
-    """Bring B heads D H*W back to a feature map B heads*D H W with the H and W of ``like``."""
-    batch, heads, head_width, _ = attended.shape
-    return attended.reshape(batch, heads * head_width, like.shape[2], like.shape[3])
-
-
 class StandardisedResidualBlock(nn.Module):
-    """RB(h, t) of DermoSegDiff: shortcut + two times convolution, normalisation, SiLU (post-activation).
+    """RB(h, t): shortcut + twice convolution, normalisation, SiLU (post-activation).
 
-    The first normalisation is scaled by 1 + s and shifted, with s and the shift linear in the time
-    embedding. The shortcut is a 1 x 1 convolution where the number of channels changes.
+    The first normalisation is scaled by 1 + s and shifted; s and the shift are linear in the time embedding.
     """
 
     def __init__(self, channels_in: int, channels_out: int, time_width: int, groups: int) -> None:
         super().__init__()
         self.modulation = nn.Linear(time_width, 2 * channels_out)
-        self.conv1 = WeightStandardisedConv3x3(channels_in, channels_out)
+        self.conv1 = WeightStandardisedConv2d(channels_in, channels_out, 3)
         self.norm1 = nn.GroupNorm(groups, channels_out)
-        self.conv2 = WeightStandardisedConv3x3(channels_out, channels_out)
+        self.conv2 = WeightStandardisedConv2d(channels_out, channels_out, 3)
         self.norm2 = nn.GroupNorm(groups, channels_out)
         self.shortcut = (
             nn.Identity() if channels_in == channels_out else nn.Conv2d(channels_in, channels_out, 1)
@@ -103,32 +142,6 @@ class StandardisedResidualBlock(nn.Module):
         return out
 
 
-BOTTLENECK_GROUPS = 4
-
-
-class DermoSegDiffConfig(ModelConfig):
-    """The recipe's section; see `DermoSegDiff`. Defaults are the authors' of 321,181,377 parameters."""
-
-    name: Literal["dermosegdiff"]
-    dim_x: PositiveInt = 128
-    dim_g: PositiveInt = 64
-    x_mults: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 2, 3, 4, 5, 6)
-    g_mults: tuple[PositiveInt, ...] = (1, 2, 4, 8, 16, 32)
-    groups: PositiveInt = 8
-    head_width: PositiveInt = 32
-
-    @model_validator(mode="after")
-    def branches_go_together(self) -> "DermoSegDiffConfig":
-        """Refuse branches of unequal depth, and groups that do not divide their widths."""
-        if len(self.x_mults) != len(self.g_mults):
-            raise ValueError("x_mults and g_mults need one entry for each level")
-        if self.dim_x % self.groups or self.dim_g % self.groups:
-            raise ValueError(f"groups={self.groups} does not divide dim_x and dim_g")
-        if self.dim_x * self.x_mults[-1] % BOTTLENECK_GROUPS:
-            raise ValueError(f"the last of x_mults times dim_x is not a multiple of {BOTTLENECK_GROUPS}")
-        return self
-
-
 class BranchTime(nn.Module):
     """Sinusoids of t (sines, then cosines), two layers with a GELU between, and a SiLU for all blocks."""
 
@@ -138,7 +151,7 @@ class BranchTime(nn.Module):
         self.perceptron = TimestepEmbedding(dim, 4 * dim, act_fn="gelu")
 
     def forward(self, t: Tensor) -> Tensor:
-        """Map times (B) to activated embeddings (B x 4 dim)."""
+        """Map timesteps (B) to activated embeddings (B x 4 dim)."""
         return F.silu(self.perceptron(self.sinusoids(t).to(self.perceptron.linear_1.weight.dtype)))
 
 
@@ -205,14 +218,10 @@ class DecoderLevel(nn.Module):
 
 
 class DermoSegDiff(nn.Module):
-    """Dual-branch U-Net over masks whose image branch is fed the noisy mask at each level.
+    """Dual-branch U-Net over masks whose image branch reads the noisy mask at each level.
 
-    dim_x, dim_g: channels of the two branches at full resolution. x_mults, g_mults: their multiples, one a
-    level. Level l runs at 1 / 2^l of the resolution and ends with the l-th multiple; the last level keeps its
-    resolution, so H and W must be multiples of ``total_stride`` = 2^(levels - 1). groups: of the
-    normalisations in encoder and decoder; must divide every width. The authors' recipes take 8. head_width:
-    channels of each of the four heads of every attention; theirs have 32.
-    mask_channels: 1, or 2 with self-conditioning.
+    Level l runs at 1 / 2^l of the resolution; the last one keeps its resolution, so H and W must be multiples
+    of ``total_stride`` = 2^(levels - 1). The arguments are those of `DermoSegDiffConfig`.
     """
 
     def __init__(
@@ -252,11 +261,11 @@ class DermoSegDiff(nn.Module):
         self.noise = nn.Conv2d(dim_x, 1, 1)
 
     def encode(self, image: Tensor) -> list[Tensor]:
-        """Map an image (B3HW in [-1, 1]) to all that needs neither mask nor time: its stem, B dim_g H W."""
+        """Map an image (B3HW in [-1, 1]) to its stem, B dim_g H W; all else depends on the mask."""
         return [self.stem_g(image)]
 
     def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
-        """Map x_t (B mask_channels H W), times t (B) and the image's features to the noise in x_t (B1HW)."""
+        """Map x_t (B mask_channels H W), timesteps t (B) and image features to the noise in x_t (B1HW)."""
         (stem_g,) = features
         stem_x = self.stem_x(noisy_mask)
         time_x, time_g = self.time_x(t), self.time_g(t)
@@ -279,13 +288,13 @@ class DermoSegDiff(nn.Module):
 
 
 def down(channels_in: int, channels_out: int, half: bool) -> nn.Module:
-    """Return the step to the next level: to half the resolution, pixels moved to channels, or to the same."""
+    """Build the step to the next level: to ``half`` the resolution by pixel-unshuffle, or to the same."""
     if not half:
         return nn.Conv2d(channels_in, channels_out, 3, padding=1)
     return nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * channels_in, channels_out, 1))
 
 
 def up(channels_in: int, channels_out: int, twice: bool) -> nn.Module:
-    """Return the step to the level above: to twice the resolution, by nearest neighbour, or to the same."""
+    """Build the step to the level above: to ``twice`` the resolution by nearest neighbour, or to the same."""
     conv = nn.Conv2d(channels_in, channels_out, 3, padding=1)
     return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), conv) if twice else conv

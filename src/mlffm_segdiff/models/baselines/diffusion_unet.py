@@ -1,7 +1,7 @@
 """The unmodified diffusion U-Net (Ho et al. 2020, arXiv:2006.11239) as a denoiser of masks, from MONAI."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from monai.networks.nets import DiffusionModelUNet
@@ -9,18 +9,27 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.models.registry import register_model
 
 GROUPS = 32
 
 
+@register_model("diffusion_unet")
 class DiffusionUNetConfig(ModelConfig):
     """The recipe's section; defaults are Ho et al.'s, with attention at 16 x 16 for images of 128 x 128.
 
-    widths, attention: channels of a level, and whether it attends, finest first. blocks: residual blocks a
-    level. head_width: channels of an attention head. groups: of the normalisations.
+    Attributes:
+        widths: Channels of each level, finest first.
+        attention: Whether each level has attention.
+        blocks: Residual blocks of each level.
+        head_width: Channels of an attention head.
+        groups: Groups of the normalisations.
     """
 
-    name: Literal["diffusion_unet"]
+    contract = "denoiser"
+    citation = "Ho et al. 2020, arXiv:2006.11239"
+    head = "unet.out.2.conv"
+
     widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (128, 256, 256, 256)
     attention: tuple[bool, ...] = (False, False, False, True)
     blocks: PositiveInt = 2
@@ -39,12 +48,30 @@ class DiffusionUNetConfig(ModelConfig):
             raise ValueError(f"head_width={self.head_width} does not divide the widths of levels that attend")
         return self
 
+    def build(self, mask_channels: int) -> "DiffusionUNet":
+        """Build the denoiser with fresh weights."""
+        return DiffusionUNet(
+            widths=self.widths,
+            attention=self.attention,
+            blocks=self.blocks,
+            head_width=self.head_width,
+            mask_channels=mask_channels,
+            groups=self.groups,
+        )
+
 
 class DiffusionUNet(nn.Module):
-    """A denoiser that reads the image as more channels of the noisy mask, so it encodes nothing beforehand.
+    """A denoiser that reads the image as further channels of the noisy mask; it encodes nothing beforehand.
 
-    widths, attention, blocks, head_width, groups: see `DiffusionUNetConfig`. mask_channels: 1, or 2 with
-    self-conditioning. H and W must be multiples of ``total_stride``.
+    H and W must be multiples of ``total_stride``.
+
+    Args:
+        widths: Channels of each level, finest first.
+        attention: Whether each level has attention.
+        blocks: Residual blocks of each level.
+        head_width: Channels of an attention head.
+        mask_channels: 1, or 2 with self-conditioning.
+        groups: Groups of the normalisations.
     """
 
     def __init__(
@@ -74,7 +101,7 @@ class DiffusionUNet(nn.Module):
         return [image]
 
     def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
-        """Map x_t (B mask_channels H W), times t (B) and the image to a logit or noise (B1HW)."""
+        """Map x_t (B mask_channels H W), timesteps t (B) and the image to a logit or noise (B1HW)."""
         (image,) = features
         output: Tensor = self.unet(torch.cat([noisy_mask, image], dim=1), t)
         return output

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -10,22 +10,52 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.models.registry import register_model
+
+
+@register_model("fcn")
+class FCNConfig(ModelConfig):
+    """The recipe's section. The defaults are VGG-16's.
+
+    Attributes:
+        widths: Channels of each level of the encoder.
+        convolutions: Convolutions of each level.
+        head_width: Channels of the two fully connected layers.
+        dropout: Dropout after each of them.
+        normalise: Batch normalisation after each convolution of the encoder. The paper's encoder has none: it
+            starts from ImageNet weights.
+    """
+
+    citation = "Long et al. 2015, arXiv:1411.4038"
+
+    widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256, 512, 512)
+    convolutions: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (2, 2, 3, 3, 3)
+    head_width: PositiveInt = 4096
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    normalise: bool = True
+
+    def build(self, mask_channels: int) -> "FCN":
+        """Build the network with fresh weights."""
+        return FCN(
+            widths=self.widths,
+            convolutions=self.convolutions,
+            head_width=self.head_width,
+            dropout=self.dropout,
+            normalise=self.normalise,
+        )
 
 
 def bilinear_kernel(factor: int) -> Tensor:
-    """Return the weights of bilinear upsampling by ``factor``, 2 factor x 2 factor (Long et al. 2015).
-
-    They fall off linearly with the distance to the kernel's centre, in pixels of the coarse map.
-    """
+    """Return the weights of bilinear upsampling by ``factor``, 2 factor x 2 factor (Long et al. 2015)."""
     taps = torch.arange(2 * factor) + 0.5
     line = 1 - (taps / factor - 1).abs()
     return line[:, None] * line
 
 
 class LearnedUpsampling(nn.ConvTranspose2d):
-    """Map B1HW to B1 factor*H factor*W, at first by bilinear interpolation.
+    """Map B1HW to B1 factor*H factor*W by a transposed convolution that starts as bilinear interpolation.
 
-    Outside the map it sees 0, so that the rim fades until it has learned otherwise. factor: even.
+    The map is padded with 0, so the rim of a new one fades. ``factor`` must be even.
     """
 
     def __init__(self, factor: int) -> None:
@@ -34,27 +64,19 @@ class LearnedUpsampling(nn.ConvTranspose2d):
             self.weight.copy_(bilinear_kernel(factor))
 
 
-class FCNConfig(ModelConfig):
-    """The recipe's section. The defaults are VGG-16's; head_width: of its two fully connected layers.
-
-    normalise: batch normalisation after each convolution of the encoder, which the paper's has not: it starts
-    from weights of ImageNet instead.
-    """
-
-    name: Literal["fcn"]
-    widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256, 512, 512)
-    convolutions: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (2, 2, 3, 3, 3)
-    head_width: PositiveInt = 4096
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    normalise: bool = True
-
-
 class FCN(nn.Module):
     """Scores at 1/32, 1/16 and 1/8 of the resolution, each upsampled by two and added to the next.
 
-    widths, convolutions: a level of the encoder, which ends in a halving. The scores start at 0, and the two
-    upsamplings by two as bilinear; that by eight stays bilinear. Each convolution is padded to keep its size,
-    where the paper pads the image by 100 pixels and crops; so H and W must be multiples of ``total_stride``.
+    The scores start at 0 and the two upsamplings by two as bilinear; that by eight stays bilinear. Each
+    convolution is padded to keep its size, where the paper pads the image by 100 pixels and crops; so H and W
+    must be multiples of ``total_stride``.
+
+    Args:
+        widths: Channels of each level of the encoder, which ends in a halving.
+        convolutions: Convolutions of each level.
+        head_width: Channels of the two fully connected layers.
+        dropout: Dropout after each of them.
+        normalise: Batch normalisation after each convolution of the encoder.
     """
 
     total_stride = 32
@@ -98,11 +120,11 @@ class FCN(nn.Module):
 class UnfoldedConv2d(nn.Conv2d):
     """A convolution as one matrix product over unfolded windows.
 
-    On a map smaller than its kernel the library's gradients of it take 30 times as long on a CPU.
+    On a map smaller than the kernel, torch's gradients take 30 times as long on a CPU.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map B C H W to B D H W; the stride is 1, and H and W stay."""
+        """Map B C H W to B D H W; the stride must be 1."""
         windows = F.unfold(x, self.kernel_size, padding=self.padding)  # type: ignore[arg-type]
         assert self.bias is not None
         found = self.weight.flatten(1) @ windows + self.bias.view(-1, 1)
@@ -110,7 +132,7 @@ class UnfoldedConv2d(nn.Conv2d):
 
 
 def vgg_level(channels_in: int, channels_out: int, convolutions: int, normalise: bool) -> nn.Sequential:
-    """Return 3 x 3 convolutions with ReLUs, and a halving by maxima."""
+    """Build 3 x 3 convolutions with ReLUs, and max pooling by two."""
     layers: list[nn.Module] = []
     for before, after in pairwise([channels_in, *[channels_out] * convolutions]):
         layers.append(kaiming(nn.Conv2d(before, after, 3, padding=1)))
@@ -121,14 +143,14 @@ def vgg_level(channels_in: int, channels_out: int, convolutions: int, normalise:
 
 
 def kaiming(conv: nn.Conv2d) -> nn.Conv2d:
-    """Return the convolution with weights that keep the variance through a ReLU (He et al. 2015)."""
+    """Initialise a convolution so that the variance is kept through a ReLU (He et al. 2015); return it."""
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
     return conv
 
 
 def score(channels: int) -> nn.Conv2d:
-    """Return a 1 x 1 convolution to one channel that starts at 0."""
+    """Build a 1 x 1 convolution to one channel that starts at 0."""
     conv = nn.Conv2d(channels, 1, 1)
     nn.init.zeros_(conv.weight)
     nn.init.zeros_(conv.bias)  # type: ignore[arg-type]

@@ -1,25 +1,65 @@
-"""A feature pyramid network, a direct network (Lin et al. 2017, arXiv:1612.03144).
+"""A feature pyramid network (Lin et al. 2017, arXiv:1612.03144).
 
-Its encoder is a ResNet from scratch, or one with pretrained weights. ResNet and pyramid are MONAI's. The head
-is that of Kirillov et al. 2019 (arXiv:1901.02446).
+The encoder is a ResNet from scratch, or one with pretrained weights; the pyramid is MONAI's. The head is that
+of Kirillov et al. 2019 (arXiv:1901.02446).
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from monai.networks.blocks.feature_pyramid_network import FeaturePyramidNetwork
-from monai.networks.nets import ResNet
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.schema import ModelConfig
-from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, check_options
+from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, ResNetEncoder, check_options
+from mlffm_segdiff.models.registry import register_model
+
+HEAD_GROUPS = 32
+LEVELS = 4
+
+
+@register_model("fpn")
+class FPNConfig(ModelConfig):
+    """The recipe's section. The defaults are ResNet-50 and both papers' widths.
+
+    Attributes:
+        encoder: Null for a ResNet, which is trained from scratch.
+        widths: Channels within the bottlenecks of ResNet's four stages.
+        blocks: Bottlenecks of each stage.
+        pyramid_width: Channels of every level of the pyramid.
+        head_width: Channels of the head, a multiple of 32.
+    """
+
+    citation = "Lin et al. 2017, arXiv:1612.03144"
+
+    encoder: LiteName | None = None
+    widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256, 512)
+    blocks: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (3, 4, 6, 3)
+    pyramid_width: PositiveInt = 256
+    head_width: Annotated[int, Field(gt=0, multiple_of=HEAD_GROUPS)] = 128
+
+    @model_validator(mode="after")
+    def options_fit_the_encoder(self) -> "FPNConfig":
+        """Refuse options that would have no effect."""
+        check_options(self, own=("widths", "blocks"), with_encoder=())
+        return self
+
+    def build(self, mask_channels: int) -> "FPN":
+        """Build the network with fresh weights."""
+        return FPN(
+            ResNetEncoder(self.widths, self.blocks)
+            if self.encoder is None
+            else EfficientNetLite(self.encoder),
+            pyramid_width=self.pyramid_width,
+            head_width=self.head_width,
+        )
 
 
 def upsampling_stage(channels_in: int, channels_out: int, groups: int, twice: bool) -> nn.Sequential:
-    """Return a 3 x 3 convolution, group normalisation, ReLU, and bilinear upsampling by two if ``twice``."""
+    """Build a 3 x 3 convolution, group normalisation, ReLU, and bilinear upsampling by two if ``twice``."""
     layers: list[nn.Module] = [
         nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
         nn.GroupNorm(groups, channels_out),
@@ -31,10 +71,15 @@ def upsampling_stage(channels_in: int, channels_out: int, groups: int, twice: bo
 
 
 class SemanticHead(nn.Module):
-    """All levels of a pyramid brought to the finest one's size, summed, and scored by a 1 x 1 convolution.
+    """Upsample all levels of a pyramid to the finest, sum them, and apply a 1 x 1 convolution.
 
-    Level l passes max(l, 1) stages, of which l upsample by two. channels: of the pyramid; width: of the
-    stages, a multiple of ``groups``.
+    Level l passes max(l, 1) stages, of which l upsample by two.
+
+    Args:
+        levels: The number of levels.
+        channels: Channels of the pyramid.
+        width: Channels of the stages, a multiple of ``groups``.
+        groups: Groups of the normalisations.
     """
 
     def __init__(self, levels: int, channels: int, width: int, groups: int) -> None:
@@ -57,68 +102,8 @@ class SemanticHead(nn.Module):
         return logit
 
 
-HEAD_GROUPS = 32
-EXPANSION = 4
-LEVELS = 4
-
-
-class FPNConfig(ModelConfig):
-    """The recipe's section. The defaults are ResNet-50 and both papers' widths.
-
-    Attributes:
-        encoder: Null for a ResNet, which is trained from scratch.
-        widths: Channels within the bottlenecks of ResNet's four stages.
-        blocks: Bottlenecks of each stage.
-        pyramid_width: Channels of every level of the pyramid.
-        head_width: Channels of the head, a multiple of 32.
-    """
-
-    name: Literal["fpn"]
-    encoder: LiteName | None = None
-    widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256, 512)
-    blocks: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (3, 4, 6, 3)
-    pyramid_width: PositiveInt = 256
-    head_width: Annotated[int, Field(gt=0, multiple_of=HEAD_GROUPS)] = 128
-
-    @model_validator(mode="after")
-    def options_fit_the_encoder(self) -> "FPNConfig":
-        """Refuse options that would have no effect."""
-        check_options(self, own=("widths", "blocks"), with_encoder=())
-        return self
-
-
-class ResNetEncoder(ResNet):
-    """ResNet without its classifier (He et al. 2016): levels C2 to C5.
-
-    Args:
-        widths: Channels within the bottlenecks of the four stages, whose outputs have four times as many.
-        blocks: Bottlenecks of each stage.
-    """
-
-    def __init__(self, widths: Sequence[int], blocks: Sequence[int]) -> None:
-        super().__init__(
-            "bottleneck",
-            list(blocks),
-            list(widths),
-            spatial_dims=2,
-            conv1_t_stride=2,
-            feed_forward=False,
-            bias_downsample=False,
-        )
-        self.widths = tuple(EXPANSION * width for width in widths)
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Map an image (B3HW in [-1, 1]) to features at strides 4, 8, 16 and 32, finest first."""
-        h = self.maxpool(self.act(self.bn1(self.conv1(image))))
-        features = []
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            h = stage(h)
-            features.append(h)
-        return features
-
-
 class FPN(nn.Module):
-    """Four levels of an encoder, a top-down pathway that adds coarse to fine, and one score for all of them.
+    """Four levels of an encoder, a top-down pathway that adds coarse to fine, and one head for all of them.
 
     H and W must be multiples of ``total_stride``.
 

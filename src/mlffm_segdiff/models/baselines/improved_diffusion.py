@@ -1,4 +1,4 @@
-"""What the sections of all denoisers around the U-Net of improved diffusion hold."""
+"""The U-Net of improved diffusion (Nichol & Dhariwal 2021, arXiv:2102.09672), which several denoisers use."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -15,12 +15,18 @@ NORM_EPS = 1e-5
 
 
 class ImprovedDiffusionUNet(DiffusionModelUNet):
-    """MONAI's network, for denoisers that meet the image between its parts.
+    """MONAI's network in parts, for denoisers that add the image's features between them.
 
-    Those are ``conv_in`` (the stem), ``down_blocks`` (one a level), and the methods below. widths: channels a
-    level, finest first, each a multiple of ``groups`` and of ``heads``. attention: which levels attend among
-    all their pixels; the middle always does. blocks: residual blocks a level. groups: of the normalisations.
-    With one channel a group they would take away what the time adds to each channel.
+    The parts are ``conv_in`` (the stem), ``down_blocks`` (one for each level), and the methods below. With
+    one channel per group, the normalisations would remove what the time embedding adds to each channel.
+
+    Args:
+        widths: Channels of each level, finest first, multiples of ``groups`` and of ``heads``.
+        attention: Which levels have attention among all their pixels; the middle always has.
+        blocks: Residual blocks of each level.
+        heads: Heads of the attention.
+        channels_in: Channels of the input.
+        groups: Groups of the normalisations.
     """
 
     def __init__(
@@ -47,13 +53,13 @@ class ImprovedDiffusionUNet(DiffusionModelUNet):
         self.total_stride = 2 ** (len(widths) - 1)
 
     def embed(self, t: Tensor) -> Tensor:
-        """Map times (B, steps of the schedule) to embeddings (B x 4 widths[0])."""
+        """Map timesteps (B) to embeddings (B x 4 widths[0])."""
         weight = self.time_embed[0].weight
         time: Tensor = self.time_embed(get_timestep_embedding(t, weight.shape[1]).to(weight.dtype))
         return time
 
     def from_stem(self, h: Tensor, time: Tensor) -> Tensor:
-        """Map the stem's output (B widths[0] H W) and the embedded time to B1HW."""
+        """Map the stem's output (B widths[0] H W) and the time embedding to B1HW."""
         skips = [h]
         for level in self.down_blocks:
             h, found = level(hidden_states=h, temb=time)
@@ -61,9 +67,15 @@ class ImprovedDiffusionUNet(DiffusionModelUNet):
         return self.decode(h, skips, time)
 
     def decode(self, h: Tensor, skips: Sequence[Tensor], time: Tensor) -> Tensor:
-        """Map the coarsest level and all skips, in the order they were made, to B1HW.
+        """Decode the coarsest level and the skips.
 
-        The skips are the stem's output and what each level gives beside its last feature map.
+        Args:
+            h: The coarsest features, B C H W.
+            skips: The stem's output and the further outputs of each level, in the order they were computed.
+            time: The time embedding.
+
+        Returns:
+            B1HW.
         """
         left = list(skips)
         h = self.middle_block(hidden_states=h, temb=time)
@@ -78,10 +90,10 @@ class ImprovedDiffusionUNet(DiffusionModelUNet):
 def encoder_stage(
     channels_in: int, channels_out: int, time_width: int, blocks: int, heads: int, groups: int
 ) -> nn.Module:
-    """Return the blocks of a level of the U-Net's encoder, without the step to the next level.
+    """Build one level of the U-Net's encoder, without the downsampling to the next level.
 
     It maps ``hidden_states`` (B channels_in H W) and ``temb`` (B x time_width) to B channels_out H W and the
-    output of each block. heads: of attention after each block; 0 for none.
+    outputs of its ``blocks`` residual blocks. With ``heads`` above 0, attention follows each block.
     """
     stage: nn.Module = get_down_block(
         spatial_dims=2,
@@ -107,10 +119,18 @@ Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=2)]
 
 
 class ImprovedDiffusionConfig(ModelConfig):
-    """widths, attention: channels of a level, and whether it attends, finest first. See the U-Net itself.
+    """What the sections of all denoisers with this U-Net have; see `ImprovedDiffusionUNet`.
 
-    blocks: residual blocks a level. heads: of attention. groups: of the normalisations.
+    Attributes:
+        widths: Channels of each level, finest first.
+        attention: Whether each level has attention.
+        blocks: Residual blocks of each level.
+        heads: Heads of the attention.
+        groups: Groups of the normalisations.
     """
+
+    contract = "denoiser"
+    head = "unet.out.2.conv"
 
     widths: Widths
     attention: tuple[bool, ...]

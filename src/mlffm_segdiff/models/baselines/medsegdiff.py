@@ -1,24 +1,25 @@
-"""The denoiser of MedSegDiff (Wu et al. 2022, arXiv:2211.00611): the image is read as the noisy mask asks.
+"""The denoiser of MedSegDiff (Wu et al. 2022, arXiv:2211.00611): the mask's features steer the image's.
 
-From the paper (sections 2.1 to 2.3): two encoders alike, of residual blocks that know the time; eq. 3 and
-the FF-Parser on their middle stages; their sum, which goes on to the last stage and the decoder (eq. 2).
+From the paper (sections 2.1 to 2.3): two equal encoders of residual blocks that read the time embedding; eq.
+3 and the FF-Parser on their middle stages; the sum of both, which the last stage and the decoder read (eq.
+2).
 
 From the authors' code (github.com/WuJunde/MedSegDiff, since moved to MedicineToken; its settings for
-MedSegDiff-B): the U-Net of improved diffusion, its widths, 2 residual blocks a stage where the paper has as
-many as ResNet-34, 1 head, attention at 16 x 16, and the process of 1000 linear steps. Its network is not the
-paper's and is not followed: there the U-Net reads image and mask as one input, and beside it a second U-Net
-reads the image alone, its features multiplied by FF-parsed ones of the mask; that one learns the mask too,
-by a calibration loss that the paper does not have.
+MedSegDiff-B): the U-Net of improved diffusion, its widths, 2 residual blocks in each stage where the paper
+has as many as ResNet-34, 1 head, attention at 16 x 16, and the process of 1000 linear steps. The network of
+the code differs from the paper's, which is followed here: in the code the U-Net reads image and mask as one
+input, and a second U-Net reads only the image, its features multiplied by FF-parsed ones of the mask; it is
+trained on the mask too, by a calibration loss that is not in the paper.
 
-Ours: where there are more than the paper's four stages, all but the first and the last are middle ones;
-skips carry the mask's features alone; no learned variance, whose bound their code adds to eq. 7; masks of -1
-and 1, theirs of 0 and 1.
+Our choices: where there are more than the paper's four stages, all but the first and the last are middle
+ones; skips carry only the mask's features; no learned variance, whose bound their code adds to eq. 7; masks
+are -1 and 1, theirs 0 and 1.
 """
 
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -32,15 +33,49 @@ from mlffm_segdiff.models.baselines.improved_diffusion import (
     Widths,
     encoder_stage,
 )
+from mlffm_segdiff.models.registry import register_model
+
+
+@register_model("medsegdiff")
+class MedSegDiffConfig(ImprovedDiffusionConfig):
+    """The recipe's section. The defaults are those of the authors' code for 128 x 128 pixels.
+
+    Attributes:
+        spectrum_size: The size of the images whose frequencies have a weight each; see `FFParser`.
+    """
+
+    citation = "Wu et al. 2022, arXiv:2211.00611"
+
+    widths: Annotated[Widths, Field(min_length=3)] = (128, 128, 256, 384, 512)
+    attention: tuple[bool, ...] = (False, False, False, True, False)
+    blocks: PositiveInt = 2
+    heads: PositiveInt = 1
+    spectrum_size: PositiveInt = 128
+
+    def build(self, mask_channels: int) -> "MedSegDiff":
+        """Build the denoiser with fresh weights."""
+        return MedSegDiff(
+            widths=self.widths,
+            attention=self.attention,
+            blocks=self.blocks,
+            heads=self.heads,
+            spectrum_size=self.spectrum_size,
+            mask_channels=mask_channels,
+            groups=self.groups,
+        )
 
 
 class FFParser(nn.Module):
     """F^-1[A * F[m]]: a learned complex weight A for each channel and frequency of a feature map.
 
     F is the two-dimensional Fourier transform of real maps, whose spectrum has H rows and W // 2 + 1 columns.
-    A is stored for maps of ``size`` x ``size``, the only size that the authors' code knows. For any other it
-    is interpolated at the same cycles a pixel: bilinearly, and around the circle of the vertical frequencies.
-    A starts at 1, so a new parser changes nothing; theirs starts at small random numbers.
+    For maps of another size A is interpolated at the same cycles per pixel: bilinearly, and around the circle
+    of the vertical frequencies. A starts at 1, so a new parser is the identity; the authors' starts at small
+    random numbers.
+
+    Args:
+        channels: Channels of the map.
+        size: Side of the maps that A is stored for, the only size that the authors' code supports.
     """
 
     def __init__(self, channels: int, size: int) -> None:
@@ -63,8 +98,8 @@ class FFParser(nn.Module):
 def filtered(m: Tensor, real: Tensor, imaginary: Tensor) -> Tensor:
     """Return F^-1[A * F[m]] for m (B C H W) and A = real + i imaginary (both C H W//2+1).
 
-    Both transforms are products with matrices of waves: graphs of every format can hold these, half precision
-    has them, and at the size of feature maps they cost little beside a convolution.
+    Both transforms are matrix products: every export format and half precision support these, and at the size
+    of feature maps they cost little compared with a convolution.
     """
     height, width = m.shape[2:]
     columns = width // 2 + 1
@@ -84,7 +119,7 @@ def filtered(m: Tensor, real: Tensor, imaginary: Tensor) -> Tensor:
 def waves(size: int, frequencies: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Return cosine and sine of 2 pi n k / size for pixels n and frequencies k (size x frequencies).
 
-    They are computed in float32, and have the type and device of ``like``.
+    They are computed in float32 and returned with the dtype and device of ``like``.
     """
     n, k = (torch.arange(count, device=like.device) for count in (size, frequencies))
     angle = (n[:, None] * k % size) * (2 * math.pi / size)
@@ -95,8 +130,12 @@ class DynamicCondition(nn.Module):
     """(LN(m_I) * LN(m_x)) * m_I (eq. 3), with the noisy mask's features m_x through an FF-Parser first.
 
     The paper does not say over what LN normalises. Here it is all channels and pixels of a case, as in the
-    authors' code, which has eq. 3 but does not call it. Theirs learns nothing; this has one gain and one bias
-    a channel, so that it fits any size. size: see FFParser.
+    authors' code, which has eq. 3 but does not call it. Theirs has no parameters; this has a gain and a bias
+    for each channel, so that it fits any size.
+
+    Args:
+        channels: Channels of both maps.
+        size: See `FFParser`.
     """
 
     def __init__(self, channels: int, size: int) -> None:
@@ -111,29 +150,21 @@ class DynamicCondition(nn.Module):
         return affinity * image_features
 
 
-class MedSegDiffConfig(ImprovedDiffusionConfig):
-    """The recipe's section. The defaults are those of the authors' code for 128 x 128 pixels.
-
-    spectrum_size: the size of the images whose frequencies have a weight each; see ``FFParser``.
-    """
-
-    name: Literal["medsegdiff"]
-    widths: Annotated[Widths, Field(min_length=3)] = (128, 128, 256, 384, 512)
-    attention: tuple[bool, ...] = (False, False, False, True, False)
-    blocks: PositiveInt = 2
-    heads: PositiveInt = 1
-    spectrum_size: PositiveInt = 128
-
-
 class MedSegDiff(nn.Module):
-    """A U-Net over masks beside an encoder of the image that the mask's features steer.
+    """A U-Net over masks and an encoder of the image that the mask's features steer.
 
-    Of each stage but the last there are two, one of the mask and one of the image; after the first, dynamic
-    conditional encoding of the image's features follows. The last stage reads the sum of both paths.
+    Each stage but the last is double, one for the mask and one for the image; dynamic conditional encoding of
+    the image's features follows all but the first. The last stage reads the sum of both paths. H and W must
+    be multiples of ``total_stride``.
 
-    widths, attention, blocks, heads, groups: see ``ImprovedDiffusionUNet``; at least three stages.
-    spectrum_size: see ``FFParser``; halved with each stage. mask_channels: 1, or 2 with self-conditioning. H
-    and W must be multiples of ``total_stride``.
+    Args:
+        widths: Channels of each stage, three or more, finest first.
+        attention: Whether each stage has attention.
+        blocks: Residual blocks of each stage.
+        heads: Heads of the attention.
+        spectrum_size: See `FFParser`; halved with each stage.
+        mask_channels: 1, or 2 with self-conditioning.
+        groups: Groups of the normalisations.
     """
 
     def __init__(
@@ -163,11 +194,11 @@ class MedSegDiff(nn.Module):
         self.total_stride = self.unet.total_stride
 
     def encode(self, image: Tensor) -> list[Tensor]:
-        """Map an image (B3HW in [-1, 1]) to all that needs no time: its stem, B widths[0] H W."""
+        """Map an image (B3HW in [-1, 1]) to its stem, B widths[0] H W; all else depends on the timestep."""
         return [self.image_stem(image)]
 
     def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
-        """Map x_t (B mask_channels H W), times t (B) and the image's features to the noise in x_t (B1HW)."""
+        """Map x_t (B mask_channels H W), timesteps t (B) and image features to the noise in x_t (B1HW)."""
         (image,) = features
         time = self.unet.embed(t)
         h = self.unet.conv_in(noisy_mask)

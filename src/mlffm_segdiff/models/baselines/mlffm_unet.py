@@ -1,51 +1,44 @@
-"""The plain U-Net with the MLFFM on its skips, and no diffusion: does the module help by itself?"""
+"""A U-Net with the MLFFM on its skips and no diffusion: the test whether the module helps by itself."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from mlffm_segdiff.config.schema import ModelConfig
-from mlffm_segdiff.models.baselines.unet import DecoderWidths, UNet
-from mlffm_segdiff.models.encoders import LiteName, check_options
-from mlffm_segdiff.models.mlffm import MLFFM
+from mlffm_segdiff.models.baselines.unet import EncoderUNet, UNet, UNetConfig
+from mlffm_segdiff.models.encoders import EfficientNetLite
+from mlffm_segdiff.models.mlffm import MLFFM, FusionConfig
+from mlffm_segdiff.models.registry import register_model
 
 
-class MLFFMUNetConfig(ModelConfig):
-    """The recipe's section: that of ``unet``, and the MLFFM's.
+@register_model("mlffm_unet")
+class MLFFMUNetConfig(UNetConfig, FusionConfig):
+    """The recipe's section: that of ``unet``, and the MLFFM's."""
 
-    Attributes:
-        encoder: Null for MONAI's U-Net with residual units, which is trained from scratch.
-        widths: Channels of each level of MONAI's U-Net, finest first.
-        residual_units: Convolutions within each of its residual units.
-        decoder_widths: With an encoder, the decoder's channels at strides 16, 8, 4 and 2.
-        fusion_width: Channels within the MLFFM; null for the plain U-Net.
-    """
+    citation = "ours: the MLFFM without diffusion"
 
-    name: Literal["mlffm_unet"]
-    encoder: LiteName | None = None
-    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = (16, 32, 64, 128, 256)
-    residual_units: NonNegativeInt = 2
-    decoder_widths: DecoderWidths = (160, 96, 64, 32)
     fusion_width: PositiveInt | None = 24
-    attention: bool = True
-    alignment: bool = True
-    adaptive: bool = True
 
-    @model_validator(mode="after")
-    def options_fit_the_encoder(self) -> "MLFFMUNetConfig":
-        """Refuse options that would have no effect."""
-        check_options(self, own=("widths", "residual_units"), with_encoder=("decoder_widths",))
-        return self
+    def build(self, mask_channels: int) -> nn.Module:
+        """Build the network with fresh weights."""
+        if self.encoder is None:
+            fusion = self.build_fusion(self.widths)
+            return MLFFMUNet(self.widths, residual_units=self.residual_units, fusion=fusion)
+        encoder = EfficientNetLite(self.encoder)
+        fusion = self.build_fusion(encoder.widths)
+        return EncoderUNet(encoder, decoder_widths=self.decoder_widths, fusion=fusion)
 
 
 class MLFFMUNet(nn.Module):
-    """A network that maps an image (B3HW) to a logit (B1HW); with a new MLFFM it is exactly the U-Net.
+    """MONAI's U-Net with the MLFFM on its skips; with a new MLFFM it is exactly the U-Net.
 
-    widths: channels a level, two or more; H and W must be multiples of ``total_stride``. fusion: the MLFFM
-    over ``widths``, the deepest level included, None for plain skips.
+    It maps an image (B3HW) to a logit (B1HW); H and W must be multiples of ``total_stride``.
+
+    Args:
+        widths: Channels of each level, two or more, finest first.
+        residual_units: Convolutions within each residual unit.
+        fusion: The MLFFM over ``widths``, the deepest level included; None for plain skips.
     """
 
     def __init__(self, widths: Sequence[int], residual_units: int, fusion: MLFFM | None = None) -> None:
@@ -70,9 +63,14 @@ class MLFFMUNet(nn.Module):
 
 
 def levels(block: nn.Module, count: int) -> tuple[list[nn.Module], list[nn.Module]]:
-    """Return the encoder's ``count`` levels and the decoder's ``count`` - 1, finest first.
+    """Split MONAI's U-Net, a nest of (down, skip connection around the level below, up), into its levels.
 
-    block: MONAI's U-Net, a chain of down, what lies below with its skip, and up.
+    Args:
+        block: The ``model`` of MONAI's U-Net.
+        count: The number of levels.
+
+    Returns:
+        The encoder's ``count`` levels and the decoder's ``count`` - 1, finest first.
     """
     downs, ups = [], []
     for _ in range(count - 1):

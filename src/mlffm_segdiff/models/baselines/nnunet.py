@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import prod
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from monai.networks.nets import DynUNet
@@ -10,26 +10,41 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.schema import ModelConfig
-from mlffm_segdiff.models.baselines.nnunet_plan import Size
+from mlffm_segdiff.models.baselines.nnunet_plan import Size, plan_network
+from mlffm_segdiff.models.registry import register_model
 
 KERNEL = 3
 LEAST_IMAGE = 16
 LEAST_DEVIATION = 1e-8
 
 
+@register_model("nnunet")
 class NNUNetConfig(ModelConfig):
-    """The recipe's section. image_size: the side of the square images that the network is planned for."""
+    """The recipe's section.
 
-    name: Literal["nnunet"]
+    Attributes:
+        image_size: Side of the square images that the network is planned for.
+    """
+
+    citation = "Isensee et al. 2021, doi:10.1038/s41592-020-01008-z"
+
     image_size: Annotated[int, Field(ge=LEAST_IMAGE)] = 128
+
+    def build(self, mask_channels: int) -> "NNUNet":
+        """Build the network with fresh weights."""
+        plan = plan_network(self.image_size, self.image_size)
+        return NNUNet(features=plan.features, strides=plan.strides)
 
 
 class NNUNet(DynUNet):
-    """A network that maps an image (B3HW) to a logit (B1HW). It sees each image by its `z_score`.
+    """A planned U-Net on the `z_score` of an image (B3HW); it gives a logit (B1HW).
 
-    features, strides: channels of each stage, three or more, and the stride that leads to it, finest first;
-    height and width must be multiples of ``total_stride``. Each stage of the decoder but the coarsest has a
-    logit of its own to be trained by.
+    Each stage of the decoder but the coarsest has a logit of its own for deep supervision. H and W must be
+    multiples of ``total_stride``.
+
+    Args:
+        features: Channels of each stage, three or more, finest first.
+        strides: The stride that leads to each stage, finest first.
     """
 
     def __init__(self, features: Sequence[int], strides: Sequence[Size]) -> None:
@@ -50,7 +65,7 @@ class NNUNet(DynUNet):
         self.total_stride = max(prod(heights), prod(widths))
 
     def supervise(self, image: Tensor) -> list[tuple[float, Tensor]]:
-        """Return weights, and logits (B1HW, then each at its stage's size), finest first."""
+        """Return pairs of a weight and a logit (B1HW, then each at its stage's size), finest first."""
         stages = self._decode(image)
         outputs = [self.output_block, *self.coarser_outputs]
         logits = [output(stage) for output, stage in zip(outputs, stages, strict=False)]
@@ -73,7 +88,7 @@ class NNUNet(DynUNet):
 
 
 def z_score(image: Tensor) -> Tensor:
-    """Return images (B3HW) with mean 0 and deviation 1 in each channel, as nnU-Net normalises pictures."""
+    """Normalise images (B3HW) to mean 0 and deviation 1 in each channel, as nnU-Net does."""
     deviation, mean = torch.std_mean(image, (2, 3), correction=0, keepdim=True)
     return (image - mean) / deviation.clamp(min=LEAST_DEVIATION)
 

@@ -1,8 +1,7 @@
-"""How nnU-Net plans a 2D network and its batch from the images' size (Isensee et al. 2021).
+"""nnU-Net's plan of a 2D network and its batch from the size of the images (Isensee et al. 2021).
 
-The rules and numbers are those of nnU-Net v2's ExperimentPlanner. It gives natural images, as ours are, a
-spacing of 1 on both axes, so sizes alone decide. Heights and widths of whole data sets are medians, so they
-may end in .5.
+The rules and numbers are those of nnU-Net v2's ExperimentPlanner. Natural images have a spacing of 1 on both
+axes there, so only sizes matter. Heights and widths of data sets are medians, so they may end in .5.
 """
 
 from dataclasses import dataclass
@@ -21,27 +20,32 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Plan:
-    """A network. patch: height and width that it trains on. strides: of each stage, finest first, (1, 1)."""
+    """A planned network.
+
+    Attributes:
+        patch: Height and width of the training patches.
+        strides: The stride that leads to each stage, finest first; that one is (1, 1).
+    """
 
     patch: Size
     strides: tuple[Size, ...]
 
     @property
     def features(self) -> tuple[int, ...]:
-        """Channels of each stage: 32, doubled from stage to stage to at most 512."""
+        """Channels of each stage: 32, doubled from stage to stage up to 512."""
         return tuple(min(FIRST_FEATURES * 2**stage, MOST_FEATURES) for stage in range(len(self.strides)))
 
     @property
     def total_strides(self) -> Size:
-        """What height and width must be multiples of."""
+        """The numbers that height and width must be multiples of."""
         return prod(s[0] for s in self.strides), prod(s[1] for s in self.strides)
 
 
 def plan_network(height: float, width: float, classes: int = CLASSES) -> Plan:
-    """Return the plan for images whose median size is height x width, both 1 or more.
+    """Plan a network for images whose median size is height x width, both 1 or more.
 
-    The patch is the whole image, made smaller until a batch of two fits the memory that is aimed at.
-    classes: with the background, here and below.
+    The patch is the whole image, made smaller until a batch of two fits the target memory. ``classes``
+    includes the background.
     """
     plan = plan_patch((min(height, LARGEST_SIDE), min(width, LARGEST_SIDE)))
     while feature_values(plan, classes) * LEAST_BATCH > REFERENCE_VALUES * REFERENCE_BATCH:
@@ -50,9 +54,14 @@ def plan_network(height: float, width: float, classes: int = CLASSES) -> Plan:
 
 
 def plan_batch(plan: Plan, height: float, width: float, images: int, classes: int = CLASSES) -> int:
-    """Return the batch that fits the memory (8 GB), at most 5 % of the pixels of the data, at least 2.
+    """Return the batch size that fits 8 GB and at most 5 % of the data's pixels, at least 2.
 
-    height, width: the images' median size. images: how many nnU-Net is given, to train and to validate.
+    Args:
+        plan: The network.
+        height: The images' median height.
+        width: The images' median width.
+        images: The number of training and validation images.
+        classes: Classes with the background.
     """
     fits = round(REFERENCE_VALUES / feature_values(plan, classes) * REFERENCE_BATCH)
     share = round(height * width * images * LARGEST_SHARE / prod(plan.patch))
@@ -60,7 +69,7 @@ def plan_batch(plan: Plan, height: float, width: float, images: int, classes: in
 
 
 def plan_patch(size: tuple[float, float]) -> Plan:
-    """Return the plan for patches of at least this size: axes are halved until they are shorter than 8."""
+    """Plan patches of at least this size: axes are halved until they are shorter than 8."""
     sides, strides = size, [(1, 1)]
     while (stride := next_stride(sides)) != (1, 1):
         strides.append(stride)
@@ -72,7 +81,7 @@ def plan_patch(size: tuple[float, float]) -> Plan:
 def next_stride(sides: tuple[float, float]) -> Size:
     """Return the stride that follows a stage of this size; (1, 1) where the network ends.
 
-    An axis is halved if it stays 4 or longer; an axis alone, if it stays 6 or longer.
+    Both axes are halved if they stay 4 or longer, a single one if it stays 6 or longer.
     """
     height, width = (side >= 2 * LEAST_SIDE for side in sides)
     if height != width and max(sides) < 3 * LEAST_SIDE:
@@ -90,7 +99,7 @@ def smaller_patch(plan: Plan, image: tuple[float, float]) -> Size:
 
 
 def feature_values(plan: Plan, classes: int = CLASSES) -> int:
-    """Return how many values the convolutions of the network give for one patch."""
+    """Count the output values of the network's convolutions for one patch."""
     areas = _areas(plan)
     encoder = sum(CONVOLUTIONS * f * area for f, area in zip(plan.features, areas, strict=True))
     skips = zip(plan.features[:-1], areas[:-1], strict=True)

@@ -1,13 +1,14 @@
 """The denoiser of SegDiff (Amit et al. 2021, arXiv:2112.00390): the image is added to the noisy mask.
 
 After the authors' code, github.com/tomeramit/SegDiff: 100 linear steps, the squared error of the noise, the
-mean of 9 samples, each step with noise of variance beta_t and its estimate not clipped. Ours draws by the
-posterior's variance and clips (see ``diffusion.sampler``). Theirs learns by AdamW at 1e-4 with weights
-averaged at 0.9999; the recipe optimises as isic2018 does.
+mean of 9 samples, each step with noise of variance beta_t and its estimate not clipped. Ours samples with the
+posterior's variance and clips (see ``diffusion.sampler``). Theirs is optimised by AdamW at 1e-4 with weights
+averaged at 0.9999; the recipe is optimised as isic2018 is. The encoder's blocks are RRDBs (Wang et al. 2018,
+arXiv:1809.00219).
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -20,15 +21,51 @@ from mlffm_segdiff.models.baselines.improved_diffusion import (
     ImprovedDiffusionUNet,
     Widths,
 )
+from mlffm_segdiff.models.registry import register_model
 
 RESIDUAL_SCALE = 0.2
 LEAK = 0.2
 
 
+@register_model("segdiff")
+class SegDiffConfig(ImprovedDiffusionConfig):
+    """The recipe's section. The defaults are the authors' for 128 x 128 pixels, of their Cityscapes runs.
+
+    Attributes:
+        rrdb_blocks: Blocks of the image's encoder; the authors take 12 on MoNuSeg and 6 on Vaihingen, both at
+            256 x 256.
+        rrdb_width: Channels of these blocks.
+    """
+
+    citation = "Amit et al. 2021, arXiv:2112.00390"
+
+    widths: Widths = (128, 128, 256, 256, 512, 512)
+    attention: tuple[bool, ...] = (False, False, False, True, True, False)
+    blocks: PositiveInt = 3
+    heads: PositiveInt = 4
+    rrdb_blocks: PositiveInt = 15
+    rrdb_width: Annotated[int, Field(gt=0, multiple_of=2)] = 64
+
+    def build(self, mask_channels: int) -> "SegDiff":
+        """Build the denoiser with fresh weights."""
+        return SegDiff(
+            widths=self.widths,
+            attention=self.attention,
+            blocks=self.blocks,
+            heads=self.heads,
+            rrdb_blocks=self.rrdb_blocks,
+            rrdb_width=self.rrdb_width,
+            mask_channels=mask_channels,
+            groups=self.groups,
+        )
+
+
 class ResidualDenseBlock(nn.Module):
     """h + 0.2 * d: d is the last of five convolutions, each of which reads h and all outputs before its own.
 
-    growth: channels that each of the first four adds; a leaky ReLU (0.2) follows these.
+    Args:
+        width: Channels of the input and the output.
+        growth: Channels that each of the first four convolutions adds; a leaky ReLU (0.2) follows these.
     """
 
     def __init__(self, width: int, growth: int) -> None:
@@ -62,9 +99,9 @@ class RRDB(nn.Module):
 
 
 class RRDBEncoder(nn.Module):
-    """An image's features at its own resolution: RRDBs within one more shortcut, then two convolutions.
+    """Features at the image's resolution: RRDBs with a shortcut around them, then two convolutions.
 
-    As in the generator of Wang et al., without its upsampling.
+    It is the generator of Wang et al. without its upsampling.
     """
 
     def __init__(self, channels_out: int, blocks: int, width: int, growth: int) -> None:
@@ -83,27 +120,21 @@ class RRDBEncoder(nn.Module):
         return features
 
 
-class SegDiffConfig(ImprovedDiffusionConfig):
-    """The recipe's section. The defaults are the authors' for 128 x 128 pixels, of their Cityscapes runs.
-
-    rrdb_blocks: 15 there, 12 on MoNuSeg and 6 on Vaihingen, both at 256 x 256.
-    """
-
-    name: Literal["segdiff"]
-    widths: Widths = (128, 128, 256, 256, 512, 512)
-    attention: tuple[bool, ...] = (False, False, False, True, True, False)
-    blocks: PositiveInt = 3
-    heads: PositiveInt = 4
-    rrdb_blocks: PositiveInt = 15
-    rrdb_width: Annotated[int, Field(gt=0, multiple_of=2)] = 64
-
-
 class SegDiff(nn.Module):
     """F(x_t) + G(I), refined by a U-Net: F is its stem and G an encoder of RRDBs at full resolution.
 
-    G knows neither mask nor time. widths, attention, blocks, heads, groups: see ``ImprovedDiffusionUNet``.
-    rrdb_blocks, rrdb_width: of G. mask_channels: 1, or 2 with self-conditioning. H and W must be multiples of
-    ``total_stride``. The dropout that some of the authors' runs set is left out.
+    G depends on neither mask nor timestep. The dropout of some of the authors' runs is left out. H and W must
+    be multiples of ``total_stride``.
+
+    Args:
+        widths: Channels of each level, finest first.
+        attention: Whether each level has attention.
+        blocks: Residual blocks of each level.
+        heads: Heads of the attention.
+        rrdb_blocks: Blocks of G.
+        rrdb_width: Channels of G.
+        mask_channels: 1, or 2 with self-conditioning.
+        groups: Groups of the normalisations.
     """
 
     def __init__(
@@ -127,7 +158,7 @@ class SegDiff(nn.Module):
         return [self.image_encoder(image)]
 
     def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
-        """Map x_t (B mask_channels H W), times t (B) and G(I) to the noise in x_t (B1HW)."""
+        """Map x_t (B mask_channels H W), timesteps t (B) and G(I) to the noise in x_t (B1HW)."""
         (encoded,) = features
         return self.unet.from_stem(self.unet.conv_in(noisy_mask) + encoded, self.unet.embed(t))
 

@@ -2,29 +2,35 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from mlffm_segdiff.config.schema import ModelConfig
-from mlffm_segdiff.models.mlffm import MLFFM
+from mlffm_segdiff.models.mlffm import MLFFM, FusionConfig
+from mlffm_segdiff.models.registry import register_model
 from mlffm_segdiff.models.unet_blocks import ResidualBlock, TimeEmbedding, decode_skips, group_norm
 
 
-class SinglePathConfig(ModelConfig):
-    """The recipe's section. The defaults are the image path of MLFFM-SegDiff's size small."""
+@register_model("single_path")
+class SinglePathConfig(FusionConfig):
+    """The recipe's section.
 
-    name: Literal["single_path"]
+    Attributes:
+        widths: Channels of each level, finest first.
+        blocks: Residual blocks of each level.
+        stride: The pixel-unshuffle factor of the stem.
+    """
+
+    contract = "denoiser"
+    citation = "ours: MLFFM-SegDiff with one path"
+    head = "head"
+
     widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (24, 48, 96, 192)
     blocks: tuple[PositiveInt, ...] = (1, 2, 3, 3)
-    fusion_width: PositiveInt | None = None
     stride: PositiveInt = 2
-    attention: bool = True
-    alignment: bool = True
-    adaptive: bool = True
 
     @model_validator(mode="after")
     def one_entry_a_level(self) -> "SinglePathConfig":
@@ -33,13 +39,28 @@ class SinglePathConfig(ModelConfig):
             raise ValueError("widths and blocks need one entry for each level")
         return self
 
+    def build(self, mask_channels: int) -> "SinglePath":
+        """Build the denoiser with fresh weights."""
+        return SinglePath(
+            widths=self.widths,
+            blocks=self.blocks,
+            stride=self.stride,
+            fusion=self.build_fusion(self.widths),
+            mask_channels=mask_channels,
+        )
+
 
 class SinglePath(nn.Module):
-    """A U-Net of the residual blocks of MLFFM-SegDiff's image path, which here know the time.
+    """A U-Net of residual blocks that read the time embedding, over the noisy mask and the image together.
 
-    widths, blocks: channels and residual blocks a level, finest first. stride: the pixel-unshuffle factor of
-    the stem; H and W must be multiples of ``total_stride``. fusion: the MLFFM over ``widths``, None for plain
-    skips. mask_channels: 1, or 2 with self-conditioning. Nothing can be computed once per image.
+    Nothing can be computed once per image. H and W must be multiples of ``total_stride``.
+
+    Args:
+        widths: Channels of each level, finest first.
+        blocks: Residual blocks of each level.
+        stride: The pixel-unshuffle factor of the stem.
+        fusion: The MLFFM over ``widths``; None for plain skips.
+        mask_channels: 1, or 2 with self-conditioning.
     """
 
     def __init__(
@@ -69,11 +90,11 @@ class SinglePath(nn.Module):
         self.head = nn.Conv2d(widths[0], stride**2, 3, padding=1)
 
     def encode(self, image: Tensor) -> list[Tensor]:
-        """Return the image (B3HW): each step reads it anew."""
+        """Return the image (B3HW) itself: each denoising step encodes it together with the mask."""
         return [image]
 
     def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
-        """Map x_t (B mask_channels H W), times t (B) and the image to a logit or noise (B1HW)."""
+        """Map x_t (B mask_channels H W), timesteps t (B) and the image to a logit or noise (B1HW)."""
         (image,) = features
         time = self.time(t)
         h = self.stem(F.pixel_unshuffle(torch.cat([noisy_mask, image], dim=1), self.stride))

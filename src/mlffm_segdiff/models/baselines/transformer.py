@@ -1,4 +1,4 @@
-"""One layer of a vision transformer (Dosovitskiy et al. 2021, arXiv:2010.11929), of MONAI's parts."""
+"""Parts of vision transformers (Dosovitskiy et al. 2021, arXiv:2010.11929)."""
 
 import torch
 import torch.nn.functional as F
@@ -6,11 +6,18 @@ from monai.networks.blocks.mlp import MLPBlock
 from monai.networks.blocks.selfattention import SABlock
 from torch import Tensor, nn
 
+TOKEN_NORM_EPS = 1e-6
+MLP_RATIO = 4
+
 
 class PositionEmbedding(nn.Module):
     """h + E: a learned vector for each cell of a grid x grid map, bilinear between them at other sizes.
 
-    The corners of both maps meet, as where Chen et al. 2021 bring weights to another size.
+    Corners are aligned, as where Chen et al. 2021 resize their weights.
+
+    Args:
+        channels: Channels of the map.
+        grid: Side of the map that the vectors are stored for.
     """
 
     def __init__(self, channels: int, grid: int) -> None:
@@ -24,14 +31,13 @@ class PositionEmbedding(nn.Module):
         return h + F.interpolate(self.embedding, size=size, mode="bilinear", align_corners=True)
 
 
-TOKEN_NORM_EPS = 1e-6
-MLP_RATIO = 4
-
-
 class TransformerLayer(nn.Module):
     """Attention among all tokens, then a perceptron, each after a layer norm and with a shortcut.
 
-    dropout: after both layers of the perceptron; attention has none.
+    Args:
+        width: Channels of a token.
+        heads: Heads of the attention.
+        dropout: Dropout after both layers of the perceptron; attention has none.
     """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:

@@ -1,11 +1,11 @@
-"""TransUNet, a direct network (Chen et al. 2021, arXiv:2102.04306), from scratch.
+"""TransUNet (Chen et al. 2021, arXiv:2102.04306), from scratch.
 
 After the authors' code, github.com/Beckschen/TransUNet, which starts from weights of ImageNet-21k.
 """
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -15,16 +15,69 @@ from torch import Tensor, nn
 from mlffm_segdiff.config.schema import ModelConfig
 from mlffm_segdiff.models.baselines.transformer import TOKEN_NORM_EPS, PositionEmbedding, TransformerLayer
 from mlffm_segdiff.models.baselines.weight_standardised import WeightStandardisedConv2d
+from mlffm_segdiff.models.registry import register_model
 
 GROUPS = 32
 NORM_EPS = 1e-6
 
 
+@register_model("transunet")
+class TransUNetConfig(ModelConfig):
+    """The recipe's section. The defaults are the paper's R50-ViT-B/16.
+
+    Attributes:
+        stem_width: Channels of the ResNet's first convolution.
+        blocks: Bottlenecks of its three stages.
+        token_width: Channels of a token.
+        layers: Layers of the transformer.
+        heads: Heads of its attention.
+        decoder_widths: Channels at 1/8, 1/4, 1/2 and the full resolution.
+        grid: Tokens along a side that positions are stored for; in the paper 224 / 16.
+        dropout: Dropout of the transformer.
+    """
+
+    citation = "Chen et al. 2021, arXiv:2102.04306"
+
+    stem_width: Annotated[int, Field(gt=0, multiple_of=GROUPS)] = 64
+    blocks: tuple[PositiveInt, PositiveInt, PositiveInt] = (3, 4, 9)
+    token_width: PositiveInt = 768
+    layers: PositiveInt = 12
+    heads: PositiveInt = 12
+    decoder_widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (256, 128, 64, 16)
+    grid: PositiveInt = 14
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+    @model_validator(mode="after")
+    def heads_share_the_tokens(self) -> "TransUNetConfig":
+        """Refuse heads that do not divide the token's channels."""
+        if self.token_width % self.heads:
+            raise ValueError(f"token_width must be a multiple of heads={self.heads}")
+        return self
+
+    def build(self, mask_channels: int) -> "TransUNet":
+        """Build the network with fresh weights."""
+        return TransUNet(
+            stem_width=self.stem_width,
+            blocks=self.blocks,
+            token_width=self.token_width,
+            layers=self.layers,
+            heads=self.heads,
+            decoder_widths=self.decoder_widths,
+            grid=self.grid,
+            dropout=self.dropout,
+        )
+
+
 class StandardisedBottleneck(nn.Module):
     """1 x 1, 3 x 3 and 1 x 1 convolution, each normalised, and a shortcut (He et al. 2016; Chen et al. 2021).
 
-    The middle has ``channels_out`` / 4 channels, a multiple of 32, and carries the stride. A ReLU follows the
-    first two and the sum. Where shapes change the shortcut is a convolution, normalised channel by channel.
+    A ReLU follows the first two and the sum. Where shapes change, the shortcut is a convolution, normalised
+    channel by channel.
+
+    Args:
+        channels_in: Channels of the input.
+        channels_out: Channels of the output; the middle has a quarter of them, a multiple of 32.
+        stride: Stride of the middle convolution.
     """
 
     def __init__(self, channels_in: int, channels_out: int, stride: int = 1) -> None:
@@ -48,30 +101,6 @@ class StandardisedBottleneck(nn.Module):
         r = F.relu(self.norm1(self.conv1(h)))
         r = F.relu(self.norm2(self.conv2(r)))
         return F.relu(self.shortcut(h) + self.norm3(self.conv3(r)))
-
-
-class TransUNetConfig(ModelConfig):
-    """The recipe's section. The defaults are the paper's R50-ViT-B/16; grid: tokens a side, there 224 / 16.
-
-    stem_width: a multiple of 32. decoder_widths: channels at 1/8, 1/4, 1/2 and all of the resolution.
-    """
-
-    name: Literal["transunet"]
-    stem_width: Annotated[int, Field(gt=0, multiple_of=GROUPS)] = 64
-    blocks: tuple[PositiveInt, PositiveInt, PositiveInt] = (3, 4, 9)
-    token_width: PositiveInt = 768
-    layers: PositiveInt = 12
-    heads: PositiveInt = 12
-    decoder_widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (256, 128, 64, 16)
-    grid: PositiveInt = 14
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-
-    @model_validator(mode="after")
-    def heads_share_the_tokens(self) -> "TransUNetConfig":
-        """Refuse tokens that the heads cannot share."""
-        if self.token_width % self.heads:
-            raise ValueError(f"token_width must be a multiple of heads={self.heads}")
-        return self
 
 
 class HybridStem(nn.Module):
@@ -105,7 +134,7 @@ class HybridStem(nn.Module):
 
 
 class CascadedUpsampler(nn.Module):
-    """Four times: bilinear upsampling by two, the skip of that size beside it, two convolutions."""
+    """Four times: bilinear upsampling by two, concatenation of the skip of that size, two convolutions."""
 
     def __init__(self, channels_in: int, widths: Sequence[int], skip_widths: Sequence[int]) -> None:
         super().__init__()
@@ -123,11 +152,9 @@ class CascadedUpsampler(nn.Module):
 
 
 class TransUNet(nn.Module):
-    """A ResNet, a transformer on its coarsest level, and an upsampler that meets the ResNet's finer ones.
+    """A ResNet, a transformer on its coarsest level, and a decoder with skips from the ResNet's finer levels.
 
-    stem_width: channels of the ResNet's first convolution; blocks: of its three stages. token_width, layers,
-    heads: of the transformer, whose position embedding has ``grid`` x ``grid`` entries. decoder_widths: of
-    the four steps back to full resolution. H and W must be multiples of ``total_stride``.
+    H and W must be multiples of ``total_stride``. The arguments are those of `TransUNetConfig`.
     """
 
     total_stride = 16
@@ -169,7 +196,7 @@ class TransUNet(nn.Module):
 
 
 def convolution(channels_in: int, channels_out: int) -> nn.Sequential:
-    """Return a 3 x 3 convolution, batch normalisation and a ReLU."""
+    """Build a 3 x 3 convolution, batch normalisation and a ReLU."""
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
         nn.BatchNorm2d(channels_out),

@@ -1,7 +1,7 @@
 """A plain U-Net, the direct control (Ronneberger et al. 2015): MONAI's, or one with a pretrained encoder."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from monai.networks.nets import UNet as MonaiUNet
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from mlffm_segdiff.config.schema import ModelConfig
 from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, check_options
 from mlffm_segdiff.models.mlffm import MLFFM
+from mlffm_segdiff.models.registry import register_model
 from mlffm_segdiff.models.unet_blocks import ConcatBlock, double
 
 DecoderWidths = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
 
 
+@register_model("unet")
 class UNetConfig(ModelConfig):
     """The recipe's section.
 
@@ -25,7 +27,8 @@ class UNetConfig(ModelConfig):
         decoder_widths: With an encoder, the decoder's channels at strides 16, 8, 4 and 2.
     """
 
-    name: Literal["unet"]
+    citation = "Ronneberger et al. 2015, arXiv:1505.04597"
+
     encoder: LiteName | None = None
     widths: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = (16, 32, 64, 128, 256)
     residual_units: NonNegativeInt = 2
@@ -37,11 +40,21 @@ class UNetConfig(ModelConfig):
         check_options(self, own=("widths", "residual_units"), with_encoder=("decoder_widths",))
         return self
 
+    def build(self, mask_channels: int) -> nn.Module:
+        """Build the network with fresh weights."""
+        if self.encoder is None:
+            return UNet(widths=self.widths, residual_units=self.residual_units)
+        return EncoderUNet(EfficientNetLite(self.encoder), decoder_widths=self.decoder_widths)
+
 
 class UNet(MonaiUNet):
-    """A network that maps an image (B3HW) to a logit (B1HW).
+    """MONAI's U-Net with residual units; it maps an image (B3HW) to a logit (B1HW).
 
-    widths: channels a level, two or more; H and W must be multiples of ``total_stride``.
+    H and W must be multiples of ``total_stride``.
+
+    Args:
+        widths: Channels of each level, two or more, finest first.
+        residual_units: Convolutions within each residual unit.
     """
 
     def __init__(self, widths: Sequence[int], residual_units: int) -> None:

@@ -4,7 +4,6 @@ MONAI's, or nested decoders on a pretrained encoder.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 from monai.networks.nets import BasicUNetPlusPlus
 from pydantic import PositiveInt, model_validator
@@ -13,11 +12,11 @@ from torch import Tensor, nn
 from mlffm_segdiff.config.schema import ModelConfig
 from mlffm_segdiff.models.baselines.unet import DecoderWidths
 from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, check_options
+from mlffm_segdiff.models.registry import register_model
 from mlffm_segdiff.models.unet_blocks import ConcatBlock, double
 
-TOTAL_STRIDE = 16
 
-
+@register_model("unetpp")
 class UNetPlusPlusConfig(ModelConfig):
     """The recipe's section.
 
@@ -27,7 +26,8 @@ class UNetPlusPlusConfig(ModelConfig):
         decoder_widths: With an encoder, the nested decoders' channels at strides 16, 8, 4 and 2.
     """
 
-    name: Literal["unetpp"]
+    citation = "Zhou et al. 2018, arXiv:1807.10165"
+
     encoder: LiteName | None = None
     widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (32, 64, 128, 256, 512)
     decoder_widths: DecoderWidths = (160, 96, 64, 32)
@@ -38,11 +38,20 @@ class UNetPlusPlusConfig(ModelConfig):
         check_options(self, own=("widths",), with_encoder=("decoder_widths",))
         return self
 
+    def build(self, mask_channels: int) -> "UNetPlusPlus | EncoderUNetPlusPlus":
+        """Build the network with fresh weights."""
+        if self.encoder is None:
+            return UNetPlusPlus(widths=self.widths)
+        return EncoderUNetPlusPlus(EfficientNetLite(self.encoder), decoder_widths=self.decoder_widths)
+
 
 class UNetPlusPlus(BasicUNetPlusPlus):
-    """A network that maps an image (B3HW) to a logit (B1HW): that of its deepest decoder.
+    """MONAI's UNet++; it maps an image (B3HW) to the logit (B1HW) of its deepest decoder.
 
-    widths: channels of the five levels, finest first; H and W must be multiples of ``total_stride``.
+    H and W must be multiples of ``total_stride``.
+
+    Args:
+        widths: Channels of the five levels, finest first.
     """
 
     def __init__(self, widths: tuple[int, int, int, int, int]) -> None:
@@ -53,7 +62,7 @@ class UNetPlusPlus(BasicUNetPlusPlus):
             features=(*widths, widths[0]),
             deep_supervision=True,
         )
-        self.total_stride = TOTAL_STRIDE
+        self.total_stride = 16
 
     def supervise(self, image: Tensor) -> list[tuple[float, Tensor]]:
         """Return the logits (B1HW) of the four nested decoders, deepest first, each of equal weight."""

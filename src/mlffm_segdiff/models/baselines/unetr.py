@@ -1,9 +1,9 @@
 """UNETR: a plain vision transformer (Dosovitskiy et al. 2021, arXiv:2010.11929) as a U-Net's encoder.
 
-The decoder is that of Hatamizadeh et al. 2022 (arXiv:2103.10504). From MONAI, but for images of any size.
+The decoder is that of Hatamizadeh et al. 2022 (arXiv:2103.10504). From MONAI, extended to images of any size.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from monai.networks import nets
 from pydantic import Field, PositiveInt, model_validator
@@ -11,18 +11,26 @@ from torch import Tensor, nn
 
 from mlffm_segdiff.config.schema import ModelConfig
 from mlffm_segdiff.models.baselines.transformer import PositionEmbedding
+from mlffm_segdiff.models.registry import register_model
 
 PATCH = 16
 SKIP_LAYERS = (3, 6, 9)
 
 
+@register_model("unetr")
 class UNETRConfig(ModelConfig):
-    """The recipe's section; defaults are ViT-Base/16. image_size: the side whose positions are learnt.
+    """The recipe's section; defaults are ViT-Base/16.
 
-    hidden_size: channels of a token. mlp_size: of the layer between. feature_size: of the finest level.
+    Attributes:
+        image_size: Side of the images that positions are stored for.
+        feature_size: Channels of the finest level.
+        hidden_size: Channels of a token.
+        mlp_size: Units of the perceptrons' hidden layer.
+        heads: Heads of the attention.
     """
 
-    name: Literal["unetr"]
+    citation = "Hatamizadeh et al. 2022, arXiv:2103.10504"
+
     image_size: Annotated[int, Field(gt=0, multiple_of=PATCH)] = 128
     feature_size: PositiveInt = 16
     hidden_size: PositiveInt = 768
@@ -36,9 +44,19 @@ class UNETRConfig(ModelConfig):
             raise ValueError(f"heads={self.heads} does not divide hidden_size={self.hidden_size}")
         return self
 
+    def build(self, mask_channels: int) -> "UNETR":
+        """Build the network with fresh weights."""
+        return UNETR(
+            image_size=self.image_size,
+            feature_size=self.feature_size,
+            hidden_size=self.hidden_size,
+            mlp_size=self.mlp_size,
+            heads=self.heads,
+        )
+
 
 class PatchTokens(nn.Module):
-    """Patches as tokens, each with the learnt embedding of its position."""
+    """Patches as tokens, each with the learned embedding of its position."""
 
     def __init__(self, projection: nn.Module, position: PositionEmbedding) -> None:
         super().__init__()
@@ -52,10 +70,9 @@ class PatchTokens(nn.Module):
 
 
 class UNETR(nets.UNETR):
-    """A network that maps an image (B3HW) to a logit (B1HW).
+    """MONAI's UNETR; it maps an image (B3HW) to a logit (B1HW).
 
-    image_size: the side whose positions are learnt. feature_size, hidden_size, mlp_size, heads: see
-    `UNETRConfig`. H and W must be multiples of ``total_stride``.
+    H and W must be multiples of ``total_stride``. The arguments are those of `UNETRConfig`.
     """
 
     def __init__(
@@ -75,7 +92,7 @@ class UNETR(nets.UNETR):
             self.vit.patch_embedding.patch_embeddings, PositionEmbedding(hidden_size, image_size // PATCH)
         )
         for block in self.vit.blocks:
-            del block.norm_cross_attn  # for an attention that this network has not
+            del block.norm_cross_attn  # of a cross attention that this network does not have
         self.total_stride = PATCH
 
     def forward(self, image: Tensor) -> Tensor:
@@ -93,5 +110,5 @@ class UNETR(nets.UNETR):
 
 
 def as_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Return tokens (B x patches x C), row by row, as a map (B C rows columns)."""
+    """Reshape tokens (B x patches x C), row by row, to a map (B C rows columns)."""
     return tokens.transpose(1, 2).reshape(tokens.shape[0], tokens.shape[2], *grid)
