@@ -52,7 +52,6 @@ def test_overrides_replace_what_the_file_says(write: Write) -> None:
         ("train.learning_rat=1e-3", "train.learning_rat", "train.learning_rate"),
         ("modle.size=tiny", "modle", "model"),
         ("model.fusion_widht=3", "model.fusion_widht", "model.fusion_width"),
-        ("data.sources.isic=/x", "data.sources.isic", "data.sources.isic2018"),
         ("sed=3", "sed", "seed"),
     ],
 )
@@ -63,6 +62,14 @@ def test_an_unknown_key_is_named_with_file_and_nearest_key(
     with pytest.raises(UserError) as found:
         load_recipe(path, [override])
     assert str(found.value) == f"recipe '{path}': unknown key {key!r}; the nearest valid key is {nearest!r}"
+
+
+def test_an_unknown_data_set_is_named_with_those_there_are(write: Write) -> None:
+    with pytest.raises(UserError) as found:
+        load_recipe(write(MINIMAL), ["data.sources.isic=/x"])
+    assert str(found.value) == (
+        "unknown data set 'isic'; choose one of folder, ham10000, isic2018, nnunet, ph2, synthetic"
+    )
 
 
 def test_the_nearest_key_is_one_of_the_chosen_model(write: Write) -> None:

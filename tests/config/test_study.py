@@ -78,7 +78,6 @@ def test_a_study_survives_being_written_and_read(write: Write, tmp_path: Path) -
         ({"variants": {"full": {}}}, ["missing key 'variants.full.recipe'"]),
         ({"variants": {"a/b": {"recipe": "x"}}}, ["'a/b'", "letters"]),
         ({"variants": {}}, ["variants"]),
-        ({"datasets": {"isic2017": {}}}, ["'isic2017'", "source", "isic2018"]),
         ({"datasets": {"ph2": {"overrids": []}}}, ["'datasets.ph2.overrids'", "'overrides'"]),
         ({"seeds": [0, 0]}, ["seed", "twice"]),
         ({"seeds": [-1]}, ["seeds.0", "greater"]),

@@ -187,9 +187,9 @@ def _parts(name: str, path: Path, split: Path | None) -> "Parts":
     """The cases by part; the split is that of `train`."""
     from mlffm_segdiff.config.schema import DataConfig
     from mlffm_segdiff.data.sources import load_parts
-    from mlffm_segdiff.data.table import require_known
+    from mlffm_segdiff.data.table import DATASETS
 
-    require_known(name)
+    DATASETS.require(name)
     return load_parts(DataConfig.model_validate({"sources": {name: path}, "split": split}))
 
 

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -12,7 +12,7 @@ from yaml import YAMLError
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.packaged import RECIPES, recipe_names
-from mlffm_segdiff.config.schema import DatasetName, Recipe
+from mlffm_segdiff.config.schema import Recipe
 
 FIRST_RECIPE = "isic2018"
 
@@ -129,5 +129,3 @@ def _keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
         yield prefix + name
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _keys(field.annotation, f"{prefix}{name}.")
-    if section.__name__ == "DataConfig":
-        yield from (f"{prefix}sources.{name}" for name in get_args(DatasetName))

@@ -21,14 +21,21 @@ class Registry(Mapping[str, Part]):
     Args:
         noun: What a part is called in errors.
         group: The entry point group of other packages.
-        modules: The modules of this package that register parts.
+        modules: Modules of this package that register parts.
+        parts: Parts that are there from the start.
     """
 
-    def __init__(self, noun: str, group: str, modules: Sequence[str]) -> None:
+    def __init__(
+        self,
+        noun: str,
+        group: str,
+        modules: Sequence[str] = (),
+        parts: Mapping[str, Part] | None = None,
+    ) -> None:
         self.noun = noun
         self.group = group
         self.modules = modules
-        self._parts: dict[str, Part] = {}
+        self._parts = dict(parts or {})
 
     def register(self, name: str) -> Callable[[Registered], Registered]:
         """Return a decorator that registers a part under ``name``.
@@ -38,7 +45,8 @@ class Registry(Mapping[str, Part]):
         """
 
         def decorate(part: Registered) -> Registered:
-            if self._parts.setdefault(name, cast(Part, part)) is not part:
+            registered: Any = self._parts.setdefault(name, cast(Part, part))
+            if registered is not part:
                 raise ValueError(f"there is already a {self.noun} called {name!r}")
             return part
 
@@ -55,8 +63,8 @@ class Registry(Mapping[str, Part]):
         return self[name]
 
     def package_of(self, name: str) -> str | None:
-        """Return the installed package whose entry point has a name that is not this package's own."""
-        found = [] if name in self._own() else self._entry_points(name)
+        """Return the installed package that has an entry point of this name, if there is one."""
+        found = self._entry_points(name)
         return found[0].dist.name if found and found[0].dist is not None else None
 
     def __getitem__(self, name: str) -> Part:

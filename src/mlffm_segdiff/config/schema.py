@@ -1,15 +1,15 @@
 """What a recipe may say: every key, its type, its range and its default."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 if TYPE_CHECKING:
     from torch import nn
 
-DatasetName = Literal["isic2018", "ham10000", "ph2", "folder", "nnunet", "synthetic"]
 Contract = Literal["denoiser", "direct"]
+REGION_KEYS = ("cross_entropy", "dice", "kervadec", "batch_dice", "dice_smooth")
 Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -26,12 +26,13 @@ class Section(BaseModel):
 class DataConfig(Section):
     """Where the pairs come from.
 
-    sources: data set -> folder with its archives (synthetic needs none). mix: data set -> its share of the
-    training draws, which sum to 1; by default each image is drawn equally often.
+    sources: data set -> folder with its archives (synthetic needs none); the names are those of
+    `mlffm_segdiff.data.table.DATASETS`. mix: data set -> its share of the training draws, which sum to 1; by
+    default each image is drawn equally often.
     """
 
-    sources: dict[DatasetName, Path | None] = Field(min_length=1)
-    mix: dict[DatasetName, Probability] | None = None
+    sources: dict[str, Path | None] = Field(min_length=1)
+    mix: dict[str, Probability] | None = None
     split: Path | None = None
     size: PositiveInt = 128
     workers: Annotated[int, Field(ge=0)] = 1
@@ -171,15 +172,27 @@ class SamplingConfig(Section):
 
 
 class LossConfig(Section):
-    """Loss terms. weight: the boundary weight (docs/METHOD.md).
+    """The loss of a direct network or of objective x0; noise objectives use the weighted squared error only.
 
-    none: 1. band: 1 + band_gain * band. dermosegdiff: 1 + dermosegdiff_gain * W(t), the hybrid loss of
-    Bozorgpour et al. 2023; defaults are those of their configuration for HAM10000.
-
-    cross_entropy, dice, kervadec weigh the terms of an x0 objective or a direct network; noise objectives use
-    the weighted squared error alone. batch_dice: Dice over a batch's pixels together, not image by image;
-    dice_smooth: what is added above and below its line.
+    Attributes:
+        name: A loss of `mlffm_segdiff.losses.LOSSES`. Only ``region`` reads the keys from ``cross_entropy``
+            on.
+        target: A loss that is not registered: a class or function as ``package.module.Name``, in place of
+            ``name``; see `mlffm_segdiff.losses.MaskLoss`.
+        args: Keyword arguments of a loss other than ``region``.
+        weight: The boundary weight (docs/METHOD.md). ``none``: 1. ``band``: 1 + band_gain * band.
+            ``dermosegdiff``: 1 + dermosegdiff_gain * W(t), the hybrid loss of Bozorgpour et al. 2023;
+            defaults are those of their configuration for HAM10000.
+        cross_entropy: Factor of the binary cross-entropy.
+        dice: Factor of the soft Dice loss.
+        batch_dice: Dice over the pixels of a batch together, not image by image.
+        dice_smooth: Added to the numerator and the denominator of Dice.
+        kervadec: Factor of the boundary loss of Kervadec et al. 2021.
     """
+
+    name: str = "region"
+    target: str | None = None
+    args: dict[str, Any] = Field(default={})
 
     weight: Literal["none", "band", "dermosegdiff"] = "band"
     band_gain: NonNegative = 2.0
@@ -192,11 +205,31 @@ class LossConfig(Section):
     dice_smooth: Positive = 1.0
     kervadec: NonNegative = 0.0
 
+    @property
+    def is_region(self) -> bool:
+        """Whether the loss is ``region``, whose arguments are keys of this section."""
+        return self.target is None and self.name == "region"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments of the loss."""
+        return {key: getattr(self, key) for key in REGION_KEYS} if self.is_region else self.args
+
     @model_validator(mode="after")
-    def some_term(self) -> "LossConfig":
-        """Refuse a loss of no terms."""
-        if not self.cross_entropy + self.dice + self.kervadec:
-            raise ValueError("cross_entropy, dice and kervadec are all 0; give one of them a weight")
+    def keys_fit_the_loss(self) -> "LossConfig":
+        """Refuse a loss of no terms, and keys that the loss does not read."""
+        if self.is_region:
+            if self.args:
+                raise ValueError("args are for another loss; region has keys of its own")
+            if not self.cross_entropy + self.dice + self.kervadec:
+                raise ValueError("cross_entropy, dice and kervadec are all 0; give one of them a weight")
+            return self
+        if self.target is not None and self.name != "region":
+            raise ValueError("name and target are two losses; leave one out")
+        defaults = {key: type(self).model_fields[key].default for key in REGION_KEYS}
+        unread = [key for key, default in defaults.items() if getattr(self, key) != default]
+        if unread:
+            raise ValueError(f"{unread[0]} is for loss region; leave it out, or give it by args")
         return self
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import AugmentConfig, DataConfig, DatasetName
+from mlffm_segdiff.config.schema import AugmentConfig, DataConfig
 from mlffm_segdiff.data.augment import training_augmentation
 from mlffm_segdiff.data.cache import CachedPairs, cache_root, open_cache
 from mlffm_segdiff.data.case import Case
@@ -20,7 +20,7 @@ from mlffm_segdiff.data.splits import (
 )
 from mlffm_segdiff.data.synthetic import GENERATOR
 from mlffm_segdiff.data.synthetic_folder import write_folder
-from mlffm_segdiff.data.table import own_split, read_cases
+from mlffm_segdiff.data.table import SYNTHETIC, own_split, read_cases, require_source
 
 OWN_SHARES = (0.7, 0.1, 0.2)
 SYNTHETIC_SIDE = 192
@@ -78,7 +78,7 @@ def training_dataset(
     return PairDataset(pairs.images, pairs.masks, pairs.ids, augmentation, seed, styles)
 
 
-def training_shares(styles: Sequence[str], mix: Mapping[DatasetName, float] | None) -> list[Share]:
+def training_shares(styles: Sequence[str], mix: Mapping[str, float] | None) -> list[Share]:
     """Return the images that are drawn together and how often: each source by its share of ``mix``.
 
     Args:
@@ -103,7 +103,8 @@ def training_shares(styles: Sequence[str], mix: Mapping[DatasetName, float] | No
 
 
 def _source_cases(name: str, data: DataConfig) -> list[Case]:
-    if name == "synthetic":
+    require_source(name)
+    if name == SYNTHETIC:
         folder = cache_root() / f"synthetic-{GENERATOR}-{data.synthetic_count}-{SYNTHETIC_SIDE}"
         write_folder(folder, data.synthetic_count, SYNTHETIC_SIDE, seed=0)
         return read_cases("folder", folder)
@@ -111,7 +112,7 @@ def _source_cases(name: str, data: DataConfig) -> list[Case]:
 
 
 def _source_path(name: str, data: DataConfig) -> Path:
-    path = data.sources[name]  # type: ignore[index]
+    path = data.sources[name]
     if path is None:
         raise UserError(
             f"data.sources.{name} has no path; add --source {name}=FOLDER, the folder of its archives"
@@ -120,7 +121,7 @@ def _source_path(name: str, data: DataConfig) -> Path:
 
 
 def _own_split(name: str, cases: list[Case], data: DataConfig) -> Split:
-    if name != "synthetic" and (found := own_split(name, _source_path(name, data))) is not None:
+    if name != SYNTHETIC and (found := own_split(name, _source_path(name, data))) is not None:
         return found
     train, val = (round(share * len(cases)) for share in OWN_SHARES[:2])
     return make_split(cases, (train, val, len(cases) - train - val), exact=False)

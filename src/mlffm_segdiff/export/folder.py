@@ -18,7 +18,7 @@ from mlffm_segdiff.segmenters.base import Segmenter
 from mlffm_segdiff.segmenters.calibration import QUALITY, read_quality, write_quality
 from mlffm_segdiff.segmenters.folding import fold_batch_norm
 from mlffm_segdiff.segmenters.precision import Precision
-from mlffm_segdiff.segmenters.pretrained import Pretrained
+from mlffm_segdiff.segmenters.pretrained import Pretrained, require_trust
 
 MANIFEST, CONFIG = "export.json", "config.json"
 
@@ -115,6 +115,7 @@ def read_export(folder: Path, precision: Precision = "float32") -> Pretrained:
     config = _read_json(folder / CONFIG)
     if not (isinstance(config, dict) and "recipe" in config):
         raise UserError(f"{folder / CONFIG} has no recipe; export again")
+    require_trust(config["recipe"])
     pretrained = Pretrained(recipe=config["recipe"])
     suffix, threads = FORMATS[manifest.format].suffix, torch.get_num_threads()
     graphs = {name: runtime.read(folder / f"{name}{suffix}", precision, threads) for name in manifest.graphs}

@@ -63,6 +63,6 @@ def model_section(values: Mapping[str, Any]) -> type[ModelConfig]:
     if "target" in values:
         return TargetModelConfig
     name = values.get("name")
-    if name not in MODELS:
+    if not isinstance(name, str) or name not in MODELS:
         raise UserError(f"key 'model.name' must be one of {', '.join(MODELS)} (got {name!r})")
     return MODELS[name]

@@ -1,8 +1,13 @@
 """Build a segmenter from a recipe."""
 
+from functools import partial
+from inspect import signature
+
 import torch
+from torch import nn
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.registry import call_target, import_target
 from mlffm_segdiff.config.schema import DiffusionConfig, LossConfig, Recipe, SamplingConfig
 from mlffm_segdiff.diffusion.fusion import check_fusion
 from mlffm_segdiff.diffusion.process import MaskDiffusion
@@ -13,8 +18,9 @@ from mlffm_segdiff.losses.boundary_weight import (
     DermoSegDiffWeight,
     uniform_weight,
 )
-from mlffm_segdiff.losses.region import RegionLoss
+from mlffm_segdiff.losses.mask_loss import LOSSES, MaskLoss
 from mlffm_segdiff.models.learned_variance import learn_variance
+from mlffm_segdiff.models.registry import TargetModelConfig
 from mlffm_segdiff.segmenters.base import ANY_STYLE, Sampling, Segmenter
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
@@ -34,7 +40,24 @@ def build_segmenter(recipe: Recipe) -> Segmenter:
     if size % stride:
         near = max(round(size / stride), 1) * stride
         raise UserError(f"data.size={size} is not a multiple of {stride}, as this model needs; take {near}")
+    if isinstance(recipe.model, TargetModelConfig):
+        require_logit(segmenter.get_submodule("network"), size)
     return segmenter.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+@torch.no_grad()
+def require_logit(network: nn.Module, size: int) -> None:
+    """Raise UserError unless a network maps an image of this size to a logit of one channel."""
+    training = network.training
+    try:
+        found = network.eval()(torch.zeros(1, 3, size, size))
+    except (RuntimeError, TypeError) as error:
+        raise UserError(f"model.target cannot segment an image of 1x3x{size}x{size}: {error}") from error
+    finally:
+        network.train(training)
+    shape = tuple(getattr(found, "shape", ()))
+    if shape != (1, 1, size, size):
+        raise UserError(f"model.target must give a logit of 1x1x{size}x{size}, not {shape or type(found)}")
 
 
 def refuse_unsuited(recipe: Recipe) -> None:
@@ -46,6 +69,11 @@ def refuse_unsuited(recipe: Recipe) -> None:
             f"no annotation style {sampling.style!r} in this model; choose one of {', '.join(styles)}"
         )
     if recipe.model.contract == "denoiser":
+        if recipe.diffusion.objective != "x0" and not recipe.loss.is_region:
+            raise UserError(
+                f"objective {recipe.diffusion.objective} has the squared error as its loss; "
+                "leave out loss.name and loss.target, or take diffusion.objective=x0"
+            )
         return
     set_options = {
         "diffusion.learned_variance=false": recipe.diffusion.learned_variance,
@@ -94,15 +122,23 @@ def build_process(settings: DiffusionConfig) -> MaskDiffusion:
     )
 
 
-def build_loss(settings: LossConfig) -> RegionLoss:
-    """Build the loss of a network that gives a logit."""
-    return RegionLoss(
-        cross_entropy=settings.cross_entropy,
-        dice=settings.dice,
-        kervadec=settings.kervadec,
-        batch_dice=settings.batch_dice,
-        dice_smooth=settings.dice_smooth,
-    )
+def build_loss(settings: LossConfig) -> MaskLoss:
+    """Build the loss of a network that predicts a logit, by its name or target.
+
+    Raises:
+        UserError: There is no such loss, or it does not take ``loss.args`` or the arguments of a `MaskLoss`.
+    """
+    name = settings.target or settings.name
+    part = LOSSES.require(name) if settings.target is None else import_target(name, "loss.target")
+    if isinstance(part, type):
+        loss: MaskLoss = call_target(part, settings.arguments, "loss.args")
+    else:
+        loss = partial(part, **settings.arguments)
+    try:
+        signature(loss).bind(*["logit", "mask", "distance", "weight"])
+    except TypeError as error:
+        raise UserError(f"loss {name} with args {settings.args}: {error}") from None
+    return loss
 
 
 def build_times(settings: DiffusionConfig) -> TimeSampler:

@@ -17,7 +17,8 @@ from mlffm_segdiff.diffusion.sampler import Predict, make_scheduler, sample
 from mlffm_segdiff.diffusion.times import PowerLawTimes, TimeSampler
 from mlffm_segdiff.diffusion.variational_bound import BOUND_SHARE, bound_term
 from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
-from mlffm_segdiff.losses.region import RegionLoss, weighted_squared_error
+from mlffm_segdiff.losses.mask_loss import MaskLoss
+from mlffm_segdiff.losses.region import weighted_squared_error
 from mlffm_segdiff.segmenters.base import MIRRORS, Graph, Part, Sampling, Segmentation, Segmenter
 from mlffm_segdiff.segmenters.denoiser_parts import GraphDenoiser, denoiser_parts
 
@@ -75,7 +76,7 @@ class DiffusionSegmenter(Segmenter):
         self,
         network: nn.Module,
         process: MaskDiffusion,
-        loss: RegionLoss,
+        loss: MaskLoss,
         weight: BoundaryWeight,
         times: TimeSampler | None = None,
         self_conditioning: bool = False,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
-from mlffm_segdiff.losses.region import RegionLoss
+from mlffm_segdiff.losses.mask_loss import MaskLoss
 from mlffm_segdiff.segmenters.base import MIRRORS, Graph, Part, Sampling, Segmentation, Segmenter
 
 
@@ -20,7 +20,7 @@ class DirectSegmenter(Segmenter):
     each against the mask at its size, as in nnU-Net.
     """
 
-    def __init__(self, network: nn.Module, loss: RegionLoss, weight: BoundaryWeight) -> None:
+    def __init__(self, network: nn.Module, loss: MaskLoss, weight: BoundaryWeight) -> None:
         super().__init__()
         self.network = network
         self.region_loss = loss

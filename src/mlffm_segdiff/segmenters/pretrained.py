@@ -2,7 +2,9 @@
 
 import contextlib
 import logging
+import os
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,18 +21,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.extra import is_installed
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import whole_file
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality, weights_digest, write_quality
-from mlffm_segdiff.segmenters.recipe import check_recipe
+from mlffm_segdiff.segmenters.recipe import check_recipe, recipe_packages
 
 WEIGHTS = "model.safetensors"
 DEFAULT = "default"
 DEFAULT_SHA256 = "c7624c9a95e07ccea2c7413a4b0e5620d04dd237b5c9f9da5903d12b796197da"
 """Of the weights in the package; written by tools/package_weights.py."""
 HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
+TRUST_CODE = "MLFFM_SEGDIFF_TRUST_CODE"
+"""Environment variable: 1 stands for ``trust_code=True`` wherever weights are loaded."""
 
 
 class Pretrained(
@@ -42,10 +47,21 @@ class Pretrained(
     """A segmenter with the recipe that made it; ``from_pretrained``, ``save_pretrained`` and ``push_to_hub``.
 
     ``load_pretrained("default")`` gives the weights in the package; ``from_pretrained`` takes a folder or a
-    hub id. Only safetensors files are read or written, never a pickle.
+    hub id. Only safetensors files are read or written, never a pickle. Code that a recipe names by ``target``
+    is imported only with ``trust_code=True``.
+
+    Args:
+        recipe: The recipe, as in ``config.json``.
+        packages: Installed packages whose entry points the recipe needs.
+
+    Raises:
+        UserError: The recipe is not valid, or one of the packages is not installed.
     """
 
-    def __init__(self, recipe: dict[str, Any]) -> None:
+    def __init__(self, recipe: dict[str, Any], packages: Sequence[str] = ()) -> None:
+        missing = [package for package in packages if not is_installed(package)]
+        if missing:
+            raise UserError(f"these weights need the package {missing[0]}; install it")
         self.recipe: Recipe = check_recipe(recipe, "config.json")
         self.segmenter: Segmenter = build_segmenter(self.recipe)
         self.quality: Quality | None = None
@@ -72,8 +88,11 @@ class Pretrained(
         force_download: bool,
         local_files_only: bool,
         token: str | bool | None,
+        trust_code: bool = False,
         **model_kwargs: Any,
     ) -> "Pretrained":
+        require_trust(model_kwargs.get("recipe"), trust_code)
+
         def get(name: str) -> Path:
             if Path(model_id).is_dir():
                 return Path(model_id, name)
@@ -105,7 +124,23 @@ def save_segmenter(
     pretrained = Pretrained(recipe=recipe.model_dump(mode="json"))
     pretrained.segmenter.load_state_dict(segmenter.state_dict())
     pretrained.segmenter.to(dtype)
-    pretrained.save_pretrained(folder, config={"recipe": pretrained.recipe.model_dump(mode="json")})
+    config: dict[str, Any] = {"recipe": pretrained.recipe.model_dump(mode="json")}
+    if packages := recipe_packages(recipe):
+        config["packages"] = packages
+    pretrained.save_pretrained(folder, config=config)
+
+
+def require_trust(recipe: Any, trust_code: bool = False) -> None:
+    """Raise UserError if the recipe of saved weights names code by ``target``, unless the user trusts it."""
+    sections = [recipe.get(key) for key in ("model", "loss")] if isinstance(recipe, dict) else []
+    targets = [
+        section["target"] for section in sections if isinstance(section, dict) and section.get("target")
+    ]
+    if targets and not (trust_code or os.environ.get(TRUST_CODE) == "1"):
+        raise UserError(
+            f"these weights import and run {targets[0]}; if you trust them, load them with trust_code=True, "
+            f"or set {TRUST_CODE}=1"
+        )
 
 
 def weights_folder(name: str | Path) -> Path:
@@ -116,10 +151,17 @@ def weights_folder(name: str | Path) -> Path:
     return folder / "weights" if (folder / "weights").is_dir() else folder
 
 
-def load_pretrained(name: str | Path) -> Pretrained:
-    """Return the weights called ``default``, in a folder (also a run folder), or on the hub.
+def load_pretrained(name: str | Path, trust_code: bool = False) -> Pretrained:
+    """Load the weights called ``default``, in a folder (also a run folder), or on the hub.
 
-    Raises UserError where there are none, or they are broken or of another shape than their configuration.
+    Args:
+        name: ``default``, a folder, or a hub id.
+        trust_code: Import the code that the recipe names by ``target``, if it does. Models and losses that
+            are registered by entry points need no trust: the user has installed their package.
+
+    Raises:
+        UserError: There are no such weights, they are broken or do not fit their configuration, they need a
+            package that is not installed, or code that is not trusted.
     """
     folder = weights_folder(name)
     local = str(name) == DEFAULT or folder.is_dir()
@@ -137,7 +179,7 @@ def load_pretrained(name: str | Path) -> Pretrained:
         )
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries say what the error will say
     try:
-        return Pretrained.from_pretrained(str(folder) if local else str(name))
+        return Pretrained.from_pretrained(str(folder) if local else str(name), trust_code=trust_code)
     except (EntryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(

@@ -9,6 +9,8 @@ from pydantic import create_model
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import check_values, read_recipe, recipe_of
 from mlffm_segdiff.config.schema import ModelConfig, Recipe
+from mlffm_segdiff.data.table import require_source
+from mlffm_segdiff.losses.mask_loss import LOSSES
 from mlffm_segdiff.models.registry import MODELS, model_section
 
 
@@ -25,7 +27,10 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """
     values = read_recipe(name, overrides)
     _refuse_keys_of_another_model(name, overrides, values.get("model"))
-    return check_recipe(values, f"recipe {name!r}")
+    recipe = check_recipe(values, f"recipe {name!r}")
+    for source in recipe.data.sources:
+        require_source(source)
+    return recipe
 
 
 def _refuse_keys_of_another_model(name: str, overrides: Sequence[str], section: Any) -> None:
@@ -66,3 +71,9 @@ def check_recipe(values: Any, origin: str) -> Recipe:
 @cache
 def _recipe_type(section: type[ModelConfig]) -> type[Recipe]:
     return create_model("Recipe", __base__=Recipe, model=(section, ...))
+
+
+def recipe_packages(recipe: Recipe) -> list[str]:
+    """Return the installed packages, other than this one, whose entry points the network needs."""
+    found = {MODELS.package_of(recipe.model.name), LOSSES.package_of(recipe.loss.name)}
+    return sorted(package for package in found if package is not None)

@@ -114,7 +114,8 @@ def _refuse_unbuildable(recipes: Mapping[tuple[str, str], Recipe]) -> None:
     """Build each network once; recipes that differ in what no network depends on share one."""
     built = set()
     for (variant, dataset), recipe in recipes.items():
-        network = (recipe.model.model_dump_json(), recipe.diffusion, recipe.loss, recipe.data.size)
+        loss = recipe.loss.model_dump_json()
+        network = (recipe.model.model_dump_json(), recipe.diffusion, loss, recipe.data.size)
         if network in built:
             continue
         try:

@@ -11,7 +11,6 @@ import mlffm_segdiff
 PARTS = (
     "config",
     "data",
-    "blocks",
     "diffusion",
     "losses",
     "metrics",

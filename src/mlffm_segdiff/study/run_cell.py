@@ -84,7 +84,7 @@ def _run(cell: Cell, lock: StudyLock, place: CellFolder) -> None:
     started = time.monotonic()
     unscored = [name for name in lock.evaluations if not is_scored(cell, lock, place, name)]
     if unscored:
-        pretrained = load_pretrained(place.run.path)
+        pretrained = load_pretrained(place.run.path, trust_code=True)
         device = best_device()
         segmenter = pretrained.segmenter.to(device).eval()
         pairs, cases = open_part(parts, lock.part, cell.recipe.data.size), parts.cases[lock.part]
