@@ -2,9 +2,13 @@ import pytest
 import torch
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.models.baselines.single_path import SinglePath
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.models.baselines.single_path import EncoderSinglePath, SinglePath
+from mlffm_segdiff.models.encoders import pretrained_encoder
 from mlffm_segdiff.models.mlffm import MLFFM
-from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.segmenters.assembly import build_segmenter
+from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
 
 
 def network(fusion: MLFFM | None = None, mask_channels: int = 1) -> SinglePath:
@@ -37,3 +41,54 @@ def test_a_new_fusion_module_changes_nothing() -> None:
 def test_lists_of_unequal_length_are_refused() -> None:
     with pytest.raises(UserError, match="one entry for each level"):
         load_recipe("single_path", ["model.blocks=[1,1]"])
+
+
+LITE = {"encoder": "efficientnet_lite0", "widths": [4, 8, 8, 8, 8], "fusion_width": 8}
+
+
+def lite_recipe() -> Recipe:
+    values = load_recipe("single_path", ["data.size=64"]).model_dump(mode="json")
+    return check_recipe({**values, "model": {"name": "single_path", **LITE}}, "here")
+
+
+def test_an_encoder_reads_the_image_and_then_the_mask_too() -> None:
+    """The projection of the mask starts at 0."""
+    segmenter = build_segmenter(lite_recipe()).eval()
+    model = segmenter.network
+    assert isinstance(model, EncoderSinglePath)
+    assert pretrained_encoder(segmenter) is model.encoder
+    assert segmenter.total_stride == 32
+    image, mask = torch.randn(1, 3, 64, 64), torch.randn(1, 1, 64, 64)
+    seen: list[torch.Tensor] = []
+    model.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        logit = model.denoise(mask, torch.tensor([9]), model.encode(image))
+        model.read.weight.fill_(2)
+        model.denoise(mask, torch.tensor([9]), model.encode(image))
+    assert logit.shape == (1, 1, 64, 64)
+    assert torch.equal(seen[0], image)
+    torch.testing.assert_close(seen[1], image + 2 * mask)
+
+
+def test_gradients_reach_all_of_the_network_on_an_encoder() -> None:
+    segmenter = build_segmenter(lite_recipe()).train()
+    for p in segmenter.parameters():
+        if not p.any():
+            p.data.normal_(std=0.05)
+    mask = torch.ones(2, 1, 64, 64)
+    mask[:, :, :32] = -1
+    batch = Batch(torch.randn(2, 3, 64, 64), mask, 20 * -mask, ["a", "b"], [])
+    segmenter.loss(batch).backward()  # type: ignore[no-untyped-call]
+    assert [name for name, p in segmenter.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("model.blocks=[1,1,1,1]", "blocks has no meaning with encoder"),
+        ("model.widths=[4,8]", "widths needs 5 entries with encoder efficientnet_lite0"),
+    ],
+)
+def test_options_that_do_not_fit_the_encoder_are_refused(override: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        load_recipe("single_path", ["model.encoder=efficientnet_lite0", "model.widths=[4,8,8,8,8]", override])
