@@ -80,6 +80,11 @@ class ModelConfig(Section):
 
     name: str
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The section's keys but the name, for a network whose keyword arguments have the same names."""
+        return self.model_dump(exclude={"name"})
+
     def build(self, mask_channels: int) -> "nn.Module":
         """Build the network with fresh weights; it has an int attribute ``total_stride``.
 

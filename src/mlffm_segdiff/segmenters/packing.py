@@ -1,6 +1,6 @@
-"""Convolutions whose weights are laid out for oneDNN once, for inference on a processor.
+"""Convolutions with weights in oneDNN's layout, for inference on a CPU.
 
-torch.nn.Conv2d lays its weights out again at each call, and leaves small inputs to a slower routine.
+torch.nn.Conv2d changes the layout of its weights in each call, and runs small inputs by a slower routine.
 """
 
 import copy
@@ -18,11 +18,11 @@ NO_ACTIVATION: tuple[str, list[float]] = ("none", [])
 
 
 class PackedConvolution(nn.Module):
-    """A convolution, and ReLU6 after it where asked for, as one oneDNN operation. It has no gradients.
+    """A convolution, with or without ReLU6 after it, as one oneDNN operation without gradients.
 
     Args:
         conv: The convolution; its weights are copied.
-        size: B C H W of the input that the layout is best for; others work too.
+        size: B C H W of the input that the layout is optimised for; other sizes work too.
         relu6: Whether to apply ReLU6 to the result.
     """
 
@@ -35,7 +35,7 @@ class PackedConvolution(nn.Module):
         self.weight = torch.ops.mkldnn._reorder_convolution_weight(weight, *self.settings, list(size))
 
     def forward(self, h: Tensor) -> Tensor:
-        """Map B C_in H W to what the convolution gives."""
+        """Map B C_in H W to the convolution's output."""
         name, limits = self.activation
         out: Tensor = torch.ops.mkldnn._convolution_pointwise(
             h, self.weight, self.bias, *self.settings, name, limits, ""
@@ -44,16 +44,16 @@ class PackedConvolution(nn.Module):
 
 
 def pack_convolutions(network: Network, run: Callable[[], object]) -> Network:
-    """Return a network whose convolutions are packed, each with the ReLU6 that follows it in a Sequential.
+    """Pack a network's convolutions, each with the ReLU6 that follows it in a Sequential.
 
-    The results differ by rounding only. Convolutions that ``run`` does not reach stay as they are.
+    The results differ by rounding only. Convolutions that ``run`` does not reach are not packed.
 
     Args:
-        network: In evaluation mode and on the processor; it stays as it is.
-        run: Runs the network on an example, which tells the size of each convolution's input.
+        network: In evaluation mode and on the CPU; it is not changed.
+        run: Runs the network on an example, from which each convolution's input size is taken.
 
     Returns:
-        A copy, or ``network`` itself where there is nothing to pack or this machine cannot.
+        A copy, or ``network`` itself where there is nothing to pack or this machine cannot pack.
     """
     if not can_pack():
         return network
@@ -69,7 +69,7 @@ def pack_convolutions(network: Network, run: Callable[[], object]) -> Network:
 
 
 def can_pack() -> bool:
-    """Return whether this torch and processor have the operations, which are tried on x86 only."""
+    """Return whether this torch and CPU have the operations, which are used on x86 only."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     there = hasattr(torch.ops.mkldnn, "_convolution_pointwise")
@@ -77,7 +77,7 @@ def can_pack() -> bool:
 
 
 def packed_flops() -> dict[Any, Callable[..., int]]:
-    """Return how FlopCounterMode is to count packed convolutions, as its ``custom_mapping``."""
+    """Return the ``custom_mapping`` by which FlopCounterMode counts packed convolutions."""
     return {torch.ops.mkldnn._convolution_pointwise: _count} if can_pack() else {}
 
 
@@ -86,7 +86,7 @@ def _count(input_shape: Any, weight_shape: Any, *_: Any, out_shape: Any = None, 
 
 
 def _input_sizes(network: nn.Module, run: Callable[[], object]) -> dict[nn.Conv2d, tuple[int, ...]]:
-    """Return the size of what each convolution that can be packed is given by ``run``."""
+    """Record the input size of each convolution that can be packed while ``run`` runs."""
     sizes: dict[nn.Conv2d, tuple[int, ...]] = {}
 
     def record(conv: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -108,7 +108,7 @@ def _suits(conv: nn.Conv2d) -> bool:
 
 
 def _before_relu6(network: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
-    """Return the modules of Sequentials that ReLU6 follows, with it; identities between them do not count."""
+    """Find modules of Sequentials that ReLU6 follows, and that ReLU6; identities in between are skipped."""
     pairs = []
     for module in network.modules():
         if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:

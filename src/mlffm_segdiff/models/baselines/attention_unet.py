@@ -24,7 +24,7 @@ class AttentionUNetConfig(ModelConfig):
 
     def build(self, mask_channels: int) -> "AttentionUNet":
         """Build the network with fresh weights."""
-        return AttentionUNet(widths=self.widths)
+        return AttentionUNet(**self.arguments)
 
 
 class AttentionUNet(MonaiAttentionUnet):

@@ -57,15 +57,7 @@ class DermoSegDiffConfig(ModelConfig):
 
     def build(self, mask_channels: int) -> "DermoSegDiff":
         """Build the denoiser with fresh weights."""
-        return DermoSegDiff(
-            dim_x=self.dim_x,
-            dim_g=self.dim_g,
-            x_mults=self.x_mults,
-            g_mults=self.g_mults,
-            groups=self.groups,
-            head_width=self.head_width,
-            mask_channels=mask_channels,
-        )
+        return DermoSegDiff(**self.arguments, mask_channels=mask_channels)
 
 
 class SelfAttention(nn.Module):

@@ -50,14 +50,7 @@ class DiffusionUNetConfig(ModelConfig):
 
     def build(self, mask_channels: int) -> "DiffusionUNet":
         """Build the denoiser with fresh weights."""
-        return DiffusionUNet(
-            widths=self.widths,
-            attention=self.attention,
-            blocks=self.blocks,
-            head_width=self.head_width,
-            mask_channels=mask_channels,
-            groups=self.groups,
-        )
+        return DiffusionUNet(**self.arguments, mask_channels=mask_channels)
 
 
 class DiffusionUNet(nn.Module):
@@ -65,13 +58,7 @@ class DiffusionUNet(nn.Module):
 
     H and W must be multiples of ``total_stride``.
 
-    Args:
-        widths: Channels of each level, finest first.
-        attention: Whether each level has attention.
-        blocks: Residual blocks of each level.
-        head_width: Channels of an attention head.
-        mask_channels: 1, or 2 with self-conditioning.
-        groups: Groups of the normalisations.
+    The arguments are those of `DiffusionUNetConfig` and ``mask_channels``, 2 with self-conditioning.
     """
 
     def __init__(

@@ -36,13 +36,7 @@ class FCNConfig(ModelConfig):
 
     def build(self, mask_channels: int) -> "FCN":
         """Build the network with fresh weights."""
-        return FCN(
-            widths=self.widths,
-            convolutions=self.convolutions,
-            head_width=self.head_width,
-            dropout=self.dropout,
-            normalise=self.normalise,
-        )
+        return FCN(**self.arguments)
 
 
 def bilinear_kernel(factor: int) -> Tensor:
@@ -71,12 +65,7 @@ class FCN(nn.Module):
     convolution is padded to keep its size, where the paper pads the image by 100 pixels and crops; so H and W
     must be multiples of ``total_stride``.
 
-    Args:
-        widths: Channels of each level of the encoder, which ends in a halving.
-        convolutions: Convolutions of each level.
-        head_width: Channels of the two fully connected layers.
-        dropout: Dropout after each of them.
-        normalise: Batch normalisation after each convolution of the encoder.
+    The arguments are those of `FCNConfig`.
     """
 
     total_stride = 32

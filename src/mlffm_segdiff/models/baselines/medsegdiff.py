@@ -54,15 +54,7 @@ class MedSegDiffConfig(ImprovedDiffusionConfig):
 
     def build(self, mask_channels: int) -> "MedSegDiff":
         """Build the denoiser with fresh weights."""
-        return MedSegDiff(
-            widths=self.widths,
-            attention=self.attention,
-            blocks=self.blocks,
-            heads=self.heads,
-            spectrum_size=self.spectrum_size,
-            mask_channels=mask_channels,
-            groups=self.groups,
-        )
+        return MedSegDiff(**self.arguments, mask_channels=mask_channels)
 
 
 class FFParser(nn.Module):
@@ -157,14 +149,7 @@ class MedSegDiff(nn.Module):
     the image's features follows all but the first. The last stage reads the sum of both paths. H and W must
     be multiples of ``total_stride``.
 
-    Args:
-        widths: Channels of each stage, three or more, finest first.
-        attention: Whether each stage has attention.
-        blocks: Residual blocks of each stage.
-        heads: Heads of the attention.
-        spectrum_size: See `FFParser`; halved with each stage.
-        mask_channels: 1, or 2 with self-conditioning.
-        groups: Groups of the normalisations.
+    The arguments are those of `MedSegDiffConfig` and ``mask_channels``, 2 with self-conditioning.
     """
 
     def __init__(

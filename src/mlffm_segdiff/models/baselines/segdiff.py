@@ -48,16 +48,7 @@ class SegDiffConfig(ImprovedDiffusionConfig):
 
     def build(self, mask_channels: int) -> "SegDiff":
         """Build the denoiser with fresh weights."""
-        return SegDiff(
-            widths=self.widths,
-            attention=self.attention,
-            blocks=self.blocks,
-            heads=self.heads,
-            rrdb_blocks=self.rrdb_blocks,
-            rrdb_width=self.rrdb_width,
-            mask_channels=mask_channels,
-            groups=self.groups,
-        )
+        return SegDiff(**self.arguments, mask_channels=mask_channels)
 
 
 class ResidualDenseBlock(nn.Module):
@@ -126,15 +117,7 @@ class SegDiff(nn.Module):
     G depends on neither mask nor timestep. The dropout of some of the authors' runs is left out. H and W must
     be multiples of ``total_stride``.
 
-    Args:
-        widths: Channels of each level, finest first.
-        attention: Whether each level has attention.
-        blocks: Residual blocks of each level.
-        heads: Heads of the attention.
-        rrdb_blocks: Blocks of G.
-        rrdb_width: Channels of G.
-        mask_channels: 1, or 2 with self-conditioning.
-        groups: Groups of the normalisations.
+    The arguments are those of `SegDiffConfig` and ``mask_channels``, 2 with self-conditioning.
     """
 
     def __init__(

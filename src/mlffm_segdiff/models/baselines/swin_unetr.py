@@ -23,7 +23,7 @@ class SwinUNETRConfig(ModelConfig):
 
     def build(self, mask_channels: int) -> "SwinUNETR":
         """Build the network with fresh weights."""
-        return SwinUNETR(feature_size=self.feature_size)
+        return SwinUNETR(**self.arguments)
 
 
 class SwinUNETR(MonaiSwinUNETR):

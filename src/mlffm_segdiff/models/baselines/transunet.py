@@ -56,16 +56,7 @@ class TransUNetConfig(ModelConfig):
 
     def build(self, mask_channels: int) -> "TransUNet":
         """Build the network with fresh weights."""
-        return TransUNet(
-            stem_width=self.stem_width,
-            blocks=self.blocks,
-            token_width=self.token_width,
-            layers=self.layers,
-            heads=self.heads,
-            decoder_widths=self.decoder_widths,
-            grid=self.grid,
-            dropout=self.dropout,
-        )
+        return TransUNet(**self.arguments)
 
 
 class StandardisedBottleneck(nn.Module):

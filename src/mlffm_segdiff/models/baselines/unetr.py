@@ -46,13 +46,7 @@ class UNETRConfig(ModelConfig):
 
     def build(self, mask_channels: int) -> "UNETR":
         """Build the network with fresh weights."""
-        return UNETR(
-            image_size=self.image_size,
-            feature_size=self.feature_size,
-            hidden_size=self.hidden_size,
-            mlp_size=self.mlp_size,
-            heads=self.heads,
-        )
+        return UNETR(**self.arguments)
 
 
 class PatchTokens(nn.Module):
