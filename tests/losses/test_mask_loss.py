@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import LossConfig
+from mlffm_segdiff.config.loss_config import LossConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.losses import LOSSES, RegionLoss, register_loss
 from mlffm_segdiff.segmenters.assembly import build_loss, build_segmenter

@@ -7,7 +7,7 @@ from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-untype
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.models.encoder_weights import imagenet_file, imagenet_weights
 from mlffm_segdiff.models.encoders import (
     BATCH_NORM_EPS,

@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.loss_config import LossConfig
 from mlffm_segdiff.config.packaged import recipe_names
-from mlffm_segdiff.config.schema import LossConfig, Recipe, SamplingConfig
+from mlffm_segdiff.config.schema import Recipe, SamplingConfig
 from mlffm_segdiff.diffusion.times import PowerLawTimes
 from mlffm_segdiff.losses.boundary_weight import band_weight, dermosegdiff_weight
 from mlffm_segdiff.models.mlffm import MLFFM
@@ -11,7 +12,7 @@ from mlffm_segdiff.models.mlffm_segdiff import MLFFMSegDiff
 from mlffm_segdiff.models.registry import MODELS
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter, build_weight
 from mlffm_segdiff.segmenters.base import Sampling
-from mlffm_segdiff.segmenters.cost import build_hollow
+from mlffm_segdiff.segmenters.cost import build_on_meta
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
@@ -36,7 +37,7 @@ def weight(built: Recipe) -> int:
 def test_every_packaged_recipe_builds(name: str) -> None:
     chosen = load_recipe(name)
     direct = MODELS[chosen.model.name].contract == "direct"
-    assert isinstance(build_hollow(chosen), DirectSegmenter if direct else DiffusionSegmenter)
+    assert isinstance(build_on_meta(chosen), DirectSegmenter if direct else DiffusionSegmenter)
 
 
 @pytest.mark.parametrize("switch", ["attention", "alignment", "adaptive"])

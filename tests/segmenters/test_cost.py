@@ -5,7 +5,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
-from mlffm_segdiff.segmenters.cost import ModelCost, build_hollow, count_cost, count_flops, model_recipe
+from mlffm_segdiff.segmenters.cost import ModelCost, build_on_meta, count_cost, count_flops, model_recipe
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
 
 SMALL = (
@@ -55,7 +55,7 @@ def test_one_pass_is_one_step_whatever_the_recipe_says(model: dict[str, object])
 
 @pytest.mark.parametrize("model", SMALL)
 def test_a_hollow_segmenter_has_the_shapes_and_no_memory(model: dict[str, object]) -> None:
-    hollow, real = (build(recipe(model)).state_dict() for build in (build_hollow, build_segmenter))
+    hollow, real = (build(recipe(model)).state_dict() for build in (build_on_meta, build_segmenter))
     assert {name: value.shape for name, value in hollow.items()} == {n: v.shape for n, v in real.items()}
     assert {value.device.type for value in hollow.values()} == {"meta"}
 
@@ -77,9 +77,9 @@ def test_a_narrow_recipe_is_the_full_one_with_fewer_channels(name: str) -> None:
     )
     common = load_recipe("isic2018").train
     assert narrow.train.model_copy(update={"validate_every": common.validate_every}) == common
-    segmenter = build_hollow(narrow)
-    kinds = [{type(module) for module in built.modules()} for built in (segmenter, build_hollow(full))]
+    segmenter = build_on_meta(narrow)
+    kinds = [{type(module) for module in built.modules()} for built in (segmenter, build_on_meta(full))]
     assert kinds[0] == kinds[1]
-    assert segmenter.total_stride == build_hollow(full).total_stride
+    assert segmenter.total_stride == build_on_meta(full).total_stride
     step = segmenter.parts(torch.zeros(1, 3, 128, 128, device="meta"))["denoiser"]
     assert 2e9 < count_flops(step.module, step.inputs) < 4e9

@@ -1,26 +1,15 @@
 """What a recipe may say: every key, its type, its range and its default."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-if TYPE_CHECKING:
-    from torch import nn
+from mlffm_segdiff.config.loss_config import LossConfig
+from mlffm_segdiff.config.model_config import ModelConfig
+from mlffm_segdiff.config.section import NonNegative, Positive, Probability, Section, Seed
 
-Contract = Literal["denoiser", "direct"]
-REGION_KEYS = ("cross_entropy", "dice", "kervadec", "batch_dice", "dice_smooth")
-Probability = Annotated[float, Field(ge=0, le=1)]
-NonNegative = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
 NoiseVariance = Annotated[float, Field(gt=0, lt=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-
-
-class Section(BaseModel):
-    """A part of a recipe; a key that is not named here is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataConfig(Section):
@@ -59,39 +48,6 @@ class AugmentConfig(Section):
     colour: NonNegative = 1.0
     blur: Probability = 0.2
     hair: Probability = 0.3
-
-
-class ModelConfig(Section):
-    """The network: the name of a model, and in that model's own subclass its arguments.
-
-    A subclass is registered by `mlffm_segdiff.models.register_model` and builds its network itself.
-
-    Attributes:
-        contract: What `build` returns: a ``denoiser`` with ``encode`` and ``denoise``, or a ``direct``
-            network that maps an image to a logit.
-        citation: The source of the model.
-        head: The name of a denoiser's last convolution, which a learned variance widens; None if that is not
-            possible.
-    """
-
-    contract: ClassVar[Contract] = "direct"
-    citation: ClassVar[str] = ""
-    head: ClassVar[str | None] = None
-
-    name: str
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The section's keys but the name, for a network whose keyword arguments have the same names."""
-        return self.model_dump(exclude={"name"})
-
-    def build(self, mask_channels: int) -> "nn.Module":
-        """Build the network with fresh weights; it has an int attribute ``total_stride``.
-
-        Args:
-            mask_channels: Channels of a denoiser's noisy mask: 2 with self-conditioning, otherwise 1.
-        """
-        raise NotImplementedError
 
 
 class DiffusionConfig(Section):
@@ -173,68 +129,6 @@ class SamplingConfig(Section):
         """Refuse a second look at samples, which would no longer be samples of one map."""
         if self.second_look and self.samples:
             raise ValueError("second_look refines the posterior mean; leave samples at 0")
-        return self
-
-
-class LossConfig(Section):
-    """The loss of a direct network or of objective x0; noise objectives use the weighted squared error only.
-
-    Attributes:
-        name: A loss of `mlffm_segdiff.losses.LOSSES`. Only ``region`` reads the keys from ``cross_entropy``
-            on.
-        target: A loss that is not registered: a class or function as ``package.module.Name``, in place of
-            ``name``; see `mlffm_segdiff.losses.MaskLoss`.
-        args: Keyword arguments of a loss other than ``region``.
-        weight: The boundary weight (docs/METHOD.md). ``none``: 1. ``band``: 1 + band_gain * band.
-            ``dermosegdiff``: 1 + dermosegdiff_gain * W(t), the hybrid loss of Bozorgpour et al. 2023;
-            defaults are those of their configuration for HAM10000.
-        cross_entropy: Factor of the binary cross-entropy.
-        dice: Factor of the soft Dice loss.
-        batch_dice: Dice over the pixels of a batch together, not image by image.
-        dice_smooth: Added to the numerator and the denominator of Dice.
-        kervadec: Factor of the boundary loss of Kervadec et al. 2021.
-    """
-
-    name: str = "region"
-    target: str | None = None
-    args: dict[str, Any] = Field(default={})
-
-    weight: Literal["none", "band", "dermosegdiff"] = "band"
-    band_gain: NonNegative = 2.0
-    band_width: Positive = 3.0
-    dermosegdiff_gain: NonNegative = 0.25
-    dermosegdiff_gamma: Positive = 0.2
-    cross_entropy: NonNegative = 1.0
-    dice: NonNegative = 1.0
-    batch_dice: bool = False
-    dice_smooth: Positive = 1.0
-    kervadec: NonNegative = 0.0
-
-    @property
-    def is_region(self) -> bool:
-        """Whether the loss is ``region``, whose arguments are keys of this section."""
-        return self.target is None and self.name == "region"
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The keyword arguments of the loss."""
-        return {key: getattr(self, key) for key in REGION_KEYS} if self.is_region else self.args
-
-    @model_validator(mode="after")
-    def keys_fit_the_loss(self) -> "LossConfig":
-        """Refuse a loss of no terms, and keys that the loss does not read."""
-        if self.is_region:
-            if self.args:
-                raise ValueError("args are for another loss; region has keys of its own")
-            if not self.cross_entropy + self.dice + self.kervadec:
-                raise ValueError("cross_entropy, dice and kervadec are all 0; give one of them a weight")
-            return self
-        if self.target is not None and self.name != "region":
-            raise ValueError("name and target are two losses; leave one out")
-        defaults = {key: type(self).model_fields[key].default for key in REGION_KEYS}
-        unread = [key for key, default in defaults.items() if getattr(self, key) != default]
-        if unread:
-            raise ValueError(f"{unread[0]} is for loss region; leave it out, or give it by args")
         return self
 
 

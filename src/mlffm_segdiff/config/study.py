@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError, 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import read_mapping
 from mlffm_segdiff.config.packaged import STUDIES, study_names
-from mlffm_segdiff.config.schema import Section, Seed
+from mlffm_segdiff.config.section import Section, Seed
 
 GIVEN_ELSEWHERE = {"seed": "seeds", "data.sources": "datasets"}
 FILE_NAME = r"[A-Za-z0-9][\w.-]*"

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlffm_segdiff.config.schema import ModelConfig as ModelConfig
+    from mlffm_segdiff.config.model_config import ModelConfig as ModelConfig
     from mlffm_segdiff.models.baselines.attention_unet import AttentionUNet as AttentionUNet
     from mlffm_segdiff.models.baselines.dermosegdiff import DermoSegDiff as DermoSegDiff
     from mlffm_segdiff.models.baselines.diffusion_unet import DiffusionUNet as DiffusionUNet
@@ -42,7 +42,7 @@ _HOMES = {
     "MLFFM": "models.mlffm",
     "MLFFMSegDiff": "models.mlffm_segdiff",
     "MODELS": "models.registry",
-    "ModelConfig": "config.schema",
+    "ModelConfig": "config.model_config",
     "register_model": "models.registry",
     **dict.fromkeys(("EfficientNetLite", "ResNetEncoder", "ScratchEncoder"), "models.encoders"),
     "AttentionUNet": "models.baselines.attention_unet",

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from monai.networks.nets import ResNet
 from torch import Tensor, nn
 
-from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.models.unet_blocks import ResidualBlock
 
 LiteName = Literal["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.models.unet_blocks import group_norm
 
 

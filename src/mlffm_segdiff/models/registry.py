@@ -8,8 +8,8 @@ from pydantic import Field, PositiveInt
 from torch import nn
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.config.registry import Registry, call_target, import_target
-from mlffm_segdiff.config.schema import ModelConfig
 from mlffm_segdiff.models import baselines
 
 MODELS: Registry[type[ModelConfig]] = Registry(
@@ -31,7 +31,7 @@ class TargetModelConfig(ModelConfig):
     It must map an image (B3HW in [-1, 1]) to a logit (B1HW).
 
     Attributes:
-        target: Its class, or a function that returns it, as ``package.module.Name``.
+        target: Its class, or a function that builds it, as ``package.module.Name``.
         args: Keyword arguments.
         stride: What H and W must be multiples of, unless the network has a ``total_stride``.
     """
@@ -45,8 +45,7 @@ class TargetModelConfig(ModelConfig):
 
     def build(self, mask_channels: int) -> nn.Module:
         """Build the network with fresh weights. Raises UserError if it cannot be imported or built."""
-        found = import_target(self.target, "model.target")
-        network = call_target(found, self.args, "model.args") if callable(found) else found
+        network = call_target(import_target(self.target, "model.target"), self.args, "model.args")
         if not isinstance(network, nn.Module):
             raise UserError(f"model.target={self.target} makes no torch.nn.Module; name a class that is one")
         if not hasattr(network, "total_stride"):

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.loss_config import LossConfig
 from mlffm_segdiff.config.registry import call_target, import_target
-from mlffm_segdiff.config.schema import DiffusionConfig, LossConfig, Recipe, SamplingConfig
+from mlffm_segdiff.config.schema import DiffusionConfig, Recipe, SamplingConfig
 from mlffm_segdiff.diffusion.fusion import check_fusion
 from mlffm_segdiff.diffusion.process import MaskDiffusion
 from mlffm_segdiff.diffusion.times import ImportanceTimes, PowerLawTimes, TimeSampler
@@ -34,7 +35,7 @@ def build_segmenter(recipe: Recipe) -> Segmenter:
     Raises:
         UserError: The images' size or an option does not fit the model, or a ``target`` cannot be built.
     """
-    refuse_unsuited(recipe)
+    validate_options(recipe)
     segmenter = _segmenter(recipe)
     size, stride = recipe.data.size, segmenter.total_stride
     if size % stride:
@@ -60,7 +61,7 @@ def require_logit(network: nn.Module, size: int) -> None:
         raise UserError(f"model.target must give a logit of 1x1x{size}x{size}, not {shape or type(found)}")
 
 
-def refuse_unsuited(recipe: Recipe) -> None:
+def validate_options(recipe: Recipe) -> None:
     """Raise UserError for an option that has no effect on the recipe's model."""
     name, sampling = recipe.model.name, recipe.sampling
     styles = (ANY_STYLE, *getattr(recipe.model, "styles", ()))

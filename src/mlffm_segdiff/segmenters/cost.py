@@ -44,7 +44,7 @@ def model_recipe(name: str) -> Recipe:
 
 def count_cost(recipe: Recipe) -> ModelCost:
     """Count the cost of a recipe's model, without the time and memory of running it."""
-    segmenter = build_hollow(recipe).eval()
+    segmenter = build_on_meta(recipe).eval()
     sampling, mirrors = recipe.sampling, len(MIRRORS) if recipe.sampling.mirror else 1
     drawn = recipe.model.contract == "denoiser" and sampling.samples
     steps, samples = (sampling.steps, sampling.samples) if drawn else (1, 1)
@@ -57,7 +57,7 @@ def count_cost(recipe: Recipe) -> ModelCost:
     return ModelCost(weights, mirrors * total, steps, mirrors * samples)
 
 
-def build_hollow(recipe: Recipe) -> Segmenter:
+def build_on_meta(recipe: Recipe) -> Segmenter:
     """Build a recipe's segmenter with shapes but no weights, on the device ``meta``."""
     try:
         with META:

@@ -8,7 +8,8 @@ from pydantic import create_model
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import check_values, read_recipe, recipe_of
-from mlffm_segdiff.config.schema import ModelConfig, Recipe
+from mlffm_segdiff.config.model_config import ModelConfig
+from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.table import require_source
 from mlffm_segdiff.losses.mask_loss import LOSSES
 from mlffm_segdiff.models.registry import MODELS, model_section
@@ -26,14 +27,14 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
             and the nearest valid key), or ``model.name`` replaces a model whose keys the recipe sets.
     """
     values = read_recipe(name, overrides)
-    _refuse_keys_of_another_model(name, overrides, values.get("model"))
+    _validate_model_override(name, overrides, values.get("model"))
     recipe = check_recipe(values, f"recipe {name!r}")
     for source in recipe.data.sources:
         require_source(source)
     return recipe
 
 
-def _refuse_keys_of_another_model(name: str, overrides: Sequence[str], section: Any) -> None:
+def _validate_model_override(name: str, overrides: Sequence[str], section: Any) -> None:
     given = {override.partition("=")[0].strip() for override in overrides}
     model = section.get("name") if isinstance(section, dict) else None
     if "model.name" not in given or not isinstance(model, str) or model not in MODELS:

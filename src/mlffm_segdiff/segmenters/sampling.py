@@ -3,8 +3,9 @@
 from typing import TypedDict
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import ModelConfig, Recipe
-from mlffm_segdiff.segmenters.assembly import build_sampling, refuse_unsuited
+from mlffm_segdiff.config.model_config import ModelConfig
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.segmenters.assembly import build_sampling, validate_options
 from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.recipe import check_recipe
 
@@ -54,7 +55,7 @@ def chosen_sampling(
     values = recipe.model_dump(mode="json")
     values["sampling"] |= given
     chosen = check_recipe(values, "the chosen sampling")
-    refuse_unsuited(chosen)
+    validate_options(chosen)
     unused = [name for name in ("steps", "sampler") if name in given]
     if unused and not chosen.sampling.samples:
         raise UserError(_without_samples(chosen.model, " and ".join(unused)))

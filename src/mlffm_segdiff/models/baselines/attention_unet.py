@@ -6,7 +6,7 @@ from typing import Annotated
 from monai.networks.nets import AttentionUnet as MonaiAttentionUnet
 from pydantic import Field, PositiveInt
 
-from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.models.registry import register_model
 
 

@@ -13,7 +13,7 @@ from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.models.baselines.weight_standardised import WeightStandardisedConv2d
 from mlffm_segdiff.models.registry import register_model
 

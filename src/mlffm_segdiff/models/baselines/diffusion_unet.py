@@ -8,7 +8,7 @@ from monai.networks.nets import DiffusionModelUNet
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.models.registry import register_model
 
 GROUPS = 32

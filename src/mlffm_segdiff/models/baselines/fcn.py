@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.models.registry import register_model
 
 

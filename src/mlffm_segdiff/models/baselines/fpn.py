@@ -13,7 +13,7 @@ from monai.networks.blocks.feature_pyramid_network import FeaturePyramidNetwork
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, ResNetEncoder, check_options
 from mlffm_segdiff.models.registry import register_model
 

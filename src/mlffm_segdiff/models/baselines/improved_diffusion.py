@@ -8,7 +8,7 @@ from monai.networks.nets.diffusion_model_unet import get_down_block, get_timeste
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.config.model_config import ModelConfig
 
 GROUPS = 32
 NORM_EPS = 1e-5

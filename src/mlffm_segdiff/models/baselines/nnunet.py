@@ -9,7 +9,7 @@ from monai.networks.nets import DynUNet
 from pydantic import Field
 from torch import Tensor, nn
 
-from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.models.baselines.nnunet_plan import Size, plan_network
 from mlffm_segdiff.models.registry import register_model
 

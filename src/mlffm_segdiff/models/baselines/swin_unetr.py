@@ -5,7 +5,7 @@ from typing import Annotated
 from monai.networks.nets import SwinUNETR as MonaiSwinUNETR
 from pydantic import Field
 
-from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.models.registry import register_model
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.models.baselines.transformer import TOKEN_NORM_EPS, PositionEmbedding, TransformerLayer
 from mlffm_segdiff.models.baselines.weight_standardised import WeightStandardisedConv2d
 from mlffm_segdiff.models.registry import register_model

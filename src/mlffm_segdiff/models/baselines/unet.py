@@ -7,7 +7,7 @@ from monai.networks.nets import UNet as MonaiUNet
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, check_options
 from mlffm_segdiff.models.mlffm import MLFFM
 from mlffm_segdiff.models.registry import register_model

@@ -9,7 +9,7 @@ from monai.networks.nets import BasicUNetPlusPlus
 from pydantic import PositiveInt, model_validator
 from torch import Tensor, nn
 
-from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.models.baselines.unet import DecoderWidths
 from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, check_options
 from mlffm_segdiff.models.registry import register_model

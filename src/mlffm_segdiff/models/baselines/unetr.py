@@ -9,7 +9,7 @@ from monai.networks import nets
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.models.baselines.transformer import PositionEmbedding
 from mlffm_segdiff.models.registry import register_model
 
