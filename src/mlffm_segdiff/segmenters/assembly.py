@@ -4,9 +4,9 @@ import torch
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import DiffusionConfig, LossConfig, Recipe, SamplingConfig
+from mlffm_segdiff.diffusion.dpm_solver import check_sampler
 from mlffm_segdiff.diffusion.fusion import check_fusion
 from mlffm_segdiff.diffusion.process import MaskDiffusion
-from mlffm_segdiff.diffusion.times import ImportanceTimes, PowerLawTimes, TimeSampler
 from mlffm_segdiff.losses.boundary_weight import (
     BandWeight,
     BoundaryWeight,
@@ -14,11 +14,15 @@ from mlffm_segdiff.losses.boundary_weight import (
     uniform_weight,
 )
 from mlffm_segdiff.losses.region import RegionLoss
-from mlffm_segdiff.models.learned_variance import learn_variance
 from mlffm_segdiff.models.registry import MODELS
 from mlffm_segdiff.segmenters.base import ANY_STYLE, Sampling, Segmenter
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
+from mlffm_segdiff.segmenters.objectives import X0, Epsilon, Objective, V
+from mlffm_segdiff.segmenters.training_draws import Dual, Recycling, Single, TrainingDraws
+
+SAMPLES_ONLY = ("samples", "sampler", "steps", "fusion", "widening")
+"""Keys of the sampling section that have no effect on a direct network."""
 
 
 def build_segmenter(recipe: Recipe) -> Segmenter:
@@ -47,16 +51,12 @@ def refuse_unsuited(recipe: Recipe) -> None:
         )
     if MODELS[name].contract == "denoiser":
         return
-    set_options = {
-        "diffusion.learned_variance=false": recipe.diffusion.learned_variance,
-        "diffusion.importance_sampling=false": recipe.diffusion.importance_sampling,
-        "sampling.fusion=mean": sampling.fusion != "mean",
-        "sampling.widening=1": sampling.widening != 1,
-        "sampling.samples=0": sampling.samples,
-    }
-    for plain, is_set in set_options.items():
-        if is_set:
-            raise UserError(f"{name} segments in one pass, without diffusion or samples; take {plain}")
+    unused = [f"diffusion.{key}" for key in recipe.diffusion.changed_keys()]
+    unused += [f"sampling.{key}" for key in sampling.changed_keys() if key in SAMPLES_ONLY]
+    if unused:
+        raise UserError(
+            f"{name} segments in one pass, without diffusion or samples; leave out {', '.join(unused)}"
+        )
 
 
 def _segmenter(recipe: Recipe) -> Segmenter:
@@ -66,32 +66,25 @@ def _segmenter(recipe: Recipe) -> Segmenter:
     network = entry.make(recipe.model, 2 if settings.self_conditioning else 1)
     if entry.contract == "direct":
         return DirectSegmenter(network, loss, weight)
-    if settings.learned_variance:
-        learn_variance(network, entry.head, recipe.model.name)
     return DiffusionSegmenter(
         network,
         build_process(settings),
-        loss,
+        build_objective(settings, loss),
         weight,
-        build_times(settings),
-        settings.self_conditioning,
-        settings.training,
-        settings.noisy_share,
-        settings.noisy_weight,
-        settings.recycling_shift,
+        build_draws(settings),
+        noisy_bias=settings.noisy_bias,
+        self_conditioning=settings.self_conditioning,
     )
 
 
 def build_process(settings: DiffusionConfig) -> MaskDiffusion:
     """Return the forward process over masks."""
     return MaskDiffusion(
-        settings.objective,
-        settings.schedule,
-        settings.train_steps,
-        settings.beta_start,
-        settings.beta_end,
-        settings.mask_scale,
-        settings.learned_variance,
+        schedule=settings.schedule,
+        train_steps=settings.train_steps,
+        beta_start=settings.beta_start,
+        beta_end=settings.beta_end,
+        mask_scale=settings.mask_scale,
     )
 
 
@@ -102,11 +95,24 @@ def build_loss(settings: LossConfig) -> RegionLoss:
     )
 
 
-def build_times(settings: DiffusionConfig) -> TimeSampler:
-    """Return how the times of training are drawn."""
-    if settings.importance_sampling:
-        return ImportanceTimes(settings.train_steps)
-    return PowerLawTimes(settings.train_steps, settings.noisy_bias)
+def build_objective(settings: DiffusionConfig, loss: RegionLoss) -> Objective:
+    """Return what the network predicts; ``loss`` is that of objective x0."""
+    objectives: dict[str, Objective] = {
+        "x0": X0(loss, settings.mask_scale),
+        "epsilon": Epsilon(),
+        "v": V(settings.mask_scale),
+    }
+    return objectives[settings.objective]
+
+
+def build_draws(settings: DiffusionConfig) -> TrainingDraws:
+    """Return the training step."""
+    draws: dict[str, TrainingDraws] = {
+        "dual": Dual(settings.noisy_share, settings.noisy_weight),
+        "single": Single(),
+        "recycling": Recycling(settings.recycling_shift),
+    }
+    return draws[settings.training]
 
 
 def build_weight(settings: LossConfig) -> BoundaryWeight:
@@ -120,6 +126,7 @@ def build_weight(settings: LossConfig) -> BoundaryWeight:
 
 
 def build_sampling(settings: SamplingConfig) -> Sampling:
-    """Return how masks are drawn. Raises UserError if the fusion of samples needs what is not installed."""
+    """Return how masks are made. Raises UserError if the sampler or fusion needs a package not installed."""
+    check_sampler(settings.sampler)
     check_fusion(settings.fusion)
     return Sampling(**settings.model_dump())
