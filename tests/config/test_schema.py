@@ -157,6 +157,14 @@ EPSILON = {"objective": "epsilon", "training": "single"}
         ),
         ({"loss": {"weight": "none", "band_gain": 1}}, r"loss\.band_gain=1\.0 .* without loss\.weight=band"),
         ({"loss": {"dermosegdiff_gamma": 1}}, r"without loss\.weight=dermosegdiff"),
+        (
+            {"train": {"init": "default", "encoder_init": None}},
+            r"encoder_init=None .* train\.init=null",
+        ),
+        (
+            {"train": {"encoder_init": None, "encoder_rate": 1}},
+            r"encoder_rate=1\.0 .* without train\.init or train\.encoder_init",
+        ),
         ({"loss": {"dice": 0, "batch_dice": True}}, r"loss\.batch_dice=True .* without loss\.dice above 0"),
     ],
 )
@@ -174,6 +182,8 @@ def test_a_changed_option_without_effect_is_refused(sections: dict[str, Any], sa
         {"diffusion": {"schedule": "linear", "beta_end": 0.01}},
         {"sampling": {"samples": 1, "steps": 7, "sampler": "ddpm"}},
         {"sampling": {"widening": 2}},
+        {"train": {"init": "default", "encoder_rate": 1}},
+        {"train": {"encoder_init": None}},
         {"loss": {"weight": "dermosegdiff", "dermosegdiff_gamma": 1}},
     ],
 )

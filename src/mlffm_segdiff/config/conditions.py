@@ -26,7 +26,7 @@ class Condition(NamedTuple):
 
 def conditions(recipe: Recipe) -> tuple[Condition, ...]:
     """Return the conditions of a recipe's options, and whether it meets them."""
-    diffusion, loss = recipe.diffusion, recipe.loss
+    diffusion, loss, train = recipe.diffusion, recipe.loss, recipe.train
     x0 = diffusion.objective == "x0"
     return (
         Condition(
@@ -64,6 +64,13 @@ def conditions(recipe: Recipe) -> tuple[Condition, ...]:
             ("dermosegdiff_gain", "dermosegdiff_gamma"),
             "loss.weight=dermosegdiff",
             loss.weight == "dermosegdiff",
+        ),
+        Condition("train", ("encoder_init",), "train.init=null", train.init is None),
+        Condition(
+            "train",
+            ("encoder_rate",),
+            "train.init or train.encoder_init",
+            (train.init or train.encoder_init) is not None,
         ),
     )
 
