@@ -112,7 +112,7 @@ def test_the_nearest_key_is_one_of_the_chosen_model(write: Write) -> None:
         ),
         (
             "sampling.steps=8",
-            r"sampling\.steps=8 has no effect without sampling\.samples=1 or more; ",
+            r"sampling\.steps=8 has no effect without sampling\.samples>0; ",
         ),
         ("train.init=${nothing}", "[Ii]nterpolation key 'nothing' not found"),
         ("model.encoder=???", "[Mm]issing mandatory value: encoder"),
