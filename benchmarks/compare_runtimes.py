@@ -21,12 +21,13 @@ import torch
 from mlffm_segdiff.benchmark.timing import Work, device_clock, take_turns
 from mlffm_segdiff.cli.common import choose_data
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
 from mlffm_segdiff.data.sources import load_parts, open_part
 from mlffm_segdiff.export.folder import read_export, write_export
 from mlffm_segdiff.export.kept import kept_export
 from mlffm_segdiff.inference.model import load_model
 from mlffm_segdiff.metrics.overlap import count_pixels, jaccard, total
-from mlffm_segdiff.segmenters.at_source import THRESHOLD, network_images, segment_pictures
+from mlffm_segdiff.segmenters.at_source import THRESHOLD, segment_images
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
 
@@ -82,7 +83,7 @@ def load_cases(pretrained: Pretrained, sources: Sequence[str], count: int) -> Ca
 def answers(segmenter: Segmenter, cases: Cases, sampling: Sampling) -> npt.NDArray[np.float32]:
     """Return the probabilities, NxSxS."""
     parts = [
-        segment_pictures(segmenter, cases.images[at : at + BATCH], sampling, CPU).probability
+        segment_images(segmenter, cases.images[at : at + BATCH], sampling, CPU).probability[:, 0].numpy()
         for at in range(0, len(cases.images), BATCH)
     ]
     return np.concatenate(parts)
@@ -115,7 +116,8 @@ def compare_answers(segmenters: Mapping[str, Segmenter], cases: Cases, sampling:
 
 def compare_times(segmenters: Mapping[str, Segmenter], cases: Cases, batch: int, repeats: int) -> None:
     """Print the median time of a whole segmentation on each runtime."""
-    image = network_images(cases.images[[number % len(cases.images) for number in range(batch)]])
+    rows = [number % len(cases.images) for number in range(batch)]
+    image = normalise_image(image_tensor(cases.images[rows]))
     works: dict[str, Work] = {
         name: partial(segmenter.segment, image, Sampling()) for name, segmenter in segmenters.items()
     }

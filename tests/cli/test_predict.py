@@ -154,8 +154,8 @@ def test_a_broken_file_is_named_skipped_and_told_by_the_exit_status(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--steps", "0"], "sampling.steps"),
-        (["--sampler", "euler"], "sampling.sampler"),
+        (["--samples", "1", "--steps", "0"], "sampling.steps"),
+        (["--samples", "1", "--sampler", "euler"], "sampling.sampler"),
         (["--threshold", "1.5"], "threshold 1.5"),
         (["--batch-size", "0"], "batch size 0"),
         (["--samples", "many"], "--samples"),

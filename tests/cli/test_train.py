@@ -179,8 +179,6 @@ def test_the_control_differs_from_isic2018_in_its_diffusion_and_its_plain_loss()
         **{
             key: getattr(DiffusionConfig(), key) for key in ("noisy_share", "noisy_weight", "recycling_shift")
         },
-        "learned_variance": False,
-        "importance_sampling": False,
     }
     sampling = control.sampling
     assert (sampling.sampler, sampling.steps, sampling.samples) == ("ddpm", 250, 1)
@@ -202,14 +200,6 @@ def test_the_unmodified_backbone_differs_from_isic2018_as_the_first_control_does
     assert (sampling.sampler, sampling.steps, sampling.samples) == ("ddpm", 100, 1)
     assert (backbone.loss, backbone.train, backbone.data) == (control.loss, control.train, control.data)
     assert backbone.model == load_recipe("diffusion_unet").model
-
-
-def test_the_options_of_its_recipes_comment_build() -> None:
-    text = (files("mlffm_segdiff.config") / "recipes" / "diffusion_unet_linear.yaml").read_text()
-    options = re.findall(r"diffusion\.\w+=\w+", text)
-    assert len(options) == 3
-    found = load_recipe("diffusion_unet_linear", options).diffusion
-    assert (found.schedule, found.learned_variance, found.importance_sampling) == ("cosine", True, True)
 
 
 def test_json_names_run_and_score_and_words_go_to_standard_error(

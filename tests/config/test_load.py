@@ -113,7 +113,14 @@ def test_the_nearest_key_is_one_of_the_chosen_model(write: Write) -> None:
         ("data.mix={ph2: 1}", "key 'data': mix needs a share for each of synthetic, and no other"),
         ("data.mix={}", "key 'data': mix needs a share for each of synthetic, and no other"),
         ("data=here", "key 'data': .*dictionary"),
-        ("sampling.steps=1001", r"sampling\.steps=1001 is more than diffusion\.train_steps=1000"),
+        (
+            "sampling={samples: 1, steps: 1001}",
+            r"steps=1001 is more than diffusion\.train_steps=1000",
+        ),
+        (
+            "sampling.steps=8",
+            r"sampling\.steps=8 has no effect without sampling\.samples>0; ",
+        ),
         ("train.init=${nothing}", "[Ii]nterpolation key 'nothing' not found"),
         ("model.encoder=???", "[Mm]issing mandatory value: encoder"),
         ("train.images=[1", "overrides 'train.images=.1': .*expected"),

@@ -4,15 +4,18 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from torch import Tensor, nn
 
 from mlffm_segdiff.models.unet_blocks import (
     ConcatBlock,
     ResidualBlock,
     TimeEmbedding,
+    TimestepPerceptron,
     decode_skips,
     double,
     group_norm,
+    timestep_angles,
 )
 
 
@@ -90,6 +93,20 @@ def test_sinusoids_by_hand() -> None:
     angle = t[:, None] * np.exp(-math.log(10000) * np.arange(4) / 4)
     expected = np.concatenate([np.cos(angle), np.sin(angle)], axis=1)
     np.testing.assert_allclose(embed.sinusoids(torch.from_numpy(t)), expected, atol=1e-4)
+
+
+def test_sinusoids_and_perceptrons_are_those_of_diffusers() -> None:
+    t = torch.tensor([0, 1, 250, 999])
+    ours = TimeEmbedding(32)
+    assert torch.equal(ours.sinusoids(t), Timesteps(16, flip_sin_to_cos=True, downscale_freq_shift=0)(t))
+    angles = timestep_angles(t, 8, shift=1)
+    expected = Timesteps(16, flip_sin_to_cos=False, downscale_freq_shift=1)(t)
+    assert torch.equal(torch.cat([angles.sin(), angles.cos()], dim=1), expected)
+    for name, activation in (("silu", nn.SiLU()), ("gelu", nn.GELU())):
+        theirs = TimestepEmbedding(16, 32, act_fn=name)
+        perceptron = TimestepPerceptron(16, 32, activation)
+        perceptron.load_state_dict(theirs.state_dict())
+        assert torch.equal(perceptron(expected), theirs(expected))
 
 
 def test_times_are_told_apart_and_rows_are_independent() -> None:

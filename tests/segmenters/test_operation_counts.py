@@ -30,7 +30,7 @@ NORMALISATIONS = 63
 
 COST = {
     "encode": {"flops": 388_472_320, "convolutions": 73, "operations": 207},
-    "denoise": {"flops": 486_647_104, "convolutions": 62, "operations": 387},
+    "denoise": {"flops": 486_647_104, "convolutions": 62, "operations": 382},
 }
 PEAK_BYTES = 4_100_000
 

@@ -33,7 +33,6 @@ def make_recipe() -> Callable[..., Recipe]:
             "name": "tiny",
             "data": {"sources": {"synthetic": None}, "size": 32, "workers": 0, "synthetic_count": 20},
             "model": {"name": "mlffm_segdiff", "size": "tiny"},
-            "sampling": {"steps": 2},
             "train": {"images": 400, "batch_size": 4, "validate_every": 48, "warmup": 40, "ema_decay": 0.9},
         }
         values["train"]["precision"] = "float32"

@@ -11,9 +11,8 @@ from rich.console import Console
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters import precision as formats
 from mlffm_segdiff.segmenters.assembly import build_segmenter
+from mlffm_segdiff.segmenters.precision import random_batch, training_precision
 from mlffm_segdiff.training import fit, run_folder
-from mlffm_segdiff.training import precision as training
-from mlffm_segdiff.training.precision import random_batch, training_precision
 from mlffm_segdiff.training.run_folder import RunFolder
 
 MakeRecipe = Callable[..., Recipe]
@@ -26,20 +25,20 @@ def auto(make_recipe: MakeRecipe) -> Recipe:
 
 
 def give_bf16(monkeypatch: pytest.MonkeyPatch, has: bool) -> None:
-    for module in (formats, training, run_folder):
+    for module in (formats, run_folder):
         monkeypatch.setattr(module, "has_bf16", lambda device: has)
 
 
 def steps_taking(seconds: dict[torch.dtype, float], monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
     """A clock that only training steps move, each by the seconds of its format."""
-    now, real = 0.0, training._gradients
+    now, real = 0.0, formats.training_step
 
     def gradients(segmenter: object, batch: object, dtype: torch.dtype) -> None:
         nonlocal now
         real(segmenter, batch, dtype)  # type: ignore[arg-type]
         now += seconds[dtype]
 
-    monkeypatch.setattr(training, "_gradients", gradients)
+    monkeypatch.setattr(formats, "training_step", gradients)
     return lambda: now
 
 
@@ -60,7 +59,7 @@ def test_auto_is_what_the_runs_own_steps_are_faster_in(
 
 def test_auto_is_float32_where_bf16_is_emulated(auto: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     give_bf16(monkeypatch, False)
-    monkeypatch.setattr(training, "_gradients", None)
+    monkeypatch.setattr(formats, "training_step", None)
     assert training_precision(auto, build_segmenter(auto), CPU) == "float32"
 
 
@@ -69,7 +68,7 @@ def test_on_a_gpu_nothing_is_measured(
     native: bool, expected: str, auto: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     give_bf16(monkeypatch, native)
-    monkeypatch.setattr(training, "_gradients", None)
+    monkeypatch.setattr(formats, "training_step", None)
     assert training_precision(auto, build_segmenter(auto), torch.device("cuda")) == expected
 
 

@@ -129,34 +129,6 @@ def kill_at(validation: int) -> Callable[[SegmenterModule], None]:
     return on_validation_epoch_start
 
 
-def test_times_drawn_by_their_losses_are_drawn_on(
-    make_recipe: Callable[..., Recipe], quiet: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The checkpoint holds the losses of each time, by which the next ones are drawn; the weights do not."""
-    options = {"learned_variance": True, "importance_sampling": True}
-    recipe = make_recipe(
-        diffusion={"objective": "epsilon", "train_steps": 5, "training": "single", **options},
-        sampling={"sampler": "ddpm", "samples": 1},
-        train={"images": 240},
-    )
-    whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
-    train(recipe, whole, quiet)
-    with monkeypatch.context() as patched:
-        patched.setattr(SegmenterModule, "on_validation_epoch_start", kill_at(4))
-        with pytest.raises(KilledError):
-            train(recipe, cut, quiet)
-    state = torch.load(cut.last, weights_only=True)["training_state"]
-    assert int(state["counts"].sum()) == 3 * 12 * 4
-    assert int(state["counts"].min()) >= 10  # times are drawn by their losses by now
-    resume(cut, quiet)
-    one, other = (torch.load(folder.last, weights_only=True) for folder in (whole, cut))
-    for key in ("training_state", "state_dict", "current_model_state", "optimizer_states"):
-        assert differing(one[key], other[key], key) == []
-    assert set(differing(one["training_state"], state)) == {"/losses", "/counts"}
-    weights = [(folder.weights / "model.safetensors").read_bytes() for folder in (whole, cut)]
-    assert weights[0] == weights[1]
-
-
 def test_the_comparison_would_notice_one_bit(finished: RunFolder) -> None:
     one = torch.load(finished.last, weights_only=True)
     other = torch.load(finished.last, weights_only=True)

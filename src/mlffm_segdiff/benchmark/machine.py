@@ -12,7 +12,7 @@ import torch
 FLAGS = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16")
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-PACKAGES = ("mlffm-segdiff", "torch", "monai", "diffusers", "numpy")
+PACKAGES = ("mlffm-segdiff", "torch", "monai", "numpy")
 
 
 def machine_facts(device: torch.device) -> dict[str, object]:

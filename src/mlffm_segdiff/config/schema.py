@@ -5,11 +5,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
+from mlffm_segdiff.config.conditions import refuse_options_without_effect
 from mlffm_segdiff.config.loss_config import LossConfig
 from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.config.section import NonNegative, Positive, Probability, Section, Seed
 
+ObjectiveName = Literal["x0", "epsilon", "v"]
+ScheduleName = Literal["cosine", "linear"]
+SamplerName = Literal["ddim", "ddpm", "dpm"]
+FusionName = Literal["mean", "staple"]
 NoiseVariance = Annotated[float, Field(gt=0, lt=1)]
+LEAST_SHARE = 0.001
+"""Resolution of ``data.mix``."""
 
 
 class DataConfig(Section):
@@ -37,6 +44,12 @@ class DataConfig(Section):
                 )
             if abs(sum(self.mix.values()) - 1) > 1e-6:
                 raise ValueError(f"the shares of mix sum to {sum(self.mix.values()):g}; make them sum to 1")
+            for name, share in self.mix.items():
+                if 0 < share < LEAST_SHARE:
+                    raise ValueError(
+                        f"mix draws in steps of {LEAST_SHARE}, so {name}={share:g} would never be drawn; "
+                        f"give it 0, or {LEAST_SHARE} or more"
+                    )
         return self
 
 
@@ -51,17 +64,26 @@ class AugmentConfig(Section):
 
 
 class DiffusionConfig(Section):
-    """The forward process and what the network predicts.
+    """The forward process, the objective and the training step (docs/METHOD.md).
 
-    mask_scale: masks are noised at +-mask_scale. noisy_bias: t/T is drawn as u^(1/noisy_bias), so more than 1
-    draws more from the noisy end. training: what x_t a training image gets, see ``DiffusionSegmenter``; noise
-    objectives need single. noisy_share and noisy_weight are of dual, recycling_shift is of recycling.
-    learned_variance, importance_sampling: of Nichol & Dhariwal 2021, for epsilon and v; the first has the
-    network give the variance of ddpm's steps too, the second draws t by the losses found there.
+    Attributes:
+        objective: What the network predicts: the mask, the noise or the velocity.
+        schedule: Noise schedule.
+        train_steps: Number of timesteps T.
+        beta_start: First beta of the linear schedule.
+        beta_end: Last beta of the linear schedule.
+        mask_scale: Masks are noised at +-mask_scale.
+        noisy_bias: Training timesteps are t/T = u^(1/noisy_bias), u uniform; more than 1 favours noise.
+        self_conditioning: The network also reads its previous estimate.
+        training: How a training image is noised, see `segmenters.training_draws`; the objectives epsilon and
+            v need single.
+        noisy_share: For dual, the share of the images that get a draw at t < T.
+        noisy_weight: For dual, the factor of the loss at t < T.
+        recycling_shift: For recycling, the standard deviation of the logits' shift.
     """
 
-    objective: Literal["x0", "epsilon", "v"] = "x0"
-    schedule: Literal["cosine", "linear"] = "cosine"
+    objective: ObjectiveName = "x0"
+    schedule: ScheduleName = "cosine"
     train_steps: PositiveInt = 1000
     beta_start: NoiseVariance = 1e-4
     beta_end: NoiseVariance = 0.02
@@ -72,8 +94,6 @@ class DiffusionConfig(Section):
     noisy_share: Probability = 0.5
     noisy_weight: NonNegative = 1.0
     recycling_shift: NonNegative = 2.0
-    learned_variance: bool = False
-    importance_sampling: bool = False
 
     @model_validator(mode="after")
     def training_suits_the_objective(self) -> "DiffusionConfig":
@@ -82,37 +102,30 @@ class DiffusionConfig(Section):
             raise ValueError(f"objective {self.objective} needs diffusion.training=single")
         return self
 
-    @model_validator(mode="after")
-    def options_suit_the_process(self) -> "DiffusionConfig":
-        """Refuse a learned variance or importance sampling where it has no meaning."""
-        for name in ("learned_variance", "importance_sampling"):
-            if getattr(self, name) and self.objective == "x0":
-                raise ValueError(f"{name} is for noise; take diffusion.objective=epsilon or v")
-        if self.importance_sampling and self.noisy_bias != 1:
-            raise ValueError("importance_sampling draws t by the losses; leave diffusion.noisy_bias at 1")
-        if self.learned_variance and self.train_steps < 2:
-            raise ValueError("learned_variance needs diffusion.train_steps of 2 or more")
-        return self
-
 
 class SamplingConfig(Section):
     """How masks are made.
 
-    samples: 0 for the posterior mean in one step, which is the best single mask; otherwise the number of
-    masks that are drawn. sampler and steps are those of samples, seed that of the starting noise. mirror: the
-    mean over the image and its three mirror images, as in nnU-Net. fusion: how the samples become one
-    probability map, their mean or STAPLE of their masks. style: the annotation style, for a model that has
-    several. widening: how much more a noisy mask changes the coarse estimate than the network says, of
-    objective x0; chosen on validation ids so that the areas of the samples cover the true ones.
-    second_look: segment the found lesion again, enlarged, and merge both maps.
+    Attributes:
+        samples: 0 for the posterior mean in one step, which is the best single mask; otherwise the number of
+            masks to sample.
+        sampler: How samples are drawn.
+        steps: Sampling steps of each sample.
+        seed: Seed of the noise.
+        mirror: Average over the image and its three mirror images, as nnU-Net does.
+        fusion: How samples become one probability map: their mean, or STAPLE of their masks.
+        style: Annotation style, for a model with several.
+        widening: Factor of the noisy mask's influence on the coarse estimate, for objective x0; chosen on
+            validation ids so that the areas of the samples cover the true ones (docs/METHOD.md).
+        second_look: Segment the found lesion again, enlarged, and merge both maps.
     """
 
     samples: NonNegativeInt = 0
-    sampler: Literal["ddim", "ddpm", "dpm"] = "ddim"
+    sampler: SamplerName = "ddim"
     steps: PositiveInt = 4
     seed: int = 0
     mirror: bool = False
-    fusion: Literal["mean", "staple"] = "mean"
+    fusion: FusionName = "mean"
     style: str = "any"
     widening: NonNegative = 1.0
     second_look: bool = False
@@ -178,15 +191,6 @@ class Recipe(Section):
     train: TrainConfig = TrainConfig()
 
     @model_validator(mode="after")
-    def sampler_suits_the_process(self) -> "Recipe":
-        """Refuse samplers that draw nothing, and so have no use for a learned variance."""
-        if self.diffusion.learned_variance and self.sampling.sampler != "ddpm":
-            raise ValueError(
-                f"sampling.sampler={self.sampling.sampler} does not use diffusion.learned_variance; take ddpm"
-            )
-        return self
-
-    @model_validator(mode="after")
     def noise_objectives_sample(self) -> "Recipe":
         """Refuse the posterior mean in one step of a network that predicts noise."""
         if self.diffusion.objective != "x0" and not self.sampling.samples:
@@ -197,27 +201,17 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
-    def widening_needs_x0(self) -> "Recipe":
-        """Refuse a widening of a network that predicts noise: it works on logits of masks."""
-        if self.diffusion.objective != "x0" and self.sampling.widening != 1:
-            raise ValueError(f"objective {self.diffusion.objective} needs sampling.widening=1")
-        return self
-
-    @model_validator(mode="after")
     def steps_fit_the_process(self) -> "Recipe":
-        """Refuse to sample in more steps than the process has times, or by DDIM in steps of unequal length.
-
-        diffusers' DDIM assumes steps of train_steps // steps, and leaves noise in x0 where these do not fit.
-        """
-        if self.sampling.steps > self.diffusion.train_steps:
+        """Refuse more sampling steps than the process has timesteps."""
+        if self.sampling.samples and self.sampling.steps > self.diffusion.train_steps:
             raise ValueError(
                 f"sampling.steps={self.sampling.steps} is more than diffusion.train_steps="
                 f"{self.diffusion.train_steps}; take fewer steps"
             )
-        if self.sampling.sampler == "ddim" and self.diffusion.train_steps % self.sampling.steps:
-            fitting = max(n for n in range(1, self.sampling.steps) if self.diffusion.train_steps % n == 0)
-            raise ValueError(
-                f"sampling.steps={self.sampling.steps} does not divide diffusion.train_steps="
-                f"{self.diffusion.train_steps}, as ddim needs; take {fitting}, or another sampler"
-            )
+        return self
+
+    @model_validator(mode="after")
+    def every_option_has_an_effect(self) -> "Recipe":
+        """Refuse a changed option that the rest of the recipe ignores."""
+        refuse_options_without_effect(self)
         return self

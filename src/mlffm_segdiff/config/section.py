@@ -14,3 +14,10 @@ class Section(BaseModel):
     """A part of a recipe; a key that is not named here is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def changed_keys(self) -> list[str]:
+        """Return the keys with a default whose values differ from it."""
+        fields = type(self).model_fields.items()
+        return [
+            key for key, field in fields if not field.is_required() and getattr(self, key) != field.default
+        ]

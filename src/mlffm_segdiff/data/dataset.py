@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mlffm_segdiff.data.augment import augment_pair, random_state
 from mlffm_segdiff.data.batch import Pair, collate
 from mlffm_segdiff.data.distance import signed_distance
+from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
 from mlffm_segdiff.data.processors import processors
 
 
@@ -52,15 +53,15 @@ class PairDataset(Dataset[Pair]):
     def __getitem__(self, draw: Draw | int) -> Pair:
         epoch, index = (draw.epoch, draw.index) if isinstance(draw, Draw) else (0, draw)
         pair = {
-            "image": torch.from_numpy(np.array(self.images[index])).permute(2, 0, 1).div(255),
+            "image": image_tensor(self.images[index]),
             "mask": torch.from_numpy(np.array(self.masks[index]))[None].float(),
         }
         if self.augment is not None:
             pair = augment_pair(self.augment, pair, self.seed, epoch, index)
         lesion = pair["mask"] > 0.5
         distance = torch.from_numpy(signed_distance(lesion[0].numpy()))[None]
-        image = pair["image"].mul(2).sub_(1).clamp_(-1, 1).contiguous()
-        return Pair(image, lesion.float().mul(2).sub(1), distance, self.ids[index], self.styles[index])
+        image, mask = normalise_image(pair["image"]), lesion.float().mul(2).sub(1)
+        return Pair(image, mask, distance, self.ids[index], self.styles[index])
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "images": _by_name(self.images), "masks": _by_name(self.masks)}

@@ -21,7 +21,7 @@ from mlffm_segdiff.metrics.case import score_case
 from mlffm_segdiff.metrics.certainty import sample_agreement
 from mlffm_segdiff.metrics.distribution import SampleScores, score_samples
 from mlffm_segdiff.metrics.overlap import Mask, count_pixels, jaccard
-from mlffm_segdiff.segmenters.at_source import THRESHOLD, map_at, segment_pictures
+from mlffm_segdiff.segmenters.at_source import THRESHOLD, map_at, segment_images
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 from mlffm_segdiff.segmenters.second_look import Pixels, look_again
 
@@ -62,16 +62,17 @@ def segment_cases(
     for start in range(0, len(cases), batch_size):
         chunk = cases[start : start + batch_size]
         rows = [index[case.id] for case in chunk]
-        maps = segment_pictures(segmenter, pairs.images[rows], sampling, device)
-        probability: list[npt.NDArray[np.float32]] = list(maps.probability)
+        found = segment_images(segmenter, pairs.images[rows], sampling, device)
+        probability: list[npt.NDArray[np.float32]] = list(found.probability[:, 0].numpy())
         if sampling.second_look:
             view = partial(_view, chunk)
-            probability = look_again(segmenter, maps.probability, view, sampling, device)
+            probability = look_again(segmenter, np.stack(probability), view, sampling, device)
         for number, (case, row) in enumerate(zip(chunk, rows, strict=True)):
             agreement, scores, truth = None, None, pairs.masks[row].astype(np.bool_)
-            if maps.samples is not None:
-                agreement = sample_agreement(maps.samples[number])
-                scores = score_samples(maps.samples[number] >= THRESHOLD, truth)
+            if found.samples is not None:
+                samples = found.samples[:, number, 0].numpy()
+                agreement = sample_agreement(samples)
+                scores = score_samples(samples >= THRESHOLD, truth)
             yield SegmentedCase(case, probability[number], truth, agreement, scores)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mlffm_segdiff.data.cache import resize_picture
 from mlffm_segdiff.data.view import view_of
-from mlffm_segdiff.segmenters.at_source import Map, segment_pictures
+from mlffm_segdiff.segmenters.at_source import Map, segment_images
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 from mlffm_segdiff.segmenters.calibration import Quality
 from mlffm_segdiff.segmenters.device import best_device
@@ -171,13 +171,15 @@ def answer_pictures(model: Model, pictures: Sequence[Picture]) -> list[Answer]:
     if not pictures:
         return []
     small = np.stack([picture.small for picture in pictures])
-    maps = segment_pictures(model.segmenter, small, model.sampling, model.device)
-    samples = [None] * len(pictures) if maps.samples is None else maps.samples
-    probability, spread = list(maps.probability), list(maps.spread)
+    found = segment_images(model.segmenter, small, model.sampling, model.device)
+    samples = (
+        [None] * len(pictures) if found.samples is None else found.samples[:, :, 0].swapaxes(0, 1).numpy()
+    )
+    probability, spread = list(found.probability[:, 0].numpy()), list(found.spread[:, 0].numpy())
     if model.sampling.second_look:  # which is for the posterior mean, whose spread is 0
         views = [picture.view for picture in pictures]
         probability = look_again(
-            model.segmenter, maps.probability, views.__getitem__, model.sampling, model.device
+            model.segmenter, np.stack(probability), views.__getitem__, model.sampling, model.device
         )
         spread = [np.zeros_like(one) for one in probability]
     return [Answer(*one) for one in zip(pictures, probability, spread, samples, strict=True)]

@@ -10,9 +10,9 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.loss_config import LossConfig
 from mlffm_segdiff.config.registry import call_target, import_target
 from mlffm_segdiff.config.schema import DiffusionConfig, Recipe, SamplingConfig
+from mlffm_segdiff.diffusion.dpm_solver import check_sampler
 from mlffm_segdiff.diffusion.fusion import check_fusion
 from mlffm_segdiff.diffusion.process import MaskDiffusion
-from mlffm_segdiff.diffusion.times import ImportanceTimes, PowerLawTimes, TimeSampler
 from mlffm_segdiff.losses.boundary_weight import (
     BandWeight,
     BoundaryWeight,
@@ -20,11 +20,15 @@ from mlffm_segdiff.losses.boundary_weight import (
     uniform_weight,
 )
 from mlffm_segdiff.losses.mask_loss import LOSSES, MaskLoss
-from mlffm_segdiff.models.learned_variance import learn_variance
 from mlffm_segdiff.models.registry import TargetModelConfig
 from mlffm_segdiff.segmenters.base import ANY_STYLE, Sampling, Segmenter
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
+from mlffm_segdiff.segmenters.objectives import X0, Epsilon, Objective, V
+from mlffm_segdiff.segmenters.training_draws import Dual, Recycling, Single, TrainingDraws
+
+SAMPLES_ONLY = ("samples", "sampler", "steps", "fusion", "widening")
+"""Keys of the sampling section that have no effect on a direct network."""
 
 
 def build_segmenter(recipe: Recipe) -> Segmenter:
@@ -76,16 +80,12 @@ def validate_options(recipe: Recipe) -> None:
                 "leave out loss.name and loss.target, or take diffusion.objective=x0"
             )
         return
-    set_options = {
-        "diffusion.learned_variance=false": recipe.diffusion.learned_variance,
-        "diffusion.importance_sampling=false": recipe.diffusion.importance_sampling,
-        "sampling.fusion=mean": sampling.fusion != "mean",
-        "sampling.widening=1": sampling.widening != 1,
-        "sampling.samples=0": sampling.samples,
-    }
-    for plain, is_set in set_options.items():
-        if is_set:
-            raise UserError(f"{name} segments in one pass, without diffusion or samples; take {plain}")
+    unused = [f"diffusion.{key}" for key in recipe.diffusion.changed_keys()]
+    unused += [f"sampling.{key}" for key in sampling.changed_keys() if key in SAMPLES_ONLY]
+    if unused:
+        raise UserError(
+            f"{name} segments in one pass, without diffusion or samples; leave out {', '.join(unused)}"
+        )
 
 
 def _segmenter(recipe: Recipe) -> Segmenter:
@@ -94,32 +94,25 @@ def _segmenter(recipe: Recipe) -> Segmenter:
     network = recipe.model.build(mask_channels=2 if settings.self_conditioning else 1)
     if recipe.model.contract == "direct":
         return DirectSegmenter(network, loss=loss, weight=weight)
-    if settings.learned_variance:
-        learn_variance(network, recipe.model.head, recipe.model.name)
     return DiffusionSegmenter(
         network,
         process=build_process(settings),
-        loss=loss,
+        objective=build_objective(settings, loss),
         weight=weight,
-        times=build_times(settings),
+        draws=build_draws(settings),
+        noisy_bias=settings.noisy_bias,
         self_conditioning=settings.self_conditioning,
-        training=settings.training,
-        noisy_share=settings.noisy_share,
-        noisy_weight=settings.noisy_weight,
-        recycling_shift=settings.recycling_shift,
     )
 
 
 def build_process(settings: DiffusionConfig) -> MaskDiffusion:
     """Build the forward process over masks."""
     return MaskDiffusion(
-        objective=settings.objective,
         schedule=settings.schedule,
         train_steps=settings.train_steps,
         beta_start=settings.beta_start,
         beta_end=settings.beta_end,
         mask_scale=settings.mask_scale,
-        learned_variance=settings.learned_variance,
     )
 
 
@@ -142,11 +135,24 @@ def build_loss(settings: LossConfig) -> MaskLoss:
     return loss
 
 
-def build_times(settings: DiffusionConfig) -> TimeSampler:
-    """Build the sampler of training timesteps."""
-    if settings.importance_sampling:
-        return ImportanceTimes(settings.train_steps)
-    return PowerLawTimes(settings.train_steps, settings.noisy_bias)
+def build_objective(settings: DiffusionConfig, loss: MaskLoss) -> Objective:
+    """Build what the network predicts; ``loss`` is that of objective x0."""
+    objectives: dict[str, Objective] = {
+        "x0": X0(loss, settings.mask_scale),
+        "epsilon": Epsilon(),
+        "v": V(settings.mask_scale),
+    }
+    return objectives[settings.objective]
+
+
+def build_draws(settings: DiffusionConfig) -> TrainingDraws:
+    """Build the training step."""
+    draws: dict[str, TrainingDraws] = {
+        "dual": Dual(settings.noisy_share, settings.noisy_weight),
+        "single": Single(),
+        "recycling": Recycling(settings.recycling_shift),
+    }
+    return draws[settings.training]
 
 
 def build_weight(settings: LossConfig) -> BoundaryWeight:
@@ -162,6 +168,7 @@ def build_weight(settings: LossConfig) -> BoundaryWeight:
 
 
 def build_sampling(settings: SamplingConfig) -> Sampling:
-    """Build the sampling settings. Raises UserError if the fusion of samples needs an absent package."""
+    """Build how masks are made. Raises UserError if the sampler or fusion needs a package not installed."""
+    check_sampler(settings.sampler)
     check_fusion(settings.fusion)
     return Sampling(**settings.model_dump())

@@ -53,12 +53,14 @@ def chosen_sampling(
     }
     given = {key: value for key, value in choices.items() if value is not None}
     values = recipe.model_dump(mode="json")
+    if not given.get("samples", recipe.sampling.samples):
+        unused = [name for name in ("steps", "sampler") if name in given]
+        if unused:
+            raise UserError(_without_samples(recipe.model, " and ".join(unused)))
+        del values["sampling"]["steps"], values["sampling"]["sampler"]  # of samples, which are not drawn
     values["sampling"] |= given
     chosen = check_recipe(values, "the chosen sampling")
     validate_options(chosen)
-    unused = [name for name in ("steps", "sampler") if name in given]
-    if unused and not chosen.sampling.samples:
-        raise UserError(_without_samples(chosen.model, " and ".join(unused)))
     return build_sampling(chosen.sampling)
 
 

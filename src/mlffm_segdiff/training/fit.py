@@ -18,13 +18,12 @@ from mlffm_segdiff.models.encoder_weights import initialise_encoder
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
 from mlffm_segdiff.segmenters.base import Segmenter
 from mlffm_segdiff.segmenters.device import best_device
-from mlffm_segdiff.segmenters.precision import Precision
+from mlffm_segdiff.segmenters.precision import Precision, training_precision
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.training.callbacks import Averaging, ImagesProgress, WholeCheckpoints, checkpoints
 from mlffm_segdiff.training.metrics_log import MetricsLog
 from mlffm_segdiff.training.module import SegmenterModule
 from mlffm_segdiff.training.pictures import draw_curves, draw_overlays
-from mlffm_segdiff.training.precision import training_precision
 from mlffm_segdiff.training.run_folder import RunFolder, best_weights, read_checkpoint
 
 

@@ -18,7 +18,6 @@ from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 
 NNUNET_MOMENTUM = 0.99
 NNUNET_POWER = 0.9
-TRAINING_STATE = "training_state"
 
 
 class SegmenterModule(LightningModule):
@@ -60,15 +59,6 @@ class SegmenterModule(LightningModule):
         loss = self.segmenter.loss(batch)
         self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.ids))
         return loss
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what the segmenter goes on from beside its weights."""
-        checkpoint[TRAINING_STATE] = self.segmenter.training_state()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take it up again; checkpoints of old have none."""
-        if TRAINING_STATE in checkpoint:
-            self.segmenter.load_training_state(checkpoint[TRAINING_STATE])
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Segment a batch by sampling and count its pixels."""

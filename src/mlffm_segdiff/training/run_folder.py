@@ -21,7 +21,7 @@ from mlffm_segdiff.segmenters.device import best_device
 from mlffm_segdiff.segmenters.precision import Precision, has_bf16
 from mlffm_segdiff.segmenters.recipe import load_recipe
 
-PACKAGES = ("mlffm-segdiff", "torch", "lightning", "monai", "diffusers", "numpy", "scipy")
+PACKAGES = ("mlffm-segdiff", "torch", "lightning", "monai", "numpy", "scipy")
 
 
 @dataclass(frozen=True)

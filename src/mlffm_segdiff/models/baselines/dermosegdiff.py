@@ -9,13 +9,13 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.models.baselines.weight_standardised import WeightStandardisedConv2d
 from mlffm_segdiff.models.registry import register_model
+from mlffm_segdiff.models.unet_blocks import TimestepPerceptron, timestep_angles
 
 BOTTLENECK_GROUPS = 4
 
@@ -139,12 +139,13 @@ class BranchTime(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.sinusoids = Timesteps(dim, flip_sin_to_cos=False, downscale_freq_shift=1)
-        self.perceptron = TimestepEmbedding(dim, 4 * dim, act_fn="gelu")
+        self.dim = dim
+        self.perceptron = TimestepPerceptron(dim, 4 * dim, nn.GELU())
 
     def forward(self, t: Tensor) -> Tensor:
         """Map timesteps (B) to activated embeddings (B x 4 dim)."""
-        return F.silu(self.perceptron(self.sinusoids(t).to(self.perceptron.linear_1.weight.dtype)))
+        angles = timestep_angles(t, self.dim // 2, shift=1)
+        return F.silu(self.perceptron(torch.cat([angles.sin(), angles.cos()], dim=1)))
 
 
 class EncoderLevel(nn.Module):
