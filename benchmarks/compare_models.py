@@ -18,7 +18,7 @@ import torch
 from mlffm_segdiff.benchmark.timing import device_clock, take_turns
 from mlffm_segdiff.benchmark.training_speed import TrainingStep, training_batch
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.evaluation.report import SUMMARY_FILE, markdown_table
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.cost import count_figures
@@ -119,7 +119,7 @@ def main() -> None:
     if not arguments.speed.is_file():
         found = measure({name: entrant.recipe for name, entrant in entrants.items()}, arguments.turns)
         facts = {"threads": torch.get_num_threads(), "turns": arguments.turns, "models": found}
-        with whole_file(arguments.speed) as path:
+        with atomic_write(arguments.speed) as path:
             path.write_text(json.dumps(facts, indent=2) + "\n")
     speeds = json.loads(arguments.speed.read_text())["models"]
     if missing := sorted(entrants.keys() - speeds.keys()):

@@ -21,7 +21,7 @@ import torch
 from mlffm_segdiff.benchmark.timing import Work, device_clock, take_turns
 from mlffm_segdiff.cli.common import choose_data
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.sources import load_parts, open_part
+from mlffm_segdiff.data.sources import load_split_cases, open_split
 from mlffm_segdiff.export.folder import read_export, write_export
 from mlffm_segdiff.export.kept import kept_export
 from mlffm_segdiff.inference.model import load_model
@@ -75,7 +75,7 @@ def run_program(pretrained: Pretrained) -> Segmenter:
 def load_cases(pretrained: Pretrained, sources: Sequence[str], count: int) -> Cases:
     """Return the first ``count`` cases of the test part."""
     recipe = choose_data(pretrained.recipe, sources, None)
-    pairs = open_part(load_parts(recipe.data), "test", recipe.data.size)
+    pairs = open_split(load_split_cases(recipe.data), "test", recipe.data.size)
     return Cases(np.array(pairs.images[:count]), pairs.masks[:count] > 0)
 
 

@@ -2,12 +2,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from mlffm_segdiff.benchmark.pictures import write_pictures
+from mlffm_segdiff.benchmark.pictures import write_photographs
 from mlffm_segdiff.inference.reading import find_images
 
 
 def test_pictures_are_photographs_in_size_and_weight_and_all_differ(tmp_path: Path) -> None:
-    paths = write_pictures(tmp_path / "new", 10)
+    paths = write_photographs(tmp_path / "new", 10)
     assert list(find_images(tmp_path / "new").images) == paths
     assert len({path.read_bytes() for path in paths}) == 10
     for path in paths:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mlffm_segdiff.config.schema import DataConfig
-from mlffm_segdiff.data.sources import load_parts
+from mlffm_segdiff.data.sources import load_split_cases
 from mlffm_segdiff.data.splits import load_split
 
 Command = Callable[..., tuple[int, str, str]]
@@ -215,7 +215,7 @@ def test_a_data_set_is_written_for_nnunet_and_trained_on_as_it_came(
     run = tmp_path / "run"
     source = ("--source", f"nnunet={raw}", "--run", run, "--threads", 1)
     assert command("train", "synthetic", *tiny, *source)[0] == 0
-    digest = load_parts(DataConfig(sources={"folder": lesions})).digest
+    digest = load_split_cases(DataConfig(sources={"folder": lesions})).digest
     assert json.loads((run / "environment.json").read_text())["split"] == digest
 
 

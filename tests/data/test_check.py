@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from mlffm_segdiff.data.check import AFFECTS_TRAINING, Report, check_cases, report_rows
-from mlffm_segdiff.data.folder import find_folder
+from mlffm_segdiff.data.datasets.image_folder import find_image_folder
 from mlffm_segdiff.data.splits import Split
 
 
 def report_of(root, split: Split | None = None) -> Report:
-    found = find_folder(root)
+    found = find_image_folder(root)
     return check_cases(found.cases(), found.masks_without_image(), split)
 
 
@@ -120,5 +120,7 @@ def test_rows_are_ordered_and_cut_short(own_folder, write):
 
 def test_progress_counts_every_case(own_folder):
     calls = []
-    check_cases(find_folder(own_folder).cases(), progress=lambda done, total: calls.append((done, total)))
+    check_cases(
+        find_image_folder(own_folder).cases(), progress=lambda done, total: calls.append((done, total))
+    )
     assert calls == [(1, 3), (2, 3), (3, 3)]

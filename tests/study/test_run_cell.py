@@ -11,7 +11,7 @@ from filelock import FileLock
 from mlffm_segdiff.cli.app import run
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.study import Study
-from mlffm_segdiff.data.synthetic_folder import write_folder
+from mlffm_segdiff.data.synthetic import write_folder
 from mlffm_segdiff.study import run_cell as module
 from mlffm_segdiff.study.folder import CellFolder, StudyFolder
 from mlffm_segdiff.study.lock import read_lock, write_lock

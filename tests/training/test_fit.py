@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.sources import load_parts, open_part
+from mlffm_segdiff.data.sources import load_split_cases, open_split
 from mlffm_segdiff.data.splits import Split, save_split
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
@@ -61,7 +61,7 @@ def test_the_run_folder_holds_all_that_the_run_was(finished: RunFolder, recipe: 
     assert not [file for file in files if "part" in file]
     assert load_recipe(str(finished.config)) == recipe
     environment = json.loads((finished.path / "environment.json").read_text())
-    assert environment["split"] == load_parts(recipe.data).digest
+    assert environment["split"] == load_split_cases(recipe.data).digest
     assert {"seed", "git", "packages", "command", "gpu"} <= set(environment)
 
 
@@ -86,7 +86,7 @@ def test_tensorboard_has_the_same_numbers(finished: RunFolder) -> None:
 
 def validation_masks(segmenter: Segmenter, recipe: Recipe, sampling: Sampling) -> tuple[Masks, Masks]:
     """Masks that are found in the validation images, and the true ones."""
-    pairs = open_part(load_parts(recipe.data), "val", 32)
+    pairs = open_split(load_split_cases(recipe.data), "val", 32)
     images = torch.from_numpy(np.array(pairs.images)).permute(0, 3, 1, 2).float() / 127.5 - 1
     found = segmenter.segment(images, sampling).probability[:, 0].numpy() >= 0.5
     return found, np.asarray(pairs.masks) > 0
@@ -252,7 +252,7 @@ def test_a_mix_of_two_sources_trains_on_its_shares_with_their_styles(
         model={"name": "mlffm_segdiff", "size": "tiny", "styles": ["folder", "synthetic"]},
         train={"images": 1000, "validate_every": 1000},
     )
-    loaders = TrainingLoaders(recipe, load_parts(recipe.data))
+    loaders = TrainingLoaders(recipe, load_split_cases(recipe.data))
     loaders.trainer = SimpleNamespace(current_epoch=0)  # type: ignore[assignment]
     drawn = [
         (name, style)

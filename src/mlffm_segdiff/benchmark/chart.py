@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from mlffm_segdiff.benchmark.goals import Result
 from mlffm_segdiff.benchmark.report import Found, plain, results
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 
 CHART_FILE = "benchmark.png"
 MET, MISSED = "#1b7837", "#d6604d"
@@ -40,7 +40,7 @@ def goal_chart(found: Found, title: str) -> Figure:
 
 def write_chart(folder: Path, found: Found, title: str) -> None:
     """Write CHART_FILE. Raises UserError where it cannot be written."""
-    with whole_file(folder / CHART_FILE) as path:
+    with atomic_write(folder / CHART_FILE) as path:
         goal_chart(found, title).savefig(path, dpi=DPI)
 
 

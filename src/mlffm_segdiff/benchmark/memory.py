@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from mlffm_segdiff.benchmark.goals import GOALS, Findings, Result
-from mlffm_segdiff.benchmark.pictures import write_pictures
+from mlffm_segdiff.benchmark.pictures import write_photographs
 from mlffm_segdiff.benchmark.subject import Subject
 from mlffm_segdiff.benchmark.timing import figure
 
@@ -51,7 +51,7 @@ def peak_bytes(command: Sequence[str]) -> int:
 def _peak_of_predict(subject: Subject, files: int) -> int:
     with TemporaryDirectory() as folder:
         source, target = Path(folder, "pictures"), Path(folder, "results")
-        write_pictures(source, files)
+        write_photographs(source, files)
         where = ["-i", str(source), "-o", str(target), "--weights", subject.weights]
         how = f"--batch-size 1 --threads {torch.get_num_threads()} --precision {subject.precision}"
         return peak_bytes([sys.executable, "-c", VERB, "predict", *where, *how.split()])

@@ -15,7 +15,7 @@ NOISE = 3.0
 QUALITY = 92
 
 
-def write_pictures(folder: Path, count: int) -> list[Path]:
+def write_photographs(folder: Path, count: int) -> list[Path]:
     """Write ``count`` JPEG files of WIDTH x HEIGHT, no two alike, and return their paths.
 
     They are the package's sample pictures, enlarged, with a camera's noise (SD 3 of 255) so that they decode

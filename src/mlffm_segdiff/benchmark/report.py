@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlffm_segdiff.benchmark.goals import Findings, Goal, Result
 from mlffm_segdiff.benchmark.timing import Timing, quartiles
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.evaluation.report import markdown_table
 
 JSON_FILE, MARKDOWN_FILE = "benchmark.json", "benchmark.md"
@@ -96,7 +96,7 @@ def write_report(folder: Path, facts: Mapping[str, object], found: Found) -> Non
     """
     texts = {JSON_FILE: benchmark_json(facts, found), MARKDOWN_FILE: benchmark_markdown(facts, found)}
     for name, text in texts.items():
-        with whole_file(folder / name) as path:
+        with atomic_write(folder / name) as path:
             path.write_text(text, encoding="utf-8")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mlffm_segdiff.benchmark.goals import GOALS, Findings, Result
-from mlffm_segdiff.benchmark.pictures import write_pictures
+from mlffm_segdiff.benchmark.pictures import write_photographs
 from mlffm_segdiff.benchmark.subject import Subject
 from mlffm_segdiff.benchmark.timing import take_turns, time_ratio
 from mlffm_segdiff.inference.files import predict_files
@@ -20,7 +20,7 @@ PREDICT, ALONE = "predict, files to files", "the network alone, decoded pictures
 def measure_predict(subject: Subject) -> Findings:
     """Time `predict_files` on ``subject.images`` files, and the network on the same pictures in memory."""
     with TemporaryDirectory() as folder:
-        paths = write_pictures(Path(folder, "pictures"), subject.images)
+        paths = write_photographs(Path(folder, "pictures"), subject.images)
         pictures = [read_picture(path, subject.model.size).picture for path in paths]
         works = {
             PREDICT: lambda: _predict(paths, subject.model, Path(folder, "results")),

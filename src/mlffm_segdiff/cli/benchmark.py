@@ -10,8 +10,8 @@ import typer
 from mlffm_segdiff.cli.common import (
     JsonOption,
     QuietOption,
+    Reporter,
     ThreadsOption,
-    Voice,
     set_threads,
 )
 from mlffm_segdiff.config.packaged import recipe_names
@@ -78,7 +78,7 @@ def benchmark(
 
     names = chosen_measurements(only or [])
     set_threads(threads)
-    voice = Voice(quiet, as_json)
+    reporter = Reporter(quiet, as_json)
     folder = output.expanduser()
     with ExitStack() as stack:
         measured = weights
@@ -90,37 +90,37 @@ def benchmark(
             for number_format in number_formats(precision)
         ]
         folder.mkdir(parents=True, exist_ok=True)
-        found = {str(subject.precision): _measure(subject, names, voice) for subject in subjects}
+        found = {str(subject.precision): _measure(subject, names, reporter) for subject in subjects}
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
     used = weights if recipe is None else f"random, of recipe {recipe}"
     facts = {"command": command, "weights": used, **machine_facts(best_device())}
     write_report(folder, facts, found)
     write_chart(folder, found, f"{facts['processor']}, {facts['device']}, {facts['threads']} threads")
-    _print_tables(found, voice)
-    voice.say(f"table, chart and all timings: {output}")
-    voice.result({"output": folder, **benchmark_values(facts, found)})
+    _print_tables(found, reporter)
+    reporter.info(f"table, chart and all timings: {output}")
+    reporter.result({"output": folder, **benchmark_values(facts, found)})
 
 
-def _measure(subject: "Subject", names: Sequence[str], voice: Voice) -> "list[Findings]":
+def _measure(subject: "Subject", names: Sequence[str], reporter: Reporter) -> "list[Findings]":
     from mlffm_segdiff.benchmark.run import MEASUREMENTS
 
     found = []
     for name in names:
-        with voice.status(f"measuring {name}, {subject.precision}"):
+        with reporter.status(f"measuring {name}, {subject.precision}"):
             found.append(MEASUREMENTS[name](subject))
     return found
 
 
-def _print_tables(found: "Found", voice: Voice) -> None:
+def _print_tables(found: "Found", reporter: Reporter) -> None:
     from mlffm_segdiff.benchmark.report import GOAL_HEADER, fact_rows, goal_rows, sections
 
     shown = slice(1, 6)  # from what is measured to the number format: as much as a terminal has room for
-    _print_table(GOAL_HEADER[shown], [row[shown] for row in goal_rows(found)], voice)
+    _print_table(GOAL_HEADER[shown], [row[shown] for row in goal_rows(found)], reporter)
     for section in sections(found):
-        _print_table((section, *found), fact_rows(found, section), voice)
+        _print_table((section, *found), fact_rows(found, section), reporter)
 
 
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], voice: Voice) -> None:
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], reporter: Reporter) -> None:
     from rich.table import Table
 
     table = Table(header[0])
@@ -128,4 +128,4 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], voice: Vo
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(*row)
-    voice.console().print(table)
+    reporter.console().print(table)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mlffm_segdiff.cli.common import ExitStatus, JsonOption, Voice, set_threads
+from mlffm_segdiff.cli.common import ExitStatus, JsonOption, Reporter, set_threads
 from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ def doctor(as_json: JsonOption = False) -> None:
     written, or torchvision, which breaks packages that we need.
     """
     health = _examine()
-    voice = Voice(json=as_json)
-    voice.result(asdict(health))
+    reporter = Reporter(json=as_json)
+    reporter.result(asdict(health))
     if not as_json:
-        _print(health, voice)
+        _print(health, reporter)
     for fault in health.faults:
         typer.echo(f"broken: {fault}", err=True)
     if health.faults:
@@ -81,12 +81,12 @@ def _default_weights() -> tuple[str, str]:
 
 
 def _cache_fault() -> str:
-    from mlffm_segdiff.data.atomic import whole_file
+    from mlffm_segdiff.data.atomic import atomic_write
     from mlffm_segdiff.data.cache import cache_root
 
     probe = cache_root() / "doctor"
     try:
-        with whole_file(probe) as path:
+        with atomic_write(probe) as path:
             path.touch()
         probe.unlink()
     except (UserError, OSError) as error:
@@ -102,7 +102,7 @@ def _torchvision_fault() -> str:
     return "torchvision is installed, which breaks lightning and torchmetrics: pip uninstall torchvision"
 
 
-def _print(health: Health, voice: Voice) -> None:
+def _print(health: Health, reporter: Reporter) -> None:
     from rich.table import Table
 
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -110,7 +110,7 @@ def _print(health: Health, voice: Voice) -> None:
     table.add_column(overflow="fold")
     for row in _rows(health):
         table.add_row(*row)
-    voice.console().print(table)
+    reporter.console().print(table)
 
 
 def _rows(health: Health) -> Iterator[tuple[str, str]]:

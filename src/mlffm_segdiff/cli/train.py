@@ -10,10 +10,10 @@ import typer
 from mlffm_segdiff.cli.common import (
     JsonOption,
     QuietOption,
+    Reporter,
     SourceOption,
     SplitOption,
     ThreadsOption,
-    Voice,
     choose_data,
     set_threads,
 )
@@ -70,10 +70,10 @@ def train(
     if recipe is not None:
         chosen = choose_data(load_recipe(recipe, overrides or ()), source or (), split)
     set_threads(threads)
-    _train(chosen, run, resume, Voice(quiet, as_json))
+    _train(chosen, run, resume, Reporter(quiet, as_json))
 
 
-def _train(recipe: "Recipe | None", path: Path | None, resume: bool, voice: Voice) -> None:
+def _train(recipe: "Recipe | None", path: Path | None, resume: bool, reporter: Reporter) -> None:
     from mlffm_segdiff.training import fit
     from mlffm_segdiff.training.run_folder import RunFolder, best_jaccard
 
@@ -84,17 +84,17 @@ def _train(recipe: "Recipe | None", path: Path | None, resume: bool, voice: Voic
     try:
         if resume:
             _require_same(recipe, folder)
-            fit.resume(folder, voice.console(markup=True))
+            fit.resume(folder, reporter.console(markup=True))
         else:
             assert recipe is not None
-            fit.train(recipe, folder, voice.console(markup=True))
+            fit.train(recipe, folder, reporter.console(markup=True))
     except (KeyboardInterrupt, SystemExit):  # Lightning ends by SystemExit on Ctrl-C
         if folder.config.is_file():
             typer.echo(f"stopped; go on by: mlffm-segdiff train --resume --run {folder.path}", err=True)
         raise KeyboardInterrupt from None
     best = best_jaccard(folder)
-    voice.say(f"best validation Jaccard {best:.4f}\nrun folder: {folder.path}")
-    voice.result({"run": folder.path, "best_validation_jaccard": best})
+    reporter.info(f"best validation Jaccard {best:.4f}\nrun folder: {folder.path}")
+    reporter.result({"run": folder.path, "best_validation_jaccard": best})
 
 
 def _require_same(recipe: "Recipe | None", folder: "RunFolder") -> None:

@@ -14,7 +14,7 @@ BUILDING = ".building-"
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Give a temporary sibling to write to; it takes the place of `path` when the block ends well.
 
     Missing folders are made. Where the block fails, `path` is as it was and nothing is left behind.
@@ -31,7 +31,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder to fill; it becomes `path`, with the umask's rights, when the block ends well.
 
     Where `path` exists by then, another process was first and its folder stays. Missing folders above are

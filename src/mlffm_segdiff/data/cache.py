@@ -19,7 +19,7 @@ from PIL import Image
 from platformdirs import user_cache_path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import BUILDING, whole_folder
+from mlffm_segdiff.data.atomic import BUILDING, atomic_folder
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.files import decode_image, decode_mask, extent
 from mlffm_segdiff.data.progress import Progress
@@ -69,10 +69,10 @@ def cache_use(root: Path | None = None) -> CacheUse:
 
 def resize_image(image: Bytes, size: int) -> Bytes:
     """SxSx3 uint8 from HxWx3 uint8, antialiased (triangle filter over the source pixels)."""
-    return resize_picture(Image.fromarray(image), size)
+    return resize_pil(Image.fromarray(image), size)
 
 
-def resize_picture(picture: Image.Image, size: int) -> Bytes:
+def resize_pil(picture: Image.Image, size: int) -> Bytes:
     """SxSx3 uint8 from Pillow's RGB picture; see `resize_image`."""
     return np.array(picture.resize((size, size), Image.Resampling.BILINEAR), dtype=np.uint8)
 
@@ -111,7 +111,7 @@ def open_cache(
     try:
         if not folder.is_dir():
             _sweep(folder.parent)
-            with whole_folder(folder) as building:
+            with atomic_folder(folder) as building:
                 _write(cases, size, building, progress or _silent)
         images, masks = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "masks"))
     except (OSError, ValueError, EOFError) as error:

@@ -22,7 +22,7 @@ from mlffm_segdiff.data.case import Case, Entry
 from mlffm_segdiff.data.duplicates import Fingerprint, fingerprint, near_duplicates
 from mlffm_segdiff.data.files import decode_gray, decode_image, extent
 from mlffm_segdiff.data.progress import Progress
-from mlffm_segdiff.data.splits import PARTS, Split
+from mlffm_segdiff.data.splits import SPLITS, Split
 
 MISSING_MASK = "missing mask"
 MISSING_IMAGE = "missing image"
@@ -209,7 +209,7 @@ def _split_remarks(cases: Sequence[Case], split: Split) -> list[Remark]:
 
 
 def _part_of(split: Split) -> dict[str, str]:
-    return {key: part for part in PARTS for key in split.part(part)}
+    return {key: part for part in SPLITS for key in split.ids(part)}
 
 
 def _alike(cases: Sequence[Case], looks: Sequence[_Look], split: Split | None) -> list[Remark]:

@@ -27,10 +27,10 @@ def decode_image(data: bytes, name: str) -> Pixels:
     several frames the first is taken. `name` names the file in errors.
     Raises UserError if the bytes are none, cut off, no image, or one of more than MOST_PIXELS.
     """
-    return np.array(decode_picture(data, name), dtype=np.uint8)
+    return np.array(decode_pil(data, name), dtype=np.uint8)
 
 
-def decode_picture(data: bytes, name: str) -> Image.Image:
+def decode_pil(data: bytes, name: str) -> Image.Image:
     """Pillow's RGB image of an image file's bytes, without metadata: a comment may name a patient.
 
     Pixels and errors are those of `decode_image`; for large files this takes a third of its memory.

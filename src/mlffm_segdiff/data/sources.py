@@ -12,14 +12,13 @@ from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.dataset import PairDataset, Share
 from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.splits import (
-    PARTS,
+    SPLITS,
     Split,
     load_split,
     make_split,
     select_cases,
 )
-from mlffm_segdiff.data.synthetic import GENERATOR
-from mlffm_segdiff.data.synthetic_folder import write_folder
+from mlffm_segdiff.data.synthetic import GENERATOR, write_folder
 from mlffm_segdiff.data.table import own_split, read_cases
 
 OWN_SHARES = (0.7, 0.1, 0.2)
@@ -27,7 +26,7 @@ SYNTHETIC_SIDE = 192
 
 
 @dataclass(frozen=True)
-class Parts:
+class SplitCases:
     """The cases of each part, over all sources, and a digest of the split that made them.
 
     source: the name of each case's source, by id.
@@ -38,7 +37,7 @@ class Parts:
     source: Mapping[str, str]
 
 
-def load_parts(data: DataConfig) -> Parts:
+def load_split_cases(data: DataConfig) -> SplitCases:
     """Return the cases of train, val and test.
 
     The split is data.split, over the cases of all sources; else, for each source, the packaged list of an
@@ -53,14 +52,14 @@ def load_parts(data: DataConfig) -> Parts:
     else:
         splits = [(cases, _own_split(name, cases, data)) for name, cases in sources.items()]
     parts = {
-        part: [case for cases, split in splits for case in select_cases(cases, split.part(part))]
-        for part in PARTS
+        part: [case for cases, split in splits for case in select_cases(cases, split.ids(part))]
+        for part in SPLITS
     }
     source = {case.id: name for name, cases in sources.items() for case in cases}
-    return Parts(parts, "+".join(split.digest() for _, split in splits), source)
+    return SplitCases(parts, "+".join(split.digest() for _, split in splits), source)
 
 
-def open_part(parts: Parts, part: str, size: int, progress: Progress | None = None) -> CachedPairs:
+def open_split(parts: SplitCases, part: str, size: int, progress: Progress | None = None) -> CachedPairs:
     """Return one part's pairs at size x size, decoded once into the cache."""
     if not parts.cases[part]:
         raise UserError(f"the split has no case in part {part!r}; give one that has")
@@ -68,7 +67,7 @@ def open_part(parts: Parts, part: str, size: int, progress: Progress | None = No
 
 
 def training_dataset(
-    pairs: CachedPairs, parts: Parts, augment: AugmentConfig, size: int, seed: int
+    pairs: CachedPairs, parts: SplitCases, augment: AugmentConfig, size: int, seed: int
 ) -> PairDataset:
     """Return the pairs with the recipe's augmentation; the style of each is the name of its source."""
     augmentation = training_augmentation(

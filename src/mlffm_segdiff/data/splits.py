@@ -11,11 +11,11 @@ from importlib import resources
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.data.case import Case
-from mlffm_segdiff.data.sheet import read_rows
+from mlffm_segdiff.data.csv_columns import read_rows
 
-PARTS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 OFFICIAL = ("ham10000", "isic2018", "ph2")
 
 
@@ -27,16 +27,16 @@ class Split:
     val: tuple[str, ...]
     test: tuple[str, ...]
 
-    def part(self, name: str) -> tuple[str, ...]:
+    def ids(self, name: str) -> tuple[str, ...]:
         """The ids of `train`, `val` or `test`. Raises UserError on another name."""
-        if name not in PARTS:
-            raise UserError(f"unknown part {name!r}; choose one of {', '.join(PARTS)}")
+        if name not in SPLITS:
+            raise UserError(f"unknown part {name!r}; choose one of {', '.join(SPLITS)}")
         ids: tuple[str, ...] = getattr(self, name)
         return ids
 
     def digest(self) -> str:
         """16 hexadecimal digits that change with any id or its part."""
-        lines = "".join(f"{part},{key}\n" for part in PARTS for key in sorted(self.part(part)))
+        lines = "".join(f"{part},{key}\n" for part in SPLITS for key in sorted(self.ids(part)))
         return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 
@@ -59,11 +59,11 @@ def make_split(
         members[case.group].append(case.id)
     order = sorted(members)
     random.Random(seed).shuffle(order)
-    if not exact and len(order) < len(PARTS):
-        raise UserError(f"{len(order)} group(s) cannot fill {', '.join(PARTS)}; add cases or give a split")
+    if not exact and len(order) < len(SPLITS):
+        raise UserError(f"{len(order)} group(s) cannot fill {', '.join(SPLITS)}; add cases or give a split")
     parts: dict[str, list[str]] = {}
-    for part, size in zip(reversed(PARTS), reversed(sizes), strict=True):
-        others = len(PARTS) - len(parts) - 1
+    for part, size in zip(reversed(SPLITS), reversed(sizes), strict=True):
+        others = len(SPLITS) - len(parts) - 1
         if exact:
             taken = _fill(order, members, size)
         else:
@@ -122,7 +122,7 @@ def _fill_nearly(
 
 
 def _split(parts: Mapping[str, Iterable[str]]) -> Split:
-    return Split(*(tuple(sorted(parts.get(part, ()))) for part in PARTS))
+    return Split(*(tuple(sorted(parts.get(part, ()))) for part in SPLITS))
 
 
 def official_split(name: str) -> Split:
@@ -148,11 +148,11 @@ def load_split(path: Path) -> Split:
 
 
 def _parse(data: bytes, name: str) -> Split:
-    parts: dict[str, list[str]] = {part: [] for part in PARTS}
+    parts: dict[str, list[str]] = {part: [] for part in SPLITS}
     lines: dict[str, list[int]] = defaultdict(list)
     for line, (key, part) in read_rows(data, f"split file {name}", ("id", "part")):
-        if part not in PARTS:
-            raise UserError(f"split file {name}, line {line}: write an id and one of {', '.join(PARTS)}")
+        if part not in SPLITS:
+            raise UserError(f"split file {name}, line {line}: write an id and one of {', '.join(SPLITS)}")
         parts[part].append(key)
         lines[key].append(line)
     twice = [key for key, seen in lines.items() if len(seen) > 1]
@@ -163,12 +163,12 @@ def _parse(data: bytes, name: str) -> Split:
 
 def save_split(split: Split, path: Path, groups: Mapping[str, str] | None = None) -> None:
     """Write `split` as CSV with columns id,part, sorted by id; with `groups` (by id) a third one, group."""
-    parts = sorted((key, part) for part in PARTS for key in split.part(part))
+    parts = sorted((key, part) for part in SPLITS for key in split.ids(part))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("id", "part") if groups is None else ("id", "part", "group"))
     writer.writerows((*row, groups[row[0]]) if groups is not None else row for row in parts)
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
-from mlffm_segdiff.data.folder import PICTURES
-from mlffm_segdiff.data.pairing import find_entries
+from mlffm_segdiff.data.datasets.image_folder import PICTURES
+from mlffm_segdiff.data.datasets.pairing import find_entries
 from mlffm_segdiff.inference.dicom import MARK_END, is_dicom
 from mlffm_segdiff.inference.remote import is_url, list_url
 from mlffm_segdiff.inference.sources import RemoteFile, Source, first_bytes

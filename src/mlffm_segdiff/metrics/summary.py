@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import bootstrap
 
-from mlffm_segdiff.metrics.case import SCORE_NAMES, CaseScores
+from mlffm_segdiff.metrics.case_scores import SCORE_NAMES, CaseScores
 from mlffm_segdiff.metrics.overlap import POOLED_SCORES, total
 
 CONFIDENCE = 0.95

@@ -3,7 +3,7 @@
 from pydantic import BaseModel
 
 from mlffm_segdiff import __version__
-from mlffm_segdiff.data.folder import PICTURES
+from mlffm_segdiff.data.datasets.image_folder import PICTURES
 from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.inference.reading import find_images
 from mlffm_segdiff.segmenters.base import ANY_STYLE

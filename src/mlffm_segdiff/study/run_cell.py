@@ -16,8 +16,8 @@ from filelock import FileLock
 from rich.console import Console
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import whole_file
-from mlffm_segdiff.data.sources import load_parts, open_part
+from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.sources import load_split_cases, open_split
 from mlffm_segdiff.evaluation.model import evaluate_model
 from mlffm_segdiff.evaluation.report import SUMMARY_FILE, write_report
 from mlffm_segdiff.segmenters.device import best_device
@@ -66,13 +66,13 @@ def _failure_written(place: CellFolder) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit):  # Lightning ends by SystemExit on Ctrl-C
         raise KeyboardInterrupt from None
     except Exception:
-        with whole_file(place.failed) as temporary:
+        with atomic_write(place.failed) as temporary:
             temporary.write_text(traceback.format_exc(), encoding="utf-8")
         raise
 
 
 def _run(cell: Cell, lock: StudyLock, place: CellFolder) -> None:
-    parts = load_parts(cell.recipe.data)
+    parts = load_split_cases(cell.recipe.data)
     if parts.digest != cell.split:
         raise UserError(
             f"the split of {cell.dataset} is {parts.digest}, not {cell.split} as planned; bring the data or "
@@ -87,7 +87,7 @@ def _run(cell: Cell, lock: StudyLock, place: CellFolder) -> None:
         pretrained = load_pretrained(place.run.path)
         device = best_device()
         segmenter = pretrained.segmenter.to(device).eval()
-        pairs, cases = open_part(parts, lock.part, cell.recipe.data.size), parts.cases[lock.part]
+        pairs, cases = open_split(parts, lock.part, cell.recipe.data.size), parts.cases[lock.part]
         for name in unscored:
             sampling = evaluation_sampling(cell.recipe, lock.evaluations[name])
             found = evaluate_model(segmenter, pairs, cases, sampling, cell.recipe.train.batch_size, device)
@@ -142,5 +142,5 @@ def _account(cell: Cell, place: CellFolder, evaluation_seconds: float) -> dict[s
 
 
 def _write(path: Path, values: Mapping[str, object]) -> None:
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 
 
 class Averaging(WeightAveraging):
@@ -76,7 +76,7 @@ class WholeCheckpoints(TorchCheckpointIO):
     ) -> None:
         """Write ``checkpoint`` to ``path``."""
         del storage_options
-        with whole_file(Path(path)) as temporary:
+        with atomic_write(Path(path)) as temporary:
             torch.save(checkpoint, temporary)
 
 

@@ -13,7 +13,13 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe, TrainConfig
 from mlffm_segdiff.data.batch import Pair
 from mlffm_segdiff.data.dataset import PairDataset, plain_loader, training_loader
-from mlffm_segdiff.data.sources import Parts, load_parts, open_part, training_dataset, training_shares
+from mlffm_segdiff.data.sources import (
+    SplitCases,
+    load_split_cases,
+    open_split,
+    training_dataset,
+    training_shares,
+)
 from mlffm_segdiff.models.encoder_weights import initialise_encoder
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
 from mlffm_segdiff.segmenters.base import Segmenter
@@ -31,7 +37,7 @@ from mlffm_segdiff.training.run_folder import RunFolder, best_weights, read_chec
 def train(recipe: Recipe, folder: RunFolder, console: Console) -> None:
     """Train ``recipe`` from the start into ``folder``. Raises UserError if it already holds a run."""
     folder.refuse_run()
-    parts = load_parts(recipe.data)
+    parts = load_split_cases(recipe.data)
     segmenter, loaders = _prepare(recipe, parts)
     _load_initial_weights(segmenter, recipe.train)
     precision = training_precision(recipe, segmenter, best_device())
@@ -45,7 +51,7 @@ def resume(folder: RunFolder, console: Console) -> None:
     Raises UserError if it holds no run, or the split is no longer the run's.
     """
     recipe = folder.recipe()
-    parts = load_parts(recipe.data)
+    parts = load_split_cases(recipe.data)
     folder.require_split(parts.digest)
     checkpoint = folder.last if folder.last.is_file() else None
     if checkpoint is not None:
@@ -59,13 +65,13 @@ def resume(folder: RunFolder, console: Console) -> None:
 class TrainingLoaders(LightningDataModule):
     """Batches by images seen: an epoch of Lightning's is ``validate_every`` images of the endless stream."""
 
-    def __init__(self, recipe: Recipe, parts: Parts) -> None:
+    def __init__(self, recipe: Recipe, parts: SplitCases) -> None:
         super().__init__()
         data, self.settings = recipe.data, recipe.train
         self.seed, self.workers = recipe.seed, data.workers
-        pairs = open_part(parts, "val", data.size)
+        pairs = open_split(parts, "val", data.size)
         self.training = training_dataset(
-            open_part(parts, "train", data.size), parts, recipe.augment, data.size, recipe.seed
+            open_split(parts, "train", data.size), parts, recipe.augment, data.size, recipe.seed
         )
         self.shares = training_shares(self.training.styles, data.mix)
         self.validation = PairDataset(pairs.images, pairs.masks, pairs.ids, None, recipe.seed)
@@ -88,7 +94,7 @@ class TrainingLoaders(LightningDataModule):
         return plain_loader(self.validation, self.settings.batch_size, workers=0)
 
 
-def _prepare(recipe: Recipe, parts: Parts) -> tuple[Segmenter, TrainingLoaders]:
+def _prepare(recipe: Recipe, parts: SplitCases) -> tuple[Segmenter, TrainingLoaders]:
     seed_everything(recipe.seed, verbose=False)
     return build_segmenter(recipe), TrainingLoaders(recipe, parts)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch.loggers.logger import Logger
 
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 
 
 class MetricsLog(Logger):
@@ -43,7 +43,7 @@ class MetricsLog(Logger):
             self._begun = True
         rows.append({**{name: str(value) for name, value in metrics.items()}, "step": str(step)})
         columns = sorted({name for row in rows for name in row})
-        with whole_file(self.path) as temporary, temporary.open("w", newline="") as file:
+        with atomic_write(self.path) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)

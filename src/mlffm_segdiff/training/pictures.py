@@ -7,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.data.batch import collate
 from mlffm_segdiff.data.contour import mask_contours
 from mlffm_segdiff.data.dataset import PairDataset
@@ -60,6 +60,6 @@ def _column(path: Path, name: str) -> tuple[list[int], list[float]]:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         FigureCanvasAgg(figure).print_figure(temporary, format="png", dpi=120)
     return path

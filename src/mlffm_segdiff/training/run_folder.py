@@ -16,7 +16,7 @@ import yaml
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.segmenters.device import best_device
 from mlffm_segdiff.segmenters.precision import Precision, has_bf16
 from mlffm_segdiff.segmenters.recipe import load_recipe
@@ -83,13 +83,13 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         facts = {**describe_environment(recipe.seed, split_digest), "precision": precision}
         environment = json.dumps(facts, indent=2)
-        with whole_file(self.environment) as path:
+        with atomic_write(self.environment) as path:
             path.write_text(environment + "\n")
         self.write_config(recipe)
 
     def write_config(self, recipe: Recipe) -> None:
         """Write the recipe, whole or not at all; of a begun run only to say where its data lie now."""
-        with whole_file(self.config) as path:
+        with atomic_write(self.config) as path:
             path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
 
     def require_split(self, digest: str) -> None:

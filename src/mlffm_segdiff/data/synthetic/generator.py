@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import whole_file
-from mlffm_segdiff.data.synthetic_artifacts import add_artifacts
-from mlffm_segdiff.data.synthetic_field import Field, Frame
-from mlffm_segdiff.data.synthetic_lesion import lesion_depth, lesion_mask, lesion_pigments, veil_colour
-from mlffm_segdiff.data.synthetic_skin import illumination, shade, skin_colour, skin_pigments, surface
+from mlffm_segdiff.data.atomic import atomic_folder, atomic_write
+from mlffm_segdiff.data.synthetic.artifacts import add_artifacts
+from mlffm_segdiff.data.synthetic.fields import Field, Frame
+from mlffm_segdiff.data.synthetic.lesion import lesion_depth, lesion_mask, lesion_pigments, veil_colour
+from mlffm_segdiff.data.synthetic.skin import illumination, shade, skin_colour, skin_pigments, surface
 
 GENERATOR = 1
 """Raise it with every change to the pictures or masks of a seed."""
@@ -97,8 +97,34 @@ def sample_case(seed: int, k: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]
     return synthetic_case(case_seed(seed, k), *SAMPLE_SIZES[k % len(SAMPLE_SIZES)])
 
 
+def write_folder(folder: Path, count: int, side: int, seed: int) -> None:
+    """Write square cases as folder/images/*.png and folder/masks/*.png (0 or 255), unless the folder exists.
+
+    The data set ``folder`` reads this layout. The folder appears complete or not at all.
+
+    Args:
+        folder: Folder to create.
+        count: Number of cases.
+        side: Height and width in pixels.
+        seed: Seed of the list of cases, at least 0.
+
+    Raises:
+        UserError: If the folder cannot be written.
+    """
+    if folder.is_dir():
+        return
+    with atomic_folder(folder) as building:
+        for kind in ("images", "masks"):
+            (building / kind).mkdir()
+        for number in range(count):
+            image, mask = synthetic_case(case_seed(seed, number), side, side)
+            name = f"synthetic_{number:05d}.png"
+            Image.fromarray(image).save(building / "images" / name)
+            Image.fromarray(mask.astype(np.uint8) * 255).save(building / "masks" / name)
+
+
 def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         Image.fromarray(pixels).save(partial, format="PNG", optimize=True)
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.datasets.ph2 import find_ph2
 from mlffm_segdiff.data.files import decode_mask
-from mlffm_segdiff.data.ph2 import find_ph2
 from mlffm_segdiff.data.table import read_cases
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from mlffm_segdiff.data.synthetic_field import (
+from mlffm_segdiff.data.synthetic.fields import (
     Field,
     Frame,
     Random,

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import whole_file, whole_folder
+from mlffm_segdiff.data.atomic import atomic_folder, atomic_write
 from mlffm_segdiff.data.case import Case
-from mlffm_segdiff.data.files import decode_mask, decode_picture
-from mlffm_segdiff.data.folder import GROUPS
-from mlffm_segdiff.data.nnunet import DATASET, SPLITS, TEST, TRAIN
+from mlffm_segdiff.data.datasets.image_folder import GROUPS
+from mlffm_segdiff.data.datasets.nnunet_raw import DATASET_FILE, SPLITS_FILE, TEST, TRAIN
+from mlffm_segdiff.data.files import decode_mask, decode_pil
 from mlffm_segdiff.data.processors import processors
 from mlffm_segdiff.data.progress import Progress
 
@@ -42,10 +42,10 @@ def write_nnunet(folder: Path, parts: Mapping[str, Sequence[Case]], progress: Pr
                 f"the split has no case in part {part!r}; nnU-Net needs one to train and validate"
             )
     training = [*parts["train"], *parts["val"]]
-    with whole_folder(folder) as building:
+    with atomic_folder(folder) as building:
         sizes = _write_pictures(building, training, parts["test"], progress)
-        write_dataset(building / DATASET, folder.name, len(training))
-        _write_json(building / SPLITS, splits(parts))
+        write_dataset(building / DATASET_FILE, folder.name, len(training))
+        _write_json(building / SPLITS_FILE, splits(parts))
         _write_groups(building / GROUPS, [*training, *parts["test"]])
     return sizes[: len(training)]
 
@@ -56,7 +56,7 @@ def write_splits(preprocessed: Path, name: str, parts: Mapping[str, Sequence[Cas
     Raises UserError if there is one.
     """
     path = splits_target(preprocessed, name)
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         _write_json(temporary, splits(parts))
     return path
 
@@ -73,7 +73,7 @@ def check_target(folder: Path) -> None:
 
 def splits_target(preprocessed: Path, name: str) -> Path:
     """Where nnU-Net looks for the split of the data set `name`. Raises UserError if there is one."""
-    path = preprocessed / name / SPLITS
+    path = preprocessed / name / SPLITS_FILE
     if path.exists():
         raise UserError(f"{path} exists; remove it, or leave --preprocessed out")
     return path
@@ -102,13 +102,13 @@ def _write_pictures(
 def _write_case(case: Case, part: str, folder: Path) -> Size:
     if case.mask is None:
         raise UserError(f"{case.id} has no mask; leave it out of the split or add its mask")
-    image = decode_picture(case.image.read(), str(case.image))
+    image = decode_pil(case.image.read(), str(case.image))
     mask = decode_mask(case.mask.read(), str(case.mask))
     if mask.shape != (image.height, image.width):
         sizes = f"image {image.width}x{image.height}, mask {mask.shape[1]}x{mask.shape[0]}"
         raise UserError(f"{case.id}: {sizes}; nnU-Net needs one size, leave the case out or mend it")
     image.save(image_path(folder, part, case.id))
-    label_picture(mask).save(label_path(folder, part, case.id))
+    label_image(mask).save(label_path(folder, part, case.id))
     return image.height, image.width
 
 
@@ -122,7 +122,7 @@ def label_path(folder: Path, part: str, name: str) -> Path:
     return folder / f"labels{part}" / f"{name}{ENDING}"
 
 
-def label_picture(mask: npt.NDArray[np.bool_]) -> Image.Image:
+def label_image(mask: npt.NDArray[np.bool_]) -> Image.Image:
     """A mask (HxW) as nnU-Net reads it: 0 and 1."""
     return Image.fromarray(mask.astype(np.uint8))
 

@@ -1,8 +1,8 @@
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.datasets.isic2018 import IMAGES, MASKS, find_isic2018
 from mlffm_segdiff.data.files import decode_image, decode_mask
-from mlffm_segdiff.data.isic2018 import IMAGES, MASKS, find_isic2018
 from mlffm_segdiff.data.table import read_cases
 
 

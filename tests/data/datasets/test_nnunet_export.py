@@ -10,9 +10,9 @@ from PIL import Image
 from skimage import io
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.datasets.nnunet_export import check_target, splits_target, write_nnunet, write_splits
+from mlffm_segdiff.data.datasets.nnunet_raw import find_nnunet, nnunet_split
 from mlffm_segdiff.data.files import decode_image, decode_mask
-from mlffm_segdiff.data.nnunet import find_nnunet, nnunet_split
-from mlffm_segdiff.data.nnunet_export import check_target, splits_target, write_nnunet, write_splits
 from mlffm_segdiff.data.table import read_cases
 
 NAME = "Dataset007_Own"
@@ -93,7 +93,7 @@ def test_read_back_are_the_same_ids_pairs_groups_and_split(parts, tmp_path):
     back = {case.id: case for case in find_nnunet(folder).cases()}
     split = nnunet_split(folder)
     for part, cases in parts.items():
-        assert split.part(part) == tuple(sorted(case.id for case in cases))
+        assert split.ids(part) == tuple(sorted(case.id for case in cases))
         for case in cases:
             again = back.pop(case.id)
             assert again.group == case.group

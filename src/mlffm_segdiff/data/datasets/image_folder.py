@@ -5,8 +5,8 @@ from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
-from mlffm_segdiff.data.pairing import Pairing, find_entries, require
-from mlffm_segdiff.data.sheet import read_rows
+from mlffm_segdiff.data.csv_columns import read_rows
+from mlffm_segdiff.data.datasets.pairing import Pairing, find_entries, require
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "labels", "label")
@@ -16,7 +16,7 @@ GROUPS = "groups.csv"
 _LAYOUT = "put images into images/ and masks of the same name (or name_mask) into masks/"
 
 
-def find_folder(path: Path) -> Pairing:
+def find_image_folder(path: Path) -> Pairing:
     """Images of `path`/images and masks of `path`/masks, paired by file name without its ending.
 
     A mask's name may end in one of MASK_SUFFIXES. `path`/groups.csv (id,group) is read if present.

@@ -4,7 +4,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from mlffm_segdiff.metrics.case import COUNT_NAMES, SCORE_NAMES, score_case
+from mlffm_segdiff.metrics.case_scores import COUNT_NAMES, SCORE_NAMES, score_case
 from mlffm_segdiff.metrics.overlap import Counts
 
 PREDICTED = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]], bool)

@@ -1,7 +1,7 @@
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.folder import find_folder, mask_case_id
+from mlffm_segdiff.data.datasets.image_folder import find_image_folder, mask_case_id
 from mlffm_segdiff.data.table import read_cases
 
 
@@ -34,7 +34,7 @@ def test_a_name_that_ends_like_a_suffix_belongs_to_the_image_of_that_name(tmp_pa
 
 def test_lost_partners_are_kept_and_known(own_folder, write):
     write(own_folder, {"images/d.png": b"x", "masks/e_mask.png": b"x"})
-    found = find_folder(own_folder)
+    found = find_image_folder(own_folder)
     assert [case.id for case in found.cases() if case.mask is None] == ["d"]
     assert found.masks_without_image() == ["e"]
 
@@ -63,19 +63,19 @@ def test_groups_are_read_where_given(own_folder, write):
 def test_faulty_groups_are_named_by_file_and_line(own_folder, write, lines, message):
     write(own_folder, {"groups.csv": b"id,group\n" + lines})
     with pytest.raises(UserError, match=rf"groups\.csv.*{message}"):
-        find_folder(own_folder)
+        find_image_folder(own_folder)
 
 
 def test_groups_as_spreadsheets_save_them_are_read(own_folder, write):
     write(own_folder, {"groups.csv": b"\xef\xbb\xbfid,group\r\na , anna\r\n\r\nb,anna\r\n"})
-    assert find_folder(own_folder).groups == {"a": "anna", "b": "anna"}
+    assert find_image_folder(own_folder).groups == {"a": "anna", "b": "anna"}
 
 
 @pytest.mark.parametrize("name", ["c00_mask", "c00_MASK", "c00-Mask", "c00_Segmentation", "c00"])
 def test_a_masks_suffix_is_cut_in_any_case(tmp_path, write, name):
     assert mask_case_id(name) == "c00"
     write(tmp_path, {"images/c00.png": b"1", f"masks/{name}.PNG": b"2"})
-    (case,) = find_folder(tmp_path).cases()
+    (case,) = find_image_folder(tmp_path).cases()
     assert case.mask.read() == b"2"
 
 

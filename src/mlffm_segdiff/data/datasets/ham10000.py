@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mlffm_segdiff.data.case import Entry
-from mlffm_segdiff.data.pairing import Pairing, by_id, find_entries, outer_folder, require
-from mlffm_segdiff.data.sheet import read_rows
+from mlffm_segdiff.data.csv_columns import read_rows
+from mlffm_segdiff.data.datasets.pairing import Pairing, by_id, find_entries, outer_folder, require
 
 PARTS = ("HAM10000_images_part_1", "HAM10000_images_part_2")
 MASKS = "HAM10000_segmentations_lesion_tschandl"

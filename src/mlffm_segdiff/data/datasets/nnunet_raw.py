@@ -10,11 +10,11 @@ import numpy as np
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
-from mlffm_segdiff.data.folder import GROUPS, read_groups
-from mlffm_segdiff.data.pairing import Pairing, by_id, require
+from mlffm_segdiff.data.datasets.image_folder import GROUPS, read_groups
+from mlffm_segdiff.data.datasets.pairing import Pairing, by_id, require
 from mlffm_segdiff.data.splits import Split
 
-DATASET, SPLITS = "dataset.json", "splits_final.json"
+DATASET_FILE, SPLITS_FILE = "dataset.json", "splits_final.json"
 TRAIN, TEST = "Tr", "Ts"
 ENDINGS = (".png", ".bmp", ".tif")
 FOLDS, FOLD_SEED = 5, 12345
@@ -48,7 +48,7 @@ def nnunet_split(path: Path) -> Split:
     root, ending = _root(path)
     test = _images(root, TEST, ending).keys() & _labels(root, TEST, ending).keys()
     known = _images(root, TRAIN, ending)
-    splits = root / SPLITS
+    splits = root / SPLITS_FILE
     drawn = not (splits.exists() or splits.is_symlink())
     train, val = (tuple(sorted(ids)) for ids in (draw_fold(sorted(known)) if drawn else read_fold(splits)))
     for key in (*train, *val):
@@ -86,16 +86,16 @@ def draw_fold(ids: Sequence[str]) -> tuple[list[str], list[str]]:
 def _root(path: Path) -> tuple[Path, str]:
     """The data set's folder and how its files end."""
     root = path.expanduser().resolve()
-    dataset = _read_json(root / DATASET)
+    dataset = _read_json(root / DATASET_FILE)
     values = dataset if isinstance(dataset, dict) else {}
     ending, labels = values.get("file_ending"), values.get("labels")
     if ending not in ENDINGS:
         raise UserError(
-            f"{root / DATASET}: file_ending is {ending!r}; only pictures are read: {', '.join(ENDINGS)}"
+            f"{root / DATASET_FILE}: file_ending is {ending!r}; only pictures are read: {', '.join(ENDINGS)}"
         )
     if not isinstance(labels, dict) or sorted(map(str, labels.values())) != ["0", "1"]:
         raise UserError(
-            f"{root / DATASET}: labels are {labels!r}; only background 0 and one class 1 are read"
+            f"{root / DATASET_FILE}: labels are {labels!r}; only background 0 and one class 1 are read"
         )
     return root, ending
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from mlffm_segdiff.data.synthetic_field import (
+from mlffm_segdiff.data.synthetic.fields import (
     Field,
     Frame,
     Random,
@@ -18,7 +18,7 @@ from mlffm_segdiff.data.synthetic_field import (
     resolved,
     smoothstep,
 )
-from mlffm_segdiff.data.synthetic_skin import Pigments
+from mlffm_segdiff.data.synthetic.skin import Pigments
 
 Range = tuple[float, float]
 

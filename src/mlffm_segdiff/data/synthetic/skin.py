@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from skimage.color import lab2rgb
 
-from mlffm_segdiff.data.synthetic_field import Field, Frame, Random, fractal, noise, resolved, smoothstep
+from mlffm_segdiff.data.synthetic.fields import Field, Frame, Random, fractal, noise, resolved, smoothstep
 
 # CIELAB (D65) of the Fitzpatrick types I to VI as a dermatoscope shows them, and how often each is drawn.
 # Lightness and spread follow the skin of ISIC 2018, HAM10000 and PH2 (2nd to 98th percentile: L* 50 to 92).

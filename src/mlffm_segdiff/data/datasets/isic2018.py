@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from mlffm_segdiff.data.pairing import Pairing, by_id, find_entries, outer_folder, require, within
+from mlffm_segdiff.data.datasets.pairing import Pairing, by_id, find_entries, outer_folder, require, within
 
 IMAGES = "ISIC2018_Task1-2_Training_Input"
 MASKS = "ISIC2018_Task1_Training_GroundTruth"

@@ -15,18 +15,18 @@ from skimage.color import rgb2lab
 from skimage.measure import euler_number, label
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data import synthetic
-from mlffm_segdiff.data import synthetic_artifacts as artifacts
 from mlffm_segdiff.data.synthetic import (
+    artifacts,
     case_seed,
+    generator,
     sample_case,
     synthetic_case,
     synthetic_pairs,
     synthetic_scene,
     write_samples,
 )
-from mlffm_segdiff.data.synthetic_field import Frame, coverage, honeycomb, noise, resolved
-from mlffm_segdiff.data.synthetic_skin import TONE_SHARE, TONES, skin_colour
+from mlffm_segdiff.data.synthetic.fields import Frame, coverage, honeycomb, noise, resolved
+from mlffm_segdiff.data.synthetic.skin import TONE_SHARE, TONES, skin_colour
 
 SAMPLES = Path(str(files("mlffm_segdiff"))) / "samples"
 SAMPLE_COUNT, SAMPLE_SEED = 8, 13
@@ -219,7 +219,7 @@ class TestSamples:
         assert overlap(kept_mask > 127, mask) > 0.9999
 
     def test_written_files_are_the_cases(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(synthetic, "SAMPLE_SIZES", ((48, 36), (40, 40)))
+        monkeypatch.setattr(generator, "SAMPLE_SIZES", ((48, 36), (40, 40)))
         paths = write_samples(tmp_path / "new", count=3, seed=1)
         image, mask = sample_case(1, 2)
         np.testing.assert_array_equal(np.asarray(Image.open(paths[2])), image)
@@ -229,7 +229,7 @@ class TestSamples:
     def test_a_failed_write_leaves_the_old_file(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(synthetic, "SAMPLE_SIZES", ((48, 36),))
+        monkeypatch.setattr(generator, "SAMPLE_SIZES", ((48, 36),))
         (path,) = write_samples(tmp_path, count=1, seed=1)
         before = path.read_bytes()
 

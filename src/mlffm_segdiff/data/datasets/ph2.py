@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from mlffm_segdiff.data.pairing import Pairing, by_id, find_entries, require
+from mlffm_segdiff.data.datasets.pairing import Pairing, by_id, find_entries, require
 
 _IMAGE = re.compile(r"(IMD\d+)\.bmp", re.IGNORECASE)
 _MASK = re.compile(r"(IMD\d+)_lesion\.bmp", re.IGNORECASE)

@@ -1,7 +1,7 @@
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.ham10000 import find_ham10000
+from mlffm_segdiff.data.datasets.ham10000 import find_ham10000
 from mlffm_segdiff.data.table import read_cases
 
 LESIONS = {

@@ -5,7 +5,7 @@ import pytest
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Case, Entry
-from mlffm_segdiff.data.pairing import Pairing, by_id, find_entries, outer_folder, within
+from mlffm_segdiff.data.datasets.pairing import Pairing, by_id, find_entries, outer_folder, within
 
 
 def test_cases_are_sorted_and_keep_images_without_mask():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.datasets.nnunet_raw import draw_fold, find_nnunet, nnunet_split, read_fold
 from mlffm_segdiff.data.files import decode_mask
-from mlffm_segdiff.data.nnunet import draw_fold, find_nnunet, nnunet_split, read_fold
 from mlffm_segdiff.data.splits import Split
 
 HEART = (3, 4, 5, 7, 9, 10, 11, 14, 16, 17, 18, 19, 20, 21, 22, 23, 24, 26, 29, 30)
