@@ -26,8 +26,9 @@ from mlffm_segdiff.study.cells import Cell, evaluation_sampling
 from mlffm_segdiff.study.code_version import code_version
 from mlffm_segdiff.study.folder import CellFolder, StudyFolder
 from mlffm_segdiff.study.lock import StudyLock, read_lock
+from mlffm_segdiff.training.callbacks import ConsoleProgress
 from mlffm_segdiff.training.fit import resume, train
-from mlffm_segdiff.training.run_folder import best_jaccard, describe_environment
+from mlffm_segdiff.training.run_folder import describe_environment
 
 
 def run_cell(study: Path, key: str) -> None:
@@ -63,8 +64,6 @@ def _failure_written(place: CellFolder) -> Iterator[None]:
     place.failed.unlink(missing_ok=True)
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):  # Lightning ends by SystemExit on Ctrl-C
-        raise KeyboardInterrupt from None
     except Exception:
         with atomic_write(place.failed) as temporary:
             temporary.write_text(traceback.format_exc(), encoding="utf-8")
@@ -104,14 +103,14 @@ def _train(cell: Cell, place: CellFolder) -> None:
     begun = run.config.is_file()
     started = time.monotonic()
     with place.log.open("a", encoding="utf-8") as file:
-        console = Console(file=file, width=110)
+        progress = [ConsoleProgress(Console(file=file, width=110))]
         if begun:
             run.write_config(cell.recipe)  # the data may lie elsewhere by now
-            resume(run, console)
+            result = resume(run.path, progress)
         else:
             shutil.rmtree(run.path, ignore_errors=True)  # killed while it began
-            train(cell.recipe, run, console)
-    spent = {"seconds": time.monotonic() - started, "resumed": begun, "best_jaccard": best_jaccard(run)}
+            result = train(cell.recipe, run.path, callbacks=progress)
+    spent = {"seconds": time.monotonic() - started, "resumed": begun, "best_jaccard": result.best_jaccard}
     _write(place.trained, spent)
 
 
@@ -134,7 +133,7 @@ def _account(cell: Cell, place: CellFolder, evaluation_seconds: float) -> dict[s
         "training_seconds": training["seconds"],
         "evaluation_seconds": evaluation_seconds,
         "resumed": training["resumed"],
-        "images": max(settings.images // settings.batch_size, 1) * settings.batch_size,
+        "images": settings.steps * settings.batch_size,
         "best_validation_jaccard": training["best_jaccard"],
         "host": platform.node(),
         **describe_environment(cell.seed, cell.split),

@@ -1,4 +1,4 @@
-"""The pictures of a run: learning curves and sample outlines."""
+"""Figures of a run: learning curves, and outlines on validation images."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ OVERLAYS = 12
 
 
 def draw_curves(folder: RunFolder) -> Path:
-    """Draw training loss and validation Jaccard over images seen into curves.png."""
+    """Plot training loss and validation Jaccard against images seen; return the path of curves.png."""
     recipe = folder.recipe()
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     panels = figure.subplots(1, 2)
@@ -36,7 +36,17 @@ def draw_curves(folder: RunFolder) -> Path:
 
 
 def draw_overlays(segmenter: Segmenter, recipe: Recipe, dataset: PairDataset, folder: RunFolder) -> Path:
-    """Draw validation images with the true (green) and the sampled contour (orange) into overlays.png."""
+    """Draw the true contour (green) and the predicted one (orange) on validation images.
+
+    Args:
+        segmenter: Trained segmenter, on the CPU.
+        recipe: Its recipe, for the sampling.
+        dataset: Validation cases; up to OVERLAYS of them are drawn.
+        folder: Run folder.
+
+    Returns:
+        Path of overlays.png.
+    """
     chosen = np.linspace(0, len(dataset) - 1, min(OVERLAYS, len(dataset))).astype(int)
     batch = collate([dataset[int(index)] for index in chosen])
     segmenter.eval()

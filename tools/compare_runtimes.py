@@ -1,6 +1,6 @@
 """How far each runtime's answers are from torch's in float32, and how long each takes.
 
-    OMP_NUM_THREADS=1 python benchmarks/compare_runtimes.py [--weights default] [--source isic2018=PATH]
+    OMP_NUM_THREADS=1 python tools/compare_runtimes.py [--weights default] [--source isic2018=PATH]
 
 Answers: the first cases of the source's test part (synthetic ones by default), with the recipe's sampling.
 Times: the default segmentation (encode, one denoising step); runtimes take turns. The programs of
