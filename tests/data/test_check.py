@@ -32,9 +32,9 @@ def test_clean_data_have_no_findings(own_folder):
             "mask not two-valued",
             False,
         ),
-        (np.resize(np.arange(256, dtype=np.uint8), (12, 16)), "mask is no mask", True),
-        (np.full((12, 16), 90, np.uint8), "mask is no mask", True),
-        (np.resize(np.array([0, 2, 127], np.uint8), (12, 16)), "mask is no mask", True),
+        (np.resize(np.arange(256, dtype=np.uint8), (12, 16)), "not a mask", True),
+        (np.full((12, 16), 90, np.uint8), "not a mask", True),
+        (np.resize(np.array([0, 2, 127], np.uint8), (12, 16)), "not a mask", True),
         (np.eye(16, dtype=np.uint8) * 255, "image and mask differ in size", True),
     ],
 )
@@ -82,7 +82,7 @@ def test_images_and_masks_in_each_others_place_are_found(own_folder):
     (own_folder / "masks").rename(own_folder / "images")
     (own_folder / "x").rename(own_folder / "masks")
     report = report_of(own_folder)
-    assert kinds(report)["mask is no mask"] == ("a",)
+    assert kinds(report)["not a mask"] == ("a",)
     assert report.affects_training
 
 

@@ -180,7 +180,7 @@ def test_the_order_of_a_mix_does_not_matter() -> None:
 
 
 def test_a_share_of_a_source_without_training_images_is_refused() -> None:
-    says = r"^data\.mix\.folder=0\.3, but the split has no training image of it; set it to 0$"
+    says = r"^data\.mix\.folder=0\.3, but the split has no training image of it; set the share to 0$"
     with pytest.raises(UserError, match=says):
         training_shares(["ph2", "ph2"], {"ph2": 0.7, "folder": 0.3})
     assert training_shares(["ph2", "ph2"], {"ph2": 1.0, "folder": 0.0}) == [Share([0, 1], 1.0)]

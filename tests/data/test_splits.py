@@ -181,7 +181,7 @@ def test_a_faulty_split_file_is_a_user_error_that_names_it(tmp_path, text, messa
 def test_an_absent_split_file_and_an_absent_official_one_are_user_errors(tmp_path):
     with pytest.raises(UserError, match=r"none\.csv cannot be read"):
         load_split(tmp_path / "none.csv")
-    with pytest.raises(UserError, match="no split comes with 'folder'"):
+    with pytest.raises(UserError, match="no packaged split for 'folder'"):
         official_split("folder")
 
 

@@ -1,4 +1,4 @@
-"""``mlffm-segdiff data``: check a data set, split it, give it to nnU-Net, or make a synthetic one."""
+"""``mlffm-segdiff data``: check and split a data set, convert it for nnU-Net, or make a synthetic one."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mlffm_segdiff.data.sources import SplitCases
     from mlffm_segdiff.data.splits import Split
 
-data = typer.Typer(help="Check a data set, split it, give it to nnU-Net, or make a synthetic one.")
+data = typer.Typer(help="Check and split a data set, convert it for nnU-Net, or make a synthetic one.")
 
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="isic2018, ham10000, ph2, folder or nnunet.")
@@ -26,14 +26,14 @@ PathArgument = Annotated[
 
 
 class Plan(TypedDict):
-    """What nnU-Net plans. patch: height and width in pixels."""
+    """nnU-Net's plan: patch height and width in pixels, number of stages, batch size."""
 
     patch: tuple[int, int]
     stages: int
     batch: int
 
 
-@data.command(short_help="Find what would spoil training.")
+@data.command(short_help="Find problems that affect training.")
 def check(
     name: NameArgument,
     path: PathArgument,
@@ -41,9 +41,9 @@ def check(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Look through a data set for what would spoil training; exit status 1 if something would.
+    """Check a data set for problems; exit status 1 if any affects training.
 
-    Also looks for groups and near-duplicate images across the parts of --split, or of the package's split.
+    This includes groups and near-duplicate images in two parts of --split, or of the packaged split.
     """
     from mlffm_segdiff.data.check import check_cases
     from mlffm_segdiff.data.table import find_pairs
@@ -61,20 +61,20 @@ def check(
 def make(
     name: NameArgument,
     path: PathArgument,
-    sizes: Annotated[str, typer.Option(metavar="TRAIN/VAL/TEST", help="Cases a part, such as 70/10/20.")],
+    sizes: Annotated[str, typer.Option(metavar="TRAIN/VAL/TEST", help="Cases per part, such as 70/10/20.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The CSV file to write.")],
-    seed: Annotated[int, typer.Option(help="Another seed gives another split.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random split.")] = 0,
     by: Annotated[
         Literal["group", "image", "image-without-leaks"],
-        typer.Option(help="image ignores lesions and patients, and so leaks."),
+        typer.Option(help="What to split by; image ignores lesions and patients, and so leaks."),
     ] = "group",
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Split a data set's pairs into train, val and test; images of one lesion or patient stay together.
+    """Split the pairs of a data set into train, val and test; images of one lesion or patient stay together.
 
-    --by image lets them land in several parts, to measure how much such a leak flatters. --by
-    image-without-leaks is the same split less the training and validation images that leak.
+    --by image ignores lesions and patients, to measure how much such a leak inflates scores.
+    --by image-without-leaks is the same split without the training and validation images that leak.
     """
     from mlffm_segdiff.data.splits import (
         SPLITS,
@@ -105,13 +105,13 @@ def make(
 @data.command(short_help="Make images with exact masks.")
 def synthetic(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="The new folder.")],
-    count: Annotated[int, typer.Option(min=1, help="Cases to make.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of cases.")],
     size: Annotated[int, typer.Option(min=32, max=4096, help="Height and width in pixels.")] = 256,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same cases.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the cases.")] = 0,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make synthetic dermoscopic images with exact masks, as a folder that the data set `folder` reads."""
+    """Make synthetic dermoscopic images with exact masks, in the layout of the data set `folder`."""
     from mlffm_segdiff.data.synthetic import write_folder
 
     if output.exists():
@@ -123,7 +123,7 @@ def synthetic(
     reporter.result({"output": output, "images": count})
 
 
-@data.command(short_help="Write a data set as nnU-Net v2 reads it.")
+@data.command(short_help="Convert a data set for nnU-Net v2.")
 def nnunet(
     name: NameArgument,
     path: PathArgument,
@@ -134,14 +134,12 @@ def nnunet(
     split: SplitOption = None,
     preprocessed: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FOLDER", help="$nnUNet_preprocessed: where splits_final.json is put too, for nnU-Net."
-        ),
+        typer.Option(metavar="FOLDER", help="$nnUNet_preprocessed, to write splits_final.json there, too."),
     ] = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a data set with its split as a raw data set of nnU-Net v2, and say what nnU-Net will plan for it.
+    """Write a data set with its split as a raw data set of nnU-Net v2, and print nnU-Net's plan for it.
 
     Example: mlffm-segdiff data nnunet ph2 /data/ph2 -o $nnUNet_raw/Dataset502_PH2
     """
@@ -169,7 +167,7 @@ def nnunet(
     reporter.result({"output": output, "cases": counts, "plan": planned})
 
 
-@data.command(short_help="Say what nnU-Net plans for a data set.")
+@data.command(short_help="Print nnU-Net's plan for a data set.")
 def plan(
     name: NameArgument,
     path: PathArgument,
@@ -177,7 +175,7 @@ def plan(
     split: SplitOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what nnU-Net plans for a data set at the size that our networks see, and give the recipe's keys."""
+    """Print nnU-Net's plan for a data set at the size of our networks, and the recipe keys for it."""
     reporter = Reporter(json=as_json)
     counts = {part: len(cases) for part, cases in _parts(name, path, split).cases.items()}
     reporter.info(f"{name}: {_counts(counts)}")
@@ -189,7 +187,7 @@ def plan(
 
 
 def _parts(name: str, path: Path, split: Path | None) -> "SplitCases":
-    """The cases by part; the split is that of `train`."""
+    """Return the cases by part, split as in `train`."""
     from mlffm_segdiff.config.schema import DataConfig
     from mlffm_segdiff.data.sources import load_split_cases
     from mlffm_segdiff.data.table import require_known
@@ -203,7 +201,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _report_plan(height: float, width: float, images: int, reporter: Reporter) -> Plan:
-    """Say the plan for images of this median size, and return what a recipe needs of it."""
+    """Print the plan for images of this median size, and return it."""
     from mlffm_segdiff.models.nnunet_plan import plan_batch, plan_network
 
     planned = plan_network(height, width)
@@ -240,7 +238,7 @@ def _print_report(report: "Report", reporter: Reporter) -> None:
         for row in report_rows(report):
             table.add_row(*row)
         reporter.console().print(table)
-    verdict = "training would be affected" if report.affects_training else "fit for training"
+    verdict = "training would be affected" if report.affects_training else "ready for training"
     reporter.info(f"{report.pairs} pairs of image and mask; {verdict}")
     findings = [{**asdict(one), "affects_training": one.affects_training} for one in report.findings]
     reporter.result(

@@ -1,4 +1,4 @@
-"""``mlffm-segdiff models``: the networks that a recipe can name."""
+"""``mlffm-segdiff models``: list the networks that a recipe can use."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 def models(as_json: JsonOption = False) -> None:
-    """List the models: parameters, arithmetic, steps and source.
+    """List the models with parameters, arithmetic, sampling steps and source.
 
-    Of the recipe that is called as the model, else of the defaults. GFLOP: the arithmetic of the convolutions
-    and matrix products of one segmentation at 128 x 128. Steps: those of sampling, times the samples or the
-    mirror images.
+    Sizes are those of the recipe named as the model, otherwise the defaults. GFLOP is the arithmetic of
+    convolutions and matrix products in one segmentation at 128 x 128. Steps are sampling steps, times samples
+    or mirror images.
     """
     from mlffm_segdiff.models.registry import MODELS
     from mlffm_segdiff.segmenters.cost import count_figures, model_recipe

@@ -1,5 +1,5 @@
-"""The one exception that stands for a mistake outside the program."""
+"""The exception for invalid input."""
 
 
 class UserError(Exception):
-    """Bad input: one line that says what is wrong, where, and how to mend it."""
+    """Invalid input: one line that names the problem, where it is, and how to fix it."""

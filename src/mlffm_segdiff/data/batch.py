@@ -1,18 +1,34 @@
-"""What the training loop is fed: one case, and many of them stacked."""
+"""Cases as tensors: one case, a batch of them, and the range of images."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import default_collate
+
+
+def image_tensor(pixels: NDArray[np.uint8]) -> Tensor:
+    """Convert images, ...HxWx3 uint8, to a new tensor, ...3HW float32 in [0, 1]."""
+    return torch.from_numpy(np.array(pixels)).movedim(-1, -3).div(255)
+
+
+def signed_range(image: Tensor) -> Tensor:
+    """Map images from [0, 1] to the networks' range [-1, 1]."""
+    return image.mul(2).sub(1)
 
 
 class Pair(NamedTuple):
     """One case.
 
-    image: 3HW float32 in [-1, 1]. mask: 1HW float32, +1 lesion and -1 skin. distance: 1HW float32,
-    `signed_distance` of the mask in pixels, negative inside the lesion. id: the case's name. style: the
-    convention by which it was outlined, the name of its data set; empty where unknown.
+    Attributes:
+        image: 3HW float32 in [-1, 1].
+        mask: 1HW float32, +1 lesion and -1 skin.
+        distance: 1HW float32, `signed_distance` of the mask in pixels, negative inside the lesion.
+        id: Id of the case.
+        style: Annotation style, the name of its data set; empty if unknown.
     """
 
     image: Tensor
@@ -23,7 +39,7 @@ class Pair(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Cases stacked: image B3HW, mask B1HW, distance B1HW, ranges and units as in `Pair`; B ids, B styles."""
+    """A batch of cases: image B3HW, mask B1HW, distance B1HW as in `Pair`, B ids and B styles."""
 
     image: Tensor
     mask: Tensor
@@ -33,9 +49,10 @@ class Batch(NamedTuple):
 
 
 def collate(pairs: Sequence[Pair]) -> Batch:
-    """Stack cases of one size; inside a loader's worker straight into shared memory.
+    """Stack cases of one size; in a loader's worker directly in shared memory.
 
-    Raises RuntimeError where the sizes differ.
+    Raises:
+        RuntimeError: If the sizes differ.
     """
     return Batch(
         default_collate([pair.image for pair in pairs]),

@@ -1,4 +1,4 @@
-"""Rows of the small tables that come with data: splits, groups, metadata."""
+"""Read columns of small CSV files: splits, groups, metadata."""
 
 import csv
 import io
@@ -8,11 +8,20 @@ from mlffm_segdiff.config.errors import UserError
 
 
 def read_rows(data: bytes, name: str, columns: Sequence[str]) -> list[tuple[int, tuple[str, ...]]]:
-    """Line number and the fields of `columns` of each row of a CSV file in UTF-8, parted by comma or tab.
+    """Read columns of a CSV file in UTF-8, separated by commas or tabs.
 
-    Other columns and blank lines are passed over, spaces around a field are cut. `name` names the file in
-    errors. Raises UserError if the bytes are no UTF-8 or no CSV, lack a column or all rows, or a field is
-    empty.
+    Other columns and blank lines are ignored, and whitespace around a field is removed.
+
+    Args:
+        data: Content of the file.
+        name: Name of the file in errors.
+        columns: Columns to read.
+
+    Returns:
+        Line number and fields of each row.
+
+    Raises:
+        UserError: If the file is not UTF-8 or not CSV, a column or all rows are missing, or a field is empty.
     """
     try:
         text = data.decode("utf-8-sig")

@@ -1,4 +1,4 @@
-"""What tells a dermoscopic picture from others at a glance: sharpness, light and colour."""
+"""Quality features of an image, sharpness, lightness and colour, and their range in training images."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, astuple, dataclass, fields
@@ -9,17 +9,20 @@ from scipy.ndimage import laplace
 from skimage.color import rgb2lab
 
 TAIL = 0.005
-"""Share of the training pictures that lies beyond each limit."""
+"""Share of the training images outside each limit."""
 
 Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class ImageQuality:
-    """Four numbers of a picture, at the network's size.
+    """Quality features of an image at the network's size.
 
-    sharpness: variance of the Laplacian of L* (Pech-Pacheco et al. 2000). lightness, red_green, blue_yellow:
-    medians of L*, a* and b* (CIELAB, D65).
+    Attributes:
+        sharpness: Variance of the Laplacian of L* (Pech-Pacheco et al. 2000).
+        lightness: Median of L* (CIELAB, D65).
+        red_green: Median of a*.
+        blue_yellow: Median of b*.
     """
 
     sharpness: float
@@ -30,7 +33,7 @@ class ImageQuality:
 
 @dataclass(frozen=True)
 class QualityLimits:
-    """The range of each number of `ImageQuality` in training pictures, but for TAIL at each end."""
+    """Range of each feature of `ImageQuality` in training images, without TAIL at each end."""
 
     sharpness: Range
     lightness: Range
@@ -39,14 +42,14 @@ class QualityLimits:
 
 
 def image_quality(image: npt.NDArray[np.uint8]) -> ImageQuality:
-    """Return the numbers of a picture, SxSx3 uint8 sRGB."""
+    """Compute the features of an image, SxSx3 uint8 sRGB."""
     lab = rgb2lab(image)
     lightness, red_green, blue_yellow = np.median(lab, axis=(0, 1)).tolist()
     return ImageQuality(float(laplace(lab[..., 0]).var()), lightness, red_green, blue_yellow)
 
 
 def quality_limits(images: Iterable[npt.NDArray[np.uint8]]) -> QualityLimits:
-    """Return the limits of training pictures, each SxSx3 uint8 sRGB; one or more."""
+    """Compute the limits from one or more training images, SxSx3 uint8 sRGB."""
     found = np.array([astuple(image_quality(image)) for image in images])
     low, high = np.quantile(found, [TAIL, 1 - TAIL], axis=0).tolist()
     names = [field.name for field in fields(QualityLimits)]
@@ -54,7 +57,7 @@ def quality_limits(images: Iterable[npt.NDArray[np.uint8]]) -> QualityLimits:
 
 
 def unlike_training(quality: ImageQuality, limits: QualityLimits) -> dict[str, int]:
-    """Return -1 (below), 0 (within) or 1 (above) the limits for each number by name."""
+    """Return for each feature, by name, whether it is below (-1), within (0) or above (1) the limits."""
     found = {}
     for name, value in asdict(quality).items():
         low, high = getattr(limits, name)

@@ -1,4 +1,4 @@
-"""A recipe's data section becomes cases, pairs and data sets."""
+"""Cases, cached pairs and training data of a recipe's data section."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,9 +27,12 @@ SYNTHETIC_SIDE = 192
 
 @dataclass(frozen=True)
 class SplitCases:
-    """The cases of each part, over all sources, and a digest of the split that made them.
+    """The cases of each part of the split, over all sources.
 
-    source: the name of each case's source, by id.
+    Attributes:
+        cases: Cases by part.
+        digest: Digest of the split.
+        source: Name of each case's source, by id.
     """
 
     cases: Mapping[str, list[Case]]
@@ -38,14 +41,22 @@ class SplitCases:
 
 
 def load_split_cases(data: DataConfig) -> SplitCases:
-    """Return the cases of train, val and test.
+    """Read the cases of a recipe's sources and split them into train, val and test.
 
-    The split is data.split, over the cases of all sources; else, for each source, the packaged list of an
-    official set, the fold of nnU-Net's raw data, or 70/10/20 %, as near as whole groups come, seed 0. Raises
-    UserError for a source without a path, an id in two sources, or a split that does not fit the data.
+    The split is data.split if given. Otherwise it is, for each source, the packaged list of a public data
+    set, the first fold of nnU-Net's raw data, or about 70/10/20 % by group, with seed 0.
+
+    Args:
+        data: Data section of the recipe.
+
+    Returns:
+        Cases by part, in the order of the split's ids.
+
+    Raises:
+        UserError: If a source has no path, an id is in two sources, or the split does not fit the data.
     """
     sources = {name: _source_cases(name, data) for name in sorted(data.sources)}
-    _refuse_doubles(sources.values())
+    _require_unique_ids(sources.values())
     if data.split is not None:
         every = [case for cases in sources.values() for case in cases]
         splits = [(every, load_split(data.split.expanduser()))]
@@ -60,16 +71,16 @@ def load_split_cases(data: DataConfig) -> SplitCases:
 
 
 def open_split(parts: SplitCases, part: str, size: int, progress: Progress | None = None) -> CachedPairs:
-    """Return one part's pairs at size x size, decoded once into the cache."""
+    """Open the cached pairs of one part at size x size. Raises UserError if the part is empty."""
     if not parts.cases[part]:
-        raise UserError(f"the split has no case in part {part!r}; give one that has")
+        raise UserError(f"the split has no case in part {part!r}; give one that does")
     return open_cache(parts.cases[part], size, progress=progress)
 
 
 def training_dataset(
     pairs: CachedPairs, parts: SplitCases, augment: AugmentConfig, size: int, seed: int
 ) -> PairDataset:
-    """Return the pairs with the recipe's augmentation; the style of each is the name of its source."""
+    """Return a dataset of the pairs with augmentation; the style of a case is the name of its source."""
     augmentation = training_augmentation(
         augment.flip, augment.affine, augment.colour, augment.blur, augment.hair, size
     )
@@ -78,14 +89,14 @@ def training_dataset(
 
 
 def training_shares(styles: Sequence[str], mix: Mapping[DatasetName, float] | None) -> list[Share]:
-    """Return the images that are drawn together and how often: each source by its share of ``mix``.
+    """Return how often the images of each source are drawn.
 
     Args:
-        styles: The source of each image.
-        mix: Source to its share; None draws all images equally often.
+        styles: Source of each image.
+        mix: Share of each source; None draws all images equally often.
 
     Raises:
-        UserError: A source has a share but no images.
+        UserError: If a source has a share but no images.
     """
     if mix is None:
         return [Share(range(len(styles)), 1.0)]
@@ -94,7 +105,7 @@ def training_shares(styles: Sequence[str], mix: Mapping[DatasetName, float] | No
         indices = [index for index, style in enumerate(styles) if style == name]
         if share and not indices:
             raise UserError(
-                f"data.mix.{name}={share:g}, but the split has no training image of it; set it to 0"
+                f"data.mix.{name}={share:g}, but the split has no training image of it; set the share to 0"
             )
         if share:
             shares.append(Share(indices, share))
@@ -125,10 +136,10 @@ def _own_split(name: str, cases: list[Case], data: DataConfig) -> Split:
     return make_split(cases, (train, val, len(cases) - train - val), exact=False)
 
 
-def _refuse_doubles(sources: Iterable[list[Case]]) -> None:
+def _require_unique_ids(sources: Iterable[list[Case]]) -> None:
     seen: set[str] = set()
     for cases in sources:
         for case in cases:
             if case.id in seen:
-                raise UserError(f"id {case.id} is in two sources; train them one by one or rename the files")
+                raise UserError(f"id {case.id} is in two sources; train on one of them or rename the files")
             seen.add(case.id)

@@ -1,4 +1,4 @@
-"""All scores of one case."""
+"""All scores of one predicted mask."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlffm_segdiff.metrics.surface import TOLERANCE, surface_scores
 
 @dataclass(frozen=True)
 class CaseScores:
-    """Scores of one predicted mask; units and ranges in `metrics.overlap` and `metrics.surface`."""
+    """Scores of one predicted mask; `metrics.overlap` and `metrics.surface` document units and ranges."""
 
     accuracy: float
     precision: float
@@ -40,11 +40,16 @@ SCORE_NAMES = tuple(field.name for field in fields(CaseScores) if field.name not
 
 
 def score_case(predicted: Mask, truth: Mask, tolerance: float = TOLERANCE) -> CaseScores:
-    """Score a predicted mask against the true one, both HxW bool.
+    """Score a predicted mask against the ground truth; `metrics.empty` documents empty masks.
 
-    tolerance: of the boundary Dice, as a share of the image's diagonal. Empty masks are scored by the rule
-    in `metrics.empty`. Raises TypeError for masks that are not bool, ValueError for unlike or
-    empty shapes.
+    Args:
+        predicted: HxW bool.
+        truth: HxW bool.
+        tolerance: Tolerance of the boundary Dice as a share of the image diagonal.
+
+    Raises:
+        TypeError: If a mask is not bool.
+        ValueError: If the shapes differ or are empty.
     """
     counts = count_pixels(predicted, truth)
     surface = surface_scores(predicted, truth, tolerance)

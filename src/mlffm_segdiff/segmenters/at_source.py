@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mlffm_segdiff.data.batch import image_tensor, signed_range
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 
 THRESHOLD = 0.5
@@ -48,7 +49,7 @@ def _array(found: Tensor) -> Map:
 
 def network_images(images: npt.NDArray[np.uint8]) -> Tensor:
     """Return B3SS float32 in [-1, 1] from BxSxSx3 uint8."""
-    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2).div(255).mul(2).sub(1).contiguous()
+    return signed_range(image_tensor(images)).contiguous()
 
 
 def map_at(values: Map, height: int, width: int) -> Map:

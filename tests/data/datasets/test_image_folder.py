@@ -50,8 +50,8 @@ def test_groups_are_read_where_given(own_folder, write):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (b"a.png,anna\n", r"line 2: no image has the id 'a\.png'; write 'a', without the ending"),
-        (b"a,anna\nz,anna\n", "line 3: no image has the id 'z'; write an image's name"),
+        (b"a.png,anna\n", r"line 2: no image has the id 'a\.png'; write 'a', without the extension"),
+        (b"a,anna\nz,anna\n", "line 3: no image has the id 'z'; correct or remove the line"),
         (b"a,anna\n\nb\n", "line 4: no group; write id and group"),
         (b",anna\n", "line 2: no id; write id and group"),
         (b"a,anna\nb,Andr\xe9\n", "line 3: not UTF-8; save the file as CSV in UTF-8"),
@@ -83,7 +83,7 @@ def test_a_masks_suffix_is_cut_in_any_case(tmp_path, write, name):
 def test_two_files_of_one_id_are_a_user_error_that_names_both(own_folder, write, name):
     write(own_folder, {name: b"x"})
     with pytest.raises(
-        UserError, match=r"a\.(png|jpg) and .*both claim the id 'a'|a-mask.*both claim the id 'a'"
+        UserError, match=r"a\.(png|jpg) and .*have the same id 'a'|a-mask.*have the same id 'a'"
     ):
         read_cases("folder", own_folder)
 
@@ -95,5 +95,5 @@ def test_wrong_layouts_are_explained(tmp_path, own_folder, write):
     with pytest.raises(UserError, match="found: images, imgs"):
         read_cases("folder", own_folder)
     write(tmp_path / "bare", {"images/readme.txt": b"", "masks/a.png": b""})
-    with pytest.raises(UserError, match="no pictures in images/"):
+    with pytest.raises(UserError, match="no images in images/"):
         read_cases("folder", tmp_path / "bare")

@@ -140,7 +140,7 @@ def test_a_case_that_cannot_be_written_leaves_nothing(parts, tmp_path, fault):
     else:
         victim.image.path.write_bytes(victim.image.read()[:60])
     message = {"no mask": "g has no mask", "another size": "g: image 14x16, mask 15x15"}
-    with pytest.raises(UserError, match=message.get(fault, r"images.g\.png is damaged or cut off")):
+    with pytest.raises(UserError, match=message.get(fault, r"images.g\.png is damaged or truncated")):
         write_nnunet(tmp_path / "raw" / NAME, parts, silent)
     assert not list((tmp_path / "raw").iterdir())
 
@@ -164,7 +164,7 @@ def test_what_exists_is_not_overwritten(parts, tmp_path):
     "name", ["Own", "Dataset7_Own", "Dataset0007_Own", "Dataset007", "Dataset007_", "dataset007_a"]
 )
 def test_names_that_nnunet_does_not_know_are_refused(tmp_path, name):
-    with pytest.raises(UserError, match="call it DatasetXXX_NAME, such as Dataset501_ISIC2018"):
+    with pytest.raises(UserError, match="use DatasetXXX_NAME, such as Dataset501_ISIC2018"):
         check_target(tmp_path / name)
     check_target(tmp_path / "Dataset007_Own-2_b")
 

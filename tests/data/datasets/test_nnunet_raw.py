@@ -70,14 +70,14 @@ def test_groups_are_read_where_given(nnunet_raw, write):
 def test_a_faulty_split_file_is_named(tmp_path, text):
     path = tmp_path / "splits_final.json"
     path.write_text(text)
-    with pytest.raises(UserError, match=r"splits_final\.json.*; (restore|write|mend) it"):
+    with pytest.raises(UserError, match=r"splits_final\.json.*; (restore|write|correct) it"):
         read_fold(path)
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"file_ending": ".nii.gz"}, r"dataset\.json: file_ending is '\.nii\.gz'; only pictures"),
+        ({"file_ending": ".nii.gz"}, r"dataset\.json: file_ending is '\.nii\.gz'; supported are .png"),
         ({"labels": {"background": 0, "a": 1, "b": 2}}, "only background 0 and one class 1"),
         ({"labels": {"background": 0, "whole": [1, 2]}}, "only background 0 and one class 1"),
         ({"labels": ["background", "lesion"]}, "only background 0 and one class 1"),
@@ -97,17 +97,17 @@ def test_wrong_layouts_are_explained(nnunet_raw, write, tmp_path):
     with pytest.raises(UserError, match=r"dataset\.json cannot be read .*; give the folder DatasetXXX_NAME"):
         find_nnunet(nnunet_raw.parent)
     write(tmp_path / "bare", {"dataset.json": (nnunet_raw / "dataset.json").read_bytes()})
-    with pytest.raises(UserError, match=r"no pictures imagesTr/CASE_0000\.png found"):
+    with pytest.raises(UserError, match=r"no images imagesTr/CASE_0000\.png found"):
         find_nnunet(tmp_path / "bare")
     write(nnunet_raw, {"imagesTr/case_9_0001.png": b"x"})
-    with pytest.raises(UserError, match=r"case_9_0001\.png: an image of several files"):
+    with pytest.raises(UserError, match=r"case_9_0001\.png: an image in several files"):
         find_nnunet(nnunet_raw)
 
 
 def test_an_id_in_both_parts_is_refused(nnunet_raw, write):
     write(nnunet_raw, {"imagesTs/case_2_0000.png": b"x", "labelsTs/case_2.png": b"x"})
     with pytest.raises(
-        UserError, match=r"imagesTr/case_2.* and .*imagesTs/case_2.* both claim the id 'case_2'"
+        UserError, match=r"imagesTr/case_2.* and .*imagesTs/case_2.* have the same id 'case_2'"
     ):
         find_nnunet(nnunet_raw)
 
@@ -124,8 +124,8 @@ def test_folds_are_whole_and_apart():
     [
         ({"train": ["case_1", "test_1"], "val": ["case_0"]}, r"names 'test_1', which is not in imagesTr"),
         ({"train": ["case_1"], "val": ["none"]}, r"names 'none', which is not in imagesTr"),
-        ({"train": "abc", "val": "def"}, r"is no list of folds"),
-        ({"train": ["case_1"], "val": []}, r"is no list of folds"),
+        ({"train": "abc", "val": "def"}, r"is not a list of folds"),
+        ({"train": ["case_1"], "val": []}, r"is not a list of folds"),
     ],
 )
 def test_a_fold_that_would_train_on_the_test_or_on_nothing_is_refused(nnunet_raw, fold, message):
@@ -137,7 +137,7 @@ def test_a_fold_that_would_train_on_the_test_or_on_nothing_is_refused(nnunet_raw
 def test_a_split_file_that_cannot_be_read_is_not_passed_over(nnunet_raw):
     path = nnunet_raw / "splits_final.json"
     path.write_text("[" * 100_000)
-    with pytest.raises(UserError, match="is no JSON"):
+    with pytest.raises(UserError, match="is not JSON"):
         nnunet_split(nnunet_raw)
     path.unlink()
     path.mkdir()

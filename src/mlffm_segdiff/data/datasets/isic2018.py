@@ -15,9 +15,15 @@ _DOWNLOAD = (
 
 
 def find_isic2018(path: Path) -> Pairing:
-    """Images and masks of the training archives, packed or unpacked, in or around `path`.
+    """Find images and masks of the training archives, packed or unpacked.
 
-    Superpixels, attribution and licence files are passed over. Raises UserError if either is absent.
+    Superpixels, attribution and licence files are ignored.
+
+    Args:
+        path: Folder with the archives, or one of the unpacked folders.
+
+    Raises:
+        UserError: If images or masks are missing.
     """
     root = outer_folder(path, (IMAGES, MASKS))
     entries = find_entries(root)

@@ -21,29 +21,39 @@ from mlffm_segdiff.data.processors import processors
 from mlffm_segdiff.data.progress import Progress
 
 NAME = re.compile(r"Dataset\d{3}_\w[\w-]*", re.ASCII)
-ENDING = ".png"
+EXTENSION = ".png"
 
 Size = tuple[int, int]
 
 
 def write_nnunet(folder: Path, parts: Mapping[str, Sequence[Case]], progress: Progress) -> list[Size]:
-    """Write the cases of train, val and test as `folder`, named DatasetXXX_NAME; return heights and widths.
+    """Write the cases of train, val and test as a raw data set of nnU-Net v2.
 
-    imagesTr and labelsTr hold train and val, told apart by splits_final.json; imagesTs and labelsTs hold
-    test. Images are RGB, labels 0 and 1, both PNG. groups.csv keeps groups where there are any. The sizes are
-    those of train and val. The folder appears whole or not at all. progress: called with (done, total).
-    Raises UserError if it exists or is named otherwise, train or val is empty, or a case has no mask, one of
-    another size, or files that cannot be read.
+    imagesTr and labelsTr have train and val, separated by splits_final.json; imagesTs and labelsTs have test.
+    Images are RGB, labels 0 and 1, both PNG. groups.csv keeps the groups, if any. The folder appears complete
+    or not at all.
+
+    Args:
+        folder: Folder to create, named DatasetXXX_NAME.
+        parts: Cases of "train", "val" and "test".
+        progress: Called with (done, total).
+
+    Returns:
+        Height and width of each image in train and val, in pixels.
+
+    Raises:
+        UserError: If the folder exists or has another name, train or val is empty, or a case has no mask, a
+            mask of another size, or unreadable files.
     """
     check_target(folder)
     for part in ("train", "val"):
         if not parts[part]:
             raise UserError(
-                f"the split has no case in part {part!r}; nnU-Net needs one to train and validate"
+                f"the split has no case in part {part!r}; nnU-Net needs cases to train and validate"
             )
     training = [*parts["train"], *parts["val"]]
     with atomic_folder(folder) as building:
-        sizes = _write_pictures(building, training, parts["test"], progress)
+        sizes = _write_images(building, training, parts["test"], progress)
         write_dataset(building / DATASET_FILE, folder.name, len(training))
         _write_json(building / SPLITS_FILE, splits(parts))
         _write_groups(building / GROUPS, [*training, *parts["test"]])
@@ -51,9 +61,18 @@ def write_nnunet(folder: Path, parts: Mapping[str, Sequence[Case]], progress: Pr
 
 
 def write_splits(preprocessed: Path, name: str, parts: Mapping[str, Sequence[Case]]) -> Path:
-    """Write the split of train and val into nnU-Net's folder of preprocessed data; return its path.
+    """Write the split of train and val to nnU-Net's folder of preprocessed data.
 
-    Raises UserError if there is one.
+    Args:
+        preprocessed: $nnUNet_preprocessed.
+        name: Name of the data set, DatasetXXX_NAME.
+        parts: Cases of "train", "val" and "test".
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        UserError: If the file exists.
     """
     path = splits_target(preprocessed, name)
     with atomic_write(path) as temporary:
@@ -62,17 +81,17 @@ def write_splits(preprocessed: Path, name: str, parts: Mapping[str, Sequence[Cas
 
 
 def check_target(folder: Path) -> None:
-    """Raise UserError if `folder` exists, or is not named as nnU-Net names data sets."""
+    """Raise UserError if the folder exists, or is not named DatasetXXX_NAME."""
     if not NAME.fullmatch(folder.name):
         raise UserError(
-            f"{folder} is no name of nnU-Net's; call it DatasetXXX_NAME, such as Dataset501_ISIC2018"
+            f"{folder} is not a data set name of nnU-Net; use DatasetXXX_NAME, such as Dataset501_ISIC2018"
         )
     if folder.exists():
         raise UserError(f"{folder} exists; choose a new folder")
 
 
 def splits_target(preprocessed: Path, name: str) -> Path:
-    """Where nnU-Net looks for the split of the data set `name`. Raises UserError if there is one."""
+    """Return where nnU-Net looks for the split of a data set. Raises UserError if the file exists."""
     path = preprocessed / name / SPLITS_FILE
     if path.exists():
         raise UserError(f"{path} exists; remove it, or leave --preprocessed out")
@@ -80,11 +99,11 @@ def splits_target(preprocessed: Path, name: str) -> Path:
 
 
 def splits(parts: Mapping[str, Sequence[Case]]) -> list[dict[str, list[str]]]:
-    """One fold as nnU-Net writes it: the sorted ids of train and val."""
+    """Return one fold in nnU-Net's format: the sorted ids of train and val."""
     return [{part: sorted(case.id for case in parts[part]) for part in ("train", "val")}]
 
 
-def _write_pictures(
+def _write_images(
     folder: Path, training: Sequence[Case], test: Sequence[Case], progress: Progress
 ) -> list[Size]:
     cases, parts = [*training, *test], [TRAIN] * len(training) + [TEST] * len(test)
@@ -101,45 +120,45 @@ def _write_pictures(
 
 def _write_case(case: Case, part: str, folder: Path) -> Size:
     if case.mask is None:
-        raise UserError(f"{case.id} has no mask; leave it out of the split or add its mask")
+        raise UserError(f"{case.id} has no mask; remove it from the split or add its mask")
     image = decode_pil(case.image.read(), str(case.image))
     mask = decode_mask(case.mask.read(), str(case.mask))
     if mask.shape != (image.height, image.width):
         sizes = f"image {image.width}x{image.height}, mask {mask.shape[1]}x{mask.shape[0]}"
-        raise UserError(f"{case.id}: {sizes}; nnU-Net needs one size, leave the case out or mend it")
+        raise UserError(f"{case.id}: {sizes}; nnU-Net needs equal sizes: remove the case or correct it")
     image.save(image_path(folder, part, case.id))
     label_image(mask).save(label_path(folder, part, case.id))
     return image.height, image.width
 
 
 def image_path(folder: Path, part: str, name: str) -> Path:
-    """Where the image of a case lies, RGB in one file; part: TRAIN or TEST."""
-    return folder / f"images{part}" / f"{name}_0000{ENDING}"
+    """Return the path of a case's image; part is TRAIN or TEST."""
+    return folder / f"images{part}" / f"{name}_0000{EXTENSION}"
 
 
 def label_path(folder: Path, part: str, name: str) -> Path:
-    """Where the label of a case lies; part: TRAIN or TEST."""
-    return folder / f"labels{part}" / f"{name}{ENDING}"
+    """Return the path of a case's label; part is TRAIN or TEST."""
+    return folder / f"labels{part}" / f"{name}{EXTENSION}"
 
 
 def label_image(mask: npt.NDArray[np.bool_]) -> Image.Image:
-    """A mask (HxW) as nnU-Net reads it: 0 and 1."""
+    """Convert a mask (HxW bool) to an image of 0 and 1, as nnU-Net reads it."""
     return Image.fromarray(mask.astype(np.uint8))
 
 
 def write_dataset(path: Path, name: str, training: int) -> None:
-    """Write a dataset.json for a data set of that name with so many training cases."""
+    """Write dataset.json for a data set with this name and number of training cases."""
     _write_json(path, _dataset(name, training))
 
 
 def _dataset(name: str, count: int) -> dict[str, object]:
-    """Channels that nnU-Net knows by no special name are normalised each by its mean and deviation."""
+    """Return the content of dataset.json; nnU-Net z-scores channels of these names."""
     return {
         "name": name,
         "channel_names": {"0": "R", "1": "G", "2": "B"},
         "labels": {"background": 0, "lesion": 1},
         "numTraining": count,
-        "file_ending": ENDING,
+        "file_ending": EXTENSION,
     }
 
 

@@ -1,4 +1,4 @@
-"""A raw data set of nnU-Net v2 with RGB pictures and one class (nnU-Net's documentation, dataset_format)."""
+"""Raw data sets of nnU-Net v2 with RGB images and one class (nnU-Net's documentation, dataset_format)."""
 
 import json
 import re
@@ -16,51 +16,62 @@ from mlffm_segdiff.data.splits import Split
 
 DATASET_FILE, SPLITS_FILE = "dataset.json", "splits_final.json"
 TRAIN, TEST = "Tr", "Ts"
-ENDINGS = (".png", ".bmp", ".tif")
+EXTENSIONS = (".png", ".bmp", ".tif")
 FOLDS, FOLD_SEED = 5, 12345
 _LAYOUT = "give the folder DatasetXXX_NAME in $nnUNet_raw"
 
 
 def find_nnunet(path: Path) -> Pairing:
-    """The cases of `path`, a folder DatasetXXX_NAME: imagesTr and imagesTs with their labels.
+    """Find images and labels in imagesTr, labelsTr, imagesTs and labelsTs.
 
-    Test images without a label are passed over. groups.csv (id,group), which nnU-Net does not know, is read
-    if present. Raises UserError if it is no such folder, has several files an image or other classes than
-    background and one more, an id is in both parts, or groups.csv is faulty.
+    Test images without a label are ignored. groups.csv (id,group), which is not part of nnU-Net's format, is
+    read if present.
+
+    Args:
+        path: Folder DatasetXXX_NAME.
+
+    Raises:
+        UserError: If it is not such a folder, has several files per image or several classes, an id is in
+            both parts, or groups.csv is invalid.
     """
-    root, ending = _root(path)
-    train, test = (_images(root, part, ending) for part in (TRAIN, TEST))
-    labels, test_labels = (_labels(root, part, ending) for part in (TRAIN, TEST))
-    require(train, f"pictures imagesTr/CASE_0000{ending}", root, _LAYOUT)
-    require(labels, f"pictures labelsTr/CASE{ending}", root, _LAYOUT)
-    images = _together(train, {key: image for key, image in test.items() if key in test_labels})
-    masks = _together(labels, test_labels)
+    root, extension = _root(path)
+    train, test = (_images(root, part, extension) for part in (TRAIN, TEST))
+    labels, test_labels = (_labels(root, part, extension) for part in (TRAIN, TEST))
+    require(train, f"images imagesTr/CASE_0000{extension}", root, _LAYOUT)
+    require(labels, f"labels labelsTr/CASE{extension}", root, _LAYOUT)
+    images = _merge(train, {key: image for key, image in test.items() if key in test_labels})
+    masks = _merge(labels, test_labels)
     return Pairing(images, masks, read_groups(root / GROUPS, {**masks, **images}))
 
 
 def nnunet_split(path: Path) -> Split:
-    """Train and validation of the first fold, and as test the cases of imagesTs that have a label.
+    """Return the first fold as train and val, and the labelled cases of imagesTs as test.
 
-    The fold is that of `path`/splits_final.json, else the one that nnU-Net draws itself.
-    Raises UserError if `path` is no raw data set, the file is no list of folds, or a fold names a case that
-    is not in imagesTr.
+    The fold is read from splits_final.json if present; otherwise it is the one nnU-Net would draw.
+
+    Args:
+        path: Folder DatasetXXX_NAME.
+
+    Raises:
+        UserError: If it is not such a folder, or the fold is invalid or names a case outside imagesTr.
     """
-    root, ending = _root(path)
-    test = _images(root, TEST, ending).keys() & _labels(root, TEST, ending).keys()
-    known = _images(root, TRAIN, ending)
+    root, extension = _root(path)
+    test = _images(root, TEST, extension).keys() & _labels(root, TEST, extension).keys()
+    known = _images(root, TRAIN, extension)
     splits = root / SPLITS_FILE
     drawn = not (splits.exists() or splits.is_symlink())
     train, val = (tuple(sorted(ids)) for ids in (draw_fold(sorted(known)) if drawn else read_fold(splits)))
     for key in (*train, *val):
         if key not in known:
-            raise UserError(f"{splits}: the first fold names {key!r}, which is not in imagesTr; mend it")
+            raise UserError(f"{splits}: the first fold names {key!r}, which is not in imagesTr; correct it")
     return Split(train, val, tuple(sorted(test)))
 
 
 def read_fold(path: Path) -> tuple[list[str], list[str]]:
-    """The ids that train and validate in the first fold of a splits_final.json.
+    """Read the train and val ids of the first fold of a splits_final.json.
 
-    Raises UserError if there is none, or an id is in it twice.
+    Raises:
+        UserError: If there is no fold, or it has an id twice.
     """
     folds = _read_json(path)
     try:
@@ -68,14 +79,14 @@ def read_fold(path: Path) -> tuple[list[str], list[str]]:
     except (LookupError, TypeError):
         train = val = None
     if not (isinstance(train, list) and isinstance(val, list) and train and val):
-        raise UserError(f'{path} is no list of folds; write it as [{{"train": [ids], "val": [ids]}}]')
+        raise UserError(f'{path} is not a list of folds; write it as [{{"train": [ids], "val": [ids]}}]')
     if not all(isinstance(key, str) for key in train + val) or len({*train, *val}) < len(train + val):
-        raise UserError(f"{path}: the first fold names an id twice, or something that is no id; mend it")
+        raise UserError(f"{path}: the first fold has an id twice, or a value that is not an id; correct it")
     return train, val
 
 
 def draw_fold(ids: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The ids that train and validate in the first of five folds, drawn as nnU-Net does from sorted `ids`."""
+    """Draw the train and val ids of the first of five folds from sorted `ids`, as nnU-Net does."""
     order = np.arange(len(ids))
     np.random.RandomState(FOLD_SEED).shuffle(order)
     chosen = {int(number) for number in order[: -(-len(ids) // FOLDS)]}
@@ -84,34 +95,34 @@ def draw_fold(ids: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _root(path: Path) -> tuple[Path, str]:
-    """The data set's folder and how its files end."""
+    """Return the folder of the data set and the extension of its files."""
     root = path.expanduser().resolve()
     dataset = _read_json(root / DATASET_FILE)
     values = dataset if isinstance(dataset, dict) else {}
-    ending, labels = values.get("file_ending"), values.get("labels")
-    if ending not in ENDINGS:
+    extension, labels = values.get("file_ending"), values.get("labels")
+    if extension not in EXTENSIONS:
         raise UserError(
-            f"{root / DATASET_FILE}: file_ending is {ending!r}; only pictures are read: {', '.join(ENDINGS)}"
+            f"{root / DATASET_FILE}: file_ending is {extension!r}; supported are {', '.join(EXTENSIONS)}"
         )
     if not isinstance(labels, dict) or sorted(map(str, labels.values())) != ["0", "1"]:
         raise UserError(
-            f"{root / DATASET_FILE}: labels are {labels!r}; only background 0 and one class 1 are read"
+            f"{root / DATASET_FILE}: labels are {labels!r}; only background 0 and one class 1 are supported"
         )
-    return root, ending
+    return root, extension
 
 
-def _images(root: Path, part: str, ending: str) -> dict[str, Entry]:
+def _images(root: Path, part: str, extension: str) -> dict[str, Entry]:
     entries = _files(root / f"images{part}")
-    more = by_id(entries, re.compile(rf"(.+)_000[1-9]{re.escape(ending)}"))
+    more = by_id(entries, re.compile(rf"(.+)_000[1-9]{re.escape(extension)}"))
     if more:
         raise UserError(
-            f"{next(iter(more.values()))}: an image of several files; only RGB in one file is read"
+            f"{next(iter(more.values()))}: an image in several files; supported are RGB images in one file"
         )
-    return by_id(entries, re.compile(rf"(.+)_0000{re.escape(ending)}"))
+    return by_id(entries, re.compile(rf"(.+)_0000{re.escape(extension)}"))
 
 
-def _labels(root: Path, part: str, ending: str) -> dict[str, Entry]:
-    return by_id(_files(root / f"labels{part}"), re.compile(rf"(.+){re.escape(ending)}"))
+def _labels(root: Path, part: str, extension: str) -> dict[str, Entry]:
+    return by_id(_files(root / f"labels{part}"), re.compile(rf"(.+){re.escape(extension)}"))
 
 
 def _files(folder: Path) -> list[Entry]:
@@ -119,9 +130,9 @@ def _files(folder: Path) -> list[Entry]:
     return [Entry(path) for path in found if path.is_file() and not path.name.startswith(".")]
 
 
-def _together(train: Mapping[str, Entry], test: Mapping[str, Entry]) -> dict[str, Entry]:
+def _merge(train: Mapping[str, Entry], test: Mapping[str, Entry]) -> dict[str, Entry]:
     for key in sorted(train.keys() & test.keys()):
-        raise UserError(f"{train[key]} and {test[key]} both claim the id {key!r}; remove one")
+        raise UserError(f"{train[key]} and {test[key]} have the same id {key!r}; remove one")
     return {**train, **test}
 
 
@@ -131,4 +142,4 @@ def _read_json(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); {_LAYOUT}") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is no JSON ({error}); restore it") from error
+        raise UserError(f"{path} is not JSON ({error}); restore it") from error

@@ -1,4 +1,4 @@
-"""Find a data set's files in folders and archives, and pair images with masks by id."""
+"""Find the files of a data set in folders and archives, and pair images with masks by id."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,39 +12,50 @@ from mlffm_segdiff.data.case import Case, Entry, open_archive
 
 @dataclass(frozen=True)
 class Pairing:
-    """What a reader found: entries by id, and the group of each id where one is known."""
+    """Images and masks of a data set.
+
+    Attributes:
+        images: Images by id.
+        masks: Masks by id.
+        groups: Known groups by id.
+    """
 
     images: Mapping[str, Entry]
     masks: Mapping[str, Entry]
     groups: Mapping[str, str] = field(default_factory=dict)
 
     def cases(self) -> list[Case]:
-        """One case an image, sorted by id; the mask is None where there is none."""
+        """Return one case per image, sorted by id; the mask is None if missing."""
         return [
             Case(key, self.images[key], self.masks.get(key), self.groups.get(key, key))
             for key in sorted(self.images)
         ]
 
     def masks_without_image(self) -> list[str]:
-        """The ids that have a mask and no image, sorted."""
+        """Return the sorted ids that have a mask but no image."""
         return sorted(set(self.masks) - set(self.images))
 
 
 def find_entries(root: Path) -> list[Entry]:
-    """All files under `root`, and all members of the zip archives there; unpacked files come first.
+    """List all files in a folder, and then all members of its zip archives.
 
-    `root` may be an archive itself. Hidden files and macOS' resource folders are left out.
-    Raises UserError if `root` does not exist or an archive cannot be read.
+    Hidden files and macOS resource folders are ignored.
+
+    Args:
+        root: Folder, searched recursively, or an archive.
+
+    Raises:
+        UserError: If `root` does not exist or an archive cannot be read.
     """
     if not root.exists():
         raise UserError(f"{root} does not exist; give the folder that holds the data set")
-    paths = [root] if root.is_file() else sorted(_walk(root))
+    paths = [root] if root.is_file() else sorted(_files(root))
     archives = [path for path in paths if path.suffix.lower() == ".zip"]
     unpacked = [Entry(path) for path in paths if path.suffix.lower() != ".zip"]
     return unpacked + [entry for archive in archives for entry in _members(archive)]
 
 
-def _walk(root: Path) -> Iterator[Path]:
+def _files(root: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
         yield from (Path(folder, name) for name in names if not name.startswith("."))
@@ -58,7 +69,7 @@ def _members(archive: Path) -> Iterator[Entry]:
 
 
 def by_id(entries: Iterable[Entry], pattern: Pattern[str]) -> dict[str, Entry]:
-    """Entries whose file name matches `pattern`, keyed by its first group; the first of an id wins."""
+    """Return entries whose file name matches `pattern`, by its first group; the first of an id wins."""
     found: dict[str, Entry] = {}
     for entry in entries:
         match = pattern.fullmatch(entry.name)
@@ -68,7 +79,7 @@ def by_id(entries: Iterable[Entry], pattern: Pattern[str]) -> dict[str, Entry]:
 
 
 def within(entries: Iterable[Entry], root: Path, folder: str) -> list[Entry]:
-    """Entries below `root` whose folders or archive have `folder` in their name, in any case."""
+    """Return entries below `root` with `folder` in the names of their folders or archive, in any case."""
     return [entry for entry in entries if folder.lower() in _location(entry, root).lower()]
 
 
@@ -78,12 +89,12 @@ def _location(entry: Entry, root: Path) -> str:
 
 
 def outer_folder(path: Path, inner: Sequence[str]) -> Path:
-    """`path`, or the folder above it where `path` is one of the official parts named in `inner`."""
+    """Return `path`, or the folder above it if `path` is one of the official folders in `inner`."""
     resolved = path.expanduser().resolve()
     return outer_folder(resolved.parent, inner) if resolved.stem in inner else resolved
 
 
 def require(found: Mapping[str, Entry], what: str, root: Path, download: str) -> None:
-    """Raises UserError that says what was looked for, where, and what to download, if nothing was found."""
+    """Raise UserError, with what was looked for and what to download, if nothing was found."""
     if not found:
         raise UserError(f"no {what} found in {root}; {download}")

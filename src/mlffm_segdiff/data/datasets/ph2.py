@@ -9,14 +9,18 @@ _IMAGE = re.compile(r"(IMD\d+)\.bmp", re.IGNORECASE)
 _MASK = re.compile(r"(IMD\d+)_lesion\.bmp", re.IGNORECASE)
 _DOWNLOAD = (
     "get PH2Dataset.rar from https://www.fc.up.pt/addi/ph2%20database.html and unpack it there "
-    "(a .rar is not read packed)"
+    "(.rar archives cannot be read)"
 )
 
 
 def find_ph2(path: Path) -> Pairing:
-    """Images and masks below `path`: the unpacked PH2Dataset folder, one inside it, or one around it.
+    """Find images and masks of the unpacked archive.
 
-    Raises UserError if either is absent.
+    Args:
+        path: Folder PH2Dataset, a folder above it, or one within it.
+
+    Raises:
+        UserError: If images or masks are missing.
     """
     root = path.expanduser().resolve()
     entries = find_entries(root)

@@ -1,7 +1,7 @@
-"""What lies over the skin in a dermoscopic picture: ink, hair, bubbles, stickers, rulers, black corners.
+"""Artefacts of synthetic images: ink, hair, bubbles, stickers, rulers, black corners.
 
-Each function takes a picture HxWx3 in [0, 1] and returns a new one. Stickers and black corners
-keep off the lesion, so its mask stays what a person would outline.
+Each function takes an image HxWx3 in [0, 1] and returns a new one. Stickers and black corners do not cover
+the lesion, so its mask stays correct.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STICKER_COLOURS = np.array([[0.36, 0.80, 0.76], [0.93, 0.87, 0.20], [0.93, 0.58,
 
 
 def add_artifacts(image: Field, mask: Mask, rng: Random) -> Field:
-    """Picture HxWx3 with a random choice of artefacts over it; mask HxW tells where the lesion is."""
+    """Add a random choice of artefacts to an image HxWx3 with lesion mask HxW."""
     frame = Frame(image.shape[1], image.shape[0])
     chance = rng.random(7)
     if chance[0] < 0.08:
@@ -50,7 +50,7 @@ def add_artifacts(image: Field, mask: Mask, rng: Random) -> Field:
 
 
 def add_hair(image: Field, rng: Random) -> Field:
-    """Curved hairs of one colour, few or many, long or stubble, roughly in one direction."""
+    """Add curved hairs of one colour, few or many, long or short, roughly in one direction."""
     frame = Frame(image.shape[1], image.shape[0])
     count = rng.choice([3, 10, 28], p=[0.5, 0.3, 0.2])
     length = rng.choice([0.06, 0.35, 0.9], p=[0.2, 0.3, 0.5])
@@ -62,7 +62,7 @@ def add_hair(image: Field, rng: Random) -> Field:
 
 
 def add_ink(image: Field, mask: Mask, rng: Random) -> Field:
-    """Pen marks around the lesion: hatched patches, or one ring about it."""
+    """Add pen marks around the lesion: hatched patches, or a ring."""
     frame = Frame(image.shape[1], image.shape[0])
     centre, reach = _extent(frame, mask)
     reach = min(reach + rng.uniform(0.06, 0.15), 0.6)
@@ -74,7 +74,7 @@ def add_ink(image: Field, mask: Mask, rng: Random) -> Field:
 
 
 def add_bubbles(image: Field, rng: Random) -> Field:
-    """Bubbles in the immersion gel: rings, bright on the side of the light and dark on the other."""
+    """Add bubbles in the immersion gel: rings, bright on the side of the light and dark on the other."""
     frame = Frame(image.shape[1], image.shape[0])
     light = rng.uniform(0, 2 * np.pi)
     shine = np.zeros(image.shape[:2])
@@ -87,7 +87,7 @@ def add_bubbles(image: Field, rng: Random) -> Field:
 
 
 def add_glints(image: Field, rng: Random) -> Field:
-    """Small white reflections of the lamp on the gel."""
+    """Add small white reflections of the lamp on the gel."""
     frame = Frame(image.shape[1], image.shape[0])
     specks = smoothstep(2.0, 3.2, noise(frame, rng.uniform(35, 60), rng))
     where = smoothstep(0.2, 1.4, noise(frame, 3, rng))
@@ -95,7 +95,7 @@ def add_glints(image: Field, rng: Random) -> Field:
 
 
 def add_sticker(image: Field, mask: Mask, rng: Random) -> Field:
-    """A coloured round sticker at the frame's edge, clear of the lesion; none if there is no room."""
+    """Add a coloured round sticker at the image border, away from the lesion, if there is space."""
     frame = Frame(image.shape[1], image.shape[0])
     keep_off = _near(frame, mask)
     colour = rng.choice(STICKER_COLOURS) * rng.uniform(0.85, 1.05)
@@ -114,7 +114,7 @@ def add_sticker(image: Field, mask: Mask, rng: Random) -> Field:
 
 
 def add_ruler(image: Field, rng: Random) -> Field:
-    """A millimetre scale below the lesion with the letters MM, or ticks along one side of the frame."""
+    """Add a millimetre scale with the letters MM below the lesion, or ticks along one side."""
     frame = Frame(image.shape[1], image.shape[0])
     strokes = _side_ticks(frame, rng) if rng.random() < 0.5 else _scale_bar(rng)
     ink = coverage(frame, strokes) * rng.uniform(0.7, 0.95)
@@ -122,7 +122,7 @@ def add_ruler(image: Field, rng: Random) -> Field:
 
 
 def add_aperture(image: Field, mask: Mask, rng: Random) -> Field:
-    """Black or dark-brown corners outside the round opening of the dermatoscope."""
+    """Add black or dark brown corners outside the round aperture of the dermatoscope."""
     frame = Frame(image.shape[1], image.shape[0])
     _, reach = _extent(frame, mask, centre=np.zeros(2))
     soft = np.exp(rng.uniform(np.log(0.006), np.log(0.08)))
@@ -135,7 +135,7 @@ def add_aperture(image: Field, mask: Mask, rng: Random) -> Field:
 
 
 def add_sensor(image: Field, frame: Frame, rng: Random) -> Field:
-    """The camera: a slightly soft lens and sensor noise."""
+    """Add the camera: slight blur and sensor noise."""
     blur = rng.uniform(0, 0.0012) / frame.pixel
     soft = ndimage.gaussian_filter(image, (blur, blur, 0)) if blur > 0.2 else image
     grain = rng.standard_normal(image.shape) * rng.uniform(0.002, 0.006)
@@ -147,7 +147,7 @@ def _over(image: Field, colour: Field, alpha: Field) -> Field:
 
 
 def _extent(frame: Frame, mask: Mask, centre: Field | None = None) -> tuple[Field, float]:
-    """Centre (2) of the lesion, or the one given, and the distance from it to the lesion's farthest pixel."""
+    """Return the centre (2) of the lesion, unless given, and its distance to the farthest lesion pixel."""
     rows, columns = np.nonzero(mask)
     x, y = frame.x[0, columns], frame.y[rows, 0]
     centre = np.array([x.mean(), y.mean()]) if centre is None else centre
@@ -155,7 +155,7 @@ def _extent(frame: Frame, mask: Mask, centre: Field | None = None) -> tuple[Fiel
 
 
 def _near(frame: Frame, mask: Mask) -> Mask:
-    """Pixels within 3 % of the short side of the lesion."""
+    """Return pixels within 3 % of the short side from the lesion."""
     return np.asarray(ndimage.maximum_filter(mask, 2 * round(0.03 / frame.pixel) + 1))
 
 
@@ -186,7 +186,7 @@ def _hatching(centre: Field, reach: float, rng: Random) -> list[Stroke]:
 
 
 def _scale_bar(rng: Random) -> list[Stroke]:
-    """A bar of ten millimetres with ticks and the letters MM, tilted, in the lower part of the frame."""
+    """Draw a tilted bar of ten millimetres with ticks and the letters MM in the lower part of the image."""
     step, width = rng.uniform(0.03, 0.05), rng.uniform(0.003, 0.005)
     ticks = [(10 * step * k / 20, 0.03 if k % 10 == 0 else 0.02 if k % 2 == 0 else 0.012) for k in range(21)]
     letter = np.array([[0, 1], [0, 0], [0.5, 0.6], [1, 0], [1, 1]]) * 0.025
@@ -200,7 +200,7 @@ def _scale_bar(rng: Random) -> list[Stroke]:
 
 
 def _side_ticks(frame: Frame, rng: Random) -> list[Stroke]:
-    """Parallel ticks that enter from the left or the right side of the frame."""
+    """Draw parallel ticks at the left or the right border."""
     side = rng.choice([-1, 1])
     step, width = rng.uniform(0.05, 0.09), rng.uniform(0.004, 0.007)
     strokes: list[Stroke] = []

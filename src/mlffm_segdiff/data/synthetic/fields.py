@@ -1,6 +1,6 @@
-"""Frames, smooth random fields and drawn strokes: what the synthetic dermoscopy images are made of.
+"""Pixel grids, smooth random fields and strokes, from which synthetic images are composed.
 
-Lengths are in units of the frame's short side, so a seed gives the same scene at every resolution.
+Lengths are in units of the short side, so a seed gives the same scene at every resolution.
 """
 
 from __future__ import annotations
@@ -24,37 +24,37 @@ _STROKE_SCALE = 4
 
 @dataclass(frozen=True)
 class Frame:
-    """A pixel grid; coordinates have their origin at its centre and the short side as unit."""
+    """A pixel grid; coordinates are relative to its centre, in units of its short side."""
 
     width: int
     height: int
 
     @property
     def pixel(self) -> float:
-        """Side of one pixel."""
+        """Side of a pixel."""
         return 1 / min(self.width, self.height)
 
     @cached_property
     def x(self) -> Field:
-        """Columns' coordinates, 1xW."""
+        """Coordinates of columns, 1xW."""
         return _pixel_centres(self.width, self.pixel)[None, :]
 
     @cached_property
     def y(self) -> Field:
-        """Rows' coordinates, Hx1."""
+        """Coordinates of rows, Hx1."""
         return _pixel_centres(self.height, self.pixel)[:, None]
 
     @cached_property
     def half(self) -> Field:
-        """Half the width and half the height, 2."""
+        """Half the width and half the height, an array of 2."""
         return np.array([self.width, self.height]) * self.pixel / 2
 
 
 def noise(frame: Frame, frequency: float, rng: Random) -> Field:
-    """Random field HxW with about zero mean and unit variance, `frequency` cells a short side.
+    """Return a random field HxW of about zero mean and unit variance, with `frequency` cells per short side.
 
-    Normal numbers on a grid, joined by cubic B-splines; the grid repeats after at most 64 cells.
-    Cells smaller than a pixel would alias, so the field fades to zero as they near that size.
+    Normal numbers on a grid are interpolated by cubic B-splines; the grid repeats after at most 64 cells.
+    Where cells come near the size of a pixel, the field fades to zero, to avoid aliasing.
     """
     cells = min(int(np.ceil(2 * frequency)) + 4, 64)
     grid = rng.standard_normal((cells, cells))
@@ -65,14 +65,14 @@ def noise(frame: Frame, frequency: float, rng: Random) -> Field:
 
 
 def fractal(frame: Frame, frequency: float, octaves: int, rng: Random, gain: float = 0.5) -> Field:
-    """Sum of `octaves` noises HxW, each of twice the frequency and `gain` times the size; unit variance."""
+    """Sum `octaves` noises HxW, each of twice the frequency and `gain` times the amplitude; unit variance."""
     sizes = gain ** np.arange(octaves)
     total = sum(size * noise(frame, frequency * 2**k, rng) for k, size in enumerate(sizes))
     return np.asarray(total / np.sqrt(np.sum(sizes**2)))
 
 
 def honeycomb(frame: Frame, frequency: float, rng: Random) -> Field:
-    """Warped honeycomb HxW: 1 at the middle of a cell, 0 between cells, `frequency` cells a short side."""
+    """Return a warped honeycomb HxW of `frequency` cells per short side: 1 in cells, 0 between."""
     turn = rng.uniform(0, np.pi)
     x = frame.x + 0.45 / frequency * fractal(frame, frequency / 6, 3, rng, 1.0)
     y = frame.y + 0.45 / frequency * fractal(frame, frequency / 6, 3, rng, 1.0)
@@ -82,20 +82,22 @@ def honeycomb(frame: Frame, frequency: float, rng: Random) -> Field:
 
 
 def resolved(frame: Frame, frequency: float) -> float:
-    """How much of a pattern of this frequency the pixels show: 0 below 1 pixel a cell, 1 above 2.5."""
+    """Return how well pixels resolve a frequency: 0 below 1 pixel per cell, 1 above 2.5."""
     return float(np.clip((1 / (frequency * frame.pixel) - 1) / 1.5, 0, 1))
 
 
 def smoothstep(low: float, high: float, value: Field) -> Field:
-    """0 below `low`, 1 above `high`, a cubic without corners between."""
+    """Interpolate by a smooth cubic from 0 below `low` to 1 above `high`."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t))
 
 
 def coverage(frame: Frame, strokes: Sequence[Stroke]) -> Field:
-    """Share of each pixel, HxW in [0, 1], under the strokes.
+    """Return the share of each pixel, HxW in [0, 1], that strokes cover.
 
-    A stroke is its points Nx2 (x, y) and its width; both are in short sides.
+    Args:
+        frame: Pixel grid.
+        strokes: Points Nx2 (x, y) and width of each stroke, in short sides.
     """
     scale = _STROKE_SCALE / frame.pixel
     canvas = Image.new("L", (frame.width * _STROKE_SCALE, frame.height * _STROKE_SCALE))
@@ -112,7 +114,7 @@ def _pixel_centres(count: int, pixel: float) -> Field:
 
 @lru_cache(maxsize=64)
 def _spline_weights(pixels: int, step: float, count: int) -> Field:
-    """Cubic B-spline weights, pixels x count, of a ring of `count` knots, `step` knots a pixel."""
+    """Return cubic B-spline weights, pixels x count, of a ring of `count` knots, `step` knots per pixel."""
     position = _pixel_centres(pixels, step)
     knot = np.floor(position)
     t = position - knot

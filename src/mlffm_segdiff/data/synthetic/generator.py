@@ -1,6 +1,6 @@
-"""Procedural dermoscopy: pictures of skin lesions with exact masks, for demonstrations and tests.
+"""Synthetic cases: scenes, lists of cases, and folders of them.
 
-The sample images of the package come from `write_samples`; to make them again:
+The sample images of the package were made by `write_samples`:
 
     python -c "from mlffm_segdiff.data.synthetic import write_samples; \\
         write_samples('src/mlffm_segdiff/samples', count=8, seed=13)"
@@ -22,14 +22,14 @@ from mlffm_segdiff.data.synthetic.lesion import lesion_depth, lesion_mask, lesio
 from mlffm_segdiff.data.synthetic.skin import illumination, shade, skin_colour, skin_pigments, surface
 
 GENERATOR = 1
-"""Raise it with every change to the pictures or masks of a seed."""
+"""Version of the generator, to be raised with every change to the images or masks of a seed."""
 
 SMALLEST = 32
 SAMPLE_SIZES = ((512, 384), (560, 420), (480, 360))
 
 
 def synthetic_scene(seed: int, width: int, height: int) -> tuple[Field, NDArray[np.bool_]]:
-    """Picture HxWx3 in [0, 1] of a lesion on bare skin, and its mask HxW. Arguments as `synthetic_case`."""
+    """Return an image HxWx3 in [0, 1] of a lesion on bare skin, and its mask; see `synthetic_case`."""
     _check(seed, width, height)
     frame = Frame(width, height)
     shape, skin, lesion, _ = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4))
@@ -42,12 +42,21 @@ def synthetic_scene(seed: int, width: int, height: int) -> tuple[Field, NDArray[
 
 
 def synthetic_case(seed: int, width: int, height: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Dermoscopic picture HxWx3 (sRGB) and the mask HxW of its lesion.
+    """Generate a dermoscopic image with its mask.
 
-    The seed (0 or more) alone decides the scene, the size (pixels, 32 or more) only its resolution
-    and crop. The mask is the lesion before hair, ink and the like come over it; where its border is
-    soft, the line where a third of the way from skin to lesion is done, as annotators draw it.
-    Raises UserError for a seed or size out of range.
+    The mask is that of the lesion under hair, ink and other artefacts. At a soft border its contour is a
+    third of the way from skin to lesion, where annotators draw it.
+
+    Args:
+        seed: Determines the scene, at least 0.
+        width: Width in pixels, at least 32; the size changes only resolution and crop of the scene.
+        height: Height in pixels, at least 32.
+
+    Returns:
+        Image, HxWx3 uint8 sRGB, and mask, HxW bool.
+
+    Raises:
+        UserError: If seed or size is out of range.
     """
     image, mask = synthetic_scene(seed, width, height)
     rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(4)[3])
@@ -57,9 +66,18 @@ def synthetic_case(seed: int, width: int, height: int) -> tuple[NDArray[np.uint8
 def synthetic_pairs(
     count: int, size: int, seed: int
 ) -> tuple[tuple[str, ...], NDArray[np.uint8], NDArray[np.uint8]]:
-    """`count` square cases: ids, images N,S,S,3 and masks N,S,S (0 or 1).
+    """Generate a list of square cases; case k depends only on the seed and k.
 
-    Case k depends on the seed and k alone, so a longer list starts with the shorter one.
+    Args:
+        count: Number of cases N, at least 1.
+        size: Height and width S in pixels, at least 32.
+        seed: Seed of the list, at least 0.
+
+    Returns:
+        Ids, images NxSxSx3 uint8, and masks NxSxS uint8 (0 or 1).
+
+    Raises:
+        UserError: If an argument is out of range.
     """
     if count < 1:
         raise UserError(f"synthetic data: count is {count}; give 1 or more")
@@ -73,14 +91,20 @@ def synthetic_pairs(
 
 
 def case_seed(seed: int, k: int) -> int:
-    """Seed of case k of the list with this seed."""
+    """Return the seed of case k of the list with this seed."""
     return int(np.random.SeedSequence([seed, k]).generate_state(1, np.uint64)[0])
 
 
 def write_samples(folder: Path | str, count: int, seed: int) -> list[Path]:
-    """Write `count` cases as folder/sample_1.png .. and folder/masks/sample_1.png .. (0 or 255).
+    """Write cases as folder/sample_1.png and folder/masks/sample_1.png (0 or 255), and so on.
 
-    Returns the images' paths. A file is complete or absent, never half-written.
+    Args:
+        folder: Folder to write to.
+        count: Number of cases.
+        seed: Seed of the list of cases.
+
+    Returns:
+        Paths of the images.
     """
     root = Path(folder)
     (root / "masks").mkdir(parents=True, exist_ok=True)
@@ -93,7 +117,7 @@ def write_samples(folder: Path | str, count: int, seed: int) -> list[Path]:
 
 
 def sample_case(seed: int, k: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Sample k (from 0) as `write_samples` makes it: picture HxWx3 and mask HxW."""
+    """Return sample k (from 0) of `write_samples`: image HxWx3 and mask HxW."""
     return synthetic_case(case_seed(seed, k), *SAMPLE_SIZES[k % len(SAMPLE_SIZES)])
 
 

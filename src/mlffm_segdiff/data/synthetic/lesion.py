@@ -1,4 +1,4 @@
-"""Lesions of the synthetic dermoscopy images: outline and pigments."""
+"""Lesions of synthetic images: outline and pigments."""
 
 from __future__ import annotations
 
@@ -31,10 +31,13 @@ _AREA = (0.07, 0.5)
 
 
 class Kind(NamedTuple):
-    """One look of a lesion: how often it is drawn, and ranges for its parts (Pigments has the units).
+    """One appearance of lesions: its share, and ranges of its parts, in the units of `Pigments`.
 
-    centre: change of melanin from the rim to the middle, as a share. patches: melanin in dark
-    patches. black, veil, regression: strength of black, blue-grey and pale patches.
+    Attributes:
+        share: Share of lesions.
+        centre: Relative change of melanin from the rim to the middle.
+        patches: Melanin in dark patches.
+        black: Strength of black patches; ``veil`` of blue-grey, ``regression`` of pale ones.
     """
 
     share: float
@@ -72,11 +75,14 @@ KINDS = (RETICULAR, GLOBULAR, PLAIN, DARK_CENTRE, PALE_CENTRE, RED, DARK, VARIEG
 
 
 def lesion_depth(frame: Frame, rng: Random) -> tuple[Field, Field]:
-    """Depth inside a random lesion and nearness to its middle, both HxW.
+    """Draw a random lesion.
 
-    depth: about the distance to the contour, negative outside. middle: 1 at the centre, 0 at the rim.
-    The contour r(angle) is a sum of Fourier terms, squeezed to an ellipse and seen through a smooth
-    warp. A star-shaped region under such a map stays one piece without holes.
+    Its contour r(angle) is a sum of Fourier terms, squeezed to an ellipse and smoothly warped. A star-shaped
+    region under such a map is one component without holes.
+
+    Returns:
+        Depth, about the distance to the contour, negative outside, HxW; and nearness to the middle, 1 at the
+        centre and 0 at the rim, HxW.
     """
     x, y = _warped(frame, rng)
     area = float(np.clip(rng.lognormal(np.log(0.19), 0.65), *_AREA)) * float(np.prod(2 * frame.half))
@@ -91,7 +97,7 @@ def lesion_depth(frame: Frame, rng: Random) -> tuple[Field, Field]:
 
 
 def lesion_mask(depth: Field) -> NDArray[np.bool_]:
-    """Pixels inside the contour, HxW: the largest piece of the frame with positive depth, holes filled."""
+    """Return the mask, HxW: the largest connected component of positive depth, with holes filled."""
     pieces, _ = ndimage.label(depth > 0)
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
@@ -99,7 +105,7 @@ def lesion_mask(depth: Field) -> NDArray[np.bool_]:
 
 
 def lesion_pigments(frame: Frame, depth: Field, middle: Field, rng: Random) -> Pigments:
-    """Pigments of a lesion of random kind, soft across its contour; depth and middle as in `lesion_depth`."""
+    """Draw the pigments of a lesion of random kind; depth and middle are those of `lesion_depth`."""
     kind = KINDS[rng.choice(len(KINDS), p=[k.share for k in KINDS])]
     share = _edge_share(frame, depth, rng)
     melanin = rng.uniform(*kind.melanin) * (1 + rng.uniform(*kind.centre) * middle)
@@ -115,12 +121,12 @@ def lesion_pigments(frame: Frame, depth: Field, middle: Field, rng: Random) -> P
 
 
 def veil_colour(rng: Random) -> Field:
-    """Blue-grey of melanin deep in the skin: gamma-encoded sRGB, 3."""
+    """Draw the blue-grey of melanin deep in the skin: gamma-encoded sRGB, 3."""
     return np.asarray(np.array([0.36, 0.38, 0.46]) * rng.uniform(0.8, 1.25) + rng.normal(0, 0.02, 3))
 
 
 def _warped(frame: Frame, rng: Random) -> tuple[Field, Field]:
-    """Coordinates about the lesion's centre, 1xW and Hx1 made HxW by a smooth random shift."""
+    """Return coordinates relative to the lesion's centre, HxW, smoothly warped."""
     centre = np.clip(rng.normal(0, 0.06, 2), -0.15, 0.15)
     strength = rng.uniform(0.2, 1)
     shift = [
@@ -131,7 +137,7 @@ def _warped(frame: Frame, rng: Random) -> tuple[Field, Field]:
 
 
 def _contour(angle: Field, rng: Random) -> tuple[Field, Field]:
-    """A closed curve about the unit circle: its radius at each angle, and the depth's slope there, HxW."""
+    """Draw a closed curve around the unit circle: its radius at each angle, and the slope of depth, HxW."""
     table = np.linspace(-np.pi, np.pi, 721)
     orders = np.arange(2, 14)[:, None]
     sizes = rng.normal(0, rng.uniform(0.03, 0.14), orders.shape) / (orders / 2) ** 1.2
@@ -142,10 +148,7 @@ def _contour(angle: Field, rng: Random) -> tuple[Field, Field]:
 
 
 def _edge_share(frame: Frame, depth: Field, rng: Random) -> Field:
-    """Share of the pigment, HxW in [0, 1]: rises across the contour at a width that varies along it.
-
-    A steep step at the contour, and a slow rise towards the inside.
-    """
+    """Return the share of the pigment, HxW in [0, 1]: a steep step at the contour and a slow rise inside."""
     width = np.exp(rng.uniform(np.log(0.004), np.log(0.025)))
     width = width * np.exp(0.5 * noise(frame, 3, rng)) + 0.3 * frame.pixel
     ragged = rng.uniform(0, 0.015) * fractal(frame, 25, 3, rng, 0.8)
@@ -159,12 +162,12 @@ def _sigmoid(value: Field) -> Field:
 
 
 def _patches(frame: Frame, threshold: float, rng: Random) -> Field:
-    """Soft-edged patches HxW in [0, 1]; a higher threshold gives fewer."""
+    """Draw soft-edged patches HxW in [0, 1]; a higher threshold gives fewer."""
     return smoothstep(threshold - 0.6, threshold + 0.9, fractal(frame, rng.uniform(3, 6), 5, rng, 0.7))
 
 
 def _structure(frame: Frame, network: float, globules: float, rng: Random) -> Field:
-    """Factor on the melanin, HxW: a net of dark lines with pale holes, dark globules, grain."""
+    """Draw a factor on the melanin, HxW: a net of dark lines with pale holes, dark globules, and grain."""
     factor = 1 + rng.uniform(0.03, 0.15) * fractal(frame, 40, 2, rng, 1.0)
     place = smoothstep(-1.0, 0.8, noise(frame, 5, rng))
     if network > 0.1:

@@ -1,4 +1,4 @@
-"""Skin of the synthetic dermoscopy images: tone, light, pigments and the lines of its surface."""
+"""Skin of synthetic images: tone, light, pigments and surface lines."""
 
 from __future__ import annotations
 
@@ -28,8 +28,11 @@ BLACK = np.array([0.93, 1.0, 1.0])
 class Pigments(NamedTuple):
     """Amounts of pigment, each HxW.
 
-    melanin, haemoglobin, black: units of optical density, 0 or more. veil: share of
-    blue-grey light scattered back from melanin deep in the skin, in [0, 1].
+    Attributes:
+        melanin: In units of optical density, at least 0.
+        haemoglobin: The same.
+        black: The same.
+        veil: Share of blue-grey light scattered by melanin deep in the skin, in [0, 1].
     """
 
     melanin: Field
@@ -39,7 +42,7 @@ class Pigments(NamedTuple):
 
 
 def skin_colour(rng: Random) -> Field:
-    """Colour of bare skin: gamma-encoded sRGB, 3, in [0, 1]."""
+    """Draw the colour of bare skin: gamma-encoded sRGB, 3, in [0, 1]."""
     tone = rng.choice(TONES, p=TONE_SHARE) + rng.normal(0, [4, 1.5, 2.5])
     tone[1:] += rng.choice(CASTS, p=CAST_SHARE) + rng.normal(0, 2, 2)
     lab = np.clip(tone, [30, -3, -9], [92, 32, 32])
@@ -47,7 +50,7 @@ def skin_colour(rng: Random) -> Field:
 
 
 def illumination(frame: Frame, rng: Random) -> Field:
-    """Light that reaches the skin, HxW, about 1: a slope, a fall-off from the centre and slow waves."""
+    """Draw the illumination, HxW, about 1: a slope, a fall-off from the centre and slow waves."""
     angle = rng.uniform(0, 2 * np.pi)
     slope = rng.uniform(0, 0.09) * (frame.x * np.cos(angle) + frame.y * np.sin(angle))
     fall = rng.uniform(0, 0.2) * (frame.x**2 + frame.y**2)
@@ -55,7 +58,7 @@ def illumination(frame: Frame, rng: Random) -> Field:
 
 
 def skin_pigments(frame: Frame, rng: Random) -> Pigments:
-    """Mottling, freckles and small vessels of the skin around a lesion."""
+    """Draw mottling, freckles and small vessels of the skin around a lesion."""
     melanin = rng.uniform(0.01, 0.06) * fractal(frame, 5, 5, rng, 0.7)
     melanin += rng.choice([0, 0.12, 0.3], p=[0.6, 0.3, 0.1]) * _freckles(frame, rng)
     redness = rng.uniform(0.01, 0.07) * fractal(frame, 4, 5, rng, 0.7)
@@ -65,7 +68,7 @@ def skin_pigments(frame: Frame, rng: Random) -> Pigments:
 
 
 def surface(frame: Frame, rng: Random) -> Field:
-    """Relief of the skin as a factor on its light, HxW: furrows in two directions, grain."""
+    """Draw the relief of the skin as a factor on its light, HxW: furrows in two directions, and grain."""
     grain = rng.uniform(0.004, 0.014) * fractal(frame, 25, 3, rng, 0.9)
     direction = rng.uniform(0, np.pi)
     crossing = direction + rng.uniform(0.9, 1.6)
@@ -74,9 +77,17 @@ def surface(frame: Frame, rng: Random) -> Field:
 
 
 def shade(colour: Field, light: Field, skin: Pigments, lesion: Pigments, veil: Field) -> Field:
-    """Picture HxWx3 in [0, 1] of skin of this colour (3) under this light (HxW) with these pigments.
+    """Render skin with pigments by absorption.
 
-    veil: colour (3) of the light that deep melanin scatters back.
+    Args:
+        colour: Colour of bare skin, 3.
+        light: Light, HxW.
+        skin: Pigments of the skin.
+        lesion: Pigments of the lesion.
+        veil: Colour of light scattered by deep melanin, 3.
+
+    Returns:
+        Image HxWx3 in [0, 1].
     """
     melanin = skin.melanin + lesion.melanin
     haemoglobin = skin.haemoglobin + lesion.haemoglobin
@@ -98,7 +109,7 @@ def _vessels(frame: Frame, rng: Random) -> Field:
 
 
 def _furrows(frame: Frame, direction: float, rng: Random) -> Field:
-    """Fine broken parallel lines, HxW: about 1 on a line, below 0 between."""
+    """Draw fine broken parallel lines, HxW: about 1 on a line, below 0 between."""
     frequency = rng.uniform(16, 30)
     along = frame.x * np.cos(direction) + frame.y * np.sin(direction)
     phase = along * frequency + 0.5 * fractal(frame, 6, 4, rng, 0.8)
