@@ -31,7 +31,7 @@ def test_both_formats_are_measured_and_reported(tmp_path: Path, monkeypatch: pyt
         shown.append(label)
         return nullcontext()
 
-    facts, found = run.run_benchmark(run.Plan(precision="both"), tmp_path / "new", "command", status)
+    facts, found = run.run_benchmark(run.BenchmarkPlan(precision="both"), tmp_path / "new", "command", status)
     assert shown == ["measuring segmentation, float32", "measuring segmentation, bf16"]
     assert list(found) == ["float32", "bf16"]
     assert (facts["command"], facts["weights"]) == ("command", "default")

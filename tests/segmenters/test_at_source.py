@@ -4,6 +4,7 @@ import torch
 from PIL import Image
 from scipy.ndimage import map_coordinates
 
+from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.segmenters.at_source import map_at, network_images
 
 SIZE = 16
@@ -16,6 +17,13 @@ def test_images_reach_the_network_in_its_range() -> None:
     assert (found.shape, found.dtype) == ((2, 3, 4, 4), torch.float32)
     assert found[0, :, 0, 0].tolist() == pytest.approx([-1.0, 1.0, -0.6])
     assert found[1, 2, 3, 1].item() == pytest.approx(images[1, 3, 1, 2] / 127.5 - 1)
+
+
+def test_training_and_inference_give_the_network_the_same_image() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), dtype=np.uint8)
+    trained_on = PairDataset(images, np.zeros((2, SIZE, SIZE), np.uint8), ["a", "b"], None, seed=0)
+    for image, pair in zip(network_images(images), (trained_on[0], trained_on[1]), strict=True):
+        assert torch.equal(image, pair.image)
 
 
 @pytest.mark.parametrize(("height", "width"), [(40, 64), (16, 16), (16, 33)])

@@ -47,11 +47,12 @@ def fact_rows(found: Found, section: str) -> list[tuple[str, ...]]:
 
 def timing_rows(found: Found) -> list[tuple[str, ...]]:
     """Return one row of text per contestant and number format, under TIMING_HEADER."""
-    return [
-        _timing_row(contestant, name, timing)
-        for name, findings in found.items()
-        for contestant, timing in _timings(findings).items()
-    ]
+    rows = []
+    for name, findings in found.items():
+        for contestant, timing in _timings(findings).items():
+            median, low, high = (plain(1e3 * seconds) for seconds in quartiles(timing.seconds))
+            rows.append((contestant, name, median, f"{low} to {high}", str(len(timing.seconds))))
+    return rows
 
 
 def results(found: Found) -> list[tuple[str, Result]]:
@@ -115,11 +116,6 @@ def _goal_row(result: Result, number_format: str) -> tuple[str, ...]:
 
 def _bound(goal: Goal) -> str:
     return f"{'at most' if goal.at_most else 'at least'} {plain(goal.bound)}"
-
-
-def _timing_row(contestant: str, number_format: str, timing: Timing) -> tuple[str, ...]:
-    median, low, high = (plain(1e3 * seconds) for seconds in quartiles(timing.seconds))
-    return contestant, number_format, median, f"{low} to {high}", str(len(timing.seconds))
 
 
 def _result_values(result: Result) -> dict[str, object]:

@@ -33,7 +33,7 @@ MEASUREMENTS: Mapping[str, Callable[[Subject], Findings]] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchmarkPlan:
     """What a benchmark measures.
 
     Attributes:
@@ -54,7 +54,7 @@ class Plan:
 
 
 def run_benchmark(
-    plan: Plan,
+    plan: BenchmarkPlan,
     folder: Path,
     command: str,
     status: Callable[[str], AbstractContextManager[object]] = lambda _: nullcontext(),

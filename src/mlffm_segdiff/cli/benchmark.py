@@ -63,9 +63,9 @@ def benchmark(
     Example: mlffm-segdiff benchmark -o speed --only segmentation --only peak
     """
     from mlffm_segdiff.benchmark.report import benchmark_values
-    from mlffm_segdiff.benchmark.run import Plan, chosen_measurements, run_benchmark
+    from mlffm_segdiff.benchmark.run import BenchmarkPlan, chosen_measurements, run_benchmark
 
-    plan = Plan(weights, recipe, precision, chosen_measurements(only or []), repeats, images)
+    plan = BenchmarkPlan(weights, recipe, precision, chosen_measurements(only or []), repeats, images)
     reporter, folder = Reporter(quiet, as_json), output.expanduser()
     set_threads(threads)
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -25,7 +25,7 @@ PathArgument = Annotated[
 ]
 
 
-class Plan(TypedDict):
+class NnunetPlan(TypedDict):
     """nnU-Net's plan: patch height and width in pixels, number of stages, batch size."""
 
     patch: tuple[int, int]
@@ -200,7 +200,7 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{part} {count}" for part, count in counts.items())
 
 
-def _report_plan(height: float, width: float, images: int, reporter: Reporter) -> Plan:
+def _report_plan(height: float, width: float, images: int, reporter: Reporter) -> NnunetPlan:
     """Print the plan for images of this median size, and return it."""
     from mlffm_segdiff.models.nnunet_plan import plan_batch, plan_network
 

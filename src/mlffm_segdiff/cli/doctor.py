@@ -125,6 +125,8 @@ def _print(health: Health, reporter: Reporter) -> None:
 
 
 def _rows(health: Health) -> Iterator[tuple[str, str]]:
+    from mlffm_segdiff.config.extra import pip_line
+
     machine = health.machine
     yield "packages", ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     yield "system", f"{machine['system']}, Python {machine['python']}"
@@ -136,7 +138,10 @@ def _rows(health: Health) -> Iterator[tuple[str, str]]:
     yield "memory", "unknown" if health.memory is None else _gigabytes(health.memory)
     yield "GPU", _describe_gpus(health.gpus)
     for extra, missing in health.extras.items():
-        yield f"extra {extra}", _describe_extra(extra, missing)
+        yield (
+            f"extra {extra}",
+            f"missing {', '.join(missing)}: {pip_line(extra)}" if missing else "installed",
+        )
     yield "weights", health.weights
     yield "cache", _describe_cache(health.cache)
 
@@ -146,12 +151,6 @@ def _describe_gpus(found: "list[Gpu]") -> str:
 
     words = [f"{one.name}, {_gigabytes(one.memory)}, capability {one.capability}" for one in found]
     return "; ".join(words) or f"none: {why_no_gpu()}"
-
-
-def _describe_extra(extra: str, missing: list[str]) -> str:
-    from mlffm_segdiff.config.extra import pip_line
-
-    return f"missing {', '.join(missing)}: {pip_line(extra)}" if missing else "installed"
 
 
 def _describe_cache(cache: "CacheUse") -> str:

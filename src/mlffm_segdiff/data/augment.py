@@ -40,25 +40,19 @@ def training_augmentation(
         hair: Probability of `RandHaird`, in [0, 1].
         size: Side of the square images in pixels.
     """
-    return Compose(
-        [
-            *(_symmetries() if flip else []),
-            *([RandWarpd(affine, size)] if affine else []),
-            *([RandHaird(hair)] if hair else []),
-            *([RandColourd(colour), _gamma(colour)] if colour else []),
-            *([RandBlurd(blur)] if blur else []),
-        ]
-    )
-
-
-def _symmetries() -> list[RandomizableTransform]:
-    both = ("image", "mask")
-    return [RandFlipd(both, prob=0.5, spatial_axis=1), RandRotate90d(both, prob=0.75)]
-
-
-def _gamma(strength: float) -> RandomizableTransform:
-    bound = 1 + 0.25 * strength
-    return RandAdjustContrastd("image", prob=0.5, gamma=(1 / bound, bound))
+    both, gamma = ("image", "mask"), 1 + 0.25 * colour
+    transforms: list[RandomizableTransform] = []
+    if flip:
+        transforms += [RandFlipd(both, prob=0.5, spatial_axis=1), RandRotate90d(both, prob=0.75)]
+    if affine:
+        transforms.append(RandWarpd(affine, size))
+    if hair:
+        transforms.append(RandHaird(hair))
+    if colour:
+        transforms += [RandColourd(colour), RandAdjustContrastd("image", prob=0.5, gamma=(1 / gamma, gamma))]
+    if blur:
+        transforms.append(RandBlurd(blur))
+    return Compose(transforms)
 
 
 def augment_pair(augmentation: Compose, pair: PairDict, seed: int, epoch: int, index: int) -> PairDict:

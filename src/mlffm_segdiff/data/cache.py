@@ -129,13 +129,17 @@ def open_cache(
         UserError: If a case has no mask, cannot be decoded or has a mask of another size, or if the disk is
             full.
     """
-    _require_masks(cases)
-    folder = (root or cache_root()) / f"{_key(cases, size)}-{size}"
+    if not cases:
+        raise UserError("no cases to cache; check the data set's path and the split")
+    _require_usable([f"{case.id}: no mask" for case in cases if case.mask is None], len(cases))
+    stamps = [[case.id, case.image.stamp(), case.mask.stamp() if case.mask else ""] for case in cases]
+    key = hashlib.sha256(json.dumps([FORMAT, size, stamps]).encode()).hexdigest()[:32]
+    folder = (root or cache_root()) / f"{key}-{size}"
     try:
         if not folder.is_dir():
             _sweep(folder.parent)
             with atomic_folder(folder) as building:
-                _write(cases, size, building, progress or _silent)
+                _write(cases, size, building, progress or (lambda *_: None))
         images, masks = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "masks"))
     except (OSError, ValueError, EOFError) as error:
         raise UserError(
@@ -144,29 +148,13 @@ def open_cache(
     return CachedPairs(tuple(case.id for case in cases), images, masks)
 
 
-def _silent(done: int, total: int) -> None:
-    """Ignore the progress."""
-    del done, total
-
-
-def _require_masks(cases: Sequence[Case]) -> None:
-    if not cases:
-        raise UserError("no cases to cache; check the data set's path and the split")
-    _raise_bad([f"{case.id}: no mask" for case in cases if case.mask is None], len(cases))
-
-
-def _raise_bad(bad: Sequence[str], total: int) -> None:
+def _require_usable(bad: Sequence[str], total: int) -> None:
     if bad:
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
         raise UserError(
             f"{len(bad)} of {total} cases cannot be used ({'; '.join(bad[:3])}{more}); "
-            "list them by: mlffm-segdiff data check"
+            "list them with: mlffm-segdiff data check"
         )
-
-
-def _key(cases: Sequence[Case], size: int) -> str:
-    stamps = [[case.id, case.image.stamp(), case.mask.stamp() if case.mask else ""] for case in cases]
-    return hashlib.sha256(json.dumps([FORMAT, size, stamps]).encode()).hexdigest()[:32]
 
 
 def _sweep(root: Path) -> None:
@@ -188,7 +176,7 @@ def _write(cases: Sequence[Case], size: int, folder: Path, progress: Progress) -
         else:
             images[index], masks[index] = pair
         progress(index + 1, len(cases))
-    _raise_bad(bad, len(cases))
+    _require_usable(bad, len(cases))
     images.flush()
     masks.flush()
 

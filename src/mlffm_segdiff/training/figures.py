@@ -28,8 +28,9 @@ def draw_curves(folder: RunFolder) -> Path:
     for panel, column, label in zip(
         panels, ("loss", "val_jaccard"), ("training loss", "validation Jaccard"), strict=True
     ):
-        steps, values = _column(folder.metrics, column)
-        panel.plot([(step + 1) * recipe.train.batch_size for step in steps], values)
+        rows = [row for row in read_rows(folder.metrics) if row.get(column)]
+        images = [(int(row["step"]) + 1) * recipe.train.batch_size for row in rows]
+        panel.plot(images, [float(row[column]) for row in rows])
         panel.set(xlabel="images seen", title=label)
         panel.grid(alpha=0.3)
     return _save(figure, folder.path / "curves.png")
@@ -62,11 +63,6 @@ def draw_overlays(segmenter: Segmenter, recipe: Recipe, dataset: PairDataset, fo
         panel.set_title(case, fontsize=7)
         panel.axis("off")
     return _save(figure, folder.path / "overlays.png")
-
-
-def _column(path: Path, name: str) -> tuple[list[int], list[float]]:
-    rows = [row for row in read_rows(path) if row.get(name)]
-    return [int(row["step"]) for row in rows], [float(row[name]) for row in rows]
 
 
 def _save(figure: Figure, path: Path) -> Path:

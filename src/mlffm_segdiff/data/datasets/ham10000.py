@@ -32,7 +32,9 @@ def find_ham10000(path: Path) -> Pairing:
     entries = find_entries(root)
     metadata = by_id(entries, _METADATA)
     require(metadata, f"{METADATA} (.csv or .tab)", root, _DOWNLOAD.format(METADATA))
-    groups = _lesions(next(iter(metadata.values())))
+    table = next(iter(metadata.values()))
+    rows = read_rows(table.read(), str(table), ("image_id", "lesion_id"))
+    groups = {image: lesion for _, (image, lesion) in rows}
     images = _listed(by_id(entries, _IMAGE), groups)
     require(images, "HAM10000 images (ISIC_*.jpg)", root, _DOWNLOAD.format(" and ".join(IMAGES)))
     masks = _listed(by_id(entries, _MASK), groups)
@@ -43,9 +45,3 @@ def find_ham10000(path: Path) -> Pairing:
 def _listed(found: dict[str, Entry], listed: Iterable[str]) -> dict[str, Entry]:
     """Keep only ids in the metadata: the official download also has the test images of ISIC 2018."""
     return {key: found[key] for key in listed if key in found}
-
-
-def _lesions(entry: Entry) -> dict[str, str]:
-    """Read the lesion of each image from the metadata."""
-    rows = read_rows(entry.read(), str(entry), ("image_id", "lesion_id"))
-    return {image: lesion for _, (image, lesion) in rows}
