@@ -121,3 +121,12 @@ def test_a_checkpoint_of_another_version_is_not_resumed(recipe: Recipe, tmp_path
     torch.save({"callbacks": {"ModelCheckpoint": {}}}, folder.last)
     with pytest.raises(UserError, match=r"written by another version; start a new run, with train\.init="):
         folder.checkpoint_to_resume()
+
+
+def test_another_recipe_is_named_by_its_first_difference(recipe: Recipe, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.create(recipe, "abc")
+    folder.require_recipe(recipe)
+    train = recipe.train.model_copy(update={"clip": 2.0, "images": 8})
+    with pytest.raises(UserError, match=r"was started with train\.images=400, not 8; leave the recipe out"):
+        folder.require_recipe(recipe.model_copy(update={"train": train}))

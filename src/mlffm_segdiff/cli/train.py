@@ -1,6 +1,5 @@
 """``mlffm-segdiff train``: train a recipe into a run folder."""
 
-from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +21,6 @@ from mlffm_segdiff.config.packaged import recipe_names
 
 if TYPE_CHECKING:
     from mlffm_segdiff.config.schema import Recipe
-    from mlffm_segdiff.training.run_folder import RunFolder
 
 
 def train(
@@ -82,7 +80,8 @@ def _train(recipe: "Recipe | None", run: Path, resume: bool, reporter: Reporter)
     folder = training.RunFolder(run.expanduser())
     try:
         if resume:
-            _require_same(recipe, folder)
+            if recipe is not None:
+                folder.require_recipe(recipe)
             result = training.resume(folder.path, progress)
         else:
             assert recipe is not None
@@ -93,22 +92,3 @@ def _train(recipe: "Recipe | None", run: Path, resume: bool, reporter: Reporter)
         raise
     reporter.info(f"best validation Jaccard {result.best_jaccard:.4f}\nrun folder: {result.run}")
     reporter.result({"run": result.run, "best_validation_jaccard": result.best_jaccard})
-
-
-def _require_same(recipe: "Recipe | None", folder: "RunFolder") -> None:
-    """Raise UserError if a recipe is given that differs from the run's."""
-    started = folder.recipe()
-    if recipe is None or recipe == started:
-        return
-    here, there = (dict(_leaves(one.model_dump(mode="json"))) for one in (recipe, started))
-    key = next(key for key in {**here, **there} if here.get(key) != there.get(key))
-    change = f"{key}={there.get(key)}, not {here.get(key)}"
-    raise UserError(f"{folder.path} was started with {change}; leave the recipe out to resume it unchanged")
-
-
-def _leaves(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value

@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -110,6 +111,16 @@ class RunFolder:
             )
         return load_recipe(str(self.config))
 
+    def require_recipe(self, recipe: Recipe) -> None:
+        """Raise UserError, naming the first difference, if the run was started with another recipe."""
+        here, there = (_flatten(one.model_dump(mode="json")) for one in (recipe, self.recipe()))
+        key = next((key for key in {**here, **there} if here.get(key) != there.get(key)), None)
+        if key is not None:
+            raise UserError(
+                f"{self.path} was started with {key}={there.get(key)}, not {here.get(key)}; leave the recipe "
+                "out to resume it unchanged"
+            )
+
     def require_split(self, digest: str) -> None:
         """Raise UserError if the run was started with another split than that with this digest."""
         started = self._started()["split"]
@@ -163,6 +174,15 @@ class RunFolder:
             return {"split": found["split"], "precision": found["precision"]}
         except (OSError, ValueError, KeyError, TypeError):
             raise UserError(f"{self.environment} is missing or damaged; start a new run") from None
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """Return the values of nested mappings by dotted key."""
+    flat: dict[str, object] = {}
+    for name, value in values.items():
+        nested = isinstance(value, Mapping)
+        flat |= _flatten(value, f"{prefix}{name}.") if nested else {prefix + name: value}
+    return flat
 
 
 def describe_environment(seed: int, split_digest: str) -> dict[str, object]:
