@@ -91,7 +91,7 @@ def test_faster_training_is_a_ratio_above_one(subject: Subject, monkeypatch: pyt
 
     monkeypatch.setattr(training_speed, "TrainingStep", Step)
     monkeypatch.setattr(training_speed, "contestants", lambda *_: {name: name for name in (OURS, SWIN)})
-    monkeypatch.setattr(training_speed, "settle_format", lambda *_: None)
+    monkeypatch.setattr(training_speed, "choose_memory_format", lambda *_: None)
     object.__setattr__(subject, "clock", lambda: now)
     found = measure_training(subject)
     assert {result.goal.name: result.figure for result in found.results} == {

@@ -10,7 +10,7 @@ import pytest
 
 from mlffm_segdiff import __version__
 from mlffm_segdiff.cli import app as cli
-from mlffm_segdiff.cli.common import ExitStatus, Voice, default_threads
+from mlffm_segdiff.cli.common import ExitStatus, Reporter, default_threads
 
 Command = Callable[..., tuple[int, str, str]]
 VERBS = (
@@ -121,7 +121,7 @@ def test_an_interrupt_ends_with_130_and_a_line(command: Command, monkeypatch: py
     def press(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mlffm_segdiff.data.synthetic_folder.write_folder", press)
+    monkeypatch.setattr("mlffm_segdiff.data.synthetic.write_folder", press)
     assert command("data", "synthetic", "--count", 1, "-o", "nowhere") == (130, "", "interrupted\n")
 
 
@@ -129,7 +129,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPa
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("mlffm_segdiff.data.synthetic_folder.write_folder", fail)
+    monkeypatch.setattr("mlffm_segdiff.data.synthetic.write_folder", fail)
     with pytest.raises(ZeroDivisionError):
         cli.run(["data", "synthetic", "--count", "1", "-o", "nowhere"])
 
@@ -212,21 +212,21 @@ def test_a_reader_that_goes_away_ends_the_command_without_a_word() -> None:
 def test_words_and_results_go_where_they_are_asked_to(
     quiet: bool, as_json: bool, out: str, error: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    voice = Voice(quiet, as_json)
-    voice.say("done")
-    voice.console().print("boxed")
-    voice.note("note")
-    with voice.status("working"), voice.progress("working") as progress:
+    reporter = Reporter(quiet, as_json)
+    reporter.info("done")
+    reporter.console().print("boxed")
+    reporter.warn("note")
+    with reporter.status("working"), reporter.progress("working") as progress:
         progress(1, 2)
-    voice.result({"folder": Path("a/b")})
+    reporter.result({"folder": Path("a/b")})
     assert capfd.readouterr() == (out, error)
 
 
 def test_a_result_is_strict_json(capfd: pytest.CaptureFixture[str]) -> None:
-    Voice(json=True).result({"name": "Läsion", "count": 3, "none": None})
+    Reporter(json=True).result({"name": "Läsion", "count": 3, "none": None})
     assert json.loads(capfd.readouterr().out) == {"name": "Läsion", "count": 3, "none": None}
     with pytest.raises(ValueError, match="JSON"):
-        Voice(json=True).result({"score": float("nan")})
+        Reporter(json=True).result({"score": float("nan")})
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -85,7 +85,7 @@ def test_ctrl_c_says_how_to_go_on_and_resume_does(
     _, error = process.communicate(timeout=120)
     go_on = f"mlffm-segdiff train --resume --run {run}"
     assert process.returncode == 130
-    assert error == f"stopped; go on by: {go_on}\ninterrupted\n"
+    assert error == f"stopped; resume with: {go_on}\ninterrupted\n"
 
     recipe = run / "config.yaml"  # the rest of 100,000 images would take minutes
     recipe.write_text(recipe.read_text().replace("images: 100000", f"images: {16 * (len(curve(run)) + 2)}"))

@@ -139,7 +139,7 @@ def test_a_wrong_value_is_one_line_that_names_its_key(override: str, says: str, 
     [
         ("name: x\n  bad: [1", "mine.yaml: not readable as YAML: .*line 2"),
         ("name: a\nname: b\n", "mine.yaml: not readable as YAML: .*duplicate key name"),
-        ("- 1\n- 2\n", "mine.yaml: a recipe is a mapping of sections, for example"),
+        ("- 1\n- 2\n", "mine.yaml: a recipe must be a mapping of sections, for example"),
         ("3", "mine.yaml: not readable as YAML: .*int"),
         ("", "missing key 'name'"),
         ("name: x\n", "missing key 'data'"),
@@ -167,7 +167,7 @@ def test_a_file_that_is_no_text_or_no_file_is_named(tmp_path: Path) -> None:
     for name in ("bytes.yaml", "folder.yaml"):
         with pytest.raises(UserError, match=f"{name}: not readable as YAML"):
             load_recipe(str(tmp_path / name))
-    with pytest.raises(UserError, match=r"no recipe file .*absent\.yaml: check the path"):
+    with pytest.raises(UserError, match=r"no recipe file .*absent\.yaml; check the path"):
         load_recipe(str(tmp_path / "absent.yaml"))
 
 

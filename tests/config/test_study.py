@@ -104,7 +104,7 @@ def test_a_study_that_is_nowhere_or_no_yaml_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no study file"):
         load_study(str(tmp_path / "no.yaml"))
     (tmp_path / "list.yaml").write_text("- 1\n")
-    with pytest.raises(UserError, match="a study is a mapping"):
+    with pytest.raises(UserError, match="a study must be a mapping"):
         load_study(str(tmp_path / "list.yaml"))
 
 

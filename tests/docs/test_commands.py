@@ -18,7 +18,7 @@ import typer
 
 from mlffm_segdiff.cli.app import COMMAND, app, run
 from mlffm_segdiff.config.products import Product
-from mlffm_segdiff.data.synthetic_folder import write_folder
+from mlffm_segdiff.data.synthetic import write_folder
 from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.pretrained import save_segmenter

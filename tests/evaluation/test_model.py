@@ -12,7 +12,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.cache import CachedPairs, open_cache
 from mlffm_segdiff.data.case import Case, Entry
-from mlffm_segdiff.data.files import decode_picture
+from mlffm_segdiff.data.files import decode_pil
 from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
 from mlffm_segdiff.evaluation import model
 from mlffm_segdiff.evaluation.model import (
@@ -23,7 +23,7 @@ from mlffm_segdiff.evaluation.model import (
     segment_cases,
     source_masks,
 )
-from mlffm_segdiff.metrics.case import score_case
+from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.segmenters.at_source import map_at
 from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
@@ -160,11 +160,11 @@ def test_a_second_look_is_scored_at_both_sizes_from_images_read_one_by_one(
 
     def decode(data: bytes, name: str) -> Image.Image:
         assert all(image() is None for image in images)
-        image = decode_picture(data, name)
+        image = decode_pil(data, name)
         images.append(weakref.ref(image))
         return image
 
-    monkeypatch.setattr(model, "decode_picture", decode)
+    monkeypatch.setattr(model, "decode_pil", decode)
     once = list(evaluate_model(RedIsLesion(), pairs, cases, Sampling(), 5, CPU))
     assert not images
     segmenter = RedIsLesion()

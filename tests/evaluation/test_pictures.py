@@ -16,7 +16,7 @@ from mlffm_segdiff.evaluation.pictures import (
     size_figure,
 )
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
-from mlffm_segdiff.metrics.case import score_case
+from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.overlap import Mask
 
 

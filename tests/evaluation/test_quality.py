@@ -19,7 +19,7 @@ from mlffm_segdiff.evaluation.quality import (
 )
 from mlffm_segdiff.evaluation.quality_pictures import reliability_figure, retention_figure
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
-from mlffm_segdiff.metrics.case import score_case
+from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.certainty import Calibration
 
 UNIT = st.floats(0, 1)

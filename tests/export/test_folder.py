@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.picture_quality import QualityLimits
+from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.export.folder import is_export, read_export, read_manifest, write_export
 from mlffm_segdiff.export.formats import FORMATS, FormatName
 from mlffm_segdiff.export.kept import kept_export

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.batch import Batch
-from mlffm_segdiff.data.files import decode_picture
+from mlffm_segdiff.data.files import decode_pil
 from mlffm_segdiff.inference import files, reading
 from mlffm_segdiff.inference.files import predict_files
 from mlffm_segdiff.inference.model import Answer, Model, load_model
@@ -276,7 +276,7 @@ class Stage:
         self.segment = model.segmenter.segment
         monkeypatch.setattr(model.segmenter, "segment", self.segment_batch)
         monkeypatch.setattr(files, "read_picture", self.read_picture)
-        monkeypatch.setattr(reading, "decode_picture", self.decode_picture)
+        monkeypatch.setattr(reading, "decode_pil", self.decode_pil)
         monkeypatch.setattr(files, "predict_source", self.predict_source)
 
     def wait_for(self, holds: Callable[[], bool], what: str) -> None:
@@ -306,8 +306,8 @@ class Stage:
         self.tell(self.read, path.stem)
         return file
 
-    def decode_picture(self, data: bytes, name: str) -> Image.Image:
-        picture = decode_picture(data, name)
+    def decode_pil(self, data: bytes, name: str) -> Image.Image:
+        picture = decode_pil(data, name)
         self.watch("whole pictures", picture)
         return picture
 

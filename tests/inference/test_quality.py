@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlffm_segdiff.data.picture_quality import QualityLimits
+from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.inference.model import Answer, Model, Picture
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.quality import case_certainty, expected_dice, flags

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import bootstrap
 from torchmetrics.functional import classification as reference
 
-from mlffm_segdiff.metrics.case import SCORE_NAMES, score_case
+from mlffm_segdiff.metrics.case_scores import SCORE_NAMES, score_case
 from mlffm_segdiff.metrics.summary import Interval, mean_interval, summarise
 
 

@@ -6,6 +6,8 @@ import torch
 from PIL import Image
 from scipy.ndimage import map_coordinates
 
+from mlffm_segdiff.data.dataset import PairDataset
+from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
 from mlffm_segdiff.segmenters.at_source import map_at, segment_images
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 
@@ -25,6 +27,15 @@ def test_a_batch_is_segmented_as_by_the_segmenter_itself(trained: Make) -> None:
     assert segment_images(segmenter, images, Sampling(), torch.device("cpu")).samples is None
     with pytest.raises(ValueError, match=r"in training mode; call its eval\(\) first"):
         segment_images(segmenter.train(), images, sampling, torch.device("cpu"))
+
+
+def test_training_and_inference_give_the_network_the_same_image() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), dtype=np.uint8)
+    trained_on = PairDataset(images, np.zeros((2, SIZE, SIZE), np.uint8), ["a", "b"], None, seed=0)
+    for image, pair in zip(
+        normalise_image(image_tensor(images)), (trained_on[0], trained_on[1]), strict=True
+    ):
+        assert torch.equal(image, pair.image)
 
 
 @pytest.mark.parametrize(("height", "width"), [(40, 64), (16, 16), (16, 33)])

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.picture_quality import QualityLimits
+from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Sampling

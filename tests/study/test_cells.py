@@ -8,8 +8,8 @@ import pytest
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.packaged import study_names
 from mlffm_segdiff.config.study import Study, load_study
-from mlffm_segdiff.data.sources import load_parts
-from mlffm_segdiff.data.synthetic_folder import write_folder
+from mlffm_segdiff.data.sources import load_split_cases
+from mlffm_segdiff.data.synthetic import write_folder
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.study.cells import Cell, cell_key, evaluation_sampling, make_cells, variant_recipes
 
@@ -35,7 +35,7 @@ def test_the_grid_is_whole_and_goes_seed_by_seed(cells: list[Cell]) -> None:
 
 
 def test_a_cell_has_the_split_that_training_will_take(cells: list[Cell]) -> None:
-    assert {cell.split for cell in cells} == {load_parts(cells[0].recipe.data).digest}
+    assert {cell.split for cell in cells} == {load_split_cases(cells[0].recipe.data).digest}
 
 
 def test_a_key_is_made_of_recipe_split_and_code(cells: list[Cell]) -> None:
@@ -88,7 +88,7 @@ def test_sources_and_splits_are_the_studys(make_study: MakeStudy, lesions: Path,
     assert {tuple(cell.recipe.data.sources.items()) for cell in cells} == {(("folder", lesions),)}
     digests = {cell.dataset: cell.split for cell in cells}
     assert digests["folder"] != digests["again"]
-    assert digests == {cell.dataset: load_parts(cell.recipe.data).digest for cell in cells}
+    assert digests == {cell.dataset: load_split_cases(cell.recipe.data).digest for cell in cells}
 
 
 @pytest.mark.parametrize(

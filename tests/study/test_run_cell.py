@@ -11,7 +11,7 @@ from filelock import FileLock
 from mlffm_segdiff.cli.app import run
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.study import Study
-from mlffm_segdiff.data.synthetic_folder import write_folder
+from mlffm_segdiff.data.synthetic import write_folder
 from mlffm_segdiff.study import run_cell as module
 from mlffm_segdiff.study.folder import CellFolder, StudyFolder
 from mlffm_segdiff.study.lock import read_lock, write_lock
@@ -128,8 +128,8 @@ def test_a_failure_is_written_and_gone_after_the_next_try(
 
 
 def test_an_interrupt_is_no_failure(planned: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*_: object) -> None:
-        raise SystemExit(1)  # as Lightning does on Ctrl-C
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "train", stop)
     with pytest.raises(KeyboardInterrupt):
@@ -153,7 +153,7 @@ def test_data_that_moved_are_found_where_they_are_now(
     write_folder(old, 8, 48, seed=3)
     study, folder = make_study(datasets={"folder": {}}, seeds=[0]), StudyFolder(tmp_path / "study")
     before = plan_study(study, "ablation", folder, {"folder": old}, threads=1)
-    first_cell(folder).run.begin(before.cells[0].recipe, before.cells[0].split)
+    first_cell(folder).run.create(before.cells[0].recipe, before.cells[0].split)
     old.rename(new)
     assert (
         plan_study(study, "ablation", folder, {"folder": new}, threads=1).cells[0].key == before.cells[0].key

@@ -1,5 +1,4 @@
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +7,7 @@ from rich.console import Console
 
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters.recipe import check_recipe
+from mlffm_segdiff.training.callbacks import ConsoleProgress
 from mlffm_segdiff.training.fit import train
 from mlffm_segdiff.training.run_folder import RunFolder
 
@@ -53,11 +53,5 @@ def finished(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> RunFol
     """A run that was never interrupted, and console.txt beside it."""
     folder = RunFolder(tmp_path_factory.mktemp("finished") / "run")
     with (folder.path.parent / "console.txt").open("w") as file:
-        train(recipe, folder, Console(file=file, width=120))
+        train(recipe, folder.path, callbacks=[ConsoleProgress(Console(file=file, width=120))])
     return folder
-
-
-@pytest.fixture
-def quiet(tmp_path: Path) -> Iterator[Console]:
-    with (tmp_path / "console.txt").open("w") as file:
-        yield Console(file=file)

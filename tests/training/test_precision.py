@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
 
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters import precision as formats
@@ -90,12 +89,12 @@ def test_a_batch_of_noise_is_like_one_of_images() -> None:
     assert torch.equal(batch.mask, -batch.distance.sign())
 
 
-@pytest.mark.parametrize(("begun", "lightning"), [("bf16", "bf16-mixed"), ("float32", "32-true")])
-def test_a_resumed_run_keeps_the_format_it_was_begun_in(
-    begun: str, lightning: str, auto: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("first", "lightning"), [("bf16", "bf16-mixed"), ("float32", "32-true")])
+def test_a_resumed_run_keeps_its_number_format(
+    first: str, lightning: str, auto: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is measured once: were it measured again, it would now be the other."""
-    seen, measured = [], iter([begun])
+    seen, measured = [], iter([first])
     real = fit.Trainer
 
     def trainer(**settings: object) -> object:
@@ -105,35 +104,8 @@ def test_a_resumed_run_keeps_the_format_it_was_begun_in(
     monkeypatch.setattr(fit, "Trainer", trainer)
     monkeypatch.setattr(fit, "training_precision", lambda *_: next(measured))
     folder = RunFolder(tmp_path / "run")
-    with (tmp_path / "console.txt").open("w") as file:
-        fit.train(auto, folder, Console(file=file))
-        fit.resume(folder, Console(file=file))
+    fit.train(auto, folder.path)
+    fit.resume(folder.path)
     assert seen == [lightning, lightning]
-    assert json.loads(folder.environment.read_text())["precision"] == begun
+    assert json.loads(folder.environment.read_text())["precision"] == first
     assert folder.recipe().train.precision == "auto"
-
-
-@pytest.mark.parametrize(
-    ("asked", "has", "expected"),
-    [
-        ("auto", True, "bf16"),
-        ("auto", False, "float32"),
-        ("float32", True, "float32"),
-        ("bf16", False, "bf16"),
-    ],
-)
-def test_a_run_of_the_first_version_goes_by_its_rule(
-    asked: str,
-    has: bool,
-    expected: str,
-    make_recipe: MakeRecipe,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    give_bf16(monkeypatch, has)
-    folder = RunFolder(tmp_path)
-    folder.begin(make_recipe(train={"precision": asked}), "abc")
-    environment = json.loads(folder.environment.read_text())
-    del environment["precision"]
-    folder.environment.write_text(json.dumps(environment))
-    assert folder.precision() == expected

@@ -13,23 +13,21 @@ import torch
 from rich.console import Console
 
 from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.training.callbacks import ConsoleProgress
 from mlffm_segdiff.training.fit import resume, train
 from mlffm_segdiff.training.module import SegmenterModule
 from mlffm_segdiff.training.run_folder import RunFolder
 
 SCRIPT = """
 import sys
-from pathlib import Path
 
 import torch
 from rich.console import Console
 
-from mlffm_segdiff.segmenters.recipe import load_recipe
-from mlffm_segdiff.training.fit import train
-from mlffm_segdiff.training.run_folder import RunFolder
+from mlffm_segdiff.training import ConsoleProgress, train
 
 torch.set_num_threads(1)
-train(load_recipe(sys.argv[1]), RunFolder(Path(sys.argv[2])), Console(width=120))
+train(sys.argv[1], sys.argv[2], callbacks=[ConsoleProgress(Console(width=120))])
 """
 
 
@@ -52,8 +50,7 @@ def resumed(finished: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> tu
     assert process.returncode == -signal.SIGKILL
     step = int(torch.load(folder.last, weights_only=True)["global_step"])
     assert not folder.weights.exists()
-    with (folder.path.parent / "console.txt").open("w") as file:
-        resume(folder, Console(file=file))
+    resume(folder.path)
     return folder, step
 
 
@@ -152,9 +149,7 @@ class Interrupting(Console):
         super().print(*objects, **options)
 
 
-def test_a_run_by_sgd_resumes_as_exactly(
-    make_recipe: Callable[..., Recipe], quiet: Console, tmp_path: Path
-) -> None:
+def test_a_run_by_sgd_resumes_as_exactly(make_recipe: Callable[..., Recipe], tmp_path: Path) -> None:
     """As nnU-Net trains: momentum, poly, no averaging, and validation on mirror images."""
     train_keys = {"images": 96, "validate_every": 24, "optimizer": "sgd", "learning_rate": 0.01}
     recipe = make_recipe(
@@ -164,11 +159,11 @@ def test_a_run_by_sgd_resumes_as_exactly(
         train={**train_keys, "warmup": 0, "clip": 12, "ema_decay": 0},
     )
     whole, broken = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "broken")
-    train(recipe, whole, quiet)
+    train(recipe, whole.path)
     with (tmp_path / "broken.txt").open("w") as file, pytest.raises(InterruptedRunError):
-        train(recipe, broken, Interrupting(file=file, width=120))
+        train(recipe, broken.path, callbacks=[ConsoleProgress(Interrupting(file=file, width=120))])
     assert torch.load(broken.last, weights_only=True)["global_step"] == 12
-    resume(broken, quiet)
+    resume(broken.path)
     one, other = (torch.load(folder.last, weights_only=True) for folder in (whole, broken))
     for key in ("state_dict", "current_model_state", "optimizer_states", "lr_schedulers"):
         assert differing(one[key], other[key], key) == []

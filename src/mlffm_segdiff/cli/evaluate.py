@@ -11,10 +11,10 @@ from mlffm_segdiff.cli.common import (
     ExitStatus,
     JsonOption,
     QuietOption,
+    Reporter,
     SourceOption,
     SplitOption,
     ThreadsOption,
-    Voice,
     choose_data,
     set_threads,
 )
@@ -32,7 +32,7 @@ from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
     from mlffm_segdiff.config.schema import Recipe
-    from mlffm_segdiff.data.sources import Parts
+    from mlffm_segdiff.data.sources import SplitCases
     from mlffm_segdiff.evaluation.folders import MaskFiles
     from mlffm_segdiff.evaluation.model import SegmentedCase
     from mlffm_segdiff.evaluation.pictures import OutlinedCase
@@ -97,7 +97,7 @@ def evaluate(
     """
     if (weights is None) == (masks is None) or (masks is None) != (truth is None):
         raise UserError("give either a run or weights, or both --masks FOLDER and --truth FOLDER")
-    voice = Voice(quiet, as_json)
+    reporter = Reporter(quiet, as_json)
     given: SamplingChoices = {
         "samples": samples,
         "steps": steps,
@@ -113,11 +113,11 @@ def evaluate(
             raise UserError(
                 "--source, --split, --calibrate and how masks are drawn go with a model, not with --masks"
             )
-        _evaluate_masks(masks, truth, output, voice)
+        _evaluate_masks(masks, truth, output, reporter)
         return
     assert weights is not None
     set_threads(threads)
-    _evaluate_weights(weights, source or (), split, part, given, output, calibrate, voice)
+    _evaluate_weights(weights, source or (), split, part, given, output, calibrate, reporter)
 
 
 def _evaluate_weights(
@@ -128,10 +128,10 @@ def _evaluate_weights(
     given: "SamplingChoices",
     output: Path,
     calibrate: bool,
-    voice: Voice,
+    reporter: Reporter,
 ) -> None:
     from mlffm_segdiff.cli import quality
-    from mlffm_segdiff.data.sources import load_parts
+    from mlffm_segdiff.data.sources import load_split_cases
     from mlffm_segdiff.evaluation.model import evaluate_case, outline_case
     from mlffm_segdiff.evaluation.quality import judge_case, quality_summary
     from mlffm_segdiff.metrics.distribution import summarise_samples
@@ -143,9 +143,9 @@ def _evaluate_weights(
     recipe = choose_data(pretrained.recipe, sources, split)
     sampling = chosen_sampling(recipe, **given)
     _require_paths(recipe)
-    parts = load_parts(recipe.data)
+    parts = load_split_cases(recipe.data)
     output.mkdir(parents=True, exist_ok=True)
-    segmented = {one.case.id: one for one in _segment(pretrained, recipe, parts, part, sampling, voice)}
+    segmented = {one.case.id: one for one in _segment(pretrained, recipe, parts, part, sampling, reporter)}
     cases = [evaluate_case(one) for one in segmented.values()]
     facts = {
         "weights": name,
@@ -162,10 +162,10 @@ def _evaluate_weights(
     scores = [one.samples for one in segmented.values() if one.samples is not None]
     if scores:
         facts["samples"] = asdict(summarise_samples(scores))
-    quality.report_quality(judged, output, voice)
-    _report(output, cases, lambda key: outline_case(segmented[key]), facts, voice)
+    quality.report_quality(judged, output, reporter)
+    _report(output, cases, lambda key: outline_case(segmented[key]), facts, reporter)
     if beside is not None:
-        quality.calibrate(beside, judged, recipe, parts, sampling, voice)
+        quality.calibrate(beside, judged, recipe, parts, sampling, reporter)
 
 
 def _calibration(pretrained: "Pretrained", sampling: "Sampling") -> "Calibration | None":
@@ -184,44 +184,44 @@ def _require_paths(recipe: "Recipe") -> None:
 def _segment(
     pretrained: "Pretrained",
     recipe: "Recipe",
-    parts: "Parts",
+    parts: "SplitCases",
     part: Part,
     sampling: "Sampling",
-    voice: Voice,
+    reporter: Reporter,
 ) -> "list[SegmentedCase]":
-    from mlffm_segdiff.data.sources import open_part
+    from mlffm_segdiff.data.sources import open_split
     from mlffm_segdiff.evaluation.model import segment_cases
     from mlffm_segdiff.segmenters.device import best_device
 
     device = best_device()
-    with voice.progress("reading") as progress:
-        pairs = open_part(parts, part, recipe.data.size, progress)
+    with reporter.progress("reading") as progress:
+        pairs = open_split(parts, part, recipe.data.size, progress)
     segmenter = pretrained.segmenter.to(device).eval()
     cases, found = parts.cases[part], []
     batch_size = recipe.train.batch_size
-    with voice.progress("segmenting") as progress:
+    with reporter.progress("segmenting") as progress:
         for one in segment_cases(segmenter, pairs, cases, sampling, batch_size, device):
             found.append(one)
             progress(len(found), len(cases))
     return found
 
 
-def _evaluate_masks(masks: Path, truth: Path, output: Path, voice: Voice) -> None:
+def _evaluate_masks(masks: Path, truth: Path, output: Path, reporter: Reporter) -> None:
     from mlffm_segdiff.evaluation.folders import compare_masks, match_folders
 
     matched = match_folders(masks, truth)
     output.mkdir(parents=True, exist_ok=True)
     files = {pair.id: pair for pair in matched.pairs}
     cases = []
-    with voice.progress("comparing") as progress:
+    with reporter.progress("comparing") as progress:
         for case in compare_masks(matched):
             cases.append(case)
             progress(len(cases), len(files))
     scores = {case.id: case.source.jaccard for case in cases}
     facts = {"masks": str(masks), "truth": str(truth), "missing": matched.missing, "extra": matched.extra}
-    _report(output, cases, lambda key: _outline_files(files[key], scores[key]), facts, voice)
+    _report(output, cases, lambda key: _outline_files(files[key], scores[key]), facts, reporter)
     if matched.extra:
-        voice.note(f"{len(matched.extra)} masks have no true mask: {_some(matched.extra)}")
+        reporter.warn(f"{len(matched.extra)} masks have no true mask: {_some(matched.extra)}")
     if not matched.complete:
         typer.echo(f"{len(matched.missing)} true masks lack a prediction: {_some(matched.missing)}", err=True)
         raise typer.Exit(ExitStatus.FAULTS)
@@ -244,7 +244,7 @@ def _report(
     cases: "Sequence[EvaluatedCase]",
     outline: Outline,
     facts: Mapping[str, Any],
-    voice: Voice,
+    reporter: Reporter,
 ) -> None:
     from mlffm_segdiff.evaluation import pictures
     from mlffm_segdiff.evaluation.report import write_report
@@ -261,14 +261,14 @@ def _report(
     }
     for name, figure in figures.items():
         pictures.save_figure(figure, folder / name)
-    _print_tables(found, voice)
+    _print_tables(found, reporter)
     for name, value in (facts.get("samples") or {}).items():
-        voice.say(f"samples, {name.replace('_', ' ')}: {value:.4g}")
-    voice.say(f"tables and figures: {folder}")
-    voice.result({"output": folder, **facts, **{name: asdict(summary) for name, summary in found.items()}})
+        reporter.info(f"samples, {name.replace('_', ' ')}: {value:.4g}")
+    reporter.info(f"tables and figures: {folder}")
+    reporter.result({"output": folder, **facts, **{name: asdict(summary) for name, summary in found.items()}})
 
 
-def _print_tables(found: "Mapping[str, Summary]", voice: Voice) -> None:
+def _print_tables(found: "Mapping[str, Summary]", reporter: Reporter) -> None:
     from rich.table import Table
 
     from mlffm_segdiff.evaluation.report import SUMMARY_HEADER, summary_rows
@@ -279,4 +279,4 @@ def _print_tables(found: "Mapping[str, Summary]", voice: Voice) -> None:
             table.add_column(column, justify="right" if number else "left")
         for row in summary_rows(found[size]):
             table.add_row(*row)
-        voice.console().print(table)
+        reporter.console().print(table)

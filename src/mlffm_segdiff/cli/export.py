@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mlffm_segdiff.cli.common import JsonOption, QuietOption, Voice
+from mlffm_segdiff.cli.common import JsonOption, QuietOption, Reporter
 from mlffm_segdiff.config.errors import UserError
 
 
@@ -39,12 +39,12 @@ def export(
     from mlffm_segdiff.export.folder import write_export
     from mlffm_segdiff.segmenters.pretrained import load_pretrained
 
-    voice, folder = Voice(quiet, as_json), output.expanduser()
+    reporter, folder = Reporter(quiet, as_json), output.expanduser()
     if folder.exists():
         raise UserError(f"{folder} exists already; choose another folder, or delete it")
     pretrained = load_pretrained(weights)
-    with voice.status(f"making the graphs for {graph_format}"):
+    with reporter.status(f"making the graphs for {graph_format}"):
         write_export(pretrained, graph_format, folder)
     written = sorted(path.name for path in folder.iterdir())
-    voice.say(f"exported: {output} ({', '.join(written)})")
-    voice.result({"output": folder, "format": graph_format, "files": written})
+    reporter.info(f"exported: {output} ({', '.join(written)})")
+    reporter.result({"output": folder, "format": graph_format, "files": written})

@@ -9,8 +9,8 @@ from mlffm_segdiff.cli.common import (
     ExitStatus,
     JsonOption,
     QuietOption,
+    Reporter,
     ThreadsOption,
-    Voice,
     set_threads,
 )
 from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, load_graphs
@@ -112,8 +112,8 @@ def predict(
 
     found = find_images(*places)
     set_threads(threads)
-    voice = Voice(quiet, as_json)
-    graphs = load_graphs(weights, runtime, precision, voice)
+    reporter = Reporter(quiet, as_json)
+    graphs = load_graphs(weights, runtime, precision, reporter)
     choices: SamplingChoices = {
         "samples": samples,
         "steps": steps,
@@ -130,11 +130,11 @@ def predict(
         model = load_model(graphs, device=torch.device("cpu"), **choices)
     products = frozenset(write or ()) | ({Product.REVIEW} if review else frozenset())
     if precision == "auto":
-        voice.note(f"precision: {model.precision}")
+        reporter.warn(f"precision: {model.precision}")
     target = Output(output.expanduser(), products, maps, table)
     post = PostProcessing(keep_specks, largest, fill_holes)
     failed, kept = 0, []
-    with voice.progress("segmenting") as progress:
+    with reporter.progress("segmenting") as progress:
         rows = predict_files(found.images, model, target, threshold, batch_size, mm_per_pixel, post)
         for done, row in enumerate(rows, 1):
             if row.failed:
@@ -143,17 +143,17 @@ def predict(
             if as_json:
                 kept.append(row_values(row))
             progress(done, len(found.images))
-    voice.result({"output": target.folder, "table": target.table, "failed": failed, "images": kept})
-    _report(found, target, failed, voice)
+    reporter.result({"output": target.folder, "table": target.table, "failed": failed, "images": kept})
+    _report(found, target, failed, reporter)
 
 
-def _report(found: "ImageFiles", target: "Output", failed: int, voice: Voice) -> None:
+def _report(found: "ImageFiles", target: "Output", failed: int, reporter: Reporter) -> None:
     """Say what was done and where it lies; exit with status 1 if files failed."""
     if found.others:
         endings = ", ".join(sorted({Path(other.name).suffix or other.name for other in found.others}))
-        voice.note(f"left alone, no pictures by their ending: {len(found.others)} ({endings})")
+        reporter.warn(f"left alone, no pictures by their ending: {len(found.others)} ({endings})")
     done = len(found.images) - failed
-    voice.say(f"{done} of {len(found.images)} images segmented: {target.folder}")
+    reporter.info(f"{done} of {len(found.images)} images segmented: {target.folder}")
     if failed:
         typer.echo(f"could not be read: {failed}; {target.table} says why", err=True)
         raise typer.Exit(ExitStatus.FAULTS)

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlffm_segdiff.cli.common import Voice
+from mlffm_segdiff.cli.common import Reporter
 from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
     from mlffm_segdiff.config.schema import Recipe
-    from mlffm_segdiff.data.sources import Parts
+    from mlffm_segdiff.data.sources import SplitCases
     from mlffm_segdiff.evaluation.quality import JudgedCase
     from mlffm_segdiff.segmenters.base import Sampling
 
@@ -30,7 +30,7 @@ def check_calibration(weights: str, part: str) -> Path:
     return folder
 
 
-def report_quality(cases: "Sequence[JudgedCase]", folder: Path, voice: Voice) -> None:
+def report_quality(cases: "Sequence[JudgedCase]", folder: Path, reporter: Reporter) -> None:
     """Write quality.csv and the figures to the folder, and say how many bad masks doubt would catch."""
     from mlffm_segdiff.evaluation import quality_pictures
     from mlffm_segdiff.evaluation.pictures import save_figure
@@ -44,7 +44,7 @@ def report_quality(cases: "Sequence[JudgedCase]", folder: Path, voice: Voice) ->
     bad = [case.jaccard < JACCARD_THRESHOLD for case in cases]
     if any(bad):
         caught = [caught_share([-case.certainty for case in cases], bad, share) or 0.0 for share in SHARES]
-        voice.say(
+        reporter.info(
             f"bad masks (Jaccard below {JACCARD_THRESHOLD}): {sum(bad)}; among the least certain "
             + ", ".join(f"{share:.0%}: {part:.0%}" for share, part in zip(SHARES, caught, strict=True))
         )
@@ -54,19 +54,19 @@ def calibrate(
     folder: Path,
     cases: "Sequence[JudgedCase]",
     recipe: "Recipe",
-    parts: "Parts",
+    parts: "SplitCases",
     sampling: "Sampling",
-    voice: Voice,
+    reporter: Reporter,
 ) -> None:
     """Write quality.json beside the weights in `folder`, from validation cases and training pictures."""
-    from mlffm_segdiff.data.picture_quality import quality_limits
-    from mlffm_segdiff.data.sources import open_part
+    from mlffm_segdiff.data.image_quality import quality_limits
+    from mlffm_segdiff.data.sources import open_split
     from mlffm_segdiff.metrics.certainty import fit_calibration
     from mlffm_segdiff.segmenters.calibration import Quality, write_quality
     from mlffm_segdiff.segmenters.pretrained import WEIGHTS
 
-    with voice.progress("reading training pictures") as progress:
-        pairs = open_part(parts, "train", recipe.data.size, progress)
+    with reporter.progress("reading training pictures") as progress:
+        pairs = open_split(parts, "train", recipe.data.size, progress)
     images = pairs.images[:: -(-len(pairs.images) // TRAINING_PICTURES)]
     quality = Quality(
         sampler=sampling.sampler,
@@ -82,4 +82,4 @@ def calibrate(
         limits=quality_limits(images),
     )
     path = write_quality(quality.tied_to(folder / WEIGHTS), folder)
-    voice.say(f"calibrated on {len(cases)} cases: {path}")
+    reporter.info(f"calibrated on {len(cases)} cases: {path}")

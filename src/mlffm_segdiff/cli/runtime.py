@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mlffm_segdiff.cli.common import Voice
+from mlffm_segdiff.cli.common import Reporter
 from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ PrecisionOption = Annotated[
 
 
 def load_graphs(
-    weights: str, runtime: Runtime | None, choice: PrecisionChoice, voice: Voice
+    weights: str, runtime: Runtime | None, choice: PrecisionChoice, reporter: Reporter
 ) -> "Pretrained | None":
     """Return the weights on the runtime's graphs; None where torch runs the network itself.
 
@@ -50,29 +50,31 @@ def load_graphs(
     elif runtime is None or runtime == "torch":
         return None
     else:
-        return _read_kept(weights, runtime, precision, voice)
+        return _read_kept(weights, runtime, precision, reporter)
     return read_export(folder, precision)
 
 
 def _read_kept(
-    weights: str, runtime: Literal["onnx", "openvino"], precision: "Precision", voice: Voice
+    weights: str, runtime: Literal["onnx", "openvino"], precision: "Precision", reporter: Reporter
 ) -> "Pretrained":
     """Return the weights on their kept graphs, which are made anew where they cannot be read."""
     from mlffm_segdiff.export.folder import read_export
 
-    folder = _kept(weights, runtime, precision, voice)
+    folder = _kept(weights, runtime, precision, reporter)
     try:
         return read_export(folder, precision)
     except UserError:
         shutil.rmtree(folder)
-    return read_export(_kept(weights, runtime, precision, voice), precision)
+    return read_export(_kept(weights, runtime, precision, reporter), precision)
 
 
-def _kept(weights: str, runtime: Literal["onnx", "openvino"], precision: "Precision", voice: Voice) -> Path:
+def _kept(
+    weights: str, runtime: Literal["onnx", "openvino"], precision: "Precision", reporter: Reporter
+) -> Path:
     from mlffm_segdiff.export.folder import runtime_of
     from mlffm_segdiff.export.kept import kept_export
     from mlffm_segdiff.segmenters.pretrained import load_pretrained
 
     runtime_of(runtime).check_precision(precision)
-    with voice.status(f"making the graphs for {runtime}, once"):
+    with reporter.status(f"making the graphs for {runtime}, once"):
         return kept_export(load_pretrained(weights), runtime)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from mlffm_segdiff.cli.common import JsonOption, QuietOption, ThreadsOption, Voice, set_threads
+from mlffm_segdiff.cli.common import JsonOption, QuietOption, Reporter, ThreadsOption, set_threads
 from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, load_graphs
 from mlffm_segdiff.config.extra import needs_extra
 
@@ -59,8 +59,8 @@ def serve(
 
     listening = listening_socket(host, port)
     set_threads(threads)
-    voice = Voice(quiet, as_json)
-    graphs = load_graphs(weights, runtime, precision, voice)
+    reporter = Reporter(quiet, as_json)
+    graphs = load_graphs(weights, runtime, precision, reporter)
     pretrained = graphs or load_pretrained(weights)
     if graphs is None:
         model = load_model(pretrained, precision=precision)
@@ -71,7 +71,7 @@ def serve(
     app = create_app(model, choose, weights, limits, allowed_hosts(host, allow_host or ()))
 
     def tell() -> None:
-        voice.say(f"serving on {url(listening)} (Ctrl-C ends)")
-        voice.result({"url": url(listening)})
+        reporter.info(f"serving on {url(listening)} (Ctrl-C ends)")
+        reporter.result({"url": url(listening)})
 
     serve_app(app, listening, tell)

@@ -11,7 +11,7 @@ from mlffm_segdiff.cli.common import (
     ExitStatus,
     JsonOption,
     QuietOption,
-    Voice,
+    Reporter,
     default_threads,
     parse_source,
 )
@@ -130,9 +130,9 @@ def study(
         partition=partition,
         minutes=minutes,
     )
-    sources, voice = _sources(source or []), Voice(quiet, as_json)
+    sources, reporter = _sources(source or []), Reporter(quiet, as_json)
     if lock is not None and cell is not None and output is not None:
-        _run_again(lock, cell, StudyFolder(output.expanduser()), sources, engine, voice)
+        _run_again(lock, cell, StudyFolder(output.expanduser()), sources, engine, reporter)
         return
     assert name is not None
     asked, kind = load_study(name, overrides or ()), KINDS[str(context.info_name)]
@@ -142,10 +142,12 @@ def study(
     if not report_only:
         count = threads or _usual_threads(workers, folder)
         runner = engine(threads=count)
-        failures = _run(_plan(asked, kind, folder, sources, count, accept_code, voice), folder, runner, voice)
+        failures = _run(
+            _plan(asked, kind, folder, sources, count, accept_code, reporter), folder, runner, reporter
+        )
     written = report(folder.path, kind)
-    voice.say(f"report: {written}")
-    voice.result({"output": folder.path, "report": written, "failed": failures})
+    reporter.info(f"report: {written}")
+    reporter.result({"output": folder.path, "report": written, "failed": failures})
     if failures:
         raise typer.Exit(ExitStatus.FAULTS)
 
@@ -171,28 +173,30 @@ def _plan(
     sources: Mapping[str, Path | None],
     threads: int,
     accept_code: bool,
-    voice: Voice,
+    reporter: Reporter,
 ) -> "StudyLock":
     from mlffm_segdiff.study.study import changed_packages, plan_study, previous_plan
 
     changed = changed_packages(previous_plan(folder, asked.name))
     plan = plan_study(asked, kind, folder, sources, threads, accept_code)
-    _tell_changed(changed, voice)
+    _tell_changed(changed, reporter)
     return plan
 
 
-def _tell_changed(packages: list[str], voice: Voice) -> None:
+def _tell_changed(packages: list[str], reporter: Reporter) -> None:
     if packages:
-        voice.note(f"since the study was begun, {', '.join(packages)}: scores may differ a little")
+        reporter.warn(f"since the study was begun, {', '.join(packages)}: scores may differ a little")
 
 
-def _run(plan: "StudyLock", folder: "StudyFolder", launcher: "Launcher", voice: Voice) -> Mapping[str, str]:
+def _run(
+    plan: "StudyLock", folder: "StudyFolder", launcher: "Launcher", reporter: Reporter
+) -> Mapping[str, str]:
     """Run what is not finished; return the errors of cells that failed, which standard error lists too."""
     from mlffm_segdiff.cli.live_table import LiveTable
     from mlffm_segdiff.study.study import open_tally, run_study
 
     tally = open_tally(plan, folder)
-    table = LiveTable(tally, voice.console())
+    table = LiveTable(tally, reporter.console())
     try:
         with table.shown():
             failures = run_study(plan, folder, launcher, tally, table.tell)
@@ -210,7 +214,7 @@ def _run_again(
     folder: "StudyFolder",
     sources: Mapping[str, Path | None],
     engine: Callable[..., "Launcher"],
-    voice: Voice,
+    reporter: Reporter,
 ) -> None:
     """Run one cell of a study.lock in another folder; say whether its weights are those beside the lock."""
     from mlffm_segdiff.segmenters.pretrained import WEIGHTS
@@ -223,19 +227,21 @@ def _run_again(
     original = read_lock(lock.expanduser())
     runner = engine(threads=original.threads)
     plan = plan_one_again(original, key, folder, sources)
-    _tell_changed(changed_packages(original), voice)
-    if failures := _run(plan, folder, runner, voice):
-        voice.result({"run": None, "same": None, "failed": failures})
+    _tell_changed(changed_packages(original), reporter)
+    if failures := _run(plan, folder, runner, reporter):
+        reporter.result({"run": None, "same": None, "failed": failures})
         raise typer.Exit(ExitStatus.FAULTS)
     (cell,) = plan.cells
     before, now = (
         one.cell(cell.key).run.weights / WEIGHTS for one in (StudyFolder(lock.expanduser().parent), folder)
     )
     same = before.read_bytes() == now.read_bytes() if before.is_file() else None
-    voice.say(f"run folder: {now.parent.parent}")
-    voice.result({"run": now.parent.parent, "same": same, "failed": {}})
+    reporter.info(f"run folder: {now.parent.parent}")
+    reporter.result({"run": now.parent.parent, "same": same, "failed": {}})
     if same is not None:
-        voice.say(f"its weights are {'those, byte for byte,' if same else 'not those'} in {before.parent}")
+        reporter.info(
+            f"its weights are {'those, byte for byte,' if same else 'not those'} in {before.parent}"
+        )
     if same is False:
         raise typer.Exit(ExitStatus.FAULTS)
 

@@ -1,4 +1,4 @@
-"""Read a recipe, apply overrides, and say clearly what is wrong with it."""
+"""Read and check recipes, with overrides."""
 
 import difflib
 from collections.abc import Iterator, Sequence
@@ -18,26 +18,40 @@ FIRST_RECIPE = "isic2018"
 
 
 def recipe_of(model: str) -> str | None:
-    """Return the packaged recipe to start from for a model: that called as it, else isic2018, else any.
+    """Return the packaged recipe to start from for a model, or None.
 
-    None if no packaged recipe is of that model.
+    It is the recipe of the model's name, otherwise isic2018 if it has this model, otherwise any recipe of it.
     """
     found = [name for name in recipe_names() if _read(name).model.name == model]
     return min(found, key=lambda name: (name != model, name != FIRST_RECIPE), default=None)
 
 
 def read_recipe(name: str, overrides: Sequence[str] = ()) -> Any:
-    """Return the values of a packaged recipe or a YAML file, with ``key=value`` overrides applied, unchecked.
+    """Read a packaged recipe or a YAML file and apply overrides, without checking keys and values.
 
-    Raises UserError for an unknown recipe and broken YAML.
+    Args:
+        name: Name of a packaged recipe, or path of a .yaml file.
+        overrides: ``key=value`` overrides.
+
+    Returns:
+        The values as nested dicts.
+
+    Raises:
+        UserError: If there is no such recipe, its YAML is broken, or an override cannot be applied.
     """
     return override_values(_read(name), overrides, f"recipe {name!r}")
 
 
 def override_values(values: Any, overrides: Sequence[str], origin: str) -> Any:
-    """Return a mapping with ``key=value`` overrides applied, unchecked; ``origin`` is how an error names it.
+    """Apply ``key=value`` overrides to a mapping, without checking keys and values.
 
-    Raises UserError for what is no key=value, and a key that cannot be set.
+    Args:
+        values: The mapping.
+        overrides: Overrides such as train.images=20000.
+        origin: Name of the mapping in errors.
+
+    Raises:
+        UserError: If an override is not key=value, or a key cannot be set.
     """
     try:
         merged = OmegaConf.merge(values, _parse(overrides))
@@ -47,31 +61,37 @@ def override_values(values: Any, overrides: Sequence[str], origin: str) -> Any:
 
 
 def read_mapping(path: Path, noun: str, example: str) -> DictConfig:
-    """Return the mapping in a YAML file; ``noun`` and ``example`` are how an error says what was expected.
+    """Read a mapping from a YAML file.
 
-    Raises UserError for a missing or broken file, and for what is no mapping.
+    Args:
+        path: The file.
+        noun: What the file is, for errors.
+        example: Example of its content, for errors.
+
+    Raises:
+        UserError: If the file is missing, broken, or not a mapping.
     """
     try:
         loaded = OmegaConf.load(path)
     except FileNotFoundError:
-        raise UserError(f"no {noun} file {path}: check the path") from None
+        raise UserError(f"no {noun} file {path}; check the path") from None
     except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(loaded, DictConfig):
-        raise UserError(f"{path}: a {noun} is a mapping of sections, for example {example!r}")
+        raise UserError(f"{path}: a {noun} must be a mapping of sections, for example {example!r}")
     return loaded
 
 
 def check_values(values: Any, origin: str, kind: type[Recipe]) -> Recipe:
-    """Check ``values`` as a recipe.
+    """Validate values as a recipe.
 
     Args:
-        values: The recipe's sections.
-        origin: The source of the values, for errors.
-        kind: A Recipe with the section of one model.
+        values: Nested dicts.
+        origin: Name of their source in errors.
+        kind: Recipe class whose ``model`` is one section, or a union of sections discriminated by ``name``.
 
     Raises:
-        UserError: A key is unknown or mistyped; the error names it and the nearest valid one.
+        UserError: If a key is unknown, naming it and the nearest valid one, or a value is invalid.
     """
     try:
         return kind.model_validate(values)

@@ -1,4 +1,4 @@
-"""What a recipe may say: every key, its type, its range and its default."""
+"""The schema of recipes: keys, types, ranges and defaults."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,11 +20,16 @@ LEAST_SHARE = 0.001
 
 
 class DataConfig(Section):
-    """Where the pairs come from.
+    """Data sets of a run.
 
-    sources: data set -> folder with its archives (synthetic needs none); the names are those of
-    `mlffm_segdiff.data.table.DATASETS`. mix: data set -> its share of the training draws, which sum to 1; by
-    default each image is drawn equally often.
+    Attributes:
+        sources: Folder with the archives of each data set; synthetic needs none.
+        mix: Share of each data set in the training draws, which sum to 1; by default each image is drawn
+            equally often.
+        split: CSV file with columns id and part; by default the data set's own split.
+        size: Height and width in pixels of the images that the network sees.
+        workers: Worker processes that load training images.
+        synthetic_count: Number of synthetic cases.
     """
 
     sources: dict[str, Path | None] = Field(min_length=1)
@@ -36,11 +41,11 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def mix_fits_the_sources(self) -> "DataConfig":
-        """Refuse shares that do not sum to 1, or of other data sets than the sources."""
+        """Require shares that sum to 1, for exactly the sources."""
         if self.mix is not None:
             if set(self.mix) != set(self.sources):
                 raise ValueError(
-                    f"mix needs a share for each of {', '.join(sorted(self.sources))}, and no other"
+                    f"mix needs a share for each of {', '.join(sorted(self.sources))}, and no others"
                 )
             if abs(sum(self.mix.values()) - 1) > 1e-6:
                 raise ValueError(f"the shares of mix sum to {sum(self.mix.values()):g}; make them sum to 1")
@@ -54,7 +59,15 @@ class DataConfig(Section):
 
 
 class AugmentConfig(Section):
-    """Strengths (affine, colour; 1 as tuned) and probabilities (blur, hair); false or 0 switches one off."""
+    """Augmentation of training images; see `training_augmentation`.
+
+    Attributes:
+        flip: Flips and quarter turns.
+        affine: Strength of affine warps; 0 disables them.
+        colour: Strength of colour changes; 0 disables them.
+        blur: Probability of blur.
+        hair: Probability of drawn hair.
+    """
 
     flip: bool = True
     affine: NonNegative = 1.0
@@ -146,13 +159,24 @@ class SamplingConfig(Section):
 
 
 class TrainConfig(Section):
-    """Optimisation. images, warmup and validate_every count images seen.
+    """Optimisation.
 
-    optimizer sgd is nnU-Net's, whose rate falls from the first step on. precision auto is the faster one of
-    float32 and bf16, as measured when the run begins. init: weights to start from, a name as for
-    ``load_pretrained``. encoder_init: weights of a pretrained encoder to start from where init is not given:
-    imagenet, a safetensors file, a hub id, or null for random ones; scratch has none. encoder_rate: the
-    learning rate of an encoder with pretrained weights as a share of the others'.
+    Attributes:
+        images: Training images seen in the whole run.
+        batch_size: Images per step.
+        optimizer: "adamw", or "sgd" as in nnU-Net, whose rate decays from the first step.
+        learning_rate: Learning rate.
+        weight_decay: Weight decay; AdamW does not apply it to biases and norms.
+        warmup: Images seen during the linear warm-up of the learning rate.
+        clip: Maximum norm of the gradients.
+        ema_decay: Decay of the moving average of the weights.
+        validate_every: Images seen between two validations.
+        precision: Number format; "auto" is the faster one, measured when the run starts.
+        init: Weights to start from: a name as for `load_pretrained`, or the folder of an unfinished run, for
+            its best checkpoint so far.
+        encoder_init: Weights of a pretrained encoder, if init is null: "imagenet", a safetensors file, a hub
+            id, or null for random weights. The encoder "scratch" has none.
+        encoder_rate: Learning rate of a pretrained encoder as a share of the others'.
     """
 
     images: PositiveInt = 60_000
@@ -169,16 +193,26 @@ class TrainConfig(Section):
     encoder_init: str | None = "imagenet"
     encoder_rate: Positive = 0.3
 
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return max(self.images // self.batch_size, 1)
+
+    @property
+    def epoch_steps(self) -> int:
+        """Optimizer steps between two validations."""
+        return max(self.validate_every // self.batch_size, 1)
+
     @model_validator(mode="after")
     def sgd_has_no_warmup(self) -> "TrainConfig":
-        """Refuse a warm-up that would not take place."""
+        """Require no warm-up for SGD, which has none."""
         if self.optimizer == "sgd" and self.warmup:
             raise ValueError("train.optimizer=sgd has no warm-up; set train.warmup=0")
         return self
 
 
 class Recipe(Section):
-    """Everything a run depends on but the code and the data themselves."""
+    """Everything a run depends on, except the code and the data."""
 
     name: str
     seed: Seed = 0

@@ -1,8 +1,8 @@
-"""The processors at hand."""
+"""The CPUs available to this process."""
 
 import os
 
 
 def processors() -> int:
-    """Return those this process may run on, where the system tells (macOS and Windows do not)."""
+    """Return the number of CPUs this process may use, or of all CPUs on macOS and Windows."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,12 +6,12 @@ from pathlib import Path
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.registry import Registry
 from mlffm_segdiff.data.case import Case
-from mlffm_segdiff.data.folder import find_folder
-from mlffm_segdiff.data.ham10000 import find_ham10000
-from mlffm_segdiff.data.isic2018 import find_isic2018
-from mlffm_segdiff.data.nnunet import find_nnunet, nnunet_split
-from mlffm_segdiff.data.pairing import Pairing
-from mlffm_segdiff.data.ph2 import find_ph2
+from mlffm_segdiff.data.datasets.ham10000 import find_ham10000
+from mlffm_segdiff.data.datasets.image_folder import find_image_folder
+from mlffm_segdiff.data.datasets.isic2018 import find_isic2018
+from mlffm_segdiff.data.datasets.nnunet_raw import find_nnunet, nnunet_split
+from mlffm_segdiff.data.datasets.pairing import Pairing
+from mlffm_segdiff.data.datasets.ph2 import find_ph2
 from mlffm_segdiff.data.splits import OFFICIAL, Split, official_split
 
 SYNTHETIC = "synthetic"
@@ -21,7 +21,7 @@ DATASETS: Registry[Callable[[Path], Pairing]] = Registry(
     "data set",
     group="mlffm_segdiff.datasets",
     parts={
-        "folder": find_folder,
+        "folder": find_image_folder,
         "ham10000": find_ham10000,
         "isic2018": find_isic2018,
         "nnunet": find_nnunet,

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
+from mlffm_segdiff.data.datasets.image_folder import IMAGE_EXTENSIONS, mask_case_id
+from mlffm_segdiff.data.datasets.pairing import find_entries
 from mlffm_segdiff.data.files import decode_mask
-from mlffm_segdiff.data.folder import PICTURES, mask_case_id
-from mlffm_segdiff.data.pairing import find_entries
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
-from mlffm_segdiff.metrics.case import score_case
+from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.overlap import Mask
 
 
@@ -55,7 +55,7 @@ def masks_by_id(folder: Path) -> dict[str, Entry]:
     """
     found: dict[str, Entry] = {}
     for entry in find_entries(folder.expanduser()):
-        if Path(entry.name).suffix.lower() not in PICTURES:
+        if Path(entry.name).suffix.lower() not in IMAGE_EXTENSIONS:
             continue
         key = mask_case_id(Path(entry.name).stem)
         if key in found:

@@ -13,11 +13,11 @@ import torch
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.cache import CachedPairs
 from mlffm_segdiff.data.case import Case
-from mlffm_segdiff.data.files import decode_mask, decode_picture
+from mlffm_segdiff.data.files import decode_mask, decode_pil
 from mlffm_segdiff.data.view import view_of
 from mlffm_segdiff.evaluation.pictures import OutlinedCase
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
-from mlffm_segdiff.metrics.case import score_case
+from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.certainty import sample_agreement
 from mlffm_segdiff.metrics.distribution import SampleScores, score_samples
 from mlffm_segdiff.metrics.overlap import Mask, count_pixels, jaccard
@@ -78,7 +78,7 @@ def segment_cases(
 
 def _view(cases: Sequence[Case], number: int) -> Pixels:
     image = cases[number].image
-    return view_of(decode_picture(image.read(), str(image)))
+    return view_of(decode_pil(image.read(), str(image)))
 
 
 def source_masks(segmented: SegmentedCase) -> tuple[Mask, Mask]:

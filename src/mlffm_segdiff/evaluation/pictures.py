@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.data.contour import mask_contours
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
 from mlffm_segdiff.metrics.overlap import JACCARD_THRESHOLD, Mask
@@ -101,7 +101,7 @@ def size_figure(cases: Sequence[EvaluatedCase]) -> Figure:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Save the figure in the format of the path's ending. Raises UserError where it cannot be written."""
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=DPI)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.evaluation.model import SegmentedCase
 from mlffm_segdiff.evaluation.rows import DECIMALS, EvaluatedCase
 from mlffm_segdiff.metrics.certainty import Calibration, soft_dice_confidence
@@ -115,7 +115,7 @@ def quality_summary(cases: Sequence[JudgedCase]) -> dict[str, object]:
 
 def write_judged(cases: Sequence[JudgedCase], path: Path) -> None:
     """Write the cases as CSV, whole or not at all. Raises UserError where it cannot be written."""
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(JudgedCase)], lineterminator="\n")
         writer.writeheader()
         for case in cases:

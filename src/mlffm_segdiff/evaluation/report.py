@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.evaluation.rows import EvaluatedCase, column_names, row_values
 from mlffm_segdiff.metrics.summary import Interval, Summary, summarise
 
@@ -75,7 +75,7 @@ def write_report(
     """
     found = summaries(cases, seed)
     for name, text in ((CASES_FILE, cases_csv(cases)), (SUMMARY_FILE, summary_json(found, facts))):
-        with whole_file(folder / name) as path:
+        with atomic_write(folder / name) as path:
             path.write_text(text, encoding="utf-8")
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 
-from mlffm_segdiff.metrics.case import SCORE_NAMES, CaseScores
+from mlffm_segdiff.metrics.case_scores import SCORE_NAMES, CaseScores
 
 DECIMALS = 6
 NETWORK_PREFIX = "network_"

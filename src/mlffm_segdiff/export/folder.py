@@ -10,7 +10,7 @@ import torch
 from pydantic import BaseModel, StringConstraints, ValidationError
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import whole_folder
+from mlffm_segdiff.data.atomic import atomic_folder
 from mlffm_segdiff.export.formats import FORMATS, FormatName, Runtime
 from mlffm_segdiff.export.onnx import OPSET
 from mlffm_segdiff.export.trace import EXAMPLE_BATCH
@@ -63,7 +63,7 @@ def write_export(pretrained: Pretrained, format_name: FormatName, folder: Path) 
         graphs={name: Signature(inputs=p.input_names, outputs=p.output_names) for name, p in parts.items()},
         versions=_versions(written.packages),
     )
-    with whole_folder(folder) as building:
+    with atomic_folder(folder) as building:
         for name, part in parts.items():
             written.write(part, building / f"{name}{written.suffix}")
         _write_json(building / CONFIG, {"recipe": pretrained.recipe.model_dump(mode="json")})

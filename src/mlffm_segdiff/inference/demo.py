@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 
 from mlffm_segdiff.config.products import Product
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.contour import mask_contours
 from mlffm_segdiff.data.files import decode_image, decode_mask
@@ -56,7 +56,7 @@ def run_demo(model: Model, folder: Path) -> list[ScoredSample]:
     for _ in predict_files(images, model, output):
         pass
     scored = [score_sample(path, output.masks / path.name) for path in images]
-    with whole_file(folder / SUMMARY_FILE) as temporary:
+    with atomic_write(folder / SUMMARY_FILE) as temporary:
         summary_figure(scored).savefig(temporary, dpi=DPI)
     return scored
 

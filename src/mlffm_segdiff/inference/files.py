@@ -10,9 +10,9 @@ from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.products import Product
-from mlffm_segdiff.data.atomic import whole_file
-from mlffm_segdiff.data.nnunet import DATASET
-from mlffm_segdiff.data.nnunet_export import write_dataset
+from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.datasets.nnunet_export import write_dataset
+from mlffm_segdiff.data.datasets.nnunet_raw import DATASET_FILE
 from mlffm_segdiff.inference.measures.case import measure_case
 from mlffm_segdiff.inference.model import Answer, Model, answer_pictures
 from mlffm_segdiff.inference.outputs.coco import CocoCase, coco_case, coco_file
@@ -174,7 +174,7 @@ def _of_all(written: Iterable[_Written], output: Output) -> Iterator[Row]:
                 add_card(one.card)
             yield one.row
     if Product.NNUNET in output.products:
-        with whole_file(output.nnunet / DATASET) as temporary:
+        with atomic_write(output.nnunet / DATASET_FILE) as temporary:
             write_dataset(temporary, "predictions", 0)
 
 

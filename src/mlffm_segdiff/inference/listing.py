@@ -7,13 +7,13 @@ from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
-from mlffm_segdiff.data.folder import PICTURES
-from mlffm_segdiff.data.pairing import find_entries
+from mlffm_segdiff.data.datasets.image_folder import IMAGE_EXTENSIONS
+from mlffm_segdiff.data.datasets.pairing import find_entries
 from mlffm_segdiff.inference.dicom import MARK_END, is_dicom
 from mlffm_segdiff.inference.remote import is_url, list_url
 from mlffm_segdiff.inference.sources import RemoteFile, Source, first_bytes
 
-ENDINGS = PICTURES | {".dcm", ".dicom"}
+ENDINGS = IMAGE_EXTENSIONS | {".dcm", ".dicom"}
 ARCHIVE = ".zip"
 DICOM_INDEX = "dicomdir"
 NAMED = f"their names must end in one of {', '.join(sorted(ENDINGS))}"

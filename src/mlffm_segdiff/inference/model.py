@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mlffm_segdiff.data.cache import resize_picture
+from mlffm_segdiff.data.cache import resize_pil
 from mlffm_segdiff.data.view import view_of
 from mlffm_segdiff.segmenters.at_source import Map, segment_images
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
@@ -163,7 +163,7 @@ def measured_precision(
 def shrink(image: Pixels, size: int) -> Picture:
     """Return an HxWx3 uint8 RGB image as the network takes it, resized as the training data were."""
     whole = Image.fromarray(image)
-    return Picture(resize_picture(whole, size), whole.height, whole.width, view_of(whole))
+    return Picture(resize_pil(whole, size), whole.height, whole.width, view_of(whole))
 
 
 def answer_pictures(model: Model, pictures: Sequence[Picture]) -> list[Answer]:

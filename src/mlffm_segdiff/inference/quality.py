@@ -5,7 +5,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from mlffm_segdiff.data.picture_quality import QualityLimits, picture_quality, unlike_training
+from mlffm_segdiff.data.image_quality import QualityLimits, image_quality, unlike_training
 from mlffm_segdiff.inference.model import Answer, Model, Pixels
 from mlffm_segdiff.inference.postprocessing import DEFAULT, PostProcessing
 from mlffm_segdiff.metrics.certainty import soft_dice_confidence
@@ -60,7 +60,7 @@ def _mask_flags(mask: Mask, parts: int) -> set[Flag]:
 
 
 def _picture_flags(small: Pixels, limits: QualityLimits) -> set[Flag]:
-    unlike = unlike_training(picture_quality(small), limits)
+    unlike = unlike_training(image_quality(small), limits)
     found: set[Flag] = set()
     if unlike["sharpness"] < 0:
         found.add("blurred")

@@ -7,8 +7,8 @@ from pathlib import Path
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.cache import resize_picture
-from mlffm_segdiff.data.files import decode_picture, image_pixels
+from mlffm_segdiff.data.cache import resize_pil
+from mlffm_segdiff.data.files import decode_pil, image_pixels
 from mlffm_segdiff.data.view import view_of
 from mlffm_segdiff.inference.dicom import is_dicom, read_dicom, read_header
 from mlffm_segdiff.inference.listing import ImageFiles, list_place
@@ -58,16 +58,16 @@ def decode_source(source: Source, data: bytes, size: int) -> FilePicture:
     with large_in_turn(_pixels(data, str(source))):
         image, mm_per_pixel = decode_any(data, str(source))
         view = view_of(image)
-        picture = Picture(resize_picture(image, size), image.height, image.width, view)
+        picture = Picture(resize_pil(image, size), image.height, image.width, view)
         return FilePicture(source, case_name(source), data, picture, view, mm_per_pixel)
 
 
 def decode_any(data: bytes, name: str) -> tuple[Image.Image, float | None]:
     """Return the picture in RGB of an image's or a DICOM file's bytes, and its millimetres a pixel if told.
 
-    Raises UserError as `decode_picture` and `read_dicom`.
+    Raises UserError as `decode_pil` and `read_dicom`.
     """
-    return read_dicom(data, name) if is_dicom(data) else (decode_picture(data, name), None)
+    return read_dicom(data, name) if is_dicom(data) else (decode_pil(data, name), None)
 
 
 def check_batch_size(batch_size: int) -> int:

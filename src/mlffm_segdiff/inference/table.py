@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import get_args, get_type_hints
 
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.inference.measures.case import CaseMeasures
 from mlffm_segdiff.inference.outputs.parquet import parquet_writer
 
@@ -63,7 +63,7 @@ def write_rows(rows: Iterable[Row], path: Path) -> Iterator[Row]:
 
     path: .parquet, or else CSV. Raises UserError where it cannot be written.
     """
-    with whole_file(path) as temporary, _writer(temporary) as add:
+    with atomic_write(path) as temporary, _writer(temporary) as add:
         for row in rows:
             add(row_values(row))
             yield row

@@ -1,4 +1,4 @@
-"""Scores of many cases in few numbers: per-image means with intervals, and scores of pooled pixels."""
+"""Summary of many cases: per-image means with intervals, and scores of pooled pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import bootstrap
 
-from mlffm_segdiff.metrics.case import SCORE_NAMES, CaseScores
+from mlffm_segdiff.metrics.case_scores import SCORE_NAMES, CaseScores
 from mlffm_segdiff.metrics.overlap import POOLED_SCORES, total
 
 CONFIDENCE = 0.95
@@ -27,10 +27,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class Summary:
-    """Many cases in few numbers.
+    """Summary of many cases.
 
-    per_image: mean over cases of each score of `CaseScores`; each image counts alike. pooled: scores of
-    the counts summed over all cases; each pixel counts alike, so large lesions weigh more.
+    Attributes:
+        cases: Number of cases.
+        per_image: Mean over cases of each score of `CaseScores`; each image has the same weight.
+        pooled: Scores of the counts summed over all cases; each pixel has the same weight, so large lesions
+            count more.
     """
 
     cases: int
@@ -62,7 +65,7 @@ def mean_interval(values: Sequence[float], seed: int = 0) -> Interval:
 
 
 def summarise(scores: Sequence[CaseScores], seed: int = 0) -> Summary:
-    """Summarise the cases. Raises ValueError for no cases."""
+    """Summarise cases. Raises ValueError if there are none."""
     pooled = total(case.counts for case in scores)
     return Summary(
         cases=len(scores),

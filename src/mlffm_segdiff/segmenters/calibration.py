@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import whole_file
-from mlffm_segdiff.data.picture_quality import QualityLimits
+from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.base import Sampling
 
@@ -57,7 +57,7 @@ class Quality(BaseModel):
 def write_quality(quality: Quality, folder: Path) -> Path:
     """Write quality.json into the folder and return its path. Raises UserError where it cannot be written."""
     path = folder / QUALITY
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(quality.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return path
 

@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import is_installed
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality, weights_digest, write_quality
@@ -73,7 +73,7 @@ class Pretrained(
 
     def _save_pretrained(self, save_directory: Path) -> None:
         state = {name: value.contiguous() for name, value in self.segmenter.state_dict().items()}
-        with whole_file(save_directory / WEIGHTS) as temporary:
+        with atomic_write(save_directory / WEIGHTS) as temporary:
             temporary.write_bytes(save(state))
         if self.quality is not None:
             write_quality(self.quality.tied_to(save_directory / WEIGHTS), save_directory)

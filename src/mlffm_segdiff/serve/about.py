@@ -3,7 +3,7 @@
 from pydantic import BaseModel
 
 from mlffm_segdiff import __version__
-from mlffm_segdiff.data.folder import PICTURES
+from mlffm_segdiff.data.datasets.image_folder import IMAGE_EXTENSIONS
 from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.inference.reading import find_images
 from mlffm_segdiff.segmenters.base import ANY_STYLE
@@ -47,6 +47,6 @@ def about(engine: Engine, weights: str) -> About:
         most_steps=MOST_STEPS,
         least_samples=0 if engine.allows({"samples": 0}) else 1,
         most_samples=MOST_SAMPLES if engine.allows({"samples": 2}) else 0,
-        endings=sorted({*PICTURES, ".dcm"}),
+        endings=sorted({*IMAGE_EXTENSIONS, ".dcm"}),
         sample_pictures=[path.name for path in find_images(samples_folder()).images],
     )

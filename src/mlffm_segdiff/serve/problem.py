@@ -55,10 +55,6 @@ class RefusedError(Exception):
 
 
 def refusal_of(error: UserError, name: str) -> RefusedError:
-    """Return a mistake in a picture or a number as a refusal: 415 where it is no picture, else 422.
-
-    `UserError` says what is wrong, and after the last semicolon how to mend it.
-    """
-    detail, _, mend = str(error).rpartition("; ")
+    """Return a mistake in a picture or a number as a refusal: 415 where it is no picture, else 422."""
     status = UNSUPPORTED if isinstance(error.__cause__, UnidentifiedImageError) else UNUSABLE
-    return RefusedError(status, detail or mend, mend, name)
+    return RefusedError(status, error.problem, error.fix, name)

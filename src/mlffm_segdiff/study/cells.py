@@ -11,7 +11,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import override_values
 from mlffm_segdiff.config.schema import DataConfig, Recipe
 from mlffm_segdiff.config.study import Study
-from mlffm_segdiff.data.sources import load_parts
+from mlffm_segdiff.data.sources import load_split_cases
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
 from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
@@ -152,5 +152,5 @@ def _digest(data: DataConfig, read: list[tuple[DataConfig, str]]) -> str:
     for known, digest in read:
         if known == relevant:
             return digest
-    read.append((relevant, load_parts(relevant).digest))
+    read.append((relevant, load_split_cases(relevant).digest))
     return read[-1][1]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.segmenters.recipe import check_recipe
 from mlffm_segdiff.study.cells import Cell
 from mlffm_segdiff.training.run_folder import PACKAGES
@@ -51,7 +51,7 @@ def package_versions() -> dict[str, str]:
 def write_lock(lock: StudyLock, path: Path) -> None:
     """Write study.lock, whole or not at all. Raises UserError where it cannot be written."""
     cells = {cell.key: {**vars(cell), "recipe": cell.recipe.model_dump(mode="json")} for cell in lock.cells}
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps({**vars(lock), "cells": cells}, indent=1) + "\n", encoding="utf-8")
 
 

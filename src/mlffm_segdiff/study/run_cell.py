@@ -16,8 +16,8 @@ from filelock import FileLock
 from rich.console import Console
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import whole_file
-from mlffm_segdiff.data.sources import load_parts, open_part
+from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.sources import load_split_cases, open_split
 from mlffm_segdiff.evaluation.model import evaluate_model
 from mlffm_segdiff.evaluation.report import SUMMARY_FILE, write_report
 from mlffm_segdiff.segmenters.device import best_device
@@ -26,8 +26,9 @@ from mlffm_segdiff.study.cells import Cell, evaluation_sampling
 from mlffm_segdiff.study.code_version import code_version
 from mlffm_segdiff.study.folder import CellFolder, StudyFolder
 from mlffm_segdiff.study.lock import StudyLock, read_lock
+from mlffm_segdiff.training.callbacks import ConsoleProgress
 from mlffm_segdiff.training.fit import resume, train
-from mlffm_segdiff.training.run_folder import best_jaccard, describe_environment
+from mlffm_segdiff.training.run_folder import describe_environment
 
 
 def run_cell(study: Path, key: str) -> None:
@@ -63,16 +64,14 @@ def _failure_written(place: CellFolder) -> Iterator[None]:
     place.failed.unlink(missing_ok=True)
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):  # Lightning ends by SystemExit on Ctrl-C
-        raise KeyboardInterrupt from None
     except Exception:
-        with whole_file(place.failed) as temporary:
+        with atomic_write(place.failed) as temporary:
             temporary.write_text(traceback.format_exc(), encoding="utf-8")
         raise
 
 
 def _run(cell: Cell, lock: StudyLock, place: CellFolder) -> None:
-    parts = load_parts(cell.recipe.data)
+    parts = load_split_cases(cell.recipe.data)
     if parts.digest != cell.split:
         raise UserError(
             f"the split of {cell.dataset} is {parts.digest}, not {cell.split} as planned; bring the data or "
@@ -87,7 +86,7 @@ def _run(cell: Cell, lock: StudyLock, place: CellFolder) -> None:
         pretrained = load_pretrained(place.run.path, trust_code=True)
         device = best_device()
         segmenter = pretrained.segmenter.to(device).eval()
-        pairs, cases = open_part(parts, lock.part, cell.recipe.data.size), parts.cases[lock.part]
+        pairs, cases = open_split(parts, lock.part, cell.recipe.data.size), parts.cases[lock.part]
         for name in unscored:
             sampling = evaluation_sampling(cell.recipe, lock.evaluations[name])
             found = evaluate_model(segmenter, pairs, cases, sampling, cell.recipe.train.batch_size, device)
@@ -104,14 +103,14 @@ def _train(cell: Cell, place: CellFolder) -> None:
     begun = run.config.is_file()
     started = time.monotonic()
     with place.log.open("a", encoding="utf-8") as file:
-        console = Console(file=file, width=110)
+        progress = [ConsoleProgress(Console(file=file, width=110))]
         if begun:
             run.write_config(cell.recipe)  # the data may lie elsewhere by now
-            resume(run, console)
+            result = resume(run.path, progress)
         else:
             shutil.rmtree(run.path, ignore_errors=True)  # killed while it began
-            train(cell.recipe, run, console)
-    spent = {"seconds": time.monotonic() - started, "resumed": begun, "best_jaccard": best_jaccard(run)}
+            result = train(cell.recipe, run.path, callbacks=progress)
+    spent = {"seconds": time.monotonic() - started, "resumed": begun, "best_jaccard": result.best_jaccard}
     _write(place.trained, spent)
 
 
@@ -134,7 +133,7 @@ def _account(cell: Cell, place: CellFolder, evaluation_seconds: float) -> dict[s
         "training_seconds": training["seconds"],
         "evaluation_seconds": evaluation_seconds,
         "resumed": training["resumed"],
-        "images": max(settings.images // settings.batch_size, 1) * settings.batch_size,
+        "images": settings.steps * settings.batch_size,
         "best_validation_jaccard": training["best_jaccard"],
         "host": platform.node(),
         **describe_environment(cell.seed, cell.split),
@@ -142,5 +141,5 @@ def _account(cell: Cell, place: CellFolder, evaluation_seconds: float) -> dict[s
 
 
 def _write(path: Path, values: Mapping[str, object]) -> None:
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")

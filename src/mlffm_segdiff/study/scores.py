@@ -10,7 +10,7 @@ import pandas as pd
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.evaluation.report import CASES_FILE
 from mlffm_segdiff.evaluation.rows import NETWORK_PREFIX
-from mlffm_segdiff.metrics.case import COUNT_NAMES, CaseScores
+from mlffm_segdiff.metrics.case_scores import COUNT_NAMES, CaseScores
 from mlffm_segdiff.metrics.overlap import POOLED_SCORES, Counts
 from mlffm_segdiff.study.cells import Cell
 from mlffm_segdiff.study.folder import CellFolder, StudyFolder

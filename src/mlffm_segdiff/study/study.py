@@ -9,7 +9,7 @@ import yaml
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.study import Study
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.study.cells import Cell, cell_key, make_cells
 from mlffm_segdiff.study.code_version import code_version
 from mlffm_segdiff.study.folder import StudyFolder
@@ -57,7 +57,7 @@ def plan_study(
     )
     with folder.claimed():
         write_lock(lock, folder.lock)  # first: by it the folder is known as a study's
-        with whole_file(folder.study) as path:
+        with atomic_write(folder.study) as path:
             path.write_text(yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
         _reopen_unscored(lock, folder)
     return lock

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from mlffm_segdiff.config.study import Study
-from mlffm_segdiff.data.sources import load_parts
-from mlffm_segdiff.data.synthetic_folder import write_folder
+from mlffm_segdiff.data.sources import load_split_cases
+from mlffm_segdiff.data.synthetic import write_folder
 from mlffm_segdiff.evaluation.report import cases_csv
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
 from mlffm_segdiff.metrics import overlap
-from mlffm_segdiff.metrics.case import CaseScores
+from mlffm_segdiff.metrics.case_scores import CaseScores
 from mlffm_segdiff.metrics.overlap import Counts
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.pretrained import save_segmenter
@@ -75,7 +75,7 @@ def drawn_cases(cell: Cell, ids: list[str], gain: float) -> list[EvaluatedCase]:
 
 def write_cell(cell: Cell, folder: CellFolder, evaluations: Mapping[str, Any], gain: float) -> None:
     """What a finished cell leaves, its weights untrained."""
-    ids = [case.id for case in load_parts(cell.recipe.data).cases["test"]]
+    ids = [case.id for case in load_split_cases(cell.recipe.data).cases["test"]]
     for name in evaluations:
         folder.scores(name).mkdir(parents=True)
         (folder.scores(name) / "cases.csv").write_text(cases_csv(drawn_cases(cell, ids, gain)))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.inference.outputs.contours import coco_rle
 from mlffm_segdiff.inference.prediction import Prediction, lesion_box
 
@@ -56,7 +56,7 @@ def coco_file(path: Path) -> Iterator[Callable[[CocoCase], None]]:
     file cannot be written.
     """
     with (
-        whole_file(path) as temporary,
+        atomic_write(path) as temporary,
         temporary.open("w", encoding="utf-8") as file,
         TemporaryFile("w+", encoding="utf-8") as waiting,
     ):

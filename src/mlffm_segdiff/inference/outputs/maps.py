@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.segmenters.at_source import Map
 
 WHITE = 65535
@@ -19,7 +19,7 @@ def write_map(values: Map, path: Path) -> None:
 
     Raises UserError where it cannot be written.
     """
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         if path.suffix == ".npy":
             np.save(temporary, values)
         else:

@@ -10,9 +10,9 @@ from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.products import Product
-from mlffm_segdiff.data.atomic import whole_file
-from mlffm_segdiff.data.nnunet import TEST
-from mlffm_segdiff.data.nnunet_export import image_path, label_path, label_picture
+from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.datasets.nnunet_export import image_path, label_image, label_path
+from mlffm_segdiff.data.datasets.nnunet_raw import TEST
 from mlffm_segdiff.inference.dicom import is_dicom, read_header
 from mlffm_segdiff.inference.outputs.contours import geojson
 from mlffm_segdiff.inference.outputs.dicom_seg import check_source, dicom_seg
@@ -59,7 +59,7 @@ def write_of_mask(file: FilePicture, mask: Mask, output: Output) -> None:
 
 def save_picture(picture: Image.Image, path: Path) -> None:
     """Write a picture, whole or not at all. Raises UserError where it cannot be written."""
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         picture.save(temporary, quality=OVERLAY_QUALITY, subsampling=0, compress_type=zlib.Z_RLE)
 
 
@@ -78,20 +78,20 @@ def _write_overlay(file: FilePicture, mask: Mask, output: Output) -> None:
 
 
 def _write_contours(file: FilePicture, mask: Mask, output: Output) -> None:
-    with whole_file(output.contours / f"{file.name}.geojson") as temporary:
+    with atomic_write(output.contours / f"{file.name}.geojson") as temporary:
         temporary.write_text(json.dumps(geojson(mask, file.source.name)), encoding="utf-8")
 
 
 def _write_dicom_seg(file: FilePicture, prediction: Prediction, output: Output) -> None:
     made = dicom_seg(read_header(file.data, str(file.source)), prediction)
-    with whole_file(output.dicom_segs / f"{file.name}.dcm") as temporary:
+    with atomic_write(output.dicom_segs / f"{file.name}.dcm") as temporary:
         temporary.write_bytes(made)
 
 
 def _write_nnunet(file: FilePicture, mask: Mask, output: Output) -> None:
     picture, _ = decode_any(file.data, str(file.source))
     save_picture(picture, image_path(output.nnunet, TEST, file.name))
-    save_picture(label_picture(mask), label_path(output.nnunet, TEST, file.name))
+    save_picture(label_image(mask), label_path(output.nnunet, TEST, file.name))
 
 
 def _write_thumbnail(file: FilePicture, mask: Mask, output: Output) -> None:

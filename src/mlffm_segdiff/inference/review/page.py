@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.inference.quality import FLAGS
 from mlffm_segdiff.inference.review.card import Card, card_html, words
 from mlffm_segdiff.inference.table import COLUMNS, Row
@@ -34,7 +34,7 @@ def review_page(path: Path) -> Iterator[Add]:
     Cases wait in a temporary file; of each only its place there is kept in memory. Raises UserError where the
     page cannot be written.
     """
-    with TemporaryFile("w+b") as waiting, whole_file(path) as temporary:
+    with TemporaryFile("w+b") as waiting, atomic_write(path) as temporary:
         places: list[Place] = []
 
         def add(card: Card) -> None:

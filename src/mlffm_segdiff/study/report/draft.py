@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.evaluation.pictures import save_figure
 from mlffm_segdiff.study.report.page import Picture
 from mlffm_segdiff.study.report.table import Table
@@ -23,7 +23,7 @@ class Draft:
     def table(self, table: Table) -> Table:
         """Write a table as tables/NAME.csv and .tex, and return it."""
         for ending, text in (("csv", table.csv()), ("tex", table.latex())):
-            with whole_file(self.folder / "tables" / f"{table.name}.{ending}") as path:
+            with atomic_write(self.folder / "tables" / f"{table.name}.{ending}") as path:
                 path.write_text(text, encoding="utf-8")
         return table
 

@@ -12,7 +12,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.cache import CachedPairs
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.skin_tone import typology_angle
-from mlffm_segdiff.data.sources import load_parts, open_part
+from mlffm_segdiff.data.sources import load_split_cases, open_split
 from mlffm_segdiff.evaluation.model import outline_case, segment_cases
 from mlffm_segdiff.evaluation.pictures import OutlinedCase
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
@@ -45,12 +45,12 @@ def open_images(cell: Cell, part: str) -> PartImages:
     Raises UserError where the data are not at hand, or their split is another one by now.
     """
     data = cell.recipe.data
-    parts = load_parts(data)
+    parts = load_split_cases(data)
     if parts.digest != cell.split:
         raise UserError(
             f"the split of {cell.dataset} is {parts.digest} now, and was {cell.split}; bring it back"
         )
-    return PartImages(list(parts.cases[part]), open_part(parts, part, data.size))
+    return PartImages(list(parts.cases[part]), open_split(parts, part, data.size))
 
 
 def skin_angles(images: PartImages) -> pd.Series:

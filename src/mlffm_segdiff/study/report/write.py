@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.study.report import outcome_sections as outcome
 from mlffm_segdiff.study.report import picture_sections as pictures
 from mlffm_segdiff.study.report.draft import Draft
@@ -28,7 +28,7 @@ def write_report(study_folder: Path, kind: Kind) -> Path:
         (MARKDOWN_FILE, markdown_page(blocks)),
         (HTML_FILE, html_page(study.lock.name, blocks)),
     ):
-        with whole_file(folder / name) as path:
+        with atomic_write(folder / name) as path:
             path.write_text(text, encoding="utf-8")
     return folder
 
