@@ -104,8 +104,8 @@ def test_sources_and_splits_are_the_studys(make_study: MakeStudy, lesions: Path,
             ["'full'", "data.size=33"],
         ),
         (
-            {"variants": {"full": {"recipe": "synthetic"}}, "evaluations": {"x": ["sampling.steps=3"]}},
-            ["'full'", "=3"],
+            {"variants": {"full": {"recipe": "synthetic"}}, "evaluations": {"x": ["sampling.steps=1001"]}},
+            ["'full'", "=1001"],
         ),
         (
             {"variants": {"full": {"recipe": "synthetic"}, "twin": {"recipe": "synthetic"}}},
