@@ -23,7 +23,7 @@ from mlffm_segdiff.cli.common import choose_data
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.sources import load_parts, open_part
 from mlffm_segdiff.export.folder import read_export, write_export
-from mlffm_segdiff.export.kept import kept_export
+from mlffm_segdiff.export.graph_cache import cached_export
 from mlffm_segdiff.inference.model import load_model
 from mlffm_segdiff.metrics.overlap import count_pixels, jaccard, total
 from mlffm_segdiff.segmenters.at_source import THRESHOLD, network_images, segment_pictures
@@ -53,7 +53,7 @@ def contestants(pretrained: Pretrained) -> dict[str, Segmenter]:
     for runtime in ("onnx", "openvino"):
         for precision in ("float32", "bf16"):
             try:
-                graphs = read_export(kept_export(pretrained, runtime), precision)
+                graphs = read_export(cached_export(pretrained, runtime), precision)
             except UserError as error:
                 print(f"left out: {runtime} {precision}: {error}")
             else:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mlffm_segdiff.export import kept
+from mlffm_segdiff.export import graph_cache
 from mlffm_segdiff.export.folder import read_manifest
-from mlffm_segdiff.export.kept import kept_export
+from mlffm_segdiff.export.graph_cache import cached_export
 from mlffm_segdiff.segmenters.pretrained import Pretrained
 
 Made = Callable[[str], Pretrained]
@@ -22,7 +22,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         folder.mkdir()
         folders.append(folder)
 
-    monkeypatch.setattr(kept, "write_export", write)
+    monkeypatch.setattr(graph_cache, "write_export", write)
     return folders
 
 
@@ -30,11 +30,11 @@ def test_graphs_are_made_once_and_lie_in_the_users_cache(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFFM_SEGDIFF_CACHE", str(tmp_path))
-    folder = kept_export(made("direct"), "onnx")
+    folder = cached_export(made("direct"), "onnx")
     assert folder.parent == tmp_path
     assert read_manifest(folder).format == "onnx"
-    monkeypatch.setattr(kept, "write_export", None)
-    assert kept_export(made("direct"), "onnx") == folder
+    monkeypatch.setattr(graph_cache, "write_export", None)
+    assert cached_export(made("direct"), "onnx") == folder
 
 
 def test_one_weight_another_format_or_recipe_has_graphs_of_its_own(
@@ -46,13 +46,13 @@ def test_one_weight_another_format_or_recipe_has_graphs_of_its_own(
         next(other.segmenter.parameters())[0, 0, 0, 0] += 1e-3
     renamed = copy.deepcopy(pretrained)
     renamed.recipe = pretrained.recipe.model_copy(update={"name": "other"})
-    kept_export(pretrained, "onnx", tmp_path)
-    kept_export(pretrained, "openvino", tmp_path)
-    kept_export(other, "onnx", tmp_path)
-    kept_export(renamed, "onnx", tmp_path)
+    cached_export(pretrained, "onnx", tmp_path)
+    cached_export(pretrained, "openvino", tmp_path)
+    cached_export(other, "onnx", tmp_path)
+    cached_export(renamed, "onnx", tmp_path)
     assert len(set(written)) == 4
     for again in (pretrained, other, renamed):
-        kept_export(again, "onnx", tmp_path)
+        cached_export(again, "onnx", tmp_path)
     assert len(written) == 4
 
 
@@ -60,8 +60,8 @@ def test_one_weight_another_format_or_recipe_has_graphs_of_its_own(
 def test_another_version_has_graphs_of_its_own(
     package: str, made: Made, written: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept_export(made("direct"), "onnx", tmp_path)
-    now = kept.version
-    monkeypatch.setattr(kept, "version", lambda name: "99" if name == package else now(name))
-    kept_export(made("direct"), "onnx", tmp_path)
+    cached_export(made("direct"), "onnx", tmp_path)
+    now = graph_cache.version
+    monkeypatch.setattr(graph_cache, "version", lambda name: "99" if name == package else now(name))
+    cached_export(made("direct"), "onnx", tmp_path)
     assert len(set(written)) == 2
