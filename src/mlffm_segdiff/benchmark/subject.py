@@ -64,7 +64,7 @@ def load_subject(weights: str, precision: PrecisionChoice, repeats: int, images:
     Raises UserError as `load_model`, and for weights of a network that does not sample.
     """
     pretrained = load_pretrained(weights)
-    model = load_model(pretrained, precision, samples=0, fusion="mean")
+    model = load_model(pretrained, precision, sampling={"samples": 0, "fusion": "mean"})
     if not isinstance(model.segmenter, DiffusionSegmenter):
         raise UserError(f"{weights} are weights of a network that takes no denoising steps; give others")
     return Subject(

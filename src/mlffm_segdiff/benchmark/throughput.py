@@ -8,10 +8,10 @@ from mlffm_segdiff.benchmark.goals import GOALS, Findings, Result
 from mlffm_segdiff.benchmark.pictures import write_pictures
 from mlffm_segdiff.benchmark.subject import Subject
 from mlffm_segdiff.benchmark.timing import take_turns, time_ratio
-from mlffm_segdiff.inference.files import predict_files
-from mlffm_segdiff.inference.model import Model, Picture, answer_pictures
-from mlffm_segdiff.inference.outputs.output import Output
-from mlffm_segdiff.inference.reading import read_picture
+from mlffm_segdiff.inference.model import Model, segment_images
+from mlffm_segdiff.inference.outputs.writers import Output
+from mlffm_segdiff.inference.predict import predict_files
+from mlffm_segdiff.inference.reading.case_image import CaseImage, read_image
 
 PREDICT_BATCH = 8
 PREDICT, ALONE = "predict, files to files", "the network alone, decoded pictures"
@@ -21,10 +21,10 @@ def measure_predict(subject: Subject) -> Findings:
     """Time `predict_files` on ``subject.images`` files, and the network on the same pictures in memory."""
     with TemporaryDirectory() as folder:
         paths = write_pictures(Path(folder, "pictures"), subject.images)
-        pictures = [read_picture(path, subject.model.size).picture for path in paths]
+        images = [read_image(path, subject.model.size) for path in paths]
         works = {
             PREDICT: lambda: _predict(paths, subject.model, Path(folder, "results")),
-            ALONE: lambda: _answer(pictures, subject.model),
+            ALONE: lambda: _segment(images, subject.model),
         }
         timings = take_turns(works, subject.few_repeats, subject.clock)
     rates = {f"{name}, images/s": subject.images / timing.median for name, timing in timings.items()}
@@ -37,6 +37,7 @@ def _predict(paths: Sequence[Path], model: Model, folder: Path) -> None:
         pass
 
 
-def _answer(pictures: Sequence[Picture], model: Model) -> None:
-    for start in range(0, len(pictures), PREDICT_BATCH):
-        answer_pictures(model, pictures[start : start + PREDICT_BATCH])
+def _segment(images: Sequence[CaseImage], model: Model) -> None:
+    for start in range(0, len(images), PREDICT_BATCH):
+        chunk = images[start : start + PREDICT_BATCH]
+        segment_images(model, [one.network_input for one in chunk], [one.view for one in chunk].__getitem__)

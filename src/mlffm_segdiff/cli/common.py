@@ -121,35 +121,15 @@ def default_threads(available: int) -> int:
 
 
 def choose_data(recipe: "Recipe", sources: Sequence[str], split: Path | None) -> "Recipe":
-    """Return the recipe with ``--source`` (NAME=PATH, or NAME with its own path) and ``--split`` applied.
+    """Return the recipe with ``--source`` (NAME=PATH, or NAME with its own path) and ``--split`` applied."""
+    from mlffm_segdiff.segmenters.recipe import with_data
 
-    Other sources than the recipe's come without its own split list and mix. Paths become absolute.
-
-    Raises UserError for a source that is no data set.
-    """
-    from mlffm_segdiff.segmenters.recipe import check_recipe
-
-    values = recipe.model_dump(mode="json")
-    data = values["data"]
-    if sources:
-        data.update(
-            sources=dict(parse_source(text, data["sources"]) for text in sources), split=None, mix=None
-        )
-    if split is not None:
-        data["split"] = str(split)
-    data["sources"] = {name: path and _absolute(path) for name, path in data["sources"].items()}
-    data["split"] = data["split"] and _absolute(data["split"])
-    return check_recipe(values, "--source")
+    return with_data(recipe, dict(map(parse_source, sources)), split)
 
 
-def _absolute(path: str) -> str:
-    """Return a path that holds from another directory too: runs are resumed and evaluated later."""
-    return str(Path(path).expanduser().absolute())
-
-
-def parse_source(text: str, known: Mapping[str, str | None]) -> tuple[str, str | None]:
-    """Return name and path of NAME=PATH; of NAME alone, the known path. Raises UserError."""
+def parse_source(text: str) -> tuple[str, str | None]:
+    """Return name and path of NAME=PATH; of NAME only, None as the path. Raises UserError."""
     name, equals, path = text.partition("=")
     if not name or (equals and not path):
         raise UserError(f"--source {text!r} is not NAME=PATH, for example --source isic2018=/data/isic2018")
-    return name, path or known.get(name)
+    return name, path or None
