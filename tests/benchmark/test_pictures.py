@@ -3,7 +3,7 @@ from pathlib import Path
 from PIL import Image
 
 from mlffm_segdiff.benchmark.pictures import write_pictures
-from mlffm_segdiff.inference.reading import find_images
+from mlffm_segdiff.inference.reading.case_image import find_images
 
 
 def test_pictures_are_photographs_in_size_and_weight_and_all_differ(tmp_path: Path) -> None:
