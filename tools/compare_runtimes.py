@@ -24,10 +24,10 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
 from mlffm_segdiff.data.sources import load_split_cases, open_split
 from mlffm_segdiff.export.folder import read_export, write_export
-from mlffm_segdiff.export.kept import kept_export
+from mlffm_segdiff.export.graph_cache import cached_export
 from mlffm_segdiff.inference.model import load_model
 from mlffm_segdiff.metrics.overlap import count_pixels, jaccard, total
-from mlffm_segdiff.segmenters.at_source import THRESHOLD, segment_images
+from mlffm_segdiff.segmenters.at_source import THRESHOLD, segment_batch
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
 
@@ -54,7 +54,7 @@ def contestants(pretrained: Pretrained) -> dict[str, Segmenter]:
     for runtime in ("onnx", "openvino"):
         for precision in ("float32", "bf16"):
             try:
-                graphs = read_export(kept_export(pretrained, runtime), precision)
+                graphs = read_export(cached_export(pretrained, runtime), precision)
             except UserError as error:
                 print(f"left out: {runtime} {precision}: {error}")
             else:
@@ -83,7 +83,7 @@ def load_cases(pretrained: Pretrained, sources: Sequence[str], count: int) -> Ca
 def answers(segmenter: Segmenter, cases: Cases, sampling: Sampling) -> npt.NDArray[np.float32]:
     """Return the probabilities, NxSxS."""
     parts = [
-        segment_images(segmenter, cases.images[at : at + BATCH], sampling, CPU).probability[:, 0].numpy()
+        segment_batch(segmenter, cases.images[at : at + BATCH], sampling, CPU).probability[:, 0].numpy()
         for at in range(0, len(cases.images), BATCH)
     ]
     return np.concatenate(parts)

@@ -151,14 +151,14 @@ def batch() -> Batch:
 
 
 def probability(segmenter: Segmenter, name: str, image: Tensor, steps: int | None = None) -> Tensor:
-    chosen = steps if is_denoiser(name) else None
+    chosen = {"steps": steps} if steps and is_denoiser(name) else {}
     return segmenter.segment(image, chosen_sampling(small_recipe(name), chosen)).probability
 
 
 @pytest.mark.parametrize("side", [64, 96, 128])
 def test_an_image_becomes_a_map_of_its_size(segmenter: Segmenter, name: str, side: int) -> None:
     assert side % segmenter.total_stride == 0
-    sampling = chosen_sampling(small_recipe(name), steps=1 if is_denoiser(name) else None)
+    sampling = chosen_sampling(small_recipe(name), {"steps": 1} if is_denoiser(name) else {})
     found = segmenter.segment(torch.rand(1, 3, side, side) * 2 - 1, sampling)
     assert found.probability.shape == found.spread.shape == (1, 1, side, side)
     assert found.probability.isfinite().all()

@@ -8,7 +8,7 @@ from scipy.ndimage import map_coordinates
 
 from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
-from mlffm_segdiff.segmenters.at_source import map_at, segment_images
+from mlffm_segdiff.segmenters.at_source import map_at, segment_batch
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 
 Make = Callable[..., Segmenter]
@@ -20,13 +20,13 @@ def test_a_batch_is_segmented_as_by_the_segmenter_itself(trained: Make) -> None:
     segmenter, sampling = trained(), Sampling(2, 2)
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     expected = segmenter.segment(torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1, sampling)
-    found = segment_images(segmenter, images, sampling, torch.device("cpu"))
+    found = segment_batch(segmenter, images, sampling, torch.device("cpu"))
     torch.testing.assert_close(found.probability, expected.probability, rtol=0, atol=1e-5)
     torch.testing.assert_close(found.spread, expected.spread, rtol=0, atol=1e-5)
     torch.testing.assert_close(found.samples, expected.samples, rtol=0, atol=1e-5)
-    assert segment_images(segmenter, images, Sampling(), torch.device("cpu")).samples is None
+    assert segment_batch(segmenter, images, Sampling(), torch.device("cpu")).samples is None
     with pytest.raises(ValueError, match=r"in training mode; call its eval\(\) first"):
-        segment_images(segmenter.train(), images, sampling, torch.device("cpu"))
+        segment_batch(segmenter.train(), images, sampling, torch.device("cpu"))
 
 
 def test_training_and_inference_give_the_network_the_same_image() -> None:

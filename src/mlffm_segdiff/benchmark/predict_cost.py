@@ -15,10 +15,10 @@ from mlffm_segdiff.benchmark.goals import GOALS, Findings, Result
 from mlffm_segdiff.benchmark.subject import Subject
 from mlffm_segdiff.benchmark.timing import figure, take_turns, time_ratio
 from mlffm_segdiff.inference.demo import samples_folder
-from mlffm_segdiff.inference.files import predict_files
-from mlffm_segdiff.inference.model import Model, Picture, answer_pictures
-from mlffm_segdiff.inference.outputs.output import Output
-from mlffm_segdiff.inference.reading import read_picture
+from mlffm_segdiff.inference.model import Model, segment_images
+from mlffm_segdiff.inference.outputs.writers import Output
+from mlffm_segdiff.inference.predict import predict_files
+from mlffm_segdiff.inference.reading.case_image import CaseImage, read_image
 
 PREDICT_BATCH = 8
 PREDICT, NETWORK_ONLY = "predict, files to files", "the network only, decoded images"
@@ -40,7 +40,7 @@ def measure_predict(subject: Subject) -> Findings:
     """Time ``predict`` on ``subject.images`` files, and the network on the same images in memory."""
     with TemporaryDirectory() as folder:
         paths = write_photographs(Path(folder, "images"), subject.images)
-        images = [read_picture(path, subject.model.size).picture for path in paths]
+        images = [read_image(path, subject.model.size) for path in paths]
         works = {
             PREDICT: lambda: _predict(paths, subject.model, Path(folder, "results")),
             NETWORK_ONLY: lambda: _segment(images, subject.model),
@@ -56,9 +56,10 @@ def _predict(paths: Sequence[Path], model: Model, folder: Path) -> None:
         pass
 
 
-def _segment(images: Sequence[Picture], model: Model) -> None:
+def _segment(images: Sequence[CaseImage], model: Model) -> None:
     for start in range(0, len(images), PREDICT_BATCH):
-        answer_pictures(model, images[start : start + PREDICT_BATCH])
+        chunk = images[start : start + PREDICT_BATCH]
+        segment_images(model, [one.network_input for one in chunk], [one.view for one in chunk].__getitem__)
 
 
 def measure_memory(subject: Subject) -> Findings:

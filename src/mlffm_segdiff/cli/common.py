@@ -121,41 +121,15 @@ def default_threads(available: int) -> int:
 
 
 def choose_data(recipe: "Recipe", sources: Sequence[str], split: Path | None) -> "Recipe":
-    """Return the recipe with the data of ``--source`` and ``--split``, paths made absolute.
+    """Return the recipe with ``--source`` (NAME=PATH, or NAME with its own path) and ``--split`` applied."""
+    from mlffm_segdiff.segmenters.recipe import with_data
 
-    Runs are resumed and evaluated later, perhaps from another directory.
-
-    Args:
-        recipe: Recipe to change.
-        sources: NAME=PATH, or NAME to keep the recipe's path. These replace all sources of the recipe, its
-            split list and its mix.
-        split: CSV file of the split, or None for the recipe's.
-
-    Raises:
-        UserError: If a source is not a data set.
-    """
-    from mlffm_segdiff.segmenters.recipe import check_recipe
-
-    values = recipe.model_dump(mode="json")
-    data = values["data"]
-    if sources:
-        data.update(
-            sources=dict(parse_source(text, data["sources"]) for text in sources), split=None, mix=None
-        )
-    if split is not None:
-        data["split"] = str(split)
-    data["sources"] = {name: path and _absolute(path) for name, path in data["sources"].items()}
-    data["split"] = data["split"] and _absolute(data["split"])
-    return check_recipe(values, "--source")
+    return with_data(recipe, dict(map(parse_source, sources)), split)
 
 
-def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().absolute())
-
-
-def parse_source(text: str, known: Mapping[str, str | None]) -> tuple[str, str | None]:
-    """Return name and path of NAME=PATH, or the known path of NAME. Raises UserError if it is malformed."""
+def parse_source(text: str) -> tuple[str, str | None]:
+    """Return name and path of NAME=PATH; of NAME only, None as the path. Raises UserError."""
     name, equals, path = text.partition("=")
     if not name or (equals and not path):
         raise UserError(f"--source {text!r} is not NAME=PATH, for example --source isic2018=/data/isic2018")
-    return name, path or known.get(name)
+    return name, path or None

@@ -25,7 +25,7 @@ def demo(
 ) -> None:
     """Segment the sample images of the package and compare with their exact masks.
 
-    Writes masks, overlays, predictions.csv and one summary picture, summary.png. Needs no download, no GPU.
+    Writes masks, overlays, predictions.csv and one summary image, summary.png. Needs no download and no GPU.
     """
     from mlffm_segdiff.inference.demo import run_demo
     from mlffm_segdiff.inference.model import load_model

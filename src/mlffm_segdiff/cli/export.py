@@ -28,11 +28,11 @@ def export(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the network as graphs in float32, for any batch, with its recipe beside them.
+    """Write the network as graphs in float32, for any batch size, with its recipe.
 
-    A diffusion model gives two: the encoder, run once an image, and the denoiser, run each step. What lies
-    between the steps is the sampler's: predict does it, given the folder as --weights (not for torch, whose
-    files torch loads by pickle).
+    A diffusion model gives two graphs: the encoder, run once per image, and the denoiser, run at each step.
+    The sampler between the steps is not exported: predict and serve run it, with the folder as --weights (not
+    for torch, whose files torch loads by pickle).
 
     Example: mlffm-segdiff export default --format onnx -o graphs
     """
@@ -43,7 +43,7 @@ def export(
     if folder.exists():
         raise UserError(f"{folder} exists already; choose another folder, or delete it")
     pretrained = load_pretrained(weights)
-    with reporter.status(f"making the graphs for {graph_format}"):
+    with reporter.status(f"exporting the graphs for {graph_format}"):
         write_export(pretrained, graph_format, folder)
     written = sorted(path.name for path in folder.iterdir())
     reporter.info(f"exported: {output} ({', '.join(written)})")

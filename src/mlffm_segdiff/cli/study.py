@@ -153,7 +153,7 @@ def study(
 
 
 def _sources(texts: list[str]) -> dict[str, Path | None]:
-    named = dict(parse_source(text, {}) for text in texts)
+    named = dict(map(parse_source, texts))
     return {name: Path(path).expanduser().absolute() if path else None for name, path in named.items()}
 
 

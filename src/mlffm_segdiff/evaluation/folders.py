@@ -50,7 +50,7 @@ def match_folders(predicted: Path, truth: Path) -> MatchedMasks:
 def masks_by_id(folder: Path) -> dict[str, Entry]:
     """Find the pictures of a folder (or zip archive, or a single file), by the id of their case.
 
-    The id is the file's name less its ending and less one of `data.folder.MASK_SUFFIXES`, such as
+    The id is the file's name without its extension and one of `image_folder.MASK_SUFFIXES`, such as
     _segmentation. Raises UserError where the folder is absent or holds no picture, or two files claim one id.
     """
     found: dict[str, Entry] = {}

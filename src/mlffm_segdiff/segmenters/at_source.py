@@ -14,7 +14,7 @@ THRESHOLD = 0.5
 Map = npt.NDArray[np.float32]
 
 
-def segment_images(
+def segment_batch(
     segmenter: Segmenter,
     images: npt.NDArray[np.uint8],
     sampling: Sampling,

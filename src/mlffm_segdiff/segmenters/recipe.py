@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from pydantic import create_model
@@ -47,6 +48,37 @@ def _validate_model_override(name: str, overrides: Sequence[str], section: Any) 
             f"recipe {name!r} sets 'model.{left[0]}', which model {model!r} does not have; "
             f"start from the recipe {other!r}"
         )
+
+
+def with_data(
+    recipe: Recipe, sources: Mapping[str, str | Path | None] | None = None, split: Path | None = None
+) -> Recipe:
+    """Return the recipe with other data; paths become absolute.
+
+    Args:
+        recipe: Whose data to replace.
+        sources: Folders of data sets by name; None keeps the path of the recipe. Without the recipe's split
+            list and mix, which belong to its own sources.
+        split: CSV with columns id and part.
+
+    Raises:
+        UserError: A source is not a data set.
+    """
+    values = recipe.model_dump(mode="json")
+    data = values["data"]
+    if sources:
+        known = data["sources"]
+        data.update(sources={n: p or known.get(n) for n, p in sources.items()}, split=None, mix=None)
+    if split is not None:
+        data["split"] = split
+    data["sources"] = {name: path and _absolute(path) for name, path in data["sources"].items()}
+    data["split"] = data["split"] and _absolute(data["split"])
+    return check_recipe(values, "--source")
+
+
+def _absolute(path: str | Path) -> str:
+    """Return a path that holds from another directory too: runs are resumed and evaluated later."""
+    return str(Path(path).expanduser().absolute())
 
 
 def check_recipe(values: Any, origin: str) -> Recipe:

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.ndimage import find_objects, label
 from scipy.special import expit, logit
 
-from mlffm_segdiff.segmenters.at_source import THRESHOLD, Map, segment_images
+from mlffm_segdiff.segmenters.at_source import THRESHOLD, Map, segment_batch
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 
 Pixels = npt.NDArray[np.uint8]
@@ -77,7 +77,7 @@ def look_again(
             small.append(crop_image(image, crop, len(probability)))
         del image
     if crops:
-        second = segment_images(segmenter, np.stack(small), sampling, device).probability
+        second = segment_batch(segmenter, np.stack(small), sampling, device).probability
         for (number, crop), probability in zip(crops.items(), second[:, 0].numpy(), strict=True):
             merged[number] = merge_maps(first[number], probability, crop)
     return merged

@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from mlffm_segdiff.data.atomic import atomic_write
-from mlffm_segdiff.evaluation.pictures import save_figure
+from mlffm_segdiff.evaluation.figures import save_figure
 from mlffm_segdiff.study.report.page import Picture
 from mlffm_segdiff.study.report.table import Table
 

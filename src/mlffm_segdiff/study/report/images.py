@@ -13,8 +13,8 @@ from mlffm_segdiff.data.cache import CachedPairs
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.skin_tone import typology_angle
 from mlffm_segdiff.data.sources import load_split_cases, open_split
+from mlffm_segdiff.evaluation.figures import OutlinedCase
 from mlffm_segdiff.evaluation.model import outline_case, segment_cases
-from mlffm_segdiff.evaluation.pictures import OutlinedCase
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.study.cells import Cell, evaluation_sampling

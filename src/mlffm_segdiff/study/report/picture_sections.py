@@ -8,7 +8,7 @@ import pandas as pd
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.skin_tone import TONES, tone_name
-from mlffm_segdiff.evaluation.pictures import contour_figure
+from mlffm_segdiff.evaluation.figures import contour_figure
 from mlffm_segdiff.study.fusion_weights import fusion_steps
 from mlffm_segdiff.study.report.draft import Draft
 from mlffm_segdiff.study.report.figures.areas import area_table, bland_altman_figure
