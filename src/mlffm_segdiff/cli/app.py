@@ -33,9 +33,8 @@ app.command(short_help="Segment the sample images of the package.")(demo)
 app.command(short_help="Write a model as graphs: ONNX, OpenVINO, torch.export.")(export)
 app.command(short_help="Measure speed, side by side with other networks.")(benchmark)
 app.command(short_help="List the models with what they weigh and cost.")(models)
-app.command("ablate", short_help="Train and score what isolates each part of a model.")(study)
-app.command("compare", short_help="Train and score models side by side.")(study)
 app.command(short_help="Say what this machine and installation have.")(doctor)
+app.add_typer(study, name="study")
 app.add_typer(data, name="data")
 
 
@@ -70,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def may_spin(arguments: Sequence[str]) -> bool:
     """Return whether half of the processors idle, where the system tells, and no long training begins."""
-    if arguments[:1] in (["train"], ["ablate"], ["compare"]) or not hasattr(os, "getloadavg"):
+    if arguments[:1] in (["train"], ["study"]) or not hasattr(os, "getloadavg"):
         return False
     return os.getloadavg()[0] <= (os.cpu_count() or 1) / 2
 

@@ -110,14 +110,9 @@ def set_threads(count: int | None) -> None:
     """Let torch use ``count`` threads; None: half of the processors, at least 2, at most all."""
     import torch
 
-    from mlffm_segdiff.data.processors import processors
+    from mlffm_segdiff.data.processors import default_threads, processors
 
     torch.set_num_threads(count or default_threads(processors()))
-
-
-def default_threads(available: int) -> int:
-    """Return how many of the available processors a verb takes unasked."""
-    return min(max(2, available // 2), available)
 
 
 def choose_data(recipe: "Recipe", sources: Sequence[str], split: Path | None) -> "Recipe":
