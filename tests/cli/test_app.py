@@ -10,7 +10,8 @@ import pytest
 
 from mlffm_segdiff import __version__
 from mlffm_segdiff.cli import app as cli
-from mlffm_segdiff.cli.common import ExitStatus, Reporter, default_threads
+from mlffm_segdiff.cli.common import ExitStatus, Reporter
+from mlffm_segdiff.data.processors import default_threads
 
 Command = Callable[..., tuple[int, str, str]]
 VERBS = (
@@ -20,8 +21,7 @@ VERBS = (
     "export",
     "benchmark",
     "models",
-    "ablate",
-    "compare",
+    "study",
     "demo",
     "doctor",
     "serve",
@@ -141,7 +141,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPa
         ("predict", 2.0, True),
         ("predict", 2.1, False),
         ("train", 0.0, False),
-        ("compare", 0.0, False),
+        ("study", 0.0, False),
     ],
 )
 def test_threads_spin_a_little_on_an_idle_machine(
@@ -243,7 +243,7 @@ def test_each_shell_gets_its_completion(shell: str) -> None:
     [
         ("mlffm-segdiff ev", ["evaluate"]),
         ("mlffm-segdiff train unet_", ["unet_isic2018", "unet_lite0", "unet_ph2"]),
-        ("mlffm-segdiff ablate dec", ["decisive"]),
+        ("mlffm-segdiff study run dec", ["decisive"]),
         ("mlffm-segdiff data sy", ["synthetic"]),
         ("mlffm-segdiff predict --mm", ["--mm-per-pixel"]),
         ("mlffm-segdiff export default --format op", ["openvino"]),

@@ -9,8 +9,7 @@ import torch
 
 from mlffm_segdiff import __version__
 from mlffm_segdiff.benchmark import machine
-from mlffm_segdiff.cli.common import default_threads
-from mlffm_segdiff.data.processors import processors
+from mlffm_segdiff.data.processors import default_threads, processors
 
 Command = Callable[..., tuple[int, str, str]]
 

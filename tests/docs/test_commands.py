@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 import typer
-from mlffm_segdiff.data.synthetic_folder import write_folder
 
 from mlffm_segdiff.cli.app import COMMAND, app, run
+from mlffm_segdiff.data.synthetic import write_folder
 from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.inference.outputs.writers import WRITERS
 from mlffm_segdiff.segmenters.assembly import build_segmenter

@@ -33,9 +33,8 @@ app.command(short_help="Segment the sample images of the package.")(demo)
 app.command(short_help="Export a model to ONNX, OpenVINO or torch.export.")(export)
 app.command(short_help="Measure speed, compared with other networks.")(benchmark)
 app.command(short_help="List models with their parameters and cost.")(models)
-app.command("ablate", short_help="Train and score what isolates each part of a model.")(study)
-app.command("compare", short_help="Train and score models side by side.")(study)
 app.command(short_help="Check this machine and installation.")(doctor)
+app.add_typer(study, name="study")
 app.add_typer(data, name="data")
 
 
@@ -70,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def may_spin(arguments: Sequence[str]) -> bool:
     """Return whether waiting threads may spin: half of the CPUs are idle, and no training starts."""
-    if arguments[:1] in (["train"], ["ablate"], ["compare"]) or not hasattr(os, "getloadavg"):
+    if arguments[:1] in (["train"], ["study"]) or not hasattr(os, "getloadavg"):
         return False
     return os.getloadavg()[0] <= (os.cpu_count() or 1) / 2
 

@@ -110,14 +110,9 @@ def set_threads(count: int | None) -> None:
     """Set torch's number of threads; None selects ``default_threads`` of the available CPUs."""
     import torch
 
-    from mlffm_segdiff.data.processors import processors
+    from mlffm_segdiff.data.processors import default_threads, processors
 
     torch.set_num_threads(count or default_threads(processors()))
-
-
-def default_threads(available: int) -> int:
-    """Return the default number of threads: half of the available CPUs, at least 2, at most all."""
-    return min(max(2, available // 2), available)
 
 
 def choose_data(recipe: "Recipe", sources: Sequence[str], split: Path | None) -> "Recipe":

@@ -12,7 +12,8 @@ from pathlib import Path
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.evaluation.rows import EvaluatedCase, column_names, row_values
-from mlffm_segdiff.metrics.summary import Interval, Summary, summarise
+from mlffm_segdiff.metrics.intervals import Interval
+from mlffm_segdiff.metrics.summary import Summary, summarise
 
 CASES_FILE = "cases.csv"
 SUMMARY_FILE = "summary.json"

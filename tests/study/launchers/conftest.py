@@ -1,4 +1,4 @@
-"""A work that tells what it did, and what the launchers leave behind."""
+"""A work that records what it did, and what the launchers leave behind."""
 
 import os
 import sys
@@ -80,14 +80,13 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
 
 
 @pytest.fixture
-def run(diary: Diary, toy: Work) -> Callable[..., tuple[dict[str, str | None], list[str]]]:
-    """Launch the toy's keys: errors by key in the order of their ends, and the keys in the order begun."""
+def run(diary: Diary, toy: Work) -> Callable[..., dict[str, str | None]]:
+    """Launch the toy's keys: errors by key in the order of their ends."""
 
-    def launch(launcher: Launcher, *keys: str) -> tuple[dict[str, str | None], list[str]]:
-        begun: list[str] = []
-        outcomes: list[Outcome] = list(launcher.launch(toy, diary.study, keys, begun.append))
+    def launch(launcher: Launcher, *keys: str) -> dict[str, str | None]:
+        outcomes: list[Outcome] = list(launcher.launch(toy, diary.study, keys))
         assert len(outcomes) == len({outcome.key for outcome in outcomes})
-        return {outcome.key: outcome.error for outcome in outcomes}, begun
+        return {outcome.key: outcome.error for outcome in outcomes}
 
     return launch
 
