@@ -5,6 +5,7 @@ pages (README.md and others), the notebook as a page and lists of the files in f
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -23,7 +24,7 @@ PROJECT_PAGES = {
     "CITATION.cff": "CITATION.cff",
     "LICENSE": "LICENSE",
 }
-LISTED_FOLDERS = ("performance", "quality", "results")
+LISTED_FOLDERS = ("ablation", "performance", "quality", "results")
 CODE_BLOCK = re.compile(r"(^```.*?^```$|^(?: {4}[^\n]*\n)+)", re.MULTILINE | re.DOTALL)
 LINK_TARGET = re.compile(r"(?<=\]\()[\w./-]+(?=[)#])")
 LIST_AFTER_TEXT = re.compile(r"^((?!#|\||\s*[-*] |\s*\d+\. ).*\S)\n(?=[-*] |1\. )", re.MULTILINE)
@@ -34,10 +35,9 @@ def main(site: Path) -> int:
     with tempfile.TemporaryDirectory() as project:
         write_pages(Path(project, "docs"))
         shutil.copy(ROOT / "mkdocs.yml", project)
-        Path(project, "src").symlink_to(ROOT / "src")
-        done = subprocess.run(
-            [sys.executable, "-m", "zensical", "build", "--strict"], cwd=project, check=False
-        )
+        command = [sys.executable, "-m", "zensical", "build", "--strict"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+        done = subprocess.run(command, cwd=project, env=environment, check=False)
         if done.returncode == 0:
             shutil.rmtree(site, ignore_errors=True)
             shutil.copytree(Path(project, "site"), site)
@@ -60,9 +60,9 @@ def write_pages(target: Path) -> None:
 
 
 def for_python_markdown(markdown: str) -> str:
-    """Separate lists from the text above them, and point links to folders at the list of their files."""
+    """Separate lists from the text above them, and point links at pages of the site."""
     parts = CODE_BLOCK.split(markdown)
-    parts[::2] = [LINK_TARGET.sub(to_listing, LIST_AFTER_TEXT.sub(r"\1\n\n", part)) for part in parts[::2]]
+    parts[::2] = [LINK_TARGET.sub(site_target, LIST_AFTER_TEXT.sub(r"\1\n\n", part)) for part in parts[::2]]
     return "".join(parts)
 
 
@@ -71,8 +71,10 @@ def link_from_docs(target: re.Match[str]) -> str:
     return PROJECT_PAGES.get(target[0], target[0].removeprefix("docs/"))
 
 
-def to_listing(target: re.Match[str]) -> str:
-    """Return a link's target; for a folder, the page that lists its files."""
+def site_target(target: re.Match[str]) -> str:
+    """Return the target of a link in docs/ on the site: project pages are there too, folders have a list."""
+    if target[0].startswith("../"):
+        return PROJECT_PAGES.get(target[0].removeprefix("../"), target[0])
     return f"{target[0].rstrip('/')}/index.md" if (DOCS / target[0]).is_dir() else target[0]
 
 
