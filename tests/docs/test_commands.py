@@ -17,7 +17,6 @@ import pytest
 import typer
 
 from mlffm_segdiff.cli.app import COMMAND, app, run
-from mlffm_segdiff.config.products import Product
 from mlffm_segdiff.data.synthetic_folder import write_folder
 from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.segmenters.assembly import build_segmenter
@@ -171,7 +170,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, dicom_photo: Path) -> Path:
     save_segmenter(build_segmenter(recipe), recipe, folder / "unet")  # the network that is exported fastest
     for name in ("lesion.dcm", "a.dcm"):
         shutil.copy(dicom_photo, folder / name)
-    every = " ".join(f"-w {product}" for product in Product)
+    every = "-w probability -w spread -w overlay -w contours -w coco -w dicom-seg -w nnunet -w review"
     weights = f"--weights {folder}/runs/isic2018 --samples 2"
     for table in ("csv", "parquet"):
         shown = f"predict -i {folder}/a.dcm -o {folder}/OUT {weights} -q {every} --table {table}"
