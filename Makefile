@@ -25,7 +25,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/pytest tests/export
 
 docs: $(VENV)/.installed-dev
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@$(BIN)/python tools/build_site.py
 	@echo "the site: build/site/index.html"
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
