@@ -9,13 +9,13 @@ from mlffm_segdiff.inference.model import Model
 def test_files_against_decoded_pictures(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     """An image takes the network 1 s, and reading and writing it 1 s more."""
     now, batches = 0.0, []
-    real_answer, real_predict = throughput.answer_pictures, throughput.predict_files
+    real_segment, real_predict = throughput.segment_images, throughput.predict_files
 
-    def answer(model: Model, pictures: list[object]) -> object:
+    def segment(model: Model, images: list[object], view: object) -> object:
         nonlocal now
-        now += len(pictures)
-        batches.append(len(pictures))
-        return real_answer(model, pictures)
+        now += len(images)
+        batches.append(len(images))
+        return real_segment(model, images, view)
 
     def predict(paths: list[object], *arguments: object, **options: object) -> object:
         nonlocal now
@@ -25,7 +25,7 @@ def test_files_against_decoded_pictures(subject: Subject, monkeypatch: pytest.Mo
         assert [row.status for row in rows] == ["done"] * 9
         return rows
 
-    monkeypatch.setattr(throughput, "answer_pictures", answer)
+    monkeypatch.setattr(throughput, "segment_images", segment)
     monkeypatch.setattr(throughput, "predict_files", predict)
     object.__setattr__(subject, "clock", lambda: now)
     found = measure_predict(subject)
