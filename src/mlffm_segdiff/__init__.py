@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlffm_segdiff.evaluation import evaluate
+    from mlffm_segdiff.inference.postprocessing import PostProcessing
     from mlffm_segdiff.inference.segmenter import Segmenter, segment
 
 __version__ = "0.1.0"
-__all__ = ["Segmenter", "__version__", "evaluate", "segment"]
+__all__ = ["PostProcessing", "Segmenter", "__version__", "evaluate", "segment"]
 
 _MODULES = {
+    "PostProcessing": "mlffm_segdiff.inference.postprocessing",
     "Segmenter": "mlffm_segdiff.inference.segmenter",
     "evaluate": "mlffm_segdiff.evaluation",
     "segment": "mlffm_segdiff.inference.segmenter",

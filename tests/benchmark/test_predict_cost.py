@@ -16,7 +16,7 @@ from mlffm_segdiff.benchmark.predict_cost import (
 )
 from mlffm_segdiff.benchmark.subject import Subject
 from mlffm_segdiff.inference.model import Model
-from mlffm_segdiff.inference.reading import find_images
+from mlffm_segdiff.inference.reading.case_image import find_images
 
 MEGABYTE = 1e6
 told = pytest.mark.skipif(find_spec("resource") is None, reason="this system does not tell")
@@ -78,13 +78,13 @@ def test_a_system_that_does_not_tell_is_said(subject: Subject, monkeypatch: pyte
 def test_files_against_decoded_pictures(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     """An image takes the network 1 s, and reading and writing it 1 s more."""
     now, batches = 0.0, []
-    real_answer, real_predict = predict_cost.answer_pictures, predict_cost.predict_files
+    real_segment, real_predict = predict_cost.segment_images, predict_cost.predict_files
 
-    def answer(model: Model, pictures: list[object]) -> object:
+    def segment(model: Model, images: list[object], view: object) -> object:
         nonlocal now
-        now += len(pictures)
-        batches.append(len(pictures))
-        return real_answer(model, pictures)
+        now += len(images)
+        batches.append(len(images))
+        return real_segment(model, images, view)
 
     def predict(paths: list[object], *arguments: object, **options: object) -> object:
         nonlocal now
@@ -94,7 +94,7 @@ def test_files_against_decoded_pictures(subject: Subject, monkeypatch: pytest.Mo
         assert [row.status for row in rows] == ["done"] * 9
         return rows
 
-    monkeypatch.setattr(predict_cost, "answer_pictures", answer)
+    monkeypatch.setattr(predict_cost, "segment_images", segment)
     monkeypatch.setattr(predict_cost, "predict_files", predict)
     object.__setattr__(subject, "clock", lambda: now)
     found = measure_predict(subject)

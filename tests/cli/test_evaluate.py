@@ -11,7 +11,7 @@ from PIL import Image
 from mlffm_segdiff.data.splits import load_split, make_split, save_split
 from mlffm_segdiff.data.table import read_cases
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
-from mlffm_segdiff.training.run_folder import RunFolder, best_jaccard
+from mlffm_segdiff.training.run_folder import RunFolder
 
 Command = Callable[..., tuple[int, str, str]]
 FIGURES = {"contours.png", "jaccard_histogram.png", "jaccard_by_size.png"}
@@ -45,7 +45,7 @@ def test_a_run_scores_on_its_validation_part_what_training_reported(
     status, printed, error = command("evaluate", trained, "--part", "val", "-o", tmp_path / "scores")
     assert (status, error) == (0, "")
     found = summary(tmp_path / "scores")
-    assert found["network"]["pooled"]["jaccard"] == pytest.approx(best_jaccard(RunFolder(trained)), abs=1e-6)
+    assert found["network"]["pooled"]["jaccard"] == pytest.approx(RunFolder(trained).best_jaccard(), abs=1e-6)
     assert f"{found['network']['pooled']['jaccard']:.4f}" in printed
     assert printed.index("at network size, 2 cases") < printed.index("at source size, 2 cases")
 

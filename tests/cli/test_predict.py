@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from mlffm_segdiff import segment
+from mlffm_segdiff import PostProcessing, segment
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -39,6 +39,12 @@ def predict(tmp_path: Path, photos: Path, trained: Path, command: Command) -> Co
 def read(path: Path) -> npt.NDArray[np.uint8]:
     with Image.open(path) as image:
         return np.array(image)
+
+
+def only_row(folder: Path) -> dict[str, str]:
+    with (folder / "out" / "predictions.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    return row
 
 
 def test_a_folder_becomes_masks_and_a_table(
@@ -120,7 +126,7 @@ def test_masks_are_post_processed_on_request(
         (["--largest", "--fill-holes"], {"largest": True, "fill_holes": True}),
     ):
         assert predict(*options, "--threshold", "0.4", source=photos / "p1.png")[0] == 0
-        (found,) = segment([photos / "p1.png"], trained, threshold=0.4, **chosen)
+        (found,) = segment([photos / "p1.png"], trained, threshold=0.4, post=PostProcessing(**chosen))
         np.testing.assert_array_equal(read(tmp_path / "out" / "masks" / "p1.png") > 0, found.mask)
 
 
@@ -270,12 +276,11 @@ def test_another_sampling_than_the_calibrated_one_gives_no_expected_dice_and_say
     where = ("predict", "-i", photos / "p1.png", "-o", tmp_path / "out", "--threads", "1")
     status, _, error = command(*where)
     assert (status, error) == (0, "")
-    (row,) = csv.DictReader((tmp_path / "out" / "predictions.csv").open())
-    assert row["expected_dice"]
+    assert only_row(tmp_path)["expected_dice"]
     status, _, error = command(*where, "--style", "ph2", "sampling.mirror=true")
     assert status == 0
     assert error == (
         "no expected Dice: the weights are calibrated for sampling.mirror=False, sampling.style=any\n"
     )
-    (row,) = csv.DictReader((tmp_path / "out" / "predictions.csv").open())
+    row = only_row(tmp_path)
     assert (row["expected_dice"], bool(row["certainty"])) == ("", True)

@@ -13,11 +13,12 @@ from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.cache import CachedPairs, open_cache
 from mlffm_segdiff.data.case import Case, Entry
 from mlffm_segdiff.data.files import decode_pil
+from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
 from mlffm_segdiff.evaluation import model
 from mlffm_segdiff.evaluation.model import evaluate_model, outline_case, segment_cases
 from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.overlap import Mask
-from mlffm_segdiff.segmenters.at_source import map_at, network_images
+from mlffm_segdiff.segmenters.at_source import map_at
 from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
 
 SaveMask = Callable[[Path, Mask], Path]
@@ -89,7 +90,7 @@ def test_the_segmenter_is_asked_in_batches_of_images_with_the_sampling(
     list(evaluate_model(segmenter, pairs, cases, SAMPLING, 2, CPU))
     assert [asked[1:] for asked in segmenter.asked] == [(SAMPLING, True)] * 3
     for (image, _, _), rows in zip(segmenter.asked, ([0, 1], [2, 3], [4]), strict=True):
-        assert torch.equal(image, network_images(pairs.images[rows]))
+        assert torch.equal(image, normalise_image(image_tensor(pairs.images[rows])))
 
 
 def test_a_part_in_any_order_and_batch_size_scores_each_case_the_same(

@@ -26,7 +26,7 @@ def test_arrays_give_masks_probabilities_and_spreads_of_their_own_sizes(
     tiny_weights: Path, photo: Photo
 ) -> None:
     images = [photo(0, 40, 56), photo(1, 90, 33), photo(2, 1, 1)]
-    predictions = segment(images, tiny_weights, keep_specks=True)
+    predictions = segment(images, tiny_weights, post=PostProcessing(keep_specks=True))
     for image, found in zip(images, predictions, strict=True):
         shape = image.shape[:2]
         assert found.mask.shape == found.probability.shape == found.spread.shape == shape
@@ -113,8 +113,8 @@ def test_by_default_nothing_is_sampled(tmp_path: Path, photo: Photo) -> None:
 
 def test_the_mask_is_post_processed(tiny_weights: Path, photo: Photo) -> None:
     images = [photo(seed) for seed in range(4)]
-    whole = segment(images, tiny_weights, keep_specks=True)
-    largest = segment(images, tiny_weights, largest=True, fill_holes=True)
+    whole = segment(images, tiny_weights, post=PostProcessing(keep_specks=True))
+    largest = segment(images, tiny_weights, post=PostProcessing(largest=True, fill_holes=True))
     for one, other in zip(whole, largest, strict=True):
         expected = post_process(one.mask, PostProcessing(largest=True, fill_holes=True))
         np.testing.assert_array_equal(other.mask, expected)

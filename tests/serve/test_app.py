@@ -95,7 +95,8 @@ def test_the_mask_is_that_of_segment_whatever_the_files_name(
             (0.5, {"samples": 0, "mirror": True}, {"keep_specks": True}),
             (0.45, {"steps": 5, "samples": 2, "seed": 3}, {"largest": True, "fill_holes": True}),
         ):
-            (expected,) = segment([path], weights, sampling=sampling, threshold=threshold, **post)
+            steps = PostProcessing(**post)
+            (expected,) = segment([path], weights, sampling=sampling, threshold=threshold, post=steps)
             options = {f"sampling.{key}": value for key, value in sampling.items()} | post
             files = {"image": ("C:\\fakepath\\lesion 7.png", path.read_bytes())}
             answer = client.post(

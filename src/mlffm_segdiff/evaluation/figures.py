@@ -1,4 +1,4 @@
-"""Figures of an evaluation, drawn from contours and numbers only: no pixel of a data set is in them."""
+"""Figures of an evaluation, drawn from contours and numbers: no pixel of a data set is in them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NAME_LENGTH = 26
 
 @dataclass(frozen=True)
 class OutlinedCase:
-    """What a panel shows: the contours of two HxW bool masks of one size, and their Jaccard."""
+    """The content of a panel: ground truth and prediction (HxW bool), and their Jaccard."""
 
     id: str
     truth: Mask
@@ -37,10 +37,14 @@ class OutlinedCase:
 
 
 def pick_cases(cases: Sequence[EvaluatedCase], each: int) -> dict[str, list[EvaluatedCase]]:
-    """Return the `each` best, median and worst cases by Jaccard at source size, no case twice.
+    """Return the best, median and worst cases by Jaccard at source size, no case twice.
 
-    Each list runs from the higher to the lower score; equal scores stand by id. Fewer than 3 * `each` cases
-    make shorter lists. each: 1 or more.
+    Args:
+        cases: To pick from; fewer than 3 * `each` give shorter lists.
+        each: Cases per list, 1 or more.
+
+    Returns:
+        Lists from the higher to the lower score; equal scores are sorted by id.
     """
     ranked = sorted(cases, key=lambda case: (-case.source.jaccard, case.id))
     each = min(each, max(1, len(ranked) // 3))
@@ -51,7 +55,7 @@ def pick_cases(cases: Sequence[EvaluatedCase], each: int) -> dict[str, list[Eval
 
 
 def contour_figure(groups: Mapping[str, Sequence[OutlinedCase]]) -> Figure:
-    """Draw each case's two contours in its image's frame, with id, Jaccard and Dice above."""
+    """Draw the two contours of each case in the frame of its image, under id, Jaccard and Dice."""
     columns = max([1, *(len(cases) for cases in groups.values())])
     figure = Figure(
         figsize=(PANEL_INCHES * columns + 0.4, PANEL_INCHES * len(groups) + 0.4), layout="constrained"
@@ -64,12 +68,12 @@ def contour_figure(groups: Mapping[str, Sequence[OutlinedCase]]) -> Figure:
             _draw_case(panel, case)
         row[0].text(-0.06, 0.5, name, rotation=90, va="center", ha="right", transform=row[0].transAxes)
     handles = [Line2D([], [], color=colour) for colour in (TRUTH_COLOUR, PREDICTED_COLOUR)]
-    figure.legend(handles, ["truth", "prediction"], loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(handles, ["ground truth", "prediction"], loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
 def histogram_figure(scores: Sequence[float], name: str) -> Figure:
-    """Draw how many cases reach which score in [0, 1], with mean and median; `name` names the score."""
+    """Draw the histogram of a score in [0, 1] called `name`, with mean and median."""
     figure = Figure(figsize=(5, 3.2), layout="constrained")
     axes = figure.add_subplot(xlim=(0, 1), xlabel=name, ylabel="cases")
     axes.hist(scores, bins=HISTOGRAM_BINS, range=(0, 1), color="#4393c3")
@@ -81,7 +85,7 @@ def histogram_figure(scores: Sequence[float], name: str) -> Figure:
 
 
 def size_figure(cases: Sequence[EvaluatedCase]) -> Figure:
-    """Draw each case's Jaccard at source size against the share of the image that its lesion covers."""
+    """Draw the Jaccard of each case at source size against its lesion's share of the image."""
     counts = [case.source.counts for case in cases]
     figure = Figure(figsize=(5, 3.2), layout="constrained")
     axes = figure.add_subplot(
@@ -100,7 +104,7 @@ def size_figure(cases: Sequence[EvaluatedCase]) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Save the figure in the format of the path's ending. Raises UserError where it cannot be written."""
+    """Save a figure in the format of the path's extension. Raises UserError if it cannot be written."""
     with atomic_write(path) as temporary:
         figure.savefig(temporary, dpi=DPI)
 

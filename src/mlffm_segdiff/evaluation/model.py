@@ -78,7 +78,7 @@ def segment_cases(
     for start in range(0, len(cases), batch_size):
         chunk = cases[start : start + batch_size]
         rows = [index[case.id] for case in chunk]
-        found = segment_images(model, pairs.images[rows], partial(_view, chunk))
+        found = segment_images(model, list(pairs.images[rows]), partial(_view, chunk))
         for case, row, segmentation in zip(chunk, rows, found, strict=True):
             yield _compare(case, pairs.images[row], pairs.masks[row] > 0, segmentation, model)
 

@@ -116,17 +116,10 @@ def evaluate(
             if drawn is not None:
                 samples.append(score_samples(drawn >= THRESHOLD, compared.network_truth))
             progress(len(evaluated), len(cases))
-    facts = {
-        "weights": str(weights),
-        "recipe": recipe.name,
-        "sources": recipe.model_dump(mode="json")["data"]["sources"],
-        "part": part,
-        "split": parts.digest,
-        "size": recipe.data.size,
-        "sampling": asdict(chosen),
-        "quality": quality_summary(judged),
-        **({"samples": asdict(summarise_samples(samples))} if samples else {}),
-    }
+    model = EvaluatedModel(recipe, parts, part, chosen)
+    facts = {"weights": str(weights), **_facts(model), "quality": quality_summary(judged)}
+    if samples:
+        facts["samples"] = asdict(summarise_samples(samples))
     by_id = {case.id: case for case in cases}
     outlines = {
         name: [
@@ -135,7 +128,7 @@ def evaluate(
         for name, group in pick_cases(evaluated, CONTOURS_SHOWN).items()
         if group
     }
-    return Evaluation(evaluated, facts, outlines, judged, EvaluatedModel(recipe, parts, part, chosen))
+    return Evaluation(evaluated, facts, outlines, judged, model)
 
 
 def evaluate_masks(predicted: Path, truth: Path, show: ShowProgress = no_progress) -> Evaluation:
@@ -236,6 +229,17 @@ def calibrate(found: Evaluation, folder: Path, show: ShowProgress = no_progress)
         limits=quality_limits(images),
     )
     return write_quality(quality.bind_to(folder / WEIGHTS), folder)
+
+
+def _facts(model: EvaluatedModel) -> dict[str, object]:
+    return {
+        "recipe": model.recipe.name,
+        "sources": model.recipe.model_dump(mode="json")["data"]["sources"],
+        "part": model.part,
+        "split": model.parts.digest,
+        "size": model.recipe.data.size,
+        "sampling": asdict(model.sampling),
+    }
 
 
 def _ignore(done: int, total: int) -> None:

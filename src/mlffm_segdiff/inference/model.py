@@ -130,7 +130,7 @@ def measured_precision(
 
 
 def segment_images(
-    model: Model, network_inputs: Sequence[Pixels] | Pixels, view: Callable[[int], Pixels | None]
+    model: Model, network_inputs: Sequence[Pixels], view: Callable[[int], Pixels | None]
 ) -> list[Segmentation]:
     """Segment a batch of images; a result depends on its own image only.
 
@@ -143,7 +143,7 @@ def segment_images(
     Returns:
         B segmentations of one image each, on the CPU: 11SS, or 11KK with K >= S after a second look.
     """
-    if not len(network_inputs):
+    if not network_inputs:
         return []
     found = segment_batch(model.segmenter, np.stack(list(network_inputs)), model.sampling, model.device)
     if model.sampling.second_look:  # only with the posterior mean, whose spread is 0

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.model import Model, load_model, segment_images
+from mlffm_segdiff.inference.postprocessing import DEFAULT as DEFAULT_STEPS
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.predict import check_batch_size
 from mlffm_segdiff.inference.reading.case_image import CaseImage, array_image, read_image
@@ -74,10 +75,8 @@ def segment(
     sampling: Overrides | None = None,
     threshold: float = THRESHOLD,
     mm_per_pixel: float | None = None,
+    post: PostProcessing = DEFAULT_STEPS,
     batch_size: int = 8,
-    keep_specks: bool = False,
-    largest: bool = False,
-    fill_holes: bool = False,
 ) -> list[CaseResult]:
     """Segment images and return their results in the same order, each at its image's own size.
 
@@ -92,10 +91,8 @@ def segment(
             ``{"steps": 8, "samples": 16, "style": "ph2"}``.
         threshold: Probability from which a pixel is lesion, above 0 and at most 1.
         mm_per_pixel: Side of a pixel in millimetres, instead of what DICOM files say.
+        post: Post-processing of the masks, such as ``PostProcessing(largest=True)``.
         batch_size: Images segmented at once; changes speed only.
-        keep_specks: Keep components smaller than 0.1 % of the lesion's area.
-        largest: Keep only the largest component.
-        fill_holes: Fill holes in the mask.
 
     Raises:
         UserError: An image, the weights or an option cannot be used.
@@ -103,7 +100,7 @@ def segment(
     if isinstance(images, str | Path):
         raise UserError(f"images is the one path {str(images)!r}; give a list of images: [{str(images)!r}]")
     check_batch_size(batch_size)
-    how = Processing(threshold, PostProcessing(keep_specks, largest, fill_holes), mm_per_pixel)
+    how = Processing(threshold, post, mm_per_pixel)
     if isinstance(weights, Segmenter):
         model = weights.prepared(sampling)
     else:

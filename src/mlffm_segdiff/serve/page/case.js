@@ -108,7 +108,7 @@ export class Result {
     return resample(map, this.size, this.width, this.height);
   }
 
-  /** What `make` gives, made anew only when `state` is another. */
+  /** What `make` gives, made again only when `state` changes. */
   #keep(name, state, make) {
     const found = this.kept.get(name);
     if (found && found.state === state) return found.value;

@@ -1,4 +1,4 @@
-/** What is said of a result beside the image. */
+/** What is shown of a result next to the image. */
 
 import { SAMPLE_COLOURS } from "./colours.js";
 

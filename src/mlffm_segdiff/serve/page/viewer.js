@@ -124,7 +124,7 @@ export class Viewer {
   }
 }
 
-/** The switches beside the image. @param {Viewer} viewer */
+/** The switches next to the image. @param {Viewer} viewer */
 export function useLayers(viewer) {
   for (const layer of ["outline", "probability", "spread"]) {
     document.getElementById(`show-${layer}`).addEventListener("change", (event) => {
