@@ -36,9 +36,9 @@ OTHERS = {
     "gdcmconv": "GDCM's own",
 }
 READ_ALONE = {
-    "ablate decisive --source ... -o /shared/decisive --launcher ray": "a Ray cluster",
-    "ablate decisive --source isic2018=/shared/isic2018": "a Slurm cluster",
-    "compare models": "135 trainings",
+    "study run decisive --source ... -o /shared/decisive launcher.name=ray": "a Ray cluster",
+    "study run decisive --source isic2018=/shared/isic2018": "a Slurm cluster",
+    "study run models": "135 trainings",
     "benchmark -o speed --threads 2": "hours; the next runs it in little",
     "models": "counts networks of 300 million parameters; tests/cli/test_models.py runs it",
     "serve": "runs until it is stopped; tests/serve runs it",
@@ -52,7 +52,7 @@ STAND_INS = (
     (r"--source (ph2|ham10000)=\S+", "--source folder=lesions"),
     (r"data (check|split|plan) (isic2018|ham10000|NAME) \S+", r"data \1 folder lesions"),
     (r"--sizes 7200/1800/1015", "--sizes 10/5/5"),
-    (r"compare leak.yaml", "compare small.yaml"),
+    (r"study run leak.yaml", "study run small.yaml"),
     (r"data nnunet isic2018 \S+", "data nnunet folder lesions"),
     (r"\$nnUNet_raw", "raw"),
     (r"\$nnUNet_preprocessed", "preprocessed"),
@@ -65,8 +65,9 @@ STAND_INS = (
     (r"^(train (?!--resume).*--run) runs/(isic2018|mine)$", r"\1 runs/new"),
     (r"evaluate runs/MODEL", "evaluate runs/isic2018"),
     (r"--count 100", "--count 2"),
-    (r"ablate decisive", "ablate small.yaml"),
-    (r"studies/decisive/study.lock --cell \w+", "studies/small/study.lock --cell CELL"),
+    (r"study (run|plan) decisive", r"study \1 small.yaml"),
+    (r"study report studies/decisive", "study report studies/small"),
+    (r"study repeat studies/decisive \w+", "study repeat studies/small CELL"),
     (r"evaluate default (--part val --calibrate)", r"evaluate runs/isic2018 \1"),
     (r" --split SPLIT.csv", ""),
     (r"export default", "export unet"),
@@ -75,7 +76,6 @@ STAND_INS = (
 SHORT = {
     "train": "model.size=tiny train.init=null data.size=32 data.workers=0 data.synthetic_count=20 "
     "train.images=16 train.batch_size=8 train.validate_every=16 train.precision=float32 --threads 1",
-    "ablate": "--threads 1",
     "benchmark": "--weights runs/isic2018 --only predict --images 2 --repeats 1 --precision float32",
 }
 NAMES = {
@@ -92,6 +92,7 @@ name: small
 variants: {full: {recipe: synthetic}}
 datasets: {folder: {}}
 seeds: [3]
+launcher: {threads: 1}
 overrides: [model.size=tiny, data.size=32, data.workers=0, train.images=8, train.batch_size=8,
   train.validate_every=8, train.precision=float32]
 baseline: full
@@ -186,7 +187,7 @@ def cell(place: Path) -> str:
     before = Path.cwd()
     os.chdir(place)
     try:
-        assert run(["ablate", "small.yaml", "--source", "folder=lesions", "--threads", "1", "-q"]) == 0
+        assert run(["study", "run", "small.yaml", "--source", "folder=lesions", "-q"]) == 0
     finally:
         os.chdir(before)
     (found,) = (place / "studies" / "small" / "cells").iterdir()
@@ -205,7 +206,7 @@ def within(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 def test_the_pages_have_commands_of_every_verb() -> None:
     assert len(OURS) > 35
     verbs = {command.name or command.callback.__name__ for command in app.registered_commands}
-    assert {"train", "predict", "serve", "doctor", "ablate"} <= verbs
+    assert {"train", "predict", "serve", "doctor"} <= verbs
     assert verbs - {"demo"} <= {arguments(line).split()[0] for _, line in OURS}
 
 
@@ -231,13 +232,13 @@ RUN = {stand_in(line): f"{page}: {line}" for page, line in OURS if not is_read_a
 
 @pytest.mark.parametrize("words", RUN, ids=RUN.values())
 def test_our_commands_run(words: str, within: Path, request: pytest.FixtureRequest) -> None:
-    if "CELL" in words:
+    if "studies/small" in words:
         words = words.replace("CELL", request.getfixturevalue("cell")[:6])
         shutil.copytree(request.getfixturevalue("place") / "studies", within / "studies", dirs_exist_ok=True)
     found = shlex.split(words)
     if found[0] == "export":
         shutil.rmtree(within / "OUT")
-    if "--resume" not in found and "--lock" not in found:
+    if "--resume" not in found:
         found += SHORT.get(found[0], "").split()
     assert run(found) == 0
 
