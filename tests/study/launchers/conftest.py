@@ -122,7 +122,7 @@ def until() -> Callable[[Callable[[], bool]], None]:
     """Wait till it is so, at most as long as no healthy machine needs."""
 
     def wait(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + 250
         while not condition():
             assert time.monotonic() < deadline, "waited in vain"
             time.sleep(0.05)

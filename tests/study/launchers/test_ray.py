@@ -22,6 +22,10 @@ from mlffm_segdiff.study.plan import read_plan
 from mlffm_segdiff.study.study_folder import StudyFolder
 
 SOURCE = Path(__file__).parents[3] / "src"
+SECONDS = 800
+"""Ray starts in 5 s on an idle machine, and in minutes on a busy one."""
+
+pytestmark = pytest.mark.timeout(SECONDS)
 
 LAUNCH = """
 import json, sys
@@ -94,7 +98,7 @@ def local_cluster(*numbers: int) -> Iterator[tuple[str, Callable[[], None]]]:
             yield address, lose_one
         finally:
             stdin.close()
-            cluster.wait(60)
+            cluster.wait(SECONDS)
             cluster.stdout.close()
 
 
@@ -131,7 +135,7 @@ def start(diary: Any, toy: Any) -> Callable[..., "subprocess.Popen[str]"]:
 
 
 def outcomes(launcher: "subprocess.Popen[str]") -> dict[str, str | None]:
-    printed, errors = launcher.communicate(timeout=250)
+    printed, errors = launcher.communicate(timeout=SECONDS)
     assert launcher.returncode == 0, errors
     assert errors == "", "Ray prints nothing"
     lines = [json.loads(line) for line in printed.splitlines()]
@@ -181,7 +185,7 @@ def test_ctrl_c_ends_the_cells_and_not_the_cluster(
     launcher = start("a", "b-waits", "c-waits", address=address, gpus=0.5, workers=2)
     until(lambda: len(diary.times("begin")) == 3)
     launcher.send_signal(signal.SIGINT)
-    launcher.communicate(timeout=60)
+    launcher.communicate(timeout=SECONDS)
     pids = [pid for key, pid, _ in diary.lines("begin") if key != "a"]
     until(lambda: not any(Path("/proc", pid).exists() for pid in pids))
     assert diary.times("end") == {"a": 1}
