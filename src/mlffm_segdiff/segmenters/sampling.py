@@ -52,7 +52,7 @@ def override_sampling(recipe: Recipe, overrides: Overrides | None = None) -> Rec
         if key not in SAMPLING_KEYS:
             raise UserError(f"unknown sampling key {key!r}; {KNOWN_KEYS}")
     values = recipe.model_dump(mode="json")
-    if not given.get("samples", recipe.sampling.samples):
+    if str(given.get("samples", recipe.sampling.samples)) == "0":
         unused = [key for key in ONLY_FOR_SAMPLES if key in given]
         if unused:
             raise UserError(_without_samples(recipe.model, " and ".join(unused)))
