@@ -1,4 +1,4 @@
-"""What MLFFM's adaptive weights are while masks are drawn: for each level, place and denoising step."""
+"""Records MLFFM's adaptive weights while masks are drawn."""
 
 from __future__ import annotations
 
@@ -23,17 +23,24 @@ Weights = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class FusionStep:
-    """One denoising step. time: t. weights: lambda_{.->l}, B L H_l W_l, for each level l, finest first."""
+    """One denoising step: timestep t, and the weights lambda_{.->l} (B L H_l W_l) of each level l."""
 
     time: int
     weights: tuple[Weights, ...]
 
 
 def fusion_steps(segmenter: Segmenter, images: npt.NDArray[np.uint8], sampling: Sampling) -> list[FusionStep]:
-    """Draw one sample of each image (BxSxSx3 uint8), and return the weights of the MLFFM at each step.
+    """Draws one sample of each image, and records the weights of the MLFFM at each denoising step.
 
-    Hooks on the network's own blocks read it, so it is what the masks were made with. Empty for a network
-    without an MLFFM of adaptive weights, or without time. segmenter: in evaluation mode.
+    Hooks on the network's blocks read the weights, so they are those that made the masks.
+
+    Args:
+        segmenter: The segmenter in evaluation mode.
+        images: BxSxSx3 uint8.
+        sampling: How masks are drawn.
+
+    Returns:
+        The steps, empty for a network without an MLFFM with adaptive weights or without timesteps.
     """
     weighing, timing = _only(segmenter, AdaptiveWeights), _only(segmenter, TimeEmbedding)
     if weighing is None or timing is None:
@@ -53,7 +60,7 @@ def _only(segmenter: Segmenter, kind: type[nn.Module]) -> nn.Module | None:
 
 @contextmanager
 def _recorded(module: nn.Module) -> Iterator[list[tuple[Any, Any]]]:
-    """Give a list that gets the inputs and the output of each call of the module until the block ends."""
+    """Yields a list that collects the inputs and the output of each call of the module."""
     calls: list[tuple[Any, Any]] = []
 
     def keep(_: nn.Module, inputs: tuple[torch.Tensor, ...], output: Any) -> None:

@@ -119,10 +119,10 @@ def _marked(process: Path, mark: bytes) -> str:
 
 @pytest.fixture(scope="session")
 def until() -> Callable[[Callable[[], bool]], None]:
-    """Wait till it is so, at most as long as no healthy machine needs."""
+    """Wait until it is so; pytest-timeout ends a test that waits too long before this does."""
 
     def wait(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 250
+        deadline = time.monotonic() + 600
         while not condition():
             assert time.monotonic() < deadline, "waited in vain"
             time.sleep(0.05)

@@ -21,14 +21,12 @@ CONNECT_SECONDS = 10
 
 
 class RayTasks:
-    """Runs each cell as a Ray task in a fresh worker process.
+    """Runs each cell as a Ray task in a fresh worker process, without usage statistics.
 
-    A task whose machine or process is lost is retried up to `RETRIES` times and resumes from its newest
-    checkpoint. Usage statistics are switched off. A cluster started for ``address=local`` ends with the run.
+    A task whose machine or process is lost is retried up to `RETRIES` times and resumes.
 
     Args:
-        config: Resources of a cell, and the address of the cluster: "auto" (the one this machine belongs to,
-            the default), HOST:PORT, or "local".
+        config: Resources of a cell, and the cluster's address; "local" starts one that ends with the run.
         threads: Processor threads of a cell.
     """
 

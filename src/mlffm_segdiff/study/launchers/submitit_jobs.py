@@ -4,7 +4,6 @@ import os
 import shlex
 import sys
 import time
-from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +19,14 @@ from mlffm_segdiff.study.launchers.base import Outcome, Work, attempt, one_line
 
 POLL_SECONDS = 0.5
 CANCEL_SECONDS = 10
-DAY, YEAR = 24 * 60, 365 * 24 * 60
-"""Minutes."""
+DAY_MINUTES, YEAR_MINUTES = 24 * 60, 365 * 24 * 60
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 class SubmititJobs:
-    """Runs each cell as a submitit job in a process of its own.
+    """Runs each cell as a submitit job: on this machine with all visible GPUs, or on Slurm.
 
-    On Slurm, a job that is preempted, or that reaches its time limit up to three times, is requeued and
-    resumes from its newest checkpoint. On this machine, jobs see the GPUs that this process sees.
+    A Slurm job that is preempted, or out of time up to three times, is requeued and resumes.
 
     Args:
         config: ``name`` is "local" or "slurm".
@@ -37,30 +34,28 @@ class SubmititJobs:
     """
 
     def __init__(self, config: LauncherConfig, threads: int) -> None:
-        self.cluster = config.name
+        self.cluster, self.threads = config.name, threads
         self.local = config.name == "local"
-        self.threads = threads
         self.at_once = config.workers or (max(processors() // threads, 1) if self.local else None)
         self.parameters = {
             "name": "mlffm-segdiff",
             "cpus_per_task": threads,
             "gpus_per_node": int(config.gpus or 0) or None,
             "mem_gb": config.memory_gb,
-            "timeout_min": YEAR if self.local else config.minutes or DAY,
+            "timeout_min": YEAR_MINUTES if self.local else config.minutes or DAY_MINUTES,
             "slurm_partition": config.partition,
             "slurm_array_parallelism": self.at_once,
         }
 
     def launch(self, work: Work, study: Path, keys: Sequence[str]) -> Generator[Outcome, None, None]:
         """Submits the cells and waits for them. See `Launcher.launch`."""
-        study, waiting = study.absolute(), deque(keys)
-        job = _CellJob(work, study)
+        waiting, job = list(keys), _CellJob(work, study.absolute())
         running: dict[str, Job[Outcome]] = {}
         try:
             while waiting or running:
                 room = self.at_once - len(running) if self.local and self.at_once else len(waiting)
-                batch = [waiting.popleft() for _ in range(min(room, len(waiting)))]
-                running |= zip(batch, self._submit(job, batch, study / "logs"), strict=True)
+                batch, waiting = waiting[:room], waiting[room:]
+                running |= zip(batch, self._submit(job, batch), strict=True)
                 ended = [key for key, one in running.items() if one.done()]
                 for key in ended:
                     yield _outcome(key, running.pop(key))
@@ -73,14 +68,12 @@ class SubmititJobs:
             while time.monotonic() < deadline and not all(one.done() for one in running.values()):
                 time.sleep(POLL_SECONDS)
 
-    def _submit(self, job: "_CellJob", keys: Sequence[str], logs: Path) -> Sequence[Job[Outcome]]:
-        if not keys:
-            return ()
+    def _submit(self, job: "_CellJob", keys: Sequence[str]) -> Sequence[Job[Outcome]]:
+        python = {f"{self.cluster}_python": self._python()}
         try:
-            python = {f"{self.cluster}_python": self._python()}
-            executor = AutoExecutor(logs, cluster=self.cluster, **python)
+            executor = AutoExecutor(job.study / "logs", cluster=self.cluster, **python)
             executor.update_parameters(**self.parameters)
-            return executor.map_array(job, keys)
+            return executor.map_array(job, keys) if keys else ()
         except (RuntimeError, FailedJobError) as error:
             raise UserError(f"Slurm took no jobs ({one_line(error)}); run this where sbatch works") from error
 

@@ -3,7 +3,7 @@ import pytest
 from mlffm_segdiff.metrics.intervals import Interval
 from mlffm_segdiff.study.differences import Difference
 from mlffm_segdiff.study.report.comparisons import Comparison
-from mlffm_segdiff.study.report.figures.forest import SURE, UNSURE, forest_figure
+from mlffm_segdiff.study.report.figures.forest import OTHER, SIGNIFICANT, forest_figure
 
 
 def comparison(label: str, dataset: str, mean: float, corrected: float, other: str = "full") -> Comparison:
@@ -23,7 +23,7 @@ def test_each_data_set_has_a_panel_and_each_variant_a_row() -> None:
     assert [text.get_text() for text in ph2.get_yticklabels()] == ["a", "b"]
     points = [line for line in ph2.lines if line.get_marker() == "o"]
     assert [line.get_xdata()[0] for line in points] == [0.1, -0.1]
-    assert [line.get_markerfacecolor() for line in points] == [SURE, UNSURE]
+    assert [line.get_markerfacecolor() for line in points] == [SIGNIFICANT, OTHER]
     (point,) = [line for line in isic.lines if line.get_marker() == "o"]
     assert (point.get_xdata()[0], point.get_ydata()[0]) == (0.3, 1)
     (ticks,) = [line for line in isic.lines if line.get_marker() == "|"]

@@ -1,4 +1,4 @@
-"""Bland-Altman plot of lesion areas: is a model's lesion too large or too small, and for which lesions?"""
+"""Bland-Altman plot of lesion areas: which lesions does a model draw too large or too small?"""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ LIMIT = 1.96
 
 
 def area_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the true and the predicted lesion area of each image in % of the image, over seeds.
+    """Computes the true and the predicted lesion area of each image, averaged over seeds.
 
-    rows: scores of one variant on one data set at source size.
+    Args:
+        rows: Scores of one variant on one data set at source size.
+
+    Returns:
+        Columns "true" and "predicted" in percent of the image, by id.
     """
     pixels = rows[["tp", "fp", "fn", "tn"]].sum(axis=1)
     areas = pd.DataFrame(
@@ -31,9 +35,12 @@ def area_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def bland_altman_figure(areas: Mapping[str, pd.DataFrame]) -> Figure:
-    """Draw a panel a variant: predicted less true area against their mean, after Bland and Altman (1986).
+    """Draws predicted minus true area against their mean, one panel per variant (Bland and Altman 1986).
 
-    areas: `area_table` by variant. Lines: the mean difference, and 1.96 standard deviations either side.
+    Lines show the mean difference, and 1.96 standard deviations on either side.
+
+    Args:
+        areas: `area_table` by variant.
     """
     lines = -(-len(areas) // COLUMNS)
     figure = page_figure(0.5 + 2.2 * lines)
@@ -45,7 +52,7 @@ def bland_altman_figure(areas: Mapping[str, pd.DataFrame]) -> Figure:
     for panel in panels[len(areas) :]:
         panel.set_visible(False)
     figure.supxlabel("mean of true and predicted lesion area, % of the image", fontsize=9)
-    figure.supylabel("predicted less true area, % of the image", fontsize=9)
+    figure.supylabel("predicted minus true area, % of the image", fontsize=9)
     return figure
 
 

@@ -15,14 +15,16 @@ from mlffm_segdiff.study.score_frame import CellResult
 from mlffm_segdiff.training.metrics_log import read_rows
 
 PANELS = (("loss", "training loss"), ("val_jaccard", "validation Jaccard, pooled"))
-FEW = 12
-"""Up to so many points are marked: one alone is no line."""
+MARKED_POINTS = 12
+"""Curves with at most this many points have markers, because a single point has no line."""
 
 
 def curves_figure(cells: Sequence[CellResult], variants: Sequence[str]) -> Figure:
-    """Draw the mean over seeds of each variant over the images seen; the band is from the least to the most.
+    """Draws the mean over seeds of each variant by images seen, in a band from the lowest to the highest.
 
-    cells: of one data set, with run folders.
+    Args:
+        cells: Finished cells of one data set.
+        variants: Their variants, in the order of colours.
     """
     figure = page_figure(3.1 + 0.12 * len(variants))
     panels = figure.subplots(1, 2)
@@ -41,7 +43,7 @@ def curves_figure(cells: Sequence[CellResult], variants: Sequence[str]) -> Figur
 
 
 def by_images(cells: Sequence[CellResult], column: str) -> dict[int, list[float]]:
-    """Return the logged values of all the runs by the number of images seen, sorted by it."""
+    """Returns the logged values of all runs by the number of images seen, sorted."""
     found: dict[int, list[float]] = defaultdict(list)
     for one in cells:
         batch = one.cell.recipe.train.batch_size
@@ -60,7 +62,7 @@ def _draw(panel: Axes, cells: Sequence[CellResult], column: str, place: int) -> 
         color=colour(place),
         linestyle=line(place),
         linewidth=1.4,
-        marker="o" if len(seen) <= FEW else "",
+        marker="o" if len(seen) <= MARKED_POINTS else "",
         markersize=3,
     )
     low, high = ([pick(several) for several in values] for pick in (min, max))

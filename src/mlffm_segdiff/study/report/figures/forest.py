@@ -12,13 +12,17 @@ from mlffm_segdiff.study.differences import LEVEL
 from mlffm_segdiff.study.report.comparisons import Comparison
 from mlffm_segdiff.study.report.figures.style import COLOURS, legend_below, page_figure
 
-SURE, UNSURE = COLOURS[1], "white"
+SIGNIFICANT, OTHER = COLOURS[1], "white"
 
 
 def forest_figure(comparisons: Sequence[Comparison], score: str) -> Figure:
-    """Draw a panel a data set: mean difference, 95 % interval, and the mean of each seed as a small tick.
+    """Draws mean difference, 95 % interval and the mean of each seed (small ticks), one panel per data set.
 
-    comparisons: of one evaluation. A filled point is significant after Holm's correction.
+    A filled point is significant after Holm's correction.
+
+    Args:
+        comparisons: Comparisons of one evaluation.
+        score: Name of the score.
     """
     labels = list(dict.fromkeys(_label(one, comparisons) for one in comparisons))
     datasets = list(dict.fromkeys(one.dataset for one in comparisons))
@@ -40,24 +44,24 @@ def forest_figure(comparisons: Sequence[Comparison], score: str) -> Figure:
 
 
 def _label(one: Comparison, comparisons: Sequence[Comparison]) -> str:
-    """Return what is compared, and with what where that is not the same for all."""
-    alone = len({other.other for other in comparisons}) == 1
-    return one.label if alone else f"{one.label}\n- {one.other}"
+    """Returns what is compared, and with what if that differs between comparisons."""
+    same = len({other.other for other in comparisons}) == 1
+    return one.label if same else f"{one.label}\n- {one.other}"
 
 
 def _draw(panel: Axes, one: Comparison, row: int) -> None:
     difference = one.result.interval
     low, high = (end if end is not None else difference.mean for end in (difference.low, difference.high))
-    panel.plot([low, high], [row, row], color=SURE, linewidth=1.8)
-    face = SURE if one.corrected < LEVEL else UNSURE
+    panel.plot([low, high], [row, row], color=SIGNIFICANT, linewidth=1.8)
+    face = SIGNIFICANT if one.corrected < LEVEL else OTHER
     panel.plot(one.by_seed, [row + 0.25] * len(one.by_seed), "|", color="0.45", markersize=6)
-    panel.plot(difference.mean, row, "o", color=SURE, markerfacecolor=face, markersize=6)
+    panel.plot(difference.mean, row, "o", color=SIGNIFICANT, markerfacecolor=face, markersize=6)
 
 
 def _explain(figure: Figure) -> None:
     handles = [
-        Line2D([], [], color=SURE, marker="o"),
-        Line2D([], [], color=SURE, marker="o", markerfacecolor=UNSURE),
+        Line2D([], [], color=SIGNIFICANT, marker="o"),
+        Line2D([], [], color=SIGNIFICANT, marker="o", markerfacecolor=OTHER),
         Line2D([], [], color="0.45", marker="|", linestyle=""),
     ]
     legend_below(figure, handles, ["significant (Holm)", "not significant", "one seed"])

@@ -1,4 +1,4 @@
-"""What MLFFM looks at: its weights as maps, and their means inside, outside and along the contour."""
+"""MLFFM's adaptive weights as maps, and their means inside, outside and along the contour."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from mlffm_segdiff.study.fusion_weights import FusionStep
 from mlffm_segdiff.study.report.figures.style import WIDTH, colour, legend_below, page_figure
 
 BAND = 4.0
-"""Pixels of the network's size either side of the contour that count as along it."""
-TALLEST = 8.5
-"""Inches that the maps take at most."""
+"""Pixels (at the network's input size) on either side of the contour that count as along it."""
+MAX_HEIGHT = 8.5
+"""Height of the maps in inches, at most."""
 PLACES = {"along the contour": "-", "inside": "--", "outside": ":"}
 
 
 def fusion_maps_figure(steps: Sequence[FusionStep], mask: npt.NDArray[np.bool_]) -> Figure:
-    """Draw the weights of the first image: a row a level and source level, a column a step.
+    """Draws the weights of the first image: a row per pair of levels, a column per denoising step.
 
-    mask: SxS bool, the true mask, whose contour is drawn over each map. Colours run from the least weight
-    to the largest that is shown, as the bar says.
+    Args:
+        steps: The denoising steps to show.
+        mask: Ground truth mask, SxS bool, whose contour is drawn over each map.
     """
     levels = len(steps[0].weights)
-    figure = page_figure(0.5 + min(TALLEST, levels**2 * (WIDTH - 1.5) / len(steps)))
+    figure = page_figure(0.5 + min(MAX_HEIGHT, levels**2 * (WIDTH - 1.5) / len(steps)))
     panels = figure.subplots(levels**2, len(steps), squeeze=False)
     every = np.concatenate([level[0].ravel() for step in steps for level in step.weights])
     drawn = None
@@ -55,9 +56,16 @@ def fusion_maps_figure(steps: Sequence[FusionStep], mask: npt.NDArray[np.bool_])
 
 
 def fusion_shares(steps: Sequence[FusionStep], masks: npt.NDArray[np.bool_]) -> pd.DataFrame:
-    """Return the mean weights over images by time, level, source and place, under these columns and weight.
+    """Averages the weights over images and over the pixels of each place.
 
-    masks: BxSxS bool, the true masks. A weight of a coarse level counts for all the pixels it covers.
+    A weight of a coarse level counts for all pixels it covers.
+
+    Args:
+        steps: The denoising steps.
+        masks: Ground truth masks, BxSxS bool.
+
+    Returns:
+        Columns time, level, source, place, weight.
     """
     distance = np.stack([signed_distance(mask) for mask in masks])
     where = {
@@ -78,7 +86,7 @@ def fusion_shares(steps: Sequence[FusionStep], masks: npt.NDArray[np.bool_]) -> 
 
 
 def fusion_shares_figure(shares: pd.DataFrame) -> Figure:
-    """Draw `fusion_shares`: a panel a level; colour is the source level, line style the place."""
+    """Draws `fusion_shares`, one panel per level; colour is the source level, line style the place."""
     levels = sorted(shares["level"].unique())
     figure = page_figure(3.2)
     panels = figure.subplots(1, len(levels), sharey=True, squeeze=False)[0]
@@ -107,6 +115,6 @@ def fusion_shares_figure(shares: pd.DataFrame) -> Figure:
 
 
 def evenly(steps: Sequence[FusionStep], most: int = 5) -> list[FusionStep]:
-    """Return up to ``most`` of the steps, evenly spread, the first and the last among them."""
+    """Returns at most ``most`` of the steps, evenly spaced, with the first and the last one."""
     chosen = np.linspace(0, len(steps) - 1, min(most, len(steps))).round().astype(int)
     return [steps[number] for number in chosen]

@@ -23,9 +23,14 @@ BINS = 6
 
 
 def binned_means(values: pd.Series, scores: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
-    """Return for each of up to BINS groups of equally many images the median value and the mean scores.
+    """Groups images by a value into at most `BINS` equally large groups.
 
-    values: by id. scores: one row an id, one column a variant. Ids without a value are left out.
+    Args:
+        values: Values by id. Images without one are left out.
+        scores: One row per id, one column per variant.
+
+    Returns:
+        The median value and the mean scores of each group.
     """
     known = values.reindex(scores.index).dropna()
     bins = pd.qcut(known.rank(method="first"), min(BINS, len(known)), labels=False)
@@ -33,9 +38,12 @@ def binned_means(values: pd.Series, scores: pd.DataFrame) -> tuple[pd.Series, pd
 
 
 def trend_figure(values: pd.Series, scores: pd.DataFrame, label: str) -> Figure:
-    """Draw the first variant by image and by group of images, and below, how the others differ from it.
+    """Draws the first variant by image and by group, and below it the difference of the other variants.
 
-    Arguments as `binned_means`; label: what the values are.
+    Args:
+        values: See `binned_means`.
+        scores: See `binned_means`.
+        label: What the values are.
     """
     first, *others = scores
     middle, means = binned_means(values, scores)
@@ -56,7 +64,7 @@ def trend_figure(values: pd.Series, scores: pd.DataFrame, label: str) -> Figure:
             markersize=4,
             linewidth=1.2,
         )
-        panels[1].set_ylabel(f"less {first!r}", fontsize=9)
+        panels[1].set_ylabel(f"minus {first!r}", fontsize=9)
     for panel in panels:
         panel.grid(alpha=0.3)
         panel.tick_params(labelsize=8)
@@ -68,9 +76,12 @@ def trend_figure(values: pd.Series, scores: pd.DataFrame, label: str) -> Figure:
 def dataset_figure(
     tables: Mapping[str, pd.DataFrame], seeds: pd.DataFrame, variants: Sequence[str]
 ) -> Figure:
-    """Draw each variant's mean Jaccard on each data set with its 95 % BCa interval; small dots are seeds.
+    """Draws each variant's mean Jaccard on each data set with its 95 % BCa interval; small dots are seeds.
 
-    tables: by data set, one row an image, one column a variant. seeds: columns variant, dataset, jaccard.
+    Args:
+        tables: One row per image and one column per variant, by data set.
+        seeds: Columns variant, dataset, jaccard.
+        variants: The variants, in the order of colours.
     """
     figure = page_figure(2.6 + 0.12 * len(variants))
     axes = figure.add_subplot(ylabel="Jaccard, per image, source size")
