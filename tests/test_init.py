@@ -5,8 +5,8 @@ from importlib.metadata import version
 import pytest
 
 import mlffm_segdiff
-from mlffm_segdiff.inference.segment import segment
-from mlffm_segdiff.segmenters.pretrained import load_pretrained
+from mlffm_segdiff.evaluation import evaluate
+from mlffm_segdiff.inference.segmenter import Segmenter, segment
 
 
 def test_importing_the_package_imports_nothing_else() -> None:
@@ -20,7 +20,8 @@ def test_importing_the_package_imports_nothing_else() -> None:
 
 def test_public_functions_come_from_their_homes() -> None:
     assert mlffm_segdiff.segment is segment
-    assert mlffm_segdiff.load_pretrained is load_pretrained
+    assert mlffm_segdiff.Segmenter is Segmenter
+    assert mlffm_segdiff.evaluate is evaluate
     assert set(mlffm_segdiff.__all__) <= set(dir(mlffm_segdiff))
 
 
@@ -31,3 +32,10 @@ def test_the_version_is_that_of_the_distribution() -> None:
 def test_other_names_are_no_attributes() -> None:
     with pytest.raises(AttributeError, match="no attribute 'absent'"):
         _ = mlffm_segdiff.absent
+
+
+def test_the_package_runs_as_a_module() -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "mlffm_segdiff", "--version"], capture_output=True, text=True, check=True
+    )
+    assert found.stdout == f"mlffm-segdiff {mlffm_segdiff.__version__}\n"

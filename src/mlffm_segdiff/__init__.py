@@ -1,32 +1,34 @@
 """MLFFM-SegDiff: skin lesion segmentation with a conditional diffusion model over masks.
 
-from mlffm_segdiff import segment
-prediction, = segment(["lesion.jpg"])
-prediction.mask, prediction.probability, prediction.spread
+from mlffm_segdiff import Segmenter
+result = Segmenter.from_pretrained("default").segment("lesion.jpg")
+result.mask, result.probability, result.measures.area, result.expected_dice
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlffm_segdiff.inference.segment import segment
-    from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
+    from mlffm_segdiff.evaluation import evaluate
+    from mlffm_segdiff.inference.postprocessing import PostProcessing
+    from mlffm_segdiff.inference.segmenter import Segmenter, segment
 
 __version__ = "0.1.0"
-__all__ = ["Pretrained", "__version__", "load_pretrained", "segment"]
+__all__ = ["PostProcessing", "Segmenter", "__version__", "evaluate", "segment"]
 
-_HOMES = {
-    "Pretrained": "mlffm_segdiff.segmenters.pretrained",
-    "load_pretrained": "mlffm_segdiff.segmenters.pretrained",
-    "segment": "mlffm_segdiff.inference.segment",
+_MODULES = {
+    "PostProcessing": "mlffm_segdiff.inference.postprocessing",
+    "Segmenter": "mlffm_segdiff.inference.segmenter",
+    "evaluate": "mlffm_segdiff.evaluation",
+    "segment": "mlffm_segdiff.inference.segmenter",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public function when it is first asked for (PEP 562): the package itself imports at once."""
-    if name not in _HOMES:
+    """Import a public name when it is first used (PEP 562), so that importing the package is instant."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    found = globals()[name] = getattr(import_module(_MODULES[name]), name)
     return found
 
 

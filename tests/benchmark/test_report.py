@@ -2,22 +2,29 @@ import json
 from pathlib import Path
 
 import pytest
+from matplotlib.colors import to_hex
+from matplotlib.patches import Rectangle
+from PIL import Image
 
 from mlffm_segdiff.benchmark.goals import Findings, Goal, Result
 from mlffm_segdiff.benchmark.report import (
     GOAL_HEADER,
+    MET,
+    MISSED,
     Found,
-    benchmark_json,
     benchmark_markdown,
+    benchmark_values,
     fact_rows,
+    goal_chart,
     goal_notes,
     goal_rows,
     plain,
     sections,
     timing_rows,
+    write_chart,
     write_report,
 )
-from mlffm_segdiff.benchmark.timing import Figure, Timing
+from mlffm_segdiff.benchmark.timing import Figure, Timing, figure
 
 FAST = Goal("fast", "time of a over b", 1.0, True, "x", "both on one thread")
 LARGE = Goal("large", "many times b", 20_000.0, False, "x", "both on one thread")
@@ -73,7 +80,7 @@ def test_timings_are_in_milliseconds() -> None:
 
 
 def test_json_holds_every_turn_and_goal() -> None:
-    found = json.loads(benchmark_json({"processor": "One"}, FOUND))
+    found = json.loads(json.dumps(benchmark_values({"processor": "One"}, FOUND)))
     assert found["processor"] == "One"
     assert [(goal["goal"], goal["format"], goal["figure"], goal["met"]) for goal in found["goals"]] == [
         ("fast", "float32", 1.2345, False),
@@ -105,3 +112,36 @@ def test_files_are_written(tmp_path: Path) -> None:
     write_report(tmp_path / "new", {}, FOUND)
     assert json.loads((tmp_path / "new" / "benchmark.json").read_text())["goals"]
     assert (tmp_path / "new" / "benchmark.md").read_text().startswith("# Benchmark\n")
+
+
+SLOW = Goal("slow", "time", 1.0, True, "x")
+FAST = Goal("fast", "rate", 60.0, False, "x")
+LOST = Goal("lost", "loss", 0.002, True, "Jaccard")
+
+
+def found(*results: Result) -> Found:
+    return {"float32": [Findings(results)]}
+
+
+def test_bars_reach_as_far_as_the_goal_is_beaten_or_missed() -> None:
+    results = (
+        Result(SLOW, figure([0.25])),
+        Result(FAST, figure([30.0])),
+        Result(LOST, None, "not measured"),
+        Result(LOST, figure([-0.01])),
+        Result(FAST, figure([1e9])),
+    )
+    axes = goal_chart(found(*results), "One machine").axes[0]
+    bars = [bar for bar in axes.patches if isinstance(bar, Rectangle)]
+    assert [bar.get_x() + bar.get_width() for bar in bars] == pytest.approx([4, 0.5, 100, 100])
+    assert [bar.get_x() for bar in bars] == [1, 1, 1, 1]
+    assert [to_hex(bar.get_facecolor()) for bar in bars] == [MET, MISSED, MET, MET]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels[:2] == ["slow, float32: 0.25 x", "fast, float32: 30 x"]
+
+
+@pytest.mark.parametrize("results", [(), (Result(SLOW, figure([2.0])),)])
+def test_a_chart_is_written(tmp_path: Path, results: tuple[Result, ...]) -> None:
+    write_chart(tmp_path, found(*results), "One machine")
+    with Image.open(tmp_path / "benchmark.png") as image:
+        assert image.width > 600

@@ -1,6 +1,12 @@
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
-from mlffm_segdiff.benchmark.run import MEASUREMENTS, chosen_measurements, number_formats
+from mlffm_segdiff.benchmark import run
+from mlffm_segdiff.benchmark.goals import Findings
+from mlffm_segdiff.benchmark.run import MEASUREMENTS, chosen_measurements
 from mlffm_segdiff.config.errors import UserError
 
 
@@ -10,12 +16,27 @@ def test_measurements_come_in_their_own_order() -> None:
 
 
 def test_an_unknown_measurement_is_told() -> None:
-    with pytest.raises(UserError, match="'speed' is none of segmentation, denoising"):
+    with pytest.raises(UserError, match="'speed' is not one of segmentation, denoising"):
         chosen_measurements(["peak", "speed"])
 
 
-def test_formats_to_measure_in() -> None:
-    assert number_formats("auto") == ["auto"]
-    assert number_formats("both") == ["float32", "bf16"]
-    assert number_formats("bf16") == ["bf16"]
-    assert number_formats("float32") == ["float32"]
+def test_both_formats_are_measured_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The subject of each format is measured; the report has a column for each."""
+    monkeypatch.setattr(run, "load_subject", lambda name, precision, *_: SimpleNamespace(precision=precision))
+    measured = {"segmentation": lambda subject: Findings((), facts={"x": {subject.precision: 1.0}})}
+    monkeypatch.setattr(run, "MEASUREMENTS", measured)
+    shown: list[str] = []
+
+    def status(label: str) -> AbstractContextManager[None]:
+        shown.append(label)
+        return nullcontext()
+
+    facts, found = run.run_benchmark(run.BenchmarkPlan(precision="both"), tmp_path / "new", "command", status)
+    assert shown == ["measuring segmentation, float32", "measuring segmentation, bf16"]
+    assert list(found) == ["float32", "bf16"]
+    assert (facts["command"], facts["weights"]) == ("command", "default")
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {
+        "benchmark.json",
+        "benchmark.md",
+        "benchmark.png",
+    }

@@ -71,7 +71,7 @@ def test_all_learn_by_the_recipes_loss(subject: Subject) -> None:
     made = contestants(subject.recipe.model_copy(update={"loss": changed}), CPU)
     assert list(made) == [OURS, SWIN]
     for segmenter in made.values():
-        loss: Any = segmenter.region_loss
+        loss: Any = getattr(segmenter, "objective", segmenter).region_loss
         assert (loss.cross_entropy, loss.dice, loss.kervadec) == (1.0, 0.5, 0.25)
         assert type(segmenter.weight).__name__ == "DermoSegDiffWeight"
     assert [isinstance(segmenter, DirectSegmenter) for segmenter in made.values()] == [False, True]
@@ -91,7 +91,7 @@ def test_faster_training_is_a_ratio_above_one(subject: Subject, monkeypatch: pyt
 
     monkeypatch.setattr(training_speed, "TrainingStep", Step)
     monkeypatch.setattr(training_speed, "contestants", lambda *_: {name: name for name in (OURS, SWIN)})
-    monkeypatch.setattr(training_speed, "settle_format", lambda *_: None)
+    monkeypatch.setattr(training_speed, "choose_memory_format", lambda *_: None)
     object.__setattr__(subject, "clock", lambda: now)
     found = measure_training(subject)
     assert {result.goal.name: result.figure for result in found.results} == {

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mlffm_segdiff.cli.app import run
-from mlffm_segdiff.data.synthetic_folder import write_folder
+from mlffm_segdiff.data.synthetic import write_folder
 
 Command = Callable[..., tuple[int, str, str]]
 

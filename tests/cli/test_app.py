@@ -10,7 +10,8 @@ import pytest
 
 from mlffm_segdiff import __version__
 from mlffm_segdiff.cli import app as cli
-from mlffm_segdiff.cli.common import ExitStatus, Voice, default_threads
+from mlffm_segdiff.cli.common import ExitStatus, Reporter
+from mlffm_segdiff.data.processors import default_threads
 
 Command = Callable[..., tuple[int, str, str]]
 VERBS = (
@@ -20,8 +21,7 @@ VERBS = (
     "export",
     "benchmark",
     "models",
-    "ablate",
-    "compare",
+    "study",
     "demo",
     "doctor",
     "serve",
@@ -121,7 +121,7 @@ def test_an_interrupt_ends_with_130_and_a_line(command: Command, monkeypatch: py
     def press(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mlffm_segdiff.data.synthetic_folder.write_folder", press)
+    monkeypatch.setattr("mlffm_segdiff.data.synthetic.write_folder", press)
     assert command("data", "synthetic", "--count", 1, "-o", "nowhere") == (130, "", "interrupted\n")
 
 
@@ -129,7 +129,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPa
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("mlffm_segdiff.data.synthetic_folder.write_folder", fail)
+    monkeypatch.setattr("mlffm_segdiff.data.synthetic.write_folder", fail)
     with pytest.raises(ZeroDivisionError):
         cli.run(["data", "synthetic", "--count", "1", "-o", "nowhere"])
 
@@ -141,7 +141,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPa
         ("predict", 2.0, True),
         ("predict", 2.1, False),
         ("train", 0.0, False),
-        ("compare", 0.0, False),
+        ("study", 0.0, False),
     ],
 )
 def test_threads_spin_a_little_on_an_idle_machine(
@@ -212,21 +212,21 @@ def test_a_reader_that_goes_away_ends_the_command_without_a_word() -> None:
 def test_words_and_results_go_where_they_are_asked_to(
     quiet: bool, as_json: bool, out: str, error: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    voice = Voice(quiet, as_json)
-    voice.say("done")
-    voice.console().print("boxed")
-    voice.note("note")
-    with voice.status("working"), voice.progress("working") as progress:
+    reporter = Reporter(quiet, as_json)
+    reporter.info("done")
+    reporter.console().print("boxed")
+    reporter.warn("note")
+    with reporter.status("working"), reporter.progress("working") as progress:
         progress(1, 2)
-    voice.result({"folder": Path("a/b")})
+    reporter.result({"folder": Path("a/b")})
     assert capfd.readouterr() == (out, error)
 
 
 def test_a_result_is_strict_json(capfd: pytest.CaptureFixture[str]) -> None:
-    Voice(json=True).result({"name": "Läsion", "count": 3, "none": None})
+    Reporter(json=True).result({"name": "Läsion", "count": 3, "none": None})
     assert json.loads(capfd.readouterr().out) == {"name": "Läsion", "count": 3, "none": None}
     with pytest.raises(ValueError, match="JSON"):
-        Voice(json=True).result({"score": float("nan")})
+        Reporter(json=True).result({"score": float("nan")})
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -243,7 +243,7 @@ def test_each_shell_gets_its_completion(shell: str) -> None:
     [
         ("mlffm-segdiff ev", ["evaluate"]),
         ("mlffm-segdiff train unet_", ["unet_isic2018", "unet_lite0", "unet_ph2"]),
-        ("mlffm-segdiff ablate dec", ["decisive"]),
+        ("mlffm-segdiff study run dec", ["decisive"]),
         ("mlffm-segdiff data sy", ["synthetic"]),
         ("mlffm-segdiff predict --mm", ["--mm-per-pixel"]),
         ("mlffm-segdiff export default --format op", ["openvino"]),

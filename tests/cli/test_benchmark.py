@@ -48,7 +48,7 @@ def test_chosen_measurements_are_printed_and_written(
     assert (found["weights"], found["threads"]) == (str(weights), torch.get_num_threads())
     assert [len(timing["turns_s"]) for timing in found["timings"]["float32"].values()] == [1] * 6
     assert set(found["facts"]["float32"]["parameters"]) == {"ours", "SwinUNETR-24"}
-    assert "| predict | images/s of predict over " in (output / "benchmark.md").read_text()
+    assert "| predict | images/s of predict divided by " in (output / "benchmark.md").read_text()
     with Image.open(output / "benchmark.png") as chart:
         assert chart.format == "PNG"
 
@@ -63,7 +63,7 @@ def test_random_weights_of_a_recipe_are_measured(tmp_path: Path, command: Comman
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--only", "speed"], "'speed' is none of segmentation, denoising"),
+        (["--only", "speed"], "'speed' is not one of segmentation, denoising"),
         (["--repeats", "0"], "--repeats"),
         (["--images", "0"], "--images"),
         (["--precision", "int8"], "--precision"),

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mlffm_segdiff.config.schema import DataConfig
-from mlffm_segdiff.data.sources import load_parts
+from mlffm_segdiff.data.sources import load_split_cases
 from mlffm_segdiff.data.splits import load_split
 
 Command = Callable[..., tuple[int, str, str]]
@@ -35,7 +35,7 @@ def words(printed: str) -> str:
 def test_a_sound_data_set_is_fit_for_training(command: Command, lesions: Path) -> None:
     assert command("data", "check", "folder", lesions) == (
         0,
-        "20 pairs of image and mask; fit for training\n",
+        "20 pairs of image and mask; ready for training\n",
         "",
     )
 
@@ -146,7 +146,7 @@ def test_synthetic_cases_are_a_folder_that_the_reader_reads(command: Command, tm
     assert str(made) in printed
     assert command("data", "check", "folder", made)[:2] == (
         0,
-        "3 pairs of image and mask; fit for training\n",
+        "3 pairs of image and mask; ready for training\n",
     )
     assert {picture_size(path) for path in made.rglob("*.png")} == {(40, 40)}
     command("data", "synthetic", "-o", tmp_path / "again", *options)
@@ -211,11 +211,11 @@ def test_a_data_set_is_written_for_nnunet_and_trained_on_as_it_came(
     )
     assert splits.read_bytes() == (raw / "splits_final.json").read_bytes()
     assert command(*written)[0] == 2
-    assert command("data", "check", "nnunet", raw)[1] == "20 pairs of image and mask; fit for training\n"
+    assert command("data", "check", "nnunet", raw)[1] == "20 pairs of image and mask; ready for training\n"
     run = tmp_path / "run"
     source = ("--source", f"nnunet={raw}", "--run", run, "--threads", 1)
     assert command("train", "synthetic", *tiny, *source)[0] == 0
-    digest = load_parts(DataConfig(sources={"folder": lesions})).digest
+    digest = load_split_cases(DataConfig(sources={"folder": lesions})).digest
     assert json.loads((run / "environment.json").read_text())["split"] == digest
 
 

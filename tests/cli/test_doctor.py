@@ -9,8 +9,7 @@ import torch
 
 from mlffm_segdiff import __version__
 from mlffm_segdiff.benchmark import machine
-from mlffm_segdiff.cli.common import default_threads
-from mlffm_segdiff.data.processors import processors
+from mlffm_segdiff.data.processors import default_threads, processors
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -50,12 +49,12 @@ def test_it_says_what_is_here(command: Command, cache: Path, monkeypatch: pytest
     assert f"mlffm-segdiff {__version__}, torch {torch.__version__}, " in found["packages"]
     assert found["processor"] == "Fast One, 6 cores"
     assert found["instructions"] == "avx2 yes, avx512_f no, avx512_bf16 no, amx_bf16 yes"
-    assert found["bf16"] == "multiplied natively"
-    threads = f"{default_threads(processors())} of {os.cpu_count()}, unless --threads says otherwise"
+    assert found["bf16"] == "native"
+    threads = f"{default_threads(processors())} of {os.cpu_count()} by default"
     assert found["threads"] == threads
     assert found["memory"] == "25.3 GB"
     assert found["GPU"].startswith("none: torch is built ")
-    assert found["extra export"] == "lacks openvino, onnx: pip install -c constraints.txt '.[export]'"
+    assert found["extra export"] == "missing openvino, onnx: pip install -c constraints.txt '.[export]'"
     assert found["extra study"] == "installed"
     assert found["weights"].startswith("default: mlffm_segdiff, 7,728,893 parameters")
     assert found["cache"].startswith(f"{cache}: 2 entries, 3.2 GB, ")
@@ -94,7 +93,7 @@ def test_what_is_broken_sets_the_exit_status(
     weights, cache, torchvision = error.splitlines()
     assert weights.startswith("broken: the default weights: ")
     assert cache.startswith(f"broken: the cache folder: {tmp_path / 'file'}")
-    assert cache.endswith("name another by MLFFM_SEGDIFF_CACHE")
+    assert cache.endswith("set MLFFM_SEGDIFF_CACHE to another one")
     assert torchvision.endswith("pip uninstall torchvision")
     assert rows(printed)["weights"] == "unusable"
     status, printed, _ = command("doctor", "--json")

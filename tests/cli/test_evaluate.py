@@ -11,7 +11,7 @@ from PIL import Image
 from mlffm_segdiff.data.splits import load_split, make_split, save_split
 from mlffm_segdiff.data.table import read_cases
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
-from mlffm_segdiff.training.run_folder import RunFolder, best_jaccard
+from mlffm_segdiff.training.run_folder import RunFolder
 
 Command = Callable[..., tuple[int, str, str]]
 FIGURES = {"contours.png", "jaccard_histogram.png", "jaccard_by_size.png"}
@@ -45,7 +45,7 @@ def test_a_run_scores_on_its_validation_part_what_training_reported(
     status, printed, error = command("evaluate", trained, "--part", "val", "-o", tmp_path / "scores")
     assert (status, error) == (0, "")
     found = summary(tmp_path / "scores")
-    assert found["network"]["pooled"]["jaccard"] == pytest.approx(best_jaccard(RunFolder(trained)), abs=1e-6)
+    assert found["network"]["pooled"]["jaccard"] == pytest.approx(RunFolder(trained).best_jaccard(), abs=1e-6)
     assert f"{found['network']['pooled']['jaccard']:.4f}" in printed
     assert printed.index("at network size, 2 cases") < printed.index("at source size, 2 cases")
 
@@ -84,7 +84,7 @@ def test_a_run_is_calibrated_on_its_validation_part(
     assert (status, printed.splitlines()[-1]) == (0, f"calibrated on 2 cases: {run}/weights/quality.json")
     known = load_pretrained(run).quality
     assert known is not None
-    assert (known.sources, known.cases, known.training_pictures) == (("folder",), 2, 14)
+    assert (known.sources, known.cases, known.training_images) == (("folder",), 2, 14)
 
     status, printed, _ = command("evaluate", run, "-o", tmp_path / "test")
     assert status == 0
@@ -132,15 +132,15 @@ def test_weights_are_scored_on_another_set_by_another_split_and_sampling(
     split, moved = tmp_path / "split.csv", tmp_path / "moved"
     moved.symlink_to(lesions)
     save_split(make_split(read_cases("folder", lesions), (2, 3, 15), seed=1), split)
-    options = ("--source", f"folder={moved}", "--split", split, "--steps", 2, "--samples", 3, "--seed", 9)
+    options = ("--source", f"folder={moved}", "--split", split, "--samples", 3)
     status, _, error = command(
         "evaluate",
         trained / "weights",
+        "sampling.steps=2",
+        "sampling.seed=9",
+        "sampling.sampler=ddpm",
+        "sampling.fusion=staple",
         *options,
-        "--sampler",
-        "ddpm",
-        "--fusion",
-        "staple",
         "--part",
         "val",
         "-o",
@@ -188,7 +188,7 @@ def test_missing_predictions_are_named_and_set_the_exit_status(command: Command,
     masks = save_masks(tmp_path / "masks", b=10, x=3)
     status, _, error = command("evaluate", "--masks", masks, "--truth", truth, "-o", tmp_path / "scores")
     assert status == 1
-    assert error == "1 masks have no true mask: x\n2 true masks lack a prediction: a, c\n"
+    assert error == "1 masks have no ground truth: x\n2 cases of the ground truth lack a prediction: a, c\n"
     facts = json.loads((tmp_path / "scores" / "summary.json").read_text())
     assert (facts["missing"], facts["extra"], facts["source"]["cases"]) == (["a", "c"], ["x"], 1)
 
@@ -203,9 +203,9 @@ def test_missing_predictions_are_named_and_set_the_exit_status(command: Command,
         (["RUN", "--source", "ph2"], ["ph2", "--source ph2=FOLDER"]),
         (["RUN", "--source", "ph2=nowhere"], ["nowhere"]),
         (["RUN", "--split", "nowhere.csv"], ["nowhere.csv"]),
-        (["RUN", "--steps", "0"], ["sampling.steps"]),
-        (["RUN", "--sampler", "euler"], ["sampling.sampler", "ddim"]),
-        (["RUN", "--steps", "2"], ["no samples are drawn", "set samples to 1 or more"]),
+        (["RUN", "sampling.steps=0"], ["sampling.steps"]),
+        (["RUN", "sampling.sampler=euler"], ["sampling.sampler", "ddim"]),
+        (["RUN", "sampling.steps=2"], ["no samples are drawn", "set samples to 1 or more"]),
         (["RUN", "--style", "dali"], ["'dali'", "any"]),
     ],
 )
@@ -269,7 +269,7 @@ def test_json_is_the_summary_with_its_folder(command: Command, tmp_path: Path) -
     truth = save_masks(tmp_path / "truth", a=5, b=8, c=3)
     where = ("evaluate", "--masks", masks, "--truth", truth, "-o", tmp_path / "scores", "--json", "--quiet")
     status, printed, error = command(*where)
-    assert (status, error) == (1, "1 true masks lack a prediction: c\n")
+    assert (status, error) == (1, "1 cases of the ground truth lack a prediction: c\n")
     assert json.loads(printed) == {"output": str(tmp_path / "scores"), **summary(tmp_path / "scores")}
 
 

@@ -1,4 +1,6 @@
 import io
+import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -6,30 +8,35 @@ from rich.console import Console
 from mlffm_segdiff.cli.live_table import LiveTable
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.study.cells import Cell
-from mlffm_segdiff.study.tally import Tally
+from mlffm_segdiff.study.plan import StudyPlan
+from mlffm_segdiff.study.progress import Progress
+from mlffm_segdiff.study.study_folder import StudyFolder
 
 
 def cell(variant: str, dataset: str, seed: int) -> Cell:
-    return Cell(f"{variant}-{dataset}-{seed}", variant, dataset, seed, "split", "code", load_recipe("ph2"))
+    return Cell(f"{variant}-{dataset}-{seed}", variant, dataset, seed, "split", load_recipe("ph2"))
 
 
 @pytest.fixture
-def tally() -> Tally:
+def progress(tmp_path: Path) -> Progress:
     """Of eight cells two are done in 100 s each, two run, one failed."""
     cells = [cell(v, d, s) for s in (0, 1) for d in ("isic2018", "ph2") for v in ("full", "plain [loss]")]
-    states = ("done", "done", "failed", "running", "running", "waiting", "waiting", "waiting")
-    keys = [one.key for one in cells]
-    return Tally(cells, dict(zip(keys, states, strict=True)), dict.fromkeys(keys[:2], 100.0))
+    files = ("finished.json", "finished.json", "failed.txt", "running.json", "running.json")
+    folder = StudyFolder(tmp_path)
+    for one, name in zip(cells, files, strict=False):
+        folder.cell(one.key).path.mkdir(parents=True)
+        (folder.cell(one.key).path / name).write_text(json.dumps({"seconds": 100.0}))
+    return Progress(StudyPlan("s", "full", "test", {}, 1, {}, cells), folder)
 
 
-def shown(tally: Tally, terminal: bool) -> tuple[LiveTable, io.StringIO]:
+def shown(progress: Progress, terminal: bool) -> tuple[LiveTable, io.StringIO]:
     file = io.StringIO()
     console = Console(file=file, force_terminal=terminal, width=100, markup=False, highlight=False)
-    return LiveTable(tally, console), file
+    return LiveTable(progress, console), file
 
 
-def test_the_table_has_a_row_a_variant_and_a_column_a_data_set(tally: Tally) -> None:
-    table, file = shown(tally, terminal=True)
+def test_the_table_has_a_row_a_variant_and_a_column_a_data_set(progress: Progress) -> None:
+    table, file = shown(progress, terminal=True)
     table.console.print(table.draw())
     lines = [line for line in file.getvalue().splitlines() if "full" in line or "plain" in line]
     cells = [[part.strip() for part in line.strip("│").split("│")] for line in lines]
@@ -42,24 +49,24 @@ def test_the_table_has_a_row_a_variant_and_a_column_a_data_set(tally: Tally) -> 
     )  # 5 x 100 s, two at once
 
 
-def test_the_table_stays_on_the_terminal_and_failures_above_it(tally: Tally) -> None:
-    table, file = shown(tally, terminal=True)
-    failed, done = tally.cells[2], tally.cells[0]
+def test_the_table_stays_on_the_terminal_and_failures_above_it(progress: Progress) -> None:
+    table, file = shown(progress, terminal=True)
+    failed, done = progress.plan.cells[2], progress.plan.cells[0]
     with table.shown():
-        table.tell(done, None)
-        table.tell(failed, "no memory")
+        table.print_end(done, None)
+        table.print_end(failed, "no memory")
     assert f"{failed.key} full, ph2, seed 0: failed: no memory; " in file.getvalue()
     assert f"{done.key} full" not in file.getvalue()
     assert "1/2, 1 running" in file.getvalue()
 
 
-def test_elsewhere_there_is_one_line_a_cell(tally: Tally) -> None:
-    table, file = shown(tally, terminal=False)
+def test_elsewhere_there_is_one_line_a_cell(progress: Progress) -> None:
+    table, file = shown(progress, terminal=False)
     with table.shown():
-        for one, error in zip(tally.cells[:4], (None, None, "no memory " * 20, None), strict=True):
-            table.tell(one, error)
+        for one, error in zip(progress.plan.cells[:3], (None, None, "no memory " * 20), strict=True):
+            table.print_end(one, error)
     first, *lines = file.getvalue().splitlines()
-    assert first == table.summary()
-    assert [line.split(": ")[0] for line in lines] == [f"{one.key} {one}" for one in tally.cells[:3]]
+    assert first == progress.summary()
+    assert [line.split(": ")[0] for line in lines] == [f"{one.key} {one}" for one in progress.plan.cells[:3]]
     assert "done in 2 min; 2 of 8" in lines[0]
     assert "failed: no memory" in lines[2]

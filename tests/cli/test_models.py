@@ -6,16 +6,16 @@ import pytest
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.models.registry import MODELS
 from mlffm_segdiff.segmenters import cost as figures
-from mlffm_segdiff.segmenters.cost import Figures
+from mlffm_segdiff.segmenters.cost import ModelCost
 
 Command = Callable[..., tuple[int, str, str]]
 
 
 def test_every_model_has_a_row_with_its_source(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    def counted(recipe: Recipe) -> Figures:
-        return Figures(len(recipe.model.name) * 10**6, 2_550_000_000, recipe.sampling.steps, 1)
+    def counted(recipe: Recipe) -> ModelCost:
+        return ModelCost(len(recipe.model.name) * 10**6, 2_550_000_000, recipe.sampling.steps, 1)
 
-    monkeypatch.setattr(figures, "count_figures", counted)
+    monkeypatch.setattr(figures, "count_cost", counted)
     monkeypatch.setenv("COLUMNS", "200")
     status, printed, _ = command("models")
     assert status == 0
@@ -33,7 +33,7 @@ def test_the_figures_are_those_of_the_recipe(command: Command, monkeypatch: pyte
     assert not error
     for name in few:
         (row,) = [line.split() for line in printed.splitlines() if line.split()[1:2] == [name]]
-        found = figures.count_figures(figures.model_recipe(name))
+        found = figures.count_cost(figures.model_recipe(name))
         assert row[3] == f"{found.parameters:,}"
         assert row[5] == f"{found.flops / 1e9:,.1f}"
         assert row[7] == str(found.steps)
@@ -44,7 +44,7 @@ def test_json_has_the_figures_as_numbers(command: Command, monkeypatch: pytest.M
     status, printed, error = command("models", "--json")
     assert (status, error) == (0, "")
     (row,) = json.loads(printed)["models"]
-    found = figures.count_figures(figures.model_recipe("unet"))
+    found = figures.count_cost(figures.model_recipe("unet"))
     assert row == {
         "name": "unet",
         "parameters": found.parameters,

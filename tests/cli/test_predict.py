@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from mlffm_segdiff import segment
+from mlffm_segdiff import PostProcessing, segment
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -41,6 +41,12 @@ def read(path: Path) -> npt.NDArray[np.uint8]:
         return np.array(image)
 
 
+def only_row(folder: Path) -> dict[str, str]:
+    with (folder / "out" / "predictions.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    return row
+
+
 def test_a_folder_becomes_masks_and_a_table(
     tmp_path: Path, photos: Path, trained: Path, predict: Command
 ) -> None:
@@ -49,7 +55,7 @@ def test_a_folder_becomes_masks_and_a_table(
     paths = sorted(photos.iterdir())
     with (tmp_path / "out" / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    for path, row, found in zip(paths, rows, segment(paths, trained, samples=2), strict=True):
+    for path, row, found in zip(paths, rows, segment(paths, trained, sampling={"samples": 2}), strict=True):
         np.testing.assert_array_equal(read(tmp_path / "out" / "masks" / path.name) > 0, found.mask)
         assert (row["image"], int(row["area"]), row["status"]) == (path.name, found.mask.sum(), "done")
         assert float(row["mean_spread"]) > 0
@@ -58,11 +64,12 @@ def test_a_folder_becomes_masks_and_a_table(
 def test_options_reach_the_model_and_the_output(
     tmp_path: Path, photos: Path, trained: Path, predict: Command
 ) -> None:
-    how = "--steps 3 --samples 4 --sampler ddpm --seed 7 --threshold 0.4 --batch-size 2"
+    how = "sampling.steps=3 --samples 4 sampling.sampler=ddpm sampling.seed=7 --threshold 0.4 --batch-size 2"
     what = "-w probability -w overlay"
     status, out, _ = predict(*how.split(), *what.split(), source=photos / "p1.png")
     assert (status, out[:26]) == (0, "1 of 1 images segmented: /")
-    (found,) = segment([photos / "p1.png"], trained, 3, 4, "ddpm", 7, 0.4)
+    sampling = {"steps": 3, "samples": 4, "sampler": "ddpm", "seed": 7}
+    (found,) = segment([photos / "p1.png"], trained, sampling=sampling, threshold=0.4)
     folder = tmp_path / "out"
     np.testing.assert_array_equal(read(folder / "masks" / "p1.png") > 0, found.mask)
     np.testing.assert_array_equal(
@@ -94,7 +101,7 @@ def test_mirror_images_are_averaged_on_request(
     Image.fromarray(image[:, ::-1]).save(mirrored)
     maps = []
     for path in (photos / "p1.png", mirrored):
-        status, _, _ = predict("--mirror", "--style", "any", "-w", "probability", source=path)
+        status, _, _ = predict("sampling.mirror=true", "--style", "any", "-w", "probability", source=path)
         assert status == 0
         maps.append(read(tmp_path / "out" / "probabilities" / path.name).astype(int))
     assert np.abs(maps[0] - maps[1][:, ::-1]).max() < 655
@@ -103,11 +110,11 @@ def test_mirror_images_are_averaged_on_request(
 def test_a_second_look_is_taken_on_request(
     tmp_path: Path, photos: Path, trained: Path, predict: Command
 ) -> None:
-    assert predict("--second-look", "-w", "probability", source=photos / "p1.png")[0] == 0
-    (found,) = segment([photos / "p1.png"], trained, second_look=True)
+    assert predict("sampling.second_look=true", "-w", "probability", source=photos / "p1.png")[0] == 0
+    (found,) = segment([photos / "p1.png"], trained, sampling={"second_look": True})
     written = read(tmp_path / "out" / "probabilities" / "p1.png")
     np.testing.assert_array_equal(written, np.rint(found.probability * 65535))
-    status, _, error = predict("--second-look", "--samples", "2", source=photos / "p1.png")
+    status, _, error = predict("sampling.second_look=true", "--samples", "2", source=photos / "p1.png")
     assert (status, "second_look refines the posterior mean" in error) == (2, True)
 
 
@@ -119,7 +126,7 @@ def test_masks_are_post_processed_on_request(
         (["--largest", "--fill-holes"], {"largest": True, "fill_holes": True}),
     ):
         assert predict(*options, "--threshold", "0.4", source=photos / "p1.png")[0] == 0
-        (found,) = segment([photos / "p1.png"], trained, threshold=0.4, **chosen)
+        (found,) = segment([photos / "p1.png"], trained, threshold=0.4, post=PostProcessing(**chosen))
         np.testing.assert_array_equal(read(tmp_path / "out" / "masks" / "p1.png") > 0, found.mask)
 
 
@@ -129,7 +136,7 @@ def test_samples_are_fused_by_staple_on_request(
     found = []
     for fusion in ("mean", "staple"):
         status, _, _ = predict(
-            "--samples", "5", "-w", "probability", "--fusion", fusion, source=photos / "p1.png"
+            "--samples", "5", "-w", "probability", f"sampling.fusion={fusion}", source=photos / "p1.png"
         )
         assert status == 0
         found.append(read(tmp_path / "out" / "probabilities" / "p1.png"))
@@ -147,25 +154,31 @@ def test_a_broken_file_is_named_skipped_and_told_by_the_exit_status(
     assert out == f"2 of 3 images segmented: {tmp_path / 'out'}\n"
     assert "skipped: " in err
     assert "p0.png" in err
-    assert "left alone, no pictures by their ending: 1 (.txt)" in err
+    assert "skipped, not images by their extension: 1 (.txt)" in err
     assert sorted(path.name for path in (tmp_path / "out" / "masks").iterdir()) == ["p1.png", "p2.png"]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--steps", "0"], "sampling.steps"),
-        (["--sampler", "euler"], "sampling.sampler"),
+        (["sampling.steps=0"], "sampling.steps"),
+        (["sampling.sampler=euler"], "sampling.sampler"),
         (["--threshold", "1.5"], "threshold 1.5"),
         (["--batch-size", "0"], "batch size 0"),
         (["--samples", "many"], "--samples"),
-        (["-w", "pictures"], "--write"),
+        (["-w", "pictures"], "'pictures' is not an output; choose from probability, spread"),
         (["-w", "spread", "--samples", "1"], "the spread map needs samples, and 1 are drawn"),
         (["-w", "spread"], "the spread map needs samples, and 0 are drawn"),
-        (["--steps", "2"], "no samples are drawn, so steps would have no effect; set samples to 1 or more"),
-        (["--sampler", "ddpm"], "no samples are drawn, so sampler would have no effect"),
+        (
+            ["sampling.steps=2"],
+            "no samples are drawn, so steps would have no effect; set samples to 1 or more",
+        ),
+        (["sampling.sampler=ddpm"], "no samples are drawn, so sampler would have no effect"),
         (["--style", "dali"], "no annotation style 'dali' in this model; choose one of any"),
-        (["--mm-per-pixel", "0"], "millimetres a pixel"),
+        (["--mm-per-pixel", "0"], "mm per pixel"),
+        (["sampling.step=2"], "unknown sampling key 'step'; known keys: samples, sampler, steps"),
+        (["steps=2"], "'steps=2' is not sampling.KEY=VALUE"),
+        (["--samples", "2", "sampling.samples=3"], "sampling.samples and --samples are the same setting"),
     ],
 )
 def test_a_bad_option_ends_in_one_line_and_writes_nothing(
@@ -228,7 +241,7 @@ def test_json_has_the_rows_of_the_table_and_faults_are_told_all_the_same(
         assert row["area"] == ("" if one["area"] is None else str(one["area"]))
     status, out, error = predict("--json")
     assert json.loads(out) == found
-    assert "left alone, no pictures by their ending: 1 (.txt)" in error
+    assert "skipped, not images by their extension: 1 (.txt)" in error
     assert "3 of 4 images segmented" in error
 
 
@@ -240,8 +253,34 @@ def test_a_page_to_review_the_cases_is_written_on_request(
     tmp_path: Path, photos: Path, predict: Command
 ) -> None:
     (photos / "p0.png").write_bytes(b"broken")
-    status, _, _ = predict("--review")
+    status, _, _ = predict("-w", "review")
     assert status == 1
     page = (tmp_path / "out" / "review.html").read_text()
     assert page.index("p0.png") < page.index("p1.png")
     assert sorted(path.name for path in (tmp_path / "out" / "review").iterdir()) == ["p1.jpg", "p2.jpg"]
+
+
+def test_an_output_that_fails_is_reported_and_the_mask_is_there(tmp_path: Path, predict: Command) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "overlays").touch()
+    status, out, error = predict("-w", "overlay")
+    assert (status, out) == (1, f"3 of 3 images segmented: {tmp_path / 'out'}\n")
+    assert error.count("incomplete: p") == 3
+    assert "incomplete: p1.png: overlay: " in error
+    assert len(list((tmp_path / "out" / "masks").iterdir())) == 3
+
+
+def test_another_sampling_than_the_calibrated_one_gives_no_expected_dice_and_says_so(
+    tmp_path: Path, photos: Path, command: Command
+) -> None:
+    where = ("predict", "-i", photos / "p1.png", "-o", tmp_path / "out", "--threads", "1")
+    status, _, error = command(*where)
+    assert (status, error) == (0, "")
+    assert only_row(tmp_path)["expected_dice"]
+    status, _, error = command(*where, "--style", "ph2", "sampling.mirror=true")
+    assert status == 0
+    assert error == (
+        "no expected Dice: the weights are calibrated for sampling.mirror=False, sampling.style=any\n"
+    )
+    row = only_row(tmp_path)
+    assert (row["expected_dice"], bool(row["certainty"])) == ("", True)

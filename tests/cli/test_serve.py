@@ -13,16 +13,28 @@ SERVE = "import sys; from mlffm_segdiff.cli import main; main(sys.argv[1:])"
 
 
 def test_the_verb_serves_until_it_is_told_to_stop(trained: Path) -> None:
-    options = ("serve", "--port", "0", "--weights", str(trained), "--threads", "1", "--max-mb", "1")
+    options = (
+        "serve",
+        "--port",
+        "0",
+        "--weights",
+        str(trained),
+        "--threads",
+        "1",
+        "--max-mb",
+        "1",
+        "sampling.steps=2",
+    )
     command = [sys.executable, "-c", SERVE, *options]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
-        found = re.fullmatch(r"serving on (http://127\.0\.0\.1:\d+/) \(Ctrl-C ends\)\n", line)
+        found = re.fullmatch(r"serving on (http://127\.0\.0\.1:\d+/) \(Ctrl-C stops\)\n", line)
         assert found is not None
         told = httpx2.get(f"{found[1]}api/v1/about", timeout=60).json()
         assert (told["weights"], told["size"], told["most_bytes"]) == (str(trained), 32, 2**20)
+        assert told["sampling"]["steps"] == 2
         assert httpx2.get(found[1], headers={"Host": "elsewhere.example"}, timeout=60).status_code == 403
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0

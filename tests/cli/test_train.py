@@ -85,7 +85,7 @@ def test_ctrl_c_says_how_to_go_on_and_resume_does(
     _, error = process.communicate(timeout=120)
     go_on = f"mlffm-segdiff train --resume --run {run}"
     assert process.returncode == 130
-    assert error == f"stopped; go on by: {go_on}\ninterrupted\n"
+    assert error == f"stopped; resume with: {go_on}\ninterrupted\n"
 
     recipe = run / "config.yaml"  # the rest of 100,000 images would take minutes
     recipe.write_text(recipe.read_text().replace("images: 100000", f"images: {16 * (len(curve(run)) + 2)}"))
@@ -179,8 +179,6 @@ def test_the_control_differs_from_isic2018_in_its_diffusion_and_its_plain_loss()
         **{
             key: getattr(DiffusionConfig(), key) for key in ("noisy_share", "noisy_weight", "recycling_shift")
         },
-        "learned_variance": False,
-        "importance_sampling": False,
     }
     sampling = control.sampling
     assert (sampling.sampler, sampling.steps, sampling.samples) == ("ddpm", 250, 1)
@@ -202,14 +200,6 @@ def test_the_unmodified_backbone_differs_from_isic2018_as_the_first_control_does
     assert (sampling.sampler, sampling.steps, sampling.samples) == ("ddpm", 100, 1)
     assert (backbone.loss, backbone.train, backbone.data) == (control.loss, control.train, control.data)
     assert backbone.model == load_recipe("diffusion_unet").model
-
-
-def test_the_options_of_its_recipes_comment_build() -> None:
-    text = (files("mlffm_segdiff.config") / "recipes" / "diffusion_unet_linear.yaml").read_text()
-    options = re.findall(r"diffusion\.\w+=\w+", text)
-    assert len(options) == 3
-    found = load_recipe("diffusion_unet_linear", options).diffusion
-    assert (found.schedule, found.learned_variance, found.importance_sampling) == ("cosine", True, True)
 
 
 def test_json_names_run_and_score_and_words_go_to_standard_error(

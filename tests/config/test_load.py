@@ -52,7 +52,6 @@ def test_overrides_replace_what_the_file_says(write: Write) -> None:
         ("train.learning_rat=1e-3", "train.learning_rat", "train.learning_rate"),
         ("modle.size=tiny", "modle", "model"),
         ("model.fusion_widht=3", "model.fusion_widht", "model.fusion_width"),
-        ("data.sources.isic=/x", "data.sources.isic", "data.sources.isic2018"),
         ("sed=3", "sed", "seed"),
     ],
 )
@@ -63,6 +62,14 @@ def test_an_unknown_key_is_named_with_file_and_nearest_key(
     with pytest.raises(UserError) as found:
         load_recipe(path, [override])
     assert str(found.value) == f"recipe '{path}': unknown key {key!r}; the nearest valid key is {nearest!r}"
+
+
+def test_an_unknown_data_set_is_named_with_those_there_are(write: Write) -> None:
+    with pytest.raises(UserError) as found:
+        load_recipe(write(MINIMAL), ["data.sources.isic=/x"])
+    assert str(found.value) == (
+        "unknown data set 'isic'; choose one of folder, ham10000, isic2018, nnunet, ph2, synthetic"
+    )
 
 
 def test_the_nearest_key_is_one_of_the_chosen_model(write: Write) -> None:
@@ -88,7 +95,7 @@ def test_the_nearest_key_is_one_of_the_chosen_model(write: Write) -> None:
         ("model.size=[1]", r"key 'model\.size': .*'tiny', 'small' or 'base'"),
         (
             "model.name=segformer",
-            r"key 'model\.name' must be one of mlffm_segdiff, .*unet.* \(got 'segformer'\)",
+            r"key 'model\.name' must be one of attention_unet, .*unetr \(got 'segformer'\)",
         ),
         ("model=tiny", "key 'model': .*dictionary"),
         ("model.encoder_widths=[4, 8]", "key 'model': .*one entry for each level"),
@@ -106,7 +113,14 @@ def test_the_nearest_key_is_one_of_the_chosen_model(write: Write) -> None:
         ("data.mix={ph2: 1}", "key 'data': mix needs a share for each of synthetic, and no other"),
         ("data.mix={}", "key 'data': mix needs a share for each of synthetic, and no other"),
         ("data=here", "key 'data': .*dictionary"),
-        ("sampling.steps=1001", r"sampling\.steps=1001 is more than diffusion\.train_steps=1000"),
+        (
+            "sampling={samples: 1, steps: 1001}",
+            r"steps=1001 is more than diffusion\.train_steps=1000",
+        ),
+        (
+            "sampling.steps=8",
+            r"sampling\.steps=8 has no effect without sampling\.samples>0; ",
+        ),
         ("train.init=${nothing}", "[Ii]nterpolation key 'nothing' not found"),
         ("model.encoder=???", "[Mm]issing mandatory value: encoder"),
         ("train.images=[1", "overrides 'train.images=.1': .*expected"),
@@ -125,7 +139,7 @@ def test_a_wrong_value_is_one_line_that_names_its_key(override: str, says: str, 
     [
         ("name: x\n  bad: [1", "mine.yaml: not readable as YAML: .*line 2"),
         ("name: a\nname: b\n", "mine.yaml: not readable as YAML: .*duplicate key name"),
-        ("- 1\n- 2\n", "mine.yaml: a recipe is a mapping of sections, for example"),
+        ("- 1\n- 2\n", "mine.yaml: a recipe must be a mapping of sections, for example"),
         ("3", "mine.yaml: not readable as YAML: .*int"),
         ("", "missing key 'name'"),
         ("name: x\n", "missing key 'data'"),
@@ -153,7 +167,7 @@ def test_a_file_that_is_no_text_or_no_file_is_named(tmp_path: Path) -> None:
     for name in ("bytes.yaml", "folder.yaml"):
         with pytest.raises(UserError, match=f"{name}: not readable as YAML"):
             load_recipe(str(tmp_path / name))
-    with pytest.raises(UserError, match=r"no recipe file .*absent\.yaml: check the path"):
+    with pytest.raises(UserError, match=r"no recipe file .*absent\.yaml; check the path"):
         load_recipe(str(tmp_path / "absent.yaml"))
 
 

@@ -1,13 +1,15 @@
+import re
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from mlffm_segdiff.config.conditions import NEEDS
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import DataConfig, Recipe, TrainConfig
 from mlffm_segdiff.models.mlffm_segdiff import SIZES, MLFFMSegDiffConfig
-from mlffm_segdiff.segmenters.cost import count_figures
+from mlffm_segdiff.segmenters.cost import count_cost
 from mlffm_segdiff.segmenters.recipe import check_recipe
 
 
@@ -36,7 +38,7 @@ def test_sizes_grow() -> None:
     for key in ("detail_width", "fusion_width"):
         assert tiny[key] < small[key] < base[key]
     assert sum(tiny["mask_widths"]) < sum(small["mask_widths"]) < sum(base["mask_widths"])
-    figures = [count_figures(recipe(size=size)) for size in ("tiny", "small", "base")]
+    figures = [count_cost(recipe(size=size)) for size in ("tiny", "small", "base")]
     for one, larger in pairwise(figures):
         assert one.parameters < larger.parameters
         assert one.flops < larger.flops
@@ -118,3 +120,80 @@ def test_a_mix_that_is_no_division_of_the_sources_is_refused(mix: dict[str, floa
 )
 def test_a_mix_of_all_the_sources_is_taken(mix: dict[str, float] | None) -> None:
     assert DataConfig.model_validate(data(mix)).mix == mix
+
+
+@pytest.mark.parametrize(("share", "fits"), [(0.0, True), (0.001, True), (0.0004, False), (1e-9, False)])
+def test_a_share_too_small_to_be_drawn_is_refused(share: float, fits: bool) -> None:
+    values = data({"isic2018": 1 - share, "ph2": share})
+    if fits:
+        assert DataConfig.model_validate(values).mix is not None
+        return
+    says = r"mix draws in steps of 0\.001, so ph2=.* would never be drawn; give it 0, or 0\.001 or more"
+    with pytest.raises(ValidationError, match=says):
+        DataConfig.model_validate(values)
+
+
+EPSILON = {"objective": "epsilon", "training": "single"}
+
+
+@pytest.mark.parametrize(
+    ("sections", "says"),
+    [
+        (
+            {"diffusion": {"training": "recycling", "noisy_share": 0.25}},
+            r"share=0\.25 has no effect without diffusion\.training=dual; leave out diffusion\.noisy_share$",
+        ),
+        ({"diffusion": {"training": "single", "noisy_weight": 2}}, "noisy_weight=2.0 has no effect"),
+        ({"diffusion": {"recycling_shift": 1}}, r"without diffusion\.training=recycling"),
+        ({"diffusion": {"beta_end": 0.01}}, r"beta_end=0\.01 .* without diffusion\.schedule=linear"),
+        ({"sampling": {"steps": 8}}, r"sampling\.steps=8 .* without sampling\.samples>0"),
+        ({"sampling": {"sampler": "ddpm"}}, r"sampling\.sampler=ddpm .* without sampling\.samples>0"),
+        (
+            {"diffusion": EPSILON, "sampling": {"samples": 1, "widening": 2}},
+            r"sampling\.widening=2\.0 has no effect without diffusion\.objective=x0",
+        ),
+        (
+            {"diffusion": EPSILON, "sampling": {"samples": 1}, "loss": {"dice": 0}},
+            r"loss\.dice=0\.0 has no effect without diffusion\.objective=x0",
+        ),
+        ({"loss": {"weight": "none", "band_gain": 1}}, r"loss\.band_gain=1\.0 .* without loss\.weight=band"),
+        ({"loss": {"dermosegdiff_gamma": 1}}, r"without loss\.weight=dermosegdiff"),
+        (
+            {"train": {"init": "default", "encoder_init": None}},
+            r"encoder_init=None .* train\.init=None",
+        ),
+        ({"loss": {"dice": 0, "batch_dice": True}}, r"loss\.batch_dice=True .* without loss\.dice>0"),
+    ],
+)
+def test_a_changed_option_without_effect_is_refused(sections: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        recipe_of(sections)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"diffusion": {"noisy_share": 0.25, "noisy_weight": 2}},
+        {"diffusion": {"training": "recycling", "recycling_shift": 1}},
+        {"diffusion": {"training": "recycling", "noisy_share": 0.5}},  # as it is by default
+        {"diffusion": {"schedule": "linear", "beta_end": 0.01}},
+        {"sampling": {"samples": 1, "steps": 7, "sampler": "ddpm"}},
+        {"sampling": {"widening": 2}},
+        {"train": {"encoder_init": None}},
+        {"loss": {"weight": "dermosegdiff", "dermosegdiff_gamma": 1}},
+    ],
+)
+def test_an_option_with_an_effect_is_taken(sections: dict[str, Any]) -> None:
+    found = recipe_of(sections)
+    assert check_recipe(found.model_dump(mode="json"), "here") == found
+
+
+def recipe_of(sections: dict[str, Any]) -> Recipe:
+    return check_recipe({**recipe().model_dump(), **sections}, "here")
+
+
+def test_every_option_and_what_it_needs_exist() -> None:
+    for option, needs in NEEDS.items():
+        for named in (option, *(re.split("[=>]", need)[0] for need in needs)):
+            section, _, key = named.partition(".")
+            assert key in type(getattr(recipe(), section)).model_fields

@@ -9,7 +9,7 @@ import yaml
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.packaged import study_names
-from mlffm_segdiff.config.study import Study, check_study, load_study
+from mlffm_segdiff.config.study import LauncherConfig, Study, check_study, load_study
 from mlffm_segdiff.segmenters.recipe import load_recipe
 
 Write = Callable[..., str]
@@ -55,13 +55,22 @@ def test_a_variant_is_against_another_one(write: Write) -> None:
     full, plain = {"recipe": "isic2018"}, {"recipe": "unet", "against": "full"}
     assert load_study(write(variants={"full": full, "plain": plain})).variants["plain"].against == "full"
     for other in ("plain", "nothing"):
-        with pytest.raises(UserError, match=f"'plain' is against '{other}', which is no other variant"):
+        with pytest.raises(UserError, match=f"'plain' is against '{other}', not another variant"):
             load_study(write(variants={"full": full, "plain": {**plain, "against": other}}))
 
 
 def test_overrides_of_the_command_come_after_those_of_the_file(write: Write) -> None:
     study = load_study(write(overrides=["train.images=8"]), ["train.images=4"])
     assert study.overrides == ("train.images=8", "train.images=4")
+
+
+def test_overrides_of_the_launcher_change_only_the_launcher(write: Write) -> None:
+    given = ["launcher.name=ray", "launcher.gpus=0.5", "train.images=4", "launcher.address=10.0.0.1:6379"]
+    study = load_study(write(launcher={"threads": 2}), given)
+    assert study.overrides == ("train.images=4",)
+    assert study.launcher == LauncherConfig(name="ray", threads=2, gpus=0.5, address="10.0.0.1:6379")
+    with pytest.raises(UserError, match="has no option 'workers'"):
+        load_study(write(), ["launcher.workers=2"])
 
 
 def test_a_study_survives_being_written_and_read(write: Write, tmp_path: Path) -> None:
@@ -78,9 +87,8 @@ def test_a_study_survives_being_written_and_read(write: Write, tmp_path: Path) -
         ({"variants": {"full": {}}}, ["missing key 'variants.full.recipe'"]),
         ({"variants": {"a/b": {"recipe": "x"}}}, ["'a/b'", "letters"]),
         ({"variants": {}}, ["variants"]),
-        ({"datasets": {"isic2017": {}}}, ["'isic2017'", "source", "isic2018"]),
         ({"datasets": {"ph2": {"overrids": []}}}, ["'datasets.ph2.overrids'", "'overrides'"]),
-        ({"seeds": [0, 0]}, ["seed", "twice"]),
+        ({"seeds": [0, 0]}, ["seed", "repeated"]),
         ({"seeds": [-1]}, ["seeds.0", "greater"]),
         ({"baseline": "fool"}, ["'fool'", "full, plain"]),
         ({"baseline": None}, ["missing key 'baseline'"]),
@@ -90,6 +98,13 @@ def test_a_study_survives_being_written_and_read(write: Write, tmp_path: Path) -
         ({"overrides": ["data.sources.ph2=/x"]}, ["'data.sources.ph2'", "'datasets'"]),
         ({"evaluations": {"few": ["train.images=3"]}}, ["train.images=3", "sampling.steps"]),
         ({"evaluations": {"../few": []}}, ["'../few'", "letters"]),
+        ({"launcher": {"name": "cloud"}}, ["launcher.name", "slurm"]),
+        ({"launcher": {"wokers": 3}}, ["'launcher.wokers'", "'workers'"]),
+        ({"launcher": {"workers": 2}}, ["'in-process' has no option 'workers'; see local and slurm and ray"]),
+        ({"launcher": {"name": "local", "gpus": 1}}, ["'local' has no option 'gpus'; see slurm and ray"]),
+        ({"launcher": {"name": "ray", "minutes": 3}}, ["'ray' has no option 'minutes'; see slurm"]),
+        ({"launcher": {"name": "slurm", "gpus": 0.5}}, ["gpus=0.5 must be a whole number"]),
+        ({"launcher": {"name": "ray", "gpus": 1.5}}, ["gpus=1.5 must be a whole number"]),
     ],
 )
 def test_a_wrong_study_is_told_in_one_line(given: dict[str, Any], said: list[str], write: Write) -> None:
@@ -105,7 +120,7 @@ def test_a_study_that_is_nowhere_or_no_yaml_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no study file"):
         load_study(str(tmp_path / "no.yaml"))
     (tmp_path / "list.yaml").write_text("- 1\n")
-    with pytest.raises(UserError, match="a study is a mapping"):
+    with pytest.raises(UserError, match="a study must be a mapping"):
         load_study(str(tmp_path / "list.yaml"))
 
 
@@ -116,10 +131,10 @@ def test_packaged_studies_are_called_as_their_file_and_begin_with_their_command(
     assert study.name == name
     text = (files("mlffm_segdiff.config") / "studies" / f"{name}.yaml").read_text()
     comment = " ".join(line[1:] for line in text.splitlines() if line.startswith("#"))
-    told = re.search(r"Run: mlffm-segdiff (ablate|compare) (\S+)((?:\s+--source \w+=FOLDER)*)\s*\Z", comment)
+    told = re.search(r"Run: mlffm-segdiff study run (\S+)((?:\s+--source \w+=FOLDER)*)\s*\Z", comment)
     assert told is not None, comment
-    assert (told[1], told[2]) == ("compare" if name == "models" else "ablate", name)
-    assert re.findall(r"--source (\w+)=", told[3]) == list(study.datasets)
+    assert told[1] == name
+    assert re.findall(r"--source (\w+)=", told[2]) == list(study.datasets)
 
 
 def test_the_study_of_the_documentation_is_one() -> None:

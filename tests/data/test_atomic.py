@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import whole_file, whole_folder
+from mlffm_segdiff.data.atomic import atomic_folder, atomic_write
 
 
 class InterruptedWriteError(Exception):
@@ -12,14 +12,14 @@ class InterruptedWriteError(Exception):
 
 
 def write_half(path: Path) -> None:
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("half")
         raise InterruptedWriteError
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
     path = tmp_path / "new" / "table.csv"
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("whole")
         assert not path.exists()
     assert path.read_text() == "whole"
@@ -38,19 +38,19 @@ def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     tmp_path.joinpath("file").write_text("")
     path = tmp_path / "file" / "table.csv"
-    with pytest.raises(UserError, match=r"file.table\.csv cannot be written"), whole_file(path):
+    with pytest.raises(UserError, match=r"file.table\.csv cannot be written"), atomic_write(path):
         pass
 
 
 def test_the_longest_name_a_folder_takes_can_be_written(tmp_path: Path) -> None:
     path = tmp_path / ("n" * 255)
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("whole")
     assert path.read_text() == "whole"
 
 
 def fill(path: Path, *, fail: bool = False) -> None:
-    with whole_folder(path) as building:
+    with atomic_folder(path) as building:
         building.joinpath("a").write_text(path.name)
         assert not path.exists()
         if fail:
@@ -76,7 +76,7 @@ def test_a_block_that_fails_leaves_no_folder(tmp_path: Path) -> None:
 
 def test_the_folder_that_was_first_stays(tmp_path: Path) -> None:
     path = tmp_path / "cache"
-    with whole_folder(path) as building:
+    with atomic_folder(path) as building:
         building.joinpath("a").write_text("second")
         path.mkdir()
         path.joinpath("a").write_text("first")

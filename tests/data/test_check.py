@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from mlffm_segdiff.data.check import AFFECTS_TRAINING, Report, check_cases, report_rows
-from mlffm_segdiff.data.folder import find_folder
+from mlffm_segdiff.data.datasets.image_folder import find_image_folder
 from mlffm_segdiff.data.splits import Split
 
 
 def report_of(root, split: Split | None = None) -> Report:
-    found = find_folder(root)
+    found = find_image_folder(root)
     return check_cases(found.cases(), found.masks_without_image(), split)
 
 
@@ -32,9 +32,9 @@ def test_clean_data_have_no_findings(own_folder):
             "mask not two-valued",
             False,
         ),
-        (np.resize(np.arange(256, dtype=np.uint8), (12, 16)), "mask is no mask", True),
-        (np.full((12, 16), 90, np.uint8), "mask is no mask", True),
-        (np.resize(np.array([0, 2, 127], np.uint8), (12, 16)), "mask is no mask", True),
+        (np.resize(np.arange(256, dtype=np.uint8), (12, 16)), "not a mask", True),
+        (np.full((12, 16), 90, np.uint8), "not a mask", True),
+        (np.resize(np.array([0, 2, 127], np.uint8), (12, 16)), "not a mask", True),
         (np.eye(16, dtype=np.uint8) * 255, "image and mask differ in size", True),
     ],
 )
@@ -82,7 +82,7 @@ def test_images_and_masks_in_each_others_place_are_found(own_folder):
     (own_folder / "masks").rename(own_folder / "images")
     (own_folder / "x").rename(own_folder / "masks")
     report = report_of(own_folder)
-    assert kinds(report)["mask is no mask"] == ("a",)
+    assert kinds(report)["not a mask"] == ("a",)
     assert report.affects_training
 
 
@@ -120,5 +120,7 @@ def test_rows_are_ordered_and_cut_short(own_folder, write):
 
 def test_progress_counts_every_case(own_folder):
     calls = []
-    check_cases(find_folder(own_folder).cases(), progress=lambda done, total: calls.append((done, total)))
+    check_cases(
+        find_image_folder(own_folder).cases(), progress=lambda done, total: calls.append((done, total))
+    )
     assert calls == [(1, 3), (2, 3), (3, 3)]

@@ -18,7 +18,7 @@ from mlffm_segdiff.data.files import (
     decode_gray,
     decode_image,
     decode_mask,
-    decode_picture,
+    decode_pil,
     image_pixels,
 )
 
@@ -59,7 +59,7 @@ def test_a_decoded_picture_has_the_pixels_and_none_of_the_metadata():
     exif = Image.Exif()
     exif[0x0112], exif[0x013B] = 6, "a patient's name"
     data = saved(Image.fromarray(RGB), "JPEG", exif=exif, comment=b"another", dpi=(300, 300))
-    picture = decode_picture(data, "x")
+    picture = decode_pil(data, "x")
     assert (picture.mode, picture.info) == ("RGB", {})
     assert (np.asarray(picture) == decode_image(data, "x")).all()
 

@@ -8,8 +8,14 @@ from PIL import Image
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import AugmentConfig, DataConfig
 from mlffm_segdiff.data.dataset import Draw, Share
-from mlffm_segdiff.data.nnunet_export import write_nnunet
-from mlffm_segdiff.data.sources import Parts, load_parts, open_part, training_dataset, training_shares
+from mlffm_segdiff.data.datasets.nnunet_export import write_nnunet
+from mlffm_segdiff.data.sources import (
+    SplitCases,
+    load_split_cases,
+    open_split,
+    training_dataset,
+    training_shares,
+)
 from mlffm_segdiff.data.splits import Split, save_split
 
 
@@ -29,18 +35,18 @@ def data(sources: Mapping[str, Path | None], split: Path | None = None, **keys: 
     return DataConfig(sources=sources, split=split, size=32, **keys)  # type: ignore[arg-type]
 
 
-def ids(parts: Parts) -> dict[str, list[str]]:
+def ids(parts: SplitCases) -> dict[str, list[str]]:
     return {part: [case.id for case in cases] for part, cases in parts.cases.items()}
 
 
 def test_own_pictures_are_split_in_70_10_20_per_cent(tmp_path: Path) -> None:
     names = [f"case_{n:02d}" for n in range(20)]
     source = data({"folder": folder(tmp_path, names)})
-    parts = load_parts(source)
+    parts = load_split_cases(source)
     found = ids(parts)
     assert [len(found[part]) for part in ("train", "val", "test")] == [14, 2, 4]
     assert sorted(name for part in found.values() for name in part) == names
-    assert ids(load_parts(source)) == found
+    assert ids(load_split_cases(source)) == found
 
 
 def test_own_pictures_of_patients_are_split_by_whole_patients(tmp_path: Path) -> None:
@@ -48,7 +54,7 @@ def test_own_pictures_of_patients_are_split_by_whole_patients(tmp_path: Path) ->
     own = folder(tmp_path, names)
     lines = [f"{name},patient_{n // 2}" for n, name in enumerate(names)]
     (own / "groups.csv").write_text("\n".join(["id,group", *lines]))
-    parts = load_parts(data({"folder": own}))
+    parts = load_split_cases(data({"folder": own}))
     assert {part: len(cases) for part, cases in parts.cases.items()} == {"train": 22, "val": 2, "test": 6}
     patients = [{case.group for case in cases} for cases in parts.cases.values()]
     assert sum(map(len, patients)) == len(set.union(*patients)) == 15
@@ -60,7 +66,7 @@ def test_synthetic_pictures_of_another_generator_or_side_are_made_anew(
     monkeypatch.setenv("MLFFM_SEGDIFF_CACHE", str(tmp_path))
     for name, value in (("GENERATOR", 998), ("GENERATOR", 999), ("SYNTHETIC_SIDE", 40)):
         monkeypatch.setattr(f"mlffm_segdiff.data.sources.{name}", value)
-        load_parts(data({"synthetic": None}, synthetic_count=4))
+        load_split_cases(data({"synthetic": None}, synthetic_count=4))
     assert len(list(tmp_path.iterdir())) == 3
 
 
@@ -68,7 +74,7 @@ def test_a_users_split_is_taken_and_its_digest_kept(tmp_path: Path) -> None:
     names = [f"case_{n}" for n in range(5)]
     split = Split(("case_3", "case_4"), ("case_0",), ("case_1",))
     save_split(split, tmp_path / "split.csv")
-    parts = load_parts(data({"folder": folder(tmp_path / "own", names)}, tmp_path / "split.csv"))
+    parts = load_split_cases(data({"folder": folder(tmp_path / "own", names)}, tmp_path / "split.csv"))
     assert ids(parts) == {"train": ["case_3", "case_4"], "val": ["case_0"], "test": ["case_1"]}
     assert parts.digest == split.digest()
 
@@ -77,15 +83,17 @@ def test_a_users_split_goes_over_all_sources(tmp_path: Path) -> None:
     split = Split(("a1", "synthetic_00000"), ("a2",), ("synthetic_00003",))
     save_split(split, tmp_path / "split.csv")
     own = folder(tmp_path / "own", ["a1", "a2"])
-    parts = load_parts(data({"folder": own, "synthetic": None}, tmp_path / "split.csv", synthetic_count=4))
+    parts = load_split_cases(
+        data({"folder": own, "synthetic": None}, tmp_path / "split.csv", synthetic_count=4)
+    )
     assert ids(parts) == {"train": ["a1", "synthetic_00000"], "val": ["a2"], "test": ["synthetic_00003"]}
 
 
 def test_sources_without_a_users_split_are_split_each_by_itself(tmp_path: Path) -> None:
     own = folder(tmp_path, [f"a{n}" for n in range(10)])
-    both = load_parts(data({"synthetic": None, "folder": own}, synthetic_count=10))
-    first = load_parts(data({"folder": own}))
-    second = load_parts(data({"synthetic": None}, synthetic_count=10))
+    both = load_split_cases(data({"synthetic": None, "folder": own}, synthetic_count=10))
+    first = load_split_cases(data({"folder": own}))
+    second = load_split_cases(data({"synthetic": None}, synthetic_count=10))
     for part in ("train", "val", "test"):
         assert ids(both)[part] == ids(first)[part] + ids(second)[part]
     assert both.digest == f"{first.digest}+{second.digest}"
@@ -98,37 +106,37 @@ def test_the_digest_changes_with_the_split(tmp_path: Path) -> None:
         [Split(("a",), ("b",), ("c",)), Split(("b",), ("a",), ("c",)), Split(("a",), ("b",), ())]
     ):
         save_split(split, tmp_path / f"{n}.csv")
-        digests.add(load_parts(data({"folder": own}, tmp_path / f"{n}.csv")).digest)
+        digests.add(load_split_cases(data({"folder": own}, tmp_path / f"{n}.csv")).digest)
     assert len(digests) == 3
 
 
 def test_a_source_without_a_path_says_how_to_give_one() -> None:
     with pytest.raises(UserError, match=r"data\.sources\.ph2 has no path; add --source ph2=FOLDER"):
-        load_parts(data({"ph2": None}))
+        load_split_cases(data({"ph2": None}))
 
 
 def test_a_split_with_ids_that_are_not_there_is_refused(tmp_path: Path) -> None:
     save_split(Split(("a", "gone"), (), ()), tmp_path / "split.csv")
     with pytest.raises(UserError, match="gone"):
-        load_parts(data({"folder": folder(tmp_path / "own", ["a"])}, tmp_path / "split.csv"))
+        load_split_cases(data({"folder": folder(tmp_path / "own", ["a"])}, tmp_path / "split.csv"))
 
 
 def test_an_id_in_two_sources_is_refused(tmp_path: Path) -> None:
     own = folder(tmp_path, [f"synthetic_{n:05d}" for n in range(4)])
     with pytest.raises(UserError, match="id synthetic_00000 is in two sources"):
-        load_parts(data({"folder": own, "synthetic": None}, synthetic_count=4))
+        load_split_cases(data({"folder": own, "synthetic": None}, synthetic_count=4))
 
 
 def test_an_empty_part_is_refused(tmp_path: Path) -> None:
     save_split(Split(("a",), (), ("b",)), tmp_path / "split.csv")
-    parts = load_parts(data({"folder": folder(tmp_path / "own", ["a", "b"])}, tmp_path / "split.csv"))
+    parts = load_split_cases(data({"folder": folder(tmp_path / "own", ["a", "b"])}, tmp_path / "split.csv"))
     with pytest.raises(UserError, match="the split has no case in part 'val'"):
-        open_part(parts, "val", 32)
+        open_split(parts, "val", 32)
 
 
 def test_pairs_and_training_items_have_the_size_asked_for() -> None:
-    parts = load_parts(data({"synthetic": None}, synthetic_count=10))
-    pairs = open_part(parts, "train", 48)
+    parts = load_split_cases(data({"synthetic": None}, synthetic_count=10))
+    pairs = open_split(parts, "train", 48)
     assert pairs.images.shape == (7, 48, 48, 3)
     assert pairs.ids == tuple(case.id for case in parts.cases["train"])
     off = AugmentConfig(flip=False, affine=0, colour=0, blur=0, hair=0)
@@ -143,10 +151,12 @@ def test_the_style_of_a_training_item_is_its_source(tmp_path: Path) -> None:
     split = Split(("a1", "synthetic_00000", "a2"), ("synthetic_00002",), ("synthetic_00003",))
     save_split(split, tmp_path / "split.csv")
     own = folder(tmp_path / "own", ["a1", "a2"])
-    parts = load_parts(data({"folder": own, "synthetic": None}, tmp_path / "split.csv", synthetic_count=4))
+    parts = load_split_cases(
+        data({"folder": own, "synthetic": None}, tmp_path / "split.csv", synthetic_count=4)
+    )
     assert parts.source["a1"] == "folder"
     assert parts.source["synthetic_00003"] == "synthetic"
-    training = training_dataset(open_part(parts, "train", 32), parts, AugmentConfig(), 32, seed=1)
+    training = training_dataset(open_split(parts, "train", 32), parts, AugmentConfig(), 32, seed=1)
     styles = {item.id: item.style for item in (training[index] for index in range(len(training)))}
     assert styles == {"a1": "folder", "a2": "folder", "synthetic_00000": "synthetic"}
 
@@ -170,7 +180,7 @@ def test_the_order_of_a_mix_does_not_matter() -> None:
 
 
 def test_a_share_of_a_source_without_training_images_is_refused() -> None:
-    says = r"^data\.mix\.folder=0\.3, but the split has no training image of it; set it to 0$"
+    says = r"^data\.mix\.folder=0\.3, but the split has no training image of it; set the share to 0$"
     with pytest.raises(UserError, match=says):
         training_shares(["ph2", "ph2"], {"ph2": 0.7, "folder": 0.3})
     assert training_shares(["ph2", "ph2"], {"ph2": 1.0, "folder": 0.0}) == [Share([0, 1], 1.0)]
@@ -178,14 +188,14 @@ def test_a_share_of_a_source_without_training_images_is_refused() -> None:
 
 def test_a_raw_folder_of_nnunet_comes_with_its_own_split(tmp_path: Path) -> None:
     own = folder(tmp_path / "own", [f"a{n}" for n in range(10)])
-    before = load_parts(data({"folder": own}))
+    before = load_split_cases(data({"folder": own}))
     write_nnunet(tmp_path / "Dataset001_Own", before.cases, lambda done, total: None)
-    after = load_parts(data({"nnunet": tmp_path / "Dataset001_Own"}))
+    after = load_split_cases(data({"nnunet": tmp_path / "Dataset001_Own"}))
     assert (ids(after), after.digest) == (ids(before), before.digest)
     for part in ("train", "val", "test"):
-        one, other = (open_part(parts, part, 32) for parts in (before, after))
+        one, other = (open_split(parts, part, 32) for parts in (before, after))
         np.testing.assert_array_equal(one.images, other.images)
         np.testing.assert_array_equal(one.masks, other.masks)
     save_split(Split(("a1",), ("a2",), ()), tmp_path / "split.csv")
-    chosen = load_parts(data({"nnunet": tmp_path / "Dataset001_Own"}, tmp_path / "split.csv"))
+    chosen = load_split_cases(data({"nnunet": tmp_path / "Dataset001_Own"}, tmp_path / "split.csv"))
     assert ids(chosen) == {"train": ["a1"], "val": ["a2"], "test": []}

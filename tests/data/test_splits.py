@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Case, Entry
 from mlffm_segdiff.data.splits import (
-    PARTS,
+    SPLITS,
     Split,
     ignore_groups,
     leaked,
@@ -32,8 +32,8 @@ def case(key: str, group: str) -> Case:
 @pytest.mark.parametrize("name", SIZES)
 def test_the_committed_lists_have_their_sizes_and_no_id_twice(name):
     split = official_split(name)
-    assert tuple(len(split.part(part)) for part in PARTS) == SIZES[name]
-    assert len({key for part in PARTS for key in split.part(part)}) == sum(SIZES[name])
+    assert tuple(len(split.ids(part)) for part in SPLITS) == SIZES[name]
+    assert len({key for part in SPLITS for key in split.ids(part)}) == sum(SIZES[name])
 
 
 def test_no_lesion_of_ham10000_is_in_two_parts():
@@ -56,8 +56,8 @@ def test_parts_are_exact_and_disjoint_and_no_group_is_cut(groups, singles, seed,
     val = data.draw(st.integers(0, 4))
     sizes = (len(cases) - val - test, val, test)
     split = make_split(cases, sizes, seed)
-    assert tuple(len(split.part(part)) for part in PARTS) == sizes
-    part_of = {key: part for part in PARTS for key in split.part(part)}
+    assert tuple(len(split.ids(part)) for part in SPLITS) == sizes
+    part_of = {key: part for part in SPLITS for key in split.ids(part)}
     assert sorted(part_of) == sorted(item.id for item in cases)
     parts = defaultdict(set)
     for item in cases:
@@ -87,7 +87,7 @@ def test_sizes_that_whole_groups_cannot_meet_are_aimed_at():
     with pytest.raises(UserError, match="cannot fill val with exactly 3 cases"):
         make_split(PAIRS, (21, 3, 6))
     split = make_split(PAIRS, (21, 3, 6), exact=False)
-    assert tuple(len(split.part(part)) for part in PARTS) == (22, 2, 6)
+    assert tuple(len(split.ids(part)) for part in SPLITS) == (22, 2, 6)
 
 
 @given(st.lists(st.integers(1, 6), min_size=3, max_size=12), st.integers(0, 5))
@@ -96,7 +96,7 @@ def test_inexact_parts_are_filled_and_no_group_is_cut(groups, seed):
     test, val = len(cases) // 5, len(cases) // 10
     split = make_split(cases, (len(cases) - val - test, val, test), seed, exact=False)
     group_of = {item.id: item.group for item in cases}
-    found = [{group_of[key] for key in split.part(part)} for part in PARTS]
+    found = [{group_of[key] for key in split.ids(part)} for part in SPLITS]
     assert all(found)
     assert sum(map(len, found)) == len(groups)
     assert sorted(split.train + split.val + split.test) == sorted(group_of)
@@ -114,9 +114,9 @@ def test_fewer_groups_than_parts_are_a_user_error():
 
 def test_by_image_a_group_may_land_in_several_parts_and_its_test_cases_are_known():
     split = make_split(ignore_groups(PAIRS), (15, 5, 10), seed=1)
-    assert tuple(len(split.part(part)) for part in PARTS) == (15, 5, 10)
+    assert tuple(len(split.ids(part)) for part in SPLITS) == (15, 5, 10)
     groups = {item.id: item.group for item in PAIRS}
-    parts = {part: {groups[key] for key in split.part(part)} for part in PARTS}
+    parts = {part: {groups[key] for key in split.ids(part)} for part in SPLITS}
     shared = parts["test"] & (parts["train"] | parts["val"])
     assert shared
     assert {groups[key] for key in leaked(split, groups)} == shared
@@ -135,7 +135,7 @@ def test_only_test_cases_leak_also_to_validation():
 
 def test_without_leaks_keeps_the_test_ids_and_loses_the_others_of_their_groups():
     split = Split(("a1", "d1"), ("b1", "e1"), ("a2", "b2", "c1", "c2"))
-    groups = {key: key[0] for part in PARTS for key in split.part(part)}
+    groups = {key: key[0] for part in SPLITS for key in split.ids(part)}
     assert without_leaks(split, groups) == Split(("d1",), ("e1",), split.test)
 
 
@@ -153,7 +153,7 @@ def test_a_split_is_saved_and_loaded_and_its_digest_follows_the_content(tmp_path
 
 def test_a_part_has_to_be_known():
     with pytest.raises(UserError, match="unknown part 'validation'; choose one of train, val, test"):
-        Split((), (), ()).part("validation")
+        Split((), (), ()).ids("validation")
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_faulty_split_file_is_a_user_error_that_names_it(tmp_path, text, messa
 def test_an_absent_split_file_and_an_absent_official_one_are_user_errors(tmp_path):
     with pytest.raises(UserError, match=r"none\.csv cannot be read"):
         load_split(tmp_path / "none.csv")
-    with pytest.raises(UserError, match="no split comes with 'folder'"):
+    with pytest.raises(UserError, match="no packaged split for 'folder'"):
         official_split("folder")
 
 

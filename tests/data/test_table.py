@@ -1,7 +1,7 @@
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.table import FINDERS, find_pairs, read_cases
+from mlffm_segdiff.data.table import DATASETS, find_pairs, read_cases
 
 
 def test_every_set_is_found_and_read_by_its_name(isic2018, ham10000, ph2, own_folder, nnunet_raw):
@@ -12,7 +12,7 @@ def test_every_set_is_found_and_read_by_its_name(isic2018, ham10000, ph2, own_fo
         "folder": own_folder,
         "nnunet": nnunet_raw,
     }
-    assert set(roots) == set(FINDERS)
+    assert set(roots) == set(DATASETS)
     for name, root in roots.items():
         cases = read_cases(name, root)
         assert cases

@@ -4,14 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from mlffm_segdiff.diffusion.noise import noise_generators, starting_noise
+from mlffm_segdiff.diffusion.noise import draw_noise, noise_generators
 
 SEEDS = st.integers(-5, 2**40)
 
 
 def noise_of(seed: int, samples: int = 1, images: int = 1) -> torch.Tensor:
     """Noise by sample and image, NB1HW."""
-    noise = starting_noise(noise_generators(seed, samples, images), 4, 5)
+    noise = draw_noise(noise_generators(seed, samples, images), 4, 5)
     return noise.view(samples, images, 1, 4, 5)
 
 
@@ -45,7 +45,7 @@ def test_seed_and_sample_are_not_mixed_up() -> None:
 def test_generators_of_one_sample_do_not_share_their_state() -> None:
     """An ancestral sampler draws from each in turn, and every image must get the same fresh noise."""
     generators = noise_generators(0, 2, 3)
-    first, second = (starting_noise(generators, 4, 5).view(2, 3, 20) for _ in range(2))
+    first, second = (draw_noise(generators, 4, 5).view(2, 3, 20) for _ in range(2))
     for noise in (first, second):
         assert torch.equal(noise, noise[:, :1].expand_as(noise))
     assert not torch.equal(first, second)
@@ -58,7 +58,7 @@ def test_noise_stays_the_same_across_machines_and_versions() -> None:
 
 
 def test_noise_is_standard_normal() -> None:
-    noise = starting_noise(noise_generators(0, 50, 1), 20, 30)
+    noise = draw_noise(noise_generators(0, 50, 1), 20, 30)
     assert noise.shape == (50, 1, 20, 30)
     assert kstest(noise.flatten().numpy(), "norm").pvalue > 0.01
     assert abs(float(torch.corrcoef(noise.flatten(1)).fill_diagonal_(0).mean())) < 0.01

@@ -39,7 +39,7 @@ OTHERS = {
 PARSED_ONLY = {
     "study run decisive --source ... -o /shared/decisive launcher.name=ray": "a Ray cluster",
     "study run decisive --source isic2018=/shared/isic2018": "a Slurm cluster",
-    "study run models": "135 trainings",
+    "study run models": "153 trainings",
     "benchmark -o speed --threads 2": "hours; tests/cli/test_benchmark.py runs it in small",
     "models": "counts networks of 300 million parameters; tests/cli/test_models.py runs it",
     "serve": "runs until it is stopped; tests/serve runs it",
@@ -91,6 +91,7 @@ name: small
 variants: {full: {recipe: synthetic}}
 datasets: {folder: {}}
 seeds: [3]
+launcher: {threads: 1}
 overrides: [model.size=tiny, data.size=32, data.workers=0, train.images=8, train.batch_size=8,
   train.validate_every=8, train.precision=float32]
 baseline: full

@@ -35,7 +35,7 @@ def test_masks_match_by_name_less_ending_and_suffix(
     save_mask(folders[0] / predicted_name, left_half)
     save_mask(folders[1] / truth_name, left_half)
     matched = match_folders(*folders)
-    assert matched.complete
+    assert matched.missing == ()
     (case,) = compare_masks(matched)
     assert (case.id, case.source.jaccard, case.source.hd95, case.network) == ("ISIC_0000000", 1, 0, None)
 
@@ -61,7 +61,7 @@ def test_what_one_folder_lacks_is_told_and_the_rest_compared_in_order(
         save_mask(folders[1] / f"{name}_segmentation.png", left_half)
     folders[1].joinpath("LICENSE.txt").write_text("not a mask")
     matched = match_folders(*folders)
-    assert (matched.missing, matched.extra, matched.complete) == (("b", "m"), ("x",), False)
+    assert (matched.missing, matched.extra) == (("b", "m"), ("x",))
     assert [case.id for case in compare_masks(matched)] == ["a", "c"]
 
 
@@ -99,7 +99,7 @@ def test_two_files_of_one_case_are_refused(
     for name in ("masks/a.png", "overlays/a.png"):
         save_mask(folders[0] / name, left_half)
     save_mask(folders[1] / "a.png", left_half)
-    with pytest.raises(UserError, match=r"masks.a\.png and .*overlays.a\.png both claim the case 'a'"):
+    with pytest.raises(UserError, match=r"masks.a\.png and .*overlays.a\.png are both masks of case 'a'"):
         match_folders(*folders)
 
 
@@ -119,7 +119,7 @@ def test_a_folder_that_is_absent_or_holds_no_pictures_is_named(
     with pytest.raises(UserError, match="predicted does not exist"):
         match_folders(*folders)
     folders[0].mkdir()
-    with pytest.raises(UserError, match=r"no pictures in .*predicted"):
+    with pytest.raises(UserError, match=r"no images in .*predicted"):
         match_folders(*folders)
 
 

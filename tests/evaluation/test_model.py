@@ -12,19 +12,13 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.cache import CachedPairs, open_cache
 from mlffm_segdiff.data.case import Case, Entry
-from mlffm_segdiff.data.files import decode_picture
+from mlffm_segdiff.data.files import decode_pil
+from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
 from mlffm_segdiff.evaluation import model
-from mlffm_segdiff.evaluation.model import (
-    SegmentedCase,
-    evaluate_case,
-    evaluate_model,
-    outline_case,
-    segment_cases,
-    source_masks,
-)
-from mlffm_segdiff.metrics.case import score_case
+from mlffm_segdiff.evaluation.model import evaluate_model, outline_case, segment_cases
+from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.overlap import Mask
-from mlffm_segdiff.segmenters.at_source import map_at, network_images
+from mlffm_segdiff.segmenters.at_source import map_at
 from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
 
 SaveMask = Callable[[Path, Mask], Path]
@@ -34,7 +28,7 @@ SIZE = 16
 
 
 class RedIsLesion(Segmenter):
-    """Answers with the red channel, and keeps what it was asked."""
+    """Returns the red channel, and keeps its arguments."""
 
     total_stride = 1
 
@@ -96,7 +90,7 @@ def test_the_segmenter_is_asked_in_batches_of_images_with_the_sampling(
     list(evaluate_model(segmenter, pairs, cases, SAMPLING, 2, CPU))
     assert [asked[1:] for asked in segmenter.asked] == [(SAMPLING, True)] * 3
     for (image, _, _), rows in zip(segmenter.asked, ([0, 1], [2, 3], [4]), strict=True):
-        assert torch.equal(image, network_images(pairs.images[rows]))
+        assert torch.equal(image, normalise_image(image_tensor(pairs.images[rows])))
 
 
 def test_a_part_in_any_order_and_batch_size_scores_each_case_the_same(
@@ -110,17 +104,27 @@ def test_a_part_in_any_order_and_batch_size_scores_each_case_the_same(
 
 def test_the_source_mask_is_where_probability_reaches_one_half(cases: list[Case], pairs: CachedPairs) -> None:
     (segmented,) = segment_cases(RedIsLesion(), pairs, cases[2:3], SAMPLING, 1, CPU)
-    predicted, truth = source_masks(segmented)
-    assert predicted.shape == truth.shape == (48, 64)
-    np.testing.assert_array_equal(predicted, map_at(segmented.probability, 48, 64) >= 0.5)
-    np.testing.assert_array_equal(truth, np.asarray(Image.open(str(cases[2].mask))) > 0)
+    assert segmented.result.mask.shape == segmented.truth.shape == (48, 64)
+    assert segmented.result.segmentation is not None
+    small = segmented.result.segmentation.probability[0, 0].numpy()
+    np.testing.assert_array_equal(segmented.result.mask, map_at(small, 48, 64) >= 0.5)
+    np.testing.assert_array_equal(segmented.truth, np.asarray(Image.open(str(cases[2].mask))) > 0)
+
+
+class Undecided(RedIsLesion):
+    """Returns one half everywhere."""
+
+    def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
+        half = torch.full_like(image[:, :1], 0.5)
+        return Segmentation(half, torch.zeros_like(half))
 
 
 def test_a_probability_of_exactly_one_half_is_lesion(tmp_path: Path, save_mask: SaveMask) -> None:
     truth = np.tri(2 * SIZE, dtype=bool)  # twice the size: the weights are quarters, exact in binary
     path = Entry(save_mask(tmp_path / "a.png", truth))
-    half = np.full((SIZE, SIZE), 0.5, np.float32)
-    evaluated = evaluate_case(SegmentedCase(Case("a", path, path, "a"), half, truth[::2, ::2]))
+    cases = [Case("a", path, path, "a")]
+    pairs = open_cache(cases, SIZE, tmp_path / "cache")
+    (evaluated,) = evaluate_model(Undecided(), pairs, cases, SAMPLING, 1, CPU)
     assert evaluated.network is not None
     assert (evaluated.source.recall, evaluated.source.specificity) == (1, 0)
     assert (evaluated.network.recall, evaluated.network.specificity) == (1, 0)
@@ -159,11 +163,11 @@ def test_a_second_look_is_scored_at_both_sizes_from_images_read_one_by_one(
 
     def decode(data: bytes, name: str) -> Image.Image:
         assert all(image() is None for image in images)
-        image = decode_picture(data, name)
+        image = decode_pil(data, name)
         images.append(weakref.ref(image))
         return image
 
-    monkeypatch.setattr(model, "decode_picture", decode)
+    monkeypatch.setattr(model, "decode_pil", decode)
     once = list(evaluate_model(RedIsLesion(), pairs, cases, Sampling(), 5, CPU))
     assert not images
     segmenter = RedIsLesion()

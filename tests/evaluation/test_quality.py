@@ -1,13 +1,13 @@
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlffm_segdiff.data.case import Case, Entry
-from mlffm_segdiff.evaluation.model import SegmentedCase
 from mlffm_segdiff.evaluation.quality import (
     JudgedCase,
     caught_share,
@@ -17,10 +17,12 @@ from mlffm_segdiff.evaluation.quality import (
     retained_error,
     write_judged,
 )
-from mlffm_segdiff.evaluation.quality_pictures import reliability_figure, retention_figure
+from mlffm_segdiff.evaluation.quality_figures import reliability_figure, retention_figure
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
-from mlffm_segdiff.metrics.case import score_case
-from mlffm_segdiff.metrics.certainty import Calibration
+from mlffm_segdiff.inference.reading.case_image import CaseImage
+from mlffm_segdiff.inference.result import CaseResult
+from mlffm_segdiff.metrics.case_scores import score_case
+from mlffm_segdiff.segmenters.base import Segmentation
 
 UNIT = st.floats(0, 1)
 
@@ -33,16 +35,20 @@ def judged(*pairs: tuple[float, float]) -> list[JudgedCase]:
     ]
 
 
-def test_a_case_is_judged_by_what_the_network_said_and_what_is_true() -> None:
-    probability = np.float32([[0.9, 0.6], [0.4, 0.1]])
-    truth = np.array([[True, False], [False, False]])
-    segmented = SegmentedCase(Case("a", Entry(Path("a.png")), None, "a"), probability, truth, agreement=0.8)
-    evaluated = EvaluatedCase("a", score_case(probability >= 0.5, truth))
-    found = judge_case(segmented, evaluated, Calibration((0.0, 1.0), (0.2, 1.0)))
-    assert found == JudgedCase(
-        "a", pytest.approx(2 / 3), pytest.approx(0.5), pytest.approx(0.75), pytest.approx(0.8), 0.8
+def test_a_case_is_judged_by_its_certainty_and_its_scores() -> None:
+    mask, truth = np.array([[True, True], [False, False]]), np.array([[True, False], [False, False]])
+    maps = (
+        torch.tensor([0.9, 0.1, 0.8]).view(3, 1, 1, 1, 1).expand(3, 1, 1, 2, 2)
+    )  # two of three pairs differ
+    segmentation = Segmentation(maps[0], maps[0], maps)
+    image = CaseImage(2, 2, np.zeros((2, 2, 3), np.uint8))
+    found = CaseResult(image, mask, segmentation, certainty=0.75, expected_dice=0.8)
+    evaluated = EvaluatedCase("a", score_case(mask, truth))
+    assert judge_case(found, evaluated) == JudgedCase(
+        "a", pytest.approx(2 / 3), pytest.approx(0.5), 0.75, 0.8, pytest.approx(1 / 3)
     )
-    assert judge_case(segmented, evaluated, None).expected_dice is None
+    without = replace(found, segmentation=Segmentation(maps[0], maps[0]))
+    assert judge_case(without, evaluated).agreement is None
 
 
 def test_bad_masks_are_caught_by_hand() -> None:

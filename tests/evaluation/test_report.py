@@ -18,7 +18,7 @@ from mlffm_segdiff.evaluation.report import (
     write_report,
 )
 from mlffm_segdiff.evaluation.rows import EvaluatedCase, column_names
-from mlffm_segdiff.metrics.case import SCORE_NAMES, score_case
+from mlffm_segdiff.metrics.case_scores import SCORE_NAMES, score_case
 
 
 def case(name: str, found: int, network: int | None = None) -> EvaluatedCase:

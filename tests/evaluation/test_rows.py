@@ -1,7 +1,7 @@
 import numpy as np
 
 from mlffm_segdiff.evaluation.rows import EvaluatedCase, column_names, row_values
-from mlffm_segdiff.metrics.case import score_case
+from mlffm_segdiff.metrics.case_scores import score_case
 
 
 def test_a_row_fills_its_columns_in_their_order() -> None:

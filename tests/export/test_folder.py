@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.picture_quality import QualityLimits
+from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.export.folder import is_export, read_export, read_manifest, write_export
 from mlffm_segdiff.export.formats import FORMATS, FormatName
-from mlffm_segdiff.export.kept import kept_export
+from mlffm_segdiff.export.graph_cache import cached_export
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.calibration import Quality
@@ -110,8 +110,8 @@ def test_programs_that_load_by_pickle_are_never_read(exported: Exported) -> None
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("network.onnx", b"junk", r"network\.onnx is no graph that ONNX Runtime reads"),
-        ("network.onnx", None, r"network\.onnx is no graph that ONNX Runtime reads"),
+        ("network.onnx", b"junk", r"network\.onnx is not a graph that ONNX Runtime reads"),
+        ("network.onnx", None, r"network\.onnx is not a graph that ONNX Runtime reads"),
         ("export.json", b"{", r"export\.json cannot be read"),
         ("export.json", b'{"format": "gguf"}', r"export\.json: format"),
         ("config.json", None, r"config\.json cannot be read"),
@@ -131,7 +131,7 @@ def test_a_broken_folder_is_told_in_one_error(
 def test_a_broken_graph_of_openvino_is_told_in_one_error(exported: Exported, tmp_path: Path) -> None:
     folder = Path(copytree(exported("direct", "openvino"), tmp_path / "copy"))
     (folder / "network.bin").unlink()
-    with pytest.raises(UserError, match=r"network\.xml is no graph that OpenVINO reads"):
+    with pytest.raises(UserError, match=r"network\.xml is not a graph that OpenVINO reads"):
         read_export(folder)
 
 
@@ -151,23 +151,20 @@ def test_what_is_known_of_the_masks_goes_along(made: Made, tmp_path: Path) -> No
     limits = QualityLimits((0.0, 1.0), (0.0, 1.0), (0.0, 1.0), (0.0, 1.0))
     known = Quality(
         weights="0" * 64,
-        sampler="ddim",
-        fusion="mean",
-        steps=1,
-        samples=1,
+        sampling=Sampling(samples=1, steps=1),
         sources=("ph2",),
         cases=1,
-        training_pictures=1,
+        training_images=1,
         split="",
         calibration=Calibration((0.5,), (0.5,)),
         limits=limits,
     )
     pretrained.quality = known
     try:
-        folder = kept_export(pretrained, "onnx", tmp_path)
-        assert read_export(folder).quality == known.tied_to(None)
+        folder = cached_export(pretrained, "onnx", tmp_path)
+        assert read_export(folder).quality == known.bind_to(None)
         pretrained.quality = known.model_copy(update={"cases": 9})
-        assert kept_export(pretrained, "onnx", tmp_path) == folder
+        assert cached_export(pretrained, "onnx", tmp_path) == folder
     finally:
         pretrained.quality = None
     found = read_export(folder).quality

@@ -1,5 +1,6 @@
 import io
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from torch import Tensor
 
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.inference.model import Model
+from mlffm_segdiff.inference.reading.case_image import CaseImage
+from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
 from mlffm_segdiff.segmenters.pretrained import save_segmenter
@@ -25,7 +28,7 @@ Save = Callable[..., Path]
 
 
 class RedIsLesion(Segmenter):
-    """Answers with the red channel as probability (0 to 1) and half the green one as spread."""
+    """Returns the red channel as probability (0 to 1) and half the green one as spread."""
 
     total_stride = 1
 
@@ -33,8 +36,9 @@ class RedIsLesion(Segmenter):
         raise NotImplementedError
 
     def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
-        del sampling
-        return Segmentation((image[:, :1] + 1) / 2, (image[:, 1:2] + 1) / 4)
+        red = (image[:, :1] + 1) / 2
+        samples = red.expand(sampling.samples, *red.shape) if sampling.samples else None
+        return Segmentation(red, (image[:, 1:2] + 1) / 4, samples)
 
     def parts(self, image: Tensor) -> dict[str, Part]:
         raise NotImplementedError
@@ -56,7 +60,7 @@ def red_model() -> Callable[..., Model]:
 
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of weights as they begin: size tiny, pictures at 32 x 32, 3 samples of 2 steps."""
+    """A folder of untrained weights: size tiny, images at 32 x 32, 3 samples of 2 steps."""
     changes = ["model.size=tiny", "data.size=32", "sampling.steps=2", "sampling.samples=3"]
     recipe = load_recipe("isic2018", changes)
     torch.manual_seed(0)
@@ -67,7 +71,7 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def photo() -> Callable[..., npt.NDArray[np.uint8]]:
-    """A picture of smooth random colours: photo(seed, height, width), HxWx3 uint8."""
+    """An image of smooth random colours: photo(seed, height, width), HxWx3 uint8."""
 
     def make(seed: int, height: int = 40, width: int = 56) -> npt.NDArray[np.uint8]:
         coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -128,6 +132,29 @@ def dicom() -> Callable[..., bytes]:
         if syntax is not None:
             dataset.compress(syntax, generate_instance_uid=False)
         return dicom_bytes(dataset)
+
+    return make
+
+
+@pytest.fixture
+def found_mask() -> Callable[..., CaseResult]:
+    """The result of a mask: found_mask(mask, probability=None, header=None, name="a.png").
+
+    Without a probability map the mask counts as drawn by a person.
+    """
+
+    def make(
+        mask: npt.NDArray[np.bool_],
+        probability: npt.NDArray[np.float32] | None = None,
+        header: Dataset | None = None,
+        name: str = "a.png",
+    ) -> CaseResult:
+        image = CaseImage(*mask.shape, np.zeros((8, 8, 3), np.uint8), None, name, Path(name).stem)
+        maps = None
+        if probability is not None:
+            found = torch.from_numpy(probability)[None, None]
+            maps = Segmentation(found, torch.zeros_like(found))
+        return CaseResult(replace(image, header=header), mask, maps)
 
     return make
 

@@ -5,17 +5,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 from scipy.ndimage import binary_fill_holes
 
-from mlffm_segdiff.inference.files import predict_files
-from mlffm_segdiff.inference.model import Answer, Model, Picture
-from mlffm_segdiff.inference.outputs.output import Output
+from mlffm_segdiff.inference.model import Model
+from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.postprocessing import PostProcessing, post_process
-from mlffm_segdiff.inference.prediction import predict_source
+from mlffm_segdiff.inference.predict import predict_files
+from mlffm_segdiff.inference.reading.case_image import CaseImage
+from mlffm_segdiff.inference.result import Processing, analyse
+from mlffm_segdiff.segmenters.base import Sampling, Segmentation
 
 Mask = npt.NDArray[np.bool_]
 
@@ -114,12 +117,14 @@ def test_pixels_are_added_only_to_fill_holes(mask: Mask, steps: PostProcessing) 
 
 
 @given(MASKS, STEPS)
-def test_a_prediction_is_processed_as_its_whole_mask_is(mask: Mask, steps: PostProcessing) -> None:
+def test_a_result_is_processed_as_its_whole_mask_is(mask: Mask, steps: PostProcessing) -> None:
     side = max(mask.shape)
     square = np.zeros((side, side), np.float32)
     square[: mask.shape[0], : mask.shape[1]] = mask
-    answer = Answer(Picture(np.zeros((1, 1, 3), np.uint8), side, side), square, square * 0)
-    found = predict_source(answer, 0.5, steps)
+    probability = torch.from_numpy(square)[None, None]
+    image = CaseImage(side, side, np.zeros((1, 1, 3), np.uint8))
+    model = Model(None, 1, Sampling(), torch.device("cpu"))
+    found = analyse(image, Segmentation(probability, 0 * probability), model, Processing(0.5, steps))
     np.testing.assert_array_equal(found.mask, post_process(square > 0.5, steps))
     np.testing.assert_array_equal(found.probability, square)
 
@@ -136,13 +141,13 @@ def test_every_output_is_made_of_the_processed_mask(
     areas = {"": 1596, "keep_specks": 1597, "largest": 1596, "fill_holes": 1600}
     for option, area in areas.items():
         post = PostProcessing(**{option: True} if option else {})
-        out = Output(tmp_path / f"out{option}", frozenset({"coco", "contours", "nnunet"}))
-        (row,) = predict_files([path], red_model(size=64), out, post=post)
+        out = Output(tmp_path / f"out{option}", ("coco", "contours", "nnunet"))
+        (row,) = predict_files([path], red_model(size=64), out, Processing(post=post))
         assert row.measures is not None
-        assert (row.measures.area, row.measures.parts) == (area, 2 if option == "keep_specks" else 1)
-        assert f'"area": {area},' in out.coco.read_text()
-        assert sum_of_areas(out.contours / "a.geojson") == area
-        for mask in (out.masks / "a.png", out.nnunet / "labelsTs" / "a.png"):
+        assert (row.measures.area, row.measures.components) == (area, 2 if option == "keep_specks" else 1)
+        assert f'"area": {area},' in (out.folder / "coco.json").read_text()
+        assert sum_of_areas(out.folder / "contours" / "a.geojson") == area
+        for mask in (out.masks / "a.png", out.folder / "nnunet" / "labelsTs" / "a.png"):
             assert np.count_nonzero(np.asarray(Image.open(mask))) == area
 
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mlffm_segdiff.blocks.packing import PackedConvolution, can_pack
 from mlffm_segdiff.inference import model as inference
 from mlffm_segdiff.inference.model import load_model, measured_precision
 from mlffm_segdiff.segmenters import precision as formats
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
+from mlffm_segdiff.segmenters.packing import PackedConvolution, can_pack
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from mlffm_segdiff.metrics.case import CaseScores, score_case
+from mlffm_segdiff.metrics.case_scores import CaseScores, score_case
 
 EMPTY, FULL = np.zeros((3, 4), bool), np.ones((3, 4), bool)
 SPOT = EMPTY.copy()

@@ -7,15 +7,13 @@ from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-untype
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.models.encoder_weights import imagenet_file, imagenet_weights
 from mlffm_segdiff.models.encoders import (
     BATCH_NORM_EPS,
     EfficientNetLite,
     LiteName,
     ScratchEncoder,
-    check_encoder,
-    make_encoder,
     pretrained_encoder,
     scaled_stages,
 )
@@ -80,31 +78,12 @@ def test_depths_are_rounded_up_and_widths_to_eights(
 
 
 def test_the_encoder_from_scratch_halves_level_by_level() -> None:
-    encoder = make_encoder("scratch", (8, 16, 24), (1, 2, 1))
+    encoder = ScratchEncoder((8, 16, 24), (1, 2, 1))
     assert isinstance(encoder, ScratchEncoder)
     assert encoder.widths == (8, 16, 24)
     shapes = [tuple(feature.shape) for feature in encoder(torch.randn(2, 3, 16, 24))]
     assert shapes == [(2, 8, 8, 12), (2, 16, 4, 6), (2, 24, 2, 3)]
     assert [len(level) for level in encoder.levels] == [1, 2, 1]  # type: ignore[arg-type]
-
-
-def test_encoders_by_name() -> None:
-    for name in NAMES:
-        encoder = make_encoder(name, (), ())
-        assert isinstance(encoder, EfficientNetLite)
-        assert encoder.name == name
-
-
-@pytest.mark.parametrize(("widths", "blocks"), [((), ()), ((8, 16), (1,)), ((), (1, 1))])
-def test_scratch_needs_widths_and_blocks(widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="scratch needs encoder_widths and encoder_blocks, one entry for"):
-        check_encoder("scratch", widths, blocks)
-
-
-@pytest.mark.parametrize(("widths", "blocks"), [((8,), (1,)), ((8,), ()), ((), (1,))])
-def test_widths_and_blocks_are_for_scratch(widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="are for encoder scratch, not efficientnet_lite1"):
-        check_encoder("efficientnet_lite1", widths, blocks)
 
 
 def test_the_pretrained_encoder_of_a_segmenter() -> None:

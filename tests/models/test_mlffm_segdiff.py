@@ -1,12 +1,19 @@
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from mlffm_segdiff.blocks.mlffm import MLFFM
-from mlffm_segdiff.models.encoders import ScratchEncoder
-from mlffm_segdiff.models.mlffm_segdiff import MaskLevel, MLFFMSegDiff, noise_preserving_average
+from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, ScratchEncoder
+from mlffm_segdiff.models.mlffm import MLFFM
+from mlffm_segdiff.models.mlffm_segdiff import (
+    GatedInjection,
+    LateAddition,
+    MaskLevel,
+    MLFFMSegDiff,
+    MLFFMSegDiffConfig,
+    noise_preserving_average,
+)
 
 IMAGE_WIDTHS, MASK_WIDTHS, DETAIL_WIDTH = (8, 12, 16, 20), (6, 8, 10, 12), 4
 
@@ -159,3 +166,56 @@ def test_features_hold_all_that_denoising_needs_of_the_image() -> None:
         assert torch.equal(model.denoise(noisy, t, features), first)
         assert torch.equal(first, model(image, noisy, t))
     assert all(torch.equal(a, b) for a, b in zip(features, kept, strict=True))
+
+
+def test_gated_injection_equals_the_unfactored_formula() -> None:
+    inject = GatedInjection(5, 4).double()
+    gate = nn.Conv2d(8, 4, 1).double()
+    with torch.no_grad():
+        gate.weight.copy_(torch.cat([inject.gate_mask.weight, inject.gate_key.weight], dim=1))
+        gate.bias.copy_(inject.gate_mask.bias)  # type: ignore[arg-type, union-attr]
+        h, image = torch.randn(2, 4, 6, 7).double(), torch.randn(2, 5, 6, 7).double()
+        k, v = inject.key_value(image).split(4, dim=1)
+        expected = h * torch.sigmoid(gate(torch.cat([h, k], dim=1))) + v
+        found = inject(h, inject.project(image))
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_the_image_reaches_both_gate_and_value() -> None:
+    inject = GatedInjection(5, 4)
+    image = torch.randn(1, 5, 3, 3)
+    h = torch.randn(1, 4, 3, 3)
+    inject(h, inject.project(image)).sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in inject.parameters())
+
+
+def test_late_addition_adds_a_matrix_of_the_image_to_each_pixel() -> None:
+    torch.manual_seed(0)
+    block = LateAddition(3, 2)
+    h, features = torch.randn(1, 2, 4, 5), torch.randn(1, 3, 4, 5)
+    value = torch.einsum("dc,bchw->bdhw", block.value.weight[:, :, 0, 0], features)
+    expected = h + value + block.value.bias.view(-1, 1, 1)
+    torch.testing.assert_close(block(h, block.project(features)), expected)
+
+
+def section(**keys: object) -> MLFFMSegDiffConfig:
+    return MLFFMSegDiffConfig.model_validate({"name": "mlffm_segdiff", **keys})
+
+
+@pytest.mark.parametrize("name", get_args(LiteName))
+def test_encoders_by_name(name: str) -> None:
+    encoder = section(encoder=name).build(1).encoder
+    assert isinstance(encoder, EfficientNetLite)
+    assert encoder.name == name
+
+
+@pytest.mark.parametrize(("widths", "blocks"), [((), ()), ((8, 16), (1,)), ((), (1, 1))])
+def test_scratch_needs_widths_and_blocks(widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="scratch needs encoder_widths and encoder_blocks, one entry for"):
+        section(size="tiny", encoder_widths=widths, encoder_blocks=blocks)
+
+
+@pytest.mark.parametrize(("widths", "blocks"), [((8,), (1,)), ((8,), ()), ((), (1,))])
+def test_widths_and_blocks_are_for_scratch(widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="are for encoder scratch, not efficientnet_lite1"):
+        section(encoder="efficientnet_lite1", encoder_widths=widths, encoder_blocks=blocks)

@@ -1,19 +1,22 @@
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from mlffm_segdiff.config.schema import DiffusionConfig, ObjectiveName
 from mlffm_segdiff.data.batch import Batch, collate
 from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.data.synthetic import synthetic_pairs
 from mlffm_segdiff.diffusion.process import MaskDiffusion
-from mlffm_segdiff.losses.boundary_weight import uniform_weight
+from mlffm_segdiff.losses.boundary_weight import BoundaryWeight, uniform_weight
 from mlffm_segdiff.losses.region import RegionLoss
-from mlffm_segdiff.segmenters.assembly import build_segmenter
+from mlffm_segdiff.segmenters.assembly import build_objective, build_segmenter
 from mlffm_segdiff.segmenters.base import Segmenter
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe
+from mlffm_segdiff.segmenters.training_draws import Single, TrainingDraws
 
 Make = Callable[..., Segmenter]
 
@@ -82,17 +85,37 @@ class Recorder(nn.Module):
 
 
 @pytest.fixture
-def recorded() -> Callable[..., tuple[DiffusionSegmenter, Recorder]]:
+def around() -> Callable[..., DiffusionSegmenter]:
+    """A segmenter around a network; objective x0 and single draws by default."""
+
+    def make(
+        network: nn.Module,
+        process: MaskDiffusion | None = None,
+        objective: ObjectiveName = "x0",
+        weight: BoundaryWeight = uniform_weight,
+        draws: TrainingDraws | None = None,
+        region_loss: RegionLoss | None = None,
+        **settings: Any,
+    ) -> DiffusionSegmenter:
+        process = process or MaskDiffusion()
+        section = DiffusionConfig(objective=objective, mask_scale=process.mask_scale, training="single")
+        meaning = build_objective(section, region_loss or RegionLoss())
+        return DiffusionSegmenter(network, process, meaning, weight, draws or Single(), **settings)
+
+    return make
+
+
+@pytest.fixture
+def recorded(around: Callable[..., DiffusionSegmenter]) -> Callable[..., tuple[DiffusionSegmenter, Recorder]]:
     """A segmenter around a ``Recorder``, without boundary weight."""
 
     def make(
         output: Callable[[Tensor, Tensor, Tensor], Tensor],
         process: MaskDiffusion | None = None,
         styles: tuple[str, ...] = (),
-        **settings: object,
+        **settings: Any,
     ) -> tuple[DiffusionSegmenter, Recorder]:
         network = Recorder(output, styles)
-        chosen = process or MaskDiffusion()
-        return DiffusionSegmenter(network, chosen, RegionLoss(), uniform_weight, **settings), network  # type: ignore[arg-type]
+        return around(network, process, **settings), network
 
     return make

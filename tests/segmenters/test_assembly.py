@@ -1,20 +1,30 @@
 import pytest
 import torch
 
-from mlffm_segdiff.blocks.mlffm import MLFFM
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.loss_config import LossConfig
 from mlffm_segdiff.config.packaged import recipe_names
-from mlffm_segdiff.config.schema import LossConfig, Recipe, SamplingConfig
-from mlffm_segdiff.diffusion.times import PowerLawTimes
+from mlffm_segdiff.config.schema import DiffusionConfig, Recipe, SamplingConfig
+from mlffm_segdiff.diffusion.process import MaskDiffusion
 from mlffm_segdiff.losses.boundary_weight import band_weight, dermosegdiff_weight
+from mlffm_segdiff.losses.region import RegionLoss
+from mlffm_segdiff.models.mlffm import MLFFM
 from mlffm_segdiff.models.mlffm_segdiff import MLFFMSegDiff
 from mlffm_segdiff.models.registry import MODELS
-from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter, build_weight
+from mlffm_segdiff.segmenters.assembly import (
+    build_draws,
+    build_objective,
+    build_sampling,
+    build_segmenter,
+    build_weight,
+)
 from mlffm_segdiff.segmenters.base import Sampling
-from mlffm_segdiff.segmenters.cost import build_hollow
+from mlffm_segdiff.segmenters.cost import build_on_meta
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
+from mlffm_segdiff.segmenters.objectives import X0, Epsilon, V
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
+from mlffm_segdiff.segmenters.training_draws import Dual, Recycling, Single, TrainingDraws
 
 UNET: dict[str, object] = {"name": "unet", "widths": [4, 4], "residual_units": 1}
 
@@ -36,7 +46,7 @@ def weight(built: Recipe) -> int:
 def test_every_packaged_recipe_builds(name: str) -> None:
     chosen = load_recipe(name)
     direct = MODELS[chosen.model.name].contract == "direct"
-    assert isinstance(build_hollow(chosen), DirectSegmenter if direct else DiffusionSegmenter)
+    assert isinstance(build_on_meta(chosen), DirectSegmenter if direct else DiffusionSegmenter)
 
 
 @pytest.mark.parametrize("switch", ["attention", "alignment", "adaptive"])
@@ -72,10 +82,8 @@ def test_the_recipe_reaches_the_segmenter() -> None:
                 "mask_scale": 0.3,
                 "noisy_bias": 2,
                 "self_conditioning": True,
-                "training": "recycling",
                 "noisy_share": 0.25,
                 "noisy_weight": 0.7,
-                "recycling_shift": 1.5,
             },
             loss={
                 "cross_entropy": 2,
@@ -87,17 +95,36 @@ def test_the_recipe_reaches_the_segmenter() -> None:
         )
     )
     assert isinstance(segmenter, DiffusionSegmenter)
-    process, loss = segmenter.process, segmenter.region_loss
-    assert (process.objective, process.schedule, process.train_steps) == ("x0", "linear", 300)
-    assert (process.beta_start, process.beta_end, process.mask_scale) == (0.001, 0.03, 0.3)
-    assert isinstance(segmenter.times, PowerLawTimes)
-    assert (segmenter.times.train_steps, segmenter.times.noisy_bias) == (300, 2)
-    assert (segmenter.self_conditioning, segmenter.draws) == (True, "recycling")
-    assert (segmenter.noisy_share, segmenter.noisy_weight, segmenter.recycling_shift) == (0.25, 0.7, 1.5)
+    assert segmenter.process == MaskDiffusion("linear", 300, 0.001, 0.03, 0.3)
+    assert isinstance(segmenter.objective, X0)
+    assert segmenter.objective.mask_scale == 0.3
+    assert segmenter.draws == Dual(noisy_share=0.25, noisy_weight=0.7)
+    assert (segmenter.noisy_bias, segmenter.self_conditioning) == (2, True)
+    loss = segmenter.objective.region_loss
     assert (loss.cross_entropy, loss.dice, loss.kervadec) == (2, 3, 0.5)
     assert (loss.dice_loss.batch, loss.dice_loss.smooth_nr, loss.dice_loss.smooth_dr) == (True, 0.1, 0.1)
     assert isinstance(segmenter.network, MLFFMSegDiff)
     assert segmenter.network.stem.in_channels == 2 * segmenter.network.mask_stride**2
+
+
+@pytest.mark.parametrize(
+    ("section", "draws"),
+    [
+        ({"training": "single"}, Single()),
+        ({"training": "recycling", "recycling_shift": 1.5}, Recycling(1.5)),
+        ({}, Dual(0.5, 1.0)),
+    ],
+)
+def test_training_draws_by_name(section: dict[str, object], draws: TrainingDraws) -> None:
+    assert build_draws(recipe(diffusion=section).diffusion) == draws
+
+
+@pytest.mark.parametrize(("name", "kind"), [("x0", X0), ("epsilon", Epsilon), ("v", V)])
+def test_objectives_by_name(name: str, kind: type) -> None:
+    settings = DiffusionConfig.model_validate({"objective": name, "training": "single", "mask_scale": 0.3})
+    objective = build_objective(settings, RegionLoss())
+    assert type(objective) is kind
+    assert getattr(objective, "mask_scale", 0.3) == 0.3
 
 
 def test_weights_by_name() -> None:
@@ -122,16 +149,24 @@ def test_sampling() -> None:
     assert build_sampling(SamplingConfig(mirror=True, style="ph2")) == Sampling(mirror=True, style="ph2")
 
 
-@pytest.mark.parametrize("option", ["learned_variance", "importance_sampling"])
-def test_a_network_of_one_pass_has_no_use_for_options_of_diffusion(option: str) -> None:
-    noise = {"objective": "epsilon", "training": "single", option: True}
-    sampling = {"sampler": "ddpm", "samples": 1}
-    with pytest.raises(UserError, match=rf"unet segments in one pass, .*; take diffusion\.{option}=false"):
-        build_segmenter(recipe(model=UNET, diffusion=noise, sampling=sampling))
+@pytest.mark.parametrize(
+    ("sections", "named"),
+    [
+        ({"diffusion": {"noisy_share": 0.25}}, r"diffusion\.noisy_share"),
+        ({"diffusion": {"mask_scale": 1.0}}, r"diffusion\.mask_scale"),
+        ({"sampling": {"widening": 2}}, r"sampling\.widening"),
+        ({"sampling": {"samples": 2, "sampler": "ddpm"}}, r"sampling\.samples, sampling\.sampler"),
+    ],
+)
+def test_a_direct_network_refuses_options_of_diffusion(
+    sections: dict[str, dict[str, object]], named: str
+) -> None:
+    with pytest.raises(UserError, match=rf"unet segments in one pass, .*; leave out {named}$"):
+        build_segmenter(recipe(model=UNET, **sections))
 
 
 def test_a_network_of_one_pass_draws_no_samples() -> None:
-    with pytest.raises(UserError, match=r"unet segments in one pass, .*; take sampling\.samples=0$"):
+    with pytest.raises(UserError, match=r"unet segments in one pass, .*; leave out sampling\.samples$"):
         build_segmenter(recipe(model=UNET, sampling={"samples": 1}))
     build_segmenter(recipe(model=UNET, sampling={"samples": 0}))
 

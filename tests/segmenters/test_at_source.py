@@ -1,21 +1,41 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from scipy.ndimage import map_coordinates
 
-from mlffm_segdiff.segmenters.at_source import map_at, network_images
+from mlffm_segdiff.data.dataset import PairDataset
+from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
+from mlffm_segdiff.segmenters.at_source import map_at, segment_batch
+from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+
+Make = Callable[..., Segmenter]
 
 SIZE = 16
 
 
-def test_images_reach_the_network_in_its_range() -> None:
-    images = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
-    images[0, 0, 0] = (0, 255, 51)
-    found = network_images(images)
-    assert (found.shape, found.dtype) == ((2, 3, 4, 4), torch.float32)
-    assert found[0, :, 0, 0].tolist() == pytest.approx([-1.0, 1.0, -0.6])
-    assert found[1, 2, 3, 1].item() == pytest.approx(images[1, 3, 1, 2] / 127.5 - 1)
+def test_a_batch_is_segmented_as_by_the_segmenter_itself(trained: Make) -> None:
+    segmenter, sampling = trained(), Sampling(2, 2)
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    expected = segmenter.segment(torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1, sampling)
+    found = segment_batch(segmenter, images, sampling, torch.device("cpu"))
+    torch.testing.assert_close(found.probability, expected.probability, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.spread, expected.spread, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.samples, expected.samples, rtol=0, atol=1e-5)
+    assert segment_batch(segmenter, images, Sampling(), torch.device("cpu")).samples is None
+    with pytest.raises(ValueError, match=r"in training mode; call its eval\(\) first"):
+        segment_batch(segmenter.train(), images, sampling, torch.device("cpu"))
+
+
+def test_training_and_inference_give_the_network_the_same_image() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), dtype=np.uint8)
+    trained_on = PairDataset(images, np.zeros((2, SIZE, SIZE), np.uint8), ["a", "b"], None, seed=0)
+    for image, pair in zip(
+        normalise_image(image_tensor(images)), (trained_on[0], trained_on[1]), strict=True
+    ):
+        assert torch.equal(image, pair.image)
 
 
 @pytest.mark.parametrize(("height", "width"), [(40, 64), (16, 16), (16, 33)])

@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.picture_quality import QualityLimits
+from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Sampling
@@ -14,13 +15,10 @@ from mlffm_segdiff.segmenters.recipe import load_recipe
 
 EVERYTHING = (0.0, 100.0)
 KNOWN = Quality(
-    sampler="ddim",
-    fusion="mean",
-    steps=4,
-    samples=1,
+    sampling=Sampling(samples=1, steps=4),
     sources=("ph2",),
     cases=20,
-    training_pictures=80,
+    training_images=80,
     split="abc",
     calibration=Calibration((0.2, 0.8), (0.5, 0.9)),
     limits=QualityLimits(EVERYTHING, EVERYTHING, (-100.0, 100.0), (-100.0, 100.0)),
@@ -43,7 +41,7 @@ def test_it_comes_back_as_written(tmp_path: Path) -> None:
 
 def test_weights_carry_their_own_and_no_others(weights: Path) -> None:
     assert load_pretrained(weights).quality is None
-    own = KNOWN.tied_to(weights / "model.safetensors")
+    own = KNOWN.bind_to(weights / "model.safetensors")
     write_quality(own, weights)
     assert load_pretrained(weights).quality == own
     write_quality(KNOWN.model_copy(update={"weights": "0" * 64}), weights)
@@ -51,7 +49,7 @@ def test_weights_carry_their_own_and_no_others(weights: Path) -> None:
 
 
 def test_it_is_saved_with_the_weights_it_belongs_to(weights: Path, tmp_path: Path) -> None:
-    write_quality(KNOWN.tied_to(weights / "model.safetensors"), weights)
+    write_quality(KNOWN.bind_to(weights / "model.safetensors"), weights)
     pretrained = load_pretrained(weights)
     pretrained.segmenter.half()
     copy = tmp_path / "copy"
@@ -62,19 +60,39 @@ def test_it_is_saved_with_the_weights_it_belongs_to(weights: Path, tmp_path: Pat
     assert found.calibration == KNOWN.calibration
 
 
-def test_steps_and_samples_may_differ_from_the_calibration_but_not_the_kind_of_map() -> None:
-    of_samples, of_means = (KNOWN.model_copy(update={"samples": samples}) for samples in (2, 0))
-    assert of_samples.suits(Sampling(steps=9, samples=5, seed=3))
-    assert not of_samples.suits(Sampling(samples=5, sampler="ddpm"))
-    assert not of_samples.suits(Sampling(samples=5, fusion="staple"))
-    assert not of_samples.suits(Sampling())
-    assert of_means.suits(Sampling(sampler="ddpm"))
-    assert not of_means.suits(Sampling(samples=5))
-    assert not of_means.suits(Sampling(second_look=True))
-    assert of_means.model_copy(update={"second_look": True}).suits(Sampling(second_look=True))
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"samples": 8},
+        {"steps": 8},
+        {"sampler": "ddpm"},
+        {"fusion": "staple"},
+        {"mirror": True},
+        {"style": "ph2"},
+        {"widening": 2.0},
+        {"samples": 0, "second_look": True},
+    ],
+)
+def test_a_calibration_holds_for_no_other_sampling(change: dict[str, object]) -> None:
+    calibrated = Sampling(samples=4, steps=4)
+    known = KNOWN.model_copy(update={"sampling": calibrated})
+    assert known.mismatch(replace(calibrated, seed=3)) == ""
+    found = known.mismatch(replace(calibrated, **change))
+    assert f"sampling.{next(iter(change))}=" in found
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"format": 1}', '{"format": 2}'])
+def test_what_only_concerns_samples_does_not_matter_for_the_posterior_mean() -> None:
+    known = KNOWN.model_copy(update={"sampling": Sampling()})
+    other = Sampling(steps=9, sampler="ddpm", widening=2.0, seed=3)
+    assert known.mismatch(other) == ""
+    assert (
+        known.mismatch(replace(other, style="ph2", mirror=True))
+        == "sampling.mirror=False, sampling.style=any"
+    )
+    assert known.mismatch(replace(other, samples=2)).startswith("sampling.samples=0, sampling.steps=4")
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"format": 1}', '{"format": 3}'])
 def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "quality.json"
     path.write_text(text)
@@ -93,4 +111,4 @@ def test_the_weights_of_the_package_are_calibrated() -> None:
     found = load_pretrained("default").quality
     assert found is not None
     assert found.cases > 100
-    assert found.suits(load_pretrained("default").sampling)
+    assert not found.mismatch(load_pretrained("default").sampling)

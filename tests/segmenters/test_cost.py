@@ -5,7 +5,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
-from mlffm_segdiff.segmenters.cost import Figures, build_hollow, count_figures, count_flops, model_recipe
+from mlffm_segdiff.segmenters.cost import ModelCost, build_on_meta, count_cost, count_flops, model_recipe
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
 
 SMALL = (
@@ -40,7 +40,7 @@ def test_as_many_parameters_and_operations_as_a_real_segmentation(
     segmenter = build_segmenter(chosen).eval()
     with FlopCounterMode(display=False) as counter:
         segmenter.segment(torch.zeros(1, 3, 128, 128), build_sampling(chosen.sampling))
-    found = count_figures(chosen)
+    found = count_cost(chosen)
     assert found.parameters == sum(p.numel() for p in segmenter.parameters())
     assert found.flops == counter.get_total_flops() > 0
     mirrors = 4 if mirror else 1
@@ -49,13 +49,15 @@ def test_as_many_parameters_and_operations_as_a_real_segmentation(
 
 @pytest.mark.parametrize("model", SMALL[:2])
 def test_one_pass_is_one_step_whatever_the_recipe_says(model: dict[str, object]) -> None:
-    found = [count_figures(recipe(model, steps=steps)) for steps in (1, 5)]
-    assert found[0] == found[1] == Figures(found[0].parameters, found[0].flops, 1, 1)
+    chosen = recipe(model)
+    assert chosen.sampling.steps == 4
+    found = count_cost(chosen)
+    assert found == ModelCost(found.parameters, found.flops, 1, 1)
 
 
 @pytest.mark.parametrize("model", SMALL)
 def test_a_hollow_segmenter_has_the_shapes_and_no_memory(model: dict[str, object]) -> None:
-    hollow, real = (build(recipe(model)).state_dict() for build in (build_hollow, build_segmenter))
+    hollow, real = (build(recipe(model)).state_dict() for build in (build_on_meta, build_segmenter))
     assert {name: value.shape for name, value in hollow.items()} == {n: v.shape for n, v in real.items()}
     assert {value.device.type for value in hollow.values()} == {"meta"}
 
@@ -77,9 +79,9 @@ def test_a_narrow_recipe_is_the_full_one_with_fewer_channels(name: str) -> None:
     )
     common = load_recipe("isic2018").train
     assert narrow.train.model_copy(update={"validate_every": common.validate_every}) == common
-    segmenter = build_hollow(narrow)
-    kinds = [{type(module) for module in built.modules()} for built in (segmenter, build_hollow(full))]
+    segmenter = build_on_meta(narrow)
+    kinds = [{type(module) for module in built.modules()} for built in (segmenter, build_on_meta(full))]
     assert kinds[0] == kinds[1]
-    assert segmenter.total_stride == build_hollow(full).total_stride
+    assert segmenter.total_stride == build_on_meta(full).total_stride
     step = segmenter.parts(torch.zeros(1, 3, 128, 128, device="meta"))["denoiser"]
     assert 2e9 < count_flops(step.module, step.inputs) < 4e9

@@ -6,7 +6,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.recipe import load_recipe
-from mlffm_segdiff.segmenters.sampling import chosen_sampling
+from mlffm_segdiff.segmenters.sampling import SAMPLING_KEYS, chosen_sampling, parse_sampling
 
 
 @pytest.fixture
@@ -18,11 +18,13 @@ def recipe() -> Recipe:
 
 def test_what_is_not_chosen_is_the_recipes(recipe: Recipe) -> None:
     assert chosen_sampling(recipe) == Sampling(2, 5, 9, "ddim")
-    assert chosen_sampling(recipe, samples=8) == Sampling(8, 5, 9, "ddim")
-    assert chosen_sampling(recipe, samples=0) == Sampling(0, 5, 9, "ddim")
-    assert chosen_sampling(recipe, samples=0, second_look=True).second_look
-    assert chosen_sampling(recipe, 50, 1, "dpm", 0) == Sampling(1, 50, 0, "dpm")
-    assert chosen_sampling(recipe, fusion="staple") == Sampling(2, 5, 9, "ddim", fusion="staple")
+    assert chosen_sampling(recipe, {"samples": 8}) == Sampling(8, 5, 9, "ddim")
+    assert chosen_sampling(recipe, {"samples": 0}) == Sampling(0, 5, 9, "ddim")
+    assert chosen_sampling(recipe, {"samples": 0, "second_look": True}).second_look
+    assert chosen_sampling(recipe, {"steps": 50, "samples": 1, "sampler": "dpm", "seed": 0}) == Sampling(
+        1, 50, 0, "dpm"
+    )
+    assert chosen_sampling(recipe, {"fusion": "staple"}) == Sampling(2, 5, 9, "ddim", fusion="staple")
 
 
 @pytest.mark.parametrize(
@@ -40,7 +42,7 @@ def test_what_is_not_chosen_is_the_recipes(recipe: Recipe) -> None:
 )
 def test_a_choice_out_of_range_is_told(recipe: Recipe, choice: dict[str, int | str], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        chosen_sampling(recipe, **choice)
+        chosen_sampling(recipe, choice)
 
 
 def test_a_fusion_that_is_not_installed_is_told_before_anything_is_drawn(
@@ -48,10 +50,41 @@ def test_a_fusion_that_is_not_installed_is_told_before_anything_is_drawn(
 ) -> None:
     monkeypatch.setitem(sys.modules, "SimpleITK", None)
     with pytest.raises(UserError, match=r"^SimpleITK is not installed.*'\.\[staple\]'$"):
-        chosen_sampling(recipe, fusion="staple")
+        chosen_sampling(recipe, {"fusion": "staple"})
     assert chosen_sampling(recipe).fusion == "mean"
 
 
 def test_a_network_of_one_pass_has_no_samples_to_fuse() -> None:
     with pytest.raises(UserError, match=r"unet segments in one pass, .*; take sampling\.fusion=mean"):
-        chosen_sampling(load_recipe("unet"), samples=3, fusion="staple")
+        chosen_sampling(load_recipe("unet"), {"samples": 3, "fusion": "staple"})
+
+
+def test_arguments_become_one_mapping_whose_text_gets_the_type_of_its_key(recipe: Recipe) -> None:
+    overrides = parse_sampling(["sampling.samples=16", "sampling.widening=1.5", "sampling.mirror=true"])
+    assert overrides == {"samples": "16", "widening": "1.5", "mirror": "true"}
+    found = chosen_sampling(recipe, overrides)
+    assert (found.samples, found.widening, found.mirror) == (16, 1.5, True)
+
+
+@pytest.mark.parametrize("argument", ["steps=8", "sampling.steps", "train.steps=8", "8"])
+def test_another_argument_is_refused_with_the_known_keys(argument: str) -> None:
+    with pytest.raises(UserError, match=rf"'{argument}' is not sampling\.KEY=VALUE.*; known keys: samples, "):
+        parse_sampling([argument])
+
+
+def test_an_unknown_key_and_a_key_given_twice_are_refused(recipe: Recipe) -> None:
+    with pytest.raises(
+        UserError, match=f"unknown sampling key 'step'; known keys: {', '.join(SAMPLING_KEYS)}"
+    ):
+        chosen_sampling(recipe, parse_sampling(["sampling.step=8"]))
+    with pytest.raises(UserError, match=r"sampling\.steps is given twice"):
+        parse_sampling(["sampling.steps=8", "sampling.steps=9"])
+
+
+@pytest.mark.parametrize("key", ["steps", "sampler", "widening"])
+def test_what_only_concerns_samples_needs_them(key: str) -> None:
+    recipe = load_recipe("isic2018", ["sampling.samples=0"])
+    value = getattr(chosen_sampling(recipe), key)
+    with pytest.raises(UserError, match=f"no samples are drawn, so {key} would have no effect"):
+        chosen_sampling(recipe, {key: value})
+    assert getattr(chosen_sampling(recipe, {key: value, "samples": 2}), key) == value

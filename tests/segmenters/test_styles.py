@@ -9,6 +9,7 @@ import torch
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 from mlffm_segdiff.segmenters.diffusion import STYLE_DROP, DiffusionSegmenter
+from mlffm_segdiff.segmenters.training_draws import Dual, Recycling, Single, TrainingDraws
 
 Make = Callable[..., Segmenter]
 Recorded = Callable[..., tuple[DiffusionSegmenter, Any]]
@@ -24,12 +25,12 @@ def styled(batch: Batch, styles: list[str]) -> Batch:
     )
 
 
-@pytest.mark.parametrize("training", ["single", "dual", "recycling"])
+@pytest.mark.parametrize("draws", [Single(), Dual(), Recycling(2.0)])
 def test_training_encodes_with_the_styles_number_but_for_those_withheld(
-    training: str, recorded: Recorded, batch: Batch
+    draws: TrainingDraws, recorded: Recorded, batch: Batch
 ) -> None:
     """A style's number is 1 + its place; unknown ones, and a quarter drawn by torch's generator, are 0."""
-    segmenter, network = recorded(lambda x, t, image: x, styles=STYLES, training=training)
+    segmenter, network = recorded(lambda x, t, image: x, styles=STYLES, draws=draws)
     names = ["ph2", "isic2018", "", "ham10000", "elsewhere"] * 200
     many = styled(batch._replace(image=batch.image[:, :, :2, :2]), names)
     small = many._replace(mask=many.mask[:, :, :2, :2], distance=many.distance[:, :, :2, :2])

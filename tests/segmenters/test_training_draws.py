@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.diffusion.process import MaskDiffusion, add_noise
-from mlffm_segdiff.diffusion.times import PowerLawTimes
-from mlffm_segdiff.losses.boundary_weight import BandWeight, uniform_weight
+from mlffm_segdiff.losses.boundary_weight import BandWeight
 from mlffm_segdiff.losses.region import RegionLoss
-from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter, Training
+from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
+from mlffm_segdiff.segmenters.training_draws import Dual, Recycling, Single, TrainingDraws
 
 Recorded = Callable[..., tuple[DiffusionSegmenter, Any]]
+Around = Callable[..., DiffusionSegmenter]
+Of = Callable[[nn.Module, TrainingDraws, float], DiffusionSegmenter]
 SHARES = [(0.0, 0), (0.1, 1), (0.25, 1), (0.5, 2), (0.65, 3), (1.0, 4)]
 """Shares of a batch of four, and how many images they are."""
 
@@ -44,12 +46,13 @@ class Fixed(nn.Module):
         return self.answer
 
 
-def segmenter_of(network: nn.Module, training: Training, scale: float, **settings: Any) -> DiffusionSegmenter:
-    times = PowerLawTimes(1000, 2.0)
-    process = MaskDiffusion(mask_scale=scale)
-    return DiffusionSegmenter(
-        network, process, RegionLoss(), BandWeight(2, 3), times, training=training, **settings
-    )
+@pytest.fixture
+def segmenter_of(around: Callable[..., DiffusionSegmenter]) -> Of:
+    def make(network: nn.Module, draws: TrainingDraws, scale: float) -> DiffusionSegmenter:
+        process = MaskDiffusion(mask_scale=scale)
+        return around(network, process, weight=BandWeight(2, 3), draws=draws, noisy_bias=2.0)
+
+    return make
 
 
 def spread(alpha_bar: Tensor, scale: float) -> Tensor:
@@ -60,11 +63,11 @@ def spread(alpha_bar: Tensor, scale: float) -> Tensor:
 @pytest.mark.parametrize(("share", "noisy"), SHARES)
 @pytest.mark.parametrize("scale", [1.0, 0.1])
 def test_dual_draws_one_row_of_pure_noise_an_image_and_noises_the_masks_of_the_first(
-    share: float, noisy: int, scale: float, batch: Batch
+    share: float, noisy: int, scale: float, segmenter_of: Of, batch: Batch
 ) -> None:
     """Random numbers are drawn again in the order times, pure noise, noise of the masks."""
     network = Fixed(4 + noisy)
-    segmenter = segmenter_of(network, "dual", scale, noisy_share=share)
+    segmenter = segmenter_of(network, Dual(share), scale)
     torch.manual_seed(3)
     segmenter.loss(batch)
     torch.manual_seed(3)
@@ -73,7 +76,7 @@ def test_dual_draws_one_row_of_pure_noise_an_image_and_noises_the_masks_of_the_f
     ((x, t, image),) = network.asked
     assert network.encoded == 1
     assert t.tolist() == [999] * 4 + drawn.tolist()
-    a = segmenter.process.alphas_cumprod()[t].view(-1, 1, 1, 1)
+    a = segmenter.process.alpha_bar[t].view(-1, 1, 1, 1)
     torch.testing.assert_close(x[:4], pure / spread(a[:4], scale))
     x_t = add_noise(scale * batch.mask[:noisy], noise, a[4:])
     torch.testing.assert_close(x[4:], x_t / spread(a[4:], scale))
@@ -82,13 +85,15 @@ def test_dual_draws_one_row_of_pure_noise_an_image_and_noises_the_masks_of_the_f
 
 @pytest.mark.parametrize(("share", "noisy"), SHARES)
 @pytest.mark.parametrize("noisy_weight", [1.0, 0.25])
-def test_the_dual_loss_by_hand(share: float, noisy: int, noisy_weight: float, batch: Batch) -> None:
+def test_the_dual_loss_by_hand(
+    share: float, noisy: int, noisy_weight: float, segmenter_of: Of, batch: Batch
+) -> None:
     """Pure noise: cross-entropy weighted as for a clean mask, and soft Dice. Others: plain cross-entropy.
 
     With y = +-1, the cross-entropy of a logit z is log(1 + exp(-y z)).
     """
     network = Fixed(4 + noisy)
-    segmenter = segmenter_of(network, "dual", 0.1, noisy_share=share, noisy_weight=noisy_weight)
+    segmenter = segmenter_of(network, Dual(share, noisy_weight), 0.1)
     loss = segmenter.loss(batch).item()
     z, y = network.answer.detach().double().numpy(), batch.mask.double().numpy()
     weight = 1 + 2 * np.exp(-(batch.distance.double().numpy() ** 2) / 18)
@@ -100,33 +105,31 @@ def test_the_dual_loss_by_hand(share: float, noisy: int, noisy_weight: float, ba
     assert loss == pytest.approx(direct + noisy_weight * proper, rel=1e-5)
 
 
-def test_dual_without_noisy_masks_is_the_loss_of_a_direct_network(batch: Batch) -> None:
+def test_dual_without_noisy_masks_is_the_loss_of_a_direct_network(segmenter_of: Of, batch: Batch) -> None:
     network = Fixed(4)
-    loss = segmenter_of(network, "dual", 0.1, noisy_share=0).loss(batch)
+    loss = segmenter_of(network, Dual(0), 0.1).loss(batch)
     weight = 1 + 2 * torch.exp(-batch.distance.square() / 18)
     expected = RegionLoss()(network.answer, batch.mask, batch.distance, weight)
     torch.testing.assert_close(loss, expected)
 
 
-def test_a_boundary_weight_that_depends_on_time_gets_that_of_a_clean_mask(batch: Batch) -> None:
+def test_a_boundary_weight_that_depends_on_time_gets_that_of_a_clean_mask(
+    around: Around, batch: Batch
+) -> None:
     asked = []
 
     def weight(distance: Tensor, alpha_bar: Tensor, time_share: Tensor) -> Tensor:
         asked.append((alpha_bar.tolist(), time_share.tolist()))
         return torch.ones_like(distance)
 
-    process, times = MaskDiffusion(), PowerLawTimes(1000)
-    network = Fixed(8)
-    DiffusionSegmenter(network, process, RegionLoss(), weight, times, training="dual", noisy_share=1.0).loss(
-        batch
-    )
+    around(Fixed(8), weight=weight, draws=Dual(1.0)).loss(batch)
     assert asked == [([1.0] * 4, [0.0] * 4)]
 
 
-def test_dual_draws_learn_as_one_batch_what_they_learn_apart(batch: Batch) -> None:
+def test_dual_draws_learn_as_one_batch_what_they_learn_apart(segmenter_of: Of, batch: Batch) -> None:
     """Gradients of both terms reach the network, each with its factor."""
     network = Fixed(6)
-    segmenter = segmenter_of(network, "dual", 0.1, noisy_share=0.5, noisy_weight=3.0)
+    segmenter = segmenter_of(network, Dual(0.5, 3.0), 0.1)
     segmenter.loss(batch).backward()  # type: ignore[no-untyped-call]
     entropy = F.softplus(-batch.mask[:2] * network.answer[4:]).mean()
     (expected,) = torch.autograd.grad(3 * entropy, [network.answer])
@@ -135,38 +138,39 @@ def test_dual_draws_learn_as_one_batch_what_they_learn_apart(batch: Batch) -> No
     assert network.answer.grad[:4].any()
 
 
-def test_dual_self_conditioning_reads_an_estimate_in_half_of_the_rows(
+def test_dual_self_conditioning_reads_an_estimate_in_half_of_the_rows_of_each_draw(
     recorded: Recorded, batch: Batch
 ) -> None:
+    """Rows 1 and 3 of pure noise, row 1 of the two noised masks."""
     segmenter, network = recorded(
-        lambda x, t, image: x[:, :1] + 1, self_conditioning=True, training="dual", noisy_share=0.5
+        lambda x, t, image: x[:, :1] + 1, self_conditioning=True, draws=Dual(noisy_share=0.5)
     )
     segmenter.loss(batch)
     (first, t_first), (second, t_second) = network.asked
     assert (len(first), len(second)) == (3, 6)
-    assert torch.equal(t_first, t_second[3:])
-    assert torch.equal(first[:, 0], second[3:, 0])
+    assert torch.equal(t_first, t_second[[1, 3, 5]])
+    assert torch.equal(first[:, 0], second[[1, 3, 5], 0])
     assert not first[:, 1].any()
-    assert not second[:3, 1].any()
-    torch.testing.assert_close(second[3:, 1], torch.tanh((first[:, 0] + 1) / 2))
+    assert not second[[0, 2, 4], 1].any()
+    torch.testing.assert_close(second[[1, 3, 5], 1], torch.tanh((first[:, 0] + 1) / 2))
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.1])
 @pytest.mark.parametrize("shift", [0.0, 2.0])
-def test_recycling_by_hand(scale: float, shift: float, batch: Batch) -> None:
+def test_recycling_by_hand(scale: float, shift: float, segmenter_of: Of, batch: Batch) -> None:
     """x_t is made from the network's estimate at t = T, its logits shifted; the target is the true mask.
 
     Random numbers are drawn again in the order times, noise, noise at T, shift.
     """
     network = Fixed(4)
-    segmenter = segmenter_of(network, "recycling", scale, recycling_shift=shift)
+    segmenter = segmenter_of(network, Recycling(shift), scale)
     torch.manual_seed(3)
     loss = segmenter.loss(batch)
     torch.manual_seed(3)
     t = (torch.rand(4).sqrt() * 1000).long()
     noise, pure, drawn = torch.randn(4, 1, 32, 32), torch.randn(4, 1, 32, 32), torch.randn(4, 1, 1, 1)
     (x_last, t_last, image_last), (x, t_asked, image) = network.asked
-    table = segmenter.process.alphas_cumprod()
+    table = segmenter.process.alpha_bar
     assert network.encoded == 1
     assert network.with_gradient == [False, True]
     assert t_last.tolist() == [999] * 4
@@ -181,7 +185,7 @@ def test_recycling_by_hand(scale: float, shift: float, batch: Batch) -> None:
 
 
 def test_a_recycled_x_t_holds_nothing_of_the_true_mask(recorded: Recorded, batch: Batch) -> None:
-    segmenter, network = recorded(lambda x, t, image: 0.3 * x, training="recycling", recycling_shift=1.0)
+    segmenter, network = recorded(lambda x, t, image: 0.3 * x, draws=Recycling(1.0))
     other = batch._replace(mask=-batch.mask)
     for one in (batch, other):
         torch.manual_seed(0)
@@ -190,13 +194,13 @@ def test_a_recycled_x_t_holds_nothing_of_the_true_mask(recorded: Recorded, batch
     assert torch.equal(x, x_other)
 
 
-@pytest.mark.parametrize("training", ["single", "dual", "recycling"])
+@pytest.mark.parametrize("draws", [Single(), Dual(), Recycling(2.0)])
 def test_what_the_network_reads_has_unit_variance_at_every_time(
-    training: str, recorded: Recorded, batch: Batch
+    draws: TrainingDraws, recorded: Recorded, batch: Batch
 ) -> None:
     """A mask of +-1 times its scale has the variance scale^2, and so has an estimate that is sure."""
     segmenter, network = recorded(
-        lambda x, t, image: torch.full_like(x, 20.0), MaskDiffusion(mask_scale=0.1), training=training
+        lambda x, t, image: torch.full_like(x, 20.0), MaskDiffusion(mask_scale=0.1), draws=draws
     )
     for _ in range(40):
         segmenter.loss(batch)
@@ -204,11 +208,8 @@ def test_what_the_network_reads_has_unit_variance_at_every_time(
     assert float(seen.square().mean()) == pytest.approx(1, abs=0.02)
 
 
-def test_the_loss_without_boundary_weight_is_unweighted(batch: Batch) -> None:
+def test_the_loss_without_boundary_weight_is_unweighted(around: Around, batch: Batch) -> None:
     network = Fixed(4)
-    process, times = MaskDiffusion(), PowerLawTimes(1000)
-    segmenter = DiffusionSegmenter(
-        network, process, RegionLoss(dice=0), uniform_weight, times, training="dual", noisy_share=0
-    )
+    segmenter = around(network, draws=Dual(0), region_loss=RegionLoss(dice=0))
     expected = F.softplus(-batch.mask * network.answer).mean()
     torch.testing.assert_close(segmenter.loss(batch), expected)

@@ -82,8 +82,7 @@ def make_app(red: GatedRed) -> MakeApp:
     """Makes the server of a model that finds what is red: make_app(**fields of Limits, hosts=None)."""
     model = Model(red, SIZE, Sampling(), torch.device("cpu"))
 
-    def choose(**choices: object) -> Sampling:
-        given = {name: value for name, value in choices.items() if value is not None}
+    def choose(given: Mapping[str, object]) -> Sampling:
         if given.get("style", "any") not in ("any", *red.styles):
             raise UserError("no such style; choose one of any, isic2018, ph2")
         return replace(model.sampling, **given)
@@ -141,7 +140,7 @@ def dicom(square: npt.NDArray[np.uint8]) -> bytes:
 @pytest.fixture
 def form(square: npt.NDArray[np.uint8], png: Callable[..., bytes]) -> Callable[..., dict[str, object]]:
     """A form with the square: form(name="square.png") to be spread into client.post."""
-    return lambda name="square.png": {"files": {"picture": (name, png(square))}}
+    return lambda name="square.png": {"files": {"image": (name, png(square))}}
 
 
 class Live:

@@ -60,9 +60,11 @@ def test_a_picture_becomes_measures_and_contours(serve: Serve, form: Form) -> No
         "style": "any",
         "mirror": False,
         "second_look": False,
+        "fusion": "mean",
+        "widening": 1.0,
     }
     assert found["post_processing"] == asdict(PostProcessing())
-    assert (found["measures"]["area"], found["measures"]["parts"]) == (30, 1)
+    assert (found["measures"]["area"], found["measures"]["components"]) == (30, 1)
     (feature,) = found["contours"]["features"]
     corners = np.array(feature["geometry"]["coordinates"][0])
     assert (corners.min(0).tolist(), corners.max(0).tolist()) == ([4, 3], [10, 8])
@@ -88,13 +90,15 @@ def test_the_mask_is_that_of_segment_whatever_the_files_name(
     pretrained = load_pretrained(weights)
     app = create_app(load_model(pretrained), partial(chosen_sampling, pretrained.recipe))
     with TestClient(app) as client:
-        for threshold, options in (
-            (0.5, {}),
-            (0.5, {"samples": 0, "mirror": True, "keep_specks": True}),
-            (0.45, {"steps": 5, "samples": 2, "largest": True, "fill_holes": True}),
+        for threshold, sampling, post in (
+            (0.5, {}, {}),
+            (0.5, {"samples": 0, "mirror": True}, {"keep_specks": True}),
+            (0.45, {"steps": 5, "samples": 2, "seed": 3}, {"largest": True, "fill_holes": True}),
         ):
-            (expected,) = segment([path], weights, threshold=threshold, **options)
-            files = {"picture": ("C:\\fakepath\\lesion 7.png", path.read_bytes())}
+            steps = PostProcessing(**post)
+            (expected,) = segment([path], weights, sampling=sampling, threshold=threshold, post=steps)
+            options = {f"sampling.{key}": value for key, value in sampling.items()} | post
+            files = {"image": ("C:\\fakepath\\lesion 7.png", path.read_bytes())}
             answer = client.post(
                 URL, params={"threshold": threshold, "format": "png", **options}, files=files
             )
@@ -102,16 +106,16 @@ def test_the_mask_is_that_of_segment_whatever_the_files_name(
             body = {"content": path.read_bytes(), "headers": {"Content-Type": "image/png"}}
             params = {"threshold": threshold, "name": "other.png", "format": "png", **options}
             assert client.post(URL, params=params, **body).content == answer.content
-        refused = client.post(URL, params={"steps": 3}, files=files)
+        refused = client.post(URL, params={"sampling.steps": 3}, files=files)
         assert (refused.status_code, refused.json()["problem"]) == (422, "unusable")
         assert "steps=3 does not divide" in refused.json()["detail"]
-        refused = client.post(URL, params={"steps": 2, "samples": 0}, files=files)
+        refused = client.post(URL, params={"sampling.steps": 2, "sampling.samples": 0}, files=files)
         assert (refused.status_code, refused.json()["problem"]) == (422, "unusable")
         assert "no samples are drawn" in refused.json()["detail"]
 
 
 def test_maps_and_samples_come_on_request(serve: Serve, form: Form, square: Pixels) -> None:
-    found = serve().post(URL, params={"samples": 3, "maps": True, "preview": True}, **form()).json()
+    found = serve().post(URL, params={"sampling.samples": 3, "maps": True, "preview": True}, **form()).json()
     maps, red = found["maps"], square[..., 0] / 255
     assert maps["size"] == 16
     expected = [red, red * 0.99, red * 0.98]
@@ -125,13 +129,13 @@ def test_maps_and_samples_come_on_request(serve: Serve, form: Form, square: Pixe
 
 
 def test_options_may_be_fields_of_the_form(serve: Serve, form: Form) -> None:
-    fields = {"threshold": "0.25", "samples": "2", "mm_per_pixel": "0.5", "format": "json"}
+    fields = {"threshold": "0.25", "sampling.samples": "2", "mm_per_pixel": "0.5", "format": "json"}
     found = serve().post(URL, data=fields, **form()).json()
     assert (found["threshold"], found["sampling"]["samples"], found["mm_per_pixel"]) == (0.25, 2, 0.5)
 
 
 def test_a_second_look_gives_finer_maps_of_one_size(serve: Serve, form: Form, red) -> None:
-    found = serve().post(URL, params={"second_look": True, "maps": True}, **form()).json()
+    found = serve().post(URL, params={"sampling.second_look": True, "maps": True}, **form()).json()
     assert found["sampling"]["second_look"]
     assert len(red.calls) == 2
     assert found["maps"]["size"] == 32
@@ -140,7 +144,7 @@ def test_a_second_look_gives_finer_maps_of_one_size(serve: Serve, form: Form, re
 
 
 def test_style_and_mirror_reach_the_network(serve: Serve, form: Form, red) -> None:
-    found = serve().post(URL, params={"style": "ph2", "mirror": True}, **form()).json()
+    found = serve().post(URL, params={"sampling.style": "ph2", "sampling.mirror": True}, **form()).json()
     assert (found["sampling"]["style"], found["sampling"]["mirror"]) == ("ph2", True)
     assert red.calls == [(1, Sampling(style="ph2", mirror=True))]
 
@@ -154,7 +158,7 @@ def test_masks_are_post_processed_as_asked_for(
     client = serve()
 
     def areas(**options: bool) -> tuple[int, int, int]:
-        files = {"picture": ("a.png", png(square))}
+        files = {"image": ("a.png", png(square))}
         found = client.post(URL, params=options, files=files).json()
         mask = client.post(URL, params={"format": "png", **options}, files=files).content
         contours = sum(feature["properties"]["area"] for feature in found["contours"]["features"])
@@ -176,7 +180,7 @@ def test_a_mask_of_ones_own_is_measured(
     found = serve().post("/api/v1/measure", **sent).json()
     assert (found["measures"]["area"], found["measures"]["mean_spread"]) == (14, None)
     assert len(found["contours"]["features"]) == 1
-    small = {"picture": ("a.png", png(square)), "mask": ("m.png", png(mask[1:]))}
+    small = {"image": ("a.png", png(square)), "mask": ("m.png", png(mask[1:]))}
     refused = serve().post("/api/v1/measure", files=small)
     assert (refused.status_code, refused.json()["name"]) == (422, "m.png")
     assert "16x15" in refused.json()["detail"]
@@ -190,7 +194,7 @@ def test_concurrent_requests_go_through_the_network_together(serve: Serve, form:
         assert red.begun.wait(60)
         names = ["a.png", "b.png", "c.png"]
         others = [threads.submit(client.post, URL, **form(name)) for name in names]
-        alone = threads.submit(client.post, f"{URL}?samples=2", **form("two.png"))
+        alone = threads.submit(client.post, f"{URL}?sampling.samples=2", **form("two.png"))
         while "segdiff_queue_length 4.0" not in client.get("/metrics").text:
             pass
         red.gate.set()
@@ -215,7 +219,7 @@ def test_a_full_house_says_when_to_come_again(serve: Serve, form: Form, red) -> 
 
 @pytest.mark.parametrize(
     ("content", "status", "kind"),
-    [(b"no picture", 415, "not-a-picture"), (b"", 422, "unusable"), (None, 422, "unusable")],
+    [(b"no image", 415, "not-an-image"), (b"", 422, "unusable"), (None, 422, "unusable")],
     ids=["text", "empty", "cut off"],
 )
 def test_a_wrong_file_is_named_with_a_way_out(
@@ -223,12 +227,12 @@ def test_a_wrong_file_is_named_with_a_way_out(
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     content = png(noise)[:200] if content is None else content
-    answer = serve().post(URL, files={"picture": ("notes.png", content)})
+    answer = serve().post(URL, files={"image": ("notes.png", content)})
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/json")
     problem = answer.json()
     assert (problem["problem"], problem["name"]) == (kind, "notes.png")
     assert "notes.png" in problem["detail"]
-    assert problem["mend"]
+    assert problem["hint"]
 
 
 def test_a_dicom_file_becomes_a_dicom_segmentation(serve: Serve, dicom: bytes, square: Pixels) -> None:
@@ -254,15 +258,16 @@ def test_a_dicom_segmentation_needs_a_dicom_file(serve: Serve, form: Form) -> No
 @pytest.mark.parametrize(
     ("arguments", "status", "names"),
     [
-        ({"files": {"image": ("a.png", b"x")}}, 422, "picture"),
+        ({"files": {"photo": ("a.png", b"x")}}, 422, "image"),
         ({"content": b"{}", "headers": {"Content-Type": "application/json"}}, 415, "application/json"),
         ({"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, 400, "boundary"),
         ({"params": {"threshold": 0}}, 422, "threshold"),
         ({"params": {"thresold": 0.5}}, 422, "thresold"),
-        ({"params": {"steps": 0}}, 422, "steps"),
-        ({"data": {"samples": "many"}}, 422, "samples"),
-        ({"data": {"samples": -1}}, 422, "samples"),
-        ({"params": {"style": "dali"}}, 422, "no such style"),
+        ({"params": {"sampling.steps": 0}}, 422, "sampling.steps"),
+        ({"params": {"sampling.step": 2}}, 422, "sampling.step"),
+        ({"data": {"sampling.samples": "many"}}, 422, "sampling.samples"),
+        ({"data": {"sampling.samples": 33}}, 422, "sampling.samples"),
+        ({"params": {"sampling.style": "dali"}}, 422, "no such style"),
         ({"headers": {"Accept": "text/html"}}, 406, "text/html"),
     ],
 )
@@ -322,7 +327,7 @@ def test_health_and_about(serve: Serve) -> None:
     assert (found["version"], found["weights"], found["size"]) == (__version__, "red", 16)
     assert found["styles"] == ["any", "isic2018", "ph2"]
     assert (found["least_samples"], found["most_samples"]) == (0, 32)
-    picture = client.get(f"/samples/{found['sample_pictures'][0]}")
+    picture = client.get(f"/samples/{found['sample_images'][0]}")
     assert decoded(picture.content).ndim == 3
 
 

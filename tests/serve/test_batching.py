@@ -3,23 +3,28 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import torch
 
-from mlffm_segdiff.inference.model import Answer, Picture
-from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.inference.reading.case_image import CaseImage
+from mlffm_segdiff.segmenters.base import Sampling, Segmentation
 from mlffm_segdiff.serve.batching import Batcher
 from mlffm_segdiff.serve.metrics import Metrics
 
 ONE, TWO = Sampling(samples=1), Sampling(samples=2)
-MAP = np.zeros((2, 2), np.float32)
 
 
-def picture(name: str) -> Picture:
-    """A picture that is known by its height."""
-    return Picture(np.zeros((2, 2, 3), np.uint8), ord(name), 2)
+def image(name: str) -> CaseImage:
+    return CaseImage(2, 2, np.zeros((2, 2, 3), np.uint8), name=name)
 
 
-def name_of(one: Picture) -> str:
-    return chr(one.height)
+def found_in(one: CaseImage) -> Segmentation:
+    """A segmentation that is recognised by its value."""
+    value = torch.full((1, 1, 2, 2), float(ord(one.name)))
+    return Segmentation(value, value)
+
+
+def name_of(found: Segmentation) -> str:
+    return chr(int(found.probability[0, 0, 0, 0]))
 
 
 class Network:
@@ -28,14 +33,14 @@ class Network:
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
 
-    def __call__(self, sampling: Sampling, pictures: Sequence[Picture]) -> asyncio.Future[list[Answer]]:
-        self.calls.append([name_of(one) for one in pictures])
-        self.pictures = pictures
-        self.answer: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
+    def __call__(self, sampling: Sampling, images: Sequence[CaseImage]) -> asyncio.Future[list[Segmentation]]:
+        self.calls.append([one.name for one in images])
+        self.images = images
+        self.answer: asyncio.Future[list[Segmentation]] = asyncio.get_running_loop().create_future()
         return self.answer
 
     def finish(self) -> None:
-        self.answer.set_result([Answer(one, MAP, MAP) for one in self.pictures])
+        self.answer.set_result([found_in(one) for one in self.images])
 
 
 async def settle() -> None:
@@ -44,8 +49,10 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def ask_all(batcher: Batcher, asked: Sequence[tuple[str, Sampling]]) -> list[asyncio.Task[Answer]]:
-    tasks = [asyncio.create_task(batcher.ask(picture(name), sampling)) for name, sampling in asked]
+async def ask_all(
+    batcher: Batcher, asked: Sequence[tuple[str, Sampling]]
+) -> list[asyncio.Task[Segmentation]]:
+    tasks = [asyncio.create_task(batcher.segment(image(name), sampling)) for name, sampling in asked]
     await settle()
     return tasks
 
@@ -71,7 +78,7 @@ def test_what_waits_goes_together_by_sampling_and_in_its_order() -> None:
             network.finish()
             await settle()
         assert network.calls == [["a"], ["b", "e"], ["c", "d", "f"], ["g", "h"]]
-        assert [name_of(task.result().picture) for task in tasks] == [name for name, _ in asked]
+        assert [name_of(task.result()) for task in tasks] == [name for name, _ in asked]
         work.cancel()
 
     asyncio.run(scene())
@@ -89,7 +96,7 @@ def test_a_fault_ends_its_batch_alone() -> None:
             await first
         await settle()
         network.finish()
-        assert name_of((await second).picture) == "b"
+        assert name_of(await second) == "b"
         work.cancel()
 
     asyncio.run(scene())
@@ -107,8 +114,8 @@ def test_who_left_is_not_worked_for() -> None:
         network.finish()
         await settle()
         network.finish()
-        assert name_of((await first).picture) == "a"
-        assert name_of((await others[1]).picture) == "c"
+        assert name_of(await first) == "a"
+        assert name_of(await others[1]) == "c"
         assert network.calls == [["a"], ["c"]]
         work.cancel()
 

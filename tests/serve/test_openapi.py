@@ -30,8 +30,8 @@ def test_what_is_documented_is_answered_as_documented(
     make_app: Callable[..., FastAPI], dicom: bytes, png: Callable[..., bytes], method: str, path: str
 ) -> None:
     def check(case: schemathesis.Case) -> None:
-        if isinstance(case.body, dict):  # bytes made at random are no picture
-            files = {"picture": dicom, "mask": png(np.zeros((16, 16), np.uint8))}
+        if isinstance(case.body, dict):  # bytes made at random are no image
+            files = {"image": dicom, "mask": png(np.zeros((16, 16), np.uint8))}
             case.body |= {name: files[name] for name in files if name in case.body}
         elif method == "POST":
             case.body = dicom

@@ -1,6 +1,6 @@
 import pytest
 
-from mlffm_segdiff.serve.options import answer_format
+from mlffm_segdiff.serve.options import response_format
 from mlffm_segdiff.serve.problem import RefusedError
 
 
@@ -19,15 +19,15 @@ from mlffm_segdiff.serve.problem import RefusedError
     ],
 )
 def test_the_most_wanted_format_there_is(accept: str, expected: str) -> None:
-    assert answer_format(None, accept) == expected
+    assert response_format(None, accept) == expected
 
 
 def test_a_format_by_name_goes_first() -> None:
-    assert answer_format("dicom", "image/png") == "dicom"
+    assert response_format("dicom", "image/png") == "dicom"
 
 
 @pytest.mark.parametrize("accept", ["text/html", "image/jpeg", "image/png;q=0", "image/png;q=x"])
 def test_no_such_format(accept: str) -> None:
     with pytest.raises(RefusedError) as refused:
-        answer_format(None, accept)
+        response_format(None, accept)
     assert refused.value.status == 406

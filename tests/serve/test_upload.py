@@ -50,5 +50,5 @@ def test_a_large_picture_is_never_written_to_disk(
     client = serve()
     for kind in ("TemporaryFile", "NamedTemporaryFile", "mkstemp"):
         monkeypatch.setattr(tempfile, kind, refuse)
-    answer = client.post("/api/v1/segment", files={"picture": ("noise.png", content)})
+    answer = client.post("/api/v1/segment", files={"image": ("noise.png", content)})
     assert answer.status_code == 200

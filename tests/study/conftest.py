@@ -1,15 +1,14 @@
-from collections.abc import Callable, Generator, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from mlffm_segdiff.config.study import Study, check_study
-from mlffm_segdiff.study.folder import StudyFolder
-from mlffm_segdiff.study.launchers.base import Outcome, Work, outcome_of
-from mlffm_segdiff.study.lock import StudyLock
-from mlffm_segdiff.study.study import open_tally, plan_study, run_study
-from mlffm_segdiff.study.tally import Tally
+from mlffm_segdiff.study.launchers import InProcess
+from mlffm_segdiff.study.plan import StudyPlan
+from mlffm_segdiff.study.progress import Progress
+from mlffm_segdiff.study.runner import make_plan, run_cells, save_plan
+from mlffm_segdiff.study.study_folder import StudyFolder
 
 TINY = (
     "data.size=32",
@@ -32,17 +31,6 @@ SMALLEST = (
 )
 
 
-class Here:
-    """A launcher that runs the cells one by one in this process."""
-
-    def launch(
-        self, work: Work, study: Path, keys: Sequence[str], started: Callable[[str], None]
-    ) -> Generator[Outcome, None, None]:
-        for key in keys:
-            started(key)
-            yield outcome_of(work, study, key)
-
-
 @pytest.fixture(scope="session")
 def make_study() -> Callable[..., Study]:
     """Two variants with two seeds on 20 synthetic cases (14, 2, 4) at 32 x 32, four steps of training each.
@@ -61,19 +49,34 @@ def make_study() -> Callable[..., Study]:
             "seeds": [0, 1],
             "overrides": [*TINY, *SMALLEST],
             "baseline": "full",
+            "launcher": {"threads": 1},
         }
         return check_study(values | given, "here")
 
     return make
 
 
-@pytest.fixture(scope="session")
-def run_here() -> Callable[..., tuple[dict[str, str], Tally]]:
-    """Run what a plan lacks in this process: the failures by key, and the tally."""
+RunHere = Callable[[StudyPlan, StudyFolder], tuple[dict[str, str], Progress]]
 
-    def run(lock: StudyLock, folder: StudyFolder) -> tuple[dict[str, str], Tally]:
-        tally = open_tally(lock, folder)
-        return run_study(lock, folder, Here(), tally, lambda cell, error: None), tally
+
+@pytest.fixture(scope="session")
+def plan_here() -> Callable[[Study, StudyFolder], StudyPlan]:
+    """Plan a study without sources and save the plan."""
+
+    def plan(study: Study, folder: StudyFolder) -> StudyPlan:
+        found = make_plan(study, folder, {})
+        save_plan(found, study, folder)
+        return found
+
+    return plan
+
+
+@pytest.fixture(scope="session")
+def run_here() -> RunHere:
+    """Run what a plan lacks in this process: the failures by key, and the progress."""
+
+    def run(plan: StudyPlan, folder: StudyFolder) -> tuple[dict[str, str], Progress]:
+        return run_cells(plan, folder, InProcess(plan.threads)), Progress(plan, folder)
 
     return run
 
@@ -81,11 +84,12 @@ def run_here() -> Callable[..., tuple[dict[str, str], Tally]]:
 @pytest.fixture(scope="session")
 def whole(
     make_study: Callable[..., Study],
-    run_here: Callable[..., tuple[dict[str, str], Tally]],
+    plan_here: Callable[[Study, StudyFolder], StudyPlan],
+    run_here: RunHere,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> StudyFolder:
     """A study that ran to its end without interruption. Tests do not change it."""
     folder = StudyFolder(tmp_path_factory.mktemp("study") / "whole")
-    failures, _ = run_here(plan_study(make_study(), "ablation", folder, {}, threads=1), folder)
+    failures, _ = run_here(plan_here(make_study(), folder), folder)
     assert failures == {}
     return folder

@@ -8,8 +8,8 @@ import pytest
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.packaged import study_names
 from mlffm_segdiff.config.study import Study, load_study
-from mlffm_segdiff.data.sources import load_parts
-from mlffm_segdiff.data.synthetic_folder import write_folder
+from mlffm_segdiff.data.sources import load_split_cases
+from mlffm_segdiff.data.synthetic import write_folder
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.study.cells import Cell, cell_key, evaluation_sampling, make_cells, variant_recipes
 
@@ -25,7 +25,7 @@ def lesions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cells(make_study: MakeStudy) -> list[Cell]:
-    return make_cells(make_study(), {}, "code")
+    return make_cells(make_study(), {})
 
 
 def test_the_grid_is_whole_and_goes_seed_by_seed(cells: list[Cell]) -> None:
@@ -35,17 +35,12 @@ def test_the_grid_is_whole_and_goes_seed_by_seed(cells: list[Cell]) -> None:
 
 
 def test_a_cell_has_the_split_that_training_will_take(cells: list[Cell]) -> None:
-    assert {cell.split for cell in cells} == {load_parts(cells[0].recipe.data).digest}
+    assert {cell.split for cell in cells} == {load_split_cases(cells[0].recipe.data).digest}
 
 
-def test_a_key_is_made_of_recipe_split_and_code(cells: list[Cell]) -> None:
+def test_a_key_is_made_of_recipe_and_split(cells: list[Cell]) -> None:
     recipe = cells[0].recipe
-    keys = {
-        cell_key(recipe, "split", "code"),
-        cell_key(recipe, "other", "code"),
-        cell_key(recipe, "split", "other"),
-    }
-    assert len(keys) == 3
+    assert cell_key(recipe, "split") == cell_key(recipe, "split") != cell_key(recipe, "other")
     assert len({cell.key for cell in cells}) == 4
     assert all(re.fullmatch("[0-9a-f]{16}", cell.key) for cell in cells)
 
@@ -54,15 +49,15 @@ def test_a_key_is_made_of_recipe_split_and_code(cells: list[Cell]) -> None:
     "change", ["seed=7", "train.learning_rate=2e-3", "model.attention=false", "sampling.steps=2"]
 )
 def test_any_other_setting_is_another_key(change: str) -> None:
-    assert cell_key(load_recipe("ph2"), "", "") != cell_key(load_recipe("ph2", [change]), "", "")
+    assert cell_key(load_recipe("ph2"), "") != cell_key(load_recipe("ph2", [change]), "")
 
 
 def test_where_the_data_lie_is_not_in_the_key() -> None:
     here, there = (
         load_recipe("ph2", [f"data.sources.ph2={path}", f"data.split={path}.csv"]) for path in ("a", "b")
     )
-    assert cell_key(here, "split", "") == cell_key(there, "split", "")
-    assert cell_key(load_recipe("isic2018"), "split", "") != cell_key(load_recipe("ham10000"), "split", "")
+    assert cell_key(here, "split") == cell_key(there, "split")
+    assert cell_key(load_recipe("isic2018"), "split") != cell_key(load_recipe("ham10000"), "split")
 
 
 def test_overrides_of_a_variant_go_over_those_of_the_data_set_and_of_the_study(make_study: MakeStudy) -> None:
@@ -83,12 +78,12 @@ def test_sources_and_splits_are_the_studys(make_study: MakeStudy, lesions: Path,
         "again": {"source": "folder", "overrides": [f"data.split={tmp_path / 'split.csv'}"]},
     }
     study = make_study(datasets=datasets, seeds=[0])
-    cells = make_cells(study, {"folder": lesions, "again": lesions}, "")
-    assert cells == make_cells(study, {"folder": lesions}, "")  # by the name of the source of both
+    cells = make_cells(study, {"folder": lesions, "again": lesions})
+    assert cells == make_cells(study, {"folder": lesions})  # by the name of the source of both
     assert {tuple(cell.recipe.data.sources.items()) for cell in cells} == {(("folder", lesions),)}
     digests = {cell.dataset: cell.split for cell in cells}
     assert digests["folder"] != digests["again"]
-    assert digests == {cell.dataset: load_parts(cell.recipe.data).digest for cell in cells}
+    assert digests == {cell.dataset: load_split_cases(cell.recipe.data).digest for cell in cells}
 
 
 @pytest.mark.parametrize(
@@ -104,8 +99,8 @@ def test_sources_and_splits_are_the_studys(make_study: MakeStudy, lesions: Path,
             ["'full'", "data.size=33"],
         ),
         (
-            {"variants": {"full": {"recipe": "synthetic"}}, "evaluations": {"x": ["sampling.steps=3"]}},
-            ["'full'", "=3"],
+            {"variants": {"full": {"recipe": "synthetic"}}, "evaluations": {"x": ["sampling.steps=1001"]}},
+            ["'full'", "=1001"],
         ),
         (
             {"variants": {"full": {"recipe": "synthetic"}, "twin": {"recipe": "synthetic"}}},
@@ -118,22 +113,22 @@ def test_what_cannot_run_is_refused_by_its_name(
     given: dict[str, Any], said: list[str], make_study: MakeStudy
 ) -> None:
     with pytest.raises(UserError) as caught:
-        make_cells(make_study(**given), {}, "")
+        make_cells(make_study(**given), {})
     assert "\n" not in str(caught.value)
     assert all(part in str(caught.value) for part in said), caught.value
 
 
 def test_a_source_of_no_data_set_is_refused(make_study: MakeStudy, lesions: Path) -> None:
     with pytest.raises(UserError, match=r"--source ph2: .* are synthetic"):
-        make_cells(make_study(), {"ph2": lesions}, "")
+        make_cells(make_study(), {"ph2": lesions})
 
 
 def test_variants_on_other_splits_are_refused(make_study: MakeStudy, lesions: Path, tmp_path: Path) -> None:
     (tmp_path / "split.csv").write_text(f"id,part\n{next((lesions / 'images').iterdir()).stem},train\n")
     other = {"recipe": "synthetic", "overrides": [f"data.split={tmp_path / 'split.csv'}"]}
     study = make_study(variants={"full": {"recipe": "synthetic"}, "other": other}, datasets={"folder": {}})
-    with pytest.raises(UserError, match="'other' on folder has another split"):
-        make_cells(study, {"folder": lesions}, "")
+    with pytest.raises(UserError, match="'other' on folder has a different split"):
+        make_cells(study, {"folder": lesions})
 
 
 def test_an_evaluation_changes_the_sampling_alone(cells: list[Cell]) -> None:
@@ -148,8 +143,6 @@ def test_every_variant_of_the_package_can_be_asked_for(name: str) -> None:
     assert len(recipes) == len(study.variants) * len(study.datasets)
     for dataset in study.datasets:
         found = [recipe for (_, where), recipe in recipes.items() if where == dataset]
-        assert len({cell_key(recipe, "", "") for recipe in found}) == len(study.variants), (
-            "no two are the same"
-        )
+        assert len({cell_key(recipe, "") for recipe in found}) == len(study.variants), "no two are the same"
         assert len({recipe.train.images for recipe in found}) == 1, "all see as many"
         assert len({recipe.augment for recipe in found}) == 1

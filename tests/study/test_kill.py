@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from mlffm_segdiff.config.study import Study
-from mlffm_segdiff.study.folder import StudyFolder
-from mlffm_segdiff.study.lock import StudyLock, read_lock, write_lock
-from mlffm_segdiff.study.study import open_tally, plan_study
-from mlffm_segdiff.study.tally import Tally
+from mlffm_segdiff.study.plan import StudyPlan, read_plan, write_plan
+from mlffm_segdiff.study.progress import Progress
+from mlffm_segdiff.study.study_folder import StudyFolder
 
-RunHere = Callable[[StudyLock, StudyFolder], tuple[dict[str, str], Tally]]
+PlanHere = Callable[[Study, StudyFolder], StudyPlan]
+RunHere = Callable[[StudyPlan, StudyFolder], tuple[dict[str, str], Progress]]
 
 SCRIPT = """
 import os, signal, sys
@@ -24,7 +24,7 @@ from importlib import import_module
 from pathlib import Path
 
 import torch
-from mlffm_segdiff.study.lock import read_lock
+from mlffm_segdiff.study.plan import read_plan
 from mlffm_segdiff.study.run_cell import run_cell
 
 study, module, name, count = Path(sys.argv[1]), *sys.argv[2:4], int(sys.argv[4])
@@ -41,14 +41,18 @@ def deadly(*arguments, **named):
     return kept(*arguments, **named)
 
 setattr(owner, last, deadly)
-for cell in read_lock(study / "study.lock").cells:
+for cell in read_plan(study / "plan.json").cells:
     run_cell(study, cell.key)
 """
 MOMENTS = {
     "in training": ("mlffm_segdiff.training.module", "SegmenterModule.on_validation_epoch_end", 2),
     "before weights are written": ("mlffm_segdiff.training.fit", "save_segmenter", 1),
     "before scores are written": ("mlffm_segdiff.study.run_cell", "write_report", 1),
-    "before the next cell's run is told": ("mlffm_segdiff.training.run_folder", "RunFolder.write_config", 2),
+    "before the next run is set up": (
+        "mlffm_segdiff.training.run_folder",
+        "RunFolder.write_config",
+        2,
+    ),
     "in the last cell's training": ("mlffm_segdiff.training.module", "SegmenterModule.training_step", 5),
 }
 
@@ -69,17 +73,16 @@ def result(folder: StudyFolder) -> dict[str, bytes]:
     }
 
 
-def test_a_cell_killed_in_training_goes_on_with_it(
-    whole: StudyFolder, run_here: RunHere, tmp_path: Path
-) -> None:
-    lock, folder = read_lock(whole.lock), StudyFolder(tmp_path / "killed")
-    alone = replace(lock, cells=lock.cells[:1])
-    place = folder.cell(lock.cells[0].key)
-    write_lock(alone, folder.lock)
+def test_a_cell_killed_in_training_is_resumed(whole: StudyFolder, run_here: RunHere, tmp_path: Path) -> None:
+    plan, folder = read_plan(whole.plan), StudyFolder(tmp_path / "killed")
+    first = replace(plan, cells=plan.cells[:1])
+    place = folder.cell(plan.cells[0].key)
+    write_plan(first, folder.plan)
     killed(folder, "in training")
     assert place.run.last.is_file()
+    assert place.running.is_file()
     assert not place.trained.exists()
-    failures, _ = run_here(alone, folder)
+    failures, _ = run_here(first, folder)
     assert failures == {}
     assert json.loads(place.finished.read_text())["resumed"]
     found, expected = result(folder), result(whole)
@@ -90,16 +93,20 @@ def test_a_cell_killed_in_training_goes_on_with_it(
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_study_killed_again_and_again_gives_the_same_results(
-    whole: StudyFolder, make_study: Callable[..., Study], run_here: RunHere, tmp_path: Path
+    whole: StudyFolder,
+    make_study: Callable[..., Study],
+    plan_here: PlanHere,
+    run_here: RunHere,
+    tmp_path: Path,
 ) -> None:
     folder = StudyFolder(tmp_path / "killed")
     for moment in MOMENTS:
-        plan_study(make_study(), "ablation", folder, {}, threads=1)
+        plan_here(make_study(), folder)
         killed(folder, moment)
-    lock = plan_study(make_study(), "ablation", folder, {}, threads=1)
-    assert open_tally(lock, folder).count("done") == 3
-    failures, tally = run_here(lock, folder)
-    assert (failures, tally.count("done")) == ({}, 4)
-    assert folder.lock.read_bytes() == whole.lock.read_bytes()
+    plan = plan_here(make_study(), folder)
+    assert Progress(plan, folder).count("done") == 3
+    failures, progress = run_here(plan, folder)
+    assert (failures, progress.count("done")) == ({}, 4)
+    assert folder.plan.read_bytes() == whole.plan.read_bytes()
     assert len(result(folder)) == 16
     assert result(folder) == result(whole)

@@ -11,16 +11,17 @@ from filelock import FileLock
 from mlffm_segdiff.cli.app import run
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.study import Study
-from mlffm_segdiff.data.synthetic_folder import write_folder
+from mlffm_segdiff.data.synthetic import write_folder
 from mlffm_segdiff.study import run_cell as module
-from mlffm_segdiff.study.folder import CellFolder, StudyFolder
-from mlffm_segdiff.study.lock import read_lock, write_lock
+from mlffm_segdiff.study.code_version import code_digest
+from mlffm_segdiff.study.plan import read_plan, write_plan
 from mlffm_segdiff.study.run_cell import run_cell
-from mlffm_segdiff.study.study import plan_study
+from mlffm_segdiff.study.runner import make_plan, save_plan
+from mlffm_segdiff.study.study_folder import CellFolder, StudyFolder
 
 
 def first_cell(folder: StudyFolder) -> CellFolder:
-    return folder.cell(read_lock(folder.lock).cells[0].key)
+    return folder.cell(read_plan(folder.plan).cells[0].key)
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def planned(whole: StudyFolder, tmp_path: Path) -> StudyFolder:
     """The plan of `whole`, with nothing run."""
     folder = StudyFolder(tmp_path / "planned")
     folder.path.mkdir()
-    shutil.copy(whole.lock, folder.lock)
+    shutil.copy(whole.plan, folder.plan)
     return folder
 
 
@@ -65,12 +66,12 @@ def test_a_finished_cell_is_not_run_again(copied: StudyFolder, monkeypatch: pyte
 def test_what_lacks_an_evaluation_alone_is_not_trained_again(
     copied: StudyFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock, place = read_lock(copied.lock), first_cell(copied)
+    plan, place = read_plan(copied.plan), first_cell(copied)
     weights = (place.run.weights / "model.safetensors").stat().st_mtime_ns
     scored = (place.scores("recipe") / "cases.csv").stat().st_mtime_ns
     place.finished.unlink()
-    write_lock(
-        replace(lock, evaluations={**lock.evaluations, "samples_2": ["sampling.samples=2"]}), copied.lock
+    write_plan(
+        replace(plan, evaluations={**plan.evaluations, "samples_2": ["sampling.samples=2"]}), copied.plan
     )
     run_cell(copied.path, place.path.name)
     summary = json.loads((place.scores("samples_2") / "summary.json").read_text())
@@ -80,9 +81,9 @@ def test_what_lacks_an_evaluation_alone_is_not_trained_again(
 
 
 def test_scores_of_another_part_under_the_same_name_are_made_anew(copied: StudyFolder) -> None:
-    lock, place = read_lock(copied.lock), first_cell(copied)
+    plan, place = read_plan(copied.plan), first_cell(copied)
     place.finished.unlink()
-    write_lock(replace(lock, part="val"), copied.lock)
+    write_plan(replace(plan, part="val"), copied.plan)
     run_cell(copied.path, place.path.name)
     assert json.loads((place.scores("recipe") / "summary.json").read_text())["part"] == "val"
     assert len((place.scores("recipe") / "cases.csv").read_text().splitlines()) == 3  # two cases validate
@@ -102,8 +103,8 @@ def test_a_cell_that_another_process_runs_is_waited_for_and_not_run_again(copied
 
 
 def test_a_finished_cell_that_lacks_an_evaluation_planned_meanwhile_is_scored(copied: StudyFolder) -> None:
-    lock, place = read_lock(copied.lock), first_cell(copied)
-    write_lock(replace(lock, evaluations={**lock.evaluations, "one": ["sampling.steps=1"]}), copied.lock)
+    plan, place = read_plan(copied.plan), first_cell(copied)
+    write_plan(replace(plan, evaluations={**plan.evaluations, "one": ["sampling.steps=1"]}), copied.plan)
     run_cell(copied.path, place.path.name)
     assert (place.scores("one") / "cases.csv").is_file()
 
@@ -128,8 +129,8 @@ def test_a_failure_is_written_and_gone_after_the_next_try(
 
 
 def test_an_interrupt_is_no_failure(planned: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*_: object) -> None:
-        raise SystemExit(1)  # as Lightning does on Ctrl-C
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "train", stop)
     with pytest.raises(KeyboardInterrupt):
@@ -152,25 +153,52 @@ def test_data_that_moved_are_found_where_they_are_now(
     old, new = tmp_path / "old", tmp_path / "new"
     write_folder(old, 8, 48, seed=3)
     study, folder = make_study(datasets={"folder": {}}, seeds=[0]), StudyFolder(tmp_path / "study")
-    before = plan_study(study, "ablation", folder, {"folder": old}, threads=1)
+    before = make_plan(study, folder, {"folder": old})
+    save_plan(before, study, folder)
     first_cell(folder).run.begin(before.cells[0].recipe, before.cells[0].split)
     old.rename(new)
-    assert (
-        plan_study(study, "ablation", folder, {"folder": new}, threads=1).cells[0].key == before.cells[0].key
-    )
+    after = make_plan(study, folder, {"folder": new})
+    assert after.cells[0].key == before.cells[0].key
+    save_plan(after, study, folder)
     run_cell(folder.path, before.cells[0].key)
     assert first_cell(folder).run.recipe().data.sources == {"folder": new}
 
 
-def test_another_split_and_other_code_are_refused(
-    planned: StudyFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lock, key = read_lock(planned.lock), first_cell(planned).path.name
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "code_version", lambda: "other")
-        with pytest.raises(UserError, match="the code is now other"):
-            run_cell(planned.path, key)
-    write_lock(replace(lock, cells=[replace(cell, split="other") for cell in lock.cells]), planned.lock)
+def test_another_split_is_refused(planned: StudyFolder) -> None:
+    plan, key = read_plan(planned.plan), first_cell(planned).path.name
+    write_plan(replace(plan, cells=[replace(cell, split="other") for cell in plan.cells]), planned.plan)
     with pytest.raises(UserError, match="not other as planned"):
         run_cell(planned.path, key)
     assert not first_cell(planned).run.path.exists()
+
+
+def test_the_account_names_the_code_that_trained_and_that_scored(
+    copied: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = first_cell(copied)
+    before = json.loads(place.finished.read_text())
+    assert before["training_code"] == before["code"] == code_digest()
+    place.finished.unlink()
+    monkeypatch.setattr(module, "code_digest", lambda: "newer")
+    run_cell(copied.path, place.path.name)
+    after = json.loads(place.finished.read_text())
+    assert (after["training_code"], after["code"]) == (before["code"], "newer")
+
+
+def test_a_cell_is_marked_only_while_it_runs(planned: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, seen = first_cell(planned), []
+    monkeypatch.setattr(
+        module, "_train_and_score", lambda *_: seen.append(json.loads(place.running.read_text()))
+    )
+    run_cell(planned.path, place.path.name)
+    assert set(seen[0]) == {"host", "since"}
+    assert not place.running.exists()
+
+
+def test_a_requeued_job_is_not_an_interrupt(planned: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def requeue(*_: object) -> None:
+        raise SystemExit(144)  # as submitit does
+
+    monkeypatch.setattr(module, "train", requeue)
+    with pytest.raises(SystemExit):
+        run_cell(planned.path, first_cell(planned).path.name)

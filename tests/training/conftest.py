@@ -1,5 +1,4 @@
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +7,7 @@ from rich.console import Console
 
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters.recipe import check_recipe
+from mlffm_segdiff.training.callbacks import ConsoleProgress
 from mlffm_segdiff.training.fit import train
 from mlffm_segdiff.training.run_folder import RunFolder
 
@@ -33,7 +33,6 @@ def make_recipe() -> Callable[..., Recipe]:
             "name": "tiny",
             "data": {"sources": {"synthetic": None}, "size": 32, "workers": 0, "synthetic_count": 20},
             "model": {"name": "mlffm_segdiff", "size": "tiny"},
-            "sampling": {"steps": 2},
             "train": {"images": 400, "batch_size": 4, "validate_every": 48, "warmup": 40, "ema_decay": 0.9},
         }
         values["train"]["precision"] = "float32"
@@ -54,11 +53,5 @@ def finished(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> RunFol
     """A run that was never interrupted, and console.txt beside it."""
     folder = RunFolder(tmp_path_factory.mktemp("finished") / "run")
     with (folder.path.parent / "console.txt").open("w") as file:
-        train(recipe, folder, Console(file=file, width=120))
+        train(recipe, folder.path, callbacks=[ConsoleProgress(Console(file=file, width=120))])
     return folder
-
-
-@pytest.fixture
-def quiet(tmp_path: Path) -> Iterator[Console]:
-    with (tmp_path / "console.txt").open("w") as file:
-        yield Console(file=file)

@@ -1,5 +1,6 @@
 import io
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,12 +16,12 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.training.callbacks import (
+    AtomicCheckpointIO,
     Averaging,
-    Checkpoint,
-    ImagesProgress,
-    WholeCheckpoints,
-    checkpoints,
+    BestAndLast,
+    ConsoleProgress,
     update_average,
 )
 
@@ -111,6 +112,7 @@ class Normalised(LightningModule):
     def validation_step(self, batch: Tensor, batch_idx: int) -> None:
         assert not self.layer.training
         self.outputs.append(self.layer(batch))
+        self.log("val_jaccard", 0.5)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), 0.3)
@@ -142,7 +144,7 @@ def test_averaged_weights_are_evaluated_with_averaged_statistics(tmp_path: Path)
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        callbacks=[Keeper(), Averaging(0.5), Checkpoint(tmp_path, "last")],
+        callbacks=[Keeper(), Averaging(0.5), BestAndLast(tmp_path / "best.ckpt", tmp_path / "last.ckpt")],
     )
     batches = 3 * torch.randn(3, 4, 3, 5, 5) + 2
     trainer.fit(module, DataLoader(batches, batch_size=None), DataLoader(image[None], batch_size=None))
@@ -169,34 +171,28 @@ def test_averaged_weights_are_evaluated_with_averaged_statistics(tmp_path: Path)
     torch.testing.assert_close(module.layer.eval()(image), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_the_best_state_is_kept_before_the_last(tmp_path: Path) -> None:
-    best, last = checkpoints(tmp_path)
-    assert (best.filename, best.monitor, best.mode) == ("best", "val_jaccard", "max")
-    assert (last.filename, last.monitor) == ("last", None)
-
-
-def test_a_moved_run_still_knows_its_best_state(tmp_path: Path) -> None:
-    before = Checkpoint(tmp_path / "there", "best", "val_jaccard")
-    path = str(tmp_path / "there" / "best.ckpt")
-    before.best_k_models = {path: torch.tensor(0.8)}
-    before.best_model_path = before.kth_best_model_path = path
-    before.best_model_score = before.kth_value = torch.tensor(0.8)
-    after = Checkpoint(tmp_path / "here", "best", "val_jaccard")
-    after.load_state_dict(before.state_dict())
-    here = str(tmp_path / "here" / "best.ckpt")
-    assert after.best_k_models == {here: torch.tensor(0.8)}
-    assert after.best_model_path == after.kth_best_model_path == here
-    assert float(after.best_model_score) == pytest.approx(0.8)
-    untouched = Checkpoint(tmp_path / "here", "last")
-    untouched.load_state_dict(Checkpoint(tmp_path / "there", "last").state_dict())
-    assert untouched.best_model_path == ""
+def test_the_best_and_the_last_state_are_kept(tmp_path: Path) -> None:
+    """Of four validations the second is best; an equal score later does not replace it."""
+    written: list[str] = []
+    best, last = tmp_path / "there" / "best.ckpt", tmp_path / "there" / "last.ckpt"
+    callback = BestAndLast(best, last)
+    for score in (0.5, 0.8, 0.8, 0.7):
+        metrics = {"val_jaccard": torch.tensor(score)}
+        trainer = SimpleNamespace(
+            callback_metrics=metrics, save_checkpoint=lambda path: written.append(path.stem)
+        )
+        callback.on_train_epoch_end(trainer, None)
+    assert written == ["best", "last", "best", "last", "last", "last"]
+    moved = BestAndLast(tmp_path / "here" / "best.ckpt", tmp_path / "here" / "last.ckpt")
+    moved.load_state_dict(callback.state_dict())
+    assert (moved.best_jaccard, moved.best) == (pytest.approx(0.8), tmp_path / "here" / "best.ckpt")
 
 
 def test_a_checkpoint_cut_short_leaves_the_one_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "folder" / "last.ckpt"
-    WholeCheckpoints().save_checkpoint({"step": 1}, path)
+    AtomicCheckpointIO().save_checkpoint({"step": 1}, path)
 
     def cut(_checkpoint: object, target: Path) -> None:
         target.write_bytes(b"half")
@@ -204,21 +200,22 @@ def test_a_checkpoint_cut_short_leaves_the_one_before(
 
     monkeypatch.setattr(torch, "save", cut)
     with pytest.raises(UserError, match=r"last\.ckpt cannot be written \(No space left on device\)"):
-        WholeCheckpoints().save_checkpoint({"step": 2}, path)
+        AtomicCheckpointIO().save_checkpoint({"step": 2}, path)
     assert torch.load(path, weights_only=True) == {"step": 1}
     assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]
 
 
-def test_progress_counts_images_and_prints_a_line_a_validation() -> None:
+def test_progress_counts_images_and_prints_a_line_a_validation(make_recipe: Callable[..., Recipe]) -> None:
     stream = io.StringIO()
-    progress = ImagesProgress(400, 4, Console(file=stream, width=100))
+    progress = ConsoleProgress(Console(file=stream, width=100))
+    module = SimpleNamespace(recipe=make_recipe())
     trainer = SimpleNamespace(global_step=25, callback_metrics={"val_jaccard": torch.tensor(0.81234)})
-    progress.on_train_start(trainer, None)
+    progress.on_train_start(trainer, module)
     progress.started = time.monotonic() - 61
-    progress.on_train_batch_end(trainer, None, {"loss": torch.tensor(0.5)}, None, 10)
-    progress.on_validation_end(trainer, None)
+    progress.on_train_batch_end(trainer, module, {"loss": torch.tensor(0.5)}, None, 10)
+    progress.on_validation_end(trainer, module)
     trainer.global_step = 100
-    progress.on_train_end(trainer, None)
+    progress.on_train_end(trainer, module)
     progress.teardown(trainer, None, "fit")
     text = stream.getvalue()
     assert "100 images, 61 s: validation Jaccard 0.8123" in text
@@ -232,8 +229,8 @@ class Failing(Regression):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:lightning", "ignore:.*LeafSpec:FutureWarning")
-def test_the_bar_goes_when_training_fails() -> None:
-    progress = ImagesProgress(8, 4, Console(file=io.StringIO(), width=100))
+def test_the_bar_goes_when_training_fails(recipe: Recipe) -> None:
+    progress = ConsoleProgress(Console(file=io.StringIO(), width=100))
     trainer = Trainer(
         max_epochs=1,
         accelerator="cpu",
@@ -243,6 +240,8 @@ def test_the_bar_goes_when_training_fails() -> None:
         enable_model_summary=False,
         callbacks=[progress],
     )
+    module = Failing()
+    module.recipe = recipe
     with pytest.raises(ZeroDivisionError):
-        trainer.fit(Failing(), DataLoader(torch.zeros(8, 3), batch_size=4))
+        trainer.fit(module, DataLoader(torch.zeros(8, 3), batch_size=4))
     assert not progress.progress.live.is_started

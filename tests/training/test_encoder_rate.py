@@ -1,35 +1,46 @@
 """The learning rate of a pretrained encoder is a share of the others'."""
 
-from typing import Literal
-
 import pytest
 import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.models.encoders import pretrained_encoder
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import Segmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe
 from mlffm_segdiff.training.module import SegmenterModule, poly, warmup_cosine
 
 RATE, SHARE, DECAY = 2e-3, 0.25, 0.05
 WARMUP, STEPS = 4, 12
+MODEL: dict[str, object] = {"name": "unet", "encoder": "efficientnet_lite0", "decoder_widths": (8, 8, 8, 8)}
+
+
+def recipe(model: dict[str, object], optimizer: str = "adamw") -> Recipe:
+    settings = {
+        "images": STEPS,
+        "batch_size": 1,
+        "optimizer": optimizer,
+        "learning_rate": RATE,
+        "weight_decay": DECAY,
+        "warmup": WARMUP if optimizer == "adamw" else 0,
+        "encoder_rate": SHARE,
+    }
+    data = {"sources": {"synthetic": None}}
+    return check_recipe({"name": "x", "data": data, "model": model, "train": settings}, "here")
 
 
 @pytest.fixture
 def segmenter() -> Segmenter:
-    model = {"name": "unet", "encoder": "efficientnet_lite0", "decoder_widths": (8, 8, 8, 8)}
-    values = {"name": "x", "data": {"sources": {"synthetic": None}}, "model": model}
-    return build_segmenter(check_recipe(values, "here"))
+    return build_segmenter(recipe(MODEL))
 
 
 def optimise(
-    segmenter: Segmenter, optimizer: Literal["adamw", "sgd"] = "adamw"
+    segmenter: Segmenter, optimizer: str = "adamw", model: dict[str, object] = MODEL
 ) -> tuple[Optimizer, LRScheduler]:
-    module = SegmenterModule(segmenter, Sampling(), 0, RATE, DECAY, WARMUP, STEPS, optimizer, SHARE)
-    made = module.configure_optimizers()
-    return made["optimizer"], made["lr_scheduler"]["scheduler"]  # type: ignore[return-value,index]
+    made = SegmenterModule(segmenter, recipe(model, optimizer)).configure_optimizers()
+    return made["optimizer"], made["lr_scheduler"]  # type: ignore[return-value]
 
 
 def test_each_parameter_is_in_the_group_of_its_rate_and_decay(segmenter: Segmenter) -> None:
@@ -85,10 +96,6 @@ def test_sgd_has_a_group_for_each_rate(segmenter: Segmenter) -> None:
 
 
 def test_without_a_pretrained_encoder_there_is_one_rate() -> None:
-    values = {
-        "name": "x",
-        "data": {"sources": {"synthetic": None}},
-        "model": {"name": "mlffm_segdiff", "size": "tiny"},
-    }
-    optimizer, _ = optimise(build_segmenter(check_recipe(values, "here")))
+    tiny: dict[str, object] = {"name": "mlffm_segdiff", "size": "tiny"}
+    optimizer, _ = optimise(build_segmenter(recipe(tiny)), model=tiny)
     assert [group["initial_lr"] for group in optimizer.param_groups] == [RATE, RATE]

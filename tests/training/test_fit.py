@@ -10,19 +10,19 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
+from mlffm_segdiff import training
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.sources import load_parts, open_part
+from mlffm_segdiff.data.sources import load_split_cases, open_split
 from mlffm_segdiff.data.splits import Split, save_split
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
-from mlffm_segdiff.training.fit import TrainingLoaders, resume, train
+from mlffm_segdiff.training.fit import TrainingData, resume, train
 from mlffm_segdiff.training.run_folder import RunFolder
 
 MakeRecipe = Callable[..., Recipe]
@@ -61,7 +61,7 @@ def test_the_run_folder_holds_all_that_the_run_was(finished: RunFolder, recipe: 
     assert not [file for file in files if "part" in file]
     assert load_recipe(str(finished.config)) == recipe
     environment = json.loads((finished.path / "environment.json").read_text())
-    assert environment["split"] == load_parts(recipe.data).digest
+    assert environment["split"] == load_split_cases(recipe.data).digest
     assert {"seed", "git", "packages", "command", "gpu"} <= set(environment)
 
 
@@ -86,7 +86,7 @@ def test_tensorboard_has_the_same_numbers(finished: RunFolder) -> None:
 
 def validation_masks(segmenter: Segmenter, recipe: Recipe, sampling: Sampling) -> tuple[Masks, Masks]:
     """Masks that are found in the validation images, and the true ones."""
-    pairs = open_part(load_parts(recipe.data), "val", 32)
+    pairs = open_split(load_split_cases(recipe.data), "val", 32)
     images = torch.from_numpy(np.array(pairs.images)).permute(0, 3, 1, 2).float() / 127.5 - 1
     found = segmenter.segment(images, sampling).probability[:, 0].numpy() >= 0.5
     return found, np.asarray(pairs.masks) > 0
@@ -134,51 +134,90 @@ def test_averaged_and_current_weights_are_both_kept(finished: RunFolder) -> None
     assert last["averaging_state"]["n_averaged"] == 100  # type: ignore[index]
 
 
-def test_a_folder_with_a_run_is_refused(finished: RunFolder, recipe: Recipe, quiet: Console) -> None:
+def test_a_folder_with_a_run_is_refused(finished: RunFolder, recipe: Recipe) -> None:
     before = finished.metrics.read_bytes()
     with pytest.raises(UserError, match="already holds a run"):
-        train(recipe, finished, quiet)
+        train(recipe, finished.path)
     assert finished.metrics.read_bytes() == before
 
 
-def test_resuming_a_finished_run_changes_nothing(finished: RunFolder, quiet: Console, tmp_path: Path) -> None:
+def test_resuming_a_finished_run_changes_nothing(finished: RunFolder, tmp_path: Path) -> None:
     shutil.copytree(finished.path, tmp_path / "moved")
     moved = RunFolder(tmp_path / "moved")
-    resume(moved, quiet)
+    resume(moved.path)
     assert moved.metrics.read_bytes() == finished.metrics.read_bytes()
     for name in ("weights/model.safetensors", "curves.png"):
         assert (moved.path / name).read_bytes() == (finished.path / name).read_bytes()
     assert checkpoint(moved, "best")["global_step"] == checkpoint(finished, "best")["global_step"]
 
 
-def test_a_recipe_that_cannot_start_leaves_no_run_behind(
-    make_recipe: MakeRecipe, quiet: Console, tmp_path: Path
-) -> None:
+def test_a_recipe_that_cannot_start_leaves_no_run_behind(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     for section in ({"data": {"size": 36}}, {"train": {"init": "/no/such/weights"}}):
         with pytest.raises(UserError):
-            train(make_recipe(**section), folder, quiet)
+            train(make_recipe(**section), folder.path)
         assert not folder.path.exists()
 
 
-def test_weights_to_start_from_are_taken(make_recipe: MakeRecipe, quiet: Console, tmp_path: Path) -> None:
+def test_weights_to_start_from_are_taken(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     torch.manual_seed(7)
     start = build_segmenter(make_recipe())
     save_segmenter(start, make_recipe(), tmp_path / "start")
     still = {"images": 4, "learning_rate": 1e-30, "weight_decay": 0, "init": str(tmp_path / "start")}
-    train(make_recipe(train=still), RunFolder(tmp_path / "run"), quiet)
+    train(make_recipe(train=still), tmp_path / "run")
     found = weights(RunFolder(tmp_path / "run"))
     for name, value in found.items():
         torch.testing.assert_close(value, start.state_dict()[name], rtol=0, atol=1e-20)
 
 
-def test_weights_of_another_model_to_start_from_are_refused(
-    make_recipe: MakeRecipe, quiet: Console, tmp_path: Path
+def test_a_run_starts_from_the_best_checkpoint_of_an_unfinished_one(
+    finished: RunFolder, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
+    """A run folder without weights/, as it is until its training ends."""
+    shutil.copytree(finished.path, tmp_path / "unfinished", ignore=shutil.ignore_patterns("weights"))
+    still = {"images": 4, "learning_rate": 1e-30, "weight_decay": 0, "init": str(tmp_path / "unfinished")}
+    train(make_recipe(train=still), tmp_path / "run")
+    best = checkpoint(finished, "best")["state_dict"]
+    for name, value in weights(RunFolder(tmp_path / "run")).items():
+        torch.testing.assert_close(value, best[f"segmenter.{name}"], rtol=0, atol=1e-20)  # type: ignore[index]
+
+
+def test_a_run_without_any_checkpoint_cannot_be_started_from(
+    finished: RunFolder, make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    RunFolder(tmp_path / "new").create(finished.recipe(), "abc")
+    with pytest.raises(UserError, match=r"new has no checkpoint yet; wait for the first validation"):
+        train(make_recipe(train={"init": str(tmp_path / "new")}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_by_a_recipes_name_prints_nothing(
+    tmp_path: Path, finished: RunFolder, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A name with overrides and a recipe with overrides are trained alike, and the result says where."""
+    keys = ["train.images=8", "train.validate_every=4"]
+    results = [
+        training.train(recipe, tmp_path / name, keys)
+        for name, recipe in (("by name", str(finished.config)), ("by recipe", finished.recipe()))
+    ]
+    assert capfd.readouterr() == ("", "")
+    for result in results:
+        folder = RunFolder(result.run)
+        assert folder.recipe().train.images == 8
+        assert result.weights == folder.weights
+        assert result.best_jaccard == pytest.approx(max(column(folder, "val_jaccard").values()))
+    assert all(
+        torch.equal(v, weights(folder)[k]) for k, v in weights(RunFolder(tmp_path / "by name")).items()
+    )
+
+
+def test_weights_of_another_model_to_start_from_are_refused(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     other = make_recipe(model={"name": "mlffm_segdiff", "size": "tiny", "fusion_width": None})
     save_segmenter(build_segmenter(other), other, tmp_path / "start")
-    with pytest.raises(UserError, match=r"train\.init=.* is another model than the recipe's \(Missing key"):
-        train(make_recipe(train={"init": str(tmp_path / "start")}), RunFolder(tmp_path / "run"), quiet)
+    with pytest.raises(
+        UserError, match=r"train\.init=.* has weights of another model than the recipe's \(Missing key"
+    ):
+        train(make_recipe(train={"init": str(tmp_path / "start")}), tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -215,15 +254,15 @@ def test_weights_of_another_model_to_start_from_are_refused(
     ],
 )
 def test_every_kind_of_recipe_trains(
-    sections: dict[str, dict[str, object]], make_recipe: MakeRecipe, quiet: Console, tmp_path: Path
+    sections: dict[str, dict[str, object]], make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     few = {"images": 10, "validate_every": 8}
     recipe = make_recipe(**{**sections, "train": {**few, **sections.get("train", {})}})
     folder = RunFolder(tmp_path / "run")
-    train(recipe, folder, quiet)
+    train(recipe, folder.path)
     assert list(column(folder, "val_jaccard")) == [1]  # 10 images are two whole batches of 4
-    scores = [state.get("best_model_score") for state in checkpoint(folder, "last")["callbacks"].values()]  # type: ignore[attr-defined]
-    assert column(folder, "val_jaccard")[1] in scores  # a resumed run knows what it has to beat
+    known = checkpoint(folder, "last")["callbacks"]["BestAndLast"]["best_jaccard"]  # type: ignore[index]
+    assert known == pytest.approx(column(folder, "val_jaccard")[1])  # which a resumed run has to beat
     assert all(value.isfinite().all() for value in weights(folder).values())
 
 
@@ -240,7 +279,7 @@ def own_cases(folder: Path) -> Path:
 
 
 def test_a_mix_of_two_sources_trains_on_its_shares_with_their_styles(
-    make_recipe: MakeRecipe, quiet: Console, tmp_path: Path
+    make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     """Of each 1,000 draws a quarter is of the synthetic cases."""
     data = {
@@ -252,7 +291,7 @@ def test_a_mix_of_two_sources_trains_on_its_shares_with_their_styles(
         model={"name": "mlffm_segdiff", "size": "tiny", "styles": ["folder", "synthetic"]},
         train={"images": 1000, "validate_every": 1000},
     )
-    loaders = TrainingLoaders(recipe, load_parts(recipe.data))
+    loaders = TrainingData(recipe, load_split_cases(recipe.data))
     loaders.trainer = SimpleNamespace(current_epoch=0)  # type: ignore[assignment]
     drawn = [
         (name, style)
@@ -264,12 +303,12 @@ def test_a_mix_of_two_sources_trains_on_its_shares_with_their_styles(
     assert all(name.startswith("own") == (style == "folder") for name, style in drawn)
     few = recipe.model_copy(update={"train": make_recipe(train={"images": 16, "validate_every": 8}).train})
     folder = RunFolder(tmp_path / "run")
-    train(few, folder, quiet)
+    train(few, folder.path)
     assert weights(folder)["network.style.weight"].any(dim=1).all()
 
 
 def test_a_source_with_a_share_but_no_training_image_cannot_start(
-    make_recipe: MakeRecipe, quiet: Console, tmp_path: Path
+    make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     split = Split(("own0", "own1"), ("synthetic_00001",), ("own2",))
     save_split(split, tmp_path / "split.csv")
@@ -282,21 +321,19 @@ def test_a_source_with_a_share_but_no_training_image_cannot_start(
     with pytest.raises(
         UserError, match=r"data\.mix\.synthetic=0\.25, .* no training image of it; set it to 0"
     ):
-        train(make_recipe(data=data), folder, quiet)
+        train(make_recipe(data=data), folder.path)
     assert not folder.path.exists()
 
 
 @pytest.mark.parametrize("name", ["dermosegdiff", "dermosegdiff_a"])
-def test_both_variants_of_dermosegdiff_train(
-    name: str, make_recipe: MakeRecipe, quiet: Console, tmp_path: Path
-) -> None:
+def test_both_variants_of_dermosegdiff_train(name: str, make_recipe: MakeRecipe, tmp_path: Path) -> None:
     """As their recipes say, but for few channels, levels, images and steps of sampling."""
     narrow = ["model.dim_x=16", "model.dim_g=8", "model.x_mults=[1, 2]", "model.g_mults=[1, 2]"]
     few = ["train.images=8", "train.batch_size=4", "sampling.steps=2", "sampling.samples=1"]
     chosen = load_recipe(name, [*narrow, *few, "train.precision=float32"])
     recipe = chosen.model_copy(update={"data": make_recipe().data})
     folder = RunFolder(tmp_path / "run")
-    train(recipe, folder, quiet)
+    train(recipe, folder.path)
     assert list(column(folder, "val_jaccard")) == [1]
     assert np.isfinite(list(column(folder, "loss").values())).all()
     assert load_pretrained(folder.path).recipe.loss == load_recipe(name).loss

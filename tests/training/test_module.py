@@ -14,7 +14,15 @@ from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
-from mlffm_segdiff.training.module import SegmenterModule, poly, warmup_cosine
+from mlffm_segdiff.training.module import (
+    SegmenterModule,
+    build_optimizer,
+    poly,
+    update_weights,
+    warmup_cosine,
+)
+
+WITH_ENCODER = {"name": "mlffm_segdiff", "encoder": "efficientnet_lite0"}
 
 
 def test_warmup_and_cosine_by_hand() -> None:
@@ -62,7 +70,7 @@ class Seeds(Segmenter):
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning", "ignore::UserWarning:lightning")
-def test_random_numbers_of_a_step_depend_on_the_seed_and_its_number() -> None:
+def test_random_numbers_of_a_step_depend_on_the_seed_and_its_number(recipe: Recipe) -> None:
     segmenter = Seeds()
     trainer = Trainer(
         max_epochs=2,
@@ -73,17 +81,32 @@ def test_random_numbers_of_a_step_depend_on_the_seed_and_its_number() -> None:
         enable_model_summary=False,
     )
     batch = Batch(*torch.zeros(3, 2, 1, 4, 4), ids=["a", "b"])
-    trainer.fit(
-        SegmenterModule(segmenter, Sampling(), 5, 1e-3, 0, 1, 4), DataLoader([batch] * 2, batch_size=None)
-    )
+    module = SegmenterModule(segmenter, recipe.model_copy(update={"seed": 5}))
+    trainer.fit(module, DataLoader([batch] * 2, batch_size=None))
     assert segmenter.seen == [5 * 2**32 + step for step in range(4)]
+    (rate,) = {group["lr"] for group in trainer.optimizers[0].param_groups}
+    assert rate == pytest.approx(recipe.train.learning_rate * warmup_cosine(4, 10, 100))  # one step a batch
 
 
-def test_weights_decay_but_biases_and_norms_do_not(recipe: Recipe) -> None:
+def test_a_step_clips_all_gradients_together() -> None:
+    """Gradients of 2 and 2 under a norm of at most 1: plain SGD moves weight and bias by 1 / sqrt(2)."""
+    segmenter = Seeds()
+    nn.init.zeros_(segmenter.layer.weight)
+    nn.init.zeros_(segmenter.layer.bias)
+    segmenter.layer.weight.grad = torch.full((1, 1), 9.0)  # of an earlier step, which counts no more
+    batch = Batch(*torch.ones(3, 1, 1, 1, 1), ids=["a"])
+    loss = update_weights(segmenter, batch, torch.optim.SGD(segmenter.parameters(), 1.0), clip=1.0)
+    assert not loss.requires_grad
+    for value in segmenter.parameters():
+        assert value.item() == pytest.approx(-(0.5**0.5), rel=1e-5)
+
+
+def test_weights_decay_but_biases_and_norms_do_not(make_recipe: Callable[..., Recipe]) -> None:
+    recipe = make_recipe(train={"learning_rate": 2e-3, "weight_decay": 0.05})
     segmenter = build_segmenter(recipe)
-    module = SegmenterModule(segmenter, Sampling(), 0, 2e-3, 0.05, 10, 100)
+    module = SegmenterModule(segmenter, recipe)
     made = module.configure_optimizers()
-    optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]  # type: ignore[index]
+    optimizer, schedule = made["optimizer"], made["lr_scheduler"]  # type: ignore[index]
     decayed, other = optimizer.param_groups  # type: ignore[attr-defined]
     assert (decayed["weight_decay"], other["weight_decay"]) == (0.05, 0)
     assert {p.ndim for p in other["params"]} == {1}
@@ -91,16 +114,17 @@ def test_weights_decay_but_biases_and_norms_do_not(recipe: Recipe) -> None:
     both = [*decayed["params"], *other["params"]]
     assert sorted(map(id, both)) == sorted(map(id, segmenter.parameters()))
     assert schedule.get_last_lr() == [pytest.approx(2e-4)] * 2
-    assert made["lr_scheduler"]["interval"] == "step"  # type: ignore[index]
 
 
 @pytest.mark.parametrize("rate", [0.3, 1.0])
 def test_a_pretrained_encoder_learns_at_its_own_rate(rate: float, make_recipe: Callable[..., Recipe]) -> None:
     """Each parameter is in one group; the encoder's rate is a share of the others', also as they fall."""
-    segmenter = build_segmenter(make_recipe(model={"name": "mlffm_segdiff", "encoder": "efficientnet_lite0"}))
-    module = SegmenterModule(segmenter, Sampling(), 0, 2e-3, 0.05, 1, 100, encoder_rate=rate)
+    settings = {"learning_rate": 2e-3, "weight_decay": 0.05, "warmup": 0, "encoder_rate": rate}
+    recipe = make_recipe(model=WITH_ENCODER, train=settings)
+    segmenter = build_segmenter(recipe)
+    module = SegmenterModule(segmenter, recipe)
     made = module.configure_optimizers()
-    optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]  # type: ignore[index]
+    optimizer, schedule = made["optimizer"], made["lr_scheduler"]  # type: ignore[index]
     names = {id(p): name for name, p in segmenter.named_parameters()}
     found: dict[str, tuple[float, float]] = {}
     for group in optimizer.param_groups:  # type: ignore[attr-defined]
@@ -123,29 +147,36 @@ def test_a_pretrained_encoder_learns_at_its_own_rate(rate: float, make_recipe: C
     assert rest < 0.6 * 2e-3
 
 
-def test_an_encoder_from_scratch_learns_at_the_common_rate(recipe: Recipe) -> None:
-    module = SegmenterModule(build_segmenter(recipe), Sampling(), 0, 2e-3, 0.05, 1, 100, encoder_rate=0.3)
-    optimizer = module.configure_optimizers()["optimizer"]
-    assert {group["lr"] for group in optimizer.param_groups} == {2e-3}  # type: ignore[attr-defined]
+@pytest.mark.parametrize(
+    ("model", "init"), [({"name": "mlffm_segdiff", "size": "tiny"}, "imagenet"), (WITH_ENCODER, None)]
+)
+def test_an_encoder_from_scratch_learns_at_the_common_rate(
+    model: dict[str, str], init: str | None, make_recipe: Callable[..., Recipe]
+) -> None:
+    recipe = make_recipe(model=model, train={"learning_rate": 2e-3, "encoder_init": init})
+    optimizer = build_optimizer(build_segmenter(recipe), recipe.train)
+    assert {group["lr"] for group in optimizer.param_groups} == {2e-3}
 
 
 def test_the_rate_of_a_run_ends_at_a_hundredth(make_recipe: Callable[..., Recipe]) -> None:
-    module = SegmenterModule(build_segmenter(make_recipe()), Sampling(), 0, 1.0, 0, 10, 100)
-    schedule = module.configure_optimizers()["lr_scheduler"]["scheduler"]  # type: ignore[index]
+    recipe = make_recipe(train={"learning_rate": 1.0})
+    module = SegmenterModule(build_segmenter(recipe), recipe)
+    schedule = module.configure_optimizers()["lr_scheduler"]  # type: ignore[index]
     schedule.optimizer.step()
     for _ in range(100):
         schedule.step()
     assert schedule.get_last_lr()[0] == pytest.approx(0.01)
 
 
-def test_sgd_is_nnunets_by_hand() -> None:
+def test_sgd_is_nnunets_by_hand(make_recipe: Callable[..., Recipe]) -> None:
     """Weights under the loss 2 w: momentum 0.99 of Nesterov's kind, decay on all, poly of each step."""
     segmenter = Seeds()
     nn.init.constant_(segmenter.layer.weight, 1)
     nn.init.constant_(segmenter.layer.bias, 1)
-    module = SegmenterModule(segmenter, Sampling(), 0, 0.01, 3e-5, 1, 4, "sgd")
+    settings = {"optimizer": "sgd", "learning_rate": 0.01, "weight_decay": 3e-5, "warmup": 0, "images": 16}
+    module = SegmenterModule(segmenter, make_recipe(train=settings))
     made = module.configure_optimizers()
-    optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]  # type: ignore[index]
+    optimizer, schedule = made["optimizer"], made["lr_scheduler"]  # type: ignore[index]
     w, velocity = 1.0, 0.0
     for step in range(4):
         optimizer.zero_grad()  # type: ignore[attr-defined]

@@ -6,14 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
 
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters import precision as formats
 from mlffm_segdiff.segmenters.assembly import build_segmenter
+from mlffm_segdiff.segmenters.precision import random_batch, training_precision
 from mlffm_segdiff.training import fit, run_folder
-from mlffm_segdiff.training import precision as training
-from mlffm_segdiff.training.precision import random_batch, training_precision
 from mlffm_segdiff.training.run_folder import RunFolder
 
 MakeRecipe = Callable[..., Recipe]
@@ -26,20 +24,20 @@ def auto(make_recipe: MakeRecipe) -> Recipe:
 
 
 def give_bf16(monkeypatch: pytest.MonkeyPatch, has: bool) -> None:
-    for module in (formats, training, run_folder):
+    for module in (formats, run_folder):
         monkeypatch.setattr(module, "has_bf16", lambda device: has)
 
 
 def steps_taking(seconds: dict[torch.dtype, float], monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
     """A clock that only training steps move, each by the seconds of its format."""
-    now, real = 0.0, training._gradients
+    now, real = 0.0, formats.training_step
 
     def gradients(segmenter: object, batch: object, dtype: torch.dtype) -> None:
         nonlocal now
         real(segmenter, batch, dtype)  # type: ignore[arg-type]
         now += seconds[dtype]
 
-    monkeypatch.setattr(training, "_gradients", gradients)
+    monkeypatch.setattr(formats, "training_step", gradients)
     return lambda: now
 
 
@@ -60,7 +58,7 @@ def test_auto_is_what_the_runs_own_steps_are_faster_in(
 
 def test_auto_is_float32_where_bf16_is_emulated(auto: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     give_bf16(monkeypatch, False)
-    monkeypatch.setattr(training, "_gradients", None)
+    monkeypatch.setattr(formats, "training_step", None)
     assert training_precision(auto, build_segmenter(auto), CPU) == "float32"
 
 
@@ -69,7 +67,7 @@ def test_on_a_gpu_nothing_is_measured(
     native: bool, expected: str, auto: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     give_bf16(monkeypatch, native)
-    monkeypatch.setattr(training, "_gradients", None)
+    monkeypatch.setattr(formats, "training_step", None)
     assert training_precision(auto, build_segmenter(auto), torch.device("cuda")) == expected
 
 
@@ -91,12 +89,12 @@ def test_a_batch_of_noise_is_like_one_of_images() -> None:
     assert torch.equal(batch.mask, -batch.distance.sign())
 
 
-@pytest.mark.parametrize(("begun", "lightning"), [("bf16", "bf16-mixed"), ("float32", "32-true")])
-def test_a_resumed_run_keeps_the_format_it_was_begun_in(
-    begun: str, lightning: str, auto: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("first", "lightning"), [("bf16", "bf16-mixed"), ("float32", "32-true")])
+def test_a_resumed_run_keeps_its_number_format(
+    first: str, lightning: str, auto: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is measured once: were it measured again, it would now be the other."""
-    seen, measured = [], iter([begun])
+    seen, measured = [], iter([first])
     real = fit.Trainer
 
     def trainer(**settings: object) -> object:
@@ -106,35 +104,8 @@ def test_a_resumed_run_keeps_the_format_it_was_begun_in(
     monkeypatch.setattr(fit, "Trainer", trainer)
     monkeypatch.setattr(fit, "training_precision", lambda *_: next(measured))
     folder = RunFolder(tmp_path / "run")
-    with (tmp_path / "console.txt").open("w") as file:
-        fit.train(auto, folder, Console(file=file))
-        fit.resume(folder, Console(file=file))
+    fit.train(auto, folder.path)
+    fit.resume(folder.path)
     assert seen == [lightning, lightning]
-    assert json.loads(folder.environment.read_text())["precision"] == begun
+    assert json.loads(folder.environment.read_text())["precision"] == first
     assert folder.recipe().train.precision == "auto"
-
-
-@pytest.mark.parametrize(
-    ("asked", "has", "expected"),
-    [
-        ("auto", True, "bf16"),
-        ("auto", False, "float32"),
-        ("float32", True, "float32"),
-        ("bf16", False, "bf16"),
-    ],
-)
-def test_a_run_of_the_first_version_goes_by_its_rule(
-    asked: str,
-    has: bool,
-    expected: str,
-    make_recipe: MakeRecipe,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    give_bf16(monkeypatch, has)
-    folder = RunFolder(tmp_path)
-    folder.begin(make_recipe(train={"precision": asked}), "abc")
-    environment = json.loads(folder.environment.read_text())
-    del environment["precision"]
-    folder.environment.write_text(json.dumps(environment))
-    assert folder.precision() == expected

@@ -13,23 +13,21 @@ import torch
 from rich.console import Console
 
 from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.training.callbacks import ConsoleProgress
 from mlffm_segdiff.training.fit import resume, train
 from mlffm_segdiff.training.module import SegmenterModule
 from mlffm_segdiff.training.run_folder import RunFolder
 
 SCRIPT = """
 import sys
-from pathlib import Path
 
 import torch
 from rich.console import Console
 
-from mlffm_segdiff.segmenters.recipe import load_recipe
-from mlffm_segdiff.training.fit import train
-from mlffm_segdiff.training.run_folder import RunFolder
+from mlffm_segdiff.training import ConsoleProgress, train
 
 torch.set_num_threads(1)
-train(load_recipe(sys.argv[1]), RunFolder(Path(sys.argv[2])), Console(width=120))
+train(sys.argv[1], sys.argv[2], callbacks=[ConsoleProgress(Console(width=120))])
 """
 
 
@@ -52,8 +50,7 @@ def resumed(finished: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> tu
     assert process.returncode == -signal.SIGKILL
     step = int(torch.load(folder.last, weights_only=True)["global_step"])
     assert not folder.weights.exists()
-    with (folder.path.parent / "console.txt").open("w") as file:
-        resume(folder, Console(file=file))
+    resume(folder.path)
     return folder, step
 
 
@@ -129,34 +126,6 @@ def kill_at(validation: int) -> Callable[[SegmenterModule], None]:
     return on_validation_epoch_start
 
 
-def test_times_drawn_by_their_losses_are_drawn_on(
-    make_recipe: Callable[..., Recipe], quiet: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The checkpoint holds the losses of each time, by which the next ones are drawn; the weights do not."""
-    options = {"learned_variance": True, "importance_sampling": True}
-    recipe = make_recipe(
-        diffusion={"objective": "epsilon", "train_steps": 5, "training": "single", **options},
-        sampling={"sampler": "ddpm", "samples": 1},
-        train={"images": 240},
-    )
-    whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
-    train(recipe, whole, quiet)
-    with monkeypatch.context() as patched:
-        patched.setattr(SegmenterModule, "on_validation_epoch_start", kill_at(4))
-        with pytest.raises(KilledError):
-            train(recipe, cut, quiet)
-    state = torch.load(cut.last, weights_only=True)["training_state"]
-    assert int(state["counts"].sum()) == 3 * 12 * 4
-    assert int(state["counts"].min()) >= 10  # times are drawn by their losses by now
-    resume(cut, quiet)
-    one, other = (torch.load(folder.last, weights_only=True) for folder in (whole, cut))
-    for key in ("training_state", "state_dict", "current_model_state", "optimizer_states"):
-        assert differing(one[key], other[key], key) == []
-    assert set(differing(one["training_state"], state)) == {"/losses", "/counts"}
-    weights = [(folder.weights / "model.safetensors").read_bytes() for folder in (whole, cut)]
-    assert weights[0] == weights[1]
-
-
 def test_the_comparison_would_notice_one_bit(finished: RunFolder) -> None:
     one = torch.load(finished.last, weights_only=True)
     other = torch.load(finished.last, weights_only=True)
@@ -180,9 +149,7 @@ class Interrupting(Console):
         super().print(*objects, **options)
 
 
-def test_a_run_by_sgd_resumes_as_exactly(
-    make_recipe: Callable[..., Recipe], quiet: Console, tmp_path: Path
-) -> None:
+def test_a_run_by_sgd_resumes_as_exactly(make_recipe: Callable[..., Recipe], tmp_path: Path) -> None:
     """As nnU-Net trains: momentum, poly, no averaging, and validation on mirror images."""
     train_keys = {"images": 96, "validate_every": 24, "optimizer": "sgd", "learning_rate": 0.01}
     recipe = make_recipe(
@@ -192,11 +159,11 @@ def test_a_run_by_sgd_resumes_as_exactly(
         train={**train_keys, "warmup": 0, "clip": 12, "ema_decay": 0},
     )
     whole, broken = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "broken")
-    train(recipe, whole, quiet)
+    train(recipe, whole.path)
     with (tmp_path / "broken.txt").open("w") as file, pytest.raises(InterruptedRunError):
-        train(recipe, broken, Interrupting(file=file, width=120))
+        train(recipe, broken.path, callbacks=[ConsoleProgress(Interrupting(file=file, width=120))])
     assert torch.load(broken.last, weights_only=True)["global_step"] == 12
-    resume(broken, quiet)
+    resume(broken.path)
     one, other = (torch.load(folder.last, weights_only=True) for folder in (whole, broken))
     for key in ("state_dict", "current_model_state", "optimizer_states", "lr_schedulers"):
         assert differing(one[key], other[key], key) == []

@@ -20,9 +20,9 @@ from mlffm_segdiff.training.run_folder import (
 )
 
 
-def test_a_begun_run_holds_its_recipe_and_environment(recipe: Recipe, tmp_path: Path) -> None:
+def test_a_new_run_holds_its_recipe_and_environment(recipe: Recipe, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "runs" / "first")
-    folder.begin(recipe, "abc")
+    folder.create(recipe, "abc")
     assert folder.recipe() == recipe == load_recipe(str(folder.config))
     environment = json.loads((folder.path / "environment.json").read_text())
     assert (environment["seed"], environment["split"]) == (recipe.seed, "abc")
@@ -32,10 +32,10 @@ def test_a_begun_run_holds_its_recipe_and_environment(recipe: Recipe, tmp_path: 
 
 def test_a_folder_with_a_run_is_refused_and_left_as_it_is(recipe: Recipe, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.begin(recipe, "abc")
+    folder.create(recipe, "abc")
     before = folder.config.stat().st_mtime_ns
     with pytest.raises(UserError, match="already holds a run; add --resume"):
-        folder.begin(recipe, "other")
+        folder.create(recipe, "other")
     assert folder.config.stat().st_mtime_ns == before
 
 
@@ -47,7 +47,7 @@ def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
 def test_a_folder_with_other_things_in_it_is_refused(recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UserError, match="is not empty; choose another --run"):
-        RunFolder(tmp_path).begin(recipe, "abc")
+        RunFolder(tmp_path).create(recipe, "abc")
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -78,7 +78,7 @@ def test_a_damaged_checkpoint_is_one_line(content: bytes, tmp_path: Path) -> Non
 
 def test_an_environment_that_cannot_be_read_is_named(recipe: Recipe, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.begin(recipe, "abc")
+    folder.create(recipe, "abc")
     for damage in (lambda: folder.environment.write_text("{"), folder.environment.unlink):
         damage()
         with pytest.raises(UserError, match=r"environment\.json is missing or damaged"):
@@ -87,9 +87,9 @@ def test_an_environment_that_cannot_be_read_is_named(recipe: Recipe, tmp_path: P
 
 def test_another_split_is_refused(recipe: Recipe, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.begin(recipe, "abc")
+    folder.create(recipe, "abc")
     folder.require_split("abc")
-    with pytest.raises(UserError, match=r"begun on another split \(abc\) than the data give now \(xyz\)"):
+    with pytest.raises(UserError, match=r"started with another split \(abc\) than the data give now \(xyz\)"):
         folder.require_split("xyz")
 
 
@@ -111,3 +111,22 @@ def test_the_revision_is_gits() -> None:
 def test_without_git_there_is_no_revision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert git_revision() is None
+
+
+def test_a_checkpoint_of_another_version_is_not_resumed(recipe: Recipe, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.create(recipe, "abc")
+    assert folder.checkpoint_to_resume() is None
+    folder.checkpoints.mkdir()
+    torch.save({"callbacks": {"ModelCheckpoint": {}}}, folder.last)
+    with pytest.raises(UserError, match=r"written by another version; start a new run, with train\.init="):
+        folder.checkpoint_to_resume()
+
+
+def test_another_recipe_is_named_by_its_first_difference(recipe: Recipe, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.create(recipe, "abc")
+    folder.require_recipe(recipe)
+    train = recipe.train.model_copy(update={"clip": 2.0, "images": 8})
+    with pytest.raises(UserError, match=r"was started with train\.images=400, not 8; leave the recipe out"):
+        folder.require_recipe(recipe.model_copy(update={"train": train}))

@@ -1,0 +1,1 @@
+"""Speed and memory of this machine, compared with other networks and with the project's goals."""

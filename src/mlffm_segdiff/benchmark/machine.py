@@ -1,4 +1,4 @@
-"""What a figure was measured on."""
+"""Facts about the machine: processor, memory, GPUs, package versions."""
 
 import os
 import platform
@@ -12,11 +12,11 @@ import torch
 FLAGS = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16")
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-PACKAGES = ("mlffm-segdiff", "torch", "monai", "diffusers", "numpy")
+PACKAGES = ("mlffm-segdiff", "torch", "monai", "numpy")
 
 
 def machine_facts(device: torch.device) -> dict[str, object]:
-    """Return processor, instruction sets, cores, threads, device, system and versions, as plain values."""
+    """Return processor, instruction sets, cores, threads, device, system and package versions."""
     capabilities = torch.cpu.get_capabilities()
     return {
         "processor": capabilities.get("cpu_name") or platform.processor() or platform.machine(),
@@ -32,13 +32,10 @@ def machine_facts(device: torch.device) -> dict[str, object]:
 
 
 def memory_bytes() -> int | None:
-    """Return how much memory this process may have: the machine's, or less where its container allows less.
-
-    None where the system does not tell.
-    """
+    """Return the memory (bytes) of the machine or its container, whichever is smaller; None if unknown."""
     try:
         whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # Windows has none of it
+    except (AttributeError, OSError, ValueError):  # Windows has none of these
         return None
     return min([whole, *_container_limits()])
 
@@ -52,7 +49,7 @@ def _container_limits() -> Iterator[int]:
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU that torch can use. memory: bytes. capability: the version of NVIDIA's instruction set."""
+    """A GPU that torch can use: its name, memory in bytes and CUDA compute capability."""
 
     name: str
     memory: int
@@ -68,13 +65,13 @@ def gpus() -> list[Gpu]:
 
 
 def why_no_gpu() -> str:
-    """Return why torch can use no GPU, as far as it can be told."""
+    """Return why torch cannot use a GPU, as far as known."""
     if torch.version.cuda is None and torch.version.hip is None:
         advice = "; it has a driver: install torch's CUDA build (pip install . without constraints.txt)"
         return f"torch is built without CUDA{advice if NVIDIA_DRIVER.exists() else ''}"
-    return "torch is built for one, and finds neither it nor its driver"
+    return "torch supports GPUs, but finds no GPU or no driver"
 
 
 def device_name(device: torch.device) -> str:
-    """Return the name of the GPU, or cpu."""
+    """Return the name of the GPU, or "cpu"."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

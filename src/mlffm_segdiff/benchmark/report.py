@@ -1,29 +1,34 @@
-"""What a benchmark found: rows of text for a terminal, `benchmark.json`, `benchmark.md`."""
+"""Tables, chart and files of a benchmark's results."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from matplotlib.figure import Figure as Chart
+
 from mlffm_segdiff.benchmark.goals import Findings, Goal, Result
 from mlffm_segdiff.benchmark.timing import Timing, quartiles
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.evaluation.report import markdown_table
 
-JSON_FILE, MARKDOWN_FILE = "benchmark.json", "benchmark.md"
+JSON_FILE, MARKDOWN_FILE, CHART_FILE = "benchmark.json", "benchmark.md", "benchmark.png"
 GOAL_HEADER = ("name", "what", "goal", "measured", "met", "format", "quartiles")
 TIMING_HEADER = ("contestant", "format", "median, ms", "quartiles, ms", "turns")
+MET, MISSED = "#1b7837", "#d6604d"
+SHORTEST, LONGEST = 0.01, 100.0
+DPI = 150
 
 Found = Mapping[str, Sequence[Findings]]
 """Findings by number format."""
 
 
 def goal_rows(found: Found) -> list[tuple[str, ...]]:
-    """Return one row of text a goal and format under GOAL_HEADER."""
+    """Return one row of text per goal and number format, under GOAL_HEADER."""
     return [_goal_row(result, name) for name, result in results(found)]
 
 
 def goal_notes(found: Found) -> list[str]:
-    """Return what one must know to read the goals' figures, one sentence a goal or group of them."""
+    """Return notes on how the figures were measured, one sentence for each goal or group of goals."""
     notes: dict[str, list[str]] = {}
     for _, result in results(found):
         if result.goal.how:
@@ -32,7 +37,7 @@ def goal_notes(found: Found) -> list[str]:
 
 
 def fact_rows(found: Found, section: str) -> list[tuple[str, ...]]:
-    """Return one row of text a fact of a section: its name, then its number in each format."""
+    """Return one row of text per fact of a section: its name, then its number in each format."""
     facts = {name: _facts(findings).get(section, {}) for name, findings in found.items()}
     keys = dict.fromkeys(key for numbers in facts.values() for key in numbers)
     return [
@@ -41,31 +46,27 @@ def fact_rows(found: Found, section: str) -> list[tuple[str, ...]]:
 
 
 def timing_rows(found: Found) -> list[tuple[str, ...]]:
-    """Return one row of text a contestant and format under TIMING_HEADER."""
-    return [
-        _timing_row(contestant, name, timing)
-        for name, findings in found.items()
-        for contestant, timing in _timings(findings).items()
-    ]
+    """Return one row of text per contestant and number format, under TIMING_HEADER."""
+    rows: list[tuple[str, ...]] = []
+    for name, findings in found.items():
+        for contestant, timing in _timings(findings).items():
+            median, low, high = (plain(1e3 * seconds) for seconds in quartiles(timing.seconds))
+            rows.append((contestant, name, median, f"{low} to {high}", str(len(timing.seconds))))
+    return rows
 
 
 def results(found: Found) -> list[tuple[str, Result]]:
-    """Return every result with its format."""
+    """Return every result with its number format."""
     return [(name, result) for name, findings in found.items() for one in findings for result in one.results]
 
 
 def sections(found: Found) -> list[str]:
-    """Return the sections of facts in the order they were found."""
+    """Return the names of the sections of facts."""
     return list(dict.fromkeys(section for findings in found.values() for section in _facts(findings)))
 
 
-def benchmark_json(facts: Mapping[str, object], found: Found) -> str:
-    """Return `benchmark_values` as JSON text."""
-    return json.dumps(benchmark_values(facts, found), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
 def benchmark_values(facts: Mapping[str, object], found: Found) -> dict[str, object]:
-    """Return the facts of the run, and all results, timings turn by turn, and numbers, as plain values."""
+    """Return the content of benchmark.json: facts of the run, results, timings of every turn, and numbers."""
     return {
         **facts,
         "goals": [{"format": name, **_result_values(result)} for name, result in results(found)],
@@ -78,7 +79,7 @@ def benchmark_values(facts: Mapping[str, object], found: Found) -> dict[str, obj
 
 
 def benchmark_markdown(facts: Mapping[str, object], found: Found) -> str:
-    """Return the same for reading: goals, what they count, the facts by section, the timings."""
+    """Return the content of benchmark.md: goals with notes, facts by section, and timings."""
     parts = [
         markdown_table(("run", ""), [(key, _words(value)) for key, value in facts.items()]),
         markdown_table(GOAL_HEADER, goal_rows(found)),
@@ -90,18 +91,16 @@ def benchmark_markdown(facts: Mapping[str, object], found: Found) -> str:
 
 
 def write_report(folder: Path, facts: Mapping[str, object], found: Found) -> None:
-    """Write JSON_FILE and MARKDOWN_FILE, each whole or not at all.
-
-    Raises UserError where the folder cannot be written.
-    """
-    texts = {JSON_FILE: benchmark_json(facts, found), MARKDOWN_FILE: benchmark_markdown(facts, found)}
+    """Write JSON_FILE and MARKDOWN_FILE. Raises UserError if the folder cannot be written."""
+    values = json.dumps(benchmark_values(facts, found), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    texts = {JSON_FILE: values, MARKDOWN_FILE: benchmark_markdown(facts, found)}
     for name, text in texts.items():
-        with whole_file(folder / name) as path:
+        with atomic_write(folder / name) as path:
             path.write_text(text, encoding="utf-8")
 
 
 def plain(number: float) -> str:
-    """Return a number with three digits that count, and never an exponent above 1."""
+    """Format a number with three significant digits, without an exponent for large numbers."""
     return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
@@ -117,11 +116,6 @@ def _goal_row(result: Result, number_format: str) -> tuple[str, ...]:
 
 def _bound(goal: Goal) -> str:
     return f"{'at most' if goal.at_most else 'at least'} {plain(goal.bound)}"
-
-
-def _timing_row(contestant: str, number_format: str, timing: Timing) -> tuple[str, ...]:
-    median, low, high = (plain(1e3 * seconds) for seconds in quartiles(timing.seconds))
-    return contestant, number_format, median, f"{low} to {high}", str(len(timing.seconds))
 
 
 def _result_values(result: Result) -> dict[str, object]:
@@ -161,3 +155,47 @@ def _words(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_words(one)}" for key, one in value.items())
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def goal_chart(found: Found, title: str) -> Chart:
+    """Draw one bar per measured goal: how many times better than the goal, on a logarithmic axis.
+
+    Bars are limited to SHORTEST and LONGEST.
+    """
+    measured = [(name, result) for name, result in results(found) if result.figure is not None]
+    chart = Chart(figsize=(8, 1.3 + 0.4 * len(measured)), layout="constrained")
+    axes = chart.add_subplot(xscale="log", xlim=(SHORTEST, LONGEST), xlabel="times better than the goal")
+    margins = [_margin(result) for _, result in measured]
+    axes.barh(
+        range(len(measured)),
+        [margin - 1 for margin in margins],
+        left=1,
+        color=[MET if margin >= 1 else MISSED for margin in margins],
+    )
+    axes.set_yticks(range(len(measured)), _labels(measured))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.invert_yaxis()
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set_title(title, fontsize=9)
+    return chart
+
+
+def write_chart(folder: Path, found: Found, title: str) -> None:
+    """Write CHART_FILE. Raises UserError if it cannot be written."""
+    with atomic_write(folder / CHART_FILE) as path:
+        goal_chart(found, title).savefig(path, dpi=DPI)
+
+
+def _labels(measured: Sequence[tuple[str, Result]]) -> list[str]:
+    return [
+        f"{result.goal.name}, {name}: {plain(result.figure.value)} {result.goal.unit}"
+        for name, result in measured
+        if result.figure is not None
+    ]
+
+
+def _margin(result: Result) -> float:
+    assert result.figure is not None
+    value = result.figure.value
+    margin = result.goal.margin(value) if value > 0 else LONGEST
+    return min(max(margin, SHORTEST), LONGEST)

@@ -1,21 +1,24 @@
-"""All measurements, by the name that the command line knows them by."""
+"""Run measurements in each number format and write their report."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Literal
 
-from mlffm_segdiff.benchmark.denoising import measure_denoising
 from mlffm_segdiff.benchmark.goals import Findings
-from mlffm_segdiff.benchmark.memory import measure_memory
-from mlffm_segdiff.benchmark.peak_share import measure_peak_share
-from mlffm_segdiff.benchmark.segmentation import measure_segmentation
-from mlffm_segdiff.benchmark.subject import Subject
-from mlffm_segdiff.benchmark.throughput import measure_predict
+from mlffm_segdiff.benchmark.machine import machine_facts
+from mlffm_segdiff.benchmark.peers import measure_denoising, measure_segmentation
+from mlffm_segdiff.benchmark.predict_cost import measure_memory, measure_predict
+from mlffm_segdiff.benchmark.report import Found, write_chart, write_report
+from mlffm_segdiff.benchmark.roofline import measure_peak_share
+from mlffm_segdiff.benchmark.subject import Subject, load_subject, write_random_weights
 from mlffm_segdiff.benchmark.training_speed import measure_training
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.segmenters.device import best_device
 from mlffm_segdiff.segmenters.precision import PrecisionChoice
-
-Chosen = Literal["auto", "float32", "bf16", "both"]
 
 MEASUREMENTS: Mapping[str, Callable[[Subject], Findings]] = MappingProxyType(
     {
@@ -29,17 +32,75 @@ MEASUREMENTS: Mapping[str, Callable[[Subject], Findings]] = MappingProxyType(
 )
 
 
-def chosen_measurements(names: list[str]) -> list[str]:
-    """Return the named measurements in the order of MEASUREMENTS; all for no name.
+@dataclass(frozen=True)
+class BenchmarkPlan:
+    """What a benchmark measures.
 
-    Raises UserError for an unknown name.
+    Attributes:
+        weights: Weights to measure, named as for `load_pretrained`.
+        recipe: Recipe to measure with random weights instead, which take the same time.
+        precision: Number format; "auto" is the faster one at batch 1, "both" is float32, then bf16.
+        measurements: Names in MEASUREMENTS, or none for all.
+        repeats: Turns of each contestant, at least 1.
+        images: Files for ``predict``, at least 1.
+    """
+
+    weights: str = "default"
+    recipe: str | None = None
+    precision: Literal["auto", "float32", "bf16", "both"] = "auto"
+    measurements: Sequence[str] = ()
+    repeats: int = 11
+    images: int = 1000
+
+
+def run_benchmark(
+    plan: BenchmarkPlan,
+    folder: Path,
+    command: str,
+    status: Callable[[str], AbstractContextManager[object]] = lambda _: nullcontext(),
+) -> tuple[dict[str, object], Found]:
+    """Measure this machine and write benchmark.json, benchmark.md and benchmark.png.
+
+    Args:
+        plan: What to measure.
+        folder: Folder to write to.
+        command: Command line to record.
+        status: Called with the name of each measurement; gives a context that it runs in.
+
+    Returns:
+        Facts about the run and the machine, and the findings by number format.
+
+    Raises:
+        UserError: If a measurement is unknown, or the weights or the recipe cannot be measured.
+    """
+    names = chosen_measurements(plan.measurements)
+    with TemporaryDirectory() as random_weights:
+        weights = plan.weights
+        if plan.recipe is not None:
+            weights = random_weights
+            write_random_weights(plan.recipe, Path(weights))
+        formats: list[PrecisionChoice] = ["float32", "bf16"] if plan.precision == "both" else [plan.precision]
+        subjects = [load_subject(weights, one, plan.repeats, plan.images) for one in formats]
+        folder.mkdir(parents=True, exist_ok=True)
+        found: dict[str, list[Findings]] = {}
+        for subject in subjects:
+            for name in names:
+                with status(f"measuring {name}, {subject.precision}"):
+                    found.setdefault(subject.precision, []).append(MEASUREMENTS[name](subject))
+    used = plan.weights if plan.recipe is None else f"random, of recipe {plan.recipe}"
+    facts = {"command": command, "weights": used, **machine_facts(best_device())}
+    write_report(folder, facts, found)
+    write_chart(folder, found, f"{facts['processor']}, {facts['device']}, {facts['threads']} threads")
+    return facts, found
+
+
+def chosen_measurements(names: Sequence[str]) -> list[str]:
+    """Return the named measurements in the order of MEASUREMENTS, or all if none is named.
+
+    Raises:
+        UserError: If a name is unknown.
     """
     unknown = [name for name in names if name not in MEASUREMENTS]
     if unknown:
-        raise UserError(f"--only {unknown[0]!r} is none of {', '.join(MEASUREMENTS)}")
+        raise UserError(f"--only {unknown[0]!r} is not one of {', '.join(MEASUREMENTS)}")
     return [name for name in MEASUREMENTS if name in names or not names]
-
-
-def number_formats(precision: Chosen) -> list[PrecisionChoice]:
-    """Return the formats to measure in; auto is settled when the weights are loaded."""
-    return ["float32", "bf16"] if precision == "both" else [precision]

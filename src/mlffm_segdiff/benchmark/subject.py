@@ -1,12 +1,11 @@
-"""The weights under test, as `predict` runs them."""
+"""The model that a benchmark measures, as ``predict`` runs it."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from mlffm_segdiff.benchmark.roofline import parameter_count
 from mlffm_segdiff.benchmark.timing import Clock, device_clock
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
@@ -23,11 +22,18 @@ FEW = 3
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured and how often.
+    """The model to measure, and how often.
 
-    weights: their name. parameters: how many the network learns. model: gives the posterior mean in one step,
-    as by default. segmenter: the model's. clock: waits for the model's device. repeats: turns of each
-    contestant; those that take minutes have at most FEW. images: files for `predict`.
+    Attributes:
+        weights: Name of the weights.
+        recipe: Their recipe.
+        parameters: Number of trainable parameters.
+        model: The model as `predict` runs it, giving the posterior mean in one step.
+        segmenter: Segmenter of the model.
+        precision: Number format that networks compute in.
+        clock: Clock in seconds that waits for the model's device.
+        repeats: Turns of each contestant; those that take minutes have at most FEW.
+        images: Files for ``predict``.
     """
 
     weights: str
@@ -47,26 +53,32 @@ class Subject:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The number format that networks compute in."""
+        """The number format as torch's dtype."""
         return torch.bfloat16 if self.precision == "bf16" else torch.float32
 
     def random_images(self, count: int) -> Tensor:
-        """Return images of the network's size, B3HW in [-1, 1]: what they show does not change the time."""
+        """Return random images, B3HW in [-1, 1]; their content does not affect the time."""
         generator = torch.Generator().manual_seed(0)
         size = self.model.size
         return torch.rand(count, 3, size, size, generator=generator).mul(2).sub(1).to(self.model.device)
 
 
 def load_subject(weights: str, precision: PrecisionChoice, repeats: int, images: int) -> Subject:
-    """Return the weights of that name on the GPU, where there is one, otherwise on the processor.
+    """Load weights on the GPU, or on the CPU if there is none.
 
-    precision: auto is the faster one, measured on one image at a time.
-    Raises UserError as `load_model`, and for weights of a network that does not sample.
+    Args:
+        weights: Weights, named as for `load_pretrained`.
+        precision: Number format; "auto" is the faster one at batch 1.
+        repeats: Turns of each contestant.
+        images: Files for ``predict``.
+
+    Raises:
+        UserError: If the weights cannot be loaded, or their network has no denoising steps.
     """
     pretrained = load_pretrained(weights)
-    model = load_model(pretrained, precision, samples=0, fusion="mean")
+    model = load_model(pretrained, precision, sampling={"samples": 0, "fusion": "mean"})
     if not isinstance(model.segmenter, DiffusionSegmenter):
-        raise UserError(f"{weights} are weights of a network that takes no denoising steps; give others")
+        raise UserError(f"{weights} are weights of a network without denoising steps; give others")
     return Subject(
         weights,
         pretrained.recipe,
@@ -81,9 +93,11 @@ def load_subject(weights: str, precision: PrecisionChoice, repeats: int, images:
 
 
 def write_random_weights(name: str, folder: Path) -> None:
-    """Write a recipe's network with random weights into a folder.
-
-    Raises UserError as `load_recipe` and `build_segmenter`.
-    """
+    """Write random weights of a recipe's network to a folder. Raises UserError if the recipe is invalid."""
     recipe = load_recipe(name)
     save_segmenter(build_segmenter(recipe), recipe, folder)
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Return the number of trainable parameters of a network."""
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -1,4 +1,4 @@
-"""Seconds of contestants that take turns, so that what the machine does beside them hits all alike."""
+"""Time contestants in turns, so that other load on the machine affects all of them alike."""
 
 import math
 import statistics
@@ -16,7 +16,7 @@ LEAST_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Figure:
-    """A median with its quartiles."""
+    """A median and its first and third quartile."""
 
     value: float
     low: float
@@ -29,7 +29,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds a call of one contestant, one entry a turn."""
+    """Seconds per call of one contestant, one entry per turn."""
 
     seconds: tuple[float, ...]
 
@@ -42,33 +42,42 @@ class Timing:
 def take_turns(
     contestants: Mapping[str, Work], repeats: int, clock: Clock, least_seconds: float = LEAST_SECONDS
 ) -> dict[str, Timing]:
-    """Time the contestants in turns, each once a turn, every second turn in reverse order.
+    """Time each contestant once per turn, every second turn in reverse order.
 
-    Before the first turn each runs twice uncounted: to warm up, and to find how many calls fill
-    ``least_seconds``, below which one would time the clock. repeats: number of turns, 1 or more.
+    Before the first turn each runs twice without being timed: to warm up, and to find how many calls fill
+    ``least_seconds``.
+
+    Args:
+        contestants: Works by name.
+        repeats: Number of turns, at least 1.
+        clock: Clock in seconds.
+        least_seconds: Minimum time of a turn, well above the resolution of the clock.
+
+    Returns:
+        Timings by name.
     """
     calls = {name: _calls_to_fill(least_seconds, work, clock) for name, work in contestants.items()}
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(repeats):
         for name in contestants if turn % 2 == 0 else reversed(list(contestants)):
-            seconds[name].append(_seconds_a_call(contestants[name], calls[name], clock))
+            seconds[name].append(_seconds_per_call(contestants[name], calls[name], clock))
     return {name: Timing(tuple(found)) for name, found in seconds.items()}
 
 
 def time_ratio(one: Timing, other: Timing) -> Figure:
-    """Return the time of one over that of the other: the ratio of medians, quartiles of each turn's ratio."""
+    """Divide one timing by another: the ratio of medians, and the quartiles of the ratios of turns."""
     turns = [a / b for a, b in zip(one.seconds, other.seconds, strict=True)]
     _, low, high = quartiles(turns)
     return Figure(one.median / other.median, low, high)
 
 
 def figure(values: Iterable[float]) -> Figure:
-    """Return the median of one or more values, with their quartiles."""
+    """Return the median and quartiles of one or more values."""
     return Figure(*quartiles(list(values)))
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return median, first and third quartile of one or more values, linear between neighbours."""
+    """Return median, first and third quartile of one or more values, by linear interpolation."""
     if len(values) == 1:
         return values[0], values[0], values[0]
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -76,7 +85,7 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def device_clock(device: torch.device) -> Clock:
-    """Return a clock in seconds that waits, before it is read, until a GPU has done its work."""
+    """Return a clock in seconds that waits for a GPU to finish its work."""
     if device.type != "cuda":
         return time.perf_counter
 
@@ -89,12 +98,12 @@ def device_clock(device: torch.device) -> Clock:
 
 def _calls_to_fill(seconds: float, work: Work, clock: Clock) -> int:
     work()
-    once = _seconds_a_call(work, 1, clock)
+    once = _seconds_per_call(work, 1, clock)
     return max(1, math.ceil(seconds / max(once, 1e-9)))
 
 
-def _seconds_a_call(work: Work, calls: int, clock: Clock) -> float:
-    begin = clock()
+def _seconds_per_call(work: Work, calls: int, clock: Clock) -> float:
+    start = clock()
     for _ in range(calls):
         work()
-    return (clock() - begin) / calls
+    return (clock() - start) / calls

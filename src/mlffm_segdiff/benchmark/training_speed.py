@@ -1,14 +1,12 @@
-"""Training images/s against a plain network under the same loss."""
+"""Training speed, compared with SwinUNETR under the same loss."""
 
 from functools import partial
-from typing import cast
 
 import torch
-from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from mlffm_segdiff.benchmark.goals import GOALS, Findings, Result
-from mlffm_segdiff.benchmark.peers import SWIN_FEATURES, settle_format
+from mlffm_segdiff.benchmark.peers import SWIN_FEATURES, choose_memory_format
 from mlffm_segdiff.benchmark.roofline import ARITHMETIC, gigaflops
 from mlffm_segdiff.benchmark.subject import BATCH, Subject
 from mlffm_segdiff.benchmark.timing import take_turns, time_ratio
@@ -16,56 +14,46 @@ from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch, collate
 from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.data.synthetic import synthetic_pairs
-from mlffm_segdiff.models.swin_unetr import SwinUNETR
-from mlffm_segdiff.segmenters.assembly import build_loss, build_sampling, build_segmenter, build_weight
+from mlffm_segdiff.models.baselines.swin_unetr import SwinUNETR
+from mlffm_segdiff.segmenters.assembly import build_loss, build_segmenter, build_weight
 from mlffm_segdiff.segmenters.base import Segmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
 from mlffm_segdiff.training.callbacks import update_average
-from mlffm_segdiff.training.module import SegmenterModule
+from mlffm_segdiff.training.module import build_optimizer, update_weights
 
 OURS, SWIN = "training step", "training step, SwinUNETR-24"
 
 
 class TrainingStep:
-    """One step as `train` does it, on a batch that lies in memory: loss, gradients, optimiser, averages.
+    """One training step as `train` takes it, on a batch in memory.
 
-    The recipe's optimisation holds for any segmenter. dtype: bfloat16 trains in mixed precision.
+    Args:
+        segmenter: Segmenter to train.
+        recipe: Recipe whose optimizer, clipping and weight averaging are used.
+        batch: Batch on the segmenter's device.
+        dtype: torch.float32, or torch.bfloat16 for mixed precision.
     """
 
     def __init__(self, segmenter: Segmenter, recipe: Recipe, batch: Batch, dtype: torch.dtype) -> None:
         settings = recipe.train
-        self.module = SegmenterModule(
-            segmenter.train(),
-            build_sampling(recipe.sampling),
-            recipe.seed,
-            settings.learning_rate,
-            settings.weight_decay,
-            warmup_steps=1,
-            total_steps=1,
-            optimizer=settings.optimizer,
-            encoder_rate=settings.encoder_rate,
-        )
+        self.segmenter = segmenter.train()
+        self.optimizer = build_optimizer(segmenter, settings)
         average = partial(update_average, settings.ema_decay)
         self.averaged = AveragedModel(segmenter, multi_avg_fn=average, use_buffers=True)
-        self.optimizer = cast(Optimizer, self.module.configure_optimizers()["optimizer"])
         self.batch, self.clip, self.dtype = batch, settings.clip, dtype
 
     def __call__(self) -> None:
         """Take the step."""
         with torch.autocast(self.batch.image.device.type, torch.bfloat16, self.dtype == torch.bfloat16):
-            loss = self.module.segmenter.loss(self.batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.module.configure_gradient_clipping(self.optimizer, self.clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.averaged.update_parameters(self.module.segmenter)
+            update_weights(self.segmenter, self.batch, self.optimizer, self.clip)
+        self.averaged.update_parameters(self.segmenter)
 
 
 def measure_training(subject: Subject) -> Findings:
-    """Time a training step of the subject's recipe and of SwinUNETR-24."""
+    """Time a training step of the subject's recipe and one of SwinUNETR-24."""
     batch = training_batch(BATCH, subject.model.size, subject.model.device)
     segmenters = contestants(subject.recipe, subject.model.device)
-    settle_format(segmenters[SWIN], partial(_gradients, segmenters[SWIN], batch), subject.clock)
+    choose_memory_format(segmenters[SWIN], partial(_gradients, segmenters[SWIN], batch), subject.clock)
     steps = {
         name: TrainingStep(segmenter, subject.recipe, batch, subject.dtype)
         for name, segmenter in segmenters.items()
@@ -77,7 +65,7 @@ def measure_training(subject: Subject) -> Findings:
 
 
 def contestants(recipe: Recipe, device: torch.device) -> dict[str, Segmenter]:
-    """Return fresh segmenters: the recipe's, and SwinUNETR-24 with the same loss."""
+    """Build segmenters with random weights: the recipe's, and SwinUNETR-24 with the same loss."""
     swin = DirectSegmenter(SwinUNETR(SWIN_FEATURES), build_loss(recipe.loss), build_weight(recipe.loss))
     made = {OURS: build_segmenter(recipe), SWIN: swin}
     return {name: segmenter.to(device) for name, segmenter in made.items()}

@@ -1,4 +1,4 @@
-"""The command's verbs, and how it ends: one line and an exit status, never a traceback for bad input."""
+"""The command ``mlffm-segdiff``: its verbs, and its exit with one line and a status for invalid input."""
 
 import os
 import sys
@@ -27,20 +27,19 @@ COMMAND = "mlffm-segdiff"
 app = typer.Typer(name=COMMAND, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command(short_help="Train a recipe into a run folder.")(train)
 app.command(short_help="Score a model, or masks of any program.")(evaluate)
-app.command(short_help="Make masks of your own images.")(predict)
-app.command(short_help="Serve a page and a REST API.")(serve)
+app.command(short_help="Segment your own images.")(predict)
+app.command(short_help="Serve a web page and a REST API.")(serve)
 app.command(short_help="Segment the sample images of the package.")(demo)
-app.command(short_help="Write a model as graphs: ONNX, OpenVINO, torch.export.")(export)
-app.command(short_help="Measure speed, side by side with other networks.")(benchmark)
-app.command(short_help="List the models with what they weigh and cost.")(models)
-app.command("ablate", short_help="Train and score what isolates each part of a model.")(study)
-app.command("compare", short_help="Train and score models side by side.")(study)
-app.command(short_help="Say what this machine and installation have.")(doctor)
+app.command(short_help="Export a model to ONNX, OpenVINO or torch.export.")(export)
+app.command(short_help="Measure speed, compared with other networks.")(benchmark)
+app.command(short_help="List models with their parameters and cost.")(models)
+app.command(short_help="Check this machine and installation.")(doctor)
+app.add_typer(study, name="study")
 app.add_typer(data, name="data")
 
 
 def print_version(wanted: bool) -> None:
-    """Print the version and end, if it is wanted."""
+    """Print the version and exit, if --version was given."""
     if wanted:
         typer.echo(f"{COMMAND} {__version__}")
         raise typer.Exit
@@ -58,9 +57,9 @@ def verbs(
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line (default: the process's) and exit with an `ExitStatus`."""
+    """Run the command line, by default that of the process, and exit with an `ExitStatus`."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    # Both are read when torch loads OpenMP. Threads that spin while they wait collapse on a busy machine; on
+    # Both are read when torch loads OpenMP. Threads that spin while they wait are slow on a busy machine; on
     # an idle one, threads that never spin wake too late for the short steps of a network.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if may_spin(arguments):
@@ -69,23 +68,23 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def may_spin(arguments: Sequence[str]) -> bool:
-    """Return whether half of the processors idle, where the system tells, and no long training begins."""
-    if arguments[:1] in (["train"], ["ablate"], ["compare"]) or not hasattr(os, "getloadavg"):
+    """Return whether waiting threads may spin: half of the CPUs are idle, and no training starts."""
+    if arguments[:1] in (["train"], ["study"]) or not hasattr(os, "getloadavg"):
         return False
     return os.getloadavg()[0] <= (os.cpu_count() or 1) / 2
 
 
 def run(arguments: list[str]) -> int:
-    """Run the command line and return its exit status, any fault told in one line on standard error."""
+    """Run the command line and return its exit status; invalid input is one line on standard error."""
     try:
         status = app(arguments or ["--help"], prog_name=COMMAND, standalone_mode=False) or ExitStatus.DONE
     except UserError as error:
         return _fail(str(error))
     except typer.TyperException as error:
-        return _fail(_usage_fault(error))
+        return _fail(_usage_error(error))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or error}; check path, rights and free space")
+        return _fail(f"{where}{error.strerror or error}; check path, permissions and free space")
     if status == ExitStatus.INTERRUPTED:
         typer.echo("interrupted", err=True)
     return int(status)
@@ -96,7 +95,7 @@ def _fail(message: str) -> int:
     return ExitStatus.BAD_INPUT
 
 
-def _usage_fault(error: typer.TyperException) -> str:
+def _usage_error(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else COMMAND
     return f"{error.format_message().rstrip('.')}; see {command} --help"

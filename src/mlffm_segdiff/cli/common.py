@@ -1,4 +1,4 @@
-"""What the verbs share: exit statuses, how they speak, options, threads, and the data chosen on the line."""
+"""Exit statuses, shared options, the reporter, threads, and data chosen on the command line."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,34 +20,33 @@ if TYPE_CHECKING:
 
 
 class ExitStatus(IntEnum):
-    """How the command ends; docs/COMMANDS.md tells users."""
+    """Exit statuses of the command, as documented in docs/COMMANDS.md."""
 
     DONE = 0
     FAULTS = 1
-    """Done but for faults, which standard error names; also where the reader of a pipe goes away (Typer)."""
+    """Done, with faults that standard error names; also Typer's status when a pipe is closed early."""
     BAD_INPUT = 2
-    """Nothing done: a wrong option or input, told in one line."""
+    """Nothing done: a wrong option or input, explained in one line."""
     INTERRUPTED = 130
-    """By Ctrl-C."""
+    """Stopped by Ctrl-C."""
 
 
 ThreadsOption = Annotated[
     int | None,
-    typer.Option("--threads", min=1, metavar="N", help="Processor threads [default: half of them]."),
+    typer.Option("--threads", min=1, metavar="N", help="CPU threads [default: half of the CPUs]."),
 ]
 SourceOption = Annotated[
     list[str] | None,
     typer.Option(
         "--source",
         metavar="NAME=PATH",
-        help="Take this data set in place of the recipe's; NAME alone keeps the recipe's path. Repeatable.",
+        help="Use this data set instead of the recipe's; NAME without a path keeps the recipe's path. "
+        "Repeatable.",
     ),
 ]
-QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Say nothing but what is wrong; show no progress.")
-]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors; show no progress.")]
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print the result as JSON; words go to standard error.")
+    bool, typer.Option("--json", help="Print the result as JSON; messages go to standard error.")
 ]
 SplitOption = Annotated[
     Path | None,
@@ -56,46 +55,47 @@ SplitOption = Annotated[
 
 
 @dataclass(frozen=True)
-class Voice:
-    """How a verb speaks. What is wrong goes to standard error, whatever is asked for.
+class Reporter:
+    """Prints messages, progress and results of a verb.
 
-    Words: to standard output; with --json to standard error, so that standard output is one JSON document;
-    with --quiet nowhere. Notes and progress: to standard error; with --quiet nowhere.
+    Attributes:
+        quiet: Suppress messages, warnings and progress. Errors are printed by ``cli.app`` in any case.
+        json: Print the result as one JSON document on standard output, and messages on standard error.
     """
 
     quiet: bool = False
     json: bool = False
 
-    def say(self, words: str) -> None:
-        """Say what was done."""
+    def info(self, message: str) -> None:
+        """Print what was done."""
         if not self.quiet:
-            typer.echo(words, err=self.json)
+            typer.echo(message, err=self.json)
 
-    def note(self, words: str) -> None:
-        """Say what is worth knowing and no fault."""
+    def warn(self, message: str) -> None:
+        """Print a remark to standard error that is not an error."""
         if not self.quiet:
-            typer.echo(words, err=True)
+            typer.echo(message, err=True)
 
     def console(self, markup: bool = False) -> "Console":
-        """Return where tables and other words go. markup: whether rich reads its own marks and colours."""
+        """Return the rich console for tables and messages; ``markup`` enables rich's markup and colours."""
         from rich.console import Console
 
         return Console(stderr=self.json, quiet=self.quiet, markup=markup, highlight=markup)
 
     def result(self, values: Mapping[str, object]) -> None:
-        """Print the result for programs, where they asked for it. values: plain ones and paths."""
+        """Print the result as JSON if --json was given; paths become strings."""
         if self.json:
             typer.echo(json.dumps(values, indent=2, allow_nan=False, default=str))
 
     def status(self, label: str) -> "Status":
-        """Return a block's label, shown on a terminal until the block ends."""
+        """Return a context manager that shows a label on a terminal until its block ends."""
         from rich.console import Console
 
         return Console(stderr=True, quiet=self.quiet).status(label)
 
     @contextmanager
     def progress(self, label: str) -> Iterator[Callable[[int, int], None]]:
-        """Show a bar until the block ends; give the function that moves it to (done, total)."""
+        """Show a progress bar until the block ends; yields the function that moves it to (done, total)."""
         from rich.console import Console
         from rich.progress import Progress
 
@@ -107,49 +107,24 @@ class Voice:
 
 
 def set_threads(count: int | None) -> None:
-    """Let torch use ``count`` threads; None: half of the processors, at least 2, at most all."""
+    """Set torch's number of threads; None selects ``default_threads`` of the available CPUs."""
     import torch
 
-    from mlffm_segdiff.data.processors import processors
+    from mlffm_segdiff.data.processors import default_threads, processors
 
     torch.set_num_threads(count or default_threads(processors()))
 
 
-def default_threads(available: int) -> int:
-    """Return how many of the available processors a verb takes unasked."""
-    return min(max(2, available // 2), available)
-
-
 def choose_data(recipe: "Recipe", sources: Sequence[str], split: Path | None) -> "Recipe":
-    """Return the recipe with ``--source`` (NAME=PATH, or NAME with its own path) and ``--split`` applied.
+    """Return the recipe with ``--source`` (NAME=PATH, or NAME with its own path) and ``--split`` applied."""
+    from mlffm_segdiff.segmenters.recipe import with_data
 
-    Other sources than the recipe's come without its own split list and mix. Paths become absolute.
-
-    Raises UserError for a source that is no data set.
-    """
-    from mlffm_segdiff.segmenters.recipe import check_recipe
-
-    values = recipe.model_dump(mode="json")
-    data = values["data"]
-    if sources:
-        data.update(
-            sources=dict(parse_source(text, data["sources"]) for text in sources), split=None, mix=None
-        )
-    if split is not None:
-        data["split"] = str(split)
-    data["sources"] = {name: path and _absolute(path) for name, path in data["sources"].items()}
-    data["split"] = data["split"] and _absolute(data["split"])
-    return check_recipe(values, "--source")
+    return with_data(recipe, dict(map(parse_source, sources)), split)
 
 
-def _absolute(path: str) -> str:
-    """Return a path that holds from another directory too: runs are resumed and evaluated later."""
-    return str(Path(path).expanduser().absolute())
-
-
-def parse_source(text: str, known: Mapping[str, str | None]) -> tuple[str, str | None]:
-    """Return name and path of NAME=PATH; of NAME alone, the known path. Raises UserError."""
+def parse_source(text: str) -> tuple[str, str | None]:
+    """Return name and path of NAME=PATH; of NAME only, None as the path. Raises UserError."""
     name, equals, path = text.partition("=")
     if not name or (equals and not path):
         raise UserError(f"--source {text!r} is not NAME=PATH, for example --source isic2018=/data/isic2018")
-    return name, path or known.get(name)
+    return name, path or None

@@ -1,4 +1,4 @@
-"""``mlffm-segdiff data``: check a data set, split it, give it to nnU-Net, or make a synthetic one."""
+"""``mlffm-segdiff data``: check and split a data set, convert it for nnU-Net, or make a synthetic one."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 import typer
 
-from mlffm_segdiff.cli.common import ExitStatus, JsonOption, QuietOption, SplitOption, Voice
+from mlffm_segdiff.cli.common import ExitStatus, JsonOption, QuietOption, Reporter, SplitOption
 from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
     from mlffm_segdiff.data.check import Report
-    from mlffm_segdiff.data.sources import Parts
+    from mlffm_segdiff.data.sources import SplitCases
     from mlffm_segdiff.data.splits import Split
 
-data = typer.Typer(help="Check a data set, split it, give it to nnU-Net, or make a synthetic one.")
+data = typer.Typer(help="Check and split a data set, convert it for nnU-Net, or make a synthetic one.")
 
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="isic2018, ham10000, ph2, folder or nnunet.")
@@ -25,15 +25,15 @@ PathArgument = Annotated[
 ]
 
 
-class Plan(TypedDict):
-    """What nnU-Net plans. patch: height and width in pixels."""
+class NnunetPlan(TypedDict):
+    """nnU-Net's plan: patch height and width in pixels, number of stages, batch size."""
 
     patch: tuple[int, int]
     stages: int
     batch: int
 
 
-@data.command(short_help="Find what would spoil training.")
+@data.command(short_help="Find problems that affect training.")
 def check(
     name: NameArgument,
     path: PathArgument,
@@ -41,18 +41,18 @@ def check(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Look through a data set for what would spoil training; exit status 1 if something would.
+    """Check a data set for problems; exit status 1 if any affects training.
 
-    Also looks for groups and near-duplicate images across the parts of --split, or of the package's split.
+    This includes groups and near-duplicate images in two parts of --split, or of the packaged split.
     """
     from mlffm_segdiff.data.check import check_cases
     from mlffm_segdiff.data.table import find_pairs
 
     found = find_pairs(name, path)
-    parts, voice = _split(name, path, split), Voice(quiet, as_json)
-    with voice.progress("reading") as progress:
+    parts, reporter = _split(name, path, split), Reporter(quiet, as_json)
+    with reporter.progress("reading") as progress:
         report = check_cases(found.cases(), found.masks_without_image(), parts, progress)
-    _print_report(report, voice)
+    _print_report(report, reporter)
     if report.affects_training:
         raise typer.Exit(ExitStatus.FAULTS)
 
@@ -61,23 +61,23 @@ def check(
 def make(
     name: NameArgument,
     path: PathArgument,
-    sizes: Annotated[str, typer.Option(metavar="TRAIN/VAL/TEST", help="Cases a part, such as 70/10/20.")],
+    sizes: Annotated[str, typer.Option(metavar="TRAIN/VAL/TEST", help="Cases per part, such as 70/10/20.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The CSV file to write.")],
-    seed: Annotated[int, typer.Option(help="Another seed gives another split.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random split.")] = 0,
     by: Annotated[
         Literal["group", "image", "image-without-leaks"],
-        typer.Option(help="image ignores lesions and patients, and so leaks."),
+        typer.Option(help="What to split by; image ignores lesions and patients, and so leaks."),
     ] = "group",
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Split a data set's pairs into train, val and test; images of one lesion or patient stay together.
+    """Split the pairs of a data set into train, val and test; images of one lesion or patient stay together.
 
-    --by image lets them land in several parts, to measure how much such a leak flatters. --by
-    image-without-leaks is the same split less the training and validation images that leak.
+    --by image ignores lesions and patients, to measure how much such a leak inflates scores.
+    --by image-without-leaks is the same split without the training and validation images that leak.
     """
     from mlffm_segdiff.data.splits import (
-        PARTS,
+        SPLITS,
         ignore_groups,
         leaked,
         make_split,
@@ -93,37 +93,37 @@ def make(
         made = without_leaks(made, groups)
     output.parent.mkdir(parents=True, exist_ok=True)
     save_split(made, output, groups if any(key != group for key, group in groups.items()) else None)
-    counts = {part: len(made.part(part)) for part in PARTS}
-    count, shared, voice = len(set(groups.values())), len(leaked(made, groups)), Voice(quiet, as_json)
-    voice.say(f"{output}: {_counts(counts)}, in {count} groups; digest {made.digest()}")
+    counts = {part: len(made.ids(part)) for part in SPLITS}
+    count, shared, reporter = len(set(groups.values())), len(leaked(made, groups)), Reporter(quiet, as_json)
+    reporter.info(f"{output}: {_counts(counts)}, in {count} groups; digest {made.digest()}")
     if shared:
-        voice.note(f"{shared} of {len(made.test)} test cases share their group with train or val")
+        reporter.warn(f"{shared} of {len(made.test)} test cases share their group with train or val")
     found = {"cases": counts, "groups": count, "leaked": shared, "digest": made.digest()}
-    voice.result({"output": output, **found})
+    reporter.result({"output": output, **found})
 
 
 @data.command(short_help="Make images with exact masks.")
 def synthetic(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="The new folder.")],
-    count: Annotated[int, typer.Option(min=1, help="Cases to make.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of cases.")],
     size: Annotated[int, typer.Option(min=32, max=4096, help="Height and width in pixels.")] = 256,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same cases.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the cases.")] = 0,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make synthetic dermoscopic images with exact masks, as a folder that the data set `folder` reads."""
-    from mlffm_segdiff.data.synthetic_folder import write_folder
+    """Make synthetic dermoscopic images with exact masks, in the layout of the data set `folder`."""
+    from mlffm_segdiff.data.synthetic import write_folder
 
     if output.exists():
         raise UserError(f"{output} exists; choose a new folder")
-    voice = Voice(quiet, as_json)
-    with voice.status(f"making {count} cases"):
+    reporter = Reporter(quiet, as_json)
+    with reporter.status(f"making {count} cases"):
         write_folder(output, count, size, seed)
-    voice.say(f"{output}: {count} images in images/ and their masks in masks/")
-    voice.result({"output": output, "images": count})
+    reporter.info(f"{output}: {count} images in images/ and their masks in masks/")
+    reporter.result({"output": output, "images": count})
 
 
-@data.command(short_help="Write a data set as nnU-Net v2 reads it.")
+@data.command(short_help="Convert a data set for nnU-Net v2.")
 def nnunet(
     name: NameArgument,
     path: PathArgument,
@@ -134,37 +134,40 @@ def nnunet(
     split: SplitOption = None,
     preprocessed: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FOLDER", help="$nnUNet_preprocessed: where splits_final.json is put too, for nnU-Net."
-        ),
+        typer.Option(metavar="FOLDER", help="$nnUNet_preprocessed, to write splits_final.json there, too."),
     ] = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a data set with its split as a raw data set of nnU-Net v2, and say what nnU-Net will plan for it.
+    """Write a data set with its split as a raw data set of nnU-Net v2, and print nnU-Net's plan for it.
 
     Example: mlffm-segdiff data nnunet ph2 /data/ph2 -o $nnUNet_raw/Dataset502_PH2
     """
     from statistics import median
 
-    from mlffm_segdiff.data.nnunet_export import check_target, splits_target, write_nnunet, write_splits
+    from mlffm_segdiff.data.datasets.nnunet_export import (
+        check_target,
+        splits_target,
+        write_nnunet,
+        write_splits,
+    )
 
     check_target(output)
     if preprocessed is not None:
         splits_target(preprocessed, output.name)
-    parts, voice = _parts(name, path, split), Voice(quiet, as_json)
-    with voice.progress("writing") as progress:
+    parts, reporter = _parts(name, path, split), Reporter(quiet, as_json)
+    with reporter.progress("writing") as progress:
         sizes = write_nnunet(output, parts.cases, progress)
     counts = {part: len(cases) for part, cases in parts.cases.items()}
-    voice.say(f"{output}: {_counts(counts)}")
+    reporter.info(f"{output}: {_counts(counts)}")
     if preprocessed is not None:
-        voice.say(f"{write_splits(preprocessed, output.name, parts.cases)}: the fold 0")
+        reporter.info(f"{write_splits(preprocessed, output.name, parts.cases)}: the fold 0")
     heights, widths = zip(*sizes, strict=True)
-    planned = _say_plan(median(heights), median(widths), len(sizes), voice)
-    voice.result({"output": output, "cases": counts, "plan": planned})
+    planned = _report_plan(median(heights), median(widths), len(sizes), reporter)
+    reporter.result({"output": output, "cases": counts, "plan": planned})
 
 
-@data.command(short_help="Say what nnU-Net plans for a data set.")
+@data.command(short_help="Print nnU-Net's plan for a data set.")
 def plan(
     name: NameArgument,
     path: PathArgument,
@@ -172,38 +175,38 @@ def plan(
     split: SplitOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what nnU-Net plans for a data set at the size that our networks see, and give the recipe's keys."""
-    voice = Voice(json=as_json)
+    """Print nnU-Net's plan for a data set at the size of our networks, and the recipe keys for it."""
+    reporter = Reporter(json=as_json)
     counts = {part: len(cases) for part, cases in _parts(name, path, split).cases.items()}
-    voice.say(f"{name}: {_counts(counts)}")
-    planned = _say_plan(size, size, counts["train"] + counts["val"], voice)
+    reporter.info(f"{name}: {_counts(counts)}")
+    planned = _report_plan(size, size, counts["train"] + counts["val"], reporter)
     side, batch = planned["patch"][0], planned["batch"]
     keys = f"data.size={side} model.image_size={side} train.batch_size={batch}"
-    voice.say(f"recipe nnunet: {keys}")
-    voice.result({"cases": counts, "plan": planned, "overrides": keys.split()})
+    reporter.info(f"recipe nnunet: {keys}")
+    reporter.result({"cases": counts, "plan": planned, "overrides": keys.split()})
 
 
-def _parts(name: str, path: Path, split: Path | None) -> "Parts":
-    """The cases by part; the split is that of `train`."""
+def _parts(name: str, path: Path, split: Path | None) -> "SplitCases":
+    """Return the cases by part, split as in `train`."""
     from mlffm_segdiff.config.schema import DataConfig
-    from mlffm_segdiff.data.sources import load_parts
-    from mlffm_segdiff.data.table import require_known
+    from mlffm_segdiff.data.sources import load_split_cases
+    from mlffm_segdiff.data.table import DATASETS
 
-    require_known(name)
-    return load_parts(DataConfig.model_validate({"sources": {name: path}, "split": split}))
+    DATASETS.require(name)
+    return load_split_cases(DataConfig.model_validate({"sources": {name: path}, "split": split}))
 
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{part} {count}" for part, count in counts.items())
 
 
-def _say_plan(height: float, width: float, images: int, voice: Voice) -> Plan:
-    """Say the plan for images of this median size, and return what a recipe needs of it."""
-    from mlffm_segdiff.models.nnunet_plan import plan_batch, plan_network
+def _report_plan(height: float, width: float, images: int, reporter: Reporter) -> NnunetPlan:
+    """Print the plan for images of this median size, and return it."""
+    from mlffm_segdiff.models.baselines.nnunet_plan import plan_batch, plan_network
 
     planned = plan_network(height, width)
     batch = plan_batch(planned, height, width, images)
-    voice.say(
+    reporter.info(
         f"nnU-Net's plan for {images} images, {height:g} high and {width:g} wide (median): "
         f"patch {planned.patch[0]} x {planned.patch[1]}, {len(planned.strides)} stages, batch {batch}"
     )
@@ -225,7 +228,7 @@ def _sizes(text: str) -> tuple[int, int, int]:
     return train, val, test
 
 
-def _print_report(report: "Report", voice: Voice) -> None:
+def _print_report(report: "Report", reporter: Reporter) -> None:
     from rich.table import Table
 
     from mlffm_segdiff.data.check import report_rows
@@ -234,8 +237,10 @@ def _print_report(report: "Report", voice: Voice) -> None:
         table = Table("finding", "count", "affects training", "such as", title_justify="left")
         for row in report_rows(report):
             table.add_row(*row)
-        voice.console().print(table)
-    verdict = "training would be affected" if report.affects_training else "fit for training"
-    voice.say(f"{report.pairs} pairs of image and mask; {verdict}")
+        reporter.console().print(table)
+    verdict = "training would be affected" if report.affects_training else "ready for training"
+    reporter.info(f"{report.pairs} pairs of image and mask; {verdict}")
     findings = [{**asdict(one), "affects_training": one.affects_training} for one in report.findings]
-    voice.result({"pairs": report.pairs, "affects_training": report.affects_training, "findings": findings})
+    reporter.result(
+        {"pairs": report.pairs, "affects_training": report.affects_training, "findings": findings}
+    )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlffm_segdiff.cli.common import JsonOption, QuietOption, ThreadsOption, Voice, set_threads
+from mlffm_segdiff.cli.common import JsonOption, QuietOption, Reporter, ThreadsOption, set_threads
 
 if TYPE_CHECKING:
     from mlffm_segdiff.inference.demo import ScoredSample
@@ -25,7 +25,7 @@ def demo(
 ) -> None:
     """Segment the sample images of the package and compare with their exact masks.
 
-    Writes masks, overlays, predictions.csv and one summary picture, summary.png. Needs no download, no GPU.
+    Writes masks, overlays, predictions.csv and one summary image, summary.png. Needs no download and no GPU.
     """
     from mlffm_segdiff.inference.demo import run_demo
     from mlffm_segdiff.inference.model import load_model
@@ -33,14 +33,14 @@ def demo(
     set_threads(threads)
     folder = output.expanduser()
     samples = run_demo(load_model(weights), folder)
-    voice, mean = Voice(quiet, as_json), sum(sample.jaccard for sample in samples) / len(samples)
-    _print_scores(voice, samples, mean)
-    voice.say(f"masks, overlays and summary.png: {folder}")
+    reporter, mean = Reporter(quiet, as_json), sum(sample.jaccard for sample in samples) / len(samples)
+    _print_scores(reporter, samples, mean)
+    reporter.info(f"masks, overlays and summary.png: {folder}")
     scores = [{"name": sample.name, "jaccard": sample.jaccard} for sample in samples]
-    voice.result({"output": folder, "mean_jaccard": mean, "samples": scores})
+    reporter.result({"output": folder, "mean_jaccard": mean, "samples": scores})
 
 
-def _print_scores(voice: Voice, samples: "list[ScoredSample]", mean: float) -> None:
+def _print_scores(reporter: Reporter, samples: "list[ScoredSample]", mean: float) -> None:
     from rich.table import Table
 
     table = Table("sample", show_footer=True)
@@ -48,4 +48,4 @@ def _print_scores(voice: Voice, samples: "list[ScoredSample]", mean: float) -> N
     table.add_column("Jaccard", footer=f"{mean:.4f}", justify="right")
     for sample in samples:
         table.add_row(sample.name, f"{sample.jaccard:.4f}")
-    voice.console().print(table)
+    reporter.console().print(table)

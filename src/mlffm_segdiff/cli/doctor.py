@@ -1,4 +1,4 @@
-"""``mlffm-segdiff doctor``: what this machine and this installation have."""
+"""``mlffm-segdiff doctor``: check this machine and installation."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mlffm_segdiff.cli.common import ExitStatus, JsonOption, Voice, set_threads
+from mlffm_segdiff.cli.common import ExitStatus, JsonOption, Reporter, set_threads
 from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,7 +18,18 @@ GIGABYTE = 1e9
 
 @dataclass(frozen=True)
 class Health:
-    """What was found. memory: bytes, None where untold. extras: the packages that each lacks."""
+    """The state of machine and installation.
+
+    Attributes:
+        machine: Facts about the machine; see `machine_facts`.
+        multiplies_bf16: Whether the device supports bf16 natively.
+        memory: Memory in bytes, or None if unknown.
+        gpus: GPUs that torch can use.
+        extras: Missing packages of each extra.
+        weights: State of the default weights.
+        cache: Disk use of the cache.
+        faults: What is broken.
+    """
 
     machine: Mapping[str, Any]
     multiplies_bf16: bool
@@ -31,16 +42,16 @@ class Health:
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Say what was found: processor, threads, memory, GPU, extras with how to install them, weights, caches.
+    """Show processor, threads, memory, GPU, extras and how to install them, weights and cache.
 
-    Exit status 1 if something is broken: default weights that cannot be read, a cache folder that cannot be
-    written, or torchvision, which breaks packages that we need.
+    Exit status 1 if something is broken: the default weights cannot be read, the cache folder cannot be
+    written, or torchvision is installed, which breaks required packages.
     """
     health = _examine()
-    voice = Voice(json=as_json)
-    voice.result(asdict(health))
+    reporter = Reporter(json=as_json)
+    reporter.result(asdict(health))
     if not as_json:
-        _print(health, voice)
+        _print(health, reporter)
     for fault in health.faults:
         typer.echo(f"broken: {fault}", err=True)
     if health.faults:
@@ -69,7 +80,7 @@ def _examine() -> Health:
 
 
 def _default_weights() -> tuple[str, str]:
-    """Return a word on the package's weights, and what is wrong with them, if anything."""
+    """Return the state of the packaged weights, and what is wrong with them, if anything."""
     from mlffm_segdiff.segmenters.pretrained import DEFAULT, load_pretrained
 
     try:
@@ -81,16 +92,16 @@ def _default_weights() -> tuple[str, str]:
 
 
 def _cache_fault() -> str:
-    from mlffm_segdiff.data.atomic import whole_file
+    from mlffm_segdiff.data.atomic import atomic_write
     from mlffm_segdiff.data.cache import cache_root
 
     probe = cache_root() / "doctor"
     try:
-        with whole_file(probe) as path:
+        with atomic_write(probe) as path:
             path.touch()
         probe.unlink()
     except (UserError, OSError) as error:
-        return f"the cache folder: {error}; name another by MLFFM_SEGDIFF_CACHE"
+        return f"the cache folder: {error}; set MLFFM_SEGDIFF_CACHE to another one"
     return ""
 
 
@@ -102,7 +113,7 @@ def _torchvision_fault() -> str:
     return "torchvision is installed, which breaks lightning and torchmetrics: pip uninstall torchvision"
 
 
-def _print(health: Health, voice: Voice) -> None:
+def _print(health: Health, reporter: Reporter) -> None:
     from rich.table import Table
 
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -110,42 +121,41 @@ def _print(health: Health, voice: Voice) -> None:
     table.add_column(overflow="fold")
     for row in _rows(health):
         table.add_row(*row)
-    voice.console().print(table)
+    reporter.console().print(table)
 
 
 def _rows(health: Health) -> Iterator[tuple[str, str]]:
+    from mlffm_segdiff.config.extra import pip_line
+
     machine = health.machine
     yield "packages", ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     yield "system", f"{machine['system']}, Python {machine['python']}"
     yield "processor", f"{machine['processor']}, {machine['cores'] or 'unknown'} cores"
     flags = ", ".join(f"{flag} {'yes' if has else 'no'}" for flag, has in machine["flags"].items())
     yield "instructions", flags
-    yield "bf16", "multiplied natively" if health.multiplies_bf16 else "emulated: slower than float32"
-    yield "threads", f"{machine['threads']} of {machine['processors']}, unless --threads says otherwise"
+    yield "bf16", "native" if health.multiplies_bf16 else "emulated, slower than float32"
+    yield "threads", f"{machine['threads']} of {machine['processors']} by default"
     yield "memory", "unknown" if health.memory is None else _gigabytes(health.memory)
-    yield "GPU", _gpu_words(health.gpus)
+    yield "GPU", _describe_gpus(health.gpus)
     for extra, missing in health.extras.items():
-        yield f"extra {extra}", _extra_words(extra, missing)
+        yield (
+            f"extra {extra}",
+            f"missing {', '.join(missing)}: {pip_line(extra)}" if missing else "installed",
+        )
     yield "weights", health.weights
-    yield "cache", _cache_words(health.cache)
+    yield "cache", _describe_cache(health.cache)
 
 
-def _gpu_words(found: "list[Gpu]") -> str:
+def _describe_gpus(found: "list[Gpu]") -> str:
     from mlffm_segdiff.benchmark.machine import why_no_gpu
 
     words = [f"{one.name}, {_gigabytes(one.memory)}, capability {one.capability}" for one in found]
     return "; ".join(words) or f"none: {why_no_gpu()}"
 
 
-def _extra_words(extra: str, missing: list[str]) -> str:
-    from mlffm_segdiff.config.extra import pip_line
-
-    return f"lacks {', '.join(missing)}: {pip_line(extra)}" if missing else "installed"
-
-
-def _cache_words(cache: "CacheUse") -> str:
+def _describe_cache(cache: "CacheUse") -> str:
     free = "" if cache.free is None else f", {_gigabytes(cache.free)} free"
-    return f"{cache.folder}: {cache.entries} entries, {_gigabytes(cache.size)}{free}; may be deleted"
+    return f"{cache.folder}: {cache.entries} entries, {_gigabytes(cache.size)}{free}; can be deleted"
 
 
 def _gigabytes(count: int) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mlffm_segdiff.cli.common import JsonOption, QuietOption, Voice
+from mlffm_segdiff.cli.common import JsonOption, QuietOption, Reporter
 from mlffm_segdiff.config.errors import UserError
 
 
@@ -28,23 +28,23 @@ def export(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the network as graphs in float32, for any batch, with its recipe beside them.
+    """Write the network as graphs in float32, for any batch size, with its recipe.
 
-    A diffusion model gives two: the encoder, run once an image, and the denoiser, run each step. What lies
-    between the steps is the sampler's: predict does it, given the folder as --weights (not for torch, whose
-    files torch loads by pickle).
+    A diffusion model gives two graphs: the encoder, run once per image, and the denoiser, run at each step.
+    The sampler between the steps is not exported: predict and serve run it, with the folder as --weights (not
+    for torch, whose files torch loads by pickle).
 
     Example: mlffm-segdiff export default --format onnx -o graphs
     """
     from mlffm_segdiff.export.folder import write_export
     from mlffm_segdiff.segmenters.pretrained import load_pretrained
 
-    voice, folder = Voice(quiet, as_json), output.expanduser()
+    reporter, folder = Reporter(quiet, as_json), output.expanduser()
     if folder.exists():
         raise UserError(f"{folder} exists already; choose another folder, or delete it")
     pretrained = load_pretrained(weights)
-    with voice.status(f"making the graphs for {graph_format}"):
+    with reporter.status(f"exporting the graphs for {graph_format}"):
         write_export(pretrained, graph_format, folder)
     written = sorted(path.name for path in folder.iterdir())
-    voice.say(f"exported: {output} ({', '.join(written)})")
-    voice.result({"output": folder, "format": graph_format, "files": written})
+    reporter.info(f"exported: {output} ({', '.join(written)})")
+    reporter.result({"output": folder, "format": graph_format, "files": written})

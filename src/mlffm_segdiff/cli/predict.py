@@ -9,27 +9,18 @@ from mlffm_segdiff.cli.common import (
     ExitStatus,
     JsonOption,
     QuietOption,
+    Reporter,
     ThreadsOption,
-    Voice,
     set_threads,
 )
-from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, load_graphs
-from mlffm_segdiff.cli.sampling import (
-    FusionOption,
-    MirrorOption,
-    SamplerOption,
-    SamplesOption,
-    SecondLookOption,
-    SeedOption,
-    StepsOption,
-    StyleOption,
-)
-from mlffm_segdiff.config.products import MapFormat, Product, TableFormat
+from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, WeightsOption, load_weights
+from mlffm_segdiff.cli.sampling import SamplesOption, SamplingArgument, StyleOption, sampling_overrides
+from mlffm_segdiff.inference.outputs.writers import WRITERS, MapFormat, TableFormat
 
 if TYPE_CHECKING:
-    from mlffm_segdiff.inference.listing import ImageFiles
-    from mlffm_segdiff.inference.outputs.output import Output
-    from mlffm_segdiff.segmenters.sampling import SamplingChoices
+    from mlffm_segdiff.inference.outputs.predictions import Row
+    from mlffm_segdiff.inference.outputs.writers import Output
+    from mlffm_segdiff.inference.reading.listing import ImageFiles
 
 
 def predict(
@@ -39,39 +30,32 @@ def predict(
             "--input",
             "-i",
             metavar="FILE|FOLDER|ZIP|PATTERN|URL",
-            help="An image, or where images are; a pattern in quotes. Repeatable.",
+            help="An image, or a place with images; quote a pattern. Repeatable.",
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the results go.")],
-    weights: Annotated[
-        str,
-        typer.Option(
-            metavar="RUN|WEIGHTS",
-            help="A run folder, a folder of weights or of exported graphs, a hub id, or default.",
-        ),
-    ] = "default",
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where results go.")],
+    sampling: SamplingArgument = None,
+    weights: WeightsOption = "default",
     samples: SamplesOption = None,
-    steps: StepsOption = None,
-    sampler: SamplerOption = None,
-    seed: SeedOption = None,
-    fusion: FusionOption = None,
     style: StyleOption = None,
-    mirror: MirrorOption = None,
-    second_look: SecondLookOption = None,
     write: Annotated[
-        list[Product] | None, typer.Option("--write", "-w", help="Write this too. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--write",
+            "-w",
+            metavar="|".join(WRITERS),
+            help="Write this too. Repeatable.",
+            autocompletion=lambda: list(WRITERS),
+        ),
     ] = None,
     maps: Annotated[
         MapFormat, typer.Option(help="Probability and spread as 16-bit PNG, or as float32 NPY.")
     ] = "png",
-    table: Annotated[TableFormat, typer.Option(help="What the table of numbers is.")] = "csv",
+    table: Annotated[TableFormat, typer.Option(help="Format of the table of predictions.")] = "csv",
     mm_per_pixel: Annotated[
-        float | None, typer.Option(help="Side of a pixel in millimetres [default: what DICOM files tell].")
+        float | None, typer.Option(help="Side of a pixel in millimetres [default: from DICOM files].")
     ] = None,
-    review: Annotated[
-        bool, typer.Option("--review", help="Write a page of all cases, those in doubt first.")
-    ] = False,
-    threshold: Annotated[float, typer.Option(help="A pixel is lesion from this probability.")] = 0.5,
+    threshold: Annotated[float, typer.Option(help="Probability threshold.")] = 0.5,
     keep_specks: Annotated[
         bool,
         typer.Option("--keep-specks", help="Keep components smaller than 0.1 % of the lesion's area."),
@@ -85,7 +69,7 @@ def predict(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Segment images: for each, a mask of its own size, and a row of numbers in predictions.csv.
+    """Segment images: a mask of its own size for each, and a row of numbers in predictions.csv.
 
     By default the mask is that of the posterior mean, computed in one step;
     --samples N draws N samples and takes their mean. Components smaller than
@@ -93,67 +77,74 @@ def predict(
 
     Writes masks/NAME.png (0 and 255), and on request maps of the probability
     and of the samples' spread, overlays with the outline, contours as GeoJSON,
-    one COCO file, DICOM SEG (of DICOM files), nnU-Net's layout and a page to
-    review the cases, which any browser opens. Images are
-    PNG, JPEG, TIFF, BMP, WebP, HEIC or DICOM. Of a folder, those directly in it
-    are taken. Images that cannot be read are named and skipped; the exit status
-    is then 1.
+    one COCO file, DICOM SEG (for DICOM files), nnU-Net's layout and a page to
+    review the cases, which any browser opens. Images are PNG, JPEG, TIFF, BMP,
+    WebP, HEIC or DICOM. Folders are not searched recursively. Images that
+    cannot be read, and outputs that cannot be written, are reported; the exit
+    status is then 1.
 
-    Example: mlffm-segdiff predict -i photos -o results -w overlay -w contours
+    Example: mlffm-segdiff predict -i photos -o results -w overlay -w review
     """
     import torch
 
-    from mlffm_segdiff.inference.files import predict_files
     from mlffm_segdiff.inference.model import load_model
-    from mlffm_segdiff.inference.outputs.output import Output
+    from mlffm_segdiff.inference.outputs.predictions import row_values
+    from mlffm_segdiff.inference.outputs.writers import Output
     from mlffm_segdiff.inference.postprocessing import PostProcessing
-    from mlffm_segdiff.inference.reading import find_images
-    from mlffm_segdiff.inference.table import row_values
+    from mlffm_segdiff.inference.predict import predict_files
+    from mlffm_segdiff.inference.reading.case_image import find_images
+    from mlffm_segdiff.inference.result import Processing
 
     found = find_images(*places)
+    processing = Processing(threshold, PostProcessing(keep_specks, largest, fill_holes), mm_per_pixel)
     set_threads(threads)
-    voice = Voice(quiet, as_json)
-    graphs = load_graphs(weights, runtime, precision, voice)
-    choices: SamplingChoices = {
-        "samples": samples,
-        "steps": steps,
-        "sampler": sampler,
-        "seed": seed,
-        "fusion": fusion,
-        "style": style,
-        "mirror": mirror,
-        "second_look": second_look,
-    }
-    if graphs is None:
-        model = load_model(weights, precision, batch_size=max(batch_size, 1), **choices)
+    reporter = Reporter(quiet, as_json)
+    overrides = sampling_overrides(sampling, samples, style)
+    pretrained, on_graphs = load_weights(weights, runtime, precision, reporter)
+    if on_graphs:
+        model = load_model(pretrained, device=torch.device("cpu"), sampling=overrides)
     else:
-        model = load_model(graphs, device=torch.device("cpu"), **choices)
-    products = frozenset(write or ()) | ({Product.REVIEW} if review else frozenset())
+        model = load_model(pretrained, precision, batch_size=max(batch_size, 1), sampling=overrides)
     if precision == "auto":
-        voice.note(f"precision: {model.precision}")
-    target = Output(output.expanduser(), products, maps, table)
-    post = PostProcessing(keep_specks, largest, fill_holes)
-    failed, kept = 0, []
-    with voice.progress("segmenting") as progress:
-        rows = predict_files(found.images, model, target, threshold, batch_size, mm_per_pixel, post)
-        for done, row in enumerate(rows, 1):
-            if row.failed:
-                failed += 1
-                typer.echo(f"skipped: {row.error}", err=True)
-            if as_json:
-                kept.append(row_values(row))
-            progress(done, len(found.images))
-    voice.result({"output": target.folder, "table": target.table, "failed": failed, "images": kept})
-    _report(found, target, failed, voice)
+        reporter.warn(f"precision: {model.precision}")
+    if model.quality and (calibrated := model.quality.mismatch(model.sampling)):
+        reporter.warn(f"no expected Dice: the weights are calibrated for {calibrated}")
+    target = Output(output.expanduser(), tuple(write or ()), maps, table)
+    rows: list[Row] = []
+    faults: list[str] = []
+    with reporter.progress("segmenting") as progress:
+        for row in predict_files(found.images, model, target, processing, batch_size, faults.append):
+            rows.append(row)
+            _report_fault(row)
+            progress(len(rows), len(found.images))
+    failed = sum(row.failed for row in rows)
+    for fault in faults:
+        typer.echo(fault, err=True)
+    reporter.result(
+        {
+            "output": target.folder,
+            "table": target.table_path,
+            "failed": failed,
+            "images": [row_values(row) for row in rows],
+        }
+    )
+    _report(found, target, failed, reporter)
+    if faults or any(row.status != "done" for row in rows):
+        raise typer.Exit(ExitStatus.FAULTS)
 
 
-def _report(found: "ImageFiles", target: "Output", failed: int, voice: Voice) -> None:
-    """Say what was done and where it lies; exit with status 1 if files failed."""
+def _report_fault(row: "Row") -> None:
+    if row.status == "incomplete":
+        typer.echo(f"incomplete: {row.image}: {row.error}", err=True)
+    elif row.failed:
+        typer.echo(f"skipped: {row.error}", err=True)
+
+
+def _report(found: "ImageFiles", target: "Output", failed: int, reporter: Reporter) -> None:
     if found.others:
         endings = ", ".join(sorted({Path(other.name).suffix or other.name for other in found.others}))
-        voice.note(f"left alone, no pictures by their ending: {len(found.others)} ({endings})")
+        reporter.warn(f"skipped, not images by their extension: {len(found.others)} ({endings})")
     done = len(found.images) - failed
-    voice.say(f"{done} of {len(found.images)} images segmented: {target.folder}")
+    reporter.info(f"{done} of {len(found.images)} images segmented: {target.folder}")
     if failed:
-        typer.echo(f"could not be read: {failed}; {target.table} says why", err=True)
-        raise typer.Exit(ExitStatus.FAULTS)
+        typer.echo(f"could not be read: {failed}; see {target.table_path}", err=True)

@@ -1,48 +1,53 @@
-"""Options of how masks are made, shared by ``predict`` and ``evaluate``; see `Sampling`."""
+"""How masks are made, on the command line: sampling.KEY=VALUE, and the shorthands --samples and --style."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import SamplingConfig
+
+SAMPLING_KEYS = ", ".join(SamplingConfig.model_fields)
+
+SamplingArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[sampling.KEY=VALUE]...",
+        help=f"Sampling settings to change, such as sampling.steps=8. Keys: {SAMPLING_KEYS}.",
+    ),
+]
 SamplesOption = Annotated[
     int | None,
     typer.Option(
-        help="Samples to draw of each image; 2 or more give a spread. 0: the posterior mean in one step "
-        "[default: the recipe's, usually 0]."
+        help="Samples to draw of each image; 2 or more give a spread. 0: the posterior mean in one step. "
+        "Short for sampling.samples [default: the recipe's, usually 0]."
     ),
-]
-StepsOption = Annotated[
-    int | None, typer.Option(help="Denoising steps of a sample; needs --samples [default: the recipe's].")
-]
-SamplerOption = Annotated[
-    str | None,
-    typer.Option(help="How samples are drawn: ddim, ddpm or dpm; needs --samples [default: the recipe's]."),
-]
-SeedOption = Annotated[int | None, typer.Option(help="Seed of the starting noise [default: the recipe's].")]
-FusionOption = Annotated[
-    str | None,
-    typer.Option(help="How samples become one mask: mean or staple [default: the recipe's]."),
 ]
 StyleOption = Annotated[
     str | None,
     typer.Option(
         metavar="any|isic2018|ham10000|ph2",
-        help="Outline as in this data set, for a model that knows several [default: the recipe's].",
-    ),
-]
-MirrorOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--mirror/--no-mirror",
-        help="Average over the image and its three mirror images; four times as long "
+        help="Annotation style of this data set, for a model that knows several. Short for sampling.style "
         "[default: the recipe's].",
     ),
 ]
-SecondLookOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--second-look/--no-second-look",
-        help="Segment the found lesion again, enlarged, and merge; up to twice as long. Not with --samples "
-        "[default: the recipe's].",
-    ),
-]
+
+
+def sampling_overrides(
+    arguments: Sequence[str] | None, samples: int | None, style: str | None
+) -> dict[str, object]:
+    """Return the sampling settings given on the command line as one mapping.
+
+    Raises:
+        UserError: An argument is not sampling.KEY=VALUE, or a setting is given twice.
+    """
+    from mlffm_segdiff.segmenters.sampling import parse_sampling
+
+    overrides: dict[str, object] = dict(parse_sampling(arguments or ()))
+    for key, value in (("samples", samples), ("style", style)):
+        if value is not None:
+            if key in overrides:
+                raise UserError(f"sampling.{key} and --{key} are the same setting; give one of them")
+            overrides[key] = value
+    return overrides

@@ -1,249 +1,203 @@
-"""``mlffm-segdiff ablate`` and ``mlffm-segdiff compare``: a grid of trainings, their scores, and a report."""
+"""``mlffm-segdiff study``: plan, run and report a grid of trainings, or repeat one of them."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlffm_segdiff.cli.common import (
-    ExitStatus,
-    JsonOption,
-    QuietOption,
-    Voice,
-    default_threads,
-    parse_source,
-)
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.cli.common import ExitStatus, JsonOption, QuietOption, Reporter, parse_source
 from mlffm_segdiff.config.packaged import study_names
 
 if TYPE_CHECKING:
-    from mlffm_segdiff.config.study import Study
-    from mlffm_segdiff.study.folder import StudyFolder
     from mlffm_segdiff.study.launchers.base import Launcher
-    from mlffm_segdiff.study.lock import StudyLock
+    from mlffm_segdiff.study.plan import StudyPlan
+    from mlffm_segdiff.study.study_folder import StudyFolder
 
-Kind = Literal["ablation", "comparison"]
-KINDS: Mapping[str, Kind] = {"ablate": "ablation", "compare": "comparison"}
+study = typer.Typer(help="Train and score variants under the same conditions, and report what differs.")
+
+StudyArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY",
+        help=f"A YAML file, or a packaged study: {', '.join(study_names())}.",
+        autocompletion=study_names,
+    ),
+]
+OverridesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="Changes of all recipes, such as train.images=4000 (overrides of a data set or variant take "
+        "precedence), or of the launcher, such as launcher.name=local launcher.workers=4.",
+    ),
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FOLDER", help="The study's folder [default: studies/NAME]."),
+]
+SourceOption = Annotated[
+    list[str] | None,
+    typer.Option("--source", metavar="NAME=PATH", help="Folder of a data set, or of its source. Repeatable."),
+]
 
 
-def study(
-    context: typer.Context,
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="STUDY",
-            show_default=False,
-            help=f"A YAML file, or one of the package: {', '.join(study_names())}.",
-            autocompletion=study_names,
-        ),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[KEY=VALUE]...",
-            help="Recipe keys to change in all variants, such as train.images=4000; a data set's or a "
-            "variant's own overrides go over them.",
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", metavar="FOLDER", help="The study's folder [default: studies/STUDY's name]."
-        ),
-    ] = None,
-    source: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--source",
-            metavar="NAME=PATH",
-            help="Where a data set of the study, or its source, lies. Repeatable.",
-        ),
-    ] = None,
-    launcher: Annotated[
-        Literal["in-process", "processes", "slurm", "ray"], typer.Option(help="What runs the cells.")
-    ] = "in-process",
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Cells at once, but for in-process [default: as many as fit]."),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Processor threads of a cell. The last digits of scores depend on it, so a study keeps its "
-            "number [default: half of the processors, shared among workers].",
-        ),
-    ] = None,
-    gpus: Annotated[
-        float | None, typer.Option(min=0, metavar="N", help="GPUs of a cell, a share of one below 1.")
-    ] = None,
-    ray: Annotated[str, typer.Option(metavar="ADDRESS", help="Of the Ray cluster.")] = "auto",
-    memory: Annotated[
-        float | None, typer.Option(min=0, metavar="GB", help="Memory of a cell, for slurm and ray.")
-    ] = None,
-    partition: Annotated[str | None, typer.Option(metavar="NAME", help="Slurm's partition.")] = None,
-    minutes: Annotated[int | None, typer.Option(min=1, metavar="N", help="Slurm's limit of a cell.")] = None,
-    accept_code: Annotated[
-        bool, typer.Option("--accept-code", help="Keep finished cells that other code trained.")
-    ] = False,
-    report_only: Annotated[
-        bool, typer.Option("--report-only", help="Report on what is finished; train nothing.")
-    ] = False,
-    lock: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="In place of STUDY: a study.lock, to run --cell of it again."),
-    ] = None,
-    cell: Annotated[
-        str | None, typer.Option(metavar="KEY", help="The key of a cell in --lock, or its beginning.")
-    ] = None,
+@study.command(short_help="Check a study and list its cells. Trains nothing.")
+def plan(
+    name: StudyArgument,
+    overrides: OverridesArgument = None,
+    output: OutputOption = None,
+    source: SourceOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a study: train and score every variant on every data set with every seed, and report.
+    """Check a study and list its cells, with their state and the minutes that finished ones took.
 
-    What is finished is not run again: after any interruption the same command goes on. A cell that fails is
-    told, the others go on, and the next call tries it again. Exit status 1 if cells failed.
-
-    Examples: mlffm-segdiff ablate decisive --source isic2018=/data/isic2018 --source ph2=/data/ph2;
-    mlffm-segdiff ablate --lock studies/decisive/study.lock --cell 3f0c -o again
+    Writes nothing. Example: mlffm-segdiff study plan decisive --source isic2018=DATA --source ph2=DATA
     """
-    from mlffm_segdiff.config.study import load_study
-    from mlffm_segdiff.study.folder import StudyFolder
-    from mlffm_segdiff.study.launchers.table import make_launcher
+    from rich.table import Table
 
-    if (lock is None) != (cell is None) or (lock is None) == (name is None):
-        raise UserError("give either a STUDY, or both --lock FILE and --cell KEY")
-    if lock is not None and (output is None or overrides or threads or report_only):
-        raise UserError(
-            "--lock and --cell need -o FOLDER, and take no KEY=VALUE, no --threads and no --report-only"
-        )
-    engine = partial(
-        make_launcher,
-        launcher,
-        workers,
-        address=ray,
-        gpus=gpus,
-        memory_gb=memory,
-        partition=partition,
-        minutes=minutes,
-    )
-    sources, voice = _sources(source or []), Voice(quiet, as_json)
-    if lock is not None and cell is not None and output is not None:
-        _run_again(lock, cell, StudyFolder(output.expanduser()), sources, engine, voice)
-        return
-    assert name is not None
-    asked, kind = load_study(name, overrides or ()), KINDS[str(context.info_name)]
+    from mlffm_segdiff.config.study import load_study
+    from mlffm_segdiff.study.progress import Progress
+    from mlffm_segdiff.study.runner import changes, make_plan
+    from mlffm_segdiff.study.study_folder import StudyFolder
+
+    asked, reporter = load_study(name, overrides or ()), Reporter(quiet, as_json)
     folder = StudyFolder((output or Path("studies", asked.name)).expanduser())
-    report = _report_writer()
-    failures: Mapping[str, str] = {}
-    if not report_only:
-        count = threads or _usual_threads(workers, folder)
-        runner = engine(threads=count)
-        failures = _run(_plan(asked, kind, folder, sources, count, accept_code, voice), folder, runner, voice)
-    written = report(folder.path, kind)
-    voice.say(f"report: {written}")
-    voice.result({"output": folder.path, "report": written, "failed": failures})
+    planned = make_plan(asked, folder, _sources(source))
+    progress = Progress(planned, folder)
+    for change in changes(planned, folder):
+        reporter.warn(change)
+    table, rows = Table("cell", "variant", "data set", "seed", "state", "minutes"), []
+    for cell in planned.cells:
+        seconds = progress.seconds(cell)
+        minutes = None if seconds is None else seconds / 60
+        row = {"key": cell.key, "variant": cell.variant, "dataset": cell.dataset, "seed": cell.seed}
+        rows.append({**row, "state": progress.state(cell), "minutes": minutes})
+        shown = "" if minutes is None else f"{minutes:.1f}"
+        table.add_row(*map(str, row.values()), progress.state(cell), shown)
+    reporter.console().print(table)
+    reporter.info(progress.summary())
+    reporter.result({"output": folder.path, "threads": planned.threads, "cells": rows})
+
+
+@study.command(short_help="Train and score what a study lacks, and write its report.")
+def run(
+    name: StudyArgument,
+    overrides: OverridesArgument = None,
+    output: OutputOption = None,
+    source: SourceOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train and score every variant on every data set with every seed, and write the report.
+
+    Finished cells are not run again: after any interruption, the same command resumes the study. A cell that
+    fails does not stop the others, and the next call retries it. Exit status 1 if cells failed.
+
+    launcher.name is in-process, local (processes), slurm or ray; further keys are workers, threads, gpus,
+    memory_gb, partition, minutes and address (docs/STUDIES.md).
+
+    Example: mlffm-segdiff study run decisive --source isic2018=DATA/isic2018 --source ph2=DATA/ph2
+    """
+    from mlffm_segdiff.config.extra import needs_extra
+    from mlffm_segdiff.config.study import load_study
+    from mlffm_segdiff.study.launchers import make_launcher
+    from mlffm_segdiff.study.runner import make_plan, save_plan
+    from mlffm_segdiff.study.study_folder import StudyFolder
+
+    with needs_extra("study"):
+        from mlffm_segdiff.study.report import write_report
+    asked, reporter = load_study(name, overrides or ()), Reporter(quiet, as_json)
+    folder = StudyFolder((output or Path("studies", asked.name)).expanduser())
+    planned = make_plan(asked, folder, _sources(source))
+    launcher = make_launcher(asked.launcher, planned.threads)
+    save_plan(planned, asked, folder)
+    failures = _run_cells(planned, folder, launcher, reporter)
+    report = write_report(folder.path)
+    reporter.info(f"report: {report}")
+    reporter.result({"output": folder.path, "report": report, "failed": failures})
     if failures:
         raise typer.Exit(ExitStatus.FAULTS)
 
 
-def _sources(texts: list[str]) -> dict[str, Path | None]:
-    named = dict(parse_source(text, {}) for text in texts)
-    return {name: Path(path).expanduser().absolute() if path else None for name, path in named.items()}
-
-
-def _usual_threads(workers: int | None, folder: "StudyFolder") -> int:
-    """Return the threads of a cell that the study was begun with, else a share of half of the processors."""
-    from mlffm_segdiff.data.processors import processors
-    from mlffm_segdiff.study.study import previous_plan
-
-    before = previous_plan(folder)
-    return before.threads if before else max(default_threads(processors()) // (workers or 1), 1)
-
-
-def _plan(
-    asked: "Study",
-    kind: Kind,
-    folder: "StudyFolder",
-    sources: Mapping[str, Path | None],
-    threads: int,
-    accept_code: bool,
-    voice: Voice,
-) -> "StudyLock":
-    from mlffm_segdiff.study.study import changed_packages, plan_study, previous_plan
-
-    changed = changed_packages(previous_plan(folder, asked.name))
-    plan = plan_study(asked, kind, folder, sources, threads, accept_code)
-    _tell_changed(changed, voice)
-    return plan
-
-
-def _tell_changed(packages: list[str], voice: Voice) -> None:
-    if packages:
-        voice.note(f"since the study was begun, {', '.join(packages)}: scores may differ a little")
-
-
-def _run(plan: "StudyLock", folder: "StudyFolder", launcher: "Launcher", voice: Voice) -> Mapping[str, str]:
-    """Run what is not finished; return the errors of cells that failed, which standard error lists too."""
-    from mlffm_segdiff.cli.live_table import LiveTable
-    from mlffm_segdiff.study.study import open_tally, run_study
-
-    tally = open_tally(plan, folder)
-    table = LiveTable(tally, voice.console())
-    try:
-        with table.shown():
-            failures = run_study(plan, folder, launcher, tally, table.tell)
-    except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on", err=True)
-        raise
-    for key, error in failures.items():
-        typer.echo(f"failed: {plan.cell(key)}: {error} (see {folder.cell(key).failed})", err=True)
-    return failures
-
-
-def _run_again(
-    lock: Path,
-    key: str,
-    folder: "StudyFolder",
-    sources: Mapping[str, Path | None],
-    engine: Callable[..., "Launcher"],
-    voice: Voice,
+@study.command(short_help="Write the report of a study again, finished or not.")
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The study's folder.")],
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Run one cell of a study.lock in another folder; say whether its weights are those beside the lock."""
-    from mlffm_segdiff.segmenters.pretrained import WEIGHTS
-    from mlffm_segdiff.study.folder import StudyFolder
-    from mlffm_segdiff.study.lock import read_lock
-    from mlffm_segdiff.study.study import changed_packages, plan_one_again
+    """Write the report of a study from its files. Trains nothing; an unfinished study lists what is missing.
 
-    if folder.path.resolve() == lock.expanduser().resolve().parent:
-        raise UserError(f"{folder.path} holds that cell itself; choose another -o")
-    original = read_lock(lock.expanduser())
-    runner = engine(threads=original.threads)
-    plan = plan_one_again(original, key, folder, sources)
-    _tell_changed(changed_packages(original), voice)
-    if failures := _run(plan, folder, runner, voice):
-        voice.result({"run": None, "same": None, "failed": failures})
-        raise typer.Exit(ExitStatus.FAULTS)
-    (cell,) = plan.cells
-    before, now = (
-        one.cell(cell.key).run.weights / WEIGHTS for one in (StudyFolder(lock.expanduser().parent), folder)
-    )
-    same = before.read_bytes() == now.read_bytes() if before.is_file() else None
-    voice.say(f"run folder: {now.parent.parent}")
-    voice.result({"run": now.parent.parent, "same": same, "failed": {}})
-    if same is not None:
-        voice.say(f"its weights are {'those, byte for byte,' if same else 'not those'} in {before.parent}")
-    if same is False:
-        raise typer.Exit(ExitStatus.FAULTS)
-
-
-def _report_writer() -> Callable[[Path, Kind], Path]:
-    """Return what makes the report from a study's folder. Raises UserError where it lacks a package."""
+    Example: mlffm-segdiff study report studies/decisive
+    """
     from mlffm_segdiff.config.extra import needs_extra
 
     with needs_extra("study"):
-        from mlffm_segdiff.study.report.write import write_report
-    return write_report
+        from mlffm_segdiff.study.report import write_report
+    reporter, written = Reporter(quiet, as_json), write_report(folder.expanduser())
+    reporter.info(f"report: {written}")
+    reporter.result({"output": folder, "report": written})
+
+
+@study.command(short_help="Train one cell again elsewhere, and compare the weights.")
+def repeat(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The study's folder.")],
+    cell: Annotated[str, typer.Argument(metavar="CELL", help="The key of a cell, or its beginning.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Another folder.")],
+    source: SourceOption = None,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train and score one cell of a study again, and say whether its weights are the same, byte for byte.
+
+    Exit status 1 if they differ. Example: mlffm-segdiff study repeat studies/decisive 3f0c -o again
+    """
+    from mlffm_segdiff.study.launchers.in_process import InProcess
+    from mlffm_segdiff.study.repeat import plan_repeat, same_weights, weights_file
+    from mlffm_segdiff.study.runner import changes
+    from mlffm_segdiff.study.study_folder import StudyFolder
+
+    original, repeated = StudyFolder(folder.expanduser()), StudyFolder(output.expanduser())
+    reporter = Reporter(quiet, as_json)
+    planned = plan_repeat(original, cell, repeated, _sources(source))
+    for change in changes(planned, original):
+        reporter.warn(change)
+    failures = _run_cells(planned, repeated, InProcess(planned.threads), reporter)
+    same = None if failures else same_weights(original, repeated, planned)
+    run_folder = weights_file(repeated, planned).parent.parent
+    reporter.result({"run": None if failures else run_folder, "same": same, "failed": failures})
+    if not failures:
+        reporter.info(f"run folder: {run_folder}")
+    if same is not None:
+        words = "are the same, byte for byte, as" if same else "differ from"
+        reporter.info(f"its weights {words} those in {weights_file(original, planned).parent}")
+    if failures or same is False:
+        raise typer.Exit(ExitStatus.FAULTS)
+
+
+def _sources(texts: list[str] | None) -> dict[str, Path | None]:
+    named = dict(parse_source(text) for text in texts or ())
+    return {name: Path(path).expanduser().absolute() if path else None for name, path in named.items()}
+
+
+def _run_cells(
+    planned: "StudyPlan", folder: "StudyFolder", launcher: "Launcher", reporter: Reporter
+) -> Mapping[str, str]:
+    """Runs the unfinished cells under a live table; returns the errors of failed ones, also on stderr."""
+    from mlffm_segdiff.cli.live_table import LiveTable
+    from mlffm_segdiff.study.progress import Progress
+    from mlffm_segdiff.study.runner import changes, run_cells
+
+    for change in changes(planned, folder):
+        reporter.warn(change)
+    table = LiveTable(Progress(planned, folder), reporter.console())
+    try:
+        with table.shown():
+            failures = run_cells(planned, folder, launcher, table.print_end)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command resumes the study", err=True)
+        raise
+    for key, error in failures.items():
+        typer.echo(f"failed: {planned.cell(key)}: {error} (see {folder.cell(key).failed})", err=True)
+    return failures

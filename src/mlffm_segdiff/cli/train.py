@@ -1,6 +1,5 @@
-"""``mlffm-segdiff train``."""
+"""``mlffm-segdiff train``: train a recipe into a run folder."""
 
-from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,10 +9,10 @@ import typer
 from mlffm_segdiff.cli.common import (
     JsonOption,
     QuietOption,
+    Reporter,
     SourceOption,
     SplitOption,
     ThreadsOption,
-    Voice,
     choose_data,
     set_threads,
 )
@@ -22,7 +21,6 @@ from mlffm_segdiff.config.packaged import recipe_names
 
 if TYPE_CHECKING:
     from mlffm_segdiff.config.schema import Recipe
-    from mlffm_segdiff.training.run_folder import RunFolder
 
 
 def train(
@@ -31,7 +29,7 @@ def train(
         typer.Argument(
             metavar="RECIPE",
             show_default=False,
-            help=f"A YAML file, or one of the package: {', '.join(recipe_names())}.",
+            help=f"A YAML file, or a packaged recipe: {', '.join(recipe_names())}.",
             autocompletion=recipe_names,
         ),
     ] = None,
@@ -44,7 +42,7 @@ def train(
         typer.Option("--run", metavar="FOLDER", help="The run's folder [default: runs/NAME-DATE-TIME]."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --run, exactly as if it had not stopped.")
+        bool, typer.Option("--resume", help="Resume the run in --run, exactly as if it had not stopped.")
     ] = False,
     source: SourceOption = None,
     split: SplitOption = None,
@@ -59,7 +57,7 @@ def train(
     from mlffm_segdiff.segmenters.recipe import load_recipe
 
     if resume and run is None:
-        raise UserError("--resume needs --run FOLDER, the run to go on with")
+        raise UserError("--resume needs --run FOLDER, the run to resume")
     if recipe is None and not resume:
         raise UserError(
             "no recipe: give one, for example mlffm-segdiff train synthetic, or --resume with --run"
@@ -69,48 +67,28 @@ def train(
     chosen = None
     if recipe is not None:
         chosen = choose_data(load_recipe(recipe, overrides or ()), source or (), split)
+        run = run or Path("runs", f"{chosen.name}-{datetime.now():%Y%m%d-%H%M%S}")
+    assert run is not None
     set_threads(threads)
-    _train(chosen, run, resume, Voice(quiet, as_json))
+    _train(chosen, run, resume, Reporter(quiet, as_json))
 
 
-def _train(recipe: "Recipe | None", path: Path | None, resume: bool, voice: Voice) -> None:
-    from mlffm_segdiff.training import fit
-    from mlffm_segdiff.training.run_folder import RunFolder, best_jaccard
+def _train(recipe: "Recipe | None", run: Path, resume: bool, reporter: Reporter) -> None:
+    from mlffm_segdiff import training
 
-    if path is None:
-        assert recipe is not None
-        path = Path("runs", f"{recipe.name}-{datetime.now():%Y%m%d-%H%M%S}")
-    folder = RunFolder(path.expanduser())
+    progress = [training.ConsoleProgress(reporter.console(markup=True))]
+    folder = training.RunFolder(run.expanduser())
     try:
         if resume:
-            _require_same(recipe, folder)
-            fit.resume(folder, voice.console(markup=True))
+            if recipe is not None:
+                folder.require_recipe(recipe)
+            result = training.resume(folder.path, progress)
         else:
             assert recipe is not None
-            fit.train(recipe, folder, voice.console(markup=True))
-    except (KeyboardInterrupt, SystemExit):  # Lightning ends by SystemExit on Ctrl-C
+            result = training.train(recipe, folder.path, callbacks=progress)
+    except KeyboardInterrupt:
         if folder.config.is_file():
-            typer.echo(f"stopped; go on by: mlffm-segdiff train --resume --run {folder.path}", err=True)
-        raise KeyboardInterrupt from None
-    best = best_jaccard(folder)
-    voice.say(f"best validation Jaccard {best:.4f}\nrun folder: {folder.path}")
-    voice.result({"run": folder.path, "best_validation_jaccard": best})
-
-
-def _require_same(recipe: "Recipe | None", folder: "RunFolder") -> None:
-    """Raise UserError if a recipe is given and it is not the one of the run."""
-    begun = folder.recipe()
-    if recipe is None or recipe == begun:
-        return
-    here, there = (dict(_leaves(one.model_dump(mode="json"))) for one in (recipe, begun))
-    key = next(key for key in {**here, **there} if here.get(key) != there.get(key))
-    change = f"{key}={there.get(key)}, not {here.get(key)}"
-    raise UserError(f"{folder.path} was begun with {change}; leave the recipe out to go on as it was begun")
-
-
-def _leaves(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
+            typer.echo(f"stopped; resume with: mlffm-segdiff train --resume --run {folder.path}", err=True)
+        raise
+    reporter.info(f"best validation Jaccard {result.best_jaccard:.4f}\nrun folder: {result.run}")
+    reporter.result({"run": result.run, "best_validation_jaccard": result.best_jaccard})

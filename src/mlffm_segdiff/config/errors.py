@@ -1,5 +1,18 @@
-"""The one exception that stands for a mistake outside the program."""
+"""The exception for invalid input."""
 
 
 class UserError(Exception):
-    """Bad input: one line that says what is wrong, where, and how to mend it."""
+    """Invalid input: one line that names the problem, where it is, and how to fix it.
+
+    The fix follows the last semicolon of the message.
+    """
+
+    @property
+    def problem(self) -> str:
+        """The message without the fix, or all of it if it has none."""
+        return str(self).rpartition("; ")[0] or str(self)
+
+    @property
+    def fix(self) -> str:
+        """How to fix the problem, or the whole message if it does not say."""
+        return str(self).rpartition("; ")[2]

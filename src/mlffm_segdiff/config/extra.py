@@ -1,4 +1,4 @@
-"""Packages that only some work needs, which a plain installation lacks."""
+"""Optional packages (extras) that a plain installation does not include."""
 
 import re
 from collections.abc import Iterator
@@ -12,15 +12,12 @@ _OF_EXTRA = re.compile(r"""(?P<name>[\w.-]+)[^;]*;.*\bextra == ['"](?P<extra>[\w
 
 
 def pip_line(extra: str) -> str:
-    """Return the command that installs an extra, in the project's folder."""
+    """Return the command that installs an extra, for the project's folder."""
     return f"pip install -c constraints.txt '.[{extra}]'"
 
 
 def missing_packages() -> dict[str, list[str]]:
-    """Return each extra's packages that are not installed: an empty list where all are.
-
-    Versions are not compared.
-    """
+    """Return the missing packages of each extra; versions are not compared."""
     extras = metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or ()
     missing: dict[str, list[str]] = {extra: [] for extra in extras}
     for text in metadata.requires(DISTRIBUTION) or ():
@@ -31,7 +28,7 @@ def missing_packages() -> dict[str, list[str]]:
 
 
 def is_installed(package: str) -> bool:
-    """Return whether a distribution package is installed, in whichever version."""
+    """Return whether a distribution package is installed, in any version."""
     try:
         metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -41,9 +38,10 @@ def is_installed(package: str) -> bool:
 
 @contextmanager
 def needs_extra(extra: str) -> Iterator[None]:
-    """Raise UserError, which says what to install, where the block's imports fail.
+    """Turn a failed import in the block into a UserError that says what to install.
 
-    extra: the group of ``pyproject.toml`` that has the package.
+    Args:
+        extra: Optional dependency group of ``pyproject.toml`` with the package.
     """
     try:
         yield

@@ -1,10 +1,9 @@
-"""Read a recipe, apply overrides, and say clearly what is wrong with it."""
+"""Read and check recipes, with overrides."""
 
 import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -13,32 +12,46 @@ from yaml import YAMLError
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.packaged import RECIPES, recipe_names
-from mlffm_segdiff.config.schema import DatasetName, Recipe
+from mlffm_segdiff.config.schema import Recipe
 
 FIRST_RECIPE = "isic2018"
 
 
 def recipe_of(model: str) -> str | None:
-    """Return the packaged recipe to start from for a model: that called as it, else isic2018, else any.
+    """Return the packaged recipe to start from for a model, or None.
 
-    None if no packaged recipe is of that model.
+    It is the recipe of the model's name, otherwise isic2018 if it has this model, otherwise any recipe of it.
     """
     found = [name for name in recipe_names() if _read(name).model.name == model]
     return min(found, key=lambda name: (name != model, name != FIRST_RECIPE), default=None)
 
 
 def read_recipe(name: str, overrides: Sequence[str] = ()) -> Any:
-    """Return the values of a packaged recipe or a YAML file, with ``key=value`` overrides applied, unchecked.
+    """Read a packaged recipe or a YAML file and apply overrides, without checking keys and values.
 
-    Raises UserError for an unknown recipe and broken YAML.
+    Args:
+        name: Name of a packaged recipe, or path of a .yaml file.
+        overrides: ``key=value`` overrides.
+
+    Returns:
+        The values as nested dicts.
+
+    Raises:
+        UserError: If there is no such recipe, its YAML is broken, or an override cannot be applied.
     """
     return override_values(_read(name), overrides, f"recipe {name!r}")
 
 
 def override_values(values: Any, overrides: Sequence[str], origin: str) -> Any:
-    """Return a mapping with ``key=value`` overrides applied, unchecked; ``origin`` is how an error names it.
+    """Apply ``key=value`` overrides to a mapping, without checking keys and values.
 
-    Raises UserError for what is no key=value, and a key that cannot be set.
+    Args:
+        values: The mapping.
+        overrides: Overrides such as train.images=20000.
+        origin: Name of the mapping in errors.
+
+    Raises:
+        UserError: If an override is not key=value, or a key cannot be set.
     """
     try:
         merged = OmegaConf.merge(values, _parse(overrides))
@@ -48,26 +61,37 @@ def override_values(values: Any, overrides: Sequence[str], origin: str) -> Any:
 
 
 def read_mapping(path: Path, noun: str, example: str) -> DictConfig:
-    """Return the mapping in a YAML file; ``noun`` and ``example`` are how an error says what was expected.
+    """Read a mapping from a YAML file.
 
-    Raises UserError for a missing or broken file, and for what is no mapping.
+    Args:
+        path: The file.
+        noun: What the file is, for errors.
+        example: Example of its content, for errors.
+
+    Raises:
+        UserError: If the file is missing, broken, or not a mapping.
     """
     try:
         loaded = OmegaConf.load(path)
     except FileNotFoundError:
-        raise UserError(f"no {noun} file {path}: check the path") from None
+        raise UserError(f"no {noun} file {path}; check the path") from None
     except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(loaded, DictConfig):
-        raise UserError(f"{path}: a {noun} is a mapping of sections, for example {example!r}")
+        raise UserError(f"{path}: a {noun} must be a mapping of sections, for example {example!r}")
     return loaded
 
 
 def check_values(values: Any, origin: str, kind: type[Recipe]) -> Recipe:
-    """Return ``values`` as a recipe of this kind; ``origin`` is how an error names their source.
+    """Validate values as a recipe.
 
-    kind: a Recipe whose ``model`` is one section, or a union of sections told apart by ``name``. Raises
-    UserError for an unknown or mistyped key, naming it and the nearest valid one.
+    Args:
+        values: Nested dicts.
+        origin: Name of their source in errors.
+        kind: Recipe class whose ``model`` is one section, or a union of sections discriminated by ``name``.
+
+    Raises:
+        UserError: If a key is unknown, naming it and the nearest valid one, or a value is invalid.
     """
     try:
         return kind.model_validate(values)
@@ -106,16 +130,12 @@ def _parse(overrides: Sequence[str]) -> DictConfig:
 
 
 def _describe(error: Any, kind: type[Recipe]) -> str:
-    models = [_model_name(section) for section in _sections(kind.model_fields["model"].annotation)]
-    model = next((part for part in error["loc"] if part in models), None)
-    key = ".".join(str(part) for part in error["loc"] if part not in {model, "[key]"})
+    key = ".".join(str(part) for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden" or (error["loc"] and error["loc"][-1] == "[key]"):
-        close = difflib.get_close_matches(key, list(_keys(kind, model)), n=1, cutoff=0.0)
+        close = difflib.get_close_matches(key, list(_keys(kind)), n=1, cutoff=0.0)
         return f"unknown key {key!r}; the nearest valid key is {close[0]!r}"
     if error["type"] == "missing":
         return f"missing key {key!r}"
-    if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
-        return f"key '{key}.name' must be one of {', '.join(models)} (got {error['input'].get('name')!r})"
     message: str = error["msg"].removeprefix("Value error, ")
     if not key:
         return message
@@ -123,23 +143,9 @@ def _describe(error: Any, kind: type[Recipe]) -> str:
     return f"key {key!r}: {message[0].lower()}{message[1:]}{given}"
 
 
-def _keys(section: type[BaseModel], model: str | None, prefix: str = "") -> Iterator[str]:
-    """Yield the dotted keys of a section and of those in it; of models, only the one called ``model``."""
+def _keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of a section and of the sections in it."""
     for name, field in section.model_fields.items():
-        sections = _sections(field.annotation)
         yield prefix + name
-        for variant in sections:
-            if len(sections) == 1 or model in {None, _model_name(variant)}:
-                yield from _keys(variant, model, f"{prefix}{name}.")
-    if section.__name__ == "DataConfig":
-        yield from (f"{prefix}sources.{name}" for name in get_args(DatasetName))
-
-
-def _sections(annotation: Any) -> list[type[BaseModel]]:
-    variants = get_args(annotation) if get_origin(annotation) in {Union, UnionType} else (annotation,)
-    return [variant for variant in variants if isinstance(variant, type) and issubclass(variant, BaseModel)]
-
-
-def _model_name(section: type[BaseModel]) -> str:
-    (name,) = get_args(section.model_fields["name"].annotation)
-    return str(name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _keys(field.annotation, f"{prefix}{name}.")

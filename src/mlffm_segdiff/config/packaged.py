@@ -1,4 +1,4 @@
-"""What the package has by name, found without reading it: quick enough for --help."""
+"""Names of packaged recipes and studies, found without reading them, which is fast enough for --help."""
 
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -8,12 +8,12 @@ STUDIES = files("mlffm_segdiff.config") / "studies"
 
 
 def recipe_names() -> list[str]:
-    """Return the names of the recipes in the package."""
+    """Return the names of packaged recipes."""
     return _yaml_names(RECIPES)
 
 
 def study_names() -> list[str]:
-    """Return the names of the studies in the package."""
+    """Return the names of packaged studies."""
     return _yaml_names(STUDIES)
 
 

@@ -1,33 +1,39 @@
-"""What a recipe may say: every key, its type, its range and its default."""
+"""The schema of recipes: keys, types, ranges and defaults."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-DatasetName = Literal["isic2018", "ham10000", "ph2", "folder", "nnunet", "synthetic"]
-Probability = Annotated[float, Field(ge=0, le=1)]
-NonNegative = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
+from mlffm_segdiff.config.conditions import refuse_options_without_effect
+from mlffm_segdiff.config.loss_config import LossConfig
+from mlffm_segdiff.config.model_config import ModelConfig
+from mlffm_segdiff.config.section import NonNegative, Positive, Probability, Section, Seed
+
+ObjectiveName = Literal["x0", "epsilon", "v"]
+ScheduleName = Literal["cosine", "linear"]
+SamplerName = Literal["ddim", "ddpm", "dpm"]
+FusionName = Literal["mean", "staple"]
 NoiseVariance = Annotated[float, Field(gt=0, lt=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-
-
-class Section(BaseModel):
-    """A part of a recipe; a key that is not named here is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+LEAST_SHARE = 0.001
+"""Resolution of ``data.mix``."""
 
 
 class DataConfig(Section):
-    """Where the pairs come from.
+    """Data sets of a run.
 
-    sources: data set -> folder with its archives (synthetic needs none). mix: data set -> its share of the
-    training draws, which sum to 1; by default each image is drawn equally often.
+    Attributes:
+        sources: Folder with the archives of each data set; synthetic needs none.
+        mix: Share of each data set in the training draws, which sum to 1; by default each image is drawn
+            equally often.
+        split: CSV file with columns id and part; by default the data set's own split.
+        size: Height and width in pixels of the images that the network sees.
+        workers: Worker processes that load training images.
+        synthetic_count: Number of synthetic cases.
     """
 
-    sources: dict[DatasetName, Path | None] = Field(min_length=1)
-    mix: dict[DatasetName, Probability] | None = None
+    sources: dict[str, Path | None] = Field(min_length=1)
+    mix: dict[str, Probability] | None = None
     split: Path | None = None
     size: PositiveInt = 128
     workers: Annotated[int, Field(ge=0)] = 1
@@ -35,19 +41,33 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def mix_fits_the_sources(self) -> "DataConfig":
-        """Refuse shares that do not sum to 1, or of other data sets than the sources."""
+        """Require shares that sum to 1, for exactly the sources."""
         if self.mix is not None:
             if set(self.mix) != set(self.sources):
                 raise ValueError(
-                    f"mix needs a share for each of {', '.join(sorted(self.sources))}, and no other"
+                    f"mix needs a share for each of {', '.join(sorted(self.sources))}, and no others"
                 )
             if abs(sum(self.mix.values()) - 1) > 1e-6:
                 raise ValueError(f"the shares of mix sum to {sum(self.mix.values()):g}; make them sum to 1")
+            for name, share in self.mix.items():
+                if 0 < share < LEAST_SHARE:
+                    raise ValueError(
+                        f"mix draws in steps of {LEAST_SHARE}, so {name}={share:g} would never be drawn; "
+                        f"give it 0, or {LEAST_SHARE} or more"
+                    )
         return self
 
 
 class AugmentConfig(Section):
-    """Strengths (affine, colour; 1 as tuned) and probabilities (blur, hair); false or 0 switches one off."""
+    """Augmentation of training images; see `training_augmentation`.
+
+    Attributes:
+        flip: Flips and quarter turns.
+        affine: Strength of affine warps; 0 disables them.
+        colour: Strength of colour changes; 0 disables them.
+        blur: Probability of blur.
+        hair: Probability of drawn hair.
+    """
 
     flip: bool = True
     affine: NonNegative = 1.0
@@ -56,24 +76,27 @@ class AugmentConfig(Section):
     hair: Probability = 0.3
 
 
-class ModelConfig(Section):
-    """The network: its name in the table of models, and in a section of that model's own, its arguments."""
-
-    name: str
-
-
 class DiffusionConfig(Section):
-    """The forward process and what the network predicts.
+    """The forward process, the objective and the training step (docs/METHOD.md).
 
-    mask_scale: masks are noised at +-mask_scale. noisy_bias: t/T is drawn as u^(1/noisy_bias), so more than 1
-    draws more from the noisy end. training: what x_t a training image gets, see ``DiffusionSegmenter``; noise
-    objectives need single. noisy_share and noisy_weight are of dual, recycling_shift is of recycling.
-    learned_variance, importance_sampling: of Nichol & Dhariwal 2021, for epsilon and v; the first has the
-    network give the variance of ddpm's steps too, the second draws t by the losses found there.
+    Attributes:
+        objective: What the network predicts: the mask, the noise or the velocity.
+        schedule: Noise schedule.
+        train_steps: Number of timesteps T.
+        beta_start: First beta of the linear schedule.
+        beta_end: Last beta of the linear schedule.
+        mask_scale: Masks are noised at +-mask_scale.
+        noisy_bias: Training timesteps are t/T = u^(1/noisy_bias), u uniform; more than 1 favours noise.
+        self_conditioning: The network also reads its previous estimate.
+        training: How a training image is noised, see `segmenters.training_draws`; the objectives epsilon and
+            v need single.
+        noisy_share: For dual, the share of the images that get a draw at t < T.
+        noisy_weight: For dual, the factor of the loss at t < T.
+        recycling_shift: For recycling, the standard deviation of the logits' shift.
     """
 
-    objective: Literal["x0", "epsilon", "v"] = "x0"
-    schedule: Literal["cosine", "linear"] = "cosine"
+    objective: ObjectiveName = "x0"
+    schedule: ScheduleName = "cosine"
     train_steps: PositiveInt = 1000
     beta_start: NoiseVariance = 1e-4
     beta_end: NoiseVariance = 0.02
@@ -84,8 +107,6 @@ class DiffusionConfig(Section):
     noisy_share: Probability = 0.5
     noisy_weight: NonNegative = 1.0
     recycling_shift: NonNegative = 2.0
-    learned_variance: bool = False
-    importance_sampling: bool = False
 
     @model_validator(mode="after")
     def training_suits_the_objective(self) -> "DiffusionConfig":
@@ -94,37 +115,30 @@ class DiffusionConfig(Section):
             raise ValueError(f"objective {self.objective} needs diffusion.training=single")
         return self
 
-    @model_validator(mode="after")
-    def options_suit_the_process(self) -> "DiffusionConfig":
-        """Refuse a learned variance or importance sampling where it has no meaning."""
-        for name in ("learned_variance", "importance_sampling"):
-            if getattr(self, name) and self.objective == "x0":
-                raise ValueError(f"{name} is for noise; take diffusion.objective=epsilon or v")
-        if self.importance_sampling and self.noisy_bias != 1:
-            raise ValueError("importance_sampling draws t by the losses; leave diffusion.noisy_bias at 1")
-        if self.learned_variance and self.train_steps < 2:
-            raise ValueError("learned_variance needs diffusion.train_steps of 2 or more")
-        return self
-
 
 class SamplingConfig(Section):
     """How masks are made.
 
-    samples: 0 for the posterior mean in one step, which is the best single mask; otherwise the number of
-    masks that are drawn. sampler and steps are those of samples, seed that of the starting noise. mirror: the
-    mean over the image and its three mirror images, as in nnU-Net. fusion: how the samples become one
-    probability map, their mean or STAPLE of their masks. style: the annotation style, for a model that has
-    several. widening: how much more a noisy mask changes the coarse estimate than the network says, of
-    objective x0; chosen on validation ids so that the areas of the samples cover the true ones.
-    second_look: segment the found lesion again, enlarged, and merge both maps.
+    Attributes:
+        samples: 0 for the posterior mean in one step, which is the best single mask; otherwise the number of
+            masks to sample.
+        sampler: How samples are drawn.
+        steps: Sampling steps of each sample.
+        seed: Seed of the noise.
+        mirror: Average over the image and its three mirror images, as nnU-Net does.
+        fusion: How samples become one probability map: their mean, or STAPLE of their masks.
+        style: Annotation style, for a model with several.
+        widening: Factor of the noisy mask's influence on the coarse estimate, for objective x0; chosen on
+            validation ids so that the areas of the samples cover the true ones (docs/METHOD.md).
+        second_look: Segment the found lesion again, enlarged, and merge both maps.
     """
 
     samples: NonNegativeInt = 0
-    sampler: Literal["ddim", "ddpm", "dpm"] = "ddim"
+    sampler: SamplerName = "ddim"
     steps: PositiveInt = 4
     seed: int = 0
     mirror: bool = False
-    fusion: Literal["mean", "staple"] = "mean"
+    fusion: FusionName = "mean"
     style: str = "any"
     widening: NonNegative = 1.0
     second_look: bool = False
@@ -144,44 +158,25 @@ class SamplingConfig(Section):
         return self
 
 
-class LossConfig(Section):
-    """Loss terms. weight: the boundary weight (docs/METHOD.md).
-
-    none: 1. band: 1 + band_gain * band. dermosegdiff: 1 + dermosegdiff_gain * W(t), the hybrid loss of
-    Bozorgpour et al. 2023; defaults are those of their configuration for HAM10000.
-
-    cross_entropy, dice, kervadec weigh the terms of an x0 objective or a direct network; noise objectives use
-    the weighted squared error alone. batch_dice: Dice over a batch's pixels together, not image by image;
-    dice_smooth: what is added above and below its line.
-    """
-
-    weight: Literal["none", "band", "dermosegdiff"] = "band"
-    band_gain: NonNegative = 2.0
-    band_width: Positive = 3.0
-    dermosegdiff_gain: NonNegative = 0.25
-    dermosegdiff_gamma: Positive = 0.2
-    cross_entropy: NonNegative = 1.0
-    dice: NonNegative = 1.0
-    batch_dice: bool = False
-    dice_smooth: Positive = 1.0
-    kervadec: NonNegative = 0.0
-
-    @model_validator(mode="after")
-    def some_term(self) -> "LossConfig":
-        """Refuse a loss of no terms."""
-        if not self.cross_entropy + self.dice + self.kervadec:
-            raise ValueError("cross_entropy, dice and kervadec are all 0; give one of them a weight")
-        return self
-
-
 class TrainConfig(Section):
-    """Optimisation. images, warmup and validate_every count images seen.
+    """Optimisation.
 
-    optimizer sgd is nnU-Net's, whose rate falls from the first step on. precision auto is the faster one of
-    float32 and bf16, as measured when the run begins. init: weights to start from, a name as for
-    ``load_pretrained``. encoder_init: weights of a pretrained encoder to start from where init is not given:
-    imagenet, a safetensors file, a hub id, or null for random ones; scratch has none. encoder_rate: the
-    learning rate of an encoder with pretrained weights as a share of the others'.
+    Attributes:
+        images: Training images seen in the whole run.
+        batch_size: Images per step.
+        optimizer: "adamw", or "sgd" as in nnU-Net, whose rate decays from the first step.
+        learning_rate: Learning rate.
+        weight_decay: Weight decay; AdamW does not apply it to biases and norms.
+        warmup: Images seen during the linear warm-up of the learning rate.
+        clip: Maximum norm of the gradients.
+        ema_decay: Decay of the moving average of the weights.
+        validate_every: Images seen between two validations.
+        precision: Number format; "auto" is the faster one, measured when the run starts.
+        init: Weights to start from: a name as for `load_pretrained`, or the folder of an unfinished run, for
+            its best checkpoint so far.
+        encoder_init: Weights of a pretrained encoder, if init is null: "imagenet", a safetensors file, a hub
+            id, or null for random weights. The encoder "scratch" has none.
+        encoder_rate: Learning rate of a pretrained encoder as a share of the others'.
     """
 
     images: PositiveInt = 60_000
@@ -198,16 +193,26 @@ class TrainConfig(Section):
     encoder_init: str | None = "imagenet"
     encoder_rate: Positive = 0.3
 
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return max(self.images // self.batch_size, 1)
+
+    @property
+    def epoch_steps(self) -> int:
+        """Optimizer steps between two validations."""
+        return max(self.validate_every // self.batch_size, 1)
+
     @model_validator(mode="after")
     def sgd_has_no_warmup(self) -> "TrainConfig":
-        """Refuse a warm-up that would not take place."""
+        """Require no warm-up for SGD, which has none."""
         if self.optimizer == "sgd" and self.warmup:
             raise ValueError("train.optimizer=sgd has no warm-up; set train.warmup=0")
         return self
 
 
 class Recipe(Section):
-    """Everything a run depends on but the code and the data themselves."""
+    """Everything a run depends on, except the code and the data."""
 
     name: str
     seed: Seed = 0
@@ -220,15 +225,6 @@ class Recipe(Section):
     train: TrainConfig = TrainConfig()
 
     @model_validator(mode="after")
-    def sampler_suits_the_process(self) -> "Recipe":
-        """Refuse samplers that draw nothing, and so have no use for a learned variance."""
-        if self.diffusion.learned_variance and self.sampling.sampler != "ddpm":
-            raise ValueError(
-                f"sampling.sampler={self.sampling.sampler} does not use diffusion.learned_variance; take ddpm"
-            )
-        return self
-
-    @model_validator(mode="after")
     def noise_objectives_sample(self) -> "Recipe":
         """Refuse the posterior mean in one step of a network that predicts noise."""
         if self.diffusion.objective != "x0" and not self.sampling.samples:
@@ -239,27 +235,17 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
-    def widening_needs_x0(self) -> "Recipe":
-        """Refuse a widening of a network that predicts noise: it works on logits of masks."""
-        if self.diffusion.objective != "x0" and self.sampling.widening != 1:
-            raise ValueError(f"objective {self.diffusion.objective} needs sampling.widening=1")
-        return self
-
-    @model_validator(mode="after")
     def steps_fit_the_process(self) -> "Recipe":
-        """Refuse to sample in more steps than the process has times, or by DDIM in steps of unequal length.
-
-        diffusers' DDIM assumes steps of train_steps // steps, and leaves noise in x0 where these do not fit.
-        """
-        if self.sampling.steps > self.diffusion.train_steps:
+        """Refuse more sampling steps than the process has timesteps."""
+        if self.sampling.samples and self.sampling.steps > self.diffusion.train_steps:
             raise ValueError(
                 f"sampling.steps={self.sampling.steps} is more than diffusion.train_steps="
                 f"{self.diffusion.train_steps}; take fewer steps"
             )
-        if self.sampling.sampler == "ddim" and self.diffusion.train_steps % self.sampling.steps:
-            fitting = max(n for n in range(1, self.sampling.steps) if self.diffusion.train_steps % n == 0)
-            raise ValueError(
-                f"sampling.steps={self.sampling.steps} does not divide diffusion.train_steps="
-                f"{self.diffusion.train_steps}, as ddim needs; take {fitting}, or another sampler"
-            )
+        return self
+
+    @model_validator(mode="after")
+    def every_option_has_an_effect(self) -> "Recipe":
+        """Refuse a changed option that the rest of the recipe ignores."""
+        refuse_options_without_effect(self)
         return self

@@ -1,37 +1,37 @@
-"""What a study may say: variants x data sets x seeds, and how the trained models are scored."""
+"""The schema of a study: variants x data sets x seeds, how models are scored, and what runs the cells."""
 
 import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from omegaconf import OmegaConf
 from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.load import read_mapping
+from mlffm_segdiff.config.load import override_values, read_mapping
 from mlffm_segdiff.config.packaged import STUDIES, study_names
-from mlffm_segdiff.config.schema import DatasetName, Section, Seed
+from mlffm_segdiff.config.section import Section, Seed
 
-GIVEN_ELSEWHERE = {"seed": "seeds", "data.sources": "datasets"}
+SET_ELSEWHERE = {"seed": "seeds", "data.sources": "datasets"}
 FILE_NAME = r"[A-Za-z0-9][\w.-]*"
 TITLE = r"\w[\w +.,()-]*"
 
 
 def recipe_override(text: str) -> str:
-    """Return ``text`` if it is KEY=VALUE with a key that a study may set. Raises ValueError."""
+    """Returns ``text`` if it is KEY=VALUE with a key that a study may set. Raises ValueError."""
     key, equals, _ = text.partition("=")
     if not (equals and key.strip()):
         raise ValueError(f"{text!r} is not KEY=VALUE, for example train.images=4000")
-    for taken, place in GIVEN_ELSEWHERE.items():
+    for taken, place in SET_ELSEWHERE.items():
         if key == taken or key.startswith(f"{taken}."):
-            raise ValueError(f"{key!r} is no override: a study gives it by {place!r}")
+            raise ValueError(f"{key!r} cannot be overridden: a study sets it by {place!r}")
     return text
 
 
 def sampling_override(text: str) -> str:
-    """Return ``text`` if it is KEY=VALUE with a key of the recipe's sampling. Raises ValueError."""
+    """Returns ``text`` if it is KEY=VALUE with a key of the recipe's sampling. Raises ValueError."""
     if not re.match(r"sampling\.\w+=", text):
         raise ValueError(f"{text!r} is not a sampling override, for example sampling.steps=10")
     return text
@@ -41,12 +41,16 @@ Overrides = tuple[Annotated[str, AfterValidator(recipe_override)], ...]
 SamplingOverrides = tuple[Annotated[str, AfterValidator(sampling_override)], ...]
 FileName = Annotated[str, StringConstraints(pattern=rf"^{FILE_NAME}$")]
 Title = Annotated[str, StringConstraints(pattern=rf"^{TITLE}$")]
+LauncherName = Literal["in-process", "local", "slurm", "ray"]
 
 
 class Variant(Section):
-    """One of the things compared: a recipe (of the package, or a YAML file) and what is changed in it.
+    """One of the models that a study compares.
 
-    against: the variant it is compared with in place of the baseline, such as one that differs in one part.
+    Attributes:
+        recipe: A packaged recipe, or a YAML file.
+        overrides: Changes of it.
+        against: The variant it is compared with instead of the baseline.
     """
 
     recipe: str
@@ -55,18 +59,78 @@ class Variant(Section):
 
 
 class StudyDataset(Section):
-    """A data set of a study. source: which one it is, if its name does not say; overrides: for it alone."""
+    """A data set of a study.
 
-    source: DatasetName | None = None
+    Attributes:
+        source: Which known data set it is, if its name does not say.
+        overrides: Changes of the recipes on this data set.
+    """
+
+    source: str | None = None
     overrides: Overrides = ()
+
+
+class LauncherConfig(Section):
+    """What runs the cells of a study, and with which resources. None leaves the choice to the launcher.
+
+    Attributes:
+        name: "in-process" (one cell after another), "local" (processes of this machine), "slurm" or "ray".
+        workers: Cells at the same time; default: as many as fit.
+        threads: Processor threads of a cell; default: half of the processors, shared by the workers. A study
+            keeps its first number, because the last digits of scores depend on it.
+        gpus: GPUs of a cell; Ray also takes a share below 1. Other launchers show a cell every visible GPU.
+        memory_gb: Memory of a cell.
+        partition: Partition of Slurm.
+        minutes: Time limit of a Slurm job; default: a day.
+        address: The Ray cluster: "auto", HOST:PORT, or "local" for one that lasts as long as the run.
+    """
+
+    name: LauncherName = "in-process"
+    workers: int | None = Field(default=None, ge=1)
+    threads: int | None = Field(default=None, ge=1)
+    gpus: float | None = Field(default=None, ge=0)
+    memory_gb: float | None = Field(default=None, gt=0)
+    partition: str | None = None
+    minutes: int | None = Field(default=None, ge=1)
+    address: str | None = None
+
+    @model_validator(mode="after")
+    def options_match(self) -> "LauncherConfig":
+        """Refuses options that the launcher does not have."""
+        for option, launchers in LAUNCHER_OPTIONS.items():
+            if getattr(self, option) is not None and self.name not in launchers:
+                raise ValueError(
+                    f"launcher {self.name!r} has no option {option!r}; see {' and '.join(launchers)}"
+                )
+        if self.gpus is not None and self.gpus != int(self.gpus) and (self.gpus > 1 or self.name == "slurm"):
+            raise ValueError(f"gpus={self.gpus:g} must be a whole number; only Ray takes a share below 1")
+        return self
+
+
+LAUNCHER_OPTIONS: dict[str, tuple[LauncherName, ...]] = {
+    "workers": ("local", "slurm", "ray"),
+    "gpus": ("slurm", "ray"),
+    "memory_gb": ("slurm", "ray"),
+    "partition": ("slurm",),
+    "minutes": ("slurm",),
+    "address": ("ray",),
+}
 
 
 class Study(Section):
     """A grid of trainings and their scores.
 
-    overrides: of every recipe; a data set's own come over them, a variant's over both. evaluations: how masks
-    are drawn for scores, by name; the first one leads in tables. baseline: the variant that others are
-    compared with. part: what is scored.
+    Attributes:
+        name: Name of the study, also of its default folder.
+        variants: What is compared, by name.
+        datasets: What is trained and scored on, by name.
+        seeds: One training per variant, data set and seed.
+        overrides: Changes of every recipe; those of a data set take precedence, those of a variant over both.
+        evaluations: Sampling overrides by name: how masks are drawn for scores. The first leads in tables.
+        baseline: The variant that the others are compared with.
+        part: The part of the split that is scored.
+        rank: Whether the report also ranks all variants against each other.
+        launcher: What runs the cells.
     """
 
     name: FileName
@@ -77,33 +141,37 @@ class Study(Section):
     evaluations: dict[FileName, SamplingOverrides] = Field(default={"recipe": ()}, min_length=1)
     baseline: str
     part: Literal["val", "test"] = "test"
+    rank: bool = False
+    launcher: LauncherConfig = LauncherConfig()
 
     @model_validator(mode="after")
-    def names_fit(self) -> "Study":
-        """Refuse to compare with no variant, a data set of no known source, and a seed given twice."""
+    def names_match(self) -> "Study":
+        """Refuses unknown names of variants and data sets, and a repeated seed."""
         if self.baseline not in self.variants:
-            raise ValueError(f"baseline {self.baseline!r} is none of the variants {', '.join(self.variants)}")
+            raise ValueError(
+                f"baseline {self.baseline!r} is not one of the variants {', '.join(self.variants)}"
+            )
         for name, variant in self.variants.items():
             if variant.against is not None and variant.against not in self.variants.keys() - {name}:
-                raise ValueError(
-                    f"variant {name!r} is against {variant.against!r}, which is no other variant"
-                )
-        for name in self.datasets:
-            if self.source(name) not in get_args(DatasetName):
-                raise ValueError(f"data set {name!r} needs source: one of {', '.join(get_args(DatasetName))}")
+                raise ValueError(f"variant {name!r} is against {variant.against!r}, not another variant")
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"a seed is given twice in {list(self.seeds)}")
+            raise ValueError(f"a seed is repeated in {list(self.seeds)}")
         return self
 
     def source(self, dataset: str) -> str:
-        """Return which known data set the study's ``dataset`` is."""
+        """Returns which known data set the study's ``dataset`` is."""
         return self.datasets[dataset].source or dataset
 
 
 def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
-    """Return a packaged study or that in a YAML file, with ``key=value`` overrides of every recipe added.
+    """Reads a study.
 
-    Raises UserError for an unknown study, broken YAML, and an unknown or mistyped key.
+    Args:
+        name: A packaged study, or a YAML file.
+        overrides: ``key=value`` changes: of the launcher (``launcher.workers=4``), otherwise of every recipe.
+
+    Raises:
+        UserError: For an unknown study, broken YAML, and an unknown or mistyped key.
     """
     path = Path(name)
     if path.suffix not in {".yaml", ".yml"}:
@@ -111,27 +179,40 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
             raise UserError(f"no study {name!r}: choose one of {', '.join(study_names())}, or a .yaml file")
         path = Path(str(STUDIES / f"{name}.yaml"))
     values: Any = OmegaConf.to_container(read_mapping(path, "study", "seeds: [0, 1, 2]"))
-    study = check_study(values, f"study {name!r}")
-    added = {"overrides": [*study.overrides, *overrides]}
-    return check_study(study.model_dump() | added, "override")
+    study = check_study(values, f"study {name!r}").model_dump()
+    of_launcher = [text for text in overrides if text.startswith("launcher.")]
+    of_recipes = [text for text in overrides if text not in of_launcher]
+    launcher = override_values({"launcher": study["launcher"]}, of_launcher, "override")
+    return check_study(study | launcher | {"overrides": [*study["overrides"], *of_recipes]}, "override")
 
 
 def check_study(values: Any, origin: str) -> Study:
-    """Return ``values`` as a study; ``origin`` is how an error names their source. Raises UserError."""
+    """Validates the values of a study.
+
+    Args:
+        values: The keys of `Study`.
+        origin: How an error names their source.
+
+    Raises:
+        UserError: Names the invalid key.
+    """
     try:
         return Study.model_validate(values)
     except ValidationError as error:
-        telling = min(
-            error.errors(), key=lambda one: one["type"] != "extra_forbidden"
-        )  # a misspelt key is missing too
-        raise UserError(f"{origin}: {_describe(telling)}") from None
+        errors = error.errors()  # a misspelt key is also missing: name the misspelling
+        first = min(errors, key=lambda one: one["type"] != "extra_forbidden")
+        raise UserError(f"{origin}: {_describe(first)}") from None
 
 
 def _describe(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden":
         *above, last = error["loc"]
-        sections: dict[str, type[Section]] = {"variants": Variant, "datasets": StudyDataset}
+        sections: dict[str, type[Section]] = {
+            "variants": Variant,
+            "datasets": StudyDataset,
+            "launcher": LauncherConfig,
+        }
         section = sections[above[0]] if above else Study
         (close,) = difflib.get_close_matches(last, section.model_fields, n=1, cutoff=0.0)
         return f"unknown key {key!r}; the nearest valid key is {close!r}"

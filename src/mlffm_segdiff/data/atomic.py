@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Atomic writes: files and folders that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -10,15 +10,23 @@ from pathlib import Path
 from mlffm_segdiff.config.errors import UserError
 
 BUILDING = ".building-"
-"""How the names of unfinished folders begin."""
+"""Prefix of the names of unfinished folders."""
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary sibling to write to; it takes the place of `path` when the block ends well.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary file that replaces `path` when the block succeeds.
 
-    Missing folders are made. Where the block fails, `path` is as it was and nothing is left behind.
-    Raises UserError naming `path` where it cannot be written.
+    If the block fails, `path` is unchanged and nothing is left behind.
+
+    Args:
+        path: File to write; missing parent folders are created.
+
+    Yields:
+        Temporary path in the same folder, to write to.
+
+    Raises:
+        UserError: If `path` cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,12 +39,20 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder to fill; it becomes `path`, with the umask's rights, when the block ends well.
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `path`, with the umask's permissions, when the block succeeds.
 
-    Where `path` exists by then, another process was first and its folder stays. Missing folders above are
-    made, and nothing is left behind where the block fails. Raises UserError naming `path` where it cannot
-    be written.
+    If `path` exists by then, another process was first, and its folder is kept. If the block fails, nothing
+    is left behind.
+
+    Args:
+        path: Folder to create; missing parent folders are created.
+
+    Yields:
+        Temporary folder, to be filled.
+
+    Raises:
+        UserError: If `path` cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,5 +78,5 @@ def _publish(building: Path, path: Path) -> None:
 def _unwritable(path: Path, error: OSError) -> UserError:
     return UserError(
         f"{path} cannot be written ({error.strerror or error}); "
-        "free disk space or choose a folder you may write to"
+        "free disk space or choose a folder with write permission"
     )

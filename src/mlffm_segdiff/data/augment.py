@@ -1,4 +1,4 @@
-"""Training augmentation: MONAI transforms over {"image": 3HW in [0, 1], "mask": 1HW in {0, 1}}."""
+"""Training augmentation: MONAI transforms of {"image": 3HW in [0, 1], "mask": 1HW in {0, 1}}."""
 
 import math
 from collections.abc import Sequence
@@ -29,38 +29,46 @@ SUPERSAMPLING = 4
 def training_augmentation(
     flip: bool, affine: float, colour: float, blur: float, hair: float, size: int = 128
 ) -> Compose:
-    """The augmentation that every model is trained with; the parts at 0 are left out.
+    """Build the augmentation that all models are trained with; parts at 0 are left out.
 
-    flip: mirror and quarter turns, the square's eight symmetries alike often. affine: strength of
-    `RandWarpd`, 0 to 1 or a little more. colour: strength of `RandColourd` and of a gamma from 1 / 1.25
-    to 1.25 at 1. blur, hair: probabilities in [0, 1]. size: side in pixels of the square pictures.
+    Args:
+        flip: Whether to flip and rotate by quarter turns, with the eight symmetries of the square equally
+            likely.
+        affine: Strength of `RandWarpd`, about 0 to 1.
+        colour: Strength of `RandColourd`, and of a gamma between 1 / 1.25 and 1.25 at strength 1.
+        blur: Probability of `RandBlurd`, in [0, 1].
+        hair: Probability of `RandHaird`, in [0, 1].
+        size: Side of the square images in pixels.
     """
-    return Compose(
-        [
-            *(_symmetries() if flip else []),
-            *([RandWarpd(affine, size)] if affine else []),
-            *([RandHaird(hair)] if hair else []),
-            *([RandColourd(colour), _gamma(colour)] if colour else []),
-            *([RandBlurd(blur)] if blur else []),
-        ]
-    )
-
-
-def _symmetries() -> list[RandomizableTransform]:
-    both = ("image", "mask")
-    return [RandFlipd(both, prob=0.5, spatial_axis=1), RandRotate90d(both, prob=0.75)]
-
-
-def _gamma(strength: float) -> RandomizableTransform:
-    bound = 1 + 0.25 * strength
-    return RandAdjustContrastd("image", prob=0.5, gamma=(1 / bound, bound))
+    both, gamma = ("image", "mask"), 1 + 0.25 * colour
+    transforms: list[RandomizableTransform] = []
+    if flip:
+        transforms += [RandFlipd(both, prob=0.5, spatial_axis=1), RandRotate90d(both, prob=0.75)]
+    if affine:
+        transforms.append(RandWarpd(affine, size))
+    if hair:
+        transforms.append(RandHaird(hair))
+    if colour:
+        transforms += [RandColourd(colour), RandAdjustContrastd("image", prob=0.5, gamma=(1 / gamma, gamma))]
+    if blur:
+        transforms.append(RandBlurd(blur))
+    return Compose(transforms)
 
 
 def augment_pair(augmentation: Compose, pair: PairDict, seed: int, epoch: int, index: int) -> PairDict:
-    """One case augmented, the same for the same (seed, epoch, index), whatever was drawn before.
+    """Augment one case; the result depends only on (seed, epoch, index), each at least 0.
 
-    pair: image 3HW float32 in [0, 1] and mask 1HW float32 in {0, 1}; so is the result. The three
-    numbers are 0 or more. MONAI's tracking of metadata is off meanwhile: it adds two thirds to the cost.
+    MONAI's tracking of metadata is disabled, because it adds two thirds to the cost.
+
+    Args:
+        augmentation: Augmentation from `training_augmentation`.
+        pair: Image, 3HW float32 in [0, 1], and mask, 1HW float32 in {0, 1}.
+        seed: Seed of the run.
+        epoch: Number of the pass over the data.
+        index: Index of the case.
+
+    Returns:
+        Image and mask of the same shapes and ranges.
     """
     state = random_state(seed, epoch, 1 + index)
     for transform in augmentation.transforms:
@@ -75,17 +83,22 @@ def augment_pair(augmentation: Compose, pair: PairDict, seed: int, epoch: int, i
 
 
 def random_state(*entropy: int) -> np.random.RandomState:
-    """A generator for these numbers (0 or more). PCG64 starts ten times faster than the usual one."""
+    """Return a generator seeded by numbers of at least 0; PCG64 starts ten times faster than MT19937."""
     return np.random.RandomState(np.random.PCG64(entropy))
 
 
 class RandWarpd(RandomizableTransform):
-    """Turn, scale, shear and shift of image (bilinear) and mask (nearest) alike, mirrored at the border.
+    """Random rotation, scaling, shear and translation, with reflection at the border.
 
-    At strength 1, with 0.8 probability: a turn of up to 30 degrees, each side from 20 % longer to 10 %
-    shorter, shear up to 0.1, shift up to 5 % of the side (`size`, pixels): more than that mirrors much
-    of a lesion near the border into a second one. MONAI's `RandAffined` from the same two pieces,
-    in float32: that one takes 2.4 times as long.
+    At strength 1, with probability 0.8: rotation up to 30 degrees, each side 20 % longer to 10 % shorter,
+    shear up to 0.1, translation up to 5 % of the side; a larger one would mirror a lesion near the border
+    into a second one. The image is interpolated bilinearly, the mask by nearest neighbour. Built from the
+    parts of MONAI's `RandAffined`, which takes 2.4 times as long, in float32.
+
+    Args:
+        strength: Factor on all ranges.
+        size: Side of the image in pixels.
+        prob: Probability.
     """
 
     def __init__(self, strength: float, size: int, prob: float = 0.8) -> None:
@@ -116,10 +129,14 @@ class RandWarpd(RandomizableTransform):
 
 
 class RandColourd(RandomizableTransform):
-    """Another camera and another light: brightness, contrast, saturation, hue and white balance.
+    """Random brightness, contrast, saturation, hue and white balance, as of another camera.
 
-    At strength 1: brightness and contrast +-15 %, saturation +-20 %, hue +-0.07 rad, each channel's
-    gain +-5 %. The result is cut to [0, 1].
+    At strength 1: brightness and contrast +-15 %, saturation +-20 %, hue +-0.07 rad, gain of each channel
+    +-5 %. The result is clamped to [0, 1].
+
+    Args:
+        strength: Factor on all ranges.
+        prob: Probability.
     """
 
     def __init__(self, strength: float, prob: float = 0.8) -> None:
@@ -144,10 +161,15 @@ class RandColourd(RandomizableTransform):
 def colour_matrix(
     brightness: float, saturation: float, hue: float, gains: Sequence[float]
 ) -> NDArray[np.float64]:
-    """The 3 x 3 matrix on RGB columns: hue turn (radians), then saturation, gains a channel, brightness.
+    """Return the 3 x 3 matrix on RGB columns: hue rotation, then saturation, channel gains and brightness.
 
-    Hue turns about the gray axis (Rodrigues' formula), saturation moves from the luma (0) by way of
-    the picture itself (1) outwards; gray stays gray under both.
+    Both hue and saturation keep gray unchanged.
+
+    Args:
+        brightness: Factor on all channels.
+        saturation: 0 for luma only, 1 for the image itself.
+        hue: Rotation about the gray axis in radians (Rodrigues' formula).
+        gains: Factor on each channel.
     """
     cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
     turn = math.cos(hue) * np.eye(3) + (1 - math.cos(hue)) / 3 + math.sin(hue) * cross
@@ -157,7 +179,7 @@ def colour_matrix(
 
 
 def shift_colour(image: Tensor, matrix: NDArray[np.float64], contrast: float) -> Tensor:
-    """`matrix` (3 x 3) applied to a 3HW image, then contrast about the mean luma; cut to [0, 1]."""
+    """Apply a 3 x 3 matrix to a 3HW image, then contrast around the mean luma; clamp to [0, 1]."""
     pixels = image.flatten(1)
     middle = float(LUMA @ matrix @ pixels.mean(dim=1).numpy())
     shifted = torch.from_numpy(contrast * matrix).float() @ pixels
@@ -165,9 +187,12 @@ def shift_colour(image: Tensor, matrix: NDArray[np.float64], contrast: float) ->
 
 
 class RandBlurd(RandomizableTransform):
-    """A lens out of focus: Gaussian blur with a sigma of 0.3 to 1 px a 128 px of the image's side.
+    """Random Gaussian blur with a sigma of 0.3 to 1 px per 128 px of the image's side.
 
-    MONAI's own `RandGaussianSmoothd` takes what lies beyond the border as black; this one mirrors.
+    It reflects at the border, where MONAI's `RandGaussianSmoothd` pads with black.
+
+    Args:
+        prob: Probability.
     """
 
     def __init__(self, prob: float) -> None:
@@ -189,7 +214,12 @@ class RandBlurd(RandomizableTransform):
 
 
 class RandHaird(RandomizableTransform):
-    """One to twelve dark curved hairs drawn over the image; the mask stays as it is."""
+    """Random dark curved hairs over the image; the mask is unchanged.
+
+    Args:
+        prob: Probability.
+        most: Maximum number of hairs.
+    """
 
     def __init__(self, prob: float, most: int = 12) -> None:
         super().__init__(prob)
@@ -221,7 +251,7 @@ class RandHaird(RandomizableTransform):
 
 
 def hair_curves(state: np.random.RandomState, count: int) -> NDArray[np.float64]:
-    """Control points (count x 3 x 2, in sides of the image) of hairs that lie roughly one way."""
+    """Draw control points, count x 3 x 2 in sides of the image, of hairs in roughly one direction."""
     angle = state.uniform(0, math.pi) + state.normal(0, 0.35, size=count)
     along = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
     across = np.stack([-along[:, 1], along[:, 0]], axis=-1)
@@ -234,10 +264,16 @@ def hair_curves(state: np.random.RandomState, count: int) -> NDArray[np.float64]
 def draw_strokes(
     curves: NDArray[np.float64], widths: NDArray[np.float64], height: int, width: int
 ) -> NDArray[np.float32]:
-    """Cover (HW in [0, 1], smooth edges) of quadratic Bezier strokes.
+    """Render quadratic Bezier strokes with smooth edges.
 
-    curves: N x 3 x 2 control points (x, y), in units of the image's width and height; widths: N, in
-    image widths.
+    Args:
+        curves: N x 3 x 2 control points (x, y), in units of the image's width and height.
+        widths: N widths, in image widths.
+        height: Height in pixels.
+        width: Width in pixels.
+
+    Returns:
+        Coverage, HW in [0, 1].
     """
     canvas = Image.new("L", (width * SUPERSAMPLING, height * SUPERSAMPLING))
     draw = ImageDraw.Draw(canvas)
@@ -248,7 +284,7 @@ def draw_strokes(
 
 
 def bezier(controls: NDArray[np.float64], samples: int) -> NDArray[np.float64]:
-    """N x samples x 2 points of N quadratic Bezier curves (N x 3 x 2): (1-t)^2 a + 2t(1-t) b + t^2 c."""
+    """Return N x samples x 2 points of N quadratic Bezier curves: (1-t)^2 a + 2t(1-t) b + t^2 c."""
     t = np.linspace(0, 1, samples)
     weights = np.stack([(1 - t) ** 2, 2 * t * (1 - t), t**2], axis=-1)
     points: NDArray[np.float64] = weights @ controls

@@ -1,4 +1,4 @@
-"""What the training loop is fed: one case, and many of them stacked."""
+"""Cases as tensors: one case and a batch of them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,9 +10,12 @@ from torch.utils.data import default_collate
 class Pair(NamedTuple):
     """One case.
 
-    image: 3HW float32 in [-1, 1]. mask: 1HW float32, +1 lesion and -1 skin. distance: 1HW float32,
-    `signed_distance` of the mask in pixels, negative inside the lesion. id: the case's name. style: the
-    convention by which it was outlined, the name of its data set; empty where unknown.
+    Attributes:
+        image: 3HW float32 in [-1, 1].
+        mask: 1HW float32, +1 lesion and -1 skin.
+        distance: 1HW float32, `signed_distance` of the mask in pixels, negative inside the lesion.
+        id: Id of the case.
+        style: Annotation style, the name of its data set; empty if unknown.
     """
 
     image: Tensor
@@ -23,7 +26,7 @@ class Pair(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Cases stacked: image B3HW, mask B1HW, distance B1HW, ranges and units as in `Pair`; B ids, B styles."""
+    """A batch of cases: image B3HW, mask B1HW, distance B1HW as in `Pair`, B ids and B styles."""
 
     image: Tensor
     mask: Tensor
@@ -33,9 +36,10 @@ class Batch(NamedTuple):
 
 
 def collate(pairs: Sequence[Pair]) -> Batch:
-    """Stack cases of one size; inside a loader's worker straight into shared memory.
+    """Stack cases of one size; in a loader's worker directly in shared memory.
 
-    Raises RuntimeError where the sizes differ.
+    Raises:
+        RuntimeError: If the sizes differ.
     """
     return Batch(
         default_collate([pair.image for pair in pairs]),

@@ -1,4 +1,4 @@
-"""Images and masks decoded and resized once, into memory-mapped arrays that later runs open at once."""
+"""Cache of decoded and resized images and masks, in memory-mapped arrays."""
 
 import contextlib
 import errno
@@ -19,7 +19,7 @@ from PIL import Image
 from platformdirs import user_cache_path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import BUILDING, whole_folder
+from mlffm_segdiff.data.atomic import BUILDING, atomic_folder
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.files import decode_image, decode_mask, extent
 from mlffm_segdiff.data.progress import Progress
@@ -32,7 +32,13 @@ Bytes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class CachedPairs:
-    """Read-only, memory-mapped, ordered as `ids`: `images` NxSxSx3 uint8 RGB, `masks` NxSxS uint8 0/1."""
+    """Cached cases, memory-mapped and read-only.
+
+    Attributes:
+        ids: N ids.
+        images: NxSxSx3 uint8 RGB.
+        masks: NxSxS uint8, 0 or 1.
+    """
 
     ids: tuple[str, ...]
     images: Bytes
@@ -40,14 +46,21 @@ class CachedPairs:
 
 
 def cache_root() -> Path:
-    """Where caches lie: $MLFFM_SEGDIFF_CACHE, else the user's cache folder."""
+    """Return the folder of the cache: $MLFFM_SEGDIFF_CACHE, or the user's cache folder by default."""
     chosen = os.environ.get("MLFFM_SEGDIFF_CACHE")
     return Path(chosen).expanduser() if chosen else user_cache_path("mlffm-segdiff")
 
 
 @dataclass(frozen=True)
 class CacheUse:
-    """What the caches take. size, free: bytes. free: on the disk of `folder`, None while there is none."""
+    """Disk use of the cache.
+
+    Attributes:
+        folder: Folder of the cache.
+        entries: Number of entries.
+        size: Bytes used.
+        free: Bytes free on the disk, or None if the folder does not exist.
+    """
 
     folder: Path
     entries: int
@@ -56,7 +69,7 @@ class CacheUse:
 
 
 def cache_use(root: Path | None = None) -> CacheUse:
-    """Return how many entries the cache has, and their size. root: default `cache_root()`."""
+    """Return the disk use of the cache in `root`, by default `cache_root()`."""
     folder = root or cache_root()
     if not folder.is_dir():
         return CacheUse(folder, 0, 0, None)
@@ -68,23 +81,23 @@ def cache_use(root: Path | None = None) -> CacheUse:
 
 
 def resize_image(image: Bytes, size: int) -> Bytes:
-    """SxSx3 uint8 from HxWx3 uint8, antialiased (triangle filter over the source pixels)."""
-    return resize_picture(Image.fromarray(image), size)
+    """Resize an HxWx3 uint8 image to SxSx3, antialiased (triangle filter over the source pixels)."""
+    return resize_pil(Image.fromarray(image), size)
 
 
-def resize_picture(picture: Image.Image, size: int) -> Bytes:
-    """SxSx3 uint8 from Pillow's RGB picture; see `resize_image`."""
-    return np.array(picture.resize((size, size), Image.Resampling.BILINEAR), dtype=np.uint8)
+def resize_pil(image: Image.Image, size: int) -> Bytes:
+    """Resize a Pillow RGB image to SxSx3 uint8, as `resize_image` does."""
+    return np.array(image.resize((size, size), Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
 def resize_mask(mask: npt.NDArray[np.bool_], size: int) -> npt.NDArray[np.bool_]:
-    """SxS bool from HxW bool: True where at least half the target pixel's area is lesion."""
+    """Resize an HxW bool mask to SxS: True where at least half of the target pixel's area is lesion."""
     coverage = _area_means(_area_means(mask, size).T, size).T
     return np.greater_equal(coverage, 0.5 - 1e-9)
 
 
 def _area_means(values: npt.NDArray[np.generic], size: int) -> npt.NDArray[np.float64]:
-    """SxW from HxW: the mean over each of `size` equal stretches of the first axis, cut through pixels."""
+    """Return the means, SxW, over S equal intervals of the first axis, which may cut through pixels."""
     length = len(values)
     total = np.zeros((length + 1, values.shape[1]))
     np.cumsum(values, axis=0, out=total[1:])
@@ -98,21 +111,35 @@ def _area_means(values: npt.NDArray[np.generic], size: int) -> npt.NDArray[np.fl
 def open_cache(
     cases: Sequence[Case], size: int, root: Path | None = None, progress: Progress | None = None
 ) -> CachedPairs:
-    """The pairs of `cases` at `size` x `size`, in their order; built first where there is no cache yet.
+    """Open the cached pairs of the cases, building the cache first if needed.
 
-    The cache is keyed by ids, sources' stamps and size: a changed source makes a new one. It appears
-    whole or not at all; of two processes that build it at once one wins and both use its result.
-    progress: called with (done, total) while building. root: default `cache_root()`.
-    Raises UserError if a case lacks its mask, cannot be decoded or has a mask of another size, or the disk
-    is full.
+    The key of an entry has ids, stamps of the files, and size, so a changed file gives a new entry. Entries
+    appear complete or not at all; if two processes build one at the same time, both use the first result.
+
+    Args:
+        cases: Cases, in the order of the result.
+        size: Height and width of images and masks in pixels.
+        root: Folder of the cache, by default `cache_root()`.
+        progress: Called with (done, total) while the entry is built.
+
+    Returns:
+        The pairs.
+
+    Raises:
+        UserError: If a case has no mask, cannot be decoded or has a mask of another size, or if the disk is
+            full.
     """
-    _require_masks(cases)
-    folder = (root or cache_root()) / f"{_key(cases, size)}-{size}"
+    if not cases:
+        raise UserError("no cases to cache; check the data set's path and the split")
+    _require_usable([f"{case.id}: no mask" for case in cases if case.mask is None], len(cases))
+    stamps = [[case.id, case.image.stamp(), case.mask.stamp() if case.mask else ""] for case in cases]
+    key = hashlib.sha256(json.dumps([FORMAT, size, stamps]).encode()).hexdigest()[:32]
+    folder = (root or cache_root()) / f"{key}-{size}"
     try:
         if not folder.is_dir():
             _sweep(folder.parent)
-            with whole_folder(folder) as building:
-                _write(cases, size, building, progress or _silent)
+            with atomic_folder(folder) as building:
+                _write(cases, size, building, progress or (lambda *_: None))
         images, masks = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "masks"))
     except (OSError, ValueError, EOFError) as error:
         raise UserError(
@@ -121,33 +148,17 @@ def open_cache(
     return CachedPairs(tuple(case.id for case in cases), images, masks)
 
 
-def _silent(done: int, total: int) -> None:
-    """The progress of a build that nobody watches."""
-    del done, total
-
-
-def _require_masks(cases: Sequence[Case]) -> None:
-    if not cases:
-        raise UserError("no cases to cache; check the data set's path and the split")
-    _raise_bad([f"{case.id}: no mask" for case in cases if case.mask is None], len(cases))
-
-
-def _raise_bad(bad: Sequence[str], total: int) -> None:
+def _require_usable(bad: Sequence[str], total: int) -> None:
     if bad:
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
         raise UserError(
             f"{len(bad)} of {total} cases cannot be used ({'; '.join(bad[:3])}{more}); "
-            "list them by: mlffm-segdiff data check"
+            "list them with: mlffm-segdiff data check"
         )
 
 
-def _key(cases: Sequence[Case], size: int) -> str:
-    stamps = [[case.id, case.image.stamp(), case.mask.stamp() if case.mask else ""] for case in cases]
-    return hashlib.sha256(json.dumps([FORMAT, size, stamps]).encode()).hexdigest()[:32]
-
-
 def _sweep(root: Path) -> None:
-    """Remove what processes killed more than a day ago left half-built."""
+    """Remove unfinished entries of processes that were killed more than a day ago."""
     for leftover in root.glob(f"{BUILDING}*"):
         with contextlib.suppress(FileNotFoundError):  # another process may finish it right now
             if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:
@@ -165,26 +176,26 @@ def _write(cases: Sequence[Case], size: int, folder: Path, progress: Progress) -
         else:
             images[index], masks[index] = pair
         progress(index + 1, len(cases))
-    _raise_bad(bad, len(cases))
+    _require_usable(bad, len(cases))
     images.flush()
     masks.flush()
 
 
 def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
-    """A memory-mapped array whose room on the disk is taken now: a full one would kill at the first write."""
+    """Create a memory-mapped array and reserve its disk space; on a full disk, writing would kill."""
     array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
             try:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
             except OSError as error:
-                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # this file system cannot
+                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # not supported by this file system
                     raise
     return array
 
 
 def _pairs(cases: Sequence[Case], size: int) -> Iterator[tuple[Bytes, Bytes] | str]:
-    """Each case's resized pair, or the reason why there is none, in order; decoded by a pool of threads."""
+    """Yield each case's resized pair, or the reason why there is none, in order; decode in a thread pool."""
     workers = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(cases), 64 * workers):

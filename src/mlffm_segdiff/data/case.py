@@ -1,4 +1,4 @@
-"""One case of a data set (an image, its mask, its group) and where its files lie."""
+"""A case of a data set: an image, its mask and its group, in files or zip archives."""
 
 import os
 import zipfile
@@ -11,15 +11,16 @@ from mlffm_segdiff.config.errors import UserError
 
 @lru_cache(maxsize=16)
 def _archive(path: Path, process: int, size: int, modified: int) -> zipfile.ZipFile:
-    """The archive, its directory read once. A changed archive or a forked process gets its own."""
+    """Open an archive once per process and version of the file."""
     del process, size, modified
     return zipfile.ZipFile(path)
 
 
 def open_archive(path: Path) -> zipfile.ZipFile:
-    """The zip archive at `path`, shared by all readers of this process; safe under threads.
+    """Open a zip archive, shared by all readers of this process; safe with threads.
 
-    Raises UserError if it is absent or no zip archive.
+    Raises:
+        UserError: If the file is missing or not a zip archive.
     """
     try:
         status = path.stat()
@@ -30,21 +31,26 @@ def open_archive(path: Path) -> zipfile.ZipFile:
 
 @dataclass(frozen=True)
 class Entry:
-    """One file: in a folder, or inside a zip archive when `member` is set."""
+    """A file, or a member of a zip archive.
+
+    Attributes:
+        path: The file or the archive.
+        member: Name of the member, or None for a file.
+    """
 
     path: Path
     member: str | None = None
 
     @property
     def name(self) -> str:
-        """The file's name without folders."""
+        """Name of the file without folders."""
         return (self.member or str(self.path)).replace("\\", "/").rsplit("/", 1)[-1]
 
     def __str__(self) -> str:
         return str(self.path) if self.member is None else f"{self.path}:{self.member}"
 
     def read(self) -> bytes:
-        """The file's content. Raises UserError naming the file if it cannot be read."""
+        """Return the content of the file. Raises UserError if it cannot be read."""
         try:
             if self.member is None:
                 return self.path.read_bytes()
@@ -55,11 +61,13 @@ class Entry:
             raise UserError(f"{self} cannot be read ({error}); restore or download it again") from error
 
     def stamp(self) -> str:
-        """A short text that changes when the content does.
+        """Return a short text that changes with the content of the file.
 
-        Inside an archive: checksum and size from its directory. A file: its place, size and time of
-        change (files unpacked from one archive often share the last two).
-        Raises UserError if the file is gone.
+        For a member of an archive: checksum and size. For a file: path, size and time of modification (files
+        unpacked from one archive often share the last two).
+
+        Raises:
+            UserError: If the file is missing.
         """
         try:
             if self.member is None:
@@ -68,12 +76,19 @@ class Entry:
             info = open_archive(self.path).getinfo(self.member)
             return f"{info.CRC:08x}-{info.file_size}"
         except (OSError, KeyError) as error:
-            raise UserError(f"{self} is gone ({error}); restore it or read the data set again") from error
+            raise UserError(f"{self} is missing ({error}); restore it or read the data set again") from error
 
 
 @dataclass(frozen=True)
 class Case:
-    """An image with its mask. `group` is the lesion or patient, or the id where nothing else is known."""
+    """An image with its mask.
+
+    Attributes:
+        id: Id of the case.
+        image: The image file.
+        mask: The mask file, or None.
+        group: Lesion or patient, or the id if unknown.
+    """
 
     id: str
     image: Entry

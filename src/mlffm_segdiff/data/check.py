@@ -1,11 +1,10 @@
-"""Look through a data set for what would spoil training, and say it in a table.
+"""Check a data set for problems that affect training.
 
-A finding affects training where a pair is lost or wrong (a missing partner, an unreadable file, sizes that
-differ, a picture or near-black in the mask's place, no lesion in any mask, an id of the split that is not
-there) or where the parts are not independent (a group, or two images of one lesion, on both sides:
-validation then chooses, and the test then praises, what was learnt by heart). An empty or full mask can be
-right, and soft edges are cut at half the range, so those are only shown; so are ids that no part uses, and
-likenesses where no split is given.
+A finding affects training if a pair is lost or wrong (a missing image or mask, an unreadable file, different
+sizes, a photograph or a nearly black image instead of a mask, no lesion in any mask, an id of the split that
+is not in the data), or if the parts of the split are not independent (a group, or near-duplicate images, in
+two parts). Empty and full masks, soft edges, ids outside the split, and near-duplicates without a split are
+only reported.
 """
 
 import os
@@ -22,13 +21,13 @@ from mlffm_segdiff.data.case import Case, Entry
 from mlffm_segdiff.data.duplicates import Fingerprint, fingerprint, near_duplicates
 from mlffm_segdiff.data.files import decode_gray, decode_image, extent
 from mlffm_segdiff.data.progress import Progress
-from mlffm_segdiff.data.splits import PARTS, Split
+from mlffm_segdiff.data.splits import SPLITS, Split
 
 MISSING_MASK = "missing mask"
 MISSING_IMAGE = "missing image"
 UNREADABLE = "unreadable file"
 SIZE_MISMATCH = "image and mask differ in size"
-NOT_A_MASK = "mask is no mask"
+NOT_A_MASK = "not a mask"
 SOFT_MASK = "mask not two-valued"
 ALL_EMPTY = "every mask is empty"
 EMPTY_MASK = "empty mask"
@@ -55,7 +54,7 @@ AFFECTS_TRAINING: Mapping[str, bool] = {
     NOT_IN_SPLIT: False,
     ALIKE: False,
 }
-"""Each kind of finding, in the order of the table, and whether it affects training."""
+"""Kinds of findings, in the order of the table, and whether they affect training."""
 
 _BETWEEN = (26, 229)
 _MANY = 0.05
@@ -65,7 +64,7 @@ Remark = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Finding:
-    """All cases with one kind of trouble: `details[i]` says what is wrong with `ids[i]`."""
+    """All cases with one kind of problem; `details[i]` describes the problem of `ids[i]`."""
 
     kind: str
     ids: tuple[str, ...]
@@ -73,13 +72,18 @@ class Finding:
 
     @property
     def affects_training(self) -> bool:
-        """Whether training would be affected; see the module's text."""
+        """Whether training would be affected; see the module's documentation."""
         return AFFECTS_TRAINING[self.kind]
 
 
 @dataclass(frozen=True)
 class Report:
-    """`pairs`: cases with an image and a mask. `findings`: those that affect training first."""
+    """The result of a check.
+
+    Attributes:
+        pairs: Number of cases with an image and a mask.
+        findings: Findings; those that affect training come first.
+    """
 
     pairs: int
     findings: tuple[Finding, ...]
@@ -96,26 +100,30 @@ def check_cases(
     split: Split | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Decode every file of `cases` and report what is wrong with them, and with `split` if one is given.
+    """Decode every file and report problems of the cases and of the split.
 
-    masks_without_image: ids, as `Pairing.masks_without_image` gives. progress: called with (done, total).
+    Args:
+        cases: Cases to check.
+        masks_without_image: Ids from `Pairing.masks_without_image`.
+        split: Split to check, if any.
+        progress: Called with (done, total).
     """
-    looks: list[_Look] = []
+    inspections: list[_Inspection] = []
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for look in pool.map(_look, cases):
-            looks.append(look)
+        for found in pool.map(_inspect, cases):
+            inspections.append(found)
             if progress:
-                progress(len(looks), len(cases))
+                progress(len(inspections), len(cases))
     pairs = sum(case.mask is not None for case in cases)
-    remarks = _weigh_empty([remark for look in looks for remark in look.remarks], pairs)
+    remarks = _mark_all_empty([remark for found in inspections for remark in found.remarks], pairs)
     remarks += [(MISSING_IMAGE, key, f"{key} has a mask and no image") for key in masks_without_image]
     remarks += _split_remarks(cases, split) if split else []
-    remarks += _alike(cases, looks, split)
+    remarks += _alike(cases, inspections, split)
     return Report(pairs, _findings(remarks))
 
 
 def report_rows(report: Report, shown: int = 3) -> list[tuple[str, str, str, str]]:
-    """A table's rows: kind, count, `yes` or `no` for "affects training", and the first few details."""
+    """Return table rows: kind, count, `yes` or `no` for "affects training", and the first details."""
     return [
         (
             finding.kind,
@@ -127,8 +135,8 @@ def report_rows(report: Report, shown: int = 3) -> list[tuple[str, str, str, str
     ]
 
 
-def _weigh_empty(remarks: Sequence[Remark], pairs: int) -> list[Remark]:
-    """`remarks`, where the empty masks become ALL_EMPTY if all `pairs` are empty: then 0 is not skin."""
+def _mark_all_empty(remarks: Sequence[Remark], pairs: int) -> list[Remark]:
+    """Replace EMPTY_MASK by ALL_EMPTY if all masks are empty."""
     empty = sum(kind == EMPTY_MASK for kind, *_ in remarks)
     kinds = {EMPTY_MASK: ALL_EMPTY} if empty == pairs else {}
     return [(kinds.get(kind, kind), key, text) for kind, key, text in remarks]
@@ -146,21 +154,21 @@ def _findings(remarks: Iterable[Remark]) -> tuple[Finding, ...]:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Inspection:
     remarks: tuple[Remark, ...]
     fingerprint: Fingerprint | None
 
 
-def _look(case: Case) -> _Look:
+def _inspect(case: Case) -> _Inspection:
     try:
         image = decode_image(case.image.read(), str(case.image))
     except UserError as error:
-        return _Look(((UNREADABLE, case.id, str(error)),), None)
-    remarks = tuple((kind, case.id, text) for kind, text in _mask_trouble(case, image))
-    return _Look(remarks, fingerprint(image))
+        return _Inspection(((UNREADABLE, case.id, str(error)),), None)
+    remarks = tuple((kind, case.id, text) for kind, text in _mask_problems(case, image))
+    return _Inspection(remarks, fingerprint(image))
 
 
-def _mask_trouble(case: Case, image: npt.NDArray[np.uint8]) -> Iterator[tuple[str, str]]:
+def _mask_problems(case: Case, image: npt.NDArray[np.uint8]) -> Iterator[tuple[str, str]]:
     if case.mask is None:
         yield MISSING_MASK, f"{case.id} has an image and no mask"
         return
@@ -171,17 +179,20 @@ def _mask_trouble(case: Case, image: npt.NDArray[np.uint8]) -> Iterator[tuple[st
         return
     if gray.shape != image.shape[:2]:
         yield SIZE_MISMATCH, f"{case.id}: image {extent(image)}, mask {extent(gray)}"
-    yield from _value_trouble(gray, case.mask)
+    yield from _value_problems(gray, case.mask)
 
 
-def _value_trouble(gray: npt.NDArray[np.uint8], mask: Entry) -> Iterator[tuple[str, str]]:
-    """What is wrong with a mask's gray values: a picture's lie between the ends, soft edges are few."""
+def _value_problems(gray: npt.NDArray[np.uint8], mask: Entry) -> Iterator[tuple[str, str]]:
+    """Yield problems of gray values: in a photograph many are between black and white, in soft edges few."""
     values = np.flatnonzero(np.bincount(gray.ravel(), minlength=256))
     between = float(np.mean((gray >= _BETWEEN[0]) & (gray <= _BETWEEN[1])))
     if 0 < gray.max() < 128:
         yield NOT_A_MASK, f"{mask.name} has no gray value over {gray.max()} of 255"
     elif len(values) > 2 and between > _MANY:
-        yield NOT_A_MASK, f"{mask.name} has {len(values)} gray values, {between:.0%} of it between the ends"
+        yield (
+            NOT_A_MASK,
+            f"{mask.name} has {len(values)} gray values, {between:.0%} of pixels are gray",
+        )
     elif len(values) > 2:
         yield SOFT_MASK, f"{mask.name} has {len(values)} gray values"
     if gray.max() == 0:
@@ -209,17 +220,17 @@ def _split_remarks(cases: Sequence[Case], split: Split) -> list[Remark]:
 
 
 def _part_of(split: Split) -> dict[str, str]:
-    return {key: part for part in PARTS for key in split.part(part)}
+    return {key: part for part in SPLITS for key in split.ids(part)}
 
 
-def _alike(cases: Sequence[Case], looks: Sequence[_Look], split: Split | None) -> list[Remark]:
-    """Near-duplicates on two sides: of the split's parts, or of the groups where there is no split."""
+def _alike(cases: Sequence[Case], inspections: Sequence[_Inspection], split: Split | None) -> list[Remark]:
+    """Return near-duplicates in two parts of the split, or in two groups if there is no split."""
     sides = _part_of(split) if split else {case.id: case.group for case in cases}
     kind = ALIKE_ACROSS if split else ALIKE
     seen = [
-        (case.id, look.fingerprint)
-        for case, look in zip(cases, looks, strict=True)
-        if look.fingerprint is not None and case.id in sides
+        (case.id, found.fingerprint)
+        for case, found in zip(cases, inspections, strict=True)
+        if found.fingerprint is not None and case.id in sides
     ]
     pairs = near_duplicates([item for _, item in seen])
     names = ((seen[i][0], seen[j][0]) for i, j in pairs)

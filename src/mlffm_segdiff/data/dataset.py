@@ -1,4 +1,4 @@
-"""Cached pairs as a data set, the endless shuffled stream of draws, and loaders for both."""
+"""Cached cases as a torch dataset, an endless shuffled stream of draws, and loaders."""
 
 import mmap
 from collections.abc import Iterator, Sequence
@@ -14,24 +14,31 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from mlffm_segdiff.data.augment import augment_pair, random_state
 from mlffm_segdiff.data.batch import Pair, collate
 from mlffm_segdiff.data.distance import signed_distance
+from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
 from mlffm_segdiff.data.processors import processors
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One entry of the training stream: which case, and in which pass over the data."""
+    """One draw of the training stream: the index of a case, and the pass over the data."""
 
     epoch: int
     index: int
 
 
 class PairDataset(Dataset[Pair]):
-    """Cases from the cache, augmented and measured where they are read, in the loader's worker.
+    """Cases from the cache; augmentation and distances are computed when an item is read.
 
-    images: N,S,S,3 uint8 RGB; masks: N,S,S uint8 0/1; both may be memory maps, which are then opened
-    again and never copied into another process. ids: N names. styles: of each case, see `Pair`. An item is
-    asked for by a `Draw`, whose augmentation depends on (seed, epoch, index) only, or by a plain index,
-    which is epoch 0.
+    An item is read by a `Draw`, whose augmentation depends only on (seed, epoch, index), or by an index,
+    which is a draw of epoch 0.
+
+    Args:
+        images: NxSxSx3 uint8 RGB. Memory maps are opened again in worker processes, not copied.
+        masks: NxSxS uint8, 0 or 1.
+        ids: N ids.
+        augment: Augmentation of image and mask, or None.
+        seed: Seed of the augmentation, at least 0.
+        styles: Annotation style of each case, see `Pair`; empty by default.
     """
 
     def __init__(
@@ -52,25 +59,25 @@ class PairDataset(Dataset[Pair]):
     def __getitem__(self, draw: Draw | int) -> Pair:
         epoch, index = (draw.epoch, draw.index) if isinstance(draw, Draw) else (0, draw)
         pair = {
-            "image": torch.from_numpy(np.array(self.images[index])).permute(2, 0, 1).div(255),
+            "image": image_tensor(self.images[index]),
             "mask": torch.from_numpy(np.array(self.masks[index]))[None].float(),
         }
         if self.augment is not None:
             pair = augment_pair(self.augment, pair, self.seed, epoch, index)
         lesion = pair["mask"] > 0.5
         distance = torch.from_numpy(signed_distance(lesion[0].numpy()))[None]
-        image = pair["image"].mul(2).sub_(1).clamp_(-1, 1).contiguous()
-        return Pair(image, lesion.float().mul(2).sub(1), distance, self.ids[index], self.styles[index])
+        image, mask = normalise_image(pair["image"]), lesion.float().mul(2).sub(1)
+        return Pair(image, mask, distance, self.ids[index], self.styles[index])
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "images": _by_name(self.images), "masks": _by_name(self.masks)}
+        return {**self.__dict__, "images": _without_data(self.images), "masks": _without_data(self.masks)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, images=_opened(state["images"]), masks=_opened(state["masks"]))
 
 
 class MappedFile(NamedTuple):
-    """Where a memory map's numbers lie on disk: what travels to a spawned worker in their stead."""
+    """The location of a memory map on disk, which a spawned worker gets instead of the data."""
 
     path: str
     dtype: str
@@ -78,7 +85,7 @@ class MappedFile(NamedTuple):
     shape: tuple[int, ...]
 
 
-def _by_name(array: NDArray[np.uint8]) -> NDArray[np.uint8] | MappedFile:
+def _without_data(array: NDArray[np.uint8]) -> NDArray[np.uint8] | MappedFile:
     if not (isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap) and array.filename):
         return array
     return MappedFile(str(array.filename), array.dtype.str, array.offset, array.shape)
@@ -91,19 +98,25 @@ def _opened(array: NDArray[np.uint8] | MappedFile) -> NDArray[np.uint8]:
 
 
 class Share(NamedTuple):
-    """Images by index that are drawn together, and their share of the draws, in (0, 1]."""
+    """Indices of images that are drawn together, and their share of the draws, in (0, 1]."""
 
     indices: Sequence[int]
     share: float
 
 
 class ShuffledStream(Sampler[Draw]):
-    """Draws number start to stop - 1 of an endless stream.
+    """Draws number start to stop - 1 of an endless shuffled stream.
 
-    Each share's images come in passes, each pass in a new order that depends on (seed, pass, share). The
+    The images of a share are drawn in passes, each in a new order that depends on (seed, pass, share). The
     order of the shares is a pattern of ``PATTERN`` draws, shuffled again for every block of that length, in
-    which each share occurs as often as it says, to a thousandth. So the stream can be entered at any number
-    and continues exactly as if it had been read from 0. seed: 0 or more.
+    which each share has its number of draws, to a thousandth. So the stream can be entered at any number
+    and continues exactly as if it had been read from 0.
+
+    Args:
+        shares: Shares, which sum to 1.
+        seed: Seed, at least 0.
+        start: Number of the first draw.
+        stop: Number after the last draw.
     """
 
     PATTERN = 1000
@@ -150,29 +163,34 @@ def training_loader(
     workers: int,
     pin: bool,
 ) -> DataLoader[Pair]:
-    """Batches of draws start to stop - 1 of the shuffled stream; the last may be smaller.
+    """Return a loader of draws start to stop - 1 of the shuffled stream; the last batch may be smaller.
 
-    start and stop count images seen since the training began: to resume after k batches, start at
-    k * batch_size with the same seed. The batches are bit for bit the same for any number of workers,
-    and torch's global generator is left alone. Every iteration gives the same draws again.
+    Batches are bit for bit the same for any number of workers and in every iteration, and torch's global
+    generator is not used.
+
+    Args:
+        dataset: Training cases.
+        shares: See `ShuffledStream`.
+        batch_size: Images per batch.
+        seed: Seed of the stream.
+        start: Images seen before; to resume after k batches, k * batch_size.
+        stop: Images seen at the end.
+        workers: Worker processes, at most one per CPU; 0 loads in this process.
+        pin: Whether to pin memory if there is a GPU.
     """
     stream = ShuffledStream(shares, seed, start, stop)
     return _loader(dataset, batch_size, stream, workers, pin)
 
 
 def plain_loader(dataset: PairDataset, batch_size: int, workers: int) -> DataLoader[Pair]:
-    """Batches of all cases in their order; the last may be smaller."""
+    """Return a loader of all cases in order; the last batch may be smaller."""
     return _loader(dataset, batch_size, None, workers, pin=False)
 
 
 def _loader(
     dataset: PairDataset, batch_size: int, stream: ShuffledStream | None, workers: int, pin: bool
 ) -> DataLoader[Pair]:
-    """At most one worker a processor; memory is pinned only where there is a GPU to pin it for.
-
-    A worker holds three file descriptors a batch ahead. The loader gets a generator of its own, for
-    without one each iteration draws a number from torch's global generator.
-    """
+    """Build a loader with its own generator; otherwise each iteration draws from torch's global generator."""
     count = min(workers, processors())
     return DataLoader(
         dataset,

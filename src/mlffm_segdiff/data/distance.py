@@ -1,4 +1,4 @@
-"""Exact Euclidean distance to a mask's contour."""
+"""Exact Euclidean distance to the contour of a mask."""
 
 import math
 
@@ -8,15 +8,18 @@ from scipy.ndimage import distance_transform_edt
 
 
 def signed_distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Signed distance (HW, pixels) from each pixel's centre to the mask's contour, negative inside.
+    """Compute the signed distance from each pixel to the contour of a mask, negative inside.
 
-    The contour lies between pixels: a skin pixel is as far as its nearest lesion pixel's centre less
-    a half, a lesion pixel as far as its nearest skin pixel's centre less a half. So the pixels on both
-    sides of a straight edge are at +0.5 and -0.5, and no pixel is at 0. Pixels beyond the picture's
-    border are neither: the border is no contour.
+    The contour is between pixels: the distance of a skin pixel is that to the nearest lesion pixel minus
+    one half, and the other way round. So pixels on both sides of a straight edge are at +0.5 and -0.5, and
+    no pixel is at 0. The image border is not a contour.
 
-    mask: HW, True on the lesion. Without a contour the distance is the picture's diagonal
-    sqrt(H^2 + W^2) everywhere: positive for an empty mask, negative for a full one.
+    Args:
+        mask: HxW, True on the lesion.
+
+    Returns:
+        Distance in pixels, HxW. Without a contour it is the image diagonal sqrt(H^2 + W^2) everywhere:
+        positive for an empty mask, negative for a full one.
     """
     if not mask.any():
         return np.full(mask.shape, math.hypot(*mask.shape), np.float32)
@@ -29,10 +32,10 @@ def signed_distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 
 def _bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
-    """The lesion's rows and columns and one more on each side.
+    """Return the lesion's rows and columns with a margin of one pixel.
 
-    The skin pixel nearest to a lesion pixel is always in it: one further out could be replaced by the
-    pixel beside the box's edge, which is skin too and nearer. So distances inside need no more.
+    The skin pixel nearest to a lesion pixel is always in this box: of pixels outside, the one on the margin
+    is skin, too, and nearer. So distances inside the lesion need only the box.
     """
     spans = (np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0)))
     return tuple(slice(max(int(span[0]) - 1, 0), int(span[-1]) + 2) for span in spans)

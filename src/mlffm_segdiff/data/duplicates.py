@@ -1,4 +1,4 @@
-"""Near-duplicate images: perceptual hashes find candidates, thumbnails settle them."""
+"""Near-duplicate images: perceptual hashes find candidates, correlations of thumbnails decide."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,10 +22,13 @@ Indices = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Of one image. `bits`: 128 of -1 or +1, its pHash, then its dHash.
+    """Features of one image for the search of near-duplicates.
 
-    `tone` and `detail`: the gray thumbnail, and the same without its blur and faded out from the centre;
-    both flat, of zero mean and unit length, so that a product of two is Pearson's correlation.
+    Attributes:
+        bits: 128 values of -1 or +1, pHash and dHash.
+        tone: Flattened gray thumbnail, of zero mean and unit length, so that a dot product is Pearson's
+            correlation.
+        detail: The same of the high-pass filtered thumbnail, weighted towards the centre.
     """
 
     bits: Floats
@@ -34,7 +37,7 @@ class Fingerprint:
 
 
 def fingerprint(image: npt.NDArray[np.uint8]) -> Fingerprint:
-    """The fingerprint of an HxWx3 uint8 image."""
+    """Compute the fingerprint of an HxWx3 uint8 image."""
     gray = Image.fromarray(image).convert("L")
     hashes = (imagehash.phash(gray).hash, imagehash.dhash(gray).hash)
     bits = np.concatenate([2 * hashed.ravel().astype(np.float32) - 1 for hashed in hashes])
@@ -44,7 +47,7 @@ def fingerprint(image: npt.NDArray[np.uint8]) -> Fingerprint:
 
 
 def _centre() -> Floats:
-    """1 in the middle, 0 at the inscribed circle and beyond: the vignette of the lens is no likeness."""
+    """Return weights from 1 in the middle to 0 at the inscribed circle, to ignore vignettes of the lens."""
     axis = (np.arange(THUMBNAIL) + 0.5) / THUMBNAIL * 2 - 1
     radius = np.minimum(np.hypot(axis[:, None], axis), 1)
     return np.asarray(np.cos(radius * np.pi / 2), dtype=np.float32)
@@ -62,11 +65,19 @@ def near_duplicates(
     tone: float = TONE,
     detail: float = DETAIL,
 ) -> list[tuple[int, int]]:
-    """Index pairs (i < j) of images alike in all of three ways.
+    """Find pairs of images that are similar in their hashes and in both thumbnails.
 
-    Their hashes differ in at most `distance` of 128 bits, and `tone` and `detail` correlate at least so
-    much. Smooth lesions on plain skin under one lens collide in their hashes by the thousand; the
-    thumbnails tell those apart. The defaults are set by eye on ISIC 2018 and HAM10000.
+    Hashes of smooth lesions on plain skin often collide; the thumbnails distinguish these. The defaults were
+    chosen by eye on ISIC 2018 and HAM10000.
+
+    Args:
+        prints: Fingerprints of the images.
+        distance: Maximum number of different bits, of 128.
+        tone: Minimum correlation of ``tone``.
+        detail: Minimum correlation of ``detail``.
+
+    Returns:
+        Index pairs (i, j) with i < j.
     """
     if not prints:
         return []
@@ -81,7 +92,7 @@ def near_duplicates(
 
 
 def _candidates(bits: Floats, distance: int) -> tuple[Indices, Indices]:
-    """All index pairs i < j within `distance` differing bits; the product of signs counts them."""
+    """Return all index pairs i < j with at most `distance` different bits, counted by products of signs."""
     blocks = list(_blocks(bits, bits.shape[1] - 2 * distance))
     return np.concatenate([rows for rows, _ in blocks]), np.concatenate([columns for _, columns in blocks])
 
@@ -94,7 +105,7 @@ def _blocks(bits: Floats, closest: int) -> Iterator[tuple[Indices, Indices]]:
 
 
 def _dots(vectors: Floats, rows: Indices, columns: Indices) -> Floats:
-    """Row by row products of vectors[rows] and vectors[columns]."""
+    """Return the dot products of vectors[rows] and vectors[columns], row by row."""
     dots = np.empty(len(rows), np.float32)
     for at in range(0, len(rows), _BLOCK):
         block = slice(at, at + _BLOCK)
@@ -103,7 +114,15 @@ def _dots(vectors: Floats, rows: Indices, columns: Indices) -> Floats:
 
 
 def joined_groups(groups: Sequence[str], pairs: Sequence[tuple[int, int]]) -> list[str]:
-    """Each item's group after the groups of every pair are made one, named by the first in order."""
+    """Merge the groups of near-duplicates.
+
+    Args:
+        groups: Group of each item.
+        pairs: Index pairs whose groups are merged.
+
+    Returns:
+        New group of each item, named by the alphabetically first of the merged ones.
+    """
     parent = {group: group for group in groups}
 
     def root(group: str) -> str:

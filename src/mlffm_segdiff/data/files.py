@@ -1,4 +1,4 @@
-"""Decode image and mask files, whatever their colour mode, to arrays."""
+"""Decode image and mask files of any colour mode."""
 
 import io
 from collections.abc import Callable
@@ -17,69 +17,80 @@ Decoded = TypeVar("Decoded")
 
 MOST_PIXELS = 200_000_000
 HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
-_PILLOWS_LIMIT = Lock()
+_PILLOW_LIMIT = Lock()
 
 
 def decode_image(data: bytes, name: str) -> Pixels:
-    """HxWx3 uint8 RGB of an image file's bytes.
+    """Decode an image file.
 
-    EXIF orientation is applied, alpha is laid over white, 16-bit gray keeps its high byte, and of
-    several frames the first is taken. `name` names the file in errors.
-    Raises UserError if the bytes are none, cut off, no image, or one of more than MOST_PIXELS.
+    EXIF orientation is applied, transparent images are composited over white, 16-bit gray keeps its high
+    byte, and only the first of several frames is read.
+
+    Args:
+        data: Content of the file.
+        name: Name of the file in errors.
+
+    Returns:
+        HxWx3 uint8 RGB.
+
+    Raises:
+        UserError: If the file is empty, truncated, not an image, or has more than MOST_PIXELS.
     """
-    return np.array(decode_picture(data, name), dtype=np.uint8)
+    return np.array(decode_pil(data, name), dtype=np.uint8)
 
 
-def decode_picture(data: bytes, name: str) -> Image.Image:
-    """Pillow's RGB image of an image file's bytes, without metadata: a comment may name a patient.
+def decode_pil(data: bytes, name: str) -> Image.Image:
+    """Decode an image file as a Pillow RGB image without metadata, which may name a patient.
 
     Pixels and errors are those of `decode_image`; for large files this takes a third of its memory.
     """
-    picture = _decode(data, name, _to_rgb)
-    picture.info.clear()
-    return picture
+    image = _decode(data, name, _to_rgb)
+    image.info.clear()
+    return image
 
 
 def decode_gray(data: bytes, name: str) -> Pixels:
-    """HxW uint8, the gray value shown (0 to 255) of a mask file.
+    """Decode a mask file as gray values.
 
-    0 and exactly one other value become 0 and 255, so that 0/1, 0/255, 0/k in 16 bits and one dark colour on
-    black are alike; a mask of ones alone is all 255. Colours and palettes count by luma, alpha is ignored.
-    Raises UserError as `decode_image` does.
+    If there are exactly two values and one is 0, they become 0 and 255, so that 0/1, 0/255, 16-bit masks and
+    a dark colour on black are read alike; a mask of only ones is 255 everywhere. Colours are converted to
+    luma, alpha is ignored. Arguments and errors are those of `decode_image`.
+
+    Returns:
+        HxW uint8.
     """
     return _decode(data, name, _to_gray)
 
 
 def decode_mask(data: bytes, name: str) -> npt.NDArray[np.bool_]:
-    """HxW bool of a mask file: True (lesion) where its gray value is at least half the full range.
+    """Decode a mask file as HxW bool: True (lesion) where `decode_gray` is at least 128.
 
-    Of exactly two values the brighter is lesion if the other is 0; see `decode_gray`.
-    Raises UserError as `decode_image` does.
+    Arguments and errors are those of `decode_image`.
     """
     return decode_gray(data, name) >= 128
 
 
 def image_pixels(data: bytes, name: str) -> int:
-    """How many pixels an image file's bytes hold, by its header. Raises UserError as `decode_image` does."""
-    return _decode(data, name, lambda image: image.width * image.height, turned=False)
+    """Return the number of pixels from an image file's header. Errors are those of `decode_image`."""
+    return _decode(data, name, lambda image: image.width * image.height, upright=False)
 
 
 def check_size(width: int, height: int, name: str) -> None:
-    """Raise UserError if a picture has more than MOST_PIXELS, which memory would not hold."""
+    """Raise UserError if an image has more than MOST_PIXELS, too many for the memory."""
     if width * height > MOST_PIXELS:
         raise UserError(
-            f"{name} is {width}x{height}, that is {width * height / 1e6:,.0f} megapixels, and at most "
-            f"{MOST_PIXELS / 1e6:,.0f} are read; cut the lesion out or shrink the picture"
+            f"{name} is {width}x{height}, that is {width * height / 1e6:,.0f} megapixels, above the limit of "
+            f"{MOST_PIXELS / 1e6:,.0f}; crop the lesion or shrink the image"
         )
 
 
 def extent(pixels: npt.NDArray[np.generic]) -> str:
-    """WIDTHxHEIGHT of an array HxW or HxWx3, for messages."""
+    """Return WIDTHxHEIGHT of an HxW or HxWx3 array, for messages."""
     return f"{pixels.shape[1]}x{pixels.shape[0]}"
 
 
 def _decode(
-    data: bytes, name: str, convert: Callable[[Image.Image], Decoded], turned: bool = True
+    data: bytes, name: str, convert: Callable[[Image.Image], Decoded], upright: bool = True
 ) -> Decoded:
     if not data:
         raise UserError(f"{name} is empty (0 bytes); restore the file")
@@ -87,7 +98,7 @@ def _decode(
     try:
         with _open(data) as image:
             check_size(image.width, image.height, name)
-            if turned:
+            if upright:
                 ImageOps.exif_transpose(image, in_place=True)
             return convert(image)
     except UserError:
@@ -95,12 +106,12 @@ def _decode(
     except UnidentifiedImageError as error:
         raise UserError(f"{name} is not an image this program can read; convert it to PNG or JPEG") from error
     except Exception as error:  # Pillow's decoders raise many kinds on damaged bytes
-        raise UserError(f"{name} is damaged or cut off ({error}); restore the file") from error
+        raise UserError(f"{name} is damaged or truncated ({error}); restore the file") from error
 
 
 def _open(data: bytes) -> Image.Image:
-    """Pillow's own limit, a warning from 89 megapixels on and an error from 179, gives way to ours."""
-    with _PILLOWS_LIMIT:
+    """Open an image without Pillow's own limits on the number of pixels."""
+    with _PILLOW_LIMIT:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             return Image.open(io.BytesIO(data))
@@ -109,7 +120,7 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _register_heif(data: bytes, name: str) -> None:
-    """Let Pillow read HEIC where pillow-heif is installed; no extra of ours: its wheels hold x265 (GPL)."""
+    """Register pillow-heif for HEIC files; it is not in an extra because its wheels contain x265 (GPL)."""
     if data[4:8] != b"ftyp" or data[8:12] not in HEIF_BRANDS:
         return
     try:
@@ -144,7 +155,7 @@ def _shown_gray(image: Image.Image) -> Pixels:
 
 
 def _is_marked(values: npt.NDArray[np.generic]) -> bool:
-    """Whether there are exactly two values and the lower is 0, or ones alone."""
+    """Return whether there are exactly two values and the lower is 0, or only ones."""
     low, high = values.min(), values.max()
     return bool(high == 1 if low == high else low == 0 and np.isin(values, (low, high)).all())
 
@@ -154,7 +165,7 @@ def _is_deep(image: Image.Image) -> bool:
 
 
 def _high_byte(values: npt.NDArray[np.generic]) -> Pixels:
-    """uint8 from gray in 16 bits, in 32-bit integers that hold 16, or in floats (0 to 1, or 0 to 255)."""
+    """Convert 16-bit gray, as uint16, int32 or float (0 to 1, or 0 to 255), to uint8."""
     if values.dtype == np.uint16:
         return np.asarray(np.right_shift(values, 8), dtype=np.uint8)
     scaled = np.asarray(values, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""A proxy of skin tone: the individual typology angle of the skin beside the lesion."""
+"""Skin tone by proxy: the individual typology angle (ITA) of the skin around the lesion."""
 
 import math
 
@@ -8,21 +8,27 @@ from skimage.color import rgb2lab
 
 TONES = ("very light", "light", "intermediate", "tan", "brown", "dark")
 DARKEST_SKIN = 20.0
-"""L* below which a pixel is taken for a dark corner or a frame, not for skin."""
+"""L* below which a pixel is a dark corner or a frame, not skin."""
 LEAST_SKIN = 0.1
-"""Share of the picture that must be skin: a strip along a lesion's rim is no skin to measure."""
+"""Minimum share of the image that must be skin."""
 BOUNDS = (55.0, 41.0, 28.0, 10.0, -30.0)
-"""Degrees above which each tone but the last begins (Chardon et al. 1991; Del Bino and Bernerd 2013)."""
+"""Lower bounds (degrees) of all tones but the last (Chardon et al. 1991; Del Bino and Bernerd 2013)."""
 
 
 def typology_angle(image: npt.NDArray[np.uint8], lesion: npt.NDArray[np.bool_]) -> float:
-    """Return ITA = arctan((L* - 50) / b*) in degrees of the skin outside the lesion; NaN where it is little.
+    """Compute ITA = arctan((L* - 50) / b*) of the skin outside the lesion (Chardon et al. 1991).
 
-    image: HxWx3 uint8 sRGB. lesion: HxW bool. High is light skin (Chardon et al. 1991). It is the
-    angle of the point (b*, L* - 50): bluish skin (b* < 0), which the definition does not know, is above 90.
-    As Kinyanjui et al. 2020 do on dermoscopic images, L* and b* are means over the values within one standard
-    deviation of their mean, which leaves out hair and glare; dark corners are left out before. The camera's
-    light and white balance are in it: it compares pictures of one source, and measures nobody's skin.
+    L* and b* are means over the values within one standard deviation of their mean, which excludes hair and
+    glare (Kinyanjui et al. 2020); dark corners are excluded first. The angle depends on the camera's light
+    and white balance, so it compares images of one source and does not measure a person's skin.
+
+    Args:
+        image: HxWx3 uint8 sRGB.
+        lesion: HxW bool.
+
+    Returns:
+        Angle in degrees, high for light skin; above 90 for bluish skin (b* < 0), which the definition omits;
+        NaN if there is too little skin.
     """
     lab = rgb2lab(image)
     lab = lab[~lesion & (lab[..., 0] >= DARKEST_SKIN)]
@@ -33,7 +39,7 @@ def typology_angle(image: npt.NDArray[np.uint8], lesion: npt.NDArray[np.bool_]) 
 
 
 def tone_name(angle: float) -> str:
-    """Return the tone of an angle in degrees, one of TONES."""
+    """Return the name of an angle's tone, one of TONES."""
     return TONES[sum(angle <= bound for bound in BOUNDS)]
 
 

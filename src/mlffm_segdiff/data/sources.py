@@ -1,36 +1,38 @@
-"""A recipe's data section becomes cases, pairs and data sets."""
+"""Cases, cached pairs and training data of a recipe's data section."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import AugmentConfig, DataConfig, DatasetName
+from mlffm_segdiff.config.schema import AugmentConfig, DataConfig
 from mlffm_segdiff.data.augment import training_augmentation
 from mlffm_segdiff.data.cache import CachedPairs, cache_root, open_cache
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.dataset import PairDataset, Share
 from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.splits import (
-    PARTS,
+    SPLITS,
     Split,
     load_split,
     make_split,
     select_cases,
 )
-from mlffm_segdiff.data.synthetic import GENERATOR
-from mlffm_segdiff.data.synthetic_folder import write_folder
-from mlffm_segdiff.data.table import own_split, read_cases
+from mlffm_segdiff.data.synthetic import GENERATOR, write_folder
+from mlffm_segdiff.data.table import SYNTHETIC, own_split, read_cases, require_source
 
 OWN_SHARES = (0.7, 0.1, 0.2)
 SYNTHETIC_SIDE = 192
 
 
 @dataclass(frozen=True)
-class Parts:
-    """The cases of each part, over all sources, and a digest of the split that made them.
+class SplitCases:
+    """The cases of each part of the split, over all sources.
 
-    source: the name of each case's source, by id.
+    Attributes:
+        cases: Cases by part.
+        digest: Digest of the split.
+        source: Name of each case's source, by id.
     """
 
     cases: Mapping[str, list[Case]]
@@ -38,39 +40,47 @@ class Parts:
     source: Mapping[str, str]
 
 
-def load_parts(data: DataConfig) -> Parts:
-    """Return the cases of train, val and test.
+def load_split_cases(data: DataConfig) -> SplitCases:
+    """Read the cases of a recipe's sources and split them into train, val and test.
 
-    The split is data.split, over the cases of all sources; else, for each source, the packaged list of an
-    official set, the fold of nnU-Net's raw data, or 70/10/20 %, as near as whole groups come, seed 0. Raises
-    UserError for a source without a path, an id in two sources, or a split that does not fit the data.
+    The split is data.split if given. Otherwise it is, for each source, the packaged list of a public data
+    set, the first fold of nnU-Net's raw data, or about 70/10/20 % by group, with seed 0.
+
+    Args:
+        data: Data section of the recipe.
+
+    Returns:
+        Cases by part, in the order of the split's ids.
+
+    Raises:
+        UserError: If a source has no path, an id is in two sources, or the split does not fit the data.
     """
     sources = {name: _source_cases(name, data) for name in sorted(data.sources)}
-    _refuse_doubles(sources.values())
+    _require_unique_ids(sources.values())
     if data.split is not None:
         every = [case for cases in sources.values() for case in cases]
         splits = [(every, load_split(data.split.expanduser()))]
     else:
         splits = [(cases, _own_split(name, cases, data)) for name, cases in sources.items()]
     parts = {
-        part: [case for cases, split in splits for case in select_cases(cases, split.part(part))]
-        for part in PARTS
+        part: [case for cases, split in splits for case in select_cases(cases, split.ids(part))]
+        for part in SPLITS
     }
     source = {case.id: name for name, cases in sources.items() for case in cases}
-    return Parts(parts, "+".join(split.digest() for _, split in splits), source)
+    return SplitCases(parts, "+".join(split.digest() for _, split in splits), source)
 
 
-def open_part(parts: Parts, part: str, size: int, progress: Progress | None = None) -> CachedPairs:
-    """Return one part's pairs at size x size, decoded once into the cache."""
+def open_split(parts: SplitCases, part: str, size: int, progress: Progress | None = None) -> CachedPairs:
+    """Open the cached pairs of one part at size x size. Raises UserError if the part is empty."""
     if not parts.cases[part]:
-        raise UserError(f"the split has no case in part {part!r}; give one that has")
+        raise UserError(f"the split has no case in part {part!r}; give one that does")
     return open_cache(parts.cases[part], size, progress=progress)
 
 
 def training_dataset(
-    pairs: CachedPairs, parts: Parts, augment: AugmentConfig, size: int, seed: int
+    pairs: CachedPairs, parts: SplitCases, augment: AugmentConfig, size: int, seed: int
 ) -> PairDataset:
-    """Return the pairs with the recipe's augmentation; the style of each is the name of its source."""
+    """Return a dataset of the pairs with augmentation; the style of a case is the name of its source."""
     augmentation = training_augmentation(
         augment.flip, augment.affine, augment.colour, augment.blur, augment.hair, size
     )
@@ -78,15 +88,15 @@ def training_dataset(
     return PairDataset(pairs.images, pairs.masks, pairs.ids, augmentation, seed, styles)
 
 
-def training_shares(styles: Sequence[str], mix: Mapping[DatasetName, float] | None) -> list[Share]:
+def training_shares(styles: Sequence[str], mix: Mapping[str, float] | None) -> list[Share]:
     """Return the images that are drawn together and how often: each source by its share of ``mix``.
 
     Args:
-        styles: The source of each image.
-        mix: Source to its share; None draws all images equally often.
+        styles: Source of each image.
+        mix: Share of each source; None draws all images equally often.
 
     Raises:
-        UserError: A source has a share but no images.
+        UserError: If a source has a share but no images.
     """
     if mix is None:
         return [Share(range(len(styles)), 1.0)]
@@ -95,7 +105,7 @@ def training_shares(styles: Sequence[str], mix: Mapping[DatasetName, float] | No
         indices = [index for index, style in enumerate(styles) if style == name]
         if share and not indices:
             raise UserError(
-                f"data.mix.{name}={share:g}, but the split has no training image of it; set it to 0"
+                f"data.mix.{name}={share:g}, but the split has no training image of it; set the share to 0"
             )
         if share:
             shares.append(Share(indices, share))
@@ -103,7 +113,8 @@ def training_shares(styles: Sequence[str], mix: Mapping[DatasetName, float] | No
 
 
 def _source_cases(name: str, data: DataConfig) -> list[Case]:
-    if name == "synthetic":
+    require_source(name)
+    if name == SYNTHETIC:
         folder = cache_root() / f"synthetic-{GENERATOR}-{data.synthetic_count}-{SYNTHETIC_SIDE}"
         write_folder(folder, data.synthetic_count, SYNTHETIC_SIDE, seed=0)
         return read_cases("folder", folder)
@@ -111,7 +122,7 @@ def _source_cases(name: str, data: DataConfig) -> list[Case]:
 
 
 def _source_path(name: str, data: DataConfig) -> Path:
-    path = data.sources[name]  # type: ignore[index]
+    path = data.sources[name]
     if path is None:
         raise UserError(
             f"data.sources.{name} has no path; add --source {name}=FOLDER, the folder of its archives"
@@ -120,16 +131,16 @@ def _source_path(name: str, data: DataConfig) -> Path:
 
 
 def _own_split(name: str, cases: list[Case], data: DataConfig) -> Split:
-    if name != "synthetic" and (found := own_split(name, _source_path(name, data))) is not None:
+    if name != SYNTHETIC and (found := own_split(name, _source_path(name, data))) is not None:
         return found
     train, val = (round(share * len(cases)) for share in OWN_SHARES[:2])
     return make_split(cases, (train, val, len(cases) - train - val), exact=False)
 
 
-def _refuse_doubles(sources: Iterable[list[Case]]) -> None:
+def _require_unique_ids(sources: Iterable[list[Case]]) -> None:
     seen: set[str] = set()
     for cases in sources:
         for case in cases:
             if case.id in seen:
-                raise UserError(f"id {case.id} is in two sources; train them one by one or rename the files")
+                raise UserError(f"id {case.id} is in two sources; train on one of them or rename the files")
             seen.add(case.id)

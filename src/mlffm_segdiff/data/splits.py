@@ -1,4 +1,4 @@
-"""Which cases train, validate and test: id lists, made once by group and committed as CSV."""
+"""Splits into train, val and test: lists of ids, made by group and stored as CSV."""
 
 import csv
 import hashlib
@@ -11,46 +11,55 @@ from importlib import resources
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.data.case import Case
-from mlffm_segdiff.data.sheet import read_rows
+from mlffm_segdiff.data.csv_columns import read_rows
 
-PARTS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 OFFICIAL = ("ham10000", "isic2018", "ph2")
 
 
 @dataclass(frozen=True)
 class Split:
-    """The ids of the three parts, each sorted; no id is in two."""
+    """The ids of the three parts, each sorted and without overlap."""
 
     train: tuple[str, ...]
     val: tuple[str, ...]
     test: tuple[str, ...]
 
-    def part(self, name: str) -> tuple[str, ...]:
-        """The ids of `train`, `val` or `test`. Raises UserError on another name."""
-        if name not in PARTS:
-            raise UserError(f"unknown part {name!r}; choose one of {', '.join(PARTS)}")
+    def ids(self, name: str) -> tuple[str, ...]:
+        """Return the ids of `train`, `val` or `test`. Raises UserError for another name."""
+        if name not in SPLITS:
+            raise UserError(f"unknown part {name!r}; choose one of {', '.join(SPLITS)}")
         ids: tuple[str, ...] = getattr(self, name)
         return ids
 
     def digest(self) -> str:
-        """16 hexadecimal digits that change with any id or its part."""
-        lines = "".join(f"{part},{key}\n" for part in PARTS for key in sorted(self.part(part)))
+        """Return 16 hexadecimal digits that change with any id or its part."""
+        lines = "".join(f"{part},{key}\n" for part in SPLITS for key in sorted(self.ids(part)))
         return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 
 def make_split(
     cases: Sequence[Case], sizes: tuple[int, int, int], seed: int = 0, exact: bool = True
 ) -> Split:
-    """Parts of `sizes` cases (train, val, test); the cases of a group stay together.
+    """Split cases into train, val and test; the cases of a group stay together.
 
-    Groups are sorted by name and shuffled; test, then validation take each next group that still fits,
-    training takes the rest. The same cases and seed give the same split, in whatever order they come.
-    Where `exact` is False, sizes are only aimed at: a part takes one small group more where that comes
-    nearer, and none stays empty.
-    Raises UserError if the sizes do not add up, whole groups cannot fill them, or for not exact ones there
-    are fewer groups than parts.
+    Groups are sorted by name and shuffled; test, then val take each next group that still fits, and train
+    takes the rest. The result does not depend on the order of the cases.
+
+    Args:
+        cases: Cases to split.
+        sizes: Numbers of cases in train, val and test, which add up to all cases.
+        seed: Seed of the shuffle.
+        exact: Whether the sizes must be met exactly. Otherwise a part takes one more small group if that is
+            nearer to its size, and no part is empty.
+
+    Returns:
+        The split.
+
+    Raises:
+        UserError: If the sizes do not add up, or cannot be filled with whole groups.
     """
     if sum(sizes) != len(cases) or min(sizes) < 0:
         raise UserError(f"split sizes {sizes} do not add up to the {len(cases)} cases")
@@ -59,11 +68,11 @@ def make_split(
         members[case.group].append(case.id)
     order = sorted(members)
     random.Random(seed).shuffle(order)
-    if not exact and len(order) < len(PARTS):
-        raise UserError(f"{len(order)} group(s) cannot fill {', '.join(PARTS)}; add cases or give a split")
+    if not exact and len(order) < len(SPLITS):
+        raise UserError(f"{len(order)} group(s) cannot fill {', '.join(SPLITS)}; add cases or give a split")
     parts: dict[str, list[str]] = {}
-    for part, size in zip(reversed(PARTS), reversed(sizes), strict=True):
-        others = len(PARTS) - len(parts) - 1
+    for part, size in zip(reversed(SPLITS), reversed(sizes), strict=True):
+        others = len(SPLITS) - len(parts) - 1
         if exact:
             taken = _fill(order, members, size)
         else:
@@ -76,22 +85,22 @@ def make_split(
 
 
 def ignore_groups(cases: Iterable[Case]) -> list[Case]:
-    """The cases, each a group of its own: what `make_split` needs to split by image.
+    """Return the cases with a group each, so that `make_split` splits by image.
 
-    Images of one lesion or patient then land in training and test alike, which flatters scores: such a
-    split is for measuring by how much (see `leaked`).
+    Images of one lesion or patient are then in training and test, which inflates scores; such a split serves
+    to measure by how much (see `leaked`).
     """
     return [replace(case, group=case.id) for case in cases]
 
 
 def leaked(split: Split, groups: Mapping[str, str]) -> tuple[str, ...]:
-    """The test ids whose group also has a case in train or val, sorted. groups: by id, of all ids."""
+    """Return the sorted test ids whose group, by id in `groups`, also has a case in train or val."""
     seen = {groups[key] for key in (*split.train, *split.val)}
     return tuple(sorted(key for key in split.test if groups[key] in seen))
 
 
 def without_leaks(split: Split, groups: Mapping[str, str]) -> Split:
-    """The split less the train and val ids whose group also has a case in test. groups: by id, of all ids."""
+    """Remove train and val ids whose group, by id in `groups`, also has a case in test."""
     tested = {groups[key] for key in split.test}
     train, val = (
         tuple(key for key in part if groups[key] not in tested) for part in (split.train, split.val)
@@ -100,7 +109,7 @@ def without_leaks(split: Split, groups: Mapping[str, str]) -> Split:
 
 
 def _fill(order: Iterable[str], members: Mapping[str, Sequence[str]], room: int) -> list[str]:
-    """The groups, in order, that fit into `room` cases."""
+    """Return the groups, in order, that fit into `room` cases."""
     taken = []
     for group in order:
         if len(members[group]) <= room:
@@ -112,7 +121,7 @@ def _fill(order: Iterable[str], members: Mapping[str, Sequence[str]], room: int)
 def _fill_nearly(
     order: Collection[str], members: Mapping[str, Sequence[str]], room: int, most: int
 ) -> list[str]:
-    """One to `most` groups that come near to `room` cases."""
+    """Return one to `most` groups with about `room` cases."""
     taken = _fill(order, members, room)[:most]
     lacking = room - sum(len(members[group]) for group in taken)
     smallest = min(set(order) - set(taken), key=lambda group: (len(members[group]), group))
@@ -122,23 +131,24 @@ def _fill_nearly(
 
 
 def _split(parts: Mapping[str, Iterable[str]]) -> Split:
-    return Split(*(tuple(sorted(parts.get(part, ()))) for part in PARTS))
+    return Split(*(tuple(sorted(parts.get(part, ()))) for part in SPLITS))
 
 
 def official_split(name: str) -> Split:
-    """The split that comes with the package. Raises UserError if `name` has none."""
+    """Return the packaged split of a data set. Raises UserError if it has none."""
     if name not in OFFICIAL:
         raise UserError(
-            f"no split comes with {name!r} (only {', '.join(OFFICIAL)}); give one by --split FILE"
+            f"no packaged split for {name!r} (only {', '.join(OFFICIAL)}); give one with --split FILE"
         )
     data = resources.files("mlffm_segdiff.data").joinpath("split_lists", f"{name}.csv").read_bytes()
     return _parse(data, f"{name}.csv")
 
 
 def load_split(path: Path) -> Split:
-    """The split in a CSV file with the columns id,part (others are passed over), parts train, val, test.
+    """Read a split from a CSV file with the columns id and part; other columns are ignored.
 
-    Raises UserError if the file cannot be read, names an id twice, or an unknown or no training part.
+    Raises:
+        UserError: If the file cannot be read, has an id twice, or has an unknown part.
     """
     try:
         data = path.read_bytes()
@@ -148,11 +158,11 @@ def load_split(path: Path) -> Split:
 
 
 def _parse(data: bytes, name: str) -> Split:
-    parts: dict[str, list[str]] = {part: [] for part in PARTS}
+    parts: dict[str, list[str]] = {part: [] for part in SPLITS}
     lines: dict[str, list[int]] = defaultdict(list)
     for line, (key, part) in read_rows(data, f"split file {name}", ("id", "part")):
-        if part not in PARTS:
-            raise UserError(f"split file {name}, line {line}: write an id and one of {', '.join(PARTS)}")
+        if part not in SPLITS:
+            raise UserError(f"split file {name}, line {line}: write an id and one of {', '.join(SPLITS)}")
         parts[part].append(key)
         lines[key].append(line)
     twice = [key for key, seen in lines.items() if len(seen) > 1]
@@ -162,18 +172,18 @@ def _parse(data: bytes, name: str) -> Split:
 
 
 def save_split(split: Split, path: Path, groups: Mapping[str, str] | None = None) -> None:
-    """Write `split` as CSV with columns id,part, sorted by id; with `groups` (by id) a third one, group."""
-    parts = sorted((key, part) for part in PARTS for key in split.part(part))
+    """Write a split as CSV with columns id and part, and with column group if `groups` (by id) is given."""
+    parts = sorted((key, part) for part in SPLITS for key in split.ids(part))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("id", "part") if groups is None else ("id", "part", "group"))
     writer.writerows((*row, groups[row[0]]) if groups is not None else row for row in parts)
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
 
 
 def select_cases(cases: Iterable[Case], ids: Sequence[str]) -> list[Case]:
-    """The cases of `ids`, in that order. Raises UserError naming the ids that no case has."""
+    """Return the cases of `ids`, in that order. Raises UserError naming ids without a case."""
     known = {case.id: case for case in cases}
     absent = [key for key in ids if key not in known]
     if absent:

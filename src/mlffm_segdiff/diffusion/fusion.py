@@ -1,6 +1,4 @@
-"""Several samples of a mask become one probability map."""
-
-from typing import Literal
+"""Fusion of several samples of a mask into one probability map."""
 
 import numpy as np
 import torch
@@ -8,11 +6,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mlffm_segdiff.config.extra import needs_extra
+from mlffm_segdiff.config.schema import FusionName
 
-FusionName = Literal["mean", "staple"]
-
-# Five samples each of 194 images of ISIC took 2 to 120 rounds; masks of noise can take over a thousand.
 STAPLE_ROUNDS = 500
+"""Most iterations of STAPLE; five samples of each of 194 ISIC images took 2 to 120."""
 
 
 def check_fusion(fusion: FusionName) -> None:
@@ -23,10 +20,14 @@ def check_fusion(fusion: FusionName) -> None:
 
 
 def fuse(samples: Tensor, fusion: FusionName) -> Tensor:
-    """Return each image's probability map (B1HW in [0, 1]) from its samples' (SB1HW in [0, 1]).
+    """Fuse the samples of each image into its probability map.
 
-    mean: their mean. staple: `staple_probability` of their masks, in which a pixel is lesion from 0.5. One
-    sample is returned as it is.
+    Args:
+        samples: N samples of B images, NB1HW in [0, 1].
+        fusion: ``mean``, or ``staple`` of the samples' masks at 0.5, see `staple_probability`.
+
+    Returns:
+        B1HW in [0, 1]; a single sample unchanged.
     """
     if len(samples) == 1:
         return samples[0]
@@ -38,13 +39,21 @@ def fuse(samples: Tensor, fusion: FusionName) -> Tensor:
 
 
 def staple_probability(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return each pixel's probability (HxW in [0, 1]) to be lesion, from masks (SxHxW) of unknown worth.
+    """Estimate each pixel's probability of lesion from masks of unknown quality by STAPLE.
 
-    STAPLE (Warfield et al. 2004), of SimpleITK: expectation and maximisation of the true mask and of each
-    mask's sensitivity and specificity, with the mean share of lesion as the prior of every pixel. Masks that
-    agree are returned as they are; STAPLE would divide 0 by 0 where these are all lesion or all skin. Nothing
-    depends on the order of the masks, not even rounding.
-    Raises UserError if SimpleITK is not installed.
+    STAPLE (Warfield et al. 2004, SimpleITK's): expectation maximisation of the true mask and of each mask's
+    sensitivity and specificity, with the mean share of lesion as the prior of every pixel. Masks that agree
+    are returned unchanged, because STAPLE would divide 0 by 0 for all lesion or all skin. The result does not
+    depend on the order of the masks, not even by rounding.
+
+    Args:
+        masks: N H W.
+
+    Returns:
+        H W in [0, 1].
+
+    Raises:
+        UserError: SimpleITK is not installed.
     """
     if (masks == masks[0]).all():
         agreed: NDArray[np.float64] = masks[0].astype(np.float64)

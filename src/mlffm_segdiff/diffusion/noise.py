@@ -1,4 +1,4 @@
-"""Starting noise of samples: the same for every image, so that neither name, batch nor order matters."""
+"""Noise of samples: the same for every image, so that neither its name, batch nor position matters."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,7 +8,16 @@ from torch import Tensor
 
 
 def noise_generators(seed: int, samples: int, images: int) -> list[torch.Generator]:
-    """Return one generator a row, sample by sample, seeded by the seed and the sample's number only."""
+    """Make one random generator per row, seeded only by the seed and the number of the sample.
+
+    Args:
+        seed: Any integer.
+        samples: Samples per image.
+        images: Images in the batch.
+
+    Returns:
+        samples * images generators, sample by sample.
+    """
     return [
         torch.Generator().manual_seed(_hash(f"{seed}/{number}"))
         for number in range(samples)
@@ -16,8 +25,8 @@ def noise_generators(seed: int, samples: int, images: int) -> list[torch.Generat
     ]
 
 
-def starting_noise(generators: Sequence[torch.Generator], height: int, width: int) -> Tensor:
-    """Return standard normal noise, B1HW, row b from generator b."""
+def draw_noise(generators: Sequence[torch.Generator], height: int, width: int) -> Tensor:
+    """Draw standard normal noise, B1HW on the CPU, row b from generator b."""
     return torch.stack([torch.randn(1, height, width, generator=generator) for generator in generators])
 
 

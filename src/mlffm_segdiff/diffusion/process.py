@@ -1,81 +1,86 @@
-"""The forward process over masks, and the three things a network may predict about it."""
+"""The forward process over masks: its noise schedule, noised masks and the timesteps of training."""
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
 
 import torch
-from diffusers import DDPMScheduler
 from torch import Tensor
 
-Objective = Literal["x0", "epsilon", "v"]
-Schedule = Literal["cosine", "linear"]
-
-DIFFUSERS_SCHEDULE = {"cosine": "squaredcos_cap_v2", "linear": "linear"}
-DIFFUSERS_OBJECTIVE = {"x0": "sample", "epsilon": "epsilon", "v": "v_prediction"}
+from mlffm_segdiff.config.schema import ScheduleName
 
 
 @dataclass(frozen=True)
 class MaskDiffusion:
-    """x_t = sqrt(abar_t) s m + sqrt(1 - abar_t) e, with masks m = +-1 scaled by s = ``mask_scale``.
+    """The forward process x_t = sqrt(abar_t) s m + sqrt(1 - abar_t) noise over masks m = +-1.
 
-    A scale below 1 lowers the signal at every t (Chen et al. 2022), so that x_t gives the mask away less.
-    beta_start and beta_end belong to the linear schedule (Ho et al. 2020); cosine is
-    Nichol & Dhariwal's (2021). learned_variance: the network has a second output, of the reverse steps'
-    variance; see ``ReverseStep``.
+    Args:
+        schedule: ``cosine`` (Nichol & Dhariwal 2021, eq. 17) or ``linear`` (Ho et al. 2020).
+        train_steps: Number of timesteps T; timesteps are 0 to T - 1.
+        beta_start: First beta of the linear schedule, in (0, 1).
+        beta_end: Last beta of the linear schedule, in (0, 1).
+        mask_scale: s in (0, 1]. A scale below 1 lowers the signal at every timestep (Chen et al. 2022,
+            arXiv:2210.06366), so that x_t reveals less of the mask.
     """
 
-    objective: Objective = "x0"
-    schedule: Schedule = "cosine"
+    schedule: ScheduleName = "cosine"
     train_steps: int = 1000
     beta_start: float = 1e-4
     beta_end: float = 0.02
     mask_scale: float = 1.0
-    learned_variance: bool = False
-
-    def scheduler_settings(self) -> dict[str, object]:
-        """Return the settings that every diffusers scheduler of this process shares."""
-        return {
-            "num_train_timesteps": self.train_steps,
-            "beta_schedule": DIFFUSERS_SCHEDULE[self.schedule],
-            "beta_start": self.beta_start,
-            "beta_end": self.beta_end,
-            "prediction_type": DIFFUSERS_OBJECTIVE[self.objective],
-        }
 
     def betas(self) -> Tensor:
-        """Return beta_t for t = 0 .. train_steps - 1 (float32, in (0, 1))."""
-        betas: Tensor = DDPMScheduler(**self.scheduler_settings()).betas
-        return betas
+        """Return the variance beta_t that each timestep adds: T values in (0, 1), float32."""
+        if self.schedule == "linear":
+            return torch.linspace(self.beta_start, self.beta_end, self.train_steps)
+        signal = [
+            math.cos((step / self.train_steps + 0.008) / 1.008 * math.pi / 2) ** 2
+            for step in range(self.train_steps + 1)
+        ]
+        return torch.tensor([min(1 - signal[t + 1] / signal[t], 0.999) for t in range(self.train_steps)])
 
-    def alphas_cumprod(self) -> Tensor:
-        """Return abar_t for t = 0 .. train_steps - 1 (float32, decreasing, in (0, 1))."""
-        alphas: Tensor = DDPMScheduler(**self.scheduler_settings()).alphas_cumprod
-        return alphas
+    @cached_property
+    def alpha_bar(self) -> Tensor:
+        """The signal share abar_t of each timestep: T decreasing values in (0, 1), float32."""
+        return torch.cumprod(1 - self.betas(), dim=0)
 
 
-def draw_times(count: int, train_steps: int, noisy_bias: float, device: torch.device) -> Tensor:
-    """Draw ``count`` times in 0 .. train_steps - 1, t/T = u^(1/noisy_bias); 1 is uniform, more is noisier."""
+def sample_timesteps(
+    count: int, train_steps: int, noisy_bias: float = 1.0, device: torch.device | None = None
+) -> Tensor:
+    """Sample training timesteps from torch's global generator.
+
+    Args:
+        count: Number of timesteps.
+        train_steps: T.
+        noisy_bias: t / T is u^(1 / noisy_bias) with u uniform in [0, 1]. 1 makes all timesteps equally
+            likely; more favours the noisy end.
+        device: Device of the result; the CPU by default.
+
+    Returns:
+        int64 timesteps in 0 .. T - 1.
+    """
     u = torch.rand(count, device=device) ** (1 / noisy_bias)
     return (u * train_steps).long().clamp(max=train_steps - 1)
 
 
 def add_noise(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
-    """Return x_t = sqrt(abar) x0 + sqrt(1 - abar) noise (Ho et al. 2020, eq. 4).
+    """Noise a scaled mask: x_t = sqrt(abar) x0 + sqrt(1 - abar) noise (Ho et al. 2020, eq. 4).
 
-    x0, noise: BCHW. alpha_bar: B111, as in the two functions below.
+    Args:
+        x0: Scaled masks, B1HW.
+        noise: Standard normal noise, B1HW.
+        alpha_bar: Signal share at each row's timestep, B111.
+
+    Returns:
+        x_t, B1HW.
     """
     return alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * noise
 
 
 def velocity(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
-    """Return v = sqrt(abar) noise - sqrt(1 - abar) x0 (Salimans & Ho 2022)."""
+    """Compute v = sqrt(abar) noise - sqrt(1 - abar) x0 (Salimans & Ho 2022, arXiv:2202.00512).
+
+    Args and shapes as in `add_noise`.
+    """
     return alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * x0
-
-
-def clean_estimate(output: Tensor, x_t: Tensor, alpha_bar: Tensor, objective: Objective) -> Tensor:
-    """Return x0-hat from a network's epsilon or v output (for x0 the output already is it)."""
-    if objective == "epsilon":
-        return (x_t - (1 - alpha_bar).sqrt() * output) / alpha_bar.sqrt()
-    if objective == "v":
-        return alpha_bar.sqrt() * x_t - (1 - alpha_bar).sqrt() * output
-    return output

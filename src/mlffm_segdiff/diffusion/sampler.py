@@ -1,71 +1,61 @@
-"""Drawing masks: diffusers' schedulers around a denoiser whose image features are cached."""
+"""Sampling masks: DDIM and ancestral sampling (DDPM)."""
 
-import copy
-import warnings
-from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import Any, Literal
+from collections.abc import Callable
+from itertools import pairwise
 
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
+from mlffm_segdiff.config.schema import SamplerName
+from mlffm_segdiff.diffusion.dpm_solver import sample_dpm
 from mlffm_segdiff.diffusion.process import MaskDiffusion
 
-SamplerName = Literal["ddim", "ddpm", "dpm"]
-Predict = Callable[[Tensor, Tensor], Tensor]
-
-
-def make_scheduler(sampler: SamplerName, process: MaskDiffusion) -> Any:
-    """Return diffusers' scheduler for a sampler of this process, its estimates clipped to the mask's range.
-
-    ddim: Song et al. 2021, deterministic. ddpm: ancestral (Ho et al. 2020). dpm: DPM-Solver++ (Lu et al.
-    2022), whose estimates diffusers does not clip. A learned variance is ddpm's alone; raises ValueError for
-    others.
-
-    The noise schedule is computed once for each sampler and process; the scheduler is the caller's own.
-    """
-    return copy.deepcopy(_scheduler(sampler, process))
-
-
-@lru_cache
-def _scheduler(sampler: SamplerName, process: MaskDiffusion) -> Any:
-    if process.learned_variance and sampler != "ddpm":
-        raise ValueError(f"a learned variance is for the sampler ddpm, not {sampler}")
-    settings: dict[str, Any] = {**process.scheduler_settings(), "timestep_spacing": "trailing"}
-    clip = {"clip_sample": True, "clip_sample_range": process.mask_scale}
-    if sampler == "ddim":
-        return DDIMScheduler(**settings, **clip, set_alpha_to_one=True)
-    if sampler == "ddpm":
-        variance = "learned_range" if process.learned_variance else "fixed_small"
-        return DDPMScheduler(**settings, **clip, variance_type=variance)
-    return DPMSolverMultistepScheduler(**settings, algorithm_type="dpmsolver++", final_sigmas_type="zero")
+Estimate = Callable[[Tensor, int], Tensor]
+"""Estimates the scaled mask x_0 from x_t (both B1HW) and the timestep t."""
 
 
 def sample(
-    predict: Predict, scheduler: Any, steps: int, noise: Tensor, generators: Sequence[torch.Generator]
+    estimate: Estimate,
+    process: MaskDiffusion,
+    sampler: SamplerName,
+    steps: int,
+    draw_noise: Callable[[], Tensor],
 ) -> Tensor:
-    """Return x_0 (B1HW) from ``noise`` (B1HW, standard normal) in ``steps`` steps of ``scheduler``.
+    """Sample scaled masks from noise.
 
-    predict: x_t (B1HW) and t (a scalar tensor) to what the scheduler's prediction type says; with a learned
-    variance, its output is a second channel. generators: one a row, the source of an ancestral sampler's
-    fresh noise.
+    Args:
+        estimate: Estimate of x_0 from x_t and t; DDIM and DDPM clip it to +-``mask_scale``.
+        process: The forward process.
+        sampler: ``ddim`` (deterministic), ``ddpm`` (ancestral) or ``dpm`` (DPM-Solver++).
+        steps: Sampling steps, at most ``process.train_steps``. With 1 the result is the estimate at t = T.
+        draw_noise: Returns new standard normal noise (B1HW): once to start, and for each ancestral step.
+
+    Returns:
+        x_0, B1HW.
     """
-    with warnings.catch_warnings():  # diffusers converts tensors in a way that NumPy 2 deprecates
-        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-        scheduler.set_timesteps(steps)
-    x = noise
-    for t in scheduler.timesteps:
-        output = predict(x, t)
-        if t == scheduler.timesteps[-1]:
-            output = with_least_variance(output)
-        x = scheduler.step(output, t, x, generator=list(generators), return_dict=False)[0]
+    if sampler == "dpm":
+        return sample_dpm(estimate, process, steps, draw_noise)
+    alpha_bar = torch.cat([process.alpha_bar, torch.ones(1)])  # abar_{-1} = 1: the mask itself
+    x = draw_noise()
+    for t, following in pairwise([*sampling_timesteps(process.train_steps, steps), -1]):
+        x0, a_t, a_s = estimate(x, t), alpha_bar[t], alpha_bar[following]
+        clipped = x0.clamp(-process.mask_scale, process.mask_scale)
+        if sampler == "ddim":
+            noise = (x - a_t.sqrt() * x0) / (1 - a_t).sqrt()
+            x = a_s.sqrt() * clipped + (1 - a_s).sqrt() * noise  # Song et al. 2021, eq. 12, sigma = 0
+        else:
+            alpha = a_t / a_s
+            mean = (a_s.sqrt() * (1 - alpha) * clipped + alpha.sqrt() * (1 - a_s) * x) / (1 - a_t)
+            variance = (1 - a_s) / (1 - a_t) * (1 - alpha)
+            x = mean + variance.sqrt() * draw_noise()  # Ho et al. 2020, eq. 7
     return x
 
 
-def with_least_variance(output: Tensor) -> Tensor:
-    """Return an output (B1HW, or B2HW with a learned variance) whose step has the posterior's variance.
+def sampling_timesteps(train_steps: int, steps: int) -> list[int]:
+    """Return the timesteps of a sampler, evenly spaced down from T - 1; the last step then reaches x_0.
 
-    That is 0 for the step to x_0, which diffusers else takes with noise unless it starts at t = 0.
+    Args:
+        train_steps: T.
+        steps: Number of timesteps, 1 to T; it need not divide T.
     """
-    return torch.cat([output[:, :1], torch.full_like(output[:, 1:], -1)], dim=1)
+    return [round(train_steps * (steps - number) / steps) - 1 for number in range(steps)]

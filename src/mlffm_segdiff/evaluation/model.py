@@ -1,4 +1,4 @@
-"""A segmenter over the cases of a part, scored at the network's size and at each mask's own size."""
+"""A segmenter on the cases of a split, scored at the network's size and at each mask's own size."""
 
 from __future__ import annotations
 
@@ -7,38 +7,43 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.cache import CachedPairs
 from mlffm_segdiff.data.case import Case
-from mlffm_segdiff.data.files import decode_mask, decode_picture
+from mlffm_segdiff.data.files import Pixels, decode_mask, decode_pil
 from mlffm_segdiff.data.view import view_of
-from mlffm_segdiff.evaluation.pictures import OutlinedCase
+from mlffm_segdiff.evaluation.figures import OutlinedCase
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
-from mlffm_segdiff.metrics.case import score_case
-from mlffm_segdiff.metrics.certainty import sample_agreement
-from mlffm_segdiff.metrics.distribution import SampleScores, score_samples
+from mlffm_segdiff.inference.model import Model, segment_images
+from mlffm_segdiff.inference.postprocessing import AS_THRESHOLDED
+from mlffm_segdiff.inference.reading.case_image import CaseImage
+from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
+from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.overlap import Mask, count_pixels, jaccard
-from mlffm_segdiff.segmenters.at_source import THRESHOLD, map_at, segment_pictures
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
-from mlffm_segdiff.segmenters.second_look import Pixels, look_again
+from mlffm_segdiff.segmenters.at_source import THRESHOLD, map_at
+from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
+from mlffm_segdiff.segmenters.calibration import Quality
+
+SCORED = Processing(post=AS_THRESHOLDED)
 
 
 @dataclass(frozen=True)
-class SegmentedCase:
-    """A case with the network's answer: probability SxS float32 in [0, 1], truth SxS bool from the cache.
+class ComparedCase:
+    """A case with what was found in it and its ground truth.
 
-    After a second look probability is KxK, K at least S. agreement: of the samples where there are several,
-    see `sample_agreement`. samples: their scores.
+    Attributes:
+        case: Image and mask files.
+        result: At the size of the ground truth, thresholded, without post-processing.
+        truth: Ground truth at its own size, HxW bool.
+        network_truth: Ground truth at the network's size, SxS bool.
     """
 
     case: Case
-    probability: npt.NDArray[np.float32]
+    result: CaseResult
     truth: Mask
-    agreement: float | None = None
-    samples: SampleScores | None = None
+    network_truth: Mask
 
 
 def segment_cases(
@@ -48,55 +53,46 @@ def segment_cases(
     sampling: Sampling,
     batch_size: int,
     device: torch.device,
-) -> Iterator[SegmentedCase]:
-    """Segment the cases in their order, `batch_size` at once; a case's answer depends on its image only.
+    quality: Quality | None = None,
+) -> Iterator[ComparedCase]:
+    """Segment cases in their order; a result depends on its own image only.
 
-    pairs: holds at least the given cases. segmenter: on `device`, in evaluation mode; else raises ValueError.
-    A second look reads the images looked at again from their files, one at a time.
-    Raises UserError where a case is not among the pairs, or its image cannot be read again.
+    Args:
+        segmenter: On `device`, in evaluation mode.
+        pairs: Images and masks of at least these cases, at the network's size.
+        cases: To segment. For a second look their images are read from their files, one at a time.
+        sampling: How masks are made.
+        batch_size: Images segmented at once.
+        device: Of the segmenter.
+        quality: Calibration of the weights, for the expected Dice.
+
+    Raises:
+        UserError: A case is not among the pairs, has no mask, or its files cannot be read.
+        ValueError: The segmenter is in training mode.
     """
     index = {name: position for position, name in enumerate(pairs.ids)}
     absent = [case.id for case in cases if case.id not in index]
     if absent:
         raise UserError(f"{len(absent)} cases are not in the cache, such as {absent[0]}; build it for them")
+    model = Model(segmenter, pairs.images.shape[1], sampling, device, quality)
     for start in range(0, len(cases), batch_size):
         chunk = cases[start : start + batch_size]
         rows = [index[case.id] for case in chunk]
-        maps = segment_pictures(segmenter, pairs.images[rows], sampling, device)
-        probability: list[npt.NDArray[np.float32]] = list(maps.probability)
-        if sampling.second_look:
-            view = partial(_view, chunk)
-            probability = look_again(segmenter, maps.probability, view, sampling, device)
-        for number, (case, row) in enumerate(zip(chunk, rows, strict=True)):
-            agreement, scores, truth = None, None, pairs.masks[row].astype(np.bool_)
-            if maps.samples is not None:
-                agreement = sample_agreement(maps.samples[number])
-                scores = score_samples(maps.samples[number] >= THRESHOLD, truth)
-            yield SegmentedCase(case, probability[number], truth, agreement, scores)
+        found = segment_images(model, list(pairs.images[rows]), partial(_view, chunk))
+        for case, row, segmentation in zip(chunk, rows, found, strict=True):
+            yield _compare(case, pairs.images[row], pairs.masks[row] > 0, segmentation, model)
 
 
-def _view(cases: Sequence[Case], number: int) -> Pixels:
-    image = cases[number].image
-    return view_of(decode_picture(image.read(), str(image)))
-
-
-def source_masks(segmented: SegmentedCase) -> tuple[Mask, Mask]:
-    """Return the predicted mask at the true mask's own size, and the true mask, both HxW bool.
-
-    Raises UserError where the case has no mask or it cannot be read.
-    """
-    case = segmented.case
-    if case.mask is None:
-        raise UserError(f"{case.id} has no mask to compare with; leave it out of the split or add its mask")
-    truth = decode_mask(case.mask.read(), str(case.mask))
-    return map_at(segmented.probability, *truth.shape) >= THRESHOLD, truth
-
-
-def evaluate_case(segmented: SegmentedCase) -> EvaluatedCase:
-    """Score one answer at both sizes. Raises as `source_masks`."""
-    at_network = map_at(segmented.probability, *segmented.truth.shape)
-    network = score_case(at_network >= THRESHOLD, segmented.truth)
-    return EvaluatedCase(segmented.case.id, score_case(*source_masks(segmented)), network)
+def evaluate_case(compared: ComparedCase) -> EvaluatedCase:
+    """Score a case at both sizes."""
+    assert compared.result.segmentation is not None
+    probability = compared.result.segmentation.probability[0, 0].numpy()
+    at_network = map_at(probability, *compared.network_truth.shape) >= THRESHOLD
+    return EvaluatedCase(
+        compared.case.id,
+        score_case(compared.result.mask, compared.truth),
+        score_case(at_network, compared.network_truth),
+    )
 
 
 def evaluate_model(
@@ -107,15 +103,26 @@ def evaluate_model(
     batch_size: int,
     device: torch.device,
 ) -> Iterator[EvaluatedCase]:
-    """Segment and score the cases in their order.
-
-    Arguments as `segment_cases`. Raises as `segment_cases` and `source_masks`.
-    """
-    for segmented in segment_cases(segmenter, pairs, cases, sampling, batch_size, device):
-        yield evaluate_case(segmented)
+    """Segment and score cases in their order; arguments and errors as of `segment_cases`."""
+    return map(evaluate_case, segment_cases(segmenter, pairs, cases, sampling, batch_size, device))
 
 
-def outline_case(segmented: SegmentedCase) -> OutlinedCase:
-    """Return what `contour_figure` draws of an answer, at source size. Raises as `source_masks`."""
-    predicted, truth = source_masks(segmented)
-    return OutlinedCase(segmented.case.id, truth, predicted, jaccard(count_pixels(predicted, truth)))
+def outline_case(compared: ComparedCase) -> OutlinedCase:
+    """Return what `contour_figure` draws of a case, at the size of its ground truth."""
+    predicted, truth = compared.result.mask, compared.truth
+    return OutlinedCase(compared.case.id, truth, predicted, jaccard(count_pixels(predicted, truth)))
+
+
+def _view(cases: Sequence[Case], number: int) -> Pixels:
+    image = cases[number].image
+    return view_of(decode_pil(image.read(), str(image)))
+
+
+def _compare(
+    case: Case, network_input: Pixels, network_truth: Mask, segmentation: Segmentation, model: Model
+) -> ComparedCase:
+    if case.mask is None:
+        raise UserError(f"{case.id} has no mask to compare with; leave it out of the split or add its mask")
+    truth = decode_mask(case.mask.read(), str(case.mask))
+    image = CaseImage(truth.shape[0], truth.shape[1], np.asarray(network_input), name=case.id)
+    return ComparedCase(case, analyse(image, segmentation, model, SCORED), truth, network_truth)

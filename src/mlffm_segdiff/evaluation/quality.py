@@ -1,4 +1,4 @@
-"""Whether a model knows which of its masks are bad: its certainty against the Dice that came of it."""
+"""Whether a model knows which of its masks are bad: its certainty against the true Dice."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
-from mlffm_segdiff.data.atomic import whole_file
-from mlffm_segdiff.evaluation.model import SegmentedCase
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.evaluation.rows import DECIMALS, EvaluatedCase
-from mlffm_segdiff.metrics.certainty import Calibration, soft_dice_confidence
+from mlffm_segdiff.inference.result import CaseResult
+from mlffm_segdiff.metrics.certainty import sample_agreement
 from mlffm_segdiff.metrics.overlap import JACCARD_THRESHOLD
-from mlffm_segdiff.segmenters.at_source import THRESHOLD
 
 Numbers = npt.NDArray[np.float64]
 
@@ -27,10 +26,15 @@ FEWEST_TO_RANK = 3
 
 @dataclass(frozen=True)
 class JudgedCase:
-    """What was known of a mask before, and what came of it.
+    """How certain the model was of a mask, and how good the mask is.
 
-    dice, jaccard: at source size. certainty: soft Dice confidence. expected_dice: by the calibration, if
-    there is one. agreement: of the samples, if there are several.
+    Attributes:
+        id: Of the case.
+        dice: At source size.
+        jaccard: At source size.
+        certainty: Soft Dice confidence.
+        expected_dice: By the calibration; None without one that holds.
+        agreement: Of the samples, see `sample_agreement`; None for fewer than two.
     """
 
     id: str
@@ -41,26 +45,23 @@ class JudgedCase:
     agreement: float | None = None
 
 
-def judge_case(
-    segmented: SegmentedCase, evaluated: EvaluatedCase, calibration: Calibration | None
-) -> JudgedCase:
-    """Return an answer with its scores at source size."""
-    probability = segmented.probability
-    certainty = soft_dice_confidence(probability, probability >= THRESHOLD)
+def judge_case(result: CaseResult, evaluated: EvaluatedCase) -> JudgedCase:
+    """Return the certainty of a result next to its scores at source size."""
+    assert result.certainty is not None
     return JudgedCase(
         evaluated.id,
         evaluated.source.dice,
         evaluated.source.jaccard,
-        certainty,
-        calibration.expected_dice(certainty) if calibration else None,
-        segmented.agreement,
+        result.certainty,
+        result.expected_dice,
+        None if result.samples is None else sample_agreement(result.samples),
     )
 
 
 def caught_share(doubt: Sequence[float], bad: Sequence[bool], share: float) -> float | None:
-    """Return the share of bad cases among the `share` of cases with the most doubt; None where none is bad.
+    """Return the share of all bad cases that are among the `share` most doubtful; None if none is bad.
 
-    Cases of equal doubt count by their order.
+    Cases of equal doubt count in their order.
     """
     order = np.argsort(-np.asarray(doubt), kind="stable")[: round(share * len(doubt))]
     total = np.count_nonzero(bad)
@@ -68,14 +69,14 @@ def caught_share(doubt: Sequence[float], bad: Sequence[bool], share: float) -> f
 
 
 def retained_error(doubt: Sequence[float], dices: Sequence[float]) -> Numbers:
-    """Return the mean of 1 - Dice of the 1, 2, .. n cases with the least doubt (error-retention curve)."""
+    """Return the mean of 1 - Dice of the 1, 2, .. n least doubtful cases (error-retention curve)."""
     errors = 1 - np.asarray(dices, dtype=np.float64)[np.argsort(doubt, kind="stable")]
     mean: Numbers = np.cumsum(errors) / np.arange(1, len(errors) + 1)
     return mean
 
 
 def reliability_bins(expected: Sequence[float], dices: Sequence[float]) -> list[tuple[float, float, int]]:
-    """Return mean expected Dice, mean Dice and number of cases of BINS groups of like size, rising."""
+    """Return mean expected Dice, mean Dice and number of cases of BINS groups of similar size, rising."""
     order = np.argsort(expected, kind="stable")
     groups = [group for group in np.array_split(order, BINS) if len(group)]
     every = (np.asarray(expected), np.asarray(dices))
@@ -83,12 +84,15 @@ def reliability_bins(expected: Sequence[float], dices: Sequence[float]) -> list[
 
 
 def quality_summary(cases: Sequence[JudgedCase]) -> dict[str, object]:
-    """Return what the certainty of the cases was worth, as plain values for summary.json.
+    """Summarise how well certainty predicts Dice, as plain values for summary.json.
 
-    bad: cases with a Jaccard below 0.65. caught: share of them among the least certain 10, 20 and 30 %.
-    error: mean of 1 - Dice of all cases; retained_error: the mean of its error-retention curve, 0 at best;
-    best_retained_error: of cases put in order by their Dice. calibration_error: mean distance of expected
-    and true mean Dice over the groups of `reliability_bins`, weighted by their cases.
+    Returns:
+        ``bad``, cases with a Jaccard below 0.65; ``error``, the mean of 1 - Dice of all cases;
+        ``best_retained_error``, the mean error-retention curve of cases ordered by their Dice; for certainty,
+        and for agreement if all cases have one, ``caught`` (share of bad cases among the least certain 10, 20
+        and 30 %), ``retained_error`` (0 at best) and ``rank_correlation``; with a calibration
+        ``calibration_error``, the mean distance of expected and true mean Dice over the groups of
+        `reliability_bins`, weighted by their cases.
     """
     dices = [case.dice for case in cases]
     ranked = {"certainty": _doubts(cases, "certainty"), "agreement": _doubts(cases, "agreement")}
@@ -114,8 +118,8 @@ def quality_summary(cases: Sequence[JudgedCase]) -> dict[str, object]:
 
 
 def write_judged(cases: Sequence[JudgedCase], path: Path) -> None:
-    """Write the cases as CSV, whole or not at all. Raises UserError where it cannot be written."""
-    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    """Write the cases as CSV, whole or not at all. Raises UserError if it cannot be written."""
+    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(JudgedCase)], lineterminator="\n")
         writer.writeheader()
         for case in cases:
@@ -129,7 +133,7 @@ def _doubts(cases: Sequence[JudgedCase], name: str) -> list[float] | None:
 
 
 def _rank_correlation(doubts: Sequence[float], dices: Sequence[float]) -> float | None:
-    """Return Spearman's correlation of certainty and Dice; None where one of them is all alike."""
+    """Return Spearman's correlation of certainty and Dice; None if one of them is constant."""
     if len(doubts) < FEWEST_TO_RANK or len(set(doubts)) == 1 or len(set(dices)) == 1:
         return None
     return float(-spearmanr(doubts, dices).statistic)

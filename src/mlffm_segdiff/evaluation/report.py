@@ -10,9 +10,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.evaluation.rows import EvaluatedCase, column_names, row_values
-from mlffm_segdiff.metrics.summary import Interval, Summary, summarise
+from mlffm_segdiff.metrics.intervals import Interval
+from mlffm_segdiff.metrics.summary import Summary, summarise
 
 CASES_FILE = "cases.csv"
 SUMMARY_FILE = "summary.json"
@@ -35,9 +36,10 @@ HEADLINE_HEADER = (
 
 
 def summaries(cases: Sequence[EvaluatedCase], seed: int = 0) -> dict[str, Summary]:
-    """Summarise the cases by resolution: "source", and "network" where every case has it.
+    """Summarise the cases by resolution: "source", and "network" if every case has it.
 
-    Raises UserError for no cases.
+    Raises:
+        UserError: There are no cases.
     """
     if not cases:
         raise UserError("no case to evaluate; check the split and the folders given")
@@ -47,7 +49,7 @@ def summaries(cases: Sequence[EvaluatedCase], seed: int = 0) -> dict[str, Summar
 
 
 def cases_csv(cases: Sequence[EvaluatedCase]) -> str:
-    """Return the case table as CSV text: a header, then one row a case in the order given."""
+    """Return the table of cases as CSV text: a header, then one row per case in the order given."""
     text = io.StringIO()
     with_network = any(case.network is not None for case in cases)
     writer = csv.DictWriter(text, column_names(with_network), restval="", lineterminator="\n")
@@ -57,10 +59,11 @@ def cases_csv(cases: Sequence[EvaluatedCase]) -> str:
 
 
 def summary_json(found: Mapping[str, Summary], facts: Mapping[str, object]) -> str:
-    """Return the summaries by resolution as JSON text, after the `facts` that say what was evaluated.
+    """Return the summaries by resolution as JSON text; an interval of one case has null ends.
 
-    facts: plain values such as the model's path, the split's digest, missing ids. An interval of one case
-    has null ends.
+    Args:
+        found: Summaries by resolution.
+        facts: What was evaluated, as plain values: path of the model, digest of the split, missing ids.
     """
     content = {**facts, **{name: asdict(summary) for name, summary in found.items()}}
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -69,19 +72,20 @@ def summary_json(found: Mapping[str, Summary], facts: Mapping[str, object]) -> s
 def write_report(
     folder: Path, cases: Sequence[EvaluatedCase], facts: Mapping[str, object], seed: int = 0
 ) -> dict[str, Summary]:
-    """Write `cases.csv` and `summary.json` to the folder, each whole or not at all; return the summaries.
+    """Write cases.csv and summary.json, each whole or not at all, and return the summaries.
 
-    Raises UserError for no cases, or where the folder cannot be written.
+    Raises:
+        UserError: There are no cases, or the folder cannot be written.
     """
     found = summaries(cases, seed)
     for name, text in ((CASES_FILE, cases_csv(cases)), (SUMMARY_FILE, summary_json(found, facts))):
-        with whole_file(folder / name) as path:
+        with atomic_write(folder / name) as path:
             path.write_text(text, encoding="utf-8")
     return found
 
 
 def summary_rows(summary: Summary) -> list[tuple[str, ...]]:
-    """Return one row of text a score under SUMMARY_HEADER."""
+    """Return one row of text per score, for SUMMARY_HEADER."""
     return [
         (
             name.replace("_", " "),
@@ -94,7 +98,7 @@ def summary_rows(summary: Summary) -> list[tuple[str, ...]]:
 
 
 def headline_row(name: str, summary: Summary) -> tuple[str, ...]:
-    """Return one row of text for one result under HEADLINE_HEADER; Jaccard and Dice with their intervals."""
+    """Return one row of text for HEADLINE_HEADER; Jaccard and Dice with their intervals."""
     image = summary.per_image
     return (
         name,
@@ -110,13 +114,13 @@ def headline_row(name: str, summary: Summary) -> tuple[str, ...]:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table: columns of words to the left, the others to the right."""
+    """Return a Markdown table with text columns aligned left and the others right."""
     rule = [":--" if words else "--:" for words in columns_of_words(header, rows)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, rule, *rows))
 
 
 def columns_of_words(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[bool]:
-    """Return for each column whether it holds words: the first one, and where a cell begins with a letter."""
+    """Return for each column whether it is text: the first one, or where a cell starts with a letter."""
     return [n == 0 or any(row[n][:1].isalpha() for row in rows) for n in range(len(header))]
 
 

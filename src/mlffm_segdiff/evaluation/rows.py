@@ -1,10 +1,10 @@
-"""One evaluated case as a row of numbers, the unit that every table and figure is made of."""
+"""One evaluated case as a row of numbers, from which all tables and figures are made."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 
-from mlffm_segdiff.metrics.case import SCORE_NAMES, CaseScores
+from mlffm_segdiff.metrics.case_scores import SCORE_NAMES, CaseScores
 
 DECIMALS = 6
 NETWORK_PREFIX = "network_"
@@ -12,9 +12,12 @@ NETWORK_PREFIX = "network_"
 
 @dataclass(frozen=True)
 class EvaluatedCase:
-    """Scores of one case at the true mask's own size, and at the network's size where a model was run.
+    """Scores of one case; distances are in pixels of the size in question.
 
-    Distances in pixels count pixels of that size.
+    Attributes:
+        id: Of the case.
+        source: At the size of the ground truth.
+        network: At the network's size; None for masks without a model.
     """
 
     id: str
@@ -23,14 +26,14 @@ class EvaluatedCase:
 
 
 def column_names(with_network: bool) -> list[str]:
-    """Return the columns of the case table: id, the source scores, then `network_` and the same names."""
+    """Return the columns of the table of cases: id, the source scores, then the same with `network_`."""
     scores = [field.name for field in fields(CaseScores)]
     network = [NETWORK_PREFIX + name for name in scores] if with_network else []
     return ["id", *scores, *network]
 
 
 def row_values(case: EvaluatedCase) -> dict[str, str | float | int]:
-    """Return a case's values by column; scores to six decimals."""
+    """Return the values of a case by column; scores to six decimals."""
     network = _rounded(case.network, NETWORK_PREFIX) if case.network else {}
     return {"id": case.id, **_rounded(case.source), **network}
 

@@ -1,4 +1,4 @@
-"""Exported folders: graphs, their recipe as config.json, and export.json, which says what the graphs are."""
+"""Exported folders: graphs, their recipe as config.json, and export.json, which describes the graphs."""
 
 import copy
 import json
@@ -9,16 +9,16 @@ from typing import Annotated, Any
 import torch
 from pydantic import BaseModel, StringConstraints, ValidationError
 
-from mlffm_segdiff.blocks.folding import fold_batch_norm
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import whole_folder
+from mlffm_segdiff.data.atomic import atomic_folder
 from mlffm_segdiff.export.formats import FORMATS, FormatName, Runtime
 from mlffm_segdiff.export.onnx import OPSET
 from mlffm_segdiff.export.trace import EXAMPLE_BATCH
 from mlffm_segdiff.segmenters.base import Segmenter
 from mlffm_segdiff.segmenters.calibration import QUALITY, read_quality, write_quality
+from mlffm_segdiff.segmenters.folding import fold_batch_norm
 from mlffm_segdiff.segmenters.precision import Precision
-from mlffm_segdiff.segmenters.pretrained import Pretrained
+from mlffm_segdiff.segmenters.pretrained import Pretrained, require_trust
 
 MANIFEST, CONFIG = "export.json", "config.json"
 
@@ -35,8 +35,13 @@ class Signature(BaseModel):
 class Manifest(BaseModel):
     """What is in an exported folder.
 
-    size: height and width of the images. precision: of the weights in the graphs. opset: of ONNX, where it
-    had a part in the writing. versions: of the packages that wrote it.
+    Attributes:
+        format: Of the graphs.
+        size: Height and width of the images in pixels.
+        precision: Of the weights in the graphs.
+        opset: Of ONNX; None if the graphs were not written by way of ONNX.
+        graphs: Their inputs and outputs by name.
+        versions: Of the packages that wrote it.
     """
 
     format: FormatName
@@ -48,9 +53,10 @@ class Manifest(BaseModel):
 
 
 def write_export(pretrained: Pretrained, format_name: FormatName, folder: Path) -> None:
-    """Write the graphs of the weights, whole or not at all; a folder that is there by then stays as it is.
+    """Write the graphs of weights, whole or not at all; an existing folder is kept as it is.
 
-    Raises UserError where it cannot be written, or a package is missing.
+    Raises:
+        UserError: The folder cannot be written, or a package is missing.
     """
     written = FORMATS[format_name]
     size = pretrained.recipe.data.size
@@ -63,7 +69,7 @@ def write_export(pretrained: Pretrained, format_name: FormatName, folder: Path) 
         graphs={name: Signature(inputs=p.input_names, outputs=p.output_names) for name, p in parts.items()},
         versions=_versions(written.packages),
     )
-    with whole_folder(folder) as building:
+    with atomic_folder(folder) as building:
         for name, part in parts.items():
             written.write(part, building / f"{name}{written.suffix}")
         _write_json(building / CONFIG, {"recipe": pretrained.recipe.model_dump(mode="json")})
@@ -72,9 +78,9 @@ def write_export(pretrained: Pretrained, format_name: FormatName, folder: Path) 
 
 
 def keep_quality(pretrained: Pretrained, folder: Path) -> None:
-    """Write what is known of the worth of the weights' masks, if anything, beside their graphs."""
+    """Write the quality calibration of the weights, if any, next to their graphs."""
     if pretrained.quality is not None:
-        write_quality(pretrained.quality.tied_to(None), folder)
+        write_quality(pretrained.quality.bind_to(None), folder)
 
 
 def is_export(folder: Path) -> bool:
@@ -83,7 +89,7 @@ def is_export(folder: Path) -> bool:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Return what is in an exported folder. Raises UserError where that cannot be read."""
+    """Return what is in an exported folder. Raises UserError if it cannot be read."""
     try:
         return Manifest.model_validate(_read_json(folder / MANIFEST))
     except ValidationError as error:
@@ -93,7 +99,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def runtime_of(format_name: FormatName) -> Runtime:
-    """Return what runs graphs of this format. Raises UserError if we do not run them."""
+    """Return the runtime of this format. Raises UserError if this package does not run such graphs."""
     runtime = FORMATS[format_name].runtime
     if runtime is None:
         raise UserError(
@@ -104,10 +110,12 @@ def runtime_of(format_name: FormatName) -> Runtime:
 
 
 def read_export(folder: Path, precision: Precision = "float32") -> Pretrained:
-    """Return the segmenter of an exported folder, whose network is its graphs, on torch's number of threads.
+    """Load an exported folder; its graphs run on the processor with torch's number of threads.
 
-    It can segment, on the processor, and neither be trained nor saved.
-    Raises UserError if its files are missing or broken, or its runtime cannot compute so.
+    The result can segment, but be neither trained nor saved.
+
+    Raises:
+        UserError: Files are missing or broken, or the runtime cannot compute in this precision.
     """
     manifest = read_manifest(folder)
     runtime = runtime_of(manifest.format)
@@ -115,6 +123,7 @@ def read_export(folder: Path, precision: Precision = "float32") -> Pretrained:
     config = _read_json(folder / CONFIG)
     if not (isinstance(config, dict) and "recipe" in config):
         raise UserError(f"{folder / CONFIG} has no recipe; export again")
+    require_trust(config["recipe"])
     pretrained = Pretrained(recipe=config["recipe"])
     suffix, threads = FORMATS[manifest.format].suffix, torch.get_num_threads()
     graphs = {name: runtime.read(folder / f"{name}{suffix}", precision, threads) for name in manifest.graphs}

@@ -1,4 +1,4 @@
-"""What graphs can be written as."""
+"""The formats that graphs can be written in."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,8 +18,9 @@ RuntimeName = Literal["onnx", "openvino"]
 class Runtime:
     """How graphs are run.
 
-    check_precision: raises UserError where it cannot compute so, or is not installed. read: a graph's file,
-    the precision and the number of threads to the graph.
+    Attributes:
+        check_precision: Raises UserError if the runtime cannot compute in a precision, or is not installed.
+        read: Loads a graph from its file, for a precision and a number of threads.
     """
 
     check_precision: Callable[[Precision], None]
@@ -28,9 +29,13 @@ class Runtime:
 
 @dataclass(frozen=True)
 class Format:
-    """A format of graphs. suffix: how their files end. packages: what writes them, next to torch.
+    """A format of graphs.
 
-    runtime: None where we do not run them.
+    Attributes:
+        suffix: Of the files.
+        packages: That write them, besides torch.
+        write: Writes a part of a network to a file.
+        runtime: That runs them; None if this package does not.
     """
 
     suffix: str

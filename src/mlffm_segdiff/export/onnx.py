@@ -13,9 +13,9 @@ from mlffm_segdiff.export.trace import quiet_exporters, trace
 from mlffm_segdiff.segmenters.base import Part
 from mlffm_segdiff.segmenters.precision import Precision
 
-# From 21 on, group normalisation is an operator of its own, which ONNX Runtime 1.32 takes apart into more
+# From 21 on, group normalisation is an operator of its own, which ONNX Runtime 1.32 splits into more
 # work than the exporter does: networks run 4 to 13 % slower (AVX2, one thread). Between 18,
-# which the exporter writes of itself, and 20 nothing changes.
+# the exporter's default, and 20 nothing changes.
 OPSET = 18
 ONLY_ERRORS = 3
 
@@ -35,9 +35,10 @@ class OnnxGraph:
 
 
 def write(part: Part, path: Path) -> None:
-    """Write the part with its weights as one ONNX file of any batch.
+    """Write the part with its weights as one ONNX file for any batch size.
 
-    Raises UserError if a package is missing.
+    Raises:
+        UserError: A package is missing.
     """
     with needs_extra("export"):
         import onnx  # noqa: F401
@@ -57,7 +58,7 @@ def write(part: Part, path: Path) -> None:
 
 
 def check_precision(precision: Precision) -> None:
-    """Raise UserError if ONNX Runtime is missing, or cannot compute so."""
+    """Raise UserError if ONNX Runtime is missing, or cannot compute in this precision."""
     import_onnxruntime()
     if precision != "float32":
         raise UserError(
@@ -67,9 +68,10 @@ def check_precision(precision: Precision) -> None:
 
 
 def read(path: Path, precision: Precision, threads: int) -> OnnxGraph:
-    """Return the graph in an ONNX file, run by so many threads.
+    """Load the graph in an ONNX file, run with this number of threads.
 
-    Raises UserError as `check_precision`, and if the file is no such graph.
+    Raises:
+        UserError: As `check_precision`, or the file is not such a graph.
     """
     check_precision(precision)
     runtime = import_onnxruntime()
@@ -81,11 +83,13 @@ def read(path: Path, precision: Precision, threads: int) -> OnnxGraph:
     try:
         return OnnxGraph(runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"]))
     except Exception as error:  # its exceptions have no base of their own
-        raise UserError(f"{path} is no graph that ONNX Runtime reads ({error}); export it again") from error
+        raise UserError(
+            f"{path} is not a graph that ONNX Runtime reads ({error}); export it again"
+        ) from error
 
 
 def import_onnxruntime() -> Any:
-    """Import ONNX Runtime; unless the user's environment says otherwise it reports to Microsoft nothing."""
+    """Import ONNX Runtime with its telemetry off, unless the environment turns it on."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     with needs_extra("export"):
         import onnxruntime

@@ -1,4 +1,4 @@
-"""Graphs as OpenVINO's, run on the processor."""
+"""Graphs as OpenVINO, run on the processor."""
 
 import sys
 from collections.abc import Mapping
@@ -19,13 +19,13 @@ from mlffm_segdiff.segmenters.precision import Precision
 DEVICE = "CPU"
 TYPES = {"float32": "f32", "bf16": "bf16"}
 COMPILED = 4
-"""Batch sizes that a graph stays compiled for, the last to be used."""
+"""Number of batch sizes that a graph stays compiled for, the last used."""
 
 
 class OpenVINOGraph:
     """A graph that OpenVINO runs; inputs by position.
 
-    It is compiled for each batch size that comes: so it runs up to a sixth faster than one for any batch.
+    It is compiled for each batch size, which runs up to a sixth faster than a graph for any batch size.
     """
 
     def __init__(self, model: Any, core: Any, settings: Mapping[str, object]) -> None:
@@ -47,11 +47,13 @@ class OpenVINOGraph:
 
 
 def write(part: Part, path: Path) -> None:
-    """Write the part as ``path`` (.xml) and, beside it, its float32 weights (.bin).
+    """Write the part as ``path`` (.xml) with its float32 weights next to it (.bin).
 
-    It goes by way of ONNX: what OpenVINO makes of a torch.export program has lost height and width, runs a
-    little slower, and can crash where these are set again.
-    Raises UserError if a package is missing.
+    The conversion goes by way of ONNX: OpenVINO's conversion of a torch.export program loses height and
+    width, runs a little slower, and can crash when these are set again.
+
+    Raises:
+        UserError: A package is missing.
     """
     openvino = import_openvino()
     with TemporaryDirectory() as folder:
@@ -61,17 +63,19 @@ def write(part: Part, path: Path) -> None:
 
 
 def check_precision(precision: Precision) -> None:
-    """Raise UserError if OpenVINO is missing, or cannot compute so on this processor."""
+    """Raise UserError if OpenVINO is missing, or cannot compute in this precision on this processor."""
     able = import_openvino().Core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
     if precision == "bf16" and "BF16" not in able:
         raise UserError("this processor has no bf16 for OpenVINO to use; take --precision float32")
 
 
 def read(path: Path, precision: Precision, threads: int) -> OpenVINOGraph:
-    """Return the graph in an .xml file and the .bin beside it, run by so many threads.
+    """Load the graph in an .xml file and the .bin next to it, run with this number of threads.
 
-    precision: always told, for OpenVINO takes bf16 unasked where the processor has it.
-    Raises UserError as `check_precision`, and if the file is no such graph.
+    The precision is always set, because OpenVINO defaults to bf16 on processors that have it.
+
+    Raises:
+        UserError: As `check_precision`, or the file is not such a graph.
     """
     check_precision(precision)
     core = import_openvino().Core()
@@ -84,11 +88,11 @@ def read(path: Path, precision: Precision, threads: int) -> OpenVINOGraph:
     try:
         return OpenVINOGraph(core.read_model(path), core, settings)
     except RuntimeError as error:
-        raise UserError(f"{path} is no graph that OpenVINO reads ({error}); export it again") from error
+        raise UserError(f"{path} is not a graph that OpenVINO reads ({error}); export it again") from error
 
 
 def import_openvino() -> Any:
-    """Import OpenVINO without its telemetry, which else tells Google Analytics of each import, unasked."""
+    """Import OpenVINO without its telemetry, which otherwise reports each import to Google Analytics."""
     telemetry = "openvino_telemetry"
     kept = sys.modules.get(telemetry)
     sys.modules[telemetry] = None  # type: ignore[assignment]

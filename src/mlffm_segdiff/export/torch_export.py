@@ -1,4 +1,4 @@
-"""Graphs as torch.export's programs, for other programs to compile or run."""
+"""Graphs as programs of torch.export, for other software to compile or run."""
 
 from pathlib import Path
 
@@ -9,6 +9,6 @@ from mlffm_segdiff.segmenters.base import Part
 
 
 def write(part: Part, path: Path) -> None:
-    """Write the part with its weights as a .pt2 file of any batch."""
+    """Write the part with its weights as a .pt2 file for any batch size."""
     with quiet_exporters():
         torch.export.save(trace(part), path)

@@ -1,4 +1,4 @@
-"""Parts of a network as torch.export's programs."""
+"""Parts of a network as programs of torch.export."""
 
 import logging
 import warnings
@@ -10,7 +10,7 @@ from torch.export import Dim, ExportedProgram
 
 from mlffm_segdiff.segmenters.base import Part
 
-TALKERS = (
+VERBOSE_LOGGERS = (
     "torch.onnx._internal.exporter._registration",  # names operators of torchvision, which is not installed
     "onnxscript.optimizer._constant_folding",  # names operators that it leaves as they are
 )
@@ -19,7 +19,7 @@ EXAMPLE_BATCH = 2
 
 
 def trace(part: Part) -> ExportedProgram:
-    """Return the part, in the mode it is in, as a program for any batch of the example's height and width."""
+    """Return the part, in its current mode, as a program for any batch of its example's height and width."""
     dynamic = tuple({0: Dim("batch", min=1)} for _ in part.inputs)
     with torch.no_grad(), quiet_exporters():
         return torch.export.export(part.module, part.inputs, dynamic_shapes=(dynamic,), strict=False)
@@ -27,8 +27,8 @@ def trace(part: Part) -> ExportedProgram:
 
 @contextmanager
 def quiet_exporters() -> Iterator[None]:
-    """Keep from the user what torch's exporters say about themselves."""
-    loggers = [logging.getLogger(name) for name in TALKERS]
+    """Silence the warnings of torch's exporters about themselves."""
+    loggers = [logging.getLogger(name) for name in VERBOSE_LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

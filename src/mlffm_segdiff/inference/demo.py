@@ -1,4 +1,4 @@
-"""The sample pictures of the package, segmented and compared with their exact masks."""
+"""The sample images of the package, segmented and compared with their exact masks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,21 +6,19 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 
-from mlffm_segdiff.config.products import Product
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.contour import mask_contours
-from mlffm_segdiff.data.files import decode_image, decode_mask
-from mlffm_segdiff.inference.files import predict_files
-from mlffm_segdiff.inference.model import Model, Pixels
-from mlffm_segdiff.inference.outputs.output import Output
-from mlffm_segdiff.metrics.overlap import count_pixels, jaccard
+from mlffm_segdiff.data.files import Pixels, decode_image, decode_mask
+from mlffm_segdiff.inference.model import Model
+from mlffm_segdiff.inference.outputs.writers import Output
+from mlffm_segdiff.inference.predict import predict_files
+from mlffm_segdiff.metrics.overlap import Mask, count_pixels, jaccard
 
 SUMMARY_FILE = "summary.png"
 EXACT_COLOUR = "white"
@@ -32,44 +30,45 @@ DPI = 120
 
 @dataclass(frozen=True)
 class ScoredSample:
-    """A sample: picture HxWx3 uint8, its exact and its predicted mask (HxW bool), and their Jaccard."""
+    """A sample: image HxWx3 uint8, its exact and its predicted mask (HxW bool), and their Jaccard."""
 
     name: str
     image: Pixels
-    exact: npt.NDArray[np.bool_]
-    predicted: npt.NDArray[np.bool_]
+    exact: Mask
+    predicted: Mask
     jaccard: float
 
 
 def samples_folder() -> Path:
-    """Where the package keeps its sample pictures, and their exact masks in masks/."""
+    """Return the folder of the package's sample images, with their exact masks in masks/."""
     return Path(str(files("mlffm_segdiff") / "samples"))
 
 
 def run_demo(model: Model, folder: Path) -> list[ScoredSample]:
-    """Segment the samples; write masks/, overlays/, predictions.csv and summary.png; return the scores.
+    """Segment the samples, write masks/, overlays/, predictions.csv and summary.png, and return the scores.
 
-    Raises UserError where the folder cannot be written.
+    Raises:
+        UserError: The folder cannot be written.
     """
     images = sorted(samples_folder().glob("*.png"))
-    output = Output(folder, frozenset({Product.OVERLAY}))
+    output = Output(folder, ("overlay",))
     for _ in predict_files(images, model, output):
         pass
     scored = [score_sample(path, output.masks / path.name) for path in images]
-    with whole_file(folder / SUMMARY_FILE) as temporary:
+    with atomic_write(folder / SUMMARY_FILE) as temporary:
         summary_figure(scored).savefig(temporary, dpi=DPI)
     return scored
 
 
 def score_sample(image: Path, predicted: Path) -> ScoredSample:
-    """Return a sample with its score. predicted: the mask file made of it."""
+    """Return a sample, given its image and the file of its predicted mask, with its score."""
     exact, found = (_read_mask(path) for path in (image.parent / "masks" / image.name, predicted))
     score = jaccard(count_pixels(found, exact))
     return ScoredSample(image.stem, decode_image(Entry(image).read(), str(image)), exact, found, score)
 
 
 def summary_figure(samples: Sequence[ScoredSample]) -> Figure:
-    """Draw each sample with its exact and its predicted outline and their Jaccard; the mean stands above."""
+    """Draw each sample with its exact and predicted outline and their Jaccard, under the mean."""
     rows = -(-len(samples) // COLUMNS)
     figure = Figure(figsize=(PANEL_INCHES[0] * COLUMNS, PANEL_INCHES[1] * rows + 0.8), layout="constrained")
     panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
@@ -85,7 +84,7 @@ def summary_figure(samples: Sequence[ScoredSample]) -> Figure:
     return figure
 
 
-def _read_mask(path: Path) -> npt.NDArray[np.bool_]:
+def _read_mask(path: Path) -> Mask:
     return decode_mask(Entry(path).read(), str(path))
 
 

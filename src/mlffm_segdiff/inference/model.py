@@ -1,26 +1,22 @@
-"""Weights ready to segment images of any size."""
+"""A segmenter prepared for inference, and its output for images."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Unpack
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import Tensor
 
-from mlffm_segdiff.blocks.folding import fold_batch_norm, fold_padding
-from mlffm_segdiff.blocks.packing import pack_convolutions
-from mlffm_segdiff.data.cache import resize_picture
-from mlffm_segdiff.data.view import view_of
-from mlffm_segdiff.segmenters.at_source import Map, segment_pictures
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.data.files import Pixels
+from mlffm_segdiff.segmenters.at_source import segment_batch
+from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
 from mlffm_segdiff.segmenters.calibration import Quality
 from mlffm_segdiff.segmenters.device import best_device
+from mlffm_segdiff.segmenters.folding import fold_batch_norm, fold_padding
+from mlffm_segdiff.segmenters.packing import pack_convolutions
 from mlffm_segdiff.segmenters.precision import (
     Clock,
     Precision,
@@ -30,18 +26,21 @@ from mlffm_segdiff.segmenters.precision import (
     in_bfloat16,
 )
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
-from mlffm_segdiff.segmenters.sampling import SamplingChoices, chosen_sampling
+from mlffm_segdiff.segmenters.sampling import Overrides, chosen_sampling
 from mlffm_segdiff.segmenters.second_look import look_again
-
-Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Model:
-    """A segmenter on its device, in evaluation mode; pictures reach it at `size` x `size` pixels.
+    """A segmenter on its device, in evaluation mode.
 
-    quality: what is known of its masks' worth, where its weights were calibrated. precision: what its network
-    computes in.
+    Attributes:
+        segmenter: Prepared for inference; it cannot be trained.
+        size: Side of its input in pixels.
+        sampling: How masks are made.
+        device: Of the segmenter.
+        quality: Calibration of the weights; None without one.
+        precision: Number format that the network computes in.
     """
 
     segmenter: Segmenter
@@ -52,65 +51,35 @@ class Model:
     precision: Precision = "float32"
 
 
-@dataclass(frozen=True)
-class Picture:
-    """What is needed of an image.
-
-    Attributes:
-        small: SxSx3 uint8 RGB, for the network.
-        height: Of the image itself, in pixels.
-        width: Of the image itself, in pixels.
-        view: hxwx3 uint8 RGB, see `view_of`, to take a second look at; without it there is none.
-    """
-
-    small: Pixels
-    height: int
-    width: int
-    view: Pixels | None = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The network's answer to one picture: probability and spread, SxS float32 each; see `Segmentation`.
-
-    Both are KxK where a second look made them finer, see `merge_maps`. samples: NxSxS float32, the N
-    samples themselves; None where none were drawn.
-    """
-
-    picture: Picture
-    probability: Map
-    spread: Map
-    samples: Map | None = None
-
-
 def load_model(
     weights: str | Path | Pretrained,
     precision: PrecisionChoice = "float32",
     device: torch.device | None = None,
     batch_size: int = 1,
-    **choices: Unpack[SamplingChoices],
+    sampling: Overrides | None = None,
 ) -> Model:
-    """Return the weights, ready to segment.
+    """Prepare weights for inference.
 
     Args:
-        weights: What `load_pretrained` takes or gave.
-        precision: What the network computes in; auto is the faster one, see `measured_precision`.
-        device: By default the GPU where there is one.
+        weights: As for `Pretrained.from_pretrained`, or weights already loaded.
+        precision: Number format that the network computes in; ``auto`` is the faster one, see
+            `measured_precision`.
+        device: By default the GPU if there is one.
         batch_size: Images segmented at once, for which ``auto`` is measured.
-        choices: As in `chosen_sampling`; by default the recipe's.
+        sampling: Overrides of the recipe's sampling, by the keys of `SamplingConfig`.
 
     Raises:
-        UserError: As `load_pretrained` and `chosen_sampling`.
+        UserError: As `Pretrained.from_pretrained` and `chosen_sampling`.
     """
     pretrained = weights if isinstance(weights, Pretrained) else load_pretrained(weights)
-    sampling = chosen_sampling(pretrained.recipe, **choices)
+    chosen = chosen_sampling(pretrained.recipe, sampling)
     device, size = device or best_device(), pretrained.recipe.data.size
     segmenter = pretrained.segmenter.to(device).eval()
     image = torch.zeros(batch_size, 3, size, size, device=device)
     if precision == "auto":
-        precision = measured_precision(segmenter, image, sampling)
-    ready = ready_to_segment(segmenter, image[:1], sampling, precision)
-    return Model(ready, size, sampling, device, pretrained.quality, precision)
+        precision = measured_precision(segmenter, image, chosen)
+    ready = ready_to_segment(segmenter, image[:1], chosen, precision)
+    return Model(ready, size, chosen, device, pretrained.quality, precision)
 
 
 def ready_to_segment(
@@ -122,10 +91,10 @@ def ready_to_segment(
     for oneDNN. Results differ by rounding only.
 
     Args:
-        segmenter: In evaluation mode; it stays as it is.
+        segmenter: In evaluation mode; not changed.
         image: An example, B3HW, on the segmenter's device.
-        sampling: A way of segmenting that suits the segmenter.
-        precision: What the network is to compute in.
+        sampling: A sampling that the segmenter supports.
+        precision: Number format that the network computes in.
     """
     ready = fold_batch_norm(segmenter)
     on_processor = image.device.type == "cpu"
@@ -140,7 +109,7 @@ def ready_to_segment(
 def measured_precision(
     segmenter: Segmenter, image: Tensor, sampling: Sampling, clock: Clock = time.perf_counter
 ) -> Precision:
-    """Return the number format that a segmenter is faster in; see `faster_precision`.
+    """Return the number format in which a segmenter is faster; see `faster_precision`.
 
     Args:
         segmenter: In evaluation mode.
@@ -160,24 +129,33 @@ def measured_precision(
     return faster_precision(works, image.device, clock)
 
 
-def shrink(image: Pixels, size: int) -> Picture:
-    """Return an HxWx3 uint8 RGB image as the network takes it, resized as the training data were."""
-    whole = Image.fromarray(image)
-    return Picture(resize_picture(whole, size), whole.height, whole.width, view_of(whole))
+def segment_images(
+    model: Model, network_inputs: Sequence[Pixels], view: Callable[[int], Pixels | None]
+) -> list[Segmentation]:
+    """Segment a batch of images; a result depends on its own image only.
 
+    Args:
+        model: What segments them.
+        network_inputs: B images of SxSx3 uint8 RGB.
+        view: Gives an image by its number, HxWx3 uint8 RGB, or None, for a second look. It is called only
+            for the images that get one.
 
-def answer_pictures(model: Model, pictures: Sequence[Picture]) -> list[Answer]:
-    """Return the answers to one batch of images, in their order; each depends on its own image only."""
-    if not pictures:
+    Returns:
+        B segmentations of one image each, on the CPU: 11SS, or 11KK with K >= S after a second look.
+    """
+    if not network_inputs:
         return []
-    small = np.stack([picture.small for picture in pictures])
-    maps = segment_pictures(model.segmenter, small, model.sampling, model.device)
-    samples = [None] * len(pictures) if maps.samples is None else maps.samples
-    probability, spread = list(maps.probability), list(maps.spread)
-    if model.sampling.second_look:  # which is for the posterior mean, whose spread is 0
-        views = [picture.view for picture in pictures]
-        probability = look_again(
-            model.segmenter, maps.probability, views.__getitem__, model.sampling, model.device
+    found = segment_batch(model.segmenter, np.stack(list(network_inputs)), model.sampling, model.device)
+    if model.sampling.second_look:  # only with the posterior mean, whose spread is 0
+        first = found.probability[:, 0].numpy()
+        merged = look_again(model.segmenter, first, view, model.sampling, model.device)
+        maps = [torch.from_numpy(probability)[None, None] for probability in merged]
+        return [Segmentation(probability, torch.zeros_like(probability)) for probability in maps]
+    return [
+        Segmentation(
+            found.probability[number : number + 1],
+            found.spread[number : number + 1],
+            None if found.samples is None else found.samples[:, number : number + 1],
         )
-        spread = [np.zeros_like(one) for one in probability]
-    return [Answer(*one) for one in zip(pictures, probability, spread, samples, strict=True)]
+        for number in range(len(network_inputs))
+    ]

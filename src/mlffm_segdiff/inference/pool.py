@@ -1,4 +1,4 @@
-"""Threads that work beside the network, and a stream through them that keeps its order."""
+"""Threads that read and write while the network works, and an ordered stream through them."""
 
 import ctypes
 from collections import deque
@@ -22,29 +22,29 @@ Result = TypeVar("Result")
 
 
 def helper_count() -> int:
-    """Return how many processors torch leaves free, but FEWEST to MOST: each helper holds a picture."""
+    """Return how many processors torch leaves free, within FEWEST to MOST: each thread holds an image."""
     return min(max(FEWEST, processors() - torch.get_num_threads()), MOST)
 
 
 @contextmanager
 def helping_threads(count: int) -> Iterator[Executor]:
-    """Give a pool of `count` threads in which torch works on one thread; the caller's number stays.
+    """Yield a pool of `count` threads in which torch uses one thread; the caller's number is kept.
 
     OpenMP gives every thread that calls torch a team of its own. Once the teams outnumber the processors
-    all of them wait asleep, the network's too, and its many short steps lose time to waking.
+    all of them wait asleep, the network's too, and its many short steps lose time to waking up.
     """
     threads = torch.get_num_threads()
-    begun = Barrier(count + 1, timeout=START_SECONDS)
+    started = Barrier(count + 1, timeout=START_SECONDS)
 
-    def begin() -> None:
+    def start() -> None:
         torch.get_num_threads()  # sets torch up in this thread; later it would undo the next line
         torch.set_num_threads(1)
-        begun.wait()
+        started.wait()
 
     with ThreadPoolExecutor(count) as pool:
         for _ in range(count):
-            pool.submit(begin)
-        begun.wait()
+            pool.submit(start)
+        started.wait()
         torch.set_num_threads(threads)
         yield pool
 
@@ -52,7 +52,7 @@ def helping_threads(count: int) -> Iterator[Executor]:
 def in_order(
     pool: Executor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int
 ) -> Iterator[Result]:
-    """Map over items in the pool, results in order, with at most `ahead` items under way or done untaken."""
+    """Map over items in the pool, results in order, with at most `ahead` items submitted and not consumed."""
     pending: deque[Future[Result]] = deque()
     try:
         for item in items:
@@ -61,23 +61,23 @@ def in_order(
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
-    finally:  # after a fault or Ctrl-C, what has not begun never does
+    finally:  # after a fault or Ctrl-C
         for future in pending:
             future.cancel()
 
 
 @contextmanager
 def large_in_turn(pixels: int) -> Iterator[None]:
-    """Let one block at a time work on a picture of more than LARGE pixels, so that memory holds but one."""
+    """Run blocks on images of more than LARGE pixels one at a time, so that memory holds only one."""
     if pixels <= LARGE:
         yield
         return
     with _LARGE:
-        _give_back()
+        _release_memory()
         yield
 
 
-def _give_back() -> None:
-    """Let glibc return freed memory to the system: each thread's share of it would keep a whole picture."""
+def _release_memory() -> None:
+    """Let glibc return freed memory to the system: each thread's arena would keep a whole image."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,17 +1,12 @@
 """Post-processing of masks: specks, the largest component, holes."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from scipy.ndimage import label
 
-Mask = npt.NDArray[np.bool_]
-Labels = npt.NDArray[np.integer]
+from mlffm_segdiff.inference.masks import EIGHT, FOUR, label_components
+from mlffm_segdiff.metrics.overlap import Mask
 
-FOUR = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]])
-EIGHT = np.ones((3, 3), int)
 SPECKS_PER_LESION = 1000
 BAND = 512
 
@@ -33,20 +28,21 @@ class PostProcessing:
 
 
 DEFAULT = PostProcessing()
+AS_THRESHOLDED = PostProcessing(keep_specks=True)
 
 
 def post_process(mask: Mask, steps: PostProcessing) -> Mask:
-    """Return a mask with holes filled and components removed as asked for; idempotent.
+    """Fill the holes and remove the components of a mask; doing it twice changes nothing.
 
-    Holes are filled first, so that a component in a hole becomes part of its surroundings and a second pass
-    changes nothing. Labels take 1 or 4 bytes a pixel, and no other array more than 1.
+    Holes are filled first, so that a component in a hole becomes part of its surroundings. Labels take 1 or 4
+    bytes per pixel, and no other array more than 1.
 
     Args:
         mask: HxW bool; not changed.
         steps: What to do.
 
     Returns:
-        HxW bool; the mask itself where there is nothing to do.
+        HxW bool; the mask itself if there is nothing to do.
     """
     if not mask.any():
         return mask
@@ -56,20 +52,6 @@ def post_process(mask: Mask, steps: PostProcessing) -> Mask:
     if steps.largest or not steps.keep_specks:
         mask = _without_components(mask, steps.largest)
     return mask
-
-
-def label_components(mask: Mask, structure: npt.NDArray[np.number]) -> tuple[Labels, int]:
-    """Return a mask's (HxW bool) components by number, from 1 on in reading order, and their count.
-
-    The numbers are HxW uint8 where they fit, which takes a quarter of the memory of int32.
-    """
-    small: Any = np.empty(mask.shape, np.uint8)  # which scipy fills, though its types say otherwise
-    try:
-        return small, int(label(mask, structure, output=small))
-    except RuntimeError:  # more components than a byte can number
-        del small
-        labels, count = label(mask, structure)
-        return labels, int(count)
 
 
 def _without_components(mask: Mask, largest: bool) -> Mask:

@@ -1,4 +1,4 @@
-"""Per-pixel loss weights that favour the boundary, by name interchangeable."""
+"""Per-pixel loss weights that emphasise the boundary."""
 
 from typing import Protocol
 
@@ -14,37 +14,57 @@ SMALL_LESION = 0.01
 
 
 class BoundaryWeight(Protocol):
-    """A loss weight for each pixel, from the signed distance to the contour and the diffusion time."""
+    """A loss weight for each pixel, from the signed distance to the contour and the timestep."""
 
     def __call__(self, distance: Tensor, alpha_bar: Tensor, time_share: Tensor) -> Tensor:
-        """Return weights B1HW (or what broadcasts to it).
+        """Compute the weights.
 
-        distance: B1HW, signed pixels to the contour, negative inside. alpha_bar: B, signal share at t.
-        time_share: B, t / T in [0, 1].
+        Args:
+            distance: Signed distance to the nearest contour in pixels, B1HW, negative inside.
+            alpha_bar: Signal share at the timestep, B.
+            time_share: t / T in [0, 1], B.
+
+        Returns:
+            Weights that broadcast to B1HW.
         """
 
 
 def uniform_weight(distance: Tensor, alpha_bar: Tensor, time_share: Tensor) -> Tensor:  # noqa: ARG001
-    """Return 1 for every pixel and time."""
+    """Return 1 for every pixel and timestep."""
     return torch.ones_like(distance[:, :, :1, :1])
 
 
 def band_weight(distance: Tensor, alpha_bar: Tensor, gain: float, width: float) -> Tensor:
-    """Per-pixel loss weight (B1HW) that peaks on the contour and grows as the noise falls.
+    """Weight pixels near the contour more, and more so as the noise falls.
 
-    distance: B1HW, pixels to the nearest contour. alpha_bar: B, signal share at t.
-    docs/METHOD.md; compare Bozorgpour et al. 2023, eq. 8.
+    See docs/METHOD.md; compare Bozorgpour et al. 2023, eq. 8.
+
+    Args:
+        distance: Signed distance to the nearest contour in pixels, B1HW.
+        alpha_bar: Signal share at the timestep, B.
+        gain: The weight on the contour is 1 + gain * alpha_bar.
+        width: Standard deviation of the band in pixels.
+
+    Returns:
+        Weights B1HW, at least 1.
     """
     band = torch.exp(-distance.square() / (2 * width**2))
     return 1 + gain * alpha_bar.view(-1, 1, 1, 1) * band
 
 
 def dermosegdiff_weight(distance: Tensor, time_share: Tensor, gamma: float) -> Tensor:
-    """Return DermoSegDiff's W(t) (B1HW, in [0, 1]), the nearness to the mask's edge to a power.
+    """DermoSegDiff's W(t), the nearness to the mask's edge to the power of (gamma (1 - t/T))^gamma.
 
-    The power is (gamma (1 - t/T))^gamma: all ones at t = T, sharpest on the edge at t = 0. Bozorgpour et al.
-    2023, section 2.1, and calc_boundary_att in their code. distance: as in ``BoundaryWeight``; its sign alone
-    counts.
+    All ones at t = T, sharpest on the edge at t = 0 (Bozorgpour et al. 2023, section 2.1, and
+    ``calc_boundary_att`` in their code).
+
+    Args:
+        distance: Signed distance to the contour, B1HW; only its sign matters.
+        time_share: t / T in [0, 1], B.
+        gamma: Sharpness.
+
+    Returns:
+        Weights B1HW in [0, 1].
     """
     lesions = (distance[:, 0] < 0).cpu().numpy()
     nearness = torch.from_numpy(np.stack([edge_nearness(lesion) for lesion in lesions]))
@@ -56,7 +76,7 @@ def edge_nearness(lesion: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return 1 at the edge pixels of a lesion (HW), 0 at the pixel farthest from them, linear in distance.
 
     All ones for a lesion of at most 1 % of the image, as in DermoSegDiff, and for one without an edge, where
-    theirs divides 0 by 0. The distance is Euclidean and exact, as theirs is.
+    their code divides 0 by 0. The distance is Euclidean and exact, as in their code.
     """
     edge = canny_edge(lesion)
     if lesion.mean() <= SMALL_LESION or not edge.any():
@@ -66,7 +86,7 @@ def edge_nearness(lesion: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 
 class BandWeight:
-    """``band_weight`` with its gain (alpha) and width (s, in pixels) fixed."""
+    """`band_weight` with a fixed gain and width (pixels)."""
 
     def __init__(self, gain: float, width: float) -> None:
         self.gain = gain
@@ -78,10 +98,10 @@ class BandWeight:
 
 
 class DermoSegDiffWeight:
-    """1 + gain W(t), W(t) being ``dermosegdiff_weight`` of a fixed sharpness gamma.
+    """1 + gain W(t), where W(t) is `dermosegdiff_weight` of a fixed sharpness gamma.
 
-    The weighted mean of squared errors is then DermoSegDiff's hybrid loss: their mean plus gain times their
-    mean weighted by W(t).
+    The weighted mean squared error is then DermoSegDiff's hybrid loss: the mean squared error plus ``gain``
+    times the one weighted by W(t).
     """
 
     def __init__(self, gain: float, gamma: float) -> None:

@@ -1,4 +1,4 @@
-"""The edge of a binary mask as OpenCV's Canny finds it."""
+"""The edge of a binary mask as found by OpenCV's Canny."""
 
 import math
 
@@ -10,12 +10,18 @@ TAN_22_5 = np.float32(math.sqrt(2) - 1)
 
 
 def canny_edge(lesion: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the edge pixels (HW) of a lesion (HW), those of ``cv2.Canny(mask, 0, 0)`` on a mask of 0 and 1.
+    """Find the edge pixels of a lesion, those of ``cv2.Canny(mask, 0, 0)`` on a mask of 0 and 1.
 
-    Canny 1986 in OpenCV's form: 3 x 3 Sobel, strength |dx| + |dy|, and the pixels stronger than both
-    neighbours along the gradient, in the nearest of four directions; thresholds of 0 take them all. Beside a
-    straight edge two pixels tie, and OpenCV keeps the upper or the left one, so a mirrored mask's edge is not
+    Canny 1986 as in OpenCV: 3 x 3 Sobel, strength |dx| + |dy|, and the pixels stronger than both neighbours
+    along the gradient, in the nearest of four directions; thresholds of 0 keep them all. Next to a straight
+    edge two pixels tie and OpenCV keeps the upper or the left one, so the edge of a mirrored mask is not
     always the mirrored edge. (scikit-image's Canny keeps both, smooths, and leaves out the border.)
+
+    Args:
+        lesion: The mask, HW.
+
+    Returns:
+        The edge pixels, HW.
     """
     grey = lesion.astype(np.int8)  # a gradient is at most 4
     dx, dy = sobel(grey, axis=1, mode="nearest"), sobel(grey, axis=0, mode="nearest")
@@ -32,7 +38,7 @@ def canny_edge(lesion: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _peak(strength: NDArray[np.int8], down: int, right: int, later_may_tie: bool) -> NDArray[np.bool_]:
-    """Where a pixel is stronger than those (-down, -right) and (down, right) of it, 0 beyond the border."""
+    """Find pixels stronger than those at (-down, -right) and (down, right), which are 0 beyond the border."""
     height, width = strength.shape
     padded = np.pad(strength, 1)
     before = padded[1 - down : 1 - down + height, 1 - right : 1 - right + width]

@@ -1,25 +1,39 @@
-"""The loss of a network that gives a mask's logit."""
+"""The default loss of a network that predicts a mask's logit."""
 
 import torch
 import torch.nn.functional as F
 from monai.losses import DiceLoss
 from torch import Tensor, nn
 
+from mlffm_segdiff.losses.mask_loss import register_loss
+
 
 def kervadec_boundary(probability: Tensor, distance: Tensor) -> Tensor:
-    """Return the mean of probability * signed distance (Kervadec et al. 2021, eq. 5), a scalar.
+    """Kervadec's boundary loss, the mean of probability * signed distance (Kervadec et al. 2021, eq. 5).
 
-    probability: B1HW in [0, 1]. distance: B1HW, signed pixels, negative inside, so the minimum is the mask
-    itself. Distances are divided by the image's height, so that the term does not grow with resolution.
+    Distances are divided by the image's height, so that the loss does not grow with resolution.
+
+    Args:
+        probability: B1HW in [0, 1].
+        distance: Signed distance to the contour in pixels, B1HW, negative inside, so the true mask minimises
+            it.
+
+    Returns:
+        A scalar.
     """
     return (probability * distance).mean() / distance.shape[2]
 
 
+@register_loss("region")
 class RegionLoss(nn.Module):
-    """w * BCE + soft Dice (+ Kervadec's boundary term), each with its factor (docs/METHOD.md).
+    """w * BCE + soft Dice (+ Kervadec's boundary loss), each with its factor (docs/METHOD.md).
 
-    batch_dice: Dice over the pixels of a batch together, else its mean over the images. dice_smooth: what is
-    added above and below its line.
+    Args:
+        cross_entropy: Factor of the weighted binary cross-entropy.
+        dice: Factor of the soft Dice loss.
+        kervadec: Factor of `kervadec_boundary`.
+        batch_dice: Dice over the pixels of a batch together; otherwise its mean over the images.
+        dice_smooth: Added to the numerator and the denominator of Dice.
     """
 
     def __init__(
@@ -39,7 +53,7 @@ class RegionLoss(nn.Module):
         )
 
     def forward(self, logit: Tensor, mask: Tensor, distance: Tensor, weight: Tensor) -> Tensor:
-        """Return the loss, a scalar; logit, mask (+-1) and distance B1HW, weight broadcasts to them."""
+        """Compute the loss, a scalar; see `MaskLoss`."""
         logit = logit.float()
         target = (mask > 0).float()
         entropy = F.binary_cross_entropy_with_logits(logit, target, reduction="none")
@@ -52,8 +66,14 @@ class RegionLoss(nn.Module):
 
 
 def weighted_squared_error(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Return each case's mean of weight * (output - target)^2 (B), the loss of an epsilon or v network.
+    """Weighted mean squared error of each case, the loss of a network that predicts epsilon or v.
 
-    output, target: B1HW; weight broadcasts to them.
+    Args:
+        output: B1HW.
+        target: B1HW.
+        weight: Broadcast to B1HW.
+
+    Returns:
+        The mean of weight * (output - target)^2 for each case, B.
     """
     return (weight * (output - target).square()).flatten(1).mean(dim=1)

@@ -1,4 +1,4 @@
-"""How sure a segmenter is of a mask, from its answer alone, and what Dice that let us expect before."""
+"""Certainty of a segmentation without ground truth, and the Dice to expect at a certainty."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,17 @@ THRESHOLD = 0.5
 
 
 def soft_dice_confidence(probability: Map, mask: Mask) -> float:
-    """Return 2 sum(p over the mask) / (sum(p) + pixels of the mask), in [0, 1]; 0 for an empty mask.
+    """Compute the Soft Dice Confidence of a mask (Borges et al. 2024, arXiv:2402.10665).
 
-    probability: HxW in [0, 1]. mask: HxW bool. Soft Dice Confidence of Borges et al. 2024, arXiv:2402.10665:
-    near the Dice to expect of the mask where the probabilities are true and the pixels independent.
+    It is 2 sum(p over the mask) / (sum(p) + pixels of the mask), close to the expected Dice if probabilities
+    are calibrated and pixels independent.
+
+    Args:
+        probability: HxW in [0, 1].
+        mask: HxW bool.
+
+    Returns:
+        Confidence in [0, 1]; 0 for an empty mask.
     """
     area = np.count_nonzero(mask)
     if not area:
@@ -29,9 +36,13 @@ def soft_dice_confidence(probability: Map, mask: Mask) -> float:
 
 
 def sample_agreement(samples: Map) -> float | None:
-    """Return the mean Dice of all pairs of samples (NxHxW in [0, 1]) as masks; None for one sample.
+    """Compute the mean Dice of all pairs of samples (Roy et al. 2019, Bayesian QuickNAT).
 
-    Roy et al. 2019 (Bayesian QuickNAT). Two empty masks agree.
+    Args:
+        samples: NxHxW in [0, 1], thresholded at 0.5. Two empty masks have Dice 1.
+
+    Returns:
+        Agreement in [0, 1]; None for one sample.
     """
     masks = samples >= THRESHOLD
     pairs = [dice(count_pixels(one, other)) for one, other in combinations(masks, 2)]
@@ -40,15 +51,20 @@ def sample_agreement(samples: Map) -> float | None:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A curve from certainty to Dice that never falls: its corners, both sequences rising and in [0, 1]."""
+    """A non-decreasing, piecewise linear curve from certainty to Dice.
+
+    Attributes:
+        certainty: Certainty of its knots, increasing, in [0, 1].
+        dice: Dice of its knots, non-decreasing, in [0, 1].
+    """
 
     certainty: tuple[float, ...]
     dice: tuple[float, ...]
 
     def expected_dice(self, certainty: float) -> float:
-        """Return the Dice to expect at this certainty: straight between corners, level beyond the ends.
+        """Return the expected Dice at a certainty; constant beyond the ends.
 
-        0 at certainty 0, where nothing was found: every picture is taken to show a lesion.
+        It is 0 at certainty 0, where no lesion was found: every image is assumed to show a lesion.
         """
         if certainty == 0:
             return 0.0
@@ -56,10 +72,13 @@ class Calibration:
 
 
 def fit_calibration(certainty: Sequence[float], dices: Sequence[float]) -> Calibration:
-    """Return the rising curve nearest to the Dice of cases at their certainty; one case or more.
+    """Fit a calibration by isotonic regression (Zadrozny and Elkan 2002).
 
-    Isotonic regression (Zadrozny and Elkan 2002) by the pool-adjacent-violators algorithm. Each level run of
-    it gives its two ends as corners. Cases of equal certainty count as one with their mean Dice.
+    The ends of each constant piece become knots. Cases of equal certainty are merged, with their mean Dice.
+
+    Args:
+        certainty: Certainty of each case; at least one case.
+        dices: Dice of each case.
     """
     places, of_place, weights = np.unique(certainty, return_inverse=True, return_counts=True)
     means = np.bincount(of_place, weights=np.asarray(dices, dtype=np.float64)) / weights

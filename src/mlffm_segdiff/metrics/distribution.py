@@ -1,4 +1,4 @@
-"""How well samples stand for the distribution of masks: distance to the truth, diversity, range of areas."""
+"""Scores of samples as a distribution of masks: energy distance, diversity, coverage of the area."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ LOW, HIGH = 0.05, 0.95
 
 @dataclass(frozen=True)
 class SampleScores:
-    """The samples of one image against its mask.
+    """Scores of the samples of one image against its mask.
 
     Attributes:
         jaccard: Mean Jaccard index of single samples.

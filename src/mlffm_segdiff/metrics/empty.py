@@ -1,32 +1,32 @@
-"""The rule for empty masks, stated once; every score follows it.
+"""The rule for empty masks, which all scores follow.
 
-Ratios (precision, recall, specificity, Dice, Jaccard): where the formula reads 0/0, the score is 1 if
-the two masks are equal and 0 if they are not. Hence
+Ratios (precision, recall, specificity, Dice, Jaccard): for 0/0 the score is 1 if the two masks are equal and
+0 otherwise. Hence
 
 - both masks empty: every ratio is 1;
 - only one mask empty: Dice, Jaccard, precision and recall are 0, specificity keeps its formula;
-- the truth covers the whole image: specificity is 1 for a prediction that covers it too, else 0.
+- the truth covers the whole image: specificity is 1 for a prediction that covers it, too, otherwise 0.
 
-Contours (HD95, ASSD, boundary Dice): an empty mask has no contour to measure from, so
+Contours (HD95, ASSD, boundary Dice): an empty mask has no contour, so
 
 - both masks empty: the distances are 0 and the boundary Dice is 1;
-- only one mask empty: the distances are the image's diagonal, sqrt(H^2 + W^2) pixels, which no pair of
-  pixels can reach (100 percent of it), and the boundary Dice is 0.
+- only one mask empty: the distances are the image's diagonal, sqrt(H^2 + W^2) pixels, more than between
+  any two pixels (100 percent of it), and the boundary Dice is 0.
 """
 
 import math
 
 
 def ratio(part: int, whole: int, equal: bool) -> float:
-    """Return part / whole in [0, 1]; for 0/0, 1 where the masks are `equal`, else 0."""
+    """Return part / whole in [0, 1]; for 0/0, 1 if the masks are `equal`, otherwise 0."""
     return part / whole if whole else float(equal)
 
 
 def distance_without_contour(both_empty: bool, height: int, width: int) -> float:
-    """Return the contour distance in pixels where at least one of two HxW masks is empty."""
+    """Return the contour distance in pixels if at least one of two HxW masks is empty."""
     return 0.0 if both_empty else math.hypot(height, width)
 
 
 def boundary_dice_without_contour(both_empty: bool) -> float:
-    """Return the boundary Dice where at least one of two masks is empty."""
+    """Return the boundary Dice if at least one of two masks is empty."""
     return float(both_empty)

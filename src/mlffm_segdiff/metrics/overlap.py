@@ -1,6 +1,6 @@
-"""Scores of two masks that depend on four pixel counts alone; formulas of Taha and Hanbury 2015, table 1.
+"""Scores of two masks from four pixel counts; formulas of Taha and Hanbury 2015, table 1.
 
-All scores lie in [0, 1], 1 is best. `metrics.empty` states what 0/0 means.
+All scores are in [0, 1], 1 is best. `metrics.empty` documents 0/0.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ JACCARD_THRESHOLD = 0.65
 
 @dataclass(frozen=True)
 class Counts:
-    """Pixels of a prediction that are truly or falsely lesion (tp, fp) or background (tn, fn)."""
+    """Numbers of true and false positive (tp, fp) and negative (tn, fn) pixels; lesion is positive."""
 
     tp: int
     fp: int
@@ -47,7 +47,7 @@ class Counts:
 
 
 def check_pair(predicted: Mask, truth: Mask) -> None:
-    """Raise TypeError or ValueError unless both are HxW bool arrays of one size, with at least one pixel."""
+    """Raise TypeError or ValueError unless both masks are HxW bool of the same, non-empty shape."""
     for name, mask in (("predicted", predicted), ("truth", truth)):
         if mask.dtype != np.bool_:
             raise TypeError(f"{name} mask must be bool, not {mask.dtype}")
@@ -58,7 +58,7 @@ def check_pair(predicted: Mask, truth: Mask) -> None:
 
 
 def count_pixels(predicted: Mask, truth: Mask) -> Counts:
-    """Count the four kinds of pixels of two HxW bool masks. Raises as `check_pair`."""
+    """Count the pixels of two HxW bool masks. Raises as `check_pair`."""
     check_pair(predicted, truth)
     pair = (torch.from_numpy(np.ascontiguousarray(mask))[None] for mask in (predicted, truth))
     tp, fp, tn, fn, _ = binary_stat_scores(*pair, validate_args=False).tolist()
@@ -66,37 +66,37 @@ def count_pixels(predicted: Mask, truth: Mask) -> Counts:
 
 
 def accuracy(counts: Counts) -> float:
-    """Share of all pixels that are right."""
+    """Return the share of pixels that are correct."""
     return ratio(counts.tp + counts.tn, counts.pixels, counts.equal)
 
 
 def precision(counts: Counts) -> float:
-    """Share of the predicted lesion that is lesion."""
+    """Return the share of the predicted lesion that is lesion."""
     return ratio(counts.tp, counts.tp + counts.fp, counts.equal)
 
 
 def recall(counts: Counts) -> float:
-    """Share of the lesion that was found; also called sensitivity."""
+    """Return the share of the lesion that was found; also called sensitivity."""
     return ratio(counts.tp, counts.tp + counts.fn, counts.equal)
 
 
 def specificity(counts: Counts) -> float:
-    """Share of the background that was left alone."""
+    """Return the share of the background that was predicted as background."""
     return ratio(counts.tn, counts.tn + counts.fp, counts.equal)
 
 
 def dice(counts: Counts) -> float:
-    """Twice the common lesion over the sum of both; equals F1 on the same counts."""
+    """Return twice the intersection over the sum of both areas; equal to F1."""
     return ratio(2 * counts.tp, 2 * counts.tp + counts.fp + counts.fn, counts.equal)
 
 
 def jaccard(counts: Counts) -> float:
-    """Intersection over union; dice / (2 - dice)."""
+    """Return intersection over union, dice / (2 - dice)."""
     return ratio(counts.tp, counts.tp + counts.fp + counts.fn, counts.equal)
 
 
 def thresholded_jaccard(counts: Counts) -> float:
-    """Jaccard, or 0 where it is below 0.65: the score of ISIC 2018 Task 1 (Codella et al. 2019)."""
+    """Return Jaccard, or 0 below 0.65: the score of ISIC 2018 Task 1 (Codella et al. 2019)."""
     score = jaccard(counts)
     return score if score >= JACCARD_THRESHOLD else 0.0
 
@@ -114,7 +114,7 @@ POOLED_SCORES: Mapping[str, Callable[[Counts], float]] = MappingProxyType(
 
 
 def total(cases: Iterable[Counts]) -> Counts:
-    """Sum the pixel counts of the cases: what pooled scores are made of."""
+    """Sum the pixel counts of cases, for pooled scores."""
     found = list(cases)
     return Counts(
         tp=sum(case.tp for case in found),

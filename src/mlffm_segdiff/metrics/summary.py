@@ -1,36 +1,24 @@
-"""Scores of many cases in few numbers: per-image means with intervals, and scores of pooled pixels."""
+"""Summaries of many cases: per-image means with intervals, and scores of pooled pixel counts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from scipy.stats import bootstrap
-
-from mlffm_segdiff.metrics.case import SCORE_NAMES, CaseScores
+from mlffm_segdiff.metrics.case_scores import SCORE_NAMES, CaseScores
+from mlffm_segdiff.metrics.intervals import Interval, mean_interval
 from mlffm_segdiff.metrics.overlap import POOLED_SCORES, total
-
-CONFIDENCE = 0.95
-RESAMPLES = 9999
-RESAMPLES_AT_ONCE = 1000
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean and the ends of its 95 % bootstrap interval; no ends where one value alone was given."""
-
-    mean: float
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Many cases in few numbers.
+    """Scores of many cases.
 
-    per_image: mean over cases of each score of `CaseScores`; each image counts alike. pooled: scores of
-    the counts summed over all cases; each pixel counts alike, so large lesions weigh more.
+    Attributes:
+        cases: Number of cases.
+        per_image: Mean over cases of each score of `CaseScores`; every image has the same weight.
+        pooled: Scores of the pixel counts summed over all cases; every pixel has the same weight, so large
+            lesions weigh more.
     """
 
     cases: int
@@ -38,31 +26,19 @@ class Summary:
     pooled: Mapping[str, float]
 
 
-def mean_interval(values: Sequence[float], seed: int = 0) -> Interval:
-    """Return the mean of the values and its 95 % percentile bootstrap interval (Efron 1979).
-
-    The interval depends on the values and the seed alone. Percentiles rather than BCa, which is undefined
-    where all values are equal. Raises ValueError for no values.
-    """
-    if not values:
-        raise ValueError("no values to take the mean of")
-    sample = np.asarray(values, dtype=np.float64)
-    if len(sample) == 1:
-        return Interval(float(sample[0]), None, None)
-    ends = bootstrap(
-        (sample,),
-        np.mean,
-        confidence_level=CONFIDENCE,
-        n_resamples=RESAMPLES,
-        batch=RESAMPLES_AT_ONCE,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return Interval(float(sample.mean()), float(ends.low), float(ends.high))
-
-
 def summarise(scores: Sequence[CaseScores], seed: int = 0) -> Summary:
-    """Summarise the cases. Raises ValueError for no cases."""
+    """Summarises the scores of many cases.
+
+    Args:
+        scores: The scores of each case.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        Per-image means with 95 % BCa intervals, and pooled scores.
+
+    Raises:
+        ValueError: For no cases.
+    """
     pooled = total(case.counts for case in scores)
     return Summary(
         cases=len(scores),

@@ -1,7 +1,7 @@
 """Distances between the contours of two masks, in pixels and in percent of the image's diagonal.
 
-A contour is the lesion's pixels that touch background or the image's frame by an edge (MONAI's
-definition). `metrics.empty` states the scores of a mask that has no contour.
+The contour is the set of lesion pixels that share an edge with background or the image border (MONAI's
+definition). `metrics.empty` documents masks without a contour.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mlffm_segdiff.metrics.overlap import Mask, check_pair
 Distances = npt.NDArray[np.float32]
 
 TOLERANCE = 0.01
-"""Distance within which a contour counts as right, as a share of the image's diagonal."""
+"""Distance within which a contour counts as correct, as a share of the image diagonal."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,14 @@ class SurfaceScores:
 
 
 def contour_distances(predicted: Mask, truth: Mask) -> tuple[Distances, Distances]:
-    """Return, for each contour pixel, the distance to the other mask's contour.
+    """Compute the distance of each contour pixel to the contour of the other mask.
 
-    predicted, truth: HxW bool, neither empty. First the predicted contour's distances, then the truth's.
+    Args:
+        predicted: HxW bool, not empty.
+        truth: HxW bool, not empty.
+
+    Returns:
+        Distances in pixels of the predicted contour, and of the true one.
     """
     predicted_edge, truth_edge = get_mask_edges(predicted, truth, crop=False)
     return (
@@ -53,12 +58,12 @@ def contour_distances(predicted: Mask, truth: Mask) -> tuple[Distances, Distance
 
 
 def surface_scores(predicted: Mask, truth: Mask, tolerance: float = TOLERANCE) -> SurfaceScores:
-    """Score the contours of two masks, as MONAI does where both have one.
+    """Score the contours of two masks, as MONAI does if both have one.
 
     Args:
         predicted: HxW bool.
         truth: HxW bool.
-        tolerance: Of the boundary Dice, as a share of the image's diagonal, sqrt(H^2 + W^2) pixels.
+        tolerance: Tolerance of the boundary Dice as a share of the image diagonal, sqrt(H^2 + W^2) pixels.
 
     Raises:
         ValueError, TypeError: As `check_pair`.

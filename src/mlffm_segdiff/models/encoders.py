@@ -1,33 +1,26 @@
-"""Image encoders: EfficientNet-Lite with ImageNet weights, and a residual encoder trained from scratch.
+"""Image encoders: EfficientNet-Lite with ImageNet weights, and two that are trained from scratch.
 
-Every encoder maps an image (B3HW in [-1, 1]) to features at strides 2, 4, 8, ..., one tensor a level, finest
-first. ``widths`` holds the channels of each level.
+Every encoder maps an image (B3HW in [-1, 1]) to a list of features, finest first; each level halves the
+resolution of the one before it. ``widths`` holds the channels of each level.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch.nn.functional as F
+from monai.networks.nets import ResNet
 from torch import Tensor, nn
 
-from mlffm_segdiff.blocks.residual import ResidualBlock
-from mlffm_segdiff.config.schema import ModelConfig
+from mlffm_segdiff.config.model_config import ModelConfig
+from mlffm_segdiff.models.unet_blocks import ResidualBlock
 
 LiteName = Literal["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
 EncoderName = Literal["scratch", LiteName]
 BATCH_NORM_EPS = 1e-3
+BOTTLENECK_EXPANSION = 4
 STEM_WIDTH = 32
-
-
-class Encoder(Protocol):
-    """What the decoders need to know of an encoder."""
-
-    widths: tuple[int, ...]
-
-    def __call__(self, image: Tensor) -> list[Tensor]:
-        """Map an image (B3HW in [-1, 1]) to features at strides 2, 4, 8, ..., finest first."""
 
 
 class ScratchEncoder(nn.Module):
@@ -62,6 +55,36 @@ class ScratchEncoder(nn.Module):
         return features
 
 
+class ResNetEncoder(ResNet):
+    """MONAI's ResNet without its classifier, from scratch (He et al. 2016): levels C2 to C5, strides 4 to 32.
+
+    Args:
+        widths: Channels within the bottlenecks of the four stages, whose outputs have four times as many.
+        blocks: Bottlenecks of each stage.
+    """
+
+    def __init__(self, widths: Sequence[int], blocks: Sequence[int]) -> None:
+        super().__init__(
+            "bottleneck",
+            list(blocks),
+            list(widths),
+            spatial_dims=2,
+            conv1_t_stride=2,
+            feed_forward=False,
+            bias_downsample=False,
+        )
+        self.widths = tuple(BOTTLENECK_EXPANSION * width for width in widths)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Map an image (B3HW in [-1, 1]) to features at strides 4, 8, 16 and 32, finest first."""
+        h = self.maxpool(self.act(self.bn1(self.conv1(image))))
+        features = []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            h = stage(h)
+            features.append(h)
+        return features
+
+
 @dataclass(frozen=True)
 class Stage:
     """A stage of EfficientNet: repeated inverted bottlenecks, of which only the first has the stride."""
@@ -89,14 +112,14 @@ COEFFICIENTS: dict[LiteName, tuple[float, float]] = {
     "efficientnet_lite1": (1.0, 1.1),
     "efficientnet_lite2": (1.1, 1.2),
 }
-"""Width and depth coefficients."""
+"""Width and depth coefficients (Tan & Le 2019, section 3.3)."""
 
 
 def scaled_stages(name: LiteName) -> tuple[Stage, ...]:
     """Return the stages of an EfficientNet-Lite.
 
     Widths are multiples of 8, at least 90 % of their exact value. Depths are rounded up, except those of the
-    first and last stage, which the Lite models leave as they are.
+    first and last stage, which the Lite models do not scale.
     """
     width_factor, depth_factor = COEFFICIENTS[name]
     last = len(STAGES) - 1
@@ -143,7 +166,7 @@ class ConvNorm(nn.Sequential):
 
 
 class InvertedBottleneck(nn.Module):
-    """Expand, depthwise convolution, project (Sandler et al. 2018); a shortcut where the shapes allow it."""
+    """Expand, depthwise convolution, project (Sandler et al. 2018), with a shortcut where shapes allow it."""
 
     def __init__(self, channels_in: int, stage: Stage, stride: int) -> None:
         super().__init__()
@@ -200,18 +223,21 @@ class EfficientNetLite(nn.Module):
 
 
 def pretrained_encoder(segmenter: nn.Module) -> EfficientNetLite | None:
-    """Return the encoder of a segmenter's network that pretrained weights exist for, if it has one."""
+    """Return the encoder of a segmenter's network for which pretrained weights exist, if it has one."""
     encoder = getattr(getattr(segmenter, "network", None), "encoder", None)
     return encoder if isinstance(encoder, EfficientNetLite) else None
 
 
 def check_options(section: ModelConfig, own: Sequence[str], with_encoder: Sequence[str]) -> None:
-    """Raise ValueError where a direct model's options do not fit its ``encoder``.
+    """Refuse options of a direct model that would have no effect with its ``encoder``.
 
     Args:
-        section: A model section with a key ``encoder``; null stands for the model's own network.
+        section: A model section with a key ``encoder``; None stands for the model's own network.
         own: Keys of the model's own network, which an encoder replaces.
         with_encoder: Keys that only a model with an encoder has.
+
+    Raises:
+        ValueError: Such a key differs from its default.
     """
     encoder = getattr(section, "encoder", None)
     unused = with_encoder if encoder is None else own
@@ -220,16 +246,3 @@ def check_options(section: ModelConfig, own: Sequence[str], with_encoder: Sequen
     if changed:
         reason = "needs an encoder" if encoder is None else f"has no meaning with encoder {encoder}"
         raise ValueError(f"{changed[0]} {reason}; leave it out")
-
-
-def check_encoder(name: EncoderName, widths: Sequence[int], blocks: Sequence[int]) -> None:
-    """Raise ValueError unless ``widths`` and ``blocks`` are given for ``scratch``, and for no other."""
-    if name != "scratch" and (widths or blocks):
-        raise ValueError(f"encoder_widths and encoder_blocks are for encoder scratch, not {name}")
-    if name == "scratch" and not (widths and len(widths) == len(blocks)):
-        raise ValueError("encoder scratch needs encoder_widths and encoder_blocks, one entry for each level")
-
-
-def make_encoder(name: EncoderName, widths: Sequence[int], blocks: Sequence[int]) -> nn.Module:
-    """Return an encoder with random weights; ``widths`` and ``blocks`` are those of ``scratch``."""
-    return ScratchEncoder(widths, blocks) if name == "scratch" else EfficientNetLite(name)

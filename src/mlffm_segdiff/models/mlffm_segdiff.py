@@ -1,4 +1,8 @@
-"""The denoiser of MLFFM-SegDiff (Gu et al. 2026, arXiv:2606.26712), formulated in docs/METHOD.md."""
+"""The denoiser of MLFFM-SegDiff (Gu et al. 2026, arXiv:2606.26712), as formulated in docs/METHOD.md.
+
+The image path depends on neither the noisy mask nor the timestep; the mask path depends on both and reads the
+image's features by gated injection. The MLFFM (mlffm.py) fuses the skips of the mask path.
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,60 +13,10 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from mlffm_segdiff.blocks.decoder import decode_skips, double
-from mlffm_segdiff.blocks.gated_injection import GatedInjection
-from mlffm_segdiff.blocks.late_addition import LateAddition
-from mlffm_segdiff.blocks.mlffm import MLFFM
-from mlffm_segdiff.blocks.residual import ResidualBlock, group_norm
-from mlffm_segdiff.blocks.time_embedding import TimeEmbedding
-from mlffm_segdiff.config.schema import ModelConfig
-from mlffm_segdiff.models.encoders import EncoderName, check_encoder
-
-
-class MLFFMSegDiffConfig(ModelConfig):
-    """The recipe's section. ``size`` sets every width that is not given.
-
-    Attributes:
-        encoder: The image path. ``encoder_widths`` and ``encoder_blocks`` are those of ``scratch``.
-        mask_widths: Channels of the mask path, which joins the encoder's coarsest levels.
-        detail_width: Channels of the finer levels, which only the decoder has.
-        fusion_width: Channels within the MLFFM; null for plain skips.
-        interaction: ``none`` adds the image's features to the skips, where the mask path does not see them.
-        styles: Data sets whose annotation style can be asked for; empty for a model without a style token.
-    """
-
-    name: Literal["mlffm_segdiff"]
-    size: Literal["tiny", "small", "base"] = "small"
-    encoder: EncoderName
-    encoder_widths: tuple[PositiveInt, ...] = ()
-    encoder_blocks: tuple[PositiveInt, ...] = ()
-    mask_widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-    detail_width: PositiveInt
-    fusion_width: PositiveInt | None
-    interaction: Literal["gated", "none"] = "gated"
-    attention: bool = True
-    alignment: bool = True
-    adaptive: bool = True
-    styles: tuple[str, ...] = ()
-
-    @model_validator(mode="before")
-    @classmethod
-    def fill_in_size(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Take the widths of ``size`` where a recipe gives none, those of ``scratch`` only for it."""
-        filled = dict(SIZES.get(str(values.get("size", "small")), {}))
-        if values.get("encoder", "scratch") != "scratch":
-            filled = {key: value for key, value in filled.items() if not key.startswith("encoder_")}
-        return {**filled, **values}
-
-    @model_validator(mode="after")
-    def levels_match(self) -> "MLFFMSegDiffConfig":
-        """Refuse lists whose lengths do not go together."""
-        check_encoder(self.encoder, self.encoder_widths, self.encoder_blocks)
-        levels = len(self.encoder_widths) or 5
-        if len(self.mask_widths) > levels:
-            raise ValueError(f"mask_widths has more levels than the encoder; give it {levels} or fewer")
-        return self
-
+from mlffm_segdiff.models.encoders import EfficientNetLite, EncoderName, ScratchEncoder
+from mlffm_segdiff.models.mlffm import MLFFM, FusionConfig
+from mlffm_segdiff.models.registry import register_model
+from mlffm_segdiff.models.unet_blocks import ResidualBlock, TimeEmbedding, decode_skips, double, group_norm
 
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {
@@ -88,11 +42,117 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
+@register_model("mlffm_segdiff")
+class MLFFMSegDiffConfig(FusionConfig):
+    """The recipe's section. ``size`` sets every width that is not given.
+
+    Attributes:
+        encoder: The image path. ``encoder_widths`` and ``encoder_blocks`` are those of ``scratch``.
+        mask_widths: Channels of the mask path, which joins the encoder's coarsest levels.
+        detail_width: Channels of the finer levels, which only the decoder has.
+        interaction: ``none`` adds the image's features to the skips, where the mask path does not read them.
+        styles: Data sets with an annotation style of their own; empty for a model without a style token.
+    """
+
+    contract = "denoiser"
+    citation = "Gu et al. 2026, arXiv:2606.26712"
+    head = "head"
+
+    size: Literal["tiny", "small", "base"] = "small"
+    encoder: EncoderName
+    encoder_widths: tuple[PositiveInt, ...] = ()
+    encoder_blocks: tuple[PositiveInt, ...] = ()
+    mask_widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    detail_width: PositiveInt
+    interaction: Literal["gated", "none"] = "gated"
+    styles: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def fill_in_size(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Fill in the widths of ``size`` that a recipe leaves out; ``encoder_*`` only for ``scratch``."""
+        filled = dict(SIZES.get(str(values.get("size", "small")), {}))
+        if values.get("encoder", "scratch") != "scratch":
+            filled = {key: value for key, value in filled.items() if not key.startswith("encoder_")}
+        return {**filled, **values}
+
+    @model_validator(mode="after")
+    def widths_match(self) -> "MLFFMSegDiffConfig":
+        """Refuse widths that do not fit the encoder."""
+        widths, scratch = self.encoder_widths, self.encoder == "scratch"
+        if not scratch and (widths or self.encoder_blocks):
+            raise ValueError(f"encoder_widths and encoder_blocks are for encoder scratch, not {self.encoder}")
+        if scratch and not (widths and len(widths) == len(self.encoder_blocks)):
+            raise ValueError(
+                "encoder scratch needs encoder_widths and encoder_blocks, one entry for each level"
+            )
+        levels = len(widths) or 5
+        if len(self.mask_widths) > levels:
+            raise ValueError(f"mask_widths has more levels than the encoder; give it {levels} or fewer")
+        return self
+
+    def build(self, mask_channels: int) -> "MLFFMSegDiff":
+        """Build the denoiser with fresh weights."""
+        fusion = self.build_fusion(self.mask_widths)
+        return MLFFMSegDiff(
+            ScratchEncoder(self.encoder_widths, self.encoder_blocks)
+            if self.encoder == "scratch"
+            else EfficientNetLite(self.encoder),
+            mask_widths=self.mask_widths,
+            detail_width=self.detail_width,
+            fusion=fusion,
+            mask_channels=mask_channels,
+            interaction=self.interaction == "gated",
+            styles=self.styles,
+        )
+
+
+class GatedInjection(nn.Module):
+    """h <- h * sigmoid(Conv1x1[h, k]) + v with [k, v] = Conv1x1(I) (docs/METHOD.md).
+
+    Conv1x1[h, k] is split into W_h h + W_k k: ``project`` depends on the image only and runs once per image,
+    ``forward`` runs in each denoising step.
+    """
+
+    def __init__(self, image_channels: int, mask_channels: int) -> None:
+        super().__init__()
+        self.key_value = nn.Conv2d(image_channels, 2 * mask_channels, 1)
+        self.gate_mask = nn.Conv2d(mask_channels, mask_channels, 1)
+        self.gate_key = nn.Conv2d(mask_channels, mask_channels, 1, bias=False)
+
+    def project(self, image_features: Tensor) -> Tensor:
+        """Map image features (B C_image H W) to [W_k k, v] (B 2*C_mask H W)."""
+        key, value = self.key_value(image_features).chunk(2, dim=1)
+        return torch.cat([self.gate_key(key), value], dim=1)
+
+    def forward(self, h: Tensor, projected: Tensor) -> Tensor:
+        """Gate the mask path's h (B C_mask H W) by both paths and add the image's value."""
+        key, value = projected.chunk(2, dim=1)
+        return torch.addcmul(value, h, torch.sigmoid(self.gate_mask(h) + key))
+
+
+class LateAddition(nn.Module):
+    """h + v with v = Conv1x1(I): the control for `GatedInjection`, for paths that do not interact."""
+
+    def __init__(self, image_channels: int, mask_channels: int) -> None:
+        super().__init__()
+        self.value = nn.Conv2d(image_channels, mask_channels, 1)
+
+    def project(self, image_features: Tensor) -> Tensor:
+        """Map image features (B C_image H W) to v (B C_mask H W)."""
+        value: Tensor = self.value(image_features)
+        return value
+
+    def forward(self, h: Tensor, projected: Tensor) -> Tensor:
+        """Add the image's value to the mask path's h (B C_mask H W)."""
+        return h + projected
+
+
 class MaskLevel(nn.Module):
     """One level of the mask path: h <- RB(h + W x_l, t); gated injection; h <- RB(h, t), the skip S_l.
 
-    x_l is the noisy mask at the level's resolution, see `noise_preserving_average`. Without
-    interaction: h <- RB(RB(h + W x_l, t), t), and S_l is h with the image's value added.
+    x_l is the noisy mask at the level's resolution, see `noise_preserving_average`. Without interaction:
+    h <- RB(RB(h + W x_l, t), t), and S_l is h with the image's value added.
     """
 
     def __init__(
@@ -102,14 +162,11 @@ class MaskLevel(nn.Module):
         self.interaction = interaction
         self.read = nn.Conv2d(mask_channels, width, 1, bias=False)
         self.before = ResidualBlock(width, width, time_width)
-        self.inject = injection(image_width, width, interaction)
+        self.inject = (GatedInjection if interaction else LateAddition)(image_width, width)
         self.after = ResidualBlock(width, width, time_width)
 
     def forward(self, h: Tensor, x: Tensor, time: Tensor, projected: Tensor) -> tuple[Tensor, Tensor]:
-        """Map h (B C H W) to what the next level reads and to the skip S_l, both of the same shape.
-
-        x: x_l, B mask_channels H W.
-        """
+        """Map h (B C H W) and x_l (B mask_channels H W) to h and the skip S_l, both B C H W."""
         h = self.before(h + self.read(x), time)
         if self.interaction:
             h = self.after(self.inject(h, projected), time)
@@ -119,26 +176,21 @@ class MaskLevel(nn.Module):
 
 
 def noise_preserving_average(x: Tensor, stride: int) -> Tensor:
-    """Return x (B C H W) averaged over squares of ``stride`` pixels and multiplied by ``stride``.
+    """Average x (B C H W) over squares of ``stride`` pixels and multiply by ``stride``.
 
-    White noise keeps its variance, and what is constant over a square grows by ``stride``: where the noise is
-    strong, only averages over many pixels still show where the lesion is.
+    White noise keeps its variance, and what is constant over a square grows by ``stride``: under strong noise
+    only averages over many pixels show where the lesion is.
     """
     return stride * F.avg_pool2d(x, stride)
 
 
-def injection(image_width: int, width: int, interaction: bool) -> GatedInjection | LateAddition:
-    """Return the block by which the image's features enter the mask path, or its skip alone."""
-    return GatedInjection(image_width, width) if interaction else LateAddition(image_width, width)
-
-
 class DetailLevel(nn.Module):
-    """One level finer than the mask path: h is projected and doubled, and meets the image's features."""
+    """One level finer than the mask path: h is projected and doubled, and reads the image's features."""
 
     def __init__(self, coarse_width: int, image_width: int, width: int, interaction: bool) -> None:
         super().__init__()
         self.project = nn.Conv2d(coarse_width, width, 1)
-        self.inject = injection(image_width, width, interaction)
+        self.inject = (GatedInjection if interaction else LateAddition)(image_width, width)
         self.after = ResidualBlock(width, width)
 
     def forward(self, h: Tensor, projected: Tensor) -> Tensor:
@@ -148,16 +200,15 @@ class DetailLevel(nn.Module):
 
 
 class MLFFMSegDiff(nn.Module):
-    """Dual-path U-Net over masks with cached image features and a fusion module on its skips.
+    """Dual-path U-Net over masks, with image features computed once and the MLFFM on its skips.
 
     The logit is computed at half the image's resolution and doubled bilinearly: a head that writes a block of
-    pixels from one feature leaves a grid along uncertain borders.
+    pixels from one feature leaves a grid along uncertain borders. ``total_stride`` must divide H and W.
 
     Args:
         encoder: The image path.
-        mask_widths: Channels of the mask path, which joins the encoder's coarsest levels; the finer ones are
-            joined by the decoder only, at ``detail_width`` channels.
-        detail_width: See above.
+        mask_widths: Channels of the mask path, which joins the encoder's coarsest levels.
+        detail_width: Channels of the decoder at the finer levels, which the mask path does not join.
         fusion: The MLFFM over ``mask_widths``; None for plain skips.
         mask_channels: 1, or 2 where the last estimate comes with the noisy mask (self-conditioning).
         interaction: False for paths that meet on the skips and in the decoder only.
@@ -205,19 +256,18 @@ class MLFFMSegDiff(nn.Module):
             nn.init.zeros_(self.style.weight)
 
     def encode(self, image: Tensor, style: Tensor | None = None) -> list[Tensor]:
-        """Return all that denoising needs of an image, independent of the mask and the timestep.
+        """Compute all that denoising needs of an image, independent of the mask and the timestep.
 
         Args:
             image: B3HW in [-1, 1].
-            style: B, 0 for any and 1 + n for ``styles[n]``; None is 0.
+            style: B, 0 for any and 1 + n for ``styles[n]``; None for any.
 
         Returns:
             For each level, finest first, the projected [W_k k, v], or v where the paths do not interact; last
             the embedding of the style (B x time width), if there are styles.
         """
-        levels = [*self.details, *self.levels]
-        pairs = zip(levels, self.encoder(image), strict=True)
-        features = [level.inject.project(i) for level, i in pairs]
+        levels = zip([*self.details, *self.levels], self.encoder(image), strict=True)
+        features = [level.inject.project(i) for level, i in levels]
         if self.style is not None:
             if style is None:
                 style = torch.zeros(len(image), dtype=torch.int64, device=image.device)

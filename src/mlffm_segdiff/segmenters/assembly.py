@@ -1,125 +1,174 @@
-"""A recipe's sections become a segmenter."""
+"""Build a segmenter from a recipe."""
+
+from functools import partial
+from inspect import signature
 
 import torch
+from torch import nn
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import DiffusionConfig, LossConfig, Recipe, SamplingConfig
+from mlffm_segdiff.config.loss_config import LossConfig
+from mlffm_segdiff.config.registry import call_target, import_target
+from mlffm_segdiff.config.schema import DiffusionConfig, Recipe, SamplingConfig
+from mlffm_segdiff.diffusion.dpm_solver import check_sampler
 from mlffm_segdiff.diffusion.fusion import check_fusion
 from mlffm_segdiff.diffusion.process import MaskDiffusion
-from mlffm_segdiff.diffusion.times import ImportanceTimes, PowerLawTimes, TimeSampler
 from mlffm_segdiff.losses.boundary_weight import (
     BandWeight,
     BoundaryWeight,
     DermoSegDiffWeight,
     uniform_weight,
 )
-from mlffm_segdiff.losses.region import RegionLoss
-from mlffm_segdiff.models.learned_variance import learn_variance
-from mlffm_segdiff.models.registry import MODELS
+from mlffm_segdiff.losses.mask_loss import LOSSES, MaskLoss
+from mlffm_segdiff.models.registry import TargetModelConfig
 from mlffm_segdiff.segmenters.base import ANY_STYLE, Sampling, Segmenter
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
+from mlffm_segdiff.segmenters.objectives import X0, Epsilon, Objective, V
+from mlffm_segdiff.segmenters.training_draws import Dual, Recycling, Single, TrainingDraws
+
+SAMPLES_ONLY = ("samples", "sampler", "steps", "fusion", "widening")
+"""Keys of the sampling section that have no effect on a direct network."""
 
 
 def build_segmenter(recipe: Recipe) -> Segmenter:
-    """Return the recipe's segmenter with fresh weights, drawn from torch's global generator.
+    """Build the recipe's segmenter with fresh weights, drawn from torch's global generator.
 
-    They lie in memory as channels_last, which convolutions run faster on.
+    Weights are in the memory format channels_last, on which convolutions are faster.
 
-    Raises UserError if the images' size or an option does not suit the model.
+    Raises:
+        UserError: The images' size or an option does not fit the model, or a ``target`` cannot be built.
     """
-    refuse_unsuited(recipe)
+    validate_options(recipe)
     segmenter = _segmenter(recipe)
     size, stride = recipe.data.size, segmenter.total_stride
     if size % stride:
         near = max(round(size / stride), 1) * stride
         raise UserError(f"data.size={size} is not a multiple of {stride}, as this model needs; take {near}")
+    if isinstance(recipe.model, TargetModelConfig):
+        require_logit(segmenter.get_submodule("network"), size)
     return segmenter.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def refuse_unsuited(recipe: Recipe) -> None:
-    """Raise UserError for an option that the recipe's model has no use for."""
+@torch.no_grad()
+def require_logit(network: nn.Module, size: int) -> None:
+    """Raise UserError unless a network maps an image of this size to a logit of one channel."""
+    training = network.training
+    try:
+        found = network.eval()(torch.zeros(1, 3, size, size))
+    except (RuntimeError, TypeError) as error:
+        raise UserError(f"model.target cannot segment an image of 1x3x{size}x{size}: {error}") from error
+    finally:
+        network.train(training)
+    shape = tuple(getattr(found, "shape", ()))
+    if shape != (1, 1, size, size):
+        raise UserError(f"model.target must give a logit of 1x1x{size}x{size}, not {shape or type(found)}")
+
+
+def validate_options(recipe: Recipe) -> None:
+    """Raise UserError for an option that has no effect on the recipe's model."""
     name, sampling = recipe.model.name, recipe.sampling
     styles = (ANY_STYLE, *getattr(recipe.model, "styles", ()))
     if sampling.style not in styles:
         raise UserError(
             f"no annotation style {sampling.style!r} in this model; choose one of {', '.join(styles)}"
         )
-    if MODELS[name].contract == "denoiser":
+    if recipe.model.contract == "denoiser":
+        if recipe.diffusion.objective != "x0" and not recipe.loss.is_region:
+            raise UserError(
+                f"objective {recipe.diffusion.objective} has the squared error as its loss; "
+                "leave out loss.name and loss.target, or take diffusion.objective=x0"
+            )
         return
-    set_options = {
-        "diffusion.learned_variance=false": recipe.diffusion.learned_variance,
-        "diffusion.importance_sampling=false": recipe.diffusion.importance_sampling,
-        "sampling.fusion=mean": sampling.fusion != "mean",
-        "sampling.widening=1": sampling.widening != 1,
-        "sampling.samples=0": sampling.samples,
-    }
-    for plain, is_set in set_options.items():
-        if is_set:
-            raise UserError(f"{name} segments in one pass, without diffusion or samples; take {plain}")
+    unused = [f"diffusion.{key}" for key in recipe.diffusion.changed_keys()]
+    unused += [f"sampling.{key}" for key in sampling.changed_keys() if key in SAMPLES_ONLY]
+    if unused:
+        raise UserError(
+            f"{name} segments in one pass, without diffusion or samples; leave out {', '.join(unused)}"
+        )
 
 
 def _segmenter(recipe: Recipe) -> Segmenter:
     loss, weight = build_loss(recipe.loss), build_weight(recipe.loss)
     settings = recipe.diffusion
-    entry = MODELS[recipe.model.name]
-    network = entry.make(recipe.model, 2 if settings.self_conditioning else 1)
-    if entry.contract == "direct":
-        return DirectSegmenter(network, loss, weight)
-    if settings.learned_variance:
-        learn_variance(network, entry.head, recipe.model.name)
+    network = recipe.model.build(mask_channels=2 if settings.self_conditioning else 1)
+    if recipe.model.contract == "direct":
+        return DirectSegmenter(network, loss=loss, weight=weight)
     return DiffusionSegmenter(
         network,
-        build_process(settings),
-        loss,
-        weight,
-        build_times(settings),
-        settings.self_conditioning,
-        settings.training,
-        settings.noisy_share,
-        settings.noisy_weight,
-        settings.recycling_shift,
+        process=build_process(settings),
+        objective=build_objective(settings, loss),
+        weight=weight,
+        draws=build_draws(settings),
+        noisy_bias=settings.noisy_bias,
+        self_conditioning=settings.self_conditioning,
     )
 
 
 def build_process(settings: DiffusionConfig) -> MaskDiffusion:
-    """Return the forward process over masks."""
+    """Build the forward process over masks."""
     return MaskDiffusion(
-        settings.objective,
-        settings.schedule,
-        settings.train_steps,
-        settings.beta_start,
-        settings.beta_end,
-        settings.mask_scale,
-        settings.learned_variance,
+        schedule=settings.schedule,
+        train_steps=settings.train_steps,
+        beta_start=settings.beta_start,
+        beta_end=settings.beta_end,
+        mask_scale=settings.mask_scale,
     )
 
 
-def build_loss(settings: LossConfig) -> RegionLoss:
-    """Return the loss of a network that gives a logit."""
-    return RegionLoss(
-        settings.cross_entropy, settings.dice, settings.kervadec, settings.batch_dice, settings.dice_smooth
-    )
+def build_loss(settings: LossConfig) -> MaskLoss:
+    """Build the loss of a network that predicts a logit, by its name or target.
+
+    Raises:
+        UserError: There is no such loss, or it does not take ``loss.args`` or the arguments of a `MaskLoss`.
+    """
+    name = settings.target or settings.name
+    part = LOSSES.require(name) if settings.target is None else import_target(name, "loss.target")
+    if isinstance(part, type):
+        loss: MaskLoss = call_target(part, settings.arguments, "loss.args")
+    else:
+        loss = partial(part, **settings.arguments)
+    try:
+        signature(loss).bind(*["logit", "mask", "distance", "weight"])
+    except TypeError as error:
+        raise UserError(f"loss {name} with args {settings.args}: {error}") from None
+    return loss
 
 
-def build_times(settings: DiffusionConfig) -> TimeSampler:
-    """Return how the times of training are drawn."""
-    if settings.importance_sampling:
-        return ImportanceTimes(settings.train_steps)
-    return PowerLawTimes(settings.train_steps, settings.noisy_bias)
+def build_objective(settings: DiffusionConfig, loss: MaskLoss) -> Objective:
+    """Build what the network predicts; ``loss`` is that of objective x0."""
+    objectives: dict[str, Objective] = {
+        "x0": X0(loss, settings.mask_scale),
+        "epsilon": Epsilon(),
+        "v": V(settings.mask_scale),
+    }
+    return objectives[settings.objective]
+
+
+def build_draws(settings: DiffusionConfig) -> TrainingDraws:
+    """Build the training step."""
+    draws: dict[str, TrainingDraws] = {
+        "dual": Dual(settings.noisy_share, settings.noisy_weight),
+        "single": Single(),
+        "recycling": Recycling(settings.recycling_shift),
+    }
+    return draws[settings.training]
 
 
 def build_weight(settings: LossConfig) -> BoundaryWeight:
-    """Return the boundary weight of that name."""
+    """Build the boundary weight of that name."""
     weights: dict[str, BoundaryWeight] = {
         "none": uniform_weight,
-        "band": BandWeight(settings.band_gain, settings.band_width),
-        "dermosegdiff": DermoSegDiffWeight(settings.dermosegdiff_gain, settings.dermosegdiff_gamma),
+        "band": BandWeight(gain=settings.band_gain, width=settings.band_width),
+        "dermosegdiff": DermoSegDiffWeight(
+            gain=settings.dermosegdiff_gain, gamma=settings.dermosegdiff_gamma
+        ),
     }
     return weights[settings.weight]
 
 
 def build_sampling(settings: SamplingConfig) -> Sampling:
-    """Return how masks are drawn. Raises UserError if the fusion of samples needs what is not installed."""
+    """Build how masks are made. Raises UserError if the sampler or fusion needs a package not installed."""
+    check_sampler(settings.sampler)
     check_fusion(settings.fusion)
     return Sampling(**settings.model_dump())

@@ -1,4 +1,4 @@
-"""The one contract of every model: a loss to train by and masks to use."""
+"""The contract of every model: a training loss, and segmentation."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from mlffm_segdiff.config.schema import FusionName, SamplerName
 from mlffm_segdiff.data.batch import Batch
-from mlffm_segdiff.diffusion.fusion import FusionName
-from mlffm_segdiff.diffusion.sampler import SamplerName
 
 MIRRORS = ((), (-2,), (-1,), (-2, -1))
 """The axes of images (...HW) that nnU-Net flips, in all combinations."""
 ANY_STYLE = "any"
+"""The annotation style of no particular data set."""
 
 
 @dataclass(frozen=True)
@@ -20,16 +20,16 @@ class Sampling:
     """How masks are made; direct segmenters read ``mirror`` only.
 
     Attributes:
-        samples: 0 for the posterior mean in one step; otherwise the number of masks that are drawn.
-        steps: Denoising steps of each sample.
-        seed: Of the starting noise.
+        samples: 0 for the posterior mean in one step; otherwise the number of masks to sample.
+        steps: Sampling steps of each sample.
+        seed: Seed of the noise.
         sampler: How samples are drawn.
         mirror: Average over the image and its three mirror images.
         fusion: How the samples become one probability map.
         style: The annotation style, one of the model's, or ``any``.
-        widening: Factor of what a noisy mask changes in the coarse estimate, see `DiffusionSegmenter`.
+        widening: Factor of the noisy mask's influence on the coarse estimate (docs/METHOD.md).
         second_look: Segment the found lesion again, enlarged, and merge; see `segmenters.second_look`. A
-            segmenter sees the network's input only and ignores it.
+            segmenter only sees the network's input and ignores it.
     """
 
     samples: int = 0
@@ -45,7 +45,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """What a segmenter finds in a batch.
+    """A segmented batch of B images.
 
     Attributes:
         probability: B1HW in [0, 1], the posterior mean or the fusion of the samples.
@@ -59,14 +59,18 @@ class Segmentation:
 
 
 Graph = Callable[..., Sequence[Tensor]]
-"""A part of a network as it runs: tensors in, tensors out, each with the batch first."""
+"""A part of a network as a function from tensors to tensors, each with the batch first."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a segmenter's network that runs by itself, and is exported as one graph.
+    """A part of a segmenter's network that is exported as one graph.
 
-    module: ``forward(*inputs)`` gives a tuple of tensors. inputs: an example, named by input_names.
+    Attributes:
+        module: Its ``forward(*inputs)`` returns a tuple of tensors.
+        inputs: Example inputs.
+        input_names: Of the inputs.
+        output_names: Of the outputs.
     """
 
     module: nn.Module
@@ -76,7 +80,7 @@ class Part:
 
 
 class Segmenter(nn.Module, ABC):
-    """What training, evaluation, prediction and export see of a model."""
+    """A model as training, evaluation, prediction and export use it."""
 
     @property
     @abstractmethod
@@ -85,28 +89,21 @@ class Segmenter(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
-        """Return the training loss of a batch, a scalar."""
-
-    def training_state(self) -> dict[str, Tensor]:
-        """Return what training goes on from beside the weights, and nothing else needs; most have nothing."""
-        return {}
-
-    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what ``training_state`` returned."""
+        """Compute the training loss of a batch, a scalar."""
 
     @property
     def styles(self) -> tuple[str, ...]:
-        """The annotation styles that can be asked for; most models have none."""
+        """The annotation styles to choose from; most models have none."""
         return ()
 
     @abstractmethod
     def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
-        """Segment images (B3HW in [-1, 1]); a result depends on its own image and the sampling only."""
+        """Segment images (B3HW in [-1, 1]); each result depends only on its own image and the sampling."""
 
     @abstractmethod
     def parts(self, image: Tensor) -> dict[str, Part]:
-        """Return the parts of the network by name, with what an image (B3HW) makes of their inputs."""
+        """Return the parts of the network by name, with example inputs computed from an image (B3HW)."""
 
     @abstractmethod
     def run_on(self, graphs: Mapping[str, Graph]) -> None:
-        """Replace the network by graphs of its ``parts``; modules among them become the segmenter's own."""
+        """Replace the network by graphs of its `parts`; those that are modules become submodules."""

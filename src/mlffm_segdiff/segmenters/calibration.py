@@ -1,14 +1,15 @@
-"""What is known of the worth of some weights' masks: quality.json, beside the weights."""
+"""The quality calibration of trained weights: quality.json, stored next to them."""
 
 import hashlib
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import whole_file
-from mlffm_segdiff.data.picture_quality import QualityLimits
+from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.base import Sampling
 
@@ -16,56 +17,65 @@ QUALITY = "quality.json"
 
 
 class Quality(BaseModel):
-    """From certainty to the Dice to expect, the limits of the training pictures, and what both were made of.
+    """What certainty means for masks of these weights, and what their training images look like.
 
-    weights: SHA-256 of the weights' file, "" where they are none of a file. sampler, fusion, steps, samples,
-    second_look: how the masks were drawn. cases: how many validation cases there were, of the data sets in
-    sources. training_pictures: how many were looked at for the limits. split: digest of the split.
+    Attributes:
+        weights: SHA-256 of the weights file; empty for weights that are not in a file.
+        sampling: How the calibrated masks were made; the calibration holds for no other sampling.
+        sources: Data sets of the validation cases.
+        cases: Number of validation cases.
+        training_images: Number of training images that ``limits`` was computed from.
+        split: Digest of the split.
+        calibration: From certainty to expected Dice.
+        limits: Range of sharpness, lightness and colour of the training images.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     weights: str = ""
-    sampler: str
-    fusion: str
-    steps: int
-    samples: int
-    second_look: bool = False
+    sampling: Sampling
     sources: tuple[str, ...]
     cases: int
-    training_pictures: int
+    training_images: int
     split: str
     calibration: Calibration
     limits: QualityLimits
 
-    def suits(self, sampling: Sampling) -> bool:
-        """Return whether masks made so are of the kind that it was made of.
+    def mismatch(self, sampling: Sampling) -> str:
+        """Describe the sampling settings in which the calibration differs; empty if it holds.
 
-        That is the posterior mean, with or without a second look, or samples by the same sampler and fusion,
-        however many.
+        The seed never matters. For the posterior mean, settings that only concern samples do not matter.
         """
-        if not (self.samples and sampling.samples):
-            return (self.samples, self.second_look) == (sampling.samples, sampling.second_look)
-        return (self.sampler, self.fusion) == (sampling.sampler, sampling.fusion)
+        calibrated, asked = (asdict(_relevant(one)) for one in (self.sampling, sampling))
+        differing = [key for key, value in calibrated.items() if asked[key] != value]
+        return ", ".join(f"sampling.{key}={calibrated[key]}" for key in differing)
 
-    def tied_to(self, weights: Path | None) -> "Quality":
-        """Return the same of the weights in this file, or of none."""
+    def bind_to(self, weights: Path | None) -> "Quality":
+        """Return a copy for the weights in this file; None for weights that are not in a file."""
         return self.model_copy(update={"weights": weights_digest(weights) if weights else ""})
 
 
 def write_quality(quality: Quality, folder: Path) -> Path:
-    """Write quality.json into the folder and return its path. Raises UserError where it cannot be written."""
+    """Write quality.json into the folder and return its path. Raises UserError if it cannot be written."""
     path = folder / QUALITY
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(quality.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return path
 
 
 def read_quality(path: Path, weights: Path | None = None) -> Quality | None:
-    """Return what the file says; None where it is absent, or was made of other weights than this file.
+    """Read a quality calibration.
 
-    Raises UserError where it is broken.
+    Args:
+        path: A quality.json file.
+        weights: The weights file it should belong to; None accepts any.
+
+    Returns:
+        The calibration; None if there is no file, or it belongs to other weights.
+
+    Raises:
+        UserError: The file cannot be read.
     """
     if not path.is_file():
         return None
@@ -81,3 +91,10 @@ def weights_digest(path: Path) -> str:
     """Return the SHA-256 of a file as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _relevant(sampling: Sampling) -> Sampling:
+    """Return the sampling with the settings that do not change the mask at their defaults."""
+    if sampling.samples:
+        return replace(sampling, seed=0)
+    return Sampling(mirror=sampling.mirror, style=sampling.style, second_look=sampling.second_look)

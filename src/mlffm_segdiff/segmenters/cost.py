@@ -1,4 +1,4 @@
-"""What a model weighs and costs, counted without its weights."""
+"""Parameters and floating-point operations of a model, counted without running it."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mlffm_segdiff.config.packaged import recipe_names
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.models.registry import MODELS
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import MIRRORS, Segmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
@@ -18,13 +17,13 @@ META = torch.device("meta")
 
 
 @dataclass(frozen=True)
-class Figures:
+class ModelCost:
     """Size and cost of one model.
 
     Attributes:
-        parameters: How many there are.
-        flops: Of one segmentation at 128 x 128. Only the products and sums of convolutions and matrix
-            products are counted, each as one.
+        parameters: The number of parameters.
+        flops: Floating-point operations of one segmentation at 128 x 128. Only products and sums within
+            convolutions and matrix products are counted, each as one.
         steps: Denoising steps of each sample; 1 for direct networks and the posterior mean.
         samples: Samples, or 1 where none are drawn, times mirror images.
     """
@@ -36,18 +35,18 @@ class Figures:
 
 
 def model_recipe(name: str) -> Recipe:
-    """Return the packaged recipe that is called as the model; else the defaults, on ISIC 2018."""
+    """Return the packaged recipe with the model's name; otherwise the model's defaults, on ISIC 2018."""
     if name in recipe_names():
         return load_recipe(name)
     values = {"name": name, "data": {"sources": {"isic2018": None}}, "model": {"name": name}}
     return check_recipe(values, f"model {name!r}")
 
 
-def count_figures(recipe: Recipe) -> Figures:
-    """Return the figures of a recipe's model, which needs neither the time nor the memory to run it."""
-    segmenter = build_hollow(recipe).eval()
+def count_cost(recipe: Recipe) -> ModelCost:
+    """Count the cost of a recipe's model, without the time and memory of running it."""
+    segmenter = build_on_meta(recipe).eval()
     sampling, mirrors = recipe.sampling, len(MIRRORS) if recipe.sampling.mirror else 1
-    drawn = MODELS[recipe.model.name].contract == "denoiser" and sampling.samples
+    drawn = recipe.model.contract == "denoiser" and sampling.samples
     steps, samples = (sampling.steps, sampling.samples) if drawn else (1, 1)
     flops = {
         name: count_flops(part.module, part.inputs)
@@ -55,11 +54,11 @@ def count_figures(recipe: Recipe) -> Figures:
     }
     total = sum(count * (1 if name == "encoder" else steps * samples) for name, count in flops.items())
     weights = sum(p.numel() for p in segmenter.parameters())
-    return Figures(weights, mirrors * total, steps, mirrors * samples)
+    return ModelCost(weights, mirrors * total, steps, mirrors * samples)
 
 
-def build_hollow(recipe: Recipe) -> Segmenter:
-    """Return a recipe's segmenter with shapes but no weights, on the device ``meta``."""
+def build_on_meta(recipe: Recipe) -> Segmenter:
+    """Build a recipe's segmenter with shapes but no weights, on the device ``meta``."""
     try:
         with META:
             return build_segmenter(recipe)
@@ -69,7 +68,7 @@ def build_hollow(recipe: Recipe) -> Segmenter:
 
 @torch.no_grad()
 def count_flops(module: nn.Module, inputs: tuple[Tensor, ...]) -> int:
-    """Return the floating-point operations of the convolutions and matrix products in one call."""
+    """Count the floating-point operations of the convolutions and matrix products in one call."""
     with FlopCounterMode(display=False) as counter:
         module(*inputs)
     total: int = counter.get_total_flops()

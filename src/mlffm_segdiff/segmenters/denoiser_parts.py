@@ -1,4 +1,4 @@
-"""A denoiser taken apart into encoder and denoiser, and put together again from whatever runs these."""
+"""A denoiser split into the graphs of its encoder and its denoiser, and a denoiser that runs such graphs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,32 +8,32 @@ from mlffm_segdiff.segmenters.base import Graph, Part
 
 
 class EncoderGraph(nn.Module):
-    """``encode`` as a graph: image to features."""
+    """`Denoiser.encode` as a graph: image to features."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Map an image (B3HW), and its style (B) if there are any, to the features that ``denoise`` reads."""
+        """Map an image (B3HW), and its style (B) for a network with styles, to features."""
         return tuple(self.network.encode(*inputs))  # type: ignore[operator]
 
 
 class DenoiserGraph(nn.Module):
-    """``denoise`` as a graph: noisy mask, time and features to a logit or noise."""
+    """`Denoiser.denoise` as a graph: noisy mask, timestep and features to the network's output."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor]:
-        """Map x_t (B C H W), times t (B) and features to a tuple of B1HW, or B2HW, alone."""
+        """Map x_t (BCHW), timesteps (B) and features to a tuple of one output, B1HW."""
         noisy_mask, t, *features = inputs
         return (self.network.denoise(noisy_mask, t, features),)  # type: ignore[operator]
 
 
 class GraphDenoiser(nn.Module):
-    """A denoiser that runs on two graphs, those of its encoder and of its denoiser."""
+    """A denoiser that runs on the graphs of an encoder and a denoiser."""
 
     def __init__(self, encoder: Graph, denoiser: Graph, total_stride: int, styles: tuple[str, ...]) -> None:
         super().__init__()
@@ -43,11 +43,11 @@ class GraphDenoiser(nn.Module):
         self.styles = styles
 
     def encode(self, *inputs: Tensor) -> list[Tensor]:
-        """Map an image (B3HW), and its style (B) where there are styles, to features, each with B rows."""
+        """Map an image (B3HW), and its style (B) for a network with styles, to features, each with B rows."""
         return list(self.encoder(*inputs))
 
     def denoise(self, noisy_mask: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
-        """Map a noisy mask (B C H W), times (B) and features to a logit or noise; see ``Denoiser``."""
+        """Map a noisy mask (BCHW), timesteps (B) and features to the output, B1HW."""
         (output,) = self.denoiser(noisy_mask, t, *features)
         return output
 
@@ -59,7 +59,15 @@ def denoiser_parts(
     t: Tensor,
     features: Sequence[Tensor],
 ) -> dict[str, Part]:
-    """Return the parts ``encoder`` and ``denoiser``, with these examples of their inputs."""
+    """Split a denoiser into the parts ``encoder`` and ``denoiser``.
+
+    Args:
+        network: The denoiser, see `segmenters.diffusion.Denoiser`.
+        inputs: Example inputs of the encoder by name.
+        noisy_mask: Example, BCHW.
+        t: Example timesteps, B.
+        features: The encoder's outputs for ``inputs``.
+    """
     names = tuple(f"features_{number}" for number in range(len(features)))
     encoder = Part(EncoderGraph(network), tuple(inputs.values()), tuple(inputs), names)
     read = (noisy_mask, t, *features)

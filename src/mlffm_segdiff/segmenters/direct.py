@@ -1,6 +1,7 @@
 """A network that maps an image to a mask in one pass."""
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -8,19 +9,31 @@ from torch import Tensor, nn
 
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
-from mlffm_segdiff.losses.region import RegionLoss
+from mlffm_segdiff.losses.mask_loss import MaskLoss
 from mlffm_segdiff.segmenters.base import MIRRORS, Graph, Part, Sampling, Segmentation, Segmenter
 
 
-class DirectSegmenter(Segmenter):
-    """``network.forward(image)`` gives the logit. The boundary weight is that of a mask without noise.
+@runtime_checkable
+class DeeplySupervised(Protocol):
+    """A direct network that is trained on outputs at several sizes."""
 
-    A network under deep supervision also has ``supervise(image)``: pairs of a weight, which sum to 1, and a
-    logit (B1hw, of the image's size or smaller), finest first. The loss is then the weighted sum of theirs,
-    each against the mask at its size, as in nnU-Net.
+    def supervise(self, image: Tensor) -> Sequence[tuple[float, Tensor]]:
+        """Return weights, which sum to 1, and logits (B1hw, of the image's size or smaller), finest first."""
+
+
+class DirectSegmenter(Segmenter):
+    """Trains a network that maps an image to a logit, and segments with it.
+
+    The loss of a `DeeplySupervised` network is the weighted sum of the losses of its logits, each against the
+    mask at its size, as in nnU-Net.
+
+    Args:
+        network: Its ``forward(image)`` returns the logit, B1HW.
+        loss: Loss of a logit.
+        weight: Boundary weight of the loss; it is that of a mask without noise.
     """
 
-    def __init__(self, network: nn.Module, loss: RegionLoss, weight: BoundaryWeight) -> None:
+    def __init__(self, network: nn.Module, loss: MaskLoss, weight: BoundaryWeight) -> None:
         super().__init__()
         self.network = network
         self.region_loss = loss
@@ -32,7 +45,7 @@ class DirectSegmenter(Segmenter):
         return int(self.network.total_stride)  # type: ignore[arg-type]
 
     def loss(self, batch: Batch) -> Tensor:
-        """Return the region loss of a batch, a scalar."""
+        """Compute the region loss of a batch, a scalar."""
         ones = batch.mask.new_ones(len(batch.mask))
         weight = self.weight(batch.distance, ones, torch.zeros_like(ones))
         losses = [
@@ -42,14 +55,15 @@ class DirectSegmenter(Segmenter):
         return torch.stack(losses).sum()
 
     def _outputs(self, image: Tensor) -> Sequence[tuple[float, Tensor]]:
-        supervise = getattr(self.network, "supervise", None)
-        return supervise(image) if supervise else [(1.0, self.network(image))]
+        if isinstance(self.network, DeeplySupervised):
+            return self.network.supervise(image)
+        return [(1.0, self.network(image))]
 
     @torch.inference_mode()
     def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
         """Segment images (B3HW in [-1, 1]); the spread is 0.
 
-        Where ``sampling.mirror`` is set, the probability is the mean over `MIRRORS`, each turned back.
+        With ``sampling.mirror`` the probability is the mean over `MIRRORS`, each flipped back.
         """
         if sampling.mirror:
             maps = [self._probability(image.flip(axes)).flip(axes) for axes in MIRRORS]
@@ -71,9 +85,9 @@ class DirectSegmenter(Segmenter):
 
 
 def truth_at(logit: Tensor, mask: Tensor, distance: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return mask, distance and weight (B1HW) at the size of a logit (B1hw), the nearest pixel's of each.
+    """Return mask, distance and weight (B1HW) at the size of a logit (B1hw), from the nearest pixels.
 
-    Distances are then in the smaller picture's pixels.
+    Distances are converted to pixels of the smaller image.
     """
     size = logit.shape[2:]
     if size == mask.shape[2:]:

@@ -2,10 +2,12 @@
 
 import contextlib
 import logging
+import os
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from huggingface_hub import ModelHubMixin, hf_hub_download
@@ -17,50 +19,113 @@ from huggingface_hub.errors import (
 )
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from torch import Tensor, nn
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.extra import is_installed
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality, weights_digest, write_quality
-from mlffm_segdiff.segmenters.recipe import check_recipe
+from mlffm_segdiff.segmenters.recipe import check_recipe, recipe_packages
 
 WEIGHTS = "model.safetensors"
 DEFAULT = "default"
 DEFAULT_SHA256 = "c7624c9a95e07ccea2c7413a4b0e5620d04dd237b5c9f9da5903d12b796197da"
-"""Of the weights in the package; written by tools/package_weights.py."""
+"""Digest of the packaged weights, written by tools/package_weights.py."""
 HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
+TRUST_CODE = "MLFFM_SEGDIFF_TRUST_CODE"
+"""Environment variable: 1 stands for ``trust_code=True`` wherever weights are loaded."""
 
 
 class Pretrained(
     ModelHubMixin,
+    nn.Module,
     library_name="mlffm-segdiff",
     repo_url="https://arxiv.org/abs/2606.26712",
     tags=["image-segmentation", "dermoscopy", "diffusion"],
 ):
-    """A segmenter with the recipe that made it; ``from_pretrained``, ``save_pretrained`` and ``push_to_hub``.
+    """A segmenter with the recipe that it was made from, saved to and loaded from folders and the hub.
 
-    ``load_pretrained("default")`` gives the weights in the package; ``from_pretrained`` takes a folder or a
-    hub id. Only safetensors files are read or written, never a pickle.
+    Only safetensors files are read or written, never a pickle. Code that a recipe names by ``target`` is
+    imported only with ``trust_code=True``.
+
+    Attributes:
+        recipe: Of the model, its training and its sampling.
+        segmenter: The network and what turns its output into masks.
+        quality: Calibration of its certainty; None without one.
+
+    Args:
+        recipe: The recipe, as in ``config.json``.
+        packages: Installed packages whose entry points the recipe needs.
+
+    Raises:
+        UserError: The recipe is not valid, or one of the packages is not installed.
     """
 
-    def __init__(self, recipe: dict[str, Any]) -> None:
+    def __init__(self, recipe: dict[str, Any], packages: Sequence[str] = ()) -> None:
+        super().__init__()
+        missing = [package for package in packages if not is_installed(package)]
+        if missing:
+            raise UserError(f"these weights need the package {missing[0]}; install it")
         self.recipe: Recipe = check_recipe(recipe, "config.json")
         self.segmenter: Segmenter = build_segmenter(self.recipe)
         self.quality: Quality | None = None
 
     @property
     def sampling(self) -> Sampling:
-        """How the recipe draws masks."""
+        """The sampling of the recipe."""
         return build_sampling(self.recipe.sampling)
+
+    def forward(self, image: Tensor, sampling: Sampling | None = None) -> Segmentation:
+        """Segment images, B3HW in [-1, 1], at the network's size, by default with the recipe's sampling."""
+        return self.segmenter.segment(image, sampling or self.sampling)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | Path = DEFAULT, trust_code: bool = False, **options: Any
+    ) -> Self:
+        """Load weights in evaluation mode.
+
+        Args:
+            pretrained_model_name_or_path: ``default`` for the weights of the package, a run folder, a folder
+                with config.json and model.safetensors, or a Hugging Face hub id.
+            trust_code: Import the code that the recipe names by ``target``, if it does. Models and losses
+                that are registered by entry points need no trust: the user has installed their package.
+            options: Of `huggingface_hub.ModelHubMixin.from_pretrained`, such as ``revision``.
+
+        Raises:
+            UserError: There are no such weights, they are broken or do not fit their configuration, or they
+                need a package that is not installed or code that is not trusted.
+        """
+        name = str(pretrained_model_name_or_path)
+        place = _checked_place(name)
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries repeat the final error
+        try:
+            return super().from_pretrained(place, trust_code=trust_code, **options)
+        except (
+            EntryNotFoundError,
+            LocalEntryNotFoundError,
+            HfHubHTTPError,
+            HFValidationError,
+            OSError,
+        ) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"no weights {name!r}: neither a folder nor reachable on the hub ({reason})"
+            ) from None
+        except (SafetensorError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+            hint = "; are they of an older version of the model?" if "state_dict" in reason else ""
+            raise UserError(f"{name}: broken weights or configuration: {reason}{hint}") from None
 
     def _save_pretrained(self, save_directory: Path) -> None:
         state = {name: value.contiguous() for name, value in self.segmenter.state_dict().items()}
-        with whole_file(save_directory / WEIGHTS) as temporary:
+        with atomic_write(save_directory / WEIGHTS) as temporary:
             temporary.write_bytes(save(state))
         if self.quality is not None:
-            write_quality(self.quality.tied_to(save_directory / WEIGHTS), save_directory)
+            write_quality(self.quality.bind_to(save_directory / WEIGHTS), save_directory)
 
     @classmethod
     def _from_pretrained(
@@ -72,8 +137,11 @@ class Pretrained(
         force_download: bool,
         local_files_only: bool,
         token: str | bool | None,
+        trust_code: bool = False,
         **model_kwargs: Any,
     ) -> "Pretrained":
+        require_trust(model_kwargs.get("recipe"), trust_code)
+
         def get(name: str) -> Path:
             if Path(model_id).is_dir():
                 return Path(model_id, name)
@@ -92,10 +160,9 @@ class Pretrained(
         path = get(WEIGHTS)
         model = cls(**model_kwargs)
         model.segmenter.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-        model.segmenter.eval()
         with contextlib.suppress(EntryNotFoundError):
             model.quality = read_quality(get(QUALITY), path)
-        return model
+        return model.eval()
 
 
 def save_segmenter(
@@ -105,45 +172,52 @@ def save_segmenter(
     pretrained = Pretrained(recipe=recipe.model_dump(mode="json"))
     pretrained.segmenter.load_state_dict(segmenter.state_dict())
     pretrained.segmenter.to(dtype)
-    pretrained.save_pretrained(folder, config={"recipe": pretrained.recipe.model_dump(mode="json")})
+    config: dict[str, Any] = {"recipe": pretrained.recipe.model_dump(mode="json")}
+    if packages := recipe_packages(recipe):
+        config["packages"] = packages
+    pretrained.save_pretrained(folder, config=config)
+
+
+def require_trust(recipe: Any, trust_code: bool = False) -> None:
+    """Raise UserError if the recipe of saved weights names code by ``target``, unless the user trusts it."""
+    sections = [recipe.get(key) for key in ("model", "loss")] if isinstance(recipe, dict) else []
+    targets = [
+        section["target"] for section in sections if isinstance(section, dict) and section.get("target")
+    ]
+    if targets and not (trust_code or os.environ.get(TRUST_CODE) == "1"):
+        raise UserError(
+            f"these weights import and run {targets[0]}; if you trust them, load them with trust_code=True, "
+            f"or set {TRUST_CODE}=1"
+        )
 
 
 def weights_folder(name: str | Path) -> Path:
-    """Return where the weights called ``default``, or in a folder or run folder, lie; there may be none."""
+    """Return the folder of the weights ``default``, or of a run or weights folder; it may not exist."""
     if str(name) == DEFAULT:
         return Path(str(files("mlffm_segdiff") / "weights" / DEFAULT))
     folder = Path(name).expanduser()
     return folder / "weights" if (folder / "weights").is_dir() else folder
 
 
-def load_pretrained(name: str | Path) -> Pretrained:
-    """Return the weights called ``default``, in a folder (also a run folder), or on the hub.
+def load_pretrained(name: str | Path, trust_code: bool = False) -> Pretrained:
+    """Load weights as `Pretrained.from_pretrained` does."""
+    return Pretrained.from_pretrained(name, trust_code)
 
-    Raises UserError where there are none, or they are broken or of another shape than their configuration.
-    """
+
+def _checked_place(name: str) -> str:
+    """Return the folder or hub id of weights, without loading them."""
     folder = weights_folder(name)
-    local = str(name) == DEFAULT or folder.is_dir()
+    local = name == DEFAULT or folder.is_dir()
     missing = [part for part in ("config.json", WEIGHTS) if local and not (folder / part).is_file()]
     if missing:
         raise UserError(
             f"{folder}: no {' and '.join(missing)} here; give a run folder whose training is done "
-            "(exported graphs serve predict alone)"
+            "(exported graphs are only for predict and serve)"
         )
-    if not (local or HUB_ID.fullmatch(str(name))):
-        raise UserError(f"no weights {str(name)!r}: no such folder; name a run folder, or {DEFAULT!r}")
-    if str(name) == DEFAULT and weights_digest(folder / WEIGHTS) != DEFAULT_SHA256:
+    if not (local or HUB_ID.fullmatch(name)):
+        raise UserError(f"no weights {name!r}: no such folder; name a run folder, or {DEFAULT!r}")
+    if name == DEFAULT and weights_digest(folder / WEIGHTS) != DEFAULT_SHA256:
         raise UserError(
             f"{folder / WEIGHTS} is not the file that this version came with; install mlffm-segdiff again"
         )
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries say what the error will say
-    try:
-        return Pretrained.from_pretrained(str(folder) if local else str(name))
-    except (EntryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"no weights {str(name)!r}: neither a folder nor reachable on the hub ({reason})"
-        ) from None
-    except (SafetensorError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
-        hint = "; are they of an older version of the model?" if "state_dict" in reason else ""
-        raise UserError(f"{name}: broken weights or configuration: {reason}{hint}") from None
+    return str(folder) if local else name

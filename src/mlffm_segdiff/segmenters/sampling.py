@@ -1,70 +1,82 @@
-"""A recipe's sampling with the user's own choices."""
+"""The sampling of a recipe with the user's overrides, one mapping of `SamplingConfig` keys to values."""
 
-from typing import TypedDict
+from collections.abc import Mapping, Sequence
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.models.registry import MODELS
-from mlffm_segdiff.segmenters.assembly import build_sampling, refuse_unsuited
+from mlffm_segdiff.config.model_config import ModelConfig
+from mlffm_segdiff.config.schema import Recipe, SamplingConfig
+from mlffm_segdiff.segmenters.assembly import build_sampling, validate_options
 from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.recipe import check_recipe
 
+PREFIX = "sampling."
+SAMPLING_KEYS = tuple(SamplingConfig.model_fields)
+KNOWN_KEYS = f"known keys: {', '.join(SAMPLING_KEYS)}"
+ONLY_FOR_SAMPLES = ("steps", "sampler", "widening")
 
-class SamplingChoices(TypedDict, total=False):
-    """The user's choices, see `chosen_sampling`; None keeps the recipe's."""
-
-    steps: int | None
-    samples: int | None
-    sampler: str | None
-    seed: int | None
-    fusion: str | None
-    style: str | None
-    mirror: bool | None
-    second_look: bool | None
+Overrides = Mapping[str, object]
 
 
-def chosen_sampling(
-    recipe: Recipe,
-    steps: int | None = None,
-    samples: int | None = None,
-    sampler: str | None = None,
-    seed: int | None = None,
-    fusion: str | None = None,
-    style: str | None = None,
-    mirror: bool | None = None,
-    second_look: bool | None = None,
-) -> Sampling:
-    """Return the recipe's sampling, changed by the arguments that are not None; see `Sampling`.
+def parse_sampling(arguments: Sequence[str]) -> dict[str, str]:
+    """Return the overrides in ``sampling.KEY=VALUE`` arguments, by key without the prefix.
 
     Raises:
-        UserError: A value is out of range; the sampler, fusion or style is unknown; the process has fewer
-            steps; the fusion's package is not installed; steps or a sampler are given and no samples are
-            drawn; or a second look is asked for and samples are.
+        UserError: An argument is not of that form, or a key is given twice.
     """
-    choices: SamplingChoices = {
-        "steps": steps,
-        "samples": samples,
-        "sampler": sampler,
-        "seed": seed,
-        "fusion": fusion,
-        "style": style,
-        "mirror": mirror,
-        "second_look": second_look,
-    }
-    given = {key: value for key, value in choices.items() if value is not None}
+    overrides: dict[str, str] = {}
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        key = name.removeprefix(PREFIX)
+        if not equals or key == name:
+            raise UserError(
+                f"{argument!r} is not sampling.KEY=VALUE, for example sampling.steps=8; {KNOWN_KEYS}"
+            )
+        if key in overrides:
+            raise UserError(f"{name} is given twice; give it once")
+        overrides[key] = value
+    return overrides
+
+
+def override_sampling(recipe: Recipe, overrides: Overrides | None = None) -> Recipe:
+    """Return the recipe with some of its sampling settings replaced.
+
+    Args:
+        recipe: Of a model, with its own sampling.
+        overrides: Values by the keys of `SamplingConfig`; text is converted to the type of its key.
+
+    Raises:
+        UserError: A key is unknown, a value is out of range, or the model does not support the sampling.
+    """
+    given = dict(overrides or {})
+    for key in given:
+        if key not in SAMPLING_KEYS:
+            raise UserError(f"unknown sampling key {key!r}; {KNOWN_KEYS}")
     values = recipe.model_dump(mode="json")
+    if not given.get("samples", recipe.sampling.samples):
+        unused = [key for key in ONLY_FOR_SAMPLES if key in given]
+        if unused:
+            raise UserError(_without_samples(recipe.model, " and ".join(unused)))
+        del values["sampling"]["steps"], values["sampling"]["sampler"]  # of samples, which are not drawn
     values["sampling"] |= given
     chosen = check_recipe(values, "the chosen sampling")
-    refuse_unsuited(chosen)
-    unused = [name for name in ("steps", "sampler") if name in given]
-    if unused and not chosen.sampling.samples:
-        raise UserError(_without_samples(chosen.model.name, " and ".join(unused)))
+    validate_options(chosen)
+    return chosen
+
+
+def chosen_sampling(recipe: Recipe, overrides: Overrides | None = None) -> Sampling:
+    """Return the recipe's sampling with the overrides applied.
+
+    Raises:
+        UserError: As `override_sampling`; the package of the fusion is not installed; or an override
+            concerns samples and none are drawn.
+    """
+    chosen = override_sampling(recipe, overrides)
     return build_sampling(chosen.sampling)
 
 
-def _without_samples(model: str, unused: str) -> str:
-    if MODELS[model].contract == "direct":
-        return f"{model} segments in one pass, without samples; leave out {unused}"
+def _without_samples(model: ModelConfig, unused: str) -> str:
+    if model.contract == "direct":
+        return f"{model.name} segments in one pass, without samples; leave out {unused}"
     return (
         f"no samples are drawn, so {unused} would have no effect; "
         f"set samples to 1 or more, or leave out {unused}"

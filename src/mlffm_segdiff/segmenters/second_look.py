@@ -1,4 +1,4 @@
-"""A second look: the found lesion is segmented again, larger, and both probability maps are merged."""
+"""A second look: segment the found lesion again, enlarged, and merge both probability maps."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from PIL import Image
 from scipy.ndimage import find_objects, label
 from scipy.special import expit, logit
 
-from mlffm_segdiff.segmenters.at_source import THRESHOLD, Map, segment_pictures
+from mlffm_segdiff.segmenters.at_source import THRESHOLD, Map, segment_batch
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 
 Pixels = npt.NDArray[np.uint8]
@@ -20,22 +20,28 @@ Pixels = npt.NDArray[np.uint8]
 MARGIN = 0.35
 """Added on each side of the lesion, as a share of its larger side."""
 LARGEST_SIDE = 0.9
-"""Side of the crop, as a share of the image's, above which a second look shows nothing new."""
+"""Side of the crop, as a share of the image's, above which there is no second look."""
 LEAST_COMPONENT = 0.1
 """Area of a component, as a share of the largest one's, from which the crop includes it."""
 SECOND_WEIGHT = 0.5
 """Weight of the second map in the merged logit, in the middle of the crop."""
 RAMP = 0.125
-"""Width of the band in which this weight rises from 0 at the crop's border, as a share of the crop's side."""
+"""Width of the band in which the weight rises from 0 at the crop's border, as a share of the crop's side."""
 MOST_ENLARGED = 4
 """Side of the largest merged map, as a multiple of the network's size."""
 CLEAREST = 1e-4
-"""Probabilities are clipped to [CLEAREST, 1 - CLEAREST] before merging, so that neither map has a veto."""
+"""Probabilities are clipped to [CLEAREST, 1 - CLEAREST] before merging, so that neither map decides alone."""
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of an image, of the image's own aspect ratio; all three in shares of its height and width."""
+    """A part of an image with the image's aspect ratio.
+
+    Attributes:
+        top: As a share of the image's height.
+        left: As a share of the image's width.
+        side: Height and width, as shares of those of the image.
+    """
 
     top: float
     left: float
@@ -49,18 +55,18 @@ def look_again(
     sampling: Sampling,
     device: torch.device,
 ) -> list[Map]:
-    """Return the maps of B images, each merged with that of a second look where there is something to see.
+    """Merge the maps of B images with those of a second look, for images where one helps.
 
     Args:
         segmenter: On `device`, in evaluation mode.
         first: BxSxS probabilities of the whole images.
-        view: Gives an image by its number, HxWx3 uint8, or None for no second look. It is called once for
-            each image to look at again, and no image is held after its crop is taken.
+        view: Returns an image by its number, HxWx3 uint8, or None for no second look. It is called once for
+            each image to look at again, and no image is kept after its crop is taken.
         sampling: As for the first maps.
         device: Of the segmenter.
 
     Returns:
-        B maps, SxS where there was no second look, else as `merge_maps`.
+        B maps: SxS without a second look, otherwise as `merge_maps` returns them.
     """
     merged, crops, small = list(first), {}, []
     for number, probability in enumerate(first):
@@ -71,23 +77,22 @@ def look_again(
             small.append(crop_image(image, crop, len(probability)))
         del image
     if crops:
-        second = segment_pictures(segmenter, np.stack(small), sampling, device).probability
-        for (number, crop), probability in zip(crops.items(), second, strict=True):
+        second = segment_batch(segmenter, np.stack(small), sampling, device).probability
+        for (number, crop), probability in zip(crops.items(), second[:, 0].numpy(), strict=True):
             merged[number] = merge_maps(first[number], probability, crop)
     return merged
 
 
 def lesion_crop(probability: Map) -> Crop | None:
-    """Return the part of an image to look at again: the lesion's box with a margin, moved into the image.
+    """Choose the part of an image to look at again: the lesion's box with a margin, moved into the image.
 
-    The network is trained on images squashed to a square, so the crop keeps the image's aspect ratio: it is
-    as wide a share of the width as it is high a share of the height.
+    The network is trained on images resized to a square, so the crop keeps the image's aspect ratio.
 
     Args:
         probability: SxS, of the whole image.
 
     Returns:
-        The crop; None where nothing was found, or the crop would be nearly the whole image.
+        The crop; None if nothing was found, or if the crop would be nearly the whole image.
     """
     mask = probability >= THRESHOLD
     if not mask.any():
@@ -108,19 +113,19 @@ def lesion_crop(probability: Map) -> Crop | None:
 
 
 def crop_image(image: Pixels, crop: Crop, size: int) -> Pixels:
-    """Return the crop of an HxWx3 uint8 image at SxS, resized as the training images were."""
+    """Cut a crop out of an image (HxWx3 uint8) and resize it to SxS as training images are."""
     height, width = image.shape[:2]
     left, top = crop.left * width, crop.top * height
     box = (left, top, min(left + crop.side * width, width), min(top + crop.side * height, height))
-    picture = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=box)
-    return np.array(picture, dtype=np.uint8)
+    resized = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR, box=box)
+    return np.array(resized, dtype=np.uint8)
 
 
 def merge_maps(first: Map, second: Map, crop: Crop) -> Map:
-    """Return the map of the whole image, finer where it was looked at twice.
+    """Merge the map of the whole image with that of a crop into a finer map of the whole image.
 
-    In the crop the logits are averaged, with a weight that falls to 0 at its border except where that is the
-    image's. Outside it, the result is `first`, interpolated.
+    Inside the crop the logits are averaged, with a weight that falls to 0 at the crop's border except where
+    that is the image's border. Outside it, the result is `first`, interpolated.
 
     Args:
         first: SxS probabilities of the whole image.
@@ -128,8 +133,8 @@ def merge_maps(first: Map, second: Map, crop: Crop) -> Map:
         crop: Where `second` was taken.
 
     Returns:
-        KxK float32 in [0, 1]; K is the multiple of S at which the crop has at least S pixels a side, at most
-        MOST_ENLARGED times S.
+        KxK float32 in [0, 1]; K is the multiple of S at which the crop has at least S pixels per side, but
+        no more than MOST_ENLARGED times S.
     """
     side = len(first) * min(math.ceil(1 / crop.side), MOST_ENLARGED)
     centres = (np.arange(side) + 0.5) / side
@@ -142,14 +147,14 @@ def merge_maps(first: Map, second: Map, crop: Crop) -> Map:
 
 
 def _ramp(places: npt.NDArray[np.float64], start: float, crop: Crop) -> npt.NDArray[np.float64]:
-    """Return the second map's weight in [0, 1] at places along one axis, in shares of the crop."""
+    """Return the second map's weight in [0, 1] at places along one axis, as shares of the crop."""
     before = places if start > 0 else np.full_like(places, RAMP)
     after = 1 - places if start + crop.side < 1 else np.full_like(places, RAMP)
     return np.clip(np.minimum(before, after) / RAMP, 0, 1)
 
 
 def _sampled(values: Map, rows: npt.NDArray[np.float64], columns: npt.NDArray[np.float64]) -> Map:
-    """Return a map at places in shares of its height and width, bilinear between pixel centres."""
+    """Sample a map at places given as shares of its height and width, bilinear between pixel centres."""
     y, x = (torch.from_numpy(2 * places - 1).float() for places in (rows, columns))
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[None]
     found: Map = F.grid_sample(

@@ -1,1 +1,1 @@
-"""One process that segments over HTTP: a page, a REST API, and what watches over them."""
+"""A server that segments over HTTP: a page, a REST API, and its metrics."""

@@ -1,4 +1,4 @@
-"""The one model of a server, the queue before it, and the threads beside it."""
+"""The model of a server, the queue before it, and the threads next to it."""
 
 import asyncio
 import math
@@ -6,32 +6,35 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar, Unpack
+from typing import TypeVar
 
 import torch
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.inference.model import Answer, Model, Picture, answer_pictures
+from mlffm_segdiff.inference.model import Model, segment_images
 from mlffm_segdiff.inference.pool import helper_count, helping_threads
-from mlffm_segdiff.segmenters.base import Sampling
-from mlffm_segdiff.segmenters.sampling import SamplingChoices
+from mlffm_segdiff.inference.reading.case_image import CaseImage
+from mlffm_segdiff.segmenters.base import Sampling, Segmentation
+from mlffm_segdiff.segmenters.sampling import Overrides
 from mlffm_segdiff.serve.batching import Batcher
 from mlffm_segdiff.serve.metrics import Metrics
 from mlffm_segdiff.serve.problem import BUSY, RefusedError, refusal_of
 
 Result = TypeVar("Result")
 
-
-class ChooseSampling(Protocol):
-    """How choices become a sampling: `chosen_sampling` with the weights' recipe."""
-
-    def __call__(self, **choices: Unpack[SamplingChoices]) -> Sampling:
-        """Return the sampling. Raises UserError for choices that the weights do not allow."""
+ChooseSampling = Callable[[Overrides], Sampling]
+"""How overrides become a sampling: `chosen_sampling` with the recipe of the weights."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """body_bytes: of one request. queue: requests in the house at once. batch: pictures in one call."""
+    """What a server accepts.
+
+    Attributes:
+        body_bytes: Of one request.
+        queue: Requests in work or waiting.
+        batch: Images in one call of the network.
+    """
 
     body_bytes: int = 64 * 2**20
     queue: int = 32
@@ -39,7 +42,7 @@ class Limits:
 
 
 class Engine:
-    """Segments for one event loop; works while `running` is entered."""
+    """Segments for one event loop, while `running` is entered."""
 
     def __init__(self, model: Model, choose: ChooseSampling, limits: Limits, metrics: Metrics) -> None:
         self.model = model
@@ -53,13 +56,16 @@ class Engine:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Start the threads and the queue; at the end, end them."""
+        """Start the threads and the queue, and stop them at the end."""
         loop, threads = asyncio.get_running_loop(), torch.get_num_threads()
         with helping_threads(helper_count()) as self._helpers, network_thread(threads) as network:
 
-            def segment(sampling: Sampling, pictures: Sequence[Picture]) -> asyncio.Future[list[Answer]]:
+            def segment(
+                sampling: Sampling, images: Sequence[CaseImage]
+            ) -> asyncio.Future[list[Segmentation]]:
                 chosen = replace(self.model, sampling=sampling)
-                return loop.run_in_executor(network, answer_pictures, chosen, pictures)
+                inputs, views = [one.network_input for one in images], [one.view for one in images]
+                return loop.run_in_executor(network, segment_images, chosen, inputs, views.__getitem__)
 
             self._batcher = Batcher(segment, self.limits.batch, self._metrics)
             self._worker = asyncio.create_task(self._batcher.run())
@@ -70,18 +76,18 @@ class Engine:
 
     @property
     def works(self) -> bool:
-        """Whether requests are worked on."""
+        """Whether requests are processed."""
         return self._worker is not None and not self._worker.done()
 
     @contextmanager
-    def admitted(self) -> Iterator[None]:
-        """Hold a place in the house. Raises RefusedError, with when to come again, where none is free."""
+    def slot(self) -> Iterator[None]:
+        """Reserve a queue slot. Raises RefusedError (503, Retry-After) if the queue is full."""
         if self._count >= self.limits.queue:
             seconds = max(1, math.ceil(self._batcher.batch_seconds * self._count / self.limits.batch))
             raise RefusedError(
                 BUSY,
-                f"{self._count} requests are in work or wait, as many as are taken",
-                f"ask again in {seconds} s",
+                f"the queue is full: {self._count} requests are in work or waiting",
+                f"try again in {seconds} s",
                 headers={"Retry-After": str(seconds)},
             )
         self._count += 1
@@ -92,37 +98,37 @@ class Engine:
             self._count -= 1
             self._metrics.in_flight.set(self._count)
 
-    def sampling(self, choices: SamplingChoices) -> Sampling:
-        """Return the sampling asked for. Raises RefusedError for choices that the weights do not allow."""
+    def sampling(self, overrides: Overrides) -> Sampling:
+        """Return the sampling of a request. Raises RefusedError if the weights do not support it."""
         try:
-            return self._choose(**choices)
+            return self._choose(overrides)
         except UserError as error:
             raise refusal_of(error, "") from error
 
-    def allows(self, choices: SamplingChoices) -> bool:
-        """Return whether the weights allow these choices."""
+    def allows(self, overrides: Overrides) -> bool:
+        """Return whether the weights support these overrides."""
         try:
-            self._choose(**choices)
+            self._choose(overrides)
         except UserError:
             return False
         return True
 
-    async def answer(self, picture: Picture, sampling: Sampling) -> Answer:
-        """Return the network's answer to a picture, in a batch with others'."""
-        return await self._batcher.ask(picture, sampling)
+    async def segment(self, image: CaseImage, sampling: Sampling) -> Segmentation:
+        """Return the network's output for an image, computed in a batch with others."""
+        return await self._batcher.segment(image, sampling)
 
-    async def aside(self, work: Callable[[], Result]) -> Result:
-        """Return what the work gives, done in a thread beside the network."""
+    async def run_in_thread(self, work: Callable[[], Result]) -> Result:
+        """Return the result of work done in a thread, while the network continues."""
         return await asyncio.get_running_loop().run_in_executor(self._helpers, work)
 
 
 @contextmanager
 def network_thread(threads: int) -> Iterator[Executor]:
-    """Give a pool of one thread, in which torch uses `threads` threads."""
+    """Yield a pool of one thread, in which torch uses `threads` threads."""
 
-    def begin() -> None:
+    def start() -> None:
         torch.get_num_threads()  # sets torch up in this thread; see `helping_threads`
         torch.set_num_threads(threads)
 
-    with ThreadPoolExecutor(1, "network", begin) as pool:
+    with ThreadPoolExecutor(1, "network", start) as pool:
         yield pool

@@ -1,4 +1,4 @@
-"""What keeps other sites out: headers on every answer, and requests refused by where they come from."""
+"""Protection from other sites: headers on every response, and requests refused by their origin."""
 
 from collections.abc import Collection
 
@@ -33,11 +33,16 @@ HEADERS = {
 
 
 class Guard:
-    """Middleware that sets `HEADERS` and refuses what another site's page asks for.
+    """Middleware that sets `HEADERS` and refuses requests of other sites' pages.
 
-    hosts: names the server answers to; None: to any. A page elsewhere can point a name of its own at
-    127.0.0.1 (DNS rebinding) and read answers, unless the name is checked. What changes or computes (POST)
-    must come from the server's own page or from no page at all.
+    A page of another site can point a name of its own at 127.0.0.1 (DNS rebinding) and read responses, unless
+    the name is checked. Starlette's TrustedHostMiddleware checks it too, but answers 400 in plain text, which
+    cannot be configured; refusals here are a JSON `Problem` like all others. POST requests must come from the
+    server's own page or from no page at all.
+
+    Args:
+        app: The application.
+        hosts: Names the server answers to; None for any.
     """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str] | None) -> None:
@@ -45,7 +50,7 @@ class Guard:
         self.hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it."""
+        """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
 
@@ -67,7 +72,7 @@ class Guard:
             return RefusedError(
                 FORBIDDEN,
                 f"this server does not answer to the name {host!r}",
-                "use the address it printed, or start it with --allow-host and this name",
+                "use the address that it printed, or start it with --allow-host and this name",
             )
         foreign = host_name(headers.get("origin", host).partition("//")[2] or host) != host
         if method == "POST" and (foreign or headers.get("sec-fetch-site") not in SAME_ORIGIN):
@@ -85,9 +90,11 @@ def host_name(host: str) -> str:
 
 
 def allowed_hosts(served: str, named: Collection[str]) -> frozenset[str] | None:
-    """Return the names a server on the address `served` answers to, None for any.
+    """Return the host names a server answers to; None for any.
 
-    named: names given by hand, in addition to this machine's own.
+    Args:
+        served: Address it serves on.
+        named: Names given by the user, in addition to this machine's own.
     """
     if not named and served in EVERY_ADDRESS:
         return None

@@ -1,4 +1,4 @@
-"""Numbers of the running server, in Prometheus's text format."""
+"""Metrics of the running server, in Prometheus's text format."""
 
 import time
 
@@ -11,7 +11,7 @@ OTHER = "other"
 
 
 class Metrics:
-    """Requests by route and status, their seconds, the queue before the network, its batches."""
+    """Requests by route and status, their duration, the queue before the network, its batches."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -20,20 +20,20 @@ class Metrics:
         )
         self.seconds = Histogram(
             "segdiff_request_seconds",
-            "From a request's first byte to its answer's last.",
+            "From the first byte of a request to the last of its response.",
             ("route",),
             buckets=SECONDS,
             registry=self.registry,
         )
         self.in_flight = Gauge(
-            "segdiff_requests_in_flight", "Pictures received and not answered yet.", registry=self.registry
+            "segdiff_requests_in_flight", "Images received and not answered yet.", registry=self.registry
         )
         self.queue_length = Gauge(
-            "segdiff_queue_length", "Pictures that wait for the network.", registry=self.registry
+            "segdiff_queue_length", "Images waiting for the network.", registry=self.registry
         )
         self.batch_size = Histogram(
             "segdiff_batch_size",
-            "Pictures in one call of the network.",
+            "Images in one call of the network.",
             buckets=SIZES,
             registry=self.registry,
         )
@@ -42,12 +42,12 @@ class Metrics:
         )
 
     def text(self) -> bytes:
-        """Return all of them in the text format."""
+        """Return all metrics in the text format."""
         return generate_latest(self.registry)
 
 
 class CountRequests:
-    """Middleware that counts and times requests; paths that are no route count as one."""
+    """Middleware that counts and times requests; paths without a route count as one."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
@@ -57,7 +57,7 @@ class CountRequests:
         """Pass the request on and count it once it is answered."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        begun, status = time.perf_counter(), 500
+        start, status = time.perf_counter(), 500
 
         async def watch(message: Message) -> None:
             nonlocal status
@@ -70,5 +70,5 @@ class CountRequests:
         finally:
             route = getattr(scope.get("route"), "path", OTHER)
             self.metrics.requests.labels(route, str(status)).inc()
-            self.metrics.seconds.labels(route).observe(time.perf_counter() - begun)
+            self.metrics.seconds.labels(route).observe(time.perf_counter() - start)
         return None

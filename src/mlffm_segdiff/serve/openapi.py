@@ -1,10 +1,10 @@
-"""What FastAPI cannot read from the code of the routes, for the OpenAPI document."""
+"""The parts of the OpenAPI document that FastAPI cannot read from the code of the routes."""
 
 from typing import Any
 
-from mlffm_segdiff.serve.answers import SegmentAnswer
 from mlffm_segdiff.serve.options import MeasureOptions, SegmentOptions
 from mlffm_segdiff.serve.problem import Problem
+from mlffm_segdiff.serve.responses import SegmentResponse
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 RETRY = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer", "minimum": 1}}}
@@ -14,18 +14,18 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     403: {"model": Problem, "description": "The request comes from another site's page, or by another name"},
     408: {"model": Problem, "description": "The upload took too long"},
     413: {"model": Problem, "description": "The request is too large"},
-    415: {"model": Problem, "description": "The file is no picture, or the body is of another type"},
+    415: {"model": Problem, "description": "The file is not an image, or the body is of another type"},
     422: {"model": Problem, "description": "A file is damaged, or a parameter is out of range"},
     503: {
         "model": Problem,
-        "description": "Too many requests; come again after Retry-After",
+        "description": "The queue is full; try again after Retry-After",
         "headers": RETRY,
     },
 }
 
 
 def _form(options: type[MeasureOptions], *files: str) -> dict[str, Any]:
-    """The schema of a form with these files, and the options as its fields."""
+    """Return the schema of a form with these files, and the options as its fields."""
     fields = options.model_json_schema()["properties"]
     file = {"type": "string", "contentMediaType": "application/octet-stream"}
     properties = {**dict.fromkeys(files, file), **fields}
@@ -41,18 +41,18 @@ def _form(options: type[MeasureOptions], *files: str) -> dict[str, Any]:
 SEGMENT: dict[str, Any] = {
     "responses": {
         200: {
-            "model": SegmentAnswer,
+            "model": SegmentResponse,
             "description": "Measures and contours; or the mask as PNG, 0 and 255; or a DICOM SEG",
             "content": {"image/png": BINARY, "application/dicom": BINARY},
         },
         **REFUSALS,
-        406: {"model": Problem, "description": "The header Accept names no format there is"},
+        406: {"model": Problem, "description": "The header Accept names no supported type"},
     },
     "openapi_extra": {
         "requestBody": {
             "required": True,
             "content": {
-                **_form(SegmentOptions, "picture"),
+                **_form(SegmentOptions, "image"),
                 "image/*": BINARY,
                 "application/dicom": BINARY,
                 "application/octet-stream": BINARY,
@@ -62,7 +62,7 @@ SEGMENT: dict[str, Any] = {
 }
 MEASURE: dict[str, Any] = {
     "responses": REFUSALS,
-    "openapi_extra": {"requestBody": {"required": True, "content": _form(MeasureOptions, "picture", "mask")}},
+    "openapi_extra": {"requestBody": {"required": True, "content": _form(MeasureOptions, "image", "mask")}},
 }
 METRICS: dict[int | str, dict[str, Any]] = {
     200: {

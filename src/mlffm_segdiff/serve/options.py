@@ -1,24 +1,29 @@
-"""What a request may ask for, as query parameters or as fields of its form."""
+"""The options of a request, as query parameters or as fields of its form."""
 
 from collections.abc import Mapping
-from typing import Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from annotated_types import Le
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.inference.postprocessing import PostProcessing
+from mlffm_segdiff.inference.result import Processing
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
-from mlffm_segdiff.segmenters.sampling import SamplingChoices
+from mlffm_segdiff.segmenters.sampling import PREFIX, SAMPLING_KEYS
 from mlffm_segdiff.serve.problem import NOT_ACCEPTABLE, UNUSABLE, RefusedError
 
 MOST_STEPS = 50
 MOST_SAMPLES = 32
+LIMITS = {"samples": MOST_SAMPLES, "steps": MOST_STEPS}
+ATTRIBUTE = "sampling_"
 
 Format = Literal["json", "png", "dicom"]
 FORMATS: dict[str, Format] = {"application/json": "json", "image/png": "png", "application/dicom": "dicom"}
 
 
 class MeasureOptions(BaseModel):
-    """What holds for a picture and its mask."""
+    """Options of an image and its mask."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -27,98 +32,83 @@ class MeasureOptions(BaseModel):
         gt=0,
         le=1000,
         allow_inf_nan=False,
-        description="Millimetres a pixel; a DICOM file's own spacing holds unless this is given.",
+        description="Side of a pixel in millimetres, instead of what a DICOM file says.",
     )
 
 
-class SegmentOptions(MeasureOptions):
-    """How a picture is segmented, and how it is answered."""
+def _sampling_parameters() -> Any:
+    """Return a model with one optional parameter sampling.KEY for each sampling setting."""
+    fields: dict[str, Any] = {}
+    annotated: Any = Annotated
+    for key, setting in SamplingConfig.model_fields.items():
+        limits = [Le(LIMITS[key])] if key in LIMITS else []
+        kind = annotated[(setting.annotation, *setting.metadata, *limits, None)] | None
+        description = f"Sampling setting {key}, as in a recipe. Default: the server's own."
+        fields[ATTRIBUTE + key] = kind, Field(None, alias=PREFIX + key, description=description)
+    return create_model("SamplingParameters", __base__=MeasureOptions, **fields)
 
-    threshold: float = Field(THRESHOLD, gt=0, le=1, description="A pixel is lesion from this probability.")
-    samples: int | None = Field(
-        None,
-        ge=0,
-        le=MOST_SAMPLES,
-        description="Samples to draw; 2 or more give a spread. 0: the posterior mean in one step. "
-        "Default: the weights' own, usually 0.",
-    )
-    steps: int | None = Field(
-        None,
-        ge=1,
-        le=MOST_STEPS,
-        description="Denoising steps of a sample; needs samples. Default: the weights' own.",
-    )
-    style: str | None = Field(
-        None,
-        max_length=64,
-        description="Annotation style: any, or one of the styles in /api/v1/about. "
-        "Default: the weights' own, usually any.",
-    )
-    mirror: bool | None = Field(
-        None,
-        description="Average over the picture and its three mirror images; four times as long. "
-        "Default: the weights' own, usually false.",
-    )
-    second_look: bool | None = Field(
-        None,
-        description="Segment the found lesion again, enlarged, and merge; up to twice as long. Not with "
-        "samples. Default: the weights' own, usually false.",
-    )
+
+class SegmentOptions(_sampling_parameters()):  # type: ignore[misc]
+    """How an image is segmented, and the format of the response."""
+
+    threshold: float = Field(THRESHOLD, gt=0, le=1, description="Probability threshold.")
     keep_specks: bool = Field(
         False, description="Keep components of the mask smaller than 0.1 % of the lesion's area."
     )
     largest: bool = Field(False, description="Keep only the largest component of the mask.")
     fill_holes: bool = Field(False, description="Fill holes in the mask.")
-    format: Format | None = Field(None, description="Goes before the header Accept; default json.")
+    format: Format | None = Field(None, description="Overrides the header Accept; default json.")
     maps: bool = Field(
         False, description="JSON: add the maps, at the network's size or finer after a second look."
     )
-    preview: bool = Field(False, description="JSON: add the picture as a browser can show it.")
+    preview: bool = Field(False, description="JSON: add the image as a JPEG that browsers show.")
     name: str = Field(
         "",
         max_length=255,
-        description="The file's name, where the body is the file; the answer repeats it.",
+        description="The file's name, if the body is the file; the response repeats it.",
     )
 
     @property
-    def sampling(self) -> SamplingChoices:
-        """What is asked for of the sampling."""
-        return {
-            "samples": self.samples,
-            "steps": self.steps,
-            "style": self.style,
-            "mirror": self.mirror,
-            "second_look": self.second_look,
-        }
+    def sampling(self) -> dict[str, object]:
+        """The sampling settings of the request, by key."""
+        given = {key: getattr(self, ATTRIBUTE + key) for key in SAMPLING_KEYS}
+        return {key: value for key, value in given.items() if value is not None}
 
     @property
-    def post(self) -> PostProcessing:
-        """The post-processing of the mask."""
-        return PostProcessing(self.keep_specks, self.largest, self.fill_holes)
+    def processing(self) -> Processing:
+        """How the segmentation becomes a mask."""
+        post = PostProcessing(self.keep_specks, self.largest, self.fill_holes)
+        return Processing(self.threshold, post, self.mm_per_pixel)
 
 
 Options = TypeVar("Options", bound=BaseModel)
 
 
 def with_fields(options: Options, fields: Mapping[str, str]) -> Options:
-    """Return the query's options with the form's fields in their place. Raises RefusedError for a bad one."""
+    """Return the query's options, overridden by the fields of the form. Raises RefusedError for a bad one."""
+    given = options.model_dump(exclude_unset=True, by_alias=True)
     try:
-        return type(options).model_validate(options.model_dump(exclude_unset=True) | dict(fields))
+        return type(options).model_validate(given | dict(fields))
     except ValidationError as error:
         first = error.errors()[0]
         raise bad_option(".".join(map(str, first["loc"])), first["msg"]) from None
 
 
 def bad_option(name: str, message: str) -> RefusedError:
-    """Return the refusal of an option. message: pydantic's."""
+    """Return the refusal of an option, with pydantic's message."""
     detail = f"{name}: {message[:1].lower()}{message[1:]}"
     return RefusedError(UNUSABLE, detail, "see the parameters in openapi.json")
 
 
-def answer_format(wanted: Format | None, accept: str) -> Format:
-    """Return the format asked for, by name or by the header Accept, in which the highest q is taken.
+def response_format(wanted: Format | None, accept: str) -> Format:
+    """Return the format of the response.
 
-    Raises RefusedError where Accept names none that there is.
+    Args:
+        wanted: The option ``format``; it overrides the header.
+        accept: The header Accept; the type with the highest q is taken.
+
+    Raises:
+        RefusedError: Accept names no supported type.
     """
     if wanted is not None:
         return wanted
@@ -128,8 +118,8 @@ def answer_format(wanted: Format | None, accept: str) -> Format:
         for known, format_ in FORMATS.items():
             if _quality(kind) > 0 and media in (known, "*/*", f"{known.partition('/')[0]}/*"):
                 return format_
-    mend = f"ask for one of {', '.join(FORMATS)}"
-    raise RefusedError(NOT_ACCEPTABLE, f"no answer in {accept!r} is made here", mend)
+    hint = f"ask for one of {', '.join(FORMATS)}"
+    raise RefusedError(NOT_ACCEPTABLE, f"the media type {accept!r} is not supported", hint)
 
 
 def _quality(media_range: str) -> float:

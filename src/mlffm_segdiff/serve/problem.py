@@ -1,4 +1,4 @@
-"""Why a request is refused, as the answer tells it."""
+"""Refused requests as JSON responses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ KINDS = {
     NOT_ACCEPTABLE: "no-such-format",
     TIMEOUT: "upload-too-slow",
     TOO_LARGE: "too-large",
-    UNSUPPORTED: "not-a-picture",
+    UNSUPPORTED: "not-an-image",
     UNUSABLE: "unusable",
     FAULT: "fault",
     BUSY: "busy",
@@ -29,36 +29,43 @@ KINDS = {
 
 
 class Problem(BaseModel):
-    """problem: its kind, always the same word. name: the file, or empty. detail: what is wrong. mend: how."""
+    """A refused request.
+
+    Attributes:
+        problem: Its kind, one of a fixed set of words.
+        name: Of the file, or empty.
+        detail: What is wrong.
+        hint: How to fix it.
+    """
 
     problem: str
     name: str = ""
     detail: str
-    mend: str
+    hint: str
 
 
 @dataclass(eq=False)
 class RefusedError(Exception):
-    """Ends a request with this status and a `Problem`."""
+    """Ends a request with a status and a `Problem`."""
 
     status: int
     detail: str
-    mend: str
+    hint: str
     name: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def response(self) -> JSONResponse:
-        """Return the answer."""
+        """Return the response."""
         kind = KINDS.get(self.status, "refused")
-        problem = Problem(problem=kind, name=self.name, detail=self.detail, mend=self.mend)
+        problem = Problem(problem=kind, name=self.name, detail=self.detail, hint=self.hint)
         return JSONResponse(problem.model_dump(), self.status, dict(self.headers))
 
 
 def refusal_of(error: UserError, name: str) -> RefusedError:
-    """Return a mistake in a picture or a number as a refusal: 415 where it is no picture, else 422.
+    """Return bad input as a refusal: 415 if a file is not an image, otherwise 422.
 
-    `UserError` says what is wrong, and after the last semicolon how to mend it.
+    The text of a `UserError` says what is wrong and, after the last semicolon, how to fix it.
     """
-    detail, _, mend = str(error).rpartition("; ")
+    detail, _, hint = str(error).rpartition("; ")
     status = UNSUPPORTED if isinstance(error.__cause__, UnidentifiedImageError) else UNUSABLE
-    return RefusedError(status, detail or mend, mend, name)
+    return RefusedError(status, detail or hint, hint, name)

@@ -1,4 +1,4 @@
-"""One process that serves until it is told to stop."""
+"""The process that serves until it is stopped."""
 
 import contextlib
 import socket
@@ -14,7 +14,7 @@ GRACE_SECONDS = 60
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; port 0 takes a free one. Raises UserError where it cannot."""
+    """Return a listening socket; port 0 takes a free one. Raises UserError if it cannot listen."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address, family=family, backlog=BACKLOG)
@@ -31,11 +31,16 @@ def url(listening: socket.socket) -> str:
     return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
 
 
-def serve_app(app: FastAPI, listening: socket.socket, begun: Callable[[], None]) -> None:
-    """Serve until SIGINT or SIGTERM; then take no more, and end once running requests are answered.
+def serve_app(app: FastAPI, listening: socket.socket, started: Callable[[], None]) -> None:
+    """Serve until SIGINT or SIGTERM, then refuse new requests and stop after the running ones.
 
-    begun: called once requests are answered. Nothing is logged but faults. Requests that take longer than
-    GRACE_SECONDS at the end, and those at a second signal, are cut off.
+    Only faults are logged. Requests that take longer than GRACE_SECONDS at the end, and those at a second
+    signal, are cut off.
+
+    Args:
+        app: The application.
+        listening: Socket to serve on.
+        started: Called when the server answers requests.
     """
     config = uvicorn.Config(
         app,
@@ -44,17 +49,17 @@ def serve_app(app: FastAPI, listening: socket.socket, begun: Callable[[], None])
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    server = _Announced(config, begun)
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal anew once it is done
+    server = _Announced(config, started)
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again when it is done
         server.run(sockets=[listening])
 
 
 class _Announced(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, begun: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
         super().__init__(config)
-        self._begun = begun
+        self._on_start = on_start
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._begun()
+            self._on_start()

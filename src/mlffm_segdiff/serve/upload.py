@@ -12,14 +12,14 @@ from mlffm_segdiff.serve.problem import BAD_REQUEST, TIMEOUT, TOO_LARGE, UNSUPPO
 
 FORM = "multipart/form-data"
 UPLOAD_SECONDS = 60.0
-MOST_FIELDS = 16
-UNNAMED = "picture"
+MOST_FIELDS = 32
+UNNAMED = "image"
 FIELD_BYTES = 4096
 
 
 @dataclass(frozen=True)
 class File:
-    """name: as the client called it, without folders; UNNAMED if it did not. data: its bytes."""
+    """An uploaded file: the client's name for it without folders, or UNNAMED, and its bytes."""
 
     name: str
     data: bytes
@@ -27,13 +27,13 @@ class File:
 
 @dataclass(frozen=True)
 class Upload:
-    """files: by the name of their form field, `picture` where the body is the file. fields: the others."""
+    """Files by the name of their form field (``image`` if the body is the file), and the other fields."""
 
     files: dict[str, File]
     fields: dict[str, str]
 
     def file(self, field: str) -> File:
-        """Return the file of a field. Raises RefusedError where there is none."""
+        """Return the file of a field. Raises RefusedError if there is none."""
         if field not in self.files:
             raise RefusedError(UNUSABLE, f"no file in the field {field!r}", f"send one: -F {field}=@FILE")
         return self.files[field]
@@ -44,17 +44,23 @@ class _InMemory(MultiPartParser):
 
 
 async def read_upload(request: Request, name: str, most: int, seconds: float = UPLOAD_SECONDS) -> Upload:
-    """Return what a request holds: a form with files, or one file as its body, then called `name`.
+    """Read a request: a form with files, or one file as its body.
 
-    Raises RefusedError for another kind of body, a broken form, more than `most` bytes, and an upload that
-    takes more than `seconds`.
+    Args:
+        request: To read.
+        name: Of the file, if it is the body.
+        most: Largest number of bytes.
+        seconds: Longest time.
+
+    Raises:
+        RefusedError: The body is of another type, broken, too large, or too slow.
     """
     try:
         async with asyncio.timeout(seconds):
             return await _read(request, name, _limited(request, most))
     except TimeoutError:
-        mend = "send a smaller file, or use a faster connection"
-        raise RefusedError(TIMEOUT, f"the upload took more than {seconds:g} seconds", mend) from None
+        hint = "send a smaller file, or use a faster connection"
+        raise RefusedError(TIMEOUT, f"the upload took more than {seconds:g} seconds", hint) from None
     except MultiPartException as error:
         raise RefusedError(BAD_REQUEST, f"broken form: {error.message}", "send it as curl -F does") from None
     except ClientDisconnect:
@@ -62,7 +68,7 @@ async def read_upload(request: Request, name: str, most: int, seconds: float = U
 
 
 async def _limited(request: Request, most: int) -> AsyncGenerator[bytes, None]:
-    """The pieces of a body; those of one that is too large, or says so, are not kept."""
+    """Yield the pieces of a body. Raises RefusedError if it is too large, or its header says so."""
     detail = f"the request is larger than {most / 2**20:g} MiB"
     refusal = RefusedError(TOO_LARGE, detail, "send a smaller file, or start the server with --max-mb")
     said = request.headers.get("content-length", "0")
@@ -81,11 +87,9 @@ async def _read(request: Request, name: str, body: AsyncGenerator[bytes, None]) 
     if kind == FORM:
         return await _read_form(request, body)
     if kind.startswith("image/") or kind in ("application/dicom", "application/octet-stream"):
-        return Upload({"picture": File(base_name(name), b"".join([piece async for piece in body]))}, {})
-    mend = (
-        f"send {FORM} with a file in the field 'picture', or the file itself as image/* or application/dicom"
-    )
-    raise RefusedError(UNSUPPORTED, f"a body of type {kind or 'none'!r} is not read here", mend)
+        return Upload({"image": File(base_name(name), b"".join([piece async for piece in body]))}, {})
+    hint = f"send {FORM} with a file in the field 'image', or the file itself as image/* or application/dicom"
+    raise RefusedError(UNSUPPORTED, f"a body of type {kind or 'none'!r} is not supported", hint)
 
 
 async def _read_form(request: Request, body: AsyncGenerator[bytes, None]) -> Upload:
@@ -107,5 +111,5 @@ async def _read_form(request: Request, body: AsyncGenerator[bytes, None]) -> Upl
 
 
 def base_name(name: str) -> str:
-    """Return a file's name without folders, of either kind of system; UNNAMED where it has none."""
+    """Return a file name without folders, of POSIX or Windows; UNNAMED if it is empty."""
     return name.replace("\\", "/").rpartition("/")[2] or UNNAMED

@@ -1,100 +1,90 @@
-"""From an upload to its answer."""
+"""From an upload to its response."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 
-import numpy as np
 from fastapi import Request, Response
 
-from mlffm_segdiff.inference.model import Answer, Model
-from mlffm_segdiff.inference.outputs.outlines import Mask
+from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.pool import large_in_turn
-from mlffm_segdiff.inference.prediction import Prediction, predict_source
-from mlffm_segdiff.inference.quality import case_certainty, expected_dice
-from mlffm_segdiff.inference.reading import FilePicture
-from mlffm_segdiff.serve.answers import (
-    CleanedBy,
-    MaskAnswer,
-    SegmentAnswer,
-    drawn,
-    maps_answer,
-    mask_png,
-    mask_values,
-)
+from mlffm_segdiff.inference.reading.case_image import CaseImage
+from mlffm_segdiff.inference.result import CaseResult, analyse
+from mlffm_segdiff.segmenters.base import Segmentation
+from mlffm_segdiff.serve.decoding import decode_upload, decode_uploaded_mask, dicom_response, preview
 from mlffm_segdiff.serve.engine import Engine
 from mlffm_segdiff.serve.options import (
     FORMATS,
     Format,
     MeasureOptions,
     SegmentOptions,
-    answer_format,
+    response_format,
     with_fields,
 )
-from mlffm_segdiff.serve.received import dicom_answer, preview, receive, receive_mask
+from mlffm_segdiff.serve.responses import (
+    MaskResponse,
+    SegmentResponse,
+    encoded_maps,
+    mask_fields,
+    mask_png,
+    sampling_settings,
+)
 from mlffm_segdiff.serve.upload import File, read_upload
 
 MEDIA_TYPES = {format_: kind for kind, format_ in FORMATS.items()}
 
 
 async def segment_upload(engine: Engine, request: Request, options: SegmentOptions) -> Response:
-    """Return the segmentation of the picture in a request. Raises RefusedError."""
-    with engine.admitted():
+    """Return the segmentation of the image in a request. Raises RefusedError."""
+    with engine.slot():
         upload = await read_upload(request, options.name, engine.limits.body_bytes)
         options = with_fields(options, upload.fields)
-        wanted = answer_format(options.format, request.headers.get("accept", ""))
+        wanted = response_format(options.format, request.headers.get("accept", ""))
         sampling = engine.sampling(options.sampling)
-        file = upload.file("picture")
-        received = await engine.aside(partial(receive, file, engine.model.size))
-        answer = await engine.answer(received.picture, sampling)
+        file = upload.file("image")
+        decode = partial(decode_upload, file, engine.model.size, options.preview)
+        image = await engine.run_in_thread(decode)
+        segmentation = await engine.segment(image, sampling)
         model = replace(engine.model, sampling=sampling)
-        content = await engine.aside(partial(_answered, wanted, received, answer, model, options))
+        content = await engine.run_in_thread(partial(_respond, wanted, image, segmentation, model, options))
     return Response(content, media_type=MEDIA_TYPES[wanted])
 
 
 async def measure_upload(engine: Engine, request: Request, options: MeasureOptions) -> Response:
-    """Return the measures and contours of a mask on its picture. Raises RefusedError."""
-    with engine.admitted():
+    """Return the measures and contours of a mask on its image. Raises RefusedError."""
+    with engine.slot():
         upload = await read_upload(request, "", engine.limits.body_bytes)
         options = with_fields(options, upload.fields)
-        picture, mask = upload.file("picture"), upload.file("mask")
-        content = await engine.aside(partial(_measured, picture, mask, engine.model, options.mm_per_pixel))
+        image, mask = upload.file("image"), upload.file("mask")
+        measure = partial(_measure, image, mask, engine.model, options.mm_per_pixel)
+        content = await engine.run_in_thread(measure)
     return Response(content, media_type="application/json")
 
 
-def _answered(
-    wanted: Format, file: FilePicture, answer: Answer, model: Model, options: SegmentOptions
+def _respond(
+    wanted: Format, image: CaseImage, segmentation: Segmentation, model: Model, options: SegmentOptions
 ) -> bytes:
-    with large_in_turn(file.picture.width * file.picture.height):
-        prediction = predict_source(answer, options.threshold, options.post)
+    with large_in_turn(image.width * image.height):
+        result = analyse(image, segmentation, model, options.processing)
         if wanted == "png":
-            return mask_png(prediction.mask)
+            return mask_png(result.mask)
         if wanted == "dicom":
-            return dicom_answer(file, prediction)
-        values = mask_values(file, prediction, model, options.mm_per_pixel)
-        del prediction  # its maps are not held while the preview waits for its turn
-    told = SegmentAnswer(
-        **values,
+            return dicom_response(result)
+        fields = mask_fields(result)
+    response = SegmentResponse(
+        **fields,
         threshold=options.threshold,
-        sampling=drawn(model.sampling),
-        post_processing=CleanedBy(**asdict(options.post)),
-        maps=maps_answer(answer) if options.maps else None,
-        preview=preview(file) if options.preview else None,
+        sampling=sampling_settings(model.sampling),
+        post_processing=options.processing.post,
+        maps=encoded_maps(result) if options.maps else None,
+        preview=preview(image) if options.preview else None,
     )
-    told.quality.expected_dice = expected_dice(answer, model, options.threshold, options.post)
-    told.quality.certainty = case_certainty(answer)
-    return told.model_dump_json().encode()
+    return response.model_dump_json().encode()
 
 
-def _measured(picture: File, mask: File, model: Model, mm_per_pixel: float | None) -> bytes:
-    file = receive(picture, model.size)
-    with large_in_turn(file.picture.width * file.picture.height):
-        prediction = certain(receive_mask(mask, file.picture.width, file.picture.height))
-        alone = replace(model, sampling=replace(model.sampling, samples=0))
-        values = mask_values(file, prediction, alone, mm_per_pixel)
-    return MaskAnswer(**values).model_dump_json().encode()
-
-
-def certain(mask: Mask) -> Prediction:
-    """Return a mask (HxW bool) that is not in doubt, as drawn by hand, as a prediction."""
-    probability = mask.astype(np.float32)
-    return Prediction(mask, probability, np.zeros_like(probability))
+def _measure(image: File, mask: File, model: Model, mm_per_pixel: float | None) -> bytes:
+    case = decode_upload(image, model.size)
+    with large_in_turn(case.width * case.height):
+        drawn = decode_uploaded_mask(mask, case.width, case.height)
+        spacing = mm_per_pixel or case.mm_per_pixel
+        result = CaseResult(case, drawn, mm_per_pixel=spacing, quality=model.quality)
+        return MaskResponse(**mask_fields(result)).model_dump_json().encode()

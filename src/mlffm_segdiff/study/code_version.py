@@ -1,67 +1,46 @@
-"""Which code trains and scores a cell."""
+"""Identifies the code that trained and scored a cell."""
 
 import ast
 import hashlib
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import mlffm_segdiff
 
-PARTS = (
-    "config",
-    "data",
-    "blocks",
-    "diffusion",
-    "losses",
-    "metrics",
-    "models",
-    "segmenters",
-    "training",
-    "evaluation",
-    "study/cells.py",
-    "study/run_cell.py",
-)
-"""What a cell runs, by whole rooms. Verbs, a study's report, exports and benchmarks change no cell."""
+UNUSED = ("cli", "study", "serve", "benchmark", "inference", "export")
+"""Packages that neither train nor score a cell."""
 
 
 @cache
-def code_version() -> str:
-    """Return the version of the code that trains and scores, as its files were when this was first asked.
-
-    See `version_of`.
-    """
-    return version_of(Path(mlffm_segdiff.__file__).parent, PARTS)
+def code_digest() -> str:
+    """Returns the digest of the code as it was when this process first asked for it. See `digest_of`."""
+    return digest_of(Path(mlffm_segdiff.__file__).parent, UNUSED)
 
 
-def version_of(root: Path, parts: tuple[str, ...]) -> str:
-    """Return 16 hexadecimal digits that change with the statements in parts (folders, files) of a package.
+def digest_of(root: Path, unused: tuple[str, ...] = ()) -> str:
+    """Computes a digest of a package's statements.
 
-    Comments, docstrings and layout are not part of it, nor are recipes: a cell's id has its whole recipe. It
-    is made from the files, so it notices changes that are not committed, and needs no git.
+    Comments, docstrings and layout do not count. Reads files, so it sees uncommitted changes.
+
+    Args:
+        root: Folder of the package.
+        unused: Subfolders to leave out.
+
+    Returns:
+        16 hexadecimal digits.
     """
     digest = hashlib.sha256()
-    for file in _files(root, parts):
-        digest.update(
-            f"{file.relative_to(root).as_posix()}\n{statements(file.read_text('utf-8'))}\n".encode()
-        )
+    for path in sorted(root.rglob("*.py")):
+        relative = path.relative_to(root)
+        if relative.parts[0] not in unused:
+            tree = _WithoutDocstrings().visit(ast.parse(path.read_text(encoding="utf-8")))
+            digest.update(f"{relative.as_posix()}\n{ast.unparse(tree)}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def statements(source: str) -> str:
-    """Return Python code without comments, docstrings and its own layout."""
-    return ast.unparse(_WithoutTexts().visit(ast.parse(source)))
-
-
-def _files(root: Path, parts: tuple[str, ...]) -> Iterator[Path]:
-    for part in parts:
-        path = root / part
-        yield from sorted(path.rglob("*.py")) if path.is_dir() else [path]
-
-
-class _WithoutTexts(ast.NodeTransformer):
-    """Drops strings that stand alone as a statement."""
+class _WithoutDocstrings(ast.NodeTransformer):
+    """Drops strings that are statements of their own."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
-        alone = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        return None if alone else node
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_text else node

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from mlffm_segdiff.blocks.adaptive_fusion import AdaptiveWeights
-from mlffm_segdiff.blocks.time_embedding import TimeEmbedding
-from mlffm_segdiff.segmenters.at_source import segment_pictures
+from mlffm_segdiff.models.mlffm import AdaptiveWeights
+from mlffm_segdiff.models.unet_blocks import TimeEmbedding
+from mlffm_segdiff.segmenters.at_source import segment_batch
 from mlffm_segdiff.segmenters.base import Sampling, Segmenter
 
 Weights = npt.NDArray[np.float32]
@@ -40,7 +40,7 @@ def fusion_steps(segmenter: Segmenter, images: npt.NDArray[np.uint8], sampling: 
         return []
     device = next(segmenter.parameters()).device
     with _recorded(weighing) as weights, _recorded(timing) as times:
-        segment_pictures(segmenter, images, replaced(sampling, samples=1, mirror=False), device)
+        segment_batch(segmenter, images, replaced(sampling, samples=1, mirror=False), device)
     return [
         FusionStep(int(inputs[0][0]), tuple(level.float().cpu().numpy() for level in levels))
         for (inputs, _), (_, levels) in zip(times, weights, strict=True)

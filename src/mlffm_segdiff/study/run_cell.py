@@ -1,4 +1,4 @@
-"""One cell of a study: train, score, and say that it is finished. What every launcher calls."""
+"""Runs one cell of a study: training, then scoring. Every launcher calls `run_cell`."""
 
 import json
 import platform
@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,113 +17,133 @@ from filelock import FileLock
 from rich.console import Console
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import whole_file
-from mlffm_segdiff.data.sources import load_parts, open_part
+from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.sources import SplitCases, load_split_cases, open_split
 from mlffm_segdiff.evaluation.model import evaluate_model
 from mlffm_segdiff.evaluation.report import SUMMARY_FILE, write_report
 from mlffm_segdiff.segmenters.device import best_device
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.study.cells import Cell, evaluation_sampling
-from mlffm_segdiff.study.code_version import code_version
-from mlffm_segdiff.study.folder import CellFolder, StudyFolder
-from mlffm_segdiff.study.lock import StudyLock, read_lock
+from mlffm_segdiff.study.code_version import code_digest
+from mlffm_segdiff.study.plan import StudyPlan, read_plan
+from mlffm_segdiff.study.study_folder import CellFolder, StudyFolder
+from mlffm_segdiff.training.callbacks import ConsoleProgress
 from mlffm_segdiff.training.fit import resume, train
-from mlffm_segdiff.training.run_folder import best_jaccard, describe_environment
+from mlffm_segdiff.training.run_folder import describe_environment
 
 
 def run_cell(study: Path, key: str) -> None:
-    """Train the cell with this key of the study in this folder, going on where it stopped, and score it.
+    """Trains and scores one cell, resuming where an earlier attempt stopped.
 
-    While another process runs it, this one waits; what is finished is not done again. Raises UserError for a
-    cell that is not in study.lock, other code than planned, and data that are no longer those of its split.
+    Waits while another process runs the same cell. Finished work is not repeated.
+
+    Args:
+        study: Folder of the study.
+        key: Key of the cell.
+
+    Raises:
+        UserError: If the plan lacks the cell, or the data no longer have the planned split.
     """
     folder = StudyFolder(study)
-    lock = read_lock(folder.lock)
-    cell, place = lock.cell(key), folder.cell(key)
+    cell, place = read_plan(folder.plan).cell(key), folder.cell(key)
     place.path.mkdir(parents=True, exist_ok=True)
     with FileLock(place.guard):
-        lock = read_lock(folder.lock)  # another evaluation may have been planned while this waited
-        scored = all(is_scored(cell, lock, place, name) for name in lock.evaluations)
-        if not (scored and place.finished.is_file()):
-            torch.set_num_threads(lock.threads)
-            with _failure_written(place):
-                _run(cell, lock, place)
+        plan = read_plan(folder.plan)  # another evaluation may have been planned while this waited
+        if not (place.finished.is_file() and is_scored(cell, plan, place)):
+            torch.set_num_threads(plan.threads)
+            with _status_files(place):
+                _train_and_score(cell, plan, place)
 
 
-def is_scored(cell: Cell, lock: StudyLock, place: CellFolder, evaluation: str) -> bool:
-    """Return whether the cell has the scores of this evaluation as the study asks for it now."""
+def is_scored(cell: Cell, plan: StudyPlan, place: CellFolder) -> bool:
+    """Returns whether the cell has the scores of every evaluation as the plan defines it now."""
+    return not _missing_evaluations(cell, plan, place)
+
+
+def _missing_evaluations(cell: Cell, plan: StudyPlan, place: CellFolder) -> list[str]:
+    return [name for name in plan.evaluations if not _has_evaluation(cell, plan, place, name)]
+
+
+def _has_evaluation(cell: Cell, plan: StudyPlan, place: CellFolder, evaluation: str) -> bool:
     try:
         summary = json.loads((place.scores(evaluation) / SUMMARY_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return all(summary.get(name) == value for name, value in _facts(cell, lock, evaluation).items())
+    return all(summary.get(name) == value for name, value in _provenance(cell, plan, evaluation).items())
 
 
 @contextmanager
-def _failure_written(place: CellFolder) -> Iterator[None]:
+def _status_files(place: CellFolder) -> Iterator[None]:
+    """Keeps running.json while the block runs, and writes failed.txt if it fails."""
     place.failed.unlink(missing_ok=True)
+    _write(place.running, {"host": platform.node(), "since": datetime.now(UTC).isoformat("T", "seconds")})
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):  # Lightning ends by SystemExit on Ctrl-C
-        raise KeyboardInterrupt from None
     except Exception:
-        with whole_file(place.failed) as temporary:
+        with atomic_write(place.failed) as temporary:
             temporary.write_text(traceback.format_exc(), encoding="utf-8")
         raise
+    finally:
+        place.running.unlink(missing_ok=True)
 
 
-def _run(cell: Cell, lock: StudyLock, place: CellFolder) -> None:
-    parts = load_parts(cell.recipe.data)
+def _train_and_score(cell: Cell, plan: StudyPlan, place: CellFolder) -> None:
+    parts = load_split_cases(cell.recipe.data)
     if parts.digest != cell.split:
         raise UserError(
-            f"the split of {cell.dataset} is {parts.digest}, not {cell.split} as planned; bring the data or "
-            "the split list back, or run the study's command again"
+            f"the split of {cell.dataset} is {parts.digest}, not {cell.split} as planned; restore the data "
+            "or the split list, or run the study's command again"
         )
     if not place.trained.is_file():
         _train(cell, place)
     shutil.rmtree(place.run.checkpoints, ignore_errors=True)
     started = time.monotonic()
-    unscored = [name for name in lock.evaluations if not is_scored(cell, lock, place, name)]
-    if unscored:
-        pretrained = load_pretrained(place.run.path)
-        device = best_device()
-        segmenter = pretrained.segmenter.to(device).eval()
-        pairs, cases = open_part(parts, lock.part, cell.recipe.data.size), parts.cases[lock.part]
-        for name in unscored:
-            sampling = evaluation_sampling(cell.recipe, lock.evaluations[name])
-            found = evaluate_model(segmenter, pairs, cases, sampling, cell.recipe.train.batch_size, device)
-            write_report(place.scores(name), list(found), _facts(cell, lock, name))
+    _score(cell, plan, place, parts)
     _write(place.finished, _account(cell, place, time.monotonic() - started))
 
 
 def _train(cell: Cell, place: CellFolder) -> None:
-    if code_version() != cell.code:
-        raise UserError(
-            f"the code is now {code_version()}, not {cell.code} as planned; run the study's command again"
-        )
-    run = place.run
-    begun = run.config.is_file()
-    started = time.monotonic()
+    run, started = place.run, time.monotonic()
+    resumed = run.config.is_file()
     with place.log.open("a", encoding="utf-8") as file:
-        console = Console(file=file, width=110)
-        if begun:
-            run.write_config(cell.recipe)  # the data may lie elsewhere by now
-            resume(run, console)
+        progress = [ConsoleProgress(Console(file=file, width=110))]
+        if resumed:
+            run.write_config(cell.recipe)  # the data may have moved
+            result = resume(run.path, progress)
         else:
-            shutil.rmtree(run.path, ignore_errors=True)  # killed while it began
-            train(cell.recipe, run, console)
-    spent = {"seconds": time.monotonic() - started, "resumed": begun, "best_jaccard": best_jaccard(run)}
-    _write(place.trained, spent)
+            shutil.rmtree(run.path, ignore_errors=True)  # a killed process may have left a part of it
+            result = train(cell.recipe, run.path, callbacks=progress)
+    seconds = time.monotonic() - started
+    values = {
+        "seconds": seconds,
+        "resumed": resumed,
+        "best_jaccard": result.best_jaccard,
+        "code": code_digest(),
+    }
+    _write(place.trained, values)
 
 
-def _facts(cell: Cell, lock: StudyLock, evaluation: str) -> dict[str, object]:
-    """Return what a summary says of how its scores came about; by it, those of another asking are known."""
+def _score(cell: Cell, plan: StudyPlan, place: CellFolder, parts: SplitCases) -> None:
+    missing = _missing_evaluations(cell, plan, place)
+    if not missing:
+        return
+    device = best_device()
+    segmenter = load_pretrained(place.run.path, trust_code=True).segmenter.to(device).eval()
+    pairs, cases = open_split(parts, plan.part, cell.recipe.data.size), parts.cases[plan.part]
+    for name in missing:
+        sampling = evaluation_sampling(cell.recipe, plan.evaluations[name])
+        found = evaluate_model(segmenter, pairs, cases, sampling, cell.recipe.train.batch_size, device)
+        write_report(place.scores(name), list(found), _provenance(cell, plan, name))
+
+
+def _provenance(cell: Cell, plan: StudyPlan, evaluation: str) -> dict[str, object]:
+    """Returns what summary.json says about its origin, to recognise scores of other settings."""
     return {
         "cell": cell.key,
-        "part": lock.part,
+        "part": plan.part,
         "split": cell.split,
         "size": cell.recipe.data.size,
-        "sampling": asdict(evaluation_sampling(cell.recipe, lock.evaluations[evaluation])),
+        "sampling": asdict(evaluation_sampling(cell.recipe, plan.evaluations[evaluation])),
     }
 
 
@@ -134,13 +155,15 @@ def _account(cell: Cell, place: CellFolder, evaluation_seconds: float) -> dict[s
         "training_seconds": training["seconds"],
         "evaluation_seconds": evaluation_seconds,
         "resumed": training["resumed"],
-        "images": max(settings.images // settings.batch_size, 1) * settings.batch_size,
+        "images": settings.steps * settings.batch_size,
         "best_validation_jaccard": training["best_jaccard"],
         "host": platform.node(),
+        "training_code": training["code"],
+        "code": code_digest(),
         **describe_environment(cell.seed, cell.split),
     }
 
 
 def _write(path: Path, values: Mapping[str, object]) -> None:
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,36 @@
+"""Training from Python: `train` a recipe into a run folder, `resume` a run.
+
+Example:
+    >>> from mlffm_segdiff.training import train
+    >>> result = train("synthetic", "runs/first", ["train.images=4000"])
+    >>> result.best_jaccard, result.weights
+"""
+
+from typing import TYPE_CHECKING
+
+from mlffm_segdiff.config.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from mlffm_segdiff.training.callbacks import ConsoleProgress
+    from mlffm_segdiff.training.fit import TrainingResult, resume, train
+    from mlffm_segdiff.training.module import SegmenterModule
+    from mlffm_segdiff.training.run_folder import RunFolder
+
+__all__ = [
+    "ConsoleProgress",
+    "RunFolder",
+    "SegmenterModule",
+    "TrainingResult",
+    "resume",
+    "train",
+]
+
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "callbacks": "ConsoleProgress",
+        "fit": "TrainingResult resume train",
+        "module": "SegmenterModule",
+        "run_folder": "RunFolder",
+    },
+)

@@ -1,5 +1,6 @@
-"""What happens beside the training loop: averaging, checkpoints, progress."""
+"""Lightning callbacks of a run: averaged weights, checkpoints, and progress on a console."""
 
+import math
 import time
 from functools import partial
 from pathlib import Path
@@ -7,27 +8,35 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 
 
 class Averaging(WeightAveraging):
-    """The moving average that validation and checkpoints use: of weights, and of batch norms' statistics."""
+    """Moving average of weights and of batch norm statistics, used for validation and in checkpoints.
+
+    Args:
+        decay: Share of the old average that is kept at each step, in [0, 1); see `update_average`.
+    """
 
     def __init__(self, decay: float) -> None:
         super().__init__(multi_avg_fn=partial(update_average, decay), use_buffers=True)
 
 
 def update_average(decay: float, averages: list[Tensor], current: list[Tensor], updates: Tensor) -> None:
-    """Move exponential averages towards the current values, in place; whole numbers are copied.
+    """Move exponential averages towards the current values, in place; integers are copied.
 
-    The decay is at most 1 - (1 + updates)^(-2/3), as in diffusers' EMAModel, so that the first weights do not
-    stay in the average of a short run.
+    Args:
+        decay: Share of the old average that is kept, in [0, 1). It is limited to 1 - (1 + updates)^(-2/3), as
+            in diffusers' EMAModel, so that the initial weights do not dominate a short run.
+        averages: Averages to update.
+        current: Current values, of the same shapes.
+        updates: Number of updates before this one, a scalar.
     """
     if not averages[0].is_floating_point():
         torch._foreach_copy_(averages, current)
@@ -36,54 +45,56 @@ def update_average(decay: float, averages: list[Tensor], current: list[Tensor], 
     torch._foreach_lerp_(averages, current, 1 - decay)
 
 
-class Checkpoint(ModelCheckpoint):
-    """Keeps one state, after an epoch, as FILENAME.ckpt: the newest, or that with the highest ``monitor``."""
+class BestAndLast(Checkpoint):
+    """Saves last.ckpt after each epoch, and best.ckpt if the validation Jaccard improved.
 
-    def __init__(self, folder: Path, filename: str, monitor: str | None = None) -> None:
-        super().__init__(
-            folder,
-            filename=filename,
-            monitor=monitor,
-            mode="max",
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )
+    Args:
+        best: Path of best.ckpt.
+        last: Path of last.ckpt.
+    """
+
+    def __init__(self, best: Path, last: Path) -> None:
+        self.best, self.last = best, last
+        self.best_jaccard = -math.inf
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the checkpoints of this epoch."""
+        del pl_module
+        found = float(trainer.callback_metrics["val_jaccard"])
+        if found > self.best_jaccard:
+            self.best_jaccard = found
+            trainer.save_checkpoint(self.best)
+        trainer.save_checkpoint(self.last)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best validation Jaccard so far."""
+        return {"best_jaccard": self.best_jaccard}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over which state was best, also where the run folder has moved."""
-        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
-        moved = {name: self._here(state_dict[name]) for name in paths}
-        best = {self._here(path): score for path, score in state_dict["best_k_models"].items()}
-        super().load_state_dict({**state_dict, **moved, "best_k_models": best, "dirpath": self.dirpath})
-
-    def _here(self, path: str) -> str:
-        return str(Path(self.dirpath) / Path(path).name) if path else path
+        """Restore the best validation Jaccard of a resumed run."""
+        self.best_jaccard = state_dict["best_jaccard"]
 
 
-def checkpoints(folder: Path) -> list[Checkpoint]:
-    """Return the callbacks that keep best.ckpt, by validation Jaccard, and last.ckpt.
-
-    last.ckpt holds the state of its forerunners in the list, so best comes first.
-    """
-    return [Checkpoint(folder, "best", "val_jaccard"), Checkpoint(folder, "last")]
-
-
-class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint beside its place, then moves it there: a killed run leaves the last one whole."""
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Replaces a checkpoint atomically, so a killed run keeps its last complete one."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: object = None
     ) -> None:
         """Write ``checkpoint`` to ``path``."""
         del storage_options
-        with whole_file(Path(path)) as temporary:
+        with atomic_write(Path(path)) as temporary:
             torch.save(checkpoint, temporary)
 
 
-class ImagesProgress(Callback):
-    """One bar over the whole run: images seen, loss, validation Jaccard, time left."""
+class ConsoleProgress(Callback):
+    """Shows a progress bar over the whole run, and prints one line for each validation.
 
-    def __init__(self, images: int, batch_size: int, console: Console) -> None:
+    Args:
+        console: Console to print on.
+    """
+
+    def __init__(self, console: Console) -> None:
         columns = (
             BarColumn(),
             MofNCompleteColumn(),
@@ -91,46 +102,48 @@ class ImagesProgress(Callback):
             TimeRemainingColumn(),
         )
         self.progress = Progress("training", *columns, console=console, refresh_per_second=2)
-        self.task = self.progress.add_task("training", total=images, report="")
-        self.batch_size = batch_size
+        self.task = self.progress.add_task("training", total=None, report="")
         self.jaccard = "-"
         self.started = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the bar at the images already seen."""
-        del pl_module
-        self.progress.update(self.task, completed=trainer.global_step * self.batch_size)
+        self.progress.update(self.task, total=pl_module.recipe.train.images)
+        self._move(trainer, pl_module)
         self.progress.start()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move the bar."""
-        del pl_module, batch
+        """Update the bar and the loss."""
+        del batch
         if batch_idx % 10 == 0:
             report = f"loss {float(outputs['loss']):.3f}  val Jaccard {self.jaccard}"
-            self.progress.update(self.task, completed=trainer.global_step * self.batch_size, report=report)
+            self.progress.update(self.task, report=report)
+            self._move(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave the bar at the last image."""
-        del pl_module
-        self.progress.update(self.task, completed=trainer.global_step * self.batch_size)
+        """Move the bar to the last image."""
+        self._move(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print one line a validation, which stays on the screen and in logs."""
-        del pl_module
+        """Print the validation Jaccard."""
         found = float(trainer.callback_metrics["val_jaccard"])
         self.jaccard = f"{found:.4f}"
-        images, seconds = trainer.global_step * self.batch_size, time.monotonic() - self.started
-        self.progress.update(self.task, completed=images)
+        images, seconds = self._move(trainer, pl_module), time.monotonic() - self.started
         self.progress.console.print(f"{images} images, {seconds:.0f} s: validation Jaccard {found:.4f}")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Take the bar away before an error is told; Lightning calls no teardown then."""
+        """Remove the bar before an error is reported; Lightning calls no teardown then."""
         del trainer, pl_module, exception
         self.progress.stop()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         del trainer, pl_module, stage
         self.progress.stop()
+
+    def _move(self, trainer: Trainer, pl_module: LightningModule) -> int:
+        images: int = trainer.global_step * pl_module.recipe.train.batch_size
+        self.progress.update(self.task, completed=images)
+        return images

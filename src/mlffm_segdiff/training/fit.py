@@ -1,173 +1,224 @@
-"""Train a recipe into a run folder."""
+"""Train a recipe into a run folder, or resume a run."""
 
 import logging
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from lightning.pytorch import LightningDataModule, Trainer, seed_everything
+from lightning.pytorch import Callback, LightningDataModule, Trainer, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
-from rich.console import Console
 from torch.utils.data import DataLoader
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.load import override_values
 from mlffm_segdiff.config.schema import Recipe, TrainConfig
 from mlffm_segdiff.data.batch import Pair
 from mlffm_segdiff.data.dataset import PairDataset, plain_loader, training_loader
-from mlffm_segdiff.data.sources import Parts, load_parts, open_part, training_dataset, training_shares
+from mlffm_segdiff.data.sources import (
+    SplitCases,
+    load_split_cases,
+    open_split,
+    training_dataset,
+    training_shares,
+)
 from mlffm_segdiff.models.encoder_weights import initialise_encoder
-from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
+from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Segmenter
 from mlffm_segdiff.segmenters.device import best_device
-from mlffm_segdiff.segmenters.precision import Precision
+from mlffm_segdiff.segmenters.precision import training_precision
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
-from mlffm_segdiff.training.callbacks import Averaging, ImagesProgress, WholeCheckpoints, checkpoints
+from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
+from mlffm_segdiff.training.callbacks import AtomicCheckpointIO, Averaging, BestAndLast
+from mlffm_segdiff.training.figures import draw_curves, draw_overlays
 from mlffm_segdiff.training.metrics_log import MetricsLog
 from mlffm_segdiff.training.module import SegmenterModule
-from mlffm_segdiff.training.pictures import draw_curves, draw_overlays
-from mlffm_segdiff.training.precision import training_precision
-from mlffm_segdiff.training.run_folder import RunFolder, best_weights, read_checkpoint
+from mlffm_segdiff.training.run_folder import RunFolder
 
 
-def train(recipe: Recipe, folder: RunFolder, console: Console) -> None:
-    """Train ``recipe`` from the start into ``folder``. Raises UserError if it already holds a run."""
-    folder.refuse_run()
-    parts = load_parts(recipe.data)
-    segmenter, loaders = _prepare(recipe, parts)
-    _load_initial_weights(segmenter, recipe.train)
-    precision = training_precision(recipe, segmenter, best_device())
-    folder.begin(recipe, parts.digest, precision)
-    _fit(recipe, segmenter, loaders, folder, console, precision, checkpoint=None)
+@dataclass(frozen=True)
+class TrainingResult:
+    """A finished run.
 
-
-def resume(folder: RunFolder, console: Console) -> None:
-    """Go on with the run in ``folder`` from its newest checkpoint, exactly as if it had not stopped.
-
-    Raises UserError if it holds no run, or the split is no longer the run's.
+    Attributes:
+        run: Run folder.
+        weights: Folder with the weights of the best checkpoint, as `load_pretrained` reads it.
+        best_jaccard: Validation Jaccard index over all pixels, by which they were selected.
     """
+
+    run: Path
+    weights: Path
+    best_jaccard: float
+
+
+def train(
+    recipe: Recipe | str,
+    run: Path | str,
+    overrides: Sequence[str] = (),
+    callbacks: Sequence[Callback] = (),
+) -> TrainingResult:
+    """Train a recipe into a new run folder. Prints nothing.
+
+    Example:
+        >>> train("isic2018", "runs/first", ["data.sources.isic2018=/data/isic2018", "train.images=20000"])
+
+    Args:
+        recipe: Recipe, the name of a packaged one, or a YAML file.
+        run: Folder to create; docs/TRAINING.md lists its files.
+        overrides: KEY=VALUE changes to the recipe.
+        callbacks: Lightning callbacks to add, such as `ConsoleProgress`.
+
+    Returns:
+        The run folder, its weights, and their validation score.
+
+    Raises:
+        UserError: If the folder is not empty, the recipe is invalid, its data cannot be read, or the weights
+            to start from do not fit.
+        KeyboardInterrupt: On Ctrl-C; `resume` continues the run.
+    """
+    if isinstance(recipe, str):
+        recipe = load_recipe(recipe, overrides)
+    elif overrides:
+        recipe = check_recipe(override_values(recipe.model_dump(mode="json"), overrides, "recipe"), "recipe")
+    folder = RunFolder(Path(run).expanduser())
+    folder.require_new()
+    cases = load_split_cases(recipe.data)
+    segmenter, data = _prepare(recipe, cases)
+    _load_initial_weights(segmenter, recipe.train)
+    folder.create(recipe, cases.digest, training_precision(recipe, segmenter, best_device()))
+    return _fit(folder, segmenter, data, callbacks, checkpoint=None)
+
+
+def resume(run: Path | str, callbacks: Sequence[Callback] = ()) -> TrainingResult:
+    """Continue a run from its last checkpoint, exactly as if it had not stopped. Prints nothing.
+
+    Args:
+        run: Run folder.
+        callbacks: Lightning callbacks to add, such as `ConsoleProgress`.
+
+    Returns:
+        The run folder, its weights, and their validation score.
+
+    Raises:
+        UserError: If the folder has no run, its checkpoint cannot be resumed, or its split has changed.
+        KeyboardInterrupt: On Ctrl-C.
+    """
+    folder = RunFolder(Path(run).expanduser())
     recipe = folder.recipe()
-    parts = load_parts(recipe.data)
-    folder.require_split(parts.digest)
-    checkpoint = folder.last if folder.last.is_file() else None
-    if checkpoint is not None:
-        read_checkpoint(checkpoint)
-    segmenter, loaders = _prepare(recipe, parts)
+    cases = load_split_cases(recipe.data)
+    folder.require_split(cases.digest)
+    checkpoint = folder.checkpoint_to_resume()
+    segmenter, data = _prepare(recipe, cases)
     if checkpoint is None:
         _load_initial_weights(segmenter, recipe.train)
-    _fit(recipe, segmenter, loaders, folder, console, folder.precision(), checkpoint)
+    return _fit(folder, segmenter, data, callbacks, checkpoint)
 
 
-class TrainingLoaders(LightningDataModule):
-    """Batches by images seen: an epoch of Lightning's is ``validate_every`` images of the endless stream."""
+class TrainingData(LightningDataModule):
+    """Training and validation batches of a recipe; an epoch is ``train.validate_every`` images.
 
-    def __init__(self, recipe: Recipe, parts: Parts) -> None:
+    Training images are drawn from an endless shuffled stream, so an epoch is not a pass over the data.
+
+    Args:
+        recipe: Recipe of the run.
+        cases: Cases of its split.
+    """
+
+    def __init__(self, recipe: Recipe, cases: SplitCases) -> None:
         super().__init__()
-        data, self.settings = recipe.data, recipe.train
-        self.seed, self.workers = recipe.seed, data.workers
-        pairs = open_part(parts, "val", data.size)
+        self.recipe = recipe
+        data = recipe.data
         self.training = training_dataset(
-            open_part(parts, "train", data.size), parts, recipe.augment, data.size, recipe.seed
+            open_split(cases, "train", data.size), cases, recipe.augment, data.size, recipe.seed
         )
         self.shares = training_shares(self.training.styles, data.mix)
+        pairs = open_split(cases, "val", data.size)
         self.validation = PairDataset(pairs.images, pairs.masks, pairs.ids, None, recipe.seed)
-        self.epoch_steps = max(self.settings.validate_every // self.settings.batch_size, 1)
-        self.steps = max(self.settings.images // self.settings.batch_size, 1)
-        self.epochs = -(-self.steps // self.epoch_steps)
 
     def train_dataloader(self) -> DataLoader[Pair]:
-        """Return the batches from this epoch's first to its last, or to the run's last."""
+        """Return the batches of the current epoch; the last one ends with the run."""
         assert self.trainer is not None
-        first = self.trainer.current_epoch * self.epoch_steps
-        size = self.settings.batch_size
-        start, stop = first * size, min(first + self.epoch_steps, self.steps) * size
+        settings, epoch = self.recipe.train, self.trainer.current_epoch
+        start, stop = epoch * settings.epoch_steps, min((epoch + 1) * settings.epoch_steps, settings.steps)
         return training_loader(
-            self.training, self.shares, size, self.seed, start, stop, self.workers, pin=True
+            self.training,
+            self.shares,
+            settings.batch_size,
+            self.recipe.seed,
+            start * settings.batch_size,
+            stop * settings.batch_size,
+            self.recipe.data.workers,
+            pin=True,
         )
 
     def val_dataloader(self) -> DataLoader[Pair]:
-        """Return the validation cases in their order."""
-        return plain_loader(self.validation, self.settings.batch_size, workers=0)
+        """Return the validation cases in order."""
+        return plain_loader(self.validation, self.recipe.train.batch_size, workers=0)
 
 
-def _prepare(recipe: Recipe, parts: Parts) -> tuple[Segmenter, TrainingLoaders]:
+def _prepare(recipe: Recipe, cases: SplitCases) -> tuple[Segmenter, TrainingData]:
     seed_everything(recipe.seed, verbose=False)
-    return build_segmenter(recipe), TrainingLoaders(recipe, parts)
+    return build_segmenter(recipe), TrainingData(recipe, cases)
 
 
 def _load_initial_weights(segmenter: Segmenter, settings: TrainConfig) -> None:
-    if settings.init is not None:
-        _start_from(settings.init, segmenter)
-    elif settings.encoder_init is not None:
-        initialise_encoder(segmenter, settings.encoder_init)
-
-
-def _start_from(name: str, segmenter: Segmenter) -> None:
+    """Load ``train.init``: weights by name, or the best checkpoint so far of a run that is not finished."""
+    if settings.init is None:
+        if settings.encoder_init is not None:
+            initialise_encoder(segmenter, settings.encoder_init)
+        return
+    run = RunFolder(Path(settings.init).expanduser())
+    weights = (
+        run.best_weights() if run.is_unfinished() else load_pretrained(settings.init).segmenter.state_dict()
+    )
     try:
-        segmenter.load_state_dict(load_pretrained(name).segmenter.state_dict())
+        segmenter.load_state_dict(weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[1].strip()
-        raise UserError(f"train.init={name} is another model than the recipe's ({reason})") from None
+        raise UserError(
+            f"train.init={settings.init} has weights of another model than the recipe's ({reason}); "
+            "give weights of the same model"
+        ) from None
 
 
 def _fit(
-    recipe: Recipe,
-    segmenter: Segmenter,
-    loaders: TrainingLoaders,
     folder: RunFolder,
-    console: Console,
-    precision: Precision,
+    segmenter: Segmenter,
+    data: TrainingData,
+    callbacks: Sequence[Callback],
     checkpoint: Path | None,
-) -> None:
-    trainer = _trainer(recipe, folder, loaders.epochs, console, precision)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
-        warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
-        module = _module(segmenter, recipe, loaders.steps)
-        trainer.fit(module, datamodule=loaders, ckpt_path=checkpoint, weights_only=True)
-    segmenter.load_state_dict(best_weights(folder))
-    save_segmenter(segmenter, recipe, folder.weights)
-    draw_curves(folder)
-    draw_overlays(segmenter, recipe, loaders.validation, folder)
-
-
-def _module(segmenter: Segmenter, recipe: Recipe, steps: int) -> SegmenterModule:
-    settings = recipe.train
-    return SegmenterModule(
-        segmenter,
-        build_sampling(recipe.sampling),
-        recipe.seed,
-        settings.learning_rate,
-        settings.weight_decay,
-        max(round(settings.warmup / settings.batch_size), 1),
-        steps,
-        settings.optimizer,
-        settings.encoder_rate if settings.init or settings.encoder_init else 1.0,
-    )
-
-
-def _trainer(
-    recipe: Recipe, folder: RunFolder, epochs: int, console: Console, precision: Precision
-) -> Trainer:
+) -> TrainingResult:
+    recipe = data.recipe
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    settings = recipe.train
-    return Trainer(
-        accelerator="auto",
+    trainer = Trainer(
         devices=1,
-        max_epochs=epochs,
-        precision="bf16-mixed" if precision == "bf16" else "32-true",
-        gradient_clip_val=settings.clip,
+        max_epochs=-(-recipe.train.steps // recipe.train.epoch_steps),
+        precision="bf16-mixed" if folder.precision() == "bf16" else "32-true",
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
-        log_every_n_steps=50,
         enable_progress_bar=False,
         enable_model_summary=False,
-        plugins=[WholeCheckpoints()],
+        plugins=[AtomicCheckpointIO()],
         logger=[
             MetricsLog(folder.metrics),
             TensorBoardLogger(folder.path, name="", version="tensorboard"),
         ],
         callbacks=[
-            Averaging(settings.ema_decay),
-            *checkpoints(folder.checkpoints),
-            ImagesProgress(settings.images, settings.batch_size, console),
+            Averaging(recipe.train.ema_decay),
+            *callbacks,
+            BestAndLast(folder.best, folder.last),
         ],
     )
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
+            warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
+            module = SegmenterModule(segmenter, recipe)
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:  # Lightning's answer to Ctrl-C
+        raise KeyboardInterrupt from None
+    segmenter.load_state_dict(folder.best_weights())
+    save_segmenter(segmenter, recipe, folder.weights)
+    draw_curves(folder)
+    draw_overlays(segmenter, recipe, data.validation, folder)
+    return TrainingResult(folder.path, folder.weights, folder.best_jaccard())

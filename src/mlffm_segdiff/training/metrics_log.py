@@ -1,4 +1,4 @@
-"""The numbers of a run, kept through interruptions."""
+"""The log of a run's metrics, complete after interruptions."""
 
 import csv
 from collections.abc import Mapping
@@ -7,50 +7,53 @@ from typing import Any
 
 from lightning.pytorch.loggers.logger import Logger
 
-from mlffm_segdiff.data.atomic import whole_file
+from mlffm_segdiff.data.atomic import atomic_write
 
 
 class MetricsLog(Logger):
-    """A CSV with one row for each call, columns as they come; the file is whole at any moment.
+    """Writes one CSV row per call, atomically; Lightning's CSVLogger deletes the file when a run is resumed.
 
-    A run that goes on keeps the rows before its first one (by ``step``, the zero-based number of the last
-    optimiser step) and drops what an interrupted run had written from there on.
+    A resumed run keeps the rows before its first one (by ``step``, the zero-based number of the last
+    optimizer step) and replaces the later ones.
+
+    Args:
+        path: The CSV file.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
-        self._begun = False
+        self._started = False
 
     @property
     def name(self) -> str:
-        """The name under which Lightning knows this log."""
+        """Name of the logger."""
         return "metrics"
 
     @property
     def version(self) -> str:
-        """There is one a run."""
+        """Version of the logger: there is one log per run."""
         return ""
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Ignore them: config.yaml has them all."""
+        """Ignore hyperparameters: config.yaml has them."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Add a row."""
+        """Add a row; new columns are added to the file."""
         rows = read_rows(self.path)
-        if not self._begun:
+        if not self._started:
             rows = [row for row in rows if int(row["step"]) < step]
-            self._begun = True
+            self._started = True
         rows.append({**{name: str(value) for name, value in metrics.items()}, "step": str(step)})
         columns = sorted({name for row in rows for name in row})
-        with whole_file(self.path) as temporary, temporary.open("w", newline="") as file:
+        with atomic_write(self.path) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a metrics file, an empty string where a row lacks a column; none without a file."""
+    """Return the rows of a metrics file, with "" for missing values; [] if there is no file."""
     if not path.is_file():
         return []
     with path.open(newline="") as file:

@@ -1,77 +1,86 @@
-"""A segmenter as Lightning trains it."""
+"""The training step, the optimizer with its schedule, and the validation that selects the checkpoint."""
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor, nn
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from mlffm_segdiff.config.schema import Recipe, TrainConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.metrics.overlap import Counts, count_pixels, jaccard, total
 from mlffm_segdiff.models.encoders import pretrained_encoder
+from mlffm_segdiff.segmenters.assembly import build_sampling
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import Segmenter
 
 NNUNET_MOMENTUM = 0.99
 NNUNET_POWER = 0.9
-TRAINING_STATE = "training_state"
+
+
+def update_weights(
+    segmenter: Segmenter, batch: Batch, optimizer: Optimizer | LightningOptimizer, clip: float
+) -> Tensor:
+    """Take one optimizer step on a batch.
+
+    Args:
+        segmenter: Segmenter in training mode.
+        batch: Training cases, on the segmenter's device.
+        optimizer: Optimizer of the segmenter's parameters.
+        clip: Maximum L2 norm of all gradients together.
+
+    Returns:
+        The loss of the batch before the step, a scalar without gradient.
+    """
+    loss = segmenter.loss(batch)
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
+    optimizer.step()
+    return loss.detach()
 
 
 class SegmenterModule(LightningModule):
-    """Loss, optimiser and the validation that chooses the checkpoint.
+    """Trains and validates a segmenter as its recipe says, as a Lightning module with manual optimization.
 
-    A step's random numbers depend on the seed and the step's number alone, so a resumed run draws them again.
-    optimizer: sgd is nnU-Net's and knows no ``warmup_steps``. encoder_rate: the learning rate of a pretrained
-    encoder as a share of ``learning_rate``.
+    The random numbers of a step depend only on the seed and on the number of the step, so a resumed run draws
+    the same ones.
+
+    Args:
+        segmenter: Segmenter to train.
+        recipe: Recipe of the run.
     """
 
-    def __init__(
-        self,
-        segmenter: Segmenter,
-        sampling: Sampling,
-        seed: int,
-        learning_rate: float,
-        weight_decay: float,
-        warmup_steps: int,
-        total_steps: int,
-        optimizer: Literal["adamw", "sgd"] = "adamw",
-        encoder_rate: float = 1.0,
-    ) -> None:
+    def __init__(self, segmenter: Segmenter, recipe: Recipe) -> None:
         super().__init__()
+        self.automatic_optimization = False
         self.segmenter = segmenter
-        self.sampling = sampling
-        self.seed = seed
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.warmup_steps = warmup_steps
-        self.total_steps = total_steps
-        self.optimizer = optimizer
-        self.encoder_rate = encoder_rate
+        self.recipe = recipe
+        self.sampling = build_sampling(recipe.sampling)
         self._cases: list[Counts] = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch."""
+        """Update the weights and the learning rate, and return the loss."""
         del batch_idx
-        torch.manual_seed((self.seed << 32) + self.global_step)
-        loss = self.segmenter.loss(batch)
+        torch.manual_seed((self.recipe.seed << 32) + self.global_step)
+        loss = update_weights(self.segmenter, batch, self.optimizers(), self.recipe.train.clip)
+        self.lr_schedulers().step()
         self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.ids))
         return loss
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what the segmenter goes on from beside its weights."""
-        checkpoint[TRAINING_STATE] = self.segmenter.training_state()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take it up again; checkpoints of old have none."""
-        if TRAINING_STATE in checkpoint:
-            self.segmenter.load_training_state(checkpoint[TRAINING_STATE])
+    def configure_optimizers(self) -> dict[str, object]:
+        """Return the optimizer, and the schedule that is stepped after each of its steps."""
+        optimizer = build_optimizer(self.segmenter, self.recipe.train)
+        schedule = LambdaLR(optimizer, lambda step: rate_share(step, self.recipe.train))
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Segment a batch by sampling and count its pixels."""
+        """Segment a batch with the recipe's sampling and count its pixels."""
         del batch_idx
         found = self.segmenter.segment(batch.image, self.sampling).probability >= THRESHOLD
         for predicted, truth in zip(
@@ -80,66 +89,54 @@ class SegmenterModule(LightningModule):
             self._cases.append(count_pixels(predicted, truth))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the pooled and the mean Jaccard index of the sampled masks."""
+        """Log the Jaccard index over all pixels (val_jaccard) and its mean over images."""
         self.log("val_jaccard", jaccard(total(self._cases)))
         self.log("val_jaccard_mean", sum(map(jaccard, self._cases)) / len(self._cases))
         self._cases.clear()
 
-    def configure_gradient_clipping(
-        self,
-        optimizer: Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip the gradients' norm, as Lightning does, but for a fused optimiser under bf16 too.
 
-        Lightning refuses that, because a fused optimiser may unscale gradients; those of bf16 are not scaled.
-        """
-        del gradient_clip_algorithm
-        if gradient_clip_val:
-            weights = [p for group in optimizer.param_groups for p in group["params"]]
-            clip_grad_norm_(weights, gradient_clip_val)
+def build_optimizer(segmenter: Segmenter, settings: TrainConfig) -> Optimizer:
+    """Build AdamW without weight decay on biases and norms, or nnU-Net's SGD with Nesterov momentum.
 
-    def configure_optimizers(self) -> dict[str, object]:
-        """Return the optimiser, and its rate step by step: warm-up and cosine for AdamW, `poly` for SGD."""
-        optimizer = self._sgd() if self.optimizer == "sgd" else self._adamw()
-        schedule = LambdaLR(optimizer, self._rate)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    Args:
+        segmenter: Segmenter whose parameters are optimised.
+        settings: Optimizer, learning rate, weight decay, and the rate of a pretrained encoder as a share of
+            the learning rate. An encoder that starts from random weights has the common rate.
 
-    def _by_rate(self) -> list[tuple[float, list[nn.Parameter]]]:
-        """Return the learning rates and the parameters of each: a pretrained encoder's, and the others."""
-        encoder = pretrained_encoder(self.segmenter)
-        slow = list(encoder.parameters()) if encoder is not None else []
-        known = set(slow)
-        rest = [p for p in self.segmenter.parameters() if p not in known]
-        groups = [(self.encoder_rate * self.learning_rate, slow), (self.learning_rate, rest)]
-        return [(rate, members) for rate, members in groups if members]
+    Returns:
+        The optimizer, with one parameter group for each learning rate and weight decay.
+    """
+    encoder = pretrained_encoder(segmenter) if settings.init or settings.encoder_init else None
+    slow = list(encoder.parameters()) if encoder is not None else []
+    in_encoder = set(slow)
+    rest = [parameter for parameter in segmenter.parameters() if parameter not in in_encoder]
+    rates = [(settings.encoder_rate * settings.learning_rate, slow), (settings.learning_rate, rest)]
+    groups: list[dict[str, Any]] = [{"lr": rate, "params": members} for rate, members in rates if members]
+    if settings.optimizer == "sgd":
+        return SGD(groups, momentum=NNUNET_MOMENTUM, nesterov=True, weight_decay=settings.weight_decay)
+    split: list[dict[str, Any]] = []
+    for group in groups:
+        split.append({**group, "params": [p for p in group["params"] if p.ndim > 1]})
+        split.append({**group, "params": [p for p in group["params"] if p.ndim <= 1], "weight_decay": 0.0})
+    return AdamW(split, weight_decay=settings.weight_decay, fused=True)
 
-    def _adamw(self) -> Optimizer:
-        """AdamW without decay on biases and norms."""
-        groups: list[dict[str, Any]] = []
-        for rate, members in self._by_rate():
-            groups.append({"lr": rate, "params": [p for p in members if p.ndim > 1]})
-            groups.append({"lr": rate, "params": [p for p in members if p.ndim <= 1], "weight_decay": 0.0})
-        return AdamW(groups, weight_decay=self.weight_decay, fused=True)
 
-    def _sgd(self) -> Optimizer:
-        """nnU-Net's: Nesterov's momentum, decay on every parameter."""
-        return SGD(
-            [{"lr": rate, "params": members} for rate, members in self._by_rate()],
-            momentum=NNUNET_MOMENTUM,
-            nesterov=True,
-            weight_decay=self.weight_decay,
-        )
-
-    def _rate(self, step: int) -> float:
-        if self.optimizer == "sgd":
-            return poly(step, self.total_steps)
-        return warmup_cosine(step, self.warmup_steps, self.total_steps)
+def rate_share(step: int, settings: TrainConfig) -> float:
+    """Return the share of the learning rate at a step: `warmup_cosine` for AdamW, `poly` for SGD."""
+    if settings.optimizer == "sgd":
+        return poly(step, settings.steps)
+    return warmup_cosine(step, max(round(settings.warmup / settings.batch_size), 1), settings.steps)
 
 
 def warmup_cosine(step: int, warmup_steps: int, total_steps: int, floor: float = 0.01) -> float:
-    """Return the share of the learning rate at ``step``: linear up, then half a cosine down to ``floor``."""
+    """Return the share of the learning rate at a step: linear warm-up, then half a cosine down to a floor.
+
+    Args:
+        step: Zero-based number of the step.
+        warmup_steps: Steps of the warm-up, at least 1.
+        total_steps: Steps of the whole run.
+        floor: Share at the end.
+    """
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     share = min((step - warmup_steps) / max(total_steps - warmup_steps, 1), 1.0)
@@ -147,6 +144,6 @@ def warmup_cosine(step: int, warmup_steps: int, total_steps: int, floor: float =
 
 
 def poly(step: int, total_steps: int) -> float:
-    """Return the share of the learning rate at ``step``: (1 - step / total_steps)^0.9, then 0 (nnU-Net)."""
+    """Return nnU-Net's share of the learning rate at a step: (1 - step / total_steps)^0.9, at least 0."""
     left = max(1 - step / total_steps, 0.0)
     return math.pow(left, NNUNET_POWER)

@@ -1,10 +1,11 @@
-"""What a run leaves behind, and what it needs to go on."""
+"""The files of a run: what it started with, its checkpoints, and its weights."""
 
 import json
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,17 +17,22 @@ import yaml
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.atomic import whole_file
-from mlffm_segdiff.segmenters.device import best_device
-from mlffm_segdiff.segmenters.precision import Precision, has_bf16
+from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.segmenters.precision import Precision
+from mlffm_segdiff.segmenters.pretrained import WEIGHTS
 from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.training.callbacks import BestAndLast
 
-PACKAGES = ("mlffm-segdiff", "torch", "lightning", "monai", "diffusers", "numpy", "scipy")
+PACKAGES = ("mlffm-segdiff", "torch", "lightning", "monai", "numpy", "scipy")
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of one run: configuration, environment, checkpoints to go on from, weights to use."""
+    """Paths and contents of a run.
+
+    Attributes:
+        path: The folder.
+    """
 
     path: Path
 
@@ -37,17 +43,17 @@ class RunFolder:
 
     @property
     def environment(self) -> Path:
-        """The command, split, code and machine that the run began with."""
+        """The command, split, number format, code and machine that the run started with."""
         return self.path / "environment.json"
 
     @property
     def checkpoints(self) -> Path:
-        """Lightning's checkpoints: last.ckpt to go on from, best.ckpt."""
+        """Lightning's checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def last(self) -> Path:
-        """The newest checkpoint."""
+        """The newest checkpoint, from which a run is resumed."""
         return self.checkpoints / "last.ckpt"
 
     @property
@@ -57,67 +63,45 @@ class RunFolder:
 
     @property
     def weights(self) -> Path:
-        """config.json and model.safetensors of the best checkpoint."""
+        """Folder with config.json and model.safetensors of the best checkpoint, written when a run ends."""
         return self.path / "weights"
 
     @property
     def metrics(self) -> Path:
-        """Training loss and validation scores, one row an epoch each."""
+        """Training loss and validation scores, one row each per epoch."""
         return self.path / "logs" / "metrics.csv"
 
-    def refuse_run(self) -> None:
-        """Raise UserError if the folder already holds a run, or anything else."""
+    def require_new(self) -> None:
+        """Raise UserError if the folder holds a run or any other file."""
         if self.config.exists():
             raise UserError(
-                f"{self.path} already holds a run; add --resume to go on with it, or choose another --run"
+                f"{self.path} already holds a run; add --resume to continue it, or choose another --run"
             )
         if self.path.is_dir() and any(self.path.iterdir()):
             raise UserError(f"{self.path} is not empty; choose another --run")
 
-    def begin(self, recipe: Recipe, split_digest: str, precision: Precision = "float32") -> None:
-        """Create the folder with its configuration and environment. Raises UserError if it holds a run.
+    def create(self, recipe: Recipe, split_digest: str, precision: Precision = "float32") -> None:
+        """Create the folder with its configuration and environment.
 
-        precision: The number format that the run computes in, also after it is resumed.
+        Args:
+            recipe: Recipe of the run.
+            split_digest: Digest of its split, see `SplitCases`.
+            precision: Number format that the run computes in, also after it is resumed.
+
+        Raises:
+            UserError: If the folder holds a run or any other file.
         """
-        self.refuse_run()
+        self.require_new()
         self.path.mkdir(parents=True, exist_ok=True)
         facts = {**describe_environment(recipe.seed, split_digest), "precision": precision}
-        environment = json.dumps(facts, indent=2)
-        with whole_file(self.environment) as path:
-            path.write_text(environment + "\n")
+        with atomic_write(self.environment) as path:
+            path.write_text(json.dumps(facts, indent=2) + "\n")
         self.write_config(recipe)
 
     def write_config(self, recipe: Recipe) -> None:
-        """Write the recipe, whole or not at all; of a begun run only to say where its data lie now."""
-        with whole_file(self.config) as path:
+        """Write the recipe; for an existing run only to change where its data are."""
+        with atomic_write(self.config) as path:
             path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
-
-    def require_split(self, digest: str) -> None:
-        """Raise UserError if the run was begun on another split than that with ``digest``."""
-        begun = self._environment()["split"]
-        if begun != digest:
-            raise UserError(
-                f"{self.path} was begun on another split ({begun}) than the data give now ({digest}); "
-                "bring the data or the split list back, or start a new run"
-            )
-
-    def precision(self) -> Precision:
-        """Return the number format that the run was begun in.
-
-        Version 0.1.0 did not record it: there ``auto`` was bf16 on every device that has it.
-        Raises UserError if the environment cannot be read.
-        """
-        asked = self.recipe().train.precision
-        before = ("bf16" if has_bf16(best_device()) else "float32") if asked == "auto" else asked
-        return "bf16" if self._environment().get("precision", before) == "bf16" else "float32"
-
-    def _environment(self) -> dict[str, Any]:
-        """Return what the run began with. Raises UserError if it cannot be read."""
-        try:
-            found: dict[str, Any] = json.loads(self.environment.read_text())
-            return {"split": found["split"], **found}
-        except (OSError, ValueError, KeyError, TypeError):
-            raise UserError(f"{self.environment} is missing or damaged; start a new run") from None
 
     def recipe(self) -> Recipe:
         """Return the recipe of the run. Raises UserError if the folder holds none."""
@@ -127,9 +111,82 @@ class RunFolder:
             )
         return load_recipe(str(self.config))
 
+    def require_recipe(self, recipe: Recipe) -> None:
+        """Raise UserError, naming the first difference, if the run was started with another recipe."""
+        here, there = (_flatten(one.model_dump(mode="json")) for one in (recipe, self.recipe()))
+        key = next((key for key in {**here, **there} if here.get(key) != there.get(key)), None)
+        if key is not None:
+            raise UserError(
+                f"{self.path} was started with {key}={there.get(key)}, not {here.get(key)}; leave the recipe "
+                "out to resume it unchanged"
+            )
+
+    def require_split(self, digest: str) -> None:
+        """Raise UserError if the run was started with another split than that with this digest."""
+        started = self._started()["split"]
+        if started != digest:
+            raise UserError(
+                f"{self.path} was started with another split ({started}) than the data give now ({digest}); "
+                "restore the data or the split list, or start a new run"
+            )
+
+    def precision(self) -> Precision:
+        """Return the number format of the run. Raises UserError if the environment cannot be read."""
+        return "bf16" if self._started()["precision"] == "bf16" else "float32"
+
+    def is_unfinished(self) -> bool:
+        """Return whether the folder holds a run whose weights are not written yet."""
+        return self.config.is_file() and not (self.weights / WEIGHTS).is_file()
+
+    def checkpoint_to_resume(self) -> Path | None:
+        """Return the last checkpoint, or None if the run was stopped before its first validation.
+
+        Raises:
+            UserError: If the checkpoint is damaged, or was written by a version that saved other state.
+        """
+        if not self.last.is_file():
+            return None
+        if BestAndLast.__qualname__ not in read_checkpoint(self.last)["callbacks"]:
+            raise UserError(
+                f"{self.last} was written by another version; start a new run, with train.init={self.path} "
+                "to start from its weights"
+            )
+        return self.last
+
+    def best_weights(self) -> dict[str, torch.Tensor]:
+        """Return the averaged weights of the best checkpoint, named as in the segmenter.
+
+        Raises:
+            UserError: If there is no checkpoint yet, or it is damaged.
+        """
+        if not self.best.is_file():
+            raise UserError(f"{self.path} has no checkpoint yet; wait for the first validation of its run")
+        state = read_checkpoint(self.best)["state_dict"]
+        return {name.removeprefix("segmenter."): value for name, value in state.items()}
+
+    def best_jaccard(self) -> float:
+        """Return the validation Jaccard index, over all pixels, of the best checkpoint."""
+        return float(read_checkpoint(self.best)["callbacks"][BestAndLast.__qualname__]["best_jaccard"])
+
+    def _started(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = json.loads(self.environment.read_text())
+            return {"split": found["split"], "precision": found["precision"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            raise UserError(f"{self.environment} is missing or damaged; start a new run") from None
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    """Return the values of nested mappings by dotted key."""
+    flat: dict[str, object] = {}
+    for name, value in values.items():
+        nested = isinstance(value, Mapping)
+        flat |= _flatten(value, f"{prefix}{name}.") if nested else {prefix + name: value}
+    return flat
+
 
 def describe_environment(seed: int, split_digest: str) -> dict[str, object]:
-    """Return the seed, the split, the code's revision, package versions, and the machine."""
+    """Return the command, seed, split, revision of the code, package versions and machine."""
     return {
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "seed": seed,
@@ -144,22 +201,8 @@ def describe_environment(seed: int, split_digest: str) -> dict[str, object]:
     }
 
 
-def best_weights(folder: RunFolder) -> dict[str, torch.Tensor]:
-    """Return the averaged weights of the best checkpoint, named as the segmenter names them."""
-    state = read_checkpoint(folder.best)["state_dict"]
-    return {name.removeprefix("segmenter."): value for name, value in state.items()}
-
-
-def best_jaccard(folder: RunFolder) -> float:
-    """Return the pooled Jaccard of sampled validation masks by which the run's weights were chosen."""
-    scores = (
-        callback.get("best_model_score") for callback in read_checkpoint(folder.best)["callbacks"].values()
-    )
-    return next(float(score) for score in scores if score is not None)
-
-
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return a checkpoint, tensors mapped from the file. Raises UserError if it is damaged."""
+    """Read a checkpoint with memory-mapped tensors. Raises UserError if it is missing or damaged."""
     try:
         found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
@@ -170,11 +213,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def git_revision() -> str | None:
-    """Return the commit of the package's checkout, with ``-dirty`` for local changes; None outside one."""
+    """Return the commit of the package's checkout, with ``-dirty`` for local changes, or None outside one."""
     try:
-        _git(
-            "ls-files", "--error-unmatch", __file__
-        )  # an installed package may lie in another project's checkout
+        _git("ls-files", "--error-unmatch", __file__)  # fails in the checkout of another project
         return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -9,10 +9,9 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image, ImageDraw
 from skimage.measure import regionprops
 
+from mlffm_segdiff.inference.masks import SUBSAMPLED_SIDE, lesion_box, subsample
 from mlffm_segdiff.inference.measures.border import Border, box_dimension, hull_area, measure_border
 from mlffm_segdiff.inference.measures.geometry import measure_geometry
-from mlffm_segdiff.inference.measures.lattice import LATTICE_SIDE, thinned
-from mlffm_segdiff.inference.prediction import lesion_box
 
 Mask = npt.NDArray[np.bool_]
 
@@ -86,14 +85,14 @@ def test_hulls_hold_what_scikit_image_finds(mask: Mask) -> None:
         assert found == pytest.approx(region.area_convex, abs=1 + sum(mask.shape))
 
 
-def test_a_large_mask_keeps_its_shape_when_thinned() -> None:
+def test_a_large_mask_keeps_its_shape_when_subsample() -> None:
     y, x = np.ogrid[:3000, :3000]
     disc = np.hypot(y - 1500, x - 1500) < 1400
-    thin = thinned(disc)
-    assert max(thin.shape) <= LATTICE_SIDE
+    thin = subsample(disc)
+    assert max(thin.shape) <= SUBSAMPLED_SIDE
     assert thin.mean() == pytest.approx(disc.mean(), rel=2e-3)
     small = np.ones((5, 7), bool)
-    np.testing.assert_array_equal(thinned(small), small)
+    np.testing.assert_array_equal(subsample(small), small)
 
 
 def test_nothing_has_no_border_and_one_pixel_has_one() -> None:

@@ -22,7 +22,7 @@ MASKS = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=12))
 
 def test_a_rectangle_is_measured_as_drawn(rectangle: Mask) -> None:
     found = measure_geometry(rectangle)
-    assert (found.area, found.area_share, found.parts) == (1200, 0.1, 1)
+    assert (found.area, found.area_share, found.components) == (1200, 0.1, 1)
     assert (found.centroid_x, found.centroid_y) == (59.5, 19.5)
     assert (found.box_left, found.box_top, found.box_width, found.box_height) == (30, 10, 60, 20)
     assert found.equivalent_diameter == pytest.approx(math.sqrt(4800 / math.pi))
@@ -48,7 +48,7 @@ def test_a_discs_diameter_is_the_equivalent_one(ellipse: Callable[..., Mask]) ->
 @given(MASKS)
 def test_scikit_image_finds_the_same(mask: Mask) -> None:
     found = measure_geometry(mask)
-    assert found.parts == label(mask, connectivity=2).max()
+    assert found.components == label(mask, connectivity=2).max()
     assert found.perimeter == pytest.approx(perimeter_crofton(mask, directions=4))
     for region in regionprops(mask.astype(int)):
         top, left, bottom, right = region.bbox
@@ -59,21 +59,21 @@ def test_scikit_image_finds_the_same(mask: Mask) -> None:
         assert (found.box_width, found.box_height) == (right - left, bottom - top)
 
 
-def test_several_parts_count_together() -> None:
+def test_several_components_count_together() -> None:
     mask = np.zeros((20, 40), bool)
     mask[2:6, 2:6] = mask[10:14, 30:34] = True
     alone = np.zeros((20, 40), bool)
     alone[2:6, 2:6] = True
     found, one = measure_geometry(mask), measure_geometry(alone)
-    assert (found.parts, found.area) == (2, 32)
+    assert (found.components, found.area) == (2, 32)
     assert found.perimeter == pytest.approx(2 * one.perimeter)
     assert (found.centroid_x, found.centroid_y) == (17.5, 7.5)
 
 
-def test_more_parts_than_a_byte_counts_are_counted() -> None:
+def test_more_components_than_a_byte_counts_are_counted() -> None:
     mask = np.zeros((64, 64), bool)
     mask[::2, ::2] = True
-    assert measure_geometry(mask).parts == 1024
+    assert measure_geometry(mask).components == 1024
 
 
 def test_nothing_measures_zero_and_lies_nowhere() -> None:
@@ -85,7 +85,7 @@ def test_one_pixel_is_measured(row: int, column: int) -> None:
     mask = np.zeros((4, 6), bool)
     mask[row, column] = True
     found = measure_geometry(mask)
-    assert (found.area, found.parts, found.centroid_x, found.centroid_y) == (1, 1, column, row)
+    assert (found.area, found.components, found.centroid_x, found.centroid_y) == (1, 1, column, row)
     assert (found.box_left, found.box_top, found.box_width, found.box_height) == (column, row, 1, 1)
     assert found.perimeter == pytest.approx(math.pi / 4 * (2 + math.sqrt(2)))
 

@@ -1,37 +1,56 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis.extra.numpy import array_shapes, arrays
+from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from mlffm_segdiff.inference.outputs.coco import CocoCase, coco_case, coco_file
-from mlffm_segdiff.inference.prediction import Prediction
+from mlffm_segdiff.inference.outputs.coco import CocoWriter, coco_rle
+from mlffm_segdiff.inference.outputs.predictions import Row
+from mlffm_segdiff.inference.outputs.writers import Output
+from mlffm_segdiff.inference.result import CaseResult
+
+Mask = npt.NDArray[np.bool_]
+FindMask = Callable[..., CaseResult]
+MASKS = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=40))
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning"
 )  # pycocotools 2.0.11
 
 
-def prediction(seed: int) -> Prediction:
+def random_maps(seed: int) -> tuple[Mask, npt.NDArray[np.float32]]:
     probability = np.random.default_rng(seed).random((9 + seed, 12), dtype=np.float32)
-    return Prediction(probability >= 0.7, probability, np.zeros_like(probability))
+    return probability >= 0.7, probability
 
 
-def nothing() -> Prediction:
-    empty = np.zeros((5, 6), np.float32)
-    return Prediction(empty > 0, empty, empty)
+def write(folder: Path, results: list[CaseResult]) -> Path:
+    """Written in reverse, as threads may; the rows come in order."""
+    writer = CocoWriter(Output(folder))
+    for result in reversed(results):
+        writer.write(result)
+    for result in results:
+        writer.add_row(Row(result.image.name, stem=result.image.stem))
+    writer.close()
+    return folder / "coco.json"
 
 
-def test_pycocotools_reads_every_picture_and_mask_back(tmp_path: Path) -> None:
-    found = {"a.jpg": prediction(0), "nothing.png": nothing(), "caf\udce9.png": prediction(1)}
-    with coco_file(tmp_path / "coco.json") as add:
-        for name, one in found.items():
-            add(coco_case(one, name))
-    coco = COCO(tmp_path / "coco.json")
-    assert [image["file_name"] for image in coco.imgs.values()] == list(found)
+def test_pycocotools_reads_every_image_and_mask_back(tmp_path: Path, found_mask: FindMask) -> None:
+    nothing = np.zeros((5, 6), bool)
+    results = [
+        found_mask(*random_maps(0), name="a.jpg"),
+        found_mask(nothing, nothing.astype(np.float32), name="nothing.png"),
+        found_mask(*random_maps(1), name="caf\udce9.png"),
+    ]
+    coco = COCO(write(tmp_path, results))
+    assert [image["file_name"] for image in coco.imgs.values()] == [one.image.name for one in results]
     assert coco.cats == {1: {"id": 1, "name": "lesion"}}
-    for key, one in zip(coco.imgs, found.values(), strict=True):
+    for key, one in zip(coco.imgs, results, strict=True):
         assert (coco.imgs[key]["height"], coco.imgs[key]["width"]) == one.mask.shape
         annotations = coco.loadAnns(coco.getAnnIds(key))
         assert len(annotations) == one.mask.any()
@@ -44,29 +63,37 @@ def test_pycocotools_reads_every_picture_and_mask_back(tmp_path: Path) -> None:
             assert annotation["score"] == pytest.approx(one.probability[one.mask].mean(), abs=1e-6)
 
 
-def test_its_annotations_are_results_that_pycocotools_scores(tmp_path: Path) -> None:
-    with coco_file(tmp_path / "coco.json") as add:
-        add(coco_case(prediction(0), "a.jpg"))
-    coco = COCO(tmp_path / "coco.json")
+def test_its_annotations_are_results_that_pycocotools_scores(tmp_path: Path, found_mask: FindMask) -> None:
+    coco = COCO(write(tmp_path, [found_mask(*random_maps(0))]))
     results = coco.loadRes(list(coco.anns.values()))
     assert results.anns[1]["score"] > 0.7
 
 
-def test_no_picture_gives_an_empty_data_set(tmp_path: Path) -> None:
-    with coco_file(tmp_path / "coco.json"):
-        pass
-    assert COCO(tmp_path / "coco.json").dataset == {
+def test_no_image_gives_an_empty_data_set(tmp_path: Path) -> None:
+    assert COCO(write(tmp_path, [])).dataset == {
         "categories": [{"id": 1, "name": "lesion"}],
         "images": [],
         "annotations": [],
     }
 
 
-def test_a_run_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
-    def interrupted(add: Callable[[CocoCase], None]) -> None:
-        add(coco_case(prediction(0), "a.jpg"))
-        raise KeyboardInterrupt
+def test_an_image_that_failed_has_no_entry(tmp_path: Path) -> None:
+    writer = CocoWriter(Output(tmp_path))
+    writer.add_row(Row("broken.png", status="failed"))
+    writer.close()
+    assert COCO(tmp_path / "coco.json").dataset["images"] == []
 
-    with pytest.raises(KeyboardInterrupt), coco_file(tmp_path / "coco.json") as add:
-        interrupted(add)
-    assert list(tmp_path.iterdir()) == []
+
+@given(MASKS)
+def test_pycocotools_writes_the_same_run_lengths(mask: Mask) -> None:
+    expected = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    assert coco_rle(mask) == {"size": expected["size"], "counts": expected["counts"].decode()}
+
+
+@pytest.mark.parametrize("side", [300, 2000])
+def test_pycocotools_reads_large_runs_back(side: int) -> None:
+    rows, columns = np.indices((side, side // 3))
+    mask = (rows - side / 2) ** 2 + (3 * columns - side / 2) ** 2 < (side / 3) ** 2
+    found = json.loads(json.dumps(coco_rle(mask)))
+    np.testing.assert_array_equal(coco_mask.decode(found), mask)
+    assert coco_mask.area(found) == mask.sum()

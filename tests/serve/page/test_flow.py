@@ -28,14 +28,14 @@ def area(page: Page) -> int:
 
 
 def api_mask(live, path: Path, **options: object) -> npt.NDArray[np.uint8]:
-    files = {"picture": (path.name, path.read_bytes())}
+    files = {"image": (path.name, path.read_bytes())}
     answer = httpx2.post(f"{live.url}api/v1/segment", params={"format": "png", **options}, files=files)
     with Image.open(io.BytesIO(answer.content)) as image:
         return np.array(image)
 
 
 def put(page: Page, path: Path) -> None:
-    page.get_by_label("Choose pictures").set_input_files(path)
+    page.get_by_label("Choose images").set_input_files(path)
     expect(page.locator("#case-name")).to_have_text(path.name)
 
 
@@ -64,13 +64,13 @@ def test_from_a_picture_to_a_corrected_mask(
     page = open_page(viewport={"width": 1280, "height": 900})
     draw_samples(page, 5)
     put(page, blob)
-    first = api_mask(live, blob, samples=5)
+    first = api_mask(live, blob, **{"sampling.samples": 5})
     np.testing.assert_array_equal(pixels(saved(page, "Mask (PNG)")), first)
     assert area(page) == (first > 0).sum()
 
     page.get_by_label("Threshold").fill("0.8")
     expect(page.locator("#threshold-value")).to_have_text("0.80")
-    higher = api_mask(live, blob, samples=5, threshold=0.8)
+    higher = api_mask(live, blob, threshold=0.8, **{"sampling.samples": 5})
     assert 0 < (higher > 0).sum() < (first > 0).sum()
     assert area(page) == (higher > 0).sum()
 
@@ -189,8 +189,8 @@ def test_several_pictures_and_samples_of_the_package(
     expect(page.locator("#case-name")).to_have_text("sample_3.png")
     other = tmp_path / 'second, "quoted".png'
     other.write_bytes(blob.read_bytes())
-    page.get_by_label("Choose pictures").set_input_files([blob, other])
-    strip = page.get_by_role("navigation", name="Your pictures").get_by_role("button")
+    page.get_by_label("Choose images").set_input_files([blob, other])
+    strip = page.get_by_role("navigation", name="Your images").get_by_role("button")
     expect(strip).to_have_count(3)
     expect(page.get_by_text("done")).to_have_count(3)
     strip.nth(2).click()
@@ -202,8 +202,8 @@ def test_several_pictures_and_samples_of_the_package(
 def test_a_wrong_file_is_named_and_stops_nothing(open_page: OpenPage, blob: Path, tmp_path: Path) -> None:
     page = open_page()
     notes = tmp_path / "notes.txt"
-    notes.write_text("no picture")
-    page.get_by_label("Choose pictures").set_input_files([notes, blob])
+    notes.write_text("no image")
+    page.get_by_label("Choose images").set_input_files([notes, blob])
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("notes.txt could not be segmented")
     expect(alert).to_contain_text("convert it to PNG or JPEG")
@@ -227,7 +227,7 @@ def test_a_server_that_stops_in_the_middle_costs_no_work(
     assert (after > 0).sum() > (before > 0).sum()
     page.get_by_role("button", name="Contour (GeoJSON)").click()
     expect(status).to_contain_text("nothing was saved")
-    page.get_by_label("Choose pictures").set_input_files(blob)
+    page.get_by_label("Choose images").set_input_files(blob)
     expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
 

@@ -1,4 +1,4 @@
-"""A work that tells what it did, and what the launchers leave behind."""
+"""A work that records what it did, and what the launchers leave behind."""
 
 import os
 import sys
@@ -80,14 +80,13 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
 
 
 @pytest.fixture
-def run(diary: Diary, toy: Work) -> Callable[..., tuple[dict[str, str | None], list[str]]]:
-    """Launch the toy's keys: errors by key in the order of their ends, and the keys in the order begun."""
+def run(diary: Diary, toy: Work) -> Callable[..., dict[str, str | None]]:
+    """Launch the toy's keys: errors by key in the order of their ends."""
 
-    def launch(launcher: Launcher, *keys: str) -> tuple[dict[str, str | None], list[str]]:
-        begun: list[str] = []
-        outcomes: list[Outcome] = list(launcher.launch(toy, diary.study, keys, begun.append))
+    def launch(launcher: Launcher, *keys: str) -> dict[str, str | None]:
+        outcomes: list[Outcome] = list(launcher.launch(toy, diary.study, keys))
         assert len(outcomes) == len({outcome.key for outcome in outcomes})
-        return {outcome.key: outcome.error for outcome in outcomes}, begun
+        return {outcome.key: outcome.error for outcome in outcomes}
 
     return launch
 
@@ -123,7 +122,7 @@ def until() -> Callable[[Callable[[], bool]], None]:
     """Wait till it is so, at most as long as no healthy machine needs."""
 
     def wait(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + 250
         while not condition():
             assert time.monotonic() < deadline, "waited in vain"
             time.sleep(0.05)

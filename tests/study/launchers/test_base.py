@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.study.launchers.base import Outcome, one_line, outcome_of
+from mlffm_segdiff.study.launchers.base import Outcome, attempt, one_line
 
 
 @pytest.mark.parametrize(
@@ -15,19 +15,19 @@ from mlffm_segdiff.study.launchers.base import Outcome, one_line, outcome_of
         (UserError("no data at x; name them"), "no data at x; name them"),
     ],
 )
-def test_an_error_is_told_in_one_line(error: Exception, expected: str) -> None:
+def test_an_error_is_one_line(error: Exception, expected: str) -> None:
     assert one_line(error) == expected
 
 
 def test_work_that_ends_well_has_no_error() -> None:
     done = []
-    assert outcome_of(lambda study, key: done.append((study, key)), Path("s"), "k") == Outcome("k", None)
+    assert attempt(lambda study, key: done.append((study, key)), Path("s"), "k") == Outcome("k", None)
     assert done == [(Path("s"), "k")]
 
 
-def test_ctrl_c_is_no_outcome() -> None:
+def test_ctrl_c_is_not_an_outcome() -> None:
     def work(study: Path, key: str) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        outcome_of(work, Path(), "k")
+        attempt(work, Path(), "k")

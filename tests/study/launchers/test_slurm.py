@@ -1,20 +1,19 @@
-"""submitit's executor of local processes, and its executor of Slurm on commands that stand in for Slurm's.
+"""submitit's Slurm executor, on commands that stand in for Slurm's.
 
-They prove what is submitted, how it runs, is submitted again and is cancelled; not what Slurm makes of it.
+They prove what is submitted and cancelled, and how it runs; not what Slurm makes of it.
 """
 
 import os
 import re
-import signal
 from collections.abc import Callable
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.study.launchers.slurm import Slurm
+from mlffm_segdiff.config.study import LauncherConfig
+from mlffm_segdiff.study.launchers.submitit_jobs import SubmititJobs
 
 SBATCH = """#!/bin/bash
 cp "$1" "$FAKE/submitted.sh"
@@ -33,6 +32,10 @@ while [[ "$1" != /* ]]; do
 done
 exec "$@"
 """
+
+
+def slurm(threads: int = 1, **options: Any) -> SubmititJobs:
+    return SubmititJobs(LauncherConfig(name="slurm", **options), threads)
 
 
 @pytest.fixture
@@ -57,17 +60,13 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_array_has_the_resources_asked_for_and_its_cells_run(
     run: Callable[..., Any], diary: Any, fake: Path
 ) -> None:
-    launcher = Slurm(2, threads=3, gpus=1, memory_gb=8, partition="gpu", minutes=90)
-    errors, begun = run(launcher, "a", "fails", "killed")
-    assert errors["a"] is None
-    assert errors["fails"] == "ValueError: no such lesion"
-    assert errors["killed"].startswith("its process was killed by SIGKILL, as when memory runs out; see ")
-    assert sorted(begun) == ["a", "fails", "killed"]
-    assert diary.times("begin") == {"a": 1, "fails": 1, "killed": 1}
+    errors = run(slurm(3, workers=2, gpus=1, memory_gb=8, partition="gpu", minutes=90), "a", "fails")
+    assert errors == {"a": None, "fails": "ValueError: no such lesion"}
+    assert diary.times("begin") == {"a": 1, "fails": 1}
     assert {threads for _, threads, *_ in diary.lines("sees")} == {"'3'"}
     asked = dict(re.findall(r"^#SBATCH --([\w-]+)=(.*)$", (fake / "submitted.sh").read_text(), re.MULTILINE))
     expected = {
-        "array": "0-2%2",
+        "array": "0-1%2",
         "cpus-per-task": "3",
         "gpus-per-node": "1",
         "mem": "8GB",
@@ -80,11 +79,10 @@ def test_an_array_has_the_resources_asked_for_and_its_cells_run(
 def test_closing_cancels_the_jobs_that_run(
     toy: Any, diary: Any, fake: Path, until: Callable[..., None], running: Callable[[], list[str]]
 ) -> None:
-    outcomes = Slurm(None, threads=1).launch(toy, diary.study, ["a", "b-waits"], lambda key: None)
+    outcomes = slurm().launch(toy, diary.study, ["a", "b-waits"])
     assert next(outcomes).key == "a"
     outcomes.close()
     assert (fake / "cancelled.txt").read_text().split() == ["77_1"]
-    assert not list(diary.study.glob(".launch-*"))
     (diary.study / "go").touch()  # the stand-in cancels nothing
     until(lambda: not running())
 
@@ -92,46 +90,10 @@ def test_closing_cancels_the_jobs_that_run(
 def test_without_slurm_it_says_where_to_run(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match=r"^Slurm took no jobs \(.*srun.*\); run this where sbatch works$"):
-        run(Slurm(None, threads=1), "a")
+        run(slurm(), "a")
 
 
-def test_what_slurm_refuses_is_told(run: Callable[..., Any], fake: Path) -> None:
+def test_what_slurm_refuses_is_said(run: Callable[..., Any], fake: Path) -> None:
     (fake / "sbatch").write_text("#!/bin/bash\necho 'sbatch: error: invalid partition' >&2; exit 1\n")
     with pytest.raises(UserError, match=r"Slurm took no jobs .*invalid partition"):
-        run(Slurm(None, threads=1, partition="none"), "a", "b")
-
-
-def test_a_preempted_cell_goes_back_to_the_queue_and_finishes_once(
-    run: Callable[..., Any], diary: Any, until: Callable[..., None]
-) -> None:
-    """The signal that Slurm sends ahead of preemption, to submitit's process, which is the cell's parent."""
-
-    def preempt() -> None:
-        until(lambda: diary.times("begin").get("waits") == 1)
-        ((_, _, parent),) = diary.lines("begin")
-        os.kill(int(parent), signal.SIGUSR2)
-        until(lambda: diary.times("begin")["waits"] == 2)
-        (diary.study / "go").touch()
-
-    Thread(target=preempt, daemon=True).start()
-    errors, begun = run(Slurm(None, threads=1, cluster="local"), "waits")
-    assert errors == {"waits": None}
-    assert begun == ["waits"]
-    assert diary.times("end") == {"waits": 1}
-
-
-def test_a_job_that_dies_is_told(
-    run: Callable[..., Any], diary: Any, until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("submitit.Job._results_timeout_s", 0)  # waits so long for a late file system
-
-    def kill() -> None:
-        until(lambda: "b-waits" in diary.times("begin"))
-        (parent,) = (parent for key, _, parent in diary.lines("begin") if key == "b-waits")
-        os.kill(int(parent), signal.SIGKILL)
-
-    Thread(target=kill, daemon=True).start()
-    errors, _ = run(Slurm(None, threads=1, cluster="local"), "a", "b-waits")
-    assert errors["a"] is None
-    assert re.match(r"Slurm's job \d+ ended without a result; see /.*\.err$", errors["b-waits"])
-    (diary.study / "go").touch()
+        run(slurm(partition="none"), "a", "b")

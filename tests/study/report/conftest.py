@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 
 from mlffm_segdiff.config.study import Study
-from mlffm_segdiff.data.sources import load_parts
-from mlffm_segdiff.data.synthetic_folder import write_folder
+from mlffm_segdiff.data.sources import load_split_cases
+from mlffm_segdiff.data.synthetic import write_folder
 from mlffm_segdiff.evaluation.report import cases_csv
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
 from mlffm_segdiff.metrics import overlap
-from mlffm_segdiff.metrics.case import CaseScores
+from mlffm_segdiff.metrics.case_scores import CaseScores
 from mlffm_segdiff.metrics.overlap import Counts
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.pretrained import save_segmenter
 from mlffm_segdiff.study.cells import Cell
-from mlffm_segdiff.study.folder import CellFolder, StudyFolder
-from mlffm_segdiff.study.study import plan_study
+from mlffm_segdiff.study.runner import make_plan, save_plan
+from mlffm_segdiff.study.study_folder import CellFolder, StudyFolder
 
 VARIANTS = {
     "full": {"recipe": "synthetic"},
@@ -39,6 +39,8 @@ RECORD = {
     "images": 16,
     "python": "3.11.7",
     "packages": {"torch": "2.13.0"},
+    "training_code": "0123",
+    "code": "0123",
 }
 
 
@@ -75,7 +77,7 @@ def drawn_cases(cell: Cell, ids: list[str], gain: float) -> list[EvaluatedCase]:
 
 def write_cell(cell: Cell, folder: CellFolder, evaluations: Mapping[str, Any], gain: float) -> None:
     """What a finished cell leaves, its weights untrained."""
-    ids = [case.id for case in load_parts(cell.recipe.data).cases["test"]]
+    ids = [case.id for case in load_split_cases(cell.recipe.data).cases["test"]]
     for name in evaluations:
         folder.scores(name).mkdir(parents=True)
         (folder.scores(name) / "cases.csv").write_text(cases_csv(drawn_cases(cell, ids, gain)))
@@ -95,13 +97,12 @@ Fabricate = Callable[..., StudyFolder]
 def fabricate(
     make_study: Callable[..., Study], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., StudyFolder]:
-    """Make a study in a new folder: fabricate(kind, left_out, gains, **keys of the study).
+    """Make a study in a new folder: fabricate(left_out, gains, **keys of the study).
 
     left_out: (variant, dataset, seed) of the cells that are not finished.
     """
 
     def make(
-        kind: str = "ablation",
         left_out: tuple[tuple[str, str, int], ...] = (),
         gains: Mapping[str, float] = GAINS,
         sources: Mapping[str, Path] | None = None,
@@ -110,11 +111,12 @@ def fabricate(
         folder = StudyFolder(tmp_path_factory.mktemp("fabricated") / "study")
         given = {"variants": VARIANTS, "seeds": [0, 1, 2], **keys}
         study = make_study(**given)
-        lock = plan_study(study, kind, folder, sources or {}, threads=1)
-        for cell in lock.cells:
+        plan = make_plan(study, folder, sources or {})
+        save_plan(plan, study, folder)
+        for cell in plan.cells:
             if (cell.variant, cell.dataset, cell.seed) not in left_out:
                 gain = gains[cell.variant] + (0.05 if cell.dataset.endswith("by_image") else 0)
-                write_cell(cell, folder.cell(cell.key), lock.evaluations, gain)
+                write_cell(cell, folder.cell(cell.key), plan.evaluations, gain)
         return folder
 
     return make
@@ -147,12 +149,10 @@ def finished(fabricate: Fabricate, lesions: Path) -> StudyFolder:
 
 @pytest.fixture(scope="session")
 def unfinished(fabricate: Fabricate, lesions: Path) -> StudyFolder:
-    """A comparison that lacks cells, whose images are gone by now."""
+    """A ranked study that lacks cells, whose images are gone by now."""
     copy = lesions.parent / "copy"
     shutil.copytree(lesions, copy)
     left_out = (("uniform weights", "gone", 0), ("without MLFFM", "gone", 2))
-    folder = fabricate(
-        "comparison", left_out, datasets={"gone": {"source": "folder"}}, sources={"gone": copy}
-    )
+    folder = fabricate(left_out, datasets={"gone": {"source": "folder"}}, sources={"gone": copy}, rank=True)
     shutil.rmtree(copy)
     return folder

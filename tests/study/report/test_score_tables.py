@@ -1,16 +1,16 @@
 import pytest
 
-from mlffm_segdiff.study.folder import StudyFolder
+from mlffm_segdiff.study.report import read_results
 from mlffm_segdiff.study.report.score_tables import run_table, score_table
-from mlffm_segdiff.study.report.study import read_study
+from mlffm_segdiff.study.study_folder import StudyFolder
 
 
 def test_scores_are_means_and_spreads_over_seeds(finished: StudyFolder) -> None:
-    study = read_study(finished.path, "ablation")
+    study = read_results(finished.path)
     table = score_table(study, "source")
     assert len(table.numbers) == 3 * 2 * 2  # variants, data sets, evaluations
     assert len(table.shown) == 3 * 2
-    assert "Evaluation 'steps_2'" in table.caption
+    assert "Evaluation 'steps_2'" in table.text
     rows = study.main_rows()
     own = rows[(rows["dataset"] == "lesions") & (rows["variant"] == "full")]
     by_seed = own.groupby("seed")
@@ -29,8 +29,8 @@ def test_scores_are_means_and_spreads_over_seeds(finished: StudyFolder) -> None:
 
 
 def test_what_was_run_counts_what_is_missing(unfinished: StudyFolder) -> None:
-    table = run_table(read_study(unfinished.path, "comparison"))
+    table = run_table(read_results(unfinished.path))
     assert table.numbers["seeds finished"].tolist() == [3, 2, 2]
     assert table.numbers["of"].tolist() == [3, 3, 3]
-    assert table.numbers["minutes a run"].tolist() == [1.5] * 3
-    assert table.shown.columns[0] == "model"
+    assert table.numbers["minutes per run"].tolist() == [1.5] * 3
+    assert table.shown.columns[0] == "variant"

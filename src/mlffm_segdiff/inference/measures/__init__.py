@@ -1,1 +1,1 @@
-"""What is measured of a lesion: geometry, asymmetry, border and colour; docs/MEASURES.md has each source."""
+"""Measures of a lesion: geometry, asymmetry, border and colour; docs/MEASURES.md names the source of each."""

@@ -4,14 +4,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import binary_erosion
 from scipy.spatial import ConvexHull
 
+from mlffm_segdiff.inference.masks import subsample
 from mlffm_segdiff.inference.measures.geometry import Geometry
-from mlffm_segdiff.inference.measures.lattice import thinned
-
-Mask = npt.NDArray[np.bool_]
+from mlffm_segdiff.metrics.overlap import Mask
 
 SMALLEST_BOX = 2
 BOXES_ALONG = 4
@@ -20,11 +18,12 @@ LEAST_SIZES = 3
 
 @dataclass(frozen=True)
 class Border:
-    """Irregularity of a border, without a unit; None where the mask is empty, or too small for an index.
+    """Irregularity of a border, without a unit.
 
-    compactness: perimeter^2 / (4 pi area), 1 for a disc and more for any other shape. solidity: share of the
-    convex hull that is lesion, 1 for a convex shape. fractal_index: `box_dimension` of the border, about 1
-    for a smooth one.
+    Attributes:
+        compactness: perimeter^2 / (4 pi area), 1 for a disc and more for any other shape; None if empty.
+        solidity: Share of the convex hull that is lesion, 1 for a convex shape; None if empty.
+        fractal_index: `box_dimension` of the border, about 1 for a smooth one; None for small masks.
     """
 
     compactness: float | None = None
@@ -33,18 +32,18 @@ class Border:
 
 
 def measure_border(mask: Mask, geometry: Geometry) -> Border:
-    """Return the irregularity of a lesion, which the mask (HxW bool) holds in its own box."""
+    """Return the irregularity of the border of a lesion; the mask (HxW bool) is cropped to its box."""
     if not geometry.area:
         return Border()
     return Border(
         geometry.perimeter**2 / (4 * math.pi * geometry.area),
         geometry.area / hull_area(mask),
-        box_dimension(thinned(mask)),
+        box_dimension(subsample(mask)),
     )
 
 
 def hull_area(mask: Mask) -> float:
-    """Return the area in pixels of the convex hull of a mask's pixels, each a unit square; one at least."""
+    """Return the area in pixels of the convex hull of a mask's pixels, each a unit square; at least one."""
     rows = np.flatnonzero(mask.any(axis=1))
     first = mask.argmax(axis=1)[rows]
     end = mask.shape[1] - mask[:, ::-1].argmax(axis=1)[rows]
@@ -53,12 +52,12 @@ def hull_area(mask: Mask) -> float:
 
 
 def box_dimension(mask: Mask) -> float | None:
-    """Return the box-counting dimension of the border of a mask (HxW bool), as Cross et al. 1995 take it.
+    """Return the box-counting dimension of the border of a mask (HxW bool), after Cross et al. 1995.
 
-    Minus the slope of log(boxes that hold border) on log(side of the boxes), by least squares. Sides are
-    powers of 2, from SMALLEST_BOX to the mask's long side over BOXES_ALONG; None with less than LEAST_SIZES
-    of them. The boxes begin a pixel before the mask. The border are lesion pixels with a neighbour beside,
-    above or below that is none.
+    Minus the slope of log(boxes that contain border) on log(side of the boxes), by least squares. Sides are
+    powers of 2, from SMALLEST_BOX to the mask's long side over BOXES_ALONG; None for fewer than LEAST_SIZES
+    of them. The boxes start one pixel before the mask. The border is the lesion pixels of which one of the
+    four neighbours is not lesion.
     """
     border = np.pad(mask & ~binary_erosion(mask), 1)
     sides = [2**k for k in range(1, 16) if SMALLEST_BOX <= 2**k <= max(mask.shape) / BOXES_ALONG]

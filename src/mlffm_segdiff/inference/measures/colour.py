@@ -1,4 +1,4 @@
-"""How many colours a lesion has and how far they lie apart, in CIELAB."""
+"""The number of colours in a lesion and their distance, in CIELAB."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,10 @@ from scipy.cluster.vq import kmeans, vq
 from scipy.spatial.distance import pdist
 from skimage.color import rgb2lab
 
-Mask = npt.NDArray[np.bool_]
-Pixels = npt.NDArray[np.uint8]
+from mlffm_segdiff.data.files import Pixels
+from mlffm_segdiff.inference.masks import resize_mask
+from mlffm_segdiff.metrics.overlap import Mask
+
 Lab = npt.NDArray[np.float64]
 
 MOST_PIXELS = 20_000
@@ -23,11 +25,12 @@ LEAST_SHARE = 0.05
 
 @dataclass(frozen=True)
 class Colour:
-    """Colours of a lesion; None where it has no pixel in the picture's view.
+    """Colours of a lesion; None if it has no pixel in the view. Distances are Delta E*ab in CIELAB (D65).
 
-    colours: clusters, 1 to MOST_COLOURS. colour_distance: the largest distance between the means of two of
-    them, 0 for one. colour_spread: root of the mean squared distance of the pixels from their mean. Both are
-    Delta E*ab, the Euclidean distance in CIELAB (D65).
+    Attributes:
+        colours: Number of clusters, 1 to MOST_COLOURS.
+        colour_distance: Largest distance between the means of two clusters, 0 for one cluster.
+        colour_spread: Root of the mean squared distance of the pixels from their mean.
     """
 
     colours: int | None = None
@@ -36,13 +39,17 @@ class Colour:
 
 
 def measure_colour(view: Pixels, mask: Mask) -> Colour:
-    """Return the colours of a lesion. view: hxwx3 uint8 sRGB, see `view_of`. mask: HxW bool, of any size.
+    """Return the colours of a lesion.
 
     Clusters in CIELAB, as dermatologists count colours by the ABCD rule (Stolz et al. 1994) and Celebi and
     Zornberg 2014 count them by k-means. Here k-means starts from the fullest cells of a grid in CIELAB, so
-    that nothing is drawn by chance. What counts as a cluster: see SAME_COLOUR and LEAST_SHARE.
+    that the result is deterministic. SAME_COLOUR and LEAST_SHARE define what counts as a cluster.
+
+    Args:
+        view: hxwx3 uint8 sRGB, see `view_of`.
+        mask: HxW bool, of any size.
     """
-    pixels = view[mask_at(mask, view.shape[0], view.shape[1])]
+    pixels = view[resize_mask(mask, view.shape[0], view.shape[1])]
     if not len(pixels):
         return Colour()
     lab = rgb2lab(pixels[:: -(-len(pixels) // MOST_PIXELS)])
@@ -50,16 +57,6 @@ def measure_colour(view: Pixels, mask: Mask) -> Colour:
     distance = float(pdist(means).max()) if len(means) > 1 else 0.0
     spread = float(np.sqrt(lab.var(axis=0).sum()))
     return Colour(len(means), distance, spread)
-
-
-def mask_at(mask: Mask, height: int, width: int) -> Mask:
-    """Return a mask (HxW bool) at height x width: each pixel takes the one under its centre."""
-    rows, columns = (
-        (2 * np.arange(new) + 1) * old // (2 * new)
-        for new, old in zip((height, width), mask.shape, strict=True)
-    )
-    found: Mask = mask[rows[:, None], columns]
-    return found
 
 
 def colour_clusters(lab: Lab) -> Lab:
@@ -75,7 +72,7 @@ def colour_clusters(lab: Lab) -> Lab:
 
 
 def _first_centres(lab: Lab) -> Lab:
-    """Return the means of the fullest cells of a grid of SAME_COLOUR, as far apart, MOST_COLOURS at most."""
+    """Return the means of the fullest cells of a SAME_COLOUR grid, that far apart, at most MOST_COLOURS."""
     cells, of_cell = np.unique(np.floor(lab / SAME_COLOUR), axis=0, return_inverse=True)
     of_cell = of_cell.ravel()
     sizes = np.bincount(of_cell, minlength=len(cells))

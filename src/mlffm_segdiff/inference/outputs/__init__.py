@@ -1,0 +1,1 @@
+"""What `predict` writes: one file per output, and their table in `writers`."""

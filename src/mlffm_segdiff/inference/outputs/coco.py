@@ -1,83 +1,113 @@
-"""All pictures of a run as one COCO data set, written as they come."""
+"""All images of a run as one COCO data set."""
 
 import json
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryFile
+from collections.abc import Sequence
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
 
-from mlffm_segdiff.data.atomic import whole_file
-from mlffm_segdiff.inference.outputs.contours import coco_rle
-from mlffm_segdiff.inference.prediction import Prediction, lesion_box
+from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.inference.masks import lesion_box
+from mlffm_segdiff.inference.outputs.predictions import Row
+from mlffm_segdiff.inference.outputs.spool import Spool
+from mlffm_segdiff.inference.outputs.writers import Output, Writer
+from mlffm_segdiff.inference.result import CaseResult
+from mlffm_segdiff.metrics.overlap import Mask
 
 CATEGORY = {"id": 1, "name": "lesion"}
 
-
-@dataclass(frozen=True)
-class CocoCase:
-    """A picture's entries in a COCO file, ids apart; annotation: None where no lesion was found."""
-
-    image: dict[str, Any]
-    annotation: dict[str, Any] | None
+Entry = dict[str, Any]
 
 
-def coco_case(prediction: Prediction, file_name: str) -> CocoCase:
-    """Return a prediction's entries: one annotation of all its parts, as run lengths.
+class CocoWriter(Writer):
+    """coco.json: the images in their order, and one annotation per image with a lesion."""
 
-    area: pixels. bbox: left, top, width, height in pixels. score: mean probability over the mask.
+    def __init__(self, output: Output) -> None:
+        super().__init__(output)
+        self._waiting: dict[str, tuple[Entry, Entry | None]] = {}
+        self._images, self._annotations = Spool(), Spool()
+
+    def write(self, result: CaseResult) -> None:
+        """Encode the mask."""
+        height, width = result.mask.shape
+        image = {"file_name": result.image.name, "width": width, "height": height}
+        self._waiting[result.image.stem] = image, annotation_of(result)
+
+    def add_row(self, row: Row) -> None:
+        """Number the entries of an image that was written."""
+        image, annotation = self._waiting.pop(row.stem, (None, None))
+        if image is not None:
+            number = len(self._images) + 1
+            self._images.add(json.dumps({"id": number, **image}))
+            if annotation is not None:
+                ids = {"id": len(self._annotations) + 1, "image_id": number}
+                self._annotations.add(json.dumps({**ids, **annotation}))
+
+    def close(self) -> None:
+        """Write the file."""
+        with (
+            atomic_write(self.output.folder / "coco.json") as temporary,
+            temporary.open("w", encoding="utf-8") as file,
+        ):
+            file.write(f'{{"categories": {json.dumps([CATEGORY])},\n"images": [\n')
+            file.writelines(_separated(self._images))
+            file.write('],\n"annotations": [\n')
+            file.writelines(_separated(self._annotations))
+            file.write("]}\n")
+
+
+def annotation_of(result: CaseResult) -> Entry | None:
+    """Return the COCO annotation of a mask without ids, all its components as one; None without a lesion.
+
+    ``area`` is in pixels, ``bbox`` is left, top, width and height, ``score`` the mean probability over the
+    mask.
     """
-    height, width = prediction.mask.shape
-    image = {"file_name": file_name, "width": width, "height": height}
-    area = int(np.count_nonzero(prediction.mask))
+    area = int(np.count_nonzero(result.mask))
     if not area:
-        return CocoCase(image, None)
-    rows, columns = lesion_box(prediction.mask)
-    annotation = {
+        return None
+    rows, columns = lesion_box(result.mask)
+    return {
         "category_id": CATEGORY["id"],
         "iscrowd": 0,
         "area": area,
         "bbox": [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
-        "score": round(float(prediction.probability[prediction.mask].mean(dtype=np.float64)), 6),
-        "segmentation": coco_rle(prediction.mask),
+        "score": round(float(result.probability[result.mask].mean(dtype=np.float64)), 6),
+        "segmentation": coco_rle(result.mask),
     }
-    return CocoCase(image, annotation)
 
 
-@contextmanager
-def coco_file(path: Path) -> Iterator[Callable[[CocoCase], None]]:
-    """Give the function that adds a case; the file appears at `path` when the block ends well, or not at all.
+def coco_rle(mask: Mask) -> Entry:
+    """Return a mask (HxW bool) as COCO's compressed run lengths: {"size": [H, W], "counts": text}.
 
-    Annotations wait in a temporary file, so memory does not grow with the cases. Raises UserError where the
-    file cannot be written.
+    The runs of skin and lesion alternate down the columns, skin first; `pycocotools.mask.decode` reads them.
     """
-    with (
-        whole_file(path) as temporary,
-        temporary.open("w", encoding="utf-8") as file,
-        TemporaryFile("w+", encoding="utf-8") as waiting,
-    ):
-        file.write(f'{{"categories": {json.dumps([CATEGORY])},\n"images": [')
-        images = annotations = 0
-
-        def add(case: CocoCase) -> None:
-            nonlocal images, annotations
-            images += 1
-            file.write(_entry({"id": images, **case.image}, images))
-            if case.annotation is not None:
-                annotations += 1
-                entry = {"id": annotations, "image_id": images, **case.annotation}
-                waiting.write(_entry(entry, annotations))
-
-        yield add
-        file.write('],\n"annotations": [')
-        waiting.seek(0)
-        shutil.copyfileobj(waiting, file)
-        file.write("]}\n")
+    return {"size": list(mask.shape), "counts": _packed(_runs(mask))}
 
 
-def _entry(values: dict[str, Any], number: int) -> str:
-    return f"{',' if number > 1 else ''}\n{json.dumps(values)}"
+def _separated(entries: Spool) -> chain[str]:
+    return chain.from_iterable((",\n" if n else "", entry) for n, entry in zip(count(), entries))
+
+
+def _runs(mask: Mask) -> list[int]:
+    """Return the lengths of the runs of skin and lesion in turn, down the columns; the first may be 0."""
+    values = mask.ravel(order="F")
+    changes = np.flatnonzero(values[1:] != values[:-1]) + 1
+    begin = [0, 0] if values[0] else [0]
+    runs: list[int] = np.diff([*begin, *changes.tolist(), values.size]).tolist()
+    return runs
+
+
+def _packed(runs: Sequence[int]) -> str:
+    """Return COCO's text of run lengths; from the fourth on, each minus the last one of its kind."""
+    return "".join(_digits(run - (runs[k - 2] if k > 2 else 0)) for k, run in enumerate(runs))
+
+
+def _digits(value: int) -> str:
+    """Encode five bits per character from the lowest, plus 32 where more follow; the last has the sign."""
+    text = ""
+    while True:
+        bits, value = value & 31, value >> 5
+        if value == (-1 if bits & 16 else 0):
+            return text + chr(48 + bits)
+        text += chr(48 + (bits | 32))

@@ -1,16 +1,20 @@
-"""A mask as a DICOM Segmentation that refers to the picture it was made of."""
+"""A mask as a DICOM Segmentation that refers to its image."""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from importlib.metadata import version
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from mlffm_segdiff import __version__
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.extra import needs_extra
-from mlffm_segdiff.inference.prediction import Prediction
+from mlffm_segdiff.config.extra import DISTRIBUTION, needs_extra
+from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.inference.outputs.writers import Writer
+from mlffm_segdiff.inference.result import CaseResult
+from mlffm_segdiff.metrics.overlap import Mask
+from mlffm_segdiff.segmenters.base import Sampling
 
 if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
@@ -32,47 +36,64 @@ LEFT_OUT = ("PatientName", "PixelData")
 NOTHING_WITHOUT = {"FrameOfReferenceUID": "ImageOrientationPatient", "PixelSpacing": "SliceThickness"}
 
 
-class NoSourceError(UserError):
-    """A data set of which no DICOM SEG can be made."""
+class DicomSegWriter(Writer):
+    """dicom-seg/NAME.dcm, for images from DICOM files."""
+
+    folders: ClassVar = ("dicom-seg",)
+
+    def check(self, sampling: Sampling) -> None:
+        """Raise UserError unless highdicom is installed."""
+        del sampling
+        with needs_extra("dicom"):
+            import highdicom  # noqa: F401
+
+    def write(self, result: CaseResult) -> None:
+        """Write the segmentation, or raise UserError if the image is not from a suitable DICOM file."""
+        content = dicom_seg(result)
+        with atomic_write(self.output.folder / "dicom-seg" / f"{result.image.stem}.dcm") as temporary:
+            temporary.write_bytes(content)
 
 
-def check_source(source: Dataset, name: str) -> None:
-    """Raise NoSourceError unless a DICOM SEG can refer to the data set: a picture of one frame, with UIDs."""
+def dicom_seg(result: CaseResult) -> bytes:
+    """Return a DICOM Segmentation file (BINARY, one segment, explicit VR little endian) of a mask.
+
+    It names the patient and study of the image's data set, refers to its SOP instance, and is a new series of
+    that study. An empty mask is a frame of zeros.
+
+    Args:
+        result: Of an image from a DICOM file.
+
+    Raises:
+        UserError: The image is not from a DICOM file, or none that a DICOM SEG can refer to.
+    """
+    name, source = result.image.name, result.image.header
+    if source is None:
+        raise UserError(
+            f"{name} is not a DICOM file, and a DICOM SEG refers to one; give only DICOM files, "
+            "or leave dicom-seg out"
+        )
     absent = [keyword for keyword in IDENTITY if not source.get(keyword)]
     if absent:
-        raise NoSourceError(f"{name} has no {absent[0]}, which a DICOM SEG refers to; export it anew")
+        raise UserError(f"{name} has no {absent[0]}, which a DICOM SEG refers to; export it again")
     if int(source.get("NumberOfFrames") or 1) > 1:
-        raise NoSourceError(f"{name} has several frames, a DICOM SEG is made of one; export them one by one")
-
-
-def dicom_seg(source: Dataset, prediction: Prediction) -> bytes:
-    """Return a DICOM Segmentation file (BINARY, one segment, explicit VR little endian) of the mask.
-
-    source: the data set that was segmented, Rows x Columns as the mask; its pixel data are not read. The
-    result names its patient and study, refers to its SOP instance, and is a new series of that study. An
-    empty mask is a frame of zeros.
-    Raises NoSourceError as `check_source`, or where the data set is too odd.
-    """
-    check_source(source, "the DICOM source")
+        raise UserError(f"{name} has several frames, a DICOM SEG is made of one; export them one by one")
     written = io.BytesIO()
     try:
-        made = _segmentation(_with_identity(source), prediction)
+        made = _segmentation(_with_identity(source), result.mask)
         made.PatientName = source.get("PatientName", "")
         made.save_as(written, enforce_file_format=True)
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # what highdicom misses in a data set
-        raise NoSourceError(
-            f"no DICOM SEG can be made of this DICOM file ({error}); export it anew"
-        ) from error
+        raise UserError(f"no DICOM SEG can be made of {name} ({error}); export it again") from error
     return written.getvalue()
 
 
-def _segmentation(described: Dataset, prediction: Prediction) -> Dataset:
+def _segmentation(described: Dataset, mask: Mask) -> Dataset:
     with needs_extra("dicom"):
         from highdicom import UID
         from highdicom.seg import Segmentation
     return Segmentation(
         source_images=[described],
-        pixel_array=prediction.mask.astype(np.uint8),
+        pixel_array=mask.astype(np.uint8),
         segmentation_type="BINARY",
         segment_descriptions=[_segment()],
         series_instance_uid=UID(),
@@ -81,8 +102,8 @@ def _segmentation(described: Dataset, prediction: Prediction) -> Dataset:
         instance_number=1,
         manufacturer=PROGRAM,
         manufacturer_model_name=PROGRAM,
-        software_versions=__version__,
-        device_serial_number=__version__,
+        software_versions=version(DISTRIBUTION),
+        device_serial_number=version(DISTRIBUTION),
         content_label="LESION",
         content_description="Lesion outline, not for diagnosis",
         series_description=f"{PROGRAM} lesion",
@@ -91,12 +112,12 @@ def _segmentation(described: Dataset, prediction: Prediction) -> Dataset:
 
 
 def _with_identity(source: Dataset) -> Dataset:
-    """A copy of the data set's header in which what the standard lets be empty is there.
+    """Return a copy of the header with the elements that the standard requires but allows to be empty.
 
-    Two things of a photograph are left out, as highdicom takes its picture for a slice by them: a frame of
-    reference without an orientation, and a spacing without a thickness, which it writes as pixel measures
-    that it cannot read back. The mask's pixels are the source's, which tells the spacing. The patient's name
-    is left empty, as highdicom prints the warning that one is of a single word, with the name.
+    Two elements of a photograph are left out because highdicom takes the image for a slice by them: a frame
+    of reference without an orientation, and a spacing without a thickness, which it writes as pixel measures
+    that it cannot read back. The patient's name is left empty because highdicom warns about names of a single
+    word and prints them.
     """
     from pydicom import Dataset
 
@@ -123,6 +144,6 @@ def _segment() -> SegmentDescription:
         segmented_property_type=codes.SCT.Lesion,
         algorithm_type="AUTOMATIC",
         algorithm_identification=AlgorithmIdentificationSequence(
-            name=PROGRAM, family=codes.DCM.ArtificialIntelligence, version=__version__
+            name=PROGRAM, family=codes.DCM.ArtificialIntelligence, version=version(DISTRIBUTION)
         ),
     )

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import label
 
-from mlffm_segdiff.inference.prediction import lesion_box
+from mlffm_segdiff.inference.masks import lesion_box
+from mlffm_segdiff.metrics.overlap import Mask
 
-Mask = npt.NDArray[np.bool_]
 Ring = npt.NDArray[np.int64]
 Polygon = list[Ring]
 
@@ -16,34 +16,34 @@ EAST, SOUTH, WEST, NORTH = range(4)
 
 
 def outline_polygons(mask: Mask) -> list[Polygon]:
-    """Return one polygon a 4-connected part of an HxW mask, the largest part first.
+    """Return one polygon per 4-connected component of a mask (HxW bool), the largest first.
 
-    A polygon is its exterior ring and then its holes. A ring is Nx2: the corners (x, y) of pixel edges, with
-    (0, 0) the picture's upper left corner and (W, H) its lower right one; it is not closed, no corner comes
-    twice, and x1*y2 - x2*y1 summed along it is positive for exteriors, negative for holes. Parts and holes
-    that meet in a corner alone stay apart, so that each polygon is valid by the simple-feature rules
-    (OGC 06-103r4, 6.1.11), the areas of all add up to the number of lesion pixels, and drawing them by pixel
-    centres gives the mask back.
+    A polygon is its exterior ring followed by its holes. A ring is Nx2: the corners (x, y) of pixel edges,
+    with (0, 0) the image's upper left corner and (W, H) its lower right one. It is not closed, no corner
+    occurs twice, and x1*y2 - x2*y1 summed along it is positive for exteriors, negative for holes. Components
+    and holes that only meet in a corner stay separate, so that each polygon is valid by the simple-feature
+    rules (OGC 06-103r4, 6.1.11), the areas of all sum to the number of lesion pixels, and drawing them by
+    pixel centres gives the mask back.
     """
     rows, columns = lesion_box(mask)
     box = np.pad(mask[rows, columns], 1)
-    parts, count = label(box)
+    components, count = label(box)
     corner = np.array([columns.start - 1, rows.start - 1])
     polygons: list[Polygon] = [[] for _ in range(count)]
     for ring, inside in _rings(box):
-        polygon = polygons[parts[inside] - 1]
+        polygon = polygons[components[inside] - 1]
         polygon.insert(0 if signed_area(ring) > 0 else len(polygon), ring + corner)
     return sorted(polygons, key=lambda polygon: -sum(map(signed_area, polygon)))
 
 
 def signed_area(ring: Ring) -> int:
-    """Return the area in a ring, positive for an exterior; the shoelace formula, exact."""
+    """Return the area of a ring by the shoelace formula, positive for an exterior; exact."""
     x, y = ring.T
     return int(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) // 2
 
 
 def _rings(mask: Mask) -> Iterator[tuple[Ring, tuple[int, int]]]:
-    """Give each ring with the row and column of a lesion pixel on it. mask: its frame is all False."""
+    """Yield each ring with the row and column of a lesion pixel on it; the mask's frame is all False."""
     starts, headings = _edges(mask)
     successor = _successors(starts, headings, mask.shape[1] + 1)
     waiting = np.ones(len(starts), dtype=bool)
@@ -61,7 +61,7 @@ def _rings(mask: Mask) -> Iterator[tuple[Ring, tuple[int, int]]]:
 
 
 def _edges(mask: Mask) -> tuple[Ring, npt.NDArray[np.int64]]:
-    """Starts (x, y) and headings of the pixel edges between lesion and skin, lesion on the right hand."""
+    """Return starts (x, y) and headings of the pixel edges between lesion (on the right) and skin."""
     inner = mask[1:-1, 1:-1]
     neighbours = {
         EAST: mask[:-2, 1:-1],
@@ -79,7 +79,7 @@ def _edges(mask: Mask) -> tuple[Ring, npt.NDArray[np.int64]]:
 
 
 def _successors(starts: Ring, headings: npt.NDArray[np.int64], width: int) -> npt.NDArray[np.int64]:
-    """The edge that follows each: where two begin, the one of the same pixel, a turn to the right."""
+    """Return the edge that follows each: where two start, the one of the same pixel, a right turn."""
     keys = (starts[:, 1] * width + starts[:, 0]) * 4 + headings
     order = np.argsort(keys)
     steps = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])[headings]

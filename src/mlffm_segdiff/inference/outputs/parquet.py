@@ -1,4 +1,4 @@
-"""A table as Parquet, written as its rows come."""
+"""A table as Parquet, written row by row."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,10 +13,17 @@ GROUP = 1000
 def parquet_writer(
     path: Path, columns: Mapping[str, type]
 ) -> Iterator[Callable[[Mapping[str, object]], None]]:
-    """Give the function that adds a row, a value by each of `columns`, to a new Parquet file.
+    """Yield the function that adds a row, a mapping of columns to values, to a new Parquet file.
 
-    columns: str, int or float by name; None is null. Rows are written GROUP at a time, so memory does not
-    grow with them. What is no text (a file name in another encoding) is written with backslashes.
+    Rows are written GROUP at a time, so memory does not grow with them. File names in another encoding are
+    written with backslashes.
+
+    Args:
+        path: Of the new file.
+        columns: str, int or float by name; None is null.
+
+    Raises:
+        UserError: pyarrow is not installed.
     """
     with needs_extra("table"):
         import pyarrow as arrow

@@ -5,28 +5,28 @@ import { Problem } from "./status.js";
 const PATIENCE = 5;
 const MOST_WAIT_SECONDS = 30;
 
-/** @returns {Promise<any>} what the server says of itself */
+/** @returns {Promise<any>} what the server reports */
 export function about() {
   return ask("api/v1/about");
 }
 
 /**
- * @param {File} picture
+ * @param {File} image
  * @param {import("./settings.js").Settings} options
  * @returns {Promise<any>} measures, contours, maps and a preview
  */
-export function segment(picture, options) {
-  return ask("api/v1/segment", form({ picture }, { ...options, maps: true, preview: true, format: "json" }));
+export function segment(image, options) {
+  return ask("api/v1/segment", form({ image }, { ...options, maps: true, preview: true, format: "json" }));
 }
 
 /**
- * @param {File} picture
+ * @param {File} image
  * @param {Blob} mask
  * @param {number} [mm_per_pixel]
  * @returns {Promise<any>} measures and contours
  */
-export function measure(picture, mask, mm_per_pixel) {
-  return ask("api/v1/measure", form({ picture, mask }, { mm_per_pixel }));
+export function measure(image, mask, mm_per_pixel) {
+  return ask("api/v1/measure", form({ image, mask }, { mm_per_pixel }));
 }
 
 /** @param {Record<string, Blob>} files @param {Record<string, unknown>} fields */
@@ -61,8 +61,8 @@ async function reach(path, body) {
 /** @param {Response} response */
 async function problemOf(response) {
   try {
-    const { detail, mend } = await response.json();
-    return new Problem(detail, mend, response.status);
+    const { detail, hint } = await response.json();
+    return new Problem(detail, hint, response.status);
   } catch {
     return new Problem(`The server answered with status ${response.status}`, "try again", response.status);
   }

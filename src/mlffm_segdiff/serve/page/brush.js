@@ -7,7 +7,7 @@ const FAR = 8;
  * @property {() => "look" | "brush" | "eraser"} tool
  * @property {(tool: string) => void} choose
  * @property {(change: number) => void} resize
- * @property {() => number} radius in the picture's own pixels
+ * @property {() => number} radius in the image's own pixels
  * @property {(place: [number, number]) => void} begin
  * @property {(place: [number, number]) => void} extend
  * @property {() => void} end
@@ -78,7 +78,7 @@ function useKeys(viewer, hand) {
   });
 }
 
-/** The brush's place; at first the middle of the picture. @returns {[number, number]} */
+/** The brush's place; at first the middle of the image. @returns {[number, number]} */
 function cursorOf(viewer, hand) {
   const { width, height } = viewer.result.source;
   viewer.cursor ??= { x: width / 2, y: height / 2, radius: 0 };

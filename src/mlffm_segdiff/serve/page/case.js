@@ -1,4 +1,4 @@
-/** One picture, what the server found in it, and what the user made of that. */
+/** One image, what the server found in it, and what the user made of that. */
 
 import { heat } from "./colours.js";
 import { History } from "./history.js";
@@ -9,7 +9,7 @@ import { outline } from "./outline.js";
 const THRESHOLD = 0.5;
 const LEAST_SPREAD_TOP = 0.05;
 
-/** A picture that was sent; `result` or `problem` comes later. */
+/** An image that was sent; `result` or `problem` comes later. */
 export class Case {
   /** @param {File} file @param {import("./settings.js").Settings} options */
   constructor(file, options) {
@@ -23,15 +23,15 @@ export class Case {
   }
 }
 
-/** The answer to a picture, at the size at which it is shown: the picture's own, unless that is large. */
+/** The answer to an image, at the size at which it is shown: the image's own, unless that is large. */
 export class Result {
-  /** @param {any} answer the server's @param {ImageBitmap} picture */
-  constructor(answer, picture) {
-    this.picture = picture;
-    this.width = picture.width;
-    this.height = picture.height;
+  /** @param {any} answer the server's @param {ImageBitmap} image */
+  constructor(answer, image) {
+    this.image = image;
+    this.width = image.width;
+    this.height = image.height;
     this.source = { width: answer.width, height: answer.height };
-    this.scale = picture.width / answer.width;
+    this.scale = image.width / answer.width;
     this.size = answer.maps.size;
     this.post = answer.post_processing;
     this.maps = {
@@ -72,7 +72,7 @@ export class Result {
     return this.#keep("outline", this.edit, () => outline(this.mask, this.width, this.height));
   }
 
-  /** @returns {Uint8Array} the mask at the picture's own size */
+  /** @returns {Uint8Array} the mask at the image's own size */
   sourceMask() {
     if (this.scale === 1) return this.mask;
     const { width, height } = this.source;
@@ -108,7 +108,7 @@ export class Result {
     return resample(map, this.size, this.width, this.height);
   }
 
-  /** What `make` gives, made anew only when `state` is another. */
+  /** What `make` gives, made again only when `state` changes. */
   #keep(name, state, make) {
     const found = this.kept.get(name);
     if (found && found.state === state) return found.value;

@@ -9,5 +9,5 @@ export function download(content, name) {
 
 /** @param {string} name @returns {string} without its ending */
 export function stem(name) {
-  return name.replace(/\.[^.]+$/, "") || "picture";
+  return name.replace(/\.[^.]+$/, "") || "image";
 }

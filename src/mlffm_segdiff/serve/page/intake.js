@@ -1,4 +1,4 @@
-/** Where pictures come from: chosen, dropped, pasted, or one of the package's samples. */
+/** Where images come from: chosen, dropped, pasted, or one of the package's samples. */
 
 import { element } from "./panel.js";
 

@@ -1,4 +1,4 @@
-/** The page: pictures come in, one is shown. */
+/** The page: images come in, one is shown. */
 
 import { about } from "./api.js";
 import { Case } from "./case.js";
@@ -68,7 +68,7 @@ function showResult({ name, result }) {
 
 function showProblem(one) {
   const { name, problem } = one;
-  const parts = [element("strong", `${name} could not be segmented`), `${problem.message}: ${problem.mend}.`];
+  const parts = [element("strong", `${name} could not be segmented`), `${problem.message}: ${problem.hint}.`];
   $("failure").replaceChildren(...parts);
   if (problem.status === 0 || problem.status >= 500) {
     const again = Object.assign(element("button", "Try again"), { type: "button" });
@@ -113,7 +113,7 @@ function showNumbers() {
   $("measures").classList.toggle("stale", !result.fresh);
   const state = result.corrected ? "of the corrected mask" : "";
   $("measures-state").textContent = result.fresh ? state : "being measured …";
-  if (result.fresh) say(`${name}: the lesion covers ${(100 * measures.area_share).toFixed(1)} % of the picture`);
+  if (result.fresh) say(`${name}: the lesion covers ${(100 * measures.area_share).toFixed(1)} % of the image`);
 }
 
 useIntake(take);
@@ -124,7 +124,7 @@ useSaving(() => cases, () => shown);
 try {
   const server = await about();
   showSettings(server);
-  showSamples(server.sample_pictures, take, (error) => sayProblem(error, "no sample"));
+  showSamples(server.sample_images, take, (error) => sayProblem(error, "no sample"));
 } catch (error) {
   sayProblem(error, "samples are not shown");
 }

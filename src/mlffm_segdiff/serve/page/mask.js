@@ -4,7 +4,7 @@ import { postProcess } from "./components.js";
  * A mask is what it is made of: a threshold, post-processing, and the strokes of brush and eraser that go over
  * it. So it can be drawn at any size, and a step back is an earlier list of strokes.
  *
- * @typedef {{erase: boolean, radius: number, points: [number, number][]}} Stroke in the picture's own pixels
+ * @typedef {{erase: boolean, radius: number, points: [number, number][]}} Stroke in the image's own pixels
  * @typedef {{threshold: number, strokes: Stroke[]}} Edit
  */
 
@@ -14,7 +14,7 @@ import { postProcess } from "./components.js";
  * @param {import("./components.js").PostProcessing} post
  * @param {number} width
  * @param {number} height
- * @param {number} scale pixels here a pixel of the picture
+ * @param {number} scale pixels here a pixel of the image
  * @returns {Uint8Array} 1 on the lesion
  */
 export function drawMask(probability, edit, post, width, height, scale) {

@@ -3,7 +3,7 @@
 import { measure } from "./api.js";
 import { maskPng } from "./png.js";
 
-/** @param {import("./case.js").Result} result @returns {Promise<Blob>} the mask at the picture's own size */
+/** @param {import("./case.js").Result} result @returns {Promise<Blob>} the mask at the image's own size */
 export function pngOf(result) {
   return maskPng(result.sourceMask(), result.source.width, result.source.height);
 }

@@ -1,12 +1,12 @@
-/** What is said of a result beside the picture. */
+/** What is shown of a result next to the image. */
 
 import { SAMPLE_COLOURS } from "./colours.js";
 
 /** How measures are called and shown; others by their column's name. */
 const NAMES = {
   area: ["Area", "px"],
-  area_share: ["Share of the picture", "%"],
-  parts: ["Parts"],
+  area_share: ["Share of the image", "%"],
+  components: ["Components"],
   mean_spread: ["Mean uncertainty"],
   perimeter: ["Perimeter", "px"],
   equivalent_diameter: ["Equivalent diameter", "px"],
@@ -24,16 +24,16 @@ const NAMES = {
   expected_dice: ["Expected Dice"],
 };
 const MAIN = new Set(
-  "expected_dice area area_share parts mean_spread perimeter equivalent_diameter".split(" ").flatMap((name) => [
+  "expected_dice area area_share components mean_spread perimeter equivalent_diameter".split(" ").flatMap((name) => [
     name, `${name}_mm`, `${name}_mm2`,
   ]),
 );
 const FLAGS = {
   nothing_found: "Nothing was found",
   touches_frame: "The lesion touches the frame",
-  several_parts: "The lesion has several parts",
-  blurred: "The picture is blurred",
-  too_dark: "The picture is too dark",
+  several_components: "The lesion has several components",
+  blurred: "The image is blurred",
+  too_dark: "The image is too dark",
   unusual_colour: "The colours are unusual for dermoscopy",
 };
 const DIGITS = 4;

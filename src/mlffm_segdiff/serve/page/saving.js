@@ -23,7 +23,7 @@ export function useSaving(cases, shown) {
     const done = cases().filter((one) => one.result);
     for (const one of done) await measureCase(one);
     download(new Blob([csv(done.map(tableRow))], { type: "text/csv" }), "predictions.csv");
-    say(`The measures of ${done.length === 1 ? "one picture" : `${done.length} pictures`} were saved`);
+    say(`The measures of ${done.length === 1 ? "one image" : `${done.length} images`} were saved`);
   });
 }
 

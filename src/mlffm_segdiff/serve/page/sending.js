@@ -1,4 +1,4 @@
-/** Pictures go to the server, several at once so that it can take them through the model together. */
+/** Images go to the server, several at once so that it can take them through the model together. */
 
 import { segment } from "./api.js";
 import { Result } from "./case.js";
@@ -36,7 +36,7 @@ export class Sender {
   }
 }
 
-/** @param {string} url of a picture's bytes @returns {Promise<ImageBitmap>} */
+/** @param {string} url of an image's bytes @returns {Promise<ImageBitmap>} */
 async function decoded(url) {
   const image = Object.assign(new Image(), { src: url });
   await image.decode();

@@ -1,13 +1,13 @@
-/** How the pictures that are added next are segmented. */
+/** How the images that are added next are segmented. */
 
 /**
  * Options of the REST API; those left out are the server's own.
  * @typedef {object} Settings
- * @property {number} [samples]
- * @property {number} [steps]
- * @property {string} [style]
- * @property {boolean} mirror
- * @property {boolean} second_look
+ * @property {number} ["sampling.samples"]
+ * @property {number} ["sampling.steps"]
+ * @property {string} ["sampling.style"]
+ * @property {boolean} "sampling.mirror"
+ * @property {boolean} "sampling.second_look"
  * @property {boolean} keep_specks
  * @property {boolean} largest
  * @property {boolean} fill_holes
@@ -18,7 +18,7 @@ const STYLES = { any: "Any", isic2018: "ISIC 2018", ham10000: "HAM10000", ph2: "
 
 const $ = (id) => document.getElementById(id);
 
-/** Offer what the server's model can do, its defaults chosen. @param {any} server what it says of itself */
+/** Offer what the server's model can do, its defaults chosen. @param {any} server what it reports */
 export function showSettings(server) {
   const { sampling, styles, least_samples, most_samples, most_steps } = server;
   const samples = $("samples-count");
@@ -55,11 +55,11 @@ export function readSettings() {
   const checked = (id) => $(id).checked;
   const samples = Number($("samples-count").value);
   return {
-    samples,
-    steps: samples ? Number($("steps-count").value) : undefined,
-    style: $("style").value || undefined,
-    mirror: checked("mirror"),
-    second_look: samples === 0 && checked("second-look"),
+    "sampling.samples": samples,
+    "sampling.steps": samples ? Number($("steps-count").value) : undefined,
+    "sampling.style": $("style").value || undefined,
+    "sampling.mirror": checked("mirror"),
+    "sampling.second_look": samples === 0 && checked("second-look"),
     keep_specks: checked("keep-specks"),
     largest: checked("largest"),
     fill_holes: checked("fill-holes"),

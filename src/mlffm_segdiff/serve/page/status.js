@@ -15,11 +15,11 @@ export function say(text, fault = false) {
 
 /** @param {unknown} error @param {string} outcome what became of the wish */
 export function sayProblem(error, outcome) {
-  const { message, mend } = asProblem(error);
-  say(`${message}: ${outcome}. ${capital(mend)}.`, true);
+  const { message, hint } = asProblem(error);
+  say(`${message}: ${outcome}. ${capital(hint)}.`, true);
 }
 
-/** @param {unknown} error @returns {{message: string, mend: string, status: number}} */
+/** @param {unknown} error @returns {{message: string, hint: string, status: number}} */
 export function asProblem(error) {
   if (error instanceof Problem) return error;
   return new Problem(`The page has a fault (${error})`, "reload it");
@@ -32,10 +32,10 @@ export function capital(text) {
 
 /** What went wrong, and what a person can do about it. */
 export class Problem extends Error {
-  /** @param {string} detail @param {string} mend @param {number} [status] HTTP's; 0: no answer */
-  constructor(detail, mend, status = 0) {
+  /** @param {string} detail @param {string} hint @param {number} [status] HTTP's; 0: no answer */
+  constructor(detail, hint, status = 0) {
     super(detail);
-    this.mend = mend;
+    this.hint = hint;
     this.status = status;
   }
 }

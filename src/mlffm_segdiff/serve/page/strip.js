@@ -1,4 +1,4 @@
-/** The strip of pictures, one button each, where there are several. */
+/** The strip of images, one button each, where there are several. */
 
 import { element } from "./panel.js";
 

@@ -1,4 +1,4 @@
-/** Draws a result on the canvas: picture, heat maps, outlines, brush. */
+/** Draws a result on the canvas: image, heat maps, outlines, brush. */
 
 import { SAMPLE_COLOURS } from "./colours.js";
 import { outline } from "./outline.js";
@@ -67,7 +67,7 @@ export class Viewer {
     if (!result) return;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.imageSmoothingQuality = "high";
-    context.drawImage(result.picture, 0, 0, canvas.width, canvas.height);
+    context.drawImage(result.image, 0, 0, canvas.width, canvas.height);
     for (const kind of ["probability", "spread"]) if (layers[kind]) this.#drawHeat(result.heat(kind));
     const scale = canvas.width / result.width;
     context.setTransform(scale, 0, 0, canvas.height / result.height, 0, 0);
@@ -83,14 +83,14 @@ export class Viewer {
     if (this.cursor) this.#drawCursor(this.cursor, result.scale, scale);
   }
 
-  /** @param {{clientX: number, clientY: number}} event @returns {[number, number]} in the picture's own pixels */
+  /** @param {{clientX: number, clientY: number}} event @returns {[number, number]} in the image's own pixels */
   place(event) {
     const box = this.canvas.getBoundingClientRect();
     const { width, height } = this.result.source;
     return [((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height];
   }
 
-  /** Scroll the frame so that a place of the picture is seen. @param {number} x @param {number} y */
+  /** Scroll the frame so that a place of the image is seen. @param {number} x @param {number} y */
   reveal(x, y) {
     const { canvas, frame, result } = this;
     const left = (x / result.source.width) * canvas.clientWidth;
@@ -124,7 +124,7 @@ export class Viewer {
   }
 }
 
-/** The switches beside the picture. @param {Viewer} viewer */
+/** The switches next to the image. @param {Viewer} viewer */
 export function useLayers(viewer) {
   for (const layer of ["outline", "probability", "spread"]) {
     document.getElementById(`show-${layer}`).addEventListener("change", (event) => {

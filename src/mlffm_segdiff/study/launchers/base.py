@@ -1,4 +1,4 @@
-"""What every engine that runs a study's cells takes and gives."""
+"""The contract of the launchers that run a study's cells."""
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -8,34 +8,43 @@ from typing import Protocol
 from mlffm_segdiff.config.errors import UserError
 
 Work = Callable[[Path, str], None]
-"""Runs the cell with this key of the study in this folder; importable by its name in a fresh process."""
+"""Runs one cell: study folder, cell key. A fresh process must be able to import it by name."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the cell `key` ended: `error` is None where it finished, else one line that says why not."""
+    """How a cell ended.
+
+    Attributes:
+        key: Key of the cell.
+        error: One line that says why the cell failed, or None.
+    """
 
     key: str
     error: str | None
 
 
 class Launcher(Protocol):
-    """An engine that runs cells: here, in processes of this machine, or on a cluster."""
+    """Runs cells in this process, in other processes or on a cluster."""
 
-    def launch(
-        self, work: Work, study: Path, keys: Sequence[str], started: Callable[[str], None]
-    ) -> Generator[Outcome, None, None]:
-        """Run the cells, in the order given as far as the engine allows; yield each as it ends.
+    def launch(self, work: Work, study: Path, keys: Sequence[str]) -> Generator[Outcome, None, None]:
+        """Runs the cells and yields each outcome as soon as it is known.
 
-        `started` is told each key when its cell begins. A cell that fails is an Outcome and the others go on.
-        Closing the iterator, an exception in its consumer and Ctrl-C end the cells that still run.
-        Raises UserError where the engine itself cannot work.
+        A failing cell does not stop the others. Closing the generator and Ctrl-C stop the running cells.
+
+        Args:
+            work: What runs one cell.
+            study: Folder of the study.
+            keys: Keys of the cells, in the order to start them.
+
+        Raises:
+            UserError: If the launcher itself cannot run.
         """
         ...
 
 
-def outcome_of(work: Work, study: Path, key: str) -> Outcome:
-    """Do the work in this process; an exception becomes the Outcome's error."""
+def attempt(work: Work, study: Path, key: str) -> Outcome:
+    """Runs one cell in this process; an exception becomes the error of the outcome."""
     try:
         work(study, key)
     except Exception as error:
@@ -44,7 +53,7 @@ def outcome_of(work: Work, study: Path, key: str) -> Outcome:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the error's first line with its type, or a UserError's message alone."""
+    """Returns the first line of an error with its type; of a UserError only the message."""
     message = next(iter(str(error).strip().splitlines()), "")
     if isinstance(error, UserError):
         return message

@@ -1,12 +1,12 @@
 import pytest
 
-from mlffm_segdiff.study.folder import StudyFolder
+from mlffm_segdiff.study.report import read_results
 from mlffm_segdiff.study.report.figures.curves import by_images, curves_figure
-from mlffm_segdiff.study.report.study import read_study
+from mlffm_segdiff.study.study_folder import StudyFolder
 
 
 def test_curves_run_over_images_with_the_range_of_seeds(finished: StudyFolder) -> None:
-    cells = [one for one in read_study(finished.path, "ablation").cells if one.cell.dataset == "lesions"]
+    cells = [one for one in read_results(finished.path).cells if one.cell.dataset == "lesions"]
     own = [one for one in cells if one.cell.variant == "full"]
     found = by_images(own, "loss")
     assert list(found) == [8, 16, 24, 32]  # batches of 4, two of them an epoch

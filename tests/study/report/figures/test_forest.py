@@ -1,13 +1,13 @@
 import pytest
 
-from mlffm_segdiff.metrics.summary import Interval
-from mlffm_segdiff.study.report.comparison_tables import Comparison
+from mlffm_segdiff.metrics.intervals import Interval
+from mlffm_segdiff.study.differences import Difference
+from mlffm_segdiff.study.report.comparisons import Comparison
 from mlffm_segdiff.study.report.figures.forest import SURE, UNSURE, forest_figure
-from mlffm_segdiff.study.statistics.paired import Paired
 
 
 def comparison(label: str, dataset: str, mean: float, corrected: float, other: str = "full") -> Comparison:
-    result = Paired(30, Interval(mean, mean - 0.01, mean + 0.01), corrected, 0.5)
+    result = Difference(30, Interval(mean, mean - 0.01, mean + 0.01), corrected, 0.5)
     return Comparison(label, other, dataset, result, [mean - 0.02, mean + 0.02], corrected)
 
 

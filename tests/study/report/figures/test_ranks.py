@@ -1,8 +1,8 @@
 import numpy as np
 import pandas as pd
 
+from mlffm_segdiff.study.ranking import rank_models
 from mlffm_segdiff.study.report.figures.ranks import rank_figure
-from mlffm_segdiff.study.statistics.ranking import rank_models
 
 
 def test_the_diagram_names_each_model_with_its_rank_and_joins_what_does_not_differ() -> None:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mlffm_segdiff.study.report.figures.style import colour, legend_below, line, page_figure
-from mlffm_segdiff.study.scores import StudiedCell
+from mlffm_segdiff.study.score_frame import CellResult
 from mlffm_segdiff.training.metrics_log import read_rows
 
 PANELS = (("loss", "training loss"), ("val_jaccard", "validation Jaccard, pooled"))
@@ -19,7 +19,7 @@ FEW = 12
 """Up to so many points are marked: one alone is no line."""
 
 
-def curves_figure(cells: Sequence[StudiedCell], variants: Sequence[str]) -> Figure:
+def curves_figure(cells: Sequence[CellResult], variants: Sequence[str]) -> Figure:
     """Draw the mean over seeds of each variant over the images seen; the band is from the least to the most.
 
     cells: of one data set, with run folders.
@@ -40,7 +40,7 @@ def curves_figure(cells: Sequence[StudiedCell], variants: Sequence[str]) -> Figu
     return figure
 
 
-def by_images(cells: Sequence[StudiedCell], column: str) -> dict[int, list[float]]:
+def by_images(cells: Sequence[CellResult], column: str) -> dict[int, list[float]]:
     """Return the logged values of all the runs by the number of images seen, sorted by it."""
     found: dict[int, list[float]] = defaultdict(list)
     for one in cells:
@@ -51,7 +51,7 @@ def by_images(cells: Sequence[StudiedCell], column: str) -> dict[int, list[float
     return dict(sorted(found.items()))
 
 
-def _draw(panel: Axes, cells: Sequence[StudiedCell], column: str, place: int) -> Artist:
+def _draw(panel: Axes, cells: Sequence[CellResult], column: str, place: int) -> Artist:
     points = by_images(cells, column)
     seen, values = list(points), list(points.values())
     (drawn,) = panel.plot(

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mlffm_segdiff.study.report.comparison_tables import Comparison
+from mlffm_segdiff.study.differences import LEVEL
+from mlffm_segdiff.study.report.comparisons import Comparison
 from mlffm_segdiff.study.report.figures.style import COLOURS, legend_below, page_figure
-from mlffm_segdiff.study.statistics.paired import LEVEL
 
 SURE, UNSURE = COLOURS[1], "white"
 
@@ -46,7 +46,7 @@ def _label(one: Comparison, comparisons: Sequence[Comparison]) -> str:
 
 
 def _draw(panel: Axes, one: Comparison, row: int) -> None:
-    difference = one.result.difference
+    difference = one.result.interval
     low, high = (end if end is not None else difference.mean for end in (difference.low, difference.high))
     panel.plot([low, high], [row, row], color=SURE, linewidth=1.8)
     face = SURE if one.corrected < LEVEL else UNSURE

@@ -5,9 +5,9 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 from scikit_posthocs import critical_difference_diagram
 
+from mlffm_segdiff.study.differences import LEVEL
+from mlffm_segdiff.study.ranking import Ranking
 from mlffm_segdiff.study.report.figures.style import page_figure
-from mlffm_segdiff.study.statistics.paired import LEVEL
-from mlffm_segdiff.study.statistics.ranking import Ranking
 
 
 def rank_figure(ranking: Ranking) -> Figure:

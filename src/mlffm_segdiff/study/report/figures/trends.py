@@ -9,6 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mlffm_segdiff.metrics.intervals import Values, mean_interval
 from mlffm_segdiff.study.report.figures.style import (
     FAINT,
     colour,
@@ -17,7 +18,6 @@ from mlffm_segdiff.study.report.figures.style import (
     marker,
     page_figure,
 )
-from mlffm_segdiff.study.statistics.intervals import Values, bca_interval
 
 BINS = 6
 
@@ -91,7 +91,7 @@ def dataset_figure(
 
 
 def _draw_mean(axes: Axes, x: float, values: Values, place: int) -> Artist:
-    found = bca_interval(values)
+    found = mean_interval(values)
     low, high = (end if end is not None else found.mean for end in (found.low, found.high))
     axes.plot([x, x], [low, high], color=colour(place), linewidth=1.5)
     (drawn,) = axes.plot(x, found.mean, color=colour(place), marker=marker(place), markersize=5, linestyle="")

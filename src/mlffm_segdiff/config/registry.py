@@ -1,0 +1,141 @@
+"""Exchangeable parts by name: this package's own, and those of other packages and of the user."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar, cast
+
+from mlffm_segdiff.config.errors import UserError
+
+Part = TypeVar("Part")
+Registered = TypeVar("Registered")
+
+
+class Registry(Mapping[str, Part]):
+    """Parts by name.
+
+    A part is registered by the decorator that `register` returns, or by an entry point of an installed
+    package. Nothing is imported before the first lookup, and of other packages only the part that is asked
+    for.
+
+    Args:
+        noun: What a part is called in errors.
+        group: The entry point group of other packages.
+        modules: Modules of this package that register parts.
+        parts: Parts that are there from the start.
+    """
+
+    def __init__(
+        self,
+        noun: str,
+        group: str,
+        modules: Sequence[str] = (),
+        parts: Mapping[str, Part] | None = None,
+    ) -> None:
+        self.noun = noun
+        self.group = group
+        self.modules = modules
+        self._parts = dict(parts or {})
+
+    def register(self, name: str) -> Callable[[Registered], Registered]:
+        """Return a decorator that registers a part under ``name``.
+
+        Raises:
+            ValueError: On decorating, if the name is taken by another part.
+        """
+
+        def decorate(part: Registered) -> Registered:
+            registered: Any = self._parts.setdefault(name, cast(Part, part))
+            if registered is not part:
+                raise ValueError(f"there is already a {self.noun} called {name!r}")
+            return part
+
+        return decorate
+
+    def require(self, name: str) -> Part:
+        """Return the part called ``name``.
+
+        Raises:
+            UserError: No part has that name, its package cannot be imported, or two packages have one.
+        """
+        if name not in self:
+            raise UserError(f"unknown {self.noun} {name!r}; choose one of {', '.join(self)}")
+        return self[name]
+
+    def package_of(self, name: str) -> str | None:
+        """Return the installed package that has an entry point of this name, if there is one."""
+        found = self._entry_points(name)
+        return found[0].dist.name if found and found[0].dist is not None else None
+
+    def __getitem__(self, name: str) -> Part:
+        own = self._own()
+        if name not in own:
+            own.setdefault(name, self._load(name))
+        return own[name]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and (name in self._own() or bool(self._entry_points(name)))
+
+    def __iter__(self) -> Iterator[str]:
+        others = {point.name for point in entry_points(group=self.group)}
+        return iter(sorted({*self._own(), *others}))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def _own(self) -> dict[str, Part]:
+        for module in self.modules:
+            import_module(module)
+        return self._parts
+
+    def _entry_points(self, name: str) -> list[EntryPoint]:
+        return list(entry_points(group=self.group, name=name))
+
+    def _load(self, name: str) -> Part:
+        found = self._entry_points(name)
+        if not found:
+            raise KeyError(name)
+        packages = [str(point.dist.name if point.dist is not None else point.value) for point in found]
+        if len(found) > 1:
+            raise UserError(
+                f"{self.noun} {name!r} is in the packages {' and '.join(packages)}; uninstall one of them"
+            )
+        try:
+            return cast(Part, found[0].load())
+        except (ImportError, AttributeError) as error:
+            raise UserError(
+                f"{self.noun} {name!r} of the package {packages[0]} cannot be imported ({error}); "
+                "install that package again"
+            ) from error
+
+
+def import_target(target: str, key: str) -> Any:
+    """Import what a recipe names by ``target``.
+
+    Args:
+        target: ``package.module.Name``.
+        key: The recipe's key, for errors.
+
+    Raises:
+        UserError: There is no such module, or nothing of that name in it.
+    """
+    module, _, name = target.rpartition(".")
+    if not module:
+        raise UserError(f"{key}={target}: give the module too, for example my_package.{target}")
+    try:
+        return getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{key}={target}: there is no module {error.name!r}; install its package, "
+            "or add its folder to PYTHONPATH"
+        ) from error
+    except AttributeError:
+        raise UserError(f"{key}={target}: module {module!r} has no {name!r}; check the name") from None
+
+
+def call_target(part: Any, args: Mapping[str, Any], key: str) -> Any:
+    """Call ``part`` with a recipe's ``args``; ``key`` is their key. Raises UserError if they do not fit."""
+    try:
+        return part(**args)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{key}={dict(args)}: {error}") from error

@@ -1,0 +1,23 @@
+"""The base of every section of a recipe or a study, and the ranges of their numbers."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Section(BaseModel):
+    """A part of a recipe; a key that is not named here is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def changed_keys(self) -> list[str]:
+        """Return the keys with a default whose values differ from it."""
+        fields = type(self).model_fields.items()
+        return [
+            key for key, field in fields if not field.is_required() and getattr(self, key) != field.default
+        ]

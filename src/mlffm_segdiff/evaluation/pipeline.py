@@ -1,0 +1,259 @@
+"""Evaluation as functions: a model on a split, a folder of masks, and the calibration of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.data.files import decode_mask
+from mlffm_segdiff.data.image_quality import quality_limits
+from mlffm_segdiff.data.progress import Progress
+from mlffm_segdiff.data.sources import SplitCases, load_split_cases, open_split
+from mlffm_segdiff.evaluation import figures, quality_figures
+from mlffm_segdiff.evaluation.figures import OutlinedCase, pick_cases, save_figure
+from mlffm_segdiff.evaluation.folders import MaskFiles, compare_masks, match_folders
+from mlffm_segdiff.evaluation.model import evaluate_case, outline_case, segment_cases
+from mlffm_segdiff.evaluation.quality import JudgedCase, judge_case, quality_summary, write_judged
+from mlffm_segdiff.evaluation.report import write_report
+from mlffm_segdiff.evaluation.rows import EvaluatedCase
+from mlffm_segdiff.metrics.certainty import fit_calibration
+from mlffm_segdiff.metrics.distribution import score_samples, summarise_samples
+from mlffm_segdiff.metrics.summary import Summary
+from mlffm_segdiff.segmenters.at_source import THRESHOLD
+from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.calibration import Quality, write_quality
+from mlffm_segdiff.segmenters.device import best_device
+from mlffm_segdiff.segmenters.pretrained import DEFAULT, WEIGHTS, load_pretrained, weights_folder
+from mlffm_segdiff.segmenters.recipe import with_data
+from mlffm_segdiff.segmenters.sampling import Overrides, chosen_sampling
+
+CONTOURS_SHOWN = 6
+TRAINING_IMAGES = 2000
+
+ShowProgress = Callable[[str], AbstractContextManager[Progress]]
+
+
+@dataclass(frozen=True)
+class EvaluatedModel:
+    """What was evaluated, as far as a calibration needs it."""
+
+    recipe: Recipe
+    parts: SplitCases
+    part: str
+    sampling: Sampling
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of all cases, and what describes them.
+
+    Attributes:
+        cases: Scores, one per case.
+        facts: What was evaluated and how, for summary.json.
+        outlines: Best, median and worst cases, to draw.
+        judged: Certainty and Dice of each case; empty for masks without a model.
+        model: What was evaluated; None for masks without a model.
+    """
+
+    cases: Sequence[EvaluatedCase]
+    facts: Mapping[str, Any]
+    outlines: Mapping[str, Sequence[OutlinedCase]]
+    judged: Sequence[JudgedCase] = field(default=())
+    model: EvaluatedModel | None = None
+
+
+@contextmanager
+def no_progress(label: str) -> Iterator[Progress]:
+    """Show no progress."""
+    del label
+    yield _ignore
+
+
+def evaluate(
+    weights: str | Path = DEFAULT,
+    *,
+    sources: Mapping[str, str | Path | None] | None = None,
+    split: Path | None = None,
+    part: str = "test",
+    sampling: Overrides | None = None,
+    show: ShowProgress = no_progress,
+) -> Evaluation:
+    """Score a model on a part of a split; masks are scored as thresholded, without post-processing.
+
+    Args:
+        weights: ``default``, a run folder, a weights folder, or a hub id.
+        sources: Folders of data sets by name, in place of the recipe's; None keeps the recipe's path.
+        split: CSV with columns id and part, in place of the recipe's split.
+        part: ``train``, ``val`` or ``test``.
+        sampling: Overrides of the recipe's sampling, by the keys of `SamplingConfig`.
+        show: Shows the progress of a labelled step.
+
+    Raises:
+        UserError: The weights, the data or an option cannot be used.
+    """
+    pretrained = load_pretrained(weights)
+    recipe = with_data(pretrained.recipe, sources, split)
+    chosen = chosen_sampling(recipe, sampling)
+    _require_paths(recipe)
+    parts, device = load_split_cases(recipe.data), best_device()
+    with show("reading") as progress:
+        pairs = open_split(parts, part, recipe.data.size, progress)
+    known = pretrained.quality
+    quality = known if known and not known.mismatch(chosen) else None
+    segmenter, cases = pretrained.segmenter.to(device).eval(), parts.cases[part]
+    how = (chosen, recipe.train.batch_size, device, quality)
+    evaluated, judged, samples = [], [], []
+    with show("segmenting") as progress:
+        for compared in segment_cases(segmenter, pairs, cases, *how):
+            evaluated.append(evaluate_case(compared))
+            drawn = compared.result.samples
+            judged.append(judge_case(compared.result, evaluated[-1]))
+            if drawn is not None:
+                samples.append(score_samples(drawn >= THRESHOLD, compared.network_truth))
+            progress(len(evaluated), len(cases))
+    model = EvaluatedModel(recipe, parts, part, chosen)
+    facts = {"weights": str(weights), **_facts(model), "quality": quality_summary(judged)}
+    if samples:
+        facts["samples"] = asdict(summarise_samples(samples))
+    by_id = {case.id: case for case in cases}
+    outlines = {
+        name: [
+            outline_case(one) for one in segment_cases(segmenter, pairs, [by_id[c.id] for c in group], *how)
+        ]
+        for name, group in pick_cases(evaluated, CONTOURS_SHOWN).items()
+        if group
+    }
+    return Evaluation(evaluated, facts, outlines, judged, model)
+
+
+def evaluate_masks(predicted: Path, truth: Path, show: ShowProgress = no_progress) -> Evaluation:
+    """Score a folder of masks from any program against a folder of ground truth, matched by name.
+
+    ``missing`` and ``extra`` of the facts are the ids on one side only.
+
+    Raises:
+        UserError: A folder or file cannot be read, or the sizes of a pair differ.
+    """
+    matched = match_folders(predicted, truth)
+    files = {pair.id: pair for pair in matched.pairs}
+    cases = []
+    with show("comparing") as progress:
+        for case in compare_masks(matched):
+            cases.append(case)
+            progress(len(cases), len(files))
+    facts = {
+        "masks": str(predicted),
+        "truth": str(truth),
+        "missing": matched.missing,
+        "extra": matched.extra,
+    }
+    outlines = {
+        name: [_outline_files(files[case.id], case.source.jaccard) for case in group]
+        for name, group in pick_cases(cases, CONTOURS_SHOWN).items()
+        if group
+    }
+    return Evaluation(cases, facts, outlines)
+
+
+def write_evaluation(found: Evaluation, folder: Path) -> dict[str, Summary]:
+    """Write cases.csv, summary.json and figures, of a model also quality.csv; return the summaries.
+
+    Raises:
+        UserError: There is no case, or the folder cannot be written.
+    """
+    summaries = write_report(folder, found.cases, found.facts)
+    scores = [case.source.jaccard for case in found.cases]
+    drawn = {
+        "contours.png": figures.contour_figure(found.outlines),
+        "jaccard_histogram.png": figures.histogram_figure(scores, "Jaccard at source size"),
+        "jaccard_by_size.png": figures.size_figure(found.cases),
+    }
+    if found.judged:
+        write_judged(found.judged, folder / "quality.csv")
+        drawn["retention.png"] = quality_figures.retention_figure(found.judged)
+        if all(case.expected_dice is not None for case in found.judged):
+            drawn["reliability.png"] = quality_figures.reliability_figure(found.judged)
+    for name, figure in drawn.items():
+        save_figure(figure, folder / name)
+    return summaries
+
+
+def calibration_folder(weights: str | Path, part: str) -> Path:
+    """Return the folder that `calibrate` writes to, before anything is evaluated.
+
+    Raises:
+        UserError: The part is not ``val``, or the weights are not in a folder.
+    """
+    folder = weights_folder(weights)
+    if part != "val":
+        raise UserError(
+            f"--calibrate needs --part val, not {part}: training ids are too easy, test ids are for the end"
+        )
+    if not folder.is_dir():
+        raise UserError(f"{weights} is not a folder to write quality.json into; download the weights first")
+    return folder
+
+
+def calibrate(found: Evaluation, folder: Path, show: ShowProgress = no_progress) -> Path:
+    """Write quality.json, from an evaluation on validation cases and from training images.
+
+    Args:
+        found: Evaluation of a model on the part ``val``.
+        folder: Of its weights, see `calibration_folder`.
+        show: Shows the progress of a labelled step.
+
+    Returns:
+        The path of quality.json.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    model = found.model
+    assert model is not None
+    with show("reading training images") as progress:
+        pairs = open_split(model.parts, "train", model.recipe.data.size, progress)
+    images = pairs.images[:: -(-len(pairs.images) // TRAINING_IMAGES)]
+    certainty, dice = ([getattr(case, name) for case in found.judged] for name in ("certainty", "dice"))
+    quality = Quality(
+        sampling=model.sampling,
+        sources=tuple(sorted(model.recipe.data.sources)),
+        cases=len(found.judged),
+        training_images=len(images),
+        split=model.parts.digest,
+        calibration=fit_calibration(certainty, dice),
+        limits=quality_limits(images),
+    )
+    return write_quality(quality.bind_to(folder / WEIGHTS), folder)
+
+
+def _facts(model: EvaluatedModel) -> dict[str, object]:
+    return {
+        "recipe": model.recipe.name,
+        "sources": model.recipe.model_dump(mode="json")["data"]["sources"],
+        "part": model.part,
+        "split": model.parts.digest,
+        "size": model.recipe.data.size,
+        "sampling": asdict(model.sampling),
+    }
+
+
+def _ignore(done: int, total: int) -> None:
+    del done, total
+
+
+def _require_paths(recipe: Recipe) -> None:
+    bare = [name for name, path in recipe.data.sources.items() if path is None and name != "synthetic"]
+    if bare:
+        raise UserError(
+            f"no path for {', '.join(bare)}: name the data to evaluate on by --source {bare[0]}=FOLDER"
+        )
+
+
+def _outline_files(files: MaskFiles, jaccard: float) -> OutlinedCase:
+    predicted, truth = (decode_mask(entry.read(), str(entry)) for entry in (files.predicted, files.truth))
+    return OutlinedCase(files.id, truth, predicted, jaccard)

@@ -1,0 +1,56 @@
+"""The outline of a mask as GeoJSON polygons."""
+
+import json
+from typing import Any
+
+from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.inference.outputs.outlines import Ring, outline_polygons, signed_area
+from mlffm_segdiff.inference.outputs.writers import Writer
+from mlffm_segdiff.inference.result import CaseResult
+from mlffm_segdiff.metrics.overlap import Mask
+
+
+class ContoursWriter(Writer):
+    """contours/NAME.geojson."""
+
+    def write(self, result: CaseResult) -> None:
+        """Write the polygons of the mask."""
+        with atomic_write(self.output.folder / "contours" / f"{result.image.stem}.geojson") as temporary:
+            temporary.write_text(json.dumps(geojson(result.mask, result.image.name)), encoding="utf-8")
+
+
+def geojson(mask: Mask, name: str) -> dict[str, Any]:
+    """Return a mask as a GeoJSON FeatureCollection: one Polygon per 4-connected component, largest first.
+
+    Coordinates are pixels: x to the right, y down, (0, 0) the outer corner of the upper left pixel, so that
+    pixel centres are at halves. Rings run along pixel edges and are closed, exteriors and holes in opposite
+    directions (RFC 7946, 3.1.6, read as numbers); see `outline_polygons`.
+
+    Args:
+        mask: HxW bool.
+        name: Of the image, a property of each feature.
+
+    Returns:
+        The collection, with ``width`` and ``height`` of the image; ``area`` of a feature is in pixels.
+    """
+    height, width = mask.shape
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [_closed(ring) for ring in polygon]},
+            "properties": {
+                "image": name,
+                "component": number,
+                "area": sum(map(signed_area, polygon)),
+                "objectType": "annotation",
+                "classification": {"name": "lesion"},
+            },
+        }
+        for number, polygon in enumerate(outline_polygons(mask), 1)
+    ]
+    return {"type": "FeatureCollection", "width": width, "height": height, "features": features}
+
+
+def _closed(ring: Ring) -> list[list[int]]:
+    corners: list[list[int]] = ring.tolist()
+    return [*corners, corners[0]]

@@ -1,0 +1,48 @@
+"""The outline of a mask, drawn on its image."""
+
+from typing import ClassVar
+
+from PIL import Image, ImageDraw
+
+from mlffm_segdiff.data.contour import mask_contours
+from mlffm_segdiff.inference.masks import lesion_box
+from mlffm_segdiff.inference.outputs.image_file import save_image
+from mlffm_segdiff.inference.outputs.writers import Writer
+from mlffm_segdiff.inference.result import CaseResult
+from mlffm_segdiff.metrics.overlap import Mask
+
+COLOUR = (0, 255, 255)
+CASING = (0, 0, 0)
+LINES_PER_SIDE = 250
+FINE = 2048
+
+
+class OverlayWriter(Writer):
+    """overlays/NAME.jpg, the image with the outline of the mask."""
+
+    needs_image = True
+    folders: ClassVar = ("overlays",)
+
+    def write(self, result: CaseResult) -> None:
+        """Draw the outline on a copy of the image and write it."""
+        image = result.image.full_size.copy()
+        draw_outline(image, result.mask)
+        save_image(image, self.output.folder / "overlays" / f"{result.image.stem}.jpg")
+
+
+def draw_outline(image: Image.Image, mask: Mask) -> None:
+    """Draw the outline of a mask (HxW bool) on its image (RGB, H high and W wide), in place.
+
+    The line is cyan within black, which is visible on skin, lesion and ruler, and scales with the image. Of a
+    lesion with more than FINE pixels per side, the line follows every second pixel, or fewer.
+    """
+    draw = ImageDraw.Draw(image)
+    width = max(1, round(min(image.size) / LINES_PER_SIDE))
+    rows, columns = lesion_box(mask)
+    corner = (columns.start, rows.start)
+    step = max(1, -(-max(rows.stop - rows.start, columns.stop - columns.start) // FINE))
+    found = mask_contours(mask[rows, columns][::step, ::step])
+    contours = [contour[:, ::-1] * step + corner for contour in found]
+    for colour, thickness in ((CASING, 3 * width), (COLOUR, width)):
+        for contour in contours:
+            draw.line(contour.ravel().tolist(), fill=colour, width=thickness)

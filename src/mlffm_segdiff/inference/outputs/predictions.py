@@ -1,0 +1,120 @@
+"""The table of predictions, as CSV or Parquet: one row per image, in the order of the images."""
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Literal, Self, get_args, get_type_hints
+
+from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.inference.measures.lesion_measures import LesionMeasures
+from mlffm_segdiff.inference.outputs.parquet import parquet_writer
+from mlffm_segdiff.inference.result import CaseResult
+
+DECIMALS = 6
+
+Cell = str | float | None
+Status = Literal["done", "incomplete", "failed"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """The result of one image; what was not measured is None, an empty cell in the table.
+
+    Attributes:
+        image: File name.
+        width: Of the image, in pixels.
+        height: Of the image, in pixels.
+        expected_dice: See `CaseResult`.
+        certainty: See `CaseResult`.
+        flags: Separated by spaces.
+        measures: Each is a column of its own.
+        status: ``incomplete``: the mask was written, another output was not. ``failed``: no mask.
+        error: What went wrong.
+        stem: Name of the output files, without an extension; not a column.
+    """
+
+    image: str
+    width: int | None = None
+    height: int | None = None
+    expected_dice: float | None = None
+    certainty: float | None = None
+    flags: str = ""
+    measures: LesionMeasures | None = None
+    status: Status = "done"
+    error: str = ""
+    stem: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is no mask."""
+        return self.status == "failed"
+
+    def with_fault(self, fault: str) -> Self:
+        """Return the row with an output that was not written."""
+        return replace(self, status="incomplete", error="; ".join(filter(None, (self.error, fault))))
+
+
+MEASURES = tuple(field.name for field in fields(LesionMeasures))
+COLUMNS = ("image", "width", "height", "expected_dice", "certainty", "flags", *MEASURES, "status", "error")
+
+
+def row_of(result: CaseResult) -> Row:
+    """Return the row of an image whose mask was written."""
+    return Row(
+        result.image.name,
+        result.image.width,
+        result.image.height,
+        result.expected_dice,
+        result.certainty,
+        " ".join(result.flags),
+        result.measures,
+        stem=result.image.stem,
+    )
+
+
+def row_values(row: Row) -> dict[str, Cell]:
+    """Return the values of a row by COLUMNS; fractions to six decimals."""
+    values = asdict(row)
+    values |= values.pop("measures") or dict.fromkeys(MEASURES)
+    return {name: _cell(values[name]) for name in COLUMNS}
+
+
+def column_types() -> dict[str, type]:
+    """Return the type of each column: str, int or float."""
+    hints = get_type_hints(Row) | get_type_hints(LesionMeasures)
+    hints["status"] = str
+    return {name: (get_args(hints[name]) or (hints[name],))[0] for name in COLUMNS}
+
+
+def write_rows(rows: Iterable[Row], path: Path) -> Iterator[Row]:
+    """Write rows as they come and pass them on; the table appears after the last one, or not at all.
+
+    Args:
+        rows: Of the images, in order.
+        path: Ends in .parquet, or in anything else for CSV.
+
+    Raises:
+        UserError: The table cannot be written.
+    """
+    with atomic_write(path) as temporary, _writer(temporary) as add:
+        for row in rows:
+            add(row_values(row))
+            yield row
+
+
+@contextmanager
+def _writer(path: Path) -> Iterator[Callable[[Mapping[str, Cell]], object]]:
+    if path.suffix == ".parquet":
+        with parquet_writer(path, column_types()) as add:
+            yield add
+    else:
+        with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            yield writer.writerow
+
+
+def _cell(value: Cell) -> Cell:
+    return round(value, DECIMALS) if isinstance(value, float) else value

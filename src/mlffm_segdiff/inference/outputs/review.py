@@ -1,0 +1,149 @@
+"""A page of all cases of a run, the least certain first; any browser opens it without a server."""
+
+import json
+import os
+from base64 import b64encode
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader
+from PIL import Image
+
+from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.files import Pixels
+from mlffm_segdiff.inference.confidence import FLAGS
+from mlffm_segdiff.inference.masks import resize_mask
+from mlffm_segdiff.inference.outputs.image_file import save_image
+from mlffm_segdiff.inference.outputs.overlay import draw_outline
+from mlffm_segdiff.inference.outputs.predictions import COLUMNS, Row, row_values
+from mlffm_segdiff.inference.outputs.spool import Spool
+from mlffm_segdiff.inference.outputs.writers import Output, Writer
+from mlffm_segdiff.inference.result import CaseResult
+from mlffm_segdiff.metrics.overlap import Mask
+
+FOLDER = "review"
+THUMBNAIL_SIDE = 320
+SHOWN = ("area", "components", "equivalent_diameter_mm", "asymmetry_major", "colours")
+MARKS = ("failed", "incomplete", *FLAGS)
+
+
+class ReviewWriter(Writer):
+    """review.html, and review/NAME.jpg, thumbnails with the outline."""
+
+    folders: ClassVar = (FOLDER,)
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(output)
+        self._cards = Spool()
+
+    def write(self, result: CaseResult) -> None:
+        """Write the thumbnail."""
+        if result.image.view is not None:
+            image = thumbnail(result.image.view, result.mask)
+            save_image(image, self.output.folder / FOLDER / f"{result.image.stem}.jpg")
+
+    def add_row(self, row: Row) -> None:
+        """Add the card of a case; its thumbnail links to the overlay, if there is one, or to the mask."""
+        target = f"overlays/{row.stem}.jpg" if "overlay" in self.output.write else f"masks/{row.stem}.png"
+        address = None if row.failed else f"{FOLDER}/{row.stem}.jpg"
+        self._cards.add(card_html(row, len(self._cards) + 1, address, target), by_uncertainty(row))
+
+    def close(self) -> None:
+        """Write the page."""
+        page = (
+            _environment()
+            .get_template("review_page.html")
+            .generate(
+                count=len(self._cards),
+                cards=self._cards,
+                marks=MARKS,
+                columns=COLUMNS,
+                style=_asset("review_page.css"),
+                script=_asset("review_page.js"),
+            )
+        )
+        with (
+            atomic_write(self.output.folder / "review.html") as temporary,
+            temporary.open("w", encoding="utf-8") as file,
+        ):
+            file.writelines(page)
+
+
+def thumbnail(view: Pixels, mask: Mask) -> Image.Image:
+    """Return a small image with the outline of its mask, no side above THUMBNAIL_SIDE.
+
+    Args:
+        view: hxwx3 uint8 RGB, see `view_of`.
+        mask: HxW bool, of the image's own size.
+    """
+    image = Image.fromarray(view)
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
+    draw_outline(image, resize_mask(mask, image.height, image.width))
+    return image
+
+
+def by_uncertainty(row: Row) -> tuple[bool, float, str]:
+    """Return the sort key of the page: failed images first, then the least certain."""
+    return not row.failed, row.certainty or 0.0, row.image
+
+
+def card_html(row: Row, position: int, address: str | None, target: str) -> str:
+    """Return the list item of a case.
+
+    Args:
+        row: Of the case.
+        position: Of the case on the page, from 1.
+        address: Of the thumbnail, relative to the page; None without one.
+        target: What the thumbnail links to, relative to the page.
+    """
+    values = row_values(row)
+    name = "certainty" if row.expected_dice is None else "expected_dice"
+    return (
+        _environment()
+        .get_template("review_card.html")
+        .render(
+            name=_text(row.image),
+            position=position,
+            address=address and quote(os.fsencode(address)),
+            target=quote(os.fsencode(target)),
+            marks=[*([row.status] if row.status != "done" else []), *row.flags.split()],
+            error=_text(row.error),
+            confidence=values[name],
+            confidence_name="expected Dice" if name == "expected_dice" else name,
+            area=values["area"],
+            brief=[f"{_words(key)} {_brief(values[key])}" for key in SHOWN if values[key] is not None],
+            cells=json.dumps(["" if value is None else _text(str(value)) for value in values.values()]),
+            number=lambda value: "" if value is None else f"{value:.6g}",
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(loader=PackageLoader("mlffm_segdiff.inference", "outputs"), autoescape=True)
+    environment.filters.update(words=_words, hash=_hash)
+    return environment
+
+
+def _asset(name: str) -> str:
+    return (files("mlffm_segdiff.inference.outputs") / name).read_text(encoding="utf-8")
+
+
+def _hash(content: str) -> str:
+    return f"sha256-{b64encode(sha256(content.encode()).digest()).decode()}"
+
+
+def _text(name: str) -> str:
+    """Return a file name as text, with backslashes for bytes in another encoding."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _brief(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

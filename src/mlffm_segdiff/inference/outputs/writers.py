@@ -1,0 +1,123 @@
+"""The contract of an output of `predict`, and the table of all outputs.
+
+To add an output, write a `Writer` in a file of its own and name it in WRITERS.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pkgutil import resolve_name
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from mlffm_segdiff.config.errors import UserError
+
+if TYPE_CHECKING:
+    from mlffm_segdiff.inference.outputs.predictions import Row
+    from mlffm_segdiff.inference.result import CaseResult
+    from mlffm_segdiff.segmenters.base import Sampling
+
+MapFormat = Literal["png", "npy"]
+TableFormat = Literal["csv", "parquet"]
+
+WRITERS: Mapping[str, str] = MappingProxyType(  # by name, so that the command line imports none of them
+    {
+        "probability": "mlffm_segdiff.inference.outputs.maps:ProbabilityWriter",
+        "spread": "mlffm_segdiff.inference.outputs.maps:SpreadWriter",
+        "overlay": "mlffm_segdiff.inference.outputs.overlay:OverlayWriter",
+        "contours": "mlffm_segdiff.inference.outputs.geojson:ContoursWriter",
+        "coco": "mlffm_segdiff.inference.outputs.coco:CocoWriter",
+        "dicom-seg": "mlffm_segdiff.inference.outputs.dicom_seg:DicomSegWriter",
+        "nnunet": "mlffm_segdiff.inference.outputs.nnunet_layout:NnunetWriter",
+        "review": "mlffm_segdiff.inference.outputs.review:ReviewWriter",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where results go, and which: masks/ and the table always, the outputs in ``write`` on request.
+
+    Attributes:
+        folder: Of all results.
+        write: Names of WRITERS.
+        maps: Format of probability and spread maps: 16-bit PNG, 65535 times the value, or float32 NPY.
+        table: Format of the table of predictions.
+    """
+
+    folder: Path
+    write: tuple[str, ...] = ()
+    maps: MapFormat = "png"
+    table: TableFormat = "csv"
+
+    @property
+    def masks(self) -> Path:
+        """The folder of masks, NAME.png with 0 and 255."""
+        return self.folder / "masks"
+
+    @property
+    def table_path(self) -> Path:
+        """The table of predictions."""
+        return self.folder / f"predictions.{self.table}"
+
+
+class Writer(ABC):
+    """Writes one kind of output.
+
+    `write` runs in several threads at once, one image each; the other methods run in one thread. A writer
+    that raises costs only its own output: the fault is reported, and masks and table are written.
+
+    Attributes:
+        needs_image: Whether `write` uses `CaseImage.full_size`.
+        folders: Folders in the output folder that images are written to; no input may be in them.
+    """
+
+    needs_image: ClassVar[bool] = False
+    folders: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+
+    def check(self, sampling: Sampling) -> None:  # noqa: B027
+        """Raise UserError if this output cannot be written at all, before anything is segmented."""
+
+    @abstractmethod
+    def write(self, result: CaseResult) -> None:
+        """Write one image's output, or keep what `add_row` and `close` need of it."""
+
+    def add_row(self, row: Row) -> None:  # noqa: B027
+        """Receive the row of each image, in the order of the images, failed ones too, after `write`."""
+
+    def close(self) -> None:  # noqa: B027
+        """Write what is one file for all images; not called if the run is interrupted."""
+
+
+def make_writers(output: Output, sampling: Sampling) -> dict[str, Writer]:
+    """Return the writers that an output asks for; those that need the decoded image come last.
+
+    Raises:
+        UserError: An output is unknown, or cannot be written with this sampling or installation.
+    """
+    writers = {name: _make_writer(name, output) for name in dict.fromkeys(output.write)}
+    for writer in writers.values():
+        writer.check(sampling)
+    return dict(sorted(writers.items(), key=lambda one: one[1].needs_image))
+
+
+def require_free_folders(images: Iterable[object], output: Output, writers: Mapping[str, Writer]) -> None:
+    """Raise UserError if an input image is in a folder that images will be written to."""
+    folders = ["masks", *(folder for writer in writers.values() for folder in writer.folders)]
+    written = {(output.folder / folder).resolve() for folder in folders}
+    for path in images:
+        if isinstance(path, Path) and path.resolve().parent in written:
+            raise UserError(f"{path} is where results are written; choose another output folder")
+
+
+def _make_writer(name: str, output: Output) -> Writer:
+    if name not in WRITERS:
+        raise UserError(f"{name!r} is not an output; choose from {', '.join(WRITERS)}")
+    writer: Writer = resolve_name(WRITERS[name])(output)
+    return writer

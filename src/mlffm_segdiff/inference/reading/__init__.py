@@ -1,0 +1,1 @@
+"""From files, folders, archives, URLs and DICOM to images."""

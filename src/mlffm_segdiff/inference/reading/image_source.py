@@ -1,0 +1,89 @@
+"""Where an image comes from: a file, a member of a zip archive, or a file at a URL."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.case import Entry, open_archive
+from mlffm_segdiff.inference.reading.remote import read_url
+
+MOST_BYTES = 2**30
+LONGEST_NAME = 200
+UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file by its URL, as fsspec opens it; `zip://MEMBER::URL` is a member of a remote archive."""
+
+    url: str
+
+    @property
+    def name(self) -> str:
+        """The file's name without folders."""
+        return PurePosixPath(unquote(urlsplit(self.url.split("::")[0]).path) or self.url).name
+
+    def __str__(self) -> str:
+        """The URL without user and query, which may hold a password or a signature."""
+        parts = [urlsplit(part) for part in self.url.split("::")]
+        shown = [
+            part._replace(netloc=part.netloc.rpartition("@")[2], query="", fragment="") for part in parts
+        ]
+        return "::".join(part.geturl() for part in shown)
+
+
+Source = Path | Entry | RemoteFile
+
+
+def read_source(source: Source) -> bytes:
+    """Read a file. Raises UserError naming it if it cannot be read or has more than MOST_BYTES."""
+    if isinstance(source, RemoteFile):
+        data = read_url(source.url, str(source), MOST_BYTES + 1)
+        _check_bytes(len(data), source)
+        return data
+    entry = Entry(source) if isinstance(source, Path) else source
+    _check_bytes(_byte_count(entry), source)
+    return entry.read()
+
+
+def case_name(source: Source) -> str:
+    """Return the stem of a source's output files: its name without the extension, unless that is a number.
+
+    DICOM files are often named by UIDs, which end in a number. Names from archives and URLs lose the
+    characters that some file system refuses, and what is beyond LONGEST_NAME bytes.
+    """
+    stem, ending = Path(source.name).stem, Path(source.name).suffix
+    name = source.name if ending[1:].isdigit() else stem
+    if isinstance(source, Path):
+        return name
+    return UNSAFE.sub("_", name).encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")
+
+
+def first_bytes(entry: Entry, count: int) -> bytes:
+    """Return the first bytes of a file; none if it cannot be read."""
+    try:
+        if entry.member is None:
+            with entry.path.open("rb") as file:
+                return file.read(count)
+        with open_archive(entry.path).open(entry.member) as file:
+            return file.read(count)
+    except Exception:  # zipfile lets zlib, struct and runtime errors through; reading it later reports which
+        return b""
+
+
+def _byte_count(entry: Entry) -> int:
+    try:
+        if entry.member is None:
+            return entry.path.stat().st_size
+        return open_archive(entry.path).getinfo(entry.member).file_size
+    except (OSError, KeyError):  # reading it reports what is wrong
+        return 0
+
+
+def _check_bytes(count: int, source: Source) -> None:
+    if count > MOST_BYTES:
+        raise UserError(
+            f"{source} is over {MOST_BYTES / 2**30:.0f} GiB; save it as PNG or JPEG, or crop it to the lesion"
+        )

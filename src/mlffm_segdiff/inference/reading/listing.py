@@ -1,0 +1,132 @@
+"""The images at a place that a user names: a file, a folder, a zip archive, a pattern, or a URL."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from glob import glob, has_magic
+from pathlib import Path
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.case import Entry
+from mlffm_segdiff.data.datasets.image_folder import IMAGE_EXTENSIONS
+from mlffm_segdiff.data.datasets.pairing import find_entries
+from mlffm_segdiff.inference.reading.dicom import MARK_END, is_dicom
+from mlffm_segdiff.inference.reading.image_source import RemoteFile, Source, first_bytes
+from mlffm_segdiff.inference.reading.remote import is_url, list_url
+
+EXTENSIONS = IMAGE_EXTENSIONS | {".dcm", ".dicom"}
+ARCHIVE = ".zip"
+DICOM_INDEX = "dicomdir"
+NAMED = f"their names must end in one of {', '.join(sorted(EXTENSIONS))}"
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """What was found at a place.
+
+    Attributes:
+        images: To segment, sorted by name.
+        others: Files that are not images by their extension.
+    """
+
+    images: tuple[Source, ...]
+    others: tuple[Source, ...] = ()
+
+
+def list_place(place: str | Path) -> ImageFiles:
+    """List the images at a place, sorted by name, without hidden files.
+
+    Args:
+        place: An image file with any extension; a folder, which is not searched recursively; a zip archive,
+            searched in all its folders; a pattern with ``*``, ``?``, ``[]``, or ``**`` for nested folders; or
+            a URL, see `list_url`. A file without extension, or with a number as its extension, is an image
+            if it is DICOM.
+
+    Raises:
+        UserError: There are no images.
+    """
+    text = str(place)
+    if is_url(text):
+        return _remote(text)
+    path = Path(place).expanduser()
+    if path.is_file():
+        return _require_images(_select(_archived(path)), path) if _is_archive(path) else ImageFiles((path,))
+    if not path.is_dir() and has_magic(text):
+        return _require_images(_matching(str(path)), path)
+    try:
+        return _require_images(_select(_files(path)), path)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}); give an image file or a folder of images"
+        ) from error
+
+
+def _remote(url: str) -> ImageFiles:
+    urls, single = list_url(url, str(RemoteFile(url)))
+    files = [RemoteFile(found) for found in urls]
+    if single:
+        return ImageFiles(tuple(files))
+    images = [file for file in files if _extension(file.name) in EXTENSIONS]
+    if not images:
+        raise UserError(f"no images at {RemoteFile(url)}; {NAMED}")
+    return ImageFiles(tuple(images), tuple(file for file in files if file not in set(images)))
+
+
+def _matching(pattern: str) -> ImageFiles:
+    images: list[Source] = []
+    others: list[Source] = []
+    for match in map(Path, sorted(glob(pattern, recursive=True))):  # noqa: PTH207
+        inside = (
+            _archived(match) if _is_archive(match) else _files(match) if match.is_dir() else [Entry(match)]
+        )
+        found = _select(inside)
+        images += found.images
+        others += found.others
+    return ImageFiles(tuple(dict.fromkeys(images)), tuple(dict.fromkeys(others)))
+
+
+def _files(folder: Path) -> list[Entry]:
+    return [
+        Entry(path) for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")
+    ]
+
+
+def _archived(archive: Path) -> list[Entry]:
+    return sorted(find_entries(archive), key=str)
+
+
+def _select(entries: Iterable[Entry]) -> ImageFiles:
+    images: list[Source] = []
+    others: list[Source] = []
+    for entry in entries:
+        (images if _is_image(entry) else others).append(entry.path if entry.member is None else entry)
+    return ImageFiles(tuple(images), tuple(others))
+
+
+def _require_images(found: ImageFiles, path: Path) -> ImageFiles:
+    if not found.images:
+        inside = "directly in" if path.is_dir() else "in"
+        raise UserError(f"no images {inside} {path}; {_hint(path)}")
+    return found
+
+
+def _is_archive(path: Path) -> bool:
+    return path.suffix.lower() == ARCHIVE and path.is_file()
+
+
+def _is_image(entry: Entry) -> bool:
+    extension = _extension(entry.name)
+    if extension in EXTENSIONS:
+        return True
+    unnamed = not extension or extension[1:].isdigit()
+    return unnamed and entry.name.lower() != DICOM_INDEX and is_dicom(first_bytes(entry, MARK_END))
+
+
+def _extension(name: str) -> str:
+    return Path(name).suffix.lower()
+
+
+def _hint(path: Path) -> str:
+    inner = next((one.parent for one in sorted(path.glob("*/*")) if _extension(one.name) in EXTENSIONS), None)
+    if path.is_dir() and inner is not None:
+        return f"folders are not searched recursively: give one of the folders in it, such as {inner}"
+    return NAMED

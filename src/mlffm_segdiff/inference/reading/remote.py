@@ -1,0 +1,89 @@
+"""Remote files by URL: s3, gs, https and whatever else fsspec knows."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.extra import needs_extra
+
+WEB = ("http", "https")
+HINT = "check the address, the network and your permissions"
+
+
+def is_url(text: str) -> bool:
+    """Return whether a text is a URL rather than a path."""
+    return "://" in text
+
+
+def read_url(url: str, name: str, most: int) -> bytes:
+    """Return at most `most` bytes of the file at a URL; `name` names it in errors. Raises UserError."""
+    fsspec = _fsspec()
+    whole = {"block_size": 0} if urlsplit(url).scheme in WEB else {}  # not every server sends ranges
+    with _reported(name), fsspec.open(url, "rb", **whole) as file:
+        data = bytearray()
+        while part := file.read(most - len(data)):  # a stream may return less than was asked for
+            data += part
+        return bytes(data)
+
+
+def list_url(url: str, name: str) -> tuple[list[str], bool]:
+    """List the files at a URL.
+
+    Args:
+        url: Of a file, a folder (the files directly in it), a zip archive (all files in it), or a pattern
+            with ``*``, ``?`` or ``[``. On the web, where folders cannot be listed, only ``*`` makes a
+            pattern.
+        name: How errors name it.
+
+    Returns:
+        URLs, sorted, and whether ``url`` is a single file.
+
+    Raises:
+        UserError: It cannot be listed.
+    """
+    core = _fsspec().core
+    with _reported(name):
+        if PurePosixPath(urlsplit(url).path).suffix.lower() == ".zip" and "::" not in url:
+            archive, _ = core.url_to_fs(f"zip://::{url}")
+            return [
+                f"zip://{member}::{url}" for member in sorted(archive.find("")) if _visible(member)
+            ], False
+        system, path = core.url_to_fs(url)
+        if any(mark in path for mark in ("*" if urlsplit(url).scheme in WEB else "*?[")):
+            return _urls(system, url, system.glob(path, detail=True).values()), False
+        if system.info(path)["type"] == "directory":
+            return _urls(system, url, system.ls(path, detail=True)), False
+        return [url], True
+
+
+def _urls(system: Any, url: str, found: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the URLs of the files; the archive behind a chained URL is kept."""
+    _, chain, behind = url.partition("::")
+    paths = sorted(one["name"] for one in found if one["type"] != "directory" and _visible(one["name"]))
+    return [f"{system.unstrip_protocol(path)}{chain}{behind}" for path in paths]
+
+
+def _visible(path: str) -> bool:
+    return not PurePosixPath(path).name.startswith(".") and "__MACOSX" not in path
+
+
+def _fsspec() -> Any:
+    with needs_extra("remote"):
+        import fsspec
+    return fsspec
+
+
+@contextmanager
+def _reported(name: str) -> Iterator[None]:
+    """Raise UserError naming the file for whatever a remote file system raises."""
+    try:
+        yield
+    except ImportError as error:
+        extra = "run in the project's folder: pip install -c constraints.txt '.[remote]'"
+        raise UserError(f"{name} cannot be read ({error}); {extra}") from error
+    except Exception as error:  # each file system has its own kinds
+        fault = str(error) if not isinstance(error, FileNotFoundError) else "nothing is there"
+        raise UserError(f"{name} cannot be read ({fault or type(error).__name__}); {HINT}") from error

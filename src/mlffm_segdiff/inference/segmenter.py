@@ -1,0 +1,127 @@
+"""The public way to segment images in Python: `Segmenter` and `segment`."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.inference.model import Model, load_model, segment_images
+from mlffm_segdiff.inference.postprocessing import DEFAULT as DEFAULT_STEPS
+from mlffm_segdiff.inference.postprocessing import PostProcessing
+from mlffm_segdiff.inference.predict import check_batch_size
+from mlffm_segdiff.inference.reading.case_image import CaseImage, array_image, read_image
+from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
+from mlffm_segdiff.segmenters.at_source import THRESHOLD
+from mlffm_segdiff.segmenters.pretrained import DEFAULT, Pretrained
+from mlffm_segdiff.segmenters.sampling import Overrides
+
+ImageLike = npt.NDArray[np.uint8] | str | Path
+
+
+class Segmenter(Pretrained):
+    """A trained model that segments images of any size.
+
+    ``Segmenter.from_pretrained("default")`` loads the weights of the package; it also takes a run folder, a
+    weights folder or a hub id. As a `torch.nn.Module` it has ``to``, ``eval`` and ``state_dict``; called on a
+    batch (B3HW in [-1, 1]) it returns a `Segmentation` at the network's size.
+    """
+
+    def __init__(self, recipe: dict[str, Any]) -> None:
+        super().__init__(recipe)
+        self._prepared: Model | None = None
+
+    def segment(self, image: ImageLike, **options: Any) -> CaseResult:
+        """Segment one image.
+
+        Args:
+            image: An image file, or an HxWx3 uint8 RGB array.
+            options: As for `segment`.
+
+        Returns:
+            Mask, probability, spread, measures, certainty and flags at the image's own size.
+        """
+        (found,) = segment([image], self, **options)
+        return found
+
+    def prepared(self, sampling: Overrides | None = None) -> Model:
+        """Return the model prepared for inference, again only after its weights may have changed."""
+        if sampling or self._prepared is None:
+            device = next(self.parameters()).device
+            model = load_model(self, device=device, sampling=sampling)
+            if sampling:
+                return model
+            self._prepared = model
+        return self._prepared
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training or evaluation mode."""
+        self._prepared = None
+        return super().train(mode)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._prepared = None  # moved to another device or number format
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+
+def segment(
+    images: Sequence[ImageLike],
+    weights: str | Path | Pretrained = DEFAULT,
+    *,
+    sampling: Overrides | None = None,
+    threshold: float = THRESHOLD,
+    mm_per_pixel: float | None = None,
+    post: PostProcessing = DEFAULT_STEPS,
+    batch_size: int = 8,
+) -> list[CaseResult]:
+    """Segment images and return their results in the same order, each at its image's own size.
+
+    By default the probability is the posterior mean, computed in one step. Samples are drawn only on request:
+    ``sampling={"samples": 8}``.
+
+    Args:
+        images: Image files, or HxWx3 uint8 RGB arrays, in any mixture.
+        weights: ``default``, a run folder, a weights folder, a hub id, or a `Segmenter` (loaded once, used
+            often).
+        sampling: Overrides of the weights' own sampling, by the keys of `SamplingConfig`, such as
+            ``{"steps": 8, "samples": 16, "style": "ph2"}``.
+        threshold: Probability from which a pixel is lesion, above 0 and at most 1.
+        mm_per_pixel: Side of a pixel in millimetres, instead of what DICOM files say.
+        post: Post-processing of the masks, such as ``PostProcessing(largest=True)``.
+        batch_size: Images segmented at once; changes speed only.
+
+    Raises:
+        UserError: An image, the weights or an option cannot be used.
+    """
+    if isinstance(images, str | Path):
+        raise UserError(f"images is the one path {str(images)!r}; give a list of images: [{str(images)!r}]")
+    check_batch_size(batch_size)
+    how = Processing(threshold, post, mm_per_pixel)
+    if isinstance(weights, Segmenter):
+        model = weights.prepared(sampling)
+    else:
+        model = load_model(weights, sampling=sampling)
+    results: list[CaseResult] = []
+    for start in range(0, len(images), batch_size):
+        chunk = images[start : start + batch_size]
+        cases = [_case_image(image, start + n, model.size) for n, image in enumerate(chunk)]
+        views = [case.view for case in cases]
+        found = segment_images(model, [case.network_input for case in cases], views.__getitem__)
+        results += [analyse(case, one, model, how) for case, one in zip(cases, found, strict=True)]
+    return results
+
+
+def _case_image(image: ImageLike, position: int, size: int) -> CaseImage:
+    if isinstance(image, str | Path):
+        return read_image(Path(image), size)
+    found = np.asarray(image)
+    if found.dtype != np.uint8 or found.ndim != 3 or found.shape[2] != 3 or found.size == 0:
+        raise UserError(
+            f"images[{position}] is an array {found.shape} of {found.dtype}; "
+            "give RGB of shape (height, width, 3), uint8"
+        )
+    return array_image(found, size)

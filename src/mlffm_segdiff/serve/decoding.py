@@ -1,0 +1,69 @@
+"""Uploaded files as images and masks."""
+
+import base64
+import io
+from pathlib import Path
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.files import decode_mask, extent
+from mlffm_segdiff.inference.outputs.dicom_seg import dicom_seg
+from mlffm_segdiff.inference.pool import large_in_turn
+from mlffm_segdiff.inference.reading.case_image import CaseImage, decode_case
+from mlffm_segdiff.inference.result import CaseResult
+from mlffm_segdiff.metrics.overlap import Mask
+from mlffm_segdiff.serve.problem import UNUSABLE, RefusedError, refusal_of
+from mlffm_segdiff.serve.upload import File
+
+PREVIEW_SIDE = 1600
+PREVIEW_QUALITY = 90
+
+
+def decode_upload(file: File, size: int, keep: bool = False) -> CaseImage:
+    """Decode an uploaded image.
+
+    Args:
+        file: The upload.
+        size: Side of the network's input in pixels.
+        keep: Keep what `preview` needs.
+
+    Raises:
+        RefusedError: The file is not an image, or is damaged.
+    """
+    try:
+        return decode_case(file.data, Path(file.name), size, keep)
+    except UserError as error:
+        raise refusal_of(error, file.name) from error
+
+
+def decode_uploaded_mask(file: File, width: int, height: int) -> Mask:
+    """Decode an uploaded mask (HxW bool). Raises RefusedError if it is none or has another size."""
+    try:
+        mask = decode_mask(file.data, file.name)
+    except UserError as error:
+        raise refusal_of(error, file.name) from error
+    if mask.shape != (height, width):
+        detail = f"the mask is {extent(mask)}, its image {width}x{height}"
+        raise RefusedError(UNUSABLE, detail, "send a mask of the image's size", file.name)
+    return mask
+
+
+def preview(image: CaseImage) -> str:
+    """Return an image, no side above PREVIEW_SIDE, as the data URL of a JPEG file."""
+    with large_in_turn(image.width * image.height):
+        shown = image.full_size.copy()
+        shown.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+    stream = io.BytesIO()
+    shown.save(stream, "JPEG", quality=PREVIEW_QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
+def dicom_response(result: CaseResult) -> bytes:
+    """Return a DICOM SEG of a mask. Raises RefusedError if the image is not from a suitable DICOM file."""
+    if result.image.header is None:
+        hint = "send a DICOM file, or ask for application/json or image/png"
+        detail = "a DICOM SEG can only be made of a DICOM file"
+        raise RefusedError(UNUSABLE, detail, hint, result.image.name)
+    try:
+        return dicom_seg(result)
+    except UserError as error:
+        raise refusal_of(error, result.image.name) from error

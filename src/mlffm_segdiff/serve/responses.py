@@ -1,0 +1,122 @@
+"""The JSON responses of the REST API."""
+
+import base64
+import io
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from mlffm_segdiff.inference.confidence import Flag
+from mlffm_segdiff.inference.outputs.geojson import geojson
+from mlffm_segdiff.inference.outputs.image_file import mask_image
+from mlffm_segdiff.inference.postprocessing import PostProcessing
+from mlffm_segdiff.inference.result import CaseResult
+from mlffm_segdiff.metrics.overlap import Mask
+from mlffm_segdiff.segmenters.at_source import Map
+from mlffm_segdiff.segmenters.base import Sampling
+
+SamplingSettings = dict[str, bool | int | float | str]
+
+
+class EncodedMaps(BaseModel):
+    """Maps, row by row: base64 of little-endian float32; each has size x size numbers.
+
+    Attributes:
+        size: The network's, or up to four times that after a second look.
+        probability: In [0, 1].
+        spread: Standard deviation of the samples.
+        samples: The map of each sample.
+    """
+
+    size: int
+    probability: str
+    spread: str
+    samples: list[str]
+
+
+class QualityResponse(BaseModel):
+    """How far a mask can be trusted (docs/QUALITY.md); null for what is unknown."""
+
+    expected_dice: float | None
+    certainty: float | None
+    flags: list[Flag]
+
+
+class MaskResponse(BaseModel):
+    """A mask in numbers.
+
+    Attributes:
+        name: Of the image file.
+        width: Of the image, in pixels.
+        height: Of the image, in pixels.
+        mm_per_pixel: Null if it is unknown.
+        measures: See docs/MEASURES.md; null for what was not measured.
+        quality: How far the mask can be trusted.
+        contours: GeoJSON, in pixels.
+    """
+
+    name: str
+    width: int
+    height: int
+    mm_per_pixel: float | None
+    measures: dict[str, float | int | None]
+    quality: QualityResponse
+    contours: dict[str, Any]
+
+
+class SegmentResponse(MaskResponse):
+    """The segmentation of an image; maps and preview on request."""
+
+    threshold: float
+    sampling: SamplingSettings
+    post_processing: PostProcessing
+    maps: EncodedMaps | None = None
+    preview: str | None = None
+
+
+def mask_fields(result: CaseResult) -> dict[str, Any]:
+    """Return the fields of a `MaskResponse`."""
+    return {
+        "name": result.image.name,
+        "width": result.image.width,
+        "height": result.image.height,
+        "mm_per_pixel": result.mm_per_pixel,
+        "measures": asdict(result.measures),
+        "quality": QualityResponse(
+            expected_dice=result.expected_dice, certainty=result.certainty, flags=list(result.flags)
+        ),
+        "contours": geojson(result.mask, result.image.name),
+    }
+
+
+def sampling_settings(sampling: Sampling) -> SamplingSettings:
+    """Return the sampling settings that responses report, by key."""
+    return asdict(sampling)
+
+
+def encoded_maps(result: CaseResult) -> EncodedMaps:
+    """Return the maps of a segmented image at the size that the network gave."""
+    assert result.segmentation is not None
+    probability, spread = (
+        values[0, 0].numpy() for values in (result.segmentation.probability, result.segmentation.spread)
+    )
+    samples = () if result.samples is None else result.samples
+    return EncodedMaps(
+        size=len(probability),
+        probability=_packed(probability),
+        spread=_packed(spread),
+        samples=[_packed(sample) for sample in samples],
+    )
+
+
+def mask_png(mask: Mask) -> bytes:
+    """Return a mask as a PNG file of 0 and 255, as ``mlffm-segdiff predict`` writes it."""
+    stream = io.BytesIO()
+    mask_image(mask).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _packed(values: Map) -> str:
+    return base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode()

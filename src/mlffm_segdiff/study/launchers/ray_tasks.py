@@ -1,0 +1,101 @@
+"""Runs cells as Ray tasks, on a cluster or on this machine."""
+
+import logging
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+
+import ray
+from ray.exceptions import RayError
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.study import LauncherConfig
+from mlffm_segdiff.study.launchers.base import Outcome, Work, attempt, one_line
+
+FORWARDED = ("PYTHONPATH", "MLFFM_SEGDIFF_CACHE", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+"""Environment variables that tasks take from this process."""
+RETRIES = 3
+CONNECT_SECONDS = 10
+
+
+class RayTasks:
+    """Runs each cell as a Ray task in a fresh worker process.
+
+    A task whose machine or process is lost is retried up to `RETRIES` times and resumes from its newest
+    checkpoint. Usage statistics are switched off. A cluster started for ``address=local`` ends with the run.
+
+    Args:
+        config: Resources of a cell, and the address of the cluster: "auto" (the one this machine belongs to,
+            the default), HOST:PORT, or "local".
+        threads: Processor threads of a cell.
+    """
+
+    def __init__(self, config: LauncherConfig, threads: int) -> None:
+        self.address = config.address or "auto"
+        self.workers = config.workers
+        self.resources = {
+            "CPU": threads,
+            "GPU": config.gpus or 0,
+            "memory": int((config.memory_gb or 0) * 1e9),
+        }
+
+    def launch(self, work: Work, study: Path, keys: Sequence[str]) -> Generator[Outcome, None, None]:
+        """Runs the cells as tasks. See `Launcher.launch`."""
+        study, waiting = study.absolute(), deque(keys)
+        running: dict[ray.ObjectRef[Outcome], str] = {}
+        try:
+            self._connect()
+            remote = self._remote()
+            while waiting or running:
+                while waiting and len(running) < (self.workers or len(keys)):
+                    key = waiting.popleft()
+                    running[remote(Path.cwd(), work, study, key)] = key
+                for ended in ray.wait(list(running), num_returns=1)[0]:
+                    yield _outcome(running.pop(ended), ended)
+        finally:
+            for task in running:
+                ray.cancel(task, force=True)
+            ray.shutdown()
+
+    def _connect(self) -> None:
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # a local cluster would send them otherwise
+        environment = {name: os.environ[name] for name in FORWARDED if os.environ.get(name)}
+        environment["OMP_NUM_THREADS"] = str(self.resources["CPU"])
+        host, _, port = self.address.rpartition(":")
+        try:
+            if host:  # Ray would retry for minutes where nothing listens
+                socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+            ray.init(
+                self.address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env={"env_vars": environment},
+            )
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"no Ray cluster at {self.address!r} ({one_line(error)}); start one: ray start --head"
+            ) from error
+
+    def _remote(self) -> Callable[..., "ray.ObjectRef[Outcome]"]:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        needed = {name: amount for name, amount in self.resources.items() if amount}
+        if not any(all(node.get(name, 0) >= amount for name, amount in needed.items()) for node in nodes):
+            asked = ", ".join(f"{name} {amount:g}" for name, amount in needed.items())
+            raise UserError(f"no machine of the Ray cluster has {asked}; ask for less per cell")
+        cpus, gpus, memory = self.resources.values()
+        task = ray.remote(max_retries=RETRIES, max_calls=1, num_cpus=cpus, num_gpus=gpus, memory=memory)
+        return task(_attempt_in).remote
+
+
+def _attempt_in(directory: Path, work: Work, study: Path, key: str) -> Outcome:
+    os.chdir(directory)  # relative paths in recipes start there
+    return attempt(work, study, key)
+
+
+def _outcome(key: str, task: "ray.ObjectRef[Outcome]") -> Outcome:
+    try:
+        return ray.get(task)
+    except RayError as error:
+        return Outcome(key, one_line(error))

@@ -1,0 +1,114 @@
+"""Runs cells as submitit jobs: processes of this machine, or a Slurm job array."""
+
+import os
+import shlex
+import sys
+import time
+from collections import deque
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from submitit import AutoExecutor, Job
+from submitit.core.utils import DelayedSubmission, FailedJobError, UncompletedJobError
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.study import LauncherConfig
+from mlffm_segdiff.data.processors import processors
+from mlffm_segdiff.study.launchers.base import Outcome, Work, attempt, one_line
+
+POLL_SECONDS = 0.5
+CANCEL_SECONDS = 10
+DAY, YEAR = 24 * 60, 365 * 24 * 60
+"""Minutes."""
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+class SubmititJobs:
+    """Runs each cell as a submitit job in a process of its own.
+
+    On Slurm, a job that is preempted, or that reaches its time limit up to three times, is requeued and
+    resumes from its newest checkpoint. On this machine, jobs see the GPUs that this process sees.
+
+    Args:
+        config: ``name`` is "local" or "slurm".
+        threads: Processor threads of a cell.
+    """
+
+    def __init__(self, config: LauncherConfig, threads: int) -> None:
+        self.cluster = config.name
+        self.local = config.name == "local"
+        self.threads = threads
+        self.at_once = config.workers or (max(processors() // threads, 1) if self.local else None)
+        self.parameters = {
+            "name": "mlffm-segdiff",
+            "cpus_per_task": threads,
+            "gpus_per_node": int(config.gpus or 0) or None,
+            "mem_gb": config.memory_gb,
+            "timeout_min": YEAR if self.local else config.minutes or DAY,
+            "slurm_partition": config.partition,
+            "slurm_array_parallelism": self.at_once,
+        }
+
+    def launch(self, work: Work, study: Path, keys: Sequence[str]) -> Generator[Outcome, None, None]:
+        """Submits the cells and waits for them. See `Launcher.launch`."""
+        study, waiting = study.absolute(), deque(keys)
+        job = _CellJob(work, study)
+        running: dict[str, Job[Outcome]] = {}
+        try:
+            while waiting or running:
+                room = self.at_once - len(running) if self.local and self.at_once else len(waiting)
+                batch = [waiting.popleft() for _ in range(min(room, len(waiting)))]
+                running |= zip(batch, self._submit(job, batch, study / "logs"), strict=True)
+                ended = [key for key, one in running.items() if one.done()]
+                for key in ended:
+                    yield _outcome(key, running.pop(key))
+                if not ended:
+                    time.sleep(POLL_SECONDS)
+        finally:
+            for one in running.values():
+                one.cancel(check=False)
+            deadline = time.monotonic() + (CANCEL_SECONDS if self.local else 0)
+            while time.monotonic() < deadline and not all(one.done() for one in running.values()):
+                time.sleep(POLL_SECONDS)
+
+    def _submit(self, job: "_CellJob", keys: Sequence[str], logs: Path) -> Sequence[Job[Outcome]]:
+        if not keys:
+            return ()
+        try:
+            python = {f"{self.cluster}_python": self._python()}
+            executor = AutoExecutor(logs, cluster=self.cluster, **python)
+            executor.update_parameters(**self.parameters)
+            return executor.map_array(job, keys)
+        except (RuntimeError, FailedJobError) as error:
+            raise UserError(f"Slurm took no jobs ({one_line(error)}); run this where sbatch works") from error
+
+    def _python(self) -> str:
+        """Returns the command of a job's interpreter, with variables that libraries read when they load."""
+        variables = [f"OMP_NUM_THREADS={self.threads}"]
+        if self.local:  # submitit hides all GPUs otherwise
+            gpus = os.environ.get(VISIBLE, ",".join(map(str, range(torch.cuda.device_count()))))
+            variables.append(f"{VISIBLE}={gpus}")
+        return shlex.join(["/usr/bin/env", *variables, sys.executable])
+
+
+@dataclass(frozen=True)
+class _CellJob:
+    """The callable that submitit pickles."""
+
+    work: Work
+    study: Path
+
+    def __call__(self, key: str) -> Outcome:
+        return attempt(self.work, self.study, key)
+
+    def checkpoint(self, key: str) -> DelayedSubmission:
+        return DelayedSubmission(self, key)
+
+
+def _outcome(key: str, job: Job[Outcome]) -> Outcome:
+    try:
+        return job.result()
+    except (FailedJobError, UncompletedJobError):
+        return Outcome(key, f"job {job.job_id} ended without a result; see {job.paths.stderr}")

@@ -1,0 +1,146 @@
+"""Paired comparisons: variants against the baseline, and evaluations against the first one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from mlffm_segdiff.study.differences import Difference, compare_paired, holm
+from mlffm_segdiff.study.report.document import Table, without_constant
+from mlffm_segdiff.study.report.study_results import StudyResults
+from mlffm_segdiff.study.report.wording import counted, ends, number, p_value, signed, verdict
+from mlffm_segdiff.study.score_frame import common_seeds, image_table
+
+LOWER_IS_BETTER = ("hd95", "hd95_percent", "assd")
+METHOD = (
+    "Differences are paired by image, each image averaged over the seeds that both have. Interval: 95 % BCa "
+    "bootstrap over images. p: Wilcoxon signed-rank test with Pratt's zeros, two-sided. Holm: corrected for "
+    "all comparisons of a table. Effect: matched-pairs rank-biserial correlation, -1 to 1. The images are "
+    "the units: neither the interval nor p includes the variation between trainings; for that see the "
+    "difference of each seed. Verdict: by the corrected p at level 0.05, and by whether the seeds agree."
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One comparison on one data set.
+
+    Attributes:
+        label: What is compared: a variant or an evaluation.
+        other: What it is compared with.
+        dataset: The data set.
+        result: Difference, label minus other.
+        by_seed: Mean difference of each seed that both have.
+        corrected: p-value after Holm's correction.
+    """
+
+    label: str
+    other: str
+    dataset: str
+    result: Difference
+    by_seed: tuple[float, ...]
+    corrected: float = 1.0
+
+    def verdict(self, score: str) -> str:
+        """Says what the comparison shows for a score."""
+        return verdict(self.result, self.corrected, self.by_seed, score not in LOWER_IS_BETTER)
+
+
+def against_baseline(study: StudyResults, score: str, resolution: str) -> list[Comparison]:
+    """Compares every variant with the baseline, or with the variant it is against, on each data set.
+
+    Without a finished seed in common there is no comparison. p-values are corrected together.
+    """
+    return _corrected(
+        _compare(rows, score, "variant", (variant, study.against(variant)), dataset)
+        for dataset, rows in study.by_dataset(resolution)
+        for variant in study.variants
+        if variant != study.plan.baseline
+    )
+
+
+def against_first_evaluation(study: StudyResults, score: str, resolution: str) -> list[Comparison]:
+    """Compares the evaluations of the baseline with the first one on each data set."""
+    rows = study.select(variant=study.plan.baseline, resolution=resolution)
+    first, *others = study.evaluations
+    return _corrected(
+        _compare(rows[rows["dataset"] == dataset], score, "evaluation", (evaluation, first), dataset)
+        for dataset in study.datasets
+        for evaluation in others
+    )
+
+
+def comparison_table(
+    comparisons: Sequence[Comparison], name: str, caption: str, score: str, column: str
+) -> Table:
+    """Tabulates comparisons.
+
+    Args:
+        comparisons: Of one score, corrected together.
+        name: Stem of the table's files.
+        caption: What is compared.
+        score: The score.
+        column: What the labels are.
+    """
+    numbers, shown = [], []
+    for one in comparisons:
+        labels = {column: one.label, "against": one.other, "data set": one.dataset}
+        values, texts = difference_columns(one.result, one.corrected)
+        seeds = {"smallest by seed": min(one.by_seed), "largest by seed": max(one.by_seed)}
+        numbers.append(
+            {**labels, "seeds": len(one.by_seed), **values, **seeds, "verdict": one.verdict(score)}
+        )
+        by_seed = ", ".join(map(signed, one.by_seed))
+        shown.append({**labels, **texts, "by seed": by_seed, "verdict": one.verdict(score)})
+    text = f"{caption} Holm: {counted(len(comparisons), 'comparison')}."
+    table = without_constant(pd.DataFrame(shown), ("against", "data set"))
+    return Table(name, text, pd.DataFrame(numbers), table)
+
+
+def difference_columns(result: Difference, corrected: float) -> tuple[dict[str, object], dict[str, str]]:
+    """Returns the columns of a difference as numbers and as text."""
+    interval = result.interval
+    numbers: dict[str, object] = {
+        "images": result.images,
+        "difference": interval.mean,
+        "low": interval.low,
+        "high": interval.high,
+        "p": result.p,
+        "p, Holm": corrected,
+        "effect": result.effect,
+    }
+    shown = {
+        "images": str(result.images),
+        "difference": signed(interval.mean),
+        "95 % interval": ends(interval, "+"),
+        "p": p_value(result.p),
+        "p, Holm": p_value(corrected),
+        "effect": number(result.effect, 2),
+    }
+    return numbers, shown
+
+
+def _compare(
+    rows: pd.DataFrame, score: str, by: str, names: tuple[str, str], dataset: str
+) -> Comparison | None:
+    """Compares two values of column ``by`` if they have a seed and an image in common."""
+    one, other = names
+    both = rows[rows[by].isin(names)]
+    seeds = common_seeds(both, by)
+    if both[by].nunique() < 2 or not seeds:
+        return None
+    table = image_table(both, score, by)
+    if not len(table):
+        return None
+    each = [image_table(both[both["seed"] == seed], score, by) for seed in seeds]
+    by_seed = tuple(float((pair[one] - pair[other]).mean()) for pair in each)
+    result = compare_paired(table[one].to_numpy(), table[other].to_numpy())
+    return Comparison(one, other, dataset, result, by_seed)
+
+
+def _corrected(comparisons: Iterable[Comparison | None]) -> list[Comparison]:
+    found = [one for one in comparisons if one is not None]
+    corrected = holm([one.result.p for one in found])
+    return [replace(one, corrected=p) for one, p in zip(found, corrected, strict=True)]

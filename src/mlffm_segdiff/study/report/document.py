@@ -1,0 +1,163 @@
+"""The report as a list of blocks, rendered to Markdown and to one self-contained HTML file by Jinja2."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader
+from matplotlib.figure import Figure
+
+from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.evaluation.figures import save_figure
+from mlffm_segdiff.evaluation.report import columns_of_words, markdown_table
+
+TEMPLATES = PackageLoader("mlffm_segdiff.study.report")
+LATEX_ESCAPES = str.maketrans(
+    {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}"}
+    | {letter: f"\\{letter}" for letter in "&%$#_{}"}
+)
+
+
+@dataclass(frozen=True)
+class TextBlock:
+    """A heading, a paragraph, or a list."""
+
+    kind: str
+    text: str = ""
+    level: int = 2
+    points: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FigureBlock:
+    """A PNG file with its caption."""
+
+    kind: ClassVar[str] = "figure"
+    path: Path
+    text: str
+
+    def base64(self) -> str:
+        """Returns the file as base64 text."""
+        return base64.b64encode(self.path.read_bytes()).decode()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the report.
+
+    Attributes:
+        name: Stem of its files.
+        text: Caption.
+        numbers: Every value, unrounded, for CSV.
+        shown: The values as text.
+    """
+
+    kind: ClassVar[str] = "table"
+    name: str
+    text: str
+    numbers: pd.DataFrame
+    shown: pd.DataFrame
+
+    def header(self) -> list[str]:
+        """Returns the names of the columns."""
+        return [str(name) for name in self.shown.columns]
+
+    def rows(self) -> list[list[str]]:
+        """Returns the cells."""
+        return [[str(cell) for cell in row] for row in self.shown.itertuples(index=False)]
+
+    def words(self) -> list[bool]:
+        """Returns for each column whether it holds words, which are aligned left."""
+        return columns_of_words(self.header(), self.rows())
+
+    def markdown(self) -> str:
+        """Returns a Markdown table."""
+        rows = [[cell.replace("|", "\\|") for cell in row] for row in self.rows()]
+        return markdown_table(self.header(), rows)
+
+    def latex(self) -> str:
+        """Returns a LaTeX table for the package booktabs."""
+        escaped = self.shown.map(lambda cell: _latex(str(cell))).rename(columns=_latex)
+        columns = "".join("l" if words else "r" for words in self.words())
+        text: str = escaped.style.hide(axis="index").to_latex(
+            hrules=True, column_format=columns, caption=_latex(self.text), label=f"tab:{self.name}"
+        )
+        return text
+
+
+Block = TextBlock | FigureBlock | Table
+
+
+@dataclass
+class Document:
+    """A report in the making.
+
+    Attributes:
+        folder: Where its files go.
+        title: Title of the page.
+        command: The command that writes the report, named under each figure.
+        blocks: What was added so far.
+    """
+
+    folder: Path
+    title: str
+    command: str
+    blocks: list[Block] = field(default_factory=list)
+
+    def heading(self, text: str, level: int = 2) -> None:
+        """Adds a heading; level 1 is the title."""
+        self.blocks.append(TextBlock("heading", text, level))
+
+    def text(self, text: str) -> None:
+        """Adds a paragraph."""
+        self.blocks.append(TextBlock("text", text))
+
+    def points(self, *points: str) -> None:
+        """Adds a list."""
+        self.blocks.append(TextBlock("list", points=points))
+
+    def table(self, table: Table) -> None:
+        """Adds a table, and saves it."""
+        self.save_table(table)
+        self.blocks.append(table)
+
+    def save_table(self, table: Table) -> None:
+        """Writes tables/NAME.csv and tables/NAME.tex."""
+        csv = table.numbers.to_csv(index=False, lineterminator="\n")
+        for ending, text in (("csv", csv), ("tex", table.latex())):
+            self._write(f"tables/{table.name}.{ending}", text)
+
+    def figure(self, name: str, figure: Figure, caption: str) -> None:
+        """Adds a figure, and writes figures/NAME.png."""
+        path = self.folder / "figures" / f"{name}.png"
+        save_figure(figure, path)
+        self.blocks.append(FigureBlock(path, f"{caption} Made by: {self.command}"))
+
+    def write(self) -> None:
+        """Writes report.md and report.html."""
+        for ending, escape in (("md", False), ("html", True)):
+            environment = Environment(
+                loader=TEMPLATES, autoescape=escape, trim_blocks=True, lstrip_blocks=True
+            )
+            template = environment.get_template(f"report.{ending}.j2")
+            self._write(
+                f"report.{ending}", template.render(title=self.title, blocks=self.blocks).strip() + "\n"
+            )
+
+    def _write(self, name: str, text: str) -> None:
+        with atomic_write(self.folder / name) as path:
+            path.write_text(text, encoding="utf-8")
+
+
+def without_constant(table: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
+    """Returns the table without those of the named columns that have the same value in each row."""
+    return table.drop(columns=[name for name in names if name in table and table[name].nunique() < 2])
+
+
+def _latex(text: str) -> str:
+    return text.translate(LATEX_ESCAPES)

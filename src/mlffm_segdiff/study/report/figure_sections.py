@@ -1,0 +1,216 @@
+"""The sections with figures: scores by data set, size and skin tone, curves, areas, contours, weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.skin_tone import TONES, tone_name
+from mlffm_segdiff.evaluation.figures import contour_figure
+from mlffm_segdiff.study.fusion_weights import fusion_steps
+from mlffm_segdiff.study.report.document import Document, Table
+from mlffm_segdiff.study.report.figures.areas import area_table, bland_altman_figure
+from mlffm_segdiff.study.report.figures.curves import curves_figure
+from mlffm_segdiff.study.report.figures.fusion import (
+    BAND,
+    evenly,
+    fusion_maps_figure,
+    fusion_shares,
+    fusion_shares_figure,
+)
+from mlffm_segdiff.study.report.figures.trends import dataset_figure, trend_figure
+from mlffm_segdiff.study.report.scored_images import load_cell, open_images, outline, skin_angles
+from mlffm_segdiff.study.report.study_results import StudyResults
+from mlffm_segdiff.study.report.wording import number
+from mlffm_segdiff.study.score_frame import CellResult, image_means, seed_means
+
+WORST, ROWS = 4, 4
+FUSION_IMAGES = 16
+TONE_DEFINITION = (
+    "The individual typology angle is arctan((L* - 50) / b*) of the skin outside the ground truth mask, in "
+    "CIELAB (Chardon et al. 1991), above 90 degrees where b* is negative, from means over the values within "
+    "one standard deviation, as in Kinyanjui et al. 2020. It depends on camera, light and white balance: it "
+    "is a proxy within one data set, not a person's skin type."
+)
+
+
+def add_datasets(study: StudyResults, document: Document) -> None:
+    """Adds the mean scores by data set."""
+    tables = {dataset: image_means(own, "jaccard") for dataset, own in study.by_dataset()}
+    figure = dataset_figure(tables, seed_means(study.main_rows(), ["jaccard"]), study.variants)
+    document.heading("By data set")
+    document.figure(
+        "datasets",
+        figure,
+        "Mean Jaccard per image at source size with 95 % BCa intervals over images; small dots are seeds.",
+    )
+
+
+def add_curves(study: StudyResults, document: Document) -> None:
+    """Adds the learning curves of the finished cells."""
+    document.heading("Learning curves")
+    for dataset in study.datasets:
+        cells = [one for one in study.finished if one.cell.dataset == dataset]
+        if cells:
+            caption = (
+                f"Training on {dataset}: mean over seeds; the band is from the lowest to the highest seed. "
+                "The validation Jaccard chose each run's weights."
+            )
+            document.figure(f"curves_{dataset}", curves_figure(cells, study.variants), caption)
+
+
+def add_areas(study: StudyResults, document: Document) -> None:
+    """Adds how predicted lesion areas agree with true ones."""
+
+    def draw(dataset: str, scores: pd.DataFrame) -> None:
+        rows = study.main_rows()
+        rows = rows[rows["dataset"] == dataset]
+        areas = {str(name): area_table(rows[rows["variant"] == name]) for name in scores}
+        caption = (
+            f"Bland-Altman plot of lesion areas on {dataset}: predicted minus true area against their mean, "
+            "each image averaged over seeds. Solid: mean difference; dashed: 1.96 standard deviations on "
+            "either side."
+        )
+        document.figure(f"areas_{dataset}", bland_altman_figure(areas), caption)
+
+    _each_dataset(study, document, "Lesion areas", draw)
+
+
+def add_sizes(study: StudyResults, document: Document) -> None:
+    """Adds scores against lesion size."""
+
+    def draw(dataset: str, scores: pd.DataFrame) -> None:
+        rows = study.main_rows()
+        truth = area_table(rows[rows["dataset"] == dataset])["true"]
+        figure = trend_figure(truth, scores, "true lesion area, % of the image")
+        caption = f"Jaccard against lesion size on {dataset}. {_trend_words(scores)}"
+        document.figure(f"size_{dataset}", figure, caption)
+
+    _each_dataset(study, document, "By lesion size", draw)
+
+
+def add_tones(study: StudyResults, document: Document) -> None:
+    """Adds scores against the typology angle of the skin, if the images are available."""
+
+    def draw(dataset: str, scores: pd.DataFrame) -> None:
+        cell = next(one.cell for one in study.finished if one.cell.dataset == dataset)
+        angles = skin_angles(open_images(cell, study.plan.part))
+        missing = angles.reindex(scores.index).isna()
+        if missing.all():
+            raise UserError("no image shows enough skin next to the lesion")
+        label = "individual typology angle of the skin, degrees (high is light)"
+        caption = (
+            f"Jaccard against a proxy of skin tone on {dataset}. {_trend_words(scores)} Left out because the "
+            f"image shows too little skin: {missing.sum()}."
+        )
+        document.figure(f"tone_{dataset}", trend_figure(angles, scores, label), caption)
+        document.table(_tone_table(dataset, angles, scores))
+
+    _each_dataset(study, document, "By skin tone, a proxy", draw, TONE_DEFINITION)
+
+
+def add_worst_cases(study: StudyResults, document: Document) -> None:
+    """Adds contours of the baseline's worst cases, by it and by other variants."""
+
+    def draw(dataset: str, scores: pd.DataFrame) -> None:
+        first = scores.columns[0]
+        worst = list(scores[first].sort_values(kind="stable").index[:WORST])
+        cells = [one for name in scores if (one := study.first_cell(str(name), dataset))][:ROWS]
+        images = open_images(cells[0].cell, study.plan.part).select(worst)
+        overrides = study.plan.evaluations[study.evaluations[0]]
+        groups = {
+            f"{one.cell.variant}, seed {one.cell.seed}": outline(one, overrides, images) for one in cells
+        }
+        caption = (
+            f"The cases on {dataset} with the lowest scores of {first!r} over seeds, worst first; "
+            "only contours, at source size."
+        )
+        document.figure(f"worst_{dataset}", contour_figure(groups), caption)
+
+    _each_dataset(study, document, "Worst cases", draw)
+
+
+def add_fusion_weights(study: StudyResults, document: Document) -> None:
+    """Adds MLFFM's adaptive weights, if a variant has them and the images are available."""
+    if not any(has_adaptive_fusion(one) for one in study.finished):
+        return
+
+    def draw(dataset: str, scores: pd.DataFrame) -> None:
+        cells = [one for name in scores if (one := study.first_cell(str(name), dataset))]
+        fused = next((one for one in cells if has_adaptive_fusion(one)), None)
+        if fused is not None:
+            _add_fusion(study, document, fused, scores)
+
+    _each_dataset(study, document, "Weights of the fusion module", draw)
+
+
+def has_adaptive_fusion(one: CellResult) -> bool:
+    """Returns whether a cell's recipe is MLFFM-SegDiff with adaptive weights."""
+    model = one.cell.recipe.model.model_dump()
+    return model["name"] == "mlffm_segdiff" and bool(model["adaptive"] and model["fusion_width"])
+
+
+def _add_fusion(study: StudyResults, document: Document, one: CellResult, scores: pd.DataFrame) -> None:
+    dataset, variant = one.cell.dataset, one.cell.variant
+    ranked = list(scores[variant].sort_values(kind="stable").index)
+    median = ranked[len(ranked) // 2]
+    others = [name for name in sorted(ranked) if name != median]
+    images = open_images(one.cell, study.plan.part).select([median, *others[: FUSION_IMAGES - 1]])
+    segmenter, sampling = load_cell(one, study.plan.evaluations[study.evaluations[0]])
+    steps = fusion_steps(segmenter, images.pairs.images, sampling)
+    masks = images.pairs.masks > 0
+    who = f"{variant!r}, seed {one.cell.seed}, on {dataset}"
+    maps = (
+        f"Weights λ of the MLFFM of {who}, for {median}, the case of median Jaccard: a row for each pair of "
+        "levels (source → level it is fused into, 1 is the finest), a column for each denoising step; white: "
+        "the true contour. The weights into a level sum to 1 at each position."
+    )
+    means = (
+        f"Mean weights of {who}, over {len(masks)} images, within {BAND:g} pixels of the true contour (at "
+        "the network's input size), inside and outside of it. Grey: equal weights."
+    )
+    shares = fusion_shares(steps, masks)
+    document.figure(f"fusion_maps_{dataset}", fusion_maps_figure(evenly(steps), masks[0]), maps)
+    document.figure(f"fusion_{dataset}", fusion_shares_figure(shares), means)
+    shown = shares.assign(weight=shares["weight"].map(number)).astype(str)
+    document.save_table(Table(f"fusion_{dataset}", means, shares, shown))
+
+
+def _each_dataset(
+    study: StudyResults,
+    document: Document,
+    title: str,
+    draw: Callable[[str, pd.DataFrame], None],
+    introduction: str = "",
+) -> None:
+    """Adds a section: what ``draw`` makes of each data set and its Jaccard by image and variant."""
+    document.heading(title)
+    if introduction:
+        document.text(introduction)
+    for dataset, own in study.by_dataset():
+        try:
+            draw(dataset, image_means(own, "jaccard"))
+        except UserError as error:
+            document.text(f"Left out for {dataset}: {error}")
+
+
+def _tone_table(dataset: str, angles: pd.Series, scores: pd.DataFrame) -> Table:
+    """Tabulates the mean scores: a row per variant, a column per tone with its number of images."""
+    names = angles.reindex(scores.index).dropna().map(tone_name)
+    means = scores.loc[names.index].groupby(names).mean().T
+    counts = names.value_counts()
+    tones = [tone for tone in TONES if tone in counts]
+    means = means[tones].set_axis([f"{tone} ({counts[tone]})" for tone in tones], axis=1)
+    numbers = means.rename_axis(index="variant", columns=None).reset_index()
+    shown = numbers.assign(**{name: numbers[name].map(number) for name in means})
+    caption = f"Mean Jaccard per image by skin tone on {dataset}; in brackets the number of images."
+    return Table(f"tone_{dataset}", caption, numbers, shown)
+
+
+def _trend_words(scores: pd.DataFrame) -> str:
+    return (
+        f"Above: {scores.columns[0]!r}, each image over seeds, and means of equally large groups of images "
+        "at the group's median. Below: how much the other variants differ from these means."
+    )

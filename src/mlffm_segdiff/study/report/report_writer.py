@@ -1,0 +1,84 @@
+"""Writes the report of a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlffm_segdiff.study.report import figure_sections as figures
+from mlffm_segdiff.study.report import score_sections as scores
+from mlffm_segdiff.study.report.document import Document
+from mlffm_segdiff.study.report.study_results import StudyResults, read_results
+
+SECTIONS = (
+    scores.add_verdicts,
+    scores.add_state,
+    scores.add_scores,
+    scores.add_ranking,
+    scores.add_baseline_comparisons,
+    scores.add_evaluations,
+    scores.add_splits,
+    figures.add_datasets,
+    figures.add_curves,
+    figures.add_areas,
+    figures.add_sizes,
+    figures.add_tones,
+    figures.add_worst_cases,
+    figures.add_fusion_weights,
+)
+
+
+def write_report(study_folder: Path) -> Path:
+    """Writes report.md, report.html, tables and figures from a study's files.
+
+    An unfinished study gets a report on its finished cells that lists what is missing. Figures whose
+    images or weights are not available are left out, with the reason in their place.
+
+    Args:
+        study_folder: The study's folder.
+
+    Returns:
+        The folder of the report: ``study_folder``/report.
+
+    Raises:
+        UserError: If the folder holds no study, a case table is damaged, or the report cannot be written.
+    """
+    study = read_results(study_folder)
+    document = Document(study.folder.report, study.plan.name, study.command)
+    document.heading(f"Study {study.plan.name}", 1)
+    document.text(
+        f"{len(study.cells)} trainings: {len(study.variants)} variants on {', '.join(study.datasets)}; "
+        f"baseline {study.plan.baseline!r}; scored on part {study.plan.part!r}. This page is written by: "
+        f"{study.command}"
+    )
+    if len(study.scores):
+        for add in SECTIONS:
+            if add is not scores.add_ranking or study.plan.rank:
+                add(study, document)
+        _add_reproduction(study, document)
+    else:
+        scores.add_state(study, document)
+        document.text("No cell is finished yet: there are no scores.")
+    document.write()
+    return document.folder
+
+
+def _add_reproduction(study: StudyResults, document: Document) -> None:
+    """Adds how to repeat a cell, and every version of code and packages that the finished cells ran with."""
+    versions: dict[str, set[str]] = {}
+    for one in study.finished:
+        account = one.folder.account()
+        codes = {"training code": account["training_code"], "scoring code": account["code"]}
+        for name, version in {"python": account["python"], **account["packages"], **codes}.items():
+            versions.setdefault(name, set()).add(str(version))
+    shown = ", ".join(f"{name} {' and '.join(sorted(found))}" for name, found in versions.items())
+    document.heading("How to repeat it")
+    document.points(
+        "plan.json in the study's folder has the full recipe, seed and split of each training; "
+        "`mlffm-segdiff study repeat` trains one again and compares the weights.",
+        "tables/ has each table as CSV, unrounded, and as LaTeX (package booktabs).",
+        f"{study.plan.threads} processor threads per training; {shown}.",
+    )
+    if len(versions["training code"]) > 1:
+        document.text(
+            "Cells were trained by different versions of the code (see above): compare them with care."
+        )

@@ -1,0 +1,154 @@
+"""The sections about outcomes: what was run, scores, comparisons, rankings, splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlffm_segdiff.metrics.overlap import JACCARD_THRESHOLD
+from mlffm_segdiff.study.report.comparisons import (
+    METHOD,
+    Comparison,
+    against_baseline,
+    against_first_evaluation,
+    comparison_table,
+)
+from mlffm_segdiff.study.report.document import Document
+from mlffm_segdiff.study.report.figures.forest import forest_figure
+from mlffm_segdiff.study.report.figures.ranks import rank_figure
+from mlffm_segdiff.study.report.ranking_tables import ranking_tables, rankings
+from mlffm_segdiff.study.report.score_tables import READING, WHERE, run_table, score_table
+from mlffm_segdiff.study.report.split_comparison import split_table
+from mlffm_segdiff.study.report.study_results import StudyResults
+from mlffm_segdiff.study.report.wording import counted, ends, p_value, signed
+from mlffm_segdiff.study.score_frame import RESOLUTIONS
+
+MAIN = ("jaccard", "source")
+OTHERS = (
+    ("dice", "source"),
+    ("thresholded_jaccard", "source"),
+    ("boundary_dice", "source"),
+    ("hd95_percent", "source"),
+    ("jaccard", "network"),
+)
+SCORE_NAMES = {
+    "jaccard": "Jaccard",
+    "dice": "Dice",
+    "thresholded_jaccard": f"Jaccard, 0 below {JACCARD_THRESHOLD}",
+    "boundary_dice": "boundary Dice",
+    "hd95_percent": "HD95 in percent of the image diagonal (lower is better)",
+}
+
+
+def add_state(study: StudyResults, document: Document) -> None:
+    """Adds what is missing and what was run."""
+    missing = [one for one in study.cells if not one.finished]
+    if missing:
+        document.heading("Not finished")
+        document.text(
+            f"{len(missing)} of {len(study.cells)} trainings are missing; the rest is about the others."
+        )
+        document.points(*(f"{one.cell}: {'failed' if one.failed else 'not finished'}" for one in missing))
+    document.heading("What was run")
+    document.table(run_table(study))
+
+
+def add_verdicts(study: StudyResults, document: Document) -> None:
+    """Adds one sentence per comparison with the baseline, by Jaccard at source size."""
+    found = against_baseline(study, *MAIN)
+    if found:
+        document.heading("In words")
+        document.text(f"Jaccard per image at source size, against {_baseline(study)}:")
+        document.points(*(_sentence(one, study.plan.baseline) for one in found))
+
+
+def add_scores(study: StudyResults, document: Document) -> None:
+    """Adds each variant's scores at both resolutions."""
+    document.heading("Scores")
+    document.text(READING)
+    for resolution in RESOLUTIONS:
+        if len(study.main_rows(resolution)):
+            document.table(score_table(study, resolution))
+
+
+def add_baseline_comparisons(study: StudyResults, document: Document) -> None:
+    """Adds the comparisons with the baseline: the main score with a forest plot, then the other scores."""
+    found = against_baseline(study, *MAIN)
+    document.heading("Against the baseline")
+    if not found:
+        document.text("No variant shares a finished seed with the baseline.")
+        return
+    document.text(METHOD)
+    _add_comparison(study, document, found, *MAIN)
+    caption = (
+        f"Differences in Jaccard per image, source size, from {_baseline(study)}, paired by image, with 95 % "
+        "BCa intervals over images; right of 0 is better."
+    )
+    document.figure("forest", forest_figure(found, "Jaccard"), caption)
+    document.heading("By other scores", 3)
+    for score, resolution in OTHERS:
+        others = against_baseline(study, score, resolution)
+        if others:
+            _add_comparison(study, document, others, score, resolution)
+
+
+def add_evaluations(study: StudyResults, document: Document) -> None:
+    """Adds the comparison of the baseline's evaluations, if there are several."""
+    found = against_first_evaluation(study, *MAIN)
+    if found:
+        document.heading("How masks are drawn")
+        caption = (
+            f"The evaluations of {study.plan.baseline!r} against {study.evaluations[0]!r}, the same weights. "
+            f"Difference in Jaccard per image {WHERE['source']}."
+        )
+        document.table(comparison_table(found, "evaluations", caption, "jaccard", "evaluation"))
+
+
+def add_ranking(study: StudyResults, document: Document) -> None:
+    """Adds the ranking of all variants on each data set: Friedman, Nemenyi, critical-difference diagram."""
+    found = rankings(study, *MAIN)
+    document.heading("All variants")
+    if not found:
+        document.text("No data set has three variants that share a finished seed, as a ranking needs.")
+        return
+    for table in ranking_tables(study, found):
+        document.table(table)
+    for dataset, one in found.items():
+        caption = (
+            f"Critical-difference diagram on {dataset}, {one.images} images: mean ranks of Jaccard per image "
+            "at source size, 1 is best. A bar joins variants that Nemenyi's test does not separate."
+        )
+        document.figure(f"ranks_{dataset}", rank_figure(one), caption)
+
+
+def add_splits(study: StudyResults, document: Document) -> None:
+    """Adds the comparison of splits, if the study has one source under two splits."""
+    table = split_table(study)
+    if table:
+        document.heading("One source, two splits")
+        document.table(table)
+
+
+def _add_comparison(
+    study: StudyResults, document: Document, found: Sequence[Comparison], score: str, resolution: str
+) -> None:
+    caption = (
+        f"Each variant against {_baseline(study)}: difference in {SCORE_NAMES[score]}, per image, "
+        f"{WHERE[resolution]}."
+    )
+    document.table(comparison_table(found, f"baseline_{score}_{resolution}", caption, score, "variant"))
+
+
+def _baseline(study: StudyResults) -> str:
+    return f"{study.plan.baseline!r}" + (" or the named variant" if study.plan.against else "")
+
+
+def _sentence(one: Comparison, baseline: str) -> str:
+    compared = one.label if one.other == baseline else f"{one.label} against {one.other!r}"
+    interval = one.result.interval
+    range_ = "" if interval.low is None else f", {ends(interval, '+')}"
+    p = p_value(one.corrected)
+    size = f"{counted(one.result.images, 'image')}, {counted(len(one.by_seed), 'seed')}"
+    return (
+        f"{compared} on {one.dataset}: {one.verdict(MAIN[0])} ({signed(interval.mean)}{range_}; "
+        f"p {p if p.startswith('<') else f'= {p}'} after Holm; {size})."
+    )

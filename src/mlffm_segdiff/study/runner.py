@@ -1,0 +1,231 @@
+"""Plans and runs studies."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.study import Study, check_study, load_study
+from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.processors import default_threads, processors
+from mlffm_segdiff.study.cells import Cell, make_cells
+from mlffm_segdiff.study.code_version import code_digest
+from mlffm_segdiff.study.launchers import make_launcher
+from mlffm_segdiff.study.launchers.base import Launcher
+from mlffm_segdiff.study.plan import StudyPlan, package_versions, read_plan, write_plan
+from mlffm_segdiff.study.run_cell import is_scored, run_cell
+from mlffm_segdiff.study.study_folder import StudyFolder
+
+Sources = Mapping[str, Path | None]
+"""Folder of each data set, by its name in the study or the name of its source."""
+
+OnEnd = Callable[[Cell, str | None], None]
+"""Called for each cell that ends, with its error if it failed."""
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """What `run_study` leaves behind.
+
+    Attributes:
+        folder: The study's folder.
+        report: Folder of the report.
+        failures: Error of each failed cell, by key.
+    """
+
+    folder: Path
+    report: Path
+    failures: Mapping[str, str]
+
+
+def compare(
+    variants: Mapping[str, str | Mapping[str, object]],
+    sources: Sources,
+    output: Path,
+    seeds: Sequence[int] = (0, 1, 2),
+    overrides: Sequence[str] = (),
+    **settings: object,
+) -> StudyRun:
+    """Trains and scores variants side by side under the same conditions, and writes the report.
+
+    Args:
+        variants: Name of each variant, and its recipe: a packaged recipe, a YAML file, or a mapping with keys
+            ``recipe``, ``overrides`` and ``against``. The first one is the baseline.
+        sources: Data sets to train and score on, and the folder of each.
+        output: The study's folder. Its name is the name of the study.
+        seeds: One training per variant, data set and seed.
+        overrides: ``key=value`` changes of every recipe.
+        settings: Further keys of a study, such as ``baseline``, ``evaluations``, ``rank`` or ``launcher``.
+
+    Returns:
+        Where the report is, and which cells failed. Call again with the same arguments to resume.
+
+    Raises:
+        UserError: For an invalid study or data set.
+    """
+    values = {
+        "name": output.name,
+        "variants": {
+            name: {"recipe": one} if isinstance(one, str) else one for name, one in variants.items()
+        },
+        "datasets": {name: {} for name in sources},
+        "seeds": list(seeds),
+        "overrides": list(overrides),
+        "baseline": next(iter(variants), ""),
+    }
+    return run_study(check_study(values | settings, "compare()"), output, sources)
+
+
+def run_study(
+    study: Study | str,
+    output: Path | None = None,
+    sources: Sources | None = None,
+    on_end: OnEnd | None = None,
+) -> StudyRun:
+    """Trains and scores what a study lacks, and writes its report.
+
+    Args:
+        study: The study, the name of a packaged one, or a YAML file.
+        output: The study's folder; default: studies/NAME.
+        sources: See `Sources`.
+        on_end: See `OnEnd`.
+
+    Returns:
+        Where the report is, and which cells failed.
+
+    Raises:
+        UserError: For an invalid study, a folder of something else, or a missing package.
+    """
+    from mlffm_segdiff.study.report import write_report
+
+    study = load_study(study) if isinstance(study, str) else study
+    folder = StudyFolder((output or Path("studies", study.name)).expanduser())
+    plan = make_plan(study, folder, sources or {})
+    launcher = make_launcher(study.launcher, plan.threads)
+    save_plan(plan, study, folder)
+    failures = run_cells(plan, folder, launcher, on_end)
+    return StudyRun(folder.path, write_report(folder.path), failures)
+
+
+def make_plan(study: Study, folder: StudyFolder, sources: Sources) -> StudyPlan:
+    """Checks a whole study and returns its plan. Writes nothing.
+
+    A study keeps the number of threads and lists the packages that it was started with.
+
+    Args:
+        study: The study.
+        folder: Its folder, which may hold an earlier plan of it.
+        sources: See `Sources`.
+
+    Raises:
+        UserError: As `make_cells` does; and for a folder of something else, or another number of threads.
+    """
+    before = previous_plan(folder, study.name)
+    asked = study.launcher.threads
+    if before is not None and asked not in (None, before.threads):
+        raise UserError(
+            f"{folder.path} was started with launcher.threads={before.threads}, on which the last digits of "
+            "scores depend; leave it out, or choose another -o"
+        )
+    share = default_threads(processors()) // (study.launcher.workers or 1)
+    return StudyPlan(
+        name=study.name,
+        baseline=study.baseline,
+        part=study.part,
+        evaluations=study.evaluations,
+        threads=before.threads if before else asked or max(share, 1),
+        packages=before.packages if before else package_versions(),
+        cells=make_cells(study, sources),
+        rank=study.rank,
+        against={name: variant.against for name, variant in study.variants.items() if variant.against},
+    )
+
+
+def save_plan(plan: StudyPlan, study: Study, folder: StudyFolder) -> None:
+    """Writes study.yaml and plan.json. Raises UserError while another command uses the folder."""
+    with folder.claimed():
+        write_plan(plan, folder.plan)  # first: it marks the folder as a study's
+        with atomic_write(folder.study) as path:
+            path.write_text(yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+        for cell in plan.cells:  # a finished cell that lacks a new evaluation is unfinished again
+            place = folder.cell(cell.key)
+            if place.finished.is_file() and not is_scored(cell, plan, place):
+                place.finished.unlink()
+
+
+def previous_plan(folder: StudyFolder, name: str) -> StudyPlan | None:
+    """Returns the plan that a folder holds, or None if it is empty, missing, or its plan is lost.
+
+    Raises:
+        UserError: If the folder holds something else, or the plan of a study with another name.
+    """
+    if folder.plan.is_file():
+        plan = read_plan(folder.plan)
+        if plan.name != name:
+            raise UserError(f"{folder.path} holds the study {plan.name!r}; choose another -o")
+        return plan
+    path = folder.path
+    if not folder.study.is_file() and path.is_dir() and any(p.name[0] != "." for p in path.iterdir()):
+        raise UserError(f"{path} is not empty and holds no study; choose another -o")
+    return None
+
+
+def changes(plan: StudyPlan, folder: StudyFolder) -> list[str]:
+    """Lists what changed since the study was started and may change scores: packages, and the code."""
+    now = package_versions()
+    found = [
+        f"{name} was {old} when the study was started, now it is {now.get(name)}; scores may differ slightly"
+        for name, old in plan.packages.items()
+        if now.get(name) != old
+    ]
+    places = [folder.cell(cell.key) for cell in plan.cells]
+    codes = [place.account().get("training_code") for place in places if place.finished.is_file()]
+    other = [str(code) for code in codes if code != code_digest()]
+    if other:
+        found.append(
+            f"{len(other)} finished cells were trained by other code ({', '.join(sorted(set(other)))}; now "
+            f"{code_digest()}); they are kept, and the report lists the code"
+        )
+    return found
+
+
+def run_cells(
+    plan: StudyPlan, folder: StudyFolder, launcher: Launcher, on_end: OnEnd | None = None
+) -> dict[str, str]:
+    """Runs the unfinished cells, those whose last attempt failed at the end.
+
+    Args:
+        plan: The saved plan.
+        folder: The study's folder.
+        launcher: What runs the cells.
+        on_end: See `OnEnd`.
+
+    Returns:
+        The error of each failed cell, by key. A cell counts as finished if its finished.json exists, whatever
+        the launcher says.
+
+    Raises:
+        UserError: While another command uses the folder, or if the launcher cannot run.
+    """
+    cells = {cell.key: cell for cell in plan.cells if not folder.cell(cell.key).finished.is_file()}
+    failures: dict[str, str] = {}
+    if not cells:
+        return failures
+    waiting = sorted(cells, key=lambda key: folder.cell(key).failed.is_file())
+    with folder.claimed(), closing(launcher.launch(run_cell, folder.path, waiting)) as outcomes:
+        for key in waiting:
+            folder.cell(key).running.unlink(missing_ok=True)  # left by a killed process
+        for outcome in outcomes:
+            place = folder.cell(outcome.key)
+            error = None if place.finished.is_file() else outcome.error or "it ended without finished.json"
+            if error is not None:
+                failures[outcome.key] = error
+                if not place.failed.is_file():
+                    with atomic_write(place.failed) as path:
+                        path.write_text(f"{error}\n", encoding="utf-8")
+            if on_end is not None:
+                on_end(cells[outcome.key], error)
+    return failures

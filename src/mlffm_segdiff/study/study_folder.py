@@ -1,0 +1,110 @@
+"""Paths of a study and of its cells."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.training.run_folder import RunFolder
+
+CLAIM_SECONDS = 15
+"""How long a claim is waited for: the data workers of a killed command hold its claim until they end."""
+
+
+@dataclass(frozen=True)
+class CellFolder:
+    """Paths of one cell."""
+
+    path: Path
+
+    @property
+    def run(self) -> RunFolder:
+        """The run folder of the training."""
+        return RunFolder(self.path / "run")
+
+    @property
+    def log(self) -> Path:
+        """What training printed."""
+        return self.path / "log.txt"
+
+    @property
+    def guard(self) -> Path:
+        """File lock of the process that runs the cell."""
+        return self.path / "lock"
+
+    @property
+    def running(self) -> Path:
+        """Exists while the cell runs, and after a process was killed until the study runs again."""
+        return self.path / "running.json"
+
+    @property
+    def trained(self) -> Path:
+        """Written when the weights are complete: the account of the training."""
+        return self.path / "trained.json"
+
+    @property
+    def finished(self) -> Path:
+        """Written last: the account of the cell. A cell with this file is finished."""
+        return self.path / "finished.json"
+
+    @property
+    def failed(self) -> Path:
+        """Why the last attempt failed."""
+        return self.path / "failed.txt"
+
+    def account(self) -> dict[str, Any]:
+        """Returns the content of finished.json. Raises UserError if it cannot be read."""
+        try:
+            found: dict[str, Any] = json.loads(self.finished.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{self.finished} cannot be read ({error}); delete it and run the study again"
+            ) from None
+        return found
+
+    def scores(self, evaluation: str) -> Path:
+        """Returns the folder of an evaluation's cases.csv and summary.json."""
+        return self.path / "scores" / evaluation
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """Paths of one study: the request, the plan, the cells and the report."""
+
+    path: Path
+
+    @property
+    def study(self) -> Path:
+        """The study as requested."""
+        return self.path / "study.yaml"
+
+    @property
+    def plan(self) -> Path:
+        """The plan: packages, threads, and each cell with its full recipe."""
+        return self.path / "plan.json"
+
+    @property
+    def report(self) -> Path:
+        """Tables and figures."""
+        return self.path / "report"
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keeps other commands out of the folder. Raises UserError if another command uses it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.path / ".lock", timeout=CLAIM_SECONDS):
+                yield
+        except Timeout:
+            raise UserError(
+                f"another command is using {self.path}; wait for it, stop it, or choose another -o"
+            ) from None
+
+    def cell(self, key: str) -> CellFolder:
+        """Returns the folder of the cell with this key."""
+        return CellFolder(self.path / "cells" / key)

@@ -1,0 +1,99 @@
+import pytest
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.datasets.image_folder import find_image_folder, mask_case_id
+from mlffm_segdiff.data.table import read_cases
+
+
+def test_masks_are_found_by_name_and_by_suffix(own_folder):
+    cases = read_cases("folder", own_folder)
+    pairs = [(case.id, case.image.name, case.mask.name, case.group) for case in cases]
+    assert pairs == [
+        ("a", "a.png", "a.png", "a"),
+        ("b", "b.png", "b_mask.png", "b"),
+        ("c", "c.png", "c_segmentation.png", "c"),
+    ]
+
+
+@pytest.mark.parametrize(("images", "masks"), [("image", "mask"), ("imgs", "labels"), ("Images", "Masks")])
+def test_other_common_folder_names_are_known(own_folder, images, masks):
+    expected = [case.id for case in read_cases("folder", own_folder)]
+    (own_folder / "images").rename(own_folder / images)
+    (own_folder / "masks").rename(own_folder / masks)
+    assert [case.id for case in read_cases("folder", own_folder)] == expected
+
+
+def test_a_name_that_ends_like_a_suffix_belongs_to_the_image_of_that_name(tmp_path, write):
+    write(tmp_path / "images", {"x.png": b"1", "x_mask.png": b"2"})
+    write(tmp_path / "masks", {"x.png": b"3", "x_mask.png": b"4", "notes.txt": b""})
+    assert {case.id: case.mask.read() for case in read_cases("folder", tmp_path)} == {
+        "x": b"3",
+        "x_mask": b"4",
+    }
+
+
+def test_lost_partners_are_kept_and_known(own_folder, write):
+    write(own_folder, {"images/d.png": b"x", "masks/e_mask.png": b"x"})
+    found = find_image_folder(own_folder)
+    assert [case.id for case in found.cases() if case.mask is None] == ["d"]
+    assert found.masks_without_image() == ["e"]
+
+
+def test_groups_are_read_where_given(own_folder, write):
+    write(own_folder, {"groups.csv": b"id,group\na,anna\nb,anna\n"})
+    assert [case.group for case in read_cases("folder", own_folder)] == ["anna", "anna", "c"]
+    write(own_folder, {"groups.csv": b"image,patient\na,anna\n"})
+    with pytest.raises(UserError, match=r"groups\.csv must have the columns id,group"):
+        read_cases("folder", own_folder)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (b"a.png,anna\n", r"line 2: no image has the id 'a\.png'; write 'a', without the extension"),
+        (b"a,anna\nz,anna\n", "line 3: no image has the id 'z'; correct or remove the line"),
+        (b"a,anna\n\nb\n", "line 4: no group; write id and group"),
+        (b",anna\n", "line 2: no id; write id and group"),
+        (b"a,anna\nb,Andr\xe9\n", "line 3: not UTF-8; save the file as CSV in UTF-8"),
+        (b"a," + b"x" * 200_000, r"is not CSV \(field larger"),
+        (b"a,anna\na,bert\n", "line 3: 'a' is in two groups; keep one line"),
+        (b"", "must have the columns id,group and at least one line"),
+    ],
+)
+def test_faulty_groups_are_named_by_file_and_line(own_folder, write, lines, message):
+    write(own_folder, {"groups.csv": b"id,group\n" + lines})
+    with pytest.raises(UserError, match=rf"groups\.csv.*{message}"):
+        find_image_folder(own_folder)
+
+
+def test_groups_as_spreadsheets_save_them_are_read(own_folder, write):
+    write(own_folder, {"groups.csv": b"\xef\xbb\xbfid,group\r\na , anna\r\n\r\nb,anna\r\n"})
+    assert find_image_folder(own_folder).groups == {"a": "anna", "b": "anna"}
+
+
+@pytest.mark.parametrize("name", ["c00_mask", "c00_MASK", "c00-Mask", "c00_Segmentation", "c00"])
+def test_a_masks_suffix_is_cut_in_any_case(tmp_path, write, name):
+    assert mask_case_id(name) == "c00"
+    write(tmp_path, {"images/c00.png": b"1", f"masks/{name}.PNG": b"2"})
+    (case,) = find_image_folder(tmp_path).cases()
+    assert case.mask.read() == b"2"
+
+
+@pytest.mark.parametrize("name", ["images/a.jpg", "images/deep/a.png", "masks/a-mask.png"])
+def test_two_files_of_one_id_are_a_user_error_that_names_both(own_folder, write, name):
+    write(own_folder, {name: b"x"})
+    with pytest.raises(
+        UserError, match=r"a\.(png|jpg) and .*have the same id 'a'|a-mask.*have the same id 'a'"
+    ):
+        read_cases("folder", own_folder)
+
+
+def test_wrong_layouts_are_explained(tmp_path, own_folder, write):
+    with pytest.raises(UserError, match=r"must hold one of the folders images.*found: none"):
+        read_cases("folder", tmp_path / "nowhere")
+    write(own_folder, {"imgs/z.png": b"x"})
+    with pytest.raises(UserError, match="found: images, imgs"):
+        read_cases("folder", own_folder)
+    write(tmp_path / "bare", {"images/readme.txt": b"", "masks/a.png": b""})
+    with pytest.raises(UserError, match="no images in images/"):
+        read_cases("folder", tmp_path / "bare")

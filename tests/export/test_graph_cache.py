@@ -1,0 +1,67 @@
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from mlffm_segdiff.export import graph_cache
+from mlffm_segdiff.export.folder import read_manifest
+from mlffm_segdiff.export.graph_cache import cached_export
+from mlffm_segdiff.segmenters.pretrained import Pretrained
+
+Made = Callable[[str], Pretrained]
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Writing is noted and leaves an empty folder."""
+    folders: list[Path] = []
+
+    def write(pretrained: Pretrained, format_name: str, folder: Path) -> None:
+        folder.mkdir()
+        folders.append(folder)
+
+    monkeypatch.setattr(graph_cache, "write_export", write)
+    return folders
+
+
+def test_graphs_are_made_once_and_lie_in_the_users_cache(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFFM_SEGDIFF_CACHE", str(tmp_path))
+    folder = cached_export(made("direct"), "onnx")
+    assert folder.parent == tmp_path
+    assert read_manifest(folder).format == "onnx"
+    monkeypatch.setattr(graph_cache, "write_export", None)
+    assert cached_export(made("direct"), "onnx") == folder
+
+
+def test_one_weight_another_format_or_recipe_has_graphs_of_its_own(
+    made: Made, written: list[Path], tmp_path: Path
+) -> None:
+    pretrained = made("direct")
+    other = copy.deepcopy(pretrained)
+    with torch.no_grad():
+        next(other.segmenter.parameters())[0, 0, 0, 0] += 1e-3
+    renamed = copy.deepcopy(pretrained)
+    renamed.recipe = pretrained.recipe.model_copy(update={"name": "other"})
+    cached_export(pretrained, "onnx", tmp_path)
+    cached_export(pretrained, "openvino", tmp_path)
+    cached_export(other, "onnx", tmp_path)
+    cached_export(renamed, "onnx", tmp_path)
+    assert len(set(written)) == 4
+    for again in (pretrained, other, renamed):
+        cached_export(again, "onnx", tmp_path)
+    assert len(written) == 4
+
+
+@pytest.mark.parametrize("package", ["torch", "mlffm-segdiff"])
+def test_another_version_has_graphs_of_its_own(
+    package: str, made: Made, written: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached_export(made("direct"), "onnx", tmp_path)
+    now = graph_cache.version
+    monkeypatch.setattr(graph_cache, "version", lambda name: "99" if name == package else now(name))
+    cached_export(made("direct"), "onnx", tmp_path)
+    assert len(set(written)) == 2

@@ -1,0 +1,82 @@
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image, ImageDraw
+from scipy.ndimage import binary_dilation
+from skimage.measure import find_contours
+
+from mlffm_segdiff.inference.outputs import overlay
+from mlffm_segdiff.inference.outputs.overlay import CASING, COLOUR, draw_outline
+
+Colours = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+
+def disc(side: int) -> Mask:
+    y, x = np.mgrid[:side, :side] - side / 2
+    found: Mask = y**2 + x**2 < (side / 4) ** 2
+    return found
+
+
+def outlined(image: Colours, mask: Mask) -> Colours:
+    picture = Image.fromarray(image)
+    draw_outline(picture, mask)
+    return np.asarray(picture)
+
+
+def count(image: Colours, colour: tuple[int, int, int]) -> int:
+    return int((image == colour).all(axis=2).sum())
+
+
+def test_the_line_follows_the_masks_border_and_the_rest_stays() -> None:
+    image = np.full((100, 100, 3), (200, 150, 120), np.uint8)
+    mask = disc(100)
+    found = outlined(image, mask)
+    changed = (found != image).any(axis=2)
+    border = binary_dilation(mask) & ~mask
+    assert changed[border].all()
+    assert not (changed & ~binary_dilation(border, iterations=3)).any()
+    line = (found == COLOUR).all(axis=2)
+    assert (line & ~binary_dilation(border, iterations=1)).sum() == 0
+    assert count(found, COLOUR) + count(found, CASING) == changed.sum()
+
+
+@given(arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=12)))
+def test_any_mask_is_outlined_where_its_contours_run_at_the_frame_too(mask: Mask) -> None:
+    expected = Image.new("RGB", mask.shape[::-1], "gray")
+    draw = ImageDraw.Draw(expected)
+    contours = [contour[:, ::-1] - 1 for contour in find_contours(np.pad(mask, 1).astype(float), 0.5)]
+    for colour, thickness in ((CASING, 3), (COLOUR, 1)):
+        for contour in contours:
+            draw.line(contour.ravel().tolist(), fill=colour, width=thickness)
+    gray = np.asarray(Image.new("RGB", expected.size, "gray"))
+    np.testing.assert_array_equal(outlined(gray, mask), np.asarray(expected))
+
+
+def test_the_line_grows_with_the_picture() -> None:
+    thickness = {}
+    for side in (200, 1000):
+        found = outlined(np.full((side, side, 3), 90, np.uint8), disc(side))
+        thickness[side] = count(found, COLOUR) / (2 * np.pi * side / 4)
+    assert thickness[200] < 1.5
+    assert 3 < thickness[1000] < 5
+
+
+def test_a_very_large_lesion_is_outlined_by_fewer_pixels_in_the_same_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image, mask = np.full((1000, 1000, 3), 90, np.uint8), disc(1000)
+    whole = outlined(image, mask)
+    monkeypatch.setattr(overlay, "FINE", 100)  # every fifth pixel of a disc 500 wide
+    coarse = outlined(image, mask)
+    assert (coarse != whole).any()
+    line = (coarse == COLOUR).all(axis=2)
+    assert not (line & ~binary_dilation((whole == COLOUR).all(axis=2), iterations=5)).any()
+    assert count(coarse, COLOUR) == pytest.approx(count(whole, COLOUR), rel=0.1)
+
+
+def test_an_empty_mask_draws_nothing() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (30, 20, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(outlined(image, np.zeros((30, 20), bool)), image)

@@ -1,0 +1,111 @@
+import functools
+import http.server
+import io
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.inference.reading.remote import is_url, list_url, read_url
+
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # aiohttp's
+
+
+@pytest.fixture
+def bucket() -> Iterator[str]:
+    system = fsspec.filesystem("memory")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in ("in/x.png", "y.txt", "__MACOSX/in/._x.png", ".hidden.png"):
+            archive.writestr(name, name.encode())
+    files = {"a.png": b"A", "b.JPG": b"B", ".hidden.png": b"", "in/c.png": b"C", "d.zip": packed.getvalue()}
+    for name, data in files.items():
+        system.pipe(f"/bucket/{name}", data)
+    yield "memory://bucket"
+    system.rm("/bucket", recursive=True)
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """A web server on this machine, with a picture and an archive."""
+    (tmp_path / "a.png").write_bytes(b"A" * 6_000_000)  # over one block of fsspec's
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
+        archive.writestr("in/x.png", b"X")
+    handler = functools.partial(Quiet, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def names(urls: list[str]) -> list[str]:
+    return [url.rpartition("bucket/")[2] for url in urls]
+
+
+def test_a_url_is_told_from_a_path() -> None:
+    assert [is_url(text) for text in ("s3://b/x", "photos/a.png", "C:\\photos")] == [True, False, False]
+
+
+def test_a_file_elsewhere_is_one_and_is_read(bucket: str) -> None:
+    assert list_url(f"{bucket}/a.png", "x") == ([f"{bucket}/a.png"], True)
+    assert read_url(f"{bucket}/a.png", "x", 9) == b"A"
+
+
+def test_a_folder_elsewhere_gives_its_own_files(bucket: str) -> None:
+    urls, single = list_url(bucket, "x")
+    assert (names(urls), single) == (["a.png", "b.JPG", "d.zip"], False)
+    assert [read_url(url, "x", 9) for url in urls[:2]] == [b"A", b"B"]
+
+
+def test_a_pattern_elsewhere_gives_what_it_matches(bucket: str) -> None:
+    urls, single = list_url(f"{bucket}/**/*.png", "x")
+    assert (names(urls), single) == (["a.png", "in/c.png"], False)
+    assert [read_url(url, "x", 9) for url in urls] == [b"A", b"C"]
+
+
+def test_an_archive_elsewhere_gives_the_files_in_it(bucket: str) -> None:
+    urls, single = list_url(f"{bucket}/d.zip", "x")
+    assert (urls, single) == ([f"zip://{name}::{bucket}/d.zip" for name in ("in/x.png", "y.txt")], False)
+    assert read_url(urls[0], "x", 99) == b"in/x.png"
+
+
+def test_no_more_is_read_than_asked_for(web: str, bucket: str) -> None:
+    assert len(read_url(f"{web}/a.png", "x", 10)) == 10
+    assert len(read_url(f"{bucket}/d.zip", "x", 10)) == 10
+
+
+def test_the_web_is_read_also_with_a_query(web: str) -> None:
+    url = f"{web}/a.png?token=1"
+    assert list_url(url, "x") == ([url], True)
+    assert read_url(url, "x", 7_000_000) == b"A" * 6_000_000
+    with pytest.raises(UserError, match=r"x cannot be read \(.*range requests"):
+        list_url(f"{web}/d.zip", "x")  # Python's server sends whole files alone
+
+
+@pytest.mark.parametrize("place", ["{web}/absent.png", "{bucket}/absent.png", "{bucket}/absent.zip"])
+def test_what_is_not_there_is_told_by_the_name_given(web: str, bucket: str, place: str) -> None:
+    with pytest.raises(UserError, match=r"my picture cannot be read \(nothing is there\); check the address"):
+        list_url(place.format(web=web, bucket=bucket), "my picture")
+
+
+def test_a_scheme_that_is_none_and_one_whose_package_lacks_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"x cannot be read \(Protocol not known: odd\)"):
+        list_url("odd://a/b.png", "x")
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(UserError, match=r"s3fs.*\.\[remote\]"):
+        list_url("s3://never-asked-for/b.png", "x")
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(UserError, match=r"fsspec is not installed.*\.\[remote\]"):
+        read_url("s3://b/a.png", "x", 9)

@@ -1,0 +1,140 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.image_quality import QualityLimits
+from mlffm_segdiff.inference.masks import lesion_box
+from mlffm_segdiff.inference.model import Model
+from mlffm_segdiff.inference.postprocessing import AS_THRESHOLDED, PostProcessing, post_process
+from mlffm_segdiff.inference.reading.case_image import CaseImage
+from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
+from mlffm_segdiff.metrics.certainty import Calibration
+from mlffm_segdiff.segmenters.base import Sampling, Segmentation
+from mlffm_segdiff.segmenters.calibration import Quality
+
+MakeModel = Callable[..., Model]
+FindMask = Callable[..., CaseResult]
+
+
+def image(height: int, width: int) -> CaseImage:
+    return CaseImage(height, width, np.zeros((2, 2, 3), np.uint8))
+
+
+def segmentation(
+    probability: npt.NDArray[np.float32], spread: npt.NDArray[np.float32] | None = None, samples: int = 0
+) -> Segmentation:
+    found = torch.from_numpy(probability)[None, None]
+    around = torch.zeros_like(found) if spread is None else torch.from_numpy(spread)[None, None]
+    return Segmentation(found, around, found.expand(samples, *found.shape) if samples else None)
+
+
+def test_maps_have_the_images_size_and_the_threshold_belongs_to_the_lesion(red_model: MakeModel) -> None:
+    # Two columns 0 and 1 stretched to eight: bilinear between pixel centres at 2 and 6 (from the left edge).
+    probability = np.float32([[0, 1], [0, 1]])
+    how = Processing(threshold=0.375)
+    found = analyse(image(3, 8), segmentation(probability, probability / 2, 2), red_model(), how)
+    row = np.float32([0, 0, 0.125, 0.375, 0.625, 0.875, 1, 1])
+    np.testing.assert_allclose(found.probability, np.tile(row, (3, 1)), atol=1e-6)
+    np.testing.assert_allclose(found.spread, np.tile(row / 2, (3, 1)), atol=1e-6)
+    np.testing.assert_array_equal(found.mask, np.tile(row >= 0.375, (3, 1)))
+    assert found.mask.sum() == 15
+
+
+def test_fewer_than_two_samples_have_no_spread(red_model: MakeModel) -> None:
+    for samples in (0, 1):
+        maps = segmentation(np.ones((2, 2), np.float32), None, samples)
+        found = analyse(image(3, 8), maps, red_model(samples=samples))
+        assert found.spread.dtype == np.float32
+        np.testing.assert_array_equal(found.spread, np.zeros((3, 8)))
+        assert found.measures.mean_spread is None
+
+
+def test_the_mean_spread_is_over_what_may_be_lesion(red_model: MakeModel) -> None:
+    maps = segmentation(np.float32([[0.9, 0.05, 0.04, 0.0]]), np.float32([[0.1, 0.3, 0.4, 0.5]]), 3)
+    assert analyse(image(1, 4), maps, red_model()).measures.mean_spread == pytest.approx(0.2)
+    nothing = segmentation(np.zeros((2, 2), np.float32), None, 3)
+    assert analyse(image(2, 2), nothing, red_model()).measures.mean_spread == 0.0
+
+
+def test_a_mask_drawn_by_a_person_is_certain_and_is_not_judged(found_mask: FindMask) -> None:
+    mask = np.zeros((20, 30), bool)
+    mask[0:5, 5:10] = True
+    found = found_mask(mask)
+    np.testing.assert_array_equal(found.probability, mask)
+    assert not found.spread.any()
+    assert (found.certainty, found.expected_dice, found.measures.mean_spread) == (None, None, None)
+    assert (found.measures.area, found.flags) == (25, ("touches_frame",))
+
+
+def test_the_mask_is_post_processed(red_model: MakeModel) -> None:
+    probability = np.zeros((40, 50), np.float32)
+    probability[5:35, 5:40], probability[15:20, 15:20], probability[38, 45] = 0.9, 0.1, 0.9
+    steps = PostProcessing(largest=True, fill_holes=True)
+    plain, cleaned = (
+        analyse(image(40, 50), segmentation(probability), red_model(), Processing(post=post)).mask
+        for post in (AS_THRESHOLDED, steps)
+    )
+    np.testing.assert_array_equal(plain, probability >= 0.5)
+    np.testing.assert_array_equal(cleaned, post_process(plain, steps))
+    assert cleaned.sum() == 30 * 35
+
+
+def test_the_expected_dice_is_the_calibrated_certainty(red_model: MakeModel) -> None:
+    known = Quality(
+        sampling=Sampling(samples=5),
+        sources=("ph2",),
+        cases=3,
+        training_images=3,
+        split="",
+        calibration=Calibration((0.5, 1.0), (0.4, 0.9)),
+        limits=QualityLimits((0, 1e9), (0, 100), (-200, 200), (-200, 200)),
+    )
+    maps = segmentation(np.float32([[0.9, 0.6], [0.4, 0.1]]))  # certainty 2 * 1.5 / (2 + 2)
+    model = replace(red_model(), quality=known)
+    found = analyse(image(2, 2), maps, model)
+    assert (found.certainty, found.expected_dice) == (pytest.approx(0.75), pytest.approx(0.65))
+    assert analyse(image(2, 2), maps, red_model()).expected_dice is None
+    mirrored = replace(model, sampling=Sampling(samples=5, mirror=True))
+    assert analyse(image(2, 2), maps, mirrored).expected_dice is None
+
+
+def test_the_spacing_asked_for_overrides_that_of_the_file(red_model: MakeModel) -> None:
+    maps, case = segmentation(np.ones((2, 2), np.float32)), replace(image(2, 2), mm_per_pixel=0.5)
+    assert analyse(case, maps, red_model()).measures.area_mm2 == 1
+    assert analyse(case, maps, red_model(), Processing(mm_per_pixel=2)).measures.area_mm2 == 16
+
+
+@given(arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=12)))
+def test_the_box_of_a_lesion_is_the_smallest_that_holds_it(mask: npt.NDArray[np.bool_]) -> None:
+    places = np.argwhere(mask)
+    box = lesion_box(mask)
+    if not len(places):
+        assert mask[box].size == 0
+    else:
+        corners = zip(places.min(axis=0), places.max(axis=0) + 1, strict=True)
+        assert box == tuple(slice(first, last) for first, last in corners)
+
+
+@given(st.floats(0, 1, exclude_min=True))
+def test_a_threshold_is_a_probability_above_zero(threshold: float) -> None:
+    assert Processing(threshold).threshold == threshold
+
+
+@pytest.mark.parametrize("threshold", [0.0, -0.1, 1.01, float("nan")])
+def test_other_thresholds_are_refused(threshold: float) -> None:
+    with pytest.raises(UserError, match="threshold"):
+        Processing(threshold)
+
+
+@pytest.mark.parametrize("spacing", [0, -1, float("nan"), float("inf")])
+def test_a_pixel_has_a_size_above_zero(spacing: float) -> None:
+    with pytest.raises(UserError, match="mm per pixel is out of range"):
+        Processing(mm_per_pixel=spacing)

@@ -1,0 +1,192 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.inference.model import load_model
+from mlffm_segdiff.inference.outputs.writers import Output
+from mlffm_segdiff.inference.postprocessing import PostProcessing, post_process
+from mlffm_segdiff.inference.predict import predict_files
+from mlffm_segdiff.inference.result import Processing
+from mlffm_segdiff.inference.segmenter import Segmenter, segment
+from mlffm_segdiff.segmenters.assembly import build_segmenter
+from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
+from mlffm_segdiff.segmenters.recipe import load_recipe
+
+Photo = Callable[..., npt.NDArray[np.uint8]]
+
+
+def test_arrays_give_masks_probabilities_and_spreads_of_their_own_sizes(
+    tiny_weights: Path, photo: Photo
+) -> None:
+    images = [photo(0, 40, 56), photo(1, 90, 33), photo(2, 1, 1)]
+    predictions = segment(images, tiny_weights, post=PostProcessing(keep_specks=True))
+    for image, found in zip(images, predictions, strict=True):
+        shape = image.shape[:2]
+        assert found.mask.shape == found.probability.shape == found.spread.shape == shape
+        assert (found.mask.dtype, found.probability.dtype, found.spread.dtype) == (
+            bool,
+            np.float32,
+            np.float32,
+        )
+        assert 0 <= found.probability.min() <= found.probability.max() <= 1
+        assert 0 < found.spread.max() <= 0.5
+        np.testing.assert_array_equal(found.mask, found.probability >= 0.5)
+
+
+def test_files_give_what_the_verb_writes(
+    tmp_path: Path, tiny_weights: Path, photo: Photo, save: Callable[..., Path]
+) -> None:
+    paths = [save(tmp_path / f"p{seed}.png", photo(seed, 30 + seed, 50)) for seed in range(3)]
+    out = Output(tmp_path / "out", ("probability",))
+    sampling = {"steps": 3, "samples": 2, "sampler": "ddpm", "seed": 4}
+    model = load_model(tiny_weights, sampling=sampling)
+    rows = list(predict_files(paths, model, out, Processing(0.4), batch_size=2))
+    predictions = segment(list(map(str, paths)), tiny_weights, sampling=sampling, threshold=0.4, batch_size=2)
+    for path, row, found in zip(paths, rows, predictions, strict=True):
+        mask, probability = (
+            np.asarray(Image.open(folder / path.name)) for folder in (out.masks, out.folder / "probabilities")
+        )
+        np.testing.assert_array_equal(mask > 0, found.mask)
+        np.testing.assert_array_equal(probability, np.rint(found.probability * 65535))
+        assert row.measures == found.measures
+        assert found.measures.area == found.mask.sum()
+        assert (row.certainty, row.flags) == (found.certainty, " ".join(found.flags))
+
+
+def test_an_array_is_segmented_the_same_wherever_it_stands(tiny_weights: Path, photo: Photo) -> None:
+    images = [photo(seed) for seed in range(5)]
+    pretrained = load_pretrained(tiny_weights)
+    whole = segment(images, pretrained)
+    backwards = segment(np.stack(images[::-1]), pretrained, batch_size=2)
+    for one, other in zip(whole, reversed(backwards), strict=True):
+        np.testing.assert_allclose(one.probability, other.probability, atol=1e-5)
+    (seeded,) = segment(images[:1], pretrained, sampling={"seed": 9})
+    assert np.abs(seeded.probability - whole[0].probability).max() > 1e-3
+
+
+def test_a_files_name_changes_nothing(
+    tmp_path: Path, tiny_weights: Path, photo: Photo, save: Callable[..., Path]
+) -> None:
+    paths = [save(tmp_path / name, photo(3)) for name in ("a.png", "another name.png")]
+    one, other = segment(paths, tiny_weights, batch_size=1)
+    np.testing.assert_array_equal(one.probability, other.probability)
+    np.testing.assert_array_equal(one.spread, other.spread)
+    (array,) = segment([photo(3)], tiny_weights)
+    np.testing.assert_array_equal(one.probability, array.probability)
+
+
+def test_a_model_with_styles_outlines_as_asked_for(tmp_path: Path, photo: Photo) -> None:
+    recipe = load_recipe("isic2018", ["model.size=tiny", "data.size=32", "model.styles=[isic2018,ph2]"])
+    segmenter = build_segmenter(recipe)
+    for weight in segmenter.network.parameters():  # as they begin, all styles are the same
+        nn.init.normal_(weight, std=0.05)
+    save_segmenter(segmenter, recipe, tmp_path)
+    weights = load_pretrained(tmp_path)
+    maps = {
+        style: segment([photo(0)], weights, sampling=style and {"style": style})[0].probability
+        for style in (None, "any", "isic2018", "ph2")
+    }
+    np.testing.assert_array_equal(maps[None], maps["any"])
+    for one, other in (("any", "ph2"), ("any", "isic2018"), ("isic2018", "ph2")):
+        assert np.abs(maps[one] - maps[other]).max() > 1e-6
+    with pytest.raises(UserError, match=r"no annotation style 'dali'.*choose one of any, isic2018, ph2"):
+        segment([photo(0)], weights, sampling={"style": "dali"})
+
+
+def test_by_default_nothing_is_sampled(tmp_path: Path, photo: Photo) -> None:
+    recipe = load_recipe("isic2018", ["model.size=tiny", "data.size=32"])
+    save_segmenter(build_segmenter(recipe), recipe, tmp_path)
+    weights = load_pretrained(tmp_path)
+    (default,), (mean,) = segment([photo(0)], weights), segment([photo(0)], weights, sampling={"samples": 0})
+    np.testing.assert_array_equal(default.probability, mean.probability)
+    assert not default.spread.any()
+    with pytest.raises(UserError, match="no samples are drawn, so steps and sampler would have no effect"):
+        segment([photo(0)], weights, sampling={"steps": 2, "sampler": "ddpm"})
+
+
+def test_the_mask_is_post_processed(tiny_weights: Path, photo: Photo) -> None:
+    images = [photo(seed) for seed in range(4)]
+    whole = segment(images, tiny_weights, post=PostProcessing(keep_specks=True))
+    largest = segment(images, tiny_weights, post=PostProcessing(largest=True, fill_holes=True))
+    for one, other in zip(whole, largest, strict=True):
+        expected = post_process(one.mask, PostProcessing(largest=True, fill_holes=True))
+        np.testing.assert_array_equal(other.mask, expected)
+        np.testing.assert_array_equal(other.probability, one.probability)
+
+
+def test_one_sample_has_no_spread(tiny_weights: Path, photo: Photo) -> None:
+    (found,) = segment([photo(0)], tiny_weights, sampling={"samples": 1})
+    assert not found.spread.any()
+
+
+def test_no_images_give_no_predictions(tiny_weights: Path) -> None:
+    assert segment([], tiny_weights) == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [((8, 8), "uint8"), ((8, 8, 4), "uint8"), ((8, 8, 3), "float32"), ((0, 8, 3), "uint8")],
+)
+def test_an_array_that_is_no_picture_is_named(
+    tiny_weights: Path, photo: Photo, shape: tuple[int, ...], dtype: str
+) -> None:
+    with pytest.raises(UserError, match=r"images\[1\] is an array .* give RGB"):
+        segment([photo(0), np.zeros(shape, dtype)], tiny_weights)
+
+
+def test_bad_arguments_are_told(tmp_path: Path, tiny_weights: Path, photo: Photo) -> None:
+    with pytest.raises(UserError, match="give a list of images"):
+        segment("lesion.jpg", tiny_weights)
+    with pytest.raises(UserError, match=r"absent\.jpg cannot be read"):
+        segment([tmp_path / "absent.jpg"], tiny_weights)
+    with pytest.raises(UserError, match="threshold"):
+        segment([photo(0)], tiny_weights, threshold=0)
+    with pytest.raises(UserError, match="batch size"):
+        segment([photo(0)], tiny_weights, batch_size=0)
+    with pytest.raises(UserError, match=r"sampling\.steps"):
+        segment([photo(0)], tiny_weights, sampling={"steps": 0})
+    with pytest.raises(UserError, match="unknown sampling key 'step'; known keys: samples, sampler, steps"):
+        segment([photo(0)], tiny_weights, sampling={"step": 2})
+
+
+def test_a_segmenter_is_a_module_that_segments_batches_and_images(
+    tmp_path: Path, tiny_weights: Path, photo: Photo, save: Callable[..., Path]
+) -> None:
+    segmenter = Segmenter.from_pretrained(tiny_weights)
+    assert isinstance(segmenter, nn.Module)
+    assert not segmenter.training
+    assert segmenter.to("cpu").eval() is segmenter
+    batch = torch.rand(2, 3, 32, 32) * 2 - 1
+    found = segmenter(batch)
+    assert found.probability.shape == (2, 1, 32, 32)
+    expected = load_pretrained(tiny_weights).segmenter.segment(batch, segmenter.sampling)
+    torch.testing.assert_close(found.probability, expected.probability)
+    path = save(tmp_path / "a.png", photo(1))
+    options = {"threshold": 0.4, "sampling": {"samples": 2}}
+    (from_function,) = segment([path], tiny_weights, **options)
+    result = segmenter.segment(path, **options)
+    np.testing.assert_array_equal(result.mask, from_function.mask)
+    assert result.measures == from_function.measures
+
+
+def test_a_segmenter_is_prepared_again_when_its_weights_may_have_changed(
+    tiny_weights: Path, photo: Photo
+) -> None:
+    segmenter = Segmenter.from_pretrained(tiny_weights)
+    before = segmenter.segment(photo(1)).probability
+    assert segmenter.prepared() is segmenter.prepared()
+    with torch.no_grad():
+        segmenter.segmenter.network.head.bias += 1
+    after = segmenter.train().eval().segment(photo(1)).probability
+    assert after.mean() > before.mean() + 0.05
+
+
+def test_the_packages_weights_are_the_default() -> None:
+    assert Segmenter.from_pretrained().recipe == load_pretrained("default").recipe

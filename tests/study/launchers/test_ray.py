@@ -1,0 +1,216 @@
+"""Real clusters of one and two machines, all of them here.
+
+They and the launcher are processes of their own: Ray is not imported into the process of the tests.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from mlffm_segdiff.study.plan import read_plan
+from mlffm_segdiff.study.study_folder import StudyFolder
+
+SOURCE = Path(__file__).parents[3] / "src"
+SECONDS = 800
+"""Ray starts in 5 s on an idle machine, and in minutes on a busy one."""
+
+pytestmark = pytest.mark.timeout(SECONDS)
+
+LAUNCH = """
+import json, sys
+from importlib import import_module
+from pathlib import Path
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.study import LauncherConfig
+from mlffm_segdiff.study.launchers.ray_tasks import RayTasks
+
+module, work, study, options, *keys = sys.argv[1:]
+options = json.loads(options)
+launcher = RayTasks(LauncherConfig(name="ray", **options), options.pop("threads", 1))
+try:
+    for outcome in launcher.launch(getattr(import_module(module), work), Path(study), keys):
+        print(json.dumps([outcome.key, outcome.error]), flush=True)
+except UserError as error:
+    print(json.dumps(["refused", str(error)]))
+"""
+CLUSTER = """
+import sys
+from ray.cluster_utils import Cluster
+
+cluster = Cluster()
+gpus, *processors = map(int, sys.argv[1:])
+machines = [
+    cluster.add_node(num_cpus=count, num_gpus=gpus, object_store_memory=80 * 2**20, include_dashboard=False)
+    for count in processors
+]
+print(cluster.address, flush=True)
+for _ in sys.stdin:
+    cluster.remove_node(machines.pop(), allow_graceful=False)
+cluster.shutdown()
+"""
+SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_TOKEN": "0" * 64,  # else Ray makes one in the user's home
+    "RAY_worker_niceness": "0",
+    "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_health_check_initial_delay_ms": "0",
+    "RAY_health_check_period_ms": "500",
+    "RAY_health_check_failure_threshold": "3",
+}
+
+
+@contextmanager
+def local_cluster(*numbers: int) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Give the address of a cluster and what takes its last machine away. numbers: GPUs of a machine, and the
+    processors of each."""
+    with TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        environment = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+        cluster = subprocess.Popen(
+            [sys.executable, "-c", CLUSTER, *map(str, numbers)],
+            env=environment | {"RAY_TMPDIR": folder},
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert cluster.stdin is not None
+        assert cluster.stdout is not None
+        stdin = cluster.stdin
+
+        def lose_one() -> None:
+            stdin.write("\n")
+            stdin.flush()
+
+        try:
+            address = next(line for line in cluster.stdout if ":" in line).strip()
+            yield address, lose_one
+        finally:
+            stdin.close()
+            cluster.wait(SECONDS)
+            cluster.stdout.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_is_left(
+    processes_with: Callable[[str], list[str]], until: Callable[..., None]
+) -> Iterator[None]:
+    mark = uuid.uuid4().hex
+    with pytest.MonkeyPatch.context() as patch:
+        for name, text in SETTINGS.items():
+            patch.setenv(name, text)
+        patch.setenv("LAUNCHERS_RAY_TEST", mark)
+        yield
+    until(lambda: not processes_with(mark))
+
+
+@pytest.fixture(scope="module")
+def address(_nothing_is_left: None) -> Iterator[str]:
+    """One machine with two processors and one GPU that it only claims to have."""
+    with local_cluster(1, 2) as (address, _):
+        yield address
+
+
+@pytest.fixture
+def start(diary: Any, toy: Any) -> Callable[..., "subprocess.Popen[str]"]:
+    """Start a process that launches the toy's keys with these options of the launcher."""
+
+    def launch(*keys: str, **options: Any) -> "subprocess.Popen[str]":
+        arguments = ("toy_work", "work", str(diary.study), json.dumps(options), *keys)
+        command = [sys.executable, "-c", LAUNCH, *arguments]
+        return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    return launch
+
+
+def outcomes(launcher: "subprocess.Popen[str]") -> dict[str, str | None]:
+    printed, errors = launcher.communicate(timeout=SECONDS)
+    assert launcher.returncode == 0, errors
+    assert errors == "", "Ray prints nothing"
+    lines = [json.loads(line) for line in printed.splitlines()]
+    assert len(lines) == len(dict(lines))
+    return dict(lines)
+
+
+def test_a_local_cluster_runs_the_cells_with_their_share_and_ends(
+    start: Callable[..., Any], diary: Any, until: Callable[..., None], running: Callable[[], list[str]]
+) -> None:
+    found = outcomes(start("a", "fails", "b", address="local"))
+    assert found == {"a": None, "fails": "ValueError: no such lesion", "b": None}
+    assert diary.times("begin") == {"a": 1, "fails": 1, "b": 1}
+    seen = {(threads, directory) for _, threads, _, directory in diary.lines("sees")}
+    assert seen == {("'1'", str(Path.cwd()))}
+    until(lambda: not running())
+
+
+@pytest.mark.slow
+def test_nothing_is_left_of_a_local_cluster_when_the_command_is_killed(
+    start: Callable[..., Any], diary: Any, until: Callable[..., None], running: Callable[[], list[str]]
+) -> None:
+    launcher = start("a-waits", address="local")
+    until(lambda: diary.times("begin") == {"a-waits": 1})
+    launcher.kill()
+    launcher.communicate()
+    until(lambda: not running())
+    assert diary.times("end") == {}
+
+
+@pytest.mark.slow
+def test_a_real_cell_gives_the_scores_of_the_uninterrupted_study(whole: StudyFolder, tmp_path: Path) -> None:
+    folder, key = StudyFolder(tmp_path / "again"), read_plan(whole.plan).cells[0].key
+    folder.path.mkdir()
+    shutil.copy(whole.plan, folder.plan)
+    arguments = ("mlffm_segdiff.study.run_cell", "run_cell", str(folder.path), '{"address": "local"}', key)
+    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+    printed = subprocess.check_output([sys.executable, "-c", LAUNCH, *arguments], text=True, env=environment)
+    assert json.loads(printed) == [key, None]
+    for file in ("scores/recipe/cases.csv", "run/weights/model.safetensors"):
+        assert (folder.cell(key).path / file).read_bytes() == (whole.cell(key).path / file).read_bytes()
+
+
+def test_ctrl_c_ends_the_cells_and_not_the_cluster(
+    start: Callable[..., Any], diary: Any, address: str, until: Callable[..., None]
+) -> None:
+    launcher = start("a", "b-waits", "c-waits", address=address, gpus=0.5, workers=2)
+    until(lambda: len(diary.times("begin")) == 3)
+    launcher.send_signal(signal.SIGINT)
+    launcher.communicate(timeout=SECONDS)
+    pids = [pid for key, pid, _ in diary.lines("begin") if key != "a"]
+    until(lambda: not any(Path("/proc", pid).exists() for pid in pids))
+    assert diary.times("end") == {"a": 1}
+    assert {gpus for _, _, gpus, _ in diary.lines("sees")} == {"'0'"}
+    refused = outcomes(start("a", address=address, threads=3, gpus=1))["refused"]
+    assert refused == "no machine of the Ray cluster has CPU 3, GPU 1; ask for less per cell"
+
+
+def test_no_cluster_at_the_address_is_said(start: Callable[..., Any]) -> None:
+    refused = outcomes(start("a", address="127.0.0.1:9"))["refused"]
+    assert refused is not None
+    assert refused.startswith("no Ray cluster at '127.0.0.1:9' (ConnectionRefusedError")
+
+
+@pytest.mark.slow
+def test_every_cell_finishes_once_though_a_machine_is_lost(
+    start: Callable[..., Any], diary: Any, until: Callable[..., None]
+) -> None:
+    with local_cluster(0, 1, 1) as (address, lose_one):
+        launcher = start("a-waits", "b-waits", "c", "d", address=address)
+        until(lambda: len(diary.times("begin")) == 2)
+        pids = [pid for _, pid, _ in diary.lines("begin")]
+        lose_one()
+        until(lambda: not all(Path("/proc", pid).exists() for pid in pids))
+        (diary.study / "go").touch()
+        assert outcomes(launcher) == {"a-waits": None, "b-waits": None, "c": None, "d": None}
+    assert diary.times("end") == {"a-waits": 1, "b-waits": 1, "c": 1, "d": 1}
+    assert sorted(diary.times("begin").values()) == [1, 1, 1, 2], "one was lost and started again"

@@ -1,0 +1,120 @@
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.study.plan import read_plan
+from mlffm_segdiff.study.report import figure_sections, write_report
+from mlffm_segdiff.study.study_folder import StudyFolder
+
+
+@pytest.fixture(scope="module")
+def ablation(finished: StudyFolder) -> Path:
+    return write_report(finished.path)
+
+
+@pytest.fixture(scope="module")
+def comparison(unfinished: StudyFolder) -> Path:
+    return write_report(unfinished.path)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_an_ablation_has_all_its_figures_and_tables(ablation: Path) -> None:
+    by_dataset = ("curves", "areas", "size", "tone", "worst", "fusion", "fusion_maps")
+    figures = {f"{kind}_{name}.png" for kind in by_dataset for name in ("lesions", "by_image")}
+    assert names(ablation / "figures") == figures | {"forest.png", "datasets.png"}
+    for path in (ablation / "figures").iterdir():
+        with Image.open(path) as picture:
+            assert picture.width >= 900  # page width
+    tables = {"runs", "scores_source", "scores_network", "baseline_jaccard_source", "evaluations", "splits"}
+    assert {f"{name}.{ending}" for name in tables for ending in ("csv", "tex")} <= names(ablation / "tables")
+
+
+def test_the_pages_say_what_came_out(ablation: Path) -> None:
+    page = (ablation / "report.md").read_text()
+    assert "- without MLFFM on lesions: worse (-0." in page
+    assert "- uniform weights on lesions: no significant difference (+0.0000" in page
+    assert "Not finished" not in page
+    assert not re.search("^Left out for", page, re.MULTILINE)
+    numbers = pd.read_csv(ablation / "tables" / "baseline_jaccard_source.csv")
+    shown = f"{numbers['difference'][0]:+.4f}"
+    assert shown in page
+    assert shown in (ablation / "report.html").read_text()
+    assert shown in (ablation / "tables" / "baseline_jaccard_source.tex").read_text()
+
+
+def test_tones_name_their_images(ablation: Path) -> None:
+    table = pd.read_csv(ablation / "tables" / "tone_lesions.csv").set_index("variant")
+    counts = [int(name.split("(")[1].rstrip(")")) for name in table]
+    assert sum(counts) == 8
+    scores = pd.read_csv(ablation / "tables" / "scores_source.csv")
+    full = scores[(scores["variant"] == "full") & (scores["data set"] == "lesions")]
+    weighted = sum(count * score for count, score in zip(counts, table.loc["full"], strict=True)) / 8
+    assert weighted == pytest.approx(full["jaccard per image, mean"].iloc[0])
+
+
+def test_every_figure_is_linked_and_names_the_command_that_makes_it(ablation: Path) -> None:
+    page = (ablation / "report.md").read_text()
+    linked = re.findall(r"!\[.*?\]\(figures/(.*?)\)\n\n(.*)\n", page)
+    assert {name for name, _ in linked} == names(ablation / "figures")
+    command = "mlffm-segdiff study report study"
+    assert all(caption.endswith(f"Made by: {command}") for _, caption in linked)
+
+
+def test_the_html_page_asks_for_nothing_from_outside(ablation: Path) -> None:
+    page = (ablation / "report.html").read_text()
+    sources = re.findall(r'(?:src|href)="([^"]{0,30})', page)
+    assert len(sources) == len(names(ablation / "figures"))
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert not re.search(r"https?://|@import|url\(", page)
+
+
+def test_pictures_without_skin_leave_the_tones_out_and_no_more(
+    fabricate: Callable[..., StudyFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figure_sections, "skin_angles", lambda images: pd.Series(dtype=float))
+    report = write_report(fabricate(seeds=[0]).path)
+    assert "no image shows enough skin" in (report / "report.md").read_text()
+    assert "worst_synthetic.png" in names(report / "figures")
+
+
+def test_an_unfinished_comparison_says_what_is_missing_and_reports_the_rest(comparison: Path) -> None:
+    page = (comparison / "report.md").read_text()
+    assert "2 of 9 trainings are missing" in page
+    assert "- uniform weights, gone, seed 0: not finished" in page
+    assert "## All variants" in page
+    assert re.search("^Left out for gone: ", page, re.MULTILINE)  # the images
+    assert {"curves_gone.png", "size_gone.png", "ranks_gone.png"} <= names(comparison / "figures")
+    assert "worst_gone.png" not in names(comparison / "figures")
+    friedman = pd.read_csv(comparison / "tables" / "friedman.csv")
+    assert friedman["images"].tolist() == [8]
+    ranks = pd.read_csv(comparison / "tables" / "ranks.csv").set_index("variant")["gone"]
+    assert ranks.to_dict() == {"full": 1.5, "without MLFFM": 3, "uniform weights": 1.5}  # the second is worst
+
+
+def test_a_study_with_nothing_finished_lists_what_is_to_do(fabricate: Callable[..., StudyFolder]) -> None:
+    every = tuple(
+        (variant, "synthetic", seed)
+        for variant in ("full", "without MLFFM", "uniform weights")
+        for seed in (0, 1, 2)
+    )
+    folder = fabricate(every)
+    key = read_plan(folder.plan).cells[0].key
+    folder.cell(key).path.mkdir(parents=True)
+    folder.cell(key).failed.write_text("Traceback")
+    page = (write_report(folder.path) / "report.md").read_text()
+    assert "9 of 9 trainings are missing" in page
+    assert "- full, synthetic, seed 0: failed" in page
+    assert "No cell is finished yet" in page
+
+
+def test_a_folder_without_a_study_is_a_user_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no study at .*plan\.json"):
+        write_report(tmp_path)

@@ -1,0 +1,66 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlffm_segdiff.config.study import Study
+from mlffm_segdiff.study.plan import StudyPlan
+from mlffm_segdiff.study.progress import Progress, State, duration
+from mlffm_segdiff.study.runner import make_plan
+from mlffm_segdiff.study.study_folder import StudyFolder
+
+FILES = {"running": "running.json", "done": "finished.json", "failed": "failed.txt"}
+
+
+@pytest.fixture
+def progress(make_study: Callable[..., Study], tmp_path: Path) -> Progress:
+    folder = StudyFolder(tmp_path / "study")
+    plan: StudyPlan = make_plan(make_study(), folder, {})
+    return Progress(plan, folder)
+
+
+def put(progress: Progress, place: int, state: State, seconds: float = 10.0) -> None:
+    """Leave what a cell in this state has in its folder."""
+    path = progress.folder.cell(progress.plan.cells[place].key).path
+    path.mkdir(parents=True, exist_ok=True)
+    for name in FILES.values():
+        (path / name).unlink(missing_ok=True)
+    (path / FILES[state]).write_text(json.dumps({"seconds": seconds}))
+
+
+def test_cells_wait_until_something_is_known(progress: Progress) -> None:
+    states: tuple[State, ...] = ("waiting", "running", "done", "failed")
+    assert [progress.count(state) for state in states] == [4, 0, 0, 0]
+    assert progress.seconds_left() is None
+    assert progress.summary() == "0 of 4 cells done, 0 running, 0 failed, time left ?"
+
+
+def test_time_left_is_the_mean_of_finished_cells_shared_by_the_running_ones(progress: Progress) -> None:
+    put(progress, 0, "done")
+    assert progress.seconds_left() == 30.0
+    put(progress, 1, "running")
+    put(progress, 2, "running")
+    assert progress.seconds_left() == 15.0
+    put(progress, 1, "done", seconds=20.0)
+    assert progress.seconds_left() == 30.0
+    put(progress, 2, "failed")
+    put(progress, 3, "done")
+    assert progress.seconds_left() == 0.0
+    assert progress.summary() == "3 of 4 cells done, 0 running, 1 failed"
+
+
+def test_some_cells_can_be_counted(progress: Progress) -> None:
+    put(progress, 0, "done")
+    put(progress, 1, "done")
+    put(progress, 2, "failed")
+    assert progress.count("done", cells=progress.plan.cells[1:]) == 1
+    assert progress.count("done", "failed") == 3
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(None, "?"), (0, "0 s"), (59.4, "59 s"), (60, "1 min"), (59.4 * 60, "59 min"), (3900, "1 h 05 min")],
+)
+def test_durations_are_short(seconds: float | None, shown: str) -> None:
+    assert duration(seconds) == shown

@@ -1,0 +1,28 @@
+"""The public names of packages, which are imported on first use."""
+
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+PACKAGES = ("mlffm_segdiff.data", "mlffm_segdiff.metrics", "mlffm_segdiff.training")
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_every_public_name_is_documented_and_imported_on_first_use(name: str) -> None:
+    package = import_module(name)
+    assert set(package.__all__) <= set(dir(package))
+    for public in package.__all__:
+        found = getattr(package, public)
+        assert found.__module__.startswith(name)
+        assert found.__doc__
+    with pytest.raises(AttributeError, match=f"module '{name}' has no attribute 'absent'"):
+        _ = package.absent
+
+
+def test_importing_the_packages_imports_nothing_heavy() -> None:
+    heavy = {"torch", "numpy", "lightning", "monai"}
+    code = f"import sys, {', '.join(PACKAGES)}; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, text=True, capture_output=True)
+    assert done.stdout == "set()\n"
