@@ -91,7 +91,6 @@ name: small
 variants: {full: {recipe: synthetic}}
 datasets: {folder: {}}
 seeds: [3]
-launcher: {threads: 1}
 overrides: [model.size=tiny, data.size=32, data.workers=0, train.images=8, train.batch_size=8,
   train.validate_every=8, train.precision=float32]
 baseline: full
@@ -187,9 +186,7 @@ def cell(place: Path) -> str:
     before = Path.cwd()
     os.chdir(place)
     try:
-        assert (
-            run(["study", "run", "small.yaml", "--source", "folder=lesions", "launcher.threads=1", "-q"]) == 0
-        )
+        assert run(["study", "run", "small.yaml", "--source", "folder=lesions", "-q"]) == 0
     finally:
         os.chdir(before)
     (found,) = (place / "studies" / "small" / "cells").iterdir()
