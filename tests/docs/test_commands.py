@@ -37,9 +37,9 @@ OTHERS = {
     "gdcmconv": "GDCM's own",
 }
 PARSED_ONLY = {
-    "study run models": "153 trainings",
     "study run decisive --source ... -o /shared/decisive launcher.name=ray": "a Ray cluster",
     "study run decisive --source isic2018=/shared/isic2018": "a Slurm cluster",
+    "study run models": "153 trainings",
     "benchmark -o speed --threads 2": "hours; tests/cli/test_benchmark.py runs it in small",
     "models": "counts networks of 300 million parameters; tests/cli/test_models.py runs it",
     "serve": "runs until it is stopped; tests/serve runs it",
@@ -68,7 +68,6 @@ STAND_INS = (
     (r"study (plan|run) (?!models)\S+", r"study \1 small.yaml"),
     (r"study report \S+", "study report studies/small"),
     (r"study repeat \S+ \w+", "study repeat studies/small CELL"),
-    (r"launcher\.\S+", ""),
     (r"evaluate default (--part val --calibrate)", r"evaluate runs/isic2018 \1"),
     (r"export default", "export unet"),
     (r"--runtime onnx$", "--runtime onnx --weights unet"),
@@ -76,8 +75,6 @@ STAND_INS = (
 SHORT = {
     "train": "model.size=tiny train.init=null data.size=32 data.workers=0 data.synthetic_count=20 "
     "train.images=16 train.batch_size=8 train.validate_every=16 train.precision=float32 --threads 1",
-    "study plan": "launcher.threads=1",
-    "study run": "launcher.threads=1",
     "benchmark": "--weights runs/isic2018 --only predict --images 2 --repeats 1 --precision float32",
 }
 NAMES = {
@@ -94,10 +91,10 @@ name: small
 variants: {full: {recipe: synthetic}}
 datasets: {folder: {}}
 seeds: [3]
-launcher: {threads: 1}
 overrides: [model.size=tiny, data.size=32, data.workers=0, train.images=8, train.batch_size=8,
   train.validate_every=8, train.precision=float32]
 baseline: full
+launcher: {threads: 1}
 """
 
 
@@ -189,9 +186,7 @@ def cell(place: Path) -> str:
     before = Path.cwd()
     os.chdir(place)
     try:
-        assert (
-            run(["study", "run", "small.yaml", "--source", "folder=lesions", "launcher.threads=1", "-q"]) == 0
-        )
+        assert run(["study", "run", "small.yaml", "--source", "folder=lesions", "-q"]) == 0
     finally:
         os.chdir(before)
     (found,) = (place / "studies" / "small" / "cells").iterdir()
@@ -243,7 +238,7 @@ def test_our_commands_run(words: str, within: Path, request: pytest.FixtureReque
     if found[0] == "export":
         shutil.rmtree(within / "OUT")
     if "--resume" not in found:
-        found += (SHORT.get(found[0]) or SHORT.get(" ".join(found[:2]), "")).split()
+        found += SHORT.get(found[0], "").split()
     assert run(found) == 0
 
 
