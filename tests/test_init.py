@@ -7,6 +7,8 @@ import pytest
 import mlffm_segdiff
 from mlffm_segdiff.evaluation import evaluate
 from mlffm_segdiff.inference.segmenter import Segmenter, segment
+from mlffm_segdiff.study import compare
+from mlffm_segdiff.training import train
 
 
 def test_importing_the_package_imports_nothing_else() -> None:
@@ -22,6 +24,7 @@ def test_public_functions_come_from_their_homes() -> None:
     assert mlffm_segdiff.segment is segment
     assert mlffm_segdiff.Segmenter is Segmenter
     assert mlffm_segdiff.evaluate is evaluate
+    assert (mlffm_segdiff.train, mlffm_segdiff.compare) == (train, compare)
     assert set(mlffm_segdiff.__all__) <= set(dir(mlffm_segdiff))
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from mlffm_segdiff.models.mlffm import AdaptiveWeights
 from mlffm_segdiff.models.unet_blocks import TimeEmbedding
 from mlffm_segdiff.segmenters.at_source import segment_batch
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
 
 Weights = npt.NDArray[np.float32]
 
@@ -29,7 +29,9 @@ class FusionStep:
     weights: tuple[Weights, ...]
 
 
-def fusion_steps(segmenter: Segmenter, images: npt.NDArray[np.uint8], sampling: Sampling) -> list[FusionStep]:
+def fusion_steps(
+    segmenter: BaseSegmenter, images: npt.NDArray[np.uint8], sampling: Sampling
+) -> list[FusionStep]:
     """Draw one sample of each image (BxSxSx3 uint8), and return the weights of the MLFFM at each step.
 
     Hooks on the network's own blocks read it, so it is what the masks were made with. Empty for a network
@@ -47,7 +49,7 @@ def fusion_steps(segmenter: Segmenter, images: npt.NDArray[np.uint8], sampling: 
     ]
 
 
-def _only(segmenter: Segmenter, kind: type[nn.Module]) -> nn.Module | None:
+def _only(segmenter: BaseSegmenter, kind: type[nn.Module]) -> nn.Module | None:
     return next((module for module in segmenter.modules() if isinstance(module, kind)), None)
 
 
