@@ -24,8 +24,7 @@ def test_public_functions_come_from_their_homes() -> None:
     assert mlffm_segdiff.segment is segment
     assert mlffm_segdiff.Segmenter is Segmenter
     assert mlffm_segdiff.evaluate is evaluate
-    assert mlffm_segdiff.train is train
-    assert mlffm_segdiff.compare is compare
+    assert (mlffm_segdiff.train, mlffm_segdiff.compare) == (train, compare)
     assert set(mlffm_segdiff.__all__) <= set(dir(mlffm_segdiff))
 
 

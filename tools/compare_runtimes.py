@@ -28,7 +28,7 @@ from mlffm_segdiff.export.graph_cache import cached_export
 from mlffm_segdiff.inference.model import load_model
 from mlffm_segdiff.metrics.overlap import count_pixels, jaccard, total
 from mlffm_segdiff.segmenters.at_source import THRESHOLD, segment_batch
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
 
 BATCH = 8
@@ -44,9 +44,9 @@ class Cases:
     masks: npt.NDArray[np.bool_]
 
 
-def contestants(pretrained: Pretrained) -> dict[str, Segmenter]:
+def contestants(pretrained: Pretrained) -> dict[str, BaseSegmenter]:
     """Return the weights on each runtime and precision that this machine has; says which it has not."""
-    found: dict[str, Segmenter] = {
+    found: dict[str, BaseSegmenter] = {
         REFERENCE: load_model(pretrained, device=CPU).segmenter,
         "torch bf16": load_model(pretrained, precision="bf16", device=CPU).segmenter,
         "torch.export float32": run_program(pretrained),
@@ -62,7 +62,7 @@ def contestants(pretrained: Pretrained) -> dict[str, Segmenter]:
     return found
 
 
-def run_program(pretrained: Pretrained) -> Segmenter:
+def run_program(pretrained: Pretrained) -> BaseSegmenter:
     """Return the weights on programs of torch.export, written and read again."""
     with TemporaryDirectory() as outer:
         folder = Path(outer, "programs")
@@ -80,7 +80,7 @@ def load_cases(pretrained: Pretrained, sources: Sequence[str], count: int) -> Ca
     return Cases(np.array(pairs.images[:count]), pairs.masks[:count] > 0)
 
 
-def answers(segmenter: Segmenter, cases: Cases, sampling: Sampling) -> npt.NDArray[np.float32]:
+def answers(segmenter: BaseSegmenter, cases: Cases, sampling: Sampling) -> npt.NDArray[np.float32]:
     """Return the probabilities, NxSxS."""
     parts = [
         segment_batch(segmenter, cases.images[at : at + BATCH], sampling, CPU).probability[:, 0].numpy()
@@ -95,7 +95,7 @@ def scores(probability: npt.NDArray[np.float32], cases: Cases) -> tuple[float, f
     return jaccard(total(counts)), float(np.mean([jaccard(one) for one in counts]))
 
 
-def compare_answers(segmenters: Mapping[str, Segmenter], cases: Cases, sampling: Sampling) -> None:
+def compare_answers(segmenters: Mapping[str, BaseSegmenter], cases: Cases, sampling: Sampling) -> None:
     """Print how each runtime's probabilities and scores differ from the reference's."""
     found = {name: answers(segmenter, cases, sampling) for name, segmenter in segmenters.items()}
     pooled, mean = scores(found[REFERENCE], cases)
@@ -114,7 +114,7 @@ def compare_answers(segmenters: Mapping[str, Segmenter], cases: Cases, sampling:
         )
 
 
-def compare_times(segmenters: Mapping[str, Segmenter], cases: Cases, batch: int, repeats: int) -> None:
+def compare_times(segmenters: Mapping[str, BaseSegmenter], cases: Cases, batch: int, repeats: int) -> None:
     """Print the median time of a whole segmentation on each runtime."""
     rows = [number % len(cases.images) for number in range(batch)]
     image = normalise_image(image_tensor(cases.images[rows]))

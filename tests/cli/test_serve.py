@@ -23,6 +23,7 @@ def test_the_verb_serves_until_it_is_told_to_stop(trained: Path) -> None:
         "1",
         "--max-mb",
         "1",
+        "sampling.samples=2",
         "sampling.steps=2",
     )
     command = [sys.executable, "-c", SERVE, *options]

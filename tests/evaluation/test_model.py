@@ -19,7 +19,7 @@ from mlffm_segdiff.evaluation.model import evaluate_model, outline_case, segment
 from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.segmenters.at_source import map_at
-from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Sampling, Segmentation
 
 SaveMask = Callable[[Path, Mask], Path]
 SAMPLING = Sampling(samples=3, steps=2, seed=5, sampler="ddim")
@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 SIZE = 16
 
 
-class RedIsLesion(Segmenter):
+class RedIsLesion(BaseSegmenter):
     """Returns the red channel, and keeps its arguments."""
 
     total_stride = 1

@@ -15,7 +15,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.export import onnx, openvino
 from mlffm_segdiff.export.folder import read_export
 from mlffm_segdiff.export.formats import FormatName
-from mlffm_segdiff.segmenters.base import Graph, Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Sampling
 from mlffm_segdiff.segmenters.precision import Precision
 from mlffm_segdiff.segmenters.pretrained import Pretrained
 
@@ -25,7 +25,9 @@ SAMPLING = Sampling(samples=2, steps=3)
 MODELS = ("diffusion", "direct", "styles")
 
 
-def agree(found: Segmenter, expected: Segmenter, images: Tensor, sampling: Sampling = SAMPLING) -> None:
+def agree(
+    found: BaseSegmenter, expected: BaseSegmenter, images: Tensor, sampling: Sampling = SAMPLING
+) -> None:
     """Both find the same, in a batch of one and of three, and see something in each image."""
     for batch in (1, 3):
         theirs, ours = (one.segment(images[:batch], sampling) for one in (found, expected))

@@ -20,14 +20,14 @@ from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Sampling, Segmentation
 from mlffm_segdiff.segmenters.pretrained import save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
 
 Save = Callable[..., Path]
 
 
-class RedIsLesion(Segmenter):
+class RedIsLesion(BaseSegmenter):
     """Returns the red channel as probability (0 to 1) and half the green one as spread."""
 
     total_stride = 1
@@ -51,7 +51,7 @@ class RedIsLesion(Segmenter):
 def red_model() -> Callable[..., Model]:
     """A model that finds what is red: red_model(size=8, samples=5, segmenter=its own)."""
 
-    def make(size: int = 8, samples: int = 5, segmenter: Segmenter | None = None) -> Model:
+    def make(size: int = 8, samples: int = 5, segmenter: BaseSegmenter | None = None) -> Model:
         found = (segmenter or RedIsLesion()).eval()
         return Model(found, size, Sampling(samples=samples), torch.device("cpu"))
 

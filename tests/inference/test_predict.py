@@ -26,7 +26,7 @@ from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading import case_image
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
-from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Sampling, Segmentation
 
 Photo = Callable[..., npt.NDArray[np.uint8]]
 Save = Callable[..., Path]
@@ -221,7 +221,7 @@ def test_results_depend_on_image_and_seed_only(
     assert all(np.abs(other[name] - whole[name]).max() > 257 for name in other)
 
 
-class Tamperer(Segmenter):
+class Tamperer(BaseSegmenter):
     """Says all is lesion. At the first call it gives readers time to run ahead, then removes a file."""
 
     total_stride = 1

@@ -11,7 +11,7 @@ from mlffm_segdiff.inference import model as inference
 from mlffm_segdiff.inference.model import load_model, measured_precision
 from mlffm_segdiff.segmenters import precision as formats
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
 from mlffm_segdiff.segmenters.packing import PackedConvolution, can_pack
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
@@ -80,7 +80,7 @@ def test_weights_are_saved_as_they_were_loaded(tmp_path: Path) -> None:
     assert one == other
 
 
-class Timed(Segmenter):
+class Timed(BaseSegmenter):
     """Segments by moving a clock."""
 
     total_stride = 1  # type: ignore[assignment]

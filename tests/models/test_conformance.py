@@ -19,7 +19,7 @@ from mlffm_segdiff.data.synthetic import synthetic_pairs
 from mlffm_segdiff.models.encoder_weights import IMAGENET, initialise_encoder
 from mlffm_segdiff.models.registry import MODELS
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.cost import count_cost, model_recipe
 from mlffm_segdiff.segmenters.precision import in_bfloat16
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
@@ -119,7 +119,7 @@ def small_recipe(name: str) -> Recipe:
     )
 
 
-def made(name: str) -> Segmenter:
+def made(name: str) -> BaseSegmenter:
     """Return a segmenter in which nothing is switched off by weights that start at 0.
 
     A pretrained encoder has its ImageNet weights: with random ones and no statistics, the signal fades in it.
@@ -139,7 +139,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def segmenter(name: str) -> Segmenter:
+def segmenter(name: str) -> BaseSegmenter:
     return made(name)
 
 
@@ -150,13 +150,13 @@ def batch() -> Batch:
     return collate([pairs[index] for index in range(len(IDS))])
 
 
-def probability(segmenter: Segmenter, name: str, image: Tensor, steps: int | None = None) -> Tensor:
+def probability(segmenter: BaseSegmenter, name: str, image: Tensor, steps: int | None = None) -> Tensor:
     chosen = {"steps": steps} if steps and is_denoiser(name) else {}
     return segmenter.segment(image, chosen_sampling(small_recipe(name), chosen)).probability
 
 
 @pytest.mark.parametrize("side", [64, 96, 128])
-def test_an_image_becomes_a_map_of_its_size(segmenter: Segmenter, name: str, side: int) -> None:
+def test_an_image_becomes_a_map_of_its_size(segmenter: BaseSegmenter, name: str, side: int) -> None:
     assert side % segmenter.total_stride == 0
     sampling = chosen_sampling(small_recipe(name), {"steps": 1} if is_denoiser(name) else {})
     found = segmenter.segment(torch.rand(1, 3, side, side) * 2 - 1, sampling)
@@ -165,7 +165,7 @@ def test_an_image_becomes_a_map_of_its_size(segmenter: Segmenter, name: str, sid
     assert 0 <= float(found.probability.min()) < float(found.probability.max()) <= 1
 
 
-def test_gradients_reach_every_parameter(segmenter: Segmenter, batch: Batch) -> None:
+def test_gradients_reach_every_parameter(segmenter: BaseSegmenter, batch: Batch) -> None:
     learner = copy.deepcopy(segmenter).train()
     loss = learner.loss(batch)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -176,7 +176,7 @@ def test_gradients_reach_every_parameter(segmenter: Segmenter, batch: Batch) -> 
 
 
 def test_weights_come_back_as_they_were(
-    segmenter: Segmenter, name: str, batch: Batch, tmp_path: Path
+    segmenter: BaseSegmenter, name: str, batch: Batch, tmp_path: Path
 ) -> None:
     save_segmenter(segmenter, small_recipe(name), tmp_path)
     again = load_pretrained(tmp_path)
@@ -185,7 +185,7 @@ def test_weights_come_back_as_they_were(
     assert torch.equal(probability(again.segmenter, name, batch.image[:1]), expected)
 
 
-def test_a_case_does_not_depend_on_its_batch(segmenter: Segmenter, name: str, batch: Batch) -> None:
+def test_a_case_does_not_depend_on_its_batch(segmenter: BaseSegmenter, name: str, batch: Batch) -> None:
     """Ten steps, since estimates that a network of noise makes in fewer magnify what rounding does."""
     together = probability(segmenter, name, batch.image, steps=10)
     for rows in ([0], [2, 1]):
@@ -193,12 +193,12 @@ def test_a_case_does_not_depend_on_its_batch(segmenter: Segmenter, name: str, ba
         torch.testing.assert_close(few, together[rows], rtol=0, atol=1e-4)
 
 
-def test_images_are_told_apart(segmenter: Segmenter, name: str, batch: Batch) -> None:
+def test_images_are_told_apart(segmenter: BaseSegmenter, name: str, batch: Batch) -> None:
     one, other = (probability(segmenter, name, batch.image[n : n + 1]) for n in (0, 1))
     assert float((one - other).abs().max()) > 1e-4
 
 
-def test_the_seed_fixes_weights_loss_and_masks(segmenter: Segmenter, name: str, batch: Batch) -> None:
+def test_the_seed_fixes_weights_loss_and_masks(segmenter: BaseSegmenter, name: str, batch: Batch) -> None:
     twin = made(name)
     assert all(torch.equal(value, twin.state_dict()[n]) for n, value in segmenter.state_dict().items())
     losses = []
@@ -211,7 +211,7 @@ def test_the_seed_fixes_weights_loss_and_masks(segmenter: Segmenter, name: str, 
     assert torch.equal(maps[0], maps[2])
 
 
-def test_its_parts_make_up_the_network(segmenter: Segmenter, name: str, batch: Batch) -> None:
+def test_its_parts_make_up_the_network(segmenter: BaseSegmenter, name: str, batch: Batch) -> None:
     """These are what is exported; the export itself is tested in tests/export."""
     parts = segmenter.parts(batch.image[:2])
     for part in parts.values():
@@ -226,7 +226,7 @@ def test_its_parts_make_up_the_network(segmenter: Segmenter, name: str, batch: B
     assert torch.equal(probability(rebuilt, name, batch.image[:1]), expected)
 
 
-def test_it_runs_in_bfloat16(segmenter: Segmenter, name: str, batch: Batch) -> None:
+def test_it_runs_in_bfloat16(segmenter: BaseSegmenter, name: str, batch: Batch) -> None:
     image = batch.image[:1]
     half = in_bfloat16(segmenter, image)
     assert probability(half, name, image).isfinite().all()

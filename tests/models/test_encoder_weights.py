@@ -14,7 +14,7 @@ from mlffm_segdiff.models import encoder_weights
 from mlffm_segdiff.models.encoder_weights import IMAGENET, imagenet_file, imagenet_weights, initialise_encoder
 from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, pretrained_encoder
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe
 
 LITE0: dict[str, object] = {"name": "unet", "encoder": "efficientnet_lite0", "decoder_widths": (8, 8, 8, 8)}
@@ -29,19 +29,19 @@ DIRECT = [{"name": name, "encoder": "efficientnet_lite0"} for name in ("unet", "
 TINY: dict[str, object] = {"name": "mlffm_segdiff", "size": "tiny"}
 
 
-def made(model: dict[str, object]) -> Segmenter:
+def made(model: dict[str, object]) -> BaseSegmenter:
     return build_segmenter(
         check_recipe({"name": "x", "data": {"sources": {"synthetic": None}}, "model": model}, "here")
     )
 
 
-def encoder_of(segmenter: Segmenter) -> EfficientNetLite:
+def encoder_of(segmenter: BaseSegmenter) -> EfficientNetLite:
     encoder = pretrained_encoder(segmenter)
     assert encoder is not None
     return encoder
 
 
-def state_of(segmenter: Segmenter) -> dict[str, Tensor]:
+def state_of(segmenter: BaseSegmenter) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in segmenter.state_dict().items()}
 
 
@@ -51,7 +51,7 @@ def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
 
 
 @pytest.fixture
-def lite0() -> Segmenter:
+def lite0() -> BaseSegmenter:
     return made(LITE0)
 
 
@@ -137,7 +137,7 @@ def test_a_wheel_without_its_file_counts_as_missing(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_safetensors_file_comes_back(lite0: Segmenter, tmp_path: Path, dtype: torch.dtype) -> None:
+def test_a_safetensors_file_comes_back(lite0: BaseSegmenter, tmp_path: Path, dtype: torch.dtype) -> None:
     path = tmp_path / "encoder.safetensors"
     saved = {
         name: value.to(dtype) if value.is_floating_point() else value
@@ -150,7 +150,9 @@ def test_a_safetensors_file_comes_back(lite0: Segmenter, tmp_path: Path, dtype: 
     assert_same({name: value.to(saved[name].dtype) for name, value in found.items()}, saved)
 
 
-def test_a_hub_id_may_have_dots(lite0: Segmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_id_may_have_dots(
+    lite0: BaseSegmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "downloaded.safetensors"
     saved = EfficientNetLite("efficientnet_lite0").state_dict()
     save_file(saved, path)
@@ -166,7 +168,7 @@ def test_a_hub_id_may_have_dots(lite0: Segmenter, tmp_path: Path, monkeypatch: p
     assert_same(dict(encoder_of(lite0).state_dict()), dict(saved))
 
 
-def test_an_unreachable_hub_id_is_reported_in_one_line(lite0: Segmenter, no_hub: list[str]) -> None:
+def test_an_unreachable_hub_id_is_reported_in_one_line(lite0: BaseSegmenter, no_hub: list[str]) -> None:
     with pytest.raises(UserError) as found:
         initialise_encoder(lite0, "someone/encoder")
     assert str(found.value) == (
@@ -180,7 +182,7 @@ def test_an_unreachable_hub_id_is_reported_in_one_line(lite0: Segmenter, no_hub:
     ["encoder.safetensors", "weights/encoder.safetensors", "weights/encoder.pth", "/a/b/encoder", "x"],
 )
 def test_a_missing_file_is_never_looked_up_on_the_hub(
-    lite0: Segmenter, no_hub: list[str], source: str
+    lite0: BaseSegmenter, no_hub: list[str], source: str
 ) -> None:
     with pytest.raises(UserError, match=rf"train\.encoder_init={re.escape(source)}: no such file; give"):
         initialise_encoder(lite0, source)
@@ -197,7 +199,7 @@ def write_words(path: Path) -> None:
 
 @pytest.mark.parametrize("write", [write_pickle, write_words])
 def test_what_is_not_safetensors_is_refused(
-    lite0: Segmenter, tmp_path: Path, write: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+    lite0: BaseSegmenter, tmp_path: Path, write: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "encoder.safetensors"
     write(path)
@@ -216,7 +218,7 @@ def test_what_is_not_safetensors_is_refused(
     ids=["another_network", "lite1", "lite2"],
 )
 def test_weights_of_another_network_are_refused_in_one_short_line(
-    lite0: Segmenter, tmp_path: Path, state: dict[str, Tensor]
+    lite0: BaseSegmenter, tmp_path: Path, state: dict[str, Tensor]
 ) -> None:
     path = tmp_path / "encoder.safetensors"
     save_file(state, path)

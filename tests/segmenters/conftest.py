@@ -13,12 +13,12 @@ from mlffm_segdiff.diffusion.process import MaskDiffusion
 from mlffm_segdiff.losses.boundary_weight import BoundaryWeight, uniform_weight
 from mlffm_segdiff.losses.region import RegionLoss
 from mlffm_segdiff.segmenters.assembly import build_objective, build_segmenter
-from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe
 from mlffm_segdiff.segmenters.training_draws import Single, TrainingDraws
 
-Make = Callable[..., Segmenter]
+Make = Callable[..., BaseSegmenter]
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def batch() -> Batch:
 def fresh() -> Make:
     """A segmenter as a recipe builds it; arguments are sections of the recipe."""
 
-    def make(**sections: dict[str, object]) -> Segmenter:
+    def make(**sections: dict[str, object]) -> BaseSegmenter:
         values = {"name": "x", "data": {"sources": {"synthetic": None}, "size": 32}}
         return build_segmenter(check_recipe({**values, "model": TINY, **sections}, "here"))
 
@@ -47,7 +47,7 @@ TINY = {"name": "mlffm_segdiff", "size": "tiny"}
 def trained(fresh: Make) -> Make:
     """The same with weights moved from where they start, so that no part is still switched off."""
 
-    def make(**sections: dict[str, object]) -> Segmenter:
+    def make(**sections: dict[str, object]) -> BaseSegmenter:
         segmenter = fresh(**sections)
         for p in segmenter.parameters():
             p.data.add_(0.05 * torch.randn_like(p))

@@ -9,9 +9,9 @@ from scipy.ndimage import map_coordinates
 from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
 from mlffm_segdiff.segmenters.at_source import map_at, segment_batch
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
 
-Make = Callable[..., Segmenter]
+Make = Callable[..., BaseSegmenter]
 
 SIZE = 16
 

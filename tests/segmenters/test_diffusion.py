@@ -16,17 +16,17 @@ from mlffm_segdiff.diffusion.process import MaskDiffusion, add_noise, velocity
 from mlffm_segdiff.losses.boundary_weight import BandWeight
 from mlffm_segdiff.losses.region import RegionLoss
 from mlffm_segdiff.segmenters import diffusion
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 
-Make = Callable[..., Segmenter]
+Make = Callable[..., BaseSegmenter]
 Recorded = Callable[..., tuple[DiffusionSegmenter, Any]]
 Around = Callable[..., DiffusionSegmenter]
 OBJECTIVES: tuple[ObjectiveName, ...] = ("x0", "epsilon", "v")
 FUSIONS: tuple[FusionName, ...] = ("mean", "staple")
 
 
-def probability(segmenter: Segmenter, image: Tensor, sampling: Sampling) -> Tensor:
+def probability(segmenter: BaseSegmenter, image: Tensor, sampling: Sampling) -> Tensor:
     return segmenter.segment(image, sampling).probability
 
 

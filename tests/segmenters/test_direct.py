@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.losses.boundary_weight import BandWeight, uniform_weight
 from mlffm_segdiff.losses.region import RegionLoss
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
 from mlffm_segdiff.segmenters.direct import DirectSegmenter, truth_at
 
 UNET = {"name": "unet", "widths": [4, 8, 16], "residual_units": 1}
-Make = Callable[..., Segmenter]
+Make = Callable[..., BaseSegmenter]
 
 
 def test_the_loss_is_the_region_loss_with_the_weight_of_a_clean_mask(trained: Make, batch: Batch) -> None:

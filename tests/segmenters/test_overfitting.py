@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from mlffm_segdiff.data.batch import Batch
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
 
-Make = Callable[..., Segmenter]
+Make = Callable[..., BaseSegmenter]
 
 
-def learn(segmenter: Segmenter, batch: Batch, steps: int) -> None:
+def learn(segmenter: BaseSegmenter, batch: Batch, steps: int) -> None:
     optimizer = torch.optim.AdamW(segmenter.parameters(), weight_decay=0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=steps)
     for _ in range(steps):
@@ -23,7 +23,7 @@ def learn(segmenter: Segmenter, batch: Batch, steps: int) -> None:
     segmenter.eval()
 
 
-def mean_dice(segmenter: Segmenter, batch: Batch, sampling: Sampling) -> float:
+def mean_dice(segmenter: BaseSegmenter, batch: Batch, sampling: Sampling) -> float:
     found = segmenter.segment(batch.image, sampling).probability >= 0.5
     truth = batch.mask > 0
     dice = 2 * (found & truth).sum((1, 2, 3)) / (found.sum((1, 2, 3)) + truth.sum((1, 2, 3)))

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from mlffm_segdiff.data.batch import Batch
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
 
-Make = Callable[..., Segmenter]
+Make = Callable[..., BaseSegmenter]
 UNET: dict[str, object] = {"name": "unet", "widths": [4, 8, 16], "residual_units": 1}
 SECTIONS: dict[str, dict[str, dict[str, object]]] = {
     "diffusion": {},

@@ -6,7 +6,7 @@ import torch
 
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.segmenters import precision as formats
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
 from mlffm_segdiff.segmenters.precision import (
     TURNS,
     Precision,
@@ -16,7 +16,7 @@ from mlffm_segdiff.segmenters.precision import (
     in_bfloat16,
 )
 
-Make = Callable[..., Segmenter]
+Make = Callable[..., BaseSegmenter]
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 UNET: dict[str, object] = {"name": "unet", "widths": [4, 8, 16], "residual_units": 1}
 SECTIONS: dict[str, dict[str, dict[str, object]]] = {

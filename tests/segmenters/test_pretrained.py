@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.segmenters import pretrained
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
 from mlffm_segdiff.segmenters.pretrained import WEIGHTS, Pretrained, load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe
 
@@ -28,7 +28,7 @@ IMAGE = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2
 
 
 @pytest.fixture(scope="module")
-def segmenter() -> Segmenter:
+def segmenter() -> BaseSegmenter:
     torch.manual_seed(0)
     made = build_segmenter(RECIPE)
     for p in made.parameters():
@@ -37,12 +37,12 @@ def segmenter() -> Segmenter:
 
 
 @pytest.fixture
-def saved(segmenter: Segmenter, tmp_path: Path) -> Path:
+def saved(segmenter: BaseSegmenter, tmp_path: Path) -> Path:
     save_segmenter(segmenter, RECIPE, tmp_path / "weights")
     return tmp_path / "weights"
 
 
-def test_weights_and_recipe_come_back_as_they_were(segmenter: Segmenter, saved: Path) -> None:
+def test_weights_and_recipe_come_back_as_they_were(segmenter: BaseSegmenter, saved: Path) -> None:
     for name in (saved, str(saved), saved.parent):  # the last as a run folder
         found = load_pretrained(name)
         assert found.recipe == RECIPE
@@ -55,7 +55,7 @@ def test_weights_and_recipe_come_back_as_they_were(segmenter: Segmenter, saved: 
 
 
 def test_float16_halves_the_file_and_hardly_moves_the_masks(
-    segmenter: Segmenter, saved: Path, tmp_path: Path
+    segmenter: BaseSegmenter, saved: Path, tmp_path: Path
 ) -> None:
     save_segmenter(segmenter, RECIPE, tmp_path / "half", torch.float16)
     with safe_open(tmp_path / "half" / WEIGHTS, "pt") as file:
@@ -69,7 +69,7 @@ def test_float16_halves_the_file_and_hardly_moves_the_masks(
 
 
 def test_the_hubs_mixin_reads_and_writes_the_same_files(
-    segmenter: Segmenter, saved: Path, tmp_path: Path
+    segmenter: BaseSegmenter, saved: Path, tmp_path: Path
 ) -> None:
     Pretrained.from_pretrained(str(saved)).save_pretrained(tmp_path / "again")
     again = load_pretrained(tmp_path / "again")

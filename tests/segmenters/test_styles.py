@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from mlffm_segdiff.data.batch import Batch
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
 from mlffm_segdiff.segmenters.diffusion import STYLE_DROP, DiffusionSegmenter
 from mlffm_segdiff.segmenters.training_draws import Dual, Recycling, Single, TrainingDraws
 
-Make = Callable[..., Segmenter]
+Make = Callable[..., BaseSegmenter]
 Recorded = Callable[..., tuple[DiffusionSegmenter, Any]]
 STYLES = ("isic2018", "ham10000", "ph2")
 TINY = {"name": "mlffm_segdiff", "size": "tiny"}

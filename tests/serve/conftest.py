@@ -21,7 +21,7 @@ from torch import Tensor
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.inference.model import Model
-from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Sampling, Segmentation
 from mlffm_segdiff.serve.app import create_app
 from mlffm_segdiff.serve.engine import Limits
 from mlffm_segdiff.serve.run import listening_socket, url
@@ -30,7 +30,7 @@ SIZE = 16
 WAIT_SECONDS = 60
 
 
-class GatedRed(Segmenter):
+class GatedRed(BaseSegmenter):
     """Finds what is red. Each sample is a little darker than the last. Works only while `gate` is open.
 
     calls: of each call, the number of images and the sampling.

@@ -106,9 +106,9 @@ def test_the_mask_is_that_of_segment_whatever_the_files_name(
             body = {"content": path.read_bytes(), "headers": {"Content-Type": "image/png"}}
             params = {"threshold": threshold, "name": "other.png", "format": "png", **options}
             assert client.post(URL, params=params, **body).content == answer.content
-        refused = client.post(URL, params={"sampling.steps": 3}, files=files)
+        refused = client.post(URL, params={"sampling.fusion": "staple", "sampling.samples": 1}, files=files)
         assert (refused.status_code, refused.json()["problem"]) == (422, "unusable")
-        assert "steps=3 does not divide" in refused.json()["detail"]
+        assert "fusion staple needs several samples" in refused.json()["detail"]
         refused = client.post(URL, params={"sampling.steps": 2, "sampling.samples": 0}, files=files)
         assert (refused.status_code, refused.json()["problem"]) == (422, "unusable")
         assert "no samples are drawn" in refused.json()["detail"]

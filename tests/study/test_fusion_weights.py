@@ -3,14 +3,14 @@ import pytest
 import torch
 
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.study.fusion_weights import fusion_steps
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
 
 
-def segmenter(*overrides: str) -> Segmenter:
+def segmenter(*overrides: str) -> BaseSegmenter:
     given = ["data.size=32", *overrides]
     return build_segmenter(load_recipe("synthetic", given)).eval()
 

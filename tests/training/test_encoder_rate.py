@@ -8,7 +8,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.models.encoders import pretrained_encoder
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe
 from mlffm_segdiff.training.module import SegmenterModule, poly, warmup_cosine
 
@@ -32,18 +32,18 @@ def recipe(model: dict[str, object], optimizer: str = "adamw") -> Recipe:
 
 
 @pytest.fixture
-def segmenter() -> Segmenter:
+def segmenter() -> BaseSegmenter:
     return build_segmenter(recipe(MODEL))
 
 
 def optimise(
-    segmenter: Segmenter, optimizer: str = "adamw", model: dict[str, object] = MODEL
+    segmenter: BaseSegmenter, optimizer: str = "adamw", model: dict[str, object] = MODEL
 ) -> tuple[Optimizer, LRScheduler]:
     made = SegmenterModule(segmenter, recipe(model, optimizer)).configure_optimizers()
     return made["optimizer"], made["lr_scheduler"]  # type: ignore[return-value]
 
 
-def test_each_parameter_is_in_the_group_of_its_rate_and_decay(segmenter: Segmenter) -> None:
+def test_each_parameter_is_in_the_group_of_its_rate_and_decay(segmenter: BaseSegmenter) -> None:
     optimizer, _ = optimise(segmenter)
     encoder = pretrained_encoder(segmenter)
     assert encoder is not None
@@ -58,7 +58,7 @@ def test_each_parameter_is_in_the_group_of_its_rate_and_decay(segmenter: Segment
     assert len(optimizer.param_groups) == 4
 
 
-def test_warm_up_and_cosine_hold_for_every_group(segmenter: Segmenter) -> None:
+def test_warm_up_and_cosine_hold_for_every_group(segmenter: BaseSegmenter) -> None:
     optimizer, schedule = optimise(segmenter)
     for step in range(STEPS):
         shares = [group["lr"] / group["initial_lr"] for group in optimizer.param_groups]
@@ -67,7 +67,7 @@ def test_warm_up_and_cosine_hold_for_every_group(segmenter: Segmenter) -> None:
         schedule.step()
 
 
-def test_the_first_step_moves_the_encoder_by_its_share(segmenter: Segmenter) -> None:
+def test_the_first_step_moves_the_encoder_by_its_share(segmenter: BaseSegmenter) -> None:
     """AdamW's first step is its rate times the gradient's sign, where nothing decays."""
     optimizer, _ = optimise(segmenter)
     weights = dict(segmenter.named_parameters())
@@ -80,7 +80,7 @@ def test_the_first_step_moves_the_encoder_by_its_share(segmenter: Segmenter) -> 
     assert moved == pytest.approx([SHARE * RATE / WARMUP, RATE / WARMUP], rel=1e-3)
 
 
-def test_sgd_has_a_group_for_each_rate(segmenter: Segmenter) -> None:
+def test_sgd_has_a_group_for_each_rate(segmenter: BaseSegmenter) -> None:
     optimizer, schedule = optimise(segmenter, "sgd")
     encoder = pretrained_encoder(segmenter)
     assert encoder is not None

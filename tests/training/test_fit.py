@@ -19,7 +19,7 @@ from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.sources import load_split_cases, open_split
 from mlffm_segdiff.data.splits import Split, save_split
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.training.fit import TrainingData, resume, train
@@ -84,7 +84,7 @@ def test_tensorboard_has_the_same_numbers(finished: RunFolder) -> None:
     assert "loss" in events.Tags()["scalars"]
 
 
-def validation_masks(segmenter: Segmenter, recipe: Recipe, sampling: Sampling) -> tuple[Masks, Masks]:
+def validation_masks(segmenter: BaseSegmenter, recipe: Recipe, sampling: Sampling) -> tuple[Masks, Masks]:
     """Masks that are found in the validation images, and the true ones."""
     pairs = open_split(load_split_cases(recipe.data), "val", 32)
     images = torch.from_numpy(np.array(pairs.images)).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import Graph, Part, Sampling, Segmentation, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Sampling, Segmentation
 from mlffm_segdiff.training.module import (
     SegmenterModule,
     build_optimizer,
@@ -45,7 +45,7 @@ def test_the_rate_rises_then_falls_and_stays_between_floor_and_one(
     assert all(min(floor, 1 / warmup) - 1e-12 <= share <= 1 for share in shares)
 
 
-class Seeds(Segmenter):
+class Seeds(BaseSegmenter):
     """Keeps the seed that torch has when the loss is asked for."""
 
     total_stride = 1

@@ -29,7 +29,7 @@ class Subject:
         recipe: Their recipe.
         parameters: Number of trainable parameters.
         model: The model as `predict` runs it, giving the posterior mean in one step.
-        segmenter: Segmenter of the model.
+        segmenter: BaseSegmenter of the model.
         precision: Number format that networks compute in.
         clock: Clock in seconds that waits for the model's device.
         repeats: Turns of each contestant; those that take minutes have at most FEW.

@@ -16,7 +16,7 @@ from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.data.synthetic import synthetic_pairs
 from mlffm_segdiff.models.baselines.swin_unetr import SwinUNETR
 from mlffm_segdiff.segmenters.assembly import build_loss, build_segmenter, build_weight
-from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
 from mlffm_segdiff.training.callbacks import update_average
 from mlffm_segdiff.training.module import build_optimizer, update_weights
@@ -28,13 +28,13 @@ class TrainingStep:
     """One training step as `train` takes it, on a batch in memory.
 
     Args:
-        segmenter: Segmenter to train.
+        segmenter: BaseSegmenter to train.
         recipe: Recipe whose optimizer, clipping and weight averaging are used.
         batch: Batch on the segmenter's device.
         dtype: torch.float32, or torch.bfloat16 for mixed precision.
     """
 
-    def __init__(self, segmenter: Segmenter, recipe: Recipe, batch: Batch, dtype: torch.dtype) -> None:
+    def __init__(self, segmenter: BaseSegmenter, recipe: Recipe, batch: Batch, dtype: torch.dtype) -> None:
         settings = recipe.train
         self.segmenter = segmenter.train()
         self.optimizer = build_optimizer(segmenter, settings)
@@ -64,7 +64,7 @@ def measure_training(subject: Subject) -> Findings:
     return Findings((ratio,), timings, {"training": rates, ARITHMETIC: gigaflops(steps)})
 
 
-def contestants(recipe: Recipe, device: torch.device) -> dict[str, Segmenter]:
+def contestants(recipe: Recipe, device: torch.device) -> dict[str, BaseSegmenter]:
     """Build segmenters with random weights: the recipe's, and SwinUNETR-24 with the same loss."""
     swin = DirectSegmenter(SwinUNETR(SWIN_FEATURES), build_loss(recipe.loss), build_weight(recipe.loss))
     made = {OURS: build_segmenter(recipe), SWIN: swin}
@@ -80,6 +80,6 @@ def training_batch(count: int, size: int, device: torch.device) -> Batch:
     return Batch(image, mask, distance, batch.ids, batch.styles)
 
 
-def _gradients(segmenter: Segmenter, batch: Batch) -> None:
+def _gradients(segmenter: BaseSegmenter, batch: Batch) -> None:
     segmenter.zero_grad()
     segmenter.loss(batch).backward()  # type: ignore[no-untyped-call]

@@ -23,7 +23,7 @@ from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
 from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.overlap import Mask, count_pixels, jaccard
 from mlffm_segdiff.segmenters.at_source import THRESHOLD, map_at
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
 from mlffm_segdiff.segmenters.calibration import Quality
 
 SCORED = Processing(post=AS_THRESHOLDED)
@@ -47,7 +47,7 @@ class ComparedCase:
 
 
 def segment_cases(
-    segmenter: Segmenter,
+    segmenter: BaseSegmenter,
     pairs: CachedPairs,
     cases: Sequence[Case],
     sampling: Sampling,
@@ -96,7 +96,7 @@ def evaluate_case(compared: ComparedCase) -> EvaluatedCase:
 
 
 def evaluate_model(
-    segmenter: Segmenter,
+    segmenter: BaseSegmenter,
     pairs: CachedPairs,
     cases: Sequence[Case],
     sampling: Sampling,

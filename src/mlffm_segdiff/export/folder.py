@@ -14,7 +14,7 @@ from mlffm_segdiff.data.atomic import atomic_folder
 from mlffm_segdiff.export.formats import FORMATS, FormatName, Runtime
 from mlffm_segdiff.export.onnx import OPSET
 from mlffm_segdiff.export.trace import EXAMPLE_BATCH
-from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.calibration import QUALITY, read_quality, write_quality
 from mlffm_segdiff.segmenters.folding import fold_batch_norm
 from mlffm_segdiff.segmenters.precision import Precision
@@ -136,7 +136,7 @@ def read_export(folder: Path, precision: Precision = "float32") -> Pretrained:
     return pretrained
 
 
-def _plain(segmenter: Segmenter) -> Segmenter:
+def _plain(segmenter: BaseSegmenter) -> BaseSegmenter:
     """Return a copy in evaluation mode on the processor, its batch normalisation folded.
 
     torch.export writes no channels_last weights.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mlffm_segdiff.data.files import Pixels
 from mlffm_segdiff.segmenters.at_source import segment_batch
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
 from mlffm_segdiff.segmenters.calibration import Quality
 from mlffm_segdiff.segmenters.device import best_device
 from mlffm_segdiff.segmenters.folding import fold_batch_norm, fold_padding
@@ -43,7 +43,7 @@ class Model:
         precision: Number format that the network computes in.
     """
 
-    segmenter: Segmenter
+    segmenter: BaseSegmenter
     size: int
     sampling: Sampling
     device: torch.device
@@ -83,8 +83,8 @@ def load_model(
 
 
 def ready_to_segment(
-    segmenter: Segmenter, image: Tensor, sampling: Sampling, precision: Precision
-) -> Segmenter:
+    segmenter: BaseSegmenter, image: Tensor, sampling: Sampling, precision: Precision
+) -> BaseSegmenter:
     """Return a segmenter that computes the same in fewer operations, for inference only.
 
     Batch normalisation is folded into convolutions; on a processor padding is too, and weights are laid out
@@ -107,7 +107,7 @@ def ready_to_segment(
 
 
 def measured_precision(
-    segmenter: Segmenter, image: Tensor, sampling: Sampling, clock: Clock = time.perf_counter
+    segmenter: BaseSegmenter, image: Tensor, sampling: Sampling, clock: Clock = time.perf_counter
 ) -> Precision:
     """Return the number format in which a segmenter is faster; see `faster_precision`.
 
@@ -119,7 +119,7 @@ def measured_precision(
     """
 
     @cache
-    def ready(precision: Precision) -> Segmenter:
+    def ready(precision: Precision) -> BaseSegmenter:
         return ready_to_segment(segmenter, image[:1], sampling, precision)
 
     formats: tuple[Precision, Precision] = ("float32", "bf16")

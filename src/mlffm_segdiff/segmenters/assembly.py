@@ -21,7 +21,7 @@ from mlffm_segdiff.losses.boundary_weight import (
 )
 from mlffm_segdiff.losses.mask_loss import LOSSES, MaskLoss
 from mlffm_segdiff.models.registry import TargetModelConfig
-from mlffm_segdiff.segmenters.base import ANY_STYLE, Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import ANY_STYLE, BaseSegmenter, Sampling
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
 from mlffm_segdiff.segmenters.objectives import X0, Epsilon, Objective, V
@@ -31,7 +31,7 @@ SAMPLES_ONLY = ("samples", "sampler", "steps", "fusion", "widening")
 """Keys of the sampling section that have no effect on a direct network."""
 
 
-def build_segmenter(recipe: Recipe) -> Segmenter:
+def build_segmenter(recipe: Recipe) -> BaseSegmenter:
     """Build the recipe's segmenter with fresh weights, drawn from torch's global generator.
 
     Weights are in the memory format channels_last, on which convolutions are faster.
@@ -88,7 +88,7 @@ def validate_options(recipe: Recipe) -> None:
         )
 
 
-def _segmenter(recipe: Recipe) -> Segmenter:
+def _segmenter(recipe: Recipe) -> BaseSegmenter:
     loss, weight = build_loss(recipe.loss), build_weight(recipe.loss)
     settings = recipe.diffusion
     network = recipe.model.build(mask_channels=2 if settings.self_conditioning else 1)

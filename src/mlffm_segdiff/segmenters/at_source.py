@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
 
 THRESHOLD = 0.5
 """Default probability from which a pixel is lesion."""
@@ -15,7 +15,7 @@ Map = npt.NDArray[np.float32]
 
 
 def segment_batch(
-    segmenter: Segmenter,
+    segmenter: BaseSegmenter,
     images: npt.NDArray[np.uint8],
     sampling: Sampling,
     device: torch.device,

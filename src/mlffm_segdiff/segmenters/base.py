@@ -79,7 +79,7 @@ class Part:
     output_names: tuple[str, ...]
 
 
-class Segmenter(nn.Module, ABC):
+class BaseSegmenter(nn.Module, ABC):
     """A model as training, evaluation, prediction and export use it."""
 
     @property

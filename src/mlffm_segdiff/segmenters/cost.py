@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mlffm_segdiff.config.packaged import recipe_names
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import MIRRORS, Segmenter
+from mlffm_segdiff.segmenters.base import MIRRORS, BaseSegmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
 
 SIDE = 128
@@ -57,7 +57,7 @@ def count_cost(recipe: Recipe) -> ModelCost:
     return ModelCost(weights, mirrors * total, steps, mirrors * samples)
 
 
-def build_on_meta(recipe: Recipe) -> Segmenter:
+def build_on_meta(recipe: Recipe) -> BaseSegmenter:
     """Build a recipe's segmenter with shapes but no weights, on the device ``meta``."""
     try:
         with META:

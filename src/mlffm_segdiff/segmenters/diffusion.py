@@ -13,7 +13,7 @@ from mlffm_segdiff.diffusion.noise import draw_noise, noise_generators
 from mlffm_segdiff.diffusion.process import MaskDiffusion, sample_timesteps
 from mlffm_segdiff.diffusion.sampler import Estimate, sample
 from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
-from mlffm_segdiff.segmenters.base import MIRRORS, Graph, Part, Sampling, Segmentation, Segmenter
+from mlffm_segdiff.segmenters.base import MIRRORS, BaseSegmenter, Graph, Part, Sampling, Segmentation
 from mlffm_segdiff.segmenters.denoiser_parts import GraphDenoiser, denoiser_parts
 from mlffm_segdiff.segmenters.objectives import Objective
 from mlffm_segdiff.segmenters.training_draws import TrainingDraws
@@ -38,7 +38,7 @@ STYLE_DROP = 0.25
 """Share of training images whose annotation style is withheld, which trains the style ``any``."""
 
 
-class DiffusionSegmenter(Segmenter):
+class DiffusionSegmenter(BaseSegmenter):
     """Trains a denoiser on noised masks and segments with it; each image is encoded once.
 
     Args:
@@ -220,7 +220,7 @@ class DiffusionSegmenter(Segmenter):
 
     @torch.no_grad()
     def parts(self, image: Tensor) -> dict[str, Part]:
-        """Return the parts ``encoder`` and ``denoiser``; see `Segmenter.parts`."""
+        """Return the parts ``encoder`` and ``denoiser``; see `BaseSegmenter.parts`."""
         inputs = {"image": image}
         if self.styles:
             inputs["style"] = torch.zeros(len(image), dtype=torch.int64, device=image.device)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
 from mlffm_segdiff.losses.mask_loss import MaskLoss
-from mlffm_segdiff.segmenters.base import MIRRORS, Graph, Part, Sampling, Segmentation, Segmenter
+from mlffm_segdiff.segmenters.base import MIRRORS, BaseSegmenter, Graph, Part, Sampling, Segmentation
 
 
 @runtime_checkable
@@ -21,7 +21,7 @@ class DeeplySupervised(Protocol):
         """Return weights, which sum to 1, and logits (B1hw, of the image's size or smaller), finest first."""
 
 
-class DirectSegmenter(Segmenter):
+class DirectSegmenter(BaseSegmenter):
     """Trains a network that maps an image to a logit, and segments with it.
 
     The loss of a `DeeplySupervised` network is the weighted sum of the losses of its logits, each against the

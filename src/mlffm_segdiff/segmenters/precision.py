@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch
-from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 
 Precision = Literal["float32", "bf16"]
 PrecisionChoice = Literal["auto", "float32", "bf16"]
@@ -40,7 +40,7 @@ class BFloat16Graph(nn.Module):
         return tuple(self.module(*cast))
 
 
-def in_bfloat16(segmenter: Segmenter, image: Tensor) -> Segmenter:
+def in_bfloat16(segmenter: BaseSegmenter, image: Tensor) -> BaseSegmenter:
     """Copy a segmenter so that its network computes in bfloat16, and everything else in float32.
 
     Args:
@@ -97,7 +97,7 @@ def faster_precision(
 
 
 def training_precision(
-    recipe: Recipe, segmenter: Segmenter, device: torch.device, clock: Clock = time.perf_counter
+    recipe: Recipe, segmenter: BaseSegmenter, device: torch.device, clock: Clock = time.perf_counter
 ) -> Precision:
     """Choose the number format of a new run; ``auto`` is the faster one, see `faster_precision`.
 
@@ -114,7 +114,7 @@ def training_precision(
         return recipe.train.precision
 
     @cache
-    def example() -> tuple[Segmenter, Batch]:
+    def example() -> tuple[BaseSegmenter, Batch]:
         batch = random_batch(recipe.train.batch_size, recipe.data.size, device)
         return copy.deepcopy(segmenter).to(device).train(), batch
 
@@ -137,7 +137,7 @@ def random_batch(count: int, size: int, device: torch.device) -> Batch:
     return Batch(image, 1 - 2 * (distance > 0).float(), distance, names, [""] * count)
 
 
-def training_step(segmenter: Segmenter, batch: Batch, dtype: torch.dtype) -> None:
+def training_step(segmenter: BaseSegmenter, batch: Batch, dtype: torch.dtype) -> None:
     """Compute a loss in float32 or bfloat16 and its gradients, without an update."""
     with torch.autocast(batch.image.device.type, torch.bfloat16, dtype == torch.bfloat16):
         loss = segmenter.loss(batch)

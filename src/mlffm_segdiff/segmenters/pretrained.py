@@ -26,7 +26,7 @@ from mlffm_segdiff.config.extra import is_installed
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality, weights_digest, write_quality
 from mlffm_segdiff.segmenters.recipe import check_recipe, recipe_packages
 
@@ -70,7 +70,7 @@ class Pretrained(
         if missing:
             raise UserError(f"these weights need the package {missing[0]}; install it")
         self.recipe: Recipe = check_recipe(recipe, "config.json")
-        self.segmenter: Segmenter = build_segmenter(self.recipe)
+        self.segmenter: BaseSegmenter = build_segmenter(self.recipe)
         self.quality: Quality | None = None
 
     @property
@@ -166,7 +166,7 @@ class Pretrained(
 
 
 def save_segmenter(
-    segmenter: Segmenter, recipe: Recipe, folder: Path, dtype: torch.dtype = torch.float32
+    segmenter: BaseSegmenter, recipe: Recipe, folder: Path, dtype: torch.dtype = torch.float32
 ) -> None:
     """Write config.json and model.safetensors into ``folder``, floating-point weights as ``dtype``."""
     pretrained = Pretrained(recipe=recipe.model_dump(mode="json"))

@@ -13,7 +13,7 @@ from scipy.ndimage import find_objects, label
 from scipy.special import expit, logit
 
 from mlffm_segdiff.segmenters.at_source import THRESHOLD, Map, segment_batch
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -49,7 +49,7 @@ class Crop:
 
 
 def look_again(
-    segmenter: Segmenter,
+    segmenter: BaseSegmenter,
     first: Map,
     view: Callable[[int], Pixels | None],
     sampling: Sampling,

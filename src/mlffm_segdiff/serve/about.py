@@ -1,8 +1,10 @@
 """Metadata of the server for its clients."""
 
+from importlib.metadata import version
+
 from pydantic import BaseModel
 
-from mlffm_segdiff import __version__
+from mlffm_segdiff.config.extra import DISTRIBUTION
 from mlffm_segdiff.data.datasets.image_folder import IMAGE_EXTENSIONS
 from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.inference.reading.case_image import find_images
@@ -47,7 +49,7 @@ def about(engine: Engine, weights: str) -> About:
     model = engine.model
     styles = model.segmenter.styles
     return About(
-        version=__version__,
+        version=version(DISTRIBUTION),
         weights=weights,
         size=model.size,
         sampling=sampling_settings(model.sampling),

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from importlib.resources import files
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from mlffm_segdiff import __version__
+from mlffm_segdiff.config.extra import DISTRIBUTION
 from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.serve import openapi
@@ -54,7 +55,7 @@ def create_app(
     app = FastAPI(
         title="MLFFM-SegDiff",
         description="Segments skin lesions in dermoscopic images. Research software, not a medical device.",
-        version=__version__,
+        version=version(DISTRIBUTION),
         docs_url=None,  # their pages load scripts of other sites
         redoc_url=None,
         lifespan=lifespan,

@@ -62,10 +62,6 @@ class RefusedError(Exception):
 
 
 def refusal_of(error: UserError, name: str) -> RefusedError:
-    """Return bad input as a refusal: 415 if a file is not an image, otherwise 422.
-
-    The text of a `UserError` says what is wrong and, after the last semicolon, how to fix it.
-    """
-    detail, _, hint = str(error).rpartition("; ")
+    """Return bad input as a refusal: 415 if a file is not an image, otherwise 422."""
     status = UNSUPPORTED if isinstance(error.__cause__, UnidentifiedImageError) else UNUSABLE
-    return RefusedError(status, detail or hint, hint, name)
+    return RefusedError(status, error.problem, error.fix, name)

@@ -16,7 +16,7 @@ from torch import nn
 from mlffm_segdiff.models.mlffm import AdaptiveWeights
 from mlffm_segdiff.models.unet_blocks import TimeEmbedding
 from mlffm_segdiff.segmenters.at_source import segment_batch
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
 
 Weights = npt.NDArray[np.float32]
 
@@ -29,7 +29,9 @@ class FusionStep:
     weights: tuple[Weights, ...]
 
 
-def fusion_steps(segmenter: Segmenter, images: npt.NDArray[np.uint8], sampling: Sampling) -> list[FusionStep]:
+def fusion_steps(
+    segmenter: BaseSegmenter, images: npt.NDArray[np.uint8], sampling: Sampling
+) -> list[FusionStep]:
     """Draws one sample of each image, and records the weights of the MLFFM at each denoising step.
 
     Hooks on the network's blocks read the weights, so they are those that made the masks.
@@ -54,7 +56,7 @@ def fusion_steps(segmenter: Segmenter, images: npt.NDArray[np.uint8], sampling: 
     ]
 
 
-def _only(segmenter: Segmenter, kind: type[nn.Module]) -> nn.Module | None:
+def _only(segmenter: BaseSegmenter, kind: type[nn.Module]) -> nn.Module | None:
     return next((module for module in segmenter.modules() if isinstance(module, kind)), None)
 
 

@@ -13,7 +13,7 @@ from mlffm_segdiff.data.contour import mask_contours
 from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.segmenters.assembly import build_sampling
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
-from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.training.metrics_log import read_rows
 from mlffm_segdiff.training.run_folder import RunFolder
 
@@ -36,7 +36,7 @@ def draw_curves(folder: RunFolder) -> Path:
     return _save(figure, folder.path / "curves.png")
 
 
-def draw_overlays(segmenter: Segmenter, recipe: Recipe, dataset: PairDataset, folder: RunFolder) -> Path:
+def draw_overlays(segmenter: BaseSegmenter, recipe: Recipe, dataset: PairDataset, folder: RunFolder) -> Path:
     """Draw the true contour (green) and the predicted one (orange) on validation images.
 
     Args:

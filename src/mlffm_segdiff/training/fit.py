@@ -24,7 +24,7 @@ from mlffm_segdiff.data.sources import (
 )
 from mlffm_segdiff.models.encoder_weights import initialise_encoder
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.device import best_device
 from mlffm_segdiff.segmenters.precision import training_precision
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
@@ -156,12 +156,12 @@ class TrainingData(LightningDataModule):
         return plain_loader(self.validation, self.recipe.train.batch_size, workers=0)
 
 
-def _prepare(recipe: Recipe, cases: SplitCases) -> tuple[Segmenter, TrainingData]:
+def _prepare(recipe: Recipe, cases: SplitCases) -> tuple[BaseSegmenter, TrainingData]:
     seed_everything(recipe.seed, verbose=False)
     return build_segmenter(recipe), TrainingData(recipe, cases)
 
 
-def _load_initial_weights(segmenter: Segmenter, settings: TrainConfig) -> None:
+def _load_initial_weights(segmenter: BaseSegmenter, settings: TrainConfig) -> None:
     """Load ``train.init``: weights by name, or the best checkpoint so far of a run that is not finished."""
     if settings.init is None:
         if settings.encoder_init is not None:
@@ -183,7 +183,7 @@ def _load_initial_weights(segmenter: Segmenter, settings: TrainConfig) -> None:
 
 def _fit(
     folder: RunFolder,
-    segmenter: Segmenter,
+    segmenter: BaseSegmenter,
     data: TrainingData,
     callbacks: Sequence[Callback],
     checkpoint: Path | None,

@@ -17,19 +17,19 @@ from mlffm_segdiff.metrics.overlap import Counts, count_pixels, jaccard, total
 from mlffm_segdiff.models.encoders import pretrained_encoder
 from mlffm_segdiff.segmenters.assembly import build_sampling
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
-from mlffm_segdiff.segmenters.base import Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 
 NNUNET_MOMENTUM = 0.99
 NNUNET_POWER = 0.9
 
 
 def update_weights(
-    segmenter: Segmenter, batch: Batch, optimizer: Optimizer | LightningOptimizer, clip: float
+    segmenter: BaseSegmenter, batch: Batch, optimizer: Optimizer | LightningOptimizer, clip: float
 ) -> Tensor:
     """Take one optimizer step on a batch.
 
     Args:
-        segmenter: Segmenter in training mode.
+        segmenter: BaseSegmenter in training mode.
         batch: Training cases, on the segmenter's device.
         optimizer: Optimizer of the segmenter's parameters.
         clip: Maximum L2 norm of all gradients together.
@@ -52,11 +52,11 @@ class SegmenterModule(LightningModule):
     the same ones.
 
     Args:
-        segmenter: Segmenter to train.
+        segmenter: BaseSegmenter to train.
         recipe: Recipe of the run.
     """
 
-    def __init__(self, segmenter: Segmenter, recipe: Recipe) -> None:
+    def __init__(self, segmenter: BaseSegmenter, recipe: Recipe) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.segmenter = segmenter
@@ -95,11 +95,11 @@ class SegmenterModule(LightningModule):
         self._cases.clear()
 
 
-def build_optimizer(segmenter: Segmenter, settings: TrainConfig) -> Optimizer:
+def build_optimizer(segmenter: BaseSegmenter, settings: TrainConfig) -> Optimizer:
     """Build AdamW without weight decay on biases and norms, or nnU-Net's SGD with Nesterov momentum.
 
     Args:
-        segmenter: Segmenter whose parameters are optimised.
+        segmenter: BaseSegmenter whose parameters are optimised.
         settings: Optimizer, learning rate, weight decay, and the rate of a pretrained encoder as a share of
             the learning rate. An encoder that starts from random weights has the common rate.
 

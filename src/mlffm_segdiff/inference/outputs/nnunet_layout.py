@@ -3,8 +3,8 @@
 from typing import ClassVar
 
 from mlffm_segdiff.data.atomic import atomic_write
-from mlffm_segdiff.data.nnunet import DATASET, TEST
-from mlffm_segdiff.data.nnunet_export import image_path, label_path, label_picture, write_dataset
+from mlffm_segdiff.data.datasets.nnunet_export import image_path, label_image, label_path, write_dataset
+from mlffm_segdiff.data.datasets.nnunet_raw import DATASET_FILE, TEST
 from mlffm_segdiff.inference.outputs.image_file import save_image
 from mlffm_segdiff.inference.outputs.writers import Writer
 from mlffm_segdiff.inference.result import CaseResult
@@ -22,9 +22,9 @@ class NnunetWriter(Writer):
         """Write the image in RGB and the mask as 0 and 1."""
         folder, stem = self.output.folder / FOLDER, result.image.stem
         save_image(result.image.full_size, image_path(folder, TEST, stem))
-        save_image(label_picture(result.mask), label_path(folder, TEST, stem))
+        save_image(label_image(result.mask), label_path(folder, TEST, stem))
 
     def close(self) -> None:
         """Write dataset.json."""
-        with atomic_write(self.output.folder / FOLDER / DATASET) as temporary:
+        with atomic_write(self.output.folder / FOLDER / DATASET_FILE) as temporary:
             write_dataset(temporary, "predictions", 0)

@@ -15,7 +15,7 @@ from mlffm_segdiff.data.skin_tone import typology_angle
 from mlffm_segdiff.data.sources import load_split_cases, open_split
 from mlffm_segdiff.evaluation.figures import OutlinedCase
 from mlffm_segdiff.evaluation.model import outline_case, segment_cases
-from mlffm_segdiff.segmenters.base import Sampling, Segmenter
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.study.cells import Cell, evaluation_sampling
 from mlffm_segdiff.study.score_frame import CellResult
@@ -68,7 +68,7 @@ def skin_angles(images: ScoredImages) -> pd.Series:
     return pd.Series(angles, index=list(pairs.ids))
 
 
-def load_cell(one: CellResult, overrides: Sequence[str]) -> tuple[Segmenter, Sampling]:
+def load_cell(one: CellResult, overrides: Sequence[str]) -> tuple[BaseSegmenter, Sampling]:
     """Returns a cell's segmenter, and how an evaluation with these overrides draws masks.
 
     Raises UserError if there are no weights.
