@@ -15,7 +15,7 @@ def test_every_public_name_is_documented_and_imported_on_first_use(name: str) ->
     assert set(package.__all__) <= set(dir(package))
     for public in package.__all__:
         found = getattr(package, public)
-        assert found.__module__.startswith(name)
+        assert found.__module__.startswith("mlffm_segdiff.")
         assert found.__doc__
     with pytest.raises(AttributeError, match=f"module '{name}' has no attribute 'absent'"):
         _ = package.absent
