@@ -19,13 +19,10 @@ class ModelConfig(Section):
         contract: What `build` returns: a ``denoiser`` with ``encode`` and ``denoise``, or a ``direct``
             network that maps an image to a logit.
         citation: The source of the model.
-        head: The name of a denoiser's last convolution, which a learned variance widens; None if that is not
-            possible.
     """
 
     contract: ClassVar[Contract] = "direct"
     citation: ClassVar[str] = ""
-    head: ClassVar[str | None] = None
 
     name: str
 

@@ -56,7 +56,6 @@ class MLFFMSegDiffConfig(FusionConfig):
 
     contract = "denoiser"
     citation = "Gu et al. 2026, arXiv:2606.26712"
-    head = "head"
 
     size: Literal["tiny", "small", "base"] = "small"
     encoder: EncoderName

@@ -35,7 +35,6 @@ class DermoSegDiffConfig(ModelConfig):
 
     contract = "denoiser"
     citation = "Bozorgpour et al. 2023, arXiv:2308.02959"
-    head = "noise"
 
     dim_x: PositiveInt = 128
     dim_g: PositiveInt = 64

@@ -28,7 +28,6 @@ class DiffusionUNetConfig(ModelConfig):
 
     contract = "denoiser"
     citation = "Ho et al. 2020, arXiv:2006.11239"
-    head = "unet.out.2.conv"
 
     widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (128, 256, 256, 256)
     attention: tuple[bool, ...] = (False, False, False, True)

@@ -130,7 +130,6 @@ class ImprovedDiffusionConfig(ModelConfig):
     """
 
     contract = "denoiser"
-    head = "unet.out.2.conv"
 
     widths: Widths
     attention: tuple[bool, ...]

@@ -30,7 +30,6 @@ class SinglePathConfig(FusionConfig):
 
     contract = "denoiser"
     citation = "ours: MLFFM-SegDiff with one path"
-    head = "head"
 
     encoder: LiteName | None = None
     widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (24, 48, 96, 192)
