@@ -69,9 +69,7 @@ class Registry(Mapping[str, Part]):
 
     def __getitem__(self, name: str) -> Part:
         own = self._own()
-        if name not in own:
-            own.setdefault(name, self._load(name))
-        return own[name]
+        return own[name] if name in own else self._load(name)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and (name in self._own() or bool(self._entry_points(name)))
