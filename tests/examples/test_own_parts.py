@@ -8,7 +8,7 @@ import torch
 import yaml
 from PIL import Image
 
-from mlffm_segdiff import segment
+from mlffm_segdiff import Segmenter, segment
 from mlffm_segdiff.cli.app import run
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.registry import Registry
@@ -80,6 +80,8 @@ def test_its_weights_come_back_and_name_their_package(trained: Path, monkeypatch
     monkeypatch.setattr("mlffm_segdiff.segmenters.pretrained.is_installed", lambda _: False)
     with pytest.raises(UserError, match=r"^these weights need the package own-parts; install it$"):
         load_pretrained(trained)
+    with pytest.raises(UserError, match="these weights need the package own-parts"):
+        Segmenter.from_pretrained(trained)
 
 
 def test_it_predicts_and_evaluates(trained: Path, side_by_side: Path, tmp_path: Path) -> None:
@@ -95,9 +97,10 @@ def test_it_enters_a_study(
     monkeypatch.chdir(own_parts.parents[1])
     values = yaml.safe_load((own_parts / "study.yaml").read_text())
     values["variants"]["U-Net"]["overrides"] = ["model.widths=[4,4]"]
+    values["launcher"] = {"threads": 1}
     study = tmp_path / "study.yaml"
     study.write_text(yaml.safe_dump(values))
     source = ("--source", f"side_by_side={side_by_side}")
     out = tmp_path / "out"
-    assert run(["compare", str(study), *TINY, *source, "-o", str(out), "--threads", "1"]) == 0
+    assert run(["study", "run", str(study), *TINY, *source, "-o", str(out)]) == 0
     assert len(list(out.rglob("finished.json"))) == 2

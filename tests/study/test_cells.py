@@ -46,7 +46,7 @@ def test_a_key_is_made_of_recipe_and_split(cells: list[Cell]) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", ["seed=7", "train.learning_rate=2e-3", "model.attention=false", "sampling.steps=2"]
+    "change", ["seed=7", "train.learning_rate=2e-3", "model.attention=false", "sampling.mirror=true"]
 )
 def test_any_other_setting_is_another_key(change: str) -> None:
     assert cell_key(load_recipe("ph2"), "") != cell_key(load_recipe("ph2", [change]), "")

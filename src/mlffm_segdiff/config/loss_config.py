@@ -64,8 +64,7 @@ class LossConfig(Section):
             return self
         if self.target is not None and self.name != "region":
             raise ValueError("name and target are two losses; leave one out")
-        defaults = {key: type(self).model_fields[key].default for key in REGION_KEYS}
-        unread = [key for key, default in defaults.items() if getattr(self, key) != default]
+        unread = [key for key in self.changed_keys() if key in REGION_KEYS]
         if unread:
             raise ValueError(f"{unread[0]} is for loss region; leave it out, or give it by args")
         return self

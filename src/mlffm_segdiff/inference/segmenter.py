@@ -30,8 +30,8 @@ class Segmenter(Pretrained):
     batch (B3HW in [-1, 1]) it returns a `Segmentation` at the network's size.
     """
 
-    def __init__(self, recipe: dict[str, Any]) -> None:
-        super().__init__(recipe)
+    def __init__(self, recipe: dict[str, Any], packages: Sequence[str] = ()) -> None:
+        super().__init__(recipe, packages)
         self._prepared: Model | None = None
 
     def segment(self, image: ImageLike, **options: Any) -> CaseResult:

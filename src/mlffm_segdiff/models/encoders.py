@@ -241,8 +241,7 @@ def check_options(section: ModelConfig, own: Sequence[str], with_encoder: Sequen
     """
     encoder = getattr(section, "encoder", None)
     unused = with_encoder if encoder is None else own
-    defaults = {key: type(section).model_fields[key].default for key in unused}
-    changed = [key for key in unused if getattr(section, key) != defaults[key]]
+    changed = [key for key in section.changed_keys() if key in unused]
     if changed:
         reason = "needs an encoder" if encoder is None else f"has no meaning with encoder {encoder}"
         raise ValueError(f"{changed[0]} {reason}; leave it out")

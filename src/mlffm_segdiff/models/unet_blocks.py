@@ -82,7 +82,11 @@ class TimestepPerceptron(nn.Module):
 
 
 class TimeEmbedding(nn.Module):
-    """Sinusoids of t and a two-layer perceptron (Ho et al. 2020); width is a multiple of 4."""
+    """Sinusoids of t and a two-layer perceptron (Ho et al. 2020, arXiv:2006.11239).
+
+    Args:
+        width: Channels of the embedding, a multiple of 4.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -96,7 +100,15 @@ class TimeEmbedding(nn.Module):
         return torch.cat([angles.cos(), angles.sin()], dim=1)
 
     def forward(self, t: Tensor, shift: Tensor | None = None) -> Tensor:
-        """Map timesteps (B) to embeddings (B x width), activated once for all blocks; shift: added before."""
+        """Embed timesteps.
+
+        Args:
+            t: Timesteps, B.
+            shift: Added to the embedding before the activation, B x width.
+
+        Returns:
+            The embedding, B x width, activated once for all blocks.
+        """
         embedded = self.perceptron(self.sinusoids(t))
         activated: Tensor = self.activation(embedded if shift is None else embedded + shift)
         return activated

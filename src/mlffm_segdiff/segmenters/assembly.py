@@ -74,11 +74,6 @@ def validate_options(recipe: Recipe) -> None:
             f"no annotation style {sampling.style!r} in this model; choose one of {', '.join(styles)}"
         )
     if recipe.model.contract == "denoiser":
-        if recipe.diffusion.objective != "x0" and not recipe.loss.is_region:
-            raise UserError(
-                f"objective {recipe.diffusion.objective} has the squared error as its loss; "
-                "leave out loss.name and loss.target, or take diffusion.objective=x0"
-            )
         return
     unused = [f"diffusion.{key}" for key in recipe.diffusion.changed_keys()]
     unused += [f"sampling.{key}" for key in sampling.changed_keys() if key in SAMPLES_ONLY]
@@ -138,9 +133,9 @@ def build_loss(settings: LossConfig) -> MaskLoss:
 def build_objective(settings: DiffusionConfig, loss: MaskLoss) -> Objective:
     """Build what the network predicts; ``loss`` is that of objective x0."""
     objectives: dict[str, Objective] = {
-        "x0": X0(loss, settings.mask_scale),
+        "x0": X0(loss, mask_scale=settings.mask_scale),
         "epsilon": Epsilon(),
-        "v": V(settings.mask_scale),
+        "v": V(mask_scale=settings.mask_scale),
     }
     return objectives[settings.objective]
 
@@ -168,7 +163,7 @@ def build_weight(settings: LossConfig) -> BoundaryWeight:
 
 
 def build_sampling(settings: SamplingConfig) -> Sampling:
-    """Build how masks are made. Raises UserError if the sampler or fusion needs a package not installed."""
+    """Build the sampling settings. Raises UserError if sampler or fusion need a package not installed."""
     check_sampler(settings.sampler)
     check_fusion(settings.fusion)
     return Sampling(**settings.model_dump())
