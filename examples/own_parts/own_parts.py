@@ -6,7 +6,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from mlffm_segdiff.data.datasets.pairing import Pairing, find_entries
+from mlffm_segdiff.data import Pairing, find_entries
 from mlffm_segdiff.models import ModelConfig
 
 

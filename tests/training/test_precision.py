@@ -11,7 +11,7 @@ from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters import precision as formats
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.precision import random_batch, training_precision
-from mlffm_segdiff.training import fit, run_folder
+from mlffm_segdiff.training import fit
 from mlffm_segdiff.training.run_folder import RunFolder
 
 MakeRecipe = Callable[..., Recipe]
@@ -24,8 +24,7 @@ def auto(make_recipe: MakeRecipe) -> Recipe:
 
 
 def give_bf16(monkeypatch: pytest.MonkeyPatch, has: bool) -> None:
-    for module in (formats, run_folder):
-        monkeypatch.setattr(module, "has_bf16", lambda device: has)
+    monkeypatch.setattr(formats, "has_bf16", lambda device: has)
 
 
 def steps_taking(seconds: dict[torch.dtype, float], monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:

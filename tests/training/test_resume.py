@@ -15,7 +15,6 @@ from rich.console import Console
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.training.callbacks import ConsoleProgress
 from mlffm_segdiff.training.fit import resume, train
-from mlffm_segdiff.training.module import SegmenterModule
 from mlffm_segdiff.training.run_folder import RunFolder
 
 SCRIPT = """
@@ -110,20 +109,6 @@ def test_nothing_half_written_stays_in_the_way(resumed: tuple[RunFolder, int]) -
         "best.ckpt",
         "last.ckpt",
     }
-
-
-class KilledError(Exception):
-    pass
-
-
-def kill_at(validation: int) -> Callable[[SegmenterModule], None]:
-    left = iter(range(validation - 1, -1, -1))
-
-    def on_validation_epoch_start(_: SegmenterModule) -> None:
-        if next(left) == 0:
-            raise KilledError
-
-    return on_validation_epoch_start
 
 
 def test_the_comparison_would_notice_one_bit(finished: RunFolder) -> None:

@@ -5,7 +5,8 @@ Example:
     >>> cases = read_cases("ham10000", "/data/ham10000")
     >>> save_split(make_split(cases, (7200, 1800, 1015)), "my_split.csv")
 
-Reading: `read_cases` and `find_pairs` of a data set by name, `decode_image`, `decode_mask`, `check_cases`.
+Reading: `read_cases` and `find_pairs` of a data set by name, `decode_image`, `decode_mask`, `check_cases`;
+`register_dataset` adds a data set.
 Splitting: `make_split`, `official_split`, `load_split`, `save_split`; `load_split_cases` for a recipe.
 Training: `open_cache`, `PairDataset`, `training_augmentation`, `training_loader`, `signed_distance`.
 Synthetic cases: `synthetic_case`, `synthetic_pairs`, `write_folder`.
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from mlffm_segdiff.data.check import Finding, Report, check_cases
     from mlffm_segdiff.data.contour import mask_contours
     from mlffm_segdiff.data.dataset import PairDataset, ShuffledStream, plain_loader, training_loader
-    from mlffm_segdiff.data.datasets.pairing import Pairing
+    from mlffm_segdiff.data.datasets.pairing import Pairing, find_entries
     from mlffm_segdiff.data.distance import signed_distance
     from mlffm_segdiff.data.duplicates import fingerprint, near_duplicates
     from mlffm_segdiff.data.files import decode_gray, decode_image, decode_mask
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
     from mlffm_segdiff.data.sources import SplitCases, load_split_cases, open_split, training_dataset
     from mlffm_segdiff.data.splits import Split, load_split, make_split, official_split, save_split
     from mlffm_segdiff.data.synthetic import synthetic_case, synthetic_pairs, write_folder
-    from mlffm_segdiff.data.table import find_pairs, read_cases
+    from mlffm_segdiff.data.table import DATASETS, find_pairs, read_cases, register_dataset
 
 __all__ = [
+    "DATASETS",
     "Batch",
     "CachedPairs",
     "Case",
@@ -51,6 +53,7 @@ __all__ = [
     "decode_gray",
     "decode_image",
     "decode_mask",
+    "find_entries",
     "find_pairs",
     "fingerprint",
     "load_split",
@@ -63,6 +66,7 @@ __all__ = [
     "open_split",
     "plain_loader",
     "read_cases",
+    "register_dataset",
     "resize_image",
     "resize_mask",
     "save_split",
@@ -87,7 +91,7 @@ __getattr__, __dir__ = lazy_exports(
         "check": "Finding Report check_cases",
         "contour": "mask_contours",
         "dataset": "PairDataset ShuffledStream plain_loader training_loader",
-        "datasets.pairing": "Pairing",
+        "datasets.pairing": "Pairing find_entries",
         "distance": "signed_distance",
         "duplicates": "fingerprint near_duplicates",
         "files": "decode_gray decode_image decode_mask",
@@ -95,6 +99,6 @@ __getattr__, __dir__ = lazy_exports(
         "sources": "SplitCases load_split_cases open_split training_dataset",
         "splits": "Split load_split make_split official_split save_split",
         "synthetic": "synthetic_case synthetic_pairs write_folder",
-        "table": "find_pairs read_cases",
+        "table": "DATASETS find_pairs read_cases register_dataset",
     },
 )
