@@ -161,8 +161,8 @@ def test_a_broken_file_is_named_skipped_and_told_by_the_exit_status(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["sampling.steps=0"], "sampling.steps"),
-        (["sampling.sampler=euler"], "sampling.sampler"),
+        (["--samples", "2", "sampling.steps=0"], "sampling.steps"),
+        (["--samples", "2", "sampling.sampler=euler"], "sampling.sampler"),
         (["--threshold", "1.5"], "threshold 1.5"),
         (["--batch-size", "0"], "batch size 0"),
         (["--samples", "many"], "--samples"),
