@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from annotated_types import Le
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from mlffm_segdiff.config.schema import SamplingConfig
@@ -41,7 +40,7 @@ def _sampling_parameters() -> Any:
     fields: dict[str, Any] = {}
     annotated: Any = Annotated
     for key, setting in SamplingConfig.model_fields.items():
-        limits = [Le(LIMITS[key])] if key in LIMITS else []
+        limits = [Field(le=LIMITS[key])] if key in LIMITS else []
         kind = annotated[(setting.annotation, *setting.metadata, *limits, None)] | None
         description = f"Sampling setting {key}, as in a recipe. Default: the server's own."
         fields[ATTRIBUTE + key] = kind, Field(None, alias=PREFIX + key, description=description)
