@@ -319,7 +319,7 @@ def test_a_source_with_a_share_but_no_training_image_cannot_start(
     }
     folder = RunFolder(tmp_path / "run")
     with pytest.raises(
-        UserError, match=r"data\.mix\.synthetic=0\.25, .* no training image of it; set it to 0"
+        UserError, match=r"data\.mix\.synthetic=0\.25, .* no training image of it; set the share to 0"
     ):
         train(make_recipe(data=data), folder.path)
     assert not folder.path.exists()
