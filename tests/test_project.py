@@ -98,9 +98,9 @@ def test_each_imported_package_is_a_named_dependency() -> None:
     assert named - needed == set(unimported)
 
 
-def test_constraints_pin_torch() -> None:
+def test_constraints_pin_torch_and_the_site_generator() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
-    assert [line for line in lines if line and not line.startswith("#")] == ["torch==2.13.0"]
+    assert [line for line in lines if line and not line.startswith("#")] == ["torch==2.13.0", "zensical<0.1"]
     assert metadata.version("torch").split("+")[0] == "2.13.0"
 
 
