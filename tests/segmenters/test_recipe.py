@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.segmenters.recipe import load_recipe, with_data
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,10 @@ def test_a_key_that_the_user_gave_is_the_users() -> None:
 def test_a_name_that_is_no_model_is_refused_as_such(name: str) -> None:
     with pytest.raises(UserError, match=r"model\.name"):
         load_recipe("isic2018", [f"model.name={name}"])
+
+
+def test_other_folders_of_the_same_data_sets_keep_the_mix(tmp_path: Path) -> None:
+    recipe = load_recipe("all")
+    moved = with_data(recipe, dict.fromkeys(recipe.data.sources, tmp_path))
+    assert moved.data.mix == recipe.data.mix == {"isic2018": 0.38, "ph2": 0.12, "ham10000": 0.5}
+    assert with_data(recipe, {"isic2018": tmp_path}).data.mix is None

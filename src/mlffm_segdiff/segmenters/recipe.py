@@ -57,8 +57,8 @@ def with_data(
 
     Args:
         recipe: Whose data to replace.
-        sources: Folders of data sets by name; None keeps the path of the recipe. Without the recipe's split
-            list and mix, which belong to its own sources.
+        sources: Folders of data sets by name; None keeps the path of the recipe. The recipe's split list,
+            and its mix if the names differ from its own, are left out, because they are of its sources.
         split: CSV with columns id and part.
 
     Raises:
@@ -68,7 +68,8 @@ def with_data(
     data = values["data"]
     if sources:
         known = data["sources"]
-        data.update(sources={n: p or known.get(n) for n, p in sources.items()}, split=None, mix=None)
+        mix = data["mix"] if set(sources) == set(known) else None
+        data.update(sources={n: p or known.get(n) for n, p in sources.items()}, split=None, mix=mix)
     if split is not None:
         data["split"] = split
     data["sources"] = {name: path and _absolute(path) for name, path in data["sources"].items()}
