@@ -155,7 +155,7 @@ def test_data_that_moved_are_found_where_they_are_now(
     study, folder = make_study(datasets={"folder": {}}, seeds=[0]), StudyFolder(tmp_path / "study")
     before = make_plan(study, folder, {"folder": old})
     save_plan(before, study, folder)
-    first_cell(folder).run.begin(before.cells[0].recipe, before.cells[0].split)
+    first_cell(folder).run.create(before.cells[0].recipe, before.cells[0].split)
     old.rename(new)
     after = make_plan(study, folder, {"folder": new})
     assert after.cells[0].key == before.cells[0].key
@@ -196,7 +196,7 @@ def test_a_cell_is_marked_only_while_it_runs(planned: StudyFolder, monkeypatch: 
 
 
 def test_a_requeued_job_is_not_an_interrupt(planned: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    def requeue(*_: object) -> None:
+    def requeue(*_: object, **__: object) -> None:
         raise SystemExit(144)  # as submitit does
 
     monkeypatch.setattr(module, "train", requeue)
