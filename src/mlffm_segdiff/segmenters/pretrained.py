@@ -32,7 +32,7 @@ from mlffm_segdiff.segmenters.recipe import check_recipe, recipe_packages
 
 WEIGHTS = "model.safetensors"
 DEFAULT = "default"
-DEFAULT_SHA256 = "c7624c9a95e07ccea2c7413a4b0e5620d04dd237b5c9f9da5903d12b796197da"
+DEFAULT_SHA256 = "0c2ecc9991902f30751a7a63fed6208e3bcc0e705959ffe58621e13b8be4e062"
 """Digest of the packaged weights, written by tools/package_weights.py."""
 HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 TRUST_CODE = "MLFFM_SEGDIFF_TRUST_CODE"
