@@ -6,7 +6,7 @@ from importlib import import_module
 
 import pytest
 
-PACKAGES = ("mlffm_segdiff.data", "mlffm_segdiff.metrics", "mlffm_segdiff.training")
+PACKAGES = ("mlffm_segdiff.data", "mlffm_segdiff.metrics", "mlffm_segdiff.models", "mlffm_segdiff.training")
 
 
 @pytest.mark.parametrize("name", PACKAGES)
