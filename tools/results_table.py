@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from mlffm_segdiff.evaluation.report import HEADLINE_HEADER, SUMMARY_FILE, headline_row, markdown_table
-from mlffm_segdiff.metrics.summary import Interval, Summary
+from mlffm_segdiff.metrics.intervals import Interval
+from mlffm_segdiff.metrics.summary import Summary
 
 
 def read_summary(folder: Path, resolution: str) -> Summary:

@@ -8,7 +8,6 @@ from mlffm_segdiff.benchmark.roofline import (
     COPY_BYTES,
     copy_peak,
     copy_work,
-    count_flops,
     gigaflops,
     matrix_peak,
     matrix_works,
@@ -17,6 +16,7 @@ from mlffm_segdiff.benchmark.roofline import (
 )
 from mlffm_segdiff.benchmark.subject import Subject
 from mlffm_segdiff.benchmark.timing import Timing
+from mlffm_segdiff.segmenters.cost import count_flops
 
 CPU = torch.device("cpu")
 

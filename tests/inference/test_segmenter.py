@@ -186,6 +186,15 @@ def test_a_segmenter_is_prepared_again_when_its_weights_may_have_changed(
         segmenter.segmenter.network.head.bias += 1
     after = segmenter.train().eval().segment(photo(1)).probability
     assert after.mean() > before.mean() + 0.05
+    other, halved = (
+        Segmenter.from_pretrained(tiny_weights),
+        {key: value / 2 for key, value in segmenter.state_dict().items()},
+    )
+    for one in (other, segmenter):
+        one.load_state_dict(halved)
+    np.testing.assert_array_equal(
+        segmenter.segment(photo(1)).probability, other.segment(photo(1)).probability
+    )
 
 
 def test_the_packages_weights_are_the_default() -> None:

@@ -1,5 +1,3 @@
-import ast
-import importlib
 import json
 from pathlib import Path
 
@@ -7,7 +5,6 @@ import pytest
 import torch
 from torch import nn
 
-from mlffm_segdiff import models
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.models.registry import MODELS
@@ -89,18 +86,3 @@ def test_weights_run_code_only_if_it_is_trusted(
         assert all(torch.equal(value, state[name]) for name, value in segmenter.state_dict().items())
     monkeypatch.setenv(TRUST_CODE, "1")
     assert load_pretrained(tmp_path).recipe == chosen
-
-
-def test_the_facade_has_what_it_tells_type_checkers() -> None:
-    tree = ast.parse(Path(models.__file__).read_text())
-    typed = {
-        (alias.name, node.module)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("mlffm_segdiff")
-        for alias in node.names
-    }
-    assert {name for name, _ in typed} == set(models.__all__)
-    for name, module in typed:
-        assert getattr(models, name) is getattr(importlib.import_module(str(module)), name)
-    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
-        models.Nothing  # noqa: B018

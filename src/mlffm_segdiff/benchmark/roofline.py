@@ -6,12 +6,11 @@ from functools import partial
 
 import torch
 from torch.profiler import ProfilerActivity, profile
-from torch.utils.flop_counter import FlopCounterMode
 
 from mlffm_segdiff.benchmark.goals import GOALS, Findings, Result
 from mlffm_segdiff.benchmark.subject import BATCH, Subject
 from mlffm_segdiff.benchmark.timing import Timing, Work, figure, take_turns
-from mlffm_segdiff.segmenters.packing import packed_flops
+from mlffm_segdiff.segmenters.cost import count_flops
 
 ARITHMETIC = "arithmetic"
 MATRIX_SIDES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192)}
@@ -80,14 +79,6 @@ def copy_work(device: torch.device, size: int = COPY_BYTES) -> Work:
 def copy_peak(timing: Timing, size: int = COPY_BYTES) -> float:
     """Return the memory traffic (bytes/s) of a timed copy, which reads and writes ``size`` bytes."""
     return 2 * size / timing.median
-
-
-def count_flops(work: Work) -> int:
-    """Count the floating-point operations of matrix products and convolutions in one call."""
-    with FlopCounterMode(display=False, custom_mapping=packed_flops()) as counter:
-        work()
-    total: int = counter.get_total_flops()
-    return total
 
 
 def gigaflops(works: Mapping[str, Work]) -> dict[str, float]:

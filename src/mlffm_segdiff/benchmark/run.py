@@ -17,8 +17,8 @@ from mlffm_segdiff.benchmark.roofline import measure_peak_share
 from mlffm_segdiff.benchmark.subject import Subject, load_subject, write_random_weights
 from mlffm_segdiff.benchmark.training_speed import measure_training
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import PrecisionChoice
 from mlffm_segdiff.segmenters.device import best_device
-from mlffm_segdiff.segmenters.precision import PrecisionChoice
 
 MEASUREMENTS: Mapping[str, Callable[[Subject], Findings]] = MappingProxyType(
     {
@@ -47,7 +47,7 @@ class BenchmarkPlan:
 
     weights: str = "default"
     recipe: str | None = None
-    precision: Literal["auto", "float32", "bf16", "both"] = "auto"
+    precision: PrecisionChoice | Literal["both"] = "auto"
     measurements: Sequence[str] = ()
     repeats: int = 11
     images: int = 1000

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from mlffm_segdiff.benchmark.timing import Clock, device_clock
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.config.schema import PrecisionChoice, Recipe
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
-from mlffm_segdiff.segmenters.precision import Precision, PrecisionChoice
+from mlffm_segdiff.segmenters.precision import Precision
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
 
@@ -29,7 +29,7 @@ class Subject:
         recipe: Their recipe.
         parameters: Number of trainable parameters.
         model: The model as `predict` runs it, giving the posterior mean in one step.
-        segmenter: BaseSegmenter of the model.
+        segmenter: Segmenter of the model.
         precision: Number format that networks compute in.
         clock: Clock in seconds that waits for the model's device.
         repeats: Turns of each contestant; those that take minutes have at most FEW.

@@ -28,7 +28,7 @@ class TrainingStep:
     """One training step as `train` takes it, on a batch in memory.
 
     Args:
-        segmenter: BaseSegmenter to train.
+        segmenter: Segmenter to train.
         recipe: Recipe whose optimizer, clipping and weight averaging are used.
         batch: Batch on the segmenter's device.
         dtype: torch.float32, or torch.bfloat16 for mixed precision.

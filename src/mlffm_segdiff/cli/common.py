@@ -56,7 +56,7 @@ SplitOption = Annotated[
 
 @dataclass(frozen=True)
 class Reporter:
-    """Prints messages, progress and results of a verb.
+    """Prints messages, progress and results of a command.
 
     Attributes:
         quiet: Suppress messages, warnings and progress. Errors are printed by ``cli.app`` in any case.

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mlffm_segdiff.cli.common import Reporter
+from mlffm_segdiff.config.schema import PrecisionChoice
 
 if TYPE_CHECKING:
     from mlffm_segdiff.segmenters.pretrained import Pretrained
 
 Runtime = Literal["torch", "onnx", "openvino"]
-PrecisionChoice = Literal["auto", "float32", "bf16"]
 WeightsOption = Annotated[
     str,
     typer.Option(

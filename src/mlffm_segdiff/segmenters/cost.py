@@ -1,15 +1,17 @@
 """Parameters and floating-point operations of a model, counted without running it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
-from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mlffm_segdiff.config.packaged import recipe_names
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import MIRRORS, BaseSegmenter
+from mlffm_segdiff.segmenters.packing import packed_flops
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
 
 SIDE = 128
@@ -42,6 +44,7 @@ def model_recipe(name: str) -> Recipe:
     return check_recipe(values, f"model {name!r}")
 
 
+@torch.no_grad()
 def count_cost(recipe: Recipe) -> ModelCost:
     """Count the cost of a recipe's model, without the time and memory of running it."""
     segmenter = build_on_meta(recipe).eval()
@@ -49,7 +52,7 @@ def count_cost(recipe: Recipe) -> ModelCost:
     drawn = recipe.model.contract == "denoiser" and sampling.samples
     steps, samples = (sampling.steps, sampling.samples) if drawn else (1, 1)
     flops = {
-        name: count_flops(part.module, part.inputs)
+        name: count_flops(partial(part.module, *part.inputs))
         for name, part in segmenter.parts(torch.zeros(1, 3, SIDE, SIDE, device=META)).items()
     }
     total = sum(count * (1 if name == "encoder" else steps * samples) for name, count in flops.items())
@@ -66,10 +69,9 @@ def build_on_meta(recipe: Recipe) -> BaseSegmenter:
         return build_segmenter(recipe).to(META)
 
 
-@torch.no_grad()
-def count_flops(module: nn.Module, inputs: tuple[Tensor, ...]) -> int:
+def count_flops(work: Callable[[], object]) -> int:
     """Count the floating-point operations of the convolutions and matrix products in one call."""
-    with FlopCounterMode(display=False) as counter:
-        module(*inputs)
+    with FlopCounterMode(display=False, custom_mapping=packed_flops()) as counter:
+        work()
     total: int = counter.get_total_flops()
     return total

@@ -14,7 +14,6 @@ from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 
 Precision = Literal["float32", "bf16"]
-PrecisionChoice = Literal["auto", "float32", "bf16"]
 
 Work = Callable[[], object]
 Clock = Callable[[], float]

@@ -29,7 +29,7 @@ def update_weights(
     """Take one optimizer step on a batch.
 
     Args:
-        segmenter: BaseSegmenter in training mode.
+        segmenter: Segmenter in training mode.
         batch: Training cases, on the segmenter's device.
         optimizer: Optimizer of the segmenter's parameters.
         clip: Maximum L2 norm of all gradients together.
@@ -52,7 +52,7 @@ class SegmenterModule(LightningModule):
     the same ones.
 
     Args:
-        segmenter: BaseSegmenter to train.
+        segmenter: Segmenter to train.
         recipe: Recipe of the run.
     """
 
@@ -99,7 +99,7 @@ def build_optimizer(segmenter: BaseSegmenter, settings: TrainConfig) -> Optimize
     """Build AdamW without weight decay on biases and norms, or nnU-Net's SGD with Nesterov momentum.
 
     Args:
-        segmenter: BaseSegmenter whose parameters are optimised.
+        segmenter: Segmenter whose parameters are optimised.
         settings: Optimizer, learning rate, weight decay, and the rate of a pretrained encoder as a share of
             the learning rate. An encoder that starts from random weights has the common rate.
 

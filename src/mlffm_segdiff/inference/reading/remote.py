@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.extra import needs_extra
+from mlffm_segdiff.config.extra import needs_extra, pip_line
 
 WEB = ("http", "https")
 HINT = "check the address, the network and your permissions"
@@ -82,7 +82,7 @@ def _reported(name: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        extra = "run in the project's folder: pip install -c constraints.txt '.[remote]'"
+        extra = f"run in the project's folder: {pip_line('remote')}"
         raise UserError(f"{name} cannot be read ({error}); {extra}") from error
     except Exception as error:  # each file system has its own kinds
         fault = str(error) if not isinstance(error, FileNotFoundError) else "nothing is there"

@@ -9,7 +9,7 @@ import { element, showFlags, showMeasures, showSampleSwitches } from "./panel.js
 import { useSaving } from "./saving.js";
 import { readSettings, showSettings } from "./settings.js";
 import { Sender } from "./sending.js";
-import { capital, say, sayProblem } from "./status.js";
+import { say, sayProblem } from "./status.js";
 import { showStrip } from "./strip.js";
 import { useLayers, useZoom, Viewer } from "./viewer.js";
 

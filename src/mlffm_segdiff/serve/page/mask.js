@@ -40,13 +40,6 @@ export function drawStroke(mask, stroke, width, height, scale) {
   }
 }
 
-/** @param {Uint8Array} mask @returns {number} the lesion's pixels */
-export function countPixels(mask) {
-  let count = 0;
-  for (const value of mask) count += value;
-  return count;
-}
-
 /**
  * @param {Uint8Array} mask @param {number[]} start @param {number[]} end @param {number} radius
  * @param {number} value @param {number} width @param {number} height

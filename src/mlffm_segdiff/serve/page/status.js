@@ -26,7 +26,7 @@ export function asProblem(error) {
 }
 
 /** @param {string} text */
-export function capital(text) {
+function capital(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from mlffm_segdiff.evaluation.report import DISTANCES
 from mlffm_segdiff.study.differences import Difference, compare_paired, holm
 from mlffm_segdiff.study.report.document import Table, without_constant
 from mlffm_segdiff.study.report.study_results import StudyResults
 from mlffm_segdiff.study.report.wording import counted, ends, number, p_value, signed, verdict
 from mlffm_segdiff.study.score_frame import common_seeds, image_table
 
-LOWER_IS_BETTER = ("hd95", "hd95_percent", "assd")
 METHOD = (
     "Differences are paired by image, each image averaged over the seeds that both have. Interval: 95 % BCa "
     "bootstrap over images. p: Wilcoxon signed-rank test with Pratt's zeros, two-sided. Holm: corrected for "
@@ -45,7 +45,7 @@ class Comparison:
 
     def verdict(self, score: str) -> str:
         """Says what the comparison shows for a score."""
-        return verdict(self.result, self.corrected, self.by_seed, score not in LOWER_IS_BETTER)
+        return verdict(self.result, self.corrected, self.by_seed, score not in DISTANCES)
 
 
 def against_baseline(study: StudyResults, score: str, resolution: str) -> list[Comparison]:
