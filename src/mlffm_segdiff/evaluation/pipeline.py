@@ -215,9 +215,7 @@ def calibrate(found: Evaluation, folder: Path, show: ShowProgress = no_progress)
     """
     model = found.model
     if model is None or model.part != "val":
-        raise UserError(
-            "a calibration needs a model's evaluation on validation ids; use part='val'"
-        )
+        raise UserError("a calibration needs a model's evaluation on validation ids; use part='val'")
     with show("reading training images") as progress:
         pairs = open_split(model.parts, "train", model.recipe.data.size, progress)
     images = pairs.images[:: -(-len(pairs.images) // TRAINING_IMAGES)]
