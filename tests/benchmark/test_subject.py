@@ -65,6 +65,6 @@ def test_what_takes_minutes_has_few_turns(repeats: int, few: int, subject: Subje
 
 
 def test_a_network_that_does_not_sample_is_refused(tiny_weights: Weights) -> None:
-    weights = tiny_weights("unet_isic2018", "model.widths=[4, 8]")
+    weights = tiny_weights("unet", "model.widths=[4, 8]")
     with pytest.raises(UserError, match="without denoising steps"):
         load_subject(str(weights), "float32", 1, 1)

@@ -242,7 +242,7 @@ def test_each_shell_gets_its_completion(shell: str) -> None:
     ("typed", "expected"),
     [
         ("mlffm-segdiff ev", ["evaluate"]),
-        ("mlffm-segdiff train unet_", ["unet_isic2018", "unet_lite0", "unet_ph2"]),
+        ("mlffm-segdiff train unet_", ["unet_lite0", "unet_ph2"]),
         ("mlffm-segdiff study run dec", ["decisive"]),
         ("mlffm-segdiff data sy", ["synthetic"]),
         ("mlffm-segdiff predict --mm", ["--mm-per-pixel"]),

@@ -18,7 +18,7 @@ Command = Callable[..., tuple[int, str, str]]
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of weights of a tiny U-Net: the network that is exported fastest."""
-    recipe = load_recipe("unet_isic2018", ["model.widths=[4,8]", "model.residual_units=1", "data.size=32"])
+    recipe = load_recipe("unet", ["model.widths=[4,8]", "model.residual_units=1", "data.size=32"])
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("weights") / "unet"
     save_segmenter(build_segmenter(recipe), recipe, folder)

@@ -167,7 +167,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, dicom_photo: Path) -> Path:
     trained = f"train synthetic {SHORT['train']} {lesions} --run {folder / 'runs' / 'isic2018'} -q"
     assert run(trained.split()) == 0
     shutil.copytree(folder / "runs" / "isic2018", folder / "runs" / "mine")
-    recipe = load_recipe("unet_isic2018", ["model.widths=[4,8]", "model.residual_units=1", "data.size=32"])
+    recipe = load_recipe("unet", ["model.widths=[4,8]", "model.residual_units=1", "data.size=32"])
     save_segmenter(build_segmenter(recipe), recipe, folder / "unet")  # the network that is exported fastest
     for name in ("lesion.dcm", "a.dcm"):
         shutil.copy(dicom_photo, folder / name)

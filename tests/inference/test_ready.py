@@ -24,7 +24,7 @@ WITH_BATCH_NORM = (
 RECIPES = {
     "batch norm": WITH_BATCH_NORM,
     "tiny": ("isic2018", ["data.size=32", "model.size=tiny"]),
-    "unet": ("unet_isic2018", ["data.size=32", "model.widths=[4, 8]"]),
+    "unet": ("unet", ["data.size=32", "model.widths=[4, 8]"]),
     "self-conditioning": (
         "isic2018",
         ["data.size=32", "model.size=tiny", "diffusion.self_conditioning=true"],

@@ -211,10 +211,11 @@ def calibrate(found: Evaluation, folder: Path, show: ShowProgress = no_progress)
         The path of quality.json.
 
     Raises:
-        UserError: The file cannot be written.
+        UserError: The evaluation is not one of a model on the part ``val``, or the file cannot be written.
     """
     model = found.model
-    assert model is not None
+    if model is None or model.part != "val":
+        raise UserError("a calibration needs a model's evaluation on validation ids; use part='val'")
     with show("reading training images") as progress:
         pairs = open_split(model.parts, "train", model.recipe.data.size, progress)
     images = pairs.images[:: -(-len(pairs.images) // TRAINING_IMAGES)]

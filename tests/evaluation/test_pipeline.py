@@ -1,0 +1,28 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.sources import load_split_cases
+from mlffm_segdiff.evaluation import calibrate, evaluate_masks
+from mlffm_segdiff.evaluation.pipeline import EvaluatedModel
+from mlffm_segdiff.metrics.overlap import Mask
+from mlffm_segdiff.segmenters.assembly import build_sampling
+from mlffm_segdiff.segmenters.recipe import load_recipe
+
+
+def test_only_a_models_evaluation_on_validation_ids_calibrates(
+    tmp_path: Path, save_mask: Callable[[Path, Mask], Path], left_half: Mask
+) -> None:
+    for folder in ("predicted", "truth"):
+        save_mask(tmp_path / folder / "a.png", left_half)
+    of_masks = evaluate_masks(tmp_path / "predicted", tmp_path / "truth")
+    recipe = load_recipe("synthetic", ["data.synthetic_count=10"])
+    parts, sampling = load_split_cases(recipe.data), build_sampling(recipe.sampling)
+    on_test = replace(of_masks, model=EvaluatedModel(recipe, parts, "test", sampling))
+    for found in (of_masks, on_test):
+        with pytest.raises(UserError, match="use part='val'"):
+            calibrate(found, tmp_path)
+    assert not (tmp_path / "quality.json").exists()
