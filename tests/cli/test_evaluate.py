@@ -188,7 +188,7 @@ def test_missing_predictions_are_named_and_set_the_exit_status(command: Command,
     masks = save_masks(tmp_path / "masks", b=10, x=3)
     status, _, error = command("evaluate", "--masks", masks, "--truth", truth, "-o", tmp_path / "scores")
     assert status == 1
-    assert error == "1 masks have no ground truth: x\n2 cases of the ground truth lack a prediction: a, c\n"
+    assert error == "1 masks have no ground truth: x\n2 cases of the ground truth have no prediction: a, c\n"
     facts = json.loads((tmp_path / "scores" / "summary.json").read_text())
     assert (facts["missing"], facts["extra"], facts["source"]["cases"]) == (["a", "c"], ["x"], 1)
 
@@ -269,7 +269,7 @@ def test_json_is_the_summary_with_its_folder(command: Command, tmp_path: Path) -
     truth = save_masks(tmp_path / "truth", a=5, b=8, c=3)
     where = ("evaluate", "--masks", masks, "--truth", truth, "-o", tmp_path / "scores", "--json", "--quiet")
     status, printed, error = command(*where)
-    assert (status, error) == (1, "1 cases of the ground truth lack a prediction: c\n")
+    assert (status, error) == (1, "1 cases of the ground truth have no prediction: c\n")
     assert json.loads(printed) == {"output": str(tmp_path / "scores"), **summary(tmp_path / "scores")}
 
 

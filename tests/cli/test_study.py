@@ -82,7 +82,7 @@ def test_a_study_runs_to_its_end_names_failures_and_repeats_a_cell(
     status, printed, error = command(*repeat, tmp_path / "again")
     assert (status, error) == (0, "")
     weights = f"cells/{key}/run/weights"
-    same = f"its weights are the same, byte for byte, as those in {tmp_path}/out/{weights}\n"
+    same = f"its weights are identical, byte for byte, to those in {tmp_path}/out/{weights}\n"
     assert printed.endswith(same)
     (tmp_path / "again" / weights / "model.safetensors").write_bytes(b"")
     status, printed, _ = command(*repeat, tmp_path / "again")
