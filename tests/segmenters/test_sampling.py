@@ -35,9 +35,9 @@ def test_what_is_not_chosen_is_the_recipes(recipe: Recipe) -> None:
         ({"samples": -1}, r"sampling\.samples.*greater than or equal to 0"),
         ({"sampler": "euler"}, r"sampling\.sampler.*'ddim', 'ddpm' or 'dpm'"),
         ({"fusion": "median"}, r"sampling\.fusion.*'mean' or 'staple'"),
-        ({"fusion": "staple", "samples": 1}, r"fusion staple needs several samples; take samples=2 or more$"),
+        ({"fusion": "staple", "samples": 1}, r"fusion staple needs several samples; set samples=2 or more$"),
         ({"second_look": True}, r"second_look refines the posterior mean; leave samples at 0$"),
-        ({"steps": 51}, r"sampling\.steps=51 .* take fewer steps"),
+        ({"steps": 51}, r"sampling\.steps=51 .* set fewer steps"),
     ],
 )
 def test_a_choice_out_of_range_is_told(recipe: Recipe, choice: dict[str, int | str], message: str) -> None:
