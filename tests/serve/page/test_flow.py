@@ -41,7 +41,7 @@ def put(page: Page, path: Path) -> None:
 
 def draw_samples(page: Page, count: int) -> None:
     """Have the pictures that come next sampled."""
-    page.get_by_text("How masks are made").click()
+    page.get_by_text("Segmentation options").click()
     page.get_by_role("spinbutton", name="Samples").fill(str(count))
 
 
@@ -161,9 +161,9 @@ def test_settings_reach_the_server_and_the_mask(
     path = tmp_path / "two parts.png"
     Image.fromarray(image).save(path)
     page = open_page()
-    page.get_by_text("How masks are made").click()
+    page.get_by_text("Segmentation options").click()
     expect(page.get_by_role("spinbutton", name="Steps")).to_be_disabled()
-    style = page.get_by_label("Outline style")
+    style = page.get_by_label("Annotation style")
     expect(style.locator("option")).to_have_text(["Any", "ISIC 2018", "PH2"])
     style.select_option("ph2")
     page.get_by_label("Average over mirror images").check()
