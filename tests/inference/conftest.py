@@ -28,7 +28,7 @@ Save = Callable[..., Path]
 
 
 class RedIsLesion(BaseSegmenter):
-    """Returns the red channel as probability (0 to 1) and half the green one as spread."""
+    """Return the red channel as probability (0 to 1) and half the green one as spread."""
 
     total_stride = 1
 
@@ -82,7 +82,7 @@ def photo() -> Callable[..., npt.NDArray[np.uint8]]:
 
 @pytest.fixture
 def save() -> Save:
-    """Writes an array as an image file and returns the path: save(path, array, **Pillow's options)."""
+    """Write an array as an image file and return the path: save(path, array, **Pillow's options)."""
 
     def write(path: Path, array: npt.NDArray[np.uint8], **options: object) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -98,7 +98,7 @@ def between(start: Ring, step: Ring) -> list[tuple[int, int]]:
 
 
 @given(masks)
-def test_two_rings_of_a_polygon_meet_in_corners_alone(mask: Mask) -> None:
+def test_two_rings_of_a_polygon_meet_only_in_corners(mask: Mask) -> None:
     for polygon in outline_polygons(mask):
         edges = [
             frozenset((tuple(start.tolist()), tuple((start + step // length).tolist())))
