@@ -28,7 +28,7 @@ SIZE = 16
 
 
 class RedIsLesion(BaseSegmenter):
-    """Returns the red channel, and keeps its arguments."""
+    """Return the red channel, and keeps its arguments."""
 
     total_stride = 1
 
@@ -83,7 +83,7 @@ def test_a_segmenter_is_scored_at_both_sizes(cases: list[Case], pairs: CachedPai
         assert result.source.dice > 0.9, case.id
 
 
-def test_the_segmenter_is_asked_in_batches_of_images_with_the_sampling(
+def test_the_segmenter_is_called_in_batches_of_images_with_the_sampling(
     cases: list[Case], pairs: CachedPairs
 ) -> None:
     segmenter = RedIsLesion()
