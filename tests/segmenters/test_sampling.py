@@ -40,12 +40,14 @@ def test_what_is_not_chosen_is_the_recipes(recipe: Recipe) -> None:
         ({"steps": 51}, r"sampling\.steps=51 .* set fewer steps"),
     ],
 )
-def test_a_choice_out_of_range_is_told(recipe: Recipe, choice: dict[str, int | str], message: str) -> None:
+def test_a_choice_out_of_range_is_reported(
+    recipe: Recipe, choice: dict[str, int | str], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         chosen_sampling(recipe, choice)
 
 
-def test_a_fusion_that_is_not_installed_is_told_before_anything_is_drawn(
+def test_a_fusion_that_is_not_installed_is_reported_before_anything_is_drawn(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "SimpleITK", None)

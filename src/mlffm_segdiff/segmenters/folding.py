@@ -25,7 +25,7 @@ def fold_batch_norm(network: Network) -> Network:
         network: In evaluation mode; it is not changed.
 
     Returns:
-        A copy with weights of its own, or ``network`` itself where there is nothing to fold.
+        A copy with its own weights, or ``network`` itself if it has nothing to fold.
     """
 
     def fold(first: nn.Module, second: nn.Module) -> dict[int, nn.Module]:
@@ -73,7 +73,7 @@ def fold_padding(network: Network) -> Network:
         network: It is not changed.
 
     Returns:
-        A copy with weights of its own, or ``network`` itself where there is nothing to fold.
+        A copy with its own weights, or ``network`` itself if it has nothing to fold.
     """
 
     def fold(first: nn.Module, second: nn.Module) -> dict[int, nn.Module]:
