@@ -193,7 +193,7 @@ def test_a_case_does_not_depend_on_its_batch(segmenter: BaseSegmenter, name: str
         torch.testing.assert_close(few, together[rows], rtol=0, atol=1e-4)
 
 
-def test_images_are_told_apart(segmenter: BaseSegmenter, name: str, batch: Batch) -> None:
+def test_images_are_distinguished(segmenter: BaseSegmenter, name: str, batch: Batch) -> None:
     one, other = (probability(segmenter, name, batch.image[n : n + 1]) for n in (0, 1))
     assert float((one - other).abs().max()) > 1e-4
 
@@ -244,7 +244,7 @@ def test_it_weighs_and_costs_what_is_pinned(name: str) -> None:
     assert (found.parameters, found.flops) == FIGURES[name]
 
 
-def test_nothing_is_pinned_that_is_no_model() -> None:
+def test_only_models_are_pinned() -> None:
     assert {model_recipe(name).model.name for name in FIGURES} == set(MODELS)
     assert set(MODELS) <= set(FIGURES)
     assert set(SMALL) <= set(FIGURES)
