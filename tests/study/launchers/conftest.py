@@ -69,7 +69,7 @@ def diary(tmp_path: Path) -> Diary:
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
-    """A work in a module that other processes find by PYTHONPATH alone."""
+    """A function in a module that other processes find only by PYTHONPATH."""
     folder = tmp_path / "modules"
     folder.mkdir()
     (folder / "toy_work.py").write_text(WORK)

@@ -191,10 +191,10 @@ def test_ctrl_c_ends_the_cells_and_not_the_cluster(
     assert diary.times("end") == {}
     assert [gpus for _, _, gpus, _ in diary.lines("sees")] == ["'0'"]
     refused = outcomes(start("a", address=address, threads=3, gpus=1))["refused"]
-    assert refused == "no machine of the Ray cluster has CPU 3, GPU 1; ask for less per cell"
+    assert refused == "no machine of the Ray cluster has CPU 3, GPU 1; request less per cell"
 
 
-def test_no_cluster_at_the_address_is_said(start: Callable[..., Any]) -> None:
+def test_no_cluster_at_the_address_is_reported(start: Callable[..., Any]) -> None:
     refused = outcomes(start("a", address="127.0.0.1:9"))["refused"]
     assert refused is not None
     assert refused.startswith("no Ray cluster at '127.0.0.1:9' (ConnectionRefusedError")

@@ -45,7 +45,7 @@ RECORD = {
 
 
 def drawn_scores(recall: float, lesion: int) -> CaseScores:
-    """Scores of a lesion of so many of 32 x 32 pixels, of which this share was found, and 20 pixels more."""
+    """Scores of `lesion` of 32 x 32 pixels, of which the share `recall` was found, and 20 false pixels."""
     tp = round(recall * lesion)
     counts = Counts(tp=tp, fp=20, fn=lesion - tp, tn=SIDE**2 - lesion - 20)
     ratios = {name: getattr(overlap, name)(counts) for name in ("accuracy", "precision", "recall")}

@@ -5,7 +5,7 @@ from matplotlib.colors import to_rgb
 from mlffm_segdiff.study.report.figures.style import COLOURS, WIDTH, colour, line, marker, page_figure
 
 
-def test_twenty_variants_can_be_told_apart() -> None:
+def test_twenty_variants_can_be_distinguished() -> None:
     assert len({(colour(n), line(n)) for n in range(20)}) == 20
     assert len({(colour(n), marker(n)) for n in range(20)}) == 20
 
