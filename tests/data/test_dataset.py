@@ -1,4 +1,4 @@
-"""The data set, the stream of draws and the loaders: the same batches whoever reads them."""
+"""The data set, the stream of draws and the loaders: the same batches for any reader."""
 
 import pickle
 from itertools import pairwise
@@ -203,7 +203,7 @@ def test_blocks_and_seeds_have_patterns_of_their_own():
 
 
 def test_one_share_is_plain_shuffled_passes():
-    """Whatever a share is listed with, its own passes are the same as those it has by itself."""
+    """The passes of a share do not depend on the other shares."""
     (share,) = all_of(30)
     plain = list(ShuffledStream([share], 4, 0, 90))
     mixed = ShuffledStream([Share(share.indices, 0.5), Share(range(30, 32), 0.5)], 4, 0, 400)

@@ -216,7 +216,7 @@ def test_without_pillow_heif_the_error_names_the_fix(monkeypatch):
 
 
 def png_of(width, height):
-    """A PNG file that says its size and then ends."""
+    """A PNG file that ends after the header with its size."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunk = b"IHDR" + header
     first = struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))

@@ -49,7 +49,7 @@ class RedIsLesion(BaseSegmenter):
 
 @pytest.fixture
 def red_model() -> Callable[..., Model]:
-    """A model that finds what is red: red_model(size=8, samples=5, segmenter=its own)."""
+    """A model that finds red pixels: red_model(size=8, samples=5, segmenter=its own)."""
 
     def make(size: int = 8, samples: int = 5, segmenter: BaseSegmenter | None = None) -> Model:
         found = (segmenter or RedIsLesion()).eval()

@@ -262,9 +262,9 @@ def test_files_are_read_shortly_before_and_written_shortly_after_their_turn(
 
 
 class Stage:
-    """What has been read, answered and written, each with its batch; others can wait for it.
+    """Records what has been read, answered and written, by batch; others can wait for it.
 
-    It holds the writers back as long as the network must not wait for them: until the next batch is with it.
+    It blocks the writers until the network has the next batch, since the network must not wait for them.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, model: Model, count: int, batch_size: int) -> None:
@@ -404,7 +404,7 @@ def test_a_large_image_is_decoded_again_once_if_outputs_need_it_and_a_small_one_
 
 
 class Broken(Writer):
-    """Fails at what its name says."""
+    """Fails in the method of its name."""
 
     def write(self, result: CaseResult) -> None:
         if "write" in self.output.write and result.image.stem == "p1":

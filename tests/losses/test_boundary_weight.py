@@ -119,7 +119,7 @@ def by_hand(mask: npt.NDArray[np.bool_], time_share: float, gamma: float) -> npt
 
 
 def blobs() -> list[npt.NDArray[np.bool_]]:
-    """Two squares, a notched one, a ring, two lesions, and one that the border cuts."""
+    """Two squares, a notched one, a ring, two lesions, and one cut by the border."""
     notched, ring, two, cut = square(9), square(12), square(4), np.zeros((20, 20), bool)
     notched[4:9, 6:9] = False
     ring[8:11, 9:15] = False

@@ -1,4 +1,4 @@
-"""The recipes of DermoSegDiff against what Bozorgpour et al. 2023 and their configurations say."""
+"""The recipes of DermoSegDiff against Bozorgpour et al. 2023 and their configurations."""
 
 from collections.abc import Callable, Sequence
 
@@ -42,7 +42,7 @@ def test_the_variants_differ_only_in_their_loss() -> None:
 
 
 class Recorder(nn.Module):
-    """Answers with a fixed map, and keeps the times that it was asked for."""
+    """Answers with a fixed map, and records the requested times."""
 
     total_stride = 1
 

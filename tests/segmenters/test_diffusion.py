@@ -122,7 +122,7 @@ def test_the_image_is_encoded_once_whatever_the_steps_and_samples(
 def test_no_samples_give_the_posterior_mean_from_one_call_at_the_last_timestep(
     sampler: str, self_conditioning: bool, recorded: Recorded, batch: Batch
 ) -> None:
-    """It is the first sample's estimate in one step; here sigmoid(2 noise + 1), whatever ``steps`` says."""
+    """It is the first sample's estimate in one step; here sigmoid(2 noise + 1), for any ``steps``."""
     segmenter, network = recorded(
         lambda x, t, image: 2 * x[:, :1] + 1,
         MaskDiffusion(mask_scale=0.3),
@@ -237,7 +237,7 @@ def test_one_sample_has_no_spread(trained: Make, batch: Batch) -> None:
 def knowing(
     process: MaskDiffusion, objective: ObjectiveName, mask: Tensor
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """A network that knows each sample's mask: its input has unit variance, so x_t is it times its SD."""
+    """A network that outputs each sample's mask: its input has unit variance, so x_t is it times its SD."""
     table = process.alpha_bar
 
     def output(scaled: Tensor, t: Tensor, _image: Tensor) -> Tensor:

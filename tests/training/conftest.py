@@ -14,7 +14,7 @@ from mlffm_segdiff.training.run_folder import RunFolder
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> Iterator[None]:
-    """Networks as small as these only wait for a second."""
+    """Use one thread: networks as small as these only wait for a second one."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -327,7 +327,7 @@ def test_a_source_with_a_share_but_no_training_image_cannot_start(
 
 @pytest.mark.parametrize("name", ["dermosegdiff", "dermosegdiff_a"])
 def test_both_variants_of_dermosegdiff_train(name: str, make_recipe: MakeRecipe, tmp_path: Path) -> None:
-    """As their recipes say, but for few channels, levels, images and steps of sampling."""
+    """As in their recipes, except for few channels, levels, images and steps of sampling."""
     narrow = ["model.dim_x=16", "model.dim_g=8", "model.x_mults=[1, 2]", "model.g_mults=[1, 2]"]
     few = ["train.images=8", "train.batch_size=4", "sampling.steps=2", "sampling.samples=1"]
     chosen = load_recipe(name, [*narrow, *few, "train.precision=float32"])

@@ -91,7 +91,7 @@ def test_the_coco_file_has_the_images_in_their_order_and_none_that_failed(
 
 
 def drawn(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Matplotlib's answer to which pixel centres lie in an odd number of the file's rings."""
+    """Matplotlib's answer to which pixel centres are in an odd number of the file's rings."""
     rows, columns = np.indices(shape)
     centres = np.stack([columns.ravel(), rows.ravel()], axis=1) + 0.5
     rings = [

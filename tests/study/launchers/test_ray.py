@@ -1,6 +1,6 @@
 """Real clusters of one and two machines, all of them here.
 
-They and the launcher are processes of their own: Ray is not imported into the process of the tests.
+They and the launcher are separate processes: Ray is not imported into the process of the tests.
 """
 
 import json
@@ -117,7 +117,7 @@ def _nothing_is_left(
 
 @pytest.fixture(scope="module")
 def address(_nothing_is_left: None) -> Iterator[str]:
-    """One machine with two processors and one GPU that it only claims to have."""
+    """One machine with two processors and one GPU that it only declares."""
     with local_cluster(1, 2) as (address, _):
         yield address
 

@@ -1,6 +1,6 @@
 """submitit's Slurm executor, on commands that stand in for Slurm's.
 
-They prove what is submitted and cancelled, and how it runs; not what Slurm makes of it.
+They prove what is submitted and cancelled, and how it runs; not what Slurm does with it.
 """
 
 import os
@@ -40,7 +40,7 @@ def slurm(threads: int = 1, **options: Any) -> SubmititJobs:
 
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of commands that run an array's tasks here, and note what they were asked."""
+    """A folder of commands that run an array's tasks here, and record their arguments."""
     folder = tmp_path / "bin"
     folder.mkdir()
     commands = {

@@ -149,7 +149,7 @@ def finished(fabricate: Fabricate, lesions: Path) -> StudyFolder:
 
 @pytest.fixture(scope="session")
 def unfinished(fabricate: Fabricate, lesions: Path) -> StudyFolder:
-    """A ranked study that lacks cells, whose images are gone by now."""
+    """A ranked study that lacks cells, whose images are missing."""
     copy = lesions.parent / "copy"
     shutil.copytree(lesions, copy)
     left_out = (("uniform weights", "gone", 0), ("without MLFFM", "gone", 2))

@@ -11,7 +11,7 @@ def test_twenty_variants_can_be_distinguished() -> None:
 
 
 def test_colours_differ_in_lightness_too() -> None:
-    """What is left for who sees no hue: neighbours' luminances (WCAG weights) are not the same."""
+    """For readers without colour vision: neighbours' luminances (WCAG weights) are not the same."""
     weights = (0.2126, 0.7152, 0.0722)
     found = [sum(w * c for w, c in zip(weights, to_rgb(name), strict=True)) for name in COLOURS]
     assert all(abs(one - other) > 0.02 for one, other in itertools.pairwise(found))
