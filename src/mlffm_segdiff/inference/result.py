@@ -1,4 +1,4 @@
-"""The result of one image, made here for `predict`, `serve`, `evaluate` and Python alike."""
+"""The result of one image, made here for `predict`, `serve`, `evaluate` and Python."""
 
 import math
 from dataclasses import dataclass, field

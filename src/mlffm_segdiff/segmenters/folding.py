@@ -66,7 +66,7 @@ def _plain(conv: WeightStandardisedConv2d) -> nn.Conv2d:
 def fold_padding(network: Network) -> Network:
     """Return a network whose ZeroPad2d layers are part of the convolution after them.
 
-    A CPU then needs no padded copy of the feature map. A convolution pads both sides alike, so where the two
+    A CPU then needs no padded copy of the map. A convolution pads both sides equally, so where the two
     sides differ its kernel gets rows and columns of zeros. Results differ by rounding only.
 
     Args:
