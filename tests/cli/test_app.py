@@ -179,9 +179,9 @@ def test_threads_reach_torch() -> None:
         "set_threads(3); print(torch.get_num_threads())\n"
         "set_threads(None); print(torch.get_num_threads(), processors())"
     )
-    chosen, default_threads = in_new_process(code, OMP_NUM_THREADS="1").splitlines()
+    chosen, default = in_new_process(code, OMP_NUM_THREADS="1").splitlines()
     assert chosen == "3"
-    threads, available = map(int, default_threads.split())
+    threads, available = map(int, default.split())
     assert threads == default_threads(available)
 
 
