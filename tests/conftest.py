@@ -1,4 +1,4 @@
-"""What holds for every test: the same examples and weights, one thread, no network, no user's cache."""
+"""Settings of every test: the same examples and weights, one thread, no network, no user's cache."""
 
 import os
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ settings.load_profile("repeatable")
 
 @pytest.fixture(autouse=True)
 def _same_weights_each_time() -> None:
-    """One thread: networks as small as these only wait for a second."""
+    """Use one thread: networks as small as these only wait for a second one."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
 

@@ -1,4 +1,4 @@
-"""What holds for the project as a whole: its dependencies, its files."""
+"""The project as a whole: its dependencies, its files."""
 
 import re
 import subprocess
@@ -58,7 +58,7 @@ def test_torchvision_is_in_no_installation() -> None:
     assert util.find_spec("torchvision") is None
 
 
-def test_every_dependency_has_a_lower_bound_and_says_why() -> None:
+def test_every_dependency_has_a_lower_bound_with_a_reason() -> None:
     text = (ROOT / "pyproject.toml").read_text()
     project = tomllib.loads(text)["project"]
     groups = [project["dependencies"], *project["optional-dependencies"].values()]

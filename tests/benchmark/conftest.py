@@ -39,5 +39,5 @@ def subject(tiny_weights: Weights) -> Subject:
 
 @pytest.fixture
 def small_peer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes DermoSegDiff small."""
+    """Make DermoSegDiff small."""
     monkeypatch.setattr(peers, "DERMOSEGDIFF", (8, 8, (1, 2), (1, 2)))

@@ -69,7 +69,7 @@ def test_gpus_are_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gpus() == [Gpu("Big One", 80 * 10**9, "9.0")] * 2
 
 
-def test_a_gpu_that_torch_cannot_use_is_told_with_the_cure(
+def test_a_gpu_that_torch_cannot_use_is_reported_with_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driver = tmp_path / "version"

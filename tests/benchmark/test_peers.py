@@ -123,7 +123,7 @@ def test_whole_segmentations_race_whole_forward_passes(
 
 
 def in_seconds(monkeypatch: pytest.MonkeyPatch, subject: Subject) -> list[object]:
-    """A step of theirs takes 6 s a row, one of ours 2 s, a segmentation 3 s; returns what was asked of it."""
+    """A step of theirs takes 6 s a row, one of ours 2 s, a segmentation 3 s; returns the samples."""
     now, asked = 0.0, []
 
     def spend(seconds: float) -> None:

@@ -19,10 +19,12 @@ from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.reading.case_image import find_images
 
 MEGABYTE = 1e6
-told = pytest.mark.skipif(find_spec("resource") is None, reason="this system does not tell")
+measures_memory = pytest.mark.skipif(
+    find_spec("resource") is None, reason="this system does not report peak memory"
+)
 
 
-@told
+@measures_memory
 def test_the_peak_is_the_commands_own() -> None:
     held = torch.ones(100_000_000)
     assert held.nbytes == 400 * MEGABYTE
@@ -32,14 +34,14 @@ def test_the_peak_is_the_commands_own() -> None:
     assert 300 * MEGABYTE <= large < 300 * MEGABYTE + 1.5 * plain
 
 
-@told
-def test_a_command_that_fails_is_no_measurement(capfd: pytest.CaptureFixture[str]) -> None:
+@measures_memory
+def test_a_command_that_fails_is_not_a_measurement(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(subprocess.CalledProcessError):
         peak_bytes([sys.executable, "-c", "raise SystemExit(1)"])
     assert "CalledProcessError" in capfd.readouterr().err
 
 
-@told
+@measures_memory
 def test_predict_is_run_on_files_and_on_more(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command with the fewer files is run; the other stands in with three times as much."""
     runs: list[tuple[int, int]] = []
@@ -65,7 +67,9 @@ def test_predict_is_run_on_files_and_on_more(subject: Subject, monkeypatch: pyte
     assert [figure.value for figure in figures if figure] == pytest.approx([3 * peak_of_few / 1e9, 3])
 
 
-def test_a_system_that_does_not_tell_is_said(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_that_does_not_report_memory_is_noted(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(predict_cost, "find_spec", lambda name: None)
     found = measure_memory(subject)
     assert [(result.goal.name, result.figure) for result in found.results] == [
@@ -75,7 +79,7 @@ def test_a_system_that_does_not_tell_is_said(subject: Subject, monkeypatch: pyte
     assert all("does not report" in result.note for result in found.results)
 
 
-def test_files_against_decoded_pictures(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_against_decoded_images(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     """An image takes the network 1 s, and reading and writing it 1 s more."""
     now, batches = 0.0, []
     real_segment, real_predict = predict_cost.segment_images, predict_cost.predict_files
@@ -105,7 +109,7 @@ def test_files_against_decoded_pictures(subject: Subject, monkeypatch: pytest.Mo
     assert batches == [8, 1] * (len(batches) // 2)
 
 
-def test_pictures_are_photographs_in_size_and_weight_and_all_differ(tmp_path: Path) -> None:
+def test_images_are_photographs_in_size_and_weight_and_all_differ(tmp_path: Path) -> None:
     paths = write_photographs(tmp_path / "new", 10)
     assert list(find_images(tmp_path / "new").images) == paths
     assert len({path.read_bytes() for path in paths}) == 10

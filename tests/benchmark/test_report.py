@@ -70,7 +70,7 @@ def test_goals_as_rows() -> None:
     assert goal_notes(FOUND) == ["fast and large: both on one thread."]
 
 
-def test_numbers_of_a_section_stand_beside_each_other_by_format() -> None:
+def test_numbers_of_a_section_have_a_column_for_each_format() -> None:
     assert sections(FOUND) == ["rates"]
     assert fact_rows(FOUND, "rates") == [("a, images/s", "12", "30"), ("b, images/s", "1,234", "")]
 

@@ -42,7 +42,7 @@ def test_the_peak_is_that_of_the_quickest_product() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_products_are_computed_in_the_format_asked_for(dtype: torch.dtype) -> None:
+def test_products_are_computed_in_the_format_requested(dtype: torch.dtype) -> None:
     (work,) = matrix_works(dtype, CPU, (16,)).values()
     result = work()
     assert isinstance(result, torch.Tensor)

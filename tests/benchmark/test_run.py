@@ -15,7 +15,7 @@ def test_measurements_come_in_their_own_order() -> None:
     assert chosen_measurements([]) == list(MEASUREMENTS)
 
 
-def test_an_unknown_measurement_is_told() -> None:
+def test_an_unknown_measurement_is_reported() -> None:
     with pytest.raises(UserError, match="'speed' is not one of segmentation, denoising"):
         chosen_measurements(["peak", "speed"])
 

@@ -14,14 +14,14 @@ from mlffm_segdiff.segmenters.recipe import load_recipe
 Weights = Callable[..., Path]
 
 
-def test_the_default_segmentation_is_measured_whatever_the_recipe_says(tiny_weights: Weights) -> None:
+def test_the_default_segmentation_is_measured_for_any_recipe(tiny_weights: Weights) -> None:
     weights = tiny_weights(
         "isic2018", "model.size=tiny", "sampling={steps: 7, samples: 2, sampler: dpm, seed: 5}"
     )
     assert load_subject(str(weights), "float32", 1, 1).model.sampling == Sampling(seed=5)
 
 
-def test_bf16_is_of_the_network_alone(subject: Subject) -> None:
+def test_only_the_network_is_in_bf16(subject: Subject) -> None:
     single, half = (load_subject(subject.weights, precision, 1, 1) for precision in ("float32", "bf16"))
     image = single.random_images(2)
     assert {p.dtype for p in single.segmenter.network.parameters()} == {torch.float32} == {single.dtype}

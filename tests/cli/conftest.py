@@ -20,7 +20,7 @@ TINY = (
 
 @pytest.fixture
 def command(capfd: pytest.CaptureFixture[str]) -> Command:
-    """Run the command line in this process: command(*arguments) gives status, standard output and error."""
+    """Run the command line in this process: command(*arguments) returns status, standard output and error."""
 
     def call(*arguments: str | Path) -> tuple[int, str, str]:
         capfd.readouterr()

@@ -97,7 +97,7 @@ def test_no_arguments_show_all_verbs(command: Command) -> None:
         (["data"], ["command", "mlffm-segdiff data --help"]),
     ],
 )
-def test_a_wrong_command_line_is_told_in_one_line(
+def test_a_wrong_command_line_is_reported_in_one_line(
     command: Command, arguments: list[str], names: list[str]
 ) -> None:
     status, printed, error = command(*arguments)
@@ -107,7 +107,7 @@ def test_a_wrong_command_line_is_told_in_one_line(
     assert all(name in error for name in names)
 
 
-def test_a_failing_disk_is_told_in_one_line_with_the_file(command: Command, tmp_path: Path) -> None:
+def test_a_failing_disk_is_reported_in_one_line_with_the_file(command: Command, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")
     status, _, error = command("data", "synthetic", "--count", 1, "-o", file / "folder")
@@ -155,7 +155,7 @@ def test_threads_spin_a_little_on_an_idle_machine(
 
 
 @pytest.mark.parametrize(("own", "expected"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
-def test_waiting_threads_sleep_unless_the_user_says_otherwise(own: dict[str, str], expected: str) -> None:
+def test_waiting_threads_sleep_unless_the_user_overrides_it(own: dict[str, str], expected: str) -> None:
     printed = in_new_process(
         "import os\n"
         f"os.environ.pop('OMP_WAIT_POLICY', None); os.environ.update({own!r})\n"
@@ -179,9 +179,9 @@ def test_threads_reach_torch() -> None:
         "set_threads(3); print(torch.get_num_threads())\n"
         "set_threads(None); print(torch.get_num_threads(), processors())"
     )
-    chosen, unasked = in_new_process(code, OMP_NUM_THREADS="1").splitlines()
+    chosen, default = in_new_process(code, OMP_NUM_THREADS="1").splitlines()
     assert chosen == "3"
-    threads, available = map(int, unasked.split())
+    threads, available = map(int, default.split())
     assert threads == default_threads(available)
 
 
@@ -191,7 +191,7 @@ def test_exit_statuses_are_those_of_shells() -> None:
     assert values == expected
 
 
-def test_a_reader_that_goes_away_ends_the_command_without_a_word() -> None:
+def test_a_reader_that_goes_away_ends_the_command_silently() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     code = "from mlffm_segdiff.cli import main; main(['--help'])"
@@ -209,7 +209,7 @@ def test_a_reader_that_goes_away_ends_the_command_without_a_word() -> None:
         (True, True, '{\n  "folder": "a/b"\n}\n', ""),
     ],
 )
-def test_words_and_results_go_where_they_are_asked_to(
+def test_messages_and_results_go_to_their_streams(
     quiet: bool, as_json: bool, out: str, error: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     reporter = Reporter(quiet, as_json)

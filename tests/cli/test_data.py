@@ -17,18 +17,18 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def own(lesions: Path, tmp_path: Path) -> Path:
-    """A copy of the lesions, to be spoilt."""
+    """A copy of the lesions, to be damaged."""
     shutil.copytree(lesions, tmp_path / "own")
     return tmp_path / "own"
 
 
-def picture_size(path: Path) -> tuple[int, int]:
-    with Image.open(path) as picture:
-        return picture.size
+def image_size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
 
 
 def words(printed: str) -> str:
-    """What a table says, its frame and line breaks left out."""
+    """The text of a table without its frame and line breaks."""
     return " ".join("".join(" " if "─" <= letter <= "╿" else letter for letter in printed).split())
 
 
@@ -76,7 +76,7 @@ def test_a_group_in_two_parts_of_the_users_split_is_found(
     assert "group in two parts 1 yes patient1 (train, val)" in words(printed)
 
 
-def test_a_split_has_the_sizes_asked_and_keeps_groups_together(
+def test_a_split_has_the_requested_sizes_and_keeps_groups_together(
     command: Command, own: Path, tmp_path: Path
 ) -> None:
     names = sorted(path.stem for path in (own / "images").iterdir())
@@ -95,7 +95,7 @@ def test_a_split_has_the_sizes_asked_and_keeps_groups_together(
     assert command("data", "check", "folder", own, "--split", file)[0] == 0
 
 
-def test_by_image_groups_are_ignored_and_the_leak_is_told(
+def test_by_image_groups_are_ignored_and_the_leak_is_reported(
     command: Command, own: Path, tmp_path: Path
 ) -> None:
     names = sorted(path.stem for path in (own / "images").iterdir())
@@ -148,7 +148,7 @@ def test_synthetic_cases_are_a_folder_that_the_reader_reads(command: Command, tm
         0,
         "3 pairs of image and mask; ready for training\n",
     )
-    assert {picture_size(path) for path in made.rglob("*.png")} == {(40, 40)}
+    assert {image_size(path) for path in made.rglob("*.png")} == {(40, 40)}
     command("data", "synthetic", "-o", tmp_path / "again", *options)
     command("data", "synthetic", "-o", tmp_path / "other", *options[:-1], 6)
     name = "images/synthetic_00001.png"
@@ -179,7 +179,7 @@ def test_synthetic_cases_are_a_folder_that_the_reader_reads(command: Command, tm
         (["check", "nnunet", "LESIONS"], ["dataset.json"]),
     ],
 )
-def test_bad_input_is_told_in_one_line_and_leaves_nothing(
+def test_bad_input_is_reported_in_one_line_and_leaves_nothing(
     command: Command,
     lesions: Path,
     tmp_path: Path,
@@ -219,7 +219,7 @@ def test_a_data_set_is_written_for_nnunet_and_trained_on_as_it_came(
     assert json.loads((run / "environment.json").read_text())["split"] == digest
 
 
-def test_what_nnunet_plans_is_said_with_the_recipes_keys(command: Command, lesions: Path) -> None:
+def test_nnunets_plan_is_printed_with_the_recipes_keys(command: Command, lesions: Path) -> None:
     assert command("data", "plan", "folder", lesions) == (
         0,
         "folder: train 14, val 2, test 4\n"
@@ -246,7 +246,7 @@ def test_json_of_a_check_names_every_case(command: Command, own: Path) -> None:
     assert all(key in detail for key, detail in zip(finding["ids"], finding["details"], strict=True))
 
 
-def test_json_of_the_other_verbs_has_what_they_say(command: Command, lesions: Path, tmp_path: Path) -> None:
+def test_json_of_the_other_verbs_has_their_results(command: Command, lesions: Path, tmp_path: Path) -> None:
     def result(*arguments: str | Path) -> dict[str, object]:
         status, printed, error = command("data", *arguments, "--json")
         assert status == 0

@@ -9,7 +9,7 @@ from mlffm_segdiff.inference.demo import samples_folder
 Command = Callable[..., tuple[int, str, str]]
 
 
-def test_the_demo_tells_each_score_their_mean_and_the_folder(
+def test_the_demo_prints_each_score_their_mean_and_the_folder(
     tmp_path: Path, trained: Path, command: Command
 ) -> None:
     folder = tmp_path / "demo"
@@ -34,7 +34,9 @@ def test_a_folder_that_cannot_be_written_ends_in_one_line(
     assert "cannot be written" in err
 
 
-def test_json_has_the_scores_and_quiet_says_nothing(tmp_path: Path, trained: Path, command: Command) -> None:
+def test_json_has_the_scores_and_quiet_prints_nothing(
+    tmp_path: Path, trained: Path, command: Command
+) -> None:
     folder = tmp_path / "demo"
     where = ("demo", "-o", folder, "--weights", trained, "--threads", "1", "--quiet")
     assert command(*where) == (0, "", "")

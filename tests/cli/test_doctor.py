@@ -21,7 +21,7 @@ def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of two entries, 3.2 GB but for a byte, most of it a hole in a file."""
+    """A cache of two entries, one byte less than 3.2 GB, most of it a sparse file."""
     root = tmp_path / "cache"
     (root / "one" / "deep").mkdir(parents=True)
     (root / "two").write_bytes(b"12345")
@@ -36,7 +36,9 @@ def rows(printed: str) -> dict[str, str]:
     return {name: found.strip() for name, _, found in (line.partition("  ") for line in printed.splitlines())}
 
 
-def test_it_says_what_is_here(command: Command, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_shows_the_machine_and_the_installation(
+    command: Command, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     capabilities = {"cpu_name": "Fast One", "avx2": True, "amx_bf16": True, "num_physical_cores": 6}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -86,8 +88,8 @@ def test_what_is_broken_sets_the_exit_status(
     (tmp_path / "file").touch()
     monkeypatch.setenv("MLFFM_SEGDIFF_CACHE", str(tmp_path / "file"))
     monkeypatch.setattr("mlffm_segdiff.segmenters.pretrained.DEFAULT", "/no/such/weights")
-    told = metadata.version
-    monkeypatch.setattr(metadata, "version", lambda name: "0.1" if name == "torchvision" else told(name))
+    real = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: "0.1" if name == "torchvision" else real(name))
     status, printed, error = command("doctor")
     assert status == 1
     weights, cache, torchvision = error.splitlines()

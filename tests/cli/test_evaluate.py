@@ -97,10 +97,13 @@ def test_a_run_is_calibrated_on_its_validation_part(
     for case in cases:
         expected = known.calibration.expected_dice(float(case["certainty"]))
         assert float(case["expected_dice"]) == pytest.approx(expected, abs=1e-4)
-    told = summary(tmp_path / "test")["quality"]
-    assert told["bad"] == sum(float(case["jaccard"]) < 0.65 for case in cases)
-    if told["bad"]:
-        assert f"bad masks (Jaccard below 0.65): {told['bad']}; among the least certain 10%: " in printed
+    found_quality = summary(tmp_path / "test")["quality"]
+    assert found_quality["bad"] == sum(float(case["jaccard"]) < 0.65 for case in cases)
+    if found_quality["bad"]:
+        assert (
+            f"bad masks (Jaccard below 0.65): {found_quality['bad']}; among the least certain 10%: "
+            in printed
+        )
 
     status, _, _ = command("predict", "-i", lesions / "images", "-o", tmp_path / "out", "--weights", run)
     assert status == 0
@@ -188,7 +191,7 @@ def test_missing_predictions_are_named_and_set_the_exit_status(command: Command,
     masks = save_masks(tmp_path / "masks", b=10, x=3)
     status, _, error = command("evaluate", "--masks", masks, "--truth", truth, "-o", tmp_path / "scores")
     assert status == 1
-    assert error == "1 masks have no ground truth: x\n2 cases of the ground truth lack a prediction: a, c\n"
+    assert error == "1 masks have no ground truth: x\n2 cases of the ground truth have no prediction: a, c\n"
     facts = json.loads((tmp_path / "scores" / "summary.json").read_text())
     assert (facts["missing"], facts["extra"], facts["source"]["cases"]) == (["a", "c"], ["x"], 1)
 
@@ -209,7 +212,7 @@ def test_missing_predictions_are_named_and_set_the_exit_status(command: Command,
         (["RUN", "--style", "dali"], ["'dali'", "any"]),
     ],
 )
-def test_bad_input_is_told_in_one_line_and_leaves_nothing(
+def test_bad_input_is_reported_in_one_line_and_leaves_nothing(
     command: Command,
     trained: Path,
     tmp_path: Path,
@@ -227,7 +230,7 @@ def test_bad_input_is_told_in_one_line_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_an_output_that_is_a_file_is_told_before_any_work(
+def test_an_output_that_is_a_file_is_reported_before_any_work(
     command: Command, trained: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("mine")
@@ -240,7 +243,7 @@ def test_an_output_that_is_a_file_is_told_before_any_work(
 def test_a_folder_as_nnunet_predicts_it_is_scored_against_its_labels(
     command: Command, lesions: Path, tmp_path: Path
 ) -> None:
-    """nnUNetv2_predict writes CASE.png of 0 and 1, its own JSON files beside them, and no suffix."""
+    """nnUNetv2_predict writes CASE.png of 0 and 1, its own JSON files next to them, and no suffix."""
     raw, masks = tmp_path / "Dataset001_Lesions", tmp_path / "predicted"
     assert command("data", "nnunet", "folder", lesions, "-o", raw)[0] == 0
     masks.mkdir()
@@ -269,11 +272,11 @@ def test_json_is_the_summary_with_its_folder(command: Command, tmp_path: Path) -
     truth = save_masks(tmp_path / "truth", a=5, b=8, c=3)
     where = ("evaluate", "--masks", masks, "--truth", truth, "-o", tmp_path / "scores", "--json", "--quiet")
     status, printed, error = command(*where)
-    assert (status, error) == (1, "1 cases of the ground truth lack a prediction: c\n")
+    assert (status, error) == (1, "1 cases of the ground truth have no prediction: c\n")
     assert json.loads(printed) == {"output": str(tmp_path / "scores"), **summary(tmp_path / "scores")}
 
 
-def test_quiet_says_nothing(command: Command, trained: Path, tmp_path: Path) -> None:
+def test_quiet_prints_nothing(command: Command, trained: Path, tmp_path: Path) -> None:
     where = ("evaluate", trained, "--part", "val", "-o", tmp_path / "scores", "--threads", 1)
     assert command(*where, "-q") == (0, "", "")
     status, printed, error = command(*where, "--json")

@@ -80,7 +80,7 @@ def test_graphs_of_weights_are_made_once(
     assert all(np.abs(a - b).max() <= 1 for a, b in zip(first, again, strict=True))
 
 
-def test_damaged_graphs_in_the_cache_are_made_anew(
+def test_damaged_graphs_in_the_cache_are_made_again(
     weights: Path, tmp_path: Path, predict: Predict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFFM_SEGDIFF_CACHE", str(tmp_path / "cache"))
@@ -132,7 +132,7 @@ def test_an_exported_folder_names_its_own_runtime(
     where = ("predict", "-i", photos, "-o", tmp_path / "out", "--weights", graphs)
     status, _, error = command(*where, "--runtime", "onnx")
     assert status == 2
-    assert f"{graphs} holds graphs for torch, not onnx; leave out --runtime" in error
+    assert f"{graphs} has graphs for torch, not onnx; leave out --runtime" in error
     status, _, error = command(*where)
     assert status == 2
     assert "can run code" in error
@@ -159,7 +159,9 @@ def test_absent_weights_and_a_wrong_format_end_in_one_line(tmp_path: Path, comma
     assert not (tmp_path / "graphs").exists()
 
 
-def test_json_names_the_files_and_quiet_says_nothing(weights: Path, tmp_path: Path, command: Command) -> None:
+def test_json_names_the_files_and_quiet_prints_nothing(
+    weights: Path, tmp_path: Path, command: Command
+) -> None:
     graphs = tmp_path / "graphs"
     status, printed, error = command("export", weights, "--format", "torch", "-o", graphs, "--json", "-q")
     assert (status, error) == (0, "")

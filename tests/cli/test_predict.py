@@ -27,7 +27,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def predict(tmp_path: Path, photos: Path, trained: Path, command: Command) -> Command:
-    """Runs the verb on the photos into tmp_path/out; returns the exit status and the two streams."""
+    """Run the verb on the photos into tmp_path/out; return the exit status and the two streams."""
 
     def call(*options: str, source: Path = photos, model: Path = trained) -> tuple[int, str, str]:
         where = ("-i", source, "-o", tmp_path / "out", "--weights", model)
@@ -144,7 +144,7 @@ def test_samples_are_fused_by_staple_on_request(
     assert np.mean((staple > 6500) & (staple < 59000)) < np.mean((mean > 6500) & (mean < 59000))
 
 
-def test_a_broken_file_is_named_skipped_and_told_by_the_exit_status(
+def test_a_broken_file_is_named_skipped_and_sets_the_exit_status(
     tmp_path: Path, photos: Path, predict: Command
 ) -> None:
     (photos / "p0.png").write_bytes(b"\x89PNG broken")
@@ -166,9 +166,9 @@ def test_a_broken_file_is_named_skipped_and_told_by_the_exit_status(
         (["--threshold", "1.5"], "threshold 1.5"),
         (["--batch-size", "0"], "batch size 0"),
         (["--samples", "many"], "--samples"),
-        (["-w", "pictures"], "'pictures' is not an output; choose from probability, spread"),
-        (["-w", "spread", "--samples", "1"], "the spread map needs samples, and 1 are drawn"),
-        (["-w", "spread"], "the spread map needs samples, and 0 are drawn"),
+        (["-w", "images"], "'images' is not an output; choose from probability, spread"),
+        (["-w", "spread", "--samples", "1"], "the spread map needs samples, but 1 are drawn"),
+        (["-w", "spread"], "the spread map needs samples, but 0 are drawn"),
         (
             ["sampling.steps=2"],
             "no samples are drawn, so steps would have no effect; set samples to 1 or more",
@@ -222,10 +222,10 @@ def test_an_empty_folder_and_absent_weights_end_in_one_line(tmp_path: Path, pred
     assert not (tmp_path / "out").exists()
 
 
-def test_json_has_the_rows_of_the_table_and_faults_are_told_all_the_same(
+def test_json_has_the_rows_of_the_table_and_errors_are_still_reported(
     tmp_path: Path, photos: Path, predict: Command
 ) -> None:
-    (photos / "p9.png").write_bytes(b"no picture")
+    (photos / "p9.png").write_bytes(b"not an image")
     (photos / "notes.txt").touch()
     status, out, error = predict("--json", "--quiet")
     assert status == 1
@@ -245,7 +245,7 @@ def test_json_has_the_rows_of_the_table_and_faults_are_told_all_the_same(
     assert "3 of 4 images segmented" in error
 
 
-def test_quiet_says_nothing_where_all_is_well(predict: Command) -> None:
+def test_quiet_prints_nothing_without_errors(predict: Command) -> None:
     assert predict("-q") == (0, "", "")
 
 
@@ -270,7 +270,7 @@ def test_an_output_that_fails_is_reported_and_the_mask_is_there(tmp_path: Path, 
     assert len(list((tmp_path / "out" / "masks").iterdir())) == 3
 
 
-def test_another_sampling_than_the_calibrated_one_gives_no_expected_dice_and_says_so(
+def test_another_sampling_than_the_calibrated_one_gives_no_expected_dice_and_a_warning(
     tmp_path: Path, photos: Path, command: Command
 ) -> None:
     where = ("predict", "-i", photos / "p1.png", "-o", tmp_path / "out", "--threads", "1")

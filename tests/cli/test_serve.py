@@ -12,7 +12,7 @@ Command = Callable[..., tuple[int, str, str]]
 SERVE = "import sys; from mlffm_segdiff.cli import main; main(sys.argv[1:])"
 
 
-def test_the_verb_serves_until_it_is_told_to_stop(trained: Path) -> None:
+def test_the_verb_serves_until_it_is_stopped(trained: Path) -> None:
     options = (
         "serve",
         "--port",
@@ -33,15 +33,15 @@ def test_the_verb_serves_until_it_is_told_to_stop(trained: Path) -> None:
         line = process.stdout.readline()
         found = re.fullmatch(r"serving on (http://127\.0\.0\.1:\d+/) \(Ctrl-C stops\)\n", line)
         assert found is not None
-        told = httpx2.get(f"{found[1]}api/v1/about", timeout=60).json()
-        assert (told["weights"], told["size"], told["most_bytes"]) == (str(trained), 32, 2**20)
-        assert told["sampling"]["steps"] == 2
+        reported = httpx2.get(f"{found[1]}api/v1/about", timeout=60).json()
+        assert (reported["weights"], reported["size"], reported["most_bytes"]) == (str(trained), 32, 2**20)
+        assert reported["sampling"]["steps"] == 2
         assert httpx2.get(found[1], headers={"Host": "elsewhere.example"}, timeout=60).status_code == 403
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
 
 
-def test_a_port_in_use_is_told_in_one_line(command: Command) -> None:
+def test_a_port_in_use_is_reported_in_one_line(command: Command) -> None:
     status, _, error = command("serve", "--host", "no-such-host.invalid")
     assert status == 2
     assert error.startswith("error: no-such-host.invalid port 8000 cannot be served")

@@ -16,7 +16,7 @@ KEY = re.compile(r"^([0-9a-f]{16}) (.+?), (\w+), seed (\d+): done in \d+ \w+; (.
 
 @pytest.fixture(autouse=True)
 def _no_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reports have tests of their own."""
+    """Reports have their own tests."""
     module = ModuleType("report")
     module.write_report = lambda folder: f"report of {folder}"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "mlffm_segdiff.study.report", module)
@@ -82,7 +82,7 @@ def test_a_study_runs_to_its_end_names_failures_and_repeats_a_cell(
     status, printed, error = command(*repeat, tmp_path / "again")
     assert (status, error) == (0, "")
     weights = f"cells/{key}/run/weights"
-    same = f"its weights are the same, byte for byte, as those in {tmp_path}/out/{weights}\n"
+    same = f"its weights are identical, byte for byte, to those in {tmp_path}/out/{weights}\n"
     assert printed.endswith(same)
     (tmp_path / "again" / weights / "model.safetensors").write_bytes(b"")
     status, printed, _ = command(*repeat, tmp_path / "again")
@@ -107,7 +107,7 @@ def test_report_trains_nothing(command: Command, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_ctrl_c_says_how_to_resume(study: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_prints_how_to_resume(study: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def press(study: Path, key: str) -> None:
         raise KeyboardInterrupt
 

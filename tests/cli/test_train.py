@@ -61,7 +61,7 @@ def test_key_value_source_and_split_reach_the_run(
     assert environment["threads"] == 1
 
 
-def test_ctrl_c_says_how_to_go_on_and_resume_does(
+def test_ctrl_c_prints_how_to_resume_and_resume_works(
     command: Command, lesions: Path, tmp_path: Path, tiny: tuple[str, ...]
 ) -> None:
     run = tmp_path / "run"
@@ -128,7 +128,7 @@ def test_a_run_is_not_overwritten_and_not_resumed_as_another(
         (["synthetic", "train.images"], ["train.images", "key=value"]),
     ],
 )
-def test_bad_input_is_told_in_one_line_and_leaves_nothing(
+def test_bad_input_is_reported_in_one_line_and_leaves_nothing(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], names: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -153,11 +153,11 @@ def test_each_recipe_of_the_package_loads_and_is_in_the_help(command: Command, n
 def test_each_recipe_begins_with_what_it_is_and_its_command(name: str) -> None:
     text = (files("mlffm_segdiff.config") / "recipes" / f"{name}.yaml").read_text()
     comment = " ".join(line[1:] for line in text.splitlines() if line.startswith("#"))
-    told = re.search(r"Run: mlffm-segdiff train (\S+)((?:\s+data\.sources\.\w+=FOLDER)*)\s*\Z", comment)
-    assert told is not None, comment
-    assert told[1] == name
+    documented = re.search(r"Run: mlffm-segdiff train (\S+)((?:\s+data\.sources\.\w+=FOLDER)*)\s*\Z", comment)
+    assert documented is not None, comment
+    assert documented[1] == name
     needed = {source for source in load_recipe(name).data.sources if source != "synthetic"}
-    assert set(re.findall(r"sources\.(\w+)=", told[2])) == needed
+    assert set(re.findall(r"sources\.(\w+)=", documented[2])) == needed
 
 
 def test_the_control_differs_from_isic2018_in_its_diffusion_and_its_plain_loss() -> None:

@@ -22,7 +22,7 @@ class Metadata(dict[str, str]):
         return ["dev", "remote", "docs", "empty"]
 
 
-def test_each_extra_names_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_extra_names_its_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "metadata", lambda name: Metadata())
     monkeypatch.setattr(metadata, "requires", lambda name: REQUIRES)
     assert extra.missing_packages() == {
@@ -37,7 +37,7 @@ def test_the_installed_metadata_is_read() -> None:
     assert extra.missing_packages()["dev"] == []
 
 
-def test_a_missing_package_is_told_with_the_line_that_installs_it() -> None:
+def test_a_missing_package_is_reported_with_the_line_that_installs_it() -> None:
     with pytest.raises(UserError) as caught, extra.needs_extra("study"):
         import no_such_package  # type: ignore[import-not-found]  # noqa: F401
     assert str(caught.value).endswith(extra.pip_line("study"))

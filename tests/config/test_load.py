@@ -38,7 +38,7 @@ def test_a_recipe_survives_being_written_and_read(name: str, write: Write) -> No
     assert load_recipe(write(yaml.safe_dump(recipe.model_dump(mode="json")))) == recipe
 
 
-def test_overrides_replace_what_the_file_says(write: Write) -> None:
+def test_overrides_replace_values_of_the_file(write: Write) -> None:
     overrides = ["train.images=20000", "model.encoder_widths=[4, 8, 16]", "data.split=a b.csv", "name=other"]
     recipe = load_recipe(write(MINIMAL), overrides)
     assert (recipe.train.images, recipe.name, recipe.data.split) == (20000, "other", Path("a b.csv"))
@@ -161,7 +161,7 @@ def test_yaml_builds_no_python_objects(write: Write, tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
 
 
-def test_a_file_that_is_no_text_or_no_file_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_or_not_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00\x01")
     (tmp_path / "folder.yaml").mkdir()
     for name in ("bytes.yaml", "folder.yaml"):

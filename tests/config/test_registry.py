@@ -82,7 +82,7 @@ def test_a_name_in_two_packages_is_refused(install: Install) -> None:
         Registry("part", GROUP).require("mean")
 
 
-def test_a_target_is_imported_or_the_error_says_what_to_do() -> None:
+def test_a_target_is_imported_or_the_error_names_the_fix() -> None:
     assert import_target("pathlib.Path", "model.target") is Path
     for target, says in (
         ("pathlib.Pth", "model.target=pathlib.Pth: module 'pathlib' has no 'Pth'; check the name"),

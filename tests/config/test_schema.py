@@ -109,7 +109,7 @@ def data(mix: dict[str, float] | None) -> dict[str, Any]:
         ({"isic2018": 0.0, "ph2": 1.5}, "less than or equal to 1"),
     ],
 )
-def test_a_mix_that_is_no_division_of_the_sources_is_refused(mix: dict[str, float], says: str) -> None:
+def test_a_mix_that_does_not_divide_the_sources_is_refused(mix: dict[str, float], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         DataConfig.model_validate(data(mix))
 

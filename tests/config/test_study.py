@@ -107,14 +107,14 @@ def test_a_study_survives_being_written_and_read(write: Write, tmp_path: Path) -
         ({"launcher": {"name": "ray", "gpus": 1.5}}, ["gpus=1.5 must be a whole number"]),
     ],
 )
-def test_a_wrong_study_is_told_in_one_line(given: dict[str, Any], said: list[str], write: Write) -> None:
+def test_a_wrong_study_is_reported_in_one_line(given: dict[str, Any], said: list[str], write: Write) -> None:
     with pytest.raises(UserError) as caught:
         load_study(write(**given))
     assert "\n" not in str(caught.value)
     assert all(part in str(caught.value) for part in ["mine.yaml", *said]), caught.value
 
 
-def test_a_study_that_is_nowhere_or_no_yaml_is_told(tmp_path: Path) -> None:
+def test_a_study_that_is_missing_or_not_yaml_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no study 'decicive'.*decisive"):
         load_study("decicive")
     with pytest.raises(UserError, match="no study file"):
@@ -131,10 +131,10 @@ def test_packaged_studies_are_called_as_their_file_and_begin_with_their_command(
     assert study.name == name
     text = (files("mlffm_segdiff.config") / "studies" / f"{name}.yaml").read_text()
     comment = " ".join(line[1:] for line in text.splitlines() if line.startswith("#"))
-    told = re.search(r"Run: mlffm-segdiff study run (\S+)((?:\s+--source \w+=FOLDER)*)\s*\Z", comment)
-    assert told is not None, comment
-    assert told[1] == name
-    assert re.findall(r"--source (\w+)=", told[2]) == list(study.datasets)
+    command = re.search(r"Run: mlffm-segdiff study run (\S+)((?:\s+--source \w+=FOLDER)*)\s*\Z", comment)
+    assert command is not None, comment
+    assert command[1] == name
+    assert re.findall(r"--source (\w+)=", command[2]) == list(study.datasets)
 
 
 def test_the_study_of_the_documentation_is_one() -> None:
@@ -160,7 +160,7 @@ def test_the_evaluations_of_a_packaged_study_differ(name: str) -> None:
     assert len(set(drawn)) == len(drawn)
 
 
-def test_the_decisive_study_removes_the_fusion_module_alone() -> None:
+def test_the_decisive_study_removes_only_the_fusion_module() -> None:
     study = load_study("decisive")
     assert study.baseline == "full"
     assert study.variants["full"].overrides == ()

@@ -1,4 +1,4 @@
-"""Tiny archives and folders in the official layouts, made of random pictures."""
+"""Tiny archives and folders in the official layouts, made of random images."""
 
 import io
 import json
@@ -66,11 +66,11 @@ def isic_parts() -> dict[str, dict[str, bytes]]:
 
 def ham_parts() -> dict[str, dict[str, bytes]]:
     masks = "HAM10000_segmentations_lesion_tschandl"
-    pictures = {f"{key}.jpg": encode(skin(seed), "JPEG") for seed, key in enumerate(HAM_LESIONS)}
+    images = {f"{key}.jpg": encode(skin(seed), "JPEG") for seed, key in enumerate(HAM_LESIONS)}
     truth = {f"{masks}/{key}_segmentation.png": encode(lesion(i)) for i, key in enumerate(HAM_LESIONS)}
     return {
-        "HAM10000_images_part_1": {name: pictures[name] for name in list(pictures)[:3]},
-        "HAM10000_images_part_2": {name: pictures[name] for name in list(pictures)[3:]},
+        "HAM10000_images_part_1": {name: images[name] for name in list(images)[:3]},
+        "HAM10000_images_part_2": {name: images[name] for name in list(images)[3:]},
         masks: {**truth, f"__MACOSX/{masks}/._ISIC_0024306_segmentation.png": b"junk"},
     }
 

@@ -101,7 +101,7 @@ def test_ranges_hold_under_any_strength(number, affine, colour):
 
 
 @pytest.mark.parametrize("part", [RandColourd(1.0, prob=1.0), RandBlurd(1.0), RandHaird(1.0)])
-def test_what_changes_colours_leaves_the_mask_and_its_input_alone(photo, blob, part):
+def test_colour_changes_leave_the_mask_and_their_input_unchanged(photo, blob, part):
     before = photo.clone(), blob.clone()
     result = augment_pair(Compose([part]), {"image": photo, "mask": blob}, 0, 0, 0)
     assert torch.equal(result["mask"], before[1])
@@ -109,7 +109,7 @@ def test_what_changes_colours_leaves_the_mask_and_its_input_alone(photo, blob, p
     assert not torch.equal(result["image"], before[0])
 
 
-def test_the_same_numbers_give_the_same_picture_whatever_was_drawn_before(photo, blob):
+def test_the_same_numbers_give_the_same_image_whatever_was_drawn_before(photo, blob):
     augmentation = training_augmentation(True, 1, 1, 1, 1, size=SIDE)
     pair = {"image": photo, "mask": blob}
     first = augment_pair(augmentation, pair, 7, 2, 30)
@@ -124,7 +124,7 @@ def test_the_same_numbers_give_the_same_picture_whatever_was_drawn_before(photo,
         assert not torch.equal(first["image"], augment_pair(augmentation, pair, seed, epoch, index)["image"])
 
 
-def test_strength_nought_changes_nothing(photo, blob):
+def test_strength_zero_changes_nothing(photo, blob):
     result = augment_pair(training_augmentation(False, 0, 0, 0, 0), {"image": photo, "mask": blob}, 0, 0, 0)
     assert torch.equal(result["image"], photo)
     assert torch.equal(result["mask"], blob)
@@ -149,10 +149,10 @@ def test_gray_stays_gray_under_saturation_and_hue(saturation, hue):
 
 
 def test_without_saturation_every_pixel_is_its_luma_as_pillow_has_it(photo):
-    picture = (photo.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-    image = torch.from_numpy(picture).permute(2, 0, 1) / 255
+    pixels = (photo.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    image = torch.from_numpy(pixels).permute(2, 0, 1) / 255
     gray = shift_colour(image, colour_matrix(1, 0, 0, [1, 1, 1]), 1) * 255
-    expected = np.asarray(Image.fromarray(picture).convert("L"), np.float32)
+    expected = np.asarray(Image.fromarray(pixels).convert("L"), np.float32)
     for channel in gray:
         np.testing.assert_allclose(channel, expected, atol=0.51)
 
@@ -167,7 +167,7 @@ def test_brightness_gain_and_contrast():
     np.testing.assert_allclose(double[0, 0], [0.1, 0.5], atol=1e-6)
 
 
-def test_blur_keeps_a_flat_picture_flat_up_to_the_border():
+def test_blur_keeps_a_flat_image_flat_up_to_the_border():
     flat = torch.full((3, SIDE, SIDE), 0.6)
     result = augment_pair(Compose([RandBlurd(1.0)]), {"image": flat, "mask": flat[:1]}, 0, 0, 0)
     np.testing.assert_allclose(result["image"], 0.6, atol=1e-6)

@@ -45,7 +45,7 @@ def test_an_image_is_resized_as_torch_does_with_antialiasing():
     assert np.abs(resize_image(image, 16) - theirs[0].permute(1, 2, 0).numpy()).max() <= 1.5
 
 
-def test_the_cache_holds_the_resized_pairs_in_the_order_asked_for(own_folder, tmp_path):
+def test_the_cache_holds_the_resized_pairs_in_the_order_requested(own_folder, tmp_path):
     cases = read_cases("folder", own_folder)[::-1]
     pairs = open_cache(cases, 8, tmp_path / "cache")
     assert pairs.ids == ("c", "b", "a")
@@ -123,7 +123,7 @@ def test_a_mask_of_another_size_is_refused(own_folder, tmp_path, encoded):
         open_cache(read_cases("folder", own_folder), 8, tmp_path / "cache")
 
 
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="room cannot be taken ahead here")
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="space cannot be reserved here")
 def test_a_disk_that_is_full_is_a_user_error_before_anything_is_written(own_folder, tmp_path, monkeypatch):
     asked = []
 
@@ -138,8 +138,8 @@ def test_a_disk_that_is_full_is_a_user_error_before_anything_is_written(own_fold
     assert folders(tmp_path / "cache") == []
 
 
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="room cannot be taken ahead here")
-def test_a_file_system_that_cannot_take_room_ahead_is_used_all_the_same(own_folder, tmp_path, monkeypatch):
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="space cannot be reserved here")
+def test_a_file_system_that_cannot_reserve_space_is_used_anyway(own_folder, tmp_path, monkeypatch):
     def unable(*_: int) -> None:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
@@ -155,7 +155,7 @@ def test_cases_without_mask_and_no_cases_are_user_errors(own_folder, tmp_path, w
         open_cache([], 8, tmp_path)
 
 
-def test_a_damaged_cache_is_a_user_error_that_says_what_to_delete(own_folder, tmp_path):
+def test_a_damaged_cache_is_a_user_error_that_names_what_to_delete(own_folder, tmp_path):
     cases = read_cases("folder", own_folder)
     open_cache(cases, 8, tmp_path / "cache")
     (folder,) = folders(tmp_path / "cache")
@@ -195,7 +195,7 @@ def test_two_processes_that_build_at_once_both_get_the_whole_cache(own_folder, t
     ]
     results = [racer.communicate(timeout=60)[0] for racer in racers]
     assert [racer.returncode for racer in racers] == [0, 0]
-    pairs = open_cache(read_cases("folder", own_folder), 8, tmp_path / "alone")
+    pairs = open_cache(read_cases("folder", own_folder), 8, tmp_path / "single")
     expected = f"{pairs.images.sum()} {pairs.masks.sum()} a b c\n"
     assert results == [expected, expected]
     assert len(folders(root)) == 1

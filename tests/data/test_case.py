@@ -21,7 +21,7 @@ def test_the_stamp_of_a_member_is_its_checksum_and_size(tmp_path, pack):
     assert Entry(tmp_path / "z.zip", "a").stamp() == f"{zlib.crc32(b'content'):08x}-7"
 
 
-def test_a_rewritten_archive_is_read_anew(tmp_path, pack):
+def test_a_rewritten_archive_is_read_again(tmp_path, pack):
     entry = Entry(tmp_path / "z.zip", "a")
     pack(entry.path, {"a": b"old"})
     old = (entry.read(), entry.stamp())

@@ -38,7 +38,7 @@ def test_clean_data_have_no_findings(own_folder):
         (np.eye(16, dtype=np.uint8) * 255, "image and mask differ in size", True),
     ],
 )
-def test_each_kind_of_odd_mask_is_found_alone(own_folder, encoded, mask, kind, affects):
+def test_each_kind_of_odd_mask_is_found_separately(own_folder, encoded, mask, kind, affects):
     (own_folder / "masks" / "a.png").write_bytes(encoded(mask))
     report = report_of(own_folder)
     assert kinds(report) == {kind: ("a",)}
@@ -51,7 +51,7 @@ def test_a_mask_of_zero_and_a_low_value_is_as_good_as_one_of_255(own_folder, enc
     assert report_of(own_folder) == Report(3, ())
 
 
-def test_a_set_of_empty_masks_alone_affects_training(own_folder, encoded):
+def test_a_set_of_only_empty_masks_affects_training(own_folder, encoded):
     for path in (own_folder / "masks").iterdir():
         path.write_bytes(encoded(np.zeros((12, 16), np.uint8)))
     report = report_of(own_folder)
@@ -60,8 +60,8 @@ def test_a_set_of_empty_masks_alone_affects_training(own_folder, encoded):
 
 
 def test_lost_partners_are_found_on_both_sides(own_folder, write, encoded):
-    picture = encoded(np.random.default_rng(9).integers(0, 256, (12, 16, 3), dtype=np.uint8))
-    write(own_folder, {"images/d.png": picture, "masks/e.png": b""})
+    photo = encoded(np.random.default_rng(9).integers(0, 256, (12, 16, 3), dtype=np.uint8))
+    write(own_folder, {"images/d.png": photo, "masks/e.png": b""})
     report = report_of(own_folder)
     assert kinds(report) == {"missing mask": ("d",), "missing image": ("e",)}
     assert report.pairs == 3

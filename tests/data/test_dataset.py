@@ -1,4 +1,4 @@
-"""The data set, the stream of draws and the loaders: the same batches whoever reads them."""
+"""The data set, the stream of draws and the loaders: the same batches for any reader."""
 
 import pickle
 from itertools import pairwise
@@ -60,7 +60,7 @@ def plain(tmp_path) -> PairDataset:
 
 
 def shares_of(*parts: tuple[int, float]) -> list[Share]:
-    """Shares of so many images each, numbered through, and with these shares of the draws."""
+    """Shares of these numbers of images, numbered through, and with these shares of the draws."""
     ends = np.cumsum([count for count, _ in parts])
     return [
         Share(range(int(end) - count, int(end)), share)
@@ -146,7 +146,7 @@ MIXES = [
 
 @pytest.mark.parametrize("mix", MIXES)
 @pytest.mark.parametrize("seed", [0, 5])
-def test_each_share_occurs_as_often_as_it_says_in_every_thousand(mix, seed):
+def test_each_share_has_its_number_of_draws_in_every_thousand(mix, seed):
     """Thirds are 333.3, so one of them occurs once more, always the same one."""
     shares = shares_of(*mix)
     draws = list(ShuffledStream(shares, seed, 0, 4 * PATTERN))
@@ -203,7 +203,7 @@ def test_blocks_and_seeds_have_patterns_of_their_own():
 
 
 def test_one_share_is_plain_shuffled_passes():
-    """Whatever a share is listed with, its own passes are the same as those it has by itself."""
+    """The passes of a share do not depend on the other shares."""
     (share,) = all_of(30)
     plain = list(ShuffledStream([share], 4, 0, 90))
     mixed = ShuffledStream([Share(share.indices, 0.5), Share(range(30, 32), 0.5)], 4, 0, 400)
@@ -254,7 +254,7 @@ def test_batches_do_not_depend_on_the_number_of_workers(augmented, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_going_on_in_mid_pass_gives_the_batches_that_would_have_come(augmented):
+def test_resuming_within_a_pass_gives_the_same_batches(augmented):
     whole = list(loader(augmented, 4, 0, 32, 0))
     rest = list(loader(augmented, 4, 12, 32, 1))
     assert all(same(*both) for both in zip(whole[3:], rest, strict=True))
@@ -273,7 +273,7 @@ def test_a_loader_iterated_again_gives_the_same_batches(augmented):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_reading_leaves_the_global_generators_alone(augmented, workers):
+def test_reading_does_not_use_the_global_generators(augmented, workers):
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
     list(loader(augmented, 4, 0, 8, workers))
     list(plain_loader(augmented, 4, workers=workers))

@@ -9,14 +9,14 @@ from scipy.ndimage import gaussian_filter
 from mlffm_segdiff.data.duplicates import fingerprint, joined_groups, near_duplicates
 
 
-def picture(seed: int) -> np.ndarray:
+def random_image(seed: int) -> np.ndarray:
     noise = np.random.default_rng(seed).random((96, 128, 3))
     smooth = gaussian_filter(noise, (4, 4, 0))
     return (255 * (smooth - smooth.min()) / np.ptp(smooth)).astype(np.uint8)
 
 
 def test_bits_are_those_of_imagehash():
-    first, second = picture(0), picture(1)
+    first, second = random_image(0), random_image(1)
     ours = (128 - fingerprint(first).bits @ fingerprint(second).bits) / 2
     gray = [Image.fromarray(item).convert("L") for item in (first, second)]
     theirs = sum(make(gray[0]) - make(gray[1]) for make in (imagehash.phash, imagehash.dhash))
@@ -24,13 +24,13 @@ def test_bits_are_those_of_imagehash():
 
 
 def test_a_resized_recompressed_brighter_copy_is_found_and_others_are_not():
-    pictures = [picture(seed) for seed in range(30)]
-    copy = Image.fromarray(pictures[7]).resize((200, 150)).point(lambda value: min(255, value * 0.9 + 20))
-    prints = [fingerprint(item) for item in [*pictures, np.asarray(copy)]]
+    images = [random_image(seed) for seed in range(30)]
+    copy = Image.fromarray(images[7]).resize((200, 150)).point(lambda value: min(255, value * 0.9 + 20))
+    prints = [fingerprint(item) for item in [*images, np.asarray(copy)]]
     assert near_duplicates(prints) == [(7, 30)]
 
 
-def test_two_lesions_under_one_vignette_are_told_apart():
+def test_two_lesions_under_one_vignette_are_distinguished():
     rows, columns = np.mgrid[:96, :128]
     radius = np.hypot((rows - 48) / 48, (columns - 64) / 64)
     lens = 200 * (radius < 0.95)
@@ -47,12 +47,12 @@ def test_two_lesions_under_one_vignette_are_told_apart():
 
 def test_every_pair_is_seen_across_blocks(monkeypatch):
     monkeypatch.setattr("mlffm_segdiff.data.duplicates._BLOCK", 3)
-    prints = [fingerprint(picture(seed % 4)) for seed in range(10)]
+    prints = [fingerprint(random_image(seed % 4)) for seed in range(10)]
     expected = [(i, j) for i in range(10) for j in range(i + 1, 10) if (j - i) % 4 == 0]
     assert sorted(near_duplicates(prints)) == expected
 
 
-def test_flat_pictures_and_no_pictures_are_no_trouble():
+def test_uniform_images_and_no_images_are_accepted():
     flat = fingerprint(np.full((20, 20, 3), 9, np.uint8))
     assert near_duplicates([]) == []
     assert near_duplicates([flat, flat]) == []

@@ -55,22 +55,22 @@ def test_exif_orientation_is_applied(orientation, turned):
     assert (decode_image(saved(Image.fromarray(RGB), exif=exif), "x") == turned).all()
 
 
-def test_a_decoded_picture_has_the_pixels_and_none_of_the_metadata():
+def test_a_decoded_image_has_the_pixels_and_none_of_the_metadata():
     exif = Image.Exif()
     exif[0x0112], exif[0x013B] = 6, "a patient's name"
     data = saved(Image.fromarray(RGB), "JPEG", exif=exif, comment=b"another", dpi=(300, 300))
-    picture = decode_pil(data, "x")
-    assert (picture.mode, picture.info) == ("RGB", {})
-    assert (np.asarray(picture) == decode_image(data, "x")).all()
+    decoded = decode_pil(data, "x")
+    assert (decoded.mode, decoded.info) == ("RGB", {})
+    assert (np.asarray(decoded) == decode_image(data, "x")).all()
 
 
-def test_transparent_pixels_are_laid_over_white():
+def test_transparent_pixels_are_composited_over_white():
     rgba = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 0, 0, 128]]], np.uint8)
     expected = [[10, 20, 30], [255, 255, 255], [127, 127, 127]]
     assert decode_image(saved(Image.fromarray(rgba)), "x")[0].tolist() == expected
 
 
-def test_gray_with_alpha_and_palette_with_transparency_are_laid_over_white():
+def test_gray_with_alpha_and_palette_with_transparency_are_composited_over_white():
     gray = np.array([[[7, 255], [7, 0]]], np.uint8)
     assert decode_image(saved(Image.fromarray(gray, "LA")), "x")[0].tolist() == [[7] * 3, [255] * 3]
     indexed = Image.fromarray(np.array([[0, 1]], np.uint8)).convert("P")
@@ -134,7 +134,7 @@ MASK = np.array([[True, False, False], [True, True, False]])
 
 
 @pytest.mark.parametrize("level", [1, 2, 100, 127, 128, 255])
-def test_beside_zero_the_one_other_value_is_lesion(level):
+def test_the_only_value_other_than_zero_is_lesion(level):
     for kind in (np.uint8, np.uint16, np.int32):
         stored = saved(Image.fromarray(MASK.astype(kind) * kind(level)), "TIFF")
         assert (decode_mask(stored, "x") == MASK).all()
@@ -180,7 +180,7 @@ def test_a_file_cut_off_anywhere_is_a_user_error_that_names_it(decode, kind):
 
 
 @given(st.binary(max_size=200))
-def test_bytes_that_are_no_image_are_a_user_error(data):
+def test_bytes_that_are_not_an_image_are_a_user_error(data):
     with pytest.raises(UserError, match="some name"):
         decode_image(b"no" + data, "some name")
 
@@ -209,14 +209,14 @@ def test_a_heic_photo_is_read_where_pillow_heif_is_installed():
     assert np.abs(shown[8, [3, 20]] - [(200, 40, 40), (30, 120, 220)]).max() <= 6
 
 
-def test_without_pillow_heif_a_heic_photo_is_told_the_mend(monkeypatch):
+def test_without_pillow_heif_the_error_names_the_fix(monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(UserError, match=r"a\.heic is HEIC, .*pillow-heif; install it, or convert"):
         decode_image(HEIC, "a.heic")
 
 
 def png_of(width, height):
-    """A PNG file that says its size and then ends."""
+    """A PNG file that ends after the header with its size."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunk = b"IHDR" + header
     first = struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
@@ -224,12 +224,12 @@ def png_of(width, height):
 
 
 @pytest.mark.parametrize("decode", [decode_image, decode_mask, decode_gray, image_pixels])
-def test_a_gigapixel_picture_is_refused_by_its_header_with_the_mend(decode):
+def test_a_gigapixel_image_is_refused_by_its_header_with_the_fix(decode):
     with pytest.raises(UserError, match=r"scan\.png is 40000x30000, that is 1,200 megapixels.*shrink"):
         decode(png_of(40_000, 30_000), "scan.png")
 
 
-def test_the_size_is_read_from_the_header_alone_and_pillows_own_limit_stays():
+def test_the_size_is_read_only_from_the_header_and_pillows_own_limit_stays():
     width = MOST_PIXELS // 10_000
     assert image_pixels(png_of(width, 10_000), "x") == MOST_PIXELS
     with pytest.raises(UserError, match="megapixels"):
@@ -239,7 +239,7 @@ def test_the_size_is_read_from_the_header_alone_and_pillows_own_limit_stays():
 
 
 @given(arrays(np.uint8, (3, 4, 4)))
-def test_transparency_is_laid_over_white_as_pillow_composes_it(array):
+def test_transparency_is_composited_over_white_as_pillow_composes_it(array):
     layer = Image.fromarray(array)
     whole = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
     found = decode_image(saved(layer), "x").astype(int)

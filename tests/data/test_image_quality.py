@@ -16,12 +16,12 @@ Pixels = npt.NDArray[np.uint8]
 SKIN = (214, 170, 150)
 
 
-def picture(seed: int, noise: float = 12, blur: float = 0.0) -> Pixels:
+def random_image(seed: int, noise: float = 12, blur: float = 0.0) -> Pixels:
     values = np.random.default_rng(seed).normal(0, noise, (48, 48, 1)) + np.array(SKIN) + seed % 7
     return gaussian_filter(values, (blur, blur, 0)).clip(0, 255).astype(np.uint8)
 
 
-def test_a_flat_picture_has_its_colour_and_no_sharpness() -> None:
+def test_a_uniform_image_has_its_colour_and_no_sharpness() -> None:
     found = image_quality(np.full((16, 16, 3), SKIN, np.uint8))
     lightness, red_green, blue_yellow = rgb2lab(np.array(SKIN) / 255)
     assert found == ImageQuality(
@@ -46,21 +46,21 @@ def test_a_corner_of_another_colour_moves_no_median() -> None:
     assert image_quality(image).lightness == flat.lightness
 
 
-def test_limits_are_quantiles_of_the_pictures() -> None:
-    limits = quality_limits(picture(seed) for seed in range(50))
-    values = [image_quality(picture(seed)).sharpness for seed in range(50)]
+def test_limits_are_quantiles_of_the_images() -> None:
+    limits = quality_limits(random_image(seed) for seed in range(50))
+    values = [image_quality(random_image(seed)).sharpness for seed in range(50)]
     assert limits.sharpness == pytest.approx(tuple(np.quantile(values, [0.005, 0.995])))
 
 
-def test_what_lies_beyond_is_told_by_its_side() -> None:
-    limits = quality_limits(picture(seed) for seed in range(50))
+def test_values_outside_the_limits_have_their_sign() -> None:
+    limits = quality_limits(random_image(seed) for seed in range(50))
     inside = {"sharpness": 0, "lightness": 0, "red_green": 0, "blue_yellow": 0}
-    assert unlike_training(image_quality(picture(10)), limits) == inside
-    blurred = unlike_training(image_quality(picture(10, blur=3)), limits)
+    assert unlike_training(image_quality(random_image(10)), limits) == inside
+    blurred = unlike_training(image_quality(random_image(10, blur=3)), limits)
     assert blurred == inside | {"sharpness": -1}
-    dark = unlike_training(image_quality((picture(10) // 4).astype(np.uint8)), limits)
+    dark = unlike_training(image_quality((random_image(10) // 4).astype(np.uint8)), limits)
     assert dark["lightness"] == -1
-    blue = unlike_training(image_quality(picture(10)[..., ::-1]), limits)
+    blue = unlike_training(image_quality(random_image(10)[..., ::-1]), limits)
     assert blue["blue_yellow"] == -1
 
 

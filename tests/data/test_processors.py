@@ -10,7 +10,7 @@ def test_the_processors_this_process_may_run_on_count(monkeypatch: pytest.Monkey
     assert processors() == 3
 
 
-def test_all_count_where_the_system_does_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_processors_count_where_the_system_has_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 12)
     assert processors() == 12

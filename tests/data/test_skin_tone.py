@@ -10,7 +10,7 @@ from mlffm_segdiff.data.skin_tone import TONES, tone_name, typology_angle
 
 
 def skin(lightness: float, yellow: float, side: int = 16) -> np.ndarray:
-    """A picture of one colour; 10 of red, so that it is skin-like and in sRGB's gamut."""
+    """An image of one colour; 10 of red, so that it is skin-like and in sRGB's gamut."""
     colour = lab2rgb(np.full((side, side, 3), (lightness, 10.0, yellow)))
     return (colour * 255).round().astype(np.uint8)
 
@@ -54,14 +54,14 @@ def test_without_skin_there_is_no_angle() -> None:
     assert typology_angle(skin(70, 20), strip) == pytest.approx(45, abs=1.5)
 
 
-def test_tones_begin_where_chardon_and_del_bino_say() -> None:
+def test_tones_begin_where_chardon_and_del_bino_put_them() -> None:
     angles = (56, 55, 42, 41, 29, 28, 11, 10, -29, -30, -80)
     places = [TONES.index(tone_name(angle)) for angle in angles]
     assert places == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_where_the_pixels_lie_changes_nothing(seed: int) -> None:
+def test_the_position_of_pixels_does_not_matter(seed: int) -> None:
     rng = np.random.default_rng(seed)
     image, lesion = rng.integers(60, 256, (8, 8, 3), dtype=np.uint8), rng.random((8, 8)) < 0.3
     order = rng.permutation(64)

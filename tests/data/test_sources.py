@@ -39,7 +39,7 @@ def ids(parts: SplitCases) -> dict[str, list[str]]:
     return {part: [case.id for case in cases] for part, cases in parts.cases.items()}
 
 
-def test_own_pictures_are_split_in_70_10_20_per_cent(tmp_path: Path) -> None:
+def test_own_images_are_split_in_70_10_20_per_cent(tmp_path: Path) -> None:
     names = [f"case_{n:02d}" for n in range(20)]
     source = data({"folder": folder(tmp_path, names)})
     parts = load_split_cases(source)
@@ -49,7 +49,7 @@ def test_own_pictures_are_split_in_70_10_20_per_cent(tmp_path: Path) -> None:
     assert ids(load_split_cases(source)) == found
 
 
-def test_own_pictures_of_patients_are_split_by_whole_patients(tmp_path: Path) -> None:
+def test_own_images_of_patients_are_split_by_whole_patients(tmp_path: Path) -> None:
     names = [f"case_{n:02d}" for n in range(30)]
     own = folder(tmp_path, names)
     lines = [f"{name},patient_{n // 2}" for n, name in enumerate(names)]
@@ -60,7 +60,7 @@ def test_own_pictures_of_patients_are_split_by_whole_patients(tmp_path: Path) ->
     assert sum(map(len, patients)) == len(set.union(*patients)) == 15
 
 
-def test_synthetic_pictures_of_another_generator_or_side_are_made_anew(
+def test_synthetic_images_of_another_generator_or_side_are_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFFM_SEGDIFF_CACHE", str(tmp_path))
@@ -79,7 +79,7 @@ def test_a_users_split_is_taken_and_its_digest_kept(tmp_path: Path) -> None:
     assert parts.digest == split.digest()
 
 
-def test_a_users_split_goes_over_all_sources(tmp_path: Path) -> None:
+def test_a_users_split_covers_all_sources(tmp_path: Path) -> None:
     split = Split(("a1", "synthetic_00000"), ("a2",), ("synthetic_00003",))
     save_split(split, tmp_path / "split.csv")
     own = folder(tmp_path / "own", ["a1", "a2"])
@@ -89,7 +89,7 @@ def test_a_users_split_goes_over_all_sources(tmp_path: Path) -> None:
     assert ids(parts) == {"train": ["a1", "synthetic_00000"], "val": ["a2"], "test": ["synthetic_00003"]}
 
 
-def test_sources_without_a_users_split_are_split_each_by_itself(tmp_path: Path) -> None:
+def test_sources_without_a_users_split_are_split_separately(tmp_path: Path) -> None:
     own = folder(tmp_path, [f"a{n}" for n in range(10)])
     both = load_split_cases(data({"synthetic": None, "folder": own}, synthetic_count=10))
     first = load_split_cases(data({"folder": own}))
@@ -110,7 +110,7 @@ def test_the_digest_changes_with_the_split(tmp_path: Path) -> None:
     assert len(digests) == 3
 
 
-def test_a_source_without_a_path_says_how_to_give_one() -> None:
+def test_a_source_without_a_path_is_refused_with_the_fix() -> None:
     with pytest.raises(UserError, match=r"data\.sources\.ph2 has no path; add --source ph2=FOLDER"):
         load_split_cases(data({"ph2": None}))
 
@@ -134,7 +134,7 @@ def test_an_empty_part_is_refused(tmp_path: Path) -> None:
         open_split(parts, "val", 32)
 
 
-def test_pairs_and_training_items_have_the_size_asked_for() -> None:
+def test_pairs_and_training_items_have_the_size_requested() -> None:
     parts = load_split_cases(data({"synthetic": None}, synthetic_count=10))
     pairs = open_split(parts, "train", 48)
     assert pairs.images.shape == (7, 48, 48, 3)

@@ -64,7 +64,7 @@ def test_noise_is_standard_normal() -> None:
     assert abs(float(torch.corrcoef(noise.flatten(1)).fill_diagonal_(0).mean())) < 0.01
 
 
-def test_torchs_own_generator_is_left_alone() -> None:
+def test_torchs_own_generator_is_unchanged() -> None:
     before = torch.get_rng_state()
     noise_of(0, 2, 2)
     assert torch.equal(torch.get_rng_state(), before)

@@ -9,7 +9,7 @@ from mlffm_segdiff.inference.demo import samples_folder
 
 @pytest.fixture(scope="session")
 def dicom_photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sample picture, 64 x 48, as a DICOM photograph."""
+    """A sample image, 64 x 48, as a DICOM photograph."""
     pydicom = pytest.importorskip("pydicom", reason="DICOM needs the extra dicom")
     pixels, uid = pytest.importorskip("pydicom.pixels"), pytest.importorskip("pydicom.uid")
     dataset = pydicom.Dataset()
@@ -18,8 +18,8 @@ def dicom_photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dataset.SOPClassUID = uid.VLPhotographicImageStorage
     for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
         setattr(dataset, keyword, uid.generate_uid())
-    with Image.open(samples_folder() / "sample_4.png") as picture:
-        shown = np.asarray(picture.convert("RGB").resize((64, 48)))
+    with Image.open(samples_folder() / "sample_4.png") as sample:
+        shown = np.asarray(sample.convert("RGB").resize((64, 48)))
     pixels.set_pixel_data(dataset, shown, "RGB", 8, generate_instance_uid=False)
     path = tmp_path_factory.mktemp("dicom") / "lesion.dcm"
     dataset.save_as(path, enforce_file_format=True)

@@ -221,7 +221,7 @@ def test_our_commands_are_read_by_the_real_command_line(page: str, line: str) ->
 @pytest.mark.parametrize(
     "line", ["train isic2018 --fast", "predcit -i a -o b", "export default -o x --format gguf"]
 )
-def test_what_is_no_command_is_refused(line: str) -> None:
+def test_what_is_not_a_command_is_refused(line: str) -> None:
     with pytest.raises(typer.TyperException):
         read(line.split())
 

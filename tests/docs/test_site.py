@@ -77,7 +77,7 @@ def test_every_link_within_the_site_leads_somewhere(site: Path, pages: dict[Path
     assert not broken
 
 
-def test_pictures_of_the_pages_are_there(site: Path, pages: dict[Path, Page]) -> None:
+def test_images_of_the_pages_are_there(site: Path, pages: dict[Path, Page]) -> None:
     shown = [(path, one) for path, page in pages.items() for one in page.loads if path.name != "404.html"]
     assert len({one for _, one in shown if one.endswith((".png", ".jpg"))}) > 5
     assert not [one for path, one in shown if not (path.parent / unquote(one)).is_file()]

@@ -12,7 +12,7 @@ SaveMask = Callable[[Path, Mask], Path]
 
 @pytest.fixture
 def save_mask() -> SaveMask:
-    """Writes an HxW bool mask as a 0/255 picture, its folders too, and returns the path."""
+    """Write an HxW bool mask as an image of 0 and 255, creating its folders, and return the path."""
 
     def save(path: Path, mask: Mask) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -71,13 +71,13 @@ def test_groups_are_rows_and_a_shorter_group_leaves_its_panels_blank(tmp_path: P
     save_figure(figure, tmp_path / "page.png")
 
 
-def test_the_picture_holds_the_lines_and_no_image(tmp_path: Path) -> None:
+def test_the_figure_has_the_lines_and_no_image(tmp_path: Path) -> None:
     case = OutlinedCase("a", rectangle(5, 15, 8, 20), rectangle(5, 15, 8, 14), 0.5)
     figure = contour_figure({"best": [case]})
     assert not any(panel.images for panel in figure.axes)
     save_figure(figure, tmp_path / "new" / "page.png")
-    with Image.open(tmp_path / "new" / "page.png") as picture:
-        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    with Image.open(tmp_path / "new" / "page.png") as saved:
+        pixels = np.asarray(saved.convert("RGB")).reshape(-1, 3)
     assert {(27, 120, 55), (214, 96, 77), (255, 255, 255)} <= {tuple(pixel) for pixel in pixels.tolist()}
 
 

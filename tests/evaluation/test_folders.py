@@ -52,7 +52,7 @@ def test_scores_are_of_the_prediction_against_the_truth(
     assert (case.source.precision, case.source.recall) == (1, 0.5)
 
 
-def test_what_one_folder_lacks_is_told_and_the_rest_compared_in_order(
+def test_masks_missing_in_one_folder_are_reported_and_the_others_compared_in_order(
     folders: tuple[Path, Path], save_mask: SaveMask, left_half: Mask
 ) -> None:
     for name in ("c", "a", "x"):
@@ -112,7 +112,7 @@ def test_folders_without_a_common_name_say_what_names_they_hold(
         match_folders(*folders)
 
 
-def test_a_folder_that_is_absent_or_holds_no_pictures_is_named(
+def test_a_folder_that_is_missing_or_has_no_images_is_named(
     folders: tuple[Path, Path], save_mask: SaveMask, left_half: Mask
 ) -> None:
     save_mask(folders[1] / "a.png", left_half)

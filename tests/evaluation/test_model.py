@@ -28,7 +28,7 @@ SIZE = 16
 
 
 class RedIsLesion(BaseSegmenter):
-    """Returns the red channel, and keeps its arguments."""
+    """Return the red channel, and keep the arguments."""
 
     total_stride = 1
 
@@ -54,7 +54,7 @@ class RedIsLesion(BaseSegmenter):
 
 @pytest.fixture
 def cases(tmp_path: Path, save_mask: SaveMask) -> list[Case]:
-    """Five cases of unlike sizes: a square lesion, red in the image, placed and sized by the case."""
+    """Five cases of different sizes: a square lesion, red in the image, placed and sized by the case."""
     found = []
     for index in range(5):
         mask = np.zeros((40 + 4 * index, 64), bool)
@@ -83,7 +83,7 @@ def test_a_segmenter_is_scored_at_both_sizes(cases: list[Case], pairs: CachedPai
         assert result.source.dice > 0.9, case.id
 
 
-def test_the_segmenter_is_asked_in_batches_of_images_with_the_sampling(
+def test_the_segmenter_is_called_in_batches_of_images_with_the_sampling(
     cases: list[Case], pairs: CachedPairs
 ) -> None:
     segmenter = RedIsLesion()
@@ -112,7 +112,7 @@ def test_the_source_mask_is_where_probability_reaches_one_half(cases: list[Case]
 
 
 class Undecided(RedIsLesion):
-    """Returns one half everywhere."""
+    """Return one half everywhere."""
 
     def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
         half = torch.full_like(image[:, :1], 0.5)

@@ -85,7 +85,7 @@ def test_bins_hold_every_case_once_and_rise(pairs: list[tuple[float, float]]) ->
     assert sum(group[1] * group[2] for group in groups) == pytest.approx(sum(dices))
 
 
-def test_a_model_that_knows_all_is_summed_up() -> None:
+def test_a_model_with_perfect_certainty_is_summarised() -> None:
     found = quality_summary(judged(*[(x, x) for x in np.linspace(0.3, 0.95, 20).tolist()]))
     assert found["bad"] == 15  # Jaccard 0.65 is Dice 0.788
     sure = found["certainty"]

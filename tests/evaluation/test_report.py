@@ -60,7 +60,7 @@ def test_the_report_is_two_files_with_the_facts_and_both_resolutions(tmp_path: P
     )
 
 
-def test_masks_alone_have_no_network_resolution() -> None:
+def test_masks_without_a_model_have_no_network_resolution() -> None:
     assert list(summaries([case("a", 3)])) == ["source"]
     assert "network" not in cases_csv([case("a", 3)])
 
@@ -97,7 +97,7 @@ def test_summary_rows_show_distances_in_pixels_and_ratios_in_four_digits() -> No
     assert all(len(row) == len(SUMMARY_HEADER) for row in rows.values())
     assert rows["jaccard"] == ("jaccard", "0.7500", "0.5000 to 1.0000", "0.7500")
     assert rows["thresholded jaccard"] == ("thresholded jaccard", "0.5000", "0.0000 to 1.0000", "")
-    # a is exact; of b's true contour the bottom row, 10 of 36 pixels, lies 5 away
+    # a is exact; of b's true contour the bottom row, 10 of 36 pixels, is 5 away
     assert rows["hd95"] == ("hd95", "2.50", "0.00 to 5.00", "")
     assert rows["hd95 percent"][1] == "11.18"  # 2.5 of sqrt(10^2 + 20^2)
 

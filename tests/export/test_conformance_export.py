@@ -33,7 +33,7 @@ def conformance() -> ModuleType:
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in MODELS]
 )
 def test_a_models_graphs_compute_what_torch_does(name: str, conformance: ModuleType, tmp_path: Path) -> None:
-    """Each graph gives what its part gives, alone and in threes; together they find the same mask."""
+    """Each graph gives the same as its part, one by one and in threes; together they find the same mask."""
     recipe = conformance.small_recipe(name)
     pretrained = Pretrained(recipe=recipe.model_dump(mode="json"))
     pretrained.segmenter = conformance.made(name)

@@ -29,7 +29,7 @@ def folder(exported: Exported, tmp_path: Path) -> Path:
     return Path(copytree(exported("direct", "onnx"), tmp_path / "copy"))
 
 
-def test_the_folder_says_what_is_in_it(exported: Exported, made: Made) -> None:
+def test_the_folder_describes_its_content(exported: Exported, made: Made) -> None:
     found = read_manifest(exported("diffusion", "onnx"))
     features = tuple(f"features_{n}" for n in range(len(found.graphs["encoder"].outputs)))
     assert (found.format, found.size, found.precision, found.opset) == ("onnx", 32, "float32", 18)
@@ -79,7 +79,7 @@ def test_a_moved_folder_reads_as_before(folder: Path, made: Made, images: Tensor
     torch.testing.assert_close(probability, expected, rtol=0, atol=1e-5)
 
 
-def test_the_exported_segmenter_is_left_alone(made: Made, tmp_path: Path) -> None:
+def test_the_exported_segmenter_is_unchanged(made: Made, tmp_path: Path) -> None:
     pretrained = made("direct")
     pretrained.segmenter.train()
     layouts = [p.stride() for p in pretrained.segmenter.parameters()]
@@ -119,7 +119,7 @@ def test_programs_that_load_by_pickle_are_never_read(exported: Exported) -> None
         ("config.json", b'{"recipe": {"name": 3}}', r"config\.json: key"),
     ],
 )
-def test_a_broken_folder_is_told_in_one_error(
+def test_a_broken_folder_is_reported_in_one_error(
     name: str, content: bytes | None, says: str, folder: Path
 ) -> None:
     path = folder / name
@@ -128,7 +128,7 @@ def test_a_broken_folder_is_told_in_one_error(
         read_export(folder)
 
 
-def test_a_broken_graph_of_openvino_is_told_in_one_error(exported: Exported, tmp_path: Path) -> None:
+def test_a_broken_graph_of_openvino_is_reported_in_one_error(exported: Exported, tmp_path: Path) -> None:
     folder = Path(copytree(exported("direct", "openvino"), tmp_path / "copy"))
     (folder / "network.bin").unlink()
     with pytest.raises(UserError, match=r"network\.xml is not a graph that OpenVINO reads"):

@@ -26,7 +26,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return folders
 
 
-def test_graphs_are_made_once_and_lie_in_the_users_cache(
+def test_graphs_are_made_once_and_stored_in_the_users_cache(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFFM_SEGDIFF_CACHE", str(tmp_path))

@@ -48,7 +48,7 @@ def test_a_runtime_finds_what_torch_finds(
 def test_nnunets_mirror_images_run_on_graphs(
     format_name: FormatName, made: Made, exported: Exported, images: Tensor
 ) -> None:
-    """As the recipe says, which the exported folder keeps."""
+    """The sampling of the recipe, which the exported folder keeps."""
     found = read_export(exported("nnunet", format_name))
     assert found.sampling.mirror
     agree(found.segmenter, made("nnunet").segmenter, images, found.sampling)
@@ -136,12 +136,12 @@ def test_onnx_runtime_is_refused_bf16(exported: Exported) -> None:
         read_export(exported("direct", "onnx"), "bf16")
 
 
-def test_openvino_computes_in_float32_as_told(exported: Exported) -> None:
+def test_openvino_computes_in_float32_on_request(exported: Exported) -> None:
     compiled = openvino.read(exported("direct", "openvino") / "network.xml", "float32", 1).compiled_for(1)
     assert compiled.get_property("INFERENCE_PRECISION_HINT").to_string() == "f32"
 
 
-def test_openvino_computes_in_bf16_or_says_that_it_cannot(exported: Exported) -> None:
+def test_openvino_computes_in_bf16_or_refuses_it(exported: Exported) -> None:
     path = exported("direct", "openvino") / "network.xml"
     if "BF16" in openvino.import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         compiled = openvino.read(path, "bf16", 1).compiled_for(1)
@@ -152,7 +152,7 @@ def test_openvino_computes_in_bf16_or_says_that_it_cannot(exported: Exported) ->
 
 
 @pytest.mark.parametrize(("precision", "hint"), [("float32", "f32"), ("bf16", "bf16")])
-def test_openvino_is_always_told_the_precision(
+def test_openvino_always_gets_the_precision(
     precision: Precision, hint: str, exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(openvino, "check_precision", lambda _: None)
@@ -160,8 +160,8 @@ def test_openvino_is_always_told_the_precision(
     assert graph.settings["INFERENCE_PRECISION_HINT"] == hint
 
 
-def test_runtimes_tell_their_makers_nothing(exported: Exported, tmp_path: Path) -> None:
-    """Left alone, both keep an identifier of the machine in the home folder, to report with."""
+def test_runtimes_send_no_telemetry(exported: Exported, tmp_path: Path) -> None:
+    """By default both keep an identifier of the machine in the home folder, for their reports."""
     environment = {
         key: value for key, value in os.environ.items() if key not in ("CI", "ORT_DISABLE_TELEMETRY")
     }

@@ -28,7 +28,7 @@ Save = Callable[..., Path]
 
 
 class RedIsLesion(BaseSegmenter):
-    """Returns the red channel as probability (0 to 1) and half the green one as spread."""
+    """Return the red channel as probability (0 to 1) and half the green one as spread."""
 
     total_stride = 1
 
@@ -49,7 +49,7 @@ class RedIsLesion(BaseSegmenter):
 
 @pytest.fixture
 def red_model() -> Callable[..., Model]:
-    """A model that finds what is red: red_model(size=8, samples=5, segmenter=its own)."""
+    """A model that finds red pixels: red_model(size=8, samples=5, segmenter=its own)."""
 
     def make(size: int = 8, samples: int = 5, segmenter: BaseSegmenter | None = None) -> Model:
         found = (segmenter or RedIsLesion()).eval()
@@ -82,7 +82,7 @@ def photo() -> Callable[..., npt.NDArray[np.uint8]]:
 
 @pytest.fixture
 def save() -> Save:
-    """Writes an array as an image file and returns the path: save(path, array, **Pillow's options)."""
+    """Write an array as an image file and return the path: save(path, array, **Pillow's options)."""
 
     def write(path: Path, array: npt.NDArray[np.uint8], **options: object) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)

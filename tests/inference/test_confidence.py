@@ -62,14 +62,14 @@ def test_a_lesion_at_any_side_touches_the_frame(place: tuple[int, int]) -> None:
     assert raise_flags(mask, 2, SKIN, None) == ("touches_frame", "several_components")
 
 
-def test_nothing_found_stands_alone_of_the_masks_flags() -> None:
+def test_nothing_found_is_the_only_flag_about_the_mask() -> None:
     assert raise_flags(np.zeros((4, 4), bool), 0, SKIN, known(lightness=(0, 50))) == (
         "nothing_found",
         "unusual_colour",
     )
 
 
-def test_a_picture_beyond_the_training_pictures_is_told() -> None:
+def test_an_image_unlike_the_training_images_is_flagged() -> None:
     assert raise_flags(LESION, 1, SKIN, known(sharpness=(1, 100))) == ("blurred",)
     assert raise_flags(LESION, 1, SKIN, known(lightness=(80, 100))) == ("too_dark",)
     assert raise_flags(LESION, 1, SKIN, known(lightness=(0, 60))) == ("unusual_colour",)

@@ -47,8 +47,8 @@ def test_the_demo_writes_masks_overlays_and_a_summary_and_scores_them(
             for folder in (samples_folder(), tmp_path / "demo")
         )
         assert sample.jaccard == pytest.approx((exact & found).sum() / (exact | found).sum())
-    with Image.open(tmp_path / "demo" / "summary.png") as picture:
-        assert min(picture.size) > 400
+    with Image.open(tmp_path / "demo" / "summary.png") as saved:
+        assert min(saved.size) > 400
 
 
 def test_a_perfect_mask_scores_one() -> None:

@@ -1,4 +1,4 @@
-"""Pictures of 100 megapixels through a whole process."""
+"""Images of 100 megapixels through a whole process."""
 
 import struct
 import subprocess
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("resource", reason="this system does not tell a process's peak memory")
+pytest.importorskip("resource", reason="this system does not report a process's peak memory")
 
 SIDE, MOST_BYTES = 10_000, 2e9
 # Linux counts what a process was before it became another program: a small one starts the verb and asks.
@@ -32,7 +32,7 @@ def scan() -> Image.Image:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("products", [[], ALL], ids=["mask alone", "every output"])
+@pytest.mark.parametrize("products", [[], ALL], ids=["mask only", "every output"])
 @pytest.mark.parametrize("ending", ["png", "jpg"])
 def test_100_megapixels_stay_under_2_gb(
     tmp_path: Path, scan: Image.Image, ending: str, products: list[str]

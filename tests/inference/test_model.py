@@ -41,9 +41,9 @@ def test_a_segmentation_depends_on_its_own_image_only(tiny_weights: Path, photo:
     images = [array_image(photo(seed), model.size) for seed in range(5)]
     together = segmented(model, images)
     for image, found in zip(images, together, strict=True):
-        (alone,) = segmented(model, [image])
-        torch.testing.assert_close(found.probability, alone.probability, rtol=0, atol=1e-5)
-        torch.testing.assert_close(found.spread, alone.spread, rtol=0, atol=1e-5)
+        (single,) = segmented(model, [image])
+        torch.testing.assert_close(found.probability, single.probability, rtol=0, atol=1e-5)
+        torch.testing.assert_close(found.spread, single.spread, rtol=0, atol=1e-5)
     backwards = segmented(model, images[::-1])
     for one, other in zip(together, reversed(backwards), strict=True):
         torch.testing.assert_close(one.probability, other.probability, rtol=0, atol=1e-5)

@@ -87,12 +87,12 @@ def test_no_more_items_are_taken_than_may_be_ahead(ahead: int) -> None:
             assert taken <= given + ahead
 
 
-def test_a_fault_comes_out_in_its_place_and_what_has_not_begun_never_does() -> None:
-    begun = []
+def test_an_error_is_raised_in_order_and_pending_items_never_start() -> None:
+    started = []
     release = Event()
 
     def work(item: int) -> int:
-        begun.append(item)
+        started.append(item)
         if item == 1:
             raise ValueError("item 1")
         if item == 2:
@@ -105,11 +105,11 @@ def test_a_fault_comes_out_in_its_place_and_what_has_not_begun_never_does() -> N
         with pytest.raises(ValueError, match="item 1"):
             next(results)
         release.set()
-    assert set(begun) <= {0, 1, 2}
+    assert set(started) <= {0, 1, 2}
 
 
 @pytest.mark.parametrize(("pixels", "seconds", "expected"), [(LARGE, 20, True), (LARGE + 1, 0.1, False)])
-def test_large_pictures_are_worked_on_one_by_one_and_small_ones_together(
+def test_large_images_are_worked_on_one_by_one_and_small_ones_together(
     pixels: int, seconds: float, expected: bool
 ) -> None:
     both = Barrier(2, timeout=seconds)

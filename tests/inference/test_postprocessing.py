@@ -85,7 +85,7 @@ def test_of_equal_components_the_first_from_the_top_is_the_largest() -> None:
     np.testing.assert_array_equal(found, drawn("......##", "........", "........"))
 
 
-def test_what_is_open_to_the_border_is_no_hole() -> None:
+def test_what_is_open_to_the_border_is_not_a_hole() -> None:
     mask = drawn("#.#", "#.#", "###")
     np.testing.assert_array_equal(post_process(mask, PostProcessing(fill_holes=True)), mask)
 

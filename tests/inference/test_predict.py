@@ -52,7 +52,7 @@ def photos(tmp_path: Path, photo: Photo, save: Save) -> list[Path]:
     ]
 
 
-def test_each_picture_gets_a_two_valued_mask_of_its_own_size(
+def test_each_image_gets_a_binary_mask_of_its_own_size(
     tmp_path: Path, photos: list[Path], tiny_weights: Path
 ) -> None:
     rows = list(predict_files(photos, load_model(tiny_weights), Output(tmp_path / "out")))
@@ -66,7 +66,7 @@ def test_each_picture_gets_a_two_valued_mask_of_its_own_size(
     assert any(row.measures and row.measures.area for row in rows)
 
 
-def test_only_what_was_asked_for_is_written(tmp_path: Path, photos: list[Path], red_model: MakeModel) -> None:
+def test_only_what_was_requested_is_written(tmp_path: Path, photos: list[Path], red_model: MakeModel) -> None:
     out = tmp_path / "out"
     list(predict_files(photos[:1], red_model(), Output(out)))
     assert all_files(out) == ["masks", "masks/p0.png", "predictions.csv"]
@@ -83,7 +83,7 @@ def test_only_what_was_asked_for_is_written(tmp_path: Path, photos: list[Path], 
     ]
 
 
-def test_the_table_of_a_hand_worked_picture(tmp_path: Path, save: Save, red_model: MakeModel) -> None:
+def test_the_table_of_a_hand_worked_image(tmp_path: Path, save: Save, red_model: MakeModel) -> None:
     image = np.zeros((8, 8, 3), np.uint8)  # as many pixels as the network takes: nothing is resized
     image[:, :4, 0] = 255
     image[0, 7, 0] = 128
@@ -109,7 +109,7 @@ def test_the_table_of_a_hand_worked_picture(tmp_path: Path, save: Save, red_mode
 
 
 @pytest.mark.parametrize("samples", [0, 1])
-def test_fewer_than_two_samples_have_no_spread_to_tell(
+def test_fewer_than_two_samples_have_no_spread_in_the_table(
     tmp_path: Path, photos: list[Path], red_model: MakeModel, samples: int
 ) -> None:
     (row,) = predict_files(photos[:1], red_model(samples=samples), Output(tmp_path / "out"))
@@ -128,7 +128,7 @@ def test_the_threshold_decides_what_is_lesion(tmp_path: Path, save: Save, red_mo
     assert [measures and measures.area for measures in areas] == [16, 8, 0]
 
 
-def test_an_overlay_is_the_picture_as_shown_with_a_line(
+def test_an_overlay_is_the_image_as_displayed_with_a_line(
     tmp_path: Path, save: Save, red_model: MakeModel
 ) -> None:
     image = np.full((120, 160, 3), (40, 160, 160), np.uint8)
@@ -167,7 +167,7 @@ def test_a_rotated_photo_gets_the_mask_of_the_photo_as_shown(
     np.testing.assert_array_equal(mask, expected)
 
 
-def test_a_broken_file_is_told_and_the_others_are_done(
+def test_a_broken_file_is_reported_and_the_others_are_segmented(
     tmp_path: Path, photos: list[Path], red_model: MakeModel
 ) -> None:
     photos[1].write_bytes(photos[1].read_bytes()[:200])
@@ -186,9 +186,7 @@ def test_a_broken_file_is_told_and_the_others_are_done(
     assert (table[1]["area"], table[1]["width"]) == ("", "")
 
 
-def test_nothing_but_broken_files_is_told_too(
-    tmp_path: Path, photos: list[Path], red_model: MakeModel
-) -> None:
+def test_only_broken_files_are_reported_too(tmp_path: Path, photos: list[Path], red_model: MakeModel) -> None:
     photos[0].write_bytes(b"x")
     (row,) = predict_files(photos[:1], red_model(), Output(tmp_path / "out"))
     assert row.failed
@@ -208,11 +206,11 @@ def test_results_depend_on_image_and_seed_only(
     whole = probabilities(photos, "whole", 8)
     photos[0].write_bytes(b"broken")
     part = probabilities([photos[4], photos[2], photos[1]], "part", 2)
-    alone = probabilities(photos[3:4], "alone", 1)
+    single = probabilities(photos[3:4], "alone", 1)
     renamed = probabilities([photos[3].rename(tmp_path / "other name.png")], "renamed", 1)
-    alone["p3.png again"] = renamed["other name.png"]
+    single["p3.png again"] = renamed["other name.png"]
     whole["p3.png again"] = whole["p3.png"]
-    for name, found in (part | alone).items():
+    for name, found in (part | single).items():
         assert (
             np.abs(found - whole[name]).max() <= 257
         )  # of 65535: float32 sums in another order may round otherwise
@@ -222,7 +220,7 @@ def test_results_depend_on_image_and_seed_only(
 
 
 class Tamperer(BaseSegmenter):
-    """Says all is lesion. At the first call it gives readers time to run ahead, then removes a file."""
+    """Find lesion everywhere. At the first call it gives readers time to run ahead, then removes a file."""
 
     total_stride = 1
 
@@ -264,9 +262,9 @@ def test_files_are_read_shortly_before_and_written_shortly_after_their_turn(
 
 
 class Stage:
-    """What has been read, answered and written, each told by the batch it belongs to; others can wait for it.
+    """Records what has been read, answered and written, by batch; others can wait for it.
 
-    It holds the writers back as long as the network must not wait for them: until the next batch is with it.
+    It blocks the writers until the network has the next batch, since the network must not wait for them.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, model: Model, count: int, batch_size: int) -> None:
@@ -274,7 +272,7 @@ class Stage:
         self.batches = -(-count // batch_size)
         self.changed = Condition()
         self.read: Counter[int] = Counter()
-        self.begun = 0
+        self.started = 0
         self.written: Counter[int] = Counter()
         self.watched: dict[str, list[weakref.ref[object]]] = {}
         self.most: Counter[str] = Counter()
@@ -288,7 +286,7 @@ class Stage:
         with self.changed:
             assert self.changed.wait_for(holds, timeout=20), what
 
-    def tell(self, counter: Counter[int], name: str) -> None:
+    def record(self, counter: Counter[int], name: str) -> None:
         with self.changed:
             counter[int(name) // self.batch_size] += 1
             self.changed.notify_all()
@@ -307,7 +305,7 @@ class Stage:
     def read_image(self, path: Path, size: int, keep: bool) -> CaseImage:
         image = case_image.read_image(path, size, keep)
         self.watch("small images", image)
-        self.tell(self.read, path.stem)
+        self.record(self.read, path.stem)
         return image
 
     def decode(self, data: bytes, name: str) -> Image.Image:
@@ -317,7 +315,7 @@ class Stage:
 
     def segment_batch(self, image: Tensor, sampling: Sampling) -> Segmentation:
         with self.changed:
-            batch, self.begun = self.begun, self.begun + 1
+            batch, self.started = self.started, self.started + 1
             self.changed.notify_all()
         self.wait_for(lambda: self.read[batch + 1] == self.size(batch + 1), "the next batch is not read")
         self.wait_for(lambda: self.written[batch - 1] == self.size(batch - 1), "the last is not written")
@@ -327,10 +325,12 @@ class Stage:
         self, image: CaseImage, segmentation: Segmentation, model: Model, processing: Processing
     ) -> CaseResult:
         batch = int(image.stem) // self.batch_size
-        self.wait_for(lambda: self.begun > min(batch + 1, self.batches - 1), "the network waits for writers")
+        self.wait_for(
+            lambda: self.started > min(batch + 1, self.batches - 1), "the network waits for writers"
+        )
         result = analyse(image, segmentation, model, processing)
         self.watch("results", result)
-        self.tell(self.written, image.stem)
+        self.record(self.written, image.stem)
         return result
 
 
@@ -353,7 +353,7 @@ def test_while_the_network_works_the_next_batch_is_read_and_the_last_is_written(
     photos = numbered(tmp_path / "photos", count, photo, save)
     rows = list(predict_files(photos, model, Output(tmp_path / "out"), batch_size=batch_size))
     assert [row.status for row in rows] == ["done"] * count
-    assert (stage.begun, stage.written.total()) == (5, count)
+    assert (stage.started, stage.written.total()) == (5, count)
 
 
 @pytest.mark.parametrize("count", [30, 120])
@@ -404,11 +404,11 @@ def test_a_large_image_is_decoded_again_once_if_outputs_need_it_and_a_small_one_
 
 
 class Broken(Writer):
-    """Fails at what its name says."""
+    """Fails in the method of its name."""
 
     def write(self, result: CaseResult) -> None:
         if "write" in self.output.write and result.image.stem == "p1":
-            raise ZeroDivisionError("no room")
+            raise ZeroDivisionError("no space")
 
     def close(self) -> None:
         if "close" in self.output.write:
@@ -431,7 +431,7 @@ def test_an_output_that_fails_costs_no_mask_and_no_other_output(
     out = Output(tmp_path / "out", ("write", "overlay", "coco"))
     rows = list(predict_files(photos[:3], red_model(), out))
     assert [row.status for row in rows] == ["done", "incomplete", "done"]
-    assert rows[1].error == "write: ZeroDivisionError: no room"
+    assert rows[1].error == "write: ZeroDivisionError: no space"
     assert rows[1].measures is not None
     assert all_files(out.masks) == ["p0.png", "p1.png", "p2.png"]
     assert all_files(out.folder / "overlays") == ["p0.jpg", "p1.jpg", "p2.jpg"]
@@ -453,7 +453,7 @@ def test_an_output_of_all_images_that_fails_is_reported_after_the_table(
     assert {"masks", "coco.json", "predictions.csv"} <= set(all_files(out.folder))
 
 
-def test_an_overlay_tells_nothing_that_the_picture_file_told(
+def test_an_overlay_has_no_metadata_of_the_image_file(
     tmp_path: Path, photo: Photo, save: Save, red_model: MakeModel
 ) -> None:
     path = save(tmp_path / "a.jpg", photo(0), comment=b"a patient's name")
@@ -496,7 +496,7 @@ def test_no_image_is_overwritten(
     assert path.read_bytes() == before
 
 
-def test_numbers_out_of_range_are_told_before_anything_is_written(
+def test_numbers_out_of_range_are_reported_before_anything_is_written(
     tmp_path: Path, photos: list[Path], red_model: MakeModel
 ) -> None:
     with pytest.raises(UserError, match="batch size 0 is out of range"):

@@ -106,7 +106,7 @@ def test_the_expected_dice_is_the_calibrated_certainty(red_model: MakeModel) -> 
     assert analyse(image(2, 2), maps, mirrored).expected_dice is None
 
 
-def test_the_spacing_asked_for_overrides_that_of_the_file(red_model: MakeModel) -> None:
+def test_the_spacing_requested_overrides_that_of_the_file(red_model: MakeModel) -> None:
     maps, case = segmentation(np.ones((2, 2), np.float32)), replace(image(2, 2), mm_per_pixel=0.5)
     assert analyse(case, maps, red_model()).measures.area_mm2 == 1
     assert analyse(case, maps, red_model(), Processing(mm_per_pixel=2)).measures.area_mm2 == 16

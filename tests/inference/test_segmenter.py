@@ -82,7 +82,7 @@ def test_a_files_name_changes_nothing(
     np.testing.assert_array_equal(one.probability, array.probability)
 
 
-def test_a_model_with_styles_outlines_as_asked_for(tmp_path: Path, photo: Photo) -> None:
+def test_a_model_with_styles_outlines_as_requested(tmp_path: Path, photo: Photo) -> None:
     recipe = load_recipe("isic2018", ["model.size=tiny", "data.size=32", "model.styles=[isic2018,ph2]"])
     segmenter = build_segmenter(recipe)
     for weight in segmenter.network.parameters():  # as they begin, all styles are the same
@@ -134,14 +134,14 @@ def test_no_images_give_no_predictions(tiny_weights: Path) -> None:
     ("shape", "dtype"),
     [((8, 8), "uint8"), ((8, 8, 4), "uint8"), ((8, 8, 3), "float32"), ((0, 8, 3), "uint8")],
 )
-def test_an_array_that_is_no_picture_is_named(
+def test_an_array_that_is_not_an_image_is_named(
     tiny_weights: Path, photo: Photo, shape: tuple[int, ...], dtype: str
 ) -> None:
     with pytest.raises(UserError, match=r"images\[1\] is an array .* give RGB"):
         segment([photo(0), np.zeros(shape, dtype)], tiny_weights)
 
 
-def test_bad_arguments_are_told(tmp_path: Path, tiny_weights: Path, photo: Photo) -> None:
+def test_bad_arguments_are_reported(tmp_path: Path, tiny_weights: Path, photo: Photo) -> None:
     with pytest.raises(UserError, match="give a list of images"):
         segment("lesion.jpg", tiny_weights)
     with pytest.raises(UserError, match=r"absent\.jpg cannot be read"):

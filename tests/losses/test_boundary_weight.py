@@ -70,7 +70,7 @@ def test_band_weight_grows_as_the_noise_falls() -> None:
 
 
 def half(lesion_columns: int, height: int = 10, width: int = 12) -> npt.NDArray[np.bool_]:
-    """A lesion on the left. Both pixels beside its straight edge tie; Canny keeps the left one."""
+    """A lesion on the left. Both pixels next to its straight edge tie; Canny keeps the left one."""
     mask = np.zeros((height, width), bool)
     mask[:, :lesion_columns] = True
     return mask
@@ -119,7 +119,7 @@ def by_hand(mask: npt.NDArray[np.bool_], time_share: float, gamma: float) -> npt
 
 
 def blobs() -> list[npt.NDArray[np.bool_]]:
-    """Two squares, a notched one, a ring, two lesions, and one that the border cuts."""
+    """Two squares, a notched one, a ring, two lesions, and one cut by the border."""
     notched, ring, two, cut = square(9), square(12), square(4), np.zeros((20, 20), bool)
     notched[4:9, 6:9] = False
     ring[8:11, 9:15] = False
@@ -166,7 +166,7 @@ def test_dermosegdiff_weight_of_any_mask(
     torch.testing.assert_close(transposed, weight.mT)
 
 
-def test_a_mirrored_mask_weighs_most_one_pixel_beside_the_mirrored_edge() -> None:
+def test_a_mirrored_mask_weighs_most_one_pixel_next_to_the_mirrored_edge() -> None:
     """As in the published code: of two pixels that tie, OpenCV's Canny keeps the left one."""
     rows = [
         dermosegdiff_weight(batch(signed_distance(mask)), torch.zeros(1), 0.2)[0, 0, 5]

@@ -21,11 +21,11 @@ def drawn(*rows: str) -> Mask:
 @pytest.mark.parametrize(
     ("mask", "edge"),
     [
-        # strength 4 in both columns beside the edge: the left one stays, at the border too
+        # strength 4 in both columns next to the edge: the left one stays, at the border too
         (("##....", "##....", "##...."), (".#....", ".#....", ".#....")),
         (("....##", "....##", "....##"), ("...#..", "...#..", "...#..")),
         # a square: the upper and left edges lie outside it, the lower and right ones inside; its corners, 6
-        # strong, beat the 4 beside them and the 2 outside
+        # strong, beat the 4 next to them and the 2 outside
         (
             ("........", "........", "..####..", "..####..", "..####..", "..####..", "........", "........"),
             ("........", "...##...", "..#..#..", ".#...#..", ".#...#..", "..####..", "........", "........"),
@@ -88,7 +88,7 @@ def test_the_edge_of_any_mask_is_opencvs(mask: Mask) -> None:
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
 def test_the_edge_of_a_large_mask_of_noise_is_opencvs(share: float) -> None:
-    """Every slope that a mask can have is in it, those beside 22.5 degrees too."""
+    """Every slope that a mask can have is in it, also those next to 22.5 degrees."""
     mask = np.random.default_rng(0).random((60, 70)) < share
     np.testing.assert_array_equal(canny_edge(mask), opencv(mask))
 

@@ -21,14 +21,14 @@ def test_two_samples_by_hand() -> None:
     assert found.covered
 
 
-def test_the_range_of_areas_covers_a_further_draw_as_often_as_it_says() -> None:
+def test_the_range_of_areas_covers_a_further_draw_at_its_nominal_rate() -> None:
     """With 39 samples 0.05 and 0.95 are the 2nd smallest and largest: 36 of 40 draws fall between."""
     samples = np.stack([np.arange(39)[None] < length for length in range(1, 40)])
     found = score_samples(samples, samples[0])
     assert (found.area_low, found.area_high) == (2, 38)
 
 
-def test_samples_that_are_the_truth_have_distance_nought() -> None:
+def test_samples_that_are_the_truth_have_distance_zero() -> None:
     found = score_samples(rows(5, 5, 5), rows(5)[0])
     assert (found.jaccard, found.diversity, found.energy_distance) == pytest.approx((1, 0, 0))
     assert found.covered

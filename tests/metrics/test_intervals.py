@@ -88,7 +88,7 @@ def test_the_ends_are_finite_and_within_the_values(values: list[float]) -> None:
     assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9
 
 
-def test_the_interval_moves_with_the_values_and_the_seed_alone_decides() -> None:
+def test_the_interval_moves_with_the_values_and_is_fixed_by_the_seed() -> None:
     values = np.random.default_rng(3).random(25)
     found, moved, again = mean_interval(values), mean_interval(values + 1), mean_interval(values)
     assert found == again

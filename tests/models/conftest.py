@@ -12,7 +12,7 @@ def fixed_weights() -> Callable[[nn.Module], None]:
 
 
 def fill_in(model: nn.Module) -> None:
-    """Fill in numbers between -1 and 1 that look random, scaled by fan-in; gains lie around 1."""
+    """Fill in numbers between -1 and 1 that look random, scaled by fan-in; gains are around 1."""
     with torch.no_grad():
         for number, (name, p) in enumerate(model.named_parameters()):
             waves = 43758.5453 * torch.sin(12.9898 * torch.arange(p.numel(), dtype=torch.float64) + number)

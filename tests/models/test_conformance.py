@@ -1,4 +1,4 @@
-"""What every model of the table must do; a new one is taken up by its line there, and by its lines here.
+"""What every model of the table must do; a new one is added by its line there and its lines here.
 
 A name is a model's, or that of a recipe which gives a model another encoder. SMALL: arguments that make a
 model quick, the defaults where it has none. FIGURES: parameters, and floating-point operations of one
@@ -186,14 +186,14 @@ def test_weights_come_back_as_they_were(
 
 
 def test_a_case_does_not_depend_on_its_batch(segmenter: BaseSegmenter, name: str, batch: Batch) -> None:
-    """Ten steps, since estimates that a network of noise makes in fewer magnify what rounding does."""
+    """Ten steps, since in fewer steps the estimates of a random network magnify rounding errors."""
     together = probability(segmenter, name, batch.image, steps=10)
     for rows in ([0], [2, 1]):
         few = probability(segmenter, name, batch.image[rows], steps=10)
         torch.testing.assert_close(few, together[rows], rtol=0, atol=1e-4)
 
 
-def test_images_are_told_apart(segmenter: BaseSegmenter, name: str, batch: Batch) -> None:
+def test_images_are_distinguished(segmenter: BaseSegmenter, name: str, batch: Batch) -> None:
     one, other = (probability(segmenter, name, batch.image[n : n + 1]) for n in (0, 1))
     assert float((one - other).abs().max()) > 1e-4
 
@@ -244,7 +244,7 @@ def test_it_weighs_and_costs_what_is_pinned(name: str) -> None:
     assert (found.parameters, found.flops) == FIGURES[name]
 
 
-def test_nothing_is_pinned_that_is_no_model() -> None:
+def test_only_models_are_pinned() -> None:
     assert {model_recipe(name).model.name for name in FIGURES} == set(MODELS)
     assert set(MODELS) <= set(FIGURES)
     assert set(SMALL) <= set(FIGURES)

@@ -106,7 +106,7 @@ def test_a_direct_model_with_an_encoder_refuses_options_of_its_own_network(model
     keys: dict[str, object] = {"name": model, "encoder": "efficientnet_lite1"}
     assert section(**section(**keys).model_dump(mode="json")) == section(**keys)
     levels = [4, 8, 8, 8, 8] if model == "unetpp" else [4, 8, 8, 8]
-    with pytest.raises(UserError, match="widths has no meaning with encoder efficientnet_lite1; leave"):
+    with pytest.raises(UserError, match="widths has no effect with encoder efficientnet_lite1; leave"):
         section(**keys, widths=levels)
 
 

@@ -230,7 +230,7 @@ def test_bilinear_by_hand_keeps_pixel_centres() -> None:
     np.testing.assert_allclose(resample(p, (2, 4))[0, 0], [[0, 1, 3, 4]] * 2)
 
 
-def test_a_level_of_that_size_is_left_alone() -> None:
+def test_a_level_of_that_size_is_unchanged() -> None:
     p = torch.randn(1, 2, 3, 4)
     assert resample(p, (3, 4)) is p
 

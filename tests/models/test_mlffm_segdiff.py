@@ -62,7 +62,7 @@ def test_any_number_of_levels_and_any_size_the_stride_divides(
     assert model(*inputs(height, width)).shape == (2, 1, height, width)
 
 
-def test_without_interaction_the_image_meets_the_skips_alone() -> None:
+def test_without_interaction_the_image_meets_only_the_skips() -> None:
     """What goes down the mask path is the same for any image; the logit is not."""
     model = perturbed(network(fusion=False, finer=0, interaction=False))
     seen: list[Tensor] = []
@@ -132,7 +132,7 @@ def test_every_parameter_learns() -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
-def test_the_output_knows_image_mask_and_time() -> None:
+def test_the_output_depends_on_image_mask_and_time() -> None:
     model = perturbed(network())
     image, noisy, t = inputs(32, 32)
     with torch.no_grad():
@@ -152,8 +152,8 @@ def test_rows_are_independent(mask_channels: int) -> None:
     with torch.no_grad():
         together = model(image, noisy, t)
         for row in range(2):
-            alone = model(image[row : row + 1], noisy[row : row + 1], t[row : row + 1])
-            torch.testing.assert_close(together[row : row + 1], alone, rtol=0, atol=1e-5)
+            single = model(image[row : row + 1], noisy[row : row + 1], t[row : row + 1])
+            torch.testing.assert_close(together[row : row + 1], single, rtol=0, atol=1e-5)
 
 
 def test_features_hold_all_that_denoising_needs_of_the_image() -> None:

@@ -20,7 +20,7 @@ from mlffm_segdiff.models.unet_blocks import (
 
 
 class Halve(nn.Module):
-    """A block that needs the time, to be told from one that does not get it."""
+    """A block that needs the time, to distinguish it from one that does not get it."""
 
     def forward(self, h: Tensor, time: Tensor) -> Tensor:
         return h * time
@@ -109,7 +109,7 @@ def test_sinusoids_and_perceptrons_are_those_of_diffusers() -> None:
         assert torch.equal(perceptron(expected), theirs(expected))
 
 
-def test_times_are_told_apart_and_rows_are_independent() -> None:
+def test_times_are_distinguished_and_rows_are_independent() -> None:
     embed = TimeEmbedding(32)
     t = torch.arange(0, 1000, 37)
     with torch.no_grad():

@@ -192,7 +192,7 @@ def test_a_style_of_the_model_is_taken(name: str) -> None:
         (UNET, "any"),
     ],
 )
-def test_a_style_the_model_lacks_is_refused_with_those_it_has(section: dict[str, object], valid: str) -> None:
+def test_an_unknown_style_is_refused_with_the_known_ones(section: dict[str, object], valid: str) -> None:
     says = rf"^no annotation style 'ham10000' in this model; choose one of {valid}$"
     with pytest.raises(UserError, match=says):
         build_segmenter(recipe(model=section, sampling={"style": "ham10000"}))
@@ -227,7 +227,7 @@ def test_a_size_the_model_cannot_halve_is_refused(
     settings: dict[str, object], stride: int, near: int
 ) -> None:
     data = {"sources": {"synthetic": None}, "size": 36}
-    with pytest.raises(UserError, match=rf"data\.size=36 is not a multiple of {stride}, .*; take {near}"):
+    with pytest.raises(UserError, match=rf"data\.size=36 is not a multiple of {stride}, .*; use {near}"):
         build_segmenter(recipe(model=settings, data=data))
 
 

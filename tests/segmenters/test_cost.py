@@ -50,7 +50,7 @@ def test_as_many_parameters_and_operations_as_a_real_segmentation(
 
 
 @pytest.mark.parametrize("model", SMALL[:2])
-def test_one_pass_is_one_step_whatever_the_recipe_says(model: dict[str, object]) -> None:
+def test_one_pass_is_one_step_for_any_recipe(model: dict[str, object]) -> None:
     chosen = recipe(model)
     assert chosen.sampling.steps == 4
     found = count_cost(chosen)

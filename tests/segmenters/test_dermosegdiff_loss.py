@@ -1,4 +1,4 @@
-"""The recipes of DermoSegDiff against what Bozorgpour et al. 2023 and their configurations say."""
+"""The recipes of DermoSegDiff against Bozorgpour et al. 2023 and their configurations."""
 
 from collections.abc import Callable, Sequence
 
@@ -33,7 +33,7 @@ def test_what_both_variants_share(name: str) -> None:
     assert (train.ema_decay, recipe.data.size) == (0.9999, 128)
 
 
-def test_the_variants_differ_in_their_loss_alone() -> None:
+def test_the_variants_differ_only_in_their_loss() -> None:
     boundary, plain = load_recipe("dermosegdiff"), load_recipe("dermosegdiff_a")
     assert plain.model_copy(update={"name": boundary.name, "loss": boundary.loss}) == boundary
     loss = boundary.loss
@@ -42,7 +42,7 @@ def test_the_variants_differ_in_their_loss_alone() -> None:
 
 
 class Recorder(nn.Module):
-    """Answers with a fixed map, and keeps the times that it was asked for."""
+    """Answers with a fixed map, and records the requested times."""
 
     total_stride = 1
 

@@ -122,7 +122,7 @@ def test_the_image_is_encoded_once_whatever_the_steps_and_samples(
 def test_no_samples_give_the_posterior_mean_from_one_call_at_the_last_timestep(
     sampler: str, self_conditioning: bool, recorded: Recorded, batch: Batch
 ) -> None:
-    """It is the first sample's estimate in one step; here sigmoid(2 noise + 1), whatever ``steps`` says."""
+    """It is the first sample's estimate in one step; here sigmoid(2 noise + 1), for any ``steps``."""
     segmenter, network = recorded(
         lambda x, t, image: 2 * x[:, :1] + 1,
         MaskDiffusion(mask_scale=0.3),
@@ -213,7 +213,9 @@ def test_probability_is_the_mean_and_spread_the_sd_of_the_samples(recorded: Reco
     assert float(found.spread.min()) > 0
 
 
-def test_samples_are_fused_as_asked_and_their_spread_is_the_same(recorded: Recorded, batch: Batch) -> None:
+def test_samples_are_fused_as_requested_and_their_spread_is_the_same(
+    recorded: Recorded, batch: Batch
+) -> None:
     segmenter, _ = recorded(lambda x, t, image: 3 * x)
     mean, staple = (segmenter.segment(batch.image, Sampling(4, 1, 7, fusion=f)) for f in FUSIONS)
     noise = draw_noise(noise_generators(7, 4, 1), 32, 32).numpy()
@@ -235,7 +237,7 @@ def test_one_sample_has_no_spread(trained: Make, batch: Batch) -> None:
 def knowing(
     process: MaskDiffusion, objective: ObjectiveName, mask: Tensor
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """A network that knows each sample's mask: its input has unit variance, so x_t is it times its SD."""
+    """A network that outputs each sample's mask: its input has unit variance, so x_t is it times its SD."""
     table = process.alpha_bar
 
     def output(scaled: Tensor, t: Tensor, _image: Tensor) -> Tensor:
@@ -380,7 +382,7 @@ def test_self_conditioning_trains_with_an_estimate_for_half_of_the_batch(
     assert torch.equal(first[:, 0], second[1::2, 0])
 
 
-def test_the_schedule_is_no_part_of_the_weights(trained: Make) -> None:
+def test_the_schedule_is_not_part_of_the_weights(trained: Make) -> None:
     segmenter = trained()
     assert [name for name in segmenter.state_dict() if not name.startswith("network.")] == []
     twin = copy.deepcopy(segmenter)

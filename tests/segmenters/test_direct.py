@@ -34,8 +34,8 @@ def test_a_case_does_not_depend_on_its_batch(trained: Make, batch: Batch) -> Non
     segmenter = trained(model=UNET)
     together = segmenter.segment(batch.image, Sampling()).probability
     for row in range(4):
-        alone = segmenter.segment(batch.image[row : row + 1], Sampling()).probability
-        torch.testing.assert_close(alone, together[row : row + 1], rtol=0, atol=1e-5)
+        single = segmenter.segment(batch.image[row : row + 1], Sampling()).probability
+        torch.testing.assert_close(single, together[row : row + 1], rtol=0, atol=1e-5)
 
 
 def test_gradients_are_finite_and_reach_every_parameter(trained: Make, batch: Batch) -> None:

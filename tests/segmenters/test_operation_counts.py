@@ -1,4 +1,4 @@
-"""What segmenting costs, in counts that no machine changes: operations, arithmetic, bytes alive.
+"""What segmenting costs, in counts that no machine changes: operations, arithmetic, bytes in use.
 
 COST is of the packaged recipe's network with fresh weights at 128 x 128, one image. A change to the network
 changes it: run this file, and where a change is wanted, copy what the failing test found into COST.

@@ -1,4 +1,4 @@
-"""The whole of model, diffusion and loss can learn: four cases by heart."""
+"""The whole of model, diffusion and loss can learn: by memorising four cases."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""A segmenter taken apart and put together again is the same segmenter."""
+"""A segmenter rebuilt from its parts is the same segmenter."""
 
 from collections.abc import Callable
 

@@ -42,7 +42,7 @@ def test_bfloat16_finds_nearly_the_same(
 
 
 @pytest.mark.parametrize("sections", SECTIONS.values(), ids=SECTIONS)
-def test_the_network_alone_is_in_bfloat16_and_the_given_one_is_left_alone(
+def test_only_the_network_is_in_bfloat16_and_the_original_is_unchanged(
     sections: dict[str, dict[str, object]], trained: Make, batch: Batch
 ) -> None:
     segmenter = trained(**sections)
@@ -80,7 +80,7 @@ def test_bf16_of_a_gpu(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     assert has_bf16(GPU) is native
 
 
-def test_the_capabilities_of_this_processor_are_named_as_we_ask_for_them() -> None:
+def test_the_capabilities_of_this_processor_have_the_names_we_look_up() -> None:
     if torch.cpu.get_capabilities()["architecture"] == "x86_64":
         assert {"avx512_bf16", "amx_bf16"} <= set(torch.cpu.get_capabilities())
 

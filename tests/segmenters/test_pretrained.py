@@ -65,7 +65,7 @@ def test_float16_halves_the_file_and_hardly_moves_the_masks(
     assert {p.dtype for p in half.parameters()} == {torch.float32}
     whole = segmenter.segment(IMAGE, Sampling()).probability
     assert float((half.segment(IMAGE, Sampling()).probability - whole).abs().max()) < 0.01
-    assert {p.dtype for p in segmenter.parameters()} == {torch.float32}  # the given one is left alone
+    assert {p.dtype for p in segmenter.parameters()} == {torch.float32}  # the given one is unchanged
 
 
 def test_the_hubs_mixin_reads_and_writes_the_same_files(
@@ -92,7 +92,7 @@ def test_the_default_name_is_the_packages_folder(saved: Path, monkeypatch: pytes
         load_pretrained("default")
     (root / "weights").mkdir(parents=True)
     saved.rename(root / "weights" / "default")
-    with pytest.raises(UserError, match=r"model\.safetensors is not the file that this version came with"):
+    with pytest.raises(UserError, match=r"model\.safetensors is not the file of this version"):
         load_pretrained("default")
     digest = hashlib.sha256((root / "weights" / "default" / WEIGHTS).read_bytes()).hexdigest()
     monkeypatch.setattr(pretrained, "DEFAULT_SHA256", digest)
@@ -108,14 +108,14 @@ class _Trap:
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", WEIGHTS, "model.ckpt", "config.json"])
-@pytest.mark.parametrize("alone", [True, False])
-def test_no_pickle_is_ever_loaded(name: str, alone: bool, saved: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("only", [True, False])
+def test_no_pickle_is_ever_loaded(name: str, only: bool, saved: Path, tmp_path: Path) -> None:
     trap = pickle.dumps(_Trap(tmp_path / "sprung"))
-    if alone:
+    if only:
         for file in saved.iterdir():
             file.unlink()
     (saved / name).write_bytes(trap)
-    if alone or name in (WEIGHTS, "config.json"):
+    if only or name in (WEIGHTS, "config.json"):
         with pytest.raises(UserError):
             load_pretrained(saved)
     else:
@@ -165,7 +165,7 @@ def _misspelt(folder: Path) -> None:
         (lambda f: (f / WEIGHTS).unlink(), r"no model\.safetensors here"),
     ],
 )
-def test_damage_is_one_line_that_says_where(damage: object, says: str, saved: Path) -> None:
+def test_damage_is_reported_in_one_line_with_its_place(damage: object, says: str, saved: Path) -> None:
     damage(saved)  # type: ignore[operator]
     with pytest.raises(UserError, match=says) as found:
         load_pretrained(saved)

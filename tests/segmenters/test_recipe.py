@@ -25,7 +25,7 @@ def test_another_model_leads_to_its_recipe_where_the_own_one_sets_keys_it_lacks(
     )
 
 
-def test_a_files_own_name_is_told(tmp_path: Path) -> None:
+def test_a_files_own_name_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(
         "name: mine\ndata: {sources: {synthetic: null}}\nmodel: {name: mlffm_segdiff, size: tiny}\n"
@@ -44,7 +44,7 @@ def test_a_key_that_the_user_gave_is_the_users() -> None:
 
 
 @pytest.mark.parametrize("name", ["segformer", "[1]", "null", "3"])
-def test_a_name_that_is_no_model_is_refused_as_such(name: str) -> None:
+def test_a_name_that_is_not_a_model_is_refused_as_such(name: str) -> None:
     with pytest.raises(UserError, match=r"model\.name"):
         load_recipe("isic2018", [f"model.name={name}"])
 

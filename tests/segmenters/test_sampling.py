@@ -35,17 +35,19 @@ def test_what_is_not_chosen_is_the_recipes(recipe: Recipe) -> None:
         ({"samples": -1}, r"sampling\.samples.*greater than or equal to 0"),
         ({"sampler": "euler"}, r"sampling\.sampler.*'ddim', 'ddpm' or 'dpm'"),
         ({"fusion": "median"}, r"sampling\.fusion.*'mean' or 'staple'"),
-        ({"fusion": "staple", "samples": 1}, r"fusion staple needs several samples; take samples=2 or more$"),
+        ({"fusion": "staple", "samples": 1}, r"fusion staple needs several samples; set samples=2 or more$"),
         ({"second_look": True}, r"second_look refines the posterior mean; leave samples at 0$"),
-        ({"steps": 51}, r"sampling\.steps=51 .* take fewer steps"),
+        ({"steps": 51}, r"sampling\.steps=51 .* set fewer steps"),
     ],
 )
-def test_a_choice_out_of_range_is_told(recipe: Recipe, choice: dict[str, int | str], message: str) -> None:
+def test_a_choice_out_of_range_is_reported(
+    recipe: Recipe, choice: dict[str, int | str], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         chosen_sampling(recipe, choice)
 
 
-def test_a_fusion_that_is_not_installed_is_told_before_anything_is_drawn(
+def test_a_fusion_that_is_not_installed_is_reported_before_anything_is_drawn(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "SimpleITK", None)

@@ -1,4 +1,4 @@
-"""What x_t a training image gets: dual draws and recycling; single draws are in test_diffusion.py."""
+"""The x_t of a training image: dual draws and recycling; single draws are in test_diffusion.py."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -198,7 +198,7 @@ def test_a_recycled_x_t_holds_nothing_of_the_true_mask(recorded: Recorded, batch
 def test_what_the_network_reads_has_unit_variance_at_every_time(
     draws: TrainingDraws, recorded: Recorded, batch: Batch
 ) -> None:
-    """A mask of +-1 times its scale has the variance scale^2, and so has an estimate that is sure."""
+    """A mask of +-1 times its scale has the variance scale^2, as does an estimate without doubt."""
     segmenter, network = recorded(
         lambda x, t, image: torch.full_like(x, 20.0), MaskDiffusion(mask_scale=0.1), draws=draws
     )

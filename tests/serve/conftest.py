@@ -31,7 +31,7 @@ WAIT_SECONDS = 60
 
 
 class GatedRed(BaseSegmenter):
-    """Finds what is red. Each sample is a little darker than the last. Works only while `gate` is open.
+    """Finds red pixels. Each sample is a little darker than the last. Works only while `gate` is open.
 
     calls: of each call, the number of images and the sampling.
     """
@@ -43,7 +43,7 @@ class GatedRed(BaseSegmenter):
         super().__init__()
         self.gate = threading.Event()
         self.gate.set()
-        self.begun = threading.Event()
+        self.started = threading.Event()
         self.calls: list[tuple[int, Sampling]] = []
 
     def loss(self, batch: Batch) -> Tensor:
@@ -51,7 +51,7 @@ class GatedRed(BaseSegmenter):
 
     def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
         self.calls.append((len(image), sampling))
-        self.begun.set()
+        self.started.set()
         assert self.gate.wait(WAIT_SECONDS)
         red = (image[:, :1] + 1) / 2
         if not sampling.samples:
@@ -79,7 +79,7 @@ MakeApp = Callable[..., FastAPI]
 
 @pytest.fixture
 def make_app(red: GatedRed) -> MakeApp:
-    """Makes the server of a model that finds what is red: make_app(**fields of Limits, hosts=None)."""
+    """Make the server of a model that finds red pixels: make_app(**fields of Limits, hosts=None)."""
     model = Model(red, SIZE, Sampling(), torch.device("cpu"))
 
     def choose(given: Mapping[str, object]) -> Sampling:
@@ -95,14 +95,14 @@ def make_app(red: GatedRed) -> MakeApp:
 
 @pytest.fixture
 def serve(make_app: MakeApp) -> Iterator[Callable[..., TestClient]]:
-    """Starts the server of `make_app`, with its arguments, and gives a client of it."""
+    """Start the server of `make_app`, with its arguments, and return a client of it."""
     with ExitStack() as stack:
         yield lambda **limits: stack.enter_context(TestClient(make_app(**limits)))
 
 
 @pytest.fixture
 def square() -> npt.NDArray[np.uint8]:
-    """A picture of the network's size: 16 x 16, black with a red square of 6 x 5 pixels from (x 4, y 3)."""
+    """An image of the network's size: 16 x 16, black with a red square of 6 x 5 pixels from (x 4, y 3)."""
     image = np.zeros((SIZE, SIZE, 3), np.uint8)
     image[3:8, 4:10, 0] = 255
     return image
@@ -144,7 +144,7 @@ def form(square: npt.NDArray[np.uint8], png: Callable[..., bytes]) -> Callable[.
 
 
 class Live:
-    """A server on a port of its own, in a thread."""
+    """A server on its own port, in a thread."""
 
     def __init__(self, app: FastAPI) -> None:
         self.listening = listening_socket("127.0.0.1", 0)

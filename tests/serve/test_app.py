@@ -47,7 +47,7 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path / "weights"
 
 
-def test_a_picture_becomes_measures_and_contours(serve: Serve, form: Form) -> None:
+def test_an_image_becomes_measures_and_contours(serve: Serve, form: Form) -> None:
     answer = serve().post(URL, **form())
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
     found = answer.json()
@@ -75,7 +75,7 @@ def test_a_picture_becomes_measures_and_contours(serve: Serve, form: Form) -> No
 @pytest.mark.parametrize(
     ("url", "accept"), [(URL, "image/png"), (f"{URL}?format=png", "*/*"), (URL, "image/*;q=0.9, text/html")]
 )
-def test_a_picture_becomes_a_mask(serve: Serve, form: Form, square: Pixels, url: str, accept: str) -> None:
+def test_an_image_becomes_a_mask(serve: Serve, form: Form, square: Pixels, url: str, accept: str) -> None:
     answer = serve().post(url, headers={"Accept": accept}, **form())
     assert answer.headers["content-type"] == "image/png"
     np.testing.assert_array_equal(decoded(answer.content), square[..., 0])
@@ -149,7 +149,7 @@ def test_style_and_mirror_reach_the_network(serve: Serve, form: Form, red) -> No
     assert red.calls == [(1, Sampling(style="ph2", mirror=True))]
 
 
-def test_masks_are_post_processed_as_asked_for(
+def test_masks_are_post_processed_as_requested(
     serve: Serve, png: Callable[..., bytes], square: Pixels
 ) -> None:
     """A frame of 26 pixels with a hole of 4, and 9 pixels apart; 35 in all."""
@@ -191,24 +191,24 @@ def test_concurrent_requests_go_through_the_network_together(serve: Serve, form:
     red.gate.clear()
     with ThreadPoolExecutor(6) as threads:
         first = threads.submit(client.post, URL, **form("first.png"))
-        assert red.begun.wait(60)
+        assert red.started.wait(60)
         names = ["a.png", "b.png", "c.png"]
         others = [threads.submit(client.post, URL, **form(name)) for name in names]
-        alone = threads.submit(client.post, f"{URL}?sampling.samples=2", **form("two.png"))
+        other = threads.submit(client.post, f"{URL}?sampling.samples=2", **form("two.png"))
         while "segdiff_queue_length 4.0" not in client.get("/metrics").text:
             pass
         red.gate.set()
-        answers = [future.result() for future in (first, *others, alone)]
+        answers = [future.result() for future in (first, *others, other)]
     assert [answer.json()["name"] for answer in answers] == ["first.png", *names, "two.png"]
     assert sorted((count, sampling.samples) for count, sampling in red.calls) == [(1, 0), (1, 2), (3, 0)]
 
 
-def test_a_full_house_says_when_to_come_again(serve: Serve, form: Form, red) -> None:
+def test_a_full_queue_is_refused_with_a_retry_time(serve: Serve, form: Form, red) -> None:
     client = serve(queue=1)
     red.gate.clear()
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(client.post, URL, **form())
-        assert red.begun.wait(60)
+        assert red.started.wait(60)
         refused = client.post(URL, **form())
         red.gate.set()
         assert first.result().status_code == 200
@@ -271,7 +271,7 @@ def test_a_dicom_segmentation_needs_a_dicom_file(serve: Serve, form: Form) -> No
         ({"headers": {"Accept": "text/html"}}, 406, "text/html"),
     ],
 )
-def test_a_wrong_request_is_told_why(
+def test_a_wrong_request_is_refused_with_the_reason(
     serve: Serve, form: Form, arguments: dict[str, object], status: int, names: str
 ) -> None:
     sent = arguments if {"files", "content"} & arguments.keys() else form() | arguments
@@ -280,17 +280,17 @@ def test_a_wrong_request_is_told_why(
     assert names in answer.json()["detail"]
 
 
-def test_a_request_too_large_is_refused_whether_or_not_it_says_its_length(serve: Serve, form: Form) -> None:
+def test_a_request_too_large_is_refused_with_or_without_a_length_header(serve: Serve, form: Form) -> None:
     client = serve(body_bytes=1000)
-    picture = {"Content-Type": "image/png"}
+    png = {"Content-Type": "image/png"}
     chunks = (b"x" * 400 for _ in range(5))
     for content in (b"x" * 1001, chunks):
-        answer = client.post(URL, content=content, headers=picture)
+        answer = client.post(URL, content=content, headers=png)
         assert (answer.status_code, answer.json()["problem"]) == (413, "too-large")
-    assert client.post(URL, content=b"x" * 1000, headers=picture).status_code == 415
+    assert client.post(URL, content=b"x" * 1000, headers=png).status_code == 415
 
 
-def test_a_fault_of_the_network_is_a_500_that_tells_nothing(make_app, form: Form, red, monkeypatch) -> None:
+def test_an_error_of_the_network_is_a_500_without_details(make_app, form: Form, red, monkeypatch) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError("secret")
 
@@ -327,15 +327,15 @@ def test_health_and_about(serve: Serve) -> None:
     assert (found["version"], found["weights"], found["size"]) == (__version__, "red", 16)
     assert found["styles"] == ["any", "isic2018", "ph2"]
     assert (found["least_samples"], found["most_samples"]) == (0, 32)
-    picture = client.get(f"/samples/{found['sample_images'][0]}")
-    assert decoded(picture.content).ndim == 3
+    sample = client.get(f"/samples/{found['sample_images'][0]}")
+    assert decoded(sample.content).ndim == 3
 
 
 def test_without_its_life_nothing_is_healthy(make_app) -> None:
     assert TestClient(make_app()).get("/healthz").status_code == 503
 
 
-def test_the_page_asks_no_other_server_for_anything(serve: Serve) -> None:
+def test_the_page_requests_nothing_from_other_servers(serve: Serve) -> None:
     client = serve()
     page = client.get("/")
     assert "default-src 'none'" in page.headers["content-security-policy"]

@@ -28,7 +28,7 @@ def name_of(found: Segmentation) -> str:
 
 
 class Network:
-    """Answers when told to; keeps the names of each call."""
+    """Answers on request; keeps the names of each call."""
 
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
@@ -84,7 +84,7 @@ def test_what_waits_goes_together_by_sampling_and_in_its_order() -> None:
     asyncio.run(scene())
 
 
-def test_a_fault_ends_its_batch_alone() -> None:
+def test_an_error_ends_only_its_batch() -> None:
     async def scene() -> None:
         network = Network()
         batcher = Batcher(network, 8, Metrics())

@@ -1,4 +1,4 @@
-"""The commands of docs/SERVING.md, run as they stand there against a server."""
+"""The commands of docs/SERVING.md, run unchanged against a server."""
 
 import re
 import shutil

@@ -22,7 +22,7 @@ def test_the_name_in_a_host_header(header: str, name: str) -> None:
     assert host_name(header) == name
 
 
-def test_this_machine_alone_is_answered_unless_more_is_served() -> None:
+def test_only_this_machine_is_answered_unless_other_hosts_are_served() -> None:
     own = {"localhost", "127.0.0.1", "::1"}
     assert allowed_hosts("127.0.0.1", ()) == own
     assert allowed_hosts("0.0.0.0", ()) is None
@@ -41,7 +41,7 @@ def test_a_name_that_others_point_here_is_refused(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("site", "status"), [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)]
 )
-def test_pages_of_other_sites_may_ask_nothing(
+def test_pages_of_other_sites_are_refused(
     serve: Serve, form: Callable[..., dict[str, object]], site: str, status: int
 ) -> None:
     client = serve()
@@ -50,7 +50,7 @@ def test_pages_of_other_sites_may_ask_nothing(
     assert client.get("/", headers={"Sec-Fetch-Site": site}).status_code == 200
 
 
-def test_a_page_of_another_origin_may_ask_nothing_where_browsers_do_not_say_its_site(
+def test_a_page_of_another_origin_is_refused_if_the_browser_sends_no_site(
     serve: Serve, form: Callable[..., dict[str, object]]
 ) -> None:
     client = serve()

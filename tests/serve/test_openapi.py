@@ -1,4 +1,4 @@
-"""Requests made from the OpenAPI document: answers are what the document says, never a fault."""
+"""Requests made from the OpenAPI document: answers follow the document and are never a server error."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ def test_what_is_documented_is_answered_as_documented(
     make_app: Callable[..., FastAPI], dicom: bytes, png: Callable[..., bytes], method: str, path: str
 ) -> None:
     def check(case: schemathesis.Case) -> None:
-        if isinstance(case.body, dict):  # bytes made at random are no image
+        if isinstance(case.body, dict):  # bytes made at random are not an image
             files = {"image": dicom, "mask": png(np.zeros((16, 16), np.uint8))}
             case.body |= {name: files[name] for name in files if name in case.body}
         elif method == "POST":

@@ -9,7 +9,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.serve.run import listening_socket, url
 
 
-def test_a_free_port_is_taken_on_this_machine_alone() -> None:
+def test_a_free_port_is_used_on_this_machine_only() -> None:
     with listening_socket("127.0.0.1", 0) as listening:
         host, port = listening.getsockname()
         assert (host, url(listening)) == ("127.0.0.1", f"http://127.0.0.1:{port}/")
@@ -25,11 +25,11 @@ def test_an_address_that_cannot_be_served_is_named() -> None:
         listening_socket("no-such-host.invalid", 0)
 
 
-def test_the_end_waits_for_what_was_begun(live, red, form: Callable[..., dict[str, object]]) -> None:
+def test_stopping_waits_for_running_requests(live, red, form: Callable[..., dict[str, object]]) -> None:
     red.gate.clear()
     with ThreadPoolExecutor(2) as threads:
-        begun = threads.submit(httpx2.post, f"{live.url}api/v1/segment", timeout=60, **form())
-        assert red.begun.wait(60)
+        started = threads.submit(httpx2.post, f"{live.url}api/v1/segment", timeout=60, **form())
+        assert red.started.wait(60)
         ended = threads.submit(live.stop)
         host, port = live.address
         while True:  # until nothing new is taken
@@ -40,4 +40,4 @@ def test_the_end_waits_for_what_was_begun(live, red, form: Callable[..., dict[st
         assert not ended.done()
         red.gate.set()
         ended.result()
-        assert begun.result().status_code == 200
+        assert started.result().status_code == 200

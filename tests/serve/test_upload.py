@@ -39,7 +39,7 @@ def test_an_upload_that_does_not_come_is_given_up() -> None:
     assert refused.value.status == 408
 
 
-def test_a_large_picture_is_never_written_to_disk(
+def test_a_large_image_is_never_written_to_disk(
     serve: Callable[..., TestClient], png: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, **__: object) -> None:

@@ -52,7 +52,7 @@ def test_any_other_setting_is_another_key(change: str) -> None:
     assert cell_key(load_recipe("ph2"), "") != cell_key(load_recipe("ph2", [change]), "")
 
 
-def test_where_the_data_lie_is_not_in_the_key() -> None:
+def test_the_place_of_the_data_is_not_in_the_key() -> None:
     here, there = (
         load_recipe("ph2", [f"data.sources.ph2={path}", f"data.split={path}.csv"]) for path in ("a", "b")
     )
@@ -60,7 +60,9 @@ def test_where_the_data_lie_is_not_in_the_key() -> None:
     assert cell_key(load_recipe("isic2018"), "split") != cell_key(load_recipe("ham10000"), "split")
 
 
-def test_overrides_of_a_variant_go_over_those_of_the_data_set_and_of_the_study(make_study: MakeStudy) -> None:
+def test_overrides_of_a_variant_override_those_of_the_data_set_and_of_the_study(
+    make_study: MakeStudy,
+) -> None:
     study = make_study(
         overrides=["train.images=1", "train.batch_size=1", "train.warmup=1"],
         datasets={"synthetic": {"overrides": ["train.images=2", "train.batch_size=2"]}},
@@ -131,13 +133,13 @@ def test_variants_on_other_splits_are_refused(make_study: MakeStudy, lesions: Pa
         make_cells(study, {"folder": lesions})
 
 
-def test_an_evaluation_changes_the_sampling_alone(cells: list[Cell]) -> None:
+def test_an_evaluation_changes_only_the_sampling(cells: list[Cell]) -> None:
     found = evaluation_sampling(cells[0].recipe, ["sampling.samples=5"])
     assert (found.samples, found.steps, found.sampler) == (5, 2, "ddim")
 
 
 @pytest.mark.parametrize("name", study_names())
-def test_every_variant_of_the_package_can_be_asked_for(name: str) -> None:
+def test_every_packaged_variant_can_be_requested(name: str) -> None:
     study = load_study(name)
     recipes = variant_recipes(study, dict.fromkeys(study.datasets, Path("somewhere")))
     assert len(recipes) == len(study.variants) * len(study.datasets)

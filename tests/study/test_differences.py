@@ -45,7 +45,7 @@ def test_no_difference_anywhere_is_p_1_and_no_effect() -> None:
     assert (found.interval.mean, found.interval.low, found.interval.high) == (0, 0, 0)
 
 
-def test_what_rounding_makes_is_no_difference() -> None:
+def test_what_rounding_makes_is_not_a_difference() -> None:
     found = compare_paired(np.array([0.1 + 0.2, 0.5]), np.array([0.3, 0.5]))
     assert (found.p, found.effect) == (1.0, 0.0)
 

@@ -64,7 +64,7 @@ def killed(folder: StudyFolder, moment: str) -> None:
 
 
 def result(folder: StudyFolder) -> dict[str, bytes]:
-    """What must not depend on interruptions: weights, curves, scores."""
+    """Results that must not depend on interruptions: weights, curves, scores."""
     kinds = ("weights/model.safetensors", "logs/metrics.csv", "cases.csv", "summary.json")
     return {
         str(path.relative_to(folder.path)): path.read_bytes()

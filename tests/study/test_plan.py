@@ -34,16 +34,14 @@ def test_a_cell_is_found_by_the_beginning_of_its_key(whole: StudyFolder) -> None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"cells": {}}', '{"cells": {"a": {}}}', '{"cells": []}'])
-def test_a_damaged_plan_is_told_in_one_line(text: str, tmp_path: Path) -> None:
+def test_a_damaged_plan_is_reported_in_one_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text(text)
     with pytest.raises(UserError, match=r"plan\.json is damaged") as caught:
         read_plan(tmp_path / "plan.json")
     assert "\n" not in str(caught.value)
 
 
-def test_a_plan_of_keys_that_this_code_does_not_know_is_told_with_the_ways_out(
-    whole: StudyFolder, tmp_path: Path
-) -> None:
+def test_a_plan_of_unknown_keys_is_reported_with_the_fixes(whole: StudyFolder, tmp_path: Path) -> None:
     values = json.loads(whole.plan.read_text())
     for cell in values["cells"]:
         cell["recipe"]["train"]["forgotten"] = 1

@@ -48,7 +48,7 @@ def test_nemenyi_at_the_critical_difference_is_the_level() -> None:
     assert critical_difference(10, 30) == pytest.approx(3.164 * np.sqrt(10 * 11 / 180), abs=1e-3)
 
 
-def test_nemenyi_tells_apart_exactly_what_is_further_apart_than_the_critical_difference() -> None:
+def test_nemenyi_separates_exactly_what_is_further_apart_than_the_critical_difference() -> None:
     rng = np.random.default_rng(0)
     table = pd.DataFrame(rng.random((40, 5)) + np.array([0, 0.05, 0.2, 0.4, 0.6]), columns=list("abcde"))
     found = rank_models(table)

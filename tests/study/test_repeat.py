@@ -40,7 +40,7 @@ def test_what_would_not_be_the_same_cell_is_refused(whole: StudyFolder, chosen: 
         plan_repeat(whole, chosen.key, whole, {})
     assert not folder.path.exists()
     plan_repeat(whole, chosen.key, folder, {})
-    with pytest.raises(UserError, match="holds other cells"):
+    with pytest.raises(UserError, match="has other cells"):
         plan_repeat(whole, read_plan(whole.plan).cells[0].key, folder, {})
 
 

@@ -63,7 +63,7 @@ def test_a_finished_cell_is_not_run_again(copied: StudyFolder, monkeypatch: pyte
     assert {path: path.stat().st_mtime_ns for path in place.path.rglob("*") if path != place.guard} == before
 
 
-def test_what_lacks_an_evaluation_alone_is_not_trained_again(
+def test_a_cell_that_lacks_only_an_evaluation_is_not_trained_again(
     copied: StudyFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, place = read_plan(copied.plan), first_cell(copied)
@@ -80,7 +80,7 @@ def test_what_lacks_an_evaluation_alone_is_not_trained_again(
     assert (place.scores("recipe") / "cases.csv").stat().st_mtime_ns == scored
 
 
-def test_scores_of_another_part_under_the_same_name_are_made_anew(copied: StudyFolder) -> None:
+def test_scores_of_another_part_under_the_same_name_are_made_again(copied: StudyFolder) -> None:
     plan, place = read_plan(copied.plan), first_cell(copied)
     place.finished.unlink()
     write_plan(replace(plan, part="val"), copied.plan)
@@ -128,7 +128,7 @@ def test_a_failure_is_written_and_gone_after_the_next_try(
     assert not place.failed.exists()
 
 
-def test_an_interrupt_is_no_failure(planned: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_is_not_a_failure(planned: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -138,7 +138,7 @@ def test_an_interrupt_is_no_failure(planned: StudyFolder, monkeypatch: pytest.Mo
     assert not first_cell(planned).failed.exists()
 
 
-def test_a_run_killed_while_it_began_is_begun_anew(planned: StudyFolder, whole: StudyFolder) -> None:
+def test_a_run_killed_at_its_start_is_started_again(planned: StudyFolder, whole: StudyFolder) -> None:
     place = first_cell(planned)
     place.run.path.mkdir(parents=True)
     place.run.environment.write_text("{}")

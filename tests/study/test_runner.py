@@ -40,7 +40,7 @@ def copied(whole: StudyFolder, tmp_path: Path) -> StudyFolder:
     return StudyFolder(Path(shutil.copytree(whole.path, tmp_path / "copied")))
 
 
-def test_the_folder_says_what_was_asked_and_planned(whole: StudyFolder, make_study: MakeStudy) -> None:
+def test_the_folder_has_the_request_and_the_plan(whole: StudyFolder, make_study: MakeStudy) -> None:
     assert load_study(str(whole.study)) == make_study()
     assert {path.name for path in (whole.path / "cells").iterdir()} == {
         cell.key for cell in read_plan(whole.plan).cells
@@ -102,7 +102,7 @@ def test_a_failed_cell_is_named_the_others_run_and_the_next_call_retries_it_last
     assert set(failures.values()) == {"it ended without finished.json"}
 
 
-def test_finished_json_decides_whatever_the_launcher_says(copied: StudyFolder) -> None:
+def test_finished_json_decides_whatever_the_launcher_reports(copied: StudyFolder) -> None:
     plan, ended = read_plan(copied.plan), []
     places = [copied.cell(cell.key) for cell in plan.cells]
     accounts = [place.finished.read_text() for place in places]
@@ -151,9 +151,9 @@ def test_a_folder_of_something_else_is_refused(
 ) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("")
-    with pytest.raises(UserError, match="holds no study"):
+    with pytest.raises(UserError, match="is not empty and not a study"):
         plan_here(make_study(), StudyFolder(tmp_path / "mine"))
-    with pytest.raises(UserError, match="holds the study 'small'"):
+    with pytest.raises(UserError, match="belongs to the study 'small'"):
         plan_here(make_study(name="other"), copied)
 
 
@@ -163,9 +163,9 @@ def test_a_plan_that_was_killed_half_written_is_made_again(
     copied.study.unlink()
     assert Progress(plan_here(make_study(), copied), copied).count("done") == 4
     assert copied.study.is_file()
-    begun = StudyFolder(tmp_path / "begun")
-    (begun.path / ".part-1").mkdir(parents=True)  # see data/atomic.py
-    assert plan_here(make_study(), begun).cells
+    unfinished = StudyFolder(tmp_path / "unfinished")
+    (unfinished.path / ".part-1").mkdir(parents=True)  # see data/atomic.py
+    assert plan_here(make_study(), unfinished).cells
 
 
 def test_cells_of_other_code_are_kept_and_named(

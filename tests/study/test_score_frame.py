@@ -87,7 +87,7 @@ def test_images_are_averaged_over_the_seeds_that_all_have() -> None:
     assert image_means(scores, "jaccard").loc["a"].tolist() == pytest.approx([0.5, 0.5])
 
 
-def test_an_image_that_a_run_lacks_is_left_out() -> None:
+def test_an_image_missing_in_a_run_is_left_out() -> None:
     scores = rows(("z", 0, "a", 0.8), ("z", 0, "b", 0.8), ("y", 0, "a", 0.7))
     found = image_table(scores, "jaccard")
     assert found.index.tolist() == ["a"]

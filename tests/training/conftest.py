@@ -14,7 +14,7 @@ from mlffm_segdiff.training.run_folder import RunFolder
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> Iterator[None]:
-    """Networks as small as these only wait for a second."""
+    """Use one thread: networks as small as these only wait for a second one."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -50,7 +50,7 @@ def recipe(make_recipe: Callable[..., Recipe]) -> Recipe:
 
 @pytest.fixture(scope="session")
 def finished(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run that was never interrupted, and console.txt beside it."""
+    """A run that was never interrupted, and console.txt next to it."""
     folder = RunFolder(tmp_path_factory.mktemp("finished") / "run")
     with (folder.path.parent / "console.txt").open("w") as file:
         train(recipe, folder.path, callbacks=[ConsoleProgress(Console(file=file, width=120))])

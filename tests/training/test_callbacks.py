@@ -133,7 +133,7 @@ class Keeper(Callback):
 def test_averaged_weights_are_evaluated_with_averaged_statistics(tmp_path: Path) -> None:
     """Validation and checkpoints see (conv(x) - mean) / sqrt(var + eps) * gain + bias, all averaged alike.
 
-    Training itself goes on with the weights and statistics that it had before validation.
+    Training itself continues with the weights and statistics that it had before validation.
     """
     torch.manual_seed(0)
     module, image = Normalised(), torch.randn(6, 3, 5, 5)

@@ -45,9 +45,9 @@ def test_curves_and_overlays_are_images(recipe: Recipe, folder: RunFolder) -> No
     ]
     assert [path.name for path in drawn] == ["curves.png", "overlays.png"]
     for path in drawn:
-        with Image.open(path) as picture:
-            assert min(picture.size) > 300
-            assert len(set(picture.convert("L").tobytes())) > 10
+        with Image.open(path) as saved:
+            assert min(saved.size) > 300
+            assert len(set(saved.convert("L").tobytes())) > 10
 
 
 def test_the_true_outline_is_where_the_mask_is(

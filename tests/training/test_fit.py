@@ -65,7 +65,7 @@ def test_the_run_folder_holds_all_that_the_run_was(finished: RunFolder, recipe: 
     assert {"seed", "git", "packages", "command", "gpu"} <= set(environment)
 
 
-def test_every_validation_is_logged_and_said(finished: RunFolder) -> None:
+def test_every_validation_is_logged_and_printed(finished: RunFolder) -> None:
     # 100 steps, validated after each 12 and at the end
     steps = [*range(11, 100, 12), 99]
     assert list(column(finished, "val_jaccard")) == list(column(finished, "loss")) == steps
@@ -115,7 +115,7 @@ def test_the_newest_state_is_kept_whether_best_or_not(finished: RunFolder) -> No
     assert checkpoint(finished, "last")["global_step"] == 100
 
 
-def test_the_weights_score_what_the_log_says(finished: RunFolder, recipe: Recipe) -> None:
+def test_the_weights_have_the_score_of_the_log(finished: RunFolder, recipe: Recipe) -> None:
     """The pooled Jaccard index of validation masks, computed again from the written weights."""
     loaded = load_pretrained(finished.path)
     found, truth = validation_masks(loaded.segmenter, recipe, loaded.sampling)
@@ -327,7 +327,7 @@ def test_a_source_with_a_share_but_no_training_image_cannot_start(
 
 @pytest.mark.parametrize("name", ["dermosegdiff", "dermosegdiff_a"])
 def test_both_variants_of_dermosegdiff_train(name: str, make_recipe: MakeRecipe, tmp_path: Path) -> None:
-    """As their recipes say, but for few channels, levels, images and steps of sampling."""
+    """As in their recipes, except for few channels, levels, images and steps of sampling."""
     narrow = ["model.dim_x=16", "model.dim_g=8", "model.x_mults=[1, 2]", "model.g_mults=[1, 2]"]
     few = ["train.images=8", "train.batch_size=4", "sampling.steps=2", "sampling.samples=1"]
     chosen = load_recipe(name, [*narrow, *few, "train.precision=float32"])

@@ -30,7 +30,7 @@ def test_numbers_keep_all_their_digits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("first", "kept"), [(11, []), (23, [11, 11]), (35, [11, 11, 23, 23])])
-def test_a_run_that_goes_on_replaces_what_comes_again(first: int, kept: list[int], tmp_path: Path) -> None:
+def test_a_resumed_run_replaces_repeated_rows(first: int, kept: list[int], tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     before = MetricsLog(path)
     for step in (11, 23):

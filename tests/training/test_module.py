@@ -46,7 +46,7 @@ def test_the_rate_rises_then_falls_and_stays_between_floor_and_one(
 
 
 class Seeds(BaseSegmenter):
-    """Keeps the seed that torch has when the loss is asked for."""
+    """Records torch's seed when the loss is computed."""
 
     total_stride = 1
 

@@ -41,7 +41,7 @@ def steps_taking(seconds: dict[torch.dtype, float], monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("asked", ["float32", "bf16"])
-def test_what_is_asked_for_is_taken(asked: str, make_recipe: MakeRecipe) -> None:
+def test_a_requested_precision_is_used(asked: str, make_recipe: MakeRecipe) -> None:
     recipe = make_recipe(train={"precision": asked})
     assert training_precision(recipe, build_segmenter(recipe), CPU) == asked
 

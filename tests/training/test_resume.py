@@ -125,7 +125,7 @@ class InterruptedRunError(Exception):
 
 
 class Interrupting(Console):
-    """A console that breaks a run off when it prints its third validation."""
+    """A console that interrupts a run when it prints its third validation."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         self.validations = getattr(self, "validations", 0) + ("validation Jaccard" in str(objects))

@@ -89,11 +89,13 @@ def test_another_split_is_refused(recipe: Recipe, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.create(recipe, "abc")
     folder.require_split("abc")
-    with pytest.raises(UserError, match=r"started with another split \(abc\) than the data give now \(xyz\)"):
+    with pytest.raises(
+        UserError, match=r"started with another split \(abc\) than that of the current data \(xyz\)"
+    ):
         folder.require_split("xyz")
 
 
-def test_the_environment_says_what_a_run_depends_on() -> None:
+def test_the_environment_records_what_a_run_depends_on() -> None:
     found = describe_environment(5, "abc")
     assert set(found["packages"]) == set(PACKAGES)  # type: ignore[call-overload]
     assert found["python"] == platform.python_version()
@@ -102,8 +104,10 @@ def test_the_environment_says_what_a_run_depends_on() -> None:
 
 
 def test_the_revision_is_gits() -> None:
-    room = Path(__file__).parents[2] / "src"
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=room, capture_output=True, text=True, check=False)
+    source = Path(__file__).parents[2] / "src"
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=source, capture_output=True, text=True, check=False
+    )
     expected = head.stdout.strip() or None
     assert (git_revision() or "").removesuffix("-dirty") == (expected or "")
 

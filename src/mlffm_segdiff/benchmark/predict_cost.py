@@ -24,8 +24,8 @@ PREDICT_BATCH = 8
 PREDICT, NETWORK_ONLY = "predict, files to files", "the network only, decoded images"
 FILES, MORE = 24, 4
 VERB = "from mlffm_segdiff.cli import main; main()"
-# Linux counts what a process was before it executed another program, so a child of this process would seem
-# as big as this process; a child of a small process does not.
+# Linux counts the memory of a process before it executed another program, so a child of this process would
+# seem as large as this process; a child of a small process does not.
 WITNESS = """
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
@@ -63,7 +63,7 @@ def _segment(images: Sequence[CaseImage], model: Model) -> None:
 
 
 def measure_memory(subject: Subject) -> Findings:
-    """Run ``predict`` at batch 1 on FILES files and on MORE times as many, each in a process of its own."""
+    """Run ``predict`` at batch 1 on FILES files and on MORE times as many, each in a separate process."""
     names = "memory", "memory-growth"
     if find_spec("resource") is None:
         return Findings(tuple(Result(GOALS[name], None, UNAVAILABLE) for name in names))

@@ -65,7 +65,7 @@ def run_benchmark(
         plan: What to measure.
         folder: Folder to write to.
         command: Command line to record.
-        status: Called with the name of each measurement; gives a context that it runs in.
+        status: Called with the name of each measurement; returns a context that it runs in.
 
     Returns:
         Facts about the run and the machine, and the findings by number format.

@@ -78,7 +78,7 @@ def load_subject(weights: str, precision: PrecisionChoice, repeats: int, images:
     pretrained = load_pretrained(weights)
     model = load_model(pretrained, precision, sampling={"samples": 0, "fusion": "mean"})
     if not isinstance(model.segmenter, DiffusionSegmenter):
-        raise UserError(f"{weights} are weights of a network without denoising steps; give others")
+        raise UserError(f"{weights} are weights of a network without denoising steps; give other weights")
     return Subject(
         weights,
         pretrained.recipe,

@@ -1,4 +1,4 @@
-"""Time contestants in turns, so that other load on the machine affects all of them alike."""
+"""Time contestants in turns, so that other load on the machine affects all of them equally."""
 
 import math
 import statistics

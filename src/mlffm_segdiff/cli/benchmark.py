@@ -56,8 +56,8 @@ def benchmark(
 ) -> None:
     """Measure how fast this machine segments and trains, compared with other networks.
 
-    Networks take turns, so that other load affects all of them alike; ratios of their median times are
-    compared with the project's goals, which are for two threads. Takes some minutes, and 4 GB of memory for
+    Networks are measured in turn, so that other load affects all equally; ratios of their median times are
+    compared with the project's goals, which are for two threads. Takes a few minutes, and 4 GB of memory for
     DermoSegDiff. Writes benchmark.json, benchmark.md and benchmark.png.
 
     Example: mlffm-segdiff benchmark -o speed --only segmentation --only peak

@@ -24,7 +24,7 @@ class ExitStatus(IntEnum):
 
     DONE = 0
     FAULTS = 1
-    """Done, with faults that standard error names; also Typer's status when a pipe is closed early."""
+    """Done, with faults reported on standard error; also Typer's status when a pipe is closed early."""
     BAD_INPUT = 2
     """Nothing done: a wrong option or input, explained in one line."""
     INTERRUPTED = 130
@@ -72,7 +72,7 @@ class Reporter:
             typer.echo(message, err=self.json)
 
     def warn(self, message: str) -> None:
-        """Print a remark to standard error that is not an error."""
+        """Print a warning to standard error."""
         if not self.quiet:
             typer.echo(message, err=True)
 

@@ -66,7 +66,7 @@ def make(
     seed: Annotated[int, typer.Option(help="Seed of the random split.")] = 0,
     by: Annotated[
         Literal["group", "image", "image-without-leaks"],
-        typer.Option(help="What to split by; image ignores lesions and patients, and so leaks."),
+        typer.Option(help="What to split by; image ignores lesions and patients, which leaks."),
     ] = "group",
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -134,7 +134,7 @@ def nnunet(
     split: SplitOption = None,
     preprocessed: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="$nnUNet_preprocessed, to write splits_final.json there, too."),
+        typer.Option(metavar="FOLDER", help="$nnUNet_preprocessed, to write splits_final.json there."),
     ] = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,

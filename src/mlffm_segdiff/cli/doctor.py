@@ -18,7 +18,7 @@ GIGABYTE = 1e9
 
 @dataclass(frozen=True)
 class Health:
-    """The state of machine and installation.
+    """The state of the machine and the installation.
 
     Attributes:
         machine: Facts about the machine; see `machine_facts`.
@@ -42,7 +42,7 @@ class Health:
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Show processor, threads, memory, GPU, extras and how to install them, weights and cache.
+    """Show processor, threads, memory, GPUs, extras and how to install them, weights and cache.
 
     Exit status 1 if something is broken: the default weights cannot be read, the cache folder cannot be
     written, or torchvision is installed, which breaks required packages.
@@ -80,7 +80,7 @@ def _examine() -> Health:
 
 
 def _default_weights() -> tuple[str, str]:
-    """Return the state of the packaged weights, and what is wrong with them, if anything."""
+    """Return the state of the packaged weights, and their fault, if any."""
     from mlffm_segdiff.segmenters.pretrained import DEFAULT, load_pretrained
 
     try:

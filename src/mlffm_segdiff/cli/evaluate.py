@@ -65,7 +65,7 @@ def evaluate(
     masks/ folder to --masks.
 
     Writes cases.csv, summary.json and figures; of a model also quality.csv, which shows how well its
-    certainty finds bad masks. Exit status 1 if ground truth lacks a prediction.
+    certainty finds bad masks. Exit status 1 if ground truth has no prediction.
 
     Examples: mlffm-segdiff evaluate runs/mine -o scores;
     mlffm-segdiff evaluate default sampling.steps=8 --samples 16 --source ph2=/data/ph2 -o scores;
@@ -111,7 +111,9 @@ def _evaluate_masks(masks: Path, truth: Path, output: Path, reporter: Reporter) 
     if extra:
         reporter.warn(f"{len(extra)} masks have no ground truth: {_first(extra)}")
     if missing:
-        typer.echo(f"{len(missing)} cases of the ground truth lack a prediction: {_first(missing)}", err=True)
+        typer.echo(
+            f"{len(missing)} cases of the ground truth have no prediction: {_first(missing)}", err=True
+        )
         raise typer.Exit(ExitStatus.FAULTS)
 
 

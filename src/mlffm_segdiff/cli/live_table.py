@@ -21,7 +21,7 @@ class LiveTable:
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Shows the table until the block ends."""
+        """Show the table until the block ends."""
         if not self.console.is_terminal:
             self.console.print(self.progress.summary(), soft_wrap=True)
             yield
@@ -30,14 +30,14 @@ class LiveTable:
             yield
 
     def print_end(self, cell: Cell, error: str | None) -> None:
-        """Prints that a cell ended; above a live table only if it failed."""
+        """Print that a cell ended; above a live table only if it failed."""
         if self.console.is_terminal and error is None:
             return
         how = f"failed: {error}" if error is not None else f"done in {duration(self.progress.seconds(cell))}"
         self.console.print(f"{cell.key} {cell}: {how}; {self.progress.summary()}", soft_wrap=True)
 
     def draw(self) -> Group:
-        """Returns the current table with a summary below."""
+        """Return the current table with a summary below."""
         cells = self.progress.plan.cells
         datasets = list(dict.fromkeys(cell.dataset for cell in cells))
         table = Table("variant", *datasets)

@@ -44,7 +44,7 @@ def predict(
             "--write",
             "-w",
             metavar="|".join(WRITERS),
-            help="Write this too. Repeatable.",
+            help="Also write this output. Repeatable.",
             autocompletion=lambda: list(WRITERS),
         ),
     ] = None,

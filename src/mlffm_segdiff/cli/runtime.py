@@ -21,8 +21,8 @@ WeightsOption = Annotated[
 RuntimeOption = Annotated[
     Runtime | None,
     typer.Option(
-        help="What runs the network; all but torch run on the processor [default: torch, "
-        "or what exported weights are for]."
+        help="What runs the network; all but torch run on the CPU [default: torch, "
+        "or the runtime of exported weights]."
     ),
 ]
 PrecisionOption = Annotated[
@@ -36,7 +36,7 @@ PrecisionOption = Annotated[
 def load_weights(
     name: str, runtime: Runtime | None, precision: PrecisionChoice, reporter: Reporter
 ) -> "tuple[Pretrained, bool]":
-    """Return weights, and whether a runtime runs them on the processor, in the precision chosen already."""
+    """Return weights, and whether a runtime runs them on the CPU, in a precision that is already chosen."""
     from mlffm_segdiff.export.graph_cache import load_graphs
     from mlffm_segdiff.segmenters.pretrained import load_pretrained
 

@@ -1,4 +1,4 @@
-"""How masks are made, on the command line: sampling.KEY=VALUE, and the shorthands --samples and --style."""
+"""Sampling settings on the command line: sampling.KEY=VALUE, and the shorthands --samples and --style."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -21,14 +21,14 @@ SamplesOption = Annotated[
     int | None,
     typer.Option(
         help="Samples to draw of each image; 2 or more give a spread. 0: the posterior mean in one step. "
-        "Short for sampling.samples [default: the recipe's, usually 0]."
+        "Shorthand for sampling.samples [default: the recipe's, usually 0]."
     ),
 ]
 StyleOption = Annotated[
     str | None,
     typer.Option(
         metavar="any|isic2018|ham10000|ph2",
-        help="Annotation style of this data set, for a model that knows several. Short for sampling.style "
+        help="Annotation style of this data set, for a model with several. Shorthand for sampling.style "
         "[default: the recipe's].",
     ),
 ]

@@ -12,8 +12,8 @@ from mlffm_segdiff.config.extra import needs_extra
 
 def serve(
     sampling: SamplingArgument = None,
-    host: Annotated[str, typer.Option(help="Address to serve on; 0.0.0.0 is every network.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to serve on; 0.0.0.0 for all networks.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 selects a free one.")] = 8000,
     weights: WeightsOption = "default",
     samples: SamplesOption = None,
     style: StyleOption = None,
@@ -25,7 +25,7 @@ def serve(
         typer.Option(
             "--allow-host",
             metavar="NAME",
-            help="A host name that the server is reached by, such as that of a proxy. Repeatable. "
+            help="A host name under which clients reach the server, such as a proxy's. Repeatable. "
             "[default: those of this machine if --host is one of them, otherwise any]",
         ),
     ] = None,

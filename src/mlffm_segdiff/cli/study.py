@@ -62,9 +62,9 @@ def plan(
     from mlffm_segdiff.study.runner import changes, make_plan
     from mlffm_segdiff.study.study_folder import StudyFolder
 
-    asked, reporter = load_study(name, overrides or ()), Reporter(quiet, as_json)
-    folder = StudyFolder((output or Path("studies", asked.name)).expanduser())
-    planned = make_plan(asked, folder, _sources(source))
+    loaded, reporter = load_study(name, overrides or ()), Reporter(quiet, as_json)
+    folder = StudyFolder((output or Path("studies", loaded.name)).expanduser())
+    planned = make_plan(loaded, folder, _sources(source))
     progress = Progress(planned, folder)
     for change in changes(planned, folder):
         reporter.warn(change)
@@ -81,7 +81,7 @@ def plan(
     reporter.result({"output": folder.path, "threads": planned.threads, "cells": rows})
 
 
-@study.command(short_help="Train and score what a study lacks, and write its report.")
+@study.command(short_help="Train and score the unfinished cells, and write the report.")
 def run(
     name: StudyArgument,
     overrides: OverridesArgument = None,
@@ -108,11 +108,11 @@ def run(
 
     with needs_extra("study"):
         from mlffm_segdiff.study.report import write_report
-    asked, reporter = load_study(name, overrides or ()), Reporter(quiet, as_json)
-    folder = StudyFolder((output or Path("studies", asked.name)).expanduser())
-    planned = make_plan(asked, folder, _sources(source))
-    launcher = make_launcher(asked.launcher, planned.threads)
-    save_plan(planned, asked, folder)
+    loaded, reporter = load_study(name, overrides or ()), Reporter(quiet, as_json)
+    folder = StudyFolder((output or Path("studies", loaded.name)).expanduser())
+    planned = make_plan(loaded, folder, _sources(source))
+    launcher = make_launcher(loaded.launcher, planned.threads)
+    save_plan(planned, loaded, folder)
     failures = _run_cells(planned, folder, launcher, reporter)
     report = write_report(folder.path)
     reporter.info(f"report: {report}")
@@ -149,7 +149,7 @@ def repeat(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train and score one cell of a study again, and say whether its weights are the same, byte for byte.
+    """Train and score one cell of a study again, and report whether its weights are identical, byte for byte.
 
     Exit status 1 if they differ. Example: mlffm-segdiff study repeat studies/decisive 3f0c -o again
     """
@@ -170,7 +170,7 @@ def repeat(
     if not failures:
         reporter.info(f"run folder: {run_folder}")
     if same is not None:
-        words = "are the same, byte for byte, as" if same else "differ from"
+        words = "are identical, byte for byte, to" if same else "differ from"
         reporter.info(f"its weights {words} those in {weights_file(original, planned).parent}")
     if failures or same is False:
         raise typer.Exit(ExitStatus.FAULTS)
@@ -184,7 +184,7 @@ def _sources(texts: list[str] | None) -> dict[str, Path | None]:
 def _run_cells(
     planned: "StudyPlan", folder: "StudyFolder", launcher: "Launcher", reporter: Reporter
 ) -> Mapping[str, str]:
-    """Runs the unfinished cells under a live table; returns the errors of failed ones, also on stderr."""
+    """Run the unfinished cells under a live table; return the errors of failed ones, also on stderr."""
     from mlffm_segdiff.cli.live_table import LiveTable
     from mlffm_segdiff.study.progress import Progress
     from mlffm_segdiff.study.runner import changes, run_cells

@@ -14,5 +14,5 @@ class UserError(Exception):
 
     @property
     def fix(self) -> str:
-        """How to fix the problem, or the whole message if it does not say."""
+        """How to fix the problem, or the whole message if it names no fix."""
         return str(self).rpartition("; ")[2]

@@ -37,7 +37,7 @@ def read_recipe(name: str, overrides: Sequence[str] = ()) -> Any:
         The values as nested dicts.
 
     Raises:
-        UserError: If there is no such recipe, its YAML is broken, or an override cannot be applied.
+        UserError: If the recipe does not exist, its YAML is broken, or an override cannot be applied.
     """
     return override_values(_read(name), overrides, f"recipe {name!r}")
 

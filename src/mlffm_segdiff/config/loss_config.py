@@ -55,10 +55,10 @@ class LossConfig(Section):
 
     @model_validator(mode="after")
     def keys_fit_the_loss(self) -> "LossConfig":
-        """Refuse a loss of no terms, and keys that the loss does not read."""
+        """Refuse a loss without terms, and keys that the loss does not read."""
         if self.is_region:
             if self.args:
-                raise ValueError("args are for another loss; region has keys of its own")
+                raise ValueError("args are for another loss; region has its own keys")
             if not self.cross_entropy + self.dice + self.kervadec:
                 raise ValueError("cross_entropy, dice and kervadec are all 0; give one of them a weight")
             return self
@@ -66,5 +66,5 @@ class LossConfig(Section):
             raise ValueError("name and target are two losses; leave one out")
         unread = [key for key in self.changed_keys() if key in REGION_KEYS]
         if unread:
-            raise ValueError(f"{unread[0]} is for loss region; leave it out, or give it by args")
+            raise ValueError(f"{unread[0]} is for loss region; leave it out, or give it in args")
         return self

@@ -11,7 +11,7 @@ Contract = Literal["denoiser", "direct"]
 
 
 class ModelConfig(Section):
-    """The network: the name of a model, and in that model's own subclass its arguments.
+    """The network: the name of a model; its subclass adds the model's arguments.
 
     A subclass is registered by `mlffm_segdiff.models.register_model` and builds its network itself.
 

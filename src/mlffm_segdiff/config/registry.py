@@ -12,17 +12,16 @@ Registered = TypeVar("Registered")
 
 
 class Registry(Mapping[str, Part]):
-    """Parts by name.
+    """Registered parts by name.
 
     A part is registered by the decorator that `register` returns, or by an entry point of an installed
-    package. Nothing is imported before the first lookup, and of other packages only the part that is asked
-    for.
+    package. Nothing is imported before the first lookup, and of other packages only the requested part.
 
     Args:
-        noun: What a part is called in errors.
+        noun: Word for a part in errors.
         group: The entry point group of other packages.
         modules: Modules of this package that register parts.
-        parts: Parts that are there from the start.
+        parts: Parts that are registered from the start.
     """
 
     def __init__(
@@ -115,7 +114,7 @@ def import_target(target: str, key: str) -> Any:
         key: The recipe's key, for errors.
 
     Raises:
-        UserError: There is no such module, or nothing of that name in it.
+        UserError: The module does not exist, or has no such name.
     """
     module, _, name = target.rpartition(".")
     if not module:

@@ -121,8 +121,8 @@ class SamplingConfig(Section):
     """How masks are made.
 
     Attributes:
-        samples: 0 for the posterior mean in one step, which is the best single mask; otherwise the number of
-            masks to sample.
+        samples: 0 for the posterior mean in one step, the best single mask; otherwise the number of masks to
+            sample.
         sampler: How samples are drawn.
         steps: Sampling steps of each sample.
         seed: Seed of the noise.
@@ -148,7 +148,7 @@ class SamplingConfig(Section):
     def staple_needs_samples(self) -> "SamplingConfig":
         """Refuse to fuse one sample."""
         if self.fusion == "staple" and self.samples < 2:
-            raise ValueError("fusion staple needs several samples; take samples=2 or more")
+            raise ValueError("fusion staple needs several samples; set samples=2 or more")
         return self
 
     @model_validator(mode="after")
@@ -241,7 +241,7 @@ class Recipe(Section):
         if self.sampling.samples and self.sampling.steps > self.diffusion.train_steps:
             raise ValueError(
                 f"sampling.steps={self.sampling.steps} is more than diffusion.train_steps="
-                f"{self.diffusion.train_steps}; take fewer steps"
+                f"{self.diffusion.train_steps}; set fewer steps"
             )
         return self
 

@@ -20,7 +20,7 @@ TITLE = r"\w[\w +.,()-]*"
 
 
 def recipe_override(text: str) -> str:
-    """Returns ``text`` if it is KEY=VALUE with a key that a study may set. Raises ValueError."""
+    """Return ``text`` if it is KEY=VALUE with a key that a study may set. Raises ValueError."""
     key, equals, _ = text.partition("=")
     if not (equals and key.strip()):
         raise ValueError(f"{text!r} is not KEY=VALUE, for example train.images=4000")
@@ -31,7 +31,7 @@ def recipe_override(text: str) -> str:
 
 
 def sampling_override(text: str) -> str:
-    """Returns ``text`` if it is KEY=VALUE with a key of the recipe's sampling. Raises ValueError."""
+    """Return ``text`` if it is KEY=VALUE with a key of the recipe's sampling. Raises ValueError."""
     if not re.match(r"sampling\.\w+=", text):
         raise ValueError(f"{text!r} is not a sampling override, for example sampling.steps=10")
     return text
@@ -62,7 +62,7 @@ class StudyDataset(Section):
     """A data set of a study.
 
     Attributes:
-        source: Which known data set it is, if its name does not say.
+        source: The known data set that it is, if its name is another one.
         overrides: Changes of the recipes on this data set.
     """
 
@@ -71,7 +71,7 @@ class StudyDataset(Section):
 
 
 class LauncherConfig(Section):
-    """What runs the cells of a study, and with which resources. None leaves the choice to the launcher.
+    """What runs the cells of a study, and with which resources; None: the launcher's default.
 
     Attributes:
         name: "in-process" (one cell after another), "local" (processes of this machine), "slurm" or "ray".
@@ -96,7 +96,7 @@ class LauncherConfig(Section):
 
     @model_validator(mode="after")
     def options_match(self) -> "LauncherConfig":
-        """Refuses options that the launcher does not have."""
+        """Refuse options that the launcher does not have."""
         for option, launchers in LAUNCHER_OPTIONS.items():
             if getattr(self, option) is not None and self.name not in launchers:
                 raise ValueError(
@@ -146,7 +146,7 @@ class Study(Section):
 
     @model_validator(mode="after")
     def names_match(self) -> "Study":
-        """Refuses unknown names of variants and data sets, and a repeated seed."""
+        """Refuse unknown names of variants and data sets, and a repeated seed."""
         if self.baseline not in self.variants:
             raise ValueError(
                 f"baseline {self.baseline!r} is not one of the variants {', '.join(self.variants)}"
@@ -159,12 +159,12 @@ class Study(Section):
         return self
 
     def source(self, dataset: str) -> str:
-        """Returns which known data set the study's ``dataset`` is."""
+        """Return which known data set the study's ``dataset`` is."""
         return self.datasets[dataset].source or dataset
 
 
 def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
-    """Reads a study.
+    """Read a study.
 
     Args:
         name: A packaged study, or a YAML file.
@@ -187,7 +187,7 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
 
 
 def check_study(values: Any, origin: str) -> Study:
-    """Validates the values of a study.
+    """Validate the values of a study.
 
     Args:
         values: The keys of `Study`.

@@ -114,7 +114,7 @@ def open_cache(
     """Open the cached pairs of the cases, building the cache first if needed.
 
     The key of an entry has ids, stamps of the files, and size, so a changed file gives a new entry. Entries
-    appear complete or not at all; if two processes build one at the same time, both use the first result.
+    are written atomically; if two processes build one at the same time, both use the first result.
 
     Args:
         cases: Cases, in the order of the result.
@@ -195,7 +195,7 @@ def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np
 
 
 def _pairs(cases: Sequence[Case], size: int) -> Iterator[tuple[Bytes, Bytes] | str]:
-    """Yield each case's resized pair, or the reason why there is none, in order; decode in a thread pool."""
+    """Yield each case's resized pair, or the reason for its absence, in order; decode in a thread pool."""
     workers = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(cases), 64 * workers):

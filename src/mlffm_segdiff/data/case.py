@@ -17,7 +17,7 @@ def _archive(path: Path, process: int, size: int, modified: int) -> zipfile.ZipF
 
 
 def open_archive(path: Path) -> zipfile.ZipFile:
-    """Open a zip archive, shared by all readers of this process; safe with threads.
+    """Open a zip archive, shared by all readers of this process; thread-safe.
 
     Raises:
         UserError: If the file is missing or not a zip archive.

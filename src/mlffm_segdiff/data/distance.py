@@ -11,7 +11,7 @@ def signed_distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Compute the signed distance from each pixel to the contour of a mask, negative inside.
 
     The contour is between pixels: the distance of a skin pixel is that to the nearest lesion pixel minus
-    one half, and the other way round. So pixels on both sides of a straight edge are at +0.5 and -0.5, and
+    one half, and vice versa. So pixels on both sides of a straight edge are at +0.5 and -0.5, and
     no pixel is at 0. The image border is not a contour.
 
     Args:
@@ -35,7 +35,7 @@ def _bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
     """Return the lesion's rows and columns with a margin of one pixel.
 
     The skin pixel nearest to a lesion pixel is always in this box: of pixels outside, the one on the margin
-    is skin, too, and nearer. So distances inside the lesion need only the box.
+    is also skin, and nearer. So distances inside the lesion need only the box.
     """
     spans = (np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0)))
     return tuple(slice(max(int(span[0]) - 1, 0), int(span[-1]) + 2) for span in spans)

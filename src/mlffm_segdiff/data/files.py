@@ -53,7 +53,7 @@ def decode_gray(data: bytes, name: str) -> Pixels:
     """Decode a mask file as gray values.
 
     If there are exactly two values and one is 0, they become 0 and 255, so that 0/1, 0/255, 16-bit masks and
-    a dark colour on black are read alike; a mask of only ones is 255 everywhere. Colours are converted to
+    a dark colour on black give the same; a mask of only ones is 255 everywhere. Colours are converted to
     luma, alpha is ignored. Arguments and errors are those of `decode_image`.
 
     Returns:
@@ -105,7 +105,7 @@ def _decode(
         raise
     except UnidentifiedImageError as error:
         raise UserError(f"{name} is not an image this program can read; convert it to PNG or JPEG") from error
-    except Exception as error:  # Pillow's decoders raise many kinds on damaged bytes
+    except Exception as error:  # Pillow's decoders raise errors of many types on damaged bytes
         raise UserError(f"{name} is damaged or truncated ({error}); restore the file") from error
 
 

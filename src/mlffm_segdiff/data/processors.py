@@ -9,5 +9,5 @@ def processors() -> int:
 
 
 def default_threads(available: int) -> int:
-    """Returns the default number of threads: half of the processors, at least 2, at most all."""
+    """Return the default number of threads: half of the processors, at least 2, at most all."""
     return min(max(2, available // 2), available)

@@ -73,7 +73,7 @@ def load_split_cases(data: DataConfig) -> SplitCases:
 def open_split(parts: SplitCases, part: str, size: int, progress: Progress | None = None) -> CachedPairs:
     """Open the cached pairs of one part at size x size. Raises UserError if the part is empty."""
     if not parts.cases[part]:
-        raise UserError(f"the split has no case in part {part!r}; give one that does")
+        raise UserError(f"the split has no case in part {part!r}; give a split that has")
     return open_cache(parts.cases[part], size, progress=progress)
 
 
@@ -89,7 +89,7 @@ def training_dataset(
 
 
 def training_shares(styles: Sequence[str], mix: Mapping[str, float] | None) -> list[Share]:
-    """Return the images that are drawn together and how often: each source by its share of ``mix``.
+    """Return the images that are drawn together and their share of the draws, by source with ``mix``.
 
     Args:
         styles: Source of each image.

@@ -108,22 +108,22 @@ def without_leaks(split: Split, groups: Mapping[str, str]) -> Split:
     return Split(train, val, split.test)
 
 
-def _fill(order: Iterable[str], members: Mapping[str, Sequence[str]], room: int) -> list[str]:
-    """Return the groups, in order, that fit into `room` cases."""
+def _fill(order: Iterable[str], members: Mapping[str, Sequence[str]], capacity: int) -> list[str]:
+    """Return the groups, in order, that fit into `capacity` cases."""
     taken = []
     for group in order:
-        if len(members[group]) <= room:
+        if len(members[group]) <= capacity:
             taken.append(group)
-            room -= len(members[group])
+            capacity -= len(members[group])
     return taken
 
 
 def _fill_nearly(
-    order: Collection[str], members: Mapping[str, Sequence[str]], room: int, most: int
+    order: Collection[str], members: Mapping[str, Sequence[str]], size: int, most: int
 ) -> list[str]:
-    """Return one to `most` groups with about `room` cases."""
-    taken = _fill(order, members, room)[:most]
-    lacking = room - sum(len(members[group]) for group in taken)
+    """Return one to `most` groups with about `size` cases."""
+    taken = _fill(order, members, size)[:most]
+    lacking = size - sum(len(members[group]) for group in taken)
     smallest = min(set(order) - set(taken), key=lambda group: (len(members[group]), group))
     if not taken or (len(taken) < most and abs(lacking - len(members[smallest])) < lacking):
         taken.append(smallest)

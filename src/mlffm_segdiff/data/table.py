@@ -15,7 +15,7 @@ from mlffm_segdiff.data.datasets.ph2 import find_ph2
 from mlffm_segdiff.data.splits import OFFICIAL, Split, official_split
 
 SYNTHETIC = "synthetic"
-"""A source of recipes that is generated, not found."""
+"""The source of recipes that is generated instead of read."""
 
 DATASETS: Registry[Callable[[Path], Pairing]] = Registry(
     "data set",
@@ -39,7 +39,7 @@ def read_cases(name: str, path: Path) -> list[Case]:
 
 
 def find_pairs(name: str, path: Path) -> Pairing:
-    """As `read_cases`, with the masks that have no image. Raises UserError on an unknown name."""
+    """Return the images and masks of a data set, paired by id. Raises UserError on an unknown name."""
     return DATASETS.require(name)(path)
 
 

@@ -1,4 +1,4 @@
-"""DPM-Solver++ as the optional package diffusers has it."""
+"""DPM-Solver++, from the optional package diffusers."""
 
 import warnings
 from collections.abc import Callable

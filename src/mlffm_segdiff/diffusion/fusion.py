@@ -41,7 +41,7 @@ def fuse(samples: Tensor, fusion: FusionName) -> Tensor:
 def staple_probability(masks: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Estimate each pixel's probability of lesion from masks of unknown quality by STAPLE.
 
-    STAPLE (Warfield et al. 2004, SimpleITK's): expectation maximisation of the true mask and of each mask's
+    STAPLE (Warfield et al. 2004, by SimpleITK): expectation maximisation of the true mask and of each mask's
     sensitivity and specificity, with the mean share of lesion as the prior of every pixel. Masks that agree
     are returned unchanged, because STAPLE would divide 0 by 0 for all lesion or all skin. The result does not
     depend on the order of the masks, not even by rounding.

@@ -1,4 +1,4 @@
-"""Noise of samples: the same for every image, so that neither its name, batch nor position matters."""
+"""Noise of samples: the same for every image, so that its name, batch and position do not matter."""
 
 import hashlib
 from collections.abc import Sequence

@@ -70,7 +70,7 @@ def masks_by_id(folder: Path) -> dict[str, Entry]:
 
 
 def match_masks(predictions: Mapping[str, Entry], truths: Mapping[str, Entry]) -> MatchedMasks:
-    """Match masks by id. Raises UserError if no id is in both."""
+    """Match masks by id. Raises UserError if they have no id in common."""
     shared = sorted(predictions.keys() & truths.keys())
     if not shared:
         examples = [str(masks[min(masks)]) if masks else "none" for masks in (predictions, truths)]

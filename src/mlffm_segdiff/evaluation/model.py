@@ -31,7 +31,7 @@ SCORED = Processing(post=AS_THRESHOLDED)
 
 @dataclass(frozen=True)
 class ComparedCase:
-    """A case with what was found in it and its ground truth.
+    """A case with its result and its ground truth.
 
     Attributes:
         case: Image and mask files.

@@ -40,7 +40,7 @@ ShowProgress = Callable[[str], AbstractContextManager[Progress]]
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """What was evaluated, as far as a calibration needs it."""
+    """The facts of an evaluation that a calibration needs."""
 
     recipe: Recipe
     parts: SplitCases
@@ -164,7 +164,7 @@ def write_evaluation(found: Evaluation, folder: Path) -> dict[str, Summary]:
     """Write cases.csv, summary.json and figures, of a model also quality.csv; return the summaries.
 
     Raises:
-        UserError: There is no case, or the folder cannot be written.
+        UserError: There are no cases, or the folder cannot be written.
     """
     summaries = write_report(folder, found.cases, found.facts)
     scores = [case.source.jaccard for case in found.cases]

@@ -1,4 +1,4 @@
-"""Whether a model knows which of its masks are bad: its certainty against the true Dice."""
+"""How well a model's certainty identifies its bad masks: certainty against the true Dice."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class JudgedCase:
         dice: At source size.
         jaccard: At source size.
         certainty: Soft Dice confidence.
-        expected_dice: By the calibration; None without one that holds.
+        expected_dice: By the calibration; None without one that applies.
         agreement: Of the samples, see `sample_agreement`; None for fewer than two.
     """
 
@@ -61,7 +61,7 @@ def judge_case(result: CaseResult, evaluated: EvaluatedCase) -> JudgedCase:
 def caught_share(doubt: Sequence[float], bad: Sequence[bool], share: float) -> float | None:
     """Return the share of all bad cases that are among the `share` most doubtful; None if none is bad.
 
-    Cases of equal doubt count in their order.
+    Equally doubtful cases are taken in their order.
     """
     order = np.argsort(-np.asarray(doubt), kind="stable")[: round(share * len(doubt))]
     total = np.count_nonzero(bad)
@@ -118,7 +118,7 @@ def quality_summary(cases: Sequence[JudgedCase]) -> dict[str, object]:
 
 
 def write_judged(cases: Sequence[JudgedCase], path: Path) -> None:
-    """Write the cases as CSV, whole or not at all. Raises UserError if it cannot be written."""
+    """Write the cases as CSV, atomically. Raises UserError if it cannot be written."""
     with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(JudgedCase)], lineterminator="\n")
         writer.writeheader()

@@ -39,7 +39,7 @@ def summaries(cases: Sequence[EvaluatedCase], seed: int = 0) -> dict[str, Summar
     """Summarise the cases by resolution: "source", and "network" if every case has it.
 
     Raises:
-        UserError: There are no cases.
+        UserError: `cases` is empty.
     """
     if not cases:
         raise UserError("no case to evaluate; check the split and the folders given")
@@ -72,10 +72,10 @@ def summary_json(found: Mapping[str, Summary], facts: Mapping[str, object]) -> s
 def write_report(
     folder: Path, cases: Sequence[EvaluatedCase], facts: Mapping[str, object], seed: int = 0
 ) -> dict[str, Summary]:
-    """Write cases.csv and summary.json, each whole or not at all, and return the summaries.
+    """Write cases.csv and summary.json, each atomically, and return the summaries.
 
     Raises:
-        UserError: There are no cases, or the folder cannot be written.
+        UserError: `cases` is empty, or the folder cannot be written.
     """
     found = summaries(cases, seed)
     for name, text in ((CASES_FILE, cases_csv(cases)), (SUMMARY_FILE, summary_json(found, facts))):

@@ -33,15 +33,15 @@ class Signature(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What is in an exported folder.
+    """The content of an exported folder.
 
     Attributes:
-        format: Of the graphs.
+        format: Format of the graphs.
         size: Height and width of the images in pixels.
-        precision: Of the weights in the graphs.
-        opset: Of ONNX; None if the graphs were not written by way of ONNX.
+        precision: Number format of the weights in the graphs.
+        opset: Opset of ONNX; None if the graphs were not written through ONNX.
         graphs: Their inputs and outputs by name.
-        versions: Of the packages that wrote it.
+        versions: Versions of the packages that wrote it.
     """
 
     format: FormatName
@@ -53,7 +53,7 @@ class Manifest(BaseModel):
 
 
 def write_export(pretrained: Pretrained, format_name: FormatName, folder: Path) -> None:
-    """Write the graphs of weights, whole or not at all; an existing folder is kept as it is.
+    """Write the graphs of weights atomically; an existing folder is kept as it is.
 
     Raises:
         UserError: The folder cannot be written, or a package is missing.
@@ -89,7 +89,7 @@ def is_export(folder: Path) -> bool:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Return what is in an exported folder. Raises UserError if it cannot be read."""
+    """Return the content of an exported folder. Raises UserError if it cannot be read."""
     try:
         return Manifest.model_validate(_read_json(folder / MANIFEST))
     except ValidationError as error:
@@ -104,7 +104,7 @@ def runtime_of(format_name: FormatName) -> Runtime:
     if runtime is None:
         raise UserError(
             "programs of torch.export are for other programs: reading them can run code that is in them; "
-            "give the weights that they were made of, or graphs exported with --format onnx"
+            "give the weights that they were made from, or graphs exported with --format onnx"
         )
     return runtime
 
@@ -112,7 +112,7 @@ def runtime_of(format_name: FormatName) -> Runtime:
 def read_export(folder: Path, precision: Precision = "float32") -> Pretrained:
     """Load an exported folder; its graphs run on the processor with torch's number of threads.
 
-    The result can segment, but be neither trained nor saved.
+    The result can segment, but cannot be trained or saved.
 
     Raises:
         UserError: Files are missing or broken, or the runtime cannot compute in this precision.

@@ -32,10 +32,10 @@ class Format:
     """A format of graphs.
 
     Attributes:
-        suffix: Of the files.
-        packages: That write them, besides torch.
+        suffix: Suffix of the files.
+        packages: Packages that write them, in addition to torch.
         write: Writes a part of a network to a file.
-        runtime: That runs them; None if this package does not.
+        runtime: Runtime that runs them; None if this package does not.
     """
 
     suffix: str
@@ -53,7 +53,7 @@ FORMATS: Mapping[FormatName, Format] = MappingProxyType(
             openvino.write,
             Runtime(openvino.check_precision, openvino.read),
         ),
-        # No runtime: torch loads these files by pickle, which can run any code that is in them.
+        # No runtime: torch loads these files by pickle, which can run any code in them.
         "torch": Format(".pt2", (), torch_export.write, None),
     }
 )

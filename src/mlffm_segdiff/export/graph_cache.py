@@ -24,7 +24,7 @@ from mlffm_segdiff.segmenters.precision import Precision
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
 
 CACHE_FORMAT = 2
-"""Raised when what we write changes without a new version of the package."""
+"""Version of the written graphs, raised if they change without a new version of the package."""
 
 RuntimeChoice = Literal["torch", "onnx", "openvino"]
 ShowStatus = Callable[[str], AbstractContextManager[object]]
@@ -43,9 +43,9 @@ def load_graphs(
 
     Args:
         weights: An exported folder, or as for `Pretrained.from_pretrained`.
-        runtime: What runs the network; by default what exported graphs are for, otherwise torch.
+        runtime: What runs the network; by default the one of exported graphs, otherwise torch.
         precision: Number format that the network computes in.
-        show: Shows what takes long.
+        show: Shows the label of a slow step.
 
     Raises:
         UserError: The runtime is not installed, cannot compute in this precision, or does not fit the folder.
@@ -54,7 +54,7 @@ def load_graphs(
     if is_export(folder):
         found = read_manifest(folder).format
         if runtime not in (None, found):
-            raise UserError(f"{folder} holds graphs for {found}, not {runtime}; leave out --runtime")
+            raise UserError(f"{folder} has graphs for {found}, not {runtime}; leave out --runtime")
         return read_export(folder, precision)
     if runtime is None or runtime == "torch":
         return None
@@ -63,14 +63,14 @@ def load_graphs(
 
 
 def cached_export(pretrained: Pretrained, format_name: FormatName, root: Path | None = None) -> Path:
-    """Return the folder of exported graphs in the cache; they are exported if there are none.
+    """Return the folder of exported graphs in the cache, exporting them first if they are missing.
 
     Its name depends on the weights, the recipe, the format, and the versions of torch and this package.
 
     Args:
         pretrained: The weights.
-        format_name: Of the graphs.
-        root: Of the cache; by default `cache_root()`.
+        format_name: Format of the graphs.
+        root: Folder of the cache; by default `cache_root()`.
 
     Raises:
         UserError: As `write_export`.

@@ -13,7 +13,7 @@ from mlffm_segdiff.export.trace import quiet_exporters, trace
 from mlffm_segdiff.segmenters.base import Part
 from mlffm_segdiff.segmenters.precision import Precision
 
-# From 21 on, group normalisation is an operator of its own, which ONNX Runtime 1.32 splits into more
+# From 21 on, group normalisation is a separate operator, which ONNX Runtime 1.32 splits into more
 # work than the exporter does: networks run 4 to 13 % slower (AVX2, one thread). Between 18,
 # the exporter's default, and 20 nothing changes.
 OPSET = 18
@@ -63,7 +63,7 @@ def check_precision(precision: Precision) -> None:
     if precision != "float32":
         raise UserError(
             f"ONNX Runtime does not compute in {precision} on a processor; "
-            "take --precision float32, or weights that are not exported with --runtime torch or openvino"
+            "use --precision float32, or weights that are not exported with --runtime torch or openvino"
         )
 
 
@@ -82,7 +82,7 @@ def read(path: Path, precision: Precision, threads: int) -> OnnxGraph:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return OnnxGraph(runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"]))
-    except Exception as error:  # its exceptions have no base of their own
+    except Exception as error:  # its exceptions have no common base class
         raise UserError(
             f"{path} is not a graph that ONNX Runtime reads ({error}); export it again"
         ) from error

@@ -19,7 +19,7 @@ from mlffm_segdiff.segmenters.precision import Precision
 DEVICE = "CPU"
 TYPES = {"float32": "f32", "bf16": "bf16"}
 COMPILED = 4
-"""Number of batch sizes that a graph stays compiled for, the last used."""
+"""Number of batch sizes, the last used ones, for which a graph stays compiled."""
 
 
 class OpenVINOGraph:
@@ -49,7 +49,7 @@ class OpenVINOGraph:
 def write(part: Part, path: Path) -> None:
     """Write the part as ``path`` (.xml) with its float32 weights next to it (.bin).
 
-    The conversion goes by way of ONNX: OpenVINO's conversion of a torch.export program loses height and
+    The part is converted through ONNX: OpenVINO's conversion of a torch.export program loses height and
     width, runs a little slower, and can crash when these are set again.
 
     Raises:
@@ -66,7 +66,7 @@ def check_precision(precision: Precision) -> None:
     """Raise UserError if OpenVINO is missing, or cannot compute in this precision on this processor."""
     able = import_openvino().Core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
     if precision == "bf16" and "BF16" not in able:
-        raise UserError("this processor has no bf16 for OpenVINO to use; take --precision float32")
+        raise UserError("this processor has no bf16 for OpenVINO to use; use --precision float32")
 
 
 def read(path: Path, precision: Precision, threads: int) -> OpenVINOGraph:

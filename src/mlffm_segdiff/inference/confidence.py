@@ -1,4 +1,4 @@
-"""How far a mask can be trusted: its expected Dice, and flags that call for a look."""
+"""The quality of a mask without ground truth: its expected Dice, and flags for cases to review."""
 
 from typing import Literal, get_args
 
@@ -41,7 +41,7 @@ def expected_dice(certainty: float, model: Model, threshold: float, post: PostPr
 def raise_flags(
     mask: Mask, components: int, network_input: Pixels, quality: Quality | None
 ) -> tuple[Flag, ...]:
-    """Return what calls for a look at a case, in the order of `FLAGS`.
+    """Return the reasons to review a case, in the order of `FLAGS`.
 
     Args:
         mask: HxW bool.

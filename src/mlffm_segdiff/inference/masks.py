@@ -1,4 +1,4 @@
-"""Operations on masks (HxW bool) that spare memory, since an image may have 200 megapixels."""
+"""Operations on masks (HxW bool) that save memory, since an image may have 200 megapixels."""
 
 from typing import Any
 
@@ -31,10 +31,10 @@ def label_components(mask: Mask, structure: npt.NDArray[np.number]) -> tuple[Lab
         Labels from 1 in reading order (HxW; uint8 if they fit, a quarter of the memory of int32), and their
         count.
     """
-    small: Any = np.empty(mask.shape, np.uint8)  # scipy fills it, though its types say otherwise
+    small: Any = np.empty(mask.shape, np.uint8)  # scipy fills it, although its type hints do not allow it
     try:
         return small, int(label(mask, structure, output=small))
-    except RuntimeError:  # more components than a byte can number
+    except RuntimeError:  # more components than fit into a byte
         del small
         labels, count = label(mask, structure)
         return labels, int(count)

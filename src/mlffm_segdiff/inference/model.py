@@ -137,7 +137,7 @@ def segment_images(
     Args:
         model: What segments them.
         network_inputs: B images of SxSx3 uint8 RGB.
-        view: Gives an image by its number, HxWx3 uint8 RGB, or None, for a second look. It is called only
+        view: Returns an image by its number, HxWx3 uint8 RGB, or None, for a second look. It is called only
             for the images that get one.
 
     Returns:

@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 
 def helper_count() -> int:
-    """Return how many processors torch leaves free, within FEWEST to MOST: each thread holds an image."""
+    """Return the number of processors that torch leaves free, FEWEST to MOST: each thread holds an image."""
     return min(max(FEWEST, processors() - torch.get_num_threads()), MOST)
 
 
@@ -30,8 +30,8 @@ def helper_count() -> int:
 def helping_threads(count: int) -> Iterator[Executor]:
     """Yield a pool of `count` threads in which torch uses one thread; the caller's number is kept.
 
-    OpenMP gives every thread that calls torch a team of its own. Once the teams outnumber the processors
-    all of them wait asleep, the network's too, and its many short steps lose time to waking up.
+    OpenMP starts a separate team for every thread that calls torch. Once the teams outnumber the processors,
+    all of them sleep while they wait, the network's too, and its many short steps lose time to waking up.
     """
     threads = torch.get_num_threads()
     started = Barrier(count + 1, timeout=START_SECONDS)

@@ -49,7 +49,7 @@ def predict_files(
         output: Where results go, and which.
         processing: How segmentations become masks, from which all outputs and measures are made.
         batch_size: Images segmented at once; changes speed only.
-        warn: Receives the fault of an output that is one file for all images.
+        warn: Receives the error of an output that is one file for all images.
 
     Raises:
         UserError: Masks or the table cannot be written, would overwrite an image, or an output is unknown or
@@ -121,11 +121,11 @@ def _with_fault(row: Row, fault: str) -> Row:
 
 
 def _fault_of(name: str, work: Callable[[], None]) -> str:
-    """Run a step of a writer and describe what went wrong; empty if nothing did."""
+    """Run a step of a writer and return its error message, empty without an error."""
     try:
         work()
     except UserError as error:
         return f"{name}: {error}"
-    except Exception as error:  # a fault of one output must not cost the others
+    except Exception as error:  # an error in one output must not stop the others
         return f"{name}: {type(error).__name__}: {error}"
     return ""

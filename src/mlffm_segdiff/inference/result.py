@@ -1,4 +1,4 @@
-"""The result of one image, made here for `predict`, `serve`, `evaluate` and Python alike."""
+"""The result of one image, made here for `predict`, `serve`, `evaluate` and Python."""
 
 import math
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ class Processing:
     Attributes:
         threshold: Probability from which a pixel is lesion, above 0 and at most 1.
         post: Post-processing of the thresholded mask.
-        mm_per_pixel: Side of a pixel in millimetres, instead of what the image's file says.
+        mm_per_pixel: Side of a pixel in millimetres, instead of the value in the image's file.
     """
 
     threshold: float = THRESHOLD
@@ -51,15 +51,15 @@ class CaseResult:
     """What was found in one image, at the image's own size.
 
     Maps are resized when they are read, and measures taken when they are first read, so that a result holds
-    no more than its mask.
+    only its mask.
 
     Attributes:
         image: The image.
         mask: HxW bool, True on the lesion: where the probability reaches the threshold, post-processed.
-        segmentation: The network's output for this image alone (B = 1), on the CPU; None for a mask drawn by
+        segmentation: The network's output for this image only (B = 1), on the CPU; None for a mask drawn by
             a person.
         certainty: Soft Dice confidence in [0, 1], 0 if nothing was found; None without a segmentation.
-        expected_dice: Dice to expect at this certainty, in [0, 1]; None without a calibration that holds.
+        expected_dice: Dice to expect at this certainty, in [0, 1]; None without a calibration that applies.
         mm_per_pixel: Side of a pixel in millimetres; None if it is unknown.
         quality: Calibration of the weights, with the limits of the training images; None without one.
     """
@@ -94,12 +94,12 @@ class CaseResult:
 
     @cached_property
     def measures(self) -> LesionMeasures:
-        """Size, place, shape, border and colour of the lesion."""
+        """Size, position, shape, border and colour of the lesion."""
         return measure_lesion(self.mask, self.image.view, self.mm_per_pixel, self._mean_spread())
 
     @cached_property
     def flags(self) -> tuple[Flag, ...]:
-        """What calls for a look, in the order of `confidence.FLAGS`."""
+        """Reasons to review the case, in the order of `confidence.FLAGS`."""
         return raise_flags(self.mask, self.measures.components, self.image.network_input, self.quality)
 
     def _mean_spread(self) -> float | None:
@@ -117,7 +117,7 @@ def analyse(
 
     Args:
         image: What was segmented.
-        segmentation: Of this image alone (B = 1), on the CPU.
+        segmentation: The network's output for this image only (B = 1), on the CPU.
         model: That segmented it, with its sampling and calibration.
         processing: How the segmentation becomes a mask.
     """

@@ -95,7 +95,7 @@ def segment(
         sampling: Overrides of the weights' own sampling, by the keys of `SamplingConfig`, such as
             ``{"steps": 8, "samples": 16, "style": "ph2"}``.
         threshold: Probability from which a pixel is lesion, above 0 and at most 1.
-        mm_per_pixel: Side of a pixel in millimetres, instead of what DICOM files say.
+        mm_per_pixel: Side of a pixel in millimetres, instead of the value in DICOM files.
         post: Post-processing of the masks, such as ``PostProcessing(largest=True)``.
         batch_size: Images segmented at once; changes speed only.
 

@@ -37,7 +37,7 @@ class SampleScores:
 
     @property
     def covered(self) -> bool:
-        """Whether the true area lies within the samples' 5 to 95 % range."""
+        """Whether the true area is within the samples' 5 to 95 % range."""
         return self.area_low <= self.area <= self.area_high
 
 
@@ -67,7 +67,7 @@ class SampleSummary:
         jaccard: Mean over images and samples.
         diversity: Mean over images.
         energy_distance: Mean over images.
-        area_coverage: Share of images whose true area lies within the samples' 5 to 95 % range.
+        area_coverage: Share of images whose true area is within the samples' 5 to 95 % range.
         area_width: Median width of that range as a share of the true area.
     """
 

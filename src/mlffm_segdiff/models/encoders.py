@@ -1,7 +1,7 @@
 """Image encoders: EfficientNet-Lite with ImageNet weights, and two that are trained from scratch.
 
 Every encoder maps an image (B3HW in [-1, 1]) to a list of features, finest first; each level halves the
-resolution of the one before it. ``widths`` holds the channels of each level.
+resolution of the one before it. ``widths`` are the channels of each level.
 """
 
 from collections.abc import Sequence
@@ -232,7 +232,7 @@ def check_options(section: ModelConfig, own: Sequence[str], with_encoder: Sequen
     """Refuse options of a direct model that would have no effect with its ``encoder``.
 
     Args:
-        section: A model section with a key ``encoder``; None stands for the model's own network.
+        section: A model section with a key ``encoder``; None selects the model's own network.
         own: Keys of the model's own network, which an encoder replaces.
         with_encoder: Keys that only a model with an encoder has.
 
@@ -243,5 +243,5 @@ def check_options(section: ModelConfig, own: Sequence[str], with_encoder: Sequen
     unused = with_encoder if encoder is None else own
     changed = [key for key in section.changed_keys() if key in unused]
     if changed:
-        reason = "needs an encoder" if encoder is None else f"has no meaning with encoder {encoder}"
+        reason = "needs an encoder" if encoder is None else f"has no effect with encoder {encoder}"
         raise ValueError(f"{changed[0]} {reason}; leave it out")

@@ -51,7 +51,7 @@ class MLFFMSegDiffConfig(FusionConfig):
         mask_widths: Channels of the mask path, which joins the encoder's coarsest levels.
         detail_width: Channels of the finer levels, which only the decoder has.
         interaction: ``none`` adds the image's features to the skips, where the mask path does not read them.
-        styles: Data sets with an annotation style of their own; empty for a model without a style token.
+        styles: Data sets with their own annotation style; empty for a model without a style token.
     """
 
     contract = "denoiser"
@@ -211,7 +211,7 @@ class MLFFMSegDiff(nn.Module):
         fusion: The MLFFM over ``mask_widths``; None for plain skips.
         mask_channels: 1, or 2 where the last estimate comes with the noisy mask (self-conditioning).
         interaction: False for paths that meet on the skips and in the decoder only.
-        styles: Names of annotation styles with an embedding of their own.
+        styles: Names of annotation styles, each with an embedding.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Models by name, and models of the user's own by ``target``."""
+"""Models by name, and the user's own models by ``target``."""
 
 from collections.abc import Mapping
 from pkgutil import iter_modules
@@ -47,7 +47,9 @@ class TargetModelConfig(ModelConfig):
         """Build the network with fresh weights. Raises UserError if it cannot be imported or built."""
         network = call_target(import_target(self.target, "model.target"), self.args, "model.args")
         if not isinstance(network, nn.Module):
-            raise UserError(f"model.target={self.target} makes no torch.nn.Module; name a class that is one")
+            raise UserError(
+                f"model.target={self.target} does not build a torch.nn.Module; name a class that is one"
+            )
         if not hasattr(network, "total_stride"):
             network.total_stride = self.stride  # type: ignore[assignment]
         return network

@@ -44,7 +44,7 @@ def build_segmenter(recipe: Recipe) -> BaseSegmenter:
     size, stride = recipe.data.size, segmenter.total_stride
     if size % stride:
         near = max(round(size / stride), 1) * stride
-        raise UserError(f"data.size={size} is not a multiple of {stride}, as this model needs; take {near}")
+        raise UserError(f"data.size={size} is not a multiple of {stride}, as this model needs; use {near}")
     if isinstance(recipe.model, TargetModelConfig):
         require_logit(segmenter.get_submodule("network"), size)
     return segmenter.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
@@ -115,7 +115,7 @@ def build_loss(settings: LossConfig) -> MaskLoss:
     """Build the loss of a network that predicts a logit, by its name or target.
 
     Raises:
-        UserError: There is no such loss, or it does not take ``loss.args`` or the arguments of a `MaskLoss`.
+        UserError: The loss does not exist, or does not take ``loss.args`` or the arguments of a `MaskLoss`.
     """
     name = settings.target or settings.name
     part = LOSSES.require(name) if settings.target is None else import_target(name, "loss.target")

@@ -50,7 +50,7 @@ class Segmentation:
     Attributes:
         probability: B1HW in [0, 1], the posterior mean or the fusion of the samples.
         spread: B1HW, the standard deviation of the samples; 0 for fewer than two.
-        samples: NB1HW in [0, 1], the N samples; None where none were drawn.
+        samples: NB1HW in [0, 1], the N samples; None if none were drawn.
     """
 
     probability: Tensor
@@ -80,12 +80,12 @@ class Part:
 
 
 class BaseSegmenter(nn.Module, ABC):
-    """A model as training, evaluation, prediction and export use it."""
+    """The interface of a model for training, evaluation, prediction and export."""
 
     @property
     @abstractmethod
     def total_stride(self) -> int:
-        """The number that height and width of an image must be multiples of."""
+        """The divisor of valid image heights and widths."""
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:

@@ -21,7 +21,7 @@ class Quality(BaseModel):
 
     Attributes:
         weights: SHA-256 of the weights file; empty for weights that are not in a file.
-        sampling: How the calibrated masks were made; the calibration holds for no other sampling.
+        sampling: How the calibrated masks were made; the calibration applies to no other sampling.
         sources: Data sets of the validation cases.
         cases: Number of validation cases.
         training_images: Number of training images that ``limits`` was computed from.
@@ -43,12 +43,12 @@ class Quality(BaseModel):
     limits: QualityLimits
 
     def mismatch(self, sampling: Sampling) -> str:
-        """Describe the sampling settings in which the calibration differs; empty if it holds.
+        """Describe the sampling settings in which the calibration differs; empty if it applies.
 
-        The seed never matters. For the posterior mean, settings that only concern samples do not matter.
+        The seed never matters. For the posterior mean, settings of samples do not matter.
         """
-        calibrated, asked = (asdict(_relevant(one)) for one in (self.sampling, sampling))
-        differing = [key for key, value in calibrated.items() if asked[key] != value]
+        calibrated, current = (asdict(_relevant(one)) for one in (self.sampling, sampling))
+        differing = [key for key, value in calibrated.items() if current[key] != value]
         return ", ".join(f"sampling.{key}={calibrated[key]}" for key in differing)
 
     def bind_to(self, weights: Path | None) -> "Quality":
@@ -72,7 +72,7 @@ def read_quality(path: Path, weights: Path | None = None) -> Quality | None:
         weights: The weights file it should belong to; None accepts any.
 
     Returns:
-        The calibration; None if there is no file, or it belongs to other weights.
+        The calibration; None if the file does not exist or belongs to other weights.
 
     Raises:
         UserError: The file cannot be read.

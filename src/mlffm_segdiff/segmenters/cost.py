@@ -27,7 +27,7 @@ class ModelCost:
         flops: Floating-point operations of one segmentation at 128 x 128. Only products and sums within
             convolutions and matrix products are counted, each as one.
         steps: Denoising steps of each sample; 1 for direct networks and the posterior mean.
-        samples: Samples, or 1 where none are drawn, times mirror images.
+        samples: Samples, or 1 if none are drawn, times mirror images.
     """
 
     parameters: int

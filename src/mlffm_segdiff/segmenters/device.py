@@ -4,5 +4,5 @@ import torch
 
 
 def best_device() -> torch.device:
-    """Return the GPU where there is one, else the processor."""
+    """Return the GPU if there is one, otherwise the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -75,12 +75,12 @@ class DiffusionSegmenter(BaseSegmenter):
 
     @property
     def total_stride(self) -> int:
-        """The number that height and width of an image must be multiples of."""
+        """The divisor of valid image heights and widths."""
         return self._denoiser.total_stride
 
     @property
     def styles(self) -> tuple[str, ...]:
-        """The annotation styles that can be asked for."""
+        """The annotation styles to choose from."""
         return tuple(getattr(self.network, "styles", ()))
 
     @property
@@ -130,7 +130,7 @@ class DiffusionSegmenter(BaseSegmenter):
     def denoise_in_training(self, x_t: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
         """Run `denoise`; with self-conditioning, every second row reads the network's own estimate.
 
-        Chen et al. 2022 (arXiv:2208.04202) condition half of the rows, too.
+        Chen et al. 2022 (arXiv:2208.04202) also condition half of the rows.
         """
         if not self.self_conditioning:
             return self.denoise(x_t, t, features)
@@ -166,7 +166,7 @@ class DiffusionSegmenter(BaseSegmenter):
         return Segmentation(fuse(drawn, sampling.fusion), spread, drawn)
 
     def _draw(self, image: Tensor, sampling: Sampling, axes: tuple[int, ...]) -> Tensor:
-        """Return samples (NB1HW in [0, 1]); the posterior mean as one sample if none are asked for.
+        """Return samples (NB1HW in [0, 1]); the posterior mean as one sample if none are requested.
 
         The image is flipped along the axes, and the result flipped back. All noise of samples is flipped too,
         so that averaging over mirror images does not bring samples closer together.

@@ -41,7 +41,7 @@ class DirectSegmenter(BaseSegmenter):
 
     @property
     def total_stride(self) -> int:
-        """The number that height and width of an image must be multiples of."""
+        """The divisor of valid image heights and widths."""
         return int(self.network.total_stride)  # type: ignore[arg-type]
 
     def loss(self, batch: Batch) -> Tensor:

@@ -25,7 +25,7 @@ def fold_batch_norm(network: Network) -> Network:
         network: In evaluation mode; it is not changed.
 
     Returns:
-        A copy with weights of its own, or ``network`` itself where there is nothing to fold.
+        A copy with its own weights, or ``network`` itself if it has nothing to fold.
     """
 
     def fold(first: nn.Module, second: nn.Module) -> dict[int, nn.Module]:
@@ -66,14 +66,14 @@ def _plain(conv: WeightStandardisedConv2d) -> nn.Conv2d:
 def fold_padding(network: Network) -> Network:
     """Return a network whose ZeroPad2d layers are part of the convolution after them.
 
-    A CPU then needs no padded copy of the feature map. A convolution pads both sides alike, so where the two
+    A CPU then needs no padded copy of the map. A convolution pads both sides equally, so where the two
     sides differ its kernel gets rows and columns of zeros. Results differ by rounding only.
 
     Args:
         network: It is not changed.
 
     Returns:
-        A copy with weights of its own, or ``network`` itself where there is nothing to fold.
+        A copy with its own weights, or ``network`` itself if it has nothing to fold.
     """
 
     def fold(first: nn.Module, second: nn.Module) -> dict[int, nn.Module]:

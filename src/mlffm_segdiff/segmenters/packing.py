@@ -53,7 +53,7 @@ def pack_convolutions(network: Network, run: Callable[[], object]) -> Network:
         run: Runs the network on an example, from which each convolution's input size is taken.
 
     Returns:
-        A copy, or ``network`` itself where there is nothing to pack or this machine cannot pack.
+        A copy, or ``network`` itself if it has nothing to pack or this machine cannot pack.
     """
     if not can_pack():
         return network

@@ -36,7 +36,7 @@ DEFAULT_SHA256 = "0c2ecc9991902f30751a7a63fed6208e3bcc0e705959ffe58621e13b8be4e0
 """Digest of the packaged weights, written by tools/package_weights.py."""
 HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 TRUST_CODE = "MLFFM_SEGDIFF_TRUST_CODE"
-"""Environment variable: 1 stands for ``trust_code=True`` wherever weights are loaded."""
+"""Environment variable: 1 sets ``trust_code=True`` for all loading of weights."""
 
 
 class Pretrained(
@@ -96,8 +96,8 @@ class Pretrained(
             options: Of `huggingface_hub.ModelHubMixin.from_pretrained`, such as ``revision``.
 
         Raises:
-            UserError: There are no such weights, they are broken or do not fit their configuration, or they
-                need a package that is not installed or code that is not trusted.
+            UserError: The weights do not exist, are broken, do not fit their configuration, or need a package
+                that is not installed or code that is not trusted.
         """
         name = str(pretrained_model_name_or_path)
         place = _checked_place(name)
@@ -117,7 +117,7 @@ class Pretrained(
             ) from None
         except (SafetensorError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
-            hint = "; are they of an older version of the model?" if "state_dict" in reason else ""
+            hint = "; they may be of an older version of the model" if "state_dict" in reason else ""
             raise UserError(f"{name}: broken weights or configuration: {reason}{hint}") from None
 
     def _save_pretrained(self, save_directory: Path) -> None:
@@ -217,7 +217,5 @@ def _checked_place(name: str) -> str:
     if not (local or HUB_ID.fullmatch(name)):
         raise UserError(f"no weights {name!r}: no such folder; name a run folder, or {DEFAULT!r}")
     if name == DEFAULT and weights_digest(folder / WEIGHTS) != DEFAULT_SHA256:
-        raise UserError(
-            f"{folder / WEIGHTS} is not the file that this version came with; install mlffm-segdiff again"
-        )
+        raise UserError(f"{folder / WEIGHTS} is not the file of this version; install mlffm-segdiff again")
     return str(folder) if local else name

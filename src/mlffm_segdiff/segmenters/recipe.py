@@ -56,7 +56,7 @@ def with_data(
     """Return the recipe with other data; paths become absolute.
 
     Args:
-        recipe: Whose data to replace.
+        recipe: The recipe whose data to replace.
         sources: Folders of data sets by name; None keeps the path of the recipe. The recipe's split list,
             and its mix if the names differ from its own, are left out, because they are of its sources.
         split: CSV with columns id and part.
@@ -78,7 +78,7 @@ def with_data(
 
 
 def _absolute(path: str | Path) -> str:
-    """Return a path that holds from another directory too: runs are resumed and evaluated later."""
+    """Return an absolute path, valid from any directory: runs are resumed and evaluated later."""
     return str(Path(path).expanduser().absolute())
 
 

@@ -30,7 +30,7 @@ RAMP = 0.125
 MOST_ENLARGED = 4
 """Side of the largest merged map, as a multiple of the network's size."""
 CLEAREST = 1e-4
-"""Probabilities are clipped to [CLEAREST, 1 - CLEAREST] before merging, so that neither map decides alone."""
+"""Probabilities are clipped to [CLEAREST, 1 - CLEAREST] before merging, so that neither map dominates."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def look_again(
     sampling: Sampling,
     device: torch.device,
 ) -> list[Map]:
-    """Merge the maps of B images with those of a second look, for images where one helps.
+    """Merge the maps of B images with those of a second look, for images that need one.
 
     Args:
         segmenter: On `device`, in evaluation mode.

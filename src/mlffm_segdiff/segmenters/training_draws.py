@@ -50,13 +50,13 @@ class Single:
 class Recycling(Single):
     """x_t is made from the network's own estimate at t = T; the target stays the true mask.
 
-    Fu et al. 2023, arXiv:2308.16355. Such an x_t holds no information on the true mask, so the network learns
+    Fu et al. 2023, arXiv:2308.16355. Such an x_t has no information on the true mask, so the network learns
     to ignore it, and its samples hardly differ.
 
     Attributes:
-        shift: Standard deviation of a shift of the estimate's logits, drawn once per image. A heuristic of
-            ours: it makes the estimate too large or too small where the network is uncertain, as errors do
-            that grow from step to step.
+        shift: Standard deviation of a shift of the estimate's logits, drawn once per image. Our heuristic: it
+            makes the estimate too large or too small where the network is uncertain, like errors that grow
+            from step to step.
     """
 
     shift: float = 0.0

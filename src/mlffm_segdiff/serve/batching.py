@@ -21,10 +21,10 @@ class _Waiting:
 
 
 class Batcher:
-    """A queue before the network, which segments one batch at a time.
+    """A queue for the network, which segments one batch at a time.
 
     A batch is the request that has waited longest and, in order, those with the same sampling, at most
-    `largest` in all. Requests are never delayed to fill a batch. Lives in one event loop.
+    `largest` in all. Requests are never delayed to fill a batch. For a single event loop.
     """
 
     def __init__(self, segment_batch: SegmentBatch, largest: int, metrics: Metrics) -> None:
@@ -52,9 +52,9 @@ class Batcher:
                 await self._work(batch)
 
     def _next_batch(self) -> list[_Waiting]:
-        asked = [one for one in self._waiting if not one.segmentation.cancelled()]
-        batch = [one for one in asked if one.sampling == asked[0].sampling][: self._largest]
-        self._waiting = deque(one for one in asked if one not in batch)
+        open_jobs = [one for one in self._waiting if not one.segmentation.cancelled()]
+        batch = [one for one in open_jobs if one.sampling == open_jobs[0].sampling][: self._largest]
+        self._waiting = deque(one for one in open_jobs if one not in batch)
         self._metrics.queue_length.set(len(self._waiting))
         if not self._waiting:
             self._arrived.clear()

@@ -36,7 +36,7 @@ def decode_upload(file: File, size: int, keep: bool = False) -> CaseImage:
 
 
 def decode_uploaded_mask(file: File, width: int, height: int) -> Mask:
-    """Decode an uploaded mask (HxW bool). Raises RefusedError if it is none or has another size."""
+    """Decode an uploaded mask (HxW bool). Raises RefusedError if it is not a mask or has another size."""
     try:
         mask = decode_mask(file.data, file.name)
     except UserError as error:
@@ -60,7 +60,7 @@ def preview(image: CaseImage) -> str:
 def dicom_response(result: CaseResult) -> bytes:
     """Return a DICOM SEG of a mask. Raises RefusedError if the image is not from a suitable DICOM file."""
     if result.image.header is None:
-        hint = "send a DICOM file, or ask for application/json or image/png"
+        hint = "send a DICOM file, or request application/json or image/png"
         detail = "a DICOM SEG can only be made of a DICOM file"
         raise RefusedError(UNUSABLE, detail, hint, result.image.name)
     try:

@@ -1,4 +1,4 @@
-"""The model of a server, the queue before it, and the threads next to it."""
+"""The model of a server, its queue, and its helper threads."""
 
 import asyncio
 import math
@@ -32,7 +32,7 @@ class Limits:
 
     Attributes:
         body_bytes: Of one request.
-        queue: Requests in work or waiting.
+        queue: Requests in progress or waiting.
         batch: Images in one call of the network.
     """
 
@@ -86,7 +86,7 @@ class Engine:
             seconds = max(1, math.ceil(self._batcher.batch_seconds * self._count / self.limits.batch))
             raise RefusedError(
                 BUSY,
-                f"the queue is full: {self._count} requests are in work or waiting",
+                f"the queue is full: {self._count} requests are in progress or waiting",
                 f"try again in {seconds} s",
                 headers={"Retry-After": str(seconds)},
             )

@@ -35,10 +35,10 @@ HEADERS = {
 class Guard:
     """Middleware that sets `HEADERS` and refuses requests of other sites' pages.
 
-    A page of another site can point a name of its own at 127.0.0.1 (DNS rebinding) and read responses, unless
+    A page of another site can point its own host name at 127.0.0.1 (DNS rebinding) and read responses, unless
     the name is checked. Starlette's TrustedHostMiddleware checks it too, but answers 400 in plain text, which
     cannot be configured; refusals here are a JSON `Problem` like all others. POST requests must come from the
-    server's own page or from no page at all.
+    server's own page or from outside a browser.
 
     Args:
         app: The application.
@@ -50,7 +50,7 @@ class Guard:
         self.hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
+        """Forward a request, or refuse it."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
 

@@ -11,7 +11,7 @@ OTHER = "other"
 
 
 class Metrics:
-    """Requests by route and status, their duration, the queue before the network, its batches."""
+    """Requests by route and status, their duration, the queue for the network, its batches."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -54,7 +54,7 @@ class CountRequests:
         self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on and count it once it is answered."""
+        """Forward the request, and count it once it is answered."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         start, status = time.perf_counter(), 500

@@ -11,7 +11,10 @@ RETRY = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer",
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The body is broken"},
-    403: {"model": Problem, "description": "The request comes from another site's page, or by another name"},
+    403: {
+        "model": Problem,
+        "description": "The page of another site, or an unknown host name",
+    },
     408: {"model": Problem, "description": "The upload took too long"},
     413: {"model": Problem, "description": "The request is too large"},
     415: {"model": Problem, "description": "The file is not an image, or the body is of another type"},

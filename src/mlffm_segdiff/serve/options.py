@@ -31,7 +31,7 @@ class MeasureOptions(BaseModel):
         gt=0,
         le=1000,
         allow_inf_nan=False,
-        description="Side of a pixel in millimetres, instead of what a DICOM file says.",
+        description="Side of a pixel in millimetres, instead of the value in a DICOM file.",
     )
 
 
@@ -117,7 +117,7 @@ def response_format(wanted: Format | None, accept: str) -> Format:
         for known, format_ in FORMATS.items():
             if _quality(kind) > 0 and media in (known, "*/*", f"{known.partition('/')[0]}/*"):
                 return format_
-    hint = f"ask for one of {', '.join(FORMATS)}"
+    hint = f"request one of {', '.join(FORMATS)}"
     raise RefusedError(NOT_ACCEPTABLE, f"the media type {accept!r} is not supported", hint)
 
 

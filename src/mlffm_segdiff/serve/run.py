@@ -14,7 +14,7 @@ GRACE_SECONDS = 60
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """Return a listening socket; port 0 takes a free one. Raises UserError if it cannot listen."""
+    """Return a listening socket; port 0 selects a free one. Raises UserError if it cannot listen."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address, family=family, backlog=BACKLOG)

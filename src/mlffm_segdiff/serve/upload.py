@@ -33,7 +33,7 @@ class Upload:
     fields: dict[str, str]
 
     def file(self, field: str) -> File:
-        """Return the file of a field. Raises RefusedError if there is none."""
+        """Return the file of a field. Raises RefusedError if it is missing."""
         if field not in self.files:
             raise RefusedError(UNUSABLE, f"no file in the field {field!r}", f"send one: -F {field}=@FILE")
         return self.files[field]
@@ -68,11 +68,11 @@ async def read_upload(request: Request, name: str, most: int, seconds: float = U
 
 
 async def _limited(request: Request, most: int) -> AsyncGenerator[bytes, None]:
-    """Yield the pieces of a body. Raises RefusedError if it is too large, or its header says so."""
+    """Yield the pieces of a body. Raises RefusedError if it, or the length in its header, is too large."""
     detail = f"the request is larger than {most / 2**20:g} MiB"
     refusal = RefusedError(TOO_LARGE, detail, "send a smaller file, or start the server with --max-mb")
-    said = request.headers.get("content-length", "0")
-    if not said.isdecimal() or int(said) > most:
+    length = request.headers.get("content-length", "0")
+    if not length.isdecimal() or int(length) > most:
         raise refusal
     read = 0
     async for piece in request.stream():

@@ -48,9 +48,9 @@ class Cell:
 
 
 def cell_key(recipe: Recipe, split: str) -> str:
-    """Computes the key of a cell from its full recipe and the digest of its split.
+    """Compute the key of a cell from its full recipe and the digest of its split.
 
-    The folders of the data do not count; the names of the data sets and the ids of the split do.
+    The key does not depend on the folders of the data, but on the names of the data sets and the split.
 
     Returns:
         16 hexadecimal digits.
@@ -61,7 +61,7 @@ def cell_key(recipe: Recipe, split: str) -> str:
 
 
 def make_cells(study: Study, sources: Mapping[str, Path | None]) -> list[Cell]:
-    """Lists the cells of a study: all variants on all data sets with the first seed, then the next seed.
+    """List the cells of a study: all variants on all data sets with the first seed, then the next seed.
 
     Args:
         study: The study.
@@ -85,14 +85,14 @@ def make_cells(study: Study, sources: Mapping[str, Path | None]) -> list[Cell]:
 
 
 def evaluation_sampling(recipe: Recipe, overrides: Sequence[str]) -> Sampling:
-    """Returns how an evaluation draws masks: the recipe's sampling with overrides. Raises UserError."""
+    """Return how an evaluation draws masks: the recipe's sampling with overrides. Raises UserError."""
     origin = f"evaluation {' '.join(overrides)}"
     chosen = override_values({"sampling": recipe.sampling.model_dump()}, overrides, origin)
     return build_sampling(check_recipe(recipe.model_dump(mode="json") | chosen, origin).sampling)
 
 
 def variant_recipes(study: Study, sources: Mapping[str, Path | None]) -> dict[tuple[str, str], Recipe]:
-    """Returns the recipe of each variant on each data set, without its seed. Raises as `make_cells` does."""
+    """Return the recipe of each variant on each data set, without its seed. Raises as `make_cells` does."""
     known = dict.fromkeys([*study.datasets, *map(study.source, study.datasets)])
     unknown = sorted(set(sources) - set(known))
     if unknown:
@@ -117,7 +117,7 @@ def _folder(study: Study, dataset: str, sources: Mapping[str, Path | None]) -> P
 
 
 def _recipe(study: Study, variant: str, dataset: str, folder: Path | None) -> Recipe:
-    """Returns the recipe of a variant on one data set; the split comes from the study, not the recipe."""
+    """Return the recipe of a variant on one data set; the split comes from the study, not the recipe."""
     chosen = study.variants[variant]
     levels = (study.overrides, study.datasets[dataset].overrides, chosen.overrides)
     recipe = load_recipe(chosen.recipe, ["data.split=null", *(text for level in levels for text in level)])
@@ -127,7 +127,7 @@ def _recipe(study: Study, variant: str, dataset: str, folder: Path | None) -> Re
 
 
 def _validate_networks(recipes: Recipes) -> None:
-    """Builds each distinct network once, so that a study does not fail hours later."""
+    """Build each distinct network once, so that a study does not fail hours later."""
     built = set()
     for (variant, dataset), recipe in recipes.items():
         loss = recipe.loss.model_dump_json()
@@ -142,7 +142,7 @@ def _validate_networks(recipes: Recipes) -> None:
 
 
 def _splits(recipes: Recipes) -> dict[str, str]:
-    """Returns the digest of each data set's split, reading the same archives once."""
+    """Return the digest of each data set's split, reading the same archives once."""
     digests: dict[str, str] = {}
     read: list[tuple[DataConfig, str]] = []
     for (variant, dataset), recipe in recipes.items():

@@ -13,12 +13,12 @@ UNUSED = ("cli", "study", "serve", "benchmark", "inference", "export")
 
 @cache
 def code_digest() -> str:
-    """Returns the digest of the code as it was when this process first asked for it. See `digest_of`."""
+    """Return the digest of the code as of its first use in this process. See `digest_of`."""
     return digest_of(Path(mlffm_segdiff.__file__).parent, UNUSED)
 
 
 def digest_of(root: Path, unused: tuple[str, ...] = ()) -> str:
-    """Computes a digest of a package's statements.
+    """Compute a digest of a package's statements.
 
     Comments, docstrings and layout do not count. Reads files, so it sees uncommitted changes.
 
@@ -39,7 +39,7 @@ def digest_of(root: Path, unused: tuple[str, ...] = ()) -> str:
 
 
 class _WithoutDocstrings(ast.NodeTransformer):
-    """Drops strings that are statements of their own."""
+    """Drops strings that are statements, such as docstrings."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -39,7 +39,7 @@ class Difference:
 
 
 def compare_paired(scores: Values, others: Values, seed: int = 0) -> Difference:
-    """Compares two models on the same images.
+    """Compare two models on the same images.
 
     Average the scores of several seeds first: the images are the units of the test, not the runs.
 
@@ -62,7 +62,7 @@ def compare_paired(scores: Values, others: Values, seed: int = 0) -> Difference:
 
 
 def compare_unpaired(scores: Values, others: Values, seed: int = 0) -> Difference:
-    """Compares scores on two different sets of images, such as the test parts of two splits.
+    """Compare scores on two different sets of images, such as the test parts of two splits.
 
     Args:
         scores: One score per image of the first set, N.
@@ -85,7 +85,7 @@ def compare_unpaired(scores: Values, others: Values, seed: int = 0) -> Differenc
 
 
 def wilcoxon_p(differences: Values) -> float:
-    """Returns the two-sided p-value of Wilcoxon's signed-rank test with Pratt's zeros (Pratt 1959), by scipy.
+    """Return the two-sided p-value of Wilcoxon's signed-rank test with Pratt's zeros (Pratt 1959), by scipy.
 
     Zeros are ranked with the other differences and then dropped. The distribution is exact for up to 50
     differences (with ties or zeros up to 13), otherwise normal. The value is 1 if all differences are zero.
@@ -95,7 +95,7 @@ def wilcoxon_p(differences: Values) -> float:
 
 
 def rank_biserial(differences: Values) -> float:
-    """Returns the matched-pairs rank-biserial correlation in [-1, 1] with Pratt's zeros (after Kerby 2014).
+    """Return the matched-pairs rank-biserial correlation in [-1, 1] with Pratt's zeros (after Kerby 2014).
 
     (R+ - R-) / (n (n + 1) / 2): |d| of all n pairs is ranked, zeros included; R+ and R- sum the ranks of the
     positive and negative differences. At 1 every image is better; at 0 the evidence is balanced or absent.
@@ -106,7 +106,7 @@ def rank_biserial(differences: Values) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Returns the p-values with Holm's correction (1979) for the number given, by statsmodels."""
+    """Return the p-values with Holm's correction (1979) for the number given, by statsmodels."""
     if not len(p_values):
         return []
     return [float(p) for p in multipletests(p_values, alpha=LEVEL, method="holm")[1]]

@@ -32,7 +32,7 @@ class FusionStep:
 def fusion_steps(
     segmenter: BaseSegmenter, images: npt.NDArray[np.uint8], sampling: Sampling
 ) -> list[FusionStep]:
-    """Draws one sample of each image, and records the weights of the MLFFM at each denoising step.
+    """Draw one sample of each image, and record the weights of the MLFFM at each denoising step.
 
     Hooks on the network's blocks read the weights, so they are those that made the masks.
 
@@ -62,7 +62,7 @@ def _only(segmenter: BaseSegmenter, kind: type[nn.Module]) -> nn.Module | None:
 
 @contextmanager
 def _recorded(module: nn.Module) -> Iterator[list[tuple[Any, Any]]]:
-    """Yields a list that collects the inputs and the output of each call of the module."""
+    """Yield a list that collects the inputs and the output of each call of the module."""
     calls: list[tuple[Any, Any]] = []
 
     def keep(_: nn.Module, inputs: tuple[torch.Tensor, ...], output: Any) -> None:

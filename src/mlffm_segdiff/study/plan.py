@@ -17,7 +17,7 @@ from mlffm_segdiff.training.run_folder import PACKAGES
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """A study as it runs.
+    """The plan of a study.
 
     Attributes:
         name: Name of the study.
@@ -28,7 +28,7 @@ class StudyPlan:
         packages: Versions of Python and of the packages that scores depend on.
         cells: The cells in the order to run them.
         rank: Whether the report also ranks all variants.
-        against: The variant that a variant is compared with, where that is not the baseline.
+        against: The variant that a variant is compared with, if that is not the baseline.
     """
 
     name: str
@@ -42,7 +42,7 @@ class StudyPlan:
     against: Mapping[str, str] = field(default_factory=dict)
 
     def cell(self, key: str) -> Cell:
-        """Returns the only cell whose key starts with ``key``. Raises UserError for none or several."""
+        """Return the only cell whose key starts with ``key``. Raises UserError for none or several."""
         found = {cell.key: cell for cell in self.cells if cell.key.startswith(key)}
         if len(found) != 1:
             raise UserError(
@@ -52,19 +52,19 @@ class StudyPlan:
 
 
 def package_versions() -> dict[str, str]:
-    """Returns the versions of Python and of the packages that scores depend on."""
+    """Return the versions of Python and of the packages that scores depend on."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
 def write_plan(plan: StudyPlan, path: Path) -> None:
-    """Writes plan.json atomically. Raises UserError if it cannot be written."""
+    """Write plan.json atomically. Raises UserError if it cannot be written."""
     cells = [{**vars(cell), "recipe": cell.recipe.model_dump(mode="json")} for cell in plan.cells]
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps({**vars(plan), "cells": cells}, indent=1) + "\n", encoding="utf-8")
 
 
 def read_plan(path: Path) -> StudyPlan:
-    """Reads plan.json. Raises UserError if it is missing or damaged."""
+    """Read plan.json. Raises UserError if it is missing or damaged."""
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return StudyPlan(cells=[_cell(one, path) for one in values.pop("cells")], **values)

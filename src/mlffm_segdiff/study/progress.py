@@ -1,4 +1,4 @@
-"""How far a study is, read from its folder."""
+"""The progress of a study, read from its folder."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ State = Literal["waiting", "running", "done", "failed"]
 
 @dataclass(frozen=True)
 class Progress:
-    """The states of a study's cells, read from files: right in any process, on any launcher."""
+    """The states of a study's cells, read from files, which works in any process and with any launcher."""
 
     plan: StudyPlan
     folder: StudyFolder
     _seconds: dict[str, float] = field(default_factory=dict)
 
     def state(self, cell: Cell) -> State:
-        """Returns the state of a cell; "running" also for one whose process was killed."""
+        """Return the state of a cell; "running" also for one whose process was killed."""
         place = self.folder.cell(cell.key)
         if place.finished.is_file():
             return "done"
@@ -29,17 +29,17 @@ class Progress:
         return "failed" if place.failed.is_file() else "waiting"
 
     def seconds(self, cell: Cell) -> float | None:
-        """Returns how long a finished cell took, or None. Raises UserError if its account is damaged."""
+        """Return the seconds a finished cell took, or None. Raises UserError if its record is damaged."""
         if cell.key not in self._seconds and self.state(cell) == "done":
             self._seconds[cell.key] = self.folder.cell(cell.key).account()["seconds"]
         return self._seconds.get(cell.key)
 
     def count(self, *states: State, cells: Iterable[Cell] | None = None) -> int:
-        """Counts the cells in one of these states, of all cells by default."""
+        """Count the cells in one of these states, of all cells by default."""
         return sum(self.state(cell) in states for cell in (self.plan.cells if cells is None else cells))
 
     def seconds_left(self) -> float | None:
-        """Estimates the remaining time from the mean of the finished cells, shared by the running ones.
+        """Estimate the remaining time from the mean of the finished cells, shared by the running ones.
 
         None before a cell is finished. A running cell counts in full.
         """
@@ -49,7 +49,7 @@ class Progress:
         return sum(known) / len(known) * self.count("waiting", "running") / max(self.count("running"), 1)
 
     def summary(self) -> str:
-        """Returns the counts over all cells, and the estimated time left."""
+        """Return the counts over all cells, and the estimated time left."""
         done, running, failed = (self.count(state) for state in ("done", "running", "failed"))
         left = self.count("waiting", "running")
         time = f", time left {duration(self.seconds_left())}" if left else ""
@@ -57,7 +57,7 @@ class Progress:
 
 
 def duration(seconds: float | None) -> str:
-    """Formats a time: 40 s, 12 min, 3 h 05 min; "?" for None."""
+    """Format a time: 40 s, 12 min, 3 h 05 min; "?" for None."""
     if seconds is None:
         return "?"
     if seconds < 60:

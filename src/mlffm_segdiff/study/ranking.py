@@ -37,7 +37,7 @@ class Ranking:
 
 
 def rank_models(table: pd.DataFrame, higher_is_better: bool = True) -> Ranking:
-    """Ranks models on each image.
+    """Rank models on each image.
 
     Args:
         table: One row per image, one column per model, no missing values.
@@ -62,6 +62,6 @@ def rank_models(table: pd.DataFrame, higher_is_better: bool = True) -> Ranking:
 
 
 def critical_difference(models: int, images: int, level: float = LEVEL) -> float:
-    """Returns q sqrt(k (k + 1) / (6 N)) for k models and N images (Demsar 2006, section 3.2.2)."""
+    """Return q sqrt(k (k + 1) / (6 N)) for k models and N images (Demsar 2006, section 3.2.2)."""
     q = float(studentized_range.ppf(1 - level, models, np.inf)) / np.sqrt(2)
     return float(q * np.sqrt(models * (models + 1) / (6 * images)))

@@ -1,4 +1,4 @@
-"""Repeats one cell of a study elsewhere, to check that it gives the same weights."""
+"""Repeats one cell of a study in another folder, to check that it gives the same weights."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from mlffm_segdiff.study.study_folder import StudyFolder
 
 
 def plan_repeat(original: StudyFolder, key: str, folder: StudyFolder, sources: Sources) -> StudyPlan:
-    """Plans one cell of a study again in another folder.
+    """Plan one cell of a study again in another folder.
 
     Args:
         original: The study.
@@ -23,7 +23,7 @@ def plan_repeat(original: StudyFolder, key: str, folder: StudyFolder, sources: S
         The saved plan.
 
     Raises:
-        UserError: For no or several such cells, a source of another data set, or a folder of something else.
+        UserError: No cell or several match, a source is of another data set, or the folder is in other use.
     """
     if folder.path.resolve() == original.path.resolve():
         raise UserError(f"{folder.path} is the study itself; choose another -o")
@@ -38,7 +38,7 @@ def plan_repeat(original: StudyFolder, key: str, folder: StudyFolder, sources: S
     cell = replace(cell, recipe=cell.recipe.model_copy(update={"data": data}))
     before = previous_plan(folder, plan.name)
     if before is not None and [one.key for one in before.cells] != [cell.key]:
-        raise UserError(f"{folder.path} holds other cells; choose another -o")
+        raise UserError(f"{folder.path} has other cells; choose another -o")
     plan = replace(plan, cells=[cell])
     with folder.claimed():
         write_plan(plan, folder.plan)
@@ -46,12 +46,12 @@ def plan_repeat(original: StudyFolder, key: str, folder: StudyFolder, sources: S
 
 
 def weights_file(folder: StudyFolder, plan: StudyPlan) -> Path:
-    """Returns the weights of the only cell of a plan in a folder."""
+    """Return the weights of the only cell of a plan in a folder."""
     (cell,) = plan.cells
     return folder.cell(cell.key).run.weights / WEIGHTS
 
 
 def same_weights(original: StudyFolder, repeated: StudyFolder, plan: StudyPlan) -> bool | None:
-    """Returns whether both folders hold the same weights, byte for byte; None if the original is gone."""
+    """Return whether both folders have the same weights, byte for byte; None if the original is missing."""
     before, now = weights_file(original, plan), weights_file(repeated, plan)
     return before.read_bytes() == now.read_bytes() if before.is_file() else None

@@ -33,16 +33,16 @@ from mlffm_segdiff.training.run_folder import describe_environment
 
 
 def run_cell(study: Path, key: str) -> None:
-    """Trains and scores one cell, resuming where an earlier attempt stopped.
+    """Train and score one cell, resuming where an earlier attempt stopped.
 
-    Waits while another process runs the same cell. Finished work is not repeated.
+    Waits while another process runs the same cell. Skips finished work.
 
     Args:
         study: Folder of the study.
         key: Key of the cell.
 
     Raises:
-        UserError: If the plan lacks the cell, or the data no longer have the planned split.
+        UserError: If the cell is not in the plan, or the data no longer have the planned split.
     """
     folder = StudyFolder(study)
     cell, place = read_plan(folder.plan).cell(key), folder.cell(key)
@@ -56,7 +56,7 @@ def run_cell(study: Path, key: str) -> None:
 
 
 def is_scored(cell: Cell, plan: StudyPlan, place: CellFolder) -> bool:
-    """Returns whether the cell has the scores of every evaluation as the plan defines it now."""
+    """Return whether the cell has the scores of every evaluation as the plan defines it now."""
     return not _missing_evaluations(cell, plan, place)
 
 
@@ -74,7 +74,7 @@ def _has_evaluation(cell: Cell, plan: StudyPlan, place: CellFolder, evaluation: 
 
 @contextmanager
 def _status_files(place: CellFolder) -> Iterator[None]:
-    """Keeps running.json while the block runs, and writes failed.txt if it fails."""
+    """Keep running.json while the block runs, and write failed.txt if it fails."""
     place.failed.unlink(missing_ok=True)
     _write(place.running, {"host": platform.node(), "since": datetime.now(UTC).isoformat("T", "seconds")})
     try:
@@ -111,7 +111,7 @@ def _train(cell: Cell, place: CellFolder) -> None:
             run.write_config(cell.recipe)  # the data may have moved
             result = resume(run.path, progress)
         else:
-            shutil.rmtree(run.path, ignore_errors=True)  # a killed process may have left a part of it
+            shutil.rmtree(run.path, ignore_errors=True)  # a killed process may have left it incomplete
             result = train(cell.recipe, run.path, callbacks=progress)
     seconds = time.monotonic() - started
     values = {
@@ -137,7 +137,7 @@ def _score(cell: Cell, plan: StudyPlan, place: CellFolder, parts: SplitCases) ->
 
 
 def _provenance(cell: Cell, plan: StudyPlan, evaluation: str) -> dict[str, object]:
-    """Returns what summary.json says about its origin, to recognise scores of other settings."""
+    """Return the origin recorded in summary.json, to recognise scores of other settings."""
     return {
         "cell": cell.key,
         "part": plan.part,

@@ -28,7 +28,7 @@ OnEnd = Callable[[Cell, str | None], None]
 
 @dataclass(frozen=True)
 class StudyRun:
-    """What `run_study` leaves behind.
+    """The outcome of `run_study`.
 
     Attributes:
         folder: The study's folder.
@@ -49,7 +49,7 @@ def compare(
     overrides: Sequence[str] = (),
     **settings: object,
 ) -> StudyRun:
-    """Trains and scores variants side by side under the same conditions, and writes the report.
+    """Train and score variants under the same conditions, and write the report.
 
     Args:
         variants: Name of each variant, and its recipe: a packaged recipe, a YAML file, or a mapping with keys
@@ -61,7 +61,7 @@ def compare(
         settings: Further keys of a study, such as ``baseline``, ``evaluations``, ``rank`` or ``launcher``.
 
     Returns:
-        Where the report is, and which cells failed. Call again with the same arguments to resume.
+        The report's folder and the failed cells. Call again with the same arguments to resume.
 
     Raises:
         UserError: For an invalid study or data set.
@@ -85,7 +85,7 @@ def run_study(
     sources: Sources | None = None,
     on_end: OnEnd | None = None,
 ) -> StudyRun:
-    """Trains and scores what a study lacks, and writes its report.
+    """Train and score the unfinished cells of a study, and write its report.
 
     Args:
         study: The study, the name of a packaged one, or a YAML file.
@@ -94,10 +94,10 @@ def run_study(
         on_end: See `OnEnd`.
 
     Returns:
-        Where the report is, and which cells failed.
+        The report's folder and the failed cells.
 
     Raises:
-        UserError: For an invalid study, a folder of something else, or a missing package.
+        UserError: For an invalid study, a folder in other use, or a missing package.
     """
     from mlffm_segdiff.study.report import write_report
 
@@ -111,21 +111,21 @@ def run_study(
 
 
 def make_plan(study: Study, folder: StudyFolder, sources: Sources) -> StudyPlan:
-    """Checks a whole study and returns its plan. Writes nothing.
+    """Check a whole study and return its plan. Writes nothing.
 
     A study keeps the number of threads and lists the packages that it was started with.
 
     Args:
         study: The study.
-        folder: Its folder, which may hold an earlier plan of it.
+        folder: Its folder, possibly with an earlier plan of it.
         sources: See `Sources`.
 
     Raises:
-        UserError: As `make_cells` does; and for a folder of something else, or another number of threads.
+        UserError: As `make_cells` does; and for a folder in other use, or another number of threads.
     """
     before = previous_plan(folder, study.name)
-    asked = study.launcher.threads
-    if before is not None and asked not in (None, before.threads):
+    requested = study.launcher.threads
+    if before is not None and requested not in (None, before.threads):
         raise UserError(
             f"{folder.path} was started with launcher.threads={before.threads}, on which the last digits of "
             "scores depend; leave it out, or choose another -o"
@@ -136,7 +136,7 @@ def make_plan(study: Study, folder: StudyFolder, sources: Sources) -> StudyPlan:
         baseline=study.baseline,
         part=study.part,
         evaluations=study.evaluations,
-        threads=before.threads if before else asked or max(share, 1),
+        threads=before.threads if before else requested or max(share, 1),
         packages=before.packages if before else package_versions(),
         cells=make_cells(study, sources),
         rank=study.rank,
@@ -145,36 +145,36 @@ def make_plan(study: Study, folder: StudyFolder, sources: Sources) -> StudyPlan:
 
 
 def save_plan(plan: StudyPlan, study: Study, folder: StudyFolder) -> None:
-    """Writes study.yaml and plan.json. Raises UserError while another command uses the folder."""
+    """Write study.yaml and plan.json. Raises UserError while another command uses the folder."""
     with folder.claimed():
         write_plan(plan, folder.plan)  # first: it marks the folder as a study's
         with atomic_write(folder.study) as path:
             path.write_text(yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
-        for cell in plan.cells:  # a finished cell that lacks a new evaluation is unfinished again
+        for cell in plan.cells:  # a finished cell without a new evaluation is unfinished again
             place = folder.cell(cell.key)
             if place.finished.is_file() and not is_scored(cell, plan, place):
                 place.finished.unlink()
 
 
 def previous_plan(folder: StudyFolder, name: str) -> StudyPlan | None:
-    """Returns the plan that a folder holds, or None if it is empty, missing, or its plan is lost.
+    """Return the plan in a folder, or None if the folder is empty or missing, or its plan is lost.
 
     Raises:
-        UserError: If the folder holds something else, or the plan of a study with another name.
+        UserError: If the folder is in other use, or has the plan of a study with another name.
     """
     if folder.plan.is_file():
         plan = read_plan(folder.plan)
         if plan.name != name:
-            raise UserError(f"{folder.path} holds the study {plan.name!r}; choose another -o")
+            raise UserError(f"{folder.path} belongs to the study {plan.name!r}; choose another -o")
         return plan
     path = folder.path
     if not folder.study.is_file() and path.is_dir() and any(p.name[0] != "." for p in path.iterdir()):
-        raise UserError(f"{path} is not empty and holds no study; choose another -o")
+        raise UserError(f"{path} is not empty and not a study; choose another -o")
     return None
 
 
 def changes(plan: StudyPlan, folder: StudyFolder) -> list[str]:
-    """Lists what changed since the study was started and may change scores: packages, and the code."""
+    """List what changed since the study was started and may change scores: packages, and the code."""
     now = package_versions()
     found = [
         f"{name} was {old} when the study was started, now it is {now.get(name)}; scores may differ slightly"
@@ -195,7 +195,7 @@ def changes(plan: StudyPlan, folder: StudyFolder) -> list[str]:
 def run_cells(
     plan: StudyPlan, folder: StudyFolder, launcher: Launcher, on_end: OnEnd | None = None
 ) -> dict[str, str]:
-    """Runs the unfinished cells, those whose last attempt failed at the end.
+    """Run the unfinished cells, those whose last attempt failed at the end.
 
     Args:
         plan: The saved plan.
@@ -205,7 +205,7 @@ def run_cells(
 
     Returns:
         The error of each failed cell, by key. A cell counts as finished if its finished.json exists, whatever
-        the launcher says.
+        the launcher reports.
 
     Raises:
         UserError: While another command uses the folder, or if the launcher cannot run.

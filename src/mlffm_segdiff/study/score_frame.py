@@ -41,7 +41,7 @@ class CellResult:
 
 
 def read_scores(cells: Sequence[CellResult], evaluations: Sequence[str]) -> pd.DataFrame:
-    """Reads the scores of the finished cells.
+    """Read the scores of the finished cells.
 
     Args:
         cells: Cells, finished or not.
@@ -64,7 +64,7 @@ def read_scores(cells: Sequence[CellResult], evaluations: Sequence[str]) -> pd.D
 
 
 def image_table(scores: pd.DataFrame, score: str, by: str = "variant") -> pd.DataFrame:
-    """Averages a score over the seeds that all columns have, for tests.
+    """Average a score over the seeds that all columns have, for tests.
 
     Args:
         scores: Rows of one data set and resolution, and of one evaluation or (``by="evaluation"``) variant.
@@ -87,18 +87,18 @@ def image_means(scores: pd.DataFrame, score: str) -> pd.DataFrame:
 
 
 def common_seeds(scores: pd.DataFrame, by: str = "variant") -> list[int]:
-    """Returns the seeds that every variant (or value of column ``by``) has, sorted."""
+    """Return the seeds that every variant (or value of column ``by``) has, sorted."""
     seeds = [set(rows["seed"]) for _, rows in scores.groupby(by)]
     return sorted(set.intersection(*seeds)) if seeds else []
 
 
 def seed_means(scores: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Returns the means over images of the named scores by `ARM` and seed."""
+    """Return the means over images of the named scores by `ARM` and seed."""
     return scores.groupby([*ARM, "seed"], sort=False)[list(names)].mean().reset_index()
 
 
 def pooled_scores(scores: pd.DataFrame) -> pd.DataFrame:
-    """Returns `POOLED_SCORES` of the counts summed over images, by `ARM` and seed."""
+    """Return `POOLED_SCORES` of the counts summed over images, by `ARM` and seed."""
     sums = scores.groupby([*ARM, "seed"], sort=False)[list(COUNT_NAMES)].sum()
     counts = [Counts(**{str(name): int(value) for name, value in row.items()}) for _, row in sums.iterrows()]
     pooled = {name: [score(one) for one in counts] for name, score in POOLED_SCORES.items()}

@@ -13,7 +13,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.training.run_folder import RunFolder
 
 CLAIM_SECONDS = 15
-"""How long a claim is waited for: the data workers of a killed command hold its claim until they end."""
+"""Seconds to wait for a claim: the data workers of a killed command keep its claim until they end."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class CellFolder:
 
     @property
     def log(self) -> Path:
-        """What training printed."""
+        """The output of the training."""
         return self.path / "log.txt"
 
     @property
@@ -44,21 +44,21 @@ class CellFolder:
 
     @property
     def trained(self) -> Path:
-        """Written when the weights are complete: the account of the training."""
+        """Written when the weights are complete: the record of the training."""
         return self.path / "trained.json"
 
     @property
     def finished(self) -> Path:
-        """Written last: the account of the cell. A cell with this file is finished."""
+        """Written last: the record of the cell. A cell with this file is finished."""
         return self.path / "finished.json"
 
     @property
     def failed(self) -> Path:
-        """Why the last attempt failed."""
+        """The error of the last attempt, if it failed."""
         return self.path / "failed.txt"
 
     def account(self) -> dict[str, Any]:
-        """Returns the content of finished.json. Raises UserError if it cannot be read."""
+        """Return the content of finished.json. Raises UserError if it cannot be read."""
         try:
             found: dict[str, Any] = json.loads(self.finished.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -68,7 +68,7 @@ class CellFolder:
         return found
 
     def scores(self, evaluation: str) -> Path:
-        """Returns the folder of an evaluation's cases.csv and summary.json."""
+        """Return the folder of an evaluation's cases.csv and summary.json."""
         return self.path / "scores" / evaluation
 
 
@@ -95,7 +95,7 @@ class StudyFolder:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Keeps other commands out of the folder. Raises UserError if another command uses it."""
+        """Keep other commands out of the folder. Raises UserError if another command uses it."""
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.path / ".lock", timeout=CLAIM_SECONDS):
@@ -106,5 +106,5 @@ class StudyFolder:
             ) from None
 
     def cell(self, key: str) -> CellFolder:
-        """Returns the folder of the cell with this key."""
+        """Return the folder of the cell with this key."""
         return CellFolder(self.path / "cells" / key)

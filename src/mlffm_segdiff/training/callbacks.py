@@ -29,7 +29,7 @@ class Averaging(WeightAveraging):
 
 
 def update_average(decay: float, averages: list[Tensor], current: list[Tensor], updates: Tensor) -> None:
-    """Move exponential averages towards the current values, in place; integers are copied.
+    """Update exponential averages with the current values, in place; integers are copied.
 
     Args:
         decay: Share of the old average that is kept, in [0, 1). It is limited to 1 - (1 + updates)^(-2/3), as

@@ -53,7 +53,7 @@ class MetricsLog(Logger):
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a metrics file, with "" for missing values; [] if there is no file."""
+    """Return the rows of a metrics file, with "" for missing values; [] if the file does not exist."""
     if not path.is_file():
         return []
     with path.open(newline="") as file:

@@ -46,7 +46,7 @@ def update_weights(
 
 
 class SegmenterModule(LightningModule):
-    """Trains and validates a segmenter as its recipe says, as a Lightning module with manual optimization.
+    """Trains and validates a segmenter by its recipe, as a Lightning module with manual optimization.
 
     The random numbers of a step depend only on the seed and on the number of the step, so a resumed run draws
     the same ones.
@@ -122,20 +122,20 @@ def build_optimizer(segmenter: BaseSegmenter, settings: TrainConfig) -> Optimize
 
 
 def rate_share(step: int, settings: TrainConfig) -> float:
-    """Return the share of the learning rate at a step: `warmup_cosine` for AdamW, `poly` for SGD."""
+    """Return the factor of the learning rate at a step: `warmup_cosine` for AdamW, `poly` for SGD."""
     if settings.optimizer == "sgd":
         return poly(step, settings.steps)
     return warmup_cosine(step, max(round(settings.warmup / settings.batch_size), 1), settings.steps)
 
 
 def warmup_cosine(step: int, warmup_steps: int, total_steps: int, floor: float = 0.01) -> float:
-    """Return the share of the learning rate at a step: linear warm-up, then half a cosine down to a floor.
+    """Return the factor of the learning rate at a step: linear warm-up, then half a cosine down to a floor.
 
     Args:
         step: Zero-based number of the step.
         warmup_steps: Steps of the warm-up, at least 1.
         total_steps: Steps of the whole run.
-        floor: Share at the end.
+        floor: Factor at the end.
     """
     if step < warmup_steps:
         return (step + 1) / warmup_steps
@@ -144,6 +144,6 @@ def warmup_cosine(step: int, warmup_steps: int, total_steps: int, floor: float =
 
 
 def poly(step: int, total_steps: int) -> float:
-    """Return nnU-Net's share of the learning rate at a step: (1 - step / total_steps)^0.9, at least 0."""
+    """Return nnU-Net's factor of the learning rate at a step: (1 - step / total_steps)^0.9, at least 0."""
     left = max(1 - step / total_steps, 0.0)
     return math.pow(left, NNUNET_POWER)

@@ -1,4 +1,4 @@
-"""The files of a run: what it started with, its checkpoints, and its weights."""
+"""The files of a run: its configuration, its checkpoints, and its weights."""
 
 import json
 import os
@@ -99,7 +99,7 @@ class RunFolder:
         self.write_config(recipe)
 
     def write_config(self, recipe: Recipe) -> None:
-        """Write the recipe; for an existing run only to change where its data are."""
+        """Write the recipe; in an existing run, only to change the paths of its data."""
         with atomic_write(self.config) as path:
             path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
 
@@ -122,12 +122,12 @@ class RunFolder:
             )
 
     def require_split(self, digest: str) -> None:
-        """Raise UserError if the run was started with another split than that with this digest."""
+        """Raise UserError if the run was started with a split of another digest."""
         started = self._started()["split"]
         if started != digest:
             raise UserError(
-                f"{self.path} was started with another split ({started}) than the data give now ({digest}); "
-                "restore the data or the split list, or start a new run"
+                f"{self.path} was started with another split ({started}) than that of the current data "
+                f"({digest}); restore the data or the split list, or start a new run"
             )
 
     def precision(self) -> Precision:
@@ -157,7 +157,7 @@ class RunFolder:
         """Return the averaged weights of the best checkpoint, named as in the segmenter.
 
         Raises:
-            UserError: If there is no checkpoint yet, or it is damaged.
+            UserError: If the run has no checkpoint yet, or it is damaged.
         """
         if not self.best.is_file():
             raise UserError(f"{self.path} has no checkpoint yet; wait for the first validation of its run")

@@ -22,7 +22,7 @@ def test_one_of_the_official_parts_may_be_given(isic2018):
             assert read_cases("isic2018", isic2018 / part) == read_cases("isic2018", isic2018)
 
 
-def test_other_tasks_beside_it_are_not_mixed_in(isic2018, write):
+def test_other_tasks_next_to_it_are_not_mixed_in(isic2018, write):
     other = {"ISIC2018_Task3_Training_Input/ISIC_0024306.jpg": b"", "x/ISIC_0024306_segmentation.png": b""}
     write(isic2018, other)
     assert len(read_cases("isic2018", isic2018)) == 3

@@ -74,8 +74,8 @@ def test_the_layout_is_that_of_nnunets_documentation(parts, tmp_path):
     assert [path.name for path in folder.parent.iterdir()] == [NAME]
 
 
-def test_nnunets_reader_of_pictures_finds_what_ours_does(parts, tmp_path):
-    """NaturalImage2DIO reads by skimage: RGB pictures HxWx3, labels HxW of 0 and 1."""
+def test_nnunets_reader_of_images_finds_what_ours_does(parts, tmp_path):
+    """NaturalImage2DIO reads by skimage: RGB images HxWx3, labels HxW of 0 and 1."""
     folder = tmp_path / NAME
     write_nnunet(folder, parts, silent)
     for part, cases in (("Tr", parts["train"] + parts["val"]), ("Ts", parts["test"])):
@@ -117,8 +117,8 @@ def test_a_second_export_of_the_export_is_the_same_files(parts, tmp_path):
 
 def test_without_test_cases_or_groups_there_are_no_files_for_them(parts, tmp_path):
     folder = tmp_path / NAME
-    alone = [replace(case, group=case.id) for case in parts["train"]]
-    write_nnunet(folder, {"train": alone, "val": parts["val"], "test": []}, lambda done, total: None)
+    ungrouped = [replace(case, group=case.id) for case in parts["train"]]
+    write_nnunet(folder, {"train": ungrouped, "val": parts["val"], "test": []}, lambda done, total: None)
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         ["dataset.json", "imagesTr", "labelsTr", "splits_final.json"]
     )

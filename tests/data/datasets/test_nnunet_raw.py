@@ -11,7 +11,7 @@ from mlffm_segdiff.data.splits import Split
 HEART = (3, 4, 5, 7, 9, 10, 11, 14, 16, 17, 18, 19, 20, 21, 22, 23, 24, 26, 29, 30)
 
 
-def test_pictures_and_labels_of_both_parts_are_paired(nnunet_raw):
+def test_images_and_labels_of_both_parts_are_paired(nnunet_raw):
     cases = find_nnunet(nnunet_raw).cases()
     assert [case.id for case in cases] == [*(f"case_{n}" for n in range(6)), "test_1", "test_2"]
     names = [(case.image.name, case.mask.name, case.group) for case in cases[5:7]]
@@ -21,7 +21,7 @@ def test_pictures_and_labels_of_both_parts_are_paired(nnunet_raw):
     assert mask.sum() == 48
 
 
-def test_an_id_may_end_as_channels_do_and_hidden_files_are_passed_over(nnunet_raw, write):
+def test_an_id_may_end_as_channels_do_and_hidden_files_are_skipped(nnunet_raw, write):
     write(nnunet_raw, {"imagesTr/a_0000_0000.png": b"1", "labelsTr/a_0000.png": b"2", "imagesTr/._x": b""})
     write(nnunet_raw, {"labelsTr/._case_1.png": b"", "imagesTr/notes.txt": b""})
     cases = {case.id: case for case in find_nnunet(nnunet_raw).cases()}
@@ -83,7 +83,7 @@ def test_a_faulty_split_file_is_named(tmp_path, text):
         ({"labels": ["background", "lesion"]}, "only background 0 and one class 1"),
     ],
 )
-def test_what_is_not_read_is_told(nnunet_raw, values, message):
+def test_unsupported_data_sets_are_refused(nnunet_raw, values, message):
     path = nnunet_raw / "dataset.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
     with pytest.raises(UserError, match=message):
@@ -134,7 +134,7 @@ def test_a_fold_that_would_train_on_the_test_or_on_nothing_is_refused(nnunet_raw
         nnunet_split(nnunet_raw)
 
 
-def test_a_split_file_that_cannot_be_read_is_not_passed_over(nnunet_raw):
+def test_a_split_file_that_cannot_be_read_is_not_skipped(nnunet_raw):
     path = nnunet_raw / "splits_final.json"
     path.write_text("[" * 100_000)
     with pytest.raises(UserError, match="is not JSON"):

@@ -30,7 +30,7 @@ def test_an_absent_folder_and_a_broken_archive_are_user_errors(tmp_path):
         find_entries(tmp_path)
 
 
-def test_the_first_entry_of_an_id_wins_and_other_names_are_passed_over():
+def test_the_first_entry_of_an_id_wins_and_other_names_are_skipped():
     entries = [Entry(Path(name)) for name in ("x/IMD1.bmp", "y/IMD1.bmp", "IMD1_lesion.bmp", "readme.txt")]
     assert by_id(entries, re.compile(r"(IMD\d+)\.bmp")) == {"IMD1": entries[0]}
 

@@ -36,7 +36,7 @@ def test_a_rar_that_was_not_unpacked_is_explained(tmp_path, write):
         read_cases("ph2", tmp_path)
 
 
-def test_images_alone_are_not_enough(tmp_path, write):
+def test_images_without_masks_are_refused(tmp_path, write):
     write(tmp_path, {"IMD002.bmp": b"x"})
     with pytest.raises(UserError, match="no PH2 masks"):
         read_cases("ph2", tmp_path)

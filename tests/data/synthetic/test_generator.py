@@ -69,7 +69,7 @@ class TestCase:
         np.testing.assert_array_equal(first[0], second[0])
         np.testing.assert_array_equal(first[1], second[1])
 
-    def test_seeds_give_different_lesions_and_pictures(self) -> None:
+    def test_seeds_give_different_lesions_and_images(self) -> None:
         cases = [synthetic_case(seed, 64, 64) for seed in range(12)]
         for i, (image, mask) in enumerate(cases):
             for other_image, other_mask in cases[:i]:
@@ -116,7 +116,7 @@ class TestMask:
         assert np.mean(red > 0) > 0.85
         assert -32 < light.mean() < -16
 
-    def test_contour_lies_where_annotators_draw_it(self, scenes: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    def test_contour_is_where_annotators_draw_it(self, scenes: list[tuple[np.ndarray, np.ndarray]]) -> None:
         shares, depths = (np.concatenate(part) for part in zip(*starmap(contrast, scenes), strict=True))
         rings = [(depths >= a) & (depths <= a + 2) for a in (-9, -1, 4)]
         outside, contour, inside = (np.median(shares[ring]) for ring in rings)
@@ -126,7 +126,7 @@ class TestMask:
 
 
 class TestArtifacts:
-    def test_they_change_the_picture_and_never_the_mask(self) -> None:
+    def test_they_change_the_image_and_never_the_mask(self) -> None:
         for seed in range(20):
             scene, bare = synthetic_scene(seed, 80, 60)
             image, mask = synthetic_case(seed, 80, 60)

@@ -14,7 +14,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.4, 0.9, 1.5, 2.8])
-def test_an_ellipse_is_symmetric_however_it_lies(ellipse: Callable[..., Mask], angle: float) -> None:
+def test_an_ellipse_is_symmetric_in_any_orientation(ellipse: Callable[..., Mask], angle: float) -> None:
     mask = ellipse(150, 60, angle)
     found = measure_asymmetry(mask)
     assert found.asymmetry_major == pytest.approx(0, abs=0.01)
@@ -45,7 +45,7 @@ def test_a_hand_worked_shape() -> None:
     assert found.asymmetry_minor == pytest.approx(1 / 12)
 
 
-def test_half_a_disc_is_symmetric_about_one_axis_alone(ellipse: Callable[..., Mask]) -> None:
+def test_half_a_disc_is_symmetric_about_one_axis_only(ellipse: Callable[..., Mask]) -> None:
     mask = ellipse(120, 120)
     mask[:200] = False
     # Over the long axis, 4r / 3 pi from the straight side: the area that finds no partner, as an integral.

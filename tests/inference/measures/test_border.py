@@ -21,7 +21,7 @@ def border_of(mask: Mask) -> Border:
 
 
 def koch_snowflake(side: int, rounds: int) -> Mask:
-    """The snowflake that Koch's rule makes of a triangle in so many rounds, filled, `side` pixels wide."""
+    """The snowflake that Koch's rule makes of a triangle in `rounds` rounds, filled, `side` pixels wide."""
     points = np.exp(1j * math.pi * np.array([1 / 2, -1 / 6, -5 / 6]))
     for _ in range(rounds):
         step = (np.roll(points, -1) - points) / 3
@@ -63,10 +63,10 @@ def test_the_fractal_index_is_one_of_a_smooth_border_and_kochs_dimension_of_his_
 
 
 def test_the_boxes_of_a_square_are_counted_by_hand() -> None:
-    # The border of 64 x 64 pixels, one pixel from the first box's edge, lies in 33, 17, 9 and 5 boxes of 2,
+    # The border of 64 x 64 pixels, one pixel from the first box's edge, is in 33, 17, 9 and 5 boxes of 2,
     # 4, 8 and 16 pixels a side: 4 * 32, 4 * 16, 4 * 8 and 4 * 4 boxes, a straight line of slope -1.
     assert box_dimension(np.ones((64, 64), bool)) == pytest.approx(1)
-    # Three pixels wider it lies in 34 x 33, 17 x 17, 9 x 9 and 5 x 5, of which 2 (m + n - 2) hold border.
+    # Three pixels wider it is in 34 x 33, 17 x 17, 9 x 9 and 5 x 5, of which 2 (m + n - 2) hold border.
     slope = np.polyfit(np.log([2, 4, 8, 16]), np.log([130, 64, 32, 16]), 1)[0]
     assert box_dimension(np.ones((64, 67), bool)) == pytest.approx(-slope)
 

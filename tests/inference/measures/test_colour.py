@@ -94,7 +94,7 @@ def test_any_colours_give_one_to_six_clusters_and_the_same_ones_again(
     np.testing.assert_array_equal(found, colour_clusters(lab))
 
 
-def test_a_view_is_the_picture_or_its_area_means() -> None:
+def test_a_view_is_the_image_or_its_area_means() -> None:
     small = striped(BROWN, RED, widths=(30, 10))
     np.testing.assert_array_equal(view_of(Image.fromarray(small)), small)
     large = np.zeros((600, 4 * VIEW_SIDE, 3), np.uint8)

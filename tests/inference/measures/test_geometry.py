@@ -62,9 +62,9 @@ def test_scikit_image_finds_the_same(mask: Mask) -> None:
 def test_several_components_count_together() -> None:
     mask = np.zeros((20, 40), bool)
     mask[2:6, 2:6] = mask[10:14, 30:34] = True
-    alone = np.zeros((20, 40), bool)
-    alone[2:6, 2:6] = True
-    found, one = measure_geometry(mask), measure_geometry(alone)
+    single = np.zeros((20, 40), bool)
+    single[2:6, 2:6] = True
+    found, one = measure_geometry(mask), measure_geometry(single)
     assert (found.components, found.area) == (2, 32)
     assert found.perimeter == pytest.approx(2 * one.perimeter)
     assert (found.centroid_x, found.centroid_y) == (17.5, 7.5)
@@ -76,7 +76,7 @@ def test_more_components_than_a_byte_counts_are_counted() -> None:
     assert measure_geometry(mask).components == 1024
 
 
-def test_nothing_measures_zero_and_lies_nowhere() -> None:
+def test_an_empty_mask_has_zero_area_and_no_position() -> None:
     assert measure_geometry(np.zeros((3, 5), bool)) == Geometry(0, 0.0, 0, 0.0, 0.0)
 
 

@@ -55,9 +55,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser, page_file: Path) -> Iterator[OpenPage]:
-    """Opens the page from its file: open_page(**options of a context).
+    """Open the page from its file: open_page(**options of a context).
 
-    At the end its console must be clean, and it must have asked for nothing but files beside it.
+    At the end its console must be clean, and it must have requested only files next to it.
     """
     complaints: list[str] = []
     contexts = []

@@ -44,7 +44,7 @@ def lesion() -> npt.NDArray[np.uint8]:
     return image
 
 
-def test_all_outputs_of_one_run_tell_the_same_mask(
+def test_all_outputs_of_one_run_have_the_same_mask(
     tmp_path: Path, lesion: npt.NDArray[np.uint8], dicom: Dicom, red_model: MakeModel
 ) -> None:
     (tmp_path / "in").mkdir()
@@ -76,7 +76,7 @@ def test_all_outputs_of_one_run_tell_the_same_mask(
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools 2.0.11
-def test_the_coco_file_has_the_pictures_in_their_order_and_none_that_failed(
+def test_the_coco_file_has_the_images_in_their_order_and_none_that_failed(
     tmp_path: Path, lesion: npt.NDArray[np.uint8], save: Save, red_model: MakeModel
 ) -> None:
     paths = [save(tmp_path / f"{number}.png", np.roll(lesion, number, axis=1)) for number in range(5)]
@@ -91,7 +91,7 @@ def test_the_coco_file_has_the_pictures_in_their_order_and_none_that_failed(
 
 
 def drawn(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Matplotlib's answer to which pixel centres lie in an odd number of the file's rings."""
+    """Matplotlib's answer to which pixel centres are in an odd number of the file's rings."""
     rows, columns = np.indices(shape)
     centres = np.stack([columns.ravel(), rows.ravel()], axis=1) + 0.5
     rings = [
@@ -101,7 +101,7 @@ def drawn(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
     return np.logical_xor.reduce(inside)
 
 
-def test_a_dicom_seg_names_the_picture_it_was_made_of(
+def test_a_dicom_seg_refers_to_its_image(
     tmp_path: Path, photo: Photo, dicom: Dicom, dicom_dataset: Callable, red_model: MakeModel
 ) -> None:
     sources = {}
@@ -141,7 +141,7 @@ def test_an_image_without_a_suitable_dicom_file_has_a_mask_and_no_dicom_seg(
     ]
 
 
-def test_the_spacing_asked_for_goes_over_the_files_and_reaches_plain_pictures(
+def test_the_requested_spacing_overrides_the_files_and_applies_to_plain_images(
     tmp_path: Path, lesion: npt.NDArray[np.uint8], save: Save, dicom: Dicom, red_model: MakeModel
 ) -> None:
     (tmp_path / "a.dcm").write_bytes(dicom(lesion, PixelSpacing=[0.5, 0.5]))

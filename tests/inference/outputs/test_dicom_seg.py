@@ -74,7 +74,7 @@ def test_two_of_one_source_are_two_instances(dicom: Dicom, photo: Photo, mask: n
     assert one.SOPInstanceUID != other.SOPInstanceUID
 
 
-def test_a_source_without_a_patient_is_taken_and_one_without_an_identity_told(
+def test_a_source_without_a_patient_is_accepted_and_one_without_an_identity_refused(
     dicom: Dicom, photo: Photo, mask: npt.NDArray[np.bool_]
 ) -> None:
     anonymous = read_dataset(dicom(photo(0), PatientName=None, PatientID=None), "x")
@@ -104,7 +104,7 @@ def test_photographs_with_more_or_less_in_their_header_can_be_read_back(
     assert found.PatientName == source.PatientName
 
 
-def test_a_header_too_odd_for_highdicom_is_told(
+def test_a_header_that_highdicom_cannot_use_is_reported(
     dicom: Dicom, photo: Photo, mask: npt.NDArray[np.bool_]
 ) -> None:
     slice_without_spacing = {

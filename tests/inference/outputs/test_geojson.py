@@ -22,11 +22,11 @@ def test_a_mask_with_a_hole_is_one_polygon_of_two_closed_rings() -> None:
     }
 
 
-def test_no_lesion_is_no_feature() -> None:
+def test_no_lesion_is_not_a_feature() -> None:
     assert geojson(np.zeros((5, 7), bool), "a")["features"] == []
 
 
-def test_each_component_says_how_large_it_is() -> None:
+def test_each_component_has_its_area() -> None:
     mask = np.zeros((9, 9), bool)
     mask[0, 0] = mask[3:6, 3:6] = True
     found = [feature["properties"] for feature in geojson(mask, "a")["features"]]

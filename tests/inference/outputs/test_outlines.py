@@ -15,7 +15,7 @@ masks = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, min_side=1, max_si
 
 
 def drawn(ring: Ring, shape: tuple[int, int]) -> Mask:
-    """Matplotlib's answer to which pixel centres lie in the ring."""
+    """Matplotlib's answer to which pixel centres are in the ring."""
     rows, columns = np.indices(shape)
     centres = np.stack([columns.ravel(), rows.ravel()], axis=1) + 0.5
     closed = np.concatenate([ring, ring[:1]])
@@ -98,7 +98,7 @@ def between(start: Ring, step: Ring) -> list[tuple[int, int]]:
 
 
 @given(masks)
-def test_two_rings_of_a_polygon_meet_in_corners_alone(mask: Mask) -> None:
+def test_two_rings_of_a_polygon_meet_only_in_corners(mask: Mask) -> None:
     for polygon in outline_polygons(mask):
         edges = [
             frozenset((tuple(start.tolist()), tuple((start + step // length).tolist())))

@@ -21,9 +21,9 @@ def disc(side: int) -> Mask:
 
 
 def outlined(image: Colours, mask: Mask) -> Colours:
-    picture = Image.fromarray(image)
-    draw_outline(picture, mask)
-    return np.asarray(picture)
+    drawn = Image.fromarray(image)
+    draw_outline(drawn, mask)
+    return np.asarray(drawn)
 
 
 def count(image: Colours, colour: tuple[int, int, int]) -> int:
@@ -55,7 +55,7 @@ def test_any_mask_is_outlined_where_its_contours_run_at_the_frame_too(mask: Mask
     np.testing.assert_array_equal(outlined(gray, mask), np.asarray(expected))
 
 
-def test_the_line_grows_with_the_picture() -> None:
+def test_the_line_grows_with_the_image() -> None:
     thickness = {}
     for side in (200, 1000):
         found = outlined(np.full((side, side, 3), 90, np.uint8), disc(side))

@@ -36,12 +36,12 @@ class Reader(HTMLParser):
         self.addresses += [found[key] or "" for key in ("src", "href") if key in found]
 
 
-def test_a_run_writes_the_page_with_a_thumbnail_for_each_picture(
+def test_a_run_writes_the_page_with_a_thumbnail_for_each_image(
     tmp_path: Path, photo: Photo, save: Save, red_model: MakeModel
 ) -> None:
     images = [save(tmp_path / f"p{seed}.png", photo(seed, 400, 700)) for seed in range(3)]
     images.append(tmp_path / "broken.png")
-    images[-1].write_bytes(b"no picture")
+    images[-1].write_bytes(b"no saved")
     output = Output(tmp_path / "out", ("review",))
     rows = list(predict_files(images, red_model(), output))
     page = Reader((output.folder / "review.html").read_text())
@@ -49,8 +49,8 @@ def test_a_run_writes_the_page_with_a_thumbnail_for_each_picture(
     assert page.names[0] == "broken.png"
     for seed in range(3):
         assert {f"review/p{seed}.jpg", f"masks/p{seed}.png"} <= set(page.addresses)
-        with Image.open(output.folder / "review" / f"p{seed}.jpg") as picture:
-            assert picture.size == (THUMBNAIL_SIDE, round(THUMBNAIL_SIDE * 400 / 700))
+        with Image.open(output.folder / "review" / f"p{seed}.jpg") as saved:
+            assert saved.size == (THUMBNAIL_SIDE, round(THUMBNAIL_SIDE * 400 / 700))
     with output.table_path.open() as file:
         assert [line["image"] for line in csv.DictReader(file)] == [path.name for path in images]
 
@@ -64,7 +64,7 @@ def test_a_thumbnail_opens_the_overlay_where_there_is_one(
     assert "overlays/a.jpg" in Reader((output.folder / "review.html").read_text()).addresses
 
 
-def test_without_asking_there_is_no_page(
+def test_the_page_is_written_only_on_request(
     tmp_path: Path, photo: Photo, save: Save, red_model: MakeModel
 ) -> None:
     list(predict_files([save(tmp_path / "a.png", photo(0))], red_model(), Output(tmp_path / "out")))
@@ -98,7 +98,7 @@ def test_a_name_in_another_encoding_is_shown_and_found(tmp_path: Path) -> None:
     assert 'src="review/caf%E9.jpg"' in text
 
 
-def test_an_incomplete_case_says_what_is_missing(tmp_path: Path) -> None:
+def test_an_incomplete_case_names_what_is_missing(tmp_path: Path) -> None:
     writer = ReviewWriter(Output(tmp_path))
     writer.add_row(Row("a.png", certainty=0.5, stem="a").with_fault("coco: <full>"))
     writer.close()

@@ -22,7 +22,7 @@ def shown(page: Page) -> list[str]:
     return names
 
 
-def test_cases_are_sorted_by_doubt_and_every_picture_is_found(open_page: OpenPage) -> None:
+def test_cases_are_sorted_by_doubt_and_every_image_is_found(open_page: OpenPage) -> None:
     page = open_page()
     assert shown(page) == BY_UNCERTAINTY
     assert page.title() == "Review of 5 cases"
@@ -60,7 +60,7 @@ def test_filters_narrow_the_cases_together_and_all_come_back(open_page: OpenPage
     assert shown(page) == ["item10.png"]
     page.get_by_label("Name contains").fill("nobody")
     assert shown(page) == []
-    expect(page.get_by_text("No case matches.")).to_be_visible()
+    expect(page.get_by_text("No cases match.")).to_be_visible()
     page.get_by_role("button", name="Show all").click()
     expect(page.locator("output")).to_have_text("5 of 5 shown")
     assert shown(page) == BY_UNCERTAINTY

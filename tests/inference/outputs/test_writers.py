@@ -31,7 +31,7 @@ def test_an_unknown_output_is_named_with_the_known_ones() -> None:
 
 @pytest.mark.parametrize("samples", [0, 1])
 def test_a_map_of_the_spread_needs_samples(samples: int) -> None:
-    with pytest.raises(UserError, match=f"needs samples, and {samples} are drawn; set samples to 2 or more"):
+    with pytest.raises(UserError, match=f"needs samples, but {samples} are drawn; set samples to 2 or more"):
         make_writers(Output(Path("x"), ("spread",)), Sampling(samples=samples))
 
 

@@ -25,7 +25,7 @@ def touch(folder: Path, *names: str) -> None:
 
 
 @pytest.mark.parametrize("names", [("a.png", "a.jpg"), ("a.png", "A.jpg")])
-def test_two_pictures_that_would_share_a_mask_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+def test_two_images_that_would_share_a_mask_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
     touch(tmp_path, *names, "b.png")
     with pytest.raises(UserError, match=r"would both write the mask [aA]\.png"):
         find_images(tmp_path)
@@ -36,7 +36,7 @@ def test_names_that_differ_before_the_last_ending_do_not_clash(tmp_path: Path) -
     assert len(find_images(tmp_path).images) == 3
 
 
-def test_several_places_are_taken_in_their_order_and_no_picture_twice(tmp_path: Path) -> None:
+def test_several_places_keep_their_order_without_repeated_images(tmp_path: Path) -> None:
     touch(tmp_path / "b", "x.png", "notes.txt")
     touch(tmp_path / "a", "y.png", "z.png")
     found = find_images(tmp_path / "b", f"{tmp_path}/a/y*", tmp_path / "a", str(tmp_path / "b"))
@@ -44,7 +44,7 @@ def test_several_places_are_taken_in_their_order_and_no_picture_twice(tmp_path: 
     assert [other.name for other in found.others] == ["notes.txt"]
 
 
-def test_pictures_of_one_name_in_two_places_are_refused(tmp_path: Path) -> None:
+def test_images_of_one_name_in_two_places_are_refused(tmp_path: Path) -> None:
     touch(tmp_path / "anna", "IM1.png")
     touch(tmp_path / "bert", "IM1.jpg")
     with pytest.raises(UserError, match=r"anna/IM1\.png and .*bert/IM1\.jpg would both write .*IM1\.png"):
@@ -56,7 +56,7 @@ def test_pictures_of_one_name_in_two_places_are_refused(tmp_path: Path) -> None:
         find_images(tmp_path / "both.zip")
 
 
-def test_a_dicom_picture_tells_its_spacing(tmp_path: Path, photo: Photo, dicom: Callable[..., bytes]) -> None:
+def test_a_dicom_image_has_its_spacing(tmp_path: Path, photo: Photo, dicom: Callable[..., bytes]) -> None:
     path = tmp_path / "1.2.840.7"
     path.write_bytes(dicom(photo(3), PixelSpacing=[0.02, 0.02]))
     found = read_image(path, 16)
@@ -64,7 +64,7 @@ def test_a_dicom_picture_tells_its_spacing(tmp_path: Path, photo: Photo, dicom: 
     assert (found.height, found.width) == (40, 56)
 
 
-def test_the_same_pixels_give_the_same_picture_in_every_kind_of_file(
+def test_the_same_pixels_give_the_same_image_in_every_kind_of_file(
     tmp_path: Path, photo: Photo, save: Callable[..., Path], dicom: Callable[..., bytes]
 ) -> None:
     (tmp_path / "a.dcm").write_bytes(dicom(photo(3)))
@@ -80,7 +80,7 @@ def test_the_same_pixels_give_the_same_picture_in_every_kind_of_file(
         np.testing.assert_array_equal(other, found[0])
 
 
-def test_a_dicom_picture_too_large_is_refused_by_its_header(
+def test_a_dicom_image_too_large_is_refused_by_its_header(
     tmp_path: Path, photo: Photo, dicom: Callable[..., bytes]
 ) -> None:
     path = tmp_path / "a.dcm"
@@ -109,14 +109,14 @@ def test_an_image_is_named_by_its_file_and_kept_only_on_request(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
-def test_a_name_that_is_no_text_is_usable(tmp_path: Path, photo: Photo, save: Callable[..., Path]) -> None:
+def test_a_name_that_is_not_text_is_usable(tmp_path: Path, photo: Photo, save: Callable[..., Path]) -> None:
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
     save(tmp_path / "a.png", photo(0)).rename(odd)
     assert read_image(odd, 16).stem == odd.stem
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"])
-def test_a_file_that_is_no_picture_is_named(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_an_image_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "broken.png").write_bytes(content)
     with pytest.raises(UserError, match=r"broken\.png"):
         read_image(tmp_path / "broken.png", 16)

@@ -106,7 +106,7 @@ def test_a_window_is_of_rescaled_values_and_the_first_counts(dicom: Dicom) -> No
     assert gray(dicom(values, "MONOCHROME1", **window, **scale)) == [255, 255, 128, 0, 0]
 
 
-def test_a_falling_rescale_turns_the_picture_round(dicom: Dicom) -> None:
+def test_a_negative_rescale_slope_inverts_the_image(dicom: Dicom) -> None:
     values = np.array([[0, 255]], np.uint8)
     assert gray(dicom(values, "MONOCHROME2", RescaleSlope=-1, RescaleIntercept=255)) == [255, 0]
 
@@ -132,7 +132,7 @@ def test_windows_are_those_of_the_standard(center: float, width: float, function
 @pytest.mark.parametrize(
     ("function", "width"), [("LINEAR", 0), ("LINEAR_EXACT", 0), ("SIGMOID", 0), ("ODD", 9)]
 )
-def test_a_window_that_is_none_is_told(dicom: Dicom, function: str, width: float) -> None:
+def test_an_invalid_window_is_reported(dicom: Dicom, function: str, width: float) -> None:
     elements = {"WindowCenter": 5, "WindowWidth": width, "VOILUTFunction": function}
     with pytest.raises(UserError, match=r"x\.dcm is a damaged or unusual .*(?i:window|VOI)"):
         shown(dicom(np.zeros((2, 2), np.uint8), "MONOCHROME2", **elements))
@@ -149,7 +149,7 @@ def test_a_deflated_file_is_refused_before_it_is_inflated(dicom: Dicom) -> None:
         shown(data)
 
 
-def test_a_frame_larger_than_the_header_says_is_refused_before_it_is_decoded(
+def test_a_frame_larger_than_in_the_header_is_refused_before_it_is_decoded(
     dicom: Dicom, dicom_dataset: Callable, photo: Photo
 ) -> None:
     dataset = dicom_dataset(dicom(photo(1), syntax=JPEG2000Lossless))
@@ -157,19 +157,17 @@ def test_a_frame_larger_than_the_header_says_is_refused_before_it_is_decoded(
     written = io.BytesIO()
     dataset.save_as(written, enforce_file_format=True)
     size = "56x40"
-    with pytest.raises(UserError, match=f"holds an image of {size}, but its header says 3x2"):
+    with pytest.raises(UserError, match=f"holds an image of {size}, but its header declares 3x2"):
         shown(written.getvalue())
 
 
-def test_a_spacing_of_one_number_costs_no_picture(
-    dicom_dataset: Callable, dicom: Dicom, photo: Photo
-) -> None:
+def test_a_spacing_of_one_number_is_unknown(dicom_dataset: Callable, dicom: Dicom, photo: Photo) -> None:
     dataset = dicom_dataset(dicom(photo(1)))
     dataset.PixelSpacing = 0.1
     assert mm_per_pixel(dataset) is None
 
 
-def test_a_voi_table_goes_over_a_window(dicom: Dicom) -> None:
+def test_a_voi_table_overrides_a_window(dicom: Dicom) -> None:
     table = Dataset()
     table.LUTDescriptor, table.LUTData = [4, 0, 8], [0, 51, 255, 102]
     table["LUTData"].VR = "US"
@@ -201,11 +199,11 @@ def test_the_spacing_is_the_first_that_serves(
     for keyword, value in elements.items():
         setattr(dataset, keyword, value)
     assert mm_per_pixel(dataset) == pytest.approx(expected)
-    told = {keyword: value for keyword, value in elements.items() if value is not None}
-    assert mm_per_pixel(read_dataset(dicom(photo(0), **told), "x.dcm")) == pytest.approx(expected)
+    given = {keyword: value for keyword, value in elements.items() if value is not None}
+    assert mm_per_pixel(read_dataset(dicom(photo(0), **given), "x.dcm")) == pytest.approx(expected)
 
 
-def test_what_is_no_picture_is_told(dicom: Dicom, dicom_dataset: Callable, photo: Photo) -> None:
+def test_a_file_that_is_not_an_image_is_reported(dicom: Dicom, dicom_dataset: Callable, photo: Photo) -> None:
     dataset = dicom_dataset(dicom(photo(0)))
     del dataset.PixelData
     written = io.BytesIO()
@@ -224,7 +222,7 @@ def test_a_file_cut_off_anywhere_is_a_user_error_that_names_it(dicom: Dicom, pho
             dicom_image(read_dataset(whole[: int(len(whole) * share)], "lesion.dcm"), "lesion.dcm")
 
 
-def test_a_compression_without_a_decoder_is_named_with_the_mend(
+def test_a_compression_without_a_decoder_is_named_with_the_fix(
     dicom: Dicom, dicom_dataset: Callable, photo: Photo
 ) -> None:
     dataset = dicom_dataset(dicom(photo(0), syntax=RLELossless))
@@ -235,7 +233,7 @@ def test_a_compression_without_a_decoder_is_named_with_the_mend(
         shown(written.getvalue())
 
 
-def test_a_plain_installation_is_told_the_extra(
+def test_without_pydicom_the_error_names_the_extra(
     dicom: Dicom, photo: Photo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = dicom(photo(0))
@@ -263,6 +261,6 @@ SAMPLES = Path(pydicom.__file__).parent / "data" / "test_files"
 def test_pydicoms_colour_bars_look_alike_in_every_syntax(name: str) -> None:
     bars = shown((SAMPLES / name).read_bytes()).astype(int)
     whole = shown((SAMPLES / "SC_rgb_rle.dcm").read_bytes()).astype(int)
-    middles = np.s_[5::10, 50]  # ten bars, each ten pixels high; JPEG blurs their edges alone
+    middles = np.s_[5::10, 50]  # ten bars, each ten pixels high; JPEG blurs only their edges
     assert len(np.unique(whole[middles], axis=0)) >= 9
     assert np.abs(bars[middles] - whole[middles]).max() <= 6

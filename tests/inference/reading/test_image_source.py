@@ -75,7 +75,7 @@ def test_what_is_not_there_is_named(tmp_path: Path, archive: Path) -> None:
 def test_a_file_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "huge.bmp"
     with path.open("wb") as file:
-        file.truncate(MOST_BYTES + 1)  # takes no room on the disk
+        file.truncate(MOST_BYTES + 1)  # takes no space on the disk
     with pytest.raises(UserError, match=r"huge\.bmp is over 1 GiB; save it as PNG"):
         read_source(path)
 

@@ -29,7 +29,7 @@ def found(place: str | Path) -> tuple[list[str], list[str]]:
     return [image.name for image in listed.images], [other.name for other in listed.others]
 
 
-def test_a_folder_gives_its_own_pictures_by_name_and_what_else_lies_there(tmp_path: Path) -> None:
+def test_a_folder_gives_its_own_images_by_name_and_its_other_files(tmp_path: Path) -> None:
     touch(tmp_path, "b.JPG", "a.png", "c.tiff", "d.heic", "notes.txt", "scan.dcm", ".hidden.png", "._a.png")
     touch(tmp_path, "e.zip")
     touch(tmp_path / "inner", "d.png")
@@ -46,12 +46,12 @@ def test_a_dicom_export_needs_no_endings(tmp_path: Path) -> None:
 
 
 def test_a_file_is_taken_whatever_its_ending(tmp_path: Path) -> None:
-    touch(tmp_path, "picture.dat", "b.png", "odd[1].png")
-    assert list_place(tmp_path / "picture.dat").images == (tmp_path / "picture.dat",)
+    touch(tmp_path, "image.dat", "b.png", "odd[1].png")
+    assert list_place(tmp_path / "image.dat").images == (tmp_path / "image.dat",)
     assert found(tmp_path / "odd[1].png") == (["odd[1].png"], [])
 
 
-def test_an_archive_gives_the_pictures_of_all_its_folders(tmp_path: Path) -> None:
+def test_an_archive_gives_the_images_of_all_its_folders(tmp_path: Path) -> None:
     members = {"b/y.png": b"", "a/x.jpg": b"", "notes.txt": b"", "__MACOSX/a/._x.jpg": b"", "IM1": DICOM}
     path = pack(tmp_path / "photos.ZIP", **members)
     assert found(path) == (["IM1", "x.jpg", "y.png"], ["notes.txt"])
@@ -69,7 +69,7 @@ def test_a_pattern_gives_what_it_matches_also_in_folders_and_archives(tmp_path: 
     assert found(f"{tmp_path}/*") == (["x.png", "w.bmp", "v.png"], ["y.txt"])
 
 
-def test_nothing_is_said_with_the_mend(tmp_path: Path) -> None:
+def test_a_place_without_images_is_reported_with_the_fix(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere cannot be read \(No such file"):
         list_place(tmp_path / "nowhere")
     touch(tmp_path, "notes.txt")

@@ -37,7 +37,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def web(tmp_path: Path) -> Iterator[str]:
-    """A web server on this machine, with a picture and an archive."""
+    """A web server on this machine, with an image and an archive."""
     (tmp_path / "a.png").write_bytes(b"A" * 6_000_000)  # over one block of fsspec's
     with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
         archive.writestr("in/x.png", b"X")
@@ -54,7 +54,7 @@ def names(urls: list[str]) -> list[str]:
     return [url.rpartition("bucket/")[2] for url in urls]
 
 
-def test_a_url_is_told_from_a_path() -> None:
+def test_urls_are_distinguished_from_paths() -> None:
     assert [is_url(text) for text in ("s3://b/x", "photos/a.png", "C:\\photos")] == [True, False, False]
 
 
@@ -81,7 +81,7 @@ def test_an_archive_elsewhere_gives_the_files_in_it(bucket: str) -> None:
     assert read_url(urls[0], "x", 99) == b"in/x.png"
 
 
-def test_no_more_is_read_than_asked_for(web: str, bucket: str) -> None:
+def test_only_the_requested_bytes_are_read(web: str, bucket: str) -> None:
     assert len(read_url(f"{web}/a.png", "x", 10)) == 10
     assert len(read_url(f"{bucket}/d.zip", "x", 10)) == 10
 
@@ -91,16 +91,16 @@ def test_the_web_is_read_also_with_a_query(web: str) -> None:
     assert list_url(url, "x") == ([url], True)
     assert read_url(url, "x", 7_000_000) == b"A" * 6_000_000
     with pytest.raises(UserError, match=r"x cannot be read \(.*range requests"):
-        list_url(f"{web}/d.zip", "x")  # Python's server sends whole files alone
+        list_url(f"{web}/d.zip", "x")  # Python's server sends only whole files
 
 
 @pytest.mark.parametrize("place", ["{web}/absent.png", "{bucket}/absent.png", "{bucket}/absent.zip"])
-def test_what_is_not_there_is_told_by_the_name_given(web: str, bucket: str, place: str) -> None:
-    with pytest.raises(UserError, match=r"my picture cannot be read \(nothing is there\); check the address"):
-        list_url(place.format(web=web, bucket=bucket), "my picture")
+def test_a_missing_file_is_reported_by_the_given_name(web: str, bucket: str, place: str) -> None:
+    with pytest.raises(UserError, match=r"my image cannot be read \(nothing is there\); check the address"):
+        list_url(place.format(web=web, bucket=bucket), "my image")
 
 
-def test_a_scheme_that_is_none_and_one_whose_package_lacks_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_schemes_and_missing_packages_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"x cannot be read \(Protocol not known: odd\)"):
         list_url("odd://a/b.png", "x")
     monkeypatch.setitem(sys.modules, "s3fs", None)

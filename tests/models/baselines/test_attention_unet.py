@@ -13,7 +13,7 @@ def test_an_image_becomes_a_logit_of_its_size(widths: tuple[int, ...], stride: i
     assert network(torch.randn(1, 3, 2 * stride, 4 * stride)).shape == (1, 1, 2 * stride, 4 * stride)
 
 
-def test_each_skip_is_weighted_at_each_pixel_by_what_lies_below() -> None:
+def test_each_skip_is_weighted_at_each_pixel_by_the_level_below() -> None:
     """Oktay et al., eq. 1: one coefficient in (0, 1) a pixel, the same for all channels."""
     network = AttentionUNet((4, 8, 8)).eval()
     seen: list[tuple[Tensor, Tensor]] = []

@@ -71,7 +71,7 @@ def test_noise_has_the_size_of_the_mask(height: int, width: int) -> None:
         assert narrow()(*inputs(height, width)).shape == (2, 1, height, width)
 
 
-def test_a_level_alone_keeps_the_resolution() -> None:
+def test_a_single_level_keeps_the_resolution() -> None:
     model = DermoSegDiff(8, 8, (1,), (2,), groups=4)
     assert model.total_stride == 1
     assert model(*inputs(5, 7)).shape == (2, 1, 5, 7)
@@ -121,7 +121,7 @@ def test_folded_it_gives_the_same_with_plain_convolutions() -> None:
         torch.testing.assert_close(folded(*inputs(32, 16)), model(*inputs(32, 16)), rtol=0, atol=1e-5)
 
 
-def test_denoising_reads_the_image_from_the_features_alone() -> None:
+def test_denoising_reads_the_image_only_from_the_features() -> None:
     model = network()
     image, noisy, t = inputs(32, 16)
     with torch.no_grad():
@@ -131,8 +131,8 @@ def test_denoising_reads_the_image_from_the_features_alone() -> None:
         assert torch.equal(model.denoise(noisy, t, features), together)
         swapped = model.denoise(noisy, t, [f.flip(0) for f in features])
         assert (swapped - together).abs().amax(dim=(1, 2, 3)).min() > 1e-3
-        alone = model.denoise(noisy[1:], t[1:], [f[1:] for f in features])
-        torch.testing.assert_close(alone, together[1:], rtol=0, atol=1e-5)
+        single = model.denoise(noisy[1:], t[1:], [f[1:] for f in features])
+        torch.testing.assert_close(single, together[1:], rtol=0, atol=1e-5)
 
 
 def test_noise_depends_on_mask_and_time_in_both_branches() -> None:

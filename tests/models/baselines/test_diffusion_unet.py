@@ -12,7 +12,7 @@ def perturbed(mask_channels: int = 1) -> DiffusionUNet:
     return network
 
 
-def test_as_many_parameters_as_the_paper_says() -> None:
+def test_as_many_parameters_as_in_the_paper() -> None:
     """Ho et al. 2020, appendix B: 35.7 M for CIFAR-10, which attends at 16 of 32 pixels."""
     with torch.device("meta"):
         network = DiffusionUNet((128, 256, 256, 256), (False, True, False, False), 2, 256)
@@ -20,7 +20,7 @@ def test_as_many_parameters_as_the_paper_says() -> None:
 
 
 @pytest.mark.parametrize("mask_channels", [1, 2])
-def test_the_output_knows_image_mask_and_time(mask_channels: int) -> None:
+def test_the_output_depends_on_image_mask_and_time(mask_channels: int) -> None:
     network = perturbed(mask_channels)
     image, noisy, t = torch.rand(2, 3, 8, 12), torch.randn(2, mask_channels, 8, 12), torch.tensor([3, 900])
     with torch.no_grad():

@@ -66,7 +66,7 @@ def test_the_scores_read_the_pools_at_an_eighth_to_a_thirty_second() -> None:
     assert sizes == {"score_8": (6, 8, 12), "score_16": (8, 4, 6), "score_32": (16, 2, 3)}
 
 
-def test_dropout_is_on_in_training_alone() -> None:
+def test_dropout_is_active_only_in_training() -> None:
     model = network()
     image = torch.randn(2, 3, 32, 32)
     with torch.no_grad():

@@ -32,7 +32,7 @@ def test_decoding_leaves_the_skips_as_they_were() -> None:
     assert len(skips) == 4
 
 
-def test_times_are_told_apart_in_the_type_of_the_weights() -> None:
+def test_times_are_distinguished_in_the_type_of_the_weights() -> None:
     unet = network((False, False))
     with torch.no_grad():
         one, other = unet.embed(torch.tensor([3, 4]))

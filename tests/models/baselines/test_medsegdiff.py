@@ -165,7 +165,7 @@ def test_zero_but_for_the_constant_wave_leaves_the_mean() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (4, 12), (16, 6), (7, 5)])
-def test_phases_that_grow_with_the_frequency_move_the_picture(height: int, width: int) -> None:
+def test_phases_that_grow_with_the_frequency_move_the_image(height: int, width: int) -> None:
     """e^(-2 pi i (2 k_y / H + k_x / W)) is a shift by two rows and one column."""
     rows = torch.fft.fftfreq(height)[:, None]
     columns = torch.arange(width // 2 + 1) / width

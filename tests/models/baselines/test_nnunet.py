@@ -26,9 +26,9 @@ def test_it_is_monais_dynunet() -> None:
 
 def test_an_image_is_normalised_as_nnunet_does() -> None:
     """By channel, mean 0 and deviation 1, so brightness and contrast of the whole do not count."""
-    picture = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 6)).astype(np.float32)
-    expected = np.stack([[(c - c.mean()) / c.std() for c in image] for image in picture])
-    image = torch.from_numpy(picture)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 6)).astype(np.float32)
+    expected = np.stack([[(c - c.mean()) / c.std() for c in image] for image in pixels])
+    image = torch.from_numpy(pixels)
     torch.testing.assert_close(z_score(image), torch.from_numpy(expected), rtol=0, atol=1e-5)
     torch.testing.assert_close(z_score(image / 127.5 - 1), z_score(image), rtol=0, atol=1e-5)
     assert not z_score(torch.ones(1, 3, 4, 4)).any()

@@ -98,7 +98,7 @@ def test_depth_and_features_by_hand(side: int, stages: int) -> None:
 
 
 def test_a_long_image_is_halved_further_along_its_longer_side() -> None:
-    """24 x 8: both to 12 x 4, then the longer alone to 6 x 4; 16 x 8 stops, since 8 alone would be 4."""
+    """24 x 8: both to 12 x 4, then only the longer to 6 x 4; 16 x 8 stops, since only 8 would become 4."""
     assert plan_network(24, 8).strides == ((1, 1), (2, 2), (2, 1))
     assert plan_network(8, 24).strides == ((1, 1), (2, 2), (1, 2))
     assert plan_network(16, 8).strides == ((1, 1), (2, 2))

@@ -85,7 +85,7 @@ def test_gradients_reach_all_of_the_network_on_an_encoder() -> None:
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("model.blocks=[1,1,1,1]", "blocks has no meaning with encoder"),
+        ("model.blocks=[1,1,1,1]", "blocks has no effect with encoder"),
         ("model.widths=[4,8]", "widths needs 5 entries with encoder efficientnet_lite0"),
     ],
 )

@@ -50,7 +50,7 @@ def test_a_layer_equals_numpy() -> None:
     np.testing.assert_allclose(found, np.stack(each), rtol=0, atol=1e-4)
 
 
-def test_dropout_is_in_the_perceptron_alone() -> None:
+def test_dropout_is_only_in_the_perceptron() -> None:
     layer = TransformerLayer(8, HEADS, dropout=0.5).train()
     tokens = torch.randn(2, 4, 8)
     with torch.no_grad():

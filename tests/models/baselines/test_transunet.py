@@ -57,7 +57,7 @@ def test_an_image_becomes_a_logit_of_its_size(height: int, width: int) -> None:
         assert network()(torch.randn(2, 3, height, width)).shape == (2, 1, height, width)
 
 
-def test_it_knows_where_a_token_is() -> None:
+def test_the_output_depends_on_token_positions() -> None:
     model = network().eval()
     image = torch.randn(1, 3, 32, 32)
     with torch.no_grad():

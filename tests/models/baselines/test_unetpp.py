@@ -5,8 +5,8 @@ from mlffm_segdiff.models.baselines.unetpp import EncoderUNetPlusPlus, UNetPlusP
 from mlffm_segdiff.models.encoders import EfficientNetLite
 
 
-def test_about_as_many_parameters_as_the_paper_says() -> None:
-    """Zhou et al. 2018, table 3: 9.04 M, of convolutions alone."""
+def test_about_as_many_parameters_as_in_the_paper() -> None:
+    """Zhou et al. 2018, table 3: 9.04 M, counting only convolutions."""
     with torch.device("meta"):
         network = UNetPlusPlus((32, 64, 128, 256, 512))
     assert sum(p.numel() for p in network.parameters()) == pytest.approx(9.04e6, rel=0.01)

@@ -97,12 +97,12 @@ def test_a_folded_network_is_plain_equal_and_its_own() -> None:
     assert isinstance(network[0], WeightStandardisedConv2d)
 
 
-def test_a_convolution_that_is_shared_or_alone_is_folded_too() -> None:
+def test_a_convolution_that_is_shared_or_the_whole_network_is_folded_too() -> None:
     conv = WeightStandardisedConv2d(3, 3, 3)
-    alone: nn.Module = fold_weight_standardisation(conv)
+    single: nn.Module = fold_weight_standardisation(conv)
     shared = fold_weight_standardisation(nn.Sequential(conv, conv))
     h = torch.randn(1, 3, 4, 4)
-    assert type(alone) is nn.Conv2d
+    assert type(single) is nn.Conv2d
     assert shared[0] is shared[1]
     torch.testing.assert_close(shared(h), conv(conv(h)))
 

@@ -39,8 +39,8 @@ OpenPage = Callable[..., Page]
 
 @pytest.fixture
 def open_page(browser: Browser, live: Server) -> Iterator[OpenPage]:
-    """Opens the server's page: open_page(**options of a context). Its console must stay clean at the end,
-    and it may ask nobody else for anything.
+    """Open the server's page: open_page(**options of a context). Its console must stay clean at the end,
+    and it must request nothing from other servers.
     """
     complaints: list[str] = []
     contexts = []
@@ -73,7 +73,7 @@ def _bad(message: object) -> bool:
 
 @pytest.fixture
 def blob(tmp_path: Path) -> Path:
-    """A picture, 64 wide and 48 high, with a red blob that fades from its middle outwards."""
+    """An image, 64 wide and 48 high, with a red blob that fades from its middle outwards."""
     y, x = np.mgrid[:48, :64]
     red = 255 * np.clip(1.5 - np.hypot((x - 30) / 20, (y - 22) / 14), 0, 1)
     image = np.zeros((48, 64, 3), np.uint8)
@@ -85,7 +85,7 @@ def blob(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Callable[[Page, str], Path]:
-    """Presses a button of a page and returns the file it saves: saved(page, "Mask (PNG)")."""
+    """Press a button of a page and return the file it saves: saved(page, "Mask (PNG)")."""
 
     def press(page: Page, name: str) -> Path:
         with page.expect_download() as waiting:
@@ -99,7 +99,7 @@ def saved(tmp_path: Path) -> Callable[[Page, str], Path]:
 
 @pytest.fixture
 def pixels() -> Callable[[Path], npt.NDArray[np.uint8]]:
-    """Reads a gray picture."""
+    """Read a gray image."""
 
     def read(path: Path) -> npt.NDArray[np.uint8]:
         with Image.open(path) as image:

@@ -1,4 +1,4 @@
-"""What a person does on the page, in Chromium."""
+"""The steps of a user on the page, in Chromium."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ Read = Callable[[Path], npt.NDArray[np.uint8]]
 
 
 def area(page: Page) -> int:
-    """The measured area, once it is that of the mask as it is."""
+    """The measured area, once it is that of the current mask."""
     expect(page.locator("#measures")).not_to_have_class("stale")
     return int(page.locator("[data-measure=area] td").inner_text().removesuffix(" px").replace(",", ""))
 
@@ -40,13 +40,13 @@ def put(page: Page, path: Path) -> None:
 
 
 def draw_samples(page: Page, count: int) -> None:
-    """Have the pictures that come next sampled."""
-    page.get_by_text("How masks are made").click()
+    """Set the number of samples of the next images."""
+    page.get_by_text("Segmentation options").click()
     page.get_by_role("spinbutton", name="Samples").fill(str(count))
 
 
 def paint(page: Page, tool: str, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Draw a line with a tool; places as shares of the picture's width and height."""
+    """Draw a line with a tool; places as shares of the image's width and height."""
     page.get_by_text(tool, exact=True).click()
     page.locator("#frame").evaluate("frame => frame.scrollIntoView({ block: 'center' })")
     box = page.locator("#canvas").bounding_box()
@@ -58,7 +58,7 @@ def paint(page: Page, tool: str, start: tuple[float, float], end: tuple[float, f
     page.mouse.up()
 
 
-def test_from_a_picture_to_a_corrected_mask(
+def test_from_an_image_to_a_corrected_mask(
     live, open_page: OpenPage, blob: Path, saved: Saved, pixels: Read
 ) -> None:
     page = open_page(viewport={"width": 1280, "height": 900})
@@ -137,15 +137,15 @@ def test_layers_are_drawn(open_page: OpenPage, blob: Path) -> None:
     page = open_page()
     draw_samples(page, 5)
     put(page, blob)
-    picture = "() => document.querySelector('canvas').toDataURL()"
-    seen = {page.evaluate(picture)}
+    canvas_url = "() => document.querySelector('canvas').toDataURL()"
+    seen = {page.evaluate(canvas_url)}
     page.get_by_role("switch", name="Outline").uncheck()
     for name in ("Probability", "Uncertainty", "Sample 1", "Sample 5"):
         page.evaluate("() => new Promise(requestAnimationFrame)")
-        seen.add(page.evaluate(picture))
+        seen.add(page.evaluate(canvas_url))
         page.get_by_role("switch", name=name).check()
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    seen.add(page.evaluate(picture))
+    seen.add(page.evaluate(canvas_url))
     assert len(seen) == 6
     page.get_by_role("button", name="Zoom in").click()
     expect(page.locator("#zoom")).to_have_text("150 %")
@@ -161,9 +161,9 @@ def test_settings_reach_the_server_and_the_mask(
     path = tmp_path / "two parts.png"
     Image.fromarray(image).save(path)
     page = open_page()
-    page.get_by_text("How masks are made").click()
+    page.get_by_text("Segmentation options").click()
     expect(page.get_by_role("spinbutton", name="Steps")).to_be_disabled()
-    style = page.get_by_label("Outline style")
+    style = page.get_by_label("Annotation style")
     expect(style.locator("option")).to_have_text(["Any", "ISIC 2018", "PH2"])
     style.select_option("ph2")
     page.get_by_label("Average over mirror images").check()
@@ -181,7 +181,7 @@ def test_settings_reach_the_server_and_the_mask(
     np.testing.assert_array_equal(pixels(saved(page, "Mask (PNG)")), lower)
 
 
-def test_several_pictures_and_samples_of_the_package(
+def test_several_images_and_samples_of_the_package(
     open_page: OpenPage, blob: Path, tmp_path: Path, saved: Saved
 ) -> None:
     page = open_page()

@@ -66,7 +66,7 @@ def test_masks_are_png_files(open_page: Callable[..., Page]) -> None:
         np.testing.assert_array_equal(np.array(image), mask * np.uint8(255))
 
 
-def test_a_stroke_is_what_lies_within_its_radius(open_page: Callable[..., Page]) -> None:
+def test_a_stroke_covers_the_pixels_within_its_radius(open_page: Callable[..., Page]) -> None:
     script = """async () => {
         const { drawStroke } = await import("./mask.js");
         const mask = new Uint8Array(40 * 30);

@@ -1,4 +1,4 @@
-"""A work that records what it did, and what the launchers leave behind."""
+"""A function that records its calls, and the processes that launchers leave."""
 
 import os
 import sys
@@ -69,7 +69,7 @@ def diary(tmp_path: Path) -> Diary:
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
-    """A work in a module that other processes find by PYTHONPATH alone."""
+    """A function in a module that other processes find only by PYTHONPATH."""
     folder = tmp_path / "modules"
     folder.mkdir()
     (folder / "toy_work.py").write_text(WORK)
@@ -119,7 +119,7 @@ def _marked(process: Path, mark: bytes) -> str:
 
 @pytest.fixture(scope="session")
 def until() -> Callable[[Callable[[], bool]], None]:
-    """Wait until it is so; pytest-timeout ends a test that waits too long before this does."""
+    """Wait until the condition holds; pytest-timeout ends a test that waits too long before this does."""
 
     def wait(condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 600

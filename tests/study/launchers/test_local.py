@@ -67,7 +67,7 @@ def test_as_many_run_at_once_as_there_are_workers(toy: Any, diary: Any, until: C
     assert counts == [2]
 
 
-def test_as_many_run_as_the_machine_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_many_run_as_the_machine_has_processors_for(monkeypatch: pytest.MonkeyPatch) -> None:
     module = import_module("mlffm_segdiff.study.launchers.submitit_jobs")
     monkeypatch.setattr(module, "processors", lambda: 8)
     config = LauncherConfig(name="local")

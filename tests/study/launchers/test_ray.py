@@ -1,6 +1,6 @@
 """Real clusters of one and two machines, all of them here.
 
-They and the launcher are processes of their own: Ray is not imported into the process of the tests.
+They and the launcher are separate processes: Ray is not imported into the process of the tests.
 """
 
 import json
@@ -117,7 +117,7 @@ def _nothing_is_left(
 
 @pytest.fixture(scope="module")
 def address(_nothing_is_left: None) -> Iterator[str]:
-    """One machine with two processors and one GPU that it only claims to have."""
+    """One machine with two processors and one GPU that it only declares."""
     with local_cluster(1, 2) as (address, _):
         yield address
 
@@ -191,10 +191,10 @@ def test_ctrl_c_ends_the_cells_and_not_the_cluster(
     assert diary.times("end") == {}
     assert [gpus for _, _, gpus, _ in diary.lines("sees")] == ["'0'"]
     refused = outcomes(start("a", address=address, threads=3, gpus=1))["refused"]
-    assert refused == "no machine of the Ray cluster has CPU 3, GPU 1; ask for less per cell"
+    assert refused == "no machine of the Ray cluster has CPU 3, GPU 1; request less per cell"
 
 
-def test_no_cluster_at_the_address_is_said(start: Callable[..., Any]) -> None:
+def test_no_cluster_at_the_address_is_reported(start: Callable[..., Any]) -> None:
     refused = outcomes(start("a", address="127.0.0.1:9"))["refused"]
     assert refused is not None
     assert refused.startswith("no Ray cluster at '127.0.0.1:9' (ConnectionRefusedError")

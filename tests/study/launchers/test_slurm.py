@@ -1,6 +1,6 @@
 """submitit's Slurm executor, on commands that stand in for Slurm's.
 
-They prove what is submitted and cancelled, and how it runs; not what Slurm makes of it.
+They prove what is submitted and cancelled, and how it runs; not what Slurm does with it.
 """
 
 import os
@@ -40,7 +40,7 @@ def slurm(threads: int = 1, **options: Any) -> SubmititJobs:
 
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of commands that run an array's tasks here, and note what they were asked."""
+    """A folder of commands that run an array's tasks here, and record their arguments."""
     folder = tmp_path / "bin"
     folder.mkdir()
     commands = {
@@ -57,7 +57,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_an_array_has_the_resources_asked_for_and_its_cells_run(
+def test_an_array_has_the_resources_requested_and_its_cells_run(
     run: Callable[..., Any], diary: Any, fake: Path
 ) -> None:
     errors = run(slurm(3, workers=2, gpus=1, memory_gb=8, partition="gpu", minutes=90), "a", "fails")
@@ -87,13 +87,15 @@ def test_closing_cancels_the_jobs_that_run(
     until(lambda: not running())
 
 
-def test_without_slurm_it_says_where_to_run(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_slurm_the_error_names_where_to_run(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match=r"^Slurm took no jobs \(.*srun.*\); run this where sbatch works$"):
         run(slurm(), "a")
 
 
-def test_what_slurm_refuses_is_said(run: Callable[..., Any], fake: Path) -> None:
+def test_refused_slurm_jobs_are_reported(run: Callable[..., Any], fake: Path) -> None:
     (fake / "sbatch").write_text("#!/bin/bash\necho 'sbatch: error: invalid partition' >&2; exit 1\n")
     with pytest.raises(UserError, match=r"Slurm took no jobs .*invalid partition"):
         run(slurm(partition="none"), "a", "b")

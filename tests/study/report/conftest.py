@@ -45,7 +45,7 @@ RECORD = {
 
 
 def drawn_scores(recall: float, lesion: int) -> CaseScores:
-    """Scores of a lesion of so many of 32 x 32 pixels, of which this share was found, and 20 pixels more."""
+    """Scores of `lesion` of 32 x 32 pixels, of which the share `recall` was found, and 20 false pixels."""
     tp = round(recall * lesion)
     counts = Counts(tp=tp, fp=20, fn=lesion - tp, tn=SIDE**2 - lesion - 20)
     ratios = {name: getattr(overlap, name)(counts) for name in ("accuracy", "precision", "recall")}
@@ -149,7 +149,7 @@ def finished(fabricate: Fabricate, lesions: Path) -> StudyFolder:
 
 @pytest.fixture(scope="session")
 def unfinished(fabricate: Fabricate, lesions: Path) -> StudyFolder:
-    """A ranked study that lacks cells, whose images are gone by now."""
+    """A ranked study that lacks cells, whose images are missing."""
     copy = lesions.parent / "copy"
     shutil.copytree(lesions, copy)
     left_out = (("uniform weights", "gone", 0), ("without MLFFM", "gone", 2))

@@ -31,8 +31,8 @@ def test_an_ablation_has_all_its_figures_and_tables(ablation: Path) -> None:
     figures = {f"{kind}_{name}.png" for kind in by_dataset for name in ("lesions", "by_image")}
     assert names(ablation / "figures") == figures | {"forest.png", "datasets.png"}
     for path in (ablation / "figures").iterdir():
-        with Image.open(path) as picture:
-            assert picture.width >= 900  # page width
+        with Image.open(path) as figure:
+            assert figure.width >= 900  # page width
     tables = {"runs", "scores_source", "scores_network", "baseline_jaccard_source", "evaluations", "splits"}
     assert {f"{name}.{ending}" for name in tables for ending in ("csv", "tex")} <= names(ablation / "tables")
 
@@ -68,7 +68,7 @@ def test_every_figure_is_linked_and_names_the_command_that_makes_it(ablation: Pa
     assert all(caption.endswith(f"Made by: {command}") for _, caption in linked)
 
 
-def test_the_html_page_asks_for_nothing_from_outside(ablation: Path) -> None:
+def test_the_html_page_loads_nothing_from_outside(ablation: Path) -> None:
     page = (ablation / "report.html").read_text()
     sources = re.findall(r'(?:src|href)="([^"]{0,30})', page)
     assert len(sources) == len(names(ablation / "figures"))
@@ -76,7 +76,7 @@ def test_the_html_page_asks_for_nothing_from_outside(ablation: Path) -> None:
     assert not re.search(r"https?://|@import|url\(", page)
 
 
-def test_pictures_without_skin_leave_the_tones_out_and_no_more(
+def test_images_without_skin_leave_out_only_the_tones(
     fabricate: Callable[..., StudyFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(figure_sections, "skin_angles", lambda images: pd.Series(dtype=float))
@@ -85,7 +85,7 @@ def test_pictures_without_skin_leave_the_tones_out_and_no_more(
     assert "worst_synthetic.png" in names(report / "figures")
 
 
-def test_an_unfinished_comparison_says_what_is_missing_and_reports_the_rest(comparison: Path) -> None:
+def test_an_unfinished_comparison_lists_what_is_missing_and_reports_the_rest(comparison: Path) -> None:
     page = (comparison / "report.md").read_text()
     assert "2 of 9 trainings are missing" in page
     assert "- uniform weights, gone, seed 0: not finished" in page

@@ -48,7 +48,9 @@ def _images(root: Path, names: tuple[str, ...]) -> list[Entry]:
     folders = [item for item in root.iterdir() if item.name.lower() in names] if root.is_dir() else []
     if len(folders) != 1:
         seen = ", ".join(sorted(item.name for item in folders)) or "none"
-        raise UserError(f"{root} must hold one of the folders {', '.join(names)} (found: {seen}); {_LAYOUT}")
+        raise UserError(
+            f"{root} must contain one of the folders {', '.join(names)} (found: {seen}); {_LAYOUT}"
+        )
     return [
         entry for entry in find_entries(folders[0]) if Path(entry.name).suffix.lower() in IMAGE_EXTENSIONS
     ]
@@ -74,7 +76,7 @@ def _unique(entries: Iterable[tuple[Entry, str]]) -> dict[str, Entry]:
 
 
 def read_groups(path: Path, known: Mapping[str, Entry]) -> dict[str, str]:
-    """Read groups by id from a CSV file (id,group), or none if it does not exist.
+    """Read groups by id from a CSV file (id,group); empty if it does not exist.
 
     Raises:
         UserError: If a line is invalid or its id is not among the `known` ones.
@@ -91,6 +93,6 @@ def read_groups(path: Path, known: Mapping[str, Entry]) -> dict[str, str]:
 
 
 def _hint(key: str, known: Mapping[str, Entry]) -> str:
-    """Return how to correct an id; a common mistake is to write the file name."""
+    """Return a hint on how to correct an id; a common mistake is to write the file name."""
     stem = Path(key).stem
     return f"write {stem!r}, without the extension" if stem in known else "correct or remove the line"

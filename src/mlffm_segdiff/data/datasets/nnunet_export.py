@@ -30,8 +30,8 @@ def write_nnunet(folder: Path, parts: Mapping[str, Sequence[Case]], progress: Pr
     """Write the cases of train, val and test as a raw data set of nnU-Net v2.
 
     imagesTr and labelsTr have train and val, separated by splits_final.json; imagesTs and labelsTs have test.
-    Images are RGB, labels 0 and 1, both PNG. groups.csv keeps the groups, if any. The folder appears complete
-    or not at all.
+    Images are RGB, labels 0 and 1, both PNG. groups.csv keeps the groups, if any. The folder is written
+    atomically.
 
     Args:
         folder: Folder to create, named DatasetXXX_NAME.

@@ -71,7 +71,7 @@ def read_fold(path: Path) -> tuple[list[str], list[str]]:
     """Read the train and val ids of the first fold of a splits_final.json.
 
     Raises:
-        UserError: If there is no fold, or it has an id twice.
+        UserError: If the file has no fold, or the fold has an id twice.
     """
     folds = _read_json(path)
     try:

@@ -48,7 +48,7 @@ def find_entries(root: Path) -> list[Entry]:
         UserError: If `root` does not exist or an archive cannot be read.
     """
     if not root.exists():
-        raise UserError(f"{root} does not exist; give the folder that holds the data set")
+        raise UserError(f"{root} does not exist; give the folder of the data set")
     paths = [root] if root.is_file() else sorted(_files(root))
     archives = [path for path in paths if path.suffix.lower() == ".zip"]
     unpacked = [Entry(path) for path in paths if path.suffix.lower() != ".zip"]
@@ -95,6 +95,6 @@ def outer_folder(path: Path, inner: Sequence[str]) -> Path:
 
 
 def require(found: Mapping[str, Entry], what: str, root: Path, download: str) -> None:
-    """Raise UserError, with what was looked for and what to download, if nothing was found."""
+    """Raise UserError, with what was searched for and what to download, if nothing was found."""
     if not found:
         raise UserError(f"no {what} found in {root}; {download}")

@@ -96,7 +96,7 @@ def case_seed(seed: int, k: int) -> int:
 
 
 def write_samples(folder: Path | str, count: int, seed: int) -> list[Path]:
-    """Write cases as folder/sample_1.png and folder/masks/sample_1.png (0 or 255), and so on.
+    """Write cases as folder/sample_1.png and folder/masks/sample_1.png (0 or 255), numbered from 1.
 
     Args:
         folder: Folder to write to.
@@ -124,7 +124,7 @@ def sample_case(seed: int, k: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]
 def write_folder(folder: Path, count: int, side: int, seed: int) -> None:
     """Write square cases as folder/images/*.png and folder/masks/*.png (0 or 255), unless the folder exists.
 
-    The data set ``folder`` reads this layout. The folder appears complete or not at all.
+    The data set ``folder`` reads this layout. The folder is written atomically.
 
     Args:
         folder: Folder to create.
@@ -154,6 +154,8 @@ def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
 
 def _check(seed: int, width: int, height: int) -> None:
     if min(width, height) < SMALLEST:
-        raise UserError(f"synthetic data: size is {width} x {height}; give {SMALLEST} pixels or more a side")
+        raise UserError(
+            f"synthetic data: size is {width} x {height}; give {SMALLEST} pixels or more per side"
+        )
     if seed < 0:
         raise UserError(f"synthetic data: seed is {seed}; give 0 or more")

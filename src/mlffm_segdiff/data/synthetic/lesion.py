@@ -26,7 +26,7 @@ Range = tuple[float, float]
 # about a third of the way from skin to lesion, as annotators draw it: 0.28 in ISIC 2018, 0.34 in PH2, 0.24
 # in HAM10000.
 _EDGE = -0.55
-# Share of the frame of the contour before the warp; masks then lie within 5 and 60 % at 4:3 and 1:1.
+# Share of the frame of the contour before the warp; masks then cover between 5 and 60 % at 4:3 and 1:1.
 _AREA = (0.07, 0.5)
 
 

@@ -43,7 +43,7 @@ def measure_asymmetry(mask: Mask) -> Asymmetry:
 def long_axis(points: npt.NDArray[np.float64]) -> float:
     """Return the angle in radians from the x axis to the long principal axis of points (Nx2: y, x about 0).
 
-    It is 0, the image's own axes, if all directions are alike (a disc, a square, one pixel).
+    It is 0, the image's own axes, if all directions are equal (a disc, a square, one pixel).
     """
     yy, xx = (points**2).mean(axis=0)
     xy = points.prod(axis=1).mean()

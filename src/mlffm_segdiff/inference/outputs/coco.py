@@ -90,7 +90,7 @@ def _separated(entries: Spool) -> chain[str]:
 
 
 def _runs(mask: Mask) -> list[int]:
-    """Return the lengths of the runs of skin and lesion in turn, down the columns; the first may be 0."""
+    """Return the lengths of the alternating runs of skin and lesion, down the columns; the first may be 0."""
     values = mask.ravel(order="F")
     changes = np.flatnonzero(values[1:] != values[:-1]) + 1
     begin = [0, 0] if values[0] else [0]

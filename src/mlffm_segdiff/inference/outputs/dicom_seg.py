@@ -76,13 +76,18 @@ def dicom_seg(result: CaseResult) -> bytes:
     if absent:
         raise UserError(f"{name} has no {absent[0]}, which a DICOM SEG refers to; export it again")
     if int(source.get("NumberOfFrames") or 1) > 1:
-        raise UserError(f"{name} has several frames, a DICOM SEG is made of one; export them one by one")
+        raise UserError(f"{name} has several frames, but a DICOM SEG is made of one; export them one by one")
     written = io.BytesIO()
     try:
         made = _segmentation(_with_identity(source), result.mask)
         made.PatientName = source.get("PatientName", "")
         made.save_as(written, enforce_file_format=True)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:  # what highdicom misses in a data set
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:  # elements that highdicom needs and does not find
         raise UserError(f"no DICOM SEG can be made of {name} ({error}); export it again") from error
     return written.getvalue()
 
@@ -114,7 +119,7 @@ def _segmentation(described: Dataset, mask: Mask) -> Dataset:
 def _with_identity(source: Dataset) -> Dataset:
     """Return a copy of the header with the elements that the standard requires but allows to be empty.
 
-    Two elements of a photograph are left out because highdicom takes the image for a slice by them: a frame
+    Two elements of a photograph are left out because highdicom would treat the image as a slice: a frame
     of reference without an orientation, and a spacing without a thickness, which it writes as pixel measures
     that it cannot read back. The patient's name is left empty because highdicom warns about names of a single
     word and prints them.

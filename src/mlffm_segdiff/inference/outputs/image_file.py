@@ -13,7 +13,7 @@ JPEG_QUALITY = 92
 
 
 def save_image(image: Image.Image, path: Path) -> None:
-    """Write an image, whole or not at all. Raises UserError if it cannot be written."""
+    """Write an image atomically. Raises UserError if it cannot be written."""
     with atomic_write(path) as temporary:
         image.save(temporary, quality=JPEG_QUALITY, subsampling=0, compress_type=zlib.Z_RLE)
 

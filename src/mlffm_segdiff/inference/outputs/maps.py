@@ -39,7 +39,7 @@ class SpreadWriter(Writer):
         """Raise UserError unless two or more samples are drawn."""
         if sampling.samples < 2:
             raise UserError(
-                f"the spread map needs samples, and {sampling.samples} are drawn; "
+                f"the spread map needs samples, but {sampling.samples} are drawn; "
                 "set samples to 2 or more, or leave the spread map out"
             )
 

@@ -23,7 +23,7 @@ def outline_polygons(mask: Mask) -> list[Polygon]:
     occurs twice, and x1*y2 - x2*y1 summed along it is positive for exteriors, negative for holes. Components
     and holes that only meet in a corner stay separate, so that each polygon is valid by the simple-feature
     rules (OGC 06-103r4, 6.1.11), the areas of all sum to the number of lesion pixels, and drawing them by
-    pixel centres gives the mask back.
+    pixel centres restores the mask.
     """
     rows, columns = lesion_box(mask)
     box = np.pad(mask[rows, columns], 1)

@@ -29,7 +29,7 @@ class Row:
         expected_dice: See `CaseResult`.
         certainty: See `CaseResult`.
         flags: Separated by spaces.
-        measures: Each is a column of its own.
+        measures: A column for each.
         status: ``incomplete``: the mask was written, another output was not. ``failed``: no mask.
         error: What went wrong.
         stem: Name of the output files, without an extension; not a column.
@@ -48,7 +48,7 @@ class Row:
 
     @property
     def failed(self) -> bool:
-        """Whether there is no mask."""
+        """Whether the image has no mask."""
         return self.status == "failed"
 
     def with_fault(self, fault: str) -> Self:
@@ -89,7 +89,7 @@ def column_types() -> dict[str, type]:
 
 
 def write_rows(rows: Iterable[Row], path: Path) -> Iterator[Row]:
-    """Write rows as they come and pass them on; the table appears after the last one, or not at all.
+    """Write rows as they arrive and yield them; the table appears only after the last one.
 
     Args:
         rows: Of the images, in order.

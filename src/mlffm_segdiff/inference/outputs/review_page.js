@@ -21,14 +21,14 @@ function wanted(item, { text, most, marks }) {
 
 function filter() {
   const values = new FormData(controls);
-  const asked = {
+  const criteria = {
     text: values.get("text").trim().toLowerCase(),
     most: values.get("most"),
     marks: values.getAll("mark"),
   };
   let shown = 0;
   for (const item of cases) {
-    item.hidden = !wanted(item, asked);
+    item.hidden = !wanted(item, criteria);
     shown += !item.hidden;
   }
   document.getElementById("count").textContent = `${shown} of ${cases.length} shown`;

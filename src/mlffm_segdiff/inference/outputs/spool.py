@@ -1,4 +1,4 @@
-"""Texts that wait in a temporary file, so that memory does not grow with their number."""
+"""Texts kept in a temporary file, so that memory does not grow with their number."""
 
 import weakref
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
-"""The contract of an output of `predict`, and the table of all outputs.
+"""The contract of an output of `predict`, and the registry of all outputs.
 
-To add an output, write a `Writer` in a file of its own and name it in WRITERS.
+To add an output, write a `Writer` in a new file and name it in WRITERS.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Writer(ABC):
     """Writes one kind of output.
 
     `write` runs in several threads at once, one image each; the other methods run in one thread. A writer
-    that raises costs only its own output: the fault is reported, and masks and table are written.
+    that raises loses only its own output: the error is reported, and masks and table are written.
 
     Attributes:
         needs_image: Whether `write` uses `CaseImage.full_size`.
@@ -82,21 +82,21 @@ class Writer(ABC):
         self.output = output
 
     def check(self, sampling: Sampling) -> None:  # noqa: B027
-        """Raise UserError if this output cannot be written at all, before anything is segmented."""
+        """Raise UserError, before anything is segmented, if this output cannot be written."""
 
     @abstractmethod
     def write(self, result: CaseResult) -> None:
         """Write one image's output, or keep what `add_row` and `close` need of it."""
 
     def add_row(self, row: Row) -> None:  # noqa: B027
-        """Receive the row of each image, in the order of the images, failed ones too, after `write`."""
+        """Receive the row of each image, failed ones too, in the order of the images, after `write`."""
 
     def close(self) -> None:  # noqa: B027
-        """Write what is one file for all images; not called if the run is interrupted."""
+        """Write the file for all images, if any; not called if the run is interrupted."""
 
 
 def make_writers(output: Output, sampling: Sampling) -> dict[str, Writer]:
-    """Return the writers that an output asks for; those that need the decoded image come last.
+    """Return the writers of the requested outputs; those that need the decoded image come last.
 
     Raises:
         UserError: An output is unknown, or cannot be written with this sampling or installation.
@@ -113,7 +113,9 @@ def require_free_folders(images: Iterable[object], output: Output, writers: Mapp
     written = {(output.folder / folder).resolve() for folder in folders}
     for path in images:
         if isinstance(path, Path) and path.resolve().parent in written:
-            raise UserError(f"{path} is where results are written; choose another output folder")
+            raise UserError(
+                f"{path} is in a folder that results are written to; choose another output folder"
+            )
 
 
 def _make_writer(name: str, output: Output) -> Writer:

@@ -34,8 +34,8 @@ class CaseImage:
         height: Of the image, in pixels.
         width: Of the image, in pixels.
         network_input: SxSx3 uint8 RGB, resized as the training images were.
-        view: hxwx3 uint8 RGB, no side above `VIEW_SIDE`, to show and to measure colours on. Without it there
-            is no second look and there are no colours.
+        view: hxwx3 uint8 RGB, no side above `VIEW_SIDE`, to show and to measure colours on. Without it,
+            neither a second look nor colours are possible.
         name: File name with its extension; empty for an array.
         stem: Name of the output files, without an extension.
         mm_per_pixel: Side of a pixel in millimetres; None if it is unknown.
@@ -63,13 +63,13 @@ class CaseImage:
 
 
 def find_images(*places: str | Path) -> ImageFiles:
-    """Find the images at several places, in the order of the places, each once.
+    """Find the images at several places, in the order of the places, without repetition.
 
     Args:
         places: As in `list_place`.
 
     Raises:
-        UserError: There is no image at a place, or two images would write to the same output file because
+        UserError: A place has no image, or two images would write to the same output file because
             their names differ only in case, folder or extension.
     """
     found = [list_place(place) for place in places]
@@ -116,7 +116,7 @@ def decode_case(data: bytes, source: Source, size: int, keep: bool = False) -> C
 
 
 def array_image(pixels: Pixels, size: int) -> CaseImage:
-    """Return an HxWx3 uint8 RGB array as an image of its own."""
+    """Return an HxWx3 uint8 RGB array as a case."""
     image = Image.fromarray(pixels)
     return CaseImage(image.height, image.width, resize_pil(image, size), view_of(image))
 
@@ -140,5 +140,5 @@ def _require_unique_names(images: Sequence[Source]) -> None:
         if other is not image:
             raise UserError(
                 f"{other} and {image} would both write the mask {case_name(other)}.png; "
-                "rename one, or give them one by one"
+                "rename one, or segment them one by one"
             )

@@ -48,7 +48,7 @@ def read_dataset(data: bytes, name: str) -> Dataset:
         raise UserError(f"{name} is deflated as a whole, which may hide any size; export it another way")
     try:
         dataset = dcmread(io.BytesIO(data))
-    except Exception as error:  # pydicom raises many kinds on damaged bytes
+    except Exception as error:  # pydicom raises errors of many types on damaged bytes
         raise UserError(f"{name} cannot be read as DICOM ({error}); export it again") from error
     if "PixelData" not in dataset:
         raise UserError(f"{name} is DICOM without an image; leave it out")
@@ -128,7 +128,7 @@ def _check_frame(dataset: Dataset, name: str) -> None:
     """Raise UserError if the first frame, where Pillow can read it, has another size than the header."""
     from pydicom.encaps import generate_frames
 
-    said = (dataset.get("Columns"), dataset.get("Rows"))
+    declared = (dataset.get("Columns"), dataset.get("Rows"))
     try:
         frames = generate_frames(dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1))
         with Image.open(io.BytesIO(next(frames))) as frame:
@@ -137,10 +137,10 @@ def _check_frame(dataset: Dataset, name: str) -> None:
         return
     except Exception as error:  # as above
         raise UserError(f"{name} is a damaged or unusual DICOM file ({error}); export it again") from error
-    if size != said:
+    if size != declared:
         raise UserError(
-            f"{name} holds an image of {size[0]}x{size[1]}, but its header says {said[0]}x{said[1]}; "
-            "export it again"
+            f"{name} holds an image of {size[0]}x{size[1]}, "
+            f"but its header declares {declared[0]}x{declared[1]}; export it again"
         )
 
 
@@ -156,7 +156,7 @@ def _shown(stored: Stored, dataset: Dataset) -> Image.Image:
 
 
 def _through(table: Pixels, stored: Stored, dataset: Dataset) -> Pixels:
-    """Look stored values up row by row, since numpy makes eight bytes of each index."""
+    """Look up stored values row by row, since numpy converts each index to eight bytes."""
     lowest, _ = _stored_range(dataset)
     rows = [np.take(table, row.astype(np.intp) - lowest, mode="clip") for row in stored]
     return np.stack(rows)

@@ -42,7 +42,7 @@ def list_place(place: str | Path) -> ImageFiles:
             if it is DICOM.
 
     Raises:
-        UserError: There are no images.
+        UserError: The place has no images.
     """
     text = str(place)
     if is_url(text):

@@ -1,4 +1,4 @@
-"""Remote files by URL: s3, gs, https and whatever else fsspec knows."""
+"""Remote files by URL: s3, gs, https and all other protocols of fsspec."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -78,12 +78,12 @@ def _fsspec() -> Any:
 
 @contextmanager
 def _reported(name: str) -> Iterator[None]:
-    """Raise UserError naming the file for whatever a remote file system raises."""
+    """Turn every error of a remote file system into a UserError that names the file."""
     try:
         yield
     except ImportError as error:
         extra = f"run in the project's folder: {pip_line('remote')}"
         raise UserError(f"{name} cannot be read ({error}); {extra}") from error
-    except Exception as error:  # each file system has its own kinds
+    except Exception as error:  # each file system raises its own types
         fault = str(error) if not isinstance(error, FileNotFoundError) else "nothing is there"
         raise UserError(f"{name} cannot be read ({fault or type(error).__name__}); {HINT}") from error

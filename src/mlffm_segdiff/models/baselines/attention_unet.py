@@ -31,7 +31,7 @@ class AttentionUNet(MonaiAttentionUnet):
     """A U-Net whose skips are weighted at each pixel by a gate that reads the level below.
 
     It maps an image (B3HW) to a logit (B1HW); H and W must be multiples of ``total_stride``. MONAI's gate
-    reads the level below at the skip's resolution, the paper's works at the coarser one. There is no deep
+    reads the level below at the skip's resolution, the paper's works at the coarser one. Without deep
     supervision.
 
     Args:

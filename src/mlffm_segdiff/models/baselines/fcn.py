@@ -22,7 +22,7 @@ class FCNConfig(ModelConfig):
         convolutions: Convolutions of each level.
         head_width: Channels of the two fully connected layers.
         dropout: Dropout after each of them.
-        normalise: Batch normalisation after each convolution of the encoder. The paper's encoder has none: it
+        normalise: Batch normalisation after each convolution of the encoder. The paper's encoder has none and
             starts from ImageNet weights.
     """
 

@@ -1,4 +1,4 @@
-"""The denoiser of MedSegDiff (Wu et al. 2022, arXiv:2211.00611): the mask's features steer the image's.
+"""The denoiser of MedSegDiff (Wu et al. 2022, arXiv:2211.00611): the mask's features condition the image's.
 
 From the paper (sections 2.1 to 2.3): two equal encoders of residual blocks that read the time embedding; eq.
 3 and the FF-Parser on their middle stages; the sum of both, which the last stage and the decoder read (eq.
@@ -121,7 +121,7 @@ def waves(size: int, frequencies: int, like: Tensor) -> tuple[Tensor, Tensor]:
 class DynamicCondition(nn.Module):
     """(LN(m_I) * LN(m_x)) * m_I (eq. 3), with the noisy mask's features m_x through an FF-Parser first.
 
-    The paper does not say over what LN normalises. Here it is all channels and pixels of a case, as in the
+    The paper does not state over what LN normalises. Here it is all channels and pixels of a case, as in the
     authors' code, which has eq. 3 but does not call it. Theirs has no parameters; this has a gain and a bias
     for each channel, so that it fits any size.
 
@@ -143,7 +143,7 @@ class DynamicCondition(nn.Module):
 
 
 class MedSegDiff(nn.Module):
-    """A U-Net over masks and an encoder of the image that the mask's features steer.
+    """A U-Net over masks and an encoder of the image that is conditioned on the mask's features.
 
     Each stage but the last is double, one for the mask and one for the image; dynamic conditional encoding of
     the image's features follows all but the first. The last stage reads the sum of both paths. H and W must

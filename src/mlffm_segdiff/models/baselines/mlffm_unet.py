@@ -1,4 +1,4 @@
-"""A U-Net with the MLFFM on its skips and no diffusion: the test whether the module helps by itself."""
+"""A U-Net with the MLFFM on its skips and no diffusion, to test whether the module helps on its own."""
 
 from collections.abc import Sequence
 

@@ -39,7 +39,7 @@ class NNUNetConfig(ModelConfig):
 class NNUNet(DynUNet):
     """A planned U-Net on the `z_score` of an image (B3HW); it gives a logit (B1HW).
 
-    Each stage of the decoder but the coarsest has a logit of its own for deep supervision. H and W must be
+    Each stage of the decoder but the coarsest has its own logit for deep supervision. H and W must be
     multiples of ``total_stride``.
 
     Args:

@@ -37,7 +37,7 @@ class Plan:
 
     @property
     def total_strides(self) -> Size:
-        """The numbers that height and width must be multiples of."""
+        """The divisors of valid heights and widths."""
         return prod(s[0] for s in self.strides), prod(s[1] for s in self.strides)
 
 

@@ -129,7 +129,7 @@ class EncoderSinglePath(nn.Module):
     H and W must be multiples of ``total_stride``.
 
     Args:
-        encoder: Gives features at strides 2 to 32.
+        encoder: Returns features at strides 2 to 32.
         widths: Channels of the skips, finest first.
         fusion: The MLFFM over ``widths``; None for plain skips.
         mask_channels: 1, or 2 with self-conditioning.

@@ -76,7 +76,7 @@ class EncoderUNet(nn.Module):
     bilinearly. H and W must be multiples of ``total_stride``.
 
     Args:
-        encoder: Gives the skips, at strides 2, 4, ..., and the features that the decoder starts from.
+        encoder: Returns the skips, at strides 2, 4, ..., and the features that the decoder starts from.
         decoder_widths: Channels of the decoder's levels, coarsest first; one fewer than the encoder's levels.
         fusion: The MLFFM over the encoder's widths, the deepest level included; None for plain skips.
     """

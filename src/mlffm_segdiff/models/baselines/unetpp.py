@@ -83,7 +83,7 @@ class EncoderUNetPlusPlus(nn.Module):
     of ``total_stride``.
 
     Args:
-        encoder: Gives features at strides 2, 4, ....
+        encoder: Returns features at strides 2, 4, ....
         decoder_widths: Channels of the nodes, coarsest level first; one fewer than the encoder's levels.
     """
 

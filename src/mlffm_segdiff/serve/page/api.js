@@ -37,7 +37,7 @@ function form(files, fields) {
   return body;
 }
 
-/** Ask, and ask again while the server is busy. @param {string} path @param {FormData} [body] */
+/** Send a request, and retry while the server is busy. @param {string} path @param {FormData} [body] */
 async function ask(path, body, patience = PATIENCE) {
   const response = await reach(path, body);
   if (response.ok) return response.json();
@@ -54,7 +54,7 @@ async function reach(path, body) {
   try {
     return await fetch(path, body ? { method: "POST", body } : {});
   } catch {
-    throw new Problem("The server does not answer", "see that it runs, then try again");
+    throw new Problem("The server does not answer", "check that it is running, then try again");
   }
 }
 

@@ -78,7 +78,7 @@ function useKeys(viewer, hand) {
   });
 }
 
-/** The brush's place; at first the middle of the image. @returns {[number, number]} */
+/** The brush's position; at first the middle of the image. @returns {[number, number]} */
 function cursorOf(viewer, hand) {
   const { width, height } = viewer.result.source;
   viewer.cursor ??= { x: width / 2, y: height / 2, radius: 0 };

@@ -1,4 +1,4 @@
-/** One image, what the server found in it, and what the user made of that. */
+/** One image, the server's result for it, and the user's corrections. */
 
 import { heat } from "./colours.js";
 import { History } from "./history.js";
@@ -23,7 +23,7 @@ export class Case {
   }
 }
 
-/** The answer to an image, at the size at which it is shown: the image's own, unless that is large. */
+/** The result of an image, at the size at which it is shown: the image's own, unless that is large. */
 export class Result {
   /** @param {any} answer the server's @param {ImageBitmap} image */
   constructor(answer, image) {
@@ -51,7 +51,7 @@ export class Result {
     return this.history.now;
   }
 
-  /** Whether the measures are those of the mask as it is now. */
+  /** Whether the measures are those of the current mask. */
   get fresh() {
     return this.measured.edit === this.edit;
   }
@@ -80,7 +80,7 @@ export class Result {
     return drawMask(probability, this.edit, this.post, width, height, 1);
   }
 
-  /** @param {number} number @returns {Path2D} the outline of one sample by itself, at the threshold */
+  /** @param {number} number @returns {Path2D} the outline of one sample, at the threshold */
   sampleOutline(number) {
     const { width, height, edit, post } = this;
     return this.#keep(`sample ${number}`, edit.threshold, () => {
@@ -108,7 +108,7 @@ export class Result {
     return resample(map, this.size, this.width, this.height);
   }
 
-  /** What `make` gives, made again only when `state` changes. */
+  /** The result of `make`, computed again only when `state` changes. */
   #keep(name, state, make) {
     const found = this.kept.get(name);
     if (found && found.state === state) return found.value;

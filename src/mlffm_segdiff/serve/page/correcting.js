@@ -1,4 +1,4 @@
-/** The shown mask is changed: by brush and eraser, by the threshold, and back again. */
+/** Changes of the shown mask: by brush and eraser, by the threshold, by undo and redo. */
 
 import { useBrush } from "./brush.js";
 import { drawStroke } from "./mask.js";
@@ -76,7 +76,7 @@ class Hand {
     this.changed();
   }
 
-  /** Draw the last points of the stroke in work on the draft. */
+  /** Draw the last points of the current stroke on the draft. */
   #drawLast(count) {
     const { draft, result } = this.viewer;
     const piece = { ...this.stroke, points: this.stroke.points.slice(-count) };

@@ -1,4 +1,4 @@
-/** Steps that can be taken back and taken again. @template State */
+/** Steps that can be undone and redone. @template State */
 export class History {
   /** @param {State} first */
   constructor(first) {
@@ -14,12 +14,12 @@ export class History {
     this.future = [];
   }
 
-  /** @returns {boolean} whether there was a step to take back */
+  /** @returns {boolean} whether there was a step to undo */
   undo() {
     return this.#move(this.past, this.future);
   }
 
-  /** @returns {boolean} whether there was a step to take again */
+  /** @returns {boolean} whether there was a step to redo */
   redo() {
     return this.#move(this.future, this.past);
   }

@@ -1,4 +1,4 @@
-/** The page: images come in, one is shown. */
+/** The page: a list of images, one of which is shown. */
 
 import { about } from "./api.js";
 import { Case } from "./case.js";
@@ -36,7 +36,7 @@ function take(files) {
   bringIntoView();
 }
 
-/** On a small screen what comes is below what was pressed. */
+/** On a small screen the result is below the button that was pressed. */
 function bringIntoView() {
   const { top } = $("busy").getBoundingClientRect();
   if (top > innerHeight / 2) scrollBy({ top: top - 80, behavior: "smooth" });
@@ -81,7 +81,7 @@ function showProblem(one) {
   }
 }
 
-/** Show the mask as it is now, and ask for its measures once it stays so. */
+/** Show the current mask, and request its measures once it stops changing. */
 function showEdit() {
   const { history, edit, fresh } = shown.result;
   $("threshold").value = String(edit.threshold);

@@ -1,4 +1,4 @@
-/** Measures and contours are the server's, of the mask as it is. */
+/** The measures and contours of the current mask, computed by the server. */
 
 import { measure } from "./api.js";
 import { maskPng } from "./png.js";
@@ -8,7 +8,7 @@ export function pngOf(result) {
   return maskPng(result.sourceMask(), result.source.width, result.source.height);
 }
 
-/** Have the mask measured, until the measures are those of the mask as it is then. @param {import("./case.js").Case} one */
+/** Have the mask measured, again if it changed meanwhile. @param {import("./case.js").Case} one */
 export async function measureCase({ file, result, options }) {
   while (!result.fresh) {
     const edit = result.edit;

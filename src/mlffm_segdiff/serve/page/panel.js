@@ -1,8 +1,8 @@
-/** What is shown of a result next to the image. */
+/** The panel next to the image: measures and flags of a result. */
 
 import { SAMPLE_COLOURS } from "./colours.js";
 
-/** How measures are called and shown; others by their column's name. */
+/** Names and units of measures; others are shown by their column's name. */
 const NAMES = {
   area: ["Area", "px"],
   area_share: ["Share of the image", "%"],
@@ -29,7 +29,7 @@ const MAIN = new Set(
   ]),
 );
 const FLAGS = {
-  nothing_found: "Nothing was found",
+  nothing_found: "No lesion was found",
   touches_frame: "The lesion touches the frame",
   several_components: "The lesion has several components",
   blurred: "The image is blurred",

@@ -1,4 +1,4 @@
-/** Results are taken away as files. */
+/** Results saved as files. */
 
 import { csv } from "./csv.js";
 import { download, stem } from "./download.js";

@@ -1,4 +1,4 @@
-/** Images go to the server, several at once so that it can take them through the model together. */
+/** Sends images to the server, several at once so that it can segment them in one batch. */
 
 import { segment } from "./api.js";
 import { Result } from "./case.js";
@@ -7,7 +7,7 @@ import { asProblem } from "./status.js";
 const AT_ONCE = 4;
 
 export class Sender {
-  /** @param {(one: import("./case.js").Case) => void} done called with each case once it has its answer */
+  /** @param {(one: import("./case.js").Case) => void} done called with each case once it is answered */
   constructor(done) {
     this.done = done;
     this.waiting = [];

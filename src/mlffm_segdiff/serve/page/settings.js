@@ -18,7 +18,7 @@ const STYLES = { any: "Any", isic2018: "ISIC 2018", ham10000: "HAM10000", ph2: "
 
 const $ = (id) => document.getElementById(id);
 
-/** Offer what the server's model can do, its defaults chosen. @param {any} server what it reports */
+/** Offer what the server's model supports, with its defaults selected. @param {any} server what it reports */
 export function showSettings(server) {
   const { sampling, styles, least_samples, most_samples, most_steps } = server;
   const samples = $("samples-count");
@@ -44,7 +44,7 @@ function onlyWithSamples() {
   $("second-look").disabled = samples > 0;
 }
 
-/** @returns {Settings | null} as they are set; null, and said at the field, where one is out of range */
+/** @returns {Settings | null} the current values; null if one is out of range, which its field reports */
 export function readSettings() {
   const invalid = ["samples-count", "steps-count", "spacing"].map($).find((input) => !input.checkValidity());
   if (invalid) {

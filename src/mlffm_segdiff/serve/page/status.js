@@ -1,9 +1,9 @@
-/** What is said of what happens, to eyes and to screen readers. */
+/** Status messages, visible and for screen readers. */
 
 const SHOWN_MS = 6000;
 let fading = 0;
 
-/** @param {string} text @param {boolean} [fault] faults stay to be seen */
+/** @param {string} text @param {boolean} [fault] faults stay visible */
 export function say(text, fault = false) {
   const status = document.getElementById("status");
   status.textContent = text;
@@ -13,7 +13,7 @@ export function say(text, fault = false) {
   if (!fault) fading = setTimeout(() => status.classList.add("past"), SHOWN_MS);
 }
 
-/** @param {unknown} error @param {string} outcome what became of the wish */
+/** @param {unknown} error @param {string} outcome what happened to the request */
 export function sayProblem(error, outcome) {
   const { message, hint } = asProblem(error);
   say(`${message}: ${outcome}. ${capital(hint)}.`, true);
@@ -30,7 +30,7 @@ function capital(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** What went wrong, and what a person can do about it. */
+/** What went wrong, and how to fix it. */
 export class Problem extends Error {
   /** @param {string} detail @param {string} hint @param {number} [status] HTTP's; 0: no answer */
   constructor(detail, hint, status = 0) {

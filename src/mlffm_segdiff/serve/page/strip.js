@@ -1,4 +1,4 @@
-/** The strip of images, one button each, where there are several. */
+/** The strip of images, one button each, shown for two or more. */
 
 import { element } from "./panel.js";
 

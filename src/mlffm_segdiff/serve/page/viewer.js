@@ -21,7 +21,7 @@ export class Viewer {
     this.result = null;
     /** @type {Layers} */
     this.layers = { outline: true, probability: false, spread: false, samples: [] };
-    /** A mask in work, in the place of the result's. @type {Uint8Array | null} */
+    /** A draft, shown in place of the result's mask. @type {Uint8Array | null} */
     this.draft = null;
     /** @type {{x: number, y: number, radius: number} | null} */
     this.cursor = null;
@@ -37,12 +37,12 @@ export class Viewer {
     this.fit();
   }
 
-  /** Size the canvas to the frame's width and to what a window holds, times the zoom. */
+  /** Fit the canvas to the frame's width and the window's height, times the zoom. */
   fit() {
     const { result, canvas } = this;
     if (!result) return;
-    const room = Math.min(this.frame.clientWidth / result.width, (0.76 * innerHeight) / result.height);
-    const width = Math.max(1, Math.floor(result.width * room * this.zoom));
+    const scale = Math.min(this.frame.clientWidth / result.width, (0.76 * innerHeight) / result.height);
+    const width = Math.max(1, Math.floor(result.width * scale * this.zoom));
     const height = Math.max(1, Math.round((width * result.height) / result.width));
     canvas.style.width = `${width}px`;
     canvas.style.height = `${height}px`;
@@ -90,7 +90,7 @@ export class Viewer {
     return [((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height];
   }
 
-  /** Scroll the frame so that a place of the image is seen. @param {number} x @param {number} y */
+  /** Scroll the frame so that a point of the image is visible. @param {number} x @param {number} y */
   reveal(x, y) {
     const { canvas, frame, result } = this;
     const left = (x / result.source.width) * canvas.clientWidth;
@@ -134,7 +134,7 @@ export function useLayers(viewer) {
   }
 }
 
-/** The zoom's buttons. @param {Viewer} viewer */
+/** The zoom buttons. @param {Viewer} viewer */
 export function useZoom(viewer) {
   const buttons = { out: document.getElementById("zoom-out"), in: document.getElementById("zoom-in") };
   const change = (way) => {

@@ -7,14 +7,14 @@ from mlffm_segdiff.study.launchers.in_process import InProcess
 
 
 def make_launcher(config: LauncherConfig, threads: int) -> Launcher:
-    """Returns the launcher that a study asks for.
+    """Return the launcher of a configuration.
 
     Args:
         config: Name and resources.
         threads: Processor threads of a cell.
 
     Raises:
-        UserError: If the extra ``cluster`` is not installed and needed.
+        UserError: If the launcher needs the extra ``cluster``, which is not installed.
     """
     if config.name == "in-process":
         return InProcess(threads)

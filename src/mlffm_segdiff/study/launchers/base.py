@@ -17,7 +17,7 @@ class Outcome:
 
     Attributes:
         key: Key of the cell.
-        error: One line that says why the cell failed, or None.
+        error: Why the cell failed, in one line, or None.
     """
 
     key: str
@@ -28,7 +28,7 @@ class Launcher(Protocol):
     """Runs cells in this process, in other processes or on a cluster."""
 
     def launch(self, work: Work, study: Path, keys: Sequence[str]) -> Generator[Outcome, None, None]:
-        """Runs the cells and yields each outcome as soon as it is known.
+        """Run the cells and yield each outcome as soon as it is known.
 
         A failing cell does not stop the others. Closing the generator and Ctrl-C stop the running cells.
 
@@ -44,7 +44,7 @@ class Launcher(Protocol):
 
 
 def attempt(work: Work, study: Path, key: str) -> Outcome:
-    """Runs one cell in this process; an exception becomes the error of the outcome."""
+    """Run one cell in this process; an exception becomes the error of the outcome."""
     try:
         work(study, key)
     except Exception as error:
@@ -53,7 +53,7 @@ def attempt(work: Work, study: Path, key: str) -> Outcome:
 
 
 def one_line(error: BaseException) -> str:
-    """Returns the first line of an error with its type; of a UserError only the message."""
+    """Return the first line of an error with its type; of a UserError only the message."""
     message = next(iter(str(error).strip().splitlines()), "")
     if isinstance(error, UserError):
         return message

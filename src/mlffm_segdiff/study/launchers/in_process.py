@@ -19,7 +19,7 @@ class InProcess:
         self.threads = threads
 
     def launch(self, work: Work, study: Path, keys: Sequence[str]) -> Generator[Outcome, None, None]:
-        """Runs the cells in the given order. See `Launcher.launch`."""
+        """Run the cells in the given order. See `Launcher.launch`."""
         study = study.absolute()
         for key in keys:
             before = torch.get_num_threads()

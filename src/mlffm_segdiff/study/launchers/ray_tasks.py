@@ -40,7 +40,7 @@ class RayTasks:
         }
 
     def launch(self, work: Work, study: Path, keys: Sequence[str]) -> Generator[Outcome, None, None]:
-        """Runs the cells as tasks. See `Launcher.launch`."""
+        """Run the cells as tasks. See `Launcher.launch`."""
         study, waiting = study.absolute(), deque(keys)
         running: dict[ray.ObjectRef[Outcome], str] = {}
         try:
@@ -63,7 +63,7 @@ class RayTasks:
         environment["OMP_NUM_THREADS"] = str(self.resources["CPU"])
         host, _, port = self.address.rpartition(":")
         try:
-            if host:  # Ray would retry for minutes where nothing listens
+            if host:  # Ray would retry for minutes at an address without a cluster
                 socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
             ray.init(
                 self.address,
@@ -80,8 +80,8 @@ class RayTasks:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
         needed = {name: amount for name, amount in self.resources.items() if amount}
         if not any(all(node.get(name, 0) >= amount for name, amount in needed.items()) for node in nodes):
-            asked = ", ".join(f"{name} {amount:g}" for name, amount in needed.items())
-            raise UserError(f"no machine of the Ray cluster has {asked}; ask for less per cell")
+            resources = ", ".join(f"{name} {amount:g}" for name, amount in needed.items())
+            raise UserError(f"no machine of the Ray cluster has {resources}; request less per cell")
         cpus, gpus, memory = self.resources.values()
         task = ray.remote(max_retries=RETRIES, max_calls=1, num_cpus=cpus, num_gpus=gpus, memory=memory)
         return task(_attempt_in).remote

@@ -48,13 +48,13 @@ class SubmititJobs:
         }
 
     def launch(self, work: Work, study: Path, keys: Sequence[str]) -> Generator[Outcome, None, None]:
-        """Submits the cells and waits for them. See `Launcher.launch`."""
+        """Submit the cells and wait for them. See `Launcher.launch`."""
         waiting, job = list(keys), _CellJob(work, study.absolute())
         running: dict[str, Job[Outcome]] = {}
         try:
             while waiting or running:
-                room = self.at_once - len(running) if self.local and self.at_once else len(waiting)
-                batch, waiting = waiting[:room], waiting[room:]
+                free = self.at_once - len(running) if self.local and self.at_once else len(waiting)
+                batch, waiting = waiting[:free], waiting[free:]
                 running |= zip(batch, self._submit(job, batch), strict=True)
                 ended = [key for key, one in running.items() if one.done()]
                 for key in ended:
@@ -78,7 +78,7 @@ class SubmititJobs:
             raise UserError(f"Slurm took no jobs ({one_line(error)}); run this where sbatch works") from error
 
     def _python(self) -> str:
-        """Returns the command of a job's interpreter, with variables that libraries read when they load."""
+        """Return the command of a job's interpreter, with variables that libraries read when they load."""
         variables = [f"OMP_NUM_THREADS={self.threads}"]
         if self.local:  # submitit hides all GPUs otherwise
             gpus = os.environ.get(VISIBLE, ",".join(map(str, range(torch.cuda.device_count()))))

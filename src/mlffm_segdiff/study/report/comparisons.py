@@ -44,14 +44,14 @@ class Comparison:
     corrected: float = 1.0
 
     def verdict(self, score: str) -> str:
-        """Says what the comparison shows for a score."""
+        """Return a sentence on what the comparison shows for a score."""
         return verdict(self.result, self.corrected, self.by_seed, score not in DISTANCES)
 
 
 def against_baseline(study: StudyResults, score: str, resolution: str) -> list[Comparison]:
-    """Compares every variant with the baseline, or with the variant it is against, on each data set.
+    """Compare every variant with the baseline, or with the variant it is against, on each data set.
 
-    Without a finished seed in common there is no comparison. p-values are corrected together.
+    Pairs without a finished seed in common are left out. p-values are corrected together.
     """
     return _corrected(
         _compare(rows, score, "variant", (variant, study.against(variant)), dataset)
@@ -62,7 +62,7 @@ def against_baseline(study: StudyResults, score: str, resolution: str) -> list[C
 
 
 def against_first_evaluation(study: StudyResults, score: str, resolution: str) -> list[Comparison]:
-    """Compares the evaluations of the baseline with the first one on each data set."""
+    """Compare the evaluations of the baseline with the first one on each data set."""
     rows = study.select(variant=study.plan.baseline, resolution=resolution)
     first, *others = study.evaluations
     return _corrected(
@@ -75,7 +75,7 @@ def against_first_evaluation(study: StudyResults, score: str, resolution: str) -
 def comparison_table(
     comparisons: Sequence[Comparison], name: str, caption: str, score: str, column: str
 ) -> Table:
-    """Tabulates comparisons.
+    """Tabulate comparisons.
 
     Args:
         comparisons: Of one score, corrected together.
@@ -100,7 +100,7 @@ def comparison_table(
 
 
 def difference_columns(result: Difference, corrected: float) -> tuple[dict[str, object], dict[str, str]]:
-    """Returns the columns of a difference as numbers and as text."""
+    """Return the columns of a difference as numbers and as text."""
     interval = result.interval
     numbers: dict[str, object] = {
         "images": result.images,
@@ -125,7 +125,7 @@ def difference_columns(result: Difference, corrected: float) -> tuple[dict[str, 
 def _compare(
     rows: pd.DataFrame, score: str, by: str, names: tuple[str, str], dataset: str
 ) -> Comparison | None:
-    """Compares two values of column ``by`` if they have a seed and an image in common."""
+    """Compare two values of column ``by`` if they have a seed and an image in common."""
     one, other = names
     both = rows[rows[by].isin(names)]
     seeds = common_seeds(both, by)

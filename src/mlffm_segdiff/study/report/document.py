@@ -42,7 +42,7 @@ class FigureBlock:
     text: str
 
     def base64(self) -> str:
-        """Returns the file as base64 text."""
+        """Return the file as base64 text."""
         return base64.b64encode(self.path.read_bytes()).decode()
 
 
@@ -64,24 +64,24 @@ class Table:
     shown: pd.DataFrame
 
     def header(self) -> list[str]:
-        """Returns the names of the columns."""
+        """Return the names of the columns."""
         return [str(name) for name in self.shown.columns]
 
     def rows(self) -> list[list[str]]:
-        """Returns the cells."""
+        """Return the cells."""
         return [[str(cell) for cell in row] for row in self.shown.itertuples(index=False)]
 
     def words(self) -> list[bool]:
-        """Returns for each column whether it holds words, which are aligned left."""
+        """Return for each column whether it is text, which is aligned left."""
         return columns_of_words(self.header(), self.rows())
 
     def markdown(self) -> str:
-        """Returns a Markdown table."""
+        """Return a Markdown table."""
         rows = [[cell.replace("|", "\\|") for cell in row] for row in self.rows()]
         return markdown_table(self.header(), rows)
 
     def latex(self) -> str:
-        """Returns a LaTeX table for the package booktabs."""
+        """Return a LaTeX table for the package booktabs."""
         escaped = self.shown.map(lambda cell: _latex(str(cell))).rename(columns=_latex)
         columns = "".join("l" if words else "r" for words in self.words())
         text: str = escaped.style.hide(axis="index").to_latex(
@@ -95,13 +95,13 @@ Block = TextBlock | FigureBlock | Table
 
 @dataclass
 class Document:
-    """A report in the making.
+    """A report that sections are added to.
 
     Attributes:
-        folder: Where its files go.
+        folder: Folder of its files.
         title: Title of the page.
         command: The command that writes the report, named under each figure.
-        blocks: What was added so far.
+        blocks: Its blocks, in order.
     """
 
     folder: Path
@@ -110,36 +110,36 @@ class Document:
     blocks: list[Block] = field(default_factory=list)
 
     def heading(self, text: str, level: int = 2) -> None:
-        """Adds a heading; level 1 is the title."""
+        """Add a heading; level 1 is the title."""
         self.blocks.append(TextBlock("heading", text, level))
 
     def text(self, text: str) -> None:
-        """Adds a paragraph."""
+        """Add a paragraph."""
         self.blocks.append(TextBlock("text", text))
 
     def points(self, *points: str) -> None:
-        """Adds a list."""
+        """Add a list."""
         self.blocks.append(TextBlock("list", points=points))
 
     def table(self, table: Table) -> None:
-        """Adds a table, and saves it."""
+        """Add a table, and save it."""
         self.save_table(table)
         self.blocks.append(table)
 
     def save_table(self, table: Table) -> None:
-        """Writes tables/NAME.csv and tables/NAME.tex."""
+        """Write tables/NAME.csv and tables/NAME.tex."""
         csv = table.numbers.to_csv(index=False, lineterminator="\n")
         for ending, text in (("csv", csv), ("tex", table.latex())):
             self._write(f"tables/{table.name}.{ending}", text)
 
     def figure(self, name: str, figure: Figure, caption: str) -> None:
-        """Adds a figure, and writes figures/NAME.png."""
+        """Add a figure, and write figures/NAME.png."""
         path = self.folder / "figures" / f"{name}.png"
         save_figure(figure, path)
         self.blocks.append(FigureBlock(path, f"{caption} Made by: {self.command}"))
 
     def write(self) -> None:
-        """Writes report.md and report.html."""
+        """Write report.md and report.html."""
         for ending, escape in (("md", False), ("html", True)):
             environment = Environment(
                 loader=TEMPLATES, autoescape=escape, trim_blocks=True, lstrip_blocks=True
@@ -155,7 +155,7 @@ class Document:
 
 
 def without_constant(table: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
-    """Returns the table without those of the named columns that have the same value in each row."""
+    """Return the table without those of the named columns that have the same value in each row."""
     return table.drop(columns=[name for name in names if name in table and table[name].nunique() < 2])
 
 

@@ -37,7 +37,7 @@ TONE_DEFINITION = (
 
 
 def add_datasets(study: StudyResults, document: Document) -> None:
-    """Adds the mean scores by data set."""
+    """Add the mean scores by data set."""
     tables = {dataset: image_means(own, "jaccard") for dataset, own in study.by_dataset()}
     figure = dataset_figure(tables, seed_means(study.main_rows(), ["jaccard"]), study.variants)
     document.heading("By data set")
@@ -49,7 +49,7 @@ def add_datasets(study: StudyResults, document: Document) -> None:
 
 
 def add_curves(study: StudyResults, document: Document) -> None:
-    """Adds the learning curves of the finished cells."""
+    """Add the learning curves of the finished cells."""
     document.heading("Learning curves")
     for dataset in study.datasets:
         cells = [one for one in study.finished if one.cell.dataset == dataset]
@@ -62,7 +62,7 @@ def add_curves(study: StudyResults, document: Document) -> None:
 
 
 def add_areas(study: StudyResults, document: Document) -> None:
-    """Adds how predicted lesion areas agree with true ones."""
+    """Add how predicted lesion areas agree with true ones."""
 
     def draw(dataset: str, scores: pd.DataFrame) -> None:
         rows = study.main_rows()
@@ -79,7 +79,7 @@ def add_areas(study: StudyResults, document: Document) -> None:
 
 
 def add_sizes(study: StudyResults, document: Document) -> None:
-    """Adds scores against lesion size."""
+    """Add scores against lesion size."""
 
     def draw(dataset: str, scores: pd.DataFrame) -> None:
         rows = study.main_rows()
@@ -92,7 +92,7 @@ def add_sizes(study: StudyResults, document: Document) -> None:
 
 
 def add_tones(study: StudyResults, document: Document) -> None:
-    """Adds scores against the typology angle of the skin, if the images are available."""
+    """Add scores against the typology angle of the skin, if the images are available."""
 
     def draw(dataset: str, scores: pd.DataFrame) -> None:
         cell = next(one.cell for one in study.finished if one.cell.dataset == dataset)
@@ -112,7 +112,7 @@ def add_tones(study: StudyResults, document: Document) -> None:
 
 
 def add_worst_cases(study: StudyResults, document: Document) -> None:
-    """Adds contours of the baseline's worst cases, by it and by other variants."""
+    """Add contours of the baseline's worst cases, by it and by other variants."""
 
     def draw(dataset: str, scores: pd.DataFrame) -> None:
         first = scores.columns[0]
@@ -133,7 +133,7 @@ def add_worst_cases(study: StudyResults, document: Document) -> None:
 
 
 def add_fusion_weights(study: StudyResults, document: Document) -> None:
-    """Adds MLFFM's adaptive weights, if a variant has them and the images are available."""
+    """Add MLFFM's adaptive weights, if a variant has them and the images are available."""
     if not any(has_adaptive_fusion(one) for one in study.finished):
         return
 
@@ -147,7 +147,7 @@ def add_fusion_weights(study: StudyResults, document: Document) -> None:
 
 
 def has_adaptive_fusion(one: CellResult) -> bool:
-    """Returns whether a cell's recipe is MLFFM-SegDiff with adaptive weights."""
+    """Return whether a cell's recipe is MLFFM-SegDiff with adaptive weights."""
     model = one.cell.recipe.model.model_dump()
     return model["name"] == "mlffm_segdiff" and bool(model["adaptive"] and model["fusion_width"])
 
@@ -185,7 +185,7 @@ def _each_dataset(
     draw: Callable[[str, pd.DataFrame], None],
     introduction: str = "",
 ) -> None:
-    """Adds a section: what ``draw`` makes of each data set and its Jaccard by image and variant."""
+    """Add a section: what ``draw`` makes of each data set and its Jaccard by image and variant."""
     document.heading(title)
     if introduction:
         document.text(introduction)
@@ -197,7 +197,7 @@ def _each_dataset(
 
 
 def _tone_table(dataset: str, angles: pd.Series, scores: pd.DataFrame) -> Table:
-    """Tabulates the mean scores: a row per variant, a column per tone with its number of images."""
+    """Tabulate the mean scores: a row per variant, a column per tone with its number of images."""
     names = angles.reindex(scores.index).dropna().map(tone_name)
     means = scores.loc[names.index].groupby(names).mean().T
     counts = names.value_counts()

@@ -15,7 +15,7 @@ from mlffm_segdiff.study.score_frame import common_seeds, image_table
 
 
 def rankings(study: StudyResults, score: str, resolution: str) -> dict[str, Ranking]:
-    """Ranks the variants on each data set that has three of them with a seed in common."""
+    """Rank the variants on each data set that has three of them with a seed in common."""
     found = {}
     for dataset, rows in study.by_dataset(resolution):
         if rows["variant"].nunique() < 3 or not common_seeds(rows):
@@ -27,7 +27,7 @@ def rankings(study: StudyResults, score: str, resolution: str) -> dict[str, Rank
 
 
 def ranking_tables(study: StudyResults, found: Mapping[str, Ranking]) -> list[Table]:
-    """Tabulates Friedman's test by data set, the mean ranks, and Nemenyi's p-values of each pair."""
+    """Tabulate Friedman's test by data set, the mean ranks, and Nemenyi's p-values of each pair."""
     return [_friedman_table(found), _rank_table(study, found), _nemenyi_table(found)]
 
 

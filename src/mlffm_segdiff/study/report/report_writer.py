@@ -28,10 +28,10 @@ SECTIONS = (
 
 
 def write_report(study_folder: Path) -> Path:
-    """Writes report.md, report.html, tables and figures from a study's files.
+    """Write report.md, report.html, tables and figures from a study's files.
 
     An unfinished study gets a report on its finished cells that lists what is missing. Figures whose
-    images or weights are not available are left out, with the reason in their place.
+    images or weights are not available are replaced by the reason.
 
     Args:
         study_folder: The study's folder.
@@ -40,7 +40,7 @@ def write_report(study_folder: Path) -> Path:
         The folder of the report: ``study_folder``/report.
 
     Raises:
-        UserError: If the folder holds no study, a case table is damaged, or the report cannot be written.
+        UserError: If the folder is not a study, a case table is damaged, or the report cannot be written.
     """
     study = read_results(study_folder)
     document = Document(study.folder.report, study.plan.name, study.command)
@@ -63,7 +63,7 @@ def write_report(study_folder: Path) -> Path:
 
 
 def _add_reproduction(study: StudyResults, document: Document) -> None:
-    """Adds how to repeat a cell, and every version of code and packages that the finished cells ran with."""
+    """Add how to repeat a cell, and every version of code and packages that the finished cells ran with."""
     versions: dict[str, set[str]] = {}
     for one in study.finished:
         account = one.folder.account()

@@ -40,12 +40,12 @@ SCORE_NAMES = {
 
 
 def add_state(study: StudyResults, document: Document) -> None:
-    """Adds what is missing and what was run."""
+    """Add what is missing and what was run."""
     missing = [one for one in study.cells if not one.finished]
     if missing:
         document.heading("Not finished")
         document.text(
-            f"{len(missing)} of {len(study.cells)} trainings are missing; the rest is about the others."
+            f"{len(missing)} of {len(study.cells)} trainings are missing; this report is about the others."
         )
         document.points(*(f"{one.cell}: {'failed' if one.failed else 'not finished'}" for one in missing))
     document.heading("What was run")
@@ -53,7 +53,7 @@ def add_state(study: StudyResults, document: Document) -> None:
 
 
 def add_verdicts(study: StudyResults, document: Document) -> None:
-    """Adds one sentence per comparison with the baseline, by Jaccard at source size."""
+    """Add one sentence per comparison with the baseline, by Jaccard at source size."""
     found = against_baseline(study, *MAIN)
     if found:
         document.heading("In words")
@@ -62,7 +62,7 @@ def add_verdicts(study: StudyResults, document: Document) -> None:
 
 
 def add_scores(study: StudyResults, document: Document) -> None:
-    """Adds each variant's scores at both resolutions."""
+    """Add each variant's scores at both resolutions."""
     document.heading("Scores")
     document.text(READING)
     for resolution in RESOLUTIONS:
@@ -71,7 +71,7 @@ def add_scores(study: StudyResults, document: Document) -> None:
 
 
 def add_baseline_comparisons(study: StudyResults, document: Document) -> None:
-    """Adds the comparisons with the baseline: the main score with a forest plot, then the other scores."""
+    """Add the comparisons with the baseline: the main score with a forest plot, then the other scores."""
     found = against_baseline(study, *MAIN)
     document.heading("Against the baseline")
     if not found:
@@ -92,7 +92,7 @@ def add_baseline_comparisons(study: StudyResults, document: Document) -> None:
 
 
 def add_evaluations(study: StudyResults, document: Document) -> None:
-    """Adds the comparison of the baseline's evaluations, if there are several."""
+    """Add the comparison of the baseline's evaluations, if there are several."""
     found = against_first_evaluation(study, *MAIN)
     if found:
         document.heading("How masks are drawn")
@@ -104,7 +104,7 @@ def add_evaluations(study: StudyResults, document: Document) -> None:
 
 
 def add_ranking(study: StudyResults, document: Document) -> None:
-    """Adds the ranking of all variants on each data set: Friedman, Nemenyi, critical-difference diagram."""
+    """Add the ranking of all variants on each data set: Friedman, Nemenyi, critical-difference diagram."""
     found = rankings(study, *MAIN)
     document.heading("All variants")
     if not found:
@@ -121,7 +121,7 @@ def add_ranking(study: StudyResults, document: Document) -> None:
 
 
 def add_splits(study: StudyResults, document: Document) -> None:
-    """Adds the comparison of splits, if the study has one source under two splits."""
+    """Add the comparison of splits, if the study has one source under two splits."""
     table = split_table(study)
     if table:
         document.heading("One source, two splits")

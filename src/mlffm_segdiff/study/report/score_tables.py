@@ -24,7 +24,7 @@ WHERE = {"source": "at the size of each ground truth mask", "network": "at the n
 
 
 def run_table(study: StudyResults) -> Table:
-    """Tabulates what was trained: one row per variant and data set."""
+    """Tabulate what was trained: one row per variant and data set."""
     rows = []
     for dataset, variant in product(study.datasets, study.variants):
         cells = [one for one in study.cells if (one.cell.variant, one.cell.dataset) == (variant, dataset)]
@@ -54,7 +54,7 @@ def run_table(study: StudyResults) -> Table:
 
 
 def score_table(study: StudyResults, resolution: str) -> Table:
-    """Tabulates each variant's scores; the numbers have every evaluation, the text only the first one."""
+    """Tabulate each variant's scores; the numbers have every evaluation, the text only the first one."""
     rows = study.select(resolution=resolution)
     groups = dict(list(rows.groupby(["dataset", "evaluation", "variant"], sort=False)))
     keys = [key for key in product(study.datasets, study.evaluations, study.variants) if key in groups]

@@ -1,4 +1,4 @@
-"""What a report needs beyond scores: images, weights and masks, where they are available."""
+"""What a report needs in addition to scores: images, weights and masks, if they are available."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ScoredImages:
     pairs: CachedPairs
 
     def select(self, ids: Sequence[str]) -> ScoredImages:
-        """Returns the cases with these ids, in that order. Raises UserError if one is missing."""
+        """Return the cases with these ids, in that order. Raises UserError if one is missing."""
         place = {name: number for number, name in enumerate(self.pairs.ids)}
         absent = [name for name in ids if name not in place]
         if absent:
@@ -40,7 +40,7 @@ class ScoredImages:
 
 
 def open_images(cell: Cell, part: str) -> ScoredImages:
-    """Returns the images that a cell was scored on.
+    """Return the images that a cell was scored on.
 
     Args:
         cell: The cell.
@@ -53,13 +53,13 @@ def open_images(cell: Cell, part: str) -> ScoredImages:
     parts = load_split_cases(data)
     if parts.digest != cell.split:
         raise UserError(
-            f"the split of {cell.dataset} is {parts.digest} now, and was {cell.split}; restore it"
+            f"the split of {cell.dataset} is {parts.digest} now, but was {cell.split}; restore it"
         )
     return ScoredImages(list(parts.cases[part]), open_split(parts, part, data.size))
 
 
 def skin_angles(images: ScoredImages) -> pd.Series:
-    """Returns the typology angle of the skin in degrees by id; NaN if too little skin is visible."""
+    """Return the typology angle of the skin in degrees by id; NaN if too little skin is visible."""
     pairs = images.pairs
     angles = [
         typology_angle(np.asarray(image), np.asarray(mask) > 0)
@@ -69,7 +69,7 @@ def skin_angles(images: ScoredImages) -> pd.Series:
 
 
 def load_cell(one: CellResult, overrides: Sequence[str]) -> tuple[BaseSegmenter, Sampling]:
-    """Returns a cell's segmenter, and how an evaluation with these overrides draws masks.
+    """Return a cell's segmenter, and how an evaluation with these overrides draws masks.
 
     Raises UserError if there are no weights.
     """
@@ -78,7 +78,7 @@ def load_cell(one: CellResult, overrides: Sequence[str]) -> tuple[BaseSegmenter,
 
 
 def outline(one: CellResult, overrides: Sequence[str], images: ScoredImages) -> list[OutlinedCase]:
-    """Segments images again with a cell's weights on the CPU, and returns the contours.
+    """Segment images again with a cell's weights on the CPU, and return the contours.
 
     Raises UserError if there are no weights.
     """

@@ -1,4 +1,4 @@
-"""How much a leaking split flatters: the same source under two splits, such as by image and by lesion."""
+"""How much a leaking split inflates scores: one source under two splits, such as by image and by lesion."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ CAPTION = (
     "the second's, each image averaged over the seeds that both have. If both test the same images, they are "
     "paired (BCa bootstrap, Wilcoxon's signed-rank test, effect: rank-biserial correlation). If the images "
     "differ, nothing is paired (BCa bootstrap of both, Mann-Whitney U test, Cliff's delta). If the first "
-    "split puts images of one lesion into training and test and the second does not, the difference is what "
-    "the leak flatters; with different images it also includes how hard they are. Holm: corrected for all "
-    "rows."
+    "split puts images of one lesion into training and test and the second does not, the difference is how "
+    "much the leak inflates scores; with different images it also includes their difficulty. Holm: corrected "
+    "for all rows."
 )
 
 
 def split_pairs(study: StudyResults) -> list[tuple[str, str]]:
-    """Returns the pairs of data sets that have the same source and different splits.
+    """Return the pairs of data sets that have the same source and different splits.
 
-    In a pair, the data set with a split list of its own comes first.
+    In a pair, the data set with its own split list comes first.
     """
     data = {one.cell.dataset: (one.cell.recipe.data, one.cell.split) for one in study.cells}
     order = sorted(data, key=lambda name: data[name][0].split is None)
@@ -39,7 +39,7 @@ def split_pairs(study: StudyResults) -> list[tuple[str, str]]:
 
 
 def split_table(study: StudyResults) -> Table | None:
-    """Tabulates each variant's scores under one split against the other; None if no source has two."""
+    """Tabulate each variant's scores under one split against the other; None if no source has two."""
     found = [
         (variant, *pair, *compared)
         for variant in study.variants
@@ -62,7 +62,7 @@ def split_table(study: StudyResults) -> Table | None:
 def _compare(
     study: StudyResults, variant: str, pair: tuple[str, str]
 ) -> tuple[str, tuple[float, float], Difference] | None:
-    """Returns whether the images are the same or others, the two means, and their difference."""
+    """Return whether the images are the same or others, the two means, and their difference."""
     rows = study.main_rows()
     both = rows[(rows["variant"] == variant) & rows["dataset"].isin(pair)]
     kept = both[both["seed"].isin(common_seeds(both, "dataset"))]

@@ -1,4 +1,4 @@
-"""The results of a study as its folder has them now."""
+"""The results of a study, read from its folder."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ class StudyResults:
         return list(dict.fromkeys(self.scores["evaluation"]))
 
     def against(self, variant: str) -> str:
-        """Returns the variant that this one is compared with."""
+        """Return the variant that this one is compared with."""
         return self.plan.against.get(variant, self.plan.baseline)
 
     def select(self, **values: str) -> pd.DataFrame:
-        """Returns the scores whose columns have these values, variants in the order of the study."""
+        """Return the scores whose columns have these values, variants in the order of the study."""
         rows = self.scores
         for column, value in values.items():
             rows = rows[rows[column] == value]
@@ -69,11 +69,11 @@ class StudyResults:
         return rows.sort_values("variant", key=lambda names: names.map(order), kind="stable")
 
     def main_rows(self, resolution: str = "source") -> pd.DataFrame:
-        """Returns the scores of the first evaluation at a resolution."""
+        """Return the scores of the first evaluation at a resolution."""
         return self.select(evaluation=self.evaluations[0], resolution=resolution)
 
     def by_dataset(self, resolution: str = "source") -> Iterator[tuple[str, pd.DataFrame]]:
-        """Yields each data set that has scores, with its `main_rows`."""
+        """Yield each data set that has scores, with its `main_rows`."""
         rows = self.main_rows(resolution)
         for dataset in self.datasets:
             own = rows[rows["dataset"] == dataset]
@@ -81,13 +81,13 @@ class StudyResults:
                 yield dataset, own
 
     def first_cell(self, variant: str, dataset: str) -> CellResult | None:
-        """Returns the finished cell of a variant and data set with the lowest seed, or None."""
+        """Return the finished cell of a variant and data set with the lowest seed, or None."""
         found = [one for one in self.finished if (one.cell.variant, one.cell.dataset) == (variant, dataset)]
         return min(found, key=lambda one: one.cell.seed, default=None)
 
 
 def read_results(folder: Path) -> StudyResults:
-    """Reads the results of a study, finished or not.
+    """Read the results of a study, finished or not.
 
     Args:
         folder: The study's folder.

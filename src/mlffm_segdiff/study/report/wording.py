@@ -14,44 +14,44 @@ from mlffm_segdiff.study.differences import LEVEL, Difference
 
 
 def number(value: float | None, digits: int = 4, sign: Literal["", "+"] = "") -> str:
-    """Formats a number, or a dash for None and NaN."""
+    """Format a number, or a dash for None and NaN."""
     return "-" if value is None or math.isnan(value) else f"{value:{sign}.{digits}f}"
 
 
 def signed(value: float | None, digits: int = 4) -> str:
-    """Formats a number with its sign, or a dash for None and NaN."""
+    """Format a number with its sign, or a dash for None and NaN."""
     return number(value, digits, "+")
 
 
 def ends(interval: Interval, sign: Literal["", "+"] = "") -> str:
-    """Formats the ends of an interval, with their sign for a difference."""
+    """Format the ends of an interval, with their sign for a difference."""
     if interval.low is None or interval.high is None:
         return "one image"
     return f"{interval.low:{sign}.4f} to {interval.high:{sign}.4f}"
 
 
 def over_seeds(values: pd.Series, digits: int = 4) -> str:
-    """Formats the mean over seeds with the sample standard deviation."""
+    """Format the mean over seeds with the sample standard deviation."""
     return f"{number(values.mean(), digits)} ± {number(values.std(), digits)}"
 
 
 def counted(count: int, noun: str) -> str:
-    """Formats a count with its noun in the singular or plural."""
+    """Format a count with its noun in the singular or plural."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def p_value(p: float) -> str:
-    """Formats a p-value with three decimals, or as below 0.001."""
+    """Format a p-value with three decimals, or as below 0.001."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def verdict(
     result: Difference, corrected: float, by_seed: Sequence[float], higher_is_better: bool = True
 ) -> str:
-    """Says what a comparison shows.
+    """Return a sentence on what a comparison shows.
 
     A difference whose sign changes between seeds, or that is not larger than their standard deviation, may be
-    due to chance in training, and the words say so.
+    due to chance in training, which the sentence states.
 
     Args:
         result: Comparison of the images' scores, averaged over seeds.

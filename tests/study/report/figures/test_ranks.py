@@ -6,7 +6,7 @@ from mlffm_segdiff.study.report.figures.ranks import rank_figure
 
 
 def test_the_diagram_names_each_model_with_its_rank_and_joins_what_does_not_differ() -> None:
-    """Two alike, one far better on all of 40 images: one bar, over the two alone."""
+    """Two are equal, one is far better on all 40 images: one bar, over only the two."""
     same = np.random.default_rng(0).random(40)
     swapped = same + np.where(np.arange(40) % 2, 0.01, -0.01)
     ranking = rank_models(pd.DataFrame({"a": same, "b": swapped, "best": same + 1}))

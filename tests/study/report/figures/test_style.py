@@ -5,13 +5,13 @@ from matplotlib.colors import to_rgb
 from mlffm_segdiff.study.report.figures.style import COLOURS, WIDTH, colour, line, marker, page_figure
 
 
-def test_twenty_variants_can_be_told_apart() -> None:
+def test_twenty_variants_can_be_distinguished() -> None:
     assert len({(colour(n), line(n)) for n in range(20)}) == 20
     assert len({(colour(n), marker(n)) for n in range(20)}) == 20
 
 
 def test_colours_differ_in_lightness_too() -> None:
-    """What is left for who sees no hue: neighbours' luminances (WCAG weights) are not the same."""
+    """For readers without colour vision: neighbours' luminances (WCAG weights) are not the same."""
     weights = (0.2126, 0.7152, 0.0722)
     found = [sum(w * c for w, c in zip(weights, to_rgb(name), strict=True)) for name in COLOURS]
     assert all(abs(one - other) > 0.02 for one, other in itertools.pairwise(found))

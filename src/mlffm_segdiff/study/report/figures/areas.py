@@ -1,4 +1,4 @@
-"""Bland-Altman plot of lesion areas: which lesions does a model draw too large or too small?"""
+"""Bland-Altman plot of lesion areas: which lesions a model segments too large or too small."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LIMIT = 1.96
 
 
 def area_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Computes the true and the predicted lesion area of each image, averaged over seeds.
+    """Compute the true and the predicted lesion area of each image, averaged over seeds.
 
     Args:
         rows: Scores of one variant on one data set at source size.
@@ -35,7 +35,7 @@ def area_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def bland_altman_figure(areas: Mapping[str, pd.DataFrame]) -> Figure:
-    """Draws predicted minus true area against their mean, one panel per variant (Bland and Altman 1986).
+    """Draw predicted minus true area against their mean, one panel per variant (Bland and Altman 1986).
 
     Lines show the mean difference, and 1.96 standard deviations on either side.
 

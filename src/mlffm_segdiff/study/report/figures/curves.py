@@ -20,7 +20,7 @@ MARKED_POINTS = 12
 
 
 def curves_figure(cells: Sequence[CellResult], variants: Sequence[str]) -> Figure:
-    """Draws the mean over seeds of each variant by images seen, in a band from the lowest to the highest.
+    """Draw the mean over seeds of each variant by images seen, in a band from the lowest to the highest.
 
     Args:
         cells: Finished cells of one data set.
@@ -43,7 +43,7 @@ def curves_figure(cells: Sequence[CellResult], variants: Sequence[str]) -> Figur
 
 
 def by_images(cells: Sequence[CellResult], column: str) -> dict[int, list[float]]:
-    """Returns the logged values of all runs by the number of images seen, sorted."""
+    """Return the logged values of all runs by the number of images seen, sorted."""
     found: dict[int, list[float]] = defaultdict(list)
     for one in cells:
         batch = one.cell.recipe.train.batch_size

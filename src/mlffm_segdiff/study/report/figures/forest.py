@@ -16,7 +16,7 @@ SIGNIFICANT, OTHER = COLOURS[1], "white"
 
 
 def forest_figure(comparisons: Sequence[Comparison], score: str) -> Figure:
-    """Draws mean difference, 95 % interval and the mean of each seed (small ticks), one panel per data set.
+    """Draw mean difference, 95 % interval and the mean of each seed (small ticks), one panel per data set.
 
     A filled point is significant after Holm's correction.
 
@@ -44,7 +44,7 @@ def forest_figure(comparisons: Sequence[Comparison], score: str) -> Figure:
 
 
 def _label(one: Comparison, comparisons: Sequence[Comparison]) -> str:
-    """Returns what is compared, and with what if that differs between comparisons."""
+    """Return what is compared, and with what if that differs between comparisons."""
     same = len({other.other for other in comparisons}) == 1
     return one.label if same else f"{one.label}\n- {one.other}"
 

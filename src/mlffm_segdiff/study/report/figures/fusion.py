@@ -22,7 +22,7 @@ PLACES = {"along the contour": "-", "inside": "--", "outside": ":"}
 
 
 def fusion_maps_figure(steps: Sequence[FusionStep], mask: npt.NDArray[np.bool_]) -> Figure:
-    """Draws the weights of the first image: a row per pair of levels, a column per denoising step.
+    """Draw the weights of the first image: a row per pair of levels, a column per denoising step.
 
     Args:
         steps: The denoising steps to show.
@@ -56,7 +56,7 @@ def fusion_maps_figure(steps: Sequence[FusionStep], mask: npt.NDArray[np.bool_])
 
 
 def fusion_shares(steps: Sequence[FusionStep], masks: npt.NDArray[np.bool_]) -> pd.DataFrame:
-    """Averages the weights over images and over the pixels of each place.
+    """Average the weights over images and over the pixels of each place.
 
     A weight of a coarse level counts for all pixels it covers.
 
@@ -86,7 +86,7 @@ def fusion_shares(steps: Sequence[FusionStep], masks: npt.NDArray[np.bool_]) -> 
 
 
 def fusion_shares_figure(shares: pd.DataFrame) -> Figure:
-    """Draws `fusion_shares`, one panel per level; colour is the source level, line style the place."""
+    """Draw `fusion_shares`, one panel per level; colour is the source level, line style the place."""
     levels = sorted(shares["level"].unique())
     figure = page_figure(3.2)
     panels = figure.subplots(1, len(levels), sharey=True, squeeze=False)[0]
@@ -115,6 +115,6 @@ def fusion_shares_figure(shares: pd.DataFrame) -> Figure:
 
 
 def evenly(steps: Sequence[FusionStep], most: int = 5) -> list[FusionStep]:
-    """Returns at most ``most`` of the steps, evenly spaced, with the first and the last one."""
+    """Return at most ``most`` of the steps, evenly spaced, with the first and the last one."""
     chosen = np.linspace(0, len(steps) - 1, min(most, len(steps))).round().astype(int)
     return [steps[number] for number in chosen]

@@ -11,7 +11,7 @@ from mlffm_segdiff.study.report.figures.style import page_figure
 
 
 def rank_figure(ranking: Ranking) -> Figure:
-    """Draws models at their mean ranks; a bar joins those that Nemenyi's test does not separate."""
+    """Draw models at their mean ranks; a bar joins those that Nemenyi's test does not separate."""
     figure = page_figure(1.2 + 0.22 * len(ranking.ranks))
     axes = figure.add_subplot()
     critical_difference_diagram(

@@ -1,4 +1,4 @@
-"""The look of all figures of a report: one width, colours safe for colour-blind readers."""
+"""The style of all figures of a report: one width, colours safe for colour-blind readers."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ FAINT = "0.75"
 
 
 def colour(place: int) -> str:
-    """Returns the colour of the variant at this place."""
+    """Return the colour of the variant at this place."""
     return COLOURS[place % len(COLOURS)]
 
 
 def line(place: int) -> str:
-    """Returns the line style of the variant at this place: a new one for each round of colours."""
+    """Return the line style of the variant at this place: a new one for each round of colours."""
     return LINES[place // len(COLOURS) % len(LINES)]
 
 
 def marker(place: int) -> str:
-    """Returns the marker of the variant at this place: no pair of colour and marker occurs twice."""
+    """Return the marker of the variant at this place: no pair of colour and marker occurs twice."""
     return MARKERS[(place + place // len(COLOURS)) % len(MARKERS)]
 
 
 def page_figure(height: float) -> Figure:
-    """Returns an empty figure as wide as a page; height in inches."""
+    """Return an empty figure as wide as a page; height in inches."""
     return Figure(figsize=(WIDTH, height), layout="constrained")
 
 
 def legend_below(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
-    """Puts the legend below the panels, in as many columns as fit."""
+    """Place the legend below the panels, in as many columns as fit."""
     longest = max(map(len, labels), default=1)
     columns = max(1, min(len(labels), int(WIDTH / (0.062 * longest + 0.45))))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)

@@ -23,7 +23,7 @@ BINS = 6
 
 
 def binned_means(values: pd.Series, scores: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
-    """Groups images by a value into at most `BINS` equally large groups.
+    """Group images by a value into at most `BINS` equally large groups.
 
     Args:
         values: Values by id. Images without one are left out.
@@ -38,7 +38,7 @@ def binned_means(values: pd.Series, scores: pd.DataFrame) -> tuple[pd.Series, pd
 
 
 def trend_figure(values: pd.Series, scores: pd.DataFrame, label: str) -> Figure:
-    """Draws the first variant by image and by group, and below it the difference of the other variants.
+    """Draw the first variant by image and by group, and below it the difference of the other variants.
 
     Args:
         values: See `binned_means`.
@@ -76,7 +76,7 @@ def trend_figure(values: pd.Series, scores: pd.DataFrame, label: str) -> Figure:
 def dataset_figure(
     tables: Mapping[str, pd.DataFrame], seeds: pd.DataFrame, variants: Sequence[str]
 ) -> Figure:
-    """Draws each variant's mean Jaccard on each data set with its 95 % BCa interval; small dots are seeds.
+    """Draw each variant's mean Jaccard on each data set with its 95 % BCa interval; small dots are seeds.
 
     Args:
         tables: One row per image and one column per variant, by data set.
