@@ -18,8 +18,11 @@ import typer
 
 from mlffm_segdiff.cli.app import COMMAND, app, run
 from mlffm_segdiff.data.synthetic import write_folder
+from mlffm_segdiff.data.table import DATASETS
 from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.inference.outputs.writers import WRITERS
+from mlffm_segdiff.losses import LOSSES
+from mlffm_segdiff.models.registry import MODELS
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.pretrained import save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
@@ -244,7 +247,9 @@ def test_our_commands_run(words: str, within: Path, request: pytest.FixtureReque
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools 2.0.11
 @pytest.mark.parametrize(("page", "text"), PYTHON)
-def test_python_runs(page: str, text: str, within: Path) -> None:
+def test_python_runs(page: str, text: str, within: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for registry in (DATASETS, LOSSES, MODELS):  # a block may register a part, which ends with it
+        monkeypatch.setattr(registry, "_parts", dict(registry))
     modules = [name for name in NAMES if re.search(rf"\b{name}\.", text)]
     imported = {
         name: pytest.importorskip(NAMES[name], reason=f"{page} reads files with it") for name in modules
