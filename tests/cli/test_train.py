@@ -184,9 +184,9 @@ def test_the_control_differs_from_isic2018_in_its_diffusion_and_its_plain_loss()
     assert (sampling.sampler, sampling.steps, sampling.samples) == ("ddpm", 250, 1)
 
 
-@pytest.mark.parametrize("name", ["isic2018", "ph2"])
-def test_the_unet_is_trained_as_ours_is(name: str) -> None:
-    control, ours = load_recipe(f"unet_{name}"), load_recipe(name)
+@pytest.mark.parametrize(("unet", "name"), [("unet", "isic2018"), ("unet_ph2", "ph2")])
+def test_the_unet_is_trained_as_ours_is(unet: str, name: str) -> None:
+    control, ours = load_recipe(unet), load_recipe(name)
     assert control.model_dump(exclude={"name", "model"}) == ours.model_dump(exclude={"name", "model"})
     assert control.model.name == "unet"
 

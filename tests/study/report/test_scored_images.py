@@ -37,5 +37,5 @@ def test_contours_are_of_the_masks_that_an_evaluation_scores(finished: StudyFold
 def test_a_changed_split_is_a_user_error(finished: StudyFolder) -> None:
     cell = read_results(finished.path).cells[0].cell
     other = type(cell)(**{**vars(cell), "split": "other"})
-    with pytest.raises(UserError, match=r"the split of lesions is .* now, and was other"):
+    with pytest.raises(UserError, match=r"the split of lesions is .* now, but was other"):
         open_images(other, "test")
