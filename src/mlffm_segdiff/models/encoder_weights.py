@@ -24,6 +24,8 @@ from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, pretrained
 
 IMAGENET = "imagenet"
 HUB_FILE = "model.safetensors"
+HUB_ERRORS = (EntryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError)
+"""Errors of a download from the hub: no such repository or file, or no connection."""
 FILE_SUFFIXES = {".safetensors", ".bin", ".ckpt", ".pt", ".pth"}
 """Distinguishes file names from hub ids, which may contain dots too."""
 WHEELS: dict[LiteName, tuple[str, str]] = {
@@ -116,13 +118,7 @@ def _read_safetensors(source: str) -> dict[str, Tensor]:
             raise UserError(f"train.encoder_init={source}: no such file; give a safetensors file or a hub id")
         try:
             path = Path(hf_hub_download(source, HUB_FILE))
-        except (
-            EntryNotFoundError,
-            LocalEntryNotFoundError,
-            HfHubHTTPError,
-            HFValidationError,
-            OSError,
-        ) as error:
+        except HUB_ERRORS as error:
             reason = str(error).splitlines()[0]
             raise UserError(
                 f"train.encoder_init={source}: neither a file nor reachable on the hub ({reason})"

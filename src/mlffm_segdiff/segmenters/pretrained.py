@@ -11,12 +11,7 @@ from typing import Any, Self
 
 import torch
 from huggingface_hub import ModelHubMixin, hf_hub_download
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-)
+from huggingface_hub.errors import EntryNotFoundError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -25,6 +20,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import is_installed
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.models.encoder_weights import HUB_ERRORS
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality, weights_digest, write_quality
@@ -104,13 +100,7 @@ class Pretrained(
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries repeat the final error
         try:
             return super().from_pretrained(place, trust_code=trust_code, **options)
-        except (
-            EntryNotFoundError,
-            LocalEntryNotFoundError,
-            HfHubHTTPError,
-            HFValidationError,
-            OSError,
-        ) as error:
+        except HUB_ERRORS as error:
             reason = str(error).splitlines()[0]
             raise UserError(
                 f"no weights {name!r}: neither a folder nor reachable on the hub ({reason})"
