@@ -47,9 +47,9 @@ def main(site: Path) -> int:
 def write_pages(target: Path) -> None:
     """Copy docs/ to target and add the generated pages."""
     shutil.copytree(DOCS, target)
-    for name, page in PROJECT_PAGES.items():
+    for name, copy in PROJECT_PAGES.items():
         text = (ROOT / name).read_text("utf-8")
-        (target / page).write_text(
+        (target / copy).write_text(
             LINK_TARGET.sub(link_from_docs, text) if name.endswith(".md") else text, encoding="utf-8"
         )
     (target / "tour.md").write_text(notebook_page((DOCS / "tour.ipynb").read_text("utf-8")), encoding="utf-8")

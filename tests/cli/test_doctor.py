@@ -49,7 +49,7 @@ def test_it_shows_the_machine_and_the_installation(
     assert (status, error) == (0, "")
     found = rows(printed)
     assert f"mlffm-segdiff {__version__}, torch {torch.__version__}, " in found["packages"]
-    assert found["processor"] == "Fast One, 6 cores"
+    assert found["CPU"] == "Fast One, 6 cores"
     assert found["instructions"] == "avx2 yes, avx512_f no, avx512_bf16 no, amx_bf16 yes"
     assert found["bf16"] == "native"
     threads = f"{default_threads(processors())} of {os.cpu_count()} by default"

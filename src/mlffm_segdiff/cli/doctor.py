@@ -42,7 +42,7 @@ class Health:
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Show processor, threads, memory, GPUs, extras and how to install them, weights and cache.
+    """Show CPU, threads, memory, GPUs, extras and how to install them, weights and cache.
 
     Exit status 1 if something is broken: the default weights cannot be read, the cache folder cannot be
     written, or torchvision is installed, which breaks required packages.
@@ -130,7 +130,7 @@ def _rows(health: Health) -> Iterator[tuple[str, str]]:
     machine = health.machine
     yield "packages", ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     yield "system", f"{machine['system']}, Python {machine['python']}"
-    yield "processor", f"{machine['processor']}, {machine['cores'] or 'unknown'} cores"
+    yield "CPU", f"{machine['processor']}, {machine['cores'] or 'unknown'} cores"
     flags = ", ".join(f"{flag} {'yes' if has else 'no'}" for flag, has in machine["flags"].items())
     yield "instructions", flags
     yield "bf16", "native" if health.multiplies_bf16 else "emulated, slower than float32"

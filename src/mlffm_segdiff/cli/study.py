@@ -63,7 +63,7 @@ def plan(
     from mlffm_segdiff.study.study_folder import StudyFolder
 
     loaded, reporter = load_study(name, overrides or ()), Reporter(quiet, as_json)
-    folder = StudyFolder((output or Path("studies", loaded.name)).expanduser())
+    folder = StudyFolder.of(loaded.name, output)
     planned = make_plan(loaded, folder, _sources(source))
     progress = Progress(planned, folder)
     for change in changes(planned, folder):
@@ -102,17 +102,14 @@ def run(
     """
     from mlffm_segdiff.config.extra import needs_extra
     from mlffm_segdiff.config.study import load_study
-    from mlffm_segdiff.study.launchers import make_launcher
-    from mlffm_segdiff.study.runner import make_plan, save_plan
+    from mlffm_segdiff.study.runner import start_study
     from mlffm_segdiff.study.study_folder import StudyFolder
 
     with needs_extra("study"):
         from mlffm_segdiff.study.report import write_report
     loaded, reporter = load_study(name, overrides or ()), Reporter(quiet, as_json)
-    folder = StudyFolder((output or Path("studies", loaded.name)).expanduser())
-    planned = make_plan(loaded, folder, _sources(source))
-    launcher = make_launcher(loaded.launcher, planned.threads)
-    save_plan(planned, loaded, folder)
+    folder = StudyFolder.of(loaded.name, output)
+    planned, launcher = start_study(loaded, folder, _sources(source))
     failures = _run_cells(planned, folder, launcher, reporter)
     report = write_report(folder.path)
     reporter.info(f"report: {report}")

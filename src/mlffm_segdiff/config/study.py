@@ -76,7 +76,7 @@ class LauncherConfig(Section):
     Attributes:
         name: "in-process" (one cell after another), "local" (processes of this machine), "slurm" or "ray".
         workers: Cells at the same time; default: as many as fit.
-        threads: Processor threads of a cell; default: half of the processors, shared by the workers. A study
+        threads: CPU threads of a cell; default: half of the CPUs, shared by the workers. A study
             keeps its first number, because the last digits of scores depend on it.
         gpus: GPUs of a cell; Ray also takes a share below 1. Other launchers show a cell every visible GPU.
         memory_gb: Memory of a cell.

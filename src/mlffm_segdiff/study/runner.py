@@ -102,12 +102,22 @@ def run_study(
     from mlffm_segdiff.study.report import write_report
 
     study = load_study(study) if isinstance(study, str) else study
-    folder = StudyFolder((output or Path("studies", study.name)).expanduser())
-    plan = make_plan(study, folder, sources or {})
-    launcher = make_launcher(study.launcher, plan.threads)
-    save_plan(plan, study, folder)
+    folder = StudyFolder.of(study.name, output)
+    plan, launcher = start_study(study, folder, sources or {})
     failures = run_cells(plan, folder, launcher, on_end)
     return StudyRun(folder.path, write_report(folder.path), failures)
+
+
+def start_study(study: Study, folder: StudyFolder, sources: Sources) -> tuple[StudyPlan, Launcher]:
+    """Check a whole study, write its plan, and return it with what runs its cells.
+
+    Raises:
+        UserError: As `make_plan` and `save_plan` do, or if the launcher cannot run.
+    """
+    plan = make_plan(study, folder, sources)
+    launcher = make_launcher(study.launcher, plan.threads)
+    save_plan(plan, study, folder)
+    return plan, launcher
 
 
 def make_plan(study: Study, folder: StudyFolder, sources: Sources) -> StudyPlan:

@@ -78,6 +78,11 @@ class StudyFolder:
 
     path: Path
 
+    @classmethod
+    def of(cls, name: str, path: Path | None = None) -> "StudyFolder":
+        """Return the folder of the study with this name: ``path``, or studies/NAME."""
+        return cls((path or Path("studies", name)).expanduser())
+
     @property
     def study(self) -> Path:
         """The study as requested."""
