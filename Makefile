@@ -35,7 +35,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing what the tests need into $(VENV); this takes some minutes, once"
-	@$(INSTALL) '.[app,cluster,dev,dicom,docs,export,pretrained,remote,staple,study,table]'
+	@$(INSTALL) '.[all,dev,docs]'
 	@touch $@ $(VENV)/.installed
 
 $(BIN)/python:

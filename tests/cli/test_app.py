@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from mlffm_segdiff import __version__
 from mlffm_segdiff.cli import app as cli
 from mlffm_segdiff.cli.common import ExitStatus, Reporter
 from mlffm_segdiff.data.processors import default_threads
+from mlffm_segdiff.inference.demo import samples_folder
 
 Command = Callable[..., tuple[int, str, str]]
 VERBS = (
@@ -49,6 +51,10 @@ HEAVY = (
 )
 
 
+OF_TRAIN = ("einops", "imagehash", "lightning", "matplotlib", "monai", "tensorboard", "torchmetrics")
+OF_EXTRAS = tuple(name for name in (*HEAVY, *OF_TRAIN) if name not in ("torch", "numpy", "scipy", "skimage"))
+
+
 def in_new_process(code: str, **environment: str) -> str:
     return subprocess.run(
         [sys.executable, "-c", code],
@@ -72,6 +78,38 @@ def test_help_imports_nothing_heavy(verb: str) -> None:
     )
     assert printed.startswith(f"Usage: mlffm-segdiff {verb}".rstrip())
     assert printed.splitlines()[-1] == "0 []"
+
+
+def test_segmenting_imports_no_package_of_an_extra(tmp_path: Path) -> None:
+    arguments = ["predict", "-q", "-i", str(samples_folder() / "sample_1.png"), "-o", str(tmp_path)]
+    printed = in_new_process(
+        "import sys\n"
+        "from mlffm_segdiff.cli.app import run\n"
+        f"status = run({arguments!r})\n"
+        f"print(status, [name for name in {OF_EXTRAS!r} if name in sys.modules], len(sys.modules))"
+    )
+    status, *found, modules = printed.split()
+    assert (status, found) == ("0", ["[]"])
+    assert int(modules) < 2500, "torch, scipy and scikit-image bring about 2,100"
+
+
+def test_without_the_extra_train_images_are_segmented_and_training_says_what_to_install(
+    tmp_path: Path,
+) -> None:
+    printed = in_new_process(
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({OF_TRAIN!r}))\n"
+        "from mlffm_segdiff.cli.app import run\n"
+        "from mlffm_segdiff.config import extra\n"
+        f"extra.missing_packages = lambda: {{'train': [*{OF_TRAIN!r}]}}\n"
+        "sys.stderr = sys.stdout\n"
+        f"print(run(['demo', '-q', '-o', {str(tmp_path / 'demo')!r}]))\n"
+        f"print(run(['train', 'synthetic', '--run', {str(tmp_path / 'run')!r}]))"
+    )
+    lines = printed.splitlines()
+    assert (lines[0], lines[-1]) == ("0", "2")
+    assert len(lines) == 3
+    assert re.fullmatch(r"error: \w+ is not installed; run: pip install '.*\[train\]'", lines[1])
 
 
 def test_the_installed_command_runs() -> None:

@@ -40,5 +40,34 @@ def test_the_installed_metadata_is_read() -> None:
 def test_a_missing_package_is_reported_with_the_line_that_installs_it() -> None:
     with pytest.raises(UserError) as caught, extra.needs_extra("study"):
         import no_such_package  # type: ignore[import-not-found]  # noqa: F401
-    assert str(caught.value).endswith(extra.pip_line("study"))
-    assert extra.pip_line("study") == "pip install -c constraints.txt '.[study]'"
+    assert str(caught.value) == f"no_such_package is not installed; run: {extra.pip_line('study')}"
+
+
+class Installed:
+    def __init__(self, direct_url: str | None) -> None:
+        self.direct_url = direct_url
+
+    def read_text(self, name: str) -> str | None:
+        assert name == "direct_url.json"
+        return self.direct_url
+
+
+@pytest.mark.parametrize(
+    ("direct_url", "line"),
+    [
+        (None, "pip install 'mlffm-segdiff[study]'"),
+        ('{"url": "https://example.org/a.whl", "archive_info": {}}', "pip install 'mlffm-segdiff[study]'"),
+        ('{"url": "file:///opt/my%20code", "dir_info": {}}', "pip install '/opt/my code[study]'"),
+    ],
+)
+def test_the_line_fits_the_way_the_package_was_installed(
+    monkeypatch: pytest.MonkeyPatch, direct_url: str | None, line: str
+) -> None:
+    monkeypatch.setattr(metadata, "distribution", lambda name: Installed(direct_url))
+    assert extra.pip_line("study") == line
+
+
+def test_a_missing_module_belongs_to_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extra, "missing_packages", lambda: {"dev": [], "remote": ["absent-one"]})
+    assert extra.extra_of("absent_one.files") == "remote"
+    assert extra.extra_of("other") is None

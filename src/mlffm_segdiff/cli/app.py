@@ -21,6 +21,7 @@ from mlffm_segdiff.cli.serve import serve
 from mlffm_segdiff.cli.study import study
 from mlffm_segdiff.cli.train import train
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.extra import extra_of, missing
 
 COMMAND = "mlffm-segdiff"
 
@@ -82,6 +83,11 @@ def run(arguments: list[str]) -> int:
         return _fail(str(error))
     except typer.TyperException as error:
         return _fail(_usage_error(error))
+    except ModuleNotFoundError as error:
+        extra = extra_of(error.name or "")
+        if extra is None:
+            raise
+        return _fail(str(missing(error, extra)))
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}; check path, permissions and free space")

@@ -1,9 +1,12 @@
 """Optional packages (extras) that a plain installation does not include."""
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from mlffm_segdiff.config.errors import UserError
 
@@ -12,8 +15,17 @@ _OF_EXTRA = re.compile(r"""(?P<name>[\w.-]+)[^;]*;.*\bextra == ['"](?P<extra>[\w
 
 
 def pip_line(extra: str) -> str:
-    """Return the command that installs an extra, for the project's folder."""
-    return f"pip install -c constraints.txt '.[{extra}]'"
+    """Return the command that installs an extra: from the project's folder, if it is installed from one."""
+    source = json.loads(metadata.distribution(DISTRIBUTION).read_text("direct_url.json") or "{}")
+    if "dir_info" not in source:
+        return f"pip install '{DISTRIBUTION}[{extra}]'"
+    return f"pip install '{url2pathname(urlsplit(source['url']).path)}[{extra}]'"
+
+
+def extra_of(module: str) -> str | None:
+    """Return the first extra that brings a module which cannot be imported, or None."""
+    package = re.sub(r"[-_.]+", "-", module.partition(".")[0]).lower()
+    return next((extra for extra, packages in missing_packages().items() if package in packages), None)
 
 
 def missing_packages() -> dict[str, list[str]]:
@@ -46,6 +58,10 @@ def needs_extra(extra: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise UserError(
-            f"{error.name or error} is not installed; run in the project's folder: {pip_line(extra)}"
-        ) from error
+        raise missing(error, extra) from error
+
+
+def missing(error: ImportError, extra: str) -> UserError:
+    """Return the error that says which package is missing and what installs it."""
+    package = error.name.partition(".")[0] if error.name else error
+    return UserError(f"{package} is not installed; run: {pip_line(extra)}")

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+from mlffm_segdiff.config.extra import extra_of, missing
+
 
 def lazy_exports(
     package: str, names: Mapping[str, str]
@@ -15,13 +17,20 @@ def lazy_exports(
         names: For each module, relative to the package, its public names, separated by spaces.
 
     Returns:
-        The two functions, to be assigned in the package's ``__init__``.
+        The two functions, to be assigned in the package's ``__init__``. Getting a name raises UserError if a
+        package of an extra is missing.
     """
     homes = {name: module for module, exported in names.items() for name in exported.split()}
 
     def get(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{homes[name]}"), name)
+        try:
+            return getattr(import_module(f"{package}.{homes[name]}"), name)
+        except ModuleNotFoundError as error:
+            extra = extra_of(error.name or "")
+            if extra is None:
+                raise
+            raise missing(error, extra) from error
 
     return get, lambda: sorted({*vars(import_module(package)), *homes})

@@ -15,7 +15,8 @@ class Registry(Mapping[str, Part]):
     """Registered parts by name.
 
     A part is registered by the decorator that `register` returns, or by an entry point of an installed
-    package. Nothing is imported before the first lookup, and of other packages only the requested part.
+    package. Nothing is imported before the first lookup. A part of this package is looked for in the module
+    of its own name first, and of other packages only the requested part is imported.
 
     Args:
         noun: Word for a part in errors.
@@ -67,23 +68,27 @@ class Registry(Mapping[str, Part]):
         return found[0].dist.name if found and found[0].dist is not None else None
 
     def __getitem__(self, name: str) -> Part:
-        own = self._own()
-        return own[name] if name in own else self._load(name)
+        return self._parts[name] if self._has_own(name) else self._load(name)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and (name in self._own() or bool(self._entry_points(name)))
+        return isinstance(name, str) and (self._has_own(name) or bool(self._entry_points(name)))
 
     def __iter__(self) -> Iterator[str]:
         others = {point.name for point in entry_points(group=self.group)}
-        return iter(sorted({*self._own(), *others}))
+        for module in self.modules:
+            import_module(module)
+        return iter(sorted({*self._parts, *others}))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
-    def _own(self) -> dict[str, Part]:
-        for module in self.modules:
+    def _has_own(self, name: str) -> bool:
+        """Import this package's modules until the part is found."""
+        for module in sorted(self.modules, key=lambda path: path.rpartition(".")[2] != name):
+            if name in self._parts:
+                break
             import_module(module)
-        return self._parts
+        return name in self._parts
 
     def _entry_points(self, name: str) -> list[EntryPoint]:
         return list(entry_points(group=self.group, name=name))

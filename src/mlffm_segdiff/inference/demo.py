@@ -6,26 +6,23 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patheffects import Normal, Stroke
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.data.case import Entry
-from mlffm_segdiff.data.contour import mask_contours
 from mlffm_segdiff.data.files import Pixels, decode_image, decode_mask
 from mlffm_segdiff.inference.model import Model
+from mlffm_segdiff.inference.outputs.image_file import save_image
+from mlffm_segdiff.inference.outputs.overlay import Colour, draw_outline
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.metrics.overlap import Mask, count_pixels, jaccard
 
 SUMMARY_FILE = "summary.png"
-EXACT_COLOUR = "white"
-PREDICTED_COLOUR = "cyan"
+OUTLINES: dict[str, Colour] = {"exact": (255, 255, 255), "predicted": (0, 255, 255)}
 COLUMNS = 4
-PANEL_INCHES = (3.0, 2.5)
-DPI = 120
+PANEL = (300, 225)
+LINE = 28
+INK = (32, 32, 32)
 
 
 @dataclass(frozen=True)
@@ -55,8 +52,7 @@ def run_demo(model: Model, folder: Path) -> list[ScoredSample]:
     for _ in predict_files(images, model, output):
         pass
     scored = [score_sample(path, output.masks / path.name) for path in images]
-    with atomic_write(folder / SUMMARY_FILE) as temporary:
-        summary_figure(scored).savefig(temporary, dpi=DPI)
+    save_image(summary_image(scored), folder / SUMMARY_FILE)
     return scored
 
 
@@ -67,34 +63,34 @@ def score_sample(image: Path, predicted: Path) -> ScoredSample:
     return ScoredSample(image.stem, decode_image(Entry(image).read(), str(image)), exact, found, score)
 
 
-def summary_figure(samples: Sequence[ScoredSample]) -> Figure:
+def summary_image(samples: Sequence[ScoredSample]) -> Image.Image:
     """Draw each sample with its exact and predicted outline and their Jaccard, under the mean."""
-    rows = -(-len(samples) // COLUMNS)
-    figure = Figure(figsize=(PANEL_INCHES[0] * COLUMNS, PANEL_INCHES[1] * rows + 0.8), layout="constrained")
-    panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
-    for panel in panels:
-        panel.set_axis_off()
-    for panel, sample in zip(panels, samples, strict=False):
-        _draw_sample(panel, sample)
     mean = float(np.mean([sample.jaccard for sample in samples]))
-    figure.suptitle(f"MLFFM-SegDiff on its {len(samples)} synthetic samples: mean Jaccard {mean:.3f}")
-    colours = (EXACT_COLOUR, PREDICTED_COLOUR)
-    handles = [Line2D([], [], color=colour, path_effects=_casing(2)) for colour in colours]
-    figure.legend(handles, ["exact", "predicted"], loc="outside lower center", ncols=2, frameon=False)
-    return figure
+    width, height = PANEL
+    rows = -(-len(samples) // COLUMNS)
+    sheet = Image.new("RGB", (COLUMNS * width, 2 * LINE + rows * (height + LINE)), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=LINE // 2)
+    title = f"MLFFM-SegDiff on its {len(samples)} synthetic samples: mean Jaccard {mean:.3f}"
+    draw.text((sheet.width // 2, LINE // 2), title, INK, font, anchor="mm")
+    for number, sample in enumerate(samples):
+        left, top = number % COLUMNS * width, LINE + number // COLUMNS * (height + LINE)
+        label = f"{sample.name}   Jaccard {sample.jaccard:.3f}"
+        draw.text((left + width // 2, top + LINE // 2), label, INK, font, anchor="mm")
+        sheet.paste(_panel(sample), (left, top + LINE))
+    for place, (name, colour) in zip((0.4, 0.55), OUTLINES.items(), strict=True):
+        left, middle = round(place * sheet.width), sheet.height - LINE // 2
+        draw.line((left, middle, left + LINE, middle), "black", 6)
+        draw.line((left, middle, left + LINE, middle), colour, 2)
+        draw.text((left + LINE + 8, middle), name, INK, font, anchor="lm")
+    return sheet
 
 
 def _read_mask(path: Path) -> Mask:
     return decode_mask(Entry(path).read(), str(path))
 
 
-def _draw_sample(panel: Axes, sample: ScoredSample) -> None:
-    panel.imshow(sample.image)
-    for mask, colour in ((sample.exact, EXACT_COLOUR), (sample.predicted, PREDICTED_COLOUR)):
-        for contour in mask_contours(mask):
-            panel.plot(contour[:, 1], contour[:, 0], color=colour, linewidth=1.2, path_effects=_casing(2.4))
-    panel.set_title(f"{sample.name}   Jaccard {sample.jaccard:.3f}", fontsize=9, parse_math=False)
-
-
-def _casing(width: float) -> list[Stroke | Normal]:
-    return [Stroke(linewidth=width, foreground="black"), Normal()]
+def _panel(sample: ScoredSample) -> Image.Image:
+    image = Image.fromarray(sample.image)
+    for mask, colour in zip((sample.exact, sample.predicted), OUTLINES.values(), strict=True):
+        draw_outline(image, mask, colour)
+    return ImageOps.pad(image, PANEL, color="white")

@@ -1,11 +1,16 @@
 """The default loss of a network that predicts a mask's logit."""
 
+from functools import cached_property
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
-from monai.losses import DiceLoss
 from torch import Tensor, nn
 
 from mlffm_segdiff.losses.mask_loss import register_loss
+
+if TYPE_CHECKING:
+    from monai.losses import DiceLoss
 
 
 def kervadec_boundary(probability: Tensor, distance: Tensor) -> Tensor:
@@ -48,9 +53,16 @@ class RegionLoss(nn.Module):
         self.cross_entropy = cross_entropy
         self.dice = dice
         self.kervadec = kervadec
-        self.dice_loss = DiceLoss(
-            sigmoid=True, smooth_nr=dice_smooth, smooth_dr=dice_smooth, batch=batch_dice
-        )
+        self.batch_dice = batch_dice
+        self.dice_smooth = dice_smooth
+
+    @cached_property
+    def dice_loss(self) -> "DiceLoss":
+        """MONAI's soft Dice loss; imported on first use, because segmenting needs no loss."""
+        from monai.losses import DiceLoss
+
+        smooth = self.dice_smooth
+        return DiceLoss(sigmoid=True, smooth_nr=smooth, smooth_dr=smooth, batch=self.batch_dice)
 
     def forward(self, logit: Tensor, mask: Tensor, distance: Tensor, weight: Tensor) -> Tensor:
         """Compute the loss, a scalar; see `MaskLoss`."""

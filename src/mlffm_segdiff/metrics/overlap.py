@@ -11,8 +11,6 @@ from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torchmetrics.functional.classification import binary_stat_scores
 
 from mlffm_segdiff.metrics.empty import ratio
 
@@ -60,9 +58,8 @@ def check_pair(predicted: Mask, truth: Mask) -> None:
 def count_pixels(predicted: Mask, truth: Mask) -> Counts:
     """Count the pixels of two HxW bool masks. Raises as `check_pair`."""
     check_pair(predicted, truth)
-    pair = (torch.from_numpy(np.ascontiguousarray(mask))[None] for mask in (predicted, truth))
-    tp, fp, tn, fn, _ = binary_stat_scores(*pair, validate_args=False).tolist()
-    return Counts(tp=tp, fp=fp, fn=fn, tn=tn)
+    tp, found, lesion = (int(np.count_nonzero(mask)) for mask in (predicted & truth, predicted, truth))
+    return Counts(tp=tp, fp=found - tp, fn=lesion - tp, tn=truth.size - found - lesion + tp)
 
 
 def accuracy(counts: Counts) -> float:

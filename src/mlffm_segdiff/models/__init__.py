@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlffm_segdiff.models.baselines.dermosegdiff import DermoSegDiff
     from mlffm_segdiff.models.baselines.diffusion_unet import DiffusionUNet
     from mlffm_segdiff.models.baselines.fcn import FCN
-    from mlffm_segdiff.models.baselines.fpn import FPN
+    from mlffm_segdiff.models.baselines.fpn import FPN, ResNetEncoder
     from mlffm_segdiff.models.baselines.medsegdiff import MedSegDiff
     from mlffm_segdiff.models.baselines.mlffm_unet import MLFFMUNet
     from mlffm_segdiff.models.baselines.nnunet import NNUNet
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mlffm_segdiff.models.baselines.unet import EncoderUNet, UNet
     from mlffm_segdiff.models.baselines.unetpp import EncoderUNetPlusPlus, UNetPlusPlus
     from mlffm_segdiff.models.baselines.unetr import UNETR
-    from mlffm_segdiff.models.encoders import EfficientNetLite, ResNetEncoder, ScratchEncoder
+    from mlffm_segdiff.models.encoders import EfficientNetLite, ScratchEncoder
     from mlffm_segdiff.models.mlffm import MLFFM
     from mlffm_segdiff.models.mlffm_segdiff import MLFFMSegDiff
     from mlffm_segdiff.models.registry import MODELS, register_model
@@ -69,7 +69,7 @@ __getattr__, __dir__ = lazy_exports(
         "baselines.dermosegdiff": "DermoSegDiff",
         "baselines.diffusion_unet": "DiffusionUNet",
         "baselines.fcn": "FCN",
-        "baselines.fpn": "FPN",
+        "baselines.fpn": "FPN ResNetEncoder",
         "baselines.medsegdiff": "MedSegDiff",
         "baselines.mlffm_unet": "MLFFMUNet",
         "baselines.nnunet": "NNUNet",
@@ -80,7 +80,7 @@ __getattr__, __dir__ = lazy_exports(
         "baselines.unet": "EncoderUNet UNet",
         "baselines.unetpp": "EncoderUNetPlusPlus UNetPlusPlus",
         "baselines.unetr": "UNETR",
-        "encoders": "EfficientNetLite ResNetEncoder ScratchEncoder",
+        "encoders": "EfficientNetLite ScratchEncoder",
         "mlffm": "MLFFM",
         "mlffm_segdiff": "MLFFMSegDiff",
         "registry": "MODELS ModelConfig register_model",

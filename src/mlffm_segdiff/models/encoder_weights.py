@@ -95,8 +95,8 @@ def imagenet_file(name: LiteName) -> Path:
     path = Path(str(spec.origin)).parent / member if spec is not None else None
     if path is None or not path.is_file():
         raise UserError(
-            f"the ImageNet weights of {name} are not installed; run in the project's folder: "
-            f"{pip_line('pretrained')}, or train without by train.encoder_init=null"
+            f"the ImageNet weights of {name} are not installed; run {pip_line('pretrained')}, "
+            "or train without by train.encoder_init=null"
         )
     return path
 

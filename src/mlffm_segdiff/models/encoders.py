@@ -1,4 +1,4 @@
-"""Image encoders: EfficientNet-Lite with ImageNet weights, and two that are trained from scratch.
+"""Image encoders: EfficientNet-Lite with ImageNet weights, and one that is trained from scratch.
 
 Every encoder maps an image (B3HW in [-1, 1]) to a list of features, finest first; each level halves the
 resolution of the one before it. ``widths`` are the channels of each level.
@@ -10,7 +10,6 @@ from itertools import pairwise
 from typing import Literal
 
 import torch.nn.functional as F
-from monai.networks.nets import ResNet
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.model_config import ModelConfig
@@ -19,7 +18,6 @@ from mlffm_segdiff.models.unet_blocks import ResidualBlock
 LiteName = Literal["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
 EncoderName = Literal["scratch", LiteName]
 BATCH_NORM_EPS = 1e-3
-BOTTLENECK_EXPANSION = 4
 STEM_WIDTH = 32
 
 
@@ -51,36 +49,6 @@ class ScratchEncoder(nn.Module):
             if number:
                 h = self.down[number - 1](h)
             h = level(h)
-            features.append(h)
-        return features
-
-
-class ResNetEncoder(ResNet):
-    """MONAI's ResNet without its classifier, from scratch (He et al. 2016): levels C2 to C5, strides 4 to 32.
-
-    Args:
-        widths: Channels within the bottlenecks of the four stages, whose outputs have four times as many.
-        blocks: Bottlenecks of each stage.
-    """
-
-    def __init__(self, widths: Sequence[int], blocks: Sequence[int]) -> None:
-        super().__init__(
-            "bottleneck",
-            list(blocks),
-            list(widths),
-            spatial_dims=2,
-            conv1_t_stride=2,
-            feed_forward=False,
-            bias_downsample=False,
-        )
-        self.widths = tuple(BOTTLENECK_EXPANSION * width for width in widths)
-
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Map an image (B3HW in [-1, 1]) to features at strides 4, 8, 16 and 32, finest first."""
-        h = self.maxpool(self.act(self.bn1(self.conv1(image))))
-        features = []
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            h = stage(h)
             features.append(h)
         return features
 

@@ -11,7 +11,9 @@ from mlffm_segdiff.inference.outputs.writers import Writer
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.overlap import Mask
 
-COLOUR = (0, 255, 255)
+Colour = tuple[int, int, int]
+
+COLOUR: Colour = (0, 255, 255)
 CASING = (0, 0, 0)
 LINES_PER_SIDE = 250
 FINE = 2048
@@ -30,10 +32,10 @@ class OverlayWriter(Writer):
         save_image(image, self.output.folder / "overlays" / f"{result.image.stem}.jpg")
 
 
-def draw_outline(image: Image.Image, mask: Mask) -> None:
+def draw_outline(image: Image.Image, mask: Mask, colour: Colour = COLOUR) -> None:
     """Draw the outline of a mask (HxW bool) on its image (RGB, H high and W wide), in place.
 
-    The line is cyan within black, which is visible on skin, lesion and ruler, and scales with the image. Of a
+    The line is within black, which is visible on skin, lesion and ruler, and scales with the image. Of a
     lesion with more than FINE pixels per side, the line follows every second pixel, or fewer.
     """
     draw = ImageDraw.Draw(image)
@@ -43,6 +45,6 @@ def draw_outline(image: Image.Image, mask: Mask) -> None:
     step = max(1, -(-max(rows.stop - rows.start, columns.stop - columns.start) // FINE))
     found = mask_contours(mask[rows, columns][::step, ::step])
     contours = [contour[:, ::-1] * step + corner for contour in found]
-    for colour, thickness in ((CASING, 3 * width), (COLOUR, width)):
+    for fill, thickness in ((CASING, 3 * width), (colour, width)):
         for contour in contours:
-            draw.line(contour.ravel().tolist(), fill=colour, width=thickness)
+            draw.line(contour.ravel().tolist(), fill=fill, width=thickness)

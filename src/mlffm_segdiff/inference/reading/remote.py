@@ -82,7 +82,7 @@ def _reported(name: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        extra = f"run in the project's folder: {pip_line('remote')}"
+        extra = f"run: {pip_line('remote')}"
         raise UserError(f"{name} cannot be read ({error}); {extra}") from error
     except Exception as error:  # each file system raises its own types
         fault = str(error) if not isinstance(error, FileNotFoundError) else "nothing is there"

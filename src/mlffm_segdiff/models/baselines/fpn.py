@@ -10,13 +10,15 @@ from typing import Annotated
 import torch
 import torch.nn.functional as F
 from monai.networks.blocks.feature_pyramid_network import FeaturePyramidNetwork
+from monai.networks.nets import ResNet
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.model_config import ModelConfig
-from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, ResNetEncoder, check_options
+from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, check_options
 from mlffm_segdiff.models.registry import register_model
 
+BOTTLENECK_EXPANSION = 4
 HEAD_GROUPS = 32
 LEVELS = 4
 
@@ -56,6 +58,36 @@ class FPNConfig(ModelConfig):
             pyramid_width=self.pyramid_width,
             head_width=self.head_width,
         )
+
+
+class ResNetEncoder(ResNet):
+    """MONAI's ResNet without its classifier, from scratch (He et al. 2016): levels C2 to C5, strides 4 to 32.
+
+    Args:
+        widths: Channels within the bottlenecks of the four stages, whose outputs have four times as many.
+        blocks: Bottlenecks of each stage.
+    """
+
+    def __init__(self, widths: Sequence[int], blocks: Sequence[int]) -> None:
+        super().__init__(
+            "bottleneck",
+            list(blocks),
+            list(widths),
+            spatial_dims=2,
+            conv1_t_stride=2,
+            feed_forward=False,
+            bias_downsample=False,
+        )
+        self.widths = tuple(BOTTLENECK_EXPANSION * width for width in widths)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Map an image (B3HW in [-1, 1]) to features at strides 4, 8, 16 and 32, finest first."""
+        h = self.maxpool(self.act(self.bn1(self.conv1(image))))
+        features = []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            h = stage(h)
+            features.append(h)
+        return features
 
 
 def upsampling_stage(channels_in: int, channels_out: int, groups: int, twice: bool) -> nn.Sequential:
