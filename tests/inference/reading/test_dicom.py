@@ -14,23 +14,16 @@ from pydicom.pixels import convert_color_space
 from pydicom.uid import UID, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.inference.reading.dicom import (
-    DEFLATED,
-    dicom_image,
-    gray_table,
-    is_dicom,
-    mm_per_pixel,
-    read_dataset,
-)
+from mlffm_segdiff.inference.reading.dicom import DEFLATED, is_dicom, mm_per_pixel, read_dicom
+from mlffm_segdiff.inference.reading.dicom_pixels import dicom_rows
+from mlffm_segdiff.inference.reading.gray_display import gray_table
 
 Dicom = Callable[..., bytes]
 Photo = Callable[..., npt.NDArray[np.uint8]]
 
 
 def shown(data: bytes) -> npt.NDArray[np.uint8]:
-    image = dicom_image(read_dataset(data, "x.dcm"), "x.dcm")
-    assert (image.mode, image.info) == ("RGB", {})
-    return np.asarray(image)
+    return dicom_rows(read_dicom(io.BytesIO(data), "x.dcm"), data, "x.dcm").pixels()
 
 
 def gray(data: bytes) -> list[int]:
@@ -116,8 +109,6 @@ def test_a_negative_rescale_slope_inverts_the_image(dicom: Dicom) -> None:
 def test_windows_are_those_of_the_standard(center: float, width: float, function: str | None) -> None:
     """The pseudo-code of PS3.3, C.11.2.1.2.1 and C.11.2.1.3, for y from 0 to 255."""
     dataset = Dataset()
-    dataset.PhotometricInterpretation = "MONOCHROME2"
-    dataset.BitsStored, dataset.PixelRepresentation = 12, 1
     dataset.WindowCenter, dataset.WindowWidth, dataset.VOILUTFunction = center, width, function
     x = np.arange(-2048, 2048)
     if function == "SIGMOID":
@@ -126,7 +117,7 @@ def test_windows_are_those_of_the_standard(center: float, width: float, function
         expected = np.clip(((x - center) / width + 0.5) * 255, 0, 255)
     else:
         expected = np.clip(((x - (center - 0.5)) / (width - 1) + 0.5) * 255, 0, 255)
-    assert np.abs(gray_table(dataset).astype(float) - expected).max() <= 0.5 + 1e-9
+    assert np.abs(gray_table(dataset, 12, True, False).astype(float) - expected).max() <= 0.5 + 1e-9
 
 
 @pytest.mark.parametrize(
@@ -200,7 +191,9 @@ def test_the_spacing_is_the_first_that_serves(
         setattr(dataset, keyword, value)
     assert mm_per_pixel(dataset) == pytest.approx(expected)
     given = {keyword: value for keyword, value in elements.items() if value is not None}
-    assert mm_per_pixel(read_dataset(dicom(photo(0), **given), "x.dcm")) == pytest.approx(expected)
+    assert mm_per_pixel(read_dicom(io.BytesIO(dicom(photo(0), **given)), "x.dcm").header) == pytest.approx(
+        expected
+    )
 
 
 def test_a_file_that_is_not_an_image_is_reported(dicom: Dicom, dicom_dataset: Callable, photo: Photo) -> None:
@@ -219,7 +212,8 @@ def test_a_file_cut_off_anywhere_is_a_user_error_that_names_it(dicom: Dicom, pho
     whole = dicom(photo(0))
     for share in (0.0, 0.01, 0.02, 0.1, 0.5, 0.99):
         with pytest.raises(UserError, match=r"lesion\.dcm"):
-            dicom_image(read_dataset(whole[: int(len(whole) * share)], "lesion.dcm"), "lesion.dcm")
+            cut = whole[: int(len(whole) * share)]
+            dicom_rows(read_dicom(io.BytesIO(cut), "lesion.dcm"), cut, "lesion.dcm")
 
 
 def test_a_compression_without_a_decoder_is_named_with_the_fix(
@@ -239,7 +233,7 @@ def test_without_pydicom_the_error_names_the_extra(
     data = dicom(photo(0))
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(UserError, match=r"\.\[dicom\]"):
-        read_dataset(data, "x.dcm")
+        read_dicom(io.BytesIO(data), "x.dcm")
 
 
 SAMPLES = Path(pydicom.__file__).parent / "data" / "test_files"
