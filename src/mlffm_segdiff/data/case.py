@@ -50,7 +50,7 @@ def names_encoding(names: Iterable[str]) -> str | None:
 
 
 def _may_be_japanese(text: str) -> bool:
-    """Return whether text has Japanese words; Chinese ones read so give half-width, Western ones full-width."""
+    """Return whether text has Japanese words; Chinese or Western text so read has half or full width."""
     return not re.search("[\uff01-\uff9f]", text) and bool(
         re.search("[\u3040-\u30ff]|[\u4e00-\u9fff]{2}", text)
     )
@@ -63,7 +63,7 @@ def _may_be_chinese(text: str) -> bool:
 
 
 ENCODINGS: dict[str, Callable[[str], bool]] = {
-    "utf-8": lambda text: True,
+    "utf-8": bool,
     "cp932": _may_be_japanese,
     "gb18030": _may_be_chinese,
 }
@@ -106,9 +106,8 @@ class Entry:
         """Return the content of the file. Raises UserError if it cannot be read, or is over MOST_BYTES."""
         try:
             if self.size() > MOST_BYTES:
-                raise UserError(
-                    f"{self} is over {MOST_BYTES / 2**30:.0f} GiB; save it as PNG or JPEG, or crop it to the lesion"
-                )
+                limit = f"{MOST_BYTES / 2**30:.0f} GiB"
+                raise UserError(f"{self} is over {limit}; save it as PNG or JPEG, or crop it to the lesion")
             if self.member is None:
                 return self.path.read_bytes()
             content = io.BytesIO()

@@ -20,7 +20,8 @@ from mlffm_segdiff.data.image_formats import (
     open_image,
     reported,
 )
-from mlffm_segdiff.data.image_rows import ImageRows, Pixels
+from mlffm_segdiff.data.image_rows import ImageRows
+from mlffm_segdiff.data.image_rows import Pixels as Pixels
 from mlffm_segdiff.data.memory import require_memory, reserved
 
 Decoded = TypeVar("Decoded")
@@ -93,11 +94,13 @@ def decode_mask(data: bytes, name: str) -> npt.NDArray[np.bool_]:
     return decode_gray(data, name) >= 128
 
 
-def image_pixels(data: bytes, name: str) -> int:
-    """Return the number of pixels from an image file's header. Errors are those of `decode_image`."""
+def image_size(data: bytes, name: str) -> tuple[int, int]:
+    """Return width and height of an image file by its header, before EXIF orientation.
+
+    Errors are those of `decode_image`.
+    """
     with reported(name):
-        image = open_checked(data, name)
-        return image.width * image.height
+        return open_checked(data, name).size
 
 
 def open_checked(data: bytes, name: str, most_pixels: int = MOST_PIXELS) -> ImageFile.ImageFile:
@@ -219,7 +222,11 @@ def _gray(image: Image.Image, name: str) -> Pixels:
     top = 0
     for stripe in _values(upright):
         rows = found[top : top + len(stripe)]
-        rows[:] = np.where(stripe > 0, np.uint8(255), np.uint8(0)) if marked else high_byte(stripe, white)
+        rows[:] = (
+            np.where(np.not_equal(stripe, 0), np.uint8(255), np.uint8(0))
+            if marked
+            else high_byte(stripe, white)
+        )
         top += len(stripe)
     return found
 

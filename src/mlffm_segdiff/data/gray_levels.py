@@ -26,11 +26,11 @@ def white_of(stripes: Iterable[Values], name: str) -> int:
     Raises:
         UserError: A value is not a number, or the range of the values fits none of WHITES.
     """
-    low, high, fractions = np.inf, -np.inf, False
+    low, high, fractions = np.float64(np.inf), np.float64(-np.inf), False
     for stripe in stripes:
-        low, high = min(low, float(stripe.min())), max(high, float(stripe.max()))
+        low, high = np.minimum(low, stripe.min()), np.maximum(high, stripe.max())  # keep NaN
         fractions = bool(np.issubdtype(stripe.dtype, np.floating))
-        if not np.isfinite(stripe.max() - stripe.min()):
+        if not np.isfinite([low, high]).all():
             raise UserError(f"{name} has gray values that are not finite numbers; rescale it to 8 or 16 bits")
     tolerance = OVERSHOOT if fractions else 0
     whites = WHITES if fractions else WHITES[1:]
@@ -38,8 +38,8 @@ def white_of(stripes: Iterable[Values], name: str) -> int:
     unclear = fractions and white != 1 and high < 16  # such as 0 to 2: nearly black as 8 bits
     if white is None or unclear or low < -white * tolerance:
         raise UserError(
-            f"{name} has gray values from {low:g} to {high:g}, which fit neither 0 to 1 nor 8, 12 or 16 bits; "
-            "rescale it to 8 or 16 bits"
+            f"{name} has gray values from {low:g} to {high:g}, which fit neither 0 to 1 nor 8, 12 or 16 "
+            "bits; rescale it to 8 or 16 bits"
         )
     return white
 
@@ -48,5 +48,5 @@ def high_byte(values: Values, white: int) -> npt.NDArray[np.uint8]:
     """Return gray values as uint8, rounded down to the high 8 of the bits that `white` has."""
     if np.issubdtype(values.dtype, np.floating):
         scaled = np.asarray(values, dtype=np.float32) * np.float32(65535 / white)
-        return (np.rint(np.clip(scaled, 0, 65535)).astype(np.uint16) >> 8).astype(np.uint8)
-    return np.right_shift(np.asarray(values), {255: 0, 4095: 4, 65535: 8}[white]).astype(np.uint8)
+        values, white = np.rint(np.clip(scaled, 0, 65535)).astype(np.uint16), 65535
+    return np.asarray(np.right_shift(values, {255: 0, 4095: 4, 65535: 8}[white]), np.uint8)

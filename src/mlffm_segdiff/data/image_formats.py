@@ -68,7 +68,8 @@ def open_image(file: IO[bytes]) -> ImageFile.ImageFile:
         if accepts(start[:16]) is True:
             file.seek(0)
             try:
-                return factory(file, "")
+                image: ImageFile.ImageFile = factory(file, "")
+                return image
             except (SyntaxError, IndexError, TypeError, struct.error) as error:  # as `Image.open` does
                 raise UnidentifiedImageError("damaged header") from error
     raise UnidentifiedImageError("of no known format")
@@ -160,7 +161,7 @@ def _tiff_bytes(image: ImageFile.ImageFile, held: int) -> int:
     bits = sum(tags.get(BITS_PER_SAMPLE, (8,)))
     rows = min(tags.get(ROWS_PER_STRIP, image.height), image.height)
     tile = tags.get(TILE_WIDTH, 0) * tags.get(TILE_HEIGHT, 0)
-    return max(turned, (tile or rows * image.width) * bits // 8)
+    return max(turned, int(tile or rows * image.width) * int(bits) // 8)
 
 
 def require_heif(start: bytes) -> None:

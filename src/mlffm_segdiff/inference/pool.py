@@ -67,5 +67,5 @@ def in_order(
 
 
 def result_memory(pixels: int) -> AbstractContextManager[None]:
-    """Run a block that makes the result and outputs of an image, once there is memory for its full-size maps."""
+    """Run a block that makes the result and outputs of an image, once there is memory for them."""
     return reserved(RESULT_BYTES * pixels)

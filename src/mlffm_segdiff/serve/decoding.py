@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import ImageOps
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.files import decode_mask, extent, image_pixels
+from mlffm_segdiff.data.files import decode_mask, image_size
 from mlffm_segdiff.inference.outputs.dicom_seg import dicom_seg
 from mlffm_segdiff.inference.pool import result_memory
 from mlffm_segdiff.inference.reading.case_image import CaseImage, decode_case
@@ -18,7 +18,6 @@ from mlffm_segdiff.serve.upload import File
 
 PREVIEW_SIDE = 1600
 PREVIEW_QUALITY = 90
-SIZE_HINT = "send a mask of the image's size"
 
 
 def decode_upload(file: File, size: int, most_pixels: int, keep: bool = False) -> CaseImage:
@@ -42,14 +41,15 @@ def decode_upload(file: File, size: int, most_pixels: int, keep: bool = False) -
 def decode_uploaded_mask(file: File, width: int, height: int) -> Mask:
     """Decode an uploaded mask (HxW bool). Raises RefusedError if it is not a mask or has another size."""
     try:
-        if image_pixels(file.data, file.name) != width * height:  # before it is decoded
-            raise RefusedError(UNUSABLE, "the mask has another size than its image", SIZE_HINT, file.name)
-        mask = decode_mask(file.data, file.name)
+        size = image_size(file.data, file.name)
+        if size[0] * size[1] == width * height:  # a mask of another size is not decoded
+            mask = decode_mask(file.data, file.name)
+            size = mask.shape[1], mask.shape[0]
     except UserError as error:
         raise refusal_of(error, file.name) from error
-    if mask.shape != (height, width):
-        detail = f"the mask is {extent(mask)}, its image {width}x{height}"
-        raise RefusedError(UNUSABLE, detail, SIZE_HINT, file.name)
+    if size != (width, height):
+        detail = f"the mask is {size[0]}x{size[1]}, its image {width}x{height}"
+        raise RefusedError(UNUSABLE, detail, "send a mask of the image's size", file.name)
     return mask
 
 

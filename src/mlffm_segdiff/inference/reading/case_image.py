@@ -198,13 +198,20 @@ def _decode(data: bytes, name: str, most_pixels: int) -> tuple[ImageRows, Datase
 
 
 def _bytes_to_read(source: Path | Entry) -> int:
-    """Return the memory for a file and its image, from the header, of which a member's first bytes are read."""
+    """Return the memory for a file and its image by its header; 0 if it cannot be opened.
+
+    Of a member of an archive only the first bytes are unpacked.
+    """
     entry = Entry(source) if isinstance(source, Path) else source
-    if entry.member is None:
-        with entry.path.open("rb") as file:
-            return entry.size() + _bytes_to_decode(file, str(source))
-    start = first_bytes(entry, HEADER_BYTES)
-    return entry.size() + _bytes_to_decode(io.BytesIO(start), str(source))
+    try:
+        size = entry.size()
+        header = (
+            entry.path.open("rb") if entry.member is None else io.BytesIO(first_bytes(entry, HEADER_BYTES))
+        )
+    except (OSError, KeyError, UserError):
+        return 0
+    with header as file:
+        return size + _bytes_to_decode(file, str(source))
 
 
 def _bytes_to_decode(file: IO[bytes], name: str) -> int:

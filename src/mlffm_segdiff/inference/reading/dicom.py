@@ -1,4 +1,4 @@
-"""Headers of DICOM files as hospitals write them: what is read of them never depends on a value being valid."""
+"""Headers of DICOM files as hospitals write them: an invalid value counts as absent."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def _with_pixel_data(header: Dataset, file: IO[bytes], name: str) -> DicomFile:
     order = "little" if little else "big"
     group, element = (int.from_bytes(start[at : at + 2], order) for at in (0, 2))  # type: ignore[arg-type]
     if (group, element) != (0x7FE0, 0x0010):
-        raise UserError(f"{name} is DICOM without an image; leave it out")
+        raise UserError(f"{name} is DICOM without an image, or damaged before it; leave it out")
     long = not implicit and start[4:6] in LONG_VRS
     length = int.from_bytes(start[8:12] if long else start[4:8], order)  # type: ignore[arg-type]
     value_start = file.tell() - len(start) + (12 if long else 8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -135,7 +135,7 @@ def dicom_rows(found: DicomFile, data: bytes, name: str, most_pixels: int = MOST
     require_memory(len(data) + dicom_bytes(found, layout), name, what)
     try:
         read, layout = _frame_rows(found, layout, data, name)
-        shown = _display(found.header, layout)
+        shown = _display(found.header, layout, read)
     except UserError:
         raise
     except WindowError as error:
@@ -239,7 +239,7 @@ def _jpeg(frame: bytes, layout: PixelLayout, name: str) -> tuple[ReadStored, Pix
     kind = "RGB" if bands == 3 else layout.kind if layout.kind in GRAYS else "MONOCHROME2"
 
     def read(top: int, bottom: int) -> Stored:
-        return np.asarray(image.crop((0, top, layout.width, bottom)))
+        return np.asarray(image.crop((0, top, layout.width, min(bottom, layout.height))))
 
     return read, replace(layout, samples=bands, allocated=8, stored=8, signed=False, kind=kind)
 
@@ -266,22 +266,21 @@ def _by_pydicom(
             f"{name} is compressed as {found.syntax.name}, for which no decoder is installed; "
             "decompress it, for example with dcmdjpeg, dcmdjpls or gdcmconv --raw"
         )
-    if size := _codestream_size(frame):
+    size = _codestream_size(frame)
+    if size is not None:
         _require_declared_size(size, layout, name)
-    array, properties = decoder.as_array(
-        encapsulate([frame]),
-        index=0,
-        raw=True,
-        rows=layout.height,
-        columns=layout.width,
-        samples_per_pixel=layout.samples,
-        bits_allocated=layout.allocated,
-        bits_stored=layout.stored,
-        pixel_representation=int(layout.signed),
-        photometric_interpretation=layout.kind,
-        planar_configuration=0,
-        number_of_frames=1,
-    )
+    options: dict[str, Any] = {
+        "rows": layout.height,
+        "columns": layout.width,
+        "samples_per_pixel": layout.samples,
+        "bits_allocated": layout.allocated,
+        "bits_stored": layout.stored,
+        "pixel_representation": int(layout.signed),
+        "photometric_interpretation": layout.kind,
+        "planar_configuration": 0,
+        "number_of_frames": 1,
+    }
+    array, properties = decoder.as_array(encapsulate([frame]), index=0, raw=True, **options)
     kind = str(properties["photometric_interpretation"])
     return (lambda top, bottom: array[top:bottom]), replace(layout, kind="YBR_FULL" if kind in YBR else kind)
 
@@ -315,10 +314,11 @@ def _require_declared_size(size: tuple[int, int], layout: PixelLayout, name: str
         )
 
 
-def _display(header: Dataset, layout: PixelLayout) -> Callable[[Stored], Image.Image]:
+def _display(header: Dataset, layout: PixelLayout, read: ReadStored) -> Callable[[Stored], Image.Image]:
     """Return what shows stored rows in RGB."""
     if layout.kind in GRAYS:
-        table = gray_table(header, layout.stored, layout.signed, layout.kind == "MONOCHROME1")
+        used = _used_range(layout, read) if layout.stored > 8 else None
+        table = gray_table(header, layout.stored, layout.signed, layout.kind == "MONOCHROME1", used)
         return lambda rows: Image.fromarray(_looked_up(table, rows, layout)).convert("RGB")
     if layout.kind == PALETTE:
         colours = _palette(header, layout.stored)
@@ -334,9 +334,22 @@ def _display(header: Dataset, layout: PixelLayout) -> Callable[[Stored], Image.I
     return show
 
 
-def _looked_up(table: Pixels, rows: Stored, layout: PixelLayout) -> Pixels:
+def _used_range(layout: PixelLayout, read: ReadStored) -> tuple[int, int]:
+    """Return the lowest and the highest stored value."""
+    rows = max(1, STRIPE_PIXELS // layout.width)
+    stripes = (_values(read(top, top + rows), layout) for top in range(0, layout.height, rows))
+    lows, highs = zip(*((stripe.min(), stripe.max()) for stripe in stripes), strict=True)
+    return int(min(lows)), int(max(highs))
+
+
+def _values(rows: Stored, layout: PixelLayout) -> npt.NDArray[np.int32]:
+    """Return stored values without unused high bits."""
     unused = 8 * rows.dtype.itemsize - layout.stored
-    values = np.right_shift(np.left_shift(rows, unused), unused).astype(np.int32)
+    return np.asarray(np.right_shift(np.left_shift(rows, unused), unused), np.int32)
+
+
+def _looked_up(table: Pixels, rows: Stored, layout: PixelLayout) -> Pixels:
+    values = _values(rows, layout)
     return np.take(table, values - lowest_value(layout.stored, layout.signed), axis=0, mode="clip")
 
 

@@ -1,4 +1,4 @@
-"""How stored gray values of DICOM images are shown: modality and VOI transformation (PS3.3, C.11.1 and C.11.2)."""
+"""How gray values of DICOM images are shown: modality and VOI transformation (PS3.3, C.11.1, C.11.2)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from mlffm_segdiff.inference.reading.dicom import header_number, header_value
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+SPARSE = 8
+
 Shown = npt.NDArray[np.float64]
 
 
@@ -20,22 +22,31 @@ class WindowError(ValueError):
     """A window or VOI LUT that the standard does not allow."""
 
 
-def gray_table(header: Dataset, bits: int, signed: bool, dark_is_high: bool) -> Pixels:
+def gray_table(
+    header: Dataset, bits: int, signed: bool, dark_is_high: bool, used: tuple[int, int] | None = None
+) -> Pixels:
     """Return the shown value, 0 (black) to 255, of each gray value that can be stored, from the lowest.
 
-    The VOI LUT counts, otherwise the first window, otherwise all stored values go from black to white.
+    The VOI LUT counts, otherwise the first window, otherwise all stored values go from black to white; only
+    those that the image uses if they are less than 1/SPARSE of them, such as 12 bits stored as 16.
 
     Args:
         header: With the transformations; invalid numbers in it count as absent.
         bits: Of a stored value, at most 16.
         signed: Whether stored values are signed.
         dark_is_high: Whether the image is MONOCHROME1.
+        used: Lowest and highest stored value of the image, if they are known.
 
     Raises:
         WindowError: The window or VOI LUT is impossible.
     """
     lowest = lowest_value(bits, signed)
-    shown = _voi(_modality(np.arange(lowest, lowest + 2**bits), header), header)
+    values = _modality(np.arange(lowest, lowest + 2**bits), header)
+    if used is not None and 0 < used[1] - used[0] < 2**bits // SPARSE:
+        ends = values[[used[0] - lowest, used[1] - lowest]]
+    else:
+        ends = values[[0, -1]]
+    shown = _voi(values, header, float(ends.min()), float(ends.max()))
     return np.rint(255 * (1 - shown if dark_is_high else shown)).astype(np.uint8)
 
 
@@ -53,8 +64,8 @@ def _modality(values: npt.NDArray[np.int64], header: Dataset) -> Shown:
     return np.asarray(values * (slope or 1.0) + (intercept or 0.0), np.float64)
 
 
-def _voi(values: Shown, header: Dataset) -> Shown:
-    """Return values between 0 (black) and 1 by the VOI LUT, else the first window, else their own range."""
+def _voi(values: Shown, header: Dataset, black: float, white: float) -> Shown:
+    """Return values between 0 and 1 by the VOI LUT, else the first window, else from black to white."""
     from pydicom.pixels.processing import apply_voi
 
     table = header_value(header, "VOILUTSequence")
@@ -64,7 +75,7 @@ def _voi(values: Shown, header: Dataset) -> Shown:
     center, width = header_number(header, "WindowCenter"), header_number(header, "WindowWidth")
     if center is not None and width is not None:
         return _windowed(values, center, width, header_value(header, "VOILUTFunction") or "LINEAR")
-    return np.asarray((values - values.min()) / max(np.ptp(values), 1e-9))
+    return np.clip((values - black) / max(white - black, 1e-9), 0, 1)
 
 
 def _windowed(values: Shown, center: float, width: float, function: str) -> Shown:
