@@ -1,5 +1,6 @@
 """The image formats that are decoded, by content, and what decoding them takes."""
 
+import os
 import struct
 import warnings
 from collections.abc import Iterator
@@ -49,8 +50,9 @@ WORKING_BYTES = {"WEBP": 8, "AVIF": 12, "HEIF": 12}
 TIFF_WIDTH, TIFF_HEIGHT = 256, 257
 ROWS_PER_STRIP, BITS_PER_SAMPLE, TILE_WIDTH, TILE_HEIGHT, TIFF_ORIENTATION = 278, 258, 322, 323, 274
 UNCOMPRESSED = "raw"
+JPEG_SCAN = b"\xff\xda"
 
-for _package in ("PIL", "pydicom"):  # about the file, with its path or a patient's data
+for _package in ("PIL", "pydicom", "highdicom"):  # about the file, with its path or a patient's data
     warnings.filterwarnings("ignore", module=rf"{_package}\.")
 
 
@@ -141,14 +143,28 @@ def decoding_bytes(image: ImageFile.ImageFile) -> int:
     working = pixels * WORKING_BYTES.get(image.format or "", 0)
     if image.format == "TIFF":
         working = _tiff_bytes(image, held)
-    if "progressive" in image.info:  # JPEG: two bytes for each coefficient of all its components
-        working = 2 * pixels * len(image.getbands())
+    if isinstance(image, JpegImagePlugin.JpegImageFile) and _has_several_scans(image):
+        working = 2 * pixels * len(image.getbands())  # libjpeg holds all coefficients, of two bytes
     return held + working + striping_bytes(image.width, image.height)
 
 
 def striping_bytes(width: int, height: int) -> int:
     """Return the memory that `ImageRows` takes while an image is converted and shrunk."""
     return STRIPE_BYTES * max(STRIPE_PIXELS, width) + NARROW_BYTES * height
+
+
+def _has_several_scans(image: JpegImagePlugin.JpegImageFile) -> bool:
+    """Return whether a JPEG image is progressive, or has a scan for each component."""
+    file = image.fp
+    if "progressive" in image.info or file is None:
+        return "progressive" in image.info
+    position = file.tell()
+    file.seek(2)
+    while (marker := file.read(2)) and len(marker) == 2 and marker != JPEG_SCAN:
+        file.seek(max(0, int.from_bytes(file.read(2), "big") - 2), os.SEEK_CUR)
+    components = file.read(3)[2:]
+    file.seek(position)
+    return components < bytes([len(image.getbands())])
 
 
 def _tiff_bytes(image: ImageFile.ImageFile, held: int) -> int:

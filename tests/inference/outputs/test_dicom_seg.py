@@ -5,7 +5,7 @@ import highdicom
 import numpy as np
 import numpy.typing as npt
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, Sequence
 from pydicom.uid import RLELossless, SegmentationStorage, generate_uid
 
 from mlffm_segdiff.config.errors import UserError
@@ -118,3 +118,59 @@ def test_a_header_that_highdicom_cannot_use_is_reported(
     }
     with pytest.raises(UserError, match="no DICOM SEG can be made"):
         segmentation(read_header(dicom(photo(0), **slice_without_spacing)), mask)
+
+
+@pytest.mark.parametrize(
+    ("character_set", "name"),
+    [
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+        (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
+        ("GB18030", "Wang^XiaoDong=王^小东"),
+        ("ISO_IR 192", "王^小東"),
+        ("ISO_IR 100", "Müller^Anna"),
+    ],
+)
+def test_names_are_kept_in_every_character_set(
+    dicom: Dicom, photo: Photo, mask: npt.NDArray[np.bool_], character_set: object, name: str
+) -> None:
+    source = read_header(dicom(photo(0), SpecificCharacterSet=character_set, PatientName=name))
+    found = highdicom.seg.segread(io.BytesIO(segmentation(source, mask)))
+    assert (found.SpecificCharacterSet, str(found.PatientName)) == ("ISO_IR 192", name)
+    np.testing.assert_array_equal(found.pixel_array, mask)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")  # of pydicom, for the values that the test writes
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"StudyDate": "1.1.2020"},
+        {"StudyTime": "noon"},
+        {"PatientBirthDate": "19701332"},
+        {"PatientSex": "male"},
+        {"AccessionNumber": "A" * 40},
+        {"StudyID": "x" * 40},
+        {"SpecificCharacterSet": "latin"},
+        {"NumberOfFrames": "1"},
+        {"FrameOfReferenceUID": "no.uid"},
+        {"ReferencedPatientSequence": Sequence([Dataset()])},
+    ],
+)
+def test_invalid_values_do_not_prevent_a_segmentation(
+    dicom: Dicom, photo: Photo, mask: npt.NDArray[np.bool_], elements: dict[str, object]
+) -> None:
+    source = read_header(dicom(photo(0), **elements))
+    found = highdicom.seg.segread(io.BytesIO(segmentation(source, mask)))
+    np.testing.assert_array_equal(found.pixel_array, mask)
+    assert found.PatientID == "7"
+
+
+def test_an_error_quotes_no_value_of_the_header(
+    dicom: Dicom, photo: Photo, mask: npt.NDArray[np.bool_], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> None:
+        raise ValueError("Example^Anna is no name")
+
+    monkeypatch.setattr(highdicom.seg, "Segmentation", fail)
+    with pytest.raises(UserError, match=r"no DICOM SEG can be made of x\.dcm \(") as raised:
+        segmentation(read_header(dicom(photo(0))), mask)
+    assert "Anna" not in str(raised.value)
