@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,9 +77,11 @@ def read_dicom(file: IO[bytes], name: str) -> DicomFile:
         raise UserError(f"{name} is deflated as a whole, which may hide any size; export it another way")
     skipped = len(MARK) if start.startswith(MARK) else 0
     file.seek(skipped)
+    file = io.BytesIO(file.read()) if skipped else file  # pydicom itself would start at the mark
     try:
         header = dcmread(file, stop_before_pixels=True, force=True)
-        return _with_pixel_data(header, file, name)
+        found = _with_pixel_data(header, file, name)
+        return replace(found, start=found.start + skipped)
     except UserError:
         raise
     except Exception as error:  # pydicom raises errors of many types on damaged bytes, some quote a value
