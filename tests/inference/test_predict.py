@@ -515,7 +515,7 @@ def test_damaged_files_of_every_kind_fail_alone(
     damaged = {
         "representation.dcm": whole.replace(rows, rows[:4] + b"XX" + rows[6:]),
         "syntax.dcm": whole.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.9.9.9\0"),
-        "cut.dcm": whole[:-900],
+        "short.dcm": whole[:-900],
         "cut.png": good.read_bytes()[:100],
         "program.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n",
         "empty.tif": b"",
