@@ -1,10 +1,12 @@
 import os
+import zipfile
 import zlib
 
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.case import Entry
+from mlffm_segdiff.data import case
+from mlffm_segdiff.data.case import Entry, open_archive
 
 
 def test_an_entry_reads_a_file_and_an_archive_member_alike(tmp_path, pack):
@@ -69,3 +71,45 @@ def test_a_forked_process_does_not_share_the_file_position(tmp_path, pack):
         os._exit(min(wrong, 1))
     assert os.waitpid(child, 0)[1] == 0
     assert wrong == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "encoding"),
+    [
+        (["皮肤/病变1.png", "皮肤/痣.png"], "gbk"),
+        (["图像.png"], "gbk"),
+        (["患者のほくろ.png", "写真/ホクロ2.png"], "cp932"),
+        (["病変.png"], "cp932"),
+        (["läsion größe.png", "lésion.png", "naïve.png", "été.png"], "cp437"),
+        (["病变.png", "läsion.png"], "utf-8"),
+        (["lesion.png"], "ascii"),
+    ],
+)
+def test_names_without_an_encoding_are_read_as_they_were_written(tmp_path, names, encoding):
+    path = tmp_path / "z.zip"
+    stored = [name.encode(encoding) for name in names]
+    placeholders = [chr(65 + number) * len(name) for number, name in enumerate(stored)]
+    with zipfile.ZipFile(path, "w") as archive:
+        for placeholder in placeholders:
+            archive.writestr(placeholder, placeholder.lower())
+    data = path.read_bytes()
+    for placeholder, name in zip(placeholders, stored, strict=True):  # zipfile itself would write UTF-8
+        data = data.replace(placeholder.encode(), name)
+    path.write_bytes(data)
+    assert [info.filename for info in open_archive(path).infolist()] == names
+    assert Entry(path, names[-1]).read() == placeholders[-1].lower().encode()
+
+
+def test_a_member_is_read_in_pieces_to_its_end(tmp_path, pack, monkeypatch):
+    monkeypatch.setattr(case, "PIECE_BYTES", 7)
+    content = os.urandom(1000)
+    pack(tmp_path / "z.zip", {"a": content})
+    assert Entry(tmp_path / "z.zip", "a").read() == content
+
+
+@pytest.mark.parametrize("member", [None, "a"])
+def test_what_is_too_large_is_refused_by_its_size(tmp_path, pack, monkeypatch, member):
+    pack(tmp_path / "z.zip", {"a": bytes(2000)})
+    monkeypatch.setattr(case, "MOST_BYTES", 100)
+    with pytest.raises(UserError, match=r"z\.zip.* is over"):
+        Entry(tmp_path / "z.zip", member).read()

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.batch import Batch
-from mlffm_segdiff.data.files import decode_pil
+from mlffm_segdiff.data.files import rgb_rows
+from mlffm_segdiff.data.image_rows import ImageRows
 from mlffm_segdiff.inference import predict
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.outputs import writers
@@ -24,7 +25,7 @@ from mlffm_segdiff.inference.outputs.writers import Output, Writer
 from mlffm_segdiff.inference.pool import MOST, helper_count
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading import case_image
-from mlffm_segdiff.inference.reading.case_image import CaseImage
+from mlffm_segdiff.inference.reading.case_image import CaseImage, find_images
 from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Sampling, Segmentation
 
@@ -279,7 +280,7 @@ class Stage:
         self.segment = model.segmenter.segment
         monkeypatch.setattr(model.segmenter, "segment", self.segment_batch)
         monkeypatch.setattr(predict, "read_image", self.read_image)
-        monkeypatch.setattr(case_image, "decode_pil", self.decode)
+        monkeypatch.setattr(case_image, "rgb_rows", self.decode)
         monkeypatch.setattr(predict, "analyse", self.analyse)
 
     def wait_for(self, holds: Callable[[], bool], what: str) -> None:
@@ -308,10 +309,9 @@ class Stage:
         self.record(self.read, path.stem)
         return image
 
-    def decode(self, data: bytes, name: str) -> Image.Image:
-        image = decode_pil(data, name)
+    def decode(self, image: Image.Image, name: str) -> ImageRows:
         self.watch("whole images", image)
-        return image
+        return rgb_rows(image, name)
 
     def segment_batch(self, image: Tensor, sampling: Sampling) -> Segmentation:
         with self.changed:
@@ -390,11 +390,11 @@ def test_a_large_image_is_decoded_again_once_if_outputs_need_it_and_a_small_one_
 ) -> None:
     decoded = []
 
-    def decode(data: bytes, name: str) -> Image.Image:
+    def decode(image: Image.Image, name: str) -> ImageRows:
         decoded.append(name)
-        return decode_pil(data, name)
+        return rgb_rows(image, name)
 
-    monkeypatch.setattr(case_image, "decode_pil", decode)
+    monkeypatch.setattr(case_image, "rgb_rows", decode)
     path = save(tmp_path / "a.png", photo(0, 40, 56))
     for limit, expected in ((40 * 56, 1), (40 * 56 - 1, count)):
         monkeypatch.setattr(case_image, "KEPT_PIXELS", limit)
@@ -502,3 +502,31 @@ def test_numbers_out_of_range_are_reported_before_anything_is_written(
     with pytest.raises(UserError, match="batch size 0 is out of range"):
         list(predict_files(photos, red_model(), Output(tmp_path / "out"), batch_size=0))
     assert not (tmp_path / "out").exists()
+
+
+def test_damaged_files_of_every_kind_fail_alone(
+    tmp_path: Path, photo: Photo, save: Save, dicom: Callable[..., bytes], red_model: MakeModel
+) -> None:
+    folder = tmp_path / "in"
+    good = save(folder / "good.png", photo(0))
+    whole = dicom(photo(1))
+    rows = b"\x28\0\x10\0US\x02\0\x28\0"
+    (folder / "twice.dcm").write_bytes(whole.replace(rows, rows[:6] + b"\x04\0" + rows[8:] + b"\x28\0"))
+    damaged = {
+        "representation.dcm": whole.replace(rows, rows[:4] + b"XX" + rows[6:]),
+        "syntax.dcm": whole.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.9.9.9\0"),
+        "short.dcm": whole[:-900],
+        "cut.png": good.read_bytes()[:100],
+        "program.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n",
+        "empty.tif": b"",
+        "blank.bmp": save(tmp_path / "blank.bmp", np.zeros((9, 9, 3), np.uint8)).read_bytes(),
+    }
+    for name, data in damaged.items():
+        (folder / name).write_bytes(data)
+    long = folder / f"{'x' * 251}.jpg"
+    good.rename(long)
+    found = list(predict_files(find_images(folder).images, red_model(), Output(tmp_path / "out")))
+    assert {row.image for row in found if row.failed} == damaged.keys()
+    assert {row.image for row in found if row.status == "done"} == {"twice.dcm", long.name}
+    assert all(row.image in row.error and "; " in row.error for row in found if row.failed)
+    assert len(list((tmp_path / "out" / "masks").iterdir())) == 2

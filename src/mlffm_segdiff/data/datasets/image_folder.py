@@ -12,7 +12,21 @@ IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "labels", "label")
 MASK_SUFFIXES = ("_mask", "-mask", "_segmentation", "_lesion")
 IMAGE_EXTENSIONS = frozenset(
-    {".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+    {
+        ".avif",
+        ".bmp",
+        ".gif",
+        ".heic",
+        ".heif",
+        ".jfif",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".png",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
 )
 GROUPS = "groups.csv"
 _LAYOUT = "put images into images/ and masks of the same name (or name_mask) into masks/"
