@@ -1,10 +1,12 @@
 import os
+import zipfile
 import zlib
+from pathlib import Path
 
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.case import Entry
+from mlffm_segdiff.data.case import Entry, open_archive
 
 
 def test_an_entry_reads_a_file_and_an_archive_member_alike(tmp_path, pack):
@@ -69,3 +71,39 @@ def test_a_forked_process_does_not_share_the_file_position(tmp_path, pack):
         os._exit(min(wrong, 1))
     assert os.waitpid(child, 0)[1] == 0
     assert wrong == 0
+
+
+def archive_of(path: Path, names: dict[str, bytes]) -> list[str]:
+    """Write an archive with names as these bytes and without the flag of UTF-8; return the names read."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, content in enumerate(names.values()):
+            archive.writestr(f"{number}" * len(list(names)[number]), content)
+    data = path.read_bytes()
+    for number, name in enumerate(names):
+        data = data.replace(f"{number}".encode() * len(name), name)
+    path.write_bytes(data)
+    return [info.filename for info in open_archive(path).infolist()]
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        ("\u76ae\u80a4\u75c5\u53d8/\u56fe\u50cf1.png", "gbk"),
+        ("L\u00e4sion.png", "cp437"),
+        ("L\u00e4sion.png", "utf-8"),
+        ("\u00c9t\u00e9 \u00f1.png", "utf-8"),
+        ("\u00f1and\u00fa.png", "cp437"),
+        ("\u30db\u30af\u30ed.png", "utf-8"),
+        ("plain.png", "ascii"),
+    ],
+)
+def test_names_of_archives_are_read_as_they_were_written(tmp_path, name, encoding):
+    (read,) = archive_of(tmp_path / "z.zip", {name.encode(encoding): b"content"})
+    assert read == name
+    assert Entry(tmp_path / "z.zip", read).read() == b"content"
+
+
+def test_backslashes_of_windows_separate_folders(tmp_path):
+    (read,) = archive_of(tmp_path / "z.zip", {b"images\\deep\\a.png": b"content"})
+    entry = Entry(tmp_path / "z.zip", read)
+    assert (read, entry.name, entry.read()) == ("images/deep/a.png", "a.png", b"content")

@@ -8,12 +8,38 @@ from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 
+_UTF8_NAME = 0x800
+
 
 @lru_cache(maxsize=16)
 def _archive(path: Path, process: int, size: int, modified: int) -> zipfile.ZipFile:
     """Open an archive once per process and version of the file."""
     del process, size, modified
-    return zipfile.ZipFile(path)
+    archive = zipfile.ZipFile(path)
+    for info in archive.infolist():
+        info.filename = _member_name(info)
+    archive.NameToInfo = {info.filename: info for info in archive.infolist()}
+    return archive
+
+
+def _member_name(info: zipfile.ZipInfo) -> str:
+    """Return a member's name with / between folders, and as it was written where its encoding is not given.
+
+    Without the flag of UTF-8, zipfile reads code page 437; Windows in Chinese writes GBK and others UTF-8.
+    Code page 437 stays where neither is certain: GBK's common characters are box drawings in it.
+    """
+    name = info.filename.replace("\\", "/")
+    if info.flag_bits & _UTF8_NAME or name.isascii():
+        return name
+    written = name.encode("cp437", errors="replace")
+    for encoding in ("utf-8", "gb2312"):
+        try:
+            decoded = written.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if encoding == "utf-8" or any("\u2500" <= letter <= "\u259f" for letter in name):
+            return decoded
+    return name
 
 
 def open_archive(path: Path) -> zipfile.ZipFile:

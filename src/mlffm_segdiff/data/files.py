@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.mask_values import MaskPixels, mask_pixels
 
 Pixels = npt.NDArray[np.uint8]
 Decoded = TypeVar("Decoded")
@@ -49,25 +50,24 @@ def decode_pil(data: bytes, name: str) -> Image.Image:
     return image
 
 
-def decode_gray(data: bytes, name: str) -> Pixels:
-    """Decode a mask file as gray values.
+def read_mask(data: bytes, name: str, probability: bool = False) -> MaskPixels:
+    """Decode a mask file; see `mask_pixels`.
 
-    If there are exactly two values and one is 0, they become 0 and 255, so that 0/1, 0/255, 16-bit masks and
-    a dark colour on black give the same; a mask of only ones is 255 everywhere. Colours are converted to
-    luma, alpha is ignored. Arguments and errors are those of `decode_image`.
+    Args:
+        data: Content of the file.
+        name: Name of the file in errors.
+        probability: Accept a map of probabilities, in which any number of pixels is gray.
 
-    Returns:
-        HxW uint8.
+    Raises:
+        NotAMaskError: If the values of the file do not say which pixels are lesion.
+        UserError: As `decode_image`.
     """
-    return _decode(data, name, _to_gray)
+    return _decode(data, name, lambda image: mask_pixels(image, name, probability))
 
 
-def decode_mask(data: bytes, name: str) -> npt.NDArray[np.bool_]:
-    """Decode a mask file as HxW bool: True (lesion) where `decode_gray` is at least 128.
-
-    Arguments and errors are those of `decode_image`.
-    """
-    return decode_gray(data, name) >= 128
+def decode_mask(data: bytes, name: str, probability: bool = False) -> npt.NDArray[np.bool_]:
+    """Decode a mask file as HxW bool, True in the lesion. Arguments and errors are those of `read_mask`."""
+    return read_mask(data, name, probability).lesion
 
 
 def image_pixels(data: bytes, name: str) -> int:
@@ -139,25 +139,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         image = Image.new("RGB", layer.size, "white")
         image.paste(layer, mask=layer)
     return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _to_gray(image: Image.Image) -> Pixels:
-    deep = _is_deep(image)
-    values = np.asarray(image) if deep else _shown_gray(image)
-    if _is_marked(values):
-        return np.where(values > 0, np.uint8(255), np.uint8(0))
-    return _high_byte(values) if deep else np.asarray(values, dtype=np.uint8)
-
-
-def _shown_gray(image: Image.Image) -> Pixels:
-    opaque = image if image.mode in ("1", "L", "LA") else image.convert("RGBA").convert("RGB")
-    return np.array(opaque.convert("L"), dtype=np.uint8)
-
-
-def _is_marked(values: npt.NDArray[np.generic]) -> bool:
-    """Return whether there are exactly two values and the lower is 0, or only ones."""
-    low, high = values.min(), values.max()
-    return bool(high == 1 if low == high else low == 0 and np.isin(values, (low, high)).all())
 
 
 def _is_deep(image: Image.Image) -> bool:
