@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from mlffm_segdiff.data.check import AFFECTS_TRAINING, Report, check_cases, check_pairing, report_rows
+from mlffm_segdiff.data.check import check_cases, check_pairing
+from mlffm_segdiff.data.check_report import AFFECTS_TRAINING, Report, report_rows
 from mlffm_segdiff.data.datasets.image_folder import find_image_folder
 from mlffm_segdiff.data.splits import Split
 

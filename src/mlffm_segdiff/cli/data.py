@@ -11,7 +11,7 @@ from mlffm_segdiff.cli.common import ExitStatus, JsonOption, QuietOption, Report
 from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
-    from mlffm_segdiff.data.check import Report
+    from mlffm_segdiff.data.check_report import Report
     from mlffm_segdiff.data.datasets.pairing import Pairing
     from mlffm_segdiff.data.sources import SplitCases
 
@@ -228,7 +228,7 @@ def _sizes(text: str) -> tuple[int, int, int]:
 def _print_report(report: "Report", found: "Pairing", reporter: Reporter) -> None:
     from rich.table import Table
 
-    from mlffm_segdiff.data.check import report_rows
+    from mlffm_segdiff.data.check_report import report_rows
 
     if report.findings:
         table = Table("finding", "count", "affects training", "such as", title_justify="left")

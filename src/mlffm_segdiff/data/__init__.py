@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from mlffm_segdiff.data.batch import Batch, Pair, collate
     from mlffm_segdiff.data.cache import CachedPairs, open_cache, resize_image, resize_mask
     from mlffm_segdiff.data.case import Case, Entry
-    from mlffm_segdiff.data.check import Finding, Report, check_cases, check_pairing
+    from mlffm_segdiff.data.check import check_cases, check_pairing
+    from mlffm_segdiff.data.check_report import Finding, Report
     from mlffm_segdiff.data.contour import mask_contours
     from mlffm_segdiff.data.dataset import PairDataset, ShuffledStream, plain_loader, training_loader
     from mlffm_segdiff.data.datasets.pairing import Pairing, find_entries
@@ -88,7 +89,8 @@ __getattr__, __dir__ = lazy_exports(
         "batch": "Batch Pair collate",
         "cache": "CachedPairs open_cache resize_image resize_mask",
         "case": "Case Entry",
-        "check": "Finding Report check_cases check_pairing",
+        "check": "check_cases check_pairing",
+        "check_report": "Finding Report",
         "contour": "mask_contours",
         "dataset": "PairDataset ShuffledStream plain_loader training_loader",
         "datasets.pairing": "Pairing find_entries",

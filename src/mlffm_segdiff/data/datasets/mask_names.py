@@ -15,9 +15,11 @@ MASK_WORDS = ("mask", "masks", "seg", "segmentation", "gt", "groundtruth", "labe
 MASK_PREFIXES = ("mask", "seg", "gt", "label")
 """Words that a mask's name may begin with, before ``_`` or ``-``, in any case."""
 ACCEPTED = (
-    "a mask has the name of its image, before which may be mask_, seg_, gt_ or label_, or after which "
-    f"{', '.join(f'_{word}' for word in MASK_WORDS[:-1])} or _{MASK_WORDS[-1]} (also with -), in any case"
+    "a mask may be called like its image, in any case, "
+    f"with {', '.join(f'{word}_' for word in MASK_PREFIXES)} before it "
+    f"or {', '.join(f'_{word}' for word in MASK_WORDS)} after it"
 )
+"""The names that `masks_of_images` accepts."""
 
 _SUFFIX = re.compile(rf"(.+)[_\-. ](?:{'|'.join(MASK_WORDS)})", re.IGNORECASE)
 _PREFIX = re.compile(rf"(?:{'|'.join(MASK_PREFIXES)})[_\-](.+)", re.IGNORECASE)
