@@ -1,11 +1,11 @@
 import os
 import zipfile
 import zlib
-from pathlib import Path
 
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data import case
 from mlffm_segdiff.data.case import Entry, open_archive
 
 
@@ -73,37 +73,52 @@ def test_a_forked_process_does_not_share_the_file_position(tmp_path, pack):
     assert wrong == 0
 
 
-def archive_of(path: Path, names: dict[str, bytes]) -> list[str]:
-    """Write an archive with names as these bytes and without the flag of UTF-8; return the names read."""
-    with zipfile.ZipFile(path, "w") as archive:
-        for number, content in enumerate(names.values()):
-            archive.writestr(f"{number}" * len(list(names)[number]), content)
-    data = path.read_bytes()
-    for number, name in enumerate(names):
-        data = data.replace(f"{number}".encode() * len(name), name)
-    path.write_bytes(data)
-    return [info.filename for info in open_archive(path).infolist()]
-
-
 @pytest.mark.parametrize(
-    ("name", "encoding"),
+    ("names", "encoding"),
     [
-        ("\u76ae\u80a4\u75c5\u53d8/\u56fe\u50cf1.png", "gbk"),
-        ("L\u00e4sion.png", "cp437"),
-        ("L\u00e4sion.png", "utf-8"),
-        ("\u00c9t\u00e9 \u00f1.png", "utf-8"),
-        ("\u00f1and\u00fa.png", "cp437"),
-        ("\u30db\u30af\u30ed.png", "utf-8"),
-        ("plain.png", "ascii"),
+        (["皮肤/病变1.png", "皮肤/痣.png"], "gbk"),
+        (["图像.png"], "gbk"),
+        (["患者のほくろ.png", "写真/ホクロ2.png"], "cp932"),
+        (["病変.png"], "cp932"),
+        (["läsion größe.png", "lésion.png", "naïve.png", "été.png"], "cp437"),
+        (["病变.png", "läsion.png"], "utf-8"),
+        (["lesion.png"], "ascii"),
     ],
 )
-def test_names_of_archives_are_read_as_they_were_written(tmp_path, name, encoding):
-    (read,) = archive_of(tmp_path / "z.zip", {name.encode(encoding): b"content"})
-    assert read == name
-    assert Entry(tmp_path / "z.zip", read).read() == b"content"
+def test_names_without_an_encoding_are_read_as_they_were_written(tmp_path, names, encoding):
+    path = tmp_path / "z.zip"
+    stored = [name.encode(encoding) for name in names]
+    placeholders = [chr(65 + number) * len(name) for number, name in enumerate(stored)]
+    with zipfile.ZipFile(path, "w") as archive:
+        for placeholder in placeholders:
+            archive.writestr(placeholder, placeholder.lower())
+    data = path.read_bytes()
+    for placeholder, name in zip(placeholders, stored, strict=True):  # zipfile itself would write UTF-8
+        data = data.replace(placeholder.encode(), name)
+    path.write_bytes(data)
+    assert [info.filename for info in open_archive(path).infolist()] == names
+    assert Entry(path, names[-1]).read() == placeholders[-1].lower().encode()
 
 
-def test_backslashes_of_windows_separate_folders(tmp_path):
-    (read,) = archive_of(tmp_path / "z.zip", {b"images\\deep\\a.png": b"content"})
-    entry = Entry(tmp_path / "z.zip", read)
+def test_a_member_is_read_in_pieces_to_its_end(tmp_path, pack, monkeypatch):
+    monkeypatch.setattr(case, "PIECE_BYTES", 7)
+    content = os.urandom(1000)
+    pack(tmp_path / "z.zip", {"a": content})
+    assert Entry(tmp_path / "z.zip", "a").read() == content
+
+
+@pytest.mark.parametrize("member", [None, "a"])
+def test_what_is_too_large_is_refused_by_its_size(tmp_path, pack, monkeypatch, member):
+    pack(tmp_path / "z.zip", {"a": bytes(2000)})
+    monkeypatch.setattr(case, "MOST_BYTES", 100)
+    with pytest.raises(UserError, match=r"z\.zip.* is over"):
+        Entry(tmp_path / "z.zip", member).read()
+
+
+def test_backslashes_of_windows_separate_folders(tmp_path, pack):
+    path = tmp_path / "z.zip"
+    pack(path, {"images/deep/a.png": b"content"})
+    path.write_bytes(path.read_bytes().replace(b"images/deep/a.png", b"images\\deep\\a.png"))
+    (read,) = (info.filename for info in open_archive(path).infolist())
+    entry = Entry(path, read)
     assert (read, entry.name, entry.read()) == ("images/deep/a.png", "a.png", b"content")

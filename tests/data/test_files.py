@@ -7,6 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -18,7 +19,7 @@ from mlffm_segdiff.data.files import (
     decode_image,
     decode_mask,
     decode_pil,
-    image_pixels,
+    image_size,
 )
 
 RGB = np.arange(60, dtype=np.uint8).reshape(4, 5, 3) * 4
@@ -30,7 +31,7 @@ def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     return stream.getvalue()
 
 
-@given(arrays(np.uint8, (3, 4, 3)), st.sampled_from(["PNG", "BMP", "TIFF", "PPM"]))
+@given(arrays(np.uint8, (3, 4, 3)), st.sampled_from(["PNG", "BMP", "TIFF"]))
 def test_lossless_colour_comes_back_bit_for_bit(array, kind):
     assert (decode_image(saved(Image.fromarray(array), kind), "x") == array).all()
 
@@ -97,6 +98,63 @@ def test_16_bit_gray_keeps_its_high_byte(kind):
     assert shown[0, :, 0].tolist() == [0, 0, 1, 128, 255]
 
 
+DISC = np.hypot(*np.mgrid[-8:8, -8:8]) / 12  # 0 to nearly 1
+
+
+@pytest.mark.parametrize("top", [0.9, 1.0, 1.04, 255, 4095, 65535])
+def test_fractions_are_shown_by_their_range(top):
+    values = (DISC / DISC.max() * top).astype(np.float32)
+    shown = decode_image(saved(Image.fromarray(values), "TIFF"), "x")[..., 0]
+    assert np.abs(shown / 255 - np.clip(values / (1 if top < 2 else top), 0, 1)).max() < 0.01
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32])
+@pytest.mark.parametrize("top", [255, 4095, 65535])
+def test_gray_of_8_or_12_bits_in_a_deeper_file_is_not_black(kind, top):
+    values = np.round(DISC / DISC.max() * top).astype(kind)
+    shown = decode_image(saved(Image.fromarray(values), "TIFF"), "x")[..., 0]
+    assert np.abs(shown / 255 - values / top).max() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([0, 0.5, np.nan], "not finite"),
+        ([0, 0.5, np.inf], "not finite"),
+        ([-np.inf, 0.5, 1], "not finite"),
+        ([-0.5, 0.5, 1], "from -0.5 to 1"),
+        ([0, 1, 2], "from 0 to 2"),
+        ([0, 1, 1e6], r"from 0 to 1e\+06"),
+    ],
+)
+@pytest.mark.parametrize("decode", [decode_image, decode_mask])
+def test_fractions_that_no_range_fits_are_refused_with_the_reason(values, words, decode):
+    stored = saved(Image.fromarray(np.array([values, [0.1, 0.2, 0.3]], np.float32)), "TIFF")
+    with pytest.raises(UserError, match=rf"x\.tif has gray values .*{words}.*; (rescale|save)"):
+        decode(stored, "x.tif")
+
+
+def test_whole_numbers_beyond_16_bits_are_refused_with_their_range():
+    for values, words in (([-5, 9], "from -5 to 9"), ([0, 70_000], "from 0 to 70000")):
+        stored = saved(Image.fromarray(np.array([values], np.int32)), "TIFF")
+        with pytest.raises(UserError, match=rf"x has gray values {words}"):
+            decode_image(stored, "x")
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_colours_of_16_bits_keep_the_high_byte_and_of_12_bits_are_refused(bits):
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, (np.stack([DISC] * 3, axis=-1) * (2**bits - 1)).astype(np.uint16))
+    if bits == 16:
+        shown = decode_image(stream.getvalue(), "x")
+        assert np.abs(shown[..., 0] / 255 - DISC).max() < 0.01
+    else:
+        with pytest.raises(
+            UserError, match=r"x has 16-bit colours that are all nearly black, such as 12-bit"
+        ):
+            decode_image(stream.getvalue(), "x")
+
+
 @pytest.mark.parametrize("decode", [decode_image, decode_mask])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP"])
 def test_a_file_cut_off_anywhere_is_a_user_error_that_names_it(decode, kind):
@@ -153,7 +211,7 @@ def png_of(width, height):
     return b"\x89PNG\r\n\x1a\n" + first + struct.pack(">I", 1000) + b"IDAT"
 
 
-@pytest.mark.parametrize("decode", [decode_image, decode_mask, image_pixels])
+@pytest.mark.parametrize("decode", [decode_image, decode_mask, image_size])
 def test_a_gigapixel_image_is_refused_by_its_header_with_the_fix(decode):
     with pytest.raises(UserError, match=r"scan\.png is 40000x30000, that is 1,200 megapixels.*shrink"):
         decode(png_of(40_000, 30_000), "scan.png")
@@ -161,9 +219,9 @@ def test_a_gigapixel_image_is_refused_by_its_header_with_the_fix(decode):
 
 def test_the_size_is_read_only_from_the_header_and_pillows_own_limit_stays():
     width = MOST_PIXELS // 10_000
-    assert image_pixels(png_of(width, 10_000), "x") == MOST_PIXELS
+    assert image_size(png_of(width, 10_000), "x") == (width, 10_000)
     with pytest.raises(UserError, match="megapixels"):
-        image_pixels(png_of(width + 1, 10_000), "x")
+        image_size(png_of(width + 1, 10_000), "x")
     with pytest.warns(Image.DecompressionBombWarning):
         Image.open(io.BytesIO(png_of(10_000, 10_000)))
 

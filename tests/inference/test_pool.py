@@ -1,15 +1,14 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
-from threading import Barrier, BrokenBarrierError, Event
+from threading import Barrier, Event
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from mlffm_segdiff.inference.pool import LARGE, helper_count, helping_threads, in_order, large_in_turn
+from mlffm_segdiff.inference.pool import helper_count, helping_threads, in_order
 
 THREADS = Path("/proc/self/task")
 
@@ -106,19 +105,3 @@ def test_an_error_is_raised_in_order_and_pending_items_never_start() -> None:
             next(results)
         release.set()
     assert set(started) <= {0, 1, 2}
-
-
-@pytest.mark.parametrize(("pixels", "seconds", "expected"), [(LARGE, 20, True), (LARGE + 1, 0.1, False)])
-def test_large_images_are_worked_on_one_by_one_and_small_ones_together(
-    pixels: int, seconds: float, expected: bool
-) -> None:
-    both = Barrier(2, timeout=seconds)
-
-    def meets(_: int) -> bool:
-        with large_in_turn(pixels), suppress(BrokenBarrierError):
-            both.wait()
-            return True
-        return False
-
-    with ThreadPoolExecutor(2) as threads:
-        assert list(threads.map(meets, range(2))) == [expected] * 2

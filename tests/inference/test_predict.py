@@ -16,7 +16,8 @@ from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.batch import Batch
-from mlffm_segdiff.data.files import decode_pil
+from mlffm_segdiff.data.files import rgb_rows
+from mlffm_segdiff.data.image_rows import ImageRows
 from mlffm_segdiff.inference import predict
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.outputs import writers
@@ -279,7 +280,7 @@ class Stage:
         self.segment = model.segmenter.segment
         monkeypatch.setattr(model.segmenter, "segment", self.segment_batch)
         monkeypatch.setattr(predict, "read_image", self.read_image)
-        monkeypatch.setattr(case_image, "decode_pil", self.decode)
+        monkeypatch.setattr(case_image, "rgb_rows", self.decode)
         monkeypatch.setattr(predict, "analyse", self.analyse)
 
     def wait_for(self, holds: Callable[[], bool], what: str) -> None:
@@ -308,10 +309,9 @@ class Stage:
         self.record(self.read, path.stem)
         return image
 
-    def decode(self, data: bytes, name: str) -> Image.Image:
-        image = decode_pil(data, name)
+    def decode(self, image: Image.Image, name: str) -> ImageRows:
         self.watch("whole images", image)
-        return image
+        return rgb_rows(image, name)
 
     def segment_batch(self, image: Tensor, sampling: Sampling) -> Segmentation:
         with self.changed:
@@ -390,11 +390,11 @@ def test_a_large_image_is_decoded_again_once_if_outputs_need_it_and_a_small_one_
 ) -> None:
     decoded = []
 
-    def decode(data: bytes, name: str) -> Image.Image:
+    def decode(image: Image.Image, name: str) -> ImageRows:
         decoded.append(name)
-        return decode_pil(data, name)
+        return rgb_rows(image, name)
 
-    monkeypatch.setattr(case_image, "decode_pil", decode)
+    monkeypatch.setattr(case_image, "rgb_rows", decode)
     path = save(tmp_path / "a.png", photo(0, 40, 56))
     for limit, expected in ((40 * 56, 1), (40 * 56 - 1, count)):
         monkeypatch.setattr(case_image, "KEPT_PIXELS", limit)

@@ -25,7 +25,7 @@ Photo = Callable[..., npt.NDArray[np.uint8]]
 def test_arrays_give_masks_probabilities_and_spreads_of_their_own_sizes(
     tiny_weights: Path, photo: Photo
 ) -> None:
-    images = [photo(0, 40, 56), photo(1, 90, 33), photo(2, 1, 1)]
+    images = [photo(0, 40, 56), photo(1, 90, 33), photo(2, 1, 2)]
     predictions = segment(images, tiny_weights, post=PostProcessing(keep_specks=True))
     for image, found in zip(images, predictions, strict=True):
         shape = image.shape[:2]

@@ -20,6 +20,9 @@ def serve(
     batch_size: Annotated[int, typer.Option(min=1, help="Images segmented at once.")] = 8,
     queue: Annotated[int, typer.Option(min=1, help="Requests accepted at once; more get 503.")] = 32,
     max_mb: Annotated[int, typer.Option("--max-mb", min=1, help="Largest request, in MiB.")] = 64,
+    max_megapixels: Annotated[
+        int, typer.Option("--max-megapixels", min=1, max=200, help="Largest image, in megapixels.")
+    ] = 50,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
@@ -66,7 +69,7 @@ def serve(
     else:
         model = load_model(pretrained, precision)
     choose = partial(chosen_sampling, pretrained.recipe)
-    limits = Limits(max_mb * 2**20, queue, batch_size)
+    limits = Limits(max_mb * 2**20, queue, batch_size, max_megapixels * 1_000_000)
     app = create_app(model, choose, weights, limits, allowed_hosts(host, allow_host or ()))
 
     def announce() -> None:

@@ -21,6 +21,7 @@ from platformdirs import user_cache_path
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import BUILDING, atomic_folder
 from mlffm_segdiff.data.case import Case
+from mlffm_segdiff.data.files import rgb_rows
 from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.read_pair import UnfitCaseError, read_pair
 
@@ -84,12 +85,7 @@ def cache_use(root: Path | None = None) -> CacheUse:
 
 def resize_image(image: Bytes, size: int) -> Bytes:
     """Resize an HxWx3 uint8 image to SxSx3, antialiased (triangle filter over the source pixels)."""
-    return resize_pil(Image.fromarray(image), size)
-
-
-def resize_pil(image: Image.Image, size: int) -> Bytes:
-    """Resize a Pillow RGB image to SxSx3 uint8, as `resize_image` does."""
-    return np.array(image.resize((size, size), Image.Resampling.BILINEAR), dtype=np.uint8)
+    return rgb_rows(Image.fromarray(image), "").resized(size)
 
 
 def resize_mask(mask: npt.NDArray[np.bool_], size: int) -> npt.NDArray[np.bool_]:
@@ -213,4 +209,4 @@ def _pair(case: Case, size: int) -> tuple[Bytes, Bytes, bool] | str:
         image, mask = read_pair(case)
     except UnfitCaseError as error:
         return error.problem
-    return resize_pil(image, size), resize_mask(mask.lesion, size).astype(np.uint8), mask.soft
+    return resize_image(np.asarray(image), size), resize_mask(mask.lesion, size).astype(np.uint8), mask.soft

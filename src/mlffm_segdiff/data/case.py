@@ -1,14 +1,21 @@
 """A case of a data set: an image, its mask and its group, in files or zip archives."""
 
+import io
 import os
+import re
+import shutil
 import zipfile
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 
-_UTF8_NAME = 0x800
+MOST_BYTES = 2**30
+PIECE_BYTES = 2**20
+UTF_8 = 0x800
+"""Flag of a member whose name is UTF-8."""
 
 
 @lru_cache(maxsize=16)
@@ -16,30 +23,54 @@ def _archive(path: Path, process: int, size: int, modified: int) -> zipfile.ZipF
     """Open an archive once per process and version of the file."""
     del process, size, modified
     archive = zipfile.ZipFile(path)
+    encoding = names_encoding(
+        [info.orig_filename for info in archive.infolist() if not info.flag_bits & UTF_8]
+    )
+    archive = zipfile.ZipFile(path, metadata_encoding=encoding) if encoding else archive
     for info in archive.infolist():
-        info.filename = _member_name(info)
+        info.filename = info.filename.replace("\\", "/")  # old tools of Windows separate folders so
     archive.NameToInfo = {info.filename: info for info in archive.infolist()}
     return archive
 
 
-def _member_name(info: zipfile.ZipInfo) -> str:
-    """Return a member's name with / between folders, and as it was written where its encoding is not given.
+def names_encoding(names: Iterable[str]) -> str | None:
+    """Return the encoding of names in a zip archive that does not name it, as Windows and old tools write.
 
-    Without the flag of UTF-8, zipfile reads code page 437; Windows in Chinese writes GBK and others UTF-8.
-    Code page 437 stays where neither is certain: GBK's common characters are box drawings in it.
+    Args:
+        names: As zipfile decodes them, by cp437.
+
+    Returns:
+        utf-8, cp932 (Japanese) or gb18030 (Chinese); None for cp437, and where all names are ASCII.
     """
-    name = info.filename.replace("\\", "/")
-    if info.flag_bits & _UTF8_NAME or name.isascii():
-        return name
-    written = name.encode("cp437", errors="replace")
-    for encoding in ("utf-8", "gb2312"):
+    stored = "\n".join(name for name in names if not name.isascii()).encode("cp437")
+    for encoding, plausible in ENCODINGS.items() if stored else ():
         try:
-            decoded = written.decode(encoding)
+            decoded = stored.decode(encoding)
         except UnicodeDecodeError:
             continue
-        if encoding == "utf-8" or any("\u2500" <= letter <= "\u259f" for letter in name):
-            return decoded
-    return name
+        if plausible(decoded):
+            return encoding
+    return None
+
+
+def _may_be_japanese(text: str) -> bool:
+    """Return whether text has Japanese words; Chinese or Western text so read has half or full width."""
+    return not re.search("[\uff01-\uff9f]", text) and bool(
+        re.search("[\u3040-\u30ff]|[\u4e00-\u9fff]{2}", text)
+    )
+
+
+def _may_be_chinese(text: str) -> bool:
+    """Return whether most letters are among the common ones of GB 2312; single accents read so are not."""
+    letters = [letter for letter in text if not letter.isascii()]
+    return 2 * sum(bool(letter.encode("gb2312", "ignore")) for letter in letters) > len(letters)
+
+
+ENCODINGS: dict[str, Callable[[str], bool]] = {
+    "utf-8": bool,
+    "cp932": _may_be_japanese,
+    "gb18030": _may_be_chinese,
+}
 
 
 def open_archive(path: Path) -> zipfile.ZipFile:
@@ -76,15 +107,27 @@ class Entry:
         return str(self.path) if self.member is None else f"{self.path}:{self.member}"
 
     def read(self) -> bytes:
-        """Return the content of the file. Raises UserError if it cannot be read."""
+        """Return the content of the file. Raises UserError if it cannot be read, or is over MOST_BYTES."""
         try:
+            if self.size() > MOST_BYTES:
+                limit = f"{MOST_BYTES / 2**30:.0f} GiB"
+                raise UserError(f"{self} is over {limit}; save it as PNG or JPEG, or crop it to the lesion")
             if self.member is None:
                 return self.path.read_bytes()
-            return open_archive(self.path).read(self.member)
+            content = io.BytesIO()
+            with open_archive(self.path).open(self.member) as file:
+                shutil.copyfileobj(file, content, PIECE_BYTES)  # read at once it would take twice its size
+            return content.getvalue()
         except Exception as error:  # zipfile lets zlib, struct and runtime errors through
             if isinstance(error, UserError):
                 raise
             raise UserError(f"{self} cannot be read ({error}); restore or download it again") from error
+
+    def size(self) -> int:
+        """Return the size of the file in bytes, unpacked. Raises OSError, KeyError or UserError."""
+        if self.member is None:
+            return self.path.stat().st_size
+        return open_archive(self.path).getinfo(self.member).file_size
 
     def stamp(self) -> str:
         """Return a short text that changes with the content of the file.

@@ -1,31 +1,57 @@
 """Decode image and mask files of any colour mode."""
 
 import io
-from collections.abc import Callable
-from importlib import import_module
-from threading import Lock
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.mask_values import MaskPixels, mask_pixels
+from mlffm_segdiff.data.colour_profile import srgb_conversion
+from mlffm_segdiff.data.gray_levels import Values, high_byte, white_of
+from mlffm_segdiff.data.image_formats import (
+    MOST_PIXELS,
+    check_size,
+    check_speed,
+    decoding_bytes,
+    load_image,
+    open_image,
+    reported,
+)
+from mlffm_segdiff.data.image_rows import ImageRows
+from mlffm_segdiff.data.image_rows import Pixels as Pixels
+from mlffm_segdiff.data.mask_values import MASK_FIX, MaskPixels, NotAMaskError, mask_pixels
+from mlffm_segdiff.data.memory import require_memory, reserved
 
-Pixels = npt.NDArray[np.uint8]
 Decoded = TypeVar("Decoded")
 
-MOST_PIXELS = 200_000_000
-HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
-_PILLOW_LIMIT = Lock()
+ORIENTATION = 0x0112
+MIRRORED, TURNED = (3, 4, 7, 8), (5, 6, 7, 8)
+"""EXIF orientations whose first row is the last of the file's rows or columns; that swap the sides."""
+
+TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+MASK_BYTES = 8
+"""Memory per pixel to read a mask: its values, and where they are gray or a label."""
+DARKEST_DEEP = 15
+"""Highest level of 255 that 12-bit colours reach where 16 bits are expected."""
 
 
 def decode_image(data: bytes, name: str) -> Pixels:
     """Decode an image file.
 
-    EXIF orientation is applied, transparent images are composited over white, 16-bit gray keeps its high
-    byte, and only the first of several frames is read.
+    EXIF orientation is applied, colours with an ICC profile are converted to sRGB, transparent images are
+    composited over white, gray of more than 8 bits keeps its high byte, and only the first of several frames
+    is read.
 
     Args:
         data: Content of the file.
@@ -37,7 +63,7 @@ def decode_image(data: bytes, name: str) -> Pixels:
     Raises:
         UserError: If the file is empty, truncated, not an image, or has more than MOST_PIXELS.
     """
-    return np.array(decode_pil(data, name), dtype=np.uint8)
+    return _decode(data, name, 3, lambda image: rgb_rows(image, name).pixels())
 
 
 def decode_pil(data: bytes, name: str) -> Image.Image:
@@ -45,13 +71,13 @@ def decode_pil(data: bytes, name: str) -> Image.Image:
 
     Pixels and errors are those of `decode_image`; for large files this takes a third of its memory.
     """
-    image = _decode(data, name, _to_rgb)
+    image = _decode(data, name, 4, lambda opened: rgb_rows(opened, name).whole())
     image.info.clear()
     return image
 
 
 def read_mask(data: bytes, name: str, probability: bool = False) -> MaskPixels:
-    """Decode a mask file; see `mask_pixels`.
+    """Decode a mask file; see `mask_pixels`. Colours are converted to luma, alpha is ignored.
 
     Args:
         data: Content of the file.
@@ -62,7 +88,7 @@ def read_mask(data: bytes, name: str, probability: bool = False) -> MaskPixels:
         NotAMaskError: If the values of the file do not say which pixels are lesion.
         UserError: As `decode_image`.
     """
-    return _decode(data, name, lambda image: mask_pixels(image, name, probability))
+    return _decode(data, name, MASK_BYTES, lambda image: mask_pixels(_gray(image, name), name, probability))
 
 
 def decode_mask(data: bytes, name: str, probability: bool = False) -> npt.NDArray[np.bool_]:
@@ -70,18 +96,63 @@ def decode_mask(data: bytes, name: str, probability: bool = False) -> npt.NDArra
     return read_mask(data, name, probability).lesion
 
 
-def image_pixels(data: bytes, name: str) -> int:
-    """Return the number of pixels from an image file's header. Errors are those of `decode_image`."""
-    return _decode(data, name, lambda image: image.width * image.height, upright=False)
+def image_size(data: bytes, name: str) -> tuple[int, int]:
+    """Return width and height of an image file by its header, before EXIF orientation.
+
+    Errors are those of `decode_image`.
+    """
+    with reported(name):
+        return open_checked(data, name).size
 
 
-def check_size(width: int, height: int, name: str) -> None:
-    """Raise UserError if an image has more than MOST_PIXELS, too many for the memory."""
-    if width * height > MOST_PIXELS:
+def open_checked(data: bytes, name: str, most_pixels: int = MOST_PIXELS) -> ImageFile.ImageFile:
+    """Open an image file without decoding it.
+
+    Args:
+        data: Content of the file.
+        name: Name of the file in errors.
+        most_pixels: Largest size.
+
+    Raises:
+        UserError: The file is empty, or decoding it would take too much memory or time.
+        Exception: The header is damaged; see `reported`.
+    """
+    if not data:
+        raise UserError(f"{name} is empty (0 bytes); restore the file")
+    image = open_image(io.BytesIO(data))
+    check_size(image.width, image.height, name, most_pixels)
+    check_speed(image, name)
+    kind = f"a {image.format} image of {image.width}x{image.height} (mode {image.mode})"
+    require_memory(len(data) + decoding_bytes(image), name, kind)
+    return image
+
+
+def rgb_rows(image: Image.Image, name: str) -> ImageRows:
+    """Return an image of any mode as upright rows of sRGB, as `decode_image` describes.
+
+    Args:
+        image: Decoded, or opened; its file is then decoded.
+        name: How errors name it.
+
+    Raises:
+        UserError: Its values cannot be shown as 8 bits.
+    """
+    deep = _is_deep_colour(image)
+    load_image(image)
+    if deep and 0 < _highest(image) <= DARKEST_DEEP:
         raise UserError(
-            f"{name} is {width}x{height}, that is {width * height / 1e6:,.0f} megapixels, above the limit of "
-            f"{MOST_PIXELS / 1e6:,.0f}; crop the lesion or shrink the image"
+            f"{name} has 16-bit colours that are all nearly black, such as 12-bit values in a 16-bit file; "
+            "scale them to 16 bits, or save it with 8 bits"
         )
+    upright = _upright_rows(image)
+    to_rgb = _rgb_conversion(image, upright, name)
+    plain = upright.decoded is not None and to_rgb is None
+
+    def read(top: int, bottom: int) -> Image.Image:
+        rows = upright.read(top, bottom)
+        return rows if to_rgb is None else to_rgb(rows)
+
+    return ImageRows(upright.width, upright.height, read, image if plain else None)
 
 
 def extent(pixels: npt.NDArray[np.generic]) -> str:
@@ -89,70 +160,91 @@ def extent(pixels: npt.NDArray[np.generic]) -> str:
     return f"{pixels.shape[1]}x{pixels.shape[0]}"
 
 
-def _decode(
-    data: bytes, name: str, convert: Callable[[Image.Image], Decoded], upright: bool = True
-) -> Decoded:
-    if not data:
-        raise UserError(f"{name} is empty (0 bytes); restore the file")
-    _register_heif(data, name)
-    try:
-        with _open(data) as image:
-            check_size(image.width, image.height, name)
-            if upright:
-                ImageOps.exif_transpose(image, in_place=True)
+def _decode(data: bytes, name: str, pixel_bytes: int, convert: Callable[[Image.Image], Decoded]) -> Decoded:
+    """Decode a file to something of `pixel_bytes` per pixel, once there is memory for it."""
+    with reported(name):
+        image = open_checked(data, name)
+        with reserved(decoding_bytes(image) + pixel_bytes * image.width * image.height):
             return convert(image)
-    except UserError:
-        raise
-    except UnidentifiedImageError as error:
-        raise UserError(f"{name} is not an image this program can read; convert it to PNG or JPEG") from error
-    except Exception as error:  # Pillow's decoders raise errors of many types on damaged bytes
-        raise UserError(f"{name} is damaged or truncated ({error}); restore the file") from error
 
 
-def _open(data: bytes) -> Image.Image:
-    """Open an image without Pillow's own limits on the number of pixels."""
-    with _PILLOW_LIMIT:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return Image.open(io.BytesIO(data))
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+def _upright_rows(image: Image.Image) -> ImageRows:
+    """Return the rows of an image in its own mode, with EXIF orientation applied."""
+    orientation = image.getexif().get(ORIENTATION, 1)
+    method = TRANSPOSITIONS.get(orientation)
+    width, height = image.size
+
+    def read(top: int, bottom: int) -> Image.Image:
+        length = width if orientation in TURNED else height
+        low, high = (length - bottom, length - top) if orientation in MIRRORED else (top, bottom)
+        box = (low, 0, high, height) if orientation in TURNED else (0, low, width, high)
+        rows = image.crop(box)
+        return rows if method is None else rows.transpose(method)
+
+    if method is None:
+        return ImageRows(width, height, read, image)
+    return ImageRows(*((height, width) if orientation in TURNED else (width, height)), read)
 
 
-def _register_heif(data: bytes, name: str) -> None:
-    """Register pillow-heif for HEIC files; it is not in an extra because its wheels contain x265 (GPL)."""
-    if data[4:8] != b"ftyp" or data[8:12] not in HEIF_BRANDS:
-        return
-    try:
-        import_module("pillow_heif").register_heif_opener()
-    except ImportError as error:
-        raise UserError(
-            f"{name} is HEIC, which needs the package pillow-heif; install it, or convert the file to JPEG"
-        ) from error
+def _rgb_conversion(
+    image: Image.Image, upright: ImageRows, name: str
+) -> Callable[[Image.Image], Image.Image] | None:
+    """Return what converts rows of an image to RGB; None if they are."""
+    white = white_of(_values(upright), name) if _is_deep(image) else 0
+    mode = "L" if white or image.mode in ("1", "L", "LA", "La") else image.mode
+    mode = mode if mode in ("L", "CMYK", "LAB") else "RGB"
+    to_srgb = srgb_conversion(image.info.get("icc_profile"), mode)
+    transparent = image.has_transparency_data
+    if image.mode == "RGB" and to_srgb is None and not transparent:
+        return None
+
+    def convert(rows: Image.Image) -> Image.Image:
+        if white:
+            rows = Image.fromarray(high_byte(np.asarray(rows), white))
+        rows = rows.convert("RGBA") if transparent else rows
+        colours = rows.convert(mode)
+        shown = to_srgb(colours) if to_srgb else colours.convert("RGB")
+        if not transparent:
+            return shown
+        paper = Image.new("RGB", rows.size, "white")
+        paper.paste(shown, mask=rows.getchannel("A"))
+        return paper
+
+    return convert
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if _is_deep(image):
-        image = Image.fromarray(_high_byte(np.asarray(image)))
-    if image.has_transparency_data:
-        layer = image if image.mode == "RGBA" else image.convert("RGBA")
-        image = Image.new("RGB", layer.size, "white")
-        image.paste(layer, mask=layer)
-    return image if image.mode == "RGB" else image.convert("RGB")
+def _gray(image: Image.Image, name: str) -> Values:
+    """Return the gray values of a mask. Raises NotAMaskError if they are all one and alpha has several."""
+    load_image(image)
+    values = np.concatenate(list(_values(_upright_rows(image))))
+    if image.has_transparency_data and values.min() == values.max():
+        low, high = image.convert("RGBA").getchannel("A").getextrema()
+        if low != high:
+            raise NotAMaskError(f"{name} has its mask only in the alpha channel; {MASK_FIX}, without alpha")
+    return values
+
+
+def _values(upright: ImageRows) -> Iterator[Values]:
+    """Yield the gray values of an image in stripes."""
+    for _, rows in upright.stripes():
+        if _is_deep(rows):
+            yield np.asarray(rows)
+        else:
+            opaque = rows if rows.mode in ("1", "L", "LA") else rows.convert("RGBA").convert("RGB")
+            yield np.asarray(opaque.convert("L"))
 
 
 def _is_deep(image: Image.Image) -> bool:
     return image.mode.startswith(("I", "F"))
 
 
-def _high_byte(values: npt.NDArray[np.generic]) -> Pixels:
-    """Convert 16-bit gray, as uint16, int32 or float (0 to 1, or 0 to 255), to uint8."""
-    if values.dtype == np.uint16:
-        return np.asarray(np.right_shift(values, 8), dtype=np.uint8)
-    scaled = np.asarray(values, dtype=np.float64)
-    if np.issubdtype(values.dtype, np.floating):
-        scaled = scaled * (65535 if scaled.max() <= 1 else 257)
-    wide = np.rint(scaled).astype(np.int64)
-    if wide.min() < 0 or wide.max() > 65535:
-        raise ValueError(f"gray values {wide.min()} to {wide.max()} exceed 16 bits")
-    return (wide >> 8).astype(np.uint8)
+def _is_deep_colour(image: Image.Image) -> bool:
+    """Return whether an opened image holds colours of 16 bits, of which Pillow reads the high 8."""
+    tiles = getattr(image, "tile", [])
+    return not _is_deep(image) and any(";16" in str(tile.args) for tile in tiles)
+
+
+def _highest(image: Image.Image) -> int:
+    """Return the highest level of the colours."""
+    bands = zip(image.getbands(), np.reshape(image.getextrema(), (-1, 2)), strict=True)
+    return int(max(high for band, (_, high) in bands if band != "A"))

@@ -11,6 +11,9 @@ from skimage.color import rgb2lab
 TAIL = 0.005
 """Share of the training images outside each limit."""
 
+BLANK = 3
+"""Most levels, of 255, between the darkest and the brightest value of a colour in a blank image."""
+
 Range = tuple[float, float]
 
 
@@ -46,6 +49,11 @@ def image_quality(image: npt.NDArray[np.uint8]) -> ImageQuality:
     lab = rgb2lab(image)
     lightness, red_green, blue_yellow = np.median(lab, axis=(0, 1)).tolist()
     return ImageQuality(float(laplace(lab[..., 0]).var()), lightness, red_green, blue_yellow)
+
+
+def is_blank(image: npt.NDArray[np.uint8]) -> bool:
+    """Return whether an image, HxWx3 uint8, has one colour only: no channel varies by more than BLANK."""
+    return bool(np.ptp(image, axis=(0, 1)).max() <= BLANK)
 
 
 def quality_limits(images: Iterable[npt.NDArray[np.uint8]]) -> QualityLimits:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from scipy.ndimage import binary_erosion
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.gray_levels import white_of
 
 Values = npt.NDArray[Any]
 
@@ -21,7 +21,7 @@ FEWEST = 4
 MUCH = 0.05
 """Share of gray pixels, without their rim, above which an image is not a mask."""
 _BLOCK = np.ones((3, 3), bool)
-_FIX = "save one class as 0 and 255, or 0 and 1"
+MASK_FIX = "save one class as 0 and 255, or 0 and 1"
 
 
 class NotAMaskError(UserError):
@@ -46,49 +46,32 @@ class MaskPixels:
         return self.levels > 2
 
 
-def mask_pixels(image: Image.Image, name: str, probability: bool = False) -> MaskPixels:
-    """Convert an image of a mask to bool.
+def mask_pixels(values: Values, name: str, probability: bool = False) -> MaskPixels:
+    """Convert the gray values of a mask to bool.
 
     Where there are two values and one is 0, the other is lesion, so 0/1, 0/255, 16-bit masks and a dark
     colour on black give the same; a mask of only ones is all lesion. Otherwise values from half the range
-    on are lesion, if few pixels are gray, such as the edges of JPEG and of resized masks. Colours are
-    converted to luma, alpha is ignored.
+    on are lesion, if few pixels are gray, such as the edges of JPEG and of resized masks.
 
     Args:
-        image: Decoded image of any mode.
+        values: HxW, whole numbers or fractions.
         name: Name of the file in errors.
         probability: Accept a map of probabilities, in which any number of pixels is gray.
 
     Raises:
         NotAMaskError: If the values are labels of several classes, all on one side of half the range, or
-            those of a photograph, or if the mask is in the alpha channel.
+            those of a photograph.
     """
-    values = _gray(image, name)
     levels = _levels(values)
-    if len(levels) == 2 and levels[0] == 0:
-        return MaskPixels(values != 0, 2)
-    top = _top(values, levels, name)
-    shares = levels / top
-    fault = None
-    if not (len(levels) == 1 and levels[0] in (0, 1)):
-        fault = _fault(values, levels, shares, top, probability and len(levels) > FEW)
-    if fault:
-        raise NotAMaskError(f"{name} {fault}; {_FIX}")
-    if len(levels) == 1:
-        return MaskPixels(np.full(values.shape, levels[0] != 0), 1)
+    if (levels[0] == 0 and len(levels) <= 2) or levels.tolist() == [1]:
+        return MaskPixels(values != 0, len(levels))
+    try:
+        top = 255 if values.dtype == np.uint8 else white_of([values], name)
+    except UserError as error:
+        raise NotAMaskError(f"{error.problem}; {MASK_FIX}") from error
+    if fault := _fault(values, levels, top, probability and len(levels) > FEW):
+        raise NotAMaskError(f"{name} {fault}; {MASK_FIX}")
     return MaskPixels(values >= top / 2, len(levels))
-
-
-def _gray(image: Image.Image, name: str) -> Values:
-    if image.mode.startswith(("I", "F")):
-        return np.asarray(image)
-    gray = image if image.mode in ("1", "L", "LA") else image.convert("RGBA").convert("RGB")
-    shown = np.asarray(gray.convert("L"))
-    if image.has_transparency_data and shown.min() == shown.max():
-        low, high = image.convert("RGBA").getchannel("A").getextrema()
-        if low != high:
-            raise NotAMaskError(f"{name} has its mask only in the alpha channel; {_FIX}, without alpha")
-    return shown
 
 
 def _levels(values: Values) -> npt.NDArray[np.float64]:
@@ -98,25 +81,14 @@ def _levels(values: Values) -> npt.NDArray[np.float64]:
     return np.unique(values).astype(float)
 
 
-def _top(values: Values, levels: npt.NDArray[np.float64], name: str) -> float:
-    """Return the upper end of the range: 255, 65535, or 1 for floats of at most 1."""
-    if np.issubdtype(values.dtype, np.floating) and levels[-1] <= 1:
-        top = 1.0
-    else:
-        top = 255.0 if values.dtype == np.uint8 or np.issubdtype(values.dtype, np.floating) else 65535.0
-    if not (levels[0] >= 0 and levels[-1] <= top):
-        raise NotAMaskError(f"{name} has values from {levels[0]:g} to {levels[-1]:g}; {_FIX}")
-    return top
-
-
 def _fault(
     values: Values,
     levels: npt.NDArray[np.float64],
-    shares: npt.NDArray[np.float64],
-    top: float,
+    top: int,
     probability: bool,
 ) -> str | None:
     """Return why the values are not those of a mask, or None."""
+    shares = levels / top
     if levels[-1] < top / 2 and not probability:
         return f"has {_listed(levels)}, none of them over half of {top:g}"
     if shares[0] > BLACK and shares[0] < WHITE and levels[0] >= top / 2:

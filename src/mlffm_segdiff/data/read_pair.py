@@ -1,13 +1,13 @@
 """Read the image and the mask of a case: what is fit for training, checking, evaluation and export."""
 
-import io
-
-from PIL import ExifTags, Image
+from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.case import Case, Entry
-from mlffm_segdiff.data.files import decode_pil, read_mask
+from mlffm_segdiff.data.case import Case
+from mlffm_segdiff.data.files import decode_pil, image_size, read_mask
 from mlffm_segdiff.data.mask_values import MaskPixels, NotAMaskError
+
+Size = tuple[int, int]
 
 MISSING_MASK = "missing mask"
 UNREADABLE = "unreadable file"
@@ -59,25 +59,20 @@ def read_mask_of(case: Case, image: Image.Image) -> MaskPixels:
     height, width = mask.lesion.shape
     if (width, height) != image.size:
         sizes = f"{case.id}: image {image.width}x{image.height}, mask {width}x{height}"
-        raise UnfitCaseError(
-            SIZE_MISMATCH, f"{sizes}; {_size_hint(case, (width, height) == image.size[::-1])}"
-        )
+        hint = _exif_hint(case, image.size, (width, height)) or "save the mask at the size of its image"
+        raise UnfitCaseError(SIZE_MISMATCH, f"{sizes}; {hint}")
     return mask
 
 
-def _size_hint(case: Case, swapped: bool) -> str:
-    """Return how to correct a pair of different sizes; often EXIF turns one of them."""
+def _exif_hint(case: Case, image_upright: Size, mask_upright: Size) -> str:
+    """Return how to correct a pair of which EXIF orientation turns one; empty if it does not."""
     assert case.mask is not None
-    turned = [_exif_turns(entry) for entry in (case.image, case.mask)]
-    if not swapped or turned[0] == turned[1]:
-        return "save the mask at the size of its image"
-    one, other = ("image", "mask") if turned[0] else ("mask", "image")
+    image_turned = image_size(case.image.read(), str(case.image)) != image_upright
+    mask_turned = image_size(case.mask.read(), str(case.mask)) != mask_upright
+    if image_upright != mask_upright[::-1] or image_turned == mask_turned:
+        return ""
+    one, other = ("image", "mask") if image_turned else ("mask", "image")
     return (
         f"the EXIF orientation turns the {one} by a quarter and not the {other}: "
         f"turn the {other} too, or remove the orientation of the {one}"
     )
-
-
-def _exif_turns(entry: Entry) -> bool:
-    with Image.open(io.BytesIO(entry.read())) as image:
-        return image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)

@@ -1,21 +1,21 @@
 """Threads that read and write while the network works, and an ordered stream through them."""
 
-import ctypes
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from threading import Barrier, Lock
+from contextlib import AbstractContextManager, contextmanager
+from threading import Barrier
 from typing import TypeVar
 
 import torch
 
+from mlffm_segdiff.data.memory import reserved
 from mlffm_segdiff.data.processors import processors
 
 FEWEST, MOST = 2, 8
 START_SECONDS = 60
-LARGE = 30_000_000
-_LARGE = Lock()
+RESULT_BYTES = 14
+"""Bytes per pixel of an image while its mask and outputs are made."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -66,18 +66,6 @@ def in_order(
             future.cancel()
 
 
-@contextmanager
-def large_in_turn(pixels: int) -> Iterator[None]:
-    """Run blocks on images of more than LARGE pixels one at a time, so that memory holds only one."""
-    if pixels <= LARGE:
-        yield
-        return
-    with _LARGE:
-        _release_memory()
-        yield
-
-
-def _release_memory() -> None:
-    """Let glibc return freed memory to the system: each thread's arena would keep a whole image."""
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
+def result_memory(pixels: int) -> AbstractContextManager[None]:
+    """Run a block that makes the result and outputs of an image, once there is memory for them."""
+    return reserved(RESULT_BYTES * pixels)

@@ -11,7 +11,7 @@ from mlffm_segdiff.inference.model import Model, segment_images
 from mlffm_segdiff.inference.outputs.image_file import mask_image, save_image
 from mlffm_segdiff.inference.outputs.predictions import Row, row_of, write_rows
 from mlffm_segdiff.inference.outputs.writers import Output, Writer, make_writers, require_free_folders
-from mlffm_segdiff.inference.pool import helper_count, helping_threads, in_order, large_in_turn
+from mlffm_segdiff.inference.pool import helper_count, helping_threads, in_order, result_memory
 from mlffm_segdiff.inference.reading.case_image import CaseImage, read_image
 from mlffm_segdiff.inference.reading.image_source import Source
 from mlffm_segdiff.inference.result import Processing, analyse
@@ -101,7 +101,7 @@ def _write(
     if isinstance(segmented, _Unreadable):
         return Row(segmented.source.name, status="failed", error=segmented.reason)
     image, segmentation = segmented
-    with large_in_turn(image.height * image.width):
+    with result_memory(image.height * image.width):
         result = analyse(image, segmentation, model, processing)
         save_image(mask_image(result.mask), output.masks / f"{image.stem}.png")
         row = row_of(result)

@@ -1,11 +1,13 @@
 """The public way to segment images in Python: `Segmenter` and `segment`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
@@ -13,13 +15,19 @@ from mlffm_segdiff.inference.model import Model, load_model, segment_images
 from mlffm_segdiff.inference.postprocessing import DEFAULT as DEFAULT_STEPS
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.predict import check_batch_size
-from mlffm_segdiff.inference.reading.case_image import CaseImage, array_image, read_image
+from mlffm_segdiff.inference.reading.case_image import (
+    CaseImage,
+    array_image,
+    pil_image,
+    read_image,
+    require_contrast,
+)
 from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
 from mlffm_segdiff.segmenters.pretrained import DEFAULT, Pretrained
 from mlffm_segdiff.segmenters.sampling import Overrides
 
-ImageLike = npt.NDArray[np.uint8] | str | Path
+ImageLike = npt.NDArray[np.uint8] | Image.Image | str | Path
 
 
 class Segmenter(Pretrained):
@@ -38,7 +46,7 @@ class Segmenter(Pretrained):
         """Segment one image.
 
         Args:
-            image: An image file, or an HxWx3 uint8 RGB array.
+            image: An image file, a Pillow image, or an HxWx3 uint8 RGB array.
             options: As for `segment`.
 
         Returns:
@@ -74,7 +82,7 @@ class Segmenter(Pretrained):
 
 
 def segment(
-    images: Sequence[ImageLike],
+    images: Iterable[ImageLike],
     weights: str | Path | Pretrained = DEFAULT,
     *,
     sampling: Overrides | None = None,
@@ -89,7 +97,8 @@ def segment(
     ``sampling={"samples": 8}``.
 
     Args:
-        images: Image files, or HxWx3 uint8 RGB arrays, in any mixture.
+        images: Image files, Pillow images, or HxWx3 uint8 RGB arrays, in any mixture; also a generator. EXIF
+            orientation, transparency and ICC profile of a Pillow image are applied as those of a file.
         weights: ``default``, a run folder, a weights folder, a hub id, or a `Segmenter` (loaded once, used
             often).
         sampling: Overrides of the weights' own sampling, by the keys of `SamplingConfig`, such as
@@ -104,6 +113,8 @@ def segment(
     """
     if isinstance(images, str | Path):
         raise UserError(f"images is the one path {str(images)!r}; give a list of images: [{str(images)!r}]")
+    if isinstance(images, Image.Image) or not isinstance(images, Iterable):
+        raise UserError(f"images is one {type(images).__name__}; give a list of images")
     check_batch_size(batch_size)
     how = Processing(threshold, post, mm_per_pixel)
     if isinstance(weights, Segmenter):
@@ -111,9 +122,9 @@ def segment(
     else:
         model = load_model(weights, sampling=sampling)
     results: list[CaseResult] = []
-    for start in range(0, len(images), batch_size):
-        chunk = images[start : start + batch_size]
-        cases = [_case_image(image, start + n, model.size) for n, image in enumerate(chunk)]
+    numbered = enumerate(images)
+    while chunk := list(islice(numbered, batch_size)):
+        cases = [_case_image(image, position, model.size) for position, image in chunk]
         views = [case.view for case in cases]
         found = segment_images(model, [case.network_input for case in cases], views.__getitem__)
         results += [analyse(case, one, model, how) for case, one in zip(cases, found, strict=True)]
@@ -123,10 +134,12 @@ def segment(
 def _case_image(image: ImageLike, position: int, size: int) -> CaseImage:
     if isinstance(image, str | Path):
         return read_image(Path(image), size)
+    name = f"images[{position}]"
+    if isinstance(image, Image.Image):
+        return require_contrast(pil_image(image, size, name), name)
     found = np.asarray(image)
     if found.dtype != np.uint8 or found.ndim != 3 or found.shape[2] != 3 or found.size == 0:
         raise UserError(
-            f"images[{position}] is an array {found.shape} of {found.dtype}; "
-            "give RGB of shape (height, width, 3), uint8"
+            f"{name} is an array {found.shape} of {found.dtype}; give RGB of shape (height, width, 3), uint8"
         )
-    return array_image(found, size)
+    return require_contrast(array_image(found, size), name)

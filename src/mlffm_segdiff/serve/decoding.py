@@ -4,10 +4,12 @@ import base64
 import io
 from pathlib import Path
 
+from PIL import ImageOps
+
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.files import decode_mask, extent
+from mlffm_segdiff.data.files import decode_mask, image_size
 from mlffm_segdiff.inference.outputs.dicom_seg import dicom_seg
-from mlffm_segdiff.inference.pool import large_in_turn
+from mlffm_segdiff.inference.pool import result_memory
 from mlffm_segdiff.inference.reading.case_image import CaseImage, decode_case
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.overlap import Mask
@@ -18,19 +20,20 @@ PREVIEW_SIDE = 1600
 PREVIEW_QUALITY = 90
 
 
-def decode_upload(file: File, size: int, keep: bool = False) -> CaseImage:
+def decode_upload(file: File, size: int, most_pixels: int, keep: bool = False) -> CaseImage:
     """Decode an uploaded image.
 
     Args:
         file: The upload.
         size: Side of the network's input in pixels.
+        most_pixels: Largest image.
         keep: Keep what `preview` needs.
 
     Raises:
         RefusedError: The file is not an image, or is damaged.
     """
     try:
-        return decode_case(file.data, Path(file.name), size, keep)
+        return decode_case(file.data, Path(file.name), size, keep, most_pixels)
     except UserError as error:
         raise refusal_of(error, file.name) from error
 
@@ -38,20 +41,24 @@ def decode_upload(file: File, size: int, keep: bool = False) -> CaseImage:
 def decode_uploaded_mask(file: File, width: int, height: int) -> Mask:
     """Decode an uploaded mask (HxW bool). Raises RefusedError if it is not a mask or has another size."""
     try:
-        mask = decode_mask(file.data, file.name)
+        size = image_size(file.data, file.name)
+        if size[0] * size[1] == width * height:  # a mask of another size is not decoded
+            mask = decode_mask(file.data, file.name)
+            size = mask.shape[1], mask.shape[0]
     except UserError as error:
         raise refusal_of(error, file.name) from error
-    if mask.shape != (height, width):
-        detail = f"the mask is {extent(mask)}, its image {width}x{height}"
+    if size != (width, height):
+        detail = f"the mask is {size[0]}x{size[1]}, its image {width}x{height}"
         raise RefusedError(UNUSABLE, detail, "send a mask of the image's size", file.name)
     return mask
 
 
 def preview(image: CaseImage) -> str:
     """Return an image, no side above PREVIEW_SIDE, as the data URL of a JPEG file."""
-    with large_in_turn(image.width * image.height):
-        shown = image.full_size.copy()
-        shown.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+    with result_memory(image.width * image.height):
+        shown = image.full_size
+        if max(shown.size) > PREVIEW_SIDE:
+            shown = ImageOps.contain(shown, (PREVIEW_SIDE, PREVIEW_SIDE))
     stream = io.BytesIO()
     shown.save(stream, "JPEG", quality=PREVIEW_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()

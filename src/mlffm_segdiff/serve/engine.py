@@ -34,11 +34,13 @@ class Limits:
         body_bytes: Of one request.
         queue: Requests in progress or waiting.
         batch: Images in one call of the network.
+        pixels: Of one image.
     """
 
     body_bytes: int = 64 * 2**20
     queue: int = 32
     batch: int = 8
+    pixels: int = 50_000_000
 
 
 class Engine:

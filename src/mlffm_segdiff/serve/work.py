@@ -6,7 +6,7 @@ from functools import partial
 from fastapi import Request, Response
 
 from mlffm_segdiff.inference.model import Model
-from mlffm_segdiff.inference.pool import large_in_turn
+from mlffm_segdiff.inference.pool import result_memory
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import CaseResult, analyse
 from mlffm_segdiff.segmenters.base import Segmentation
@@ -41,7 +41,7 @@ async def segment_upload(engine: Engine, request: Request, options: SegmentOptio
         wanted = response_format(options.format, request.headers.get("accept", ""))
         sampling = engine.sampling(options.sampling)
         file = upload.file("image")
-        decode = partial(decode_upload, file, engine.model.size, options.preview)
+        decode = partial(decode_upload, file, engine.model.size, engine.limits.pixels, options.preview)
         image = await engine.run_in_thread(decode)
         segmentation = await engine.segment(image, sampling)
         model = replace(engine.model, sampling=sampling)
@@ -55,7 +55,7 @@ async def measure_upload(engine: Engine, request: Request, options: MeasureOptio
         upload = await read_upload(request, "", engine.limits.body_bytes)
         options = with_fields(options, upload.fields)
         image, mask = upload.file("image"), upload.file("mask")
-        measure = partial(_measure, image, mask, engine.model, options.mm_per_pixel)
+        measure = partial(_measure, image, mask, engine, options.mm_per_pixel)
         content = await engine.run_in_thread(measure)
     return Response(content, media_type="application/json")
 
@@ -63,7 +63,7 @@ async def measure_upload(engine: Engine, request: Request, options: MeasureOptio
 def _respond(
     wanted: Format, image: CaseImage, segmentation: Segmentation, model: Model, options: SegmentOptions
 ) -> bytes:
-    with large_in_turn(image.width * image.height):
+    with result_memory(image.width * image.height):
         result = analyse(image, segmentation, model, options.processing)
         if wanted == "png":
             return mask_png(result.mask)
@@ -81,10 +81,11 @@ def _respond(
     return response.model_dump_json().encode()
 
 
-def _measure(image: File, mask: File, model: Model, mm_per_pixel: float | None) -> bytes:
-    case = decode_upload(image, model.size)
-    with large_in_turn(case.width * case.height):
-        drawn = decode_uploaded_mask(mask, case.width, case.height)
+def _measure(image: File, mask: File, engine: Engine, mm_per_pixel: float | None) -> bytes:
+    model = engine.model
+    case = decode_upload(image, model.size, engine.limits.pixels)
+    drawn = decode_uploaded_mask(mask, case.width, case.height)
+    with result_memory(case.width * case.height):
         spacing = mm_per_pixel or case.mm_per_pixel
         result = CaseResult(case, drawn, mm_per_pixel=spacing, quality=model.quality)
         return MaskResponse(**mask_fields(result)).model_dump_json().encode()

@@ -7,30 +7,24 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 from pydicom import Dataset, Sequence
 from pydicom.encaps import encapsulate
 from pydicom.pixels import convert_color_space
 from pydicom.uid import UID, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.inference.reading.dicom import (
-    DEFLATED,
-    dicom_image,
-    gray_table,
-    is_dicom,
-    mm_per_pixel,
-    read_dataset,
-)
+from mlffm_segdiff.inference.reading.case_image import read_image
+from mlffm_segdiff.inference.reading.dicom import DEFLATED, is_dicom, mm_per_pixel, read_dicom
+from mlffm_segdiff.inference.reading.dicom_pixels import dicom_rows
+from mlffm_segdiff.inference.reading.gray_display import gray_table
 
 Dicom = Callable[..., bytes]
 Photo = Callable[..., npt.NDArray[np.uint8]]
 
 
 def shown(data: bytes) -> npt.NDArray[np.uint8]:
-    image = dicom_image(read_dataset(data, "x.dcm"), "x.dcm")
-    assert (image.mode, image.info) == ("RGB", {})
-    return np.asarray(image)
+    return dicom_rows(read_dicom(io.BytesIO(data), "x.dcm"), data, "x.dcm").pixels()
 
 
 def gray(data: bytes) -> list[int]:
@@ -116,8 +110,6 @@ def test_a_negative_rescale_slope_inverts_the_image(dicom: Dicom) -> None:
 def test_windows_are_those_of_the_standard(center: float, width: float, function: str | None) -> None:
     """The pseudo-code of PS3.3, C.11.2.1.2.1 and C.11.2.1.3, for y from 0 to 255."""
     dataset = Dataset()
-    dataset.PhotometricInterpretation = "MONOCHROME2"
-    dataset.BitsStored, dataset.PixelRepresentation = 12, 1
     dataset.WindowCenter, dataset.WindowWidth, dataset.VOILUTFunction = center, width, function
     x = np.arange(-2048, 2048)
     if function == "SIGMOID":
@@ -126,7 +118,7 @@ def test_windows_are_those_of_the_standard(center: float, width: float, function
         expected = np.clip(((x - center) / width + 0.5) * 255, 0, 255)
     else:
         expected = np.clip(((x - (center - 0.5)) / (width - 1) + 0.5) * 255, 0, 255)
-    assert np.abs(gray_table(dataset).astype(float) - expected).max() <= 0.5 + 1e-9
+    assert np.abs(gray_table(dataset, 12, True, False).astype(float) - expected).max() <= 0.5 + 1e-9
 
 
 @pytest.mark.parametrize(
@@ -200,7 +192,9 @@ def test_the_spacing_is_the_first_that_serves(
         setattr(dataset, keyword, value)
     assert mm_per_pixel(dataset) == pytest.approx(expected)
     given = {keyword: value for keyword, value in elements.items() if value is not None}
-    assert mm_per_pixel(read_dataset(dicom(photo(0), **given), "x.dcm")) == pytest.approx(expected)
+    assert mm_per_pixel(read_dicom(io.BytesIO(dicom(photo(0), **given)), "x.dcm").header) == pytest.approx(
+        expected
+    )
 
 
 def test_a_file_that_is_not_an_image_is_reported(dicom: Dicom, dicom_dataset: Callable, photo: Photo) -> None:
@@ -218,8 +212,8 @@ def test_a_file_that_is_not_an_image_is_reported(dicom: Dicom, dicom_dataset: Ca
 def test_a_file_cut_off_anywhere_is_a_user_error_that_names_it(dicom: Dicom, photo: Photo) -> None:
     whole = dicom(photo(0))
     for share in (0.0, 0.01, 0.02, 0.1, 0.5, 0.99):
-        with pytest.raises(UserError, match=r"lesion\.dcm"):
-            dicom_image(read_dataset(whole[: int(len(whole) * share)], "lesion.dcm"), "lesion.dcm")
+        with pytest.raises(UserError, match=r"x\.dcm"):
+            shown(whole[: int(len(whole) * share)])
 
 
 def test_a_compression_without_a_decoder_is_named_with_the_fix(
@@ -239,7 +233,7 @@ def test_without_pydicom_the_error_names_the_extra(
     data = dicom(photo(0))
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(UserError, match=r"\.\[dicom\]"):
-        read_dataset(data, "x.dcm")
+        read_dicom(io.BytesIO(data), "x.dcm")
 
 
 SAMPLES = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -264,3 +258,205 @@ def test_pydicoms_colour_bars_look_alike_in_every_syntax(name: str) -> None:
     middles = np.s_[5::10, 50]  # ten bars, each ten pixels high; JPEG blurs only their edges
     assert len(np.unique(whole[middles], axis=0)) >= 9
     assert np.abs(bars[middles] - whole[middles]).max() <= 6
+
+
+def written(dataset: Dataset, **options: object) -> bytes:
+    stream = io.BytesIO()
+    dataset.save_as(stream, **options)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("mark", [b"", b"DICM"])
+def test_a_file_without_a_preamble_is_read(dicom: Dicom, photo: Photo, mark: bytes) -> None:
+    whole = dicom(photo(1))
+    assert is_dicom(mark + whole[132:])
+    np.testing.assert_array_equal(shown(mark + whole[132:]), photo(1))
+    bare = whole[
+        whole.index(b"\x08\0\x05\0") if b"\x08\0\x05\0" in whole else whole.index(b"\x08\0\x16\0UI") :
+    ]
+    assert is_dicom(bare)
+    np.testing.assert_array_equal(shown(bare), photo(1))
+
+
+@pytest.mark.parametrize(
+    "other", [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"II*\0", b"\x08\0\0\0", b"id,group\n", b"\x02\0"]
+)
+def test_other_files_are_no_dicom(other: bytes) -> None:
+    assert not is_dicom(other.ljust(132, b"\xff"))
+    assert not is_dicom(other)
+
+
+def test_uncompressed_rgb_labelled_as_halved_ybr_is_shown_as_rgb(
+    dicom: Dicom, dicom_dataset: Callable, photo: Photo
+) -> None:
+    dataset = dicom_dataset(dicom(photo(1)))
+    dataset.PhotometricInterpretation = "YBR_FULL_422"
+    np.testing.assert_array_equal(shown(written(dataset)), photo(1))
+
+
+@pytest.mark.parametrize(
+    ("photometric", "subsampling", "expected_rgb"),
+    [("RGB", 0, True), ("RGB", 2, True), ("YBR_FULL_422", 2, True)],
+)
+@pytest.mark.parametrize("jfif", [True, False])
+def test_a_jpeg_is_shown_by_its_own_markers_whatever_the_header_says(
+    dicom: Dicom,
+    dicom_dataset: Callable,
+    photo: Photo,
+    photometric: str,
+    subsampling: int,
+    expected_rgb: bool,
+    jfif: bool,
+) -> None:
+    stream = io.BytesIO()
+    Image.fromarray(photo(2)).save(stream, "JPEG", quality=95, subsampling=subsampling)
+    frame = stream.getvalue()
+    if not jfif:
+        frame = frame[:2] + frame[20:]  # without the marker APP0
+    dataset = dicom_dataset(dicom(photo(2)))
+    dataset.PixelData = encapsulate([frame])
+    dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+    dataset.file_meta.TransferSyntaxUID, dataset.PhotometricInterpretation = JPEGBaseline8Bit, photometric
+    found = shown(written(dataset)).astype(int)
+    if not jfif and subsampling == 0 and photometric == "RGB":  # nothing says that it is not RGB
+        assert np.abs(found - photo(2)).mean() > 20
+    else:
+        assert np.abs(found - photo(2)).mean() < 4
+
+
+def test_planes_one_after_the_other_are_shown_as_pixels(
+    dicom: Dicom, dicom_dataset: Callable, photo: Photo
+) -> None:
+    dataset = dicom_dataset(dicom(photo(4)))
+    dataset.PixelData, dataset.PlanarConfiguration = photo(4).transpose(2, 0, 1).tobytes(), 1
+    np.testing.assert_array_equal(shown(written(dataset)), photo(4))
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int16, np.uint8])
+@pytest.mark.parametrize("run", [1, 300])
+def test_run_lengths_are_those_of_pydicom(
+    dicom: Dicom, dicom_dataset: Callable, kind: type, run: int
+) -> None:
+    info = np.iinfo(kind)
+    values = (
+        np.random.default_rng(0)
+        .integers(info.min, info.max + 1, (9, 700 // run + 2), dtype=kind)
+        .repeat(run, 1)
+    )
+    data = dicom(values, "MONOCHROME2", syntax=RLELossless)
+    expected = (dicom_dataset(data).pixel_array.astype(int) - info.min) / (info.max - info.min) * 255
+    assert np.abs(shown(data)[..., 0] - expected).max() <= 0.5 + 1e-9
+
+
+def test_run_lengths_that_lie_are_refused(dicom: Dicom, photo: Photo) -> None:
+    data = dicom(photo(1), syntax=RLELossless)
+    at = data.index(b"\xfe\xff\0\xe0", data.index(b"\xe0\x7f\x10\0") + 20) + 8
+    for lie in (b"\x07\0\0\0", b"\x03\0\0\0" + b"\xff" * 12, bytes(64)):
+        with pytest.raises(UserError, match=r"x\.dcm is a damaged or unusual DICOM file"):
+            shown(data[:at] + lie + data[at + len(lie) :])
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 4095), (10, 700), (0, 255)])
+@pytest.mark.parametrize("kind", [np.uint16, np.int16])
+def test_gray_that_uses_few_of_its_bits_is_not_black(dicom: Dicom, low: int, high: int, kind: type) -> None:
+    values = np.linspace(low, high, 30).reshape(5, 6).astype(kind)
+    found = shown(dicom(values, "MONOCHROME2"))[..., 0].astype(int)
+    assert (found.min(), found.max()) == (0, 255)
+    inverted = shown(dicom(values, "MONOCHROME1"))[..., 0].astype(int)
+    assert np.abs(found + inverted - 255).max() <= 1
+
+
+def test_a_window_of_the_functional_groups_counts(dicom: Dicom) -> None:
+    window, spacing, groups = Dataset(), Dataset(), Dataset()
+    window.WindowCenter, window.WindowWidth, window.VOILUTFunction = 10, 20, "LINEAR_EXACT"
+    spacing.PixelSpacing = [0.03, 0.03]
+    groups.FrameVOILUTSequence = Sequence([window])
+    data = dicom(
+        np.array([[0, 10, 20, 30]], np.uint8),
+        "MONOCHROME2",
+        SharedFunctionalGroupsSequence=Sequence([groups]),
+    )
+    assert gray(data) == [0, 128, 255, 255]
+
+
+INVALID = {
+    "rows twice": (b"\x28\0\x10\0US\x02\0\x28\0", b"\x28\0\x10\0US\x04\0\x28\0\x28\0"),
+    "rows of three bytes": (b"\x28\0\x10\0US\x02\0\x28\0", b"\x28\0\x10\0US\x03\0\x28\0\0"),
+    "unknown representation": (b"\x28\0\x10\0US\x02\0\x28\0", b"\x28\0\x10\0XX\x02\0\x28\0"),
+    "no rows": (b"\x28\0\x10\0US\x02\0\x28\0", b""),
+    "no samples": (b"\x28\0\x02\0US\x02\0\x03\0", b""),
+    "no bits": (b"\x28\0\0\x01US\x02\0\x08\0", b""),
+    "bits of 7": (b"\x28\0\0\x01US\x02\0\x08\0", b"\x28\0\0\x01US\x02\0\x07\0"),
+    "bits of 65535": (b"\x28\0\x01\x01US\x02\0\x08\0", b"\x28\0\x01\x01US\x02\0\xff\xff"),
+    "kind twice": (b"CS\x04\0RGB ", b"CS\x08\0RGB\\RGB "),
+    "kind of a person": (b"CS\x04\0RGB ", b"CS\x0c\0Example^Anna"),
+    "unknown syntax": (b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.9.9.9\0"),
+    "private syntax": (b"1.2.840.10008.1.2.1\0", b"1.2.826.77777.1.2.1\0"),
+    "no syntax": (b"UI\x14\x001.2.840.10008.1.2.1\0", b"UI\x14\0" + b"\0" * 20),
+    "name of another length": (b"PN\x0c\0", b"PN\xff\xff"),
+}
+
+
+@pytest.mark.parametrize("case", INVALID)
+def test_a_damaged_header_is_read_or_refused_without_a_patients_data(
+    dicom: Dicom, photo: Photo, case: str, tmp_path: Path
+) -> None:
+    old, new = INVALID[case]
+    whole = dicom(photo(0))
+    assert whole.count(old) == 1
+    path = tmp_path / "a.dcm"
+    path.write_bytes(whole.replace(old, new))
+    message = ""
+    try:
+        found = read_image(path, 16)
+    except UserError as error:
+        message = str(error)
+    assert str(path) in message or (found.height, found.width) == (40, 56)
+    assert "Anna" not in message
+    assert "\n" not in message
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")  # of pydicom, for the values that the test writes
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"SpecificCharacterSet": ["", "ISO 2022 IR 87"], "PatientName": "Yamada^Tarou=山田^太郎"},
+        {"SpecificCharacterSet": "latin1"},
+        {"StudyDate": "1.1.2020", "StudyTime": "noon", "PatientBirthDate": "never"},
+        {"SOPInstanceUID": "no.uid..", "StudyInstanceUID": "0.01"},
+        {"NumberOfFrames": "1000000"},
+    ],
+)
+def test_invalid_values_that_do_not_matter_are_ignored(
+    dicom: Dicom, photo: Photo, elements: dict[str, object]
+) -> None:
+    np.testing.assert_array_equal(shown(dicom(photo(0), **elements)), photo(0))
+
+
+@pytest.mark.parametrize(
+    ("element", "value"),
+    [(b"\x28\0\x50\x10DS\x04\x0010.0", b"1,5x"), (b"\x28\0\x51\x10DS\x04\x0020.0", b"----")],
+)
+def test_a_window_that_is_no_number_counts_as_none(dicom: Dicom, element: bytes, value: bytes) -> None:
+    values = np.array([[0, 1, 128, 255]], np.uint8)
+    data = dicom(values, "MONOCHROME2", WindowCenter=10, WindowWidth=20)
+    assert data.count(element) == 1
+    assert gray(data.replace(element, element[:-4] + value)) == [0, 1, 128, 255]
+
+
+def test_the_memory_is_refused_before_the_pixels_are_decoded(
+    dicom: Dicom, dicom_dataset: Callable, photo: Photo
+) -> None:
+    dataset = dicom_dataset(dicom(photo(1), syntax=JPEG2000Lossless))
+    dataset.Rows, dataset.Columns = 12_000, 12_000
+    with pytest.raises(
+        UserError, match=r"x\.dcm is a DICOM image of 12000x12000, 3x8 bits and needs 3\.\d GB"
+    ):
+        shown(written(dataset, enforce_file_format=True))
+
+
+def test_a_profile_of_the_header_is_applied(dicom: Dicom, photo: Photo) -> None:
+    linear = ImageCms.createProfile("XYZ")
+    assert (shown(dicom(photo(0), ICCProfile=ImageCms.ImageCmsProfile(linear).tobytes())) == photo(0)).all()
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert (shown(dicom(photo(0), ICCProfile=srgb)) == photo(0)).all()

@@ -4,11 +4,10 @@ from pathlib import Path
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.case import Entry
-from mlffm_segdiff.inference.reading import image_source
+from mlffm_segdiff.data import case
+from mlffm_segdiff.data.case import MOST_BYTES, Entry
 from mlffm_segdiff.inference.reading.image_source import (
     LONGEST_NAME,
-    MOST_BYTES,
     RemoteFile,
     Source,
     case_name,
@@ -46,10 +45,12 @@ def test_a_case_has_its_files_name_without_what_another_system_refuses(source: S
 
 
 @pytest.mark.parametrize("letter", ["x", "é", "皮"])
-def test_a_long_name_is_cut_between_letters(letter: str) -> None:
-    name = case_name(Entry(Path("a.zip"), f"{letter * 300}.png"))
+def test_a_long_name_is_cut_between_letters_and_stays_unique(letter: str) -> None:
+    name, other = (case_name(Entry(Path("a.zip"), f"{letter * 300}{end}.png")) for end in "ab")
     assert LONGEST_NAME - 3 < len(name.encode()) <= LONGEST_NAME
-    assert set(name) == {letter}
+    assert set(name[:-9]) == {letter}
+    assert name != other
+    assert case_name(Path(f"{letter * 300}a.png")) == name
 
 
 def test_a_url_is_shown_without_what_may_be_secret() -> None:
@@ -81,6 +82,6 @@ def test_a_file_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
 
 
 def test_so_is_a_member_that_unpacks_to_too_much(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_source, "MOST_BYTES", 5)
+    monkeypatch.setattr(case, "MOST_BYTES", 5)
     with pytest.raises(UserError, match=r"in/x\.png is over"):
         read_source(Entry(archive, "in/x.png"))

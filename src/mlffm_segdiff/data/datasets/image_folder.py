@@ -18,7 +18,21 @@ from mlffm_segdiff.data.datasets.pairing import Listing, Pairing, list_files, lo
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "labels", "label")
 IMAGE_EXTENSIONS = frozenset(
-    {".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+    {
+        ".avif",
+        ".bmp",
+        ".gif",
+        ".heic",
+        ".heif",
+        ".jfif",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".png",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
 )
 GROUPS = "groups.csv"
 _LAYOUT = "put images into images/ and masks of the same name (or name_mask) into masks/"

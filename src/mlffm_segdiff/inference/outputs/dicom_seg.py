@@ -12,13 +12,15 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import DISTRIBUTION, needs_extra
 from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.inference.outputs.writers import Writer
+from mlffm_segdiff.inference.reading.dicom import header_number, header_value
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.segmenters.base import Sampling
 
 if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
-    from pydicom import Dataset
+    from pydicom import DataElement, Dataset
+    from pydicom.tag import BaseTag
 
 PROGRAM = "MLFFM-SegDiff"
 IDENTITY = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
@@ -32,6 +34,8 @@ MAY_BE_EMPTY = (
     "StudyDate",
     "StudyTime",
 )
+UTF_8 = "ISO_IR 192"
+SEXES = ("M", "F", "O")
 LEFT_OUT = ("PatientName", "PixelData")
 NOTHING_WITHOUT = {"FrameOfReferenceUID": "ImageOrientationPatient", "PixelSpacing": "SliceThickness"}
 
@@ -72,23 +76,19 @@ def dicom_seg(result: CaseResult) -> bytes:
             f"{name} is not a DICOM file, and a DICOM SEG refers to one; give only DICOM files, "
             "or leave dicom-seg out"
         )
-    absent = [keyword for keyword in IDENTITY if not source.get(keyword)]
+    absent = [keyword for keyword in IDENTITY if not header_value(source, keyword)]
     if absent:
         raise UserError(f"{name} has no {absent[0]}, which a DICOM SEG refers to; export it again")
-    if int(source.get("NumberOfFrames") or 1) > 1:
+    if (header_number(source, "NumberOfFrames") or 1) > 1:
         raise UserError(f"{name} has several frames, but a DICOM SEG is made of one; export them one by one")
     written = io.BytesIO()
     try:
-        made = _segmentation(_with_identity(source), result.mask)
-        made.PatientName = source.get("PatientName", "")
+        made = _segmentation(_described(source, result.mask), result.mask)
+        made.PatientName = str(header_value(source, "PatientName") or "")
         made.save_as(written, enforce_file_format=True)
-    except (
-        AttributeError,
-        KeyError,
-        TypeError,
-        ValueError,
-    ) as error:  # elements that highdicom needs and does not find
-        raise UserError(f"no DICOM SEG can be made of {name} ({error}); export it again") from error
+    except Exception as error:  # elements that highdicom needs and does not find; some messages quote values
+        reason = f"its header lacks what highdicom needs, {type(error).__name__}"
+        raise UserError(f"no DICOM SEG can be made of {name} ({reason}); export it again") from error
     return written.getvalue()
 
 
@@ -116,18 +116,25 @@ def _segmentation(described: Dataset, mask: Mask) -> Dataset:
     )
 
 
-def _with_identity(source: Dataset) -> Dataset:
-    """Return a copy of the header with the elements that the standard requires but allows to be empty.
+def _described(source: Dataset, mask: Mask) -> Dataset:
+    """Return a copy of a header, in UTF-8, with the elements that the standard allows to be empty only.
 
-    Two elements of a photograph are left out because highdicom would treat the image as a slice: a frame
-    of reference without an orientation, and a spacing without a thickness, which it writes as pixel measures
-    that it cannot read back. The patient's name is left empty because highdicom warns about names of a single
-    word and prints them.
+    Invalid elements are left out. So are two elements of a photograph with which highdicom would treat the
+    image as a slice: a frame of reference without an orientation, and a spacing without a thickness, which it
+    writes as pixel measures that it cannot read back. The patient's name is left empty because highdicom
+    warns about names of a single word and prints them.
     """
     from pydicom import Dataset
 
     copy = Dataset()
-    copy.update({element.tag: element for element in source if element.keyword not in LEFT_OUT})
+    for tag in source.keys():  # noqa: SIM118, iterating over the elements reads them, and may fail
+        element = _valid_element(source, tag)
+        if element is not None and element.keyword not in LEFT_OUT:
+            copy.add(element)
+    copy.Rows, copy.Columns = mask.shape
+    copy.SpecificCharacterSet = UTF_8
+    if copy.get("PatientSex") not in SEXES:
+        copy.PatientSex = ""
     for keyword in MAY_BE_EMPTY:
         if keyword not in copy:
             setattr(copy, keyword, "")
@@ -135,6 +142,28 @@ def _with_identity(source: Dataset) -> Dataset:
         if keyword in copy and needed not in copy:
             delattr(copy, keyword)
     return copy
+
+
+def _valid_element(source: Dataset, tag: BaseTag) -> DataElement | None:
+    """Return an element with its text decoded, or None if it cannot be read, or is against the standard."""
+    from pydicom import DataElement
+    from pydicom.config import RAISE
+    from pydicom.valuerep import validate_value
+
+    try:
+        element = source[tag]
+        if element.VR == "SQ":
+            for item in element.value:
+                item.decode()
+            return element
+        values = element.value if element.VM > 1 else [element.value]
+        if element.VR == "PN":
+            return DataElement(tag, "PN", [str(value) for value in values])
+        for value in values if element.keyword not in IDENTITY else ():
+            validate_value(element.VR, value if isinstance(value, bytes) else str(value), RAISE)
+    except Exception:  # pydicom raises errors of many types on invalid elements
+        return None
+    return element
 
 
 def _segment() -> SegmentDescription:

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.cache import resize_pil
-from mlffm_segdiff.data.files import Pixels, decode_pil, image_pixels
-from mlffm_segdiff.data.view import view_of
-from mlffm_segdiff.inference.pool import large_in_turn
-from mlffm_segdiff.inference.reading.dicom import dicom_image, is_dicom, mm_per_pixel, read_dataset
-from mlffm_segdiff.inference.reading.image_source import Source, case_name, read_source
+from mlffm_segdiff.data.case import Entry
+from mlffm_segdiff.data.files import open_checked, rgb_rows
+from mlffm_segdiff.data.image_formats import (
+    MOST_PIXELS,
+    check_size,
+    decoding_bytes,
+    has_known_format,
+    open_image,
+    reported,
+)
+from mlffm_segdiff.data.image_quality import is_blank
+from mlffm_segdiff.data.image_rows import ImageRows, Pixels
+from mlffm_segdiff.data.memory import MOST_MEMORY, reserved
+from mlffm_segdiff.data.view import VIEW_SIDE
+from mlffm_segdiff.inference.reading.dicom import MARK_END, is_dicom, mm_per_pixel, read_dicom
+from mlffm_segdiff.inference.reading.dicom_pixels import dicom_bytes, dicom_rows, pixel_layout
+from mlffm_segdiff.inference.reading.image_source import (
+    RemoteFile,
+    Source,
+    case_name,
+    first_bytes,
+    read_source,
+)
 from mlffm_segdiff.inference.reading.listing import ImageFiles, list_place
 
 if TYPE_CHECKING:
@@ -24,6 +42,12 @@ if TYPE_CHECKING:
 
 KEPT_PIXELS = 2_000_000
 """Images with at most this many pixels stay decoded while an output needs them: 6 MB each."""
+
+KEPT_BYTES = 2**24
+"""Files of at most this many bytes stay in memory while an output needs them; others are read again."""
+
+HEADER_BYTES = 2**20
+"""Bytes of an archive's member in which the header of an image is expected."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +65,8 @@ class CaseImage:
         mm_per_pixel: Side of a pixel in millimetres; None if it is unknown.
         header: Data set of a DICOM file without its pixel data.
         pixels: The decoded image, or None.
-        data: Bytes of the file, to decode it again; empty unless an output needs the image and ``pixels`` is
-            None.
+        reread: Returns the bytes of the file, to decode it again; None unless an output needs the image and
+            ``pixels`` is None.
     """
 
     height: int
@@ -54,12 +78,17 @@ class CaseImage:
     mm_per_pixel: float | None = None
     header: Dataset | None = field(default=None, repr=False)
     pixels: Image.Image | None = field(default=None, repr=False)
-    data: bytes = field(default=b"", repr=False)
+    reread: Callable[[], bytes] | None = field(default=None, repr=False)
 
     @cached_property
     def full_size(self) -> Image.Image:
         """The whole image in RGB, decoded again if it was not kept; for the outputs that need it."""
-        return self.pixels or _decode(self.data, self.name, None)
+        if self.pixels is not None:
+            return self.pixels
+        assert self.reread is not None
+        with reported(self.name):
+            rows, _ = _decode(self.reread(), self.name, MOST_PIXELS)
+            return _without_metadata(rows.whole())
 
 
 def find_images(*places: str | Path) -> ImageFiles:
@@ -87,50 +116,126 @@ def read_image(source: Source, size: int, keep: bool = False) -> CaseImage:
         keep: Keep what `CaseImage.full_size` needs.
 
     Raises:
-        UserError: It cannot be read, is not an image, or is too large.
+        UserError: It cannot be read, is not an image, is too large, or has one colour only.
     """
-    return decode_case(read_source(source), source, size, keep)
-
-
-def decode_case(data: bytes, source: Source, size: int, keep: bool = False) -> CaseImage:
-    """Decode the bytes of a source, as `read_image` does after reading them."""
     name = str(source)
-    header = read_dataset(data, name) if is_dicom(data) else None
-    with large_in_turn(_pixel_count(data, name, header)):
-        image = _decode(data, name, header)
-        if header is not None:
-            del header.PixelData
-        small = keep and image.width * image.height <= KEPT_PIXELS
-        return CaseImage(
-            height=image.height,
-            width=image.width,
-            network_input=resize_pil(image, size),
-            view=view_of(image),
-            name=source.name,
-            stem=case_name(source),
-            mm_per_pixel=None if header is None else mm_per_pixel(header),
-            header=header,
-            pixels=image if small else None,
-            data=data if keep and not small else b"",
-        )
+    with reported(name):
+        if isinstance(source, RemoteFile):
+            return decode_case(read_source(source), source, size, keep)
+        with reserved(_bytes_to_read(source)):
+            data = read_source(source)
+            reread = (lambda: data) if len(data) <= KEPT_BYTES else partial(read_source, source)
+            return _case(data, source, size, MOST_PIXELS, reread if keep else None)
+
+
+def decode_case(
+    data: bytes, source: Source, size: int, keep: bool = False, most_pixels: int = MOST_PIXELS
+) -> CaseImage:
+    """Decode the bytes of a source, as `read_image` does after reading them.
+
+    Args:
+        data: Content of the file.
+        source: Where it is from.
+        size: Side of the network's input in pixels.
+        keep: Keep what `CaseImage.full_size` needs.
+        most_pixels: Largest size.
+    """
+    name = str(source)
+    with reported(name), reserved(_bytes_to_decode(io.BytesIO(data), name)):
+        return _case(data, source, size, most_pixels, (lambda: data) if keep else None)
+
+
+def pil_image(image: Image.Image, size: int, name: str) -> CaseImage:
+    """Return a Pillow image as a case, as `read_image` reads its file: upright, sRGB, over white.
+
+    Raises:
+        UserError: It cannot be decoded, or is too large.
+    """
+    with reported(name):
+        check_size(image.width, image.height, name)
+        rows = rgb_rows(image, name)
+        return CaseImage(rows.height, rows.width, rows.resized(size), rows.shrunk(VIEW_SIDE))
 
 
 def array_image(pixels: Pixels, size: int) -> CaseImage:
     """Return an HxWx3 uint8 RGB array as a case."""
-    image = Image.fromarray(pixels)
-    return CaseImage(image.height, image.width, resize_pil(image, size), view_of(image))
+    return pil_image(Image.fromarray(pixels), size, "the array")
 
 
-def _decode(data: bytes, name: str, header: Dataset | None) -> Image.Image:
-    if is_dicom(data):
-        return dicom_image(header or read_dataset(data, name), name)
-    return decode_pil(data, name)
+def require_contrast(image: CaseImage, name: str) -> CaseImage:
+    """Return the image. Raises UserError if it has one colour only, where a mask would be made up."""
+    if image.view is not None and is_blank(image.view):
+        raise UserError(f"{name} has one colour only, so no lesion can be found in it; use another image")
+    return image
 
 
-def _pixel_count(data: bytes, name: str, header: Dataset | None) -> int:
-    if header is None:
-        return image_pixels(data, name)
-    return int(header.get("Rows") or 0) * int(header.get("Columns") or 0)
+def _case(
+    data: bytes, source: Source, size: int, most_pixels: int, reread: Callable[[], bytes] | None
+) -> CaseImage:
+    name = str(source)
+    rows, header = _decode(data, name, most_pixels)
+    small = reread is not None and rows.width * rows.height <= KEPT_PIXELS
+    image = CaseImage(
+        height=rows.height,
+        width=rows.width,
+        network_input=rows.resized(size),
+        view=rows.shrunk(VIEW_SIDE),
+        name=source.name,
+        stem=case_name(source),
+        mm_per_pixel=None if header is None else mm_per_pixel(header),
+        header=header,
+        pixels=_without_metadata(rows.whole()) if small else None,
+        reread=None if small else reread,
+    )
+    return require_contrast(image, name)
+
+
+def _decode(data: bytes, name: str, most_pixels: int) -> tuple[ImageRows, Dataset | None]:
+    if is_dicom(data[:MARK_END]):
+        found = read_dicom(io.BytesIO(data), name)
+        return dicom_rows(found, data, name, most_pixels), found.header
+    return rgb_rows(open_checked(data, name, most_pixels), name), None
+
+
+def _bytes_to_read(source: Path | Entry) -> int:
+    """Return the memory for a file and its image by its header; 0 if it cannot be opened.
+
+    Of a member of an archive only the first bytes are unpacked.
+    """
+    entry = Entry(source) if isinstance(source, Path) else source
+    try:
+        size = entry.size()
+        header = (
+            entry.path.open("rb") if entry.member is None else io.BytesIO(first_bytes(entry, HEADER_BYTES))
+        )
+    except (OSError, KeyError, UserError):
+        return 0
+    with header as file:
+        return size + _bytes_to_decode(file, str(source))
+
+
+def _bytes_to_decode(file: IO[bytes], name: str) -> int:
+    """Return the memory for decoding an image; all there is if its header is damaged, or not in the file.
+
+    Raises:
+        UserError: It is of no known format.
+    """
+    start = file.read(MARK_END)
+    try:
+        if is_dicom(start):
+            found = read_dicom(file, name)
+            return dicom_bytes(found, pixel_layout(found.header, name))
+        file.seek(0)
+        return decoding_bytes(open_image(file))
+    except Exception:  # decoding reports what is wrong
+        if start and not is_dicom(start) and not has_known_format(start):
+            raise
+        return MOST_MEMORY
+
+
+def _without_metadata(image: Image.Image) -> Image.Image:
+    image.info.clear()
+    return image
 
 
 def _require_unique_names(images: Sequence[Source]) -> None:

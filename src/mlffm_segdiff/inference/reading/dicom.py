@@ -1,85 +1,124 @@
-"""The image in a DICOM file, as a viewer shows it, and the size of its pixels."""
+"""Headers of DICOM files as hospitals write them: an invalid value counts as absent."""
 
 from __future__ import annotations
 
 import io
 import math
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import needs_extra
-from mlffm_segdiff.data.files import Pixels, check_size
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+    from pydicom.uid import UID
 
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 """The transfer syntax whose whole data set is compressed (PS3.5, A.5)."""
 MARK, MARK_START, MARK_END = b"DICM", 128, 132
+VRS = (b"AE", b"CS", b"DA", b"DT", b"LO", b"PN", b"SH", b"SQ", b"ST", b"TM", b"UI", b"UL", b"US")
+FIRST_GROUPS = (b"\x02\0", b"\x08\0")
+LONG_VRS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
+UNDEFINED_LENGTH = 0xFFFFFFFF
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 SQUARE = 0.01
-COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
-GRAYS = ("MONOCHROME1", "MONOCHROME2")
-DEEPEST = 16
+FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
-Stored = npt.NDArray[np.generic]
-Shown = npt.NDArray[np.float64]
+
+@dataclass(frozen=True)
+class DicomFile:
+    """The header of a DICOM file, and where its pixel data are.
+
+    Attributes:
+        header: Data set without the pixel data.
+        syntax: Transfer syntax; None if the file names none, or none that is known.
+        big_endian: Byte order of the data set.
+        words: Whether the pixel data are words of 16 bits (VR OW).
+        start: Position of the first byte of the pixel data.
+        length: Of the pixel data in bytes; None for encapsulated ones, and where it is undefined.
+    """
+
+    header: Dataset
+    syntax: UID | None
+    big_endian: bool
+    words: bool
+    start: int
+    length: int | None
 
 
 def is_dicom(data: bytes) -> bool:
-    """Return whether a file that starts with `data` (at least MARK_END bytes) is DICOM (PS3.10, 7.1)."""
-    return data[MARK_START:MARK_END] == MARK
+    """Return whether a file that starts with `data` (at least MARK_END bytes) is DICOM (PS3.10, 7.1).
+
+    Files without the preamble count if they start with an element of the groups 2 or 8.
+    """
+    if data[MARK_START:MARK_END] == MARK or data.startswith(MARK):
+        return True
+    if data[:2] not in FIRST_GROUPS or len(data) < MARK_END:
+        return False
+    explicit, implicit_length = data[4:6] in VRS, int.from_bytes(data[4:8], "little")
+    return explicit or (data[2:4] <= b"\xff\0" and data[3] == 0 and implicit_length < MARK_END)
 
 
-def read_dataset(data: bytes, name: str) -> Dataset:
-    """Parse the bytes of a DICOM file, its pixel data included.
+def read_dicom(file: IO[bytes], name: str) -> DicomFile:
+    """Read the header of a DICOM file.
 
     Raises:
-        UserError: They are not DICOM.
+        UserError: It is not DICOM, or has no image.
     """
     with needs_extra("dicom"):
         from pydicom import config, dcmread
     config.settings.reading_validation_mode = config.IGNORE  # its warnings quote what may name a patient
-    if DEFLATED in data:
+    file.seek(0)
+    start = file.read(1024)
+    if DEFLATED in start:
         raise UserError(f"{name} is deflated as a whole, which may hide any size; export it another way")
+    skipped = len(MARK) if start.startswith(MARK) else 0
+    file.seek(skipped)
+    file = io.BytesIO(file.read()) if skipped else file  # pydicom itself would start at the mark
     try:
-        dataset = dcmread(io.BytesIO(data))
-    except Exception as error:  # pydicom raises errors of many types on damaged bytes
-        raise UserError(f"{name} cannot be read as DICOM ({error}); export it again") from error
-    if "PixelData" not in dataset:
-        raise UserError(f"{name} is DICOM without an image; leave it out")
-    return dataset
+        header = dcmread(file, stop_before_pixels=True, force=True)
+        found = _with_pixel_data(header, file, name)
+        return replace(found, start=found.start + skipped)
+    except UserError:
+        raise
+    except Exception as error:  # pydicom raises errors of many types on damaged bytes, some quote a value
+        raise unusual(name, f"its header cannot be read, {type(error).__name__}") from error
 
 
-def dicom_image(dataset: Dataset, name: str) -> Image.Image:
-    """Return the image of a DICOM data set in RGB, as a viewer shows it.
+def unusual(name: str, reason: str) -> UserError:
+    """Return the error for a file that is damaged, or is written against the standard."""
+    return UserError(f"{name} is a damaged or unusual DICOM file ({reason}); export it again")
 
-    Of several frames the first is taken. Gray goes through the modality and the VOI transformation (PS3.3,
-    C.11.1 and C.11.2: the VOI LUT, otherwise the first window, otherwise all stored values from black to
-    white), MONOCHROME1 is inverted, YBR and palettes become RGB, and of more than 8 bits per colour the high
-    ones are kept.
 
-    Args:
-        dataset: With its pixel data.
-        name: How errors name the file.
+def header_value(header: Dataset, keyword: str) -> Any:
+    """Return the first value of an element, of the first frame's functional groups if it is only there.
 
-    Raises:
-        UserError: The image is not a photograph, is damaged, or no decoder for its compression is installed.
+    None if it is absent, empty or invalid.
     """
-    from pydicom.pixels.utils import pixel_array
+    value = _value(header, keyword)
+    for groups in FUNCTIONAL_GROUPS if value is None else ():
+        group = next(iter(_value(header, groups) or ()), ())
+        for element in _readable(group):
+            if element.VR == "SQ" and element.value and value is None:
+                value = _value(element.value[0], keyword)
+    if isinstance(value, str | bytes) or not hasattr(value, "__getitem__"):
+        return value
+    return value[0] if len(value) else None
 
-    _check_image(dataset, name)
+
+def header_number(header: Dataset, keyword: str) -> float | None:
+    """Return `header_value` as a finite number; None if it is none."""
     try:
-        return _shown(pixel_array(dataset, index=0), dataset)
-    except Exception as error:  # as above
-        raise UserError(f"{name} is a damaged or unusual DICOM file ({error}); export it again") from error
+        found = float(header_value(header, keyword))
+    except (TypeError, ValueError):
+        return None
+    return found if math.isfinite(found) else None
 
 
-def mm_per_pixel(dataset: Dataset) -> float | None:
+def mm_per_pixel(header: Dataset) -> float | None:
     """Return the side of a pixel in millimetres; None if it is unknown or pixels are not square within 1 %.
 
     The first of SPACINGS in the data set counts. PixelSpacing is calibrated or in the patient,
@@ -87,7 +126,10 @@ def mm_per_pixel(dataset: Dataset) -> float | None:
     C.8.11.4, C.8.6.2).
     """
     for keyword in SPACINGS:
-        found = [float(value) for value in np.ravel(dataset.get(keyword) or ())]
+        try:
+            found = [float(value) for value in np.ravel(_value(header, keyword) or ())]
+        except (TypeError, ValueError):
+            continue
         if len(found) == 2 and all(math.isfinite(value) and value > 0 for value in found):
             between_rows, between_columns = found
             square = abs(between_rows - between_columns) <= SQUARE * between_rows
@@ -95,95 +137,47 @@ def mm_per_pixel(dataset: Dataset) -> float | None:
     return None
 
 
-def gray_table(dataset: Dataset) -> Pixels:
-    """Return the shown value, 0 (black) to 255, of each gray value that can be stored, from the lowest."""
-    from pydicom.pixels.processing import apply_modality_lut
-
-    lowest, count = _stored_range(dataset)
-    values = apply_modality_lut(np.arange(lowest, lowest + count), dataset).astype(np.float64)
-    shown = _voi(values, dataset)
-    dark_is_high = dataset.PhotometricInterpretation == "MONOCHROME1"
-    return np.rint(255 * (1 - shown if dark_is_high else shown)).astype(np.uint8)
-
-
-def _check_image(dataset: Dataset, name: str) -> None:
-    """Raise UserError unless the image is of a known kind and can be decoded here."""
-    from pydicom.pixels.decoders.base import get_decoder
-
-    check_size(dataset.get("Columns") or 0, dataset.get("Rows") or 0, name)
-    kind, bits = dataset.get("PhotometricInterpretation"), dataset.get("BitsStored")
-    if kind not in (*COLOURS, *GRAYS, "PALETTE COLOR") or (kind in GRAYS and bits > DEEPEST):
-        raise UserError(f"{name} holds {kind} of {bits} bits, which is not a photograph; leave it out")
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax.is_encapsulated and not get_decoder(syntax).is_available:
-        raise UserError(
-            f"{name} is compressed as {syntax.name}, for which no decoder is installed; "
-            "decompress it, for example with dcmdjpeg, dcmdjpls or gdcmconv --raw"
-        )
-    if syntax.is_encapsulated:
-        _check_frame(dataset, name)
-
-
-def _check_frame(dataset: Dataset, name: str) -> None:
-    """Raise UserError if the first frame, where Pillow can read it, has another size than the header."""
-    from pydicom.encaps import generate_frames
-
-    declared = (dataset.get("Columns"), dataset.get("Rows"))
+def _value(header: Any, keyword: str) -> Any:
     try:
-        frames = generate_frames(dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1))
-        with Image.open(io.BytesIO(next(frames))) as frame:
-            size = frame.size
-    except UnidentifiedImageError:
-        return
-    except Exception as error:  # as above
-        raise UserError(f"{name} is a damaged or unusual DICOM file ({error}); export it again") from error
-    if size != declared:
-        raise UserError(
-            f"{name} holds an image of {size[0]}x{size[1]}, "
-            f"but its header declares {declared[0]}x{declared[1]}; export it again"
-        )
+        found = header.get(keyword)
+    except Exception:  # an invalid value counts as absent
+        return None
+    return None if found == "" else found
 
 
-def _shown(stored: Stored, dataset: Dataset) -> Image.Image:
-    from pydicom.pixels.processing import apply_color_lut
-
-    if dataset.PhotometricInterpretation in GRAYS:
-        return Image.fromarray(_through(gray_table(dataset), stored, dataset)).convert("RGB")
-    if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        colours = apply_color_lut(stored, dataset)[..., :3]
-        return Image.fromarray(_high_bits(colours, dataset.RedPaletteColorLookupTableDescriptor[2]))
-    return Image.fromarray(_high_bits(stored, dataset.BitsStored))
-
-
-def _through(table: Pixels, stored: Stored, dataset: Dataset) -> Pixels:
-    """Look up stored values row by row, since numpy converts each index to eight bytes."""
-    lowest, _ = _stored_range(dataset)
-    rows = [np.take(table, row.astype(np.intp) - lowest, mode="clip") for row in stored]
-    return np.stack(rows)
+def _readable(group: Any) -> list[Any]:
+    """Return the elements of a data set, as far as they can be read."""
+    found = []
+    for tag in group.keys() if group else ():
+        try:
+            found.append(group[tag])
+        except Exception:  # as above
+            continue
+    return found
 
 
-def _high_bits(colours: Stored, bits: int) -> Pixels:
-    found = colours if bits <= 8 else np.right_shift(colours, bits - 8)
-    return np.ascontiguousarray(found, dtype=np.uint8)
-
-
-def _stored_range(dataset: Dataset) -> tuple[int, int]:
-    """Return the lowest value that can be stored, and how many there are."""
-    count = 2 ** int(dataset.BitsStored)
-    return (-count // 2 if dataset.PixelRepresentation else 0), count
-
-
-def _voi(values: Shown, dataset: Dataset) -> Shown:
-    """Return values between 0 (black) and 1 by the VOI LUT, else the first window, else their own range."""
-    from pydicom.pixels.processing import apply_voi, apply_windowing
-
-    if dataset.get("VOILUTSequence"):
-        bits = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
-        return np.asarray(apply_voi(np.rint(values).astype(np.int64), dataset) / (2**bits - 1))
-    if dataset.get("WindowCenter") is not None and dataset.get("WindowWidth") is not None:
-        dataset.VOILUTFunction = dataset.get("VOILUTFunction") or "LINEAR"
-        with np.errstate(over="ignore"):  # far below a sigmoid's centre
-            shown = apply_windowing(np.append(values, [-np.inf, np.inf]), dataset)
-        black, white = shown[-2:]
-        return np.asarray((shown[:-2] - black) / (white - black))
-    return np.asarray((values - values.min()) / max(np.ptp(values), 1e-9))
+def _with_pixel_data(header: Dataset, file: IO[bytes], name: str) -> DicomFile:
+    """Find the pixel data, at whose element pydicom stopped reading."""
+    start = file.read(12)
+    implicit, little = header.original_encoding
+    order = "little" if little else "big"
+    group, element = (int.from_bytes(start[at : at + 2], order) for at in (0, 2))  # type: ignore[arg-type]
+    if (group, element) != (0x7FE0, 0x0010):
+        raise UserError(f"{name} is DICOM without an image, or damaged before it; leave it out")
+    long = not implicit and start[4:6] in LONG_VRS
+    length = int.from_bytes(start[8:12] if long else start[4:8], order)  # type: ignore[arg-type]
+    value_start = file.tell() - len(start) + (12 if long else 8)
+    syntax = _value(getattr(header, "file_meta", None) or {}, "TransferSyntaxUID")
+    known = syntax if syntax is not None and syntax.is_transfer_syntax and not syntax.is_private else None
+    if syntax is not None and known is None:
+        raise UserError(f"{name} has an unknown transfer syntax; export it again, uncompressed or as JPEG")
+    if known is None and length == UNDEFINED_LENGTH:
+        raise unusual(name, "compressed, but without a transfer syntax")
+    return DicomFile(
+        header,
+        known,
+        not little,
+        start[4:6] == b"OW",
+        value_start,
+        None if length == UNDEFINED_LENGTH else length,
+    )

@@ -1,5 +1,7 @@
 """Where an image comes from: a file, a member of a zip archive, or a file at a URL."""
 
+import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -9,7 +11,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry, open_archive
 from mlffm_segdiff.inference.reading.remote import read_url
 
-MOST_BYTES = 2**30
+MOST_REMOTE_BYTES = 2**26
 LONGEST_NAME = 200
 UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
 
@@ -38,27 +40,31 @@ Source = Path | Entry | RemoteFile
 
 
 def read_source(source: Source) -> bytes:
-    """Read a file. Raises UserError naming it if it cannot be read or has more than MOST_BYTES."""
+    """Read a file. Raises UserError naming it if it cannot be read or is too large."""
     if isinstance(source, RemoteFile):
-        data = read_url(source.url, str(source), MOST_BYTES + 1)
-        _check_bytes(len(data), source)
+        data = read_url(source.url, str(source), MOST_REMOTE_BYTES + 1)
+        if len(data) > MOST_REMOTE_BYTES:
+            raise UserError(f"{source} is over {MOST_REMOTE_BYTES / 2**20:.0f} MiB; download it first")
         return data
-    entry = Entry(source) if isinstance(source, Path) else source
-    _check_bytes(_byte_count(entry), source)
-    return entry.read()
+    return (Entry(source) if isinstance(source, Path) else source).read()
 
 
 def case_name(source: Source) -> str:
     """Return the stem of a source's output files: its name without the extension, unless that is a number.
 
     DICOM files are often named by UIDs, which end in a number. Names from archives and URLs lose the
-    characters that some file system refuses, and what is beyond LONGEST_NAME bytes.
+    characters that some file system refuses. What is beyond LONGEST_NAME bytes is replaced by a digest, since
+    outputs have longer extensions than images.
     """
     stem, ending = Path(source.name).stem, Path(source.name).suffix
     name = source.name if ending[1:].isdigit() else stem
-    if isinstance(source, Path):
+    if not isinstance(source, Path):
+        name = UNSAFE.sub("_", name)
+    encoded = os.fsencode(name)
+    if len(encoded) <= LONGEST_NAME:
         return name
-    return UNSAFE.sub("_", name).encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")
+    digest = hashlib.sha256(encoded).hexdigest()[:8]  # of names that start alike each keeps its own
+    return encoded[: LONGEST_NAME - 9].decode(errors="ignore") + "-" + digest
 
 
 def first_bytes(entry: Entry, count: int) -> bytes:
@@ -71,19 +77,3 @@ def first_bytes(entry: Entry, count: int) -> bytes:
             return file.read(count)
     except Exception:  # zipfile lets zlib, struct and runtime errors through; reading it later reports which
         return b""
-
-
-def _byte_count(entry: Entry) -> int:
-    try:
-        if entry.member is None:
-            return entry.path.stat().st_size
-        return open_archive(entry.path).getinfo(entry.member).file_size
-    except (OSError, KeyError):  # reading it reports what is wrong
-        return 0
-
-
-def _check_bytes(count: int, source: Source) -> None:
-    if count > MOST_BYTES:
-        raise UserError(
-            f"{source} is over {MOST_BYTES / 2**30:.0f} GiB; save it as PNG or JPEG, or crop it to the lesion"
-        )
