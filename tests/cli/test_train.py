@@ -237,7 +237,7 @@ def change_masks(lesions: Path, folder: Path, change: Callable[[np.ndarray], np.
             lambda mask: np.where(mask > 0, np.tri(48, dtype=np.uint8) + 1, 0).astype(np.uint8),
             "values 0, 1, 2",
         ),
-        (lambda mask: mask * 0, "none of the 14 masks in part 'train' has a lesion"),
+        (lambda mask: mask * 0, "of the 14 masks in part 'train' none has a lesion"),
     ],
 )
 def test_masks_that_check_refuses_training_refuses_too(

@@ -54,11 +54,12 @@ def test_a_mask_of_zero_and_a_low_value_is_as_good_as_one_of_255(own_folder, enc
     assert report_of(own_folder) == Report(3, ())
 
 
-def test_a_set_of_only_empty_masks_affects_training(own_folder, encoded):
+@pytest.mark.parametrize(("level", "kind"), [(0, "every mask is empty"), (255, "every mask is full")])
+def test_a_set_of_only_empty_or_full_masks_affects_training(own_folder, encoded, level, kind):
     for path in (own_folder / "masks").iterdir():
-        path.write_bytes(encoded(np.zeros((12, 16), np.uint8)))
+        path.write_bytes(encoded(np.full((12, 16), level, np.uint8)))
     report = report_of(own_folder)
-    assert kinds(report) == {"every mask is empty": ("a", "b", "c")}
+    assert kinds(report) == {kind: ("a", "b", "c")}
     assert report.affects_training
 
 

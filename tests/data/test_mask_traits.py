@@ -1,6 +1,6 @@
 import numpy as np
 
-from mlffm_segdiff.data.mask_traits import MaskTraits, all_empty, perhaps_inverted
+from mlffm_segdiff.data.mask_traits import MaskTraits, all_empty, all_full, perhaps_inverted
 
 SPOT = np.zeros((6, 8), np.uint8)
 SPOT[2:4, 3:6] = 1
@@ -22,7 +22,10 @@ def test_traits_of_one_mask():
     ]
 
 
-def test_masks_are_all_empty_only_if_there_are_some():
+def test_masks_are_all_empty_or_full_only_if_there_are_some():
+    assert all_full(traits(0 * SPOT + 1, 0 * SPOT + 1))
+    assert not all_full(traits(0 * SPOT + 1, SPOT))
+    assert not all_full([])
     assert all_empty(traits(0 * SPOT, 0 * SPOT))
     assert not all_empty(traits(0 * SPOT, SPOT))
     assert not all_empty([])

@@ -210,16 +210,20 @@ def rewrite_masks(own: Path, change: Callable[[np.ndarray], np.ndarray], extensi
 
 def test_training_masks_without_a_lesion_are_refused(tmp_path: Path) -> None:
     own = folder(tmp_path, [f"case_{n}" for n in range(6)])
+    rewrite_masks(own, lambda mask: mask * 0 + 255)
+    with pytest.raises(UserError, match="of the 4 masks in part 'train' all are lesion everywhere"):
+        open_split(load_split_cases(data({"folder": own})), "train", 32)
     rewrite_masks(own, lambda mask: mask * 0)
     parts = load_split_cases(data({"folder": own}))
-    with pytest.raises(UserError, match="none of the 4 masks in part 'train' has a lesion"):
+    with pytest.raises(UserError, match="of the 4 masks in part 'train' none has a lesion"):
         open_split(parts, "train", 32)
 
 
 @pytest.mark.parametrize(
     ("change", "extension", "warning"),
     [
-        (lambda mask: mask * 0, ".png", "none of the 2 masks in part 'test' has a lesion"),
+        (lambda mask: mask * 0, ".png", "of the 2 masks in part 'test' none has a lesion"),
+        (lambda mask: mask * 0 + 255, ".png", "of the 2 masks in part 'test' all are lesion everywhere"),
         (lambda mask: 255 - mask, ".png", "masks in part 'test' are perhaps inverted"),
         (lambda mask: mask, ".jpg", "2 of 2 masks in part 'test' have gray values"),
     ],

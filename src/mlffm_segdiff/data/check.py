@@ -1,13 +1,13 @@
 """Check a data set for problems that affect training.
 
 A finding affects training if a pair is lost or wrong (a missing image or mask, an unreadable file, different
-sizes, a mask whose values are not understood, no lesion in any training mask, perhaps inverted masks, an id
-of the split that is not in the data), if there are too few cases for a split, or if the parts of the split
-are not independent (a group, an image, or near-duplicate images, in two parts). Empty and full masks, soft
-edges, ids outside the split, an image twice in one part, and near-duplicates without a split are only
-reported.
+sizes, a mask whose values are not understood, training masks that are all empty or all full, perhaps inverted
+masks, an id of the split that is not in the data), if there are too few cases for a split, or if the parts of
+the split are not independent (a group, an image, or near-duplicate images, in two parts). Some empty or full
+masks, soft edges, ids outside the split, an image twice in one part, and near-duplicates without a split are
+only reported.
 
-What training refuses or warns about is decided by the same functions: `read_pair`, `all_empty`,
+What training refuses or warns about is decided by the same functions: `read_pair`, `all_empty`, `all_full`,
 `perhaps_inverted` and `Pairing.own_split`.
 """
 
@@ -27,6 +27,7 @@ from mlffm_segdiff.data.check_report import (
     ALIKE,
     ALIKE_ACROSS,
     ALL_EMPTY,
+    ALL_FULL,
     EMPTY_MASK,
     FULL_MASK,
     GROUP_ACROSS,
@@ -44,7 +45,7 @@ from mlffm_segdiff.data.check_report import (
 from mlffm_segdiff.data.datasets.mask_names import nearest
 from mlffm_segdiff.data.datasets.pairing import Pairing
 from mlffm_segdiff.data.duplicates import Fingerprint, fingerprint, near_duplicates, same_images
-from mlffm_segdiff.data.mask_traits import MaskTraits, all_empty, perhaps_inverted
+from mlffm_segdiff.data.mask_traits import MaskTraits, all_empty, all_full, perhaps_inverted
 from mlffm_segdiff.data.processors import processors
 from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.read_pair import MISSING_MASK, UnfitCaseError, read_image, read_mask_of
@@ -107,7 +108,7 @@ def check_cases(
     remarks += _alike(cases, inspections, split)
     trained = set(split.train) if split and split.train else {case.id for case in cases}
     traits = [(case.id, found.traits) for case, found in zip(cases, inspections, strict=True) if found.traits]
-    remarks = _mark_all_empty(remarks, [one for key, one in traits if key in trained])
+    remarks = _mark_all_uniform(remarks, [one for key, one in traits if key in trained])
     if perhaps_inverted([one for _, one in traits]):
         inverted = [key for key, one in traits if one.corners and not one.full]
         remarks += [(INVERTED, key, f"{key} has lesion in all four corners") for key in inverted]
@@ -121,9 +122,11 @@ def _missing_masks(ids: Sequence[str], masks_without_image: Sequence[str]) -> It
         yield MISSING_MASK, key, f"{key} has an image and no mask{hint}"
 
 
-def _mark_all_empty(remarks: Sequence[Remark], trained: Sequence[MaskTraits]) -> list[Remark]:
-    """Replace EMPTY_MASK by ALL_EMPTY if all masks that are trained on are empty."""
-    kinds = {EMPTY_MASK: ALL_EMPTY} if all_empty(trained) else {}
+def _mark_all_uniform(remarks: Sequence[Remark], trained: Sequence[MaskTraits]) -> list[Remark]:
+    """Replace EMPTY_MASK or FULL_MASK by ALL_EMPTY or ALL_FULL if all training masks are."""
+    kinds = (
+        {EMPTY_MASK: ALL_EMPTY} if all_empty(trained) else {FULL_MASK: ALL_FULL} if all_full(trained) else {}
+    )
     return [(kinds.get(kind, kind), key, text) for kind, key, text in remarks]
 
 

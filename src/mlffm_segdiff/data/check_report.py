@@ -9,6 +9,7 @@ from mlffm_segdiff.data.read_pair import MISSING_MASK, NOT_A_MASK, SIZE_MISMATCH
 MISSING_IMAGE = "missing image"
 SOFT_MASK = "mask not two-valued"
 ALL_EMPTY = "every mask is empty"
+ALL_FULL = "every mask is full"
 INVERTED = "perhaps inverted"
 EMPTY_MASK = "empty mask"
 FULL_MASK = "full mask"
@@ -28,6 +29,7 @@ AFFECTS_TRAINING: Mapping[str, bool] = {
     SIZE_MISMATCH: True,
     NOT_A_MASK: True,
     ALL_EMPTY: True,
+    ALL_FULL: True,
     INVERTED: True,
     TOO_FEW: True,
     NOT_IN_DATA: True,

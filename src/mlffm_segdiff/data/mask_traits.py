@@ -1,4 +1,4 @@
-"""What the masks of a whole data set tell about it: whether they are all empty, or perhaps inverted."""
+"""What the masks of a whole data set show: whether they are all empty, all full, or perhaps inverted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +33,11 @@ class MaskTraits:
 def all_empty(traits: Sequence[MaskTraits]) -> bool:
     """Return whether there are masks and all are empty."""
     return bool(traits) and all(one.empty for one in traits)
+
+
+def all_full(traits: Sequence[MaskTraits]) -> bool:
+    """Return whether there are masks and all are full."""
+    return bool(traits) and all(one.full for one in traits)
 
 
 def perhaps_inverted(traits: Sequence[MaskTraits]) -> bool:

@@ -12,7 +12,7 @@ from mlffm_segdiff.data.cache import CachedPairs, cache_root, open_cache
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.dataset import PairDataset, Share
 from mlffm_segdiff.data.datasets.pairing import Pairing
-from mlffm_segdiff.data.mask_traits import MaskTraits, all_empty, perhaps_inverted
+from mlffm_segdiff.data.mask_traits import MaskTraits, all_empty, all_full, perhaps_inverted
 from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.splits import SPLITS, load_split, select_cases
 from mlffm_segdiff.data.synthetic import GENERATOR, write_folder
@@ -72,7 +72,7 @@ def open_split(parts: SplitCases, part: str, size: int, progress: Progress | Non
     """Open the cached pairs of one part at size x size, and log a warning if its masks are doubtful.
 
     Raises:
-        UserError: If the part is empty or cannot be cached, or it is train and no mask has a lesion.
+        UserError: If the part is empty or cannot be cached, or it is train and all masks are empty or full.
     """
     if not parts.cases[part]:
         raise UserError(f"the split has no case in part {part!r}; give a split that has")
@@ -83,10 +83,11 @@ def open_split(parts: SplitCases, part: str, size: int, progress: Progress | Non
 
 def _judge_masks(pairs: CachedPairs, part: str) -> None:
     traits = [MaskTraits.of(mask) for mask in pairs.masks]
-    if all_empty(traits):
-        problem = f"none of the {len(traits)} masks in part {part!r} has a lesion"
+    if all_empty(traits) or all_full(traits):
+        problem = "none has a lesion" if all_empty(traits) else "all are lesion everywhere"
+        problem = f"of the {len(traits)} masks in part {part!r} {problem}"
         if part == "train":
-            raise UserError(f"{problem}; give masks with lesions, see: mlffm-segdiff data check")
+            raise UserError(f"{problem}; give masks with outlines, see: mlffm-segdiff data check")
         LOG.warning("%s", problem)
     if perhaps_inverted(traits):
         LOG.warning(

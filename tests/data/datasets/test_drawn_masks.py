@@ -152,7 +152,11 @@ def test_several_categories_are_refused_and_unused_ones_are_not(coco_folder):
     ("segmentation", "message"),
     [
         ([], "its segmentation is empty"),
-        ([[1, 2, 3, 4]], "a polygon has 4 coordinates"),
+        ([[1, 2, 3, 4]], "a polygon has 2 corners"),
+        ([[1, 2, 3, 4, 5]], "shorter"),
+        ([[1, 2, 3, float("nan"), 5, 6]], "not a number"),
+        ([RECTANGLE, "x"], "shorter"),
+        (5, "subscriptable"),
         ({"size": [2, 2], "counts": [4]}, "not those of an image of 60x40"),
         ({"size": [HEIGHT, WIDTH], "counts": [5, 6]}, "not those of an image of 60x40"),
         ({"size": [HEIGHT, WIDTH], "counts": "o"}, "truncated"),
@@ -240,6 +244,26 @@ def test_a_shape_without_an_area_is_named(labelme_folder, kind):
     finding = check_pairing(find_pairs("labelme", labelme_folder)).findings[0]
     assert (finding.kind, finding.ids) == ("unreadable file", ("circle",))
     assert f"a shape is a {kind} of 2 points, which has no area" in finding.details[0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"shapes": [5]},
+        {"shapes": [{"label": "lesion"}]},
+        {"imageWidth": 10**9, "imageHeight": 10**9},
+        {"imageWidth": None},
+        {"imageWidth": float("inf")},
+        {"imageWidth": 0},
+        {"shapes": [shape("polygon", [[1, 2], [3, float("nan")], [5, 6]])]},
+        {"shapes": [shape("mask", [[50, 30], [99, 99]], mask="iVBORw0=")]},
+    ],
+)
+def test_faulty_annotations_are_named_and_others_are_read(labelme_folder, content):
+    edit(labelme_folder, "circle", **content)
+    finding = check_pairing(find_pairs("labelme", labelme_folder)).findings[0]
+    assert (finding.kind, finding.ids) == ("unreadable file", ("circle",))
+    assert "circle.json" in finding.details[0]
 
 
 def test_a_damaged_file_is_named_and_others_are_read(labelme_folder):

@@ -10,9 +10,9 @@ from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.drawn_mask import (
     DrawnMask,
     ImagesByName,
-    Polygon,
     Runs,
     Shape,
+    polygon_of,
     read_annotations,
     require_one_label,
 )
@@ -53,7 +53,7 @@ def find_coco(path: Path) -> Pairing:
         try:
             labels |= _used_categories(content)
             drawn = _draw(table, content)
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise UserError(
                 f"{table} is not in COCO's format ({error!r}); export the annotations again"
             ) from error
@@ -115,7 +115,7 @@ def _draw(table: Entry, content: Mapping[str, Any]) -> list[DrawnMask]:
         for annotation in annotations[image["id"]]:
             try:
                 shapes += _shapes(annotation.get("segmentation"), width, height)
-            except (KeyError, TypeError, ValueError) as error:
+            except (LookupError, TypeError, ValueError) as error:
                 fault = f"annotation {annotation.get('id')} has no mask ({error}); draw one or remove it"
         drawn.append(DrawnMask(table.path, table.member, label, tuple(shapes), width, height, fault))
     return drawn
@@ -125,16 +125,9 @@ def _shapes(segmentation: Any, width: int, height: int) -> Sequence[Shape]:
     if not segmentation:
         raise ValueError("its segmentation is empty")
     if isinstance(segmentation, list):
-        return [_polygon(corners) for corners in segmentation]
+        return [polygon_of(zip(flat[::2], flat[1::2], strict=True)) for flat in segmentation]
     counts = segmentation["counts"]
     lengths = decode_counts(counts) if isinstance(counts, str) else tuple(map(int, counts))
     if list(segmentation["size"]) != [height, width] or sum(lengths) != width * height or min(lengths) < 0:
         raise ValueError(f"its run lengths are not those of an image of {width}x{height}")
     return [Runs(lengths)]
-
-
-def _polygon(corners: Sequence[float]) -> Polygon:
-    if len(corners) < 6 or len(corners) % 2:
-        raise ValueError(f"a polygon has {len(corners)} coordinates")
-    numbers = [float(number) for number in corners]
-    return Polygon(tuple(zip(numbers[::2], numbers[1::2], strict=True)))

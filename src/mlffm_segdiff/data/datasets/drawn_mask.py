@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from skimage.draw import disk, polygon
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.mask_names import match_key
+from mlffm_segdiff.data.files import decode_mask
+from mlffm_segdiff.data.image_formats import check_size
 
 Mask = npt.NDArray[np.bool_]
 
@@ -29,8 +30,18 @@ class Polygon:
 
     def draw(self, mask: Mask) -> None:
         """Set the pixels whose centres are inside."""
+        from skimage.draw import polygon  # here, for it takes long to import and few data sets need it
+
         x, y = np.array(self.corners, float).T - 0.5
         mask[polygon(y, x, mask.shape)] = True
+
+
+def polygon_of(points: Iterable[tuple[float, float]]) -> Polygon:
+    """Return a polygon with these corners. Raises ValueError if there are under 3 or one is not finite."""
+    corners = tuple((float(x), float(y)) for x, y in points)
+    if len(corners) < 3 or not np.isfinite(corners).all():
+        raise ValueError(f"a polygon has {len(corners)} corners, or one that is not a number")
+    return Polygon(corners)
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,8 @@ class Circle:
 
     def draw(self, mask: Mask) -> None:
         """Set the pixels whose centres are inside."""
+        from skimage.draw import disk
+
         x, y = self.centre
         mask[disk((y - 0.5, x - 0.5), self.radius, shape=mask.shape)] = True
 
@@ -68,7 +81,7 @@ class Crop:
 
     def draw(self, mask: Mask) -> None:
         """Set the pixels of the mask."""
-        crop = np.asarray(Image.open(io.BytesIO(self.png)).convert("L")) > 0
+        crop = decode_mask(self.png, "its PNG file")
         height, width = crop.shape
         mask[self.top : self.top + height, self.left : self.left + width] |= crop
 
@@ -106,11 +119,12 @@ class DrawnMask(Entry):
         """Return the mask as a PNG file of 0 and 255. Raises UserError if it cannot be drawn."""
         if self.fault:
             raise UserError(f"{self}: {self.fault}")
+        check_size(self.width, self.height, str(self))
         mask = np.zeros((self.height, self.width), bool)
         try:
             for shape in self.shapes:
                 shape.draw(mask)
-        except (ValueError, OSError) as error:
+        except (ValueError, UserError) as error:
             raise UserError(f"{self} cannot be drawn ({error}); correct the annotation") from error
         stream = io.BytesIO()
         Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).save(stream, "PNG", compress_level=1)

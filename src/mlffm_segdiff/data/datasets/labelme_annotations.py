@@ -13,8 +13,8 @@ from mlffm_segdiff.data.datasets.drawn_mask import (
     Crop,
     DrawnMask,
     ImagesByName,
-    Polygon,
     Shape,
+    polygon_of,
     read_annotations,
     require_one_label,
 )
@@ -60,7 +60,8 @@ def find_labelme(path: Path) -> Pairing:
         if isinstance(content, dict) and isinstance(content.get("shapes"), list):
             named = files.find(str(content.get("imagePath") or ""), table)
             masks.append((case_id(named) if named else own, _draw(table, content, own)))
-            labels |= {str(shape["label"]) for shape in content["shapes"] if "label" in shape}
+            shapes = [shape for shape in content["shapes"] if isinstance(shape, dict)]
+            labels |= {str(shape["label"]) for shape in shapes if "label" in shape}
     found = unique_by_id(masks)
     require(found, "JSON files of LabelMe", root, _LAYOUT)
     require_one_label(labels, root, "labels")
@@ -71,7 +72,7 @@ def _draw(table: Entry, content: Mapping[str, Any], key: str) -> DrawnMask:
     try:
         width, height = int(content["imageWidth"]), int(content["imageHeight"])
         shapes = tuple(map(_shape, content["shapes"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         fault = f"not an annotation of LabelMe with areas ({error}); correct or remove it"
         return DrawnMask(table.path, table.member, key, fault=fault)
     return DrawnMask(table.path, table.member, key, shapes, width, height)
@@ -87,7 +88,7 @@ def _shape(shape: Mapping[str, Any]) -> Shape:
     if kind == "mask":
         left, top = (round(number) for number in points[0])
         return Crop(base64.b64decode(shape["mask"], validate=True), max(left, 0), max(top, 0))
-    return Polygon(_corners(points) if kind == "rectangle" and len(points) == 2 else tuple(points))
+    return polygon_of(_corners(points) if kind == "rectangle" and len(points) == 2 else points)
 
 
 def _corners(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
