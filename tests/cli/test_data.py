@@ -159,7 +159,8 @@ def test_synthetic_cases_are_a_folder_that_the_reader_reads(command: Command, tm
 @pytest.mark.parametrize(
     ("arguments", "names"),
     [
-        (["check", "isic2017", "."], ["isic2017", "isic2018"]),
+        (["check", "isic2019", "."], ["isic2019", "isic2018"]),
+        (["check", "isic2017", "."], ["ISIC-2017_Training_Data.zip"]),
         (["check", "isic2018", "nowhere"], ["nowhere"]),
         (["check", "isic2018", "."], ["ISIC2018_Task1-2_Training_Input"]),
         (["check", "folder", "LESIONS", "--split", "nowhere.csv"], ["nowhere.csv"]),
@@ -229,6 +230,33 @@ def test_nnunets_plan_is_printed_with_the_recipes_keys(command: Command, lesions
     )
     printed = command("data", "plan", "folder", lesions, "--size", 100)[1]
     assert "recipe nnunet: data.size=112 model.image_size=112 train.batch_size=2\n" in printed
+
+
+def test_official_pairs_and_other_files_are_counted(command: Command, tmp_path: Path) -> None:
+    names = ("ISIC2018_Task1-2_Training_Input", "ISIC2018_Task1_Training_GroundTruth")
+    for name in names:
+        (tmp_path / name).mkdir()
+    for number in range(2):
+        pixels = np.random.default_rng(number).integers(0, 256, (8, 9, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / names[0] / f"ISIC_{number:07d}.jpg")
+        Image.fromarray(np.eye(8, 9, dtype=np.uint8)).save(
+            tmp_path / names[1] / f"ISIC_{number:07d}_segmentation.png"
+        )
+        (tmp_path / names[0] / f"ISIC_{number:07d}_superpixels.png").write_bytes(b"")
+    printed = command("data", "check", "isic2018", tmp_path)[1]
+    assert "2 of 2,594 official pairs\nother files, ignored: 2\n2 pairs" in printed
+    found = json.loads(command("data", "check", "isic2018", tmp_path, "--json")[1])
+    assert (found["pairs"], found["official_pairs"], found["ignored"]) == (2, 2594, 2)
+
+
+def test_names_that_do_not_match_are_explained(command: Command, own: Path) -> None:
+    mask = min((own / "masks").iterdir())
+    mask.rename(mask.with_stem(f"{mask.stem}_outline"))
+    status, printed, _ = command("data", "check", "folder", own)
+    assert status == 1
+    said = words(printed)
+    assert f"the most similar name of a mask is {mask.stem}_outline" in said
+    assert "_segmentation" in said
 
 
 def test_json_of_a_check_names_every_case(command: Command, own: Path) -> None:

@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,8 +10,10 @@ from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from mlffm_segdiff.config.packaged import recipe_names
 from mlffm_segdiff.config.schema import DiffusionConfig
@@ -121,7 +124,7 @@ def test_a_run_is_not_overwritten_and_not_resumed_as_another(
         (["isic2017"], ["isic2017", "isic2018"]),
         (["isic2018"], ["isic2018", "path"]),
         (["isic2018", "--source", "isic2018=nowhere"], ["nowhere"]),
-        (["isic2018", "--source", "isic2017=nowhere"], ["unknown data set 'isic2017'", "isic2018"]),
+        (["isic2018", "--source", "isic2019=nowhere"], ["unknown data set 'isic2019'", "isic2018"]),
         (["isic2018", "--source", "isic2018="], ["isic2018=", "NAME=PATH"]),
         (["synthetic", "--split", "nowhere.csv", "data.synthetic_count=2"], ["nowhere.csv"]),
         (["synthetic", "train.imagse=3"], ["train.imagse", "train.images"]),
@@ -213,3 +216,56 @@ def test_json_names_run_and_score_and_words_go_to_standard_error(
     assert found == {"run": str(run), "best_validation_jaccard": pytest.approx(max(curve(run)), abs=1e-6)}
     assert f"run folder: {run}" in error
     assert command("train", "--resume", "--run", run, "--quiet") == (0, "", "")
+
+
+def change_masks(lesions: Path, folder: Path, change: Callable[[np.ndarray], np.ndarray]) -> Path:
+    """A copy of the lesions with other masks."""
+    shutil.copytree(lesions, folder)
+    for path in (folder / "masks").iterdir():
+        Image.fromarray(change(np.asarray(Image.open(path)))).save(path)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda mask: (mask > 0) + np.uint8(1),
+            "14 of 14 cases cannot be used (.* has the values 1, 2,.*more)",
+        ),
+        (
+            lambda mask: np.where(mask > 0, np.tri(48, dtype=np.uint8) + 1, 0).astype(np.uint8),
+            "values 0, 1, 2",
+        ),
+        (lambda mask: mask * 0, "of the 14 masks in part 'train' none has a lesion"),
+    ],
+)
+def test_masks_that_check_refuses_training_refuses_too(
+    command: Command,
+    lesions: Path,
+    tmp_path: Path,
+    tiny: tuple[str, ...],
+    change: Callable[[np.ndarray], np.ndarray],
+    message: str,
+) -> None:
+    own = change_masks(lesions, tmp_path / "own", change)
+    assert command("data", "check", "folder", own)[0] == 1
+    source = ("--source", f"folder={own}", "--run", tmp_path / "run")
+    status, printed, error = command("train", "synthetic", *tiny, *source)
+    assert (status, printed) == (2, "")
+    assert re.search(message.replace("(", r"\(").replace("more)", r"more\)"), error), error
+    assert error.count("\n") == 1
+
+
+def test_perhaps_inverted_masks_are_shown_by_check_and_said_by_training(
+    command: Command, lesions: Path, tmp_path: Path, tiny: tuple[str, ...]
+) -> None:
+    own = change_masks(lesions, tmp_path / "own", lambda mask: 255 - mask)
+    status, printed, _ = command("data", "check", "folder", own)
+    assert status == 1
+    assert "perhaps inverted" in printed
+    source = ("--source", f"folder={own}")
+    status, _, error = command("train", "synthetic", *tiny, *source, "--run", tmp_path / "run")
+    assert status == 0
+    assert "the masks in part 'train' are perhaps inverted" in error
+    assert command("train", "synthetic", *tiny, *source, "--run", tmp_path / "quiet", "-q")[2] == ""

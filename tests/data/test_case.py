@@ -113,3 +113,12 @@ def test_what_is_too_large_is_refused_by_its_size(tmp_path, pack, monkeypatch, m
     monkeypatch.setattr(case, "MOST_BYTES", 100)
     with pytest.raises(UserError, match=r"z\.zip.* is over"):
         Entry(tmp_path / "z.zip", member).read()
+
+
+def test_backslashes_of_windows_separate_folders(tmp_path, pack):
+    path = tmp_path / "z.zip"
+    pack(path, {"images/deep/a.png": b"content"})
+    path.write_bytes(path.read_bytes().replace(b"images/deep/a.png", b"images\\deep\\a.png"))
+    (read,) = (info.filename for info in open_archive(path).infolist())
+    entry = Entry(path, read)
+    assert (read, entry.name, entry.read()) == ("images/deep/a.png", "a.png", b"content")

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
 
-from mlffm_segdiff.data.check import AFFECTS_TRAINING, Report, check_cases, report_rows
+from mlffm_segdiff.data.check import check_cases, check_pairing
+from mlffm_segdiff.data.check_report import AFFECTS_TRAINING, Report, report_rows
 from mlffm_segdiff.data.datasets.image_folder import find_image_folder
 from mlffm_segdiff.data.splits import Split
 
@@ -51,11 +54,12 @@ def test_a_mask_of_zero_and_a_low_value_is_as_good_as_one_of_255(own_folder, enc
     assert report_of(own_folder) == Report(3, ())
 
 
-def test_a_set_of_only_empty_masks_affects_training(own_folder, encoded):
+@pytest.mark.parametrize(("level", "kind"), [(0, "every mask is empty"), (255, "every mask is full")])
+def test_a_set_of_only_empty_or_full_masks_affects_training(own_folder, encoded, level, kind):
     for path in (own_folder / "masks").iterdir():
-        path.write_bytes(encoded(np.zeros((12, 16), np.uint8)))
+        path.write_bytes(encoded(np.full((12, 16), level, np.uint8)))
     report = report_of(own_folder)
-    assert kinds(report) == {"every mask is empty": ("a", "b", "c")}
+    assert kinds(report) == {kind: ("a", "b", "c")}
     assert report.affects_training
 
 
@@ -99,13 +103,70 @@ def test_a_split_is_held_against_the_data_and_the_groups(own_folder, write):
 def test_copies_across_parts_affect_training_and_within_a_part_do_not(own_folder):
     (own_folder / "images" / "b.png").write_bytes((own_folder / "images" / "a.png").read_bytes())
     across = report_of(own_folder, Split(("a", "c"), ("b",), ()))
-    assert kinds(across) == {"near-duplicates in two parts": ("a = b",)}
+    assert kinds(across) == {"same image in two parts": ("a = b",)}
     assert across.findings[0].details == ("a (train) = b (val)",)
+    assert across.affects_training
+    for split in (Split(("a", "b", "c"), (), ()), None):
+        within = report_of(own_folder, split)
+        assert kinds(within) == {"same image twice": ("a = b",)}
+        assert not within.affects_training
+
+
+def test_near_duplicates_across_parts_or_groups_are_found(own_folder, encoded):
+    smooth = gaussian_filter(np.random.default_rng(0).random((96, 128, 3)), (4, 4, 0))
+    image = (255 * (smooth - smooth.min()) / np.ptp(smooth)).astype(np.uint8)
+    mask = encoded((np.indices((96, 128)).sum(0) < 60).astype(np.uint8))
+    for name, pixels in (("a", image), ("b", np.clip(image * 0.95 + 8, 0, 255).astype(np.uint8))):
+        (own_folder / "images" / f"{name}.png").write_bytes(encoded(pixels))
+    (own_folder / "masks" / "a.png").write_bytes(mask)
+    (own_folder / "masks" / "b_mask.png").write_bytes(mask)
+    across = report_of(own_folder, Split(("a", "c"), ("b",), ()))
+    assert kinds(across) == {"near-duplicates in two parts": ("a = b",)}
     assert across.affects_training
     assert report_of(own_folder, Split(("a", "b", "c"), (), ())).findings == ()
     without_split = report_of(own_folder)
     assert kinds(without_split) == {"near-duplicates in two groups": ("a = b",)}
     assert not without_split.affects_training
+
+
+def test_masks_that_hold_all_corners_are_perhaps_inverted(own_folder, encoded):
+    for path in (own_folder / "masks").iterdir():
+        path.write_bytes(encoded(255 - np.asarray(Image.open(path))))
+    report = report_of(own_folder)
+    assert kinds(report) == {"perhaps inverted": ("a", "b", "c")}
+    assert report.affects_training
+
+
+def test_only_the_training_masks_must_have_a_lesion(own_folder, encoded):
+    (own_folder / "masks" / "a.png").write_bytes(encoded(np.zeros((12, 16), np.uint8)))
+    assert report_of(own_folder, Split(("a",), ("b",), ("c",))).affects_training
+    assert not report_of(own_folder, Split(("b",), ("a",), ("c",))).affects_training
+
+
+def test_too_few_cases_for_the_split_that_training_draws_affect_it(own_folder):
+    assert check_pairing(find_image_folder(own_folder)).findings == ()
+    for path in ("images/c.png", "masks/c_segmentation.png"):
+        (own_folder / path).unlink()
+    report = check_pairing(find_image_folder(own_folder))
+    assert kinds(report) == {"too few cases to split": ("a",)}
+    assert "2 group(s) cannot fill train, val, test" in report.findings[0].details[0]
+    assert report.affects_training
+    assert check_pairing(find_image_folder(own_folder), Split(("a",), ("b",), ())).findings == ()
+
+
+def test_names_that_nearly_match_are_shown_with_the_accepted_ones(own_folder):
+    (own_folder / "masks" / "a.png").rename(own_folder / "masks" / "a_outline.png")
+    (own_folder / "images" / "a.png").rename(own_folder / "images" / "a_out.png")
+    report = report_of(own_folder)
+    assert kinds(report) == {"missing mask": ("a_out",), "missing image": ("a_outline",)}
+    assert "most similar name of a mask is a_outline" in report.findings[0].details[0]
+    assert "_segmentation" in report.hint
+    assert "mask_" in report.hint
+
+
+def test_an_id_of_the_split_with_an_extension_is_corrected(own_folder):
+    report = report_of(own_folder, Split(("a.png", "b"), (), ("c",)))
+    assert report.findings[0].details == ("a.png (train): write a, without the extension",)
 
 
 def test_rows_are_ordered_and_cut_short(own_folder, write):

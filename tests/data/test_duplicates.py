@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from mlffm_segdiff.data.duplicates import fingerprint, joined_groups, near_duplicates
+from mlffm_segdiff.data.duplicates import fingerprint, joined_groups, near_duplicates, same_images
 
 
 def random_image(seed: int) -> np.ndarray:
@@ -72,3 +72,12 @@ def test_joined_groups_are_the_connected_components(pairs):
 @pytest.mark.parametrize("size", [(1, 1), (5, 400)])
 def test_odd_shapes_have_fingerprints(size):
     assert np.isfinite(fingerprint(np.full((*size, 3), 7, np.uint8)).detail).all()
+
+
+def test_images_are_the_same_if_all_pixels_are():
+    images = [random_image(seed) for seed in (0, 1, 0, 2, 1, 0)]
+    images[3] = images[3].copy()
+    changed = images[5].copy()
+    changed[0, 0, 0] ^= 1
+    prints = [fingerprint(image) for image in [*images[:5], changed, images[5], images[5].swapaxes(0, 1)]]
+    assert same_images(prints) == [(0, 2, 6), (1, 4)]

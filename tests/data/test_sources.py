@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -199,3 +199,46 @@ def test_a_raw_folder_of_nnunet_comes_with_its_own_split(tmp_path: Path) -> None
     save_split(Split(("a1",), ("a2",), ()), tmp_path / "split.csv")
     chosen = load_split_cases(data({"nnunet": tmp_path / "Dataset001_Own"}, tmp_path / "split.csv"))
     assert ids(chosen) == {"train": ["a1"], "val": ["a2"], "test": []}
+
+
+def rewrite_masks(own: Path, change: Callable[[np.ndarray], np.ndarray], extension: str = ".png") -> None:
+    for path in sorted((own / "masks").iterdir()):
+        mask = np.asarray(Image.open(path))
+        path.unlink()
+        Image.fromarray(change(mask)).save(path.with_suffix(extension))
+
+
+def test_training_masks_without_a_lesion_are_refused(tmp_path: Path) -> None:
+    own = folder(tmp_path, [f"case_{n}" for n in range(6)])
+    rewrite_masks(own, lambda mask: mask * 0 + 255)
+    with pytest.raises(UserError, match="of the 4 masks in part 'train' all are lesion everywhere"):
+        open_split(load_split_cases(data({"folder": own})), "train", 32)
+    rewrite_masks(own, lambda mask: mask * 0)
+    parts = load_split_cases(data({"folder": own}))
+    with pytest.raises(UserError, match="of the 4 masks in part 'train' none has a lesion"):
+        open_split(parts, "train", 32)
+
+
+@pytest.mark.parametrize(
+    ("change", "extension", "warning"),
+    [
+        (lambda mask: mask * 0, ".png", "of the 2 masks in part 'test' none has a lesion"),
+        (lambda mask: mask * 0 + 255, ".png", "of the 2 masks in part 'test' all are lesion everywhere"),
+        (lambda mask: 255 - mask, ".png", "masks in part 'test' are perhaps inverted"),
+        (lambda mask: mask, ".jpg", "2 of 2 masks in part 'test' have gray values"),
+    ],
+)
+def test_doubtful_masks_are_warned_about_also_from_the_cache(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    change: Callable[[np.ndarray], np.ndarray],
+    extension: str,
+    warning: str,
+) -> None:
+    own = folder(tmp_path, [f"case_{n}" for n in range(10)])
+    rewrite_masks(own, change, extension)
+    for _ in range(2):
+        caplog.clear()
+        open_split(load_split_cases(data({"folder": own})), "test", 32)
+        assert len(caplog.messages) == 1
+        assert warning in caplog.messages[0]

@@ -161,7 +161,7 @@ def test_a_part_has_to_be_known():
     [
         ("", "columns id,part"),
         ("name,part\na,train\n", "columns id,part"),
-        ("id,part\na,train\nb,tset\n", "line 3"),
+        ("id,part\na,train\nb,tset\n", r"line 3: unknown part 'tset'; write one of train, val, test"),
         ("id,part\na,train\nb\n", "line 3"),
         ("id,part\na," + "x" * 200_000, "is not CSV"),
         ("id,part\na,train\nb,\udce9\n", "line 3: not UTF-8"),
@@ -190,3 +190,17 @@ def test_selected_cases_keep_the_order_and_absent_ids_are_named():
     assert [item.id for item in select_cases(cases, ("c", "a"))] == ["c", "a"]
     with pytest.raises(UserError, match=r"2 id\(s\) \(x, y\) of the 3 ids in the split"):
         select_cases(cases, ("x", "a", "y"))
+
+
+def test_parts_may_have_their_usual_names_in_any_case(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("ID;Part\na;Training\nb;validation\nc;VALID\nd;testing\ne;train\n")
+    assert load_split(path) == Split(("a", "e"), ("b", "c"), ("d",))
+
+
+def test_ids_with_an_extension_or_in_another_case_are_corrected():
+    cases = [case(key, key) for key in ("a", "Lesion1")]
+    with pytest.raises(UserError, match=r"'?a\.jpg.*; write 'a', without the extension"):
+        select_cases(cases, ("a.jpg",))
+    with pytest.raises(UserError, match="; write 'Lesion1'"):
+        select_cases(cases, ("lesion1",))

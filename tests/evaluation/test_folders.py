@@ -144,3 +144,41 @@ def test_a_folder_is_matched_with_the_masks_of_a_data_set(
     assert (case.id, case.source.jaccard, matched.missing) == ("b", 0, ("a",))
     with pytest.raises(UserError, match=r"such as none"):
         match_masks(masks_by_id(folders[0]), {})
+
+
+def test_a_smooth_probability_map_is_a_prediction_and_no_ground_truth(
+    folders: tuple[Path, Path], save_mask: SaveMask, left_half: Mask
+) -> None:
+    folders[0].mkdir()
+    ramp = np.tile(np.linspace(255, 0, left_half.shape[1]).astype(np.uint8), (left_half.shape[0], 1))
+    Image.fromarray(ramp).save(folders[0] / "a.png")
+    save_mask(folders[1] / "a.png", left_half)
+    (case,) = compare_masks(match_folders(*folders))
+    assert case.source.jaccard == 1
+    with pytest.raises(UserError, match=r"predicted.a\.png .*as in a photograph"):
+        list(compare_masks(match_folders(folders[1], folders[0])))
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_labels_of_several_classes_are_refused_on_both_sides(
+    folders: tuple[Path, Path], save_mask: SaveMask, left_half: Mask, side: int
+) -> None:
+    for folder in folders:
+        save_mask(folder / "a.png", left_half)
+    labels = left_half.astype(np.uint8) * np.uint8(2)
+    labels[:5] = 1
+    Image.fromarray(labels).save(folders[side] / "a.png")
+    with pytest.raises(UserError, match=r"a\.png has the values 0, 1, 2"):
+        list(compare_masks(match_folders(*folders)))
+
+
+def test_names_in_another_case_or_unicode_form_match(
+    folders: tuple[Path, Path], save_mask: SaveMask, left_half: Mask
+) -> None:
+    for predicted, truth in (("Lesion0", "lesion0_seg"), ("La\u0308sion", "L\u00e4sion"), ("x", "X_gt")):
+        save_mask(folders[0] / f"{predicted}.png", left_half)
+        save_mask(folders[1] / f"{truth}.PNG", left_half)
+    save_mask(folders[1] / "x_superpixels.png", left_half)
+    matched = match_folders(*folders)
+    assert [case.id for case in matched.pairs] == ["L\u00e4sion", "X", "lesion0"]
+    assert (matched.missing, matched.extra) == ((), ())

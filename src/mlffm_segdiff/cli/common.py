@@ -1,6 +1,7 @@
 """Exit statuses, shared options, the reporter, threads, and data chosen on the command line."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,6 +55,11 @@ SplitOption = Annotated[
 ]
 
 
+class _EchoHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        typer.echo(record.getMessage(), err=True)
+
+
 @dataclass(frozen=True)
 class Reporter:
     """Prints messages, progress and results of a command.
@@ -65,6 +71,12 @@ class Reporter:
 
     quiet: bool = False
     json: bool = False
+
+    def __post_init__(self) -> None:
+        """Print the package's log to standard error, too."""
+        log = logging.getLogger("mlffm_segdiff")
+        log.handlers = [_EchoHandler()]
+        log.setLevel(logging.ERROR if self.quiet else logging.WARNING)
 
     def info(self, message: str) -> None:
         """Print what was done."""

@@ -11,14 +11,17 @@ from mlffm_segdiff.cli.common import ExitStatus, JsonOption, QuietOption, Report
 from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
-    from mlffm_segdiff.data.check import Report
+    from mlffm_segdiff.data.check_report import Report
+    from mlffm_segdiff.data.datasets.pairing import Pairing
     from mlffm_segdiff.data.sources import SplitCases
-    from mlffm_segdiff.data.splits import Split
 
 data = typer.Typer(help="Check and split a data set, convert it for nnU-Net, or make a synthetic one.")
 
 NameArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="isic2018, ham10000, ph2, folder or nnunet.")
+    str,
+    typer.Argument(
+        metavar="NAME", help="isic2016, isic2017, isic2018, ham10000, ph2, folder, nnunet, coco or labelme."
+    ),
 ]
 PathArgument = Annotated[
     Path, typer.Argument(metavar="PATH", help="The folder with the archives as downloaded, or unpacked.")
@@ -45,14 +48,15 @@ def check(
 
     This includes groups and near-duplicate images in two parts of --split, or of the packaged split.
     """
-    from mlffm_segdiff.data.check import check_cases
+    from mlffm_segdiff.data.check import check_pairing
+    from mlffm_segdiff.data.splits import load_split
     from mlffm_segdiff.data.table import find_pairs
 
     found = find_pairs(name, path)
-    parts, reporter = _split(name, path, split), Reporter(quiet, as_json)
+    parts, reporter = None if split is None else load_split(split), Reporter(quiet, as_json)
     with reporter.progress("reading") as progress:
-        report = check_cases(found.cases(), found.masks_without_image(), parts, progress)
-    _print_report(report, reporter)
+        report = check_pairing(found, parts, progress)
+    _print_report(report, found, reporter)
     if report.affects_training:
         raise typer.Exit(ExitStatus.FAULTS)
 
@@ -213,13 +217,6 @@ def _report_plan(height: float, width: float, images: int, reporter: Reporter) -
     return {"patch": planned.patch, "stages": len(planned.strides), "batch": batch}
 
 
-def _split(name: str, path: Path, chosen: Path | None) -> "Split | None":
-    from mlffm_segdiff.data.splits import load_split
-    from mlffm_segdiff.data.table import own_split
-
-    return own_split(name, path) if chosen is None else load_split(chosen)
-
-
 def _sizes(text: str) -> tuple[int, int, int]:
     parts = text.split("/")
     if len(parts) != 3 or not all(part.isdecimal() for part in parts):
@@ -228,10 +225,10 @@ def _sizes(text: str) -> tuple[int, int, int]:
     return train, val, test
 
 
-def _print_report(report: "Report", reporter: Reporter) -> None:
+def _print_report(report: "Report", found: "Pairing", reporter: Reporter) -> None:
     from rich.table import Table
 
-    from mlffm_segdiff.data.check import report_rows
+    from mlffm_segdiff.data.check_report import report_rows
 
     if report.findings:
         table = Table("finding", "count", "affects training", "such as", title_justify="left")
@@ -239,8 +236,13 @@ def _print_report(report: "Report", reporter: Reporter) -> None:
             table.add_row(*row)
         reporter.console().print(table)
     verdict = "training would be affected" if report.affects_training else "ready for training"
+    if report.hint:
+        reporter.info(report.hint)
+    if found.official:
+        reporter.info(f"{report.pairs:,} of {found.official:,} official pairs")
+    if found.ignored:
+        reporter.info(f"other files, ignored: {found.ignored:,}")
     reporter.info(f"{report.pairs} pairs of image and mask; {verdict}")
     findings = [{**asdict(one), "affects_training": one.affects_training} for one in report.findings]
-    reporter.result(
-        {"pairs": report.pairs, "affects_training": report.affects_training, "findings": findings}
-    )
+    facts = {"pairs": report.pairs, "official_pairs": found.official or None, "ignored": found.ignored}
+    reporter.result({**facts, "affects_training": report.affects_training, "findings": findings})

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from mlffm_segdiff.data.batch import Batch, Pair, collate
     from mlffm_segdiff.data.cache import CachedPairs, open_cache, resize_image, resize_mask
     from mlffm_segdiff.data.case import Case, Entry
-    from mlffm_segdiff.data.check import Finding, Report, check_cases
+    from mlffm_segdiff.data.check import check_cases, check_pairing
+    from mlffm_segdiff.data.check_report import Finding, Report
     from mlffm_segdiff.data.contour import mask_contours
     from mlffm_segdiff.data.dataset import PairDataset, ShuffledStream, plain_loader, training_loader
     from mlffm_segdiff.data.datasets.pairing import Pairing, find_entries
     from mlffm_segdiff.data.distance import signed_distance
     from mlffm_segdiff.data.duplicates import fingerprint, near_duplicates
-    from mlffm_segdiff.data.files import decode_gray, decode_image, decode_mask
+    from mlffm_segdiff.data.files import decode_image, decode_mask
     from mlffm_segdiff.data.skin_tone import tone_name, typology_angle
     from mlffm_segdiff.data.sources import SplitCases, load_split_cases, open_split, training_dataset
     from mlffm_segdiff.data.splits import Split, load_split, make_split, official_split, save_split
@@ -49,8 +50,8 @@ __all__ = [
     "Split",
     "SplitCases",
     "check_cases",
+    "check_pairing",
     "collate",
-    "decode_gray",
     "decode_image",
     "decode_mask",
     "find_entries",
@@ -88,13 +89,14 @@ __getattr__, __dir__ = lazy_exports(
         "batch": "Batch Pair collate",
         "cache": "CachedPairs open_cache resize_image resize_mask",
         "case": "Case Entry",
-        "check": "Finding Report check_cases",
+        "check": "check_cases check_pairing",
+        "check_report": "Finding Report",
         "contour": "mask_contours",
         "dataset": "PairDataset ShuffledStream plain_loader training_loader",
         "datasets.pairing": "Pairing find_entries",
         "distance": "signed_distance",
         "duplicates": "fingerprint near_duplicates",
-        "files": "decode_gray decode_image decode_mask",
+        "files": "decode_image decode_mask",
         "skin_tone": "tone_name typology_angle",
         "sources": "SplitCases load_split_cases open_split training_dataset",
         "splits": "Split load_split make_split official_split save_split",

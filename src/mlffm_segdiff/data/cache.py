@@ -21,10 +21,11 @@ from platformdirs import user_cache_path
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import BUILDING, atomic_folder
 from mlffm_segdiff.data.case import Case
-from mlffm_segdiff.data.files import decode_image, decode_mask, extent, rgb_rows
+from mlffm_segdiff.data.files import rgb_rows
 from mlffm_segdiff.data.progress import Progress
+from mlffm_segdiff.data.read_pair import UnfitCaseError, read_pair
 
-FORMAT = 2
+FORMAT = 3
 _STALE_SECONDS = 24 * 3600
 
 Bytes = npt.NDArray[np.uint8]
@@ -38,11 +39,13 @@ class CachedPairs:
         ids: N ids.
         images: NxSxSx3 uint8 RGB.
         masks: NxSxS uint8, 0 or 1.
+        soft: N bool, whether the file of a mask has more than two values, which were cut at half.
     """
 
     ids: tuple[str, ...]
     images: Bytes
     masks: Bytes
+    soft: npt.NDArray[np.bool_]
 
 
 def cache_root() -> Path:
@@ -135,12 +138,14 @@ def open_cache(
             _sweep(folder.parent)
             with atomic_folder(folder) as building:
                 _write(cases, size, building, progress or (lambda *_: None))
-        images, masks = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "masks"))
+        images, masks, soft = (
+            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "masks", "soft")
+        )
     except (OSError, ValueError, EOFError) as error:
         raise UserError(
             f"the cache {folder} cannot be used ({error}); delete it or free disk space"
         ) from error
-    return CachedPairs(tuple(case.id for case in cases), images, masks)
+    return CachedPairs(tuple(case.id for case in cases), images, masks, soft)
 
 
 def _require_usable(bad: Sequence[str], total: int) -> None:
@@ -164,16 +169,18 @@ def _write(cases: Sequence[Case], size: int, folder: Path, progress: Progress) -
     shape = (len(cases), size, size)
     images = _new_array(folder / "images.npy", (*shape, 3))
     masks = _new_array(folder / "masks.npy", shape)
+    soft = np.zeros(len(cases), bool)
     bad = []
     for index, pair in enumerate(_pairs(cases, size)):
         if isinstance(pair, str):
             bad.append(pair)
         else:
-            images[index], masks[index] = pair
+            images[index], masks[index], soft[index] = pair
         progress(index + 1, len(cases))
     _require_usable(bad, len(cases))
     images.flush()
     masks.flush()
+    np.save(folder / "soft.npy", soft)
 
 
 def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
@@ -189,7 +196,7 @@ def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np
     return array
 
 
-def _pairs(cases: Sequence[Case], size: int) -> Iterator[tuple[Bytes, Bytes] | str]:
+def _pairs(cases: Sequence[Case], size: int) -> Iterator[tuple[Bytes, Bytes, bool] | str]:
     """Yield each case's resized pair, or the reason for its absence, in order; decode in a thread pool."""
     workers = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers) as pool:
@@ -197,13 +204,9 @@ def _pairs(cases: Sequence[Case], size: int) -> Iterator[tuple[Bytes, Bytes] | s
             yield from pool.map(lambda case: _pair(case, size), cases[start : start + 64 * workers])
 
 
-def _pair(case: Case, size: int) -> tuple[Bytes, Bytes] | str:
-    assert case.mask is not None
+def _pair(case: Case, size: int) -> tuple[Bytes, Bytes, bool] | str:
     try:
-        image = decode_image(case.image.read(), str(case.image))
-        mask = decode_mask(case.mask.read(), str(case.mask))
-    except UserError as error:
-        return str(error)
-    if mask.shape != image.shape[:2]:
-        return f"{case.id}: image {extent(image)}, mask {extent(mask)}"
-    return resize_image(image, size), resize_mask(mask, size).astype(np.uint8)
+        image, mask = read_pair(case)
+    except UnfitCaseError as error:
+        return error.problem
+    return resize_image(np.asarray(image), size), resize_mask(mask.lesion, size).astype(np.uint8), mask.soft

@@ -26,7 +26,11 @@ def _archive(path: Path, process: int, size: int, modified: int) -> zipfile.ZipF
     encoding = names_encoding(
         [info.orig_filename for info in archive.infolist() if not info.flag_bits & UTF_8]
     )
-    return zipfile.ZipFile(path, metadata_encoding=encoding) if encoding else archive
+    archive = zipfile.ZipFile(path, metadata_encoding=encoding) if encoding else archive
+    for info in archive.infolist():
+        info.filename = info.filename.replace("\\", "/")  # old tools of Windows separate folders so
+    archive.NameToInfo = {info.filename: info for info in archive.infolist()}
+    return archive
 
 
 def names_encoding(names: Iterable[str]) -> str | None:

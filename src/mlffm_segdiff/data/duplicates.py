@@ -1,5 +1,7 @@
 """Near-duplicate images: perceptual hashes find candidates, correlations of thumbnails decide."""
 
+import hashlib
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -29,11 +31,13 @@ class Fingerprint:
         tone: Flattened gray thumbnail, of zero mean and unit length, so that a dot product is Pearson's
             correlation.
         detail: The same of the high-pass filtered thumbnail, weighted towards the centre.
+        pixels: Digest of the size and all pixels, equal only for the same image.
     """
 
     bits: Floats
     tone: Floats
     detail: Floats
+    pixels: bytes
 
 
 def fingerprint(image: npt.NDArray[np.uint8]) -> Fingerprint:
@@ -43,7 +47,8 @@ def fingerprint(image: npt.NDArray[np.uint8]) -> Fingerprint:
     bits = np.concatenate([2 * hashed.ravel().astype(np.float32) - 1 for hashed in hashes])
     small = np.asarray(gray.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX), dtype=np.float32)
     detail = (small - gaussian_filter(small, _DETAIL_WIDTH)) * _centre()
-    return Fingerprint(bits, _normalised(small), _normalised(detail))
+    pixels = hashlib.blake2b(repr(image.shape).encode() + image.tobytes(), digest_size=16).digest()
+    return Fingerprint(bits, _normalised(small), _normalised(detail), pixels)
 
 
 def _centre() -> Floats:
@@ -57,6 +62,14 @@ def _normalised(values: Floats) -> Floats:
     centred: Floats = (values - values.mean()).ravel()
     length = max(float(np.linalg.norm(centred)), 1e-6)
     return np.divide(centred, length, dtype=np.float32)
+
+
+def same_images(prints: Sequence[Fingerprint]) -> list[tuple[int, ...]]:
+    """Return the indices of the images whose pixels are all equal, two or more at a time, in order."""
+    indices: dict[bytes, list[int]] = defaultdict(list)
+    for index, item in enumerate(prints):
+        indices[item.pixels].append(index)
+    return [tuple(same) for same in indices.values() if len(same) > 1]
 
 
 def near_duplicates(

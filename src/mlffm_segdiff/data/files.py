@@ -22,6 +22,7 @@ from mlffm_segdiff.data.image_formats import (
 )
 from mlffm_segdiff.data.image_rows import ImageRows
 from mlffm_segdiff.data.image_rows import Pixels as Pixels
+from mlffm_segdiff.data.mask_values import MASK_FIX, MaskPixels, NotAMaskError, mask_pixels
 from mlffm_segdiff.data.memory import require_memory, reserved
 
 Decoded = TypeVar("Decoded")
@@ -39,6 +40,8 @@ TRANSPOSITIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+MASK_BYTES = 8
+"""Memory per pixel to read a mask: its values, and where they are gray or a label."""
 DARKEST_DEEP = 15
 """Highest level of 255 that 12-bit colours reach where 16 bits are expected."""
 
@@ -73,25 +76,24 @@ def decode_pil(data: bytes, name: str) -> Image.Image:
     return image
 
 
-def decode_gray(data: bytes, name: str) -> Pixels:
-    """Decode a mask file as gray values.
+def read_mask(data: bytes, name: str, probability: bool = False) -> MaskPixels:
+    """Decode a mask file; see `mask_pixels`. Colours are converted to luma, alpha is ignored.
 
-    If there are exactly two values and one is 0, they become 0 and 255, so that 0/1, 0/255, 16-bit masks and
-    a dark colour on black give the same; a mask of only ones is 255 everywhere. Colours are converted to
-    luma, alpha is ignored. Arguments and errors are those of `decode_image`.
+    Args:
+        data: Content of the file.
+        name: Name of the file in errors.
+        probability: Accept a map of probabilities, in which any number of pixels is gray.
 
-    Returns:
-        HxW uint8.
+    Raises:
+        NotAMaskError: If the values of the file do not say which pixels are lesion.
+        UserError: As `decode_image`.
     """
-    return _decode(data, name, 1, lambda image: _gray(image, name))
+    return _decode(data, name, MASK_BYTES, lambda image: mask_pixels(_gray(image, name), name, probability))
 
 
-def decode_mask(data: bytes, name: str) -> npt.NDArray[np.bool_]:
-    """Decode a mask file as HxW bool: True (lesion) where `decode_gray` is at least 128.
-
-    Arguments and errors are those of `decode_image`.
-    """
-    return decode_gray(data, name) >= 128
+def decode_mask(data: bytes, name: str, probability: bool = False) -> npt.NDArray[np.bool_]:
+    """Decode a mask file as HxW bool, True in the lesion. Arguments and errors are those of `read_mask`."""
+    return read_mask(data, name, probability).lesion
 
 
 def image_size(data: bytes, name: str) -> tuple[int, int]:
@@ -211,24 +213,15 @@ def _rgb_conversion(
     return convert
 
 
-def _gray(image: Image.Image, name: str) -> Pixels:
+def _gray(image: Image.Image, name: str) -> Values:
+    """Return the gray values of a mask. Raises NotAMaskError if they are all one and alpha has several."""
     load_image(image)
-    upright = _upright_rows(image)
-    low = min(stripe.min() for stripe in _values(upright))
-    high = max(stripe.max() for stripe in _values(upright))
-    marked = low in (0, 1) and all(((stripe == 0) | (stripe == high)).all() for stripe in _values(upright))
-    white = white_of(_values(upright), name) if _is_deep(image) and not marked else 255
-    found = np.empty((upright.height, upright.width), np.uint8)
-    top = 0
-    for stripe in _values(upright):
-        rows = found[top : top + len(stripe)]
-        rows[:] = (
-            np.where(np.not_equal(stripe, 0), np.uint8(255), np.uint8(0))
-            if marked
-            else high_byte(stripe, white)
-        )
-        top += len(stripe)
-    return found
+    values = np.concatenate(list(_values(_upright_rows(image))))
+    if image.has_transparency_data and values.min() == values.max():
+        low, high = image.convert("RGBA").getchannel("A").getextrema()
+        if low != high:
+            raise NotAMaskError(f"{name} has its mask only in the alpha channel; {MASK_FIX}, without alpha")
+    return values
 
 
 def _values(upright: ImageRows) -> Iterator[Values]:

@@ -1,5 +1,6 @@
 """Cases, cached pairs and training data of a recipe's data section."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +11,14 @@ from mlffm_segdiff.data.augment import training_augmentation
 from mlffm_segdiff.data.cache import CachedPairs, cache_root, open_cache
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.dataset import PairDataset, Share
+from mlffm_segdiff.data.datasets.pairing import Pairing
+from mlffm_segdiff.data.mask_traits import MaskTraits, all_empty, all_full, perhaps_inverted
 from mlffm_segdiff.data.progress import Progress
-from mlffm_segdiff.data.splits import (
-    SPLITS,
-    Split,
-    load_split,
-    make_split,
-    select_cases,
-)
+from mlffm_segdiff.data.splits import SPLITS, load_split, select_cases
 from mlffm_segdiff.data.synthetic import GENERATOR, write_folder
-from mlffm_segdiff.data.table import SYNTHETIC, own_split, read_cases, require_source
+from mlffm_segdiff.data.table import SYNTHETIC, find_pairs, require_source
 
-OWN_SHARES = (0.7, 0.1, 0.2)
+LOG = logging.getLogger(__name__)
 SYNTHETIC_SIDE = 192
 
 
@@ -55,13 +52,14 @@ def load_split_cases(data: DataConfig) -> SplitCases:
     Raises:
         UserError: If a source has no path, an id is in two sources, or the split does not fit the data.
     """
-    sources = {name: _source_cases(name, data) for name in sorted(data.sources)}
+    found = {name: _find_source(name, data) for name in sorted(data.sources)}
+    sources = {name: pairing.cases() for name, pairing in found.items()}
     _require_unique_ids(sources.values())
     if data.split is not None:
         every = [case for cases in sources.values() for case in cases]
         splits = [(every, load_split(data.split.expanduser()))]
     else:
-        splits = [(cases, _own_split(name, cases, data)) for name, cases in sources.items()]
+        splits = [(cases, found[name].own_split()) for name, cases in sources.items()]
     parts = {
         part: [case for cases, split in splits for case in select_cases(cases, split.ids(part))]
         for part in SPLITS
@@ -71,10 +69,35 @@ def load_split_cases(data: DataConfig) -> SplitCases:
 
 
 def open_split(parts: SplitCases, part: str, size: int, progress: Progress | None = None) -> CachedPairs:
-    """Open the cached pairs of one part at size x size. Raises UserError if the part is empty."""
+    """Open the cached pairs of one part at size x size, and log a warning if its masks are doubtful.
+
+    Raises:
+        UserError: If the part is empty or cannot be cached, or it is train and all masks are empty or full.
+    """
     if not parts.cases[part]:
         raise UserError(f"the split has no case in part {part!r}; give a split that has")
-    return open_cache(parts.cases[part], size, progress=progress)
+    pairs = open_cache(parts.cases[part], size, progress=progress)
+    _judge_masks(pairs, part)
+    return pairs
+
+
+def _judge_masks(pairs: CachedPairs, part: str) -> None:
+    traits = [MaskTraits.of(mask) for mask in pairs.masks]
+    if all_empty(traits) or all_full(traits):
+        problem = "none has a lesion" if all_empty(traits) else "all are lesion everywhere"
+        problem = f"of the {len(traits)} masks in part {part!r} {problem}"
+        if part == "train":
+            raise UserError(f"{problem}; give masks with outlines, see: mlffm-segdiff data check")
+        LOG.warning("%s", problem)
+    if perhaps_inverted(traits):
+        LOG.warning(
+            "the masks in part %r are perhaps inverted: lesion is in all four corners of nearly every one",
+            part,
+        )
+    if soft := int(pairs.soft.sum()):
+        LOG.warning(
+            "%d of %d masks in part %r have gray values, and are cut at half", soft, len(traits), part
+        )
 
 
 def training_dataset(
@@ -112,13 +135,13 @@ def training_shares(styles: Sequence[str], mix: Mapping[str, float] | None) -> l
     return shares
 
 
-def _source_cases(name: str, data: DataConfig) -> list[Case]:
+def _find_source(name: str, data: DataConfig) -> Pairing:
     require_source(name)
     if name == SYNTHETIC:
         folder = cache_root() / f"synthetic-{GENERATOR}-{data.synthetic_count}-{SYNTHETIC_SIDE}"
         write_folder(folder, data.synthetic_count, SYNTHETIC_SIDE, seed=0)
-        return read_cases("folder", folder)
-    return read_cases(name, _source_path(name, data))
+        return find_pairs("folder", folder)
+    return find_pairs(name, _source_path(name, data))
 
 
 def _source_path(name: str, data: DataConfig) -> Path:
@@ -128,13 +151,6 @@ def _source_path(name: str, data: DataConfig) -> Path:
             f"data.sources.{name} has no path; add --source {name}=FOLDER, the folder of its archives"
         )
     return Path(path).expanduser()
-
-
-def _own_split(name: str, cases: list[Case], data: DataConfig) -> Split:
-    if name != SYNTHETIC and (found := own_split(name, _source_path(name, data))) is not None:
-        return found
-    train, val = (round(share * len(cases)) for share in OWN_SHARES[:2])
-    return make_split(cases, (train, val, len(cases) - train - val), exact=False)
 
 
 def _require_unique_ids(sources: Iterable[list[Case]]) -> None:

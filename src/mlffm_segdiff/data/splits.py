@@ -14,8 +14,15 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.csv_columns import read_rows
+from mlffm_segdiff.data.datasets.mask_names import id_hint
 
 SPLITS = ("train", "val", "test")
+PART_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""Part of each name that a split file may use, in any case."""
 OFFICIAL = ("ham10000", "isic2018", "ph2")
 
 
@@ -160,9 +167,12 @@ def load_split(path: Path) -> Split:
 def _parse(data: bytes, name: str) -> Split:
     parts: dict[str, list[str]] = {part: [] for part in SPLITS}
     lines: dict[str, list[int]] = defaultdict(list)
-    for line, (key, part) in read_rows(data, f"split file {name}", ("id", "part")):
-        if part not in SPLITS:
-            raise UserError(f"split file {name}, line {line}: write an id and one of {', '.join(SPLITS)}")
+    for line, (key, given) in read_rows(data, f"split file {name}", ("id", "part")):
+        part = PART_NAMES.get(given.lower())
+        if part is None:
+            raise UserError(
+                f"split file {name}, line {line}: unknown part {given!r}; write one of {', '.join(SPLITS)}"
+            )
         parts[part].append(key)
         lines[key].append(line)
     twice = [key for key, seen in lines.items() if len(seen) > 1]
@@ -189,7 +199,7 @@ def select_cases(cases: Iterable[Case], ids: Sequence[str]) -> list[Case]:
     if absent:
         raise UserError(
             f"{_some(absent)} of the {len(ids)} ids in the split have no image in the data; "
-            "complete the data or give your own --split FILE"
+            + id_hint(absent[0], known, "complete the data or give your own --split FILE")
         )
     return [known[key] for key in ids]
 

@@ -6,13 +6,14 @@ from pathlib import Path
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.registry import Registry
 from mlffm_segdiff.data.case import Case
+from mlffm_segdiff.data.datasets.coco_annotations import find_coco
 from mlffm_segdiff.data.datasets.ham10000 import find_ham10000
 from mlffm_segdiff.data.datasets.image_folder import find_image_folder
-from mlffm_segdiff.data.datasets.isic2018 import find_isic2018
-from mlffm_segdiff.data.datasets.nnunet_raw import find_nnunet, nnunet_split
+from mlffm_segdiff.data.datasets.isic_challenges import find_isic2016, find_isic2017, find_isic2018
+from mlffm_segdiff.data.datasets.labelme_annotations import find_labelme
+from mlffm_segdiff.data.datasets.nnunet_raw import find_nnunet
 from mlffm_segdiff.data.datasets.pairing import Pairing
 from mlffm_segdiff.data.datasets.ph2 import find_ph2
-from mlffm_segdiff.data.splits import OFFICIAL, Split, official_split
 
 SYNTHETIC = "synthetic"
 """The source of recipes that is generated instead of read."""
@@ -21,9 +22,13 @@ DATASETS: Registry[Callable[[Path], Pairing]] = Registry(
     "data set",
     group="mlffm_segdiff.datasets",
     parts={
+        "coco": find_coco,
         "folder": find_image_folder,
         "ham10000": find_ham10000,
+        "isic2016": find_isic2016,
+        "isic2017": find_isic2017,
         "isic2018": find_isic2018,
+        "labelme": find_labelme,
         "nnunet": find_nnunet,
         "ph2": find_ph2,
     },
@@ -41,13 +46,6 @@ def read_cases(name: str, path: Path) -> list[Case]:
 def find_pairs(name: str, path: Path) -> Pairing:
     """Return the images and masks of a data set, paired by id. Raises UserError on an unknown name."""
     return DATASETS.require(name)(path)
-
-
-def own_split(name: str, path: Path) -> Split | None:
-    """Return the split of a data set, if it has one: a packaged list, or the fold of nnU-Net's raw data."""
-    if name == "nnunet":
-        return nnunet_split(path)
-    return official_split(name) if name in OFFICIAL else None
 
 
 def require_source(name: str) -> None:

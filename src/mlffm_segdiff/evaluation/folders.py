@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
-from mlffm_segdiff.data.datasets.image_folder import IMAGE_EXTENSIONS, mask_case_id
+from mlffm_segdiff.data.datasets.image_folder import is_image
+from mlffm_segdiff.data.datasets.mask_names import case_id, mask_case_id, match_key
 from mlffm_segdiff.data.datasets.pairing import find_entries
 from mlffm_segdiff.data.files import decode_mask
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
@@ -48,17 +49,16 @@ def match_folders(predicted: Path, truth: Path) -> MatchedMasks:
 def masks_by_id(folder: Path) -> dict[str, Entry]:
     """Find the images of a folder, a zip archive, or a single file, by the id of their case.
 
-    The id is the file name without its extension and without one of `image_folder.MASK_SUFFIXES`, such as
-    _segmentation.
+    The id is the file name without its extension and without what marks it as a mask, see `mask_case_id`.
 
     Raises:
         UserError: The folder does not exist or has no image, or two files have the same id.
     """
     found: dict[str, Entry] = {}
     for entry in find_entries(folder.expanduser()):
-        if Path(entry.name).suffix.lower() not in IMAGE_EXTENSIONS:
+        if not is_image(entry):
             continue
-        key = mask_case_id(Path(entry.name).stem)
+        key = mask_case_id(case_id(entry))
         if key in found:
             raise UserError(
                 f"{found[key]} and {entry} are both masks of case {key!r}; keep one mask per case"
@@ -70,7 +70,11 @@ def masks_by_id(folder: Path) -> dict[str, Entry]:
 
 
 def match_masks(predictions: Mapping[str, Entry], truths: Mapping[str, Entry]) -> MatchedMasks:
-    """Match masks by id. Raises UserError if they have no id in common."""
+    """Match masks by id, in any case if that is clear. Raises UserError if they have no id in common."""
+    spelling = {match_key(key): key for key in truths}
+    respelled = {spelling.get(match_key(key), key): entry for key, entry in predictions.items()}
+    if len(respelled) == len(predictions) and len(spelling) == len(truths):
+        predictions = respelled
     shared = sorted(predictions.keys() & truths.keys())
     if not shared:
         examples = [str(masks[min(masks)]) if masks else "none" for masks in (predictions, truths)]
@@ -92,11 +96,17 @@ def compare_masks(matched: MatchedMasks) -> Iterator[EvaluatedCase]:
         UserError: A file cannot be read as a mask, or the sizes of a pair differ.
     """
     for files in matched.pairs:
-        yield EvaluatedCase(files.id, score_case(*_load_pair(files)))
+        yield EvaluatedCase(files.id, score_case(*load_masks(files)))
 
 
-def _load_pair(files: MaskFiles) -> tuple[Mask, Mask]:
-    predicted, truth = (decode_mask(entry.read(), str(entry)) for entry in (files.predicted, files.truth))
+def load_masks(files: MaskFiles) -> tuple[Mask, Mask]:
+    """Decode the predicted mask, or map of probabilities, and the ground truth of a case, HxW bool each.
+
+    Raises:
+        UserError: A file cannot be read as a mask, or the sizes differ.
+    """
+    predicted = decode_mask(files.predicted.read(), str(files.predicted), probability=True)
+    truth = decode_mask(files.truth.read(), str(files.truth))
     if predicted.shape != truth.shape:
         sizes = [f"{mask.shape[1]} x {mask.shape[0]}" for mask in (predicted, truth)]
         raise UserError(

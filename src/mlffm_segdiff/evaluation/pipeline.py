@@ -10,13 +10,12 @@ from typing import Any
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.files import decode_mask
 from mlffm_segdiff.data.image_quality import quality_limits
 from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.sources import SplitCases, load_split_cases, open_split
 from mlffm_segdiff.evaluation import figures, quality_figures
 from mlffm_segdiff.evaluation.figures import OutlinedCase, pick_cases, save_figure
-from mlffm_segdiff.evaluation.folders import MaskFiles, compare_masks, match_folders
+from mlffm_segdiff.evaluation.folders import MaskFiles, compare_masks, load_masks, match_folders
 from mlffm_segdiff.evaluation.model import evaluate_case, outline_case, segment_cases
 from mlffm_segdiff.evaluation.quality import JudgedCase, judge_case, quality_summary, write_judged
 from mlffm_segdiff.evaluation.report import write_report
@@ -256,5 +255,5 @@ def _require_paths(recipe: Recipe) -> None:
 
 
 def _outline_files(files: MaskFiles, jaccard: float) -> OutlinedCase:
-    predicted, truth = (decode_mask(entry.read(), str(entry)) for entry in (files.predicted, files.truth))
+    predicted, truth = load_masks(files)
     return OutlinedCase(files.id, truth, predicted, jaccard)

@@ -1,7 +1,8 @@
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.datasets.image_folder import find_image_folder, mask_case_id
+from mlffm_segdiff.data.datasets.image_folder import find_image_folder
+from mlffm_segdiff.data.datasets.mask_names import mask_case_id
 from mlffm_segdiff.data.table import read_cases
 
 
@@ -97,3 +98,47 @@ def test_wrong_layouts_are_explained(tmp_path, own_folder, write):
     write(tmp_path / "bare", {"images/readme.txt": b"", "masks/a.png": b""})
     with pytest.raises(UserError, match="no images in images/"):
         read_cases("folder", tmp_path / "bare")
+
+
+def test_names_in_another_case_and_suffixes_of_other_tools_are_paired(tmp_path, write):
+    write(tmp_path / "images", {"Lesion0.JPG": b"", "Lesion1.JPG": b"", "c.png": b""})
+    write(tmp_path / "masks", {"lesion0.png": b"", "lesion1_seg.png": b"", "mask_c.png": b""})
+    cases = find_image_folder(tmp_path).cases()
+    assert {case.id: case.mask.name for case in cases} == {
+        "Lesion0": "lesion0.png",
+        "Lesion1": "lesion1_seg.png",
+        "c": "mask_c.png",
+    }
+
+
+def test_files_that_accompany_images_are_ignored_and_counted(own_folder, write):
+    others = ("images/a_superpixels.png", "images/a_attribute_globules.png", "images/thumbs/a.png")
+    more = ("images/._a.png", "images/.DS_Store", "masks/LICENSE.txt", "ATTRIBUTION.txt", "__MACOSX/a.png")
+    write(own_folder, dict.fromkeys((*others, *more), b""))
+    write(own_folder, {"groups.csv": b"id,group\na,anna\n"})
+    found = find_image_folder(own_folder)
+    assert (sorted(found.images), sorted(found.masks)) == (["a", "b", "c"], ["a", "b", "c"])
+    assert found.ignored == len(others) + len(more)
+
+
+def test_a_folder_within_a_folder_of_its_name_and_archives_are_read(own_folder, tmp_path, pack):
+    expected = [(case.id, case.mask.name) for case in read_cases("folder", own_folder)]
+    files = {str(p.relative_to(own_folder)): p.read_bytes() for p in own_folder.rglob("*.png")}
+    table = {"groups.csv": b"id,group\na,anna\n"}
+    pack(tmp_path / "x" / "own.zip", {f"own/{name}": data for name, data in {**files, **table}.items()})
+    for part in ("images", "masks"):
+        here = {name: data for name, data in files.items() if name.startswith(part)}
+        pack(tmp_path / "y" / f"{part}.zip", {name.split("/")[1]: data for name, data in here.items()})
+    own_folder.rename(tmp_path / "outer")
+    (tmp_path / "nested").mkdir()
+    (tmp_path / "outer").rename(tmp_path / "nested" / "nested")
+    for place in ("x", "x/own.zip", "y", "nested"):
+        cases = read_cases("folder", tmp_path / place)
+        assert [(case.id, case.mask.name) for case in cases] == expected
+    assert read_cases("folder", tmp_path / "x")[0].group == "anna"
+
+
+def test_unpacked_folders_are_preferred_to_their_archive_and_outer_ones_to_inner(own_folder, write, pack):
+    pack(own_folder / "images.zip", {"a.png": b"other"})
+    write(own_folder, {"old/images/a.png": b"other", "old/masks/a.png": b"other"})
+    assert [case.id for case in read_cases("folder", own_folder)] == ["a", "b", "c"]

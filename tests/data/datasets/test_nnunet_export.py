@@ -130,16 +130,22 @@ def test_groups_are_written_as_the_folder_reader_reads_them(parts, tmp_path):
         assert {row["id"]: row["group"] for row in csv.DictReader(file)}["a"] == "anna"
 
 
-@pytest.mark.parametrize("fault", ["no mask", "another size", "broken image"])
-def test_a_case_that_cannot_be_written_leaves_nothing(parts, tmp_path, fault):
+@pytest.mark.parametrize("fault", ["no mask", "another size", "broken image", "labels"])
+def test_a_case_that_cannot_be_written_leaves_nothing(parts, tmp_path, encoded, fault):
     victim = parts["test"][1]
     if fault == "no mask":
         parts["test"][1] = replace(victim, mask=None)
     elif fault == "another size":
         parts["test"][1] = replace(victim, mask=parts["test"][0].mask)
+    elif fault == "labels":
+        victim.mask.path.write_bytes(encoded(np.tri(16, 14, dtype=np.uint8) + np.uint8(1)))
     else:
         victim.image.path.write_bytes(victim.image.read()[:60])
-    message = {"no mask": "g has no mask", "another size": "g: image 14x16, mask 15x15"}
+    message = {
+        "no mask": "g has no mask",
+        "another size": "g: image 14x16, mask 15x15",
+        "labels": r"masks.g\.png has the values 1, 2",
+    }
     with pytest.raises(UserError, match=message.get(fault, r"images.g\.png is damaged or truncated")):
         write_nnunet(tmp_path / "raw" / NAME, parts, silent)
     assert not list((tmp_path / "raw").iterdir())

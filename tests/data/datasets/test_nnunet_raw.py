@@ -143,3 +143,14 @@ def test_a_split_file_that_cannot_be_read_is_not_skipped(nnunet_raw):
     path.mkdir()
     with pytest.raises(UserError, match="cannot be read"):
         nnunet_split(nnunet_raw)
+
+
+def test_files_in_tiff_with_both_spellings_are_read(nnunet_raw, encoded):
+    for extension in (".tif", ".tiff"):
+        dataset = json.loads((nnunet_raw / "dataset.json").read_text())
+        (nnunet_raw / "dataset.json").write_text(json.dumps({**dataset, "file_ending": extension}))
+        for path in [*nnunet_raw.glob("*Tr/*"), *nnunet_raw.glob("*Ts/*")]:
+            path.rename(path.with_suffix(extension))
+        cases = find_nnunet(nnunet_raw).cases()
+        assert len(cases) == 8
+        assert all(decode_mask(case.mask.read(), "").sum() == 48 for case in cases)

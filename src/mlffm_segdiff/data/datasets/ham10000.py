@@ -6,11 +6,13 @@ from pathlib import Path
 
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.csv_columns import read_rows
-from mlffm_segdiff.data.datasets.pairing import Pairing, by_id, find_entries, outer_folder, require
+from mlffm_segdiff.data.datasets.pairing import Pairing, by_id, list_files, outer_folder, require
+from mlffm_segdiff.data.splits import official_split
 
 IMAGES = ("HAM10000_images_part_1", "HAM10000_images_part_2")
 MASKS = "HAM10000_segmentations_lesion_tschandl"
 METADATA = "HAM10000_metadata"
+PAIRS = 10_015
 _IMAGE = re.compile(r"(ISIC_\d+)\.jpe?g", re.IGNORECASE)
 _MASK = re.compile(r"(ISIC_\d+)_segmentation\.png", re.IGNORECASE)
 _METADATA = re.compile(rf"({METADATA})(\.csv|\.tab|\.tsv|\.txt)?", re.IGNORECASE)
@@ -29,7 +31,8 @@ def find_ham10000(path: Path) -> Pairing:
         UserError: If images, masks or metadata are missing.
     """
     root = outer_folder(path, (*IMAGES, MASKS, METADATA))
-    entries = find_entries(root)
+    listing = list_files(root)
+    entries = listing.entries
     metadata = by_id(entries, _METADATA)
     require(metadata, f"{METADATA} (.csv or .tab)", root, _DOWNLOAD.format(METADATA))
     table = next(iter(metadata.values()))
@@ -39,7 +42,8 @@ def find_ham10000(path: Path) -> Pairing:
     require(images, "HAM10000 images (ISIC_*.jpg)", root, _DOWNLOAD.format(" and ".join(IMAGES)))
     masks = _listed(by_id(entries, _MASK), groups)
     require(masks, "HAM10000 masks (ISIC_*_segmentation.png)", root, _DOWNLOAD.format(f"{MASKS}.zip"))
-    return Pairing(images, masks, groups)
+    ignored = listing.without(images, masks) - 1
+    return Pairing(images, masks, groups, official_split("ham10000"), PAIRS, ignored)
 
 
 def _listed(found: dict[str, Entry], listed: Iterable[str]) -> dict[str, Entry]:

@@ -1,16 +1,22 @@
 """Your own data: a folder of images and a folder of masks."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.csv_columns import read_rows
-from mlffm_segdiff.data.datasets.pairing import Pairing, find_entries, require
+from mlffm_segdiff.data.datasets.mask_names import (
+    case_id,
+    id_hint,
+    is_companion,
+    masks_of_images,
+    unique_by_id,
+)
+from mlffm_segdiff.data.datasets.pairing import Listing, Pairing, list_files, location, require
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "labels", "label")
-MASK_SUFFIXES = ("_mask", "-mask", "_segmentation", "_lesion")
 IMAGE_EXTENSIONS = frozenset(
     {
         ".avif",
@@ -33,80 +39,93 @@ _LAYOUT = "put images into images/ and masks of the same name (or name_mask) int
 
 
 def find_image_folder(path: Path) -> Pairing:
-    """Find images in images/ and masks in masks/, paired by file name without extension.
+    """Find images in images/ and masks in masks/, paired by file name as `masks_of_images` does.
 
-    The name of a mask may end in one of MASK_SUFFIXES. groups.csv (id,group) is read if present.
+    groups.csv (id,group) is read if present next to images/. All may be in a folder of their own, or in
+    archives.
 
     Args:
         path: Folder that contains both.
 
     Raises:
-        UserError: If a folder is missing or empty, two files have the same id, or a line of groups.csv is
-            invalid.
+        UserError: If a folder is missing or empty, two files have the same id, no mask has the name of an
+            image, or a line of groups.csv is invalid.
     """
-    root = path.expanduser().resolve()
-    images = _unique((entry, _stem(entry)) for entry in _images(root, IMAGE_FOLDERS))
+    root = path.expanduser().absolute()
+    listing, places = _find_folders(root)
+    image_folder, mask_folder = (
+        _the_folder(places.values(), root, names) for names in (IMAGE_FOLDERS, MASK_FOLDERS)
+    )
+    images = unique_by_id((case_id(entry), entry) for entry in _images(places, image_folder))
     require(images, f"images in {IMAGE_FOLDERS[0]}/", root, _LAYOUT)
-    masks = _unique((entry, _image_id(entry, images)) for entry in _images(root, MASK_FOLDERS))
+    masks = masks_of_images(_images(places, mask_folder), images)
     require(masks, f"images in {MASK_FOLDERS[0]}/", root, _LAYOUT)
-    return Pairing(images, masks, read_groups(root / GROUPS, {**masks, **images}))
+    tables = [e for e, place in places.items() if e.name.lower() == GROUPS and place == image_folder.parent]
+    groups = read_groups(tables[0] if tables else None, {**masks, **images})
+    return Pairing(images, masks, groups, ignored=listing.without(images, masks) - len(tables))
 
 
-def mask_case_id(stem: str) -> str:
-    """Return the id of a mask from its name without extension, removing one of MASK_SUFFIXES in any case."""
-    suffix = next((end for end in MASK_SUFFIXES if stem.lower().endswith(end)), "")
-    return stem[: len(stem) - len(suffix)]
+def is_image(entry: Entry) -> bool:
+    """Return whether a file is an image by its extension, and does not accompany others."""
+    return Path(entry.name).suffix.lower() in IMAGE_EXTENSIONS and not is_companion(entry)
 
 
-def _images(root: Path, names: tuple[str, ...]) -> list[Entry]:
-    folders = [item for item in root.iterdir() if item.name.lower() in names] if root.is_dir() else []
+def _find_folders(root: Path) -> tuple[Listing, dict[Entry, PurePosixPath]]:
+    """Return the files below `root`, in archives too if no folder has masks, and the folder of each."""
+    for archives in (False, True):
+        if not root.exists():
+            break
+        listing = list_files(root, archives)
+        places = {entry: _folder(entry, root) for entry in listing.entries}
+        if archives or _outermost(places.values(), MASK_FOLDERS):
+            return listing, places
+    return Listing((), 0), {}
+
+
+def _folder(entry: Entry, root: Path) -> PurePosixPath:
+    """Return the folder of an entry below `root`, an archive being the folder of its name."""
+    place = PurePosixPath(location(entry, root))
+    if entry.member is None:
+        return place.parent
+    archive = PurePosixPath(location(Entry(entry.path), root))
+    return archive.with_suffix("") / place.relative_to(archive).parent
+
+
+def _outermost(places: Iterable[PurePosixPath], names: tuple[str, ...]) -> set[PurePosixPath]:
+    """Return the folders with one of these names that are within the fewest others."""
+    found = {
+        folder for place in set(places) for folder in (place, *place.parents) if folder.name.lower() in names
+    }
+    least = min((len(folder.parts) for folder in found), default=0)
+    return {folder for folder in found if len(folder.parts) == least}
+
+
+def _the_folder(places: Iterable[PurePosixPath], root: Path, names: tuple[str, ...]) -> PurePosixPath:
+    folders = _outermost(places, names)
     if len(folders) != 1:
-        seen = ", ".join(sorted(item.name for item in folders)) or "none"
+        seen = ", ".join(sorted(map(str, folders))) or "none"
         raise UserError(
             f"{root} must contain one of the folders {', '.join(names)} (found: {seen}); {_LAYOUT}"
         )
-    return [
-        entry for entry in find_entries(folders[0]) if Path(entry.name).suffix.lower() in IMAGE_EXTENSIONS
-    ]
+    return folders.pop()
 
 
-def _stem(entry: Entry) -> str:
-    return Path(entry.name).stem
+def _images(places: Mapping[Entry, PurePosixPath], folder: PurePosixPath) -> list[Entry]:
+    return [entry for entry, place in places.items() if place.is_relative_to(folder) and is_image(entry)]
 
 
-def _image_id(mask: Entry, images: Iterable[str]) -> str:
-    """Return the id of the image of a mask: the same name if there is one, otherwise `mask_case_id`."""
-    stem = _stem(mask)
-    return stem if stem in images else mask_case_id(stem)
-
-
-def _unique(entries: Iterable[tuple[Entry, str]]) -> dict[str, Entry]:
-    found: dict[str, Entry] = {}
-    for entry, key in entries:
-        if key in found:
-            raise UserError(f"{found[key]} and {entry} have the same id {key!r}; rename or remove one")
-        found[key] = entry
-    return found
-
-
-def read_groups(path: Path, known: Mapping[str, Entry]) -> dict[str, str]:
-    """Read groups by id from a CSV file (id,group); empty if it does not exist.
+def read_groups(table: Entry | None, known: Mapping[str, Entry]) -> dict[str, str]:
+    """Read groups by id from a CSV file (id,group); empty without a file.
 
     Raises:
         UserError: If a line is invalid or its id is not among the `known` ones.
     """
-    if not path.exists():
+    if table is None:
         return {}
     found: dict[str, str] = {}
-    for line, (key, group) in read_rows(Entry(path).read(), str(path), ("id", "group")):
+    for line, (key, group) in read_rows(table.read(), str(table), ("id", "group")):
         if key not in known:
-            raise UserError(f"{path}, line {line}: no image has the id {key!r}; {_hint(key, known)}")
+            raise UserError(f"{table}, line {line}: no image has the id {key!r}; {id_hint(key, known)}")
         if found.setdefault(key, group) != group:
-            raise UserError(f"{path}, line {line}: {key!r} is in two groups; keep one line")
+            raise UserError(f"{table}, line {line}: {key!r} is in two groups; keep one line")
     return found
-
-
-def _hint(key: str, known: Mapping[str, Entry]) -> str:
-    """Return a hint on how to correct an id; a common mistake is to write the file name."""
-    stem = Path(key).stem
-    return f"write {stem!r}, without the extension" if stem in known else "correct or remove the line"

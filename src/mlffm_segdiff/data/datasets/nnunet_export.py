@@ -16,9 +16,9 @@ from mlffm_segdiff.data.atomic import atomic_folder, atomic_write
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.datasets.image_folder import GROUPS
 from mlffm_segdiff.data.datasets.nnunet_raw import DATASET_FILE, SPLITS_FILE, TEST, TRAIN
-from mlffm_segdiff.data.files import decode_mask, decode_pil
 from mlffm_segdiff.data.processors import processors
 from mlffm_segdiff.data.progress import Progress
+from mlffm_segdiff.data.read_pair import read_pair
 
 NAME = re.compile(r"Dataset\d{3}_\w[\w-]*", re.ASCII)
 EXTENSION = ".png"
@@ -119,15 +119,9 @@ def _write_images(
 
 
 def _write_case(case: Case, part: str, folder: Path) -> Size:
-    if case.mask is None:
-        raise UserError(f"{case.id} has no mask; remove it from the split or add its mask")
-    image = decode_pil(case.image.read(), str(case.image))
-    mask = decode_mask(case.mask.read(), str(case.mask))
-    if mask.shape != (image.height, image.width):
-        sizes = f"image {image.width}x{image.height}, mask {mask.shape[1]}x{mask.shape[0]}"
-        raise UserError(f"{case.id}: {sizes}; nnU-Net needs equal sizes: remove the case or correct it")
+    image, mask = read_pair(case)
     image.save(image_path(folder, part, case.id))
-    label_image(mask).save(label_path(folder, part, case.id))
+    label_image(mask.lesion).save(label_path(folder, part, case.id))
     return image.height, image.width
 
 

@@ -11,12 +11,12 @@ import numpy as np
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.image_folder import GROUPS, read_groups
-from mlffm_segdiff.data.datasets.pairing import Pairing, by_id, require
+from mlffm_segdiff.data.datasets.pairing import Pairing, by_id, list_files, require
 from mlffm_segdiff.data.splits import Split
 
 DATASET_FILE, SPLITS_FILE = "dataset.json", "splits_final.json"
 TRAIN, TEST = "Tr", "Ts"
-EXTENSIONS = (".png", ".bmp", ".tif")
+EXTENSIONS = (".png", ".bmp", ".tif", ".tiff")
 FOLDS, FOLD_SEED = 5, 12345
 _LAYOUT = "give the folder DatasetXXX_NAME in $nnUNet_raw"
 
@@ -41,7 +41,16 @@ def find_nnunet(path: Path) -> Pairing:
     require(labels, f"labels labelsTr/CASE{extension}", root, _LAYOUT)
     images = _merge(train, {key: image for key, image in test.items() if key in test_labels})
     masks = _merge(labels, test_labels)
-    return Pairing(images, masks, read_groups(root / GROUPS, {**masks, **images}))
+    groups = Entry(root / GROUPS) if (root / GROUPS).exists() else None
+    listing = list_files(root, archives=False)
+    tables = sum(entry.name in (DATASET_FILE, SPLITS_FILE, GROUPS) for entry in listing.entries)
+    return Pairing(
+        images,
+        masks,
+        read_groups(groups, {**masks, **images}),
+        nnunet_split(path),
+        ignored=listing.without(images, masks) - tables,
+    )
 
 
 def nnunet_split(path: Path) -> Split:

@@ -1,6 +1,7 @@
 """Find the files of a data set in folders and archives, and pair images with masks by id."""
 
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,9 @@ from re import Pattern
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Case, Entry, open_archive
+from mlffm_segdiff.data.splits import Split, make_split
+
+OWN_SHARES = (0.7, 0.1, 0.2)
 
 
 @dataclass(frozen=True)
@@ -18,11 +22,17 @@ class Pairing:
         images: Images by id.
         masks: Masks by id.
         groups: Known groups by id.
+        split: The data set's own split, if it has one.
+        official: Number of pairs in the complete official archives that were found, or 0 if there are none.
+        ignored: Number of other files, such as hidden ones, superpixels and licences.
     """
 
     images: Mapping[str, Entry]
     masks: Mapping[str, Entry]
     groups: Mapping[str, str] = field(default_factory=dict)
+    split: Split | None = None
+    official: int = 0
+    ignored: int = 0
 
     def cases(self) -> list[Case]:
         """Return one case per image, sorted by id; the mask is None if missing."""
@@ -31,67 +41,126 @@ class Pairing:
             for key in sorted(self.images)
         ]
 
+    def own_split(self) -> Split:
+        """Return the data set's split of the cases; if it has none, about 70/10/20 % by group, with seed 0.
+
+        Raises:
+            UserError: If there are too few groups for three parts.
+        """
+        if self.split is not None:
+            return self.split
+        cases = self.cases()
+        train, val = (round(share * len(cases)) for share in OWN_SHARES[:2])
+        return make_split(cases, (train, val, len(cases) - train - val), exact=False)
+
     def masks_without_image(self) -> list[str]:
         """Return the sorted ids that have a mask but no image."""
         return sorted(set(self.masks) - set(self.images))
 
 
+@dataclass(frozen=True)
+class Listing:
+    """The files of a folder, and the members of its archives.
+
+    Attributes:
+        entries: Files, then members, without hidden ones.
+        hidden: Number of hidden files and files of macOS's resource folders.
+    """
+
+    entries: Sequence[Entry]
+    hidden: int
+
+    def without(self, *used: Mapping[str, Entry]) -> int:
+        """Return the number of files that are not used."""
+        return len(self.entries) + self.hidden - sum(map(len, used))
+
+
 def find_entries(root: Path) -> list[Entry]:
+    """Return the entries of `list_files`, whose arguments and errors are the same."""
+    return list(list_files(root).entries)
+
+
+def list_files(root: Path, archives: bool = True) -> Listing:
     """List all files in a folder, and then all members of its zip archives.
 
-    Hidden files and macOS resource folders are ignored.
+    Links to folders are followed, except to a folder that contains the link.
 
     Args:
         root: Folder, searched recursively, or an archive.
+        archives: Whether to look into zip archives.
 
     Raises:
-        UserError: If `root` does not exist or an archive cannot be read.
+        UserError: If `root` does not exist, or a folder or an archive cannot be read.
     """
     if not root.exists():
         raise UserError(f"{root} does not exist; give the folder of the data set")
     paths = [root] if root.is_file() else sorted(_files(root))
-    archives = [path for path in paths if path.suffix.lower() == ".zip"]
-    unpacked = [Entry(path) for path in paths if path.suffix.lower() != ".zip"]
-    return unpacked + [entry for archive in archives for entry in _members(archive)]
+    packed = [path for path in paths if path.suffix.lower() == ".zip"]
+    files = [Entry(path) for path in paths if path.suffix.lower() != ".zip"]
+    found = [(entry, _is_hidden(entry.path.relative_to(root).parts)) for entry in files]
+    for archive in packed if archives else ():
+        if _is_hidden(archive.relative_to(root).parts):
+            continue
+        members = [Entry(archive, info.filename) for info in open_archive(archive).infolist()]
+        found += [(entry, _is_hidden(str(entry.member).split("/"))) for entry in members if entry.name]
+    entries = [entry for entry, hidden in found if not hidden]
+    return Listing(entries, len(found) - len(entries))
+
+
+def _is_hidden(parts: Iterable[str]) -> bool:
+    return any(part.startswith((".", "__MACOSX")) and part not in (".", "..") for part in parts)
 
 
 def _files(root: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
-        yield from (Path(folder, name) for name in names if not name.startswith("."))
+    for folder, folders, names in os.walk(root, onerror=_refuse, followlinks=True):
+        here = Path(folder)
+        folders[:] = [name for name in folders if not _contains(here / name)]
+        yield from (here / name for name in names)
 
 
-def _members(archive: Path) -> Iterator[Entry]:
-    for info in open_archive(archive).infolist():
-        entry = Entry(archive, info.filename)
-        if not (info.is_dir() or entry.name.startswith(".") or "__MACOSX" in info.filename):
-            yield entry
+def _contains(folder: Path) -> bool:
+    """Return whether a folder is a link to one that contains it, which would be searched without an end."""
+    if not folder.is_symlink():
+        return False
+    above = {place.resolve() for place in folder.parents}
+    return folder.resolve() in above.union(folder.parent.resolve().parents)
+
+
+def _refuse(error: OSError) -> None:
+    raise UserError(
+        f"{error.filename} cannot be read ({error.strerror}); allow reading it or move it away"
+    ) from error
 
 
 def by_id(entries: Iterable[Entry], pattern: Pattern[str]) -> dict[str, Entry]:
-    """Return entries whose file name matches `pattern`, by its first group; the first of an id wins."""
+    """Return entries whose name matches `pattern`, by its first group in NFC; the first of an id wins."""
     found: dict[str, Entry] = {}
     for entry in entries:
         match = pattern.fullmatch(entry.name)
         if match:
-            found.setdefault(match[1], entry)
+            found.setdefault(unicodedata.normalize("NFC", match[1]), entry)
     return found
 
 
 def within(entries: Iterable[Entry], root: Path, folder: str) -> list[Entry]:
     """Return entries below `root` with `folder` in the names of their folders or archive, in any case."""
-    return [entry for entry in entries if folder.lower() in _location(entry, root).lower()]
+    return [entry for entry in entries if folder.lower() in location(entry, root).lower()]
 
 
-def _location(entry: Entry, root: Path) -> str:
-    path = entry.path.name if entry.path == root else str(entry.path.relative_to(root))
-    return f"{path}/{entry.member or ''}"
+def location(entry: Entry, root: Path) -> str:
+    """Return where an entry is below `root`, with the archive as a folder: ARCHIVE.zip/FOLDER/NAME."""
+    path = entry.path.name if entry.path == root else entry.path.relative_to(root).as_posix()
+    return path if entry.member is None else f"{path}/{entry.member}"
 
 
 def outer_folder(path: Path, inner: Sequence[str]) -> Path:
-    """Return `path`, or the folder above it if `path` is one of the official folders in `inner`."""
-    resolved = path.expanduser().resolve()
-    return outer_folder(resolved.parent, inner) if resolved.stem in inner else resolved
+    """Return `path`, or the folder above it if it is, or links to, one of the official folders in `inner`."""
+    names = {name.lower() for name in inner}
+    absolute = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100  # without following links
+    for place in (absolute, absolute.resolve()):
+        if place.stem.lower() in names:
+            return outer_folder(place.parent, inner)
+    return absolute
 
 
 def require(found: Mapping[str, Entry], what: str, root: Path, download: str) -> None:

@@ -3,8 +3,10 @@
 import re
 from pathlib import Path
 
-from mlffm_segdiff.data.datasets.pairing import Pairing, by_id, find_entries, require
+from mlffm_segdiff.data.datasets.pairing import Pairing, by_id, list_files, require
+from mlffm_segdiff.data.splits import official_split
 
+PAIRS = 200
 _IMAGE = re.compile(r"(IMD\d+)\.bmp", re.IGNORECASE)
 _MASK = re.compile(r"(IMD\d+)_lesion\.bmp", re.IGNORECASE)
 _DOWNLOAD = (
@@ -22,10 +24,12 @@ def find_ph2(path: Path) -> Pairing:
     Raises:
         UserError: If images or masks are missing.
     """
-    root = path.expanduser().resolve()
-    entries = find_entries(root)
+    root = path.expanduser().absolute()
+    listing = list_files(root)
+    entries = listing.entries
     images = by_id(entries, _IMAGE)
     require(images, "PH2 images (IMD*_Dermoscopic_Image/IMD*.bmp)", root, _DOWNLOAD)
     masks = by_id(entries, _MASK)
     require(masks, "PH2 masks (IMD*_lesion/IMD*_lesion.bmp)", root, _DOWNLOAD)
-    return Pairing(images, masks)
+    ignored = listing.without(images, masks)
+    return Pairing(images, masks, split=official_split("ph2"), official=PAIRS, ignored=ignored)

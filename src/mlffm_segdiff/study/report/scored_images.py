@@ -35,7 +35,9 @@ class ScoredImages:
         if absent:
             raise UserError(f"{absent[0]} was scored, but the data no longer have it; restore the data")
         rows = [place[name] for name in ids]
-        pairs = CachedPairs(tuple(ids), self.pairs.images[rows], self.pairs.masks[rows])
+        pairs = CachedPairs(
+            tuple(ids), self.pairs.images[rows], self.pairs.masks[rows], self.pairs.soft[rows]
+        )
         return ScoredImages([self.cases[row] for row in rows], pairs)
 
 

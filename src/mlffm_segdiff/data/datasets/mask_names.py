@@ -1,0 +1,121 @@
+"""Match masks with images by their file names."""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.case import Entry
+
+MASK_WORDS = ("mask", "masks", "seg", "segmentation", "gt", "groundtruth", "label", "labels", "lesion")
+"""Words that a mask's name may end in, after ``_``, ``-``, ``.`` or a space, in any case."""
+MASK_PREFIXES = ("mask", "seg", "gt", "label")
+"""Words that a mask's name may begin with, before ``_`` or ``-``, in any case."""
+ACCEPTED = (
+    "a mask may be called like its image, in any case, "
+    f"with {', '.join(f'{word}_' for word in MASK_PREFIXES)} before it "
+    f"or {', '.join(f'_{word}' for word in MASK_WORDS)} after it"
+)
+"""The names that `masks_of_images` accepts."""
+
+_SUFFIX = re.compile(rf"(.+)[_\-. ](?:{'|'.join(MASK_WORDS)})", re.IGNORECASE)
+_PREFIX = re.compile(rf"(?:{'|'.join(MASK_PREFIXES)})[_\-](.+)", re.IGNORECASE)
+_DOUBLE = re.compile(r"(.+)\.(?:jpe?g|png|bmp|tiff?)", re.IGNORECASE)
+_COMPANION = re.compile(r".*(?:_superpixels|_attribute_\w+|[_-]thumb(?:nail)?s?)|thumbs", re.IGNORECASE)
+_COMPANION_FOLDERS = frozenset({"thumbs", "thumbnails", "@eadir"})
+
+
+def case_id(entry: Entry) -> str:
+    """Return the id of a file: its name without the extension, in Unicode's NFC (macOS writes NFD)."""
+    return unicodedata.normalize("NFC", Path(entry.name).stem)
+
+
+def mask_case_id(stem: str) -> str:
+    """Return the id of a mask from its name without extension, removing what marks it as a mask."""
+    for pattern in (_SUFFIX, _PREFIX):
+        if match := pattern.fullmatch(stem):
+            return match[1]
+    return stem
+
+
+def match_key(key: str) -> str:
+    """Return an id as it is compared with others: in NFC, without its case."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", key).casefold())
+
+
+def is_companion(entry: Entry) -> bool:
+    """Return whether a file accompanies images: superpixels, attributes of ISIC's Task 2, or thumbnails."""
+    *folders, name = (entry.member or f"{entry.path.parent.name}/{entry.path.name}").lower().split("/")
+    return bool(_COMPANION.fullmatch(Path(name).stem)) or not _COMPANION_FOLDERS.isdisjoint(folders)
+
+
+def unique_by_id(entries: Iterable[tuple[str, Entry]]) -> dict[str, Entry]:
+    """Return files by id. Raises UserError if two have the same id."""
+    found: dict[str, Entry] = {}
+    for key, entry in entries:
+        if key in found:
+            raise UserError(f"{found[key]} and {entry} have the same id {key!r}; rename or remove one")
+        found[key] = entry
+    return found
+
+
+def masks_of_images(masks: Iterable[Entry], images: Collection[str]) -> dict[str, Entry]:
+    """Return masks by the id of their image, or by `mask_case_id` if none has that name.
+
+    A name that is the same, then one in another case, is preferred to one without what marks it as a mask.
+
+    Args:
+        masks: Mask files.
+        images: Ids of the images.
+
+    Raises:
+        UserError: If two masks are of one image, or no mask has the name of an image.
+    """
+    spellings: dict[str, set[str]] = defaultdict(set)
+    for key in images:
+        spellings[match_key(key)].add(key)
+    found = unique_by_id((_image_of(case_id(mask), spellings), mask) for mask in masks)
+    if found and found.keys().isdisjoint(images):
+        first = min(found)
+        raise UserError(
+            f"none of the {len(found)} masks, such as {found[first].name}, has the name of an image, "
+            f"such as {nearest(first, images) or min(images)}; rename the masks: {ACCEPTED}"
+        )
+    return found
+
+
+def nearest(key: str, others: Collection[str]) -> str | None:
+    """Return the most similar of other ids, None if none is similar."""
+    by_key = {match_key(other): other for other in others}
+    close = get_close_matches(match_key(key), by_key, 1)
+    return by_key[close[0]] if close else None
+
+
+def id_hint(key: str, known: Collection[str], otherwise: str = "correct or remove the line") -> str:
+    """Return how to correct an id that is not `known`; common mistakes are the file name and another case."""
+    stem = Path(key).stem
+    if stem in known:
+        return f"write {stem!r}, without the extension"
+    same = [one for one in known if match_key(one) in (match_key(key), match_key(stem))]
+    return f"write {same[0]!r}" if same else otherwise
+
+
+def _image_of(stem: str, spellings: dict[str, set[str]]) -> str:
+    for name in _candidates(stem):
+        same = spellings.get(match_key(name), set())
+        if name in same:
+            return name
+        if len(same) == 1:
+            return next(iter(same))
+    return mask_case_id(stem)
+
+
+def _candidates(stem: str) -> Iterator[str]:
+    """Yield the names that the image of a mask may have, the likeliest first."""
+    for name in dict.fromkeys((stem, mask_case_id(stem))):
+        yield name
+        if match := _DOUBLE.fullmatch(name):
+            yield match[1]

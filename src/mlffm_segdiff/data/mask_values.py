@@ -1,0 +1,116 @@
+"""Understand the values of a mask file, or refuse them: the one guard of everything that reads masks."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import binary_erosion
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.gray_levels import white_of
+
+Values = npt.NDArray[Any]
+
+BLACK, WHITE = 0.1, 0.9
+"""Shares of the range up to which a value is black, and from which it is white."""
+FEW = 16
+"""Most values of a mask whose values may be labels."""
+FEWEST = 4
+"""Most values of a mask where a value that is nearly black or white may be a label."""
+MUCH = 0.05
+"""Share of gray pixels, without their rim, above which an image is not a mask."""
+_BLOCK = np.ones((3, 3), bool)
+MASK_FIX = "save one class as 0 and 255, or 0 and 1"
+
+
+class NotAMaskError(UserError):
+    """An image whose values do not say which pixels are lesion."""
+
+
+@dataclass(frozen=True)
+class MaskPixels:
+    """A decoded mask.
+
+    Attributes:
+        lesion: HxW bool.
+        levels: Number of different values in the file; with more than 2 it was cut at half the range.
+    """
+
+    lesion: npt.NDArray[np.bool_]
+    levels: int
+
+    @property
+    def soft(self) -> bool:
+        """Whether the mask has gray values, as JPEG and resizing make them."""
+        return self.levels > 2
+
+
+def mask_pixels(values: Values, name: str, probability: bool = False) -> MaskPixels:
+    """Convert the gray values of a mask to bool.
+
+    Where there are two values and one is 0, the other is lesion, so 0/1, 0/255, 16-bit masks and a dark
+    colour on black give the same; a mask of only ones is all lesion. Otherwise values from half the range
+    on are lesion, if few pixels are gray, such as the edges of JPEG and of resized masks.
+
+    Args:
+        values: HxW, whole numbers or fractions.
+        name: Name of the file in errors.
+        probability: Accept a map of probabilities, in which any number of pixels is gray.
+
+    Raises:
+        NotAMaskError: If the values are labels of several classes, all on one side of half the range, or
+            those of a photograph.
+    """
+    levels = _levels(values)
+    if (levels[0] == 0 and len(levels) <= 2) or levels.tolist() == [1]:
+        return MaskPixels(values != 0, len(levels))
+    try:
+        top = 255 if values.dtype == np.uint8 else white_of([values], name)
+    except UserError as error:
+        raise NotAMaskError(f"{error.problem}; {MASK_FIX}") from error
+    if fault := _fault(values, levels, top, probability and len(levels) > FEW):
+        raise NotAMaskError(f"{name} {fault}; {MASK_FIX}")
+    return MaskPixels(values >= top / 2, len(levels))
+
+
+def _levels(values: Values) -> npt.NDArray[np.float64]:
+    """Return the different values, sorted."""
+    if values.dtype in (np.uint8, np.uint16):
+        return np.flatnonzero(np.bincount(values.ravel())).astype(float)
+    return np.unique(values).astype(float)
+
+
+def _fault(
+    values: Values,
+    levels: npt.NDArray[np.float64],
+    top: int,
+    probability: bool,
+) -> str | None:
+    """Return why the values are not those of a mask, or None."""
+    shares = levels / top
+    if levels[-1] < top / 2 and not probability:
+        return f"has {_listed(levels)}, none of them over half of {top:g}"
+    if shares[0] > BLACK and shares[0] < WHITE and levels[0] >= top / 2:
+        return f"has {_listed(levels)}, none of them under half of {top:g}"
+    if len(levels) <= FEW:
+        for level, share in zip(levels[1:-1], shares[1:-1], strict=True):
+            between = BLACK < share < WHITE
+            if (between or len(levels) <= FEWEST) and _solid(values == level).any():
+                return f"has {_listed(levels)}, labels of several classes"
+    gray = (values > BLACK * top) & (values < WHITE * top)
+    if len(levels) > 2 and not probability and gray.mean() > MUCH and _solid(gray).mean() > MUCH:
+        return f"has {len(levels)} values, {gray.mean():.0%} of its pixels are gray, as in a photograph"
+    return None
+
+
+def _solid(region: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return the pixels whose 3 x 3 neighbours are all in the region, so not the thin edges of a lesion."""
+    eroded: npt.NDArray[np.bool_] = binary_erosion(region, _BLOCK, border_value=1)
+    return eroded
+
+
+def _listed(levels: npt.NDArray[np.float64]) -> str:
+    shown = ", ".join(f"{level:g}" for level in levels[:5])
+    word = "value" if len(levels) == 1 else "values"
+    return f"the {word} {shown}{', ...' if len(levels) > 5 else ''}"

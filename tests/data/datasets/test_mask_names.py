@@ -1,0 +1,111 @@
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.case import Entry
+from mlffm_segdiff.data.datasets.mask_names import (
+    case_id,
+    id_hint,
+    is_companion,
+    mask_case_id,
+    masks_of_images,
+)
+
+
+def matched(images: list[str], masks: list[str]) -> dict[str, str]:
+    return {
+        key: entry.name for key, entry in masks_of_images([Entry(Path(m)) for m in masks], images).items()
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.png",
+        "a_seg.png",
+        "a_mask.png",
+        "a_masks.png",
+        "a_gt.png",
+        "a_GT.png",
+        "a_Segmentation.png",
+        "a_segmentation.png",
+        "a_label.png",
+        "a_labels.png",
+        "a_groundtruth.png",
+        "a_lesion.bmp",
+        "a-mask.png",
+        "a-seg.png",
+        "a.mask.png",
+        "a mask.png",
+        "mask_a.png",
+        "MASK_a.png",
+        "seg-a.png",
+        "gt_a.png",
+        "A.PNG",
+        "A_mask.png",
+        "a.jpg.png",
+        "a.jpg_mask.png",
+    ],
+)
+def test_a_mask_is_named_like_its_image_with_common_marks(name):
+    assert matched(["a", "b"], [name, "b_seg.png"]) == {"a": name, "b": "b_seg.png"}
+
+
+@pytest.mark.parametrize("letters", ["L\u00e4sion", "\u00c9t\u00e9", "\u30d7\u30ed"])
+def test_names_of_macos_and_of_other_systems_are_one(letters):
+    decomposed, composed = (unicodedata.normalize(form, letters) for form in ("NFD", "NFC"))
+    assert decomposed != composed
+    assert case_id(Entry(Path(f"{decomposed} 1.jpg"))) == f"{composed} 1"
+    assert matched([composed], [f"{decomposed}_mask.png"]) == {composed: f"{decomposed}_mask.png"}
+
+
+def test_the_same_name_is_preferred_then_another_case_then_a_mark():
+    assert matched(["x", "x_mask"], ["x.png", "x_mask.png"]) == {"x": "x.png", "x_mask": "x_mask.png"}
+    assert matched(["a", "A"], ["a.png", "A.png"]) == {"a": "a.png", "A": "A.png"}
+    assert matched(["a", "A", "b"], ["b.png", "a_MASK.png"]) == {"b": "b.png", "a": "a_MASK.png"}
+    assert matched(["lesion_0"], ["Lesion_0_Lesion.png"]) == {"lesion_0": "Lesion_0_Lesion.png"}
+
+
+def test_masks_without_an_image_keep_their_own_id():
+    assert matched(["a"], ["a.png", "other_mask.png"]) == {"a": "a.png", "other": "other_mask.png"}
+    assert mask_case_id("mask") == "mask"
+
+
+def test_if_no_name_fits_the_accepted_ones_and_the_nearest_are_named():
+    with pytest.raises(UserError, match=r"none of the 2 masks, such as a_outline\.png.* such as a; .*_seg,"):
+        matched(["a", "bbbbb"], ["a_outline.png", "c.png"])
+    with pytest.raises(UserError, match=r"such as lesion_12_outline.png.*such as lesion_12; rename .*mask_"):
+        matched(["nevus", "lesion_12"], ["lesion_12_outline.png"])
+
+
+def test_two_masks_of_one_image_are_named():
+    with pytest.raises(UserError, match=r"a\.png and a_seg\.png have the same id 'a'"):
+        matched(["a"], ["a.png", "a_seg.png"])
+
+
+@pytest.mark.parametrize(
+    ("name", "companion"),
+    [
+        ("ISIC_0000000_superpixels.png", True),
+        ("ISIC_0000000_attribute_pigment_network.png", True),
+        ("a_thumb.jpg", True),
+        ("a-thumbnail.jpg", True),
+        ("thumbs/a.jpg", True),
+        ("@eaDir/a.jpg", True),
+        ("a.jpg", False),
+        ("attribute.jpg", False),
+        ("thumb_lesion.jpg", False),
+    ],
+)
+def test_files_that_accompany_images_are_known(name, companion):
+    assert is_companion(Entry(Path(name))) is companion
+    assert is_companion(Entry(Path("thumbs/z.zip"), name)) is companion
+
+
+def test_an_id_with_an_extension_or_in_another_case_is_corrected():
+    assert id_hint("a.png", ["a"]) == "write 'a', without the extension"
+    assert id_hint("A", ["a"]) == "write 'a'"
+    assert id_hint("A.png", ["a"]) == "write 'a'"
+    assert id_hint("b", ["a"]) == "correct or remove the line"
