@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     If the block fails, `path` is unchanged and nothing is left behind; `sweep_unfinished` removes what a
     killed process leaves. What does not report its write errors, such as an image encoder, must write to
-    memory first, see `write_bytes`.
+    memory first, see `encoded`.
 
     Args:
         path: File to write; missing parent folders are created.
@@ -49,13 +50,23 @@ def atomic_write(path: Path) -> Iterator[Path]:
             _sync(temporary)
             temporary.replace(path)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write a file atomically. Raises UserError if it cannot be written."""
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
+
+
+def encoded(encode: Callable[[io.BytesIO], object]) -> memoryview:
+    """Return what `encode` writes to a stream in memory.
+
+    Given a file, encoders of images write past Python, and lose in silence what does not fit on the disk.
+    """
+    stream = io.BytesIO()
+    encode(stream)
+    return stream.getbuffer()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -68,7 +79,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, fix: str | None = None) -> Iterator[Path]:
     """Yield a temporary folder that becomes `path`, with the umask's permissions, when the block succeeds.
 
     If `path` exists by then, another process was first, and its folder is kept. If the block fails, nothing
@@ -76,6 +87,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
     Args:
         path: Folder to create; missing parent folders are created.
+        fix: What to do if it cannot be written; by default it depends on the cause.
 
     Yields:
         Temporary folder, to be filled.
@@ -93,7 +105,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                     _sync(file)
             _publish(building, path)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error, fix) from error
+
+
+def unwritable(path: Path, error: OSError, fix: str | None = None) -> UserError:
+    """Return the error of a file or folder that cannot be written: its name, the cause and the fix."""
+    return UserError(f"{path} cannot be written ({error.strerror or error}); {fix or _fix(path, error)}")
 
 
 def sweep_unfinished(folder: Path) -> None:
@@ -118,28 +135,7 @@ def sweep_unfinished(folder: Path) -> None:
 
 
 @contextmanager
-def _temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """Yield a locked new folder, and remove it in the end."""
-    parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as name:
-            folder = Path(name)
-            with _lock(folder) as locked:
-                if locked is not False and folder.is_dir():
-                    yield folder
-                    return
-        # a sweep took the folder between its creation and its lock
-
-
-def _remove_unless_in_use(folder: Path) -> None:
-    with suppress(OSError), _lock(folder) as locked:
-        old = time.time() - folder.stat().st_mtime > _STALE_SECONDS
-        if locked or (locked is None and old):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[bool | None]:
+def try_lock(folder: Path) -> Iterator[bool | None]:
     """Lock a folder until the block ends; yields False if it is locked, None if locks are not supported."""
     if sys.platform == "win32":
         yield None
@@ -150,12 +146,33 @@ def _lock(folder: Path) -> Iterator[bool | None]:
         yield False
         return
     try:
-        yield _try_lock(descriptor)
+        yield _locked(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _try_lock(descriptor: int) -> bool | None:
+@contextmanager
+def _temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """Yield a locked new folder, and remove it in the end."""
+    parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as name:
+            folder = Path(name)
+            with try_lock(folder) as locked:
+                if locked is not False and folder.is_dir():
+                    yield folder
+                    return
+        # a sweep took the folder between its creation and its lock
+
+
+def _remove_unless_in_use(folder: Path) -> None:
+    with suppress(OSError), try_lock(folder) as locked:
+        old = time.time() - folder.stat().st_mtime > _STALE_SECONDS
+        if locked or (locked is None and old):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _locked(descriptor: int) -> bool | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -179,12 +196,10 @@ def _publish(building: Path, path: Path) -> None:
             raise
 
 
-def _unwritable(path: Path, error: OSError) -> UserError:
-    return UserError(f"{path} cannot be written ({error.strerror or error}); {_fix(path, error)}")
-
-
 def _fix(path: Path, error: OSError) -> str:
-    obstacle = next((parent for parent in path.parents if parent.exists() and not parent.is_dir()), None)
+    in_the_way = error.errno in (errno.EEXIST, errno.ENOTDIR)
+    folders = (path, *path.parents) if in_the_way else path.parents
+    obstacle = next((folder for folder in folders if folder.exists() and not folder.is_dir()), None)
     if obstacle is not None:
         return f"{obstacle} is a file, not a folder: choose another folder"
     if error.errno == errno.EISDIR:

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator, Sequence
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.csv_text import unguarded
 
 
 def read_rows(data: bytes, name: str, columns: Sequence[str]) -> list[tuple[int, tuple[str, ...]]]:
@@ -43,7 +44,7 @@ def _rows(text: str, name: str, columns: Sequence[str]) -> Iterator[tuple[int, t
     if not set(columns) <= set(reader.fieldnames or ()):
         return
     for row in reader:
-        fields = tuple((row[column] or "").strip() for column in columns)
+        fields = tuple(unguarded((row[column] or "").strip()) for column in columns)
         if not all(fields):
             lacking = columns[fields.index("")]
             raise UserError(f"{name}, line {reader.line_num}: no {lacking}; write {' and '.join(columns)}")
