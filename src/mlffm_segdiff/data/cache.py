@@ -24,6 +24,7 @@ from mlffm_segdiff.data.files import decode_image, decode_mask, extent
 from mlffm_segdiff.data.progress import Progress
 
 FORMAT = 2
+CACHE_FIX = "free disk space, or set MLFFM_SEGDIFF_CACHE to a folder that can be written"
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -136,7 +137,7 @@ def open_cache(
     try:
         if not folder.is_dir():
             sweep_unfinished(folder.parent)
-            with atomic_folder(folder) as building:
+            with atomic_folder(folder, CACHE_FIX) as building:
                 _write(cases, size, building, progress or (lambda *_: None))
         images, masks = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "masks"))
     except (OSError, ValueError, EOFError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import encoded, write_bytes
 from mlffm_segdiff.data.contour import mask_contours
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
 from mlffm_segdiff.metrics.overlap import JACCARD_THRESHOLD, Mask
@@ -105,8 +106,7 @@ def size_figure(cases: Sequence[EvaluatedCase]) -> Figure:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Save a figure in the format of the path's extension. Raises UserError if it cannot be written."""
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=DPI)
+    write_bytes(path, encoded(partial(figure.savefig, format=path.suffix[1:], dpi=DPI)))
 
 
 def _draw_case(panel: Axes, case: OutlinedCase) -> None:

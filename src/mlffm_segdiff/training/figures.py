@@ -1,5 +1,6 @@
 """Figures of a run: learning curves, and outlines on validation images."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import encoded, write_bytes
 from mlffm_segdiff.data.batch import collate
 from mlffm_segdiff.data.contour import mask_contours
 from mlffm_segdiff.data.dataset import PairDataset
@@ -66,6 +67,5 @@ def draw_overlays(segmenter: BaseSegmenter, recipe: Recipe, dataset: PairDataset
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    with atomic_write(path) as temporary:
-        FigureCanvasAgg(figure).print_figure(temporary, format="png", dpi=120)
+    write_bytes(path, encoded(partial(FigureCanvasAgg(figure).print_figure, format="png", dpi=120)))
     return path
