@@ -14,12 +14,13 @@ import pytest
 from PIL import Image
 from torch import Tensor
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import StoppedError, UserError
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.files import decode_pil
 from mlffm_segdiff.inference import predict
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.outputs import writers
+from mlffm_segdiff.inference.outputs.journal import JOURNAL
 from mlffm_segdiff.inference.outputs.writers import Output, Writer
 from mlffm_segdiff.inference.pool import MOST, helper_count
 from mlffm_segdiff.inference.predict import predict_files
@@ -69,11 +70,11 @@ def test_each_image_gets_a_binary_mask_of_its_own_size(
 def test_only_what_was_requested_is_written(tmp_path: Path, photos: list[Path], red_model: MakeModel) -> None:
     out = tmp_path / "out"
     list(predict_files(photos[:1], red_model(), Output(out)))
-    assert all_files(out) == ["masks", "masks/p0.png", "predictions.csv"]
+    assert all_files(out) == [JOURNAL, "masks", "masks/p0.png", "predictions.csv"]
     list(predict_files(photos[1:2], red_model(), Output(out, ("probability", "overlay"))))
     assert all_files(out) == [
+        JOURNAL,
         "masks",
-        "masks/p0.png",
         "masks/p1.png",
         "overlays",
         "overlays/p1.jpg",
@@ -190,7 +191,7 @@ def test_only_broken_files_are_reported_too(tmp_path: Path, photos: list[Path], 
     photos[0].write_bytes(b"x")
     (row,) = predict_files(photos[:1], red_model(), Output(tmp_path / "out"))
     assert row.failed
-    assert all_files(tmp_path / "out") == ["predictions.csv"]
+    assert all_files(tmp_path / "out") == [JOURNAL, "predictions.csv"]
 
 
 def test_results_depend_on_image_and_seed_only(
@@ -278,7 +279,7 @@ class Stage:
         self.most: Counter[str] = Counter()
         self.segment = model.segmenter.segment
         monkeypatch.setattr(model.segmenter, "segment", self.segment_batch)
-        monkeypatch.setattr(predict, "read_image", self.read_image)
+        monkeypatch.setattr(predict, "decode_case", self.decode_case)
         monkeypatch.setattr(case_image, "decode_pil", self.decode)
         monkeypatch.setattr(predict, "analyse", self.analyse)
 
@@ -302,8 +303,8 @@ class Stage:
     def size(self, batch: int) -> int:
         return len(range(self.count)[batch * self.batch_size :][: self.batch_size]) if batch >= 0 else 0
 
-    def read_image(self, path: Path, size: int, keep: bool) -> CaseImage:
-        image = case_image.read_image(path, size, keep)
+    def decode_case(self, data: bytes, path: Path, size: int, keep: bool) -> CaseImage:
+        image = case_image.decode_case(data, path, size, keep)
         self.watch("small images", image)
         self.record(self.read, path.stem)
         return image
@@ -471,9 +472,9 @@ def test_an_output_that_cannot_be_written_stops_and_leaves_no_table(
     out = Output(tmp_path / "out")
     out.folder.mkdir()
     out.masks.touch()
-    with pytest.raises(UserError, match=r"masks.p\d\.png cannot be written"):
+    with pytest.raises(StoppedError, match=r"masks is a file, not a folder: choose another folder"):
         list(predict_files(photos, red_model(), out))
-    assert all_files(out.folder) == ["masks"]
+    assert all_files(out.folder) == [JOURNAL, "masks"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import encoded, write_bytes
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.contour import mask_contours
 from mlffm_segdiff.data.files import Pixels, decode_image, decode_mask
@@ -55,8 +56,9 @@ def run_demo(model: Model, folder: Path) -> list[ScoredSample]:
     for _ in predict_files(images, model, output):
         pass
     scored = [score_sample(path, output.masks / path.name) for path in images]
-    with atomic_write(folder / SUMMARY_FILE) as temporary:
-        summary_figure(scored).savefig(temporary, dpi=DPI)
+    write_bytes(
+        folder / SUMMARY_FILE, encoded(partial(summary_figure(scored).savefig, format="png", dpi=DPI))
+    )
     return scored
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 from PIL import Image
 
@@ -70,7 +71,7 @@ def find_images(*places: str | Path) -> ImageFiles:
 
     Raises:
         UserError: A place has no image, or two images would write to the same output file because
-            their names differ only in case, folder or extension.
+            their names differ only in case, Unicode normalisation, folder or extension.
     """
     found = [list_place(place) for place in places]
     images = tuple(dict.fromkeys(image for one in found for image in one.images))
@@ -136,7 +137,8 @@ def _pixel_count(data: bytes, name: str, header: Dataset | None) -> int:
 def _require_unique_names(images: Sequence[Source]) -> None:
     seen: dict[str, Source] = {}
     for image in images:
-        other = seen.setdefault(case_name(image).casefold(), image)
+        key = normalize("NFC", normalize("NFD", case_name(image)).casefold())
+        other = seen.setdefault(key, image)
         if other is not image:
             raise UserError(
                 f"{other} and {image} would both write the mask {case_name(other)}.png; "
