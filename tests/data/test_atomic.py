@@ -171,7 +171,7 @@ def test_the_error_names_the_fix_of_its_cause(tmp_path: Path, code: int, fix: st
 def test_a_file_in_the_way_is_named_and_not_the_disk(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     for path in (tmp_path / "out" / "a.csv", tmp_path / "out" / "masks" / "a.png"):
-        with pytest.raises(UserError, match=r"out is a file, not a folder: choose another folder$"):
+        with pytest.raises(UserError, match=r"out is a file, not a folder; choose another folder$"):
             write_bytes(path, b"")
     (tmp_path / "a.csv").mkdir()
     with pytest.raises(UserError, match=r"a\.csv cannot be written .*a folder has this name"):

@@ -472,7 +472,7 @@ def test_an_output_that_cannot_be_written_stops_and_leaves_no_table(
     out = Output(tmp_path / "out")
     out.folder.mkdir()
     out.masks.touch()
-    with pytest.raises(StoppedError, match=r"masks is a file, not a folder: choose another folder"):
+    with pytest.raises(StoppedError, match=r"masks is a file, not a folder; choose another folder"):
         list(predict_files(photos, red_model(), out))
     assert all_files(out.folder) == [JOURNAL, "masks"]
 

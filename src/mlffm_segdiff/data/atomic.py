@@ -110,7 +110,14 @@ def atomic_folder(path: Path, fix: str | None = None) -> Iterator[Path]:
 
 def unwritable(path: Path, error: OSError, fix: str | None = None) -> UserError:
     """Return the error of a file or folder that cannot be written: its name, the cause and the fix."""
-    return UserError(f"{path} cannot be written ({error.strerror or error}); {fix or _fix(path, error)}")
+    in_the_way = error.errno in (errno.EEXIST, errno.ENOTDIR)
+    folders = (path, *path.parents) if in_the_way else path.parents
+    for folder in folders:
+        if folder.exists() and not folder.is_dir():
+            return UserError(
+                f"{path} cannot be written: {folder} is a file, not a folder; choose another folder"
+            )
+    return UserError(f"{path} cannot be written ({error.strerror or error}); {fix or _fix(error)}")
 
 
 def sweep_unfinished(folder: Path) -> None:
@@ -196,12 +203,7 @@ def _publish(building: Path, path: Path) -> None:
             raise
 
 
-def _fix(path: Path, error: OSError) -> str:
-    in_the_way = error.errno in (errno.EEXIST, errno.ENOTDIR)
-    folders = (path, *path.parents) if in_the_way else path.parents
-    obstacle = next((folder for folder in folders if folder.exists() and not folder.is_dir()), None)
-    if obstacle is not None:
-        return f"{obstacle} is a file, not a folder: choose another folder"
+def _fix(error: OSError) -> str:
     if error.errno == errno.EISDIR:
         return "a folder has this name: remove it or choose another folder"
     if error.errno == errno.ENAMETOOLONG:

@@ -6,14 +6,11 @@ The pages of `predict` and `serve` write their tables by the same rule (``csvCel
 import re
 from collections.abc import Iterable
 
+from mlffm_segdiff.data.names import utf8_text
+
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _QUOTED = re.compile(r'[",;\t\r\n]')
-
-
-def utf8_text(text: str) -> str:
-    """Return a text with backslashes in place of the bytes of file names in another encoding."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def guarded(text: str) -> str:

@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mlffm_segdiff.data.atomic import encoded, write_bytes
 from mlffm_segdiff.data.contour import mask_contours
+from mlffm_segdiff.data.names import printable
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
 from mlffm_segdiff.metrics.overlap import JACCARD_THRESHOLD, Mask
 
@@ -117,6 +118,7 @@ def _draw_case(panel: Axes, case: OutlinedCase) -> None:
         for contour in mask_contours(mask):
             panel.plot(contour[:, 1], contour[:, 0], color=colour, linewidth=1)
     dice = 2 * case.jaccard / (1 + case.jaccard)
-    name = case.id if len(case.id) <= NAME_LENGTH else case.id[: NAME_LENGTH - 1] + "…"
+    name = printable(case.id)
+    name = name if len(name) <= NAME_LENGTH else name[: NAME_LENGTH - 1] + "…"
     title = f"{name}\nJaccard {case.jaccard:.3f}, Dice {dice:.3f}"
     panel.set_title(title, fontsize=8, parse_math=False)

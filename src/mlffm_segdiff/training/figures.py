@@ -12,6 +12,7 @@ from mlffm_segdiff.data.atomic import encoded, write_bytes
 from mlffm_segdiff.data.batch import collate
 from mlffm_segdiff.data.contour import mask_contours
 from mlffm_segdiff.data.dataset import PairDataset
+from mlffm_segdiff.data.names import printable
 from mlffm_segdiff.segmenters.assembly import build_sampling
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
 from mlffm_segdiff.segmenters.base import BaseSegmenter
@@ -61,7 +62,7 @@ def draw_overlays(segmenter: BaseSegmenter, recipe: Recipe, dataset: PairDataset
         for mask, colour in ((batch.mask[number, 0] > 0, "lime"), (found, "orange")):
             for line in mask_contours(mask.numpy()):
                 panel.plot(line[:, 1], line[:, 0], color=colour, linewidth=1)
-        panel.set_title(case, fontsize=7)
+        panel.set_title(printable(case), fontsize=7, parse_math=False)
         panel.axis("off")
     return _save(figure, folder.path / "overlays.png")
 

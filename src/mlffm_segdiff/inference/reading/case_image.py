@@ -14,6 +14,7 @@ from PIL import Image
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.cache import resize_pil
 from mlffm_segdiff.data.files import Pixels, decode_pil, image_pixels
+from mlffm_segdiff.data.names import utf8_text
 from mlffm_segdiff.data.view import view_of
 from mlffm_segdiff.inference.pool import large_in_turn
 from mlffm_segdiff.inference.reading.dicom import dicom_image, is_dicom, mm_per_pixel, read_dataset
@@ -37,7 +38,7 @@ class CaseImage:
         network_input: SxSx3 uint8 RGB, resized as the training images were.
         view: hxwx3 uint8 RGB, no side above `VIEW_SIDE`, to show and to measure colours on. Without it,
             neither a second look nor colours are possible.
-        name: File name with its extension; empty for an array.
+        name: File name with its extension, as `utf8_text`; empty for an array.
         stem: Name of the output files, without an extension.
         mm_per_pixel: Side of a pixel in millimetres; None if it is unknown.
         header: Data set of a DICOM file without its pixel data.
@@ -107,7 +108,7 @@ def decode_case(data: bytes, source: Source, size: int, keep: bool = False) -> C
             width=image.width,
             network_input=resize_pil(image, size),
             view=view_of(image),
-            name=source.name,
+            name=utf8_text(source.name),
             stem=case_name(source),
             mm_per_pixel=None if header is None else mm_per_pixel(header),
             header=header,
