@@ -225,7 +225,7 @@ def test_threads_reach_torch() -> None:
 
 def test_exit_statuses_are_those_of_shells() -> None:
     values = {status.name: int(status) for status in ExitStatus}
-    expected = {"DONE": 0, "FAULTS": 1, "BAD_INPUT": 2, "INTERRUPTED": 130}
+    expected = {"DONE": 0, "FAULTS": 1, "BAD_INPUT": 2, "INTERRUPTED": 130, "TERMINATED": 143}
     assert values == expected
 
 

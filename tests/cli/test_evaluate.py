@@ -285,3 +285,23 @@ def test_quiet_prints_nothing(command: Command, trained: Path, tmp_path: Path) -
     assert found["network"] == summary(tmp_path / "scores")["network"]
     assert found["sources"] == summary(tmp_path / "scores")["sources"]
     assert "at network size, 2 cases" in error
+
+
+def test_a_second_evaluation_replaces_the_files_of_the_first_and_keeps_the_users(
+    command: Command, trained: Path, lesions: Path, tmp_path: Path
+) -> None:
+    scores, masks = tmp_path / "scores", lesions / "masks"
+    assert command("evaluate", trained, "-o", scores, "--threads", 1)[0] == 0
+    (scores / "notes.txt").write_text("mine")
+    assert command("evaluate", "--masks", masks, "--truth", masks, "-o", scores)[0] == 0
+    assert {path.name for path in scores.iterdir()} == TABLES | FIGURES | {"notes.txt"}
+    assert set(json.loads((scores / "summary.json").read_text())["files"]) == TABLES | FIGURES
+
+
+def test_a_table_of_the_users_is_not_overwritten(command: Command, lesions: Path, tmp_path: Path) -> None:
+    (tmp_path / "cases.csv").write_text("mine")
+    masks = lesions / "masks"
+    status, _, error = command("evaluate", "--masks", masks, "--truth", masks, "-o", tmp_path)
+    assert (status, error.count("\n")) == (2, 1)
+    assert "cases.csv exists, but no earlier run wrote it" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["cases.csv"]

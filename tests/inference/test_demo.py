@@ -17,6 +17,7 @@ from mlffm_segdiff.inference.demo import (
     summary_image,
 )
 from mlffm_segdiff.inference.model import Model
+from mlffm_segdiff.inference.outputs.journal import JOURNAL
 
 
 def test_the_package_holds_samples_with_masks_of_their_size() -> None:
@@ -37,6 +38,7 @@ def test_the_demo_writes_masks_overlays_and_a_summary_and_scores_them(
     written = sorted(str(path.relative_to(tmp_path / "demo")) for path in (tmp_path / "demo").rglob("*.*"))
     assert written == sorted(
         [
+            JOURNAL,
             "predictions.csv",
             "summary.png",
             *(f"{kind}" for name in names for kind in (f"masks/{name}.png", f"overlays/{name}.jpg")),

@@ -14,13 +14,14 @@ import pytest
 from PIL import Image
 from torch import Tensor
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import StoppedError, UserError
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.files import rgb_rows
 from mlffm_segdiff.data.image_rows import ImageRows
 from mlffm_segdiff.inference import predict
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.outputs import writers
+from mlffm_segdiff.inference.outputs.journal import JOURNAL, Record
 from mlffm_segdiff.inference.outputs.writers import Output, Writer
 from mlffm_segdiff.inference.pool import MOST, helper_count
 from mlffm_segdiff.inference.predict import predict_files
@@ -70,11 +71,11 @@ def test_each_image_gets_a_binary_mask_of_its_own_size(
 def test_only_what_was_requested_is_written(tmp_path: Path, photos: list[Path], red_model: MakeModel) -> None:
     out = tmp_path / "out"
     list(predict_files(photos[:1], red_model(), Output(out)))
-    assert all_files(out) == ["masks", "masks/p0.png", "predictions.csv"]
+    assert all_files(out) == [JOURNAL, "masks", "masks/p0.png", "predictions.csv"]
     list(predict_files(photos[1:2], red_model(), Output(out, ("probability", "overlay"))))
     assert all_files(out) == [
+        JOURNAL,
         "masks",
-        "masks/p0.png",
         "masks/p1.png",
         "overlays",
         "overlays/p1.jpg",
@@ -191,7 +192,7 @@ def test_only_broken_files_are_reported_too(tmp_path: Path, photos: list[Path], 
     photos[0].write_bytes(b"x")
     (row,) = predict_files(photos[:1], red_model(), Output(tmp_path / "out"))
     assert row.failed
-    assert all_files(tmp_path / "out") == ["predictions.csv"]
+    assert all_files(tmp_path / "out") == [JOURNAL, "predictions.csv"]
 
 
 def test_results_depend_on_image_and_seed_only(
@@ -279,7 +280,7 @@ class Stage:
         self.most: Counter[str] = Counter()
         self.segment = model.segmenter.segment
         monkeypatch.setattr(model.segmenter, "segment", self.segment_batch)
-        monkeypatch.setattr(predict, "read_image", self.read_image)
+        monkeypatch.setattr(predict, "read_unless_found", self.read_image)
         monkeypatch.setattr(case_image, "rgb_rows", self.decode)
         monkeypatch.setattr(predict, "analyse", self.analyse)
 
@@ -303,8 +304,11 @@ class Stage:
     def size(self, batch: int) -> int:
         return len(range(self.count)[batch * self.batch_size :][: self.batch_size]) if batch >= 0 else 0
 
-    def read_image(self, path: Path, size: int, keep: bool) -> CaseImage:
-        image = case_image.read_image(path, size, keep)
+    def read_image(
+        self, path: Path, size: int, keep: bool, find: Callable[[bytes], Record | None]
+    ) -> CaseImage | Record:
+        image = case_image.read_unless_found(path, size, keep, find)
+        assert isinstance(image, CaseImage)
         self.watch("small images", image)
         self.record(self.read, path.stem)
         return image
@@ -471,9 +475,9 @@ def test_an_output_that_cannot_be_written_stops_and_leaves_no_table(
     out = Output(tmp_path / "out")
     out.folder.mkdir()
     out.masks.touch()
-    with pytest.raises(UserError, match=r"masks.p\d\.png cannot be written"):
+    with pytest.raises(StoppedError, match=r"masks is a file, not a folder; choose another folder"):
         list(predict_files(photos, red_model(), out))
-    assert all_files(out.folder) == ["masks"]
+    assert all_files(out.folder) == [JOURNAL, "masks"]
 
 
 @pytest.mark.parametrize(

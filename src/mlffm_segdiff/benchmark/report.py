@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from matplotlib.figure import Figure as Chart
 
 from mlffm_segdiff.benchmark.goals import Findings, Goal, Result
 from mlffm_segdiff.benchmark.timing import Timing, quartiles
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import atomic_write, encoded, write_bytes
 from mlffm_segdiff.evaluation.report import markdown_table
 
 JSON_FILE, MARKDOWN_FILE, CHART_FILE = "benchmark.json", "benchmark.md", "benchmark.png"
@@ -182,8 +183,9 @@ def goal_chart(found: Found, title: str) -> Chart:
 
 def write_chart(folder: Path, found: Found, title: str) -> None:
     """Write CHART_FILE. Raises UserError if it cannot be written."""
-    with atomic_write(folder / CHART_FILE) as path:
-        goal_chart(found, title).savefig(path, dpi=DPI)
+    write_bytes(
+        folder / CHART_FILE, encoded(partial(goal_chart(found, title).savefig, format="png", dpi=DPI))
+    )
 
 
 def _labels(measured: Sequence[tuple[str, Result]]) -> list[str]:

@@ -1,5 +1,6 @@
 """The command ``mlffm-segdiff``: its verbs, and its exit with one line and a status for invalid input."""
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -19,8 +20,10 @@ from mlffm_segdiff.cli.models import models
 from mlffm_segdiff.cli.predict import predict
 from mlffm_segdiff.cli.serve import serve
 from mlffm_segdiff.cli.study import study
+from mlffm_segdiff.cli.terminal import prepare_streams, say
+from mlffm_segdiff.cli.termination import interrupt_on_sigterm, was_terminated
 from mlffm_segdiff.cli.train import train
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import StoppedError, UserError
 from mlffm_segdiff.config.extra import extra_of, missing
 
 COMMAND = "mlffm-segdiff"
@@ -65,6 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if may_spin(arguments):
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns that its own cache is read-only
+    prepare_streams()
+    interrupt_on_sigterm()
     sys.exit(run(arguments))
 
 
@@ -79,6 +85,8 @@ def run(arguments: list[str]) -> int:
     """Run the command line and return its exit status; invalid input is one line on standard error."""
     try:
         status = app(arguments or ["--help"], prog_name=COMMAND, standalone_mode=False) or ExitStatus.DONE
+    except StoppedError as error:
+        return _fail(str(error), ExitStatus.FAULTS)
     except UserError as error:
         return _fail(str(error))
     except typer.TyperException as error:
@@ -92,13 +100,15 @@ def run(arguments: list[str]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}; check path, permissions and free space")
     if status == ExitStatus.INTERRUPTED:
-        typer.echo("interrupted", err=True)
+        if was_terminated():
+            status = ExitStatus.TERMINATED
+        say(ExitStatus(status).name.lower(), err=True)
     return int(status)
 
 
-def _fail(message: str) -> int:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
-    return ExitStatus.BAD_INPUT
+def _fail(message: str, status: ExitStatus = ExitStatus.BAD_INPUT) -> int:
+    say(f"error: {' '.join(message.split())}", err=True)
+    return status
 
 
 def _usage_error(error: typer.TyperException) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,11 +26,13 @@ class ExitStatus(IntEnum):
 
     DONE = 0
     FAULTS = 1
-    """Done, with faults reported on standard error; also Typer's status when a pipe is closed early."""
+    """Done, or stopped half-way, with faults on standard error; also Typer's status when a pipe is closed."""
     BAD_INPUT = 2
     """Nothing done: a wrong option or input, explained in one line."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C."""
+    TERMINATED = 143
+    """Stopped by SIGTERM."""
 
 
 ThreadsOption = Annotated[
@@ -81,18 +84,18 @@ class Reporter:
     def info(self, message: str) -> None:
         """Print what was done."""
         if not self.quiet:
-            typer.echo(message, err=self.json)
+            say(message, err=self.json)
 
     def warn(self, message: str) -> None:
         """Print a warning to standard error."""
         if not self.quiet:
-            typer.echo(message, err=True)
+            say(message, err=True)
 
     def console(self, markup: bool = False) -> "Console":
         """Return the rich console for tables and messages; ``markup`` enables rich's markup and colours."""
-        from rich.console import Console
+        from mlffm_segdiff.cli.plain_console import PlainConsole
 
-        return Console(stderr=self.json, quiet=self.quiet, markup=markup, highlight=markup)
+        return PlainConsole(stderr=self.json, quiet=self.quiet, markup=markup, highlight=markup, emoji=False)
 
     def result(self, values: Mapping[str, object]) -> None:
         """Print the result as JSON if --json was given; paths become strings."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mlffm_segdiff.cli.common import ExitStatus, JsonOption, Reporter, set_threads
+from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def doctor(as_json: JsonOption = False) -> None:
     if not as_json:
         _print(health, reporter)
     for fault in health.faults:
-        typer.echo(f"broken: {fault}", err=True)
+        say(f"broken: {fault}", err=True)
     if health.faults:
         raise typer.Exit(ExitStatus.FAULTS)
 

@@ -19,6 +19,7 @@ from mlffm_segdiff.cli.common import (
     set_threads,
 )
 from mlffm_segdiff.cli.sampling import SamplesOption, SamplingArgument, StyleOption, sampling_overrides
+from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
@@ -82,10 +83,10 @@ def evaluate(
         _evaluate_masks(masks, truth, output, reporter)
         return
     from mlffm_segdiff import evaluation
-    from mlffm_segdiff.evaluation.pipeline import calibration_folder
+    from mlffm_segdiff.evaluation.pipeline import calibration_folder, require_free_folder
 
     assert weights is not None
-    _require_folder(output)
+    require_free_folder(output)
     set_threads(threads)
     folder = calibration_folder(weights, part) if calibrate else None
     found = evaluation.evaluate(
@@ -111,15 +112,8 @@ def _evaluate_masks(masks: Path, truth: Path, output: Path, reporter: Reporter) 
     if extra:
         reporter.warn(f"{len(extra)} masks have no ground truth: {_first(extra)}")
     if missing:
-        typer.echo(
-            f"{len(missing)} cases of the ground truth have no prediction: {_first(missing)}", err=True
-        )
+        say(f"{len(missing)} cases of the ground truth have no prediction: {_first(missing)}", err=True)
         raise typer.Exit(ExitStatus.FAULTS)
-
-
-def _require_folder(output: Path) -> None:
-    if output.exists() and not output.is_dir():
-        raise UserError(f"{output} is not a folder; choose another one for --output")
 
 
 def _first(ids: Sequence[str]) -> str:
@@ -129,6 +123,7 @@ def _first(ids: Sequence[str]) -> str:
 def _report(found: "Evaluation", folder: Path, reporter: Reporter) -> None:
     """Write tables and figures, and print the summary."""
     from mlffm_segdiff.evaluation import write_evaluation
+    from mlffm_segdiff.evaluation.pipeline import evaluated_files
 
     summaries = write_evaluation(found, folder)
     if found.judged:
@@ -138,7 +133,7 @@ def _report(found: "Evaluation", folder: Path, reporter: Reporter) -> None:
         reporter.info(f"samples, {name.replace('_', ' ')}: {value:.4g}")
     reporter.info(f"tables and figures: {folder}")
     results = {name: asdict(summary) for name, summary in summaries.items()}
-    reporter.result({"output": folder, **found.facts, **results})
+    reporter.result({"output": folder, **found.facts, "files": evaluated_files(folder), **results})
 
 
 def _print_found_bad_masks(cases: "Sequence[JudgedCase]", reporter: Reporter) -> None:

@@ -1,5 +1,7 @@
 """``mlffm-segdiff predict``: masks of the user's own images."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +16,8 @@ from mlffm_segdiff.cli.common import (
     set_threads,
 )
 from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, WeightsOption, load_weights
-from mlffm_segdiff.cli.sampling import SamplesOption, SamplingArgument, StyleOption, sampling_overrides
+from mlffm_segdiff.cli.sampling import SAMPLING_KEYS, SamplesOption, StyleOption, sampling_overrides
+from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.inference.outputs.writers import WRITERS, MapFormat, TableFormat
 
 if TYPE_CHECKING:
@@ -30,11 +33,18 @@ def predict(
             "--input",
             "-i",
             metavar="FILE|FOLDER|ZIP|PATTERN|URL",
-            help="An image, or a place with images; quote a pattern. Repeatable.",
+            help="An image, or a place with images. Repeatable.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where results go.")],
-    sampling: SamplingArgument = None,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE|sampling.KEY=VALUE]...",
+            help="More images, so that -i takes a pattern that the shell expands; and sampling settings to "
+            f"change, such as sampling.steps=8. Keys: {SAMPLING_KEYS}.",
+        ),
+    ] = None,
     weights: WeightsOption = "default",
     samples: SamplesOption = None,
     style: StyleOption = None,
@@ -63,6 +73,14 @@ def predict(
     largest: Annotated[bool, typer.Option("--largest", help="Keep only the largest component.")] = False,
     fill_holes: Annotated[bool, typer.Option("--fill-holes", help="Fill holes in the mask.")] = False,
     batch_size: Annotated[int, typer.Option(help="Images segmented at once; changes speed only.")] = 8,
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            help="Keep the results of images that an earlier run into the folder finished, if image, weights "
+            "and settings are the same.",
+        ),
+    ] = False,
     runtime: RuntimeOption = None,
     precision: PrecisionOption = "float32",
     threads: ThreadsOption = None,
@@ -81,7 +99,8 @@ def predict(
     review the cases, which any browser opens. Images are PNG, JPEG, TIFF, BMP,
     WebP, HEIC or DICOM. Folders are not searched recursively. Images that
     cannot be read, and outputs that cannot be written, are reported; the exit
-    status is then 1.
+    status is then 1. Results of an earlier run in the folder are replaced; other
+    files stay.
 
     Example: mlffm-segdiff predict -i photos -o results -w overlay -w review
     """
@@ -95,7 +114,8 @@ def predict(
     from mlffm_segdiff.inference.reading.case_image import find_images
     from mlffm_segdiff.inference.result import Processing
 
-    found = find_images(*places)
+    more, sampling = _split_arguments(arguments or ())
+    found = find_images(*places, *more)
     processing = Processing(threshold, PostProcessing(keep_specks, largest, fill_holes), mm_per_pixel)
     set_threads(threads)
     reporter = Reporter(quiet, as_json)
@@ -113,13 +133,16 @@ def predict(
     rows: list[Row] = []
     faults: list[str] = []
     with reporter.progress("segmenting") as progress:
-        for row in predict_files(found.images, model, target, processing, batch_size, faults.append):
+        stream = predict_files(
+            found.images, model, target, processing, batch_size, faults.append, skip_existing
+        )
+        for row in stream:
             rows.append(row)
             _report_fault(row)
             progress(len(rows), len(found.images))
     failed = sum(row.failed for row in rows)
     for fault in faults:
-        typer.echo(fault, err=True)
+        say(fault, err=True)
     reporter.result(
         {
             "output": target.folder,
@@ -133,11 +156,17 @@ def predict(
         raise typer.Exit(ExitStatus.FAULTS)
 
 
+def _split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the images, and the sampling settings."""
+    settings = [text for text in arguments if "=" in text and not os.path.exists(text)]  # noqa: PTH110
+    return [text for text in arguments if text not in settings], settings
+
+
 def _report_fault(row: "Row") -> None:
     if row.status == "incomplete":
-        typer.echo(f"incomplete: {row.image}: {row.error}", err=True)
+        say(f"incomplete: {row.image}: {row.error}", err=True)
     elif row.failed:
-        typer.echo(f"skipped: {row.error}", err=True)
+        say(f"skipped: {row.error}", err=True)
 
 
 def _report(found: "ImageFiles", target: "Output", failed: int, reporter: Reporter) -> None:
@@ -147,4 +176,4 @@ def _report(found: "ImageFiles", target: "Output", failed: int, reporter: Report
     done = len(found.images) - failed
     reporter.info(f"{done} of {len(found.images)} images segmented: {target.folder}")
     if failed:
-        typer.echo(f"could not be read: {failed}; see {target.table_path}", err=True)
+        say(f"could not be read: {failed}; see {target.table_path}", err=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlffm_segdiff.cli.common import ExitStatus, JsonOption, QuietOption, Reporter, parse_source
+from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.packaged import study_names
 
 if TYPE_CHECKING:
@@ -193,8 +194,8 @@ def _run_cells(
         with table.shown():
             failures = run_cells(planned, folder, launcher, table.print_end)
     except KeyboardInterrupt:
-        typer.echo("stopped; the same command resumes the study", err=True)
+        say("stopped; the same command resumes the study", err=True)
         raise
     for key, error in failures.items():
-        typer.echo(f"failed: {planned.cell(key)}: {error} (see {folder.cell(key).failed})", err=True)
+        say(f"failed: {planned.cell(key)}: {error} (see {folder.cell(key).failed})", err=True)
     return failures

@@ -16,6 +16,7 @@ from mlffm_segdiff.cli.common import (
     choose_data,
     set_threads,
 )
+from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.packaged import recipe_names
 
@@ -88,7 +89,8 @@ def _train(recipe: "Recipe | None", run: Path, resume: bool, reporter: Reporter)
             result = training.train(recipe, folder.path, callbacks=progress)
     except KeyboardInterrupt:
         if folder.config.is_file():
-            typer.echo(f"stopped; resume with: mlffm-segdiff train --resume --run {folder.path}", err=True)
+            say(f"stopped; resume with: mlffm-segdiff train --resume --run {folder.path}", err=True)
         raise
-    reporter.info(f"best validation Jaccard {result.best_jaccard:.4f}\nrun folder: {result.run}")
+    reporter.info(f"best validation Jaccard {result.best_jaccard:.4f}")
+    reporter.info(f"run folder: {result.run}")
     reporter.result({"run": result.run, "best_validation_jaccard": result.best_jaccard})

@@ -1,4 +1,7 @@
-"""The exception for invalid input."""
+"""The exceptions for invalid input, and for runs that stop half-way."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -16,3 +19,18 @@ class UserError(Exception):
     def fix(self) -> str:
         """How to fix the problem, or the whole message if it names no fix."""
         return str(self).rpartition("; ")[2]
+
+
+class StoppedError(UserError):
+    """A run that stopped after it had written some of its files."""
+
+
+@contextmanager
+def partly_written() -> Iterator[None]:
+    """Raise a UserError of the block as StoppedError: files have been written before."""
+    try:
+        yield
+    except StoppedError:
+        raise
+    except UserError as error:
+        raise StoppedError(str(error)) from error

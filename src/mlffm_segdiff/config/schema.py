@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from mlffm_segdiff.config.conditions import refuse_options_without_effect
 from mlffm_segdiff.config.loss_config import LossConfig
@@ -15,6 +15,7 @@ ScheduleName = Literal["cosine", "linear"]
 SamplerName = Literal["ddim", "ddpm", "dpm"]
 FusionName = Literal["mean", "staple"]
 PrecisionChoice = Literal["auto", "float32", "bf16"]
+MOST_SAMPLES = 500
 NoiseVariance = Annotated[float, Field(gt=0, lt=1)]
 LEAST_SHARE = 0.001
 """Resolution of ``data.mix``."""
@@ -122,7 +123,7 @@ class SamplingConfig(Section):
 
     Attributes:
         samples: 0 for the posterior mean in one step, the best single mask; otherwise the number of masks to
-            sample.
+            sample, at most MOST_SAMPLES, which are computed at once.
         sampler: How samples are drawn.
         steps: Sampling steps of each sample.
         seed: Seed of the noise.
@@ -134,7 +135,7 @@ class SamplingConfig(Section):
         second_look: Segment the found lesion again, enlarged, and merge both maps.
     """
 
-    samples: NonNegativeInt = 0
+    samples: Annotated[int, Field(ge=0, le=MOST_SAMPLES)] = 0
     sampler: SamplerName = "ddim"
     steps: PositiveInt = 4
     seed: int = 0

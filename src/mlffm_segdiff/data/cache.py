@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,14 +18,14 @@ from PIL import Image
 from platformdirs import user_cache_path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import BUILDING, atomic_folder
+from mlffm_segdiff.data.atomic import atomic_folder, sweep_unfinished
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.files import rgb_rows
 from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.read_pair import UnfitCaseError, read_pair
 
 FORMAT = 3
-_STALE_SECONDS = 24 * 3600
+CACHE_FIX = "free disk space, or set MLFFM_SEGDIFF_CACHE to a folder that can be written"
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -135,8 +134,8 @@ def open_cache(
     folder = (root or cache_root()) / f"{key}-{size}"
     try:
         if not folder.is_dir():
-            _sweep(folder.parent)
-            with atomic_folder(folder) as building:
+            sweep_unfinished(folder.parent)
+            with atomic_folder(folder, CACHE_FIX) as building:
                 _write(cases, size, building, progress or (lambda *_: None))
         images, masks, soft = (
             np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "masks", "soft")
@@ -155,14 +154,6 @@ def _require_usable(bad: Sequence[str], total: int) -> None:
             f"{len(bad)} of {total} cases cannot be used ({'; '.join(bad[:3])}{more}); "
             "list them with: mlffm-segdiff data check"
         )
-
-
-def _sweep(root: Path) -> None:
-    """Remove unfinished entries of processes that were killed more than a day ago."""
-    for leftover in root.glob(f"{BUILDING}*"):
-        with contextlib.suppress(FileNotFoundError):  # another process may finish it right now
-            if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _write(cases: Sequence[Case], size: int, folder: Path, progress: Progress) -> None:

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.csv_text import unguarded
 
 SEPARATORS = ",;\t|"
 
@@ -58,7 +59,7 @@ def _rows(text: str, name: str, columns: Sequence[str]) -> Iterator[tuple[int, t
     for row in reader:
         if not any(field.strip() for field in row):
             continue
-        fields = tuple(row[place].strip() if place < len(row) else "" for place in places)
+        fields = tuple(unguarded(row[place].strip()) if place < len(row) else "" for place in places)
         if not all(fields):
             lacking = columns[fields.index("")]
             raise UserError(f"{name}, line {reader.line_num}: no {lacking}; write {' and '.join(columns)}")

@@ -1,8 +1,6 @@
 """Splits into train, val and test: lists of ids, made by group and stored as CSV."""
 
-import csv
 import hashlib
-import io
 import random
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -11,9 +9,10 @@ from importlib import resources
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.csv_columns import read_rows
+from mlffm_segdiff.data.csv_text import csv_table
 from mlffm_segdiff.data.datasets.mask_names import id_hint
 
 SPLITS = ("train", "val", "test")
@@ -184,12 +183,9 @@ def _parse(data: bytes, name: str) -> Split:
 def save_split(split: Split, path: Path, groups: Mapping[str, str] | None = None) -> None:
     """Write a split as CSV with columns id and part, and with column group if `groups` (by id) is given."""
     parts = sorted((key, part) for part in SPLITS for key in split.ids(part))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("id", "part") if groups is None else ("id", "part", "group"))
-    writer.writerows((*row, groups[row[0]]) if groups is not None else row for row in parts)
-    with atomic_write(path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
+    header = ("id", "part") if groups is None else ("id", "part", "group")
+    rows = ((*row, groups[row[0]]) if groups is not None else row for row in parts)
+    write_text(path, csv_table(header, rows))
 
 
 def select_cases(cases: Iterable[Case], ids: Sequence[str]) -> list[Case]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import encoded, write_bytes
 from mlffm_segdiff.data.contour import mask_contours
+from mlffm_segdiff.data.names import printable
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
 from mlffm_segdiff.metrics.overlap import JACCARD_THRESHOLD, Mask
 
@@ -105,8 +107,7 @@ def size_figure(cases: Sequence[EvaluatedCase]) -> Figure:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Save a figure in the format of the path's extension. Raises UserError if it cannot be written."""
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, dpi=DPI)
+    write_bytes(path, encoded(partial(figure.savefig, format=path.suffix[1:], dpi=DPI)))
 
 
 def _draw_case(panel: Axes, case: OutlinedCase) -> None:
@@ -117,6 +118,7 @@ def _draw_case(panel: Axes, case: OutlinedCase) -> None:
         for contour in mask_contours(mask):
             panel.plot(contour[:, 1], contour[:, 0], color=colour, linewidth=1)
     dice = 2 * case.jaccard / (1 + case.jaccard)
-    name = case.id if len(case.id) <= NAME_LENGTH else case.id[: NAME_LENGTH - 1] + "…"
+    name = printable(case.id)
+    name = name if len(name) <= NAME_LENGTH else name[: NAME_LENGTH - 1] + "…"
     title = f"{name}\nJaccard {case.jaccard:.3f}, Dice {dice:.3f}"
     panel.set_title(title, fontsize=8, parse_math=False)

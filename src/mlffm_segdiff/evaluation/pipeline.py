@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, partly_written
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.image_quality import quality_limits
 from mlffm_segdiff.data.progress import Progress
+from mlffm_segdiff.data.results_folder import claimed_folder, remove_results, require_own
 from mlffm_segdiff.data.sources import SplitCases, load_split_cases, open_split
 from mlffm_segdiff.evaluation import figures, quality_figures
 from mlffm_segdiff.evaluation.figures import OutlinedCase, pick_cases, save_figure
 from mlffm_segdiff.evaluation.folders import MaskFiles, compare_masks, load_masks, match_folders
 from mlffm_segdiff.evaluation.model import evaluate_case, outline_case, segment_cases
 from mlffm_segdiff.evaluation.quality import JudgedCase, judge_case, quality_summary, write_judged
-from mlffm_segdiff.evaluation.report import write_report
+from mlffm_segdiff.evaluation.report import CASES_FILE, SUMMARY_FILE, write_report
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
 from mlffm_segdiff.metrics.certainty import fit_calibration
 from mlffm_segdiff.metrics.distribution import score_samples, summarise_samples
@@ -32,6 +34,7 @@ from mlffm_segdiff.segmenters.recipe import with_data
 from mlffm_segdiff.segmenters.sampling import Overrides, chosen_sampling
 
 CONTOURS_SHOWN = 6
+QUALITY_TABLE = "quality.csv"
 TRAINING_IMAGES = 2000
 
 ShowProgress = Callable[[str], AbstractContextManager[Progress]]
@@ -162,10 +165,13 @@ def evaluate_masks(predicted: Path, truth: Path, show: ShowProgress = no_progres
 def write_evaluation(found: Evaluation, folder: Path) -> dict[str, Summary]:
     """Write cases.csv, summary.json and figures, of a model also quality.csv; return the summaries.
 
+    The files of an earlier evaluation in the folder, which its summary.json lists, are removed first.
+
     Raises:
-        UserError: There are no cases, or the folder cannot be written.
+        UserError: There are no cases, a file that is not of an earlier evaluation would be overwritten, or
+            another evaluation is writing to the folder; nothing was written.
+        StoppedError: A file cannot be written.
     """
-    summaries = write_report(folder, found.cases, found.facts)
     scores = [case.source.jaccard for case in found.cases]
     drawn = {
         "contours.png": figures.contour_figure(found.outlines),
@@ -173,13 +179,34 @@ def write_evaluation(found: Evaluation, folder: Path) -> dict[str, Summary]:
         "jaccard_by_size.png": figures.size_figure(found.cases),
     }
     if found.judged:
-        write_judged(found.judged, folder / "quality.csv")
         drawn["retention.png"] = quality_figures.retention_figure(found.judged)
         if all(case.expected_dice is not None for case in found.judged):
             drawn["reliability.png"] = quality_figures.reliability_figure(found.judged)
-    for name, figure in drawn.items():
-        save_figure(figure, folder / name)
+    files = [SUMMARY_FILE, CASES_FILE, *([QUALITY_TABLE] if found.judged else []), *drawn]
+    with claimed_folder(folder):
+        own = evaluated_files(folder)
+        require_own(folder, files, own)
+        with partly_written():
+            remove_results(folder, own)
+            summaries = write_report(folder, found.cases, {**found.facts, "files": files})
+            if found.judged:
+                write_judged(found.judged, folder / QUALITY_TABLE)
+            for name, figure in drawn.items():
+                save_figure(figure, folder / name)
     return summaries
+
+
+def require_free_folder(folder: Path) -> None:
+    """Raise UserError, before anything is evaluated, if `write_evaluation` would overwrite other files."""
+    require_own(folder, (SUMMARY_FILE, CASES_FILE), evaluated_files(folder))
+
+
+def evaluated_files(folder: Path) -> list[str]:
+    """Return the files of an earlier evaluation in a folder, as its summary.json lists them."""
+    try:
+        return list(map(str, json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))["files"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def calibration_folder(weights: str | Path, part: str) -> Path:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import write_text
+from mlffm_segdiff.data.csv_text import csv_table
 from mlffm_segdiff.evaluation.rows import DECIMALS, EvaluatedCase
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.certainty import sample_agreement
@@ -119,12 +119,11 @@ def quality_summary(cases: Sequence[JudgedCase]) -> dict[str, object]:
 
 def write_judged(cases: Sequence[JudgedCase], path: Path) -> None:
     """Write the cases as CSV, atomically. Raises UserError if it cannot be written."""
-    with atomic_write(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(JudgedCase)], lineterminator="\n")
-        writer.writeheader()
-        for case in cases:
-            values = asdict(case).items()
-            writer.writerow({k: round(v, DECIMALS) if isinstance(v, float) else v for k, v in values})
+    rows = (
+        [round(value, DECIMALS) if isinstance(value, float) else value for value in astuple(case)]
+        for case in cases
+    )
+    write_text(path, csv_table([field.name for field in fields(JudgedCase)], rows))
 
 
 def _doubts(cases: Sequence[JudgedCase], name: str) -> list[float] | None:

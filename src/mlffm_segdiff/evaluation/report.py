@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import write_text
+from mlffm_segdiff.data.csv_text import csv_table
 from mlffm_segdiff.evaluation.rows import EvaluatedCase, column_names, row_values
 from mlffm_segdiff.metrics.intervals import Interval
 from mlffm_segdiff.metrics.summary import Summary, summarise
@@ -50,12 +49,9 @@ def summaries(cases: Sequence[EvaluatedCase], seed: int = 0) -> dict[str, Summar
 
 def cases_csv(cases: Sequence[EvaluatedCase]) -> str:
     """Return the table of cases as CSV text: a header, then one row per case in the order given."""
-    text = io.StringIO()
-    with_network = any(case.network is not None for case in cases)
-    writer = csv.DictWriter(text, column_names(with_network), restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row_values(case) for case in cases)
-    return text.getvalue()
+    columns = column_names(any(case.network is not None for case in cases))
+    rows = map(row_values, cases)
+    return csv_table(columns, ([row.get(name) for name in columns] for row in rows))
 
 
 def summary_json(found: Mapping[str, Summary], facts: Mapping[str, object]) -> str:
@@ -72,15 +68,14 @@ def summary_json(found: Mapping[str, Summary], facts: Mapping[str, object]) -> s
 def write_report(
     folder: Path, cases: Sequence[EvaluatedCase], facts: Mapping[str, object], seed: int = 0
 ) -> dict[str, Summary]:
-    """Write cases.csv and summary.json, each atomically, and return the summaries.
+    """Write summary.json and cases.csv, each atomically, and return the summaries.
 
     Raises:
         UserError: `cases` is empty, or the folder cannot be written.
     """
     found = summaries(cases, seed)
-    for name, text in ((CASES_FILE, cases_csv(cases)), (SUMMARY_FILE, summary_json(found, facts))):
-        with atomic_write(folder / name) as path:
-            path.write_text(text, encoding="utf-8")
+    for name, text in ((SUMMARY_FILE, summary_json(found, facts)), (CASES_FILE, cases_csv(cases))):
+        write_text(folder / name, text)
     return found
 
 

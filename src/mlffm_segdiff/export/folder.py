@@ -15,7 +15,7 @@ from mlffm_segdiff.export.formats import FORMATS, FormatName, Runtime
 from mlffm_segdiff.export.onnx import OPSET
 from mlffm_segdiff.export.trace import EXAMPLE_BATCH
 from mlffm_segdiff.segmenters.base import BaseSegmenter
-from mlffm_segdiff.segmenters.calibration import QUALITY, read_quality, write_quality
+from mlffm_segdiff.segmenters.calibration import QUALITY, read_quality, weights_digest, write_quality
 from mlffm_segdiff.segmenters.folding import fold_batch_norm
 from mlffm_segdiff.segmenters.precision import Precision
 from mlffm_segdiff.segmenters.pretrained import Pretrained, require_trust
@@ -52,8 +52,16 @@ class Manifest(BaseModel):
     versions: dict[str, str]
 
 
-def write_export(pretrained: Pretrained, format_name: FormatName, folder: Path) -> None:
+def write_export(
+    pretrained: Pretrained, format_name: FormatName, folder: Path, fix: str | None = None
+) -> None:
     """Write the graphs of weights atomically; an existing folder is kept as it is.
+
+    Args:
+        pretrained: The weights.
+        format_name: Format of the graphs.
+        folder: To create.
+        fix: What to do if it cannot be written; see `atomic_folder`.
 
     Raises:
         UserError: The folder cannot be written, or a package is missing.
@@ -69,7 +77,7 @@ def write_export(pretrained: Pretrained, format_name: FormatName, folder: Path) 
         graphs={name: Signature(inputs=p.input_names, outputs=p.output_names) for name, p in parts.items()},
         versions=_versions(written.packages),
     )
-    with atomic_folder(folder) as building:
+    with atomic_folder(folder, fix) as building:
         for name, part in parts.items():
             written.write(part, building / f"{name}{written.suffix}")
         _write_json(building / CONFIG, {"recipe": pretrained.recipe.model_dump(mode="json")})
@@ -133,6 +141,7 @@ def read_export(folder: Path, precision: Precision = "float32") -> Pretrained:
         raise UserError(f"{folder} has no graph {error}; export again") from None
     pretrained.segmenter.eval()
     pretrained.quality = read_quality(folder / QUALITY)
+    pretrained.digest = " ".join(weights_digest(path) for path in sorted(folder.iterdir()) if path.is_file())
     return pretrained
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ class Model:
         device: Of the segmenter.
         quality: Calibration of the weights; None without one.
         precision: Number format that the network computes in.
+        identity: Digest of weights and recipe; empty if they are from no file.
     """
 
     segmenter: BaseSegmenter
@@ -49,6 +51,7 @@ class Model:
     device: torch.device
     quality: Quality | None = None
     precision: Precision = "float32"
+    identity: str = ""
 
 
 def load_model(
@@ -79,7 +82,12 @@ def load_model(
     if precision == "auto":
         precision = measured_precision(segmenter, image, chosen)
     ready = ready_to_segment(segmenter, image[:1], chosen, precision)
-    return Model(ready, size, chosen, device, pretrained.quality, precision)
+    return Model(ready, size, chosen, device, pretrained.quality, precision, _identity(pretrained))
+
+
+def _identity(pretrained: Pretrained) -> str:
+    described = f"{pretrained.digest} {pretrained.recipe.model_dump_json()}"
+    return sha256(described.encode()).hexdigest() if pretrained.digest else ""
 
 
 def ready_to_segment(

@@ -1,32 +1,127 @@
 """Files to masks, as a stream: while the network works, threads read the next and write the last images."""
 
+import errno
+import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
+from typing import TypeVar
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff import __version__
+from mlffm_segdiff.config.errors import UserError, partly_written
+from mlffm_segdiff.data.results_folder import claimed_folder
 from mlffm_segdiff.inference.model import Model, segment_images
 from mlffm_segdiff.inference.outputs.image_file import mask_image, save_image
+from mlffm_segdiff.inference.outputs.journal import Journal, Record
 from mlffm_segdiff.inference.outputs.predictions import Row, row_of, write_rows
-from mlffm_segdiff.inference.outputs.writers import Output, Writer, make_writers, require_free_folders
+from mlffm_segdiff.inference.outputs.writers import (
+    Output,
+    Writer,
+    case_files,
+    make_writers,
+    require_free_folders,
+)
 from mlffm_segdiff.inference.pool import helper_count, helping_threads, in_order, result_memory
-from mlffm_segdiff.inference.reading.case_image import CaseImage, read_image
-from mlffm_segdiff.inference.reading.image_source import Source
-from mlffm_segdiff.inference.result import Processing, analyse
+from mlffm_segdiff.inference.reading.case_image import CaseImage, read_unless_found
+from mlffm_segdiff.inference.reading.image_source import Source, case_name
+from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
 from mlffm_segdiff.segmenters.base import Segmentation
+
+MOST_ROWS = 256
+"""Samples of all images of a batch that are computed at once, if the batch is more than one image."""
+NAME_ERRORS = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class _Unreadable:
-    source: Source
-    reason: str
+class _ToSegment:
+    key: str
+    image: CaseImage
 
 
-_Read = CaseImage | _Unreadable
-_Segmented = tuple[CaseImage, Segmentation] | _Unreadable
-Writers = Mapping[str, Writer]
+@dataclass(frozen=True)
+class _Segmented:
+    key: str
+    image: CaseImage
+    segmentation: Segmentation
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the steps of a run share; a `Record` in their stream is of an image that is done or failed."""
+
+    model: Model
+    output: Output
+    writers: Mapping[str, Writer]
+    processing: Processing
+    journal: Journal
+
+    def read(self, source: Source) -> Record | _ToSegment:
+        stem, key = case_name(source), ""
+
+        def find(data: bytes) -> Record | None:
+            nonlocal key
+            key = self.journal.key_of(source.name, data)
+            return self.journal.find(stem, key)
+
+        keep = any(writer.needs_image for writer in self.writers.values())
+        try:
+            image = read_unless_found(source, self.model.size, keep, find)
+        except Exception as error:  # one bad image must not stop the others
+            self.journal.discard(stem)
+            return _failed(source.name, _reason(error, str(source)))
+        return image if isinstance(image, Record) else _ToSegment(key, image)
+
+    def segment(
+        self, images: Iterable[Record | _ToSegment], batch_size: int
+    ) -> Iterator[Record | _Segmented]:
+        stream = iter(images)
+        size = max(1, min(batch_size, MOST_ROWS // max(1, self.model.sampling.samples)))
+        while chunk := list(islice(stream, size)):
+            waiting = [one.image for one in chunk if isinstance(one, _ToSegment)]
+            views = [image.view for image in waiting]
+            inputs = [image.network_input for image in waiting]
+            found = iter(segment_images(self.model, inputs, views.__getitem__))
+            for one in chunk:
+                yield one if isinstance(one, Record) else _Segmented(one.key, one.image, next(found))
+
+    def write(self, case: Record | _Segmented) -> Record:
+        if isinstance(case, Record):
+            return case
+        image = case.image
+        with result_memory(image.height * image.width):
+            try:
+                result = analyse(image, case.segmentation, self.model, self.processing)
+                save_image(mask_image(result.mask), self.output.mask_path(image.stem))
+            except Exception as error:
+                if isinstance(error, UserError) and not _is_name_error(error):
+                    raise  # the next masks could not be written either
+                return _failed(image.name, _reason(error, image.name))
+            return self._write_outputs(case.key, result)
+
+    def _write_outputs(self, key: str, result: CaseResult) -> Record:
+        row, kept = row_of(result), {}
+        for name, writer in self.writers.items():
+            kept[name], fault = _attempt(name, partial(writer.write, result))
+            row = row.with_fault(fault)
+        return Record(row, key, self.journal.digests(row.stem), kept)
+
+    def add_row(self, record: Record) -> Row:
+        self.journal.add(record)
+        row, kept = record.row, record.kept or {}
+        for name, writer in self.writers.items():
+            row = row.with_fault(_attempt(name, partial(writer.add_row, row, kept.get(name)))[1])
+        return row
+
+    def close(self) -> Iterator[str]:
+        """Write the files for all images, and yield the errors."""
+        for name, writer in self.writers.items():
+            if fault := _attempt(name, writer.close)[1]:
+                yield fault
+        self.journal.finish()
 
 
 def predict_files(
@@ -36,12 +131,15 @@ def predict_files(
     processing: Processing | None = None,
     batch_size: int = 8,
     warn: Callable[[str], object] = warnings.warn,
+    skip_existing: bool = False,
 ) -> Iterator[Row]:
     """Segment files, write masks and what `output` asks for, and yield the row of each image in order.
 
     An image that cannot be read gives a row with status ``failed``, an output that cannot be written one with
     status ``incomplete``; neither stops the run. Memory does not grow with the number of files. The table
     appears after the last image.
+
+    The results of an earlier run in the folder are removed first, which its journal lists; other files stay.
 
     Args:
         images: Paths, or what `find_images` found; no two with the same stem.
@@ -50,27 +148,38 @@ def predict_files(
         processing: How segmentations become masks, from which all outputs and measures are made.
         batch_size: Images segmented at once; changes speed only.
         warn: Receives the error of an output that is one file for all images.
+        skip_existing: Keep the results of images that an earlier run, perhaps a killed one, finished, if
+            their content, the weights and all settings are the same and the files are as they were written.
+            All outputs are then as of a run over all images. Weights that are from no file are unknown, so
+            nothing is kept.
 
     Raises:
-        UserError: Masks or the table cannot be written, would overwrite an image, or an output is unknown or
-            impossible.
+        UserError: An output is unknown or impossible, or something that is not of an earlier run would be
+            overwritten, or another run is writing to the folder; nothing was written.
+        StoppedError: Masks or the table cannot be written.
     """
     check_batch_size(batch_size)
     how = processing or Processing()
     writers = make_writers(output, model.sampling)
     require_free_folders(images, output, writers)
-    keep = any(writer.needs_image for writer in writers.values())
+    journal = Journal(
+        output.folder,
+        {stem: case_files(stem, output, writers) for stem in map(case_name, images)},
+        [output.table_path.name, *(name for writer in writers.values() for name in writer.run_files)],
+        _settings(model, output, how) if model.identity else "",
+    )
+    run = _Run(model, output, writers, how, journal)
     helpers = helper_count()
     ahead = batch_size + helpers  # a whole batch is read, and one written, while the network works on another
-    with helping_threads(helpers) as pool:
-        read = in_order(pool, partial(_read, size=model.size, keep=keep), images, ahead)
-        segmented = _segment(model, read, batch_size)
-        write = partial(_write, output=output, writers=writers, processing=how, model=model)
-        rows = (_add_row(row, writers) for row in in_order(pool, write, segmented, ahead))
-        yield from write_rows(rows, output.table_path)
-    for name, writer in writers.items():
-        if fault := _fault_of(name, writer.close):
-            warn(fault)
+    with claimed_folder(output.folder):
+        journal.start(skip_existing)
+        with partly_written():
+            with helping_threads(helpers) as pool:
+                segmented = run.segment(in_order(pool, run.read, images, ahead), batch_size)
+                rows = map(run.add_row, in_order(pool, run.write, segmented, ahead))
+                yield from write_rows(rows, output.table_path)
+            for fault in run.close():
+                warn(fault)
 
 
 def check_batch_size(batch_size: int) -> None:
@@ -79,53 +188,31 @@ def check_batch_size(batch_size: int) -> None:
         raise UserError(f"batch size {batch_size} is out of range; give 1 or more")
 
 
-def _read(source: Source, size: int, keep: bool) -> _Read:
+def _settings(model: Model, output: Output, processing: Processing) -> str:
+    """Return all that an image's results depend on, besides the image."""
+    quality = model.quality and model.quality.model_dump(mode="json")
+    chosen = [asdict(model.sampling), model.size, model.precision, quality, asdict(processing)]
+    outputs = [sorted(output.write), output.maps]
+    return json.dumps([__version__, model.identity, *chosen, *outputs])
+
+
+def _failed(name: str, reason: str) -> Record:
+    return Record(Row(name, status="failed", error=reason))
+
+
+def _reason(error: Exception, name: str) -> str:
+    return str(error) if isinstance(error, UserError) else f"{name}: {type(error).__name__}: {error}"
+
+
+def _is_name_error(error: UserError) -> bool:
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in NAME_ERRORS
+
+
+def _attempt(name: str, work: Callable[[], Result]) -> tuple[Result | None, str]:
+    """Run a step of a writer; return its result and its error message, which is empty without an error."""
     try:
-        return read_image(source, size, keep)
+        return work(), ""
     except UserError as error:
-        return _Unreadable(source, str(error))
-
-
-def _segment(model: Model, images: Iterable[_Read], batch_size: int) -> Iterator[_Segmented]:
-    stream = iter(images)
-    while chunk := list(islice(stream, batch_size)):
-        readable = [image for image in chunk if isinstance(image, CaseImage)]
-        views = [image.view for image in readable]
-        found = iter(segment_images(model, [one.network_input for one in readable], views.__getitem__))
-        yield from ((image, next(found)) if isinstance(image, CaseImage) else image for image in chunk)
-
-
-def _write(
-    segmented: _Segmented, output: Output, writers: Writers, processing: Processing, model: Model
-) -> Row:
-    if isinstance(segmented, _Unreadable):
-        return Row(segmented.source.name, status="failed", error=segmented.reason)
-    image, segmentation = segmented
-    with result_memory(image.height * image.width):
-        result = analyse(image, segmentation, model, processing)
-        save_image(mask_image(result.mask), output.masks / f"{image.stem}.png")
-        row = row_of(result)
-        for name, writer in writers.items():
-            row = _with_fault(row, _fault_of(name, partial(writer.write, result)))
-    return row
-
-
-def _add_row(row: Row, writers: Writers) -> Row:
-    for name, writer in writers.items():
-        row = _with_fault(row, _fault_of(name, partial(writer.add_row, row)))
-    return row
-
-
-def _with_fault(row: Row, fault: str) -> Row:
-    return row.with_fault(fault) if fault else row
-
-
-def _fault_of(name: str, work: Callable[[], None]) -> str:
-    """Run a step of a writer and return its error message, empty without an error."""
-    try:
-        work()
-    except UserError as error:
-        return f"{name}: {error}"
+        return None, f"{name}: {error}"
     except Exception as error:  # an error in one output must not stop the others
-        return f"{name}: {type(error).__name__}: {error}"
-    return ""
+        return None, f"{name}: {type(error).__name__}: {error}"

@@ -51,6 +51,7 @@ class Pretrained(
         recipe: Of the model, its training and its sampling.
         segmenter: The network and what turns its output into masks.
         quality: Calibration of its certainty; None without one.
+        digest: SHA-256 of the files of weights that it was loaded from; empty without any.
 
     Args:
         recipe: The recipe, as in ``config.json``.
@@ -68,6 +69,7 @@ class Pretrained(
         self.recipe: Recipe = check_recipe(recipe, "config.json")
         self.segmenter: BaseSegmenter = build_segmenter(self.recipe)
         self.quality: Quality | None = None
+        self.digest = ""
 
     @property
     def sampling(self) -> Sampling:
@@ -149,6 +151,7 @@ class Pretrained(
 
         path = get(WEIGHTS)
         model = cls(**model_kwargs)
+        model.digest = weights_digest(path)
         model.segmenter.load_state_dict({name: value.float() for name, value in load_file(path).items()})
         with contextlib.suppress(EntryNotFoundError):
             model.quality = read_quality(get(QUALITY), path)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import pandas as pd
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.csv_text import unguarded
 from mlffm_segdiff.evaluation.report import CASES_FILE
 from mlffm_segdiff.evaluation.rows import NETWORK_PREFIX
 from mlffm_segdiff.metrics.case_scores import COUNT_NAMES, CaseScores
@@ -108,7 +109,7 @@ def pooled_scores(scores: pd.DataFrame) -> pd.DataFrame:
 def _case_rows(one: CellResult, evaluation: str) -> pd.DataFrame:
     path = one.folder.scores(evaluation) / CASES_FILE
     try:
-        cases = pd.read_csv(path, converters={"id": str})
+        cases = pd.read_csv(path, converters={"id": unguarded})
         tables = [_at_resolution(cases, "source")]
         if f"{NETWORK_PREFIX}{SCORE_COLUMNS[0]}" in cases:
             tables.append(_at_resolution(cases, "network"))

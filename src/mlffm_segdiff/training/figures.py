@@ -1,5 +1,6 @@
 """Figures of a run: learning curves, and outlines on validation images."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import encoded, write_bytes
 from mlffm_segdiff.data.batch import collate
 from mlffm_segdiff.data.contour import mask_contours
 from mlffm_segdiff.data.dataset import PairDataset
+from mlffm_segdiff.data.names import printable
 from mlffm_segdiff.segmenters.assembly import build_sampling
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
 from mlffm_segdiff.segmenters.base import BaseSegmenter
@@ -60,12 +62,11 @@ def draw_overlays(segmenter: BaseSegmenter, recipe: Recipe, dataset: PairDataset
         for mask, colour in ((batch.mask[number, 0] > 0, "lime"), (found, "orange")):
             for line in mask_contours(mask.numpy()):
                 panel.plot(line[:, 1], line[:, 0], color=colour, linewidth=1)
-        panel.set_title(case, fontsize=7)
+        panel.set_title(printable(case), fontsize=7, parse_math=False)
         panel.axis("off")
     return _save(figure, folder.path / "overlays.png")
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    with atomic_write(path) as temporary:
-        FigureCanvasAgg(figure).print_figure(temporary, format="png", dpi=120)
+    write_bytes(path, encoded(partial(FigureCanvasAgg(figure).print_figure, format="png", dpi=120)))
     return path

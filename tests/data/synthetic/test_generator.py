@@ -233,11 +233,11 @@ class TestSamples:
         (path,) = write_samples(tmp_path, count=1, seed=1)
         before = path.read_bytes()
 
-        def full_disk(_: Image.Image, target: Path, **__: object) -> None:
-            Path(target).write_bytes(b"half")
+        def full_disk(target: Path, content: bytes) -> None:
+            target.write_text("half")
             raise OSError("no space left")
 
-        monkeypatch.setattr(Image.Image, "save", full_disk)
+        monkeypatch.setattr(Path, "write_bytes", full_disk)
         with pytest.raises(UserError, match=r"sample_1\.png cannot be written \(no space left\)"):
             write_samples(tmp_path, count=1, seed=2)
         assert path.read_bytes() == before

@@ -33,7 +33,7 @@ def page_file(tmp_path: Path) -> Path:
     (tmp_path / "review").mkdir()
     for row in ROWS:
         stem = row.image.replace("/", "-").removesuffix(".png")
-        writer.add_row(replace(row, stem=stem))
+        writer.add_row(replace(row, stem=stem), None)
         if not row.failed:
             Image.fromarray(np.full((6, 8, 3), 120, np.uint8)).save(tmp_path / "review" / f"{stem}.jpg")
     writer.close()

@@ -14,6 +14,7 @@ from pyarrow import parquet
 from pycocotools.coco import COCO
 
 from mlffm_segdiff.inference.model import Model
+from mlffm_segdiff.inference.outputs.journal import JOURNAL
 from mlffm_segdiff.inference.outputs.writers import WRITERS, Output
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading.case_image import find_images
@@ -31,7 +32,8 @@ def read(path: Path) -> npt.NDArray[np.generic]:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != JOURNAL]
+    return sorted(str(path.relative_to(folder)) for path in files)
 
 
 @pytest.fixture

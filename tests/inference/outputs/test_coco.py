@@ -32,10 +32,9 @@ def random_maps(seed: int) -> tuple[Mask, npt.NDArray[np.float32]]:
 def write(folder: Path, results: list[CaseResult]) -> Path:
     """Written in reverse, as threads may; the rows come in order."""
     writer = CocoWriter(Output(folder))
-    for result in reversed(results):
-        writer.write(result)
-    for result in results:
-        writer.add_row(Row(result.image.name, stem=result.image.stem))
+    kept = [writer.write(result) for result in reversed(results)]
+    for result, one in zip(results, reversed(kept), strict=True):
+        writer.add_row(Row(result.image.name, stem=result.image.stem), json.loads(json.dumps(one)))
     writer.close()
     return folder / "coco.json"
 
@@ -79,7 +78,7 @@ def test_no_image_gives_an_empty_data_set(tmp_path: Path) -> None:
 
 def test_an_image_that_failed_has_no_entry(tmp_path: Path) -> None:
     writer = CocoWriter(Output(tmp_path))
-    writer.add_row(Row("broken.png", status="failed"))
+    writer.add_row(Row("broken.png", status="failed"), None)
     writer.close()
     assert COCO(tmp_path / "coco.json").dataset["images"] == []
 

@@ -14,14 +14,14 @@ COLUMNS = {"image": str, "area": int, "share": float}
 def test_pyarrow_reads_types_values_and_gaps_back(tmp_path: Path) -> None:
     rows = [
         {"image": "a.png", "area": 7, "share": 0.25},
-        {"image": "caf\udce9.png", "area": None, "share": None},
+        {"image": "café.png", "area": None, "share": None},
     ]
     with parquet_writer(tmp_path / "t.parquet", COLUMNS) as add:
         for row in rows:
             add(row)
     table = parquet.read_table(tmp_path / "t.parquet")
     assert table.schema.types == [pyarrow.string(), pyarrow.int64(), pyarrow.float64()]
-    assert table.to_pylist() == [rows[0], {**rows[1], "image": "caf\\udce9.png"}]
+    assert table.to_pylist() == rows
 
 
 @pytest.mark.parametrize("count", [0, GROUP, GROUP + 1])

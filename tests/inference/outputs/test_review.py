@@ -91,7 +91,7 @@ def test_no_address_leads_outside(page_file: Path) -> None:
 def test_a_name_in_another_encoding_is_shown_and_found(tmp_path: Path) -> None:
     stem = b"caf\xe9".decode(errors="surrogateescape")
     writer = ReviewWriter(Output(tmp_path))
-    writer.add_row(Row(f"{stem}.png", certainty=0.5, stem=stem))
+    writer.add_row(Row(f"{stem}.png", certainty=0.5, stem=stem), None)
     writer.close()
     text = (tmp_path / "review.html").read_text(encoding="utf-8")
     assert '<h2 id="case-1">caf\\udce9.png</h2>' in text
@@ -100,7 +100,7 @@ def test_a_name_in_another_encoding_is_shown_and_found(tmp_path: Path) -> None:
 
 def test_an_incomplete_case_names_what_is_missing(tmp_path: Path) -> None:
     writer = ReviewWriter(Output(tmp_path))
-    writer.add_row(Row("a.png", certainty=0.5, stem="a").with_fault("coco: <full>"))
+    writer.add_row(Row("a.png", certainty=0.5, stem="a").with_fault("coco: <full>"), None)
     writer.close()
     text = (tmp_path / "review.html").read_text(encoding="utf-8")
     assert '<p class="failure">coco: &lt;full&gt;</p>' in text
@@ -114,7 +114,7 @@ def test_a_page_of_no_cases_is_a_page(tmp_path: Path) -> None:
 
 def test_a_run_that_breaks_leaves_no_page(tmp_path: Path) -> None:
     writer = ReviewWriter(Output(tmp_path))
-    writer.add_row(Row("a.png"))
+    writer.add_row(Row("a.png"), None)
     del writer
     assert not any(tmp_path.iterdir())
 

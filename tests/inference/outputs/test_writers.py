@@ -5,8 +5,7 @@ from pkgutil import resolve_name
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.inference.outputs.predictions import Row, write_rows
-from mlffm_segdiff.inference.outputs.writers import WRITERS, Output, Writer, make_writers
+from mlffm_segdiff.inference.outputs.writers import WRITERS, Output, Writer, case_files, make_writers
 from mlffm_segdiff.segmenters.base import Sampling
 
 
@@ -42,11 +41,26 @@ def test_a_missing_package_is_reported_before_the_work(monkeypatch: pytest.Monke
         make_writers(Output(Path("x"), ("dicom-seg",)), Sampling())
 
 
-def test_a_parquet_table_without_pyarrow_is_reported_before_the_first_row(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_parquet_table_without_pyarrow_is_reported_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    rows = iter([Row("a.png")])
     with pytest.raises(UserError, match=r"pyarrow is not installed.*\.\[table\]"):
-        next(write_rows(rows, Output(tmp_path, table="parquet").table_path))
-    assert next(rows).image == "a.png"
+        make_writers(Output(Path("x"), table="parquet"), Sampling())
+
+
+def test_writers_name_all_files_that_they_write_and_no_two_the_same() -> None:
+    output = Output(Path("x"), tuple(WRITERS))
+    writers = make_writers(output, Sampling(samples=2))
+    files = case_files("a.b", output, writers)
+    assert files == (
+        "masks/a.b.png",
+        "probabilities/a.b.png",
+        "spreads/a.b.png",
+        "contours/a.b.geojson",
+        "dicom-seg/a.b.dcm",
+        "review/a.b.jpg",
+        "overlays/a.b.jpg",
+        "nnunet/imagesTs/a.b_0000.png",
+        "nnunet/labelsTs/a.b.png",
+    )
+    of_run = [name for writer in writers.values() for name in writer.run_files]
+    assert of_run == ["coco.json", "review.html", "nnunet/dataset.json"]

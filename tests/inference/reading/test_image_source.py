@@ -7,7 +7,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data import case
 from mlffm_segdiff.data.case import MOST_BYTES, Entry
 from mlffm_segdiff.inference.reading.image_source import (
-    LONGEST_NAME,
+    LONGEST_MEMBER,
     RemoteFile,
     Source,
     case_name,
@@ -37,6 +37,10 @@ def archive(tmp_path: Path) -> Path:
         (RemoteFile("s3://bucket/folder/lesion 1.jpg"), "lesion 1"),
         (RemoteFile("https://host/a%20b.jpg?token=x.y/z"), "a b"),
         (RemoteFile("https://host/..%2F..%2Fx.jpg"), "x"),
+        (Entry(Path("a.zip"), "in/CON.png"), "_CON"),
+        (Entry(Path("a.zip"), "nul.v2.png"), "_nul.v2"),
+        (Entry(Path("a.zip"), "console.png"), "console"),
+        (Path("CON.png"), "CON"),
         (RemoteFile("zip://in/x.png::https://host/a.zip?token=1"), "x"),
     ],
 )
@@ -45,12 +49,18 @@ def test_a_case_has_its_files_name_without_what_another_system_refuses(source: S
 
 
 @pytest.mark.parametrize("letter", ["x", "é", "皮"])
-def test_a_long_name_is_cut_between_letters_and_stays_unique(letter: str) -> None:
-    name, other = (case_name(Entry(Path("a.zip"), f"{letter * 300}{end}.png")) for end in "ab")
-    assert LONGEST_NAME - 3 < len(name.encode()) <= LONGEST_NAME
-    assert set(name[:-9]) == {letter}
-    assert name != other
-    assert case_name(Path(f"{letter * 300}a.png")) == name
+def test_a_long_name_is_cut_between_letters(letter: str) -> None:
+    member, other = (case_name(Entry(Path("a.zip"), f"{letter * 300}{end}.png")) for end in ("", "y"))
+    assert LONGEST_MEMBER - 3 < len(member.encode()) <= LONGEST_MEMBER
+    assert set(member[:-9]) == {letter}
+    assert member != other
+
+
+def test_a_files_name_is_cut_only_if_the_mask_could_not_have_it() -> None:
+    assert case_name(Path("n" * 251 + ".png")) == "n" * 251
+    without_ending = case_name(Path("n" * 254))
+    assert len(f"{without_ending}.png") == 255
+    assert without_ending != case_name(Path("n" * 255))
 
 
 def test_a_url_is_shown_without_what_may_be_secret() -> None:

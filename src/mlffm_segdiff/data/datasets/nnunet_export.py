@@ -1,10 +1,10 @@
 """Write a data set with its split as a raw data set of nnU-Net v2."""
 
-import csv
 import json
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import atomic_folder, atomic_write
+from mlffm_segdiff.data.atomic import atomic_folder, atomic_write, encoded
 from mlffm_segdiff.data.case import Case
+from mlffm_segdiff.data.csv_text import csv_table
 from mlffm_segdiff.data.datasets.image_folder import GROUPS
 from mlffm_segdiff.data.datasets.nnunet_raw import DATASET_FILE, SPLITS_FILE, TEST, TRAIN
 from mlffm_segdiff.data.processors import processors
@@ -120,8 +121,11 @@ def _write_images(
 
 def _write_case(case: Case, part: str, folder: Path) -> Size:
     image, mask = read_pair(case)
-    image.save(image_path(folder, part, case.id))
-    label_image(mask.lesion).save(label_path(folder, part, case.id))
+    for path, shown in (
+        (image_path(folder, part, case.id), image),
+        (label_path(folder, part, case.id), label_image(mask.lesion)),
+    ):
+        path.write_bytes(encoded(partial(shown.save, format="PNG")))
     return image.height, image.width
 
 
@@ -158,9 +162,8 @@ def _dataset(name: str, count: int) -> dict[str, object]:
 
 def _write_groups(path: Path, cases: Sequence[Case]) -> None:
     if any(case.group != case.id for case in cases):
-        with path.open("w", encoding="utf-8", newline="") as file:
-            rows = sorted((case.id, case.group) for case in cases)
-            csv.writer(file, lineterminator="\n").writerows([("id", "group"), *rows])
+        rows = sorted((case.id, case.group) for case in cases)
+        path.write_text(csv_table(("id", "group"), rows), encoding="utf-8", newline="")
 
 
 def _write_json(path: Path, values: object) -> None:

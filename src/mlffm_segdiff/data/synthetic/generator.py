@@ -8,6 +8,7 @@ The sample images of the package were made by `write_samples`:
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import atomic_folder, atomic_write
+from mlffm_segdiff.data.atomic import atomic_folder, encoded, write_bytes
 from mlffm_segdiff.data.synthetic.artifacts import add_artifacts
 from mlffm_segdiff.data.synthetic.fields import Field, Frame
 from mlffm_segdiff.data.synthetic.lesion import lesion_depth, lesion_mask, lesion_pigments, veil_colour
@@ -143,13 +144,16 @@ def write_folder(folder: Path, count: int, side: int, seed: int) -> None:
         for number in range(count):
             image, mask = synthetic_case(case_seed(seed, number), side, side)
             name = f"synthetic_{number:05d}.png"
-            Image.fromarray(image).save(building / "images" / name)
-            Image.fromarray(mask.astype(np.uint8) * 255).save(building / "masks" / name)
+            (building / "images" / name).write_bytes(_png(image))
+            (building / "masks" / name).write_bytes(_png(mask.astype(np.uint8) * 255))
 
 
 def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    with atomic_write(path) as partial:
-        Image.fromarray(pixels).save(partial, format="PNG", optimize=True)
+    write_bytes(path, _png(pixels, optimize=True))
+
+
+def _png(pixels: NDArray[np.uint8], optimize: bool = False) -> memoryview:
+    return encoded(partial(Image.fromarray(pixels).save, format="PNG", optimize=optimize))
 
 
 def _check(seed: int, width: int, height: int) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from itertools import chain, count
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.inference.masks import lesion_box
 from mlffm_segdiff.inference.outputs.predictions import Row
 from mlffm_segdiff.inference.outputs.spool import Spool
-from mlffm_segdiff.inference.outputs.writers import Output, Writer
+from mlffm_segdiff.inference.outputs.writers import Kept, Output, Writer
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.overlap import Mask
 
@@ -23,31 +23,33 @@ Entry = dict[str, Any]
 class CocoWriter(Writer):
     """coco.json: the images in their order, and one annotation per image with a lesion."""
 
+    run_files: ClassVar = ("coco.json",)
+
     def __init__(self, output: Output) -> None:
         super().__init__(output)
-        self._waiting: dict[str, tuple[Entry, Entry | None]] = {}
         self._images, self._annotations = Spool(), Spool()
 
-    def write(self, result: CaseResult) -> None:
+    def write(self, result: CaseResult) -> Kept:
         """Encode the mask."""
         height, width = result.mask.shape
         image = {"file_name": result.image.name, "width": width, "height": height}
-        self._waiting[result.image.stem] = image, annotation_of(result)
+        return {"image": image, "annotation": annotation_of(result)}
 
-    def add_row(self, row: Row) -> None:
+    def add_row(self, row: Row, kept: Kept) -> None:
         """Number the entries of an image that was written."""
-        image, annotation = self._waiting.pop(row.stem, (None, None))
-        if image is not None:
-            number = len(self._images) + 1
-            self._images.add(json.dumps({"id": number, **image}))
-            if annotation is not None:
-                ids = {"id": len(self._annotations) + 1, "image_id": number}
-                self._annotations.add(json.dumps({**ids, **annotation}))
+        del row
+        if kept is None:
+            return
+        number = len(self._images) + 1
+        self._images.add(json.dumps({"id": number, **kept["image"]}))
+        if kept["annotation"] is not None:
+            ids = {"id": len(self._annotations) + 1, "image_id": number}
+            self._annotations.add(json.dumps({**ids, **kept["annotation"]}))
 
     def close(self) -> None:
         """Write the file."""
         with (
-            atomic_write(self.output.folder / "coco.json") as temporary,
+            atomic_write(self.output.folder / self.run_files[0]) as temporary,
             temporary.open("w", encoding="utf-8") as file,
         ):
             file.write(f'{{"categories": {json.dumps([CATEGORY])},\n"images": [\n')

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 from importlib.metadata import version
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import DISTRIBUTION, needs_extra
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import write_bytes
 from mlffm_segdiff.inference.outputs.writers import Writer
 from mlffm_segdiff.inference.reading.dicom import header_number, header_value
 from mlffm_segdiff.inference.result import CaseResult
@@ -43,7 +43,9 @@ NOTHING_WITHOUT = {"FrameOfReferenceUID": "ImageOrientationPatient", "PixelSpaci
 class DicomSegWriter(Writer):
     """dicom-seg/NAME.dcm, for images from DICOM files."""
 
-    folders: ClassVar = ("dicom-seg",)
+    def case_files(self, stem: str) -> tuple[str, ...]:
+        """Return the file of the segmentation."""
+        return (f"dicom-seg/{stem}.dcm",)
 
     def check(self, sampling: Sampling) -> None:
         """Raise UserError unless highdicom is installed."""
@@ -53,9 +55,8 @@ class DicomSegWriter(Writer):
 
     def write(self, result: CaseResult) -> None:
         """Write the segmentation, or raise UserError if the image is not from a suitable DICOM file."""
-        content = dicom_seg(result)
-        with atomic_write(self.output.folder / "dicom-seg" / f"{result.image.stem}.dcm") as temporary:
-            temporary.write_bytes(content)
+        (path,) = self.paths(result.image.stem)
+        write_bytes(path, dicom_seg(result))
 
 
 def dicom_seg(result: CaseResult) -> bytes:

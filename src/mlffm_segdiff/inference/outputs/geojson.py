@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.inference.outputs.outlines import Ring, outline_polygons, signed_area
 from mlffm_segdiff.inference.outputs.writers import Writer
 from mlffm_segdiff.inference.result import CaseResult
@@ -13,10 +13,14 @@ from mlffm_segdiff.metrics.overlap import Mask
 class ContoursWriter(Writer):
     """contours/NAME.geojson."""
 
+    def case_files(self, stem: str) -> tuple[str, ...]:
+        """Return the file of the polygons."""
+        return (f"contours/{stem}.geojson",)
+
     def write(self, result: CaseResult) -> None:
         """Write the polygons of the mask."""
-        with atomic_write(self.output.folder / "contours" / f"{result.image.stem}.geojson") as temporary:
-            temporary.write_text(json.dumps(geojson(result.mask, result.image.name)), encoding="utf-8")
+        (path,) = self.paths(result.image.stem)
+        write_text(path, json.dumps(geojson(result.mask, result.image.name)))
 
 
 def geojson(mask: Mask, name: str) -> dict[str, Any]:

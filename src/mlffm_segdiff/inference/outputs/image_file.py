@@ -1,21 +1,28 @@
 """Images and masks as files."""
 
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import encoded, write_bytes
 from mlffm_segdiff.metrics.overlap import Mask
 
 JPEG_QUALITY = 92
 
 
 def save_image(image: Image.Image, path: Path) -> None:
-    """Write an image atomically. Raises UserError if it cannot be written."""
-    with atomic_write(path) as temporary:
-        image.save(temporary, quality=JPEG_QUALITY, subsampling=0, compress_type=zlib.Z_RLE)
+    """Write an image atomically, in the format of its suffix. Raises UserError if it cannot be written."""
+    encode = partial(
+        image.save,
+        format=Image.registered_extensions()[path.suffix],
+        quality=JPEG_QUALITY,
+        subsampling=0,
+        compress_type=zlib.Z_RLE,
+    )
+    write_bytes(path, encoded(encode))
 
 
 def mask_image(mask: Mask) -> Image.Image:

@@ -1,8 +1,6 @@
 """Probability and spread maps as files."""
 
-import zlib
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +8,7 @@ from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.inference.outputs.image_file import save_image
 from mlffm_segdiff.inference.outputs.writers import Writer
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.segmenters.at_source import Map
@@ -22,18 +21,21 @@ BAND = 512
 class ProbabilityWriter(Writer):
     """probabilities/NAME.png or .npy."""
 
-    folders: ClassVar = ("probabilities",)
+    def case_files(self, stem: str) -> tuple[str, ...]:
+        """Return the file of the map."""
+        return (f"probabilities/{stem}.{self.output.maps}",)
 
     def write(self, result: CaseResult) -> None:
         """Write the probability map."""
-        folder = self.output.folder / "probabilities"
-        write_map(result.probability, folder / f"{result.image.stem}.{self.output.maps}")
+        write_map(result.probability, *self.paths(result.image.stem))
 
 
 class SpreadWriter(Writer):
     """spreads/NAME.png or .npy, the standard deviation of the samples."""
 
-    folders: ClassVar = ("spreads",)
+    def case_files(self, stem: str) -> tuple[str, ...]:
+        """Return the file of the map."""
+        return (f"spreads/{stem}.{self.output.maps}",)
 
     def check(self, sampling: Sampling) -> None:
         """Raise UserError unless two or more samples are drawn."""
@@ -45,8 +47,7 @@ class SpreadWriter(Writer):
 
     def write(self, result: CaseResult) -> None:
         """Write the spread map."""
-        folder = self.output.folder / "spreads"
-        write_map(result.spread, folder / f"{result.image.stem}.{self.output.maps}")
+        write_map(result.spread, *self.paths(result.image.stem))
 
 
 def write_map(values: Map, path: Path) -> None:
@@ -55,11 +56,13 @@ def write_map(values: Map, path: Path) -> None:
     Raises:
         UserError: The file cannot be written.
     """
-    with atomic_write(path) as temporary:
-        if path.suffix == ".npy":
-            np.save(temporary, values)
-        else:
-            Image.fromarray(sixteen_bits(values)).save(temporary, compress_type=zlib.Z_RLE)
+    if path.suffix == ".npy":
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            header = np.lib.format.header_data_from_array_1_0(values)
+            np.lib.format.write_array_header_1_0(file, header)
+            file.write(np.ascontiguousarray(values).data)  # numpy.save loses what does not fit on the disk
+    else:
+        save_image(Image.fromarray(sixteen_bits(values)), path)
 
 
 def sixteen_bits(values: Map) -> npt.NDArray[np.uint16]:

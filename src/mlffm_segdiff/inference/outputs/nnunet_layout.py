@@ -1,5 +1,6 @@
 """Images and masks in the raw layout of nnU-Net v2."""
 
+from pathlib import Path
 from typing import ClassVar
 
 from mlffm_segdiff.data.atomic import atomic_write
@@ -16,15 +17,19 @@ class NnunetWriter(Writer):
     """nnunet/ with imagesTs, labelsTs and dataset.json."""
 
     needs_image = True
-    folders: ClassVar = (f"{FOLDER}/images{TEST}", f"{FOLDER}/labels{TEST}")
+    run_files: ClassVar = (f"{FOLDER}/{DATASET_FILE}",)
+
+    def case_files(self, stem: str) -> tuple[str, ...]:
+        """Return the files of image and mask."""
+        return tuple(path(Path(FOLDER), TEST, stem).as_posix() for path in (image_path, label_path))
 
     def write(self, result: CaseResult) -> None:
         """Write the image in RGB and the mask as 0 and 1."""
-        folder, stem = self.output.folder / FOLDER, result.image.stem
-        save_image(result.image.full_size, image_path(folder, TEST, stem))
-        save_image(label_image(result.mask), label_path(folder, TEST, stem))
+        image, label = self.paths(result.image.stem)
+        save_image(result.image.full_size, image)
+        save_image(label_image(result.mask), label)
 
     def close(self) -> None:
         """Write dataset.json."""
-        with atomic_write(self.output.folder / FOLDER / DATASET_FILE) as temporary:
+        with atomic_write(self.output.folder / self.run_files[0]) as temporary:
             write_dataset(temporary, "predictions", 0)

@@ -1,7 +1,5 @@
 """The outline of a mask, drawn on its image."""
 
-from typing import ClassVar
-
 from PIL import Image, ImageDraw
 
 from mlffm_segdiff.data.contour import mask_contours
@@ -23,13 +21,16 @@ class OverlayWriter(Writer):
     """overlays/NAME.jpg, the image with the outline of the mask."""
 
     needs_image = True
-    folders: ClassVar = ("overlays",)
+
+    def case_files(self, stem: str) -> tuple[str, ...]:
+        """Return the file of the overlay."""
+        return (f"overlays/{stem}.jpg",)
 
     def write(self, result: CaseResult) -> None:
         """Draw the outline on a copy of the image and write it."""
         image = result.image.full_size.copy()
         draw_outline(image, result.mask)
-        save_image(image, self.output.folder / "overlays" / f"{result.image.stem}.jpg")
+        save_image(image, *self.paths(result.image.stem))
 
 
 def draw_outline(image: Image.Image, mask: Mask, colour: Colour = COLOUR) -> None:

@@ -9,14 +9,19 @@ from mlffm_segdiff.config.extra import needs_extra
 GROUP = 1000
 
 
+def require_parquet() -> None:
+    """Raise UserError unless pyarrow is installed."""
+    with needs_extra("table"):
+        import pyarrow  # noqa: F401
+
+
 @contextmanager
 def parquet_writer(
     path: Path, columns: Mapping[str, type]
 ) -> Iterator[Callable[[Mapping[str, object]], None]]:
     """Yield the function that adds a row, a mapping of columns to values, to a new Parquet file.
 
-    Rows are written GROUP at a time, so memory does not grow with them. File names in another encoding are
-    written with backslashes.
+    Rows are written GROUP at a time, so memory does not grow with them.
 
     Args:
         path: Of the new file.
@@ -25,9 +30,10 @@ def parquet_writer(
     Raises:
         UserError: pyarrow is not installed.
     """
-    with needs_extra("table"):
-        import pyarrow as arrow
-        from pyarrow import parquet
+    require_parquet()
+    import pyarrow as arrow
+    from pyarrow import parquet
+
     kinds = {str: arrow.string(), int: arrow.int64(), float: arrow.float64()}
     schema = arrow.schema([(name, kinds[kind]) for name, kind in columns.items()])
     waiting: list[dict[str, object]] = []
@@ -38,13 +44,9 @@ def parquet_writer(
             waiting.clear()
 
         def add(row: Mapping[str, object]) -> None:
-            waiting.append({name: _text(row[name]) for name in columns})
+            waiting.append({name: row[name] for name in columns})
             if len(waiting) == GROUP:
                 flush()
 
         yield add
         flush()
-
-
-def _text(value: object) -> object:
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

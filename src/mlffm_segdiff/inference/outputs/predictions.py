@@ -1,6 +1,5 @@
 """The table of predictions, as CSV or Parquet: one row per image, in the order of the images."""
 
-import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import Literal, Self, get_args, get_type_hints
 
 from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.csv_text import csv_line
+from mlffm_segdiff.data.names import utf8_text
 from mlffm_segdiff.inference.measures.lesion_measures import LesionMeasures
 from mlffm_segdiff.inference.outputs.parquet import parquet_writer
 from mlffm_segdiff.inference.result import CaseResult
@@ -52,7 +53,9 @@ class Row:
         return self.status == "failed"
 
     def with_fault(self, fault: str) -> Self:
-        """Return the row with an output that was not written."""
+        """Return the row with an output that was not written; as it is for an empty fault."""
+        if not fault:
+            return self
         return replace(self, status="incomplete", error="; ".join(filter(None, (self.error, fault))))
 
 
@@ -75,7 +78,7 @@ def row_of(result: CaseResult) -> Row:
 
 
 def row_values(row: Row) -> dict[str, Cell]:
-    """Return the values of a row by COLUMNS; fractions to six decimals."""
+    """Return the values of a row by COLUMNS; fractions to six decimals, texts as `utf8_text`."""
     values = asdict(row)
     values |= values.pop("measures") or dict.fromkeys(MEASURES)
     return {name: _cell(values[name]) for name in COLUMNS}
@@ -110,11 +113,12 @@ def _writer(path: Path) -> Iterator[Callable[[Mapping[str, Cell]], object]]:
         with parquet_writer(path, column_types()) as add:
             yield add
     else:
-        with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            yield writer.writerow
+        with path.open("w", newline="", encoding="utf-8") as file:
+            file.write(csv_line(COLUMNS))
+            yield lambda row: file.write(csv_line(row.values()))
 
 
 def _cell(value: Cell) -> Cell:
+    if isinstance(value, str):
+        return utf8_text(value)
     return round(value, DECIMALS) if isinstance(value, float) else value

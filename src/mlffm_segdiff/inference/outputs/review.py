@@ -20,7 +20,7 @@ from mlffm_segdiff.inference.outputs.image_file import save_image
 from mlffm_segdiff.inference.outputs.overlay import draw_outline
 from mlffm_segdiff.inference.outputs.predictions import COLUMNS, Row, row_values
 from mlffm_segdiff.inference.outputs.spool import Spool
-from mlffm_segdiff.inference.outputs.writers import Output, Writer
+from mlffm_segdiff.inference.outputs.writers import Kept, Output, Writer
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.overlap import Mask
 
@@ -33,20 +33,25 @@ MARKS = ("failed", "incomplete", *FLAGS)
 class ReviewWriter(Writer):
     """review.html, and review/NAME.jpg, thumbnails with the outline."""
 
-    folders: ClassVar = (FOLDER,)
+    run_files: ClassVar = ("review.html",)
 
     def __init__(self, output: Output) -> None:
         super().__init__(output)
         self._cards = Spool()
 
+    def case_files(self, stem: str) -> tuple[str, ...]:
+        """Return the file of the thumbnail."""
+        return (f"{FOLDER}/{stem}.jpg",)
+
     def write(self, result: CaseResult) -> None:
         """Write the thumbnail."""
         if result.image.view is not None:
             image = thumbnail(result.image.view, result.mask)
-            save_image(image, self.output.folder / FOLDER / f"{result.image.stem}.jpg")
+            save_image(image, *self.paths(result.image.stem))
 
-    def add_row(self, row: Row) -> None:
+    def add_row(self, row: Row, kept: Kept) -> None:
         """Add the card of a case; its thumbnail links to the overlay, if there is one, or to the mask."""
+        del kept
         target = f"overlays/{row.stem}.jpg" if "overlay" in self.output.write else f"masks/{row.stem}.png"
         address = None if row.failed else f"{FOLDER}/{row.stem}.jpg"
         self._cards.add(card_html(row, len(self._cards) + 1, address, target), by_uncertainty(row))
@@ -66,7 +71,7 @@ class ReviewWriter(Writer):
             )
         )
         with (
-            atomic_write(self.output.folder / "review.html") as temporary,
+            atomic_write(self.output.folder / self.run_files[0]) as temporary,
             temporary.open("w", encoding="utf-8") as file,
         ):
             file.writelines(page)
@@ -105,17 +110,17 @@ def card_html(row: Row, position: int, address: str | None, target: str) -> str:
         _environment()
         .get_template("review_card.html")
         .render(
-            name=_text(row.image),
+            name=values["image"],
             position=position,
             address=address and quote(os.fsencode(address)),
             target=quote(os.fsencode(target)),
             marks=[*([row.status] if row.status != "done" else []), *row.flags.split()],
-            error=_text(row.error),
+            error=values["error"],
             confidence=values[name],
             confidence_name="expected Dice" if name == "expected_dice" else name,
             area=values["area"],
             brief=[f"{_words(key)} {_brief(values[key])}" for key in SHOWN if values[key] is not None],
-            cells=json.dumps(["" if value is None else _text(str(value)) for value in values.values()]),
+            cells=json.dumps(["" if value is None else str(value) for value in values.values()]),
             number=lambda value: "" if value is None else f"{value:.6g}",
         )
     )
@@ -134,11 +139,6 @@ def _asset(name: str) -> str:
 
 def _hash(content: str) -> str:
     return f"sha256-{b64encode(sha256(content.encode()).digest()).decode()}"
-
-
-def _text(name: str) -> str:
-    """Return a file name as text, with backslashes for bytes in another encoding."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _words(name: str) -> str:

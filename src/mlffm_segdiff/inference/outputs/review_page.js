@@ -39,13 +39,18 @@ function sort() {
   list.append(...[...cases].sort(orders[controls.elements.order.value]));
 }
 
-function cell(text) {
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+// The rule of data/csv_text.py: no cell starts a formula.
+function csvCell(value) {
+  const raw = value === null || value === undefined ? "" : String(value);
+  const formula = /^'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(raw)
+    && !/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(raw);
+  const text = formula ? `'${raw}` : raw;
+  return /[",;\t\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 function table() {
   const rows = [...list.children].filter((item) => !item.hidden)
-    .map((item) => JSON.parse(item.dataset.cells).map(cell).join(","));
+    .map((item) => JSON.parse(item.dataset.cells).map(csvCell).join(","));
   return [list.dataset.columns, ...rows].join("\n") + "\n";
 }
 

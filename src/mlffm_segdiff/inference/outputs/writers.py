@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.inference.outputs.parquet import require_parquet
 
 if TYPE_CHECKING:
     from mlffm_segdiff.inference.outputs.predictions import Row
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 MapFormat = Literal["png", "npy"]
 TableFormat = Literal["csv", "parquet"]
+Kept = dict[str, Any] | None
+"""What a writer keeps of an image for `Writer.add_row`, as JSON values."""
 
 WRITERS: Mapping[str, str] = MappingProxyType(  # by name, so that the command line imports none of them
     {
@@ -58,6 +61,10 @@ class Output:
         """The folder of masks, NAME.png with 0 and 255."""
         return self.folder / "masks"
 
+    def mask_path(self, stem: str) -> Path:
+        """Return the path of an image's mask."""
+        return self.masks / f"{stem}.png"
+
     @property
     def table_path(self) -> Path:
         """The table of predictions."""
@@ -67,16 +74,17 @@ class Output:
 class Writer(ABC):
     """Writes one kind of output.
 
+    All files that it writes are named by `case_files` and ``run_files``, so that a later run can remove them.
     `write` runs in several threads at once, one image each; the other methods run in one thread. A writer
     that raises loses only its own output: the error is reported, and masks and table are written.
 
     Attributes:
         needs_image: Whether `write` uses `CaseImage.full_size`.
-        folders: Folders in the output folder that images are written to; no input may be in them.
+        run_files: Files for all images, relative to the output folder.
     """
 
     needs_image: ClassVar[bool] = False
-    folders: ClassVar[tuple[str, ...]] = ()
+    run_files: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, output: Output) -> None:
         self.output = output
@@ -84,12 +92,26 @@ class Writer(ABC):
     def check(self, sampling: Sampling) -> None:  # noqa: B027
         """Raise UserError, before anything is segmented, if this output cannot be written."""
 
-    @abstractmethod
-    def write(self, result: CaseResult) -> None:
-        """Write one image's output, or keep what `add_row` and `close` need of it."""
+    def case_files(self, stem: str) -> tuple[str, ...]:
+        """Return the files of the image with this stem, relative to the output folder."""
+        del stem
+        return ()
 
-    def add_row(self, row: Row) -> None:  # noqa: B027
-        """Receive the row of each image, failed ones too, in the order of the images, after `write`."""
+    def paths(self, stem: str) -> tuple[Path, ...]:
+        """Return the paths of `case_files`."""
+        return tuple(self.output.folder / name for name in self.case_files(stem))
+
+    @abstractmethod
+    def write(self, result: CaseResult) -> Kept:
+        """Write one image's output; return what `add_row` needs of it, or None."""
+
+    def add_row(self, row: Row, kept: Kept) -> None:  # noqa: B027
+        """Receive the row of each image in the order of the images, after `write`.
+
+        Args:
+            row: Of the image; of a failed one too.
+            kept: What `write` returned, in this run or in an earlier one that is resumed; None if it failed.
+        """
 
     def close(self) -> None:  # noqa: B027
         """Write the file for all images, if any; not called if the run is interrupted."""
@@ -101,16 +123,23 @@ def make_writers(output: Output, sampling: Sampling) -> dict[str, Writer]:
     Raises:
         UserError: An output is unknown, or cannot be written with this sampling or installation.
     """
+    if output.table == "parquet":
+        require_parquet()
     writers = {name: _make_writer(name, output) for name in dict.fromkeys(output.write)}
     for writer in writers.values():
         writer.check(sampling)
     return dict(sorted(writers.items(), key=lambda one: one[1].needs_image))
 
 
+def case_files(stem: str, output: Output, writers: Mapping[str, Writer]) -> tuple[str, ...]:
+    """Return the files of the image with this stem, its mask first, relative to the output folder."""
+    mask = output.mask_path(stem).relative_to(output.folder).as_posix()
+    return (mask, *(name for writer in writers.values() for name in writer.case_files(stem)))
+
+
 def require_free_folders(images: Iterable[object], output: Output, writers: Mapping[str, Writer]) -> None:
     """Raise UserError if an input image is in a folder that images will be written to."""
-    folders = ["masks", *(folder for writer in writers.values() for folder in writer.folders)]
-    written = {(output.folder / folder).resolve() for folder in folders}
+    written = {(output.folder / name).parent.resolve() for name in case_files("any", output, writers)}
     for path in images:
         if isinstance(path, Path) and path.resolve().parent in written:
             raise UserError(

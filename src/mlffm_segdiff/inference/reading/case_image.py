@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeVar
+from unicodedata import normalize
 
 from PIL import Image
 
@@ -25,6 +26,7 @@ from mlffm_segdiff.data.image_formats import (
 from mlffm_segdiff.data.image_quality import is_blank
 from mlffm_segdiff.data.image_rows import ImageRows, Pixels
 from mlffm_segdiff.data.memory import MOST_MEMORY, reserved
+from mlffm_segdiff.data.names import utf8_text
 from mlffm_segdiff.data.view import VIEW_SIDE
 from mlffm_segdiff.inference.reading.dicom import MARK_END, is_dicom, mm_per_pixel, read_dicom
 from mlffm_segdiff.inference.reading.dicom_pixels import dicom_bytes, dicom_rows, pixel_layout
@@ -39,6 +41,8 @@ from mlffm_segdiff.inference.reading.listing import ImageFiles, list_place
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+
+Found = TypeVar("Found")
 
 KEPT_PIXELS = 2_000_000
 """Images with at most this many pixels stay decoded while an output needs them: 6 MB each."""
@@ -60,7 +64,7 @@ class CaseImage:
         network_input: SxSx3 uint8 RGB, resized as the training images were.
         view: hxwx3 uint8 RGB, no side above `VIEW_SIDE`, to show and to measure colours on. Without it,
             neither a second look nor colours are possible.
-        name: File name with its extension; empty for an array.
+        name: File name with its extension, as `utf8_text`; empty for an array.
         stem: Name of the output files, without an extension.
         mm_per_pixel: Side of a pixel in millimetres; None if it is unknown.
         header: Data set of a DICOM file without its pixel data.
@@ -99,7 +103,7 @@ def find_images(*places: str | Path) -> ImageFiles:
 
     Raises:
         UserError: A place has no image, or two images would write to the same output file because
-            their names differ only in case, folder or extension.
+            their names differ only in case, Unicode normalisation, folder or extension.
     """
     found = [list_place(place) for place in places]
     images = tuple(dict.fromkeys(image for one in found for image in one.images))
@@ -108,12 +112,23 @@ def find_images(*places: str | Path) -> ImageFiles:
 
 
 def read_image(source: Source, size: int, keep: bool = False) -> CaseImage:
-    """Read and decode an image.
+    """Read and decode an image; see `read_unless_found`."""
+    return read_unless_found(source, size, keep, find=lambda _: None)
+
+
+def read_unless_found(
+    source: Source, size: int, keep: bool, find: Callable[[bytes], Found | None]
+) -> CaseImage | Found:
+    """Read an image, and decode it unless its content is known.
 
     Args:
         source: Where it is.
         size: Side of the network's input in pixels.
         keep: Keep what `CaseImage.full_size` needs.
+        find: Returns what is known about the content of the file, if anything.
+
+    Returns:
+        What ``find`` returned, or the image.
 
     Raises:
         UserError: It cannot be read, is not an image, is too large, or has one colour only.
@@ -121,9 +136,12 @@ def read_image(source: Source, size: int, keep: bool = False) -> CaseImage:
     name = str(source)
     with reported(name):
         if isinstance(source, RemoteFile):
-            return decode_case(read_source(source), source, size, keep)
+            data = read_source(source)
+            return find(data) or decode_case(data, source, size, keep)
         with reserved(_bytes_to_read(source)):
             data = read_source(source)
+            if (found := find(data)) is not None:
+                return found
             reread = (lambda: data) if len(data) <= KEPT_BYTES else partial(read_source, source)
             return _case(data, source, size, MOST_PIXELS, reread if keep else None)
 
@@ -180,7 +198,7 @@ def _case(
         width=rows.width,
         network_input=rows.resized(size),
         view=rows.shrunk(VIEW_SIDE),
-        name=source.name,
+        name=utf8_text(source.name),
         stem=case_name(source),
         mm_per_pixel=None if header is None else mm_per_pixel(header),
         header=header,
@@ -241,7 +259,8 @@ def _without_metadata(image: Image.Image) -> Image.Image:
 def _require_unique_names(images: Sequence[Source]) -> None:
     seen: dict[str, Source] = {}
     for image in images:
-        other = seen.setdefault(case_name(image).casefold(), image)
+        key = normalize("NFC", normalize("NFD", case_name(image)).casefold())
+        other = seen.setdefault(key, image)
         if other is not image:
             raise UserError(
                 f"{other} and {image} would both write the mask {case_name(other)}.png; "

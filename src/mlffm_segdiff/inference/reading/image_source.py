@@ -1,9 +1,9 @@
 """Where an image comes from: a file, a member of a zip archive, or a file at a URL."""
 
-import hashlib
 import os
 import re
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -12,7 +12,8 @@ from mlffm_segdiff.data.case import Entry, open_archive
 from mlffm_segdiff.inference.reading.remote import read_url
 
 MOST_REMOTE_BYTES = 2**26
-LONGEST_NAME = 200
+LONGEST_NAME, LONGEST_MEMBER = 255 - len(".png"), 200
+RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(?=\.|$)", re.IGNORECASE)
 UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
 
 
@@ -52,19 +53,22 @@ def read_source(source: Source) -> bytes:
 def case_name(source: Source) -> str:
     """Return the stem of a source's output files: its name without the extension, unless that is a number.
 
-    DICOM files are often named by UIDs, which end in a number. Names from archives and URLs lose the
-    characters that some file system refuses. What is beyond LONGEST_NAME bytes is replaced by a digest, since
-    outputs have longer extensions than images.
+    DICOM files are often named by UIDs, which end in a number. Names from archives and URLs lose what some
+    file system refuses. Names of which the mask would be too long are cut, with a digest at the end.
     """
     stem, ending = Path(source.name).stem, Path(source.name).suffix
     name = source.name if ending[1:].isdigit() else stem
-    if not isinstance(source, Path):
-        name = UNSAFE.sub("_", name)
-    encoded = os.fsencode(name)
-    if len(encoded) <= LONGEST_NAME:
+    if isinstance(source, Path):
+        return _cut(name, LONGEST_NAME)
+    return _cut(RESERVED.sub(r"_\1", UNSAFE.sub("_", name)), LONGEST_MEMBER)
+
+
+def _cut(name: str, most: int) -> str:
+    data = os.fsencode(name)
+    if len(data) <= most:
         return name
-    digest = hashlib.sha256(encoded).hexdigest()[:8]  # of names that start alike each keeps its own
-    return encoded[: LONGEST_NAME - 9].decode(errors="ignore") + "-" + digest
+    end = f"-{sha256(data).hexdigest()[:8]}"
+    return data[: most - len(end)].decode(errors="ignore") + end
 
 
 def first_bytes(entry: Entry, count: int) -> bytes:

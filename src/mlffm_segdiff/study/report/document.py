@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -11,7 +12,8 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import write_text
+from mlffm_segdiff.data.csv_text import csv_table
 from mlffm_segdiff.evaluation.figures import save_figure
 from mlffm_segdiff.evaluation.report import columns_of_words, markdown_table
 
@@ -128,8 +130,8 @@ class Document:
 
     def save_table(self, table: Table) -> None:
         """Write tables/NAME.csv and tables/NAME.tex."""
-        csv = table.numbers.to_csv(index=False, lineterminator="\n")
-        for ending, text in (("csv", csv), ("tex", table.latex())):
+        numbers = csv_table(table.numbers.columns, _rows(table.numbers))
+        for ending, text in (("csv", numbers), ("tex", table.latex())):
             self._write(f"tables/{table.name}.{ending}", text)
 
     def figure(self, name: str, figure: Figure, caption: str) -> None:
@@ -150,8 +152,13 @@ class Document:
             )
 
     def _write(self, name: str, text: str) -> None:
-        with atomic_write(self.folder / name) as path:
-            path.write_text(text, encoding="utf-8")
+        write_text(self.folder / name, text)
+
+
+def _rows(frame: pd.DataFrame) -> Iterator[list[object]]:
+    """Yield the rows, with None for missing values."""
+    for row in frame.itertuples(index=False):
+        yield [None if pd.isna(value) else value for value in row]
 
 
 def without_constant(table: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:

@@ -1,0 +1,80 @@
+"""A folder of results that a command fills, and that its next run replaces without touching other files."""
+
+import os
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePath
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.atomic import sweep_unfinished, try_lock, unwritable
+
+
+@contextmanager
+def claimed_folder(folder: Path) -> Iterator[None]:
+    """Create a folder if it is missing, and lock it until the block ends.
+
+    Raises:
+        UserError: It cannot be created, or another run has locked it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    with try_lock(folder) as locked:
+        if locked is False:
+            raise UserError(
+                f"another run is writing to {folder}; wait until it ends, or choose another folder"
+            )
+        yield
+
+
+def require_own(folder: Path, files: Iterable[str], own: Collection[str]) -> None:
+    """Raise UserError if the folder is a file, or a file that will be written is not one of an earlier run's.
+
+    Args:
+        folder: Of the results.
+        files: To be written, relative to the folder.
+        own: What an earlier run lists as its files, relative to the folder.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file, not a folder; choose another output folder")
+    for name in files:
+        path = folder / name
+        if name not in own and os.path.lexists(path):
+            raise UserError(
+                f"{path} exists, but no earlier run wrote it; move it, or choose another output folder"
+            )
+
+
+def remove_results(folder: Path, files: Iterable[str]) -> None:
+    """Remove files of an earlier run, subfolders that become empty, and what killed runs left in them.
+
+    Args:
+        folder: Of the results.
+        files: Relative to the folder; what is not directly in it or in a subfolder is ignored, since the list
+            may be from somebody else.
+
+    Raises:
+        UserError: A file cannot be removed.
+    """
+    parents = set()
+    for name in files:
+        path = folder / name
+        if not (_is_inside(name) and os.path.lexists(path)):
+            continue
+        parents |= set(PurePath(name).parents)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"{path} of an earlier run cannot be removed ({error.strerror}); choose another output folder"
+            ) from error
+    for parent in sorted(parents - {PurePath()}, key=lambda one: -len(one.parts)):
+        sweep_unfinished(folder / parent)
+        with suppress(OSError):  # not empty, or missing
+            (folder / parent).rmdir()
+
+
+def _is_inside(name: str) -> bool:
+    path = PurePath(name)
+    return not path.is_absolute() and ".." not in path.parts
