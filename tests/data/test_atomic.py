@@ -1,10 +1,25 @@
+import errno
+import fcntl
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import atomic_folder, atomic_write
+from mlffm_segdiff.data.atomic import (
+    BUILDING,
+    PART,
+    atomic_folder,
+    atomic_write,
+    sweep_unfinished,
+    write_bytes,
+    write_text,
+)
 
 
 class InterruptedWriteError(Exception):
@@ -88,3 +103,143 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     tmp_path.joinpath("file").write_text("")
     with pytest.raises(UserError, match=r"file.cache cannot be written"):
         fill(tmp_path / "file" / "cache")
+
+
+def test_bytes_and_text_are_written_whole_and_text_is_utf8_whatever_the_name(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "new" / "image.jpg", b"\xff\xd8")
+    assert (tmp_path / "new" / "image.jpg").read_bytes() == b"\xff\xd8"
+    write_text(tmp_path / "names.txt", os.fsdecode(b"L\xe4sion ") + "é\n")
+    assert (tmp_path / "names.txt").read_bytes() == "L\\udce4sion é\n".encode()
+
+
+@pytest.mark.parametrize("name", ["full", "exact"])
+def test_a_write_that_does_not_fit_leaves_the_old_file_and_says_so(tmp_path: Path, name: str) -> None:
+    """A file-size limit stands in for a full disk: both make the kernel write less than it was given."""
+    path = tmp_path / f"{name}.bin"
+    path.write_bytes(b"old")
+    script = (
+        "import resource, signal, sys; from pathlib import Path; from mlffm_segdiff.data.atomic import *\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "write_bytes(Path(sys.argv[1]), bytes(int(sys.argv[2])))"
+    )
+    size = {"full": 1001, "exact": 1000}[name]
+    done = subprocess.run(
+        [sys.executable, "-c", script, path, str(size)], capture_output=True, text=True, check=False
+    )
+    if name == "exact":
+        assert (done.returncode, len(path.read_bytes())) == (0, 1000)
+    else:
+        assert path.read_bytes() == b"old"
+        assert f"{path} cannot be written (File too large); free disk space" in done.stderr
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_content_is_on_the_disk_before_the_name_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+
+    def sync(descriptor: int) -> None:
+        assert not (tmp_path / "table.csv").exists() or not (tmp_path / "cache").exists()
+        synced.append(os.fstat(descriptor).st_size)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    write_bytes(tmp_path / "table.csv", b"12345")
+    assert synced == [5]
+    fill(tmp_path / "cache")
+    assert synced == [5, 5]
+
+
+@pytest.mark.parametrize(
+    ("code", "fix"),
+    [
+        (errno.ENOSPC, "free disk space"),
+        (errno.EDQUOT, "free disk space"),
+        (errno.EACCES, "write permission"),
+        (errno.ENAMETOOLONG, "shorter name"),
+    ],
+)
+def test_the_error_names_the_fix_of_its_cause(tmp_path: Path, code: int, fix: str) -> None:
+    with (
+        pytest.raises(UserError, match=rf"a\.csv cannot be written.*{fix}"),
+        atomic_write(tmp_path / "a.csv"),
+    ):
+        raise OSError(code, os.strerror(code))
+
+
+def test_a_file_in_the_way_is_named_and_not_the_disk(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    for path in (tmp_path / "out" / "a.csv", tmp_path / "out" / "masks" / "a.png"):
+        with pytest.raises(UserError, match=r"out is a file, not a folder: choose another folder$"):
+            write_bytes(path, b"")
+    (tmp_path / "a.csv").mkdir()
+    with pytest.raises(UserError, match=r"a\.csv cannot be written .*a folder has this name"):
+        write_bytes(tmp_path / "a.csv", b"")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from mlffm_segdiff.data.atomic import atomic_folder, atomic_write
+
+with atomic_write(Path(sys.argv[1], "a")) as a, atomic_folder(Path(sys.argv[1], "b")) as b:
+    a.write_text("half")
+    Path(b, "half").write_text("")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_sweep_removes_what_a_killed_process_left_and_nothing_else(tmp_path: Path) -> None:
+    others = {".part-1", ".building-site", "part-abcdefgh", ".part-abcdefgh.txt", "masks"}
+    for name in others:
+        (tmp_path / name).mkdir()
+    (tmp_path / ".part-aaaaaaaa").write_text("a file")
+    (tmp_path / ".part-bbbbbbbb").symlink_to(tmp_path / "masks")
+    others |= {".part-aaaaaaaa", ".part-bbbbbbbb"}
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    left = {path.name for path in tmp_path.iterdir()} - others
+    assert {name.partition("-")[0] + "-" for name in left} == {PART, BUILDING}
+    sweep_unfinished(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == others
+    sweep_unfinished(tmp_path / "absent")
+
+
+def test_a_sweep_spares_the_files_that_are_being_written(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "a") as temporary, atomic_folder(tmp_path / "b") as building:
+        old = time.time() - 48 * 3600
+        os.utime(temporary.parent, (old, old))
+        sweep_unfinished(tmp_path)
+        temporary.write_text("whole")
+        (building / "whole").write_text("")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_writers_and_sweeps_at_once_lose_nothing(tmp_path: Path) -> None:
+    def write(letter: str) -> None:
+        for number in range(50):
+            write_text(tmp_path / f"{letter}{number}", letter)
+
+    writers = [Thread(target=write, args=(letter,)) for letter in "ab"]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        sweep_unfinished(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 100
+
+
+def test_without_locks_leftovers_are_removed_after_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(descriptor: int, how: int) -> None:
+        raise OSError(errno.EBADF, "no locks here")
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    new, old = tmp_path / f"{PART}aaaaaaaa", tmp_path / f"{PART}bbbbbbbb"
+    for path in (new, old):
+        path.mkdir()
+    os.utime(old, (0, time.time() - 48 * 3600))
+    sweep_unfinished(tmp_path)
+    assert list(tmp_path.iterdir()) == [new]
+    write_text(tmp_path / "a", "written")

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
+import shutil
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 
-BUILDING = ".building-"
-"""Prefix of the names of unfinished folders."""
+if sys.platform != "win32":
+    import fcntl
+
+PART, BUILDING = ".part-", ".building-"
+"""Prefixes of the names of temporary folders, which hold an unfinished file and an unfinished folder."""
+
+_TEMPORARY = re.compile(rf"({re.escape(PART)}|{re.escape(BUILDING)})[a-z0-9_]{{8}}")
+_STALE_SECONDS = 24 * 3600
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary file that replaces `path` when the block succeeds.
+    """Yield a temporary file that replaces `path` when the block succeeds, after it has reached the disk.
 
-    If the block fails, `path` is unchanged and nothing is left behind.
+    If the block fails, `path` is unchanged and nothing is left behind; `sweep_unfinished` removes what a
+    killed process leaves. What does not report its write errors, such as an image encoder, must write to
+    memory first, see `write_bytes`.
 
     Args:
         path: File to write; missing parent folders are created.
@@ -29,13 +43,28 @@ def atomic_write(path: Path) -> Iterator[Path]:
         UserError: If `path` cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder:
-            temporary = Path(folder, path.name)
+        with _temporary_folder(path.parent, PART) as folder:
+            temporary = folder / path.name
             yield temporary
+            _sync(temporary)
             temporary.replace(path)
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Write a file atomically. Raises UserError if it cannot be written."""
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file in UTF-8 atomically; bytes of file names in another encoding become backslashes.
+
+    Raises:
+        UserError: If `path` cannot be written.
+    """
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 @contextmanager
@@ -43,7 +72,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder that becomes `path`, with the umask's permissions, when the block succeeds.
 
     If `path` exists by then, another process was first, and its folder is kept. If the block fails, nothing
-    is left behind.
+    is left behind; `sweep_unfinished` removes what a killed process leaves.
 
     Args:
         path: Folder to create; missing parent folders are created.
@@ -55,16 +84,91 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         UserError: If `path` cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=BUILDING, dir=path.parent, ignore_cleanup_errors=True
-        ) as outer:
-            building = Path(outer, path.name)
+        with _temporary_folder(path.parent, BUILDING) as outer:
+            building = outer / path.name
             building.mkdir()
             yield building
+            for file in building.rglob("*"):
+                if file.is_file():
+                    _sync(file)
             _publish(building, path)
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def sweep_unfinished(folder: Path) -> None:
+    """Remove the temporary files and folders that killed processes left directly in a folder.
+
+    Call it when a command starts to write into `folder`, once for each folder that `atomic_write` or
+    `atomic_folder` puts something into: for a run folder, the folder itself and its ``checkpoints``; for an
+    export, the parent of the exported folder.
+
+    It is safe while other processes and threads write to the same folder: a writer holds a lock on its
+    temporary folder until it ends, however it ends. Where the file system has no locks, temporary folders
+    are removed after a day. Only folders with the names that this module gives are touched, and errors are
+    ignored.
+
+    Args:
+        folder: Searched without its subfolders; it need not exist.
+    """
+    with suppress(OSError):
+        for leftover in [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)]:
+            if leftover.is_dir() and not leftover.is_symlink():
+                _remove_unless_in_use(leftover)
+
+
+@contextmanager
+def _temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """Yield a locked new folder, and remove it in the end."""
+    parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as name:
+            folder = Path(name)
+            with _lock(folder) as locked:
+                if locked is not False and folder.is_dir():
+                    yield folder
+                    return
+        # a sweep took the folder between its creation and its lock
+
+
+def _remove_unless_in_use(folder: Path) -> None:
+    with suppress(OSError), _lock(folder) as locked:
+        old = time.time() - folder.stat().st_mtime > _STALE_SECONDS
+        if locked or (locked is None and old):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[bool | None]:
+    """Lock a folder until the block ends; yields False if it is locked, None if locks are not supported."""
+    if sys.platform == "win32":
+        yield None
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        yield _try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool | None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _sync(file: Path) -> None:
+    """Wait until a file's content is on the disk, so that a power cut cannot leave an empty file."""
+    with file.open("r+b") as opened:
+        os.fsync(opened.fileno())
 
 
 def _publish(building: Path, path: Path) -> None:
@@ -76,7 +180,17 @@ def _publish(building: Path, path: Path) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> UserError:
-    return UserError(
-        f"{path} cannot be written ({error.strerror or error}); "
-        "free disk space or choose a folder with write permission"
-    )
+    return UserError(f"{path} cannot be written ({error.strerror or error}); {_fix(path, error)}")
+
+
+def _fix(path: Path, error: OSError) -> str:
+    obstacle = next((parent for parent in path.parents if parent.exists() and not parent.is_dir()), None)
+    if obstacle is not None:
+        return f"{obstacle} is a file, not a folder: choose another folder"
+    if error.errno == errno.EISDIR:
+        return "a folder has this name: remove it or choose another folder"
+    if error.errno == errno.ENAMETOOLONG:
+        return "choose a shorter name or folder"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "free disk space or choose a folder on another disk"
+    return "choose a folder with write permission and free disk space"

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,13 +18,12 @@ from PIL import Image
 from platformdirs import user_cache_path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import BUILDING, atomic_folder
+from mlffm_segdiff.data.atomic import atomic_folder, sweep_unfinished
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.files import decode_image, decode_mask, extent
 from mlffm_segdiff.data.progress import Progress
 
 FORMAT = 2
-_STALE_SECONDS = 24 * 3600
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -137,7 +135,7 @@ def open_cache(
     folder = (root or cache_root()) / f"{key}-{size}"
     try:
         if not folder.is_dir():
-            _sweep(folder.parent)
+            sweep_unfinished(folder.parent)
             with atomic_folder(folder) as building:
                 _write(cases, size, building, progress or (lambda *_: None))
         images, masks = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "masks"))
@@ -155,14 +153,6 @@ def _require_usable(bad: Sequence[str], total: int) -> None:
             f"{len(bad)} of {total} cases cannot be used ({'; '.join(bad[:3])}{more}); "
             "list them with: mlffm-segdiff data check"
         )
-
-
-def _sweep(root: Path) -> None:
-    """Remove unfinished entries of processes that were killed more than a day ago."""
-    for leftover in root.glob(f"{BUILDING}*"):
-        with contextlib.suppress(FileNotFoundError):  # another process may finish it right now
-            if time.time() - leftover.stat().st_mtime > _STALE_SECONDS:
-                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _write(cases: Sequence[Case], size: int, folder: Path, progress: Progress) -> None:
