@@ -1,6 +1,7 @@
 """Read and check recipes, with overrides."""
 
 import difflib
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,14 @@ def read_mapping(path: Path, noun: str, example: str) -> DictConfig:
     if not isinstance(loaded, DictConfig):
         raise UserError(f"{path}: a {noun} must be a mapping of sections, for example {example!r}")
     return loaded
+
+
+def read_json(path: Path, fix: str) -> Any:
+    """Read a JSON file. Raises UserError, which ends with ``fix``, if it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read ({' '.join(str(error).split())}); {fix}") from None
 
 
 def check_values(values: Any, origin: str, kind: type[Recipe]) -> Recipe:

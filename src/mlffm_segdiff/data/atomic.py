@@ -49,7 +49,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
             _sync(temporary)
             temporary.replace(path)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
@@ -93,7 +93,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                     _sync(file)
             _publish(building, path)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
 
 
 def sweep_unfinished(folder: Path) -> None:
@@ -179,7 +179,8 @@ def _publish(building: Path, path: Path) -> None:
             raise
 
 
-def _unwritable(path: Path, error: OSError) -> UserError:
+def unwritable(path: Path, error: OSError) -> UserError:
+    """Return the error that ``path`` cannot be written, with the fix of its cause."""
     return UserError(f"{path} cannot be written ({error.strerror or error}); {_fix(path, error)}")
 
 

@@ -102,7 +102,10 @@ def _write(
         return Row(segmented.source.name, status="failed", error=segmented.reason)
     image, segmentation = segmented
     with large_in_turn(image.height * image.width):
-        result = analyse(image, segmentation, model, processing)
+        try:
+            result = analyse(image, segmentation, model, processing)
+        except UserError as error:
+            return Row(image.name, status="failed", error=str(error))
         save_image(mask_image(result.mask), output.masks / f"{image.stem}.png")
         row = row_of(result)
         for name, writer in writers.items():
