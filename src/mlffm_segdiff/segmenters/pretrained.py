@@ -150,6 +150,7 @@ def save_segmenter(
     try:
         pretrained.save_pretrained(folder)
     except OSError as error:  # of the model card; the other files are written atomically
+        (folder / "README.md").unlink(missing_ok=True)
         raise unwritable(folder, error) from error
 
 
