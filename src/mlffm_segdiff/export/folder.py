@@ -11,7 +11,7 @@ from pydantic import BaseModel, StringConstraints, ValidationError
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import read_json
-from mlffm_segdiff.data.atomic import atomic_folder
+from mlffm_segdiff.data.atomic import atomic_folder, sweep_unfinished
 from mlffm_segdiff.export.formats import FORMATS, FormatName, Runtime
 from mlffm_segdiff.export.onnx import OPSET
 from mlffm_segdiff.export.trace import EXAMPLE_BATCH
@@ -71,6 +71,7 @@ def write_export(pretrained: Pretrained, format_name: FormatName, folder: Path) 
         graphs={name: Signature(inputs=p.input_names, outputs=p.output_names) for name, p in parts.items()},
         versions=_versions(written.packages),
     )
+    sweep_unfinished(folder.parent)
     with atomic_folder(folder) as building:
         for name, part in parts.items():
             written.write(part, building / f"{name}{written.suffix}")

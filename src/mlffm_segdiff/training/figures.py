@@ -1,5 +1,6 @@
 """Figures of a run: learning curves, and outlines on validation images."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import write_bytes
 from mlffm_segdiff.data.batch import collate
 from mlffm_segdiff.data.contour import mask_contours
 from mlffm_segdiff.data.dataset import PairDataset
@@ -66,6 +67,7 @@ def draw_overlays(segmenter: BaseSegmenter, recipe: Recipe, dataset: PairDataset
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    with atomic_write(path) as temporary:
-        FigureCanvasAgg(figure).print_figure(temporary, format="png", dpi=120)
+    encoded = BytesIO()  # encoders can lose what a full disk does not take
+    FigureCanvasAgg(figure).print_figure(encoded, format="png", dpi=120)
+    write_bytes(path, encoded.getbuffer())
     return path
