@@ -90,7 +90,7 @@ def test_a_study_runs_to_its_end_names_failures_and_repeats_a_cell(
     assert "its weights differ from those in" in printed
     status, _, error = command(*repeat, tmp_path / "out")
     assert status == 2
-    assert "is the study itself; choose another -o" in error
+    assert "is the study itself; choose another folder" in error
 
 
 def test_plan_lists_the_cells_and_writes_nothing(study: Command, tmp_path: Path) -> None:
@@ -135,14 +135,14 @@ def test_changed_packages_are_named(study: Command, tmp_path: Path, monkeypatch:
         (["repeat", "nowhere", "a", "-o", "x"], ["nowhere", "plan.json"]),
         (["repeat", "nowhere", "a"], ["-o"]),
         (["run", "decicive"], ["decicive", "decisive"]),
-        (["plan", "decisive"], ["full", "isic2018", "--source isic2018=FOLDER"]),
+        (["plan", "decisive"], ["full", "isic2018", "source isic2018=FOLDER"]),
         (
             ["run", "decisive", "train.imagse=3", "--source", "isic2018=x", "--source", "ph2=x"],
             ["train.imagse"],
         ),
         (["run", "decisive", "seed=3"], ["seed", "seeds"]),
         (["run", "decisive", "--source", "isic2018=nowhere", "--source", "ph2=x"], ["nowhere"]),
-        (["run", "decisive", "--source", "ham10000=x"], ["--source ham10000", "isic2018, ph2"]),
+        (["run", "decisive", "--source", "ham10000=x"], ["source ham10000", "isic2018, ph2"]),
         (["run", "decisive", "launcher.name=cloud"], ["launcher.name", "slurm"]),
         (["run", "decisive", "launcher.gpus=1"], ["gpus", "in-process"]),
         (["run", "nowhere.yaml"], ["nowhere.yaml"]),

@@ -106,7 +106,7 @@ def test_a_run_is_not_overwritten_and_not_resumed_as_another(
     again = ("train", "synthetic", *tiny, "--source", f"folder={lesions}", "--run", trained)
     status, _, error = command(*again)
     assert status == 2
-    assert "--resume" in error
+    assert "resume it" in error
     status, _, error = command(*again, "train.learning_rate=0.5", "--resume")
     assert status == 2
     assert "train.learning_rate=0.001, not 0.5" in error

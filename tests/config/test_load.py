@@ -122,6 +122,12 @@ def test_the_nearest_key_is_one_of_the_chosen_model(write: Write) -> None:
             r"sampling\.steps=8 has no effect without sampling\.samples>0; ",
         ),
         ("train.init=${nothing}", "[Ii]nterpolation key 'nothing' not found"),
+        (
+            "train.init=${oc.env:SECRET}",
+            r"'\$\{oc\.env:SECRET\}' is not the name of another key",
+        ),
+        ("train.init=a${oc.${name}:SECRET}", "is not the name of another key"),
+        ("train.init=${oc.decode:'3'}", "is not the name of another key"),
         ("model.encoder=???", "[Mm]issing mandatory value: encoder"),
         ("train.images=[1", "overrides 'train.images=.1': .*expected"),
         ("train.images", "override 'train.images' is not key=value, for example"),
@@ -206,3 +212,12 @@ def test_no_value_of_a_key_ends_in_another_error(value: object) -> None:
         values.setdefault(section, {})[key] = value
         with contextlib.suppress(UserError):
             check_recipe(values, "here")
+
+
+def test_no_variable_of_the_environment_is_copied(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "sesame")
+    text = MINIMAL.replace("name: mine", "name: '${oc.env:SECRET}'")
+    with pytest.raises(UserError, match="is not the name of another key") as found:
+        load_recipe(write(text))
+    assert "sesame" not in str(found.value)
+    assert load_recipe(write(MINIMAL), ["train.init=${name}"]).train.init == "mine"

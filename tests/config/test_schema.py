@@ -162,6 +162,15 @@ EPSILON = {"objective": "epsilon", "training": "single"}
             {"train": {"init": "default", "encoder_init": None}},
             r"encoder_init=None .* train\.init=None",
         ),
+        (
+            {"diffusion": {"noisy_share": 0, "noisy_weight": 2}},
+            r"noisy_weight=2\.0 has no effect without diffusion\.noisy_share>0",
+        ),
+        (
+            {"model": {"name": "mlffm_segdiff", "size": "tiny", "fusion_width": None, "adaptive": False}},
+            r"model\.adaptive has no effect without an MLFFM.*; leave out model\.adaptive$",
+        ),
+        ({"model": {"name": "single_path", "attention": False}}, r"model\.attention has no effect without"),
         ({"loss": {"dice": 0, "batch_dice": True}}, r"loss\.batch_dice=True .* without loss\.dice>0"),
     ],
 )
@@ -180,6 +189,8 @@ def test_a_changed_option_without_effect_is_refused(sections: dict[str, Any], sa
         {"sampling": {"samples": 1, "steps": 7, "sampler": "ddpm"}},
         {"sampling": {"widening": 2}},
         {"train": {"encoder_init": None}},
+        {"model": {"name": "mlffm_segdiff", "size": "tiny", "adaptive": False}},
+        {"model": {"name": "mlffm_segdiff", "size": "tiny", "fusion_width": None, "adaptive": True}},
         {"loss": {"weight": "dermosegdiff", "dermosegdiff_gamma": 1}},
     ],
 )
@@ -197,3 +208,35 @@ def test_every_option_and_what_it_needs_exist() -> None:
         for named in (option, *(re.split("[=>]", need)[0] for need in needs)):
             section, _, key = named.partition(".")
             assert key in type(getattr(recipe(), section)).model_fields
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("data", "size", 1_000_000),
+        ("data", "workers", 10**6),
+        ("data", "synthetic_count", 10**9),
+        ("diffusion", "train_steps", 10**9),
+        ("sampling", "samples", 5000),
+        ("sampling", "seed", 10**30),
+        ("train", "images", 10**12),
+        ("train", "batch_size", 10**6),
+        ("train", "learning_rate", 1e9),
+        ("model", "detail_width", 10**6),
+        ("model", "mask_widths", [10**9]),
+        ("model", "encoder_blocks", [1, 10**6, 1]),
+    ],
+)
+def test_a_number_that_no_machine_computes_is_refused_with_its_limit(
+    section: str, key: str, value: object
+) -> None:
+    values = recipe().model_dump()
+    values[section] = {**values[section], key: value}
+    with pytest.raises(UserError, match=rf"key '{section}\.{key}.*less than"):
+        check_recipe(values, "here")
+
+
+def test_a_batch_larger_than_memory_is_refused_with_one_that_fits() -> None:
+    with pytest.raises(UserError, match=r"too large for memory; set train\.batch_size=64 or less"):
+        recipe_of({"data": {"sources": {"synthetic": None}, "size": 2048}, "train": {"batch_size": 65}})
+    recipe_of({"data": {"sources": {"synthetic": None}, "size": 2048}, "train": {"batch_size": 64}})

@@ -4,6 +4,7 @@ from importlib.metadata import version
 from pathlib import Path
 from shutil import copytree
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -132,6 +133,27 @@ def test_a_broken_graph_of_openvino_is_reported_in_one_error(exported: Exported,
     folder = Path(copytree(exported("direct", "openvino"), tmp_path / "copy"))
     (folder / "network.bin").unlink()
     with pytest.raises(UserError, match=r"network\.xml is not a graph that OpenVINO reads"):
+        read_export(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1e30])
+def test_damaged_weights_in_a_graph_are_reported(value: float, folder: Path) -> None:
+    model = onnx.load(folder / "network.onnx")
+    weights = max(model.graph.initializer, key=lambda one: len(one.raw_data))
+    weights.raw_data = np.float32(value).tobytes() + weights.raw_data[4:]
+    onnx.save(model, folder / "network.onnx")
+    with pytest.raises(
+        UserError, match=rf"network\.onnx: the weights '{weights.name}' (are not finite|reach)"
+    ):
+        read_export(folder)
+
+
+def test_damaged_weights_of_openvino_are_reported(exported: Exported, tmp_path: Path) -> None:
+    folder = Path(copytree(exported("direct", "openvino"), tmp_path / "copy"))
+    content = bytearray((folder / "network.bin").read_bytes())
+    content[:4] = np.float32("nan").tobytes()
+    (folder / "network.bin").write_bytes(content)
+    with pytest.raises(UserError, match=r"network\.xml: the weights '\S+' are not finite"):
         read_export(folder)
 
 

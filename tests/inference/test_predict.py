@@ -11,6 +11,7 @@ from threading import Condition
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.files import rgb_rows
 from mlffm_segdiff.data.image_rows import ImageRows
 from mlffm_segdiff.inference import predict
-from mlffm_segdiff.inference.model import Model, load_model
+from mlffm_segdiff.inference.model import Model, load_model, segment_images
 from mlffm_segdiff.inference.outputs import writers
 from mlffm_segdiff.inference.outputs.journal import JOURNAL, Record
 from mlffm_segdiff.inference.outputs.writers import Output, Writer
@@ -534,3 +535,50 @@ def test_damaged_files_of_every_kind_fail_alone(
     assert {row.image for row in found if row.status == "done"} == {"twice.dcm", long.name}
     assert all(row.image in row.error and "; " in row.error for row in found if row.failed)
     assert len(list((tmp_path / "out" / "masks").iterdir())) == 2
+
+
+class BrokenOnRed(BaseSegmenter):
+    """Give NaN in the first pixel of images whose first pixel is red, otherwise zeros, or NaN in samples."""
+
+    total_stride = 1
+
+    def loss(self, batch: Batch) -> Tensor:
+        raise NotImplementedError
+
+    def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
+        probability = torch.zeros_like(image[:, :1])
+        probability[image[:, 0, 0, 0] > 0.9, 0, 0, 0] = float("nan")
+        if not sampling.samples:
+            return Segmentation(probability, torch.zeros_like(probability))
+        samples = probability.expand(sampling.samples, *probability.shape)
+        return Segmentation(probability.nan_to_num(), torch.zeros_like(probability), samples)
+
+    def parts(self, image: Tensor) -> dict[str, Part]:
+        raise NotImplementedError
+
+    def run_on(self, graphs: Mapping[str, Graph]) -> None:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("samples", [0, 3])
+def test_output_that_is_not_finite_fails_its_own_image_only(
+    tmp_path: Path, save: Save, red_model: MakeModel, samples: int
+) -> None:
+    colours = [(0, 0, 0), (255, 0, 0), (9, 0, 0)]
+    images = [
+        save(tmp_path / f"{number}.png", np.full((16, 16, 3), colour, np.uint8))
+        for number, colour in enumerate(colours)
+    ]
+    model = red_model(samples=samples, segmenter=BrokenOnRed())
+    rows = list(predict_files(images, model, Output(tmp_path / "out")))
+    assert [row.status for row in rows] == ["done", "failed", "done"]
+    assert rows[1].error.startswith("1.png: the network's output is not finite (NaN or Inf)")
+    assert all_files(tmp_path / "out" / "masks") == ["0.png", "2.png"]
+    with pytest.raises(UserError, match=r"1\.png: the network's output is not finite .*; use other weights"):
+        segment_with(model, images[1])
+
+
+def segment_with(model: Model, path: Path) -> CaseResult:
+    image = case_image.read_image(path, model.size)
+    (found,) = segment_images(model, [image.network_input], lambda _: None)
+    return analyse(image, found, model)

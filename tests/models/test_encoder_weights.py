@@ -211,7 +211,7 @@ def test_what_is_not_safetensors_is_refused(
 @pytest.mark.parametrize(
     "state",
     [
-        {"layer.weight": torch.zeros(2)},
+        {"layer.weight": torch.ones(2)},
         EfficientNetLite("efficientnet_lite1").state_dict(),
         EfficientNetLite("efficientnet_lite2").state_dict(),
     ],

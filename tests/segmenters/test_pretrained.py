@@ -1,6 +1,9 @@
 import hashlib
 import json
 import pickle
+import random
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,9 +12,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.image_quality import QualityLimits
+from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters import pretrained
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
+from mlffm_segdiff.segmenters.calibration import Quality, write_quality
 from mlffm_segdiff.segmenters.pretrained import WEIGHTS, Pretrained, load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe
 
@@ -23,6 +29,15 @@ RECIPE = check_recipe(
         "sampling": {"sampler": "dpm", "steps": 3, "samples": 2, "seed": 5},
     },
     "here",
+)
+QUALITY_OF_NOTHING = Quality(
+    sampling=Sampling(),
+    sources=("synthetic",),
+    cases=2,
+    training_images=2,
+    split="s",
+    calibration=Calibration((0.1, 0.9), (0.2, 0.8)),
+    limits=QualityLimits((0, 1), (0, 1), (0, 1), (0, 1)),
 )
 IMAGE = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
@@ -150,17 +165,54 @@ def _misspelt(folder: Path) -> None:
     (folder / "config.json").write_text(text.replace('"learning_rate"', '"learning_rat"'))
 
 
+def _with_values(value: float) -> Callable[[Path], None]:
+    """Return the damage of one value in some of the weights, one at a time."""
+
+    def damage(folder: Path) -> None:
+        state = load_file(folder / WEIGHTS)
+        for name in list(state)[::20]:
+            changed = {**state, name: state[name].clone()}
+            changed[name].view(-1)[-1] = value
+            save_file(changed, folder / WEIGHTS)
+            with pytest.raises(UserError, match=re.escape(repr(name))):
+                load_pretrained(folder)
+
+    return damage
+
+
+def _zeros(folder: Path) -> None:
+    state = load_file(folder / WEIGHTS)
+    save_file({name: torch.zeros_like(value) for name, value in state.items()}, folder / WEIGHTS)
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (_truncate, "broken weights or configuration: .*header"),
-        (_empty, "broken weights or configuration: .*header"),
+        (_truncate, r"model\.safetensors is not a safetensors file, or is cut off .*header"),
+        (_empty, r"model\.safetensors is not a safetensors file, or is cut off .*header"),
         (_other_shape, r"size mismatch for network\.fusion\.align\.0\.weight"),
         (_less, r"Missing key\(s\) in state_dict: .network\.head\.bias"),
         (_misspelt, r"config\.json: unknown key 'train\.learning_rat'; .*'train\.learning_rate'"),
-        (lambda f: (f / "config.json").write_text("{"), "broken weights or configuration"),
-        (lambda f: (f / "config.json").write_text("[1]"), "broken weights or configuration"),
-        (lambda f: (f / "config.json").write_text("{}"), "recipe"),
+        (lambda f: (f / "config.json").write_text("{"), r"config\.json cannot be read .*; copy or download"),
+        (lambda f: (f / "config.json").write_bytes(b"\xff"), r"config\.json cannot be read .*; copy"),
+        (lambda f: (f / "config.json").write_text("[" * 10**5), r"config\.json cannot be read .*; copy"),
+        (lambda f: (f / "config.json").write_text("[1]"), r"config\.json has no recipe; copy or download"),
+        (lambda f: (f / "config.json").write_text("{}"), r"config\.json has no recipe; copy or download"),
+        (lambda f: (f / "config.json").write_text('{"recipe": 1}'), r"config\.json has no recipe; copy"),
+        (
+            lambda f: (f / "config.json").write_text('{"recipe": {}, "packages": [1]}'),
+            r"config\.json: packages is not a list of names; copy",
+        ),
+        (
+            _with_values(float("nan")),
+            r"safetensors: the weights 'network\.\S*' are not finite \(NaN or Inf\); ",
+        ),
+        (
+            _with_values(float("inf")),
+            r"safetensors: the weights 'network\.\S*' are not finite \(NaN or Inf\); ",
+        ),
+        (_with_values(-1e30), r"safetensors: the weights 'network\.\S*' reach 1e\+30, as damaged ones do; "),
+        (_zeros, r"safetensors: all weights are 0; restore or download"),
         (lambda f: (f / "config.json").unlink(), r"no config\.json here"),
         (lambda f: (f / WEIGHTS).unlink(), r"no model\.safetensors here"),
     ],
@@ -176,13 +228,76 @@ def test_damage_is_reported_in_one_line_with_its_place(damage: object, says: str
     ("name", "says"),
     [
         ("someone/something", "neither a folder nor reachable on the hub"),
-        ("runs/mine", "neither a folder nor reachable on the hub"),
+        ("runs/mine", "no such folder"),
+        ("mine", "no such folder"),
+        ("./mine", "no such folder"),
+        ("src/mine", "no such folder"),
+        ("someone/model.pt", "no such folder"),
         ("/no/such/folder", "no such folder"),
         ("not a name!", "no such folder"),
     ],
 )
-def test_a_name_that_is_neither_folder_nor_reachable_is_one_line(name: str, says: str) -> None:
+def test_a_name_that_is_neither_folder_nor_reachable_is_one_line(
+    name: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The tests run offline (HF_HUB_OFFLINE)."""
+    if says == "no such folder":
+        monkeypatch.setattr(pretrained, "hf_hub_download", lambda *_, **__: pytest.fail("was looked up"))
     with pytest.raises(UserError, match=f"no weights '{name}': {says}") as found:
         load_pretrained(name)
     assert "\n" not in str(found.value)
+
+
+def test_a_file_is_not_a_folder_of_weights(saved: Path) -> None:
+    (saved / "model.pt").write_bytes(b"x")
+    for name in ("model.pt", WEIGHTS):
+        with pytest.raises(UserError, match=rf"{name} is a file; give the folder that has config\.json"):
+            load_pretrained(saved / name)
+
+
+def test_a_calibration_of_other_weights_is_reported_and_left_out(
+    saved: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_quality(QUALITY_OF_NOTHING.bind_to(saved / WEIGHTS), saved)
+    assert load_pretrained(saved).quality is not None
+    assert caplog.messages == []
+    write_quality(QUALITY_OF_NOTHING.model_copy(update={"weights": "0" * 64}), saved)
+    assert load_pretrained(saved).quality is None
+    (message,) = caplog.messages
+    assert message.startswith(
+        f"{saved / WEIGHTS} is not the file that {saved / 'quality.json'} was calibrated"
+    )
+    assert "\n" not in message
+
+
+def test_any_damage_either_loads_finite_weights_or_is_one_line(saved: Path) -> None:
+    """Flipped bits, lost and doubled runs of bytes at seeded places of all three files."""
+    write_quality(QUALITY_OF_NOTHING.bind_to(saved / WEIGHTS), saved)
+    whole = {name: (saved / name).read_bytes() for name in ("config.json", WEIGHTS, "quality.json")}
+    draw = random.Random(0)
+    refused = 0
+    for number in range(150):
+        name = list(whole)[number % 3]
+        content = bytearray(whole[name])
+        at = draw.randrange(len(content) if number % 2 else min(len(content), 2000))
+        match draw.randrange(3):
+            case 0:
+                content[at] ^= 1 << draw.randrange(8)
+            case 1:
+                del content[at : at + draw.randrange(1, 50)]
+            case _:
+                content[at:at] = content[at : at + draw.randrange(1, 50)]
+        (saved / name).write_bytes(content)
+        message = ""
+        try:
+            found = load_pretrained(saved)
+        except UserError as error:
+            message = str(error)
+        if message:
+            refused += 1
+            assert str(saved) in message
+            assert "\n" not in message
+        else:
+            assert all(value.isfinite().all() for value in found.segmenter.state_dict().values())
+        (saved / name).write_bytes(whole[name])
+    assert refused > 75

@@ -12,12 +12,13 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 from pydicom import dcmread
+from torch import Tensor
 
 from mlffm_segdiff import __version__, segment
 from mlffm_segdiff.inference.model import load_model
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.segmenters.sampling import chosen_sampling
@@ -389,3 +390,16 @@ def test_nothing_is_cached_and_no_other_site_may_read(serve: Serve, form: Form) 
     answer = serve().post(URL, headers={"Origin": "http://elsewhere"}, **form())
     assert answer.headers["cache-control"] == "no-store"
     assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_output_that_is_not_finite_is_refused_and_named(
+    serve: Serve, form: Form, red: BaseSegmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(image: Tensor, sampling: Sampling) -> Segmentation:
+        nothing = image[:, :1] * float("nan")
+        return Segmentation(nothing, nothing)
+
+    monkeypatch.setattr(red, "segment", broken)
+    answer = serve().post(URL, **form())
+    assert (answer.status_code, answer.json()["problem"]) == (422, "unusable")
+    assert "the network's output is not finite (NaN or Inf)" in answer.json()["detail"]

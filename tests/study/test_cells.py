@@ -108,7 +108,7 @@ def test_sources_and_splits_are_the_studys(make_study: MakeStudy, lesions: Path,
             {"variants": {"full": {"recipe": "synthetic"}, "twin": {"recipe": "synthetic"}}},
             ["full", "twin", "leave"],
         ),
-        ({"datasets": {"ph2": {}}}, ["ph2", "--source ph2=FOLDER"]),
+        ({"datasets": {"ph2": {}}}, ["ph2", "source ph2=FOLDER"]),
     ],
 )
 def test_what_cannot_run_is_refused_by_its_name(
@@ -121,7 +121,7 @@ def test_what_cannot_run_is_refused_by_its_name(
 
 
 def test_a_source_of_no_data_set_is_refused(make_study: MakeStudy, lesions: Path) -> None:
-    with pytest.raises(UserError, match=r"--source ph2: .* are synthetic"):
+    with pytest.raises(UserError, match=r"source ph2: .* are synthetic"):
         make_cells(make_study(), {"ph2": lesions})
 
 

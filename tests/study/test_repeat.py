@@ -34,9 +34,9 @@ def test_a_cell_repeats_bit_for_bit(whole: StudyFolder, chosen: Cell, tmp_path: 
 
 def test_what_would_not_be_the_same_cell_is_refused(whole: StudyFolder, chosen: Cell, tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path / "again")
-    with pytest.raises(UserError, match=f"--source ph2: the data set of cell {chosen.key} is synthetic"):
+    with pytest.raises(UserError, match=f"source ph2: the data set of cell {chosen.key} is synthetic"):
         plan_repeat(whole, chosen.key, folder, {"ph2": tmp_path})
-    with pytest.raises(UserError, match="is the study itself; choose another -o"):
+    with pytest.raises(UserError, match="is the study itself; choose another folder"):
         plan_repeat(whole, chosen.key, whole, {})
     assert not folder.path.exists()
     plan_repeat(whole, chosen.key, folder, {})

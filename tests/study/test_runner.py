@@ -10,7 +10,6 @@ from mlffm_segdiff.config.study import Study, load_study
 from mlffm_segdiff.data.synthetic import write_folder
 from mlffm_segdiff.study import compare, run_study, runner
 from mlffm_segdiff.study import run_cell as run_cell_module
-from mlffm_segdiff.study import study_folder as folder_module
 from mlffm_segdiff.study.launchers.base import Outcome, Work
 from mlffm_segdiff.study.plan import StudyPlan, package_versions, read_plan, write_plan
 from mlffm_segdiff.study.progress import Progress
@@ -191,17 +190,14 @@ def test_a_variant_under_another_name_is_the_same_training(
     assert Progress(plan_here(study, copied), copied).count("done") == 4
 
 
-def test_one_command_at_a_time(
-    copied: StudyFolder, make_study: MakeStudy, plan_here: PlanHere, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(folder_module, "CLAIM_SECONDS", 0)
+def test_one_command_at_a_time(copied: StudyFolder, make_study: MakeStudy, plan_here: PlanHere) -> None:
     before = copied.plan.read_bytes()
-    with copied.claimed(), pytest.raises(UserError, match=r"another command is using .*; wait for it"):
+    with copied.claimed(), pytest.raises(UserError, match=r"is in use by process \d+ on .*; wait for it"):
         plan_here(make_study(seeds=[0, 1, 2]), copied)
     assert copied.plan.read_bytes() == before
     copied.cell(read_plan(copied.plan).cells[0].key).finished.unlink()
     plan = plan_here(make_study(), copied)
-    with copied.claimed(), pytest.raises(UserError, match="another command"):
+    with copied.claimed(), pytest.raises(UserError, match="is in use by process"):
         run_cells(plan, copied, Recorded({}))
 
 

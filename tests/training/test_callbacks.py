@@ -194,11 +194,12 @@ def test_a_checkpoint_cut_short_leaves_the_one_before(
     path = tmp_path / "folder" / "last.ckpt"
     AtomicCheckpointIO().save_checkpoint({"step": 1}, path)
 
-    def cut(_checkpoint: object, target: Path) -> None:
-        target.write_bytes(b"half")
+    def cut(target: Path, content: bytes) -> None:
+        with target.open("wb") as file:
+            file.write(content[: len(content) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", cut)
+    monkeypatch.setattr(Path, "write_bytes", cut)
     with pytest.raises(UserError, match=r"last\.ckpt cannot be written \(No space left on device\)"):
         AtomicCheckpointIO().save_checkpoint({"step": 2}, path)
     assert torch.load(path, weights_only=True) == {"step": 1}

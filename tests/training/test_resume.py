@@ -1,6 +1,6 @@
 """A run killed in mid-training and resumed ends as one that was never interrupted, bit for bit."""
 
-import os
+import random
 import signal
 import subprocess
 import sys
@@ -18,39 +18,60 @@ from mlffm_segdiff.training.fit import resume, train
 from mlffm_segdiff.training.run_folder import RunFolder
 
 SCRIPT = """
-import sys
+import os, signal, sys
+from importlib import import_module
+from pathlib import Path
 
 import torch
-from rich.console import Console
-
-from mlffm_segdiff.training import ConsoleProgress, train
+from mlffm_segdiff.training import RunFolder, resume, train
 
 torch.set_num_threads(1)
-train(sys.argv[1], sys.argv[2], callbacks=[ConsoleProgress(Console(width=120))])
+config, run, module, name, count = sys.argv[1:]
+*path, last = name.split(".")
+owner = import_module(module)
+for part in path:
+    owner = getattr(owner, part)
+kept, calls = getattr(owner, last), []
+
+def deadly(*arguments, **named):
+    calls.append(None)
+    if len(calls) == int(count):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return kept(*arguments, **named)
+
+setattr(owner, last, deadly)
+resume(run) if RunFolder(Path(run)).config.is_file() else train(config, run)
 """
+SYNC = ("mlffm_segdiff.data.atomic", "_sync")
+"""Called for each file when it is written and does not have its name yet."""
+DRAW = random.Random(0)
+MOMENTS = [
+    ("mlffm_segdiff.training.run_folder", "RunFolder.write_config", 1),
+    (*SYNC, DRAW.randrange(6, 14)),
+    (*SYNC, DRAW.randrange(6, 14)),
+]
 
 
 @pytest.fixture(scope="module")
 def resumed(finished: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, int]:
-    """The run of ``finished`` in another process, killed after a few validations, then resumed in this one.
+    """The run of ``finished`` in other processes, killed at MOMENTS, then resumed in this one.
 
     And the step that its newest checkpoint was at.
     """
     folder = RunFolder(tmp_path_factory.mktemp("killed") / "run")
-    command = [sys.executable, "-c", SCRIPT, str(finished.config), str(folder.path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        validations = 0
-        for line in process.stdout:
-            validations += "validation Jaccard" in line
-            if validations >= 3 and folder.last.is_file():
-                os.kill(process.pid, signal.SIGKILL)
-                break
-    assert process.returncode == -signal.SIGKILL
+    for moment in MOMENTS:
+        command = [sys.executable, "-c", SCRIPT, str(finished.config), str(folder.path), *map(str, moment)]
+        killed = subprocess.run(command, check=False, stderr=subprocess.PIPE, text=True)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert unfinished(folder)
     step = int(torch.load(folder.last, weights_only=True)["global_step"])
     assert not folder.weights.exists()
     resume(folder.path)
     return folder, step
+
+
+def unfinished(folder: RunFolder) -> list[Path]:
+    return [path for path in folder.path.rglob("*") if path.name.startswith((".part-", ".building-"))]
 
 
 def differing(one: object, other: object, where: str = "") -> list[str]:
@@ -104,11 +125,11 @@ def test_the_log_is_whole(resumed: tuple[RunFolder, int], finished: RunFolder, r
     assert (resumed[0].path / "curves.png").read_bytes() == (finished.path / "curves.png").read_bytes()
 
 
-def test_nothing_half_written_stays_in_the_way(resumed: tuple[RunFolder, int]) -> None:
-    assert {path.name for path in resumed[0].checkpoints.iterdir() if path.is_file()} == {
-        "best.ckpt",
-        "last.ckpt",
-    }
+def test_nothing_half_written_stays(resumed: tuple[RunFolder, int], finished: RunFolder) -> None:
+    assert unfinished(resumed[0]) == []
+    names = [{path.name for path in folder.path.iterdir()} for folder in (resumed[0], finished)]
+    assert names[0] == names[1]
+    assert {path.name for path in resumed[0].checkpoints.iterdir()} == {"best.ckpt", "last.ckpt"}
 
 
 def test_the_comparison_would_notice_one_bit(finished: RunFolder) -> None:

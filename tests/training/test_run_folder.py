@@ -34,7 +34,7 @@ def test_a_folder_with_a_run_is_refused_and_left_as_it_is(recipe: Recipe, tmp_pa
     folder = RunFolder(tmp_path)
     folder.create(recipe, "abc")
     before = folder.config.stat().st_mtime_ns
-    with pytest.raises(UserError, match="already holds a run; add --resume"):
+    with pytest.raises(UserError, match="already holds a run; resume it"):
         folder.create(recipe, "other")
     assert folder.config.stat().st_mtime_ns == before
 
@@ -46,7 +46,7 @@ def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_with_other_things_in_it_is_refused(recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(UserError, match="is not empty; choose another --run"):
+    with pytest.raises(UserError, match="is not empty; choose another run folder"):
         RunFolder(tmp_path).create(recipe, "abc")
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
 

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlffm_segdiff.config.schema import Recipe
 
+NEED_SAMPLES = ("sampler", "steps", "fusion")
+"""Keys of the sampling section that only have an effect if samples are drawn."""
+OF_SAMPLES = (*NEED_SAMPLES, "widening")
+"""The same, and the widening, which a recipe may have for samples that are drawn on request."""
 NEEDS: dict[str, tuple[str, ...]] = {
     "diffusion.beta_start": ("diffusion.schedule=linear",),
     "diffusion.beta_end": ("diffusion.schedule=linear",),
     "diffusion.noisy_share": ("diffusion.training=dual",),
-    "diffusion.noisy_weight": ("diffusion.training=dual",),
+    "diffusion.noisy_weight": ("diffusion.training=dual", "diffusion.noisy_share>0"),
     "diffusion.recycling_shift": ("diffusion.training=recycling",),
-    "sampling.sampler": ("sampling.samples>0",),
-    "sampling.steps": ("sampling.samples>0",),
+    **{f"sampling.{key}": ("sampling.samples>0",) for key in NEED_SAMPLES},
     "sampling.widening": ("diffusion.objective=x0",),
     "loss.name": ("diffusion.objective=x0",),
     "loss.target": ("diffusion.objective=x0",),

@@ -1,6 +1,8 @@
 """Read and check recipes, with overrides."""
 
 import difflib
+import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,9 +57,24 @@ def override_values(values: Any, overrides: Sequence[str], origin: str) -> Any:
     """
     try:
         merged = OmegaConf.merge(values, _parse(overrides))
+        refuse_resolvers(OmegaConf.to_container(merged, resolve=False), origin)
         return OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise UserError(f"{origin}: {' '.join(str(error).split())}") from None
+
+
+def refuse_resolvers(values: Any, origin: str) -> None:
+    """Raise UserError for an interpolation that is not another key, such as ``${oc.env:HOME}``.
+
+    Its value, possibly a secret of the environment, would be copied into the configuration of a run.
+    """
+    if isinstance(values, dict | list):
+        for value in values.values() if isinstance(values, dict) else values:
+            refuse_resolvers(value, origin)
+    elif isinstance(values, str) and re.search(r"\$\{.*:", values, re.DOTALL):
+        raise UserError(
+            f"{origin}: {values!r} is not the name of another key, as ${{data.size}} is; write the value"
+        )
 
 
 def read_mapping(path: Path, noun: str, example: str) -> DictConfig:
@@ -80,6 +97,14 @@ def read_mapping(path: Path, noun: str, example: str) -> DictConfig:
     if not isinstance(loaded, DictConfig):
         raise UserError(f"{path}: a {noun} must be a mapping of sections, for example {example!r}")
     return loaded
+
+
+def read_json(path: Path, fix: str) -> Any:
+    """Read a JSON file. Raises UserError, which ends with ``fix``, if it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read ({' '.join(str(error).split())}); {fix}") from None
 
 
 def check_values(values: Any, origin: str, kind: type[Recipe]) -> Recipe:

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from mlffm_segdiff.config.conditions import refuse_options_without_effect
 from mlffm_segdiff.config.loss_config import LossConfig
 from mlffm_segdiff.config.model_config import ModelConfig
-from mlffm_segdiff.config.section import NonNegative, Positive, Probability, Section, Seed
+from mlffm_segdiff.config.section import LARGEST_SIDE, NonNegative, Positive, Probability, Section, Seed
 
 ObjectiveName = Literal["x0", "epsilon", "v"]
 ScheduleName = Literal["cosine", "linear"]
@@ -19,6 +19,11 @@ MOST_SAMPLES = 500
 NoiseVariance = Annotated[float, Field(gt=0, lt=1)]
 LEAST_SHARE = 0.001
 """Resolution of ``data.mix``."""
+MOST_IMAGES, MOST_STEPS, MOST_SAMPLES = 10**9, 100_000, 1024
+LARGEST_BATCH = 2**28
+"""Pixels of a batch of images, which are 3 GiB in float32."""
+Images = Annotated[int, Field(gt=0, le=MOST_IMAGES)]
+Steps = Annotated[int, Field(gt=0, le=MOST_STEPS)]
 
 
 class DataConfig(Section):
@@ -37,9 +42,9 @@ class DataConfig(Section):
     sources: dict[str, Path | None] = Field(min_length=1)
     mix: dict[str, Probability] | None = None
     split: Path | None = None
-    size: PositiveInt = 128
-    workers: Annotated[int, Field(ge=0)] = 1
-    synthetic_count: PositiveInt = 600
+    size: Annotated[int, Field(gt=0, le=LARGEST_SIDE)] = 128
+    workers: Annotated[int, Field(ge=0, le=256)] = 1
+    synthetic_count: Annotated[int, Field(gt=0, le=100_000)] = 600
 
     @model_validator(mode="after")
     def mix_fits_the_sources(self) -> "DataConfig":
@@ -99,7 +104,7 @@ class DiffusionConfig(Section):
 
     objective: ObjectiveName = "x0"
     schedule: ScheduleName = "cosine"
-    train_steps: PositiveInt = 1000
+    train_steps: Steps = 1000
     beta_start: NoiseVariance = 1e-4
     beta_end: NoiseVariance = 0.02
     mask_scale: Annotated[float, Field(gt=0, le=1)] = 0.05
@@ -137,8 +142,8 @@ class SamplingConfig(Section):
 
     samples: Annotated[int, Field(ge=0, le=MOST_SAMPLES)] = 0
     sampler: SamplerName = "ddim"
-    steps: PositiveInt = 4
-    seed: int = 0
+    steps: Steps = 4
+    seed: Seed = 0
     mirror: bool = False
     fusion: FusionName = "mean"
     style: str = "any"
@@ -181,15 +186,15 @@ class TrainConfig(Section):
         encoder_rate: Learning rate of a pretrained encoder as a share of the others'.
     """
 
-    images: PositiveInt = 60_000
-    batch_size: PositiveInt = 16
+    images: Images = 60_000
+    batch_size: Annotated[int, Field(gt=0, le=4096)] = 16
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: Positive = 1e-3
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
     weight_decay: NonNegative = 0.02
     warmup: NonNegative = 2_000
     clip: Positive = 1.0
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.998
-    validate_every: PositiveInt = 4_000
+    validate_every: Images = 4_000
     precision: PrecisionChoice = "auto"
     init: str | None = None
     encoder_init: str | None = "imagenet"
@@ -243,6 +248,17 @@ class Recipe(Section):
             raise ValueError(
                 f"sampling.steps={self.sampling.steps} is more than diffusion.train_steps="
                 f"{self.diffusion.train_steps}; set fewer steps"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def a_batch_fits_memory(self) -> "Recipe":
+        """Refuse batches whose images alone fill the memory of most machines."""
+        batch, size = self.train.batch_size, self.data.size
+        if batch * size**2 > LARGEST_BATCH:
+            raise ValueError(
+                f"a batch of train.batch_size={batch} images of data.size={size} is too large for memory; "
+                f"set train.batch_size={LARGEST_BATCH // size**2} or less, or a smaller data.size"
             )
         return self
 

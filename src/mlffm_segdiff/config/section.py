@@ -8,6 +8,12 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+LARGEST_SIDE = 2048
+"""Largest height and width of the images that a network sees."""
+Width = Annotated[int, Field(gt=0, le=8192)]
+"""Channels or units of a layer, or the side of an image in pixels."""
+Depth = Annotated[int, Field(gt=0, le=64)]
+"""Repeated layers, blocks or heads, factors and strides."""
 
 
 class Section(BaseModel):

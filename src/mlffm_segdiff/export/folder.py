@@ -10,7 +10,8 @@ import torch
 from pydantic import BaseModel, StringConstraints, ValidationError
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import atomic_folder
+from mlffm_segdiff.config.load import read_json
+from mlffm_segdiff.data.atomic import atomic_folder, sweep_unfinished
 from mlffm_segdiff.export.formats import FORMATS, FormatName, Runtime
 from mlffm_segdiff.export.onnx import OPSET
 from mlffm_segdiff.export.trace import EXAMPLE_BATCH
@@ -18,9 +19,10 @@ from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.calibration import QUALITY, read_quality, weights_digest, write_quality
 from mlffm_segdiff.segmenters.folding import fold_batch_norm
 from mlffm_segdiff.segmenters.precision import Precision
-from mlffm_segdiff.segmenters.pretrained import Pretrained, require_trust
+from mlffm_segdiff.segmenters.pretrained import CONFIG, Pretrained, read_config, require_trust
 
-MANIFEST, CONFIG = "export.json", "config.json"
+MANIFEST = "export.json"
+FIX = "export again"
 
 PartName = Annotated[str, StringConstraints(pattern=r"^\w+$")]
 
@@ -77,6 +79,7 @@ def write_export(
         graphs={name: Signature(inputs=p.input_names, outputs=p.output_names) for name, p in parts.items()},
         versions=_versions(written.packages),
     )
+    sweep_unfinished(folder.parent)
     with atomic_folder(folder, fix) as building:
         for name, part in parts.items():
             written.write(part, building / f"{name}{written.suffix}")
@@ -99,7 +102,7 @@ def is_export(folder: Path) -> bool:
 def read_manifest(folder: Path) -> Manifest:
     """Return the content of an exported folder. Raises UserError if it cannot be read."""
     try:
-        return Manifest.model_validate(_read_json(folder / MANIFEST))
+        return Manifest.model_validate(read_json(folder / MANIFEST, FIX))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
@@ -128,9 +131,7 @@ def read_export(folder: Path, precision: Precision = "float32") -> Pretrained:
     manifest = read_manifest(folder)
     runtime = runtime_of(manifest.format)
     runtime.check_precision(precision)
-    config = _read_json(folder / CONFIG)
-    if not (isinstance(config, dict) and "recipe" in config):
-        raise UserError(f"{folder / CONFIG} has no recipe; export again")
+    config = read_config(folder / CONFIG, FIX)
     require_trust(config["recipe"])
     pretrained = Pretrained(recipe=config["recipe"])
     suffix, threads = FORMATS[manifest.format].suffix, torch.get_num_threads()
@@ -160,10 +161,3 @@ def _versions(packages: tuple[str, ...]) -> dict[str, str]:
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
     path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}); export again") from error

@@ -4,12 +4,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import needs_extra
 from mlffm_segdiff.export.trace import quiet_exporters, trace
+from mlffm_segdiff.models.weight_files import require_sound
 from mlffm_segdiff.segmenters.base import Part
 from mlffm_segdiff.segmenters.precision import Precision
 
@@ -71,9 +73,10 @@ def read(path: Path, precision: Precision, threads: int) -> OnnxGraph:
     """Load the graph in an ONNX file, run with this number of threads.
 
     Raises:
-        UserError: As `check_precision`, or the file is not such a graph.
+        UserError: As `check_precision`; the file is not such a graph, or its weights are damaged.
     """
     check_precision(precision)
+    _require_sound(path)
     runtime = import_onnxruntime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -83,9 +86,24 @@ def read(path: Path, precision: Precision, threads: int) -> OnnxGraph:
     try:
         return OnnxGraph(runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"]))
     except Exception as error:  # its exceptions have no common base class
-        raise UserError(
-            f"{path} is not a graph that ONNX Runtime reads ({error}); export it again"
-        ) from error
+        raise _not_a_graph(path, error) from error
+
+
+def _require_sound(path: Path) -> None:
+    """Raise UserError if a graph's weights are damaged; ONNX Runtime turns NaN into 0 in some layers."""
+    with needs_extra("export"):
+        import onnx
+        from onnx import numpy_helper
+    try:
+        initializers = onnx.load(path).graph.initializer
+        weights = {one.name: torch.from_numpy(np.array(numpy_helper.to_array(one))) for one in initializers}
+    except Exception as error:  # protobuf's and numpy's, for a file of any content
+        raise _not_a_graph(path, error) from error
+    require_sound({name: value for name, value in weights.items() if value.ndim}, str(path))
+
+
+def _not_a_graph(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path} is not a graph that ONNX Runtime reads ({error}); export it again")
 
 
 def import_onnxruntime() -> Any:

@@ -7,12 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import needs_extra
 from mlffm_segdiff.export import onnx
+from mlffm_segdiff.models.weight_files import require_sound
 from mlffm_segdiff.segmenters.base import Part
 from mlffm_segdiff.segmenters.precision import Precision
 
@@ -75,7 +77,7 @@ def read(path: Path, precision: Precision, threads: int) -> OpenVINOGraph:
     The precision is always set, because OpenVINO defaults to bf16 on processors that have it.
 
     Raises:
-        UserError: As `check_precision`, or the file is not such a graph.
+        UserError: As `check_precision`; the file is not such a graph, or its weights are damaged.
     """
     check_precision(precision)
     core = import_openvino().Core()
@@ -86,9 +88,16 @@ def read(path: Path, precision: Precision, threads: int) -> OpenVINOGraph:
         "ENABLE_CPU_PINNING": False,
     }
     try:
-        return OpenVINOGraph(core.read_model(path), core, settings)
-    except RuntimeError as error:
+        model = core.read_model(path)
+        weights = {
+            node.get_friendly_name(): torch.from_numpy(np.array(node.data))
+            for node in model.get_ops()
+            if node.get_type_name() == "Constant"
+        }
+    except (RuntimeError, ValueError, TypeError) as error:
         raise UserError(f"{path} is not a graph that OpenVINO reads ({error}); export it again") from error
+    require_sound({name: value for name, value in weights.items() if value.ndim}, str(path))
+    return OpenVINOGraph(model, core, settings)
 
 
 def import_openvino() -> Any:

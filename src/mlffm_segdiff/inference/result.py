@@ -120,7 +120,15 @@ def analyse(
         segmentation: The network's output for this image only (B = 1), on the CPU.
         model: That segmented it, with its sampling and calibration.
         processing: How the segmentation becomes a mask.
+
+    Raises:
+        UserError: The network's output is not finite.
     """
+    if not segmentation.is_finite:
+        raise UserError(
+            f"{image.name or 'image'}: the network's output is not finite (NaN or Inf): its weights are "
+            "damaged, or bf16 is too coarse for them; use other weights, or float32"
+        )
     how = processing or Processing()
     probability = map_at(segmentation.probability[0, 0].numpy(), image.height, image.width)
     mask: Mask = probability >= how.threshold

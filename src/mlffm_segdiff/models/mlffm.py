@@ -5,13 +5,15 @@ S_l is the skip of level l, A_l the skip after attention, P_l the skip projected
 """
 
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveInt
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.model_config import ModelConfig
+from mlffm_segdiff.config.section import Width
 from mlffm_segdiff.models.unet_blocks import group_norm
 
 
@@ -25,10 +27,21 @@ class FusionConfig(ModelConfig):
         adaptive: Learned weights for each pixel and level; otherwise 1 / L.
     """
 
-    fusion_width: PositiveInt | None = None
+    fusion_width: Width | None = None
     attention: bool = True
     alignment: bool = True
     adaptive: bool = True
+
+    @model_validator(mode="after")
+    def parts_need_a_width(self) -> Self:
+        """Refuse parts of an MLFFM that the model does not have."""
+        changed = [key for key in self.changed_keys() if key in ("attention", "alignment", "adaptive")]
+        if self.fusion_width is None and changed:
+            raise ValueError(
+                f"model.{changed[0]} has no effect without an MLFFM, that is with model.fusion_width=null; "
+                f"leave out model.{changed[0]}"
+            )
+        return self
 
     def build_fusion(self, widths: Sequence[int]) -> "MLFFM | None":
         """Build the MLFFM over skips of ``widths`` channels; None for plain skips."""

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from mlffm_segdiff.config.section import Depth, Width
 from mlffm_segdiff.models.encoders import EfficientNetLite, EncoderName, ScratchEncoder
 from mlffm_segdiff.models.mlffm import MLFFM, FusionConfig
 from mlffm_segdiff.models.registry import register_model
@@ -59,10 +60,10 @@ class MLFFMSegDiffConfig(FusionConfig):
 
     size: Literal["tiny", "small", "base"] = "small"
     encoder: EncoderName
-    encoder_widths: tuple[PositiveInt, ...] = ()
-    encoder_blocks: tuple[PositiveInt, ...] = ()
-    mask_widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-    detail_width: PositiveInt
+    encoder_widths: tuple[Width, ...] = ()
+    encoder_blocks: tuple[Depth, ...] = ()
+    mask_widths: Annotated[tuple[Width, ...], Field(min_length=1, max_length=10)]
+    detail_width: Width
     interaction: Literal["gated", "none"] = "gated"
     styles: tuple[str, ...] = ()
 

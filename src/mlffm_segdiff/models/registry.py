@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from pkgutil import iter_modules
 from typing import Any
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import nn
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.config.registry import Registry, call_target, import_target
+from mlffm_segdiff.config.section import Depth
 from mlffm_segdiff.models import baselines
 
 MODELS: Registry[type[ModelConfig]] = Registry(
@@ -41,7 +42,7 @@ class TargetModelConfig(ModelConfig):
     name: str = "target"
     target: str
     args: dict[str, Any] = Field(default={})
-    stride: PositiveInt = 1
+    stride: Depth = 1
 
     def build(self, mask_channels: int) -> nn.Module:
         """Build the network with fresh weights. Raises UserError if it cannot be imported or built."""

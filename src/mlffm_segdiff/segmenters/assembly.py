@@ -6,6 +6,7 @@ from inspect import signature
 import torch
 from torch import nn
 
+from mlffm_segdiff.config.conditions import OF_SAMPLES
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.loss_config import LossConfig
 from mlffm_segdiff.config.registry import call_target, import_target
@@ -20,15 +21,13 @@ from mlffm_segdiff.losses.boundary_weight import (
     uniform_weight,
 )
 from mlffm_segdiff.losses.mask_loss import LOSSES, MaskLoss
+from mlffm_segdiff.models.encoders import pretrained_encoder
 from mlffm_segdiff.models.registry import TargetModelConfig
 from mlffm_segdiff.segmenters.base import ANY_STYLE, BaseSegmenter, Sampling
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
 from mlffm_segdiff.segmenters.objectives import X0, Epsilon, Objective, V
 from mlffm_segdiff.segmenters.training_draws import Dual, Recycling, Single, TrainingDraws
-
-SAMPLES_ONLY = ("samples", "sampler", "steps", "fusion", "widening")
-"""Keys of the sampling section that have no effect on a direct network."""
 
 
 def build_segmenter(recipe: Recipe) -> BaseSegmenter:
@@ -42,9 +41,18 @@ def build_segmenter(recipe: Recipe) -> BaseSegmenter:
     validate_options(recipe)
     segmenter = _segmenter(recipe)
     size, stride = recipe.data.size, segmenter.total_stride
-    if size % stride:
-        near = max(round(size / stride), 1) * stride
-        raise UserError(f"data.size={size} is not a multiple of {stride}, as this model needs; use {near}")
+    least = int(getattr(segmenter.get_submodule("network"), "least_side", stride))
+    if size % stride or size < least:
+        near = max(round(size / stride) * stride, least)
+        needed = f"a multiple of {stride}" + (f" and at least {least}" if least > stride else "")
+        raise UserError(f"data.size={size} is not {needed}, as this model needs; use {near}")
+    settings = recipe.train
+    starts = settings.init or settings.encoder_init
+    if "encoder_rate" in settings.changed_keys() and not (starts and pretrained_encoder(segmenter)):
+        raise UserError(
+            f"train.encoder_rate={settings.encoder_rate:g} has no effect without a pretrained encoder; "
+            "leave it out"
+        )
     if isinstance(recipe.model, TargetModelConfig):
         require_logit(segmenter.get_submodule("network"), size)
     return segmenter.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
@@ -76,7 +84,7 @@ def validate_options(recipe: Recipe) -> None:
     if recipe.model.contract == "denoiser":
         return
     unused = [f"diffusion.{key}" for key in recipe.diffusion.changed_keys()]
-    unused += [f"sampling.{key}" for key in sampling.changed_keys() if key in SAMPLES_ONLY]
+    unused += [f"sampling.{key}" for key in sampling.changed_keys() if key in ("samples", *OF_SAMPLES)]
     if unused:
         raise UserError(
             f"{name} segments in one pass, without diffusion or samples; leave out {', '.join(unused)}"

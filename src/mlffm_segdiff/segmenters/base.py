@@ -57,6 +57,12 @@ class Segmentation:
     spread: Tensor
     samples: Tensor | None = None
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all values are finite; damaged weights give NaN."""
+        maps = [self.probability, self.spread] + ([] if self.samples is None else [self.samples])
+        return all(bool(values.isfinite().all()) for values in maps)
+
 
 Graph = Callable[..., Sequence[Tensor]]
 """A part of a network as a function from tensors to tensors, each with the batch first."""

@@ -1,19 +1,22 @@
 """The quality calibration of trained weights: quality.json, stored next to them."""
 
 import hashlib
-from dataclasses import asdict, replace
+import logging
+import math
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.base import Sampling
 
 QUALITY = "quality.json"
+LOG = logging.getLogger(__name__)
 
 
 class Quality(BaseModel):
@@ -42,6 +45,18 @@ class Quality(BaseModel):
     calibration: Calibration
     limits: QualityLimits
 
+    @model_validator(mode="after")
+    def curve_and_limits_are_possible(self) -> "Quality":
+        """Refuse numbers that no calibration writes."""
+        certainty, dice = self.calibration.certainty, self.calibration.dice
+        if not (certainty and len(certainty) == len(dice) and all(0 <= x <= 1 for x in (*certainty, *dice))):
+            raise ValueError("the calibration needs a Dice in [0, 1] for each certainty in [0, 1]")
+        if list(certainty) != sorted(certainty) or list(dice) != sorted(dice):
+            raise ValueError("the calibration's certainties and Dices must rise")
+        if not all(-math.inf < low <= high < math.inf for low, high in astuple(self.limits)):
+            raise ValueError("each of the limits needs a lower and an upper bound")
+        return self
+
     def mismatch(self, sampling: Sampling) -> str:
         """Describe the sampling settings in which the calibration differs; empty if it applies.
 
@@ -59,8 +74,7 @@ class Quality(BaseModel):
 def write_quality(quality: Quality, folder: Path) -> Path:
     """Write quality.json into the folder and return its path. Raises UserError if it cannot be written."""
     path = folder / QUALITY
-    with atomic_write(path) as temporary:
-        temporary.write_text(quality.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_text(path, quality.model_dump_json(indent=2) + "\n")
     return path
 
 
@@ -72,7 +86,8 @@ def read_quality(path: Path, weights: Path | None = None) -> Quality | None:
         weights: The weights file it should belong to; None accepts any.
 
     Returns:
-        The calibration; None if the file does not exist or belongs to other weights.
+        The calibration; None if the file does not exist, or, with a logged warning, if it belongs to other
+        weights.
 
     Raises:
         UserError: The file cannot be read.
@@ -81,10 +96,21 @@ def read_quality(path: Path, weights: Path | None = None) -> Quality | None:
         return None
     try:
         found = Quality.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValidationError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path} cannot be read ({reason}); remove it, or calibrate again") from None
-    return found if weights is None or found.weights == weights_digest(weights) else None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise UserError(
+            f"{path} cannot be read ({key}{': ' if key else ''}{first['msg']}); remove it, or calibrate again"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read ({error}); remove it, or calibrate again") from None
+    if weights is not None and found.weights != weights_digest(weights):
+        LOG.warning(
+            f"{weights} is not the file that {path} was calibrated for (its SHA-256 differs), so no Dice is "
+            "expected; download both again, or calibrate again"
+        )
+        return None
+    return found
 
 
 def weights_digest(path: Path) -> str:

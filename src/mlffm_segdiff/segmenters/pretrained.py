@@ -1,10 +1,11 @@
 """Weights as config.json and model.safetensors, in a folder or on the Hugging Face hub."""
 
 import contextlib
+import json
 import logging
 import os
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
@@ -12,25 +13,24 @@ from typing import Any, Self
 import torch
 from huggingface_hub import ModelHubMixin, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import is_installed
+from mlffm_segdiff.config.load import read_json
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.atomic import atomic_write
-from mlffm_segdiff.models.encoder_weights import HUB_ERRORS
+from mlffm_segdiff.data.atomic import unwritable, write_bytes, write_text
+from mlffm_segdiff.models.weight_files import HUB_ERRORS, is_hub_id, read_weights
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality, weights_digest, write_quality
 from mlffm_segdiff.segmenters.recipe import check_recipe, recipe_packages
 
-WEIGHTS = "model.safetensors"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
 DEFAULT = "default"
 DEFAULT_SHA256 = "0c2ecc9991902f30751a7a63fed6208e3bcc0e705959ffe58621e13b8be4e062"
 """Digest of the packaged weights, written by tools/package_weights.py."""
-HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 TRUST_CODE = "MLFFM_SEGDIFF_TRUST_CODE"
 """Environment variable: 1 sets ``trust_code=True`` for all loading of weights."""
 
@@ -66,7 +66,7 @@ class Pretrained(
         missing = [package for package in packages if not is_installed(package)]
         if missing:
             raise UserError(f"these weights need the package {missing[0]}; install it")
-        self.recipe: Recipe = check_recipe(recipe, "config.json")
+        self.recipe: Recipe = check_recipe(recipe, CONFIG)
         self.segmenter: BaseSegmenter = build_segmenter(self.recipe)
         self.quality: Quality | None = None
         self.digest = ""
@@ -98,64 +98,49 @@ class Pretrained(
                 that is not installed or code that is not trusted.
         """
         name = str(pretrained_model_name_or_path)
-        place = _checked_place(name)
+        folder = _local_folder(name)
+        get = folder.joinpath if folder else partial(_download, name, **options)
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries repeat the final error
         try:
-            return super().from_pretrained(place, trust_code=trust_code, **options)
+            return cls._read(get, trust_code)
         except HUB_ERRORS as error:
             reason = str(error).splitlines()[0]
             raise UserError(
                 f"no weights {name!r}: neither a folder nor reachable on the hub ({reason})"
             ) from None
-        except (SafetensorError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-            reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+        except UserError:
+            raise
+        except Exception as error:  # a damaged recipe can fail anywhere in the code of its model
+            reason = " ".join(line.strip() for line in str(error).splitlines()[:2]) or type(error).__name__
             hint = "; they may be of an older version of the model" if "state_dict" in reason else ""
             raise UserError(f"{name}: broken weights or configuration: {reason}{hint}") from None
 
+    @classmethod
+    def _read(cls, get: Callable[[str], Path], trust_code: bool) -> Self:
+        """Load weights from files, whose paths ``get`` returns by name."""
+        path = get(CONFIG)
+        config = read_config(path, "copy or download the weights again")
+        require_trust(config["recipe"], trust_code)
+        weights = get(WEIGHTS)
+        try:
+            model = cls(config["recipe"], config.get("packages", ()))
+        except UserError as error:
+            raise UserError(f"{path}: {str(error).removeprefix(f'{CONFIG}: ')}") from None
+        model.digest = weights_digest(weights)
+        model.segmenter.load_state_dict(read_weights(weights))
+        with contextlib.suppress(EntryNotFoundError):
+            model.quality = read_quality(get(QUALITY), weights)
+        return model.eval()
+
     def _save_pretrained(self, save_directory: Path) -> None:
+        config: dict[str, Any] = {"recipe": self.recipe.model_dump(mode="json")}
+        if packages := recipe_packages(self.recipe):
+            config["packages"] = packages
+        write_text(save_directory / CONFIG, json.dumps(config, sort_keys=True, indent=2))
         state = {name: value.contiguous() for name, value in self.segmenter.state_dict().items()}
-        with atomic_write(save_directory / WEIGHTS) as temporary:
-            temporary.write_bytes(save(state))
+        write_bytes(save_directory / WEIGHTS, save(state))
         if self.quality is not None:
             write_quality(self.quality.bind_to(save_directory / WEIGHTS), save_directory)
-
-    @classmethod
-    def _from_pretrained(
-        cls,
-        *,
-        model_id: str,
-        revision: str | None,
-        cache_dir: str | Path | None,
-        force_download: bool,
-        local_files_only: bool,
-        token: str | bool | None,
-        trust_code: bool = False,
-        **model_kwargs: Any,
-    ) -> "Pretrained":
-        require_trust(model_kwargs.get("recipe"), trust_code)
-
-        def get(name: str) -> Path:
-            if Path(model_id).is_dir():
-                return Path(model_id, name)
-            return Path(
-                hf_hub_download(
-                    model_id,
-                    name,
-                    revision=revision,
-                    cache_dir=cache_dir,
-                    force_download=force_download,
-                    local_files_only=local_files_only,
-                    token=token,
-                )
-            )
-
-        path = get(WEIGHTS)
-        model = cls(**model_kwargs)
-        model.digest = weights_digest(path)
-        model.segmenter.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-        with contextlib.suppress(EntryNotFoundError):
-            model.quality = read_quality(get(QUALITY), path)
-        return model.eval()
 
 
 def save_segmenter(
@@ -165,10 +150,11 @@ def save_segmenter(
     pretrained = Pretrained(recipe=recipe.model_dump(mode="json"))
     pretrained.segmenter.load_state_dict(segmenter.state_dict())
     pretrained.segmenter.to(dtype)
-    config: dict[str, Any] = {"recipe": pretrained.recipe.model_dump(mode="json")}
-    if packages := recipe_packages(recipe):
-        config["packages"] = packages
-    pretrained.save_pretrained(folder, config=config)
+    try:
+        pretrained.save_pretrained(folder)
+    except OSError as error:  # of the model card; the other files are written atomically
+        (folder / "README.md").unlink(missing_ok=True)
+        raise unwritable(folder, error) from error
 
 
 def require_trust(recipe: Any, trust_code: bool = False) -> None:
@@ -197,18 +183,39 @@ def load_pretrained(name: str | Path, trust_code: bool = False) -> Pretrained:
     return Pretrained.from_pretrained(name, trust_code)
 
 
-def _checked_place(name: str) -> str:
-    """Return the folder or hub id of weights, without loading them."""
+def read_config(path: Path, fix: str) -> dict[str, Any]:
+    """Read the config.json of weights or graphs. Raises UserError, with this fix, if it is damaged."""
+    config = read_json(path, fix)
+    packages = config.get("packages", []) if isinstance(config, dict) else []
+    if not (isinstance(config, dict) and isinstance(config.get("recipe"), dict)):
+        raise UserError(f"{path} has no recipe; {fix}")
+    if not (isinstance(packages, list) and all(isinstance(package, str) for package in packages)):
+        raise UserError(f"{path}: packages is not a list of names; {fix}")
+    return config
+
+
+def _download(hub_id: str, name: str, **options: Any) -> Path:
+    return Path(hf_hub_download(hub_id, name, **options))
+
+
+def _local_folder(name: str) -> Path | None:
+    """Return the folder of weights after checking its files, or None for a hub id."""
     folder = weights_folder(name)
-    local = name == DEFAULT or folder.is_dir()
-    missing = [part for part in ("config.json", WEIGHTS) if local and not (folder / part).is_file()]
+    if not (name == DEFAULT or folder.is_dir()):
+        if folder.is_file():
+            raise UserError(f"{folder} is a file; give the folder that has {CONFIG} and {WEIGHTS}")
+        if not is_hub_id(name):
+            raise UserError(
+                f"no weights {name!r}: no such folder; "
+                f"name a run folder, {DEFAULT!r}, or OWNER/NAME on the hub"
+            )
+        return None
+    missing = [part for part in (CONFIG, WEIGHTS) if not (folder / part).is_file()]
     if missing:
         raise UserError(
             f"{folder}: no {' and '.join(missing)} here; give a run folder whose training is done "
             "(exported graphs are only for predict and serve)"
         )
-    if not (local or HUB_ID.fullmatch(name)):
-        raise UserError(f"no weights {name!r}: no such folder; name a run folder, or {DEFAULT!r}")
     if name == DEFAULT and weights_digest(folder / WEIGHTS) != DEFAULT_SHA256:
         raise UserError(f"{folder / WEIGHTS} is not the file of this version; install mlffm-segdiff again")
-    return str(folder) if local else name
+    return folder

@@ -74,7 +74,7 @@ def with_data(
         data["split"] = split
     data["sources"] = {name: path and _absolute(path) for name, path in data["sources"].items()}
     data["split"] = data["split"] and _absolute(data["split"])
-    return check_recipe(values, "--source")
+    return check_recipe(values, "sources and split")
 
 
 def _absolute(path: str | Path) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from mlffm_segdiff.config.conditions import NEED_SAMPLES, OF_SAMPLES
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.config.schema import Recipe, SamplingConfig
@@ -12,7 +13,6 @@ from mlffm_segdiff.segmenters.recipe import check_recipe
 PREFIX = "sampling."
 SAMPLING_KEYS = tuple(SamplingConfig.model_fields)
 KNOWN_KEYS = f"known keys: {', '.join(SAMPLING_KEYS)}"
-ONLY_FOR_SAMPLES = ("steps", "sampler", "widening")
 
 Overrides = Mapping[str, object]
 
@@ -53,10 +53,11 @@ def override_sampling(recipe: Recipe, overrides: Overrides | None = None) -> Rec
             raise UserError(f"unknown sampling key {key!r}; {KNOWN_KEYS}")
     values = recipe.model_dump(mode="json")
     if str(given.get("samples", recipe.sampling.samples)) == "0":
-        unused = [key for key in ONLY_FOR_SAMPLES if key in given]
+        unused = [key for key in OF_SAMPLES if key in given]
         if unused:
             raise UserError(_without_samples(recipe.model, " and ".join(unused)))
-        del values["sampling"]["steps"], values["sampling"]["sampler"]  # of samples, which are not drawn
+        for key in NEED_SAMPLES:
+            del values["sampling"][key]
     values["sampling"] |= given
     chosen = check_recipe(values, "the chosen sampling")
     validate_options(chosen)

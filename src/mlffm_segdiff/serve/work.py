@@ -5,6 +5,7 @@ from functools import partial
 
 from fastapi import Request, Response
 
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.pool import result_memory
 from mlffm_segdiff.inference.reading.case_image import CaseImage
@@ -20,6 +21,7 @@ from mlffm_segdiff.serve.options import (
     response_format,
     with_fields,
 )
+from mlffm_segdiff.serve.problem import refusal_of
 from mlffm_segdiff.serve.responses import (
     MaskResponse,
     SegmentResponse,
@@ -64,7 +66,10 @@ def _respond(
     wanted: Format, image: CaseImage, segmentation: Segmentation, model: Model, options: SegmentOptions
 ) -> bytes:
     with result_memory(image.width * image.height):
-        result = analyse(image, segmentation, model, options.processing)
+        try:
+            result = analyse(image, segmentation, model, options.processing)
+        except UserError as error:
+            raise refusal_of(error, image.name) from error
         if wanted == "png":
             return mask_png(result.mask)
         if wanted == "dicom":

@@ -96,7 +96,7 @@ def variant_recipes(study: Study, sources: Mapping[str, Path | None]) -> dict[tu
     known = dict.fromkeys([*study.datasets, *map(study.source, study.datasets)])
     unknown = sorted(set(sources) - set(known))
     if unknown:
-        raise UserError(f"--source {unknown[0]}: the study's data sets are {', '.join(known)}")
+        raise UserError(f"source {unknown[0]}: the study's data sets are {', '.join(known)}")
     found = {}
     for variant, dataset in product(study.variants, study.datasets):
         try:
@@ -112,7 +112,7 @@ def variant_recipes(study: Study, sources: Mapping[str, Path | None]) -> dict[tu
 def _folder(study: Study, dataset: str, sources: Mapping[str, Path | None]) -> Path | None:
     folder = sources.get(dataset, sources.get(study.source(dataset)))
     if folder is None and study.source(dataset) != GENERATED:
-        raise UserError(f"no folder for this data set; add --source {dataset}=FOLDER with its archives")
+        raise UserError(f"no folder for this data set; give its archives as source {dataset}=FOLDER")
     return folder and folder.expanduser().absolute()
 
 

@@ -81,5 +81,5 @@ def _cell(values: Mapping[str, Any], path: Path) -> Cell:
     try:
         recipe = check_recipe(values["recipe"], f"{path}, cell {values['key']}")
     except UserError as error:
-        raise UserError(f"{error}; use the version that planned it, or choose another -o") from None
+        raise UserError(f"{error}; use the version that planned it, or choose another folder") from None
     return Cell(**{**values, "recipe": recipe})

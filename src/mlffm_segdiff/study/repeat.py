@@ -26,19 +26,19 @@ def plan_repeat(original: StudyFolder, key: str, folder: StudyFolder, sources: S
         UserError: No cell or several match, a source is of another data set, or the folder is in other use.
     """
     if folder.path.resolve() == original.path.resolve():
-        raise UserError(f"{folder.path} is the study itself; choose another -o")
+        raise UserError(f"{folder.path} is the study itself; choose another folder")
     plan = read_plan(original.plan)
     cell = plan.cell(key)
     (source, place), *_ = cell.recipe.data.sources.items()
     for name, path in sources.items():
         if name not in (source, cell.dataset):
-            raise UserError(f"--source {name}: the data set of cell {cell.key} is {cell.dataset}")
+            raise UserError(f"source {name}: the data set of cell {cell.key} is {cell.dataset}")
         place = path or place
     data = cell.recipe.data.model_copy(update={"sources": {source: place}})
     cell = replace(cell, recipe=cell.recipe.model_copy(update={"data": data}))
     before = previous_plan(folder, plan.name)
     if before is not None and [one.key for one in before.cells] != [cell.key]:
-        raise UserError(f"{folder.path} has other cells; choose another -o")
+        raise UserError(f"{folder.path} has other cells; choose another folder")
     plan = replace(plan, cells=[cell])
     with folder.claimed():
         write_plan(plan, folder.plan)

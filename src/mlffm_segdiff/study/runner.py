@@ -138,7 +138,7 @@ def make_plan(study: Study, folder: StudyFolder, sources: Sources) -> StudyPlan:
     if before is not None and requested not in (None, before.threads):
         raise UserError(
             f"{folder.path} was started with launcher.threads={before.threads}, on which the last digits of "
-            "scores depend; leave it out, or choose another -o"
+            "scores depend; leave it out, or choose another folder"
         )
     share = default_threads(processors()) // (study.launcher.workers or 1)
     return StudyPlan(
@@ -175,11 +175,11 @@ def previous_plan(folder: StudyFolder, name: str) -> StudyPlan | None:
     if folder.plan.is_file():
         plan = read_plan(folder.plan)
         if plan.name != name:
-            raise UserError(f"{folder.path} belongs to the study {plan.name!r}; choose another -o")
+            raise UserError(f"{folder.path} belongs to the study {plan.name!r}; choose another folder")
         return plan
     path = folder.path
     if not folder.study.is_file() and path.is_dir() and any(p.name[0] != "." for p in path.iterdir()):
-        raise UserError(f"{path} is not empty and not a study; choose another -o")
+        raise UserError(f"{path} is not empty and not a study; choose another folder")
     return None
 
 

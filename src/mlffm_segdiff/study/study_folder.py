@@ -7,13 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.claim import claimed
 from mlffm_segdiff.training.run_folder import RunFolder
-
-CLAIM_SECONDS = 15
-"""Seconds to wait for a claim: the data workers of a killed command keep its claim until they end."""
 
 
 @dataclass(frozen=True)
@@ -101,14 +97,8 @@ class StudyFolder:
     @contextmanager
     def claimed(self) -> Iterator[None]:
         """Keep other commands out of the folder. Raises UserError if another command uses it."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(self.path / ".lock", timeout=CLAIM_SECONDS):
-                yield
-        except Timeout:
-            raise UserError(
-                f"another command is using {self.path}; wait for it, stop it, or choose another -o"
-            ) from None
+        with claimed(self.path, "wait for it, stop it, or choose another folder"):
+            yield
 
     def cell(self, key: str) -> CellFolder:
         """Return the folder of the cell with this key."""

@@ -3,6 +3,7 @@
 import math
 import time
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import write_bytes
 
 
 class Averaging(WeightAveraging):
@@ -83,8 +84,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> None:
         """Write ``checkpoint`` to ``path``."""
         del storage_options
-        with atomic_write(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
+        encoded = BytesIO()  # torch hides the cause when it fails to write a file
+        torch.save(checkpoint, encoded)
+        write_bytes(Path(path), encoded.getbuffer())
 
 
 class ConsoleProgress(Callback):

@@ -1,8 +1,10 @@
 """Train a recipe into a run folder, or resume a run."""
 
 import logging
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from torch.utils.data import DataLoader
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import override_values
 from mlffm_segdiff.config.schema import Recipe, TrainConfig
+from mlffm_segdiff.data.atomic import unwritable
 from mlffm_segdiff.data.batch import Pair
 from mlffm_segdiff.data.dataset import PairDataset, plain_loader, training_loader
 from mlffm_segdiff.data.sources import (
@@ -29,6 +32,7 @@ from mlffm_segdiff.segmenters.device import best_device
 from mlffm_segdiff.segmenters.precision import training_precision
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
+from mlffm_segdiff.segmenters.trial import require_memory, require_trainable
 from mlffm_segdiff.training.callbacks import AtomicCheckpointIO, Averaging, BestAndLast
 from mlffm_segdiff.training.figures import draw_curves, draw_overlays
 from mlffm_segdiff.training.metrics_log import MetricsLog
@@ -72,8 +76,9 @@ def train(
         The run folder, its weights, and their validation score.
 
     Raises:
-        UserError: If the folder is not empty, the recipe is invalid, its data cannot be read, or the weights
-            to start from do not fit.
+        UserError: If the folder is not empty or in use by another process, the recipe is invalid or its
+            images or batches are too small for the network, its data cannot be read, the weights to start
+            from do not fit, or a file cannot be written, as on a full disk; then `resume` continues the run.
         KeyboardInterrupt: On Ctrl-C; `resume` continues the run.
     """
     if isinstance(recipe, str):
@@ -81,12 +86,13 @@ def train(
     elif overrides:
         recipe = check_recipe(override_values(recipe.model_dump(mode="json"), overrides, "recipe"), "recipe")
     folder = RunFolder(Path(run).expanduser())
-    folder.require_new()
-    cases = load_split_cases(recipe.data)
-    segmenter, data = _prepare(recipe, cases)
-    _load_initial_weights(segmenter, recipe.train)
-    folder.create(recipe, cases.digest, training_precision(recipe, segmenter, best_device()))
-    return _fit(folder, segmenter, data, callbacks, checkpoint=None)
+    with folder.claimed():
+        folder.require_new()
+        cases = load_split_cases(recipe.data)
+        segmenter, data = _prepare(recipe, cases)
+        _load_initial_weights(segmenter, recipe.train)
+        folder.create(recipe, cases.digest, training_precision(recipe, segmenter, best_device()))
+        return _fit(folder, segmenter, data, callbacks, checkpoint=None)
 
 
 def resume(run: Path | str, callbacks: Sequence[Callback] = ()) -> TrainingResult:
@@ -100,18 +106,20 @@ def resume(run: Path | str, callbacks: Sequence[Callback] = ()) -> TrainingResul
         The run folder, its weights, and their validation score.
 
     Raises:
-        UserError: If the folder has no run, its checkpoint cannot be resumed, or its split has changed.
+        UserError: If the folder has no run or is in use by another process, its checkpoint cannot be resumed,
+            its split has changed, or a file cannot be written.
         KeyboardInterrupt: On Ctrl-C.
     """
     folder = RunFolder(Path(run).expanduser())
     recipe = folder.recipe()
-    cases = load_split_cases(recipe.data)
-    folder.require_split(cases.digest)
-    checkpoint = folder.checkpoint_to_resume()
-    segmenter, data = _prepare(recipe, cases)
-    if checkpoint is None:
-        _load_initial_weights(segmenter, recipe.train)
-    return _fit(folder, segmenter, data, callbacks, checkpoint)
+    with folder.claimed():
+        cases = load_split_cases(recipe.data)
+        folder.require_split(cases.digest)
+        checkpoint = folder.checkpoint_to_resume()
+        segmenter, data = _prepare(recipe, cases)
+        if checkpoint is None:
+            _load_initial_weights(segmenter, recipe.train)
+        return _fit(folder, segmenter, data, callbacks, checkpoint)
 
 
 class TrainingData(LightningDataModule):
@@ -157,8 +165,11 @@ class TrainingData(LightningDataModule):
 
 
 def _prepare(recipe: Recipe, cases: SplitCases) -> tuple[BaseSegmenter, TrainingData]:
+    require_memory(recipe)
     seed_everything(recipe.seed, verbose=False)
-    return build_segmenter(recipe), TrainingData(recipe, cases)
+    segmenter = build_segmenter(recipe)
+    require_trainable(segmenter, recipe)
+    return segmenter, TrainingData(recipe, cases)
 
 
 def _load_initial_weights(segmenter: BaseSegmenter, settings: TrainConfig) -> None:
@@ -181,6 +192,22 @@ def _load_initial_weights(segmenter: BaseSegmenter, settings: TrainConfig) -> No
         ) from None
 
 
+@contextmanager
+def _silent_log_thread() -> Iterator[None]:
+    """Print no OSError of other threads: TensorBoard's writer raises its own again in the main thread."""
+    report = threading.excepthook
+
+    def hook(failure: threading.ExceptHookArgs) -> None:
+        if not issubclass(failure.exc_type, OSError):
+            report(failure)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = report
+
+
 def _fit(
     folder: RunFolder,
     segmenter: BaseSegmenter,
@@ -201,7 +228,7 @@ def _fit(
         plugins=[AtomicCheckpointIO()],
         logger=[
             MetricsLog(folder.metrics),
-            TensorBoardLogger(folder.path, name="", version="tensorboard"),
+            TensorBoardLogger(folder.path, name="", version=folder.tensorboard.name),
         ],
         callbacks=[
             Averaging(recipe.train.ema_decay),
@@ -210,13 +237,15 @@ def _fit(
         ],
     )
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _silent_log_thread():
             warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
             warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
             module = SegmenterModule(segmenter, recipe)
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:  # Lightning's answer to Ctrl-C
         raise KeyboardInterrupt from None
+    except OSError as error:  # of TensorBoard's log; all other files are written atomically
+        raise unwritable(Path(error.filename or folder.tensorboard), error) from error
     segmenter.load_state_dict(folder.best_weights())
     save_segmenter(segmenter, recipe, folder.weights)
     draw_curves(folder)

@@ -11,6 +11,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe, TrainConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.metrics.overlap import Counts, count_pixels, jaccard, total
@@ -70,8 +71,24 @@ class SegmenterModule(LightningModule):
         torch.manual_seed((self.recipe.seed << 32) + self.global_step)
         loss = update_weights(self.segmenter, batch, self.optimizers(), self.recipe.train.clip)
         self.lr_schedulers().step()
-        self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.ids))
+        self.log("loss", loss, on_step=False, on_epoch=True, logger=False, batch_size=len(batch.ids))
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Log the mean loss, before the checkpoint is saved from which a killed run resumes.
+
+        Raises:
+            UserError: The loss is not finite.
+        """
+        assert self.trainer is not None
+        loss = float(self.trainer.callback_metrics["loss"])
+        if not math.isfinite(loss):
+            raise UserError(
+                f"the training diverged: the loss is {loss} after {self.global_step} steps; "
+                "start a new run with a lower train.learning_rate or train.clip, or in float32"
+            )
+        for logger in self.loggers:
+            logger.log_metrics({"loss": loss, "epoch": self.current_epoch}, self.global_step - 1)
 
     def configure_optimizers(self) -> dict[str, object]:
         """Return the optimizer, and the schedule that is stepped after each of its steps."""

@@ -5,11 +5,11 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -17,7 +17,9 @@ import yaml
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import sweep_unfinished, write_text
+from mlffm_segdiff.data.claim import LOCK, claimed
+from mlffm_segdiff.models.weight_files import require_sound
 from mlffm_segdiff.segmenters.precision import Precision
 from mlffm_segdiff.segmenters.pretrained import WEIGHTS
 from mlffm_segdiff.segmenters.recipe import load_recipe
@@ -67,18 +69,34 @@ class RunFolder:
         return self.path / "weights"
 
     @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's log."""
+        return self.path / "tensorboard"
+
+    @property
     def metrics(self) -> Path:
         """Training loss and validation scores, one row each per epoch."""
         return self.path / "logs" / "metrics.csv"
 
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep other trainings out of the folder, and remove what killed ones left unfinished.
+
+        Raises:
+            UserError: Another process trains in the folder, or nothing can be written into it.
+        """
+        with claimed(self.path, "wait for it, stop it, or choose another run folder"):
+            for folder in (self.path, self.checkpoints, self.weights, self.metrics.parent):
+                sweep_unfinished(folder)
+            yield
+
     def require_new(self) -> None:
-        """Raise UserError if the folder holds a run or any other file."""
+        """Raise UserError if the folder holds a run or any file that no start of a run leaves."""
         if self.config.exists():
-            raise UserError(
-                f"{self.path} already holds a run; add --resume to continue it, or choose another --run"
-            )
-        if self.path.is_dir() and any(self.path.iterdir()):
-            raise UserError(f"{self.path} is not empty; choose another --run")
+            raise UserError(f"{self.path} already holds a run; resume it, or choose another run folder")
+        left = {LOCK, self.environment.name}  # by a run that was killed before it had a configuration
+        if self.path.is_dir() and {path.name for path in self.path.iterdir()} - left:
+            raise UserError(f"{self.path} is not empty; choose another run folder")
 
     def create(self, recipe: Recipe, split_digest: str, precision: Precision = "float32") -> None:
         """Create the folder with its configuration and environment.
@@ -94,20 +112,18 @@ class RunFolder:
         self.require_new()
         self.path.mkdir(parents=True, exist_ok=True)
         facts = {**describe_environment(recipe.seed, split_digest), "precision": precision}
-        with atomic_write(self.environment) as path:
-            path.write_text(json.dumps(facts, indent=2) + "\n")
+        write_text(self.environment, json.dumps(facts, indent=2) + "\n")
         self.write_config(recipe)
 
     def write_config(self, recipe: Recipe) -> None:
         """Write the recipe; in an existing run, only to change the paths of its data."""
-        with atomic_write(self.config) as path:
-            path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+        write_text(self.config, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
 
     def recipe(self) -> Recipe:
         """Return the recipe of the run. Raises UserError if the folder holds none."""
         if not self.config.is_file():
             raise UserError(
-                f"{self.path} holds no run (no config.yaml); check the folder, or start without --resume"
+                f"{self.path} holds no run (no config.yaml); check the folder, or start a new run"
             )
         return load_recipe(str(self.config))
 
@@ -146,11 +162,13 @@ class RunFolder:
         """
         if not self.last.is_file():
             return None
-        if BestAndLast.__qualname__ not in read_checkpoint(self.last)["callbacks"]:
+        checkpoint = read_checkpoint(self.last)
+        if BestAndLast.__qualname__ not in checkpoint["callbacks"]:
             raise UserError(
                 f"{self.last} was written by another version; start a new run, with train.init={self.path} "
                 "to start from its weights"
             )
+        require_sound(checkpoint["state_dict"] | checkpoint["current_model_state"], str(self.last))
         return self.last
 
     def best_weights(self) -> dict[str, torch.Tensor]:
@@ -162,6 +180,7 @@ class RunFolder:
         if not self.best.is_file():
             raise UserError(f"{self.path} has no checkpoint yet; wait for the first validation of its run")
         state = read_checkpoint(self.best)["state_dict"]
+        require_sound(state, str(self.best))
         return {name.removeprefix("segmenter."): value for name, value in state.items()}
 
     def best_jaccard(self) -> float:
@@ -205,10 +224,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint with memory-mapped tensors. Raises UserError if it is missing or damaged."""
     try:
         found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
-        raise UserError(
-            f"{path} is missing or damaged ({str(error).splitlines()[0]}); start a new run"
-        ) from None
+    except Exception as error:  # reading damaged pickles can raise any
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} is missing or damaged ({reason}); start a new run") from None
+    if not (isinstance(found, dict) and isinstance(found.get("callbacks"), dict)):
+        raise UserError(f"{path} is not a checkpoint of a run; start a new run")
     return found
 
 

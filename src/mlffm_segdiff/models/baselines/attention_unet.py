@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from monai.networks.nets import AttentionUnet as MonaiAttentionUnet
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from mlffm_segdiff.config.model_config import ModelConfig
+from mlffm_segdiff.config.section import Width
 from mlffm_segdiff.models.registry import register_model
 
 
@@ -20,7 +21,7 @@ class AttentionUNetConfig(ModelConfig):
 
     citation = "Oktay et al. 2018, arXiv:1804.03999"
 
-    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = (32, 64, 128, 256, 512)
+    widths: Annotated[tuple[Width, ...], Field(min_length=2, max_length=10)] = (32, 64, 128, 256, 512)
 
     def build(self, mask_channels: int) -> "AttentionUNet":
         """Build the network with fresh weights."""

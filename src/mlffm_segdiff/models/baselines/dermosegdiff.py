@@ -9,10 +9,11 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.model_config import ModelConfig
+from mlffm_segdiff.config.section import Depth, Width
 from mlffm_segdiff.models.baselines.weight_standardised import WeightStandardisedConv2d
 from mlffm_segdiff.models.registry import register_model
 from mlffm_segdiff.models.unet_blocks import TimestepPerceptron, timestep_angles
@@ -36,12 +37,12 @@ class DermoSegDiffConfig(ModelConfig):
     contract = "denoiser"
     citation = "Bozorgpour et al. 2023, arXiv:2308.02959"
 
-    dim_x: PositiveInt = 128
-    dim_g: PositiveInt = 64
-    x_mults: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 2, 3, 4, 5, 6)
-    g_mults: tuple[PositiveInt, ...] = (1, 2, 4, 8, 16, 32)
-    groups: PositiveInt = 8
-    head_width: PositiveInt = 32
+    dim_x: Width = 128
+    dim_g: Width = 64
+    x_mults: Annotated[tuple[Depth, ...], Field(min_length=1, max_length=10)] = (1, 2, 3, 4, 5, 6)
+    g_mults: tuple[Depth, ...] = (1, 2, 4, 8, 16, 32)
+    groups: Depth = 8
+    head_width: Width = 32
 
     @model_validator(mode="after")
     def branches_go_together(self) -> "DermoSegDiffConfig":

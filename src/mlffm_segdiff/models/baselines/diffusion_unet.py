@@ -5,10 +5,11 @@ from typing import Annotated
 
 import torch
 from monai.networks.nets import DiffusionModelUNet
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.model_config import ModelConfig
+from mlffm_segdiff.config.section import Depth, Width
 from mlffm_segdiff.models.registry import register_model
 
 GROUPS = 32
@@ -29,11 +30,11 @@ class DiffusionUNetConfig(ModelConfig):
     contract = "denoiser"
     citation = "Ho et al. 2020, arXiv:2006.11239"
 
-    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (128, 256, 256, 256)
+    widths: Annotated[tuple[Width, ...], Field(min_length=1, max_length=10)] = (128, 256, 256, 256)
     attention: tuple[bool, ...] = (False, False, False, True)
-    blocks: PositiveInt = 2
-    head_width: PositiveInt = 256
-    groups: PositiveInt = GROUPS
+    blocks: Depth = 2
+    head_width: Width = 256
+    groups: Depth = GROUPS
 
     @model_validator(mode="after")
     def levels_go_together(self) -> "DiffusionUNetConfig":

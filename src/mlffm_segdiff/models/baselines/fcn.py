@@ -6,10 +6,11 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.model_config import ModelConfig
+from mlffm_segdiff.config.section import Depth, Width
 from mlffm_segdiff.models.registry import register_model
 
 
@@ -28,9 +29,9 @@ class FCNConfig(ModelConfig):
 
     citation = "Long et al. 2015, arXiv:1411.4038"
 
-    widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256, 512, 512)
-    convolutions: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (2, 2, 3, 3, 3)
-    head_width: PositiveInt = 4096
+    widths: tuple[Width, Width, Width, Width, Width] = (64, 128, 256, 512, 512)
+    convolutions: tuple[Depth, Depth, Depth, Depth, Depth] = (2, 2, 3, 3, 3)
+    head_width: Width = 4096
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     normalise: bool = True
 

@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from monai.networks.blocks.feature_pyramid_network import FeaturePyramidNetwork
 from monai.networks.nets import ResNet
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.model_config import ModelConfig
+from mlffm_segdiff.config.section import Depth, Width
 from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, check_options
 from mlffm_segdiff.models.registry import register_model
 
@@ -38,10 +39,10 @@ class FPNConfig(ModelConfig):
     citation = "Lin et al. 2017, arXiv:1612.03144"
 
     encoder: LiteName | None = None
-    widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256, 512)
-    blocks: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (3, 4, 6, 3)
-    pyramid_width: PositiveInt = 256
-    head_width: Annotated[int, Field(gt=0, multiple_of=HEAD_GROUPS)] = 128
+    widths: tuple[Width, Width, Width, Width] = (64, 128, 256, 512)
+    blocks: tuple[Depth, Depth, Depth, Depth] = (3, 4, 6, 3)
+    pyramid_width: Width = 256
+    head_width: Annotated[int, Field(gt=0, le=8192, multiple_of=HEAD_GROUPS)] = 128
 
     @model_validator(mode="after")
     def options_fit_the_encoder(self) -> "FPNConfig":

@@ -5,10 +5,11 @@ from typing import Annotated
 
 from monai.networks.nets import DiffusionModelUNet
 from monai.networks.nets.diffusion_model_unet import get_down_block, get_timestep_embedding
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.model_config import ModelConfig
+from mlffm_segdiff.config.section import Depth, Width
 
 GROUPS = 32
 NORM_EPS = 1e-5
@@ -115,7 +116,7 @@ def encoder_stage(
     return stage
 
 
-Widths = Annotated[tuple[PositiveInt, ...], Field(min_length=2)]
+Widths = Annotated[tuple[Width, ...], Field(min_length=2, max_length=10)]
 
 
 class ImprovedDiffusionConfig(ModelConfig):
@@ -133,9 +134,9 @@ class ImprovedDiffusionConfig(ModelConfig):
 
     widths: Widths
     attention: tuple[bool, ...]
-    blocks: PositiveInt
-    heads: PositiveInt
-    groups: PositiveInt = GROUPS
+    blocks: Depth
+    heads: Depth
+    groups: Depth = GROUPS
 
     @model_validator(mode="after")
     def levels_go_together(self) -> "ImprovedDiffusionConfig":

@@ -23,9 +23,10 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 
+from mlffm_segdiff.config.section import Depth, Width
 from mlffm_segdiff.models.baselines.improved_diffusion import (
     GROUPS,
     ImprovedDiffusionConfig,
@@ -48,9 +49,9 @@ class MedSegDiffConfig(ImprovedDiffusionConfig):
 
     widths: Annotated[Widths, Field(min_length=3)] = (128, 128, 256, 384, 512)
     attention: tuple[bool, ...] = (False, False, False, True, False)
-    blocks: PositiveInt = 2
-    heads: PositiveInt = 1
-    spectrum_size: PositiveInt = 128
+    blocks: Depth = 2
+    heads: Depth = 1
+    spectrum_size: Width = 128
 
     def build(self, mask_channels: int) -> "MedSegDiff":
         """Build the denoiser with fresh weights."""

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import torch
-from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from mlffm_segdiff.config.section import Width
 from mlffm_segdiff.models.baselines.unet import EncoderUNet, UNet, UNetConfig
 from mlffm_segdiff.models.encoders import EfficientNetLite
 from mlffm_segdiff.models.mlffm import MLFFM, FusionConfig
@@ -18,7 +18,7 @@ class MLFFMUNetConfig(UNetConfig, FusionConfig):
 
     citation = "ours: the MLFFM without diffusion"
 
-    fusion_width: PositiveInt | None = 24
+    fusion_width: Width | None = 24
 
     def build(self, mask_channels: int) -> nn.Module:
         """Build the network with fresh weights."""

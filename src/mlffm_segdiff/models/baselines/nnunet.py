@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.model_config import ModelConfig
+from mlffm_segdiff.config.section import LARGEST_SIDE
 from mlffm_segdiff.models.baselines.nnunet_plan import Size, plan_network
 from mlffm_segdiff.models.registry import register_model
 
@@ -28,7 +29,7 @@ class NNUNetConfig(ModelConfig):
 
     citation = "Isensee et al. 2021, doi:10.1038/s41592-020-01008-z"
 
-    image_size: Annotated[int, Field(ge=LEAST_IMAGE)] = 128
+    image_size: Annotated[int, Field(ge=LEAST_IMAGE, le=LARGEST_SIDE)] = 128
 
     def build(self, mask_channels: int) -> "NNUNet":
         """Build the network with fresh weights."""

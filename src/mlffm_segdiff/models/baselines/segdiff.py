@@ -12,9 +12,10 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 
+from mlffm_segdiff.config.section import Depth
 from mlffm_segdiff.models.baselines.improved_diffusion import (
     GROUPS,
     ImprovedDiffusionConfig,
@@ -41,10 +42,10 @@ class SegDiffConfig(ImprovedDiffusionConfig):
 
     widths: Widths = (128, 128, 256, 256, 512, 512)
     attention: tuple[bool, ...] = (False, False, False, True, True, False)
-    blocks: PositiveInt = 3
-    heads: PositiveInt = 4
-    rrdb_blocks: PositiveInt = 15
-    rrdb_width: Annotated[int, Field(gt=0, multiple_of=2)] = 64
+    blocks: Depth = 3
+    heads: Depth = 4
+    rrdb_blocks: Depth = 15
+    rrdb_width: Annotated[int, Field(gt=0, le=8192, multiple_of=2)] = 64
 
     def build(self, mask_channels: int) -> "SegDiff":
         """Build the denoiser with fresh weights."""

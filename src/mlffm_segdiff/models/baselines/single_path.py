@@ -6,9 +6,10 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from mlffm_segdiff.config.section import Depth, Width
 from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, check_options
 from mlffm_segdiff.models.mlffm import MLFFM, FusionConfig
 from mlffm_segdiff.models.registry import register_model
@@ -32,9 +33,9 @@ class SinglePathConfig(FusionConfig):
     citation = "ours: MLFFM-SegDiff with one path"
 
     encoder: LiteName | None = None
-    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (24, 48, 96, 192)
-    blocks: tuple[PositiveInt, ...] = (1, 2, 3, 3)
-    stride: PositiveInt = 2
+    widths: Annotated[tuple[Width, ...], Field(min_length=1, max_length=10)] = (24, 48, 96, 192)
+    blocks: tuple[Depth, ...] = (1, 2, 3, 3)
+    stride: Depth = 2
 
     @model_validator(mode="after")
     def one_entry_a_level(self) -> "SinglePathConfig":

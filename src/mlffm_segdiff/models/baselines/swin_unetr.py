@@ -19,7 +19,7 @@ class SwinUNETRConfig(ModelConfig):
 
     citation = "Hatamizadeh et al. 2022, arXiv:2201.01266"
 
-    feature_size: Annotated[int, Field(gt=0, multiple_of=12)] = 24
+    feature_size: Annotated[int, Field(gt=0, le=192, multiple_of=12)] = 24
 
     def build(self, mask_channels: int) -> "SwinUNETR":
         """Build the network with fresh weights."""
@@ -29,12 +29,14 @@ class SwinUNETRConfig(ModelConfig):
 class SwinUNETR(MonaiSwinUNETR):
     """A Swin transformer as the encoder of a U-Net; it maps an image (B3HW) to a logit (B1HW).
 
-    H and W must be multiples of ``total_stride``. Training needs at least 64 x 64, since the coarsest level
-    is normalised over its pixels.
+    H and W must be multiples of ``total_stride`` and at least ``least_side``, since the coarsest level is
+    normalised over its pixels.
 
     Args:
         feature_size: Channels of the first level, a multiple of 12.
     """
+
+    least_side = 64
 
     def __init__(self, feature_size: int) -> None:
         super().__init__(in_channels=3, out_channels=1, feature_size=feature_size, spatial_dims=2)

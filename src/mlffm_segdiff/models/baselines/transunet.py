@@ -9,10 +9,11 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.model_config import ModelConfig
+from mlffm_segdiff.config.section import Depth, Width
 from mlffm_segdiff.models.baselines.transformer import TOKEN_NORM_EPS, PositionEmbedding, TransformerLayer
 from mlffm_segdiff.models.baselines.weight_standardised import WeightStandardisedConv2d
 from mlffm_segdiff.models.registry import register_model
@@ -38,13 +39,13 @@ class TransUNetConfig(ModelConfig):
 
     citation = "Chen et al. 2021, arXiv:2102.04306"
 
-    stem_width: Annotated[int, Field(gt=0, multiple_of=GROUPS)] = 64
-    blocks: tuple[PositiveInt, PositiveInt, PositiveInt] = (3, 4, 9)
-    token_width: PositiveInt = 768
-    layers: PositiveInt = 12
-    heads: PositiveInt = 12
-    decoder_widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (256, 128, 64, 16)
-    grid: PositiveInt = 14
+    stem_width: Annotated[int, Field(gt=0, le=1024, multiple_of=GROUPS)] = 64
+    blocks: tuple[Depth, Depth, Depth] = (3, 4, 9)
+    token_width: Width = 768
+    layers: Depth = 12
+    heads: Depth = 12
+    decoder_widths: tuple[Width, Width, Width, Width] = (256, 128, 64, 16)
+    grid: Width = 14
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
     @model_validator(mode="after")

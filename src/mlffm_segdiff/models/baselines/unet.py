@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from monai.networks.nets import UNet as MonaiUNet
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.model_config import ModelConfig
+from mlffm_segdiff.config.section import Width
 from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, check_options
 from mlffm_segdiff.models.mlffm import MLFFM
 from mlffm_segdiff.models.registry import register_model
 from mlffm_segdiff.models.unet_blocks import ConcatBlock, double
 
-DecoderWidths = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
+DecoderWidths = tuple[Width, Width, Width, Width]
 
 
 @register_model("unet")
@@ -30,8 +31,8 @@ class UNetConfig(ModelConfig):
     citation = "Ronneberger et al. 2015, arXiv:1505.04597"
 
     encoder: LiteName | None = None
-    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = (16, 32, 64, 128, 256)
-    residual_units: NonNegativeInt = 2
+    widths: Annotated[tuple[Width, ...], Field(min_length=2, max_length=10)] = (16, 32, 64, 128, 256)
+    residual_units: Annotated[int, Field(ge=0, le=8)] = 2
     decoder_widths: DecoderWidths = (160, 96, 64, 32)
 
     @model_validator(mode="after")

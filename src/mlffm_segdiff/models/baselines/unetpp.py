@@ -6,10 +6,11 @@ MONAI's, or nested decoders on a pretrained encoder.
 from collections.abc import Sequence
 
 from monai.networks.nets import BasicUNetPlusPlus
-from pydantic import PositiveInt, model_validator
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.model_config import ModelConfig
+from mlffm_segdiff.config.section import Width
 from mlffm_segdiff.models.baselines.unet import DecoderWidths
 from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, check_options
 from mlffm_segdiff.models.registry import register_model
@@ -29,7 +30,7 @@ class UNetPlusPlusConfig(ModelConfig):
     citation = "Zhou et al. 2018, arXiv:1807.10165"
 
     encoder: LiteName | None = None
-    widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (32, 64, 128, 256, 512)
+    widths: tuple[Width, Width, Width, Width, Width] = (32, 64, 128, 256, 512)
     decoder_widths: DecoderWidths = (160, 96, 64, 32)
 
     @model_validator(mode="after")

@@ -6,10 +6,11 @@ The decoder is that of Hatamizadeh et al. 2022 (arXiv:2103.10504). From MONAI, e
 from typing import Annotated
 
 from monai.networks import nets
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.model_config import ModelConfig
+from mlffm_segdiff.config.section import LARGEST_SIDE, Depth, Width
 from mlffm_segdiff.models.baselines.transformer import PositionEmbedding
 from mlffm_segdiff.models.registry import register_model
 
@@ -31,11 +32,11 @@ class UNETRConfig(ModelConfig):
 
     citation = "Hatamizadeh et al. 2022, arXiv:2103.10504"
 
-    image_size: Annotated[int, Field(gt=0, multiple_of=PATCH)] = 128
-    feature_size: PositiveInt = 16
-    hidden_size: PositiveInt = 768
-    mlp_size: PositiveInt = 3072
-    heads: PositiveInt = 12
+    image_size: Annotated[int, Field(gt=0, le=LARGEST_SIDE, multiple_of=PATCH)] = 128
+    feature_size: Width = 16
+    hidden_size: Width = 768
+    mlp_size: Width = 3072
+    heads: Depth = 12
 
     @model_validator(mode="after")
     def heads_share_the_channels(self) -> "UNETRConfig":

@@ -1,0 +1,58 @@
+"""One writer at a time for a folder: a lock that ends with the process that holds it."""
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.atomic import unwritable
+
+LOCK = ".lock"
+"""Name of the lock's file, which stays in the folder and names the last holder."""
+
+
+@contextmanager
+def claimed(folder: Path, fix: str) -> Iterator[None]:
+    """Keep other processes from claiming a folder until the block ends.
+
+    The operating system releases the lock of a process that ends, however it ends. A folder that did not
+    exist and that the block leaves empty is removed.
+
+    Args:
+        folder: Created if it does not exist.
+        fix: What to do while another process holds the folder, for the error.
+
+    Raises:
+        UserError: Another process holds the folder, or nothing can be written into it.
+    """
+    path, created = folder / LOCK, [one for one in (folder, *folder.parents) if not one.exists()]
+    lock = FileLock(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"{folder} is in use by {_holder(path)}; {fix}") from None
+    except OSError as error:
+        raise unwritable(folder, error) from error
+    try:
+        with suppress(OSError):  # on a full disk the lock holds as well
+            path.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+        yield
+    finally:
+        with suppress(OSError):
+            if created and [one.name for one in folder.iterdir()] == [LOCK]:
+                path.unlink()
+            for one in created:
+                one.rmdir()
+        lock.release()
+
+
+def _holder(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8") or "another process"
+    except (OSError, UnicodeDecodeError):
+        return "another process"

@@ -1,0 +1,87 @@
+"""Checks before a training starts: a trial of the recipe's batches and image size, and the memory."""
+
+import copy
+import os
+from dataclasses import replace
+
+import torch
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.models.registry import TargetModelConfig
+from mlffm_segdiff.segmenters.assembly import build_sampling
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
+from mlffm_segdiff.segmenters.cost import build_on_meta
+
+SAFE_CELLS = 4
+"""Side of the coarsest feature map from which normalisations have values enough in a batch of any size."""
+TRAINING_BYTES = 4 * 5
+"""Bytes of a parameter with its gradient, its average and AdamW's two moments."""
+LARGER = 4
+"""Number of larger sizes to try for the hint of an error."""
+
+
+def require_trainable(segmenter: BaseSegmenter, recipe: Recipe) -> None:
+    """Refuse sizes at which a network cannot be trained: maps of one pixel have nothing to normalise.
+
+    If images or batches are small, or the network is not registered, a loss in training mode and the
+    segmentation of one image are computed. The segmenter and torch's random state do not change.
+
+    Args:
+        segmenter: On the processor.
+        recipe: Of the segmenter.
+
+    Raises:
+        UserError: The loss or the segmentation fails; the error names the nearest size or batch that works.
+    """
+    size, batch = recipe.data.size, recipe.train.batch_size
+    small = batch == 1 or size < SAFE_CELLS * segmenter.total_stride
+    if not (small or isinstance(recipe.model, TargetModelConfig)):
+        return
+    sampling = _quick(build_sampling(recipe.sampling))
+    fault = _fault(segmenter, sampling, size, batch)
+    if fault is None:
+        return
+    larger = [size + number * segmenter.total_stride for number in range(1, LARGER + 1)]
+    choices = {"train.batch_size=2": (size, 2)} if batch == 1 else {}
+    choices |= {f"data.size={side}": (side, batch) for side in larger}
+    works = (hint for hint, tried in choices.items() if _fault(segmenter, sampling, *tried) is None)
+    raise UserError(
+        f"{recipe.model.name} cannot be trained with data.size={size} and train.batch_size={batch} "
+        f"({fault}); use {next(works, 'a larger data.size')}"
+    )
+
+
+def require_memory(recipe: Recipe) -> None:
+    """Raise UserError if the training of a registered network needs more memory than this machine has."""
+    if isinstance(recipe.model, TargetModelConfig):
+        return
+    parameters = sum(p.numel() for p in build_on_meta(recipe).parameters())
+    needed, memory = parameters * TRAINING_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > memory:
+        raise UserError(
+            f"{recipe.model.name} has {parameters / 1e6:,.0f} million parameters, whose training "
+            f"needs {needed / 1e9:,.0f} GB, more than the {memory / 1e9:,.0f} GB of this machine; "
+            "use smaller widths"
+        )
+
+
+def _quick(sampling: Sampling) -> Sampling:
+    """Return the sampling with at most one sample in one step."""
+    return replace(sampling, samples=min(sampling.samples, 1), steps=1, mirror=False, fusion="mean")
+
+
+@torch.random.fork_rng(devices=())
+def _fault(segmenter: BaseSegmenter, sampling: Sampling, size: int, batch: int) -> str | None:
+    """Return why a copy of the segmenter cannot learn from such images or segment one; None if it can."""
+    rows, trial = min(batch, 2), copy.deepcopy(segmenter)
+    image, mask = torch.rand(rows, 3, size, size) * 2 - 1, torch.ones(rows, 1, size, size)
+    mask[..., : size // 2] = -1
+    try:
+        with torch.no_grad():
+            trial.train().loss(Batch(image, mask, -mask, [""] * rows))
+            trial.eval().segment(image[:1], sampling)
+    except (ValueError, RuntimeError) as error:
+        return str(error).splitlines()[0]
+    return None

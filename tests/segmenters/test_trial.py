@@ -1,0 +1,184 @@
+"""Every model learns at every size and batch, or one line says before training why not, with what works."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.models.registry import MODELS
+from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
+from mlffm_segdiff.segmenters.recipe import check_recipe
+from mlffm_segdiff.segmenters.trial import require_memory, require_trainable
+from mlffm_segdiff.training.module import build_optimizer, update_weights
+
+LITE = {"encoder": "efficientnet_lite0"}
+DECODER = {"decoder_widths": (8, 8, 8, 8)}
+SMALL: dict[str, dict[str, Any]] = {
+    "mlffm_segdiff": {"name": "mlffm_segdiff", "size": "tiny"},
+    "mlffm_segdiff_lite": {
+        **{"name": "mlffm_segdiff", "size": "tiny", "mask_widths": (16, 16), "detail_width": 8},
+        **LITE,
+    },
+    "dermosegdiff": {"name": "dermosegdiff", "dim_x": 8, "dim_g": 8, "groups": 4}
+    | {"x_mults": (1, 1, 2), "g_mults": (1, 1, 2)},
+    "segdiff": {"name": "segdiff", "widths": (64, 64, 64), "attention": (False, True, False)}
+    | {"blocks": 1, "rrdb_blocks": 1, "rrdb_width": 8},
+    "medsegdiff": {"name": "medsegdiff", "widths": (64, 64, 64), "attention": (False, True, False)}
+    | {"blocks": 1, "heads": 2, "spectrum_size": 32},
+    "diffusion_unet": {"name": "diffusion_unet", "widths": (32, 32, 32), "blocks": 1, "head_width": 16}
+    | {"attention": (False, False, True)},
+    "single_path": {"name": "single_path", "widths": (8, 16), "blocks": (1, 1), "fusion_width": 8},
+    "single_path_lite": {"name": "single_path", "widths": (8, 8, 8, 16, 16), **LITE},
+    "mlffm_unet": {"name": "mlffm_unet", "widths": (4, 8, 8, 8), "fusion_width": 8},
+    "mlffm_unet_lite": {"name": "mlffm_unet", "fusion_width": 8, **LITE, **DECODER},
+    "unet": {"name": "unet", "widths": (4, 8, 8, 8)},
+    "unet_lite": {"name": "unet", **LITE, **DECODER},
+    "attention_unet": {"name": "attention_unet", "widths": (4, 8, 8, 8)},
+    "unetpp": {"name": "unetpp", "widths": (4, 4, 8, 8, 8)},
+    "unetpp_lite": {"name": "unetpp", **LITE, **DECODER},
+    "nnunet": {"name": "nnunet", "image_size": 32},
+    "swin_unetr": {"name": "swin_unetr", "feature_size": 12},
+    "unetr": {"name": "unetr", "image_size": 32, "feature_size": 4, "hidden_size": 24}
+    | {"mlp_size": 24, "heads": 2},
+    "transunet": {"name": "transunet", "stem_width": 32, "blocks": (1, 1, 1), "token_width": 32}
+    | {"layers": 1, "heads": 2, "decoder_widths": (16, 8, 8, 8)},
+    "fcn": {"name": "fcn", "widths": (4, 8, 8, 16, 16), "convolutions": (1,) * 5, "head_width": 32},
+    "fpn": {"name": "fpn", "widths": (8, 8, 16, 16), "blocks": (1, 1, 1, 1)}
+    | {"pyramid_width": 16, "head_width": 32},
+    "fpn_lite": {"name": "fpn", "pyramid_width": 16, "head_width": 32, **LITE},
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def recipe_of(model: dict[str, Any], size: int, batch: int, **sections: dict[str, Any]) -> Recipe:
+    values = {
+        "name": "small",
+        "data": {"sources": {"folder": "x"}, "size": size},
+        "model": model,
+        "train": {"batch_size": batch, "encoder_init": None if "encoder" in model else "imagenet"},
+    }
+    return check_recipe(values | sections, "here")
+
+
+def batch_of(count: int, size: int) -> Batch:
+    mask = torch.ones(count, 1, size, size)
+    mask[..., : size // 2] = -1
+    return Batch(torch.rand(count, 3, size, size) * 2 - 1, mask, -mask, [""] * count)
+
+
+def outcome(recipe: Recipe) -> str:
+    """Train two steps and segment one image, the last batch of a validation; return the refusal, or "".
+
+    A last training batch of one is no case of its own: training batches are always full.
+    """
+    torch.manual_seed(0)
+    size, batch = recipe.data.size, recipe.train.batch_size
+    try:
+        segmenter = build_segmenter(recipe)
+        require_trainable(segmenter, recipe)
+    except UserError as error:
+        return str(error)
+    optimizer = build_optimizer(segmenter, recipe.train)
+    for _ in range(2):
+        assert update_weights(segmenter.train(), batch_of(batch, size), optimizer, 1.0).isfinite()
+    found = segmenter.eval().segment(batch_of(1, size).image, build_sampling(recipe.sampling))
+    assert found.probability.isfinite().all()
+    return ""
+
+
+def smallest(model: dict[str, Any]) -> int:
+    return build_segmenter(recipe_of(model, 96, 2)).total_stride
+
+
+@pytest.mark.parametrize("name", list(SMALL))
+def test_small_sizes_and_batches_work_or_are_refused_with_what_works(name: str) -> None:
+    model = SMALL[name]
+    for size in sorted({smallest(model), 32, 96}):
+        for batch in (1, 2, 3) if size < 96 else (1,):
+            refusal = outcome(recipe_of(model, size, batch))
+            assert "\n" not in refusal
+            assert not (size == 96 and refusal)
+            if refusal:
+                hint = re.search(r"use (?:(data\.size=)?(\d+)|train\.batch_size=(\d+))$", refusal)
+                assert hint, refusal
+                better = recipe_of(model, int(hint[2] or size), int(hint[3] or batch))
+                assert outcome(better) == "", refusal
+
+
+@pytest.mark.parametrize("name", list(SMALL))
+def test_a_size_that_no_stride_divides_is_refused_with_the_nearest(name: str) -> None:
+    model = SMALL[name]
+    refusal = outcome(recipe_of(model, 33, 2))
+    stride = smallest(model)
+    near = int(re.search(r"use (\d+)$", refusal)[1])  # type: ignore[index]
+    assert near == (64 if name == "swin_unetr" else 32)
+    assert near % stride == 0
+
+
+def test_every_model_is_tried() -> None:
+    assert {str(model["name"]) for model in SMALL.values()} == set(MODELS)
+
+
+def test_the_reported_case_names_the_batch() -> None:
+    refusal = outcome(recipe_of(SMALL["fpn"] | {"head_width": 64}, 32, 1))
+    assert refusal.startswith("fpn cannot be trained with data.size=32 and train.batch_size=1 (Expected more")
+    assert refusal.endswith("; use train.batch_size=2")
+
+
+def test_self_conditioning_learns_from_single_images() -> None:
+    recipe = recipe_of(SMALL["mlffm_segdiff"], 32, 1, diffusion={"self_conditioning": True})
+    assert outcome(recipe) == ""
+
+
+class OnePixel(nn.Module):
+    """A network of the user whose batch normalisation sees one value for each channel of an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        pooled = self.norm(self.conv(image).mean((2, 3), keepdim=True))
+        return (image * 0 + pooled[:, :1])[:, :1]
+
+
+def test_a_network_of_the_user_is_tried_too() -> None:
+    recipe = recipe_of({"name": "target", "target": f"{__name__}.OnePixel"}, 96, 1)
+    segmenter = build_segmenter(recipe_of(SMALL["unet"], 96, 1))
+    segmenter.network = OnePixel()
+    segmenter.network.total_stride = 1
+    with pytest.raises(UserError, match=r"use train\.batch_size=2$"):
+        require_trainable(segmenter, recipe)
+    require_trainable(segmenter, recipe_of({"name": "target", "target": "x.Y"}, 96, 2))
+
+
+def test_a_network_that_no_machine_can_train_is_refused() -> None:
+    recipe = recipe_of({"name": "fcn", "widths": (8192,) * 5, "head_width": 8192}, 32, 2)
+    with pytest.raises(UserError, match=r"^fcn has [\d,]+ million parameters.*; use smaller widths$"):
+        require_memory(recipe)
+    require_memory(recipe_of(SMALL["fcn"], 32, 2))
+
+
+def test_a_trial_changes_neither_weights_nor_random_numbers() -> None:
+    recipe = recipe_of(SMALL["fpn_lite"], 64, 1)
+    segmenter = build_segmenter(recipe)
+    before = {name: value.clone() for name, value in segmenter.state_dict().items()}
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    require_trainable(segmenter, recipe)
+    assert torch.equal(torch.rand(4), expected)
+    assert all(torch.equal(value, before[name]) for name, value in segmenter.state_dict().items())
