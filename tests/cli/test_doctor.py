@@ -9,6 +9,7 @@ import torch
 
 from mlffm_segdiff import __version__
 from mlffm_segdiff.benchmark import machine
+from mlffm_segdiff.config.extra import pip_line
 from mlffm_segdiff.data.processors import default_threads, processors
 
 Command = Callable[..., tuple[int, str, str]]
@@ -56,7 +57,7 @@ def test_it_shows_the_machine_and_the_installation(
     assert found["threads"] == threads
     assert found["memory"] == "25.3 GB"
     assert found["GPU"].startswith("none: torch is built ")
-    assert found["extra export"] == "missing openvino, onnx: pip install -c constraints.txt '.[export]'"
+    assert found["extra export"] == f"missing openvino, onnx: {pip_line('export')}"
     assert found["extra study"] == "installed"
     assert found["weights"].startswith("default: mlffm_segdiff, 7,728,893 parameters")
     assert found["cache"].startswith(f"{cache}: 2 entries, 3.2 GB, ")

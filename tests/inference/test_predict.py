@@ -565,10 +565,11 @@ def test_output_that_is_not_finite_fails_its_own_image_only(
     tmp_path: Path, save: Save, red_model: MakeModel, samples: int
 ) -> None:
     colours = [(0, 0, 0), (255, 0, 0), (9, 0, 0)]
-    images = [
-        save(tmp_path / f"{number}.png", np.full((16, 16, 3), colour, np.uint8))
-        for number, colour in enumerate(colours)
-    ]
+    images = []
+    for number, colour in enumerate(colours):
+        pixels = np.full((16, 16, 3), 90, np.uint8)
+        pixels[:8] = colour
+        images.append(save(tmp_path / f"{number}.png", pixels))
     model = red_model(samples=samples, segmenter=BrokenOnRed())
     rows = list(predict_files(images, model, Output(tmp_path / "out")))
     assert [row.status for row in rows] == ["done", "failed", "done"]

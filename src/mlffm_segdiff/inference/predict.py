@@ -95,6 +95,9 @@ class _Run:
         with result_memory(image.height * image.width):
             try:
                 result = analyse(image, case.segmentation, self.model, self.processing)
+            except Exception as error:
+                return _failed(image.name, _reason(error, image.name))
+            try:
                 save_image(mask_image(result.mask), self.output.mask_path(image.stem))
             except Exception as error:
                 if isinstance(error, UserError) and not _is_name_error(error):
