@@ -29,7 +29,9 @@ from mlffm_segdiff.data.memory import MOST_MEMORY, reserved
 from mlffm_segdiff.data.names import utf8_text
 from mlffm_segdiff.data.view import VIEW_SIDE
 from mlffm_segdiff.inference.reading.dicom import MARK_END, is_dicom, mm_per_pixel, read_dicom
-from mlffm_segdiff.inference.reading.dicom_pixels import dicom_bytes, dicom_rows, pixel_layout
+from mlffm_segdiff.inference.reading.dicom_frame import dicom_bytes
+from mlffm_segdiff.inference.reading.dicom_layout import pixel_layout
+from mlffm_segdiff.inference.reading.dicom_pixels import dicom_rows
 from mlffm_segdiff.inference.reading.image_source import (
     RemoteFile,
     Source,
