@@ -63,6 +63,6 @@ def test_memory_is_given_back_after_an_error() -> None:
 def test_too_much_is_refused_with_its_size() -> None:
     require_memory(MOST_MEMORY, "x.tif", "large")
     with pytest.raises(
-        UserError, match=r"x\.tif is large and needs 2\.6 GB of memory .* limit of 1\.3; shrink"
+        UserError, match=r"x\.tif is large and needs 2\.60 GB of memory .* limit of 1\.30; shrink"
     ):
         require_memory(2 * MOST_MEMORY, "x.tif", "large")

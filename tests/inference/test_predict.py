@@ -25,7 +25,7 @@ from mlffm_segdiff.inference.outputs.writers import Output, Writer
 from mlffm_segdiff.inference.pool import MOST, helper_count
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading import case_image
-from mlffm_segdiff.inference.reading.case_image import CaseImage
+from mlffm_segdiff.inference.reading.case_image import CaseImage, find_images
 from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Sampling, Segmentation
 
@@ -502,3 +502,31 @@ def test_numbers_out_of_range_are_reported_before_anything_is_written(
     with pytest.raises(UserError, match="batch size 0 is out of range"):
         list(predict_files(photos, red_model(), Output(tmp_path / "out"), batch_size=0))
     assert not (tmp_path / "out").exists()
+
+
+def test_damaged_files_of_every_kind_fail_alone(
+    tmp_path: Path, photo: Photo, save: Save, dicom: Callable[..., bytes], red_model: MakeModel
+) -> None:
+    folder = tmp_path / "in"
+    good = save(folder / "good.png", photo(0))
+    whole = dicom(photo(1))
+    rows = b"\x28\0\x10\0US\x02\0\x28\0"
+    (folder / "twice.dcm").write_bytes(whole.replace(rows, rows[:6] + b"\x04\0" + rows[8:] + b"\x28\0"))
+    damaged = {
+        "representation.dcm": whole.replace(rows, rows[:4] + b"XX" + rows[6:]),
+        "syntax.dcm": whole.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.9.9.9\0"),
+        "short.dcm": whole[:-900],
+        "cut.png": good.read_bytes()[:100],
+        "program.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n",
+        "empty.tif": b"",
+        "blank.bmp": save(tmp_path / "blank.bmp", np.zeros((9, 9, 3), np.uint8)).read_bytes(),
+    }
+    for name, data in damaged.items():
+        (folder / name).write_bytes(data)
+    long = folder / f"{'x' * 251}.jpg"
+    good.rename(long)
+    found = list(predict_files(find_images(folder).images, red_model(), Output(tmp_path / "out")))
+    assert {row.image for row in found if row.failed} == damaged.keys()
+    assert {row.image for row in found if row.status == "done"} == {"twice.dcm", long.name}
+    assert all(row.image in row.error and "; " in row.error for row in found if row.failed)
+    assert len(list((tmp_path / "out" / "masks").iterdir())) == 2

@@ -199,3 +199,41 @@ def test_a_segmenter_is_prepared_again_when_its_weights_may_have_changed(
 
 def test_the_packages_weights_are_the_default() -> None:
     assert Segmenter.from_pretrained().recipe == load_pretrained("default").recipe
+
+
+def test_a_pillow_image_is_segmented_as_its_file(
+    tmp_path: Path, tiny_weights: Path, photo: Photo, save: Callable[..., Path]
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    layer = np.dstack([photo(3), photo(4)[..., 0]])
+    path = save(tmp_path / "a.png", layer, exif=exif)
+    with Image.open(path) as opened:
+        from_file, from_image = segment([path, opened], tiny_weights)
+        assert opened.getexif()[0x0112] == 6
+    assert from_image.mask.shape == (56, 40)
+    np.testing.assert_array_equal(from_file.probability, from_image.probability)
+    (deep,) = segment([Image.fromarray(photo(3)[..., 0] * np.uint16(257))], tiny_weights)
+    assert deep.mask.shape == (40, 56)
+
+
+def test_a_generator_of_images_is_segmented_in_batches(tiny_weights: Path, photo: Photo) -> None:
+    weights = load_pretrained(tiny_weights)
+    found = segment((photo(seed) for seed in range(3)), weights, batch_size=2)
+    listed = segment([photo(seed) for seed in range(3)], weights, batch_size=2)
+    for one, other in zip(found, listed, strict=True):
+        np.testing.assert_array_equal(one.probability, other.probability)
+
+
+def test_an_image_of_one_colour_is_refused(tiny_weights: Path, photo: Photo) -> None:
+    for level in (0, 128, 255):
+        blank = np.full((9, 9, 3), level, np.uint8)
+        for image in (blank, Image.fromarray(blank)):
+            with pytest.raises(UserError, match=r"images\[1\] has one colour only"):
+                segment([photo(0), image], tiny_weights)
+
+
+@pytest.mark.parametrize("images", [Image.new("RGB", (9, 9)), 7, None])
+def test_what_is_no_list_of_images_is_reported(tiny_weights: Path, images: object) -> None:
+    with pytest.raises(UserError, match="give a list of images"):
+        segment(images, tiny_weights)

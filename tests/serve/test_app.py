@@ -235,6 +235,45 @@ def test_a_wrong_file_is_named_with_a_way_out(
     assert problem["hint"]
 
 
+@pytest.mark.parametrize("cut", [4, 131, 140, 200, 300, -700, -1])
+def test_a_damaged_dicom_file_is_never_a_fault(serve: Serve, dicom: bytes, cut: int) -> None:
+    client = serve()
+    for damaged in (
+        dicom[:cut],
+        dicom[:cut] + b"\xff" * 5 + dicom[cut:],
+        dicom.replace(b"US\x02\0", b"XX\x02\0"),
+    ):
+        assert (
+            client.post(URL, content=damaged, headers={"Content-Type": "application/dicom"}).status_code < 500
+        )
+
+
+def test_a_program_is_no_image(serve: Serve) -> None:
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+    answer = serve().post(URL, files={"image": ("a.jpg", eps)})
+    assert (answer.status_code, answer.json()["problem"]) == (415, "not-an-image")
+
+
+def test_images_have_a_limit_of_pixels_and_masks_the_size_of_their_image(
+    serve: Serve, form: Form, square: Pixels, png: Callable[..., bytes]
+) -> None:
+    client = serve(pixels=16 * 16)
+    assert client.post(URL, **form()).status_code == 200
+    large = png(np.tile(square, (2, 2, 1)))
+    answer = client.post(URL, files={"image": ("large.png", large)})
+    assert (answer.status_code, answer.json()["name"]) == (422, "large.png")
+    assert "large.png is 32x32" in answer.json()["detail"]
+    files = {"image": ("a.png", png(square)), "mask": ("large.png", large)}
+    answer = client.post("/api/v1/measure", files=files)
+    assert (answer.status_code, answer.json()["detail"]) == (422, "the mask is 32x32, its image 16x16")
+
+
+def test_an_image_of_one_colour_is_refused(serve: Serve, square: Pixels, png: Callable[..., bytes]) -> None:
+    answer = serve().post(URL, files={"image": ("black.png", png(np.zeros_like(square)))})
+    assert (answer.status_code, answer.json()["problem"]) == (422, "unusable")
+    assert "black.png has one colour only" in answer.json()["detail"]
+
+
 def test_a_dicom_file_becomes_a_dicom_segmentation(serve: Serve, dicom: bytes, square: Pixels) -> None:
     client = serve()
     headers = {"Content-Type": "application/dicom", "Accept": "application/dicom"}

@@ -144,7 +144,7 @@ def decoding_bytes(image: ImageFile.ImageFile) -> int:
     if image.format == "TIFF":
         working = _tiff_bytes(image, held)
     if isinstance(image, JpegImagePlugin.JpegImageFile) and _has_several_scans(image):
-        working = 2 * pixels * len(image.getbands())  # libjpeg holds all coefficients, of two bytes
+        working = _coefficient_bytes(image)
     return held + working + striping_bytes(image.width, image.height)
 
 
@@ -165,6 +165,14 @@ def _has_several_scans(image: JpegImagePlugin.JpegImageFile) -> bool:
     components = file.read(3)[2:]
     file.seek(position)
     return components < bytes([len(image.getbands())])
+
+
+def _coefficient_bytes(image: JpegImagePlugin.JpegImageFile) -> int:
+    """Return the memory for two bytes per coefficient; components may be smaller than the image."""
+    factors = [(across, down) for _, across, down, _ in image.layer]
+    widest, highest = (max(sizes) for sizes in zip(*factors, strict=True))
+    samples = sum(across * down for across, down in factors) / (widest * highest)
+    return int(2 * samples * image.width * image.height)
 
 
 def _tiff_bytes(image: ImageFile.ImageFile, held: int) -> int:

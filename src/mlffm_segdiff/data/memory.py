@@ -42,8 +42,8 @@ def require_memory(byte_count: int, name: str, what: str) -> None:
     """Raise UserError if an image, described by `what`, needs more than MOST_MEMORY."""
     if byte_count > MOST_MEMORY:
         raise UserError(
-            f"{name} is {what} and needs {byte_count / 1e9:.1f} GB of memory to decode, above the limit of "
-            f"{MOST_MEMORY / 1e9:.1f}; shrink it, crop the lesion, or save it as 8-bit PNG"
+            f"{name} is {what} and needs {byte_count / 1e9:.2f} GB of memory to decode, above the limit of "
+            f"{MOST_MEMORY / 1e9:.2f}; shrink it, crop the lesion, or save it as 8-bit PNG"
         )
 
 

@@ -2,17 +2,21 @@ import os
 import struct
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pydicom
 import pytest
+from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.cache import open_cache
 from mlffm_segdiff.data.case import Case, Entry
+from mlffm_segdiff.data.image_formats import striping_bytes
+from mlffm_segdiff.inference.reading import case_image
 from mlffm_segdiff.inference.reading.case_image import array_image, find_images, read_image
 
 Photo = Callable[..., npt.NDArray[np.uint8]]
@@ -154,3 +158,98 @@ def test_an_image_reaches_the_network_as_the_cache_holds_it(
     found = array_image(image, 32)
     np.testing.assert_array_equal(found.network_input, open_cache([case], 32, tmp_path / "cache").images[0])
     assert (found.height, found.width) == (47, 90)
+
+
+def test_an_image_of_one_colour_is_refused_in_every_kind_of_file(
+    tmp_path: Path, save: Callable[..., Path], dicom: Callable[..., bytes]
+) -> None:
+    black, white = np.zeros((20, 30, 3), np.uint8), np.full((20, 30, 3), 255, np.uint8)
+    noisy = white - np.random.default_rng(0).integers(0, 3, white.shape, dtype=np.uint8)
+    paths = [
+        save(tmp_path / f"{name}.png", image) for name, image in (("b", black), ("w", white), ("n", noisy))
+    ]
+    (tmp_path / "d.dcm").write_bytes(dicom(black))
+    for path in (*paths, tmp_path / "d.dcm"):
+        with pytest.raises(UserError, match=rf"{path.name} has one colour only"):
+            read_image(path, 16)
+
+
+@pytest.mark.parametrize("name", ["a.jfif", "a.jpe", "a.avif", "a.png", "a.JPE"])
+def test_every_known_extension_is_found_in_folders_and_archives(
+    tmp_path: Path, photo: Photo, save: Callable[..., Path], name: str
+) -> None:
+    Image.fromarray(photo(0)).save(tmp_path / "x", "AVIF" if "avif" in name else "JPEG")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "x").rename(tmp_path / "in" / name)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(tmp_path / "in" / name, name)
+    for place in (tmp_path / "in", tmp_path / "a.zip"):
+        (source,) = find_images(place).images
+        assert (read_image(source, 16).height, read_image(source, 16).width) == (40, 56)
+
+
+def test_a_member_of_no_known_format_is_refused_by_its_first_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.png", bytes(50_000_000))
+    unpacked = []
+    monkeypatch.setattr(Entry, "read", lambda entry: unpacked.append(entry))
+    with pytest.raises(UserError, match=r"a\.zip:a\.png is not an image"):
+        read_image(Entry(tmp_path / "a.zip", "a.png"), 16)
+    assert not unpacked
+
+
+def test_reading_waits_for_the_memory_of_file_and_image(
+    tmp_path: Path, photo: Photo, save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    @contextmanager
+    def reserved(byte_count: int) -> Iterator[None]:
+        asked.append(byte_count)
+        yield
+
+    monkeypatch.setattr(case_image, "reserved", reserved)
+    path = save(tmp_path / "a.png", photo(0))
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(path, "a.png")
+    for source in (path, Entry(tmp_path / "a.zip", "a.png")):
+        read_image(source, 16)
+    size = path.stat().st_size
+    assert asked == [size + 4 * 40 * 56 + striping_bytes(56, 40)] * 2
+
+
+def test_a_large_file_is_read_again_for_its_full_size(
+    tmp_path: Path, photo: Photo, save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path / "a.png", photo(3))
+    monkeypatch.setattr(case_image, "KEPT_PIXELS", 0)
+    for limit in (0, 10**6):
+        monkeypatch.setattr(case_image, "KEPT_BYTES", limit)
+        np.testing.assert_array_equal(read_image(path, 16, keep=True).full_size, photo(3))
+    monkeypatch.setattr(case_image, "KEPT_BYTES", 0)
+    found = read_image(path, 16, keep=True)
+    path.unlink()
+    with pytest.raises(UserError, match=r"a\.png cannot be read"):
+        _ = found.full_size
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError, TypeError, NotImplementedError, RecursionError, MemoryError, KeyError]
+)
+def test_whatever_goes_wrong_in_one_file_is_a_user_error(
+    tmp_path: Path,
+    dicom: Callable[..., bytes],
+    photo: Photo,
+    error: type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error("odd")
+
+    path = tmp_path / "a.dcm"
+    path.write_bytes(dicom(photo(0)))
+    monkeypatch.setattr(case_image, "mm_per_pixel", fail)
+    with pytest.raises(UserError, match=r"a\.dcm"):
+        read_image(path, 16)

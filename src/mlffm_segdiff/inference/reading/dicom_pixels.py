@@ -266,9 +266,7 @@ def _by_pydicom(
             f"{name} is compressed as {found.syntax.name}, for which no decoder is installed; "
             "decompress it, for example with dcmdjpeg, dcmdjpls or gdcmconv --raw"
         )
-    size = _codestream_size(frame)
-    if size is not None:
-        _require_declared_size(size, layout, name)
+    _require_declared_size(_codestream_size(frame), layout, name)
     options: dict[str, Any] = {
         "rows": layout.height,
         "columns": layout.width,
@@ -294,16 +292,13 @@ def _is_supported(found: DicomFile) -> bool:
         return False
 
 
-def _codestream_size(frame: bytes) -> tuple[int, int] | None:
-    """Return width and height of a JPEG 2000 or JPEG-LS image; None if its header is not found."""
+def _codestream_size(frame: bytes) -> tuple[int, int]:
+    """Return width and height of a JPEG 2000 or JPEG-LS image. Raises SyntaxError without its header."""
     start_of_frame = frame.find(b"\xff\xf7", 0, 4096)  # JPEG-LS
     if frame.startswith(b"\xff\xd8") and start_of_frame > 0:
         sizes = frame[start_of_frame + 5 : start_of_frame + 9]
         return int.from_bytes(sizes[2:], "big"), int.from_bytes(sizes[:2], "big")
-    try:
-        return Jpeg2KImagePlugin.Jpeg2KImageFile(io.BytesIO(frame)).size
-    except SyntaxError:
-        return None
+    return Jpeg2KImagePlugin.Jpeg2KImageFile(io.BytesIO(frame)).size
 
 
 def _require_declared_size(size: tuple[int, int], layout: PixelLayout, name: str) -> None:
