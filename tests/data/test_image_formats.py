@@ -10,7 +10,7 @@ from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data import image_formats
-from mlffm_segdiff.data.files import decode_gray, decode_image, decode_mask, image_size
+from mlffm_segdiff.data.files import decode_image, decode_mask, image_size
 from mlffm_segdiff.data.image_formats import check_size, decoding_bytes, open_image
 
 RGB = np.asarray(
@@ -36,7 +36,7 @@ OTHERS = {"EPS": EPS} | {
 }
 
 
-@pytest.mark.parametrize("decode", [decode_image, decode_mask, decode_gray, image_size])
+@pytest.mark.parametrize("decode", [decode_image, decode_mask, image_size])
 @pytest.mark.parametrize("kind", OTHERS)
 def test_no_other_format_is_read_and_no_program_started(
     kind: str, decode: object, monkeypatch: pytest.MonkeyPatch

@@ -242,3 +242,11 @@ def test_doubtful_masks_are_warned_about_also_from_the_cache(
         open_split(load_split_cases(data({"folder": own})), "test", 32)
         assert len(caplog.messages) == 1
         assert warning in caplog.messages[0]
+
+
+def test_masks_without_an_image_are_warned_about(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    own = folder(tmp_path, [f"case_{n}" for n in range(6)])
+    (own / "images" / "case_4.png").unlink()
+    parts = load_split_cases(data({"folder": own}))
+    assert sum(map(len, parts.cases.values())) == 5
+    assert caplog.messages == ["1 masks of folder have no image, such as case_4"]

@@ -40,7 +40,7 @@ TRANSPOSITIONS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-MASK_BYTES = 8
+MASK_BYTES = 6
 """Memory per pixel to read a mask: its values, and where they are gray or a label."""
 DARKEST_DEEP = 15
 """Highest level of 255 that 12-bit colours reach where 16 bits are expected."""
@@ -216,7 +216,12 @@ def _rgb_conversion(
 def _gray(image: Image.Image, name: str) -> Values:
     """Return the gray values of a mask. Raises NotAMaskError if they are all one and alpha has several."""
     load_image(image)
-    values = np.concatenate(list(_values(_upright_rows(image))))
+    upright = _upright_rows(image)
+    values = np.empty((upright.height, upright.width), np.asarray(image.crop((0, 0, 1, 1))).dtype)
+    top = 0
+    for stripe in _values(upright):
+        values[top : top + len(stripe)] = stripe
+        top += len(stripe)
     if image.has_transparency_data and values.min() == values.max():
         low, high = image.convert("RGBA").getchannel("A").getextrema()
         if low != high:

@@ -20,6 +20,7 @@ FEWEST = 4
 """Most values of a mask where a value that is nearly black or white may be a label."""
 MUCH = 0.05
 """Share of gray pixels, without their rim, above which an image is not a mask."""
+_AT_ONCE = 2**20
 _BLOCK = np.ones((3, 3), bool)
 MASK_FIX = "save one class as 0 and 255, or 0 and 1"
 
@@ -76,9 +77,12 @@ def mask_pixels(values: Values, name: str, probability: bool = False) -> MaskPix
 
 def _levels(values: Values) -> npt.NDArray[np.float64]:
     """Return the different values, sorted."""
-    if values.dtype in (np.uint8, np.uint16):
-        return np.flatnonzero(np.bincount(values.ravel())).astype(float)
-    return np.unique(values).astype(float)
+    if values.dtype not in (np.uint8, np.uint16):
+        return np.unique(values).astype(float)
+    counts = np.zeros(2**16, int)
+    for part in np.array_split(values.ravel(), 1 + values.size // _AT_ONCE):  # bincount copies to 8 bytes
+        counts += np.bincount(part, minlength=len(counts))
+    return np.flatnonzero(counts).astype(float)
 
 
 def _fault(

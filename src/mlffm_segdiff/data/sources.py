@@ -41,7 +41,8 @@ def load_split_cases(data: DataConfig) -> SplitCases:
     """Read the cases of a recipe's sources and split them into train, val and test.
 
     The split is data.split if given. Otherwise it is, for each source, the packaged list of a public data
-    set, the first fold of nnU-Net's raw data, or about 70/10/20 % by group, with seed 0.
+    set, the first fold of nnU-Net's raw data, or about 70/10/20 % by group, with seed 0. Masks without an
+    image are logged as a warning.
 
     Args:
         data: Data section of the recipe.
@@ -53,6 +54,9 @@ def load_split_cases(data: DataConfig) -> SplitCases:
         UserError: If a source has no path, an id is in two sources, or the split does not fit the data.
     """
     found = {name: _find_source(name, data) for name in sorted(data.sources)}
+    for name, pairing in found.items():
+        if stray := pairing.masks_without_image():
+            LOG.warning("%d masks of %s have no image, such as %s", len(stray), name, stray[0])
     sources = {name: pairing.cases() for name, pairing in found.items()}
     _require_unique_ids(sources.values())
     if data.split is not None:
