@@ -4,7 +4,7 @@ import errno
 import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import islice
 from typing import TypeVar
@@ -58,6 +58,8 @@ class _Run:
     writers: Mapping[str, Writer]
     processing: Processing
     journal: Journal
+    unfit: set[str] = field(default_factory=set)
+    """Outputs that lack an image, so that their file for all images is not written."""
 
     def read(self, source: Source) -> Record | _ToSegment:
         stem = case_name(source)
@@ -110,13 +112,17 @@ class _Run:
         self.journal.add(record)
         row, kept = record.row, record.kept or {}
         for name, writer in self.writers.items():
-            row = row.with_fault(_attempt(name, partial(writer.add_row, row, kept.get(name)))[1])
+            if fault := _attempt(name, partial(writer.add_row, row, kept.get(name)))[1]:
+                row = row.with_fault(fault)
+                self.unfit.add(name)
         return row
 
     def close(self) -> Iterator[str]:
         """Write the files for all images, and yield the errors."""
         for name, writer in self.writers.items():
-            if fault := _attempt(name, writer.close)[1]:
+            if name in self.unfit:
+                yield f"{name}: not written, because images are missing in it"
+            elif fault := _attempt(name, writer.close)[1]:
                 yield fault
         self.journal.finish()
 
