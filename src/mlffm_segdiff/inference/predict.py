@@ -6,11 +6,12 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from importlib.metadata import version
 from itertools import islice
 from typing import TypeVar
 
-from mlffm_segdiff import __version__
 from mlffm_segdiff.config.errors import UserError, partly_written
+from mlffm_segdiff.config.extra import DISTRIBUTION
 from mlffm_segdiff.data.results_folder import claimed_folder
 from mlffm_segdiff.inference.model import Model, segment_images
 from mlffm_segdiff.inference.outputs.image_file import mask_image, save_image
@@ -196,7 +197,7 @@ def _settings(model: Model, output: Output, processing: Processing) -> str:
     quality = model.quality and model.quality.model_dump(mode="json")
     chosen = [asdict(model.sampling), model.size, model.precision, quality, asdict(processing)]
     outputs = [sorted(output.write), output.maps]
-    return json.dumps([__version__, model.identity, *chosen, *outputs])
+    return json.dumps([version(DISTRIBUTION), model.identity, *chosen, *outputs])
 
 
 def _failed(name: str, reason: str) -> Record:
