@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
+import pytest
 
 Command = Callable[..., tuple[int, str, str]]
 SERVE = "import sys; from mlffm_segdiff.cli import main; main(sys.argv[1:])"
 
 
-def test_the_verb_serves_until_it_is_stopped(trained: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_verb_serves_until_it_is_stopped(trained: Path, number: int) -> None:
     options = (
         "serve",
         "--port",
@@ -37,7 +39,7 @@ def test_the_verb_serves_until_it_is_stopped(trained: Path) -> None:
         assert (reported["weights"], reported["size"], reported["most_bytes"]) == (str(trained), 32, 2**20)
         assert reported["sampling"]["steps"] == 2
         assert httpx2.get(found[1], headers={"Host": "elsewhere.example"}, timeout=60).status_code == 403
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.wait(60) == 0
 
 

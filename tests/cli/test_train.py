@@ -64,8 +64,17 @@ def test_key_value_source_and_split_reach_the_run(
     assert environment["threads"] == 1
 
 
-def test_ctrl_c_prints_how_to_resume_and_resume_works(
-    command: Command, lesions: Path, tmp_path: Path, tiny: tuple[str, ...]
+@pytest.mark.parametrize(
+    ("number", "status", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_stopped_training_prints_how_to_resume_and_resume_works(
+    command: Command,
+    lesions: Path,
+    tmp_path: Path,
+    tiny: tuple[str, ...],
+    number: int,
+    status: int,
+    word: str,
 ) -> None:
     run = tmp_path / "run"
     arguments = ["train", "synthetic", *tiny, "train.images=100000", "--source", f"folder={lesions}"]
@@ -84,11 +93,12 @@ def test_ctrl_c_prints_how_to_resume_and_resume_works(
     validations = (line for line in process.stdout if "validation Jaccard" in line)
     assert next(validations)
     assert next(validations), "the first checkpoint is whole"
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, error = process.communicate(timeout=120)
     go_on = f"mlffm-segdiff train --resume --run {run}"
-    assert process.returncode == 130
-    assert error == f"stopped; resume with: {go_on}\ninterrupted\n"
+    assert process.returncode == status
+    assert error == f"stopped; resume with: {go_on}\n{word}\n"
+    assert not list(run.rglob(".part-*"))
 
     recipe = run / "config.yaml"  # the rest of 100,000 images would take minutes
     recipe.write_text(recipe.read_text().replace("images: 100000", f"images: {16 * (len(curve(run)) + 2)}"))

@@ -458,6 +458,30 @@ def test_an_output_of_all_images_that_fails_is_reported_after_the_table(
     assert {"masks", "coco.json", "predictions.csv"} <= set(all_files(out.folder))
 
 
+@pytest.mark.parametrize("name", sorted(set(writers.WRITERS) - {"dicom-seg"}))
+def test_no_error_of_any_writer_costs_a_mask(
+    tmp_path: Path, photos: list[Path], red_model: MakeModel, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    writer = resolve_name(writers.WRITERS[name])
+    for method, error in (("write", MemoryError()), ("add_row", OSError("full")), ("close", TypeError("x"))):
+
+        def fail(*_: object, error: Exception = error) -> None:
+            raise error
+
+        faults: list[str] = []
+        out = Output(tmp_path / method, (name, "contours"))
+        with monkeypatch.context() as patch:
+            patch.setattr(writer, method, fail)
+            rows = list(predict_files(photos[:2], red_model(), out, warn=faults.append))
+        assert all_files(out.masks) == ["p0.png", "p1.png"]
+        assert out.table_path.is_file()
+        reported = [row.error for row in rows if row.status == "incomplete"] + faults
+        assert all(text.startswith(f"{name}: ") for text in reported)
+        assert len(reported) == {"write": 2, "add_row": 3, "close": 1}[method]
+        if method != "write":
+            assert not any((out.folder / file).exists() for file in writer.run_files)
+
+
 def test_an_overlay_has_no_metadata_of_the_image_file(
     tmp_path: Path, photo: Photo, save: Save, red_model: MakeModel
 ) -> None:

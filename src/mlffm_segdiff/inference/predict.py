@@ -4,13 +4,14 @@ import errno
 import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
+from importlib.metadata import version
 from itertools import islice
 from typing import TypeVar
 
-from mlffm_segdiff import __version__
 from mlffm_segdiff.config.errors import UserError, partly_written
+from mlffm_segdiff.config.extra import DISTRIBUTION
 from mlffm_segdiff.data.results_folder import claimed_folder
 from mlffm_segdiff.inference.model import Model, segment_images
 from mlffm_segdiff.inference.outputs.image_file import mask_image, save_image
@@ -58,6 +59,8 @@ class _Run:
     writers: Mapping[str, Writer]
     processing: Processing
     journal: Journal
+    unfit: set[str] = field(default_factory=set)
+    """Outputs that lack an image, so that their file for all images is not written."""
 
     def read(self, source: Source) -> Record | _ToSegment:
         stem, key = case_name(source), ""
@@ -116,13 +119,17 @@ class _Run:
         self.journal.add(record)
         row, kept = record.row, record.kept or {}
         for name, writer in self.writers.items():
-            row = row.with_fault(_attempt(name, partial(writer.add_row, row, kept.get(name)))[1])
+            if fault := _attempt(name, partial(writer.add_row, row, kept.get(name)))[1]:
+                row = row.with_fault(fault)
+                self.unfit.add(name)
         return row
 
     def close(self) -> Iterator[str]:
         """Write the files for all images, and yield the errors."""
         for name, writer in self.writers.items():
-            if fault := _attempt(name, writer.close)[1]:
+            if name in self.unfit:
+                yield f"{name}: not written, because images are missing in it"
+            elif fault := _attempt(name, writer.close)[1]:
                 yield fault
         self.journal.finish()
 
@@ -196,7 +203,7 @@ def _settings(model: Model, output: Output, processing: Processing) -> str:
     quality = model.quality and model.quality.model_dump(mode="json")
     chosen = [asdict(model.sampling), model.size, model.precision, quality, asdict(processing)]
     outputs = [sorted(output.write), output.maps]
-    return json.dumps([__version__, model.identity, *chosen, *outputs])
+    return json.dumps([version(DISTRIBUTION), model.identity, *chosen, *outputs])
 
 
 def _failed(name: str, reason: str) -> Record:
