@@ -2,20 +2,63 @@
 
 import base64
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.files import decode_mask, extent
+from mlffm_segdiff.data.files import decode_mask, extent, image_pixels
 from mlffm_segdiff.inference.outputs.dicom_seg import dicom_seg
 from mlffm_segdiff.inference.pool import large_in_turn
 from mlffm_segdiff.inference.reading.case_image import CaseImage, decode_case
+from mlffm_segdiff.inference.reading.dicom import is_dicom, read_dataset
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.overlap import Mask
-from mlffm_segdiff.serve.problem import UNUSABLE, RefusedError, refusal_of
+from mlffm_segdiff.serve.problem import TOO_LARGE, UNUSABLE, RefusedError, refusal_of
 from mlffm_segdiff.serve.upload import File
 
 PREVIEW_SIDE = 1600
 PREVIEW_QUALITY = 90
+
+
+@contextmanager
+def _refusing(file: File) -> Iterator[None]:
+    """Turn any error of a decoder into a refusal of the file."""
+    try:
+        yield
+    except RefusedError:
+        raise
+    except UserError as error:
+        raise refusal_of(error, file.name) from error
+    except MemoryError as error:
+        detail = f"{file.name} needs more memory than the server has"
+        raise RefusedError(TOO_LARGE, detail, "send a smaller image", file.name) from error
+    except Exception as error:  # decoders raise errors of many types on damaged bytes
+        detail = f"{file.name} is damaged or unusual ({type(error).__name__})"
+        raise RefusedError(UNUSABLE, detail, "restore the file, or export it again", file.name) from error
+
+
+def count_pixels(file: File, most: int) -> int:
+    """Return the number of pixels of an uploaded image or mask, from its header.
+
+    Args:
+        file: The upload.
+        most: Largest number of pixels.
+
+    Raises:
+        RefusedError: The file is not an image, or has more pixels.
+    """
+    with _refusing(file):
+        if is_dicom(file.data):
+            header = read_dataset(file.data, file.name)
+            pixels = int(header.get("Rows") or 0) * int(header.get("Columns") or 0)
+        else:
+            pixels = image_pixels(file.data, file.name)
+    if pixels > most:
+        detail = f"{file.name} has {pixels / 1e6:,.1f} megapixels, above the limit of {most / 1e6:g}"
+        hint = "crop the lesion or shrink the image, or start the server with --max-megapixels"
+        raise RefusedError(TOO_LARGE, detail, hint, file.name)
+    return pixels
 
 
 def decode_upload(file: File, size: int, keep: bool = False) -> CaseImage:
@@ -29,18 +72,14 @@ def decode_upload(file: File, size: int, keep: bool = False) -> CaseImage:
     Raises:
         RefusedError: The file is not an image, or is damaged.
     """
-    try:
+    with _refusing(file):
         return decode_case(file.data, Path(file.name), size, keep)
-    except UserError as error:
-        raise refusal_of(error, file.name) from error
 
 
 def decode_uploaded_mask(file: File, width: int, height: int) -> Mask:
     """Decode an uploaded mask (HxW bool). Raises RefusedError if it is not a mask or has another size."""
-    try:
+    with _refusing(file):
         mask = decode_mask(file.data, file.name)
-    except UserError as error:
-        raise refusal_of(error, file.name) from error
     if mask.shape != (height, width):
         detail = f"the mask is {extent(mask)}, its image {width}x{height}"
         raise RefusedError(UNUSABLE, detail, "send a mask of the image's size", file.name)
