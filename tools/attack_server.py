@@ -16,7 +16,7 @@ import sys
 import time
 import zlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -56,15 +56,16 @@ class Client:
         retry = re.search(rb"(?i)\r\nretry-after: (\d+)", answer)
         return int(found[1]) if found else 0, int(retry[1]) if retry else 1, answer.partition(b"\r\n\r\n")[2]
 
-    async def honest(self) -> float:
-        """Return the seconds until an image is segmented; it is sent again as Retry-After says."""
+    async def honest(self) -> tuple[float, float]:
+        """Segment an image, sent again as Retry-After says; return seconds in all and of the last try."""
         start = time.perf_counter()
-        while time.perf_counter() - start < PATIENCE:
+        while True:
+            last = time.perf_counter()
             status, retry, _ = await self.request(SEGMENT, self.image)
-            if status == 200:
-                break
+            now = time.perf_counter()
+            if status == 200 or now - start > PATIENCE:
+                return now - start, now - last
             await asyncio.sleep(retry)
-        return time.perf_counter() - start
 
 
 Attack = Callable[[Client, float, Counter[str]], Awaitable[None]]
@@ -183,10 +184,12 @@ ATTACKS: tuple[Attack, ...] = (
 )
 
 
-def shown(seconds: Iterable[float]) -> str:
-    """Return count, median and maximum."""
-    found = sorted(seconds)
-    return f"{len(found)} honest: median {statistics.median(found):.2f}, longest {found[-1]:.2f}"
+def shown(honest: Sequence[tuple[float, float]]) -> str:
+    """Return the number of honest requests, and median and longest time, in all and of the last try."""
+    whole, last = (
+        f"{statistics.median(one):.2f} (at most {max(one):.2f})" for one in zip(*honest, strict=True)
+    )
+    return f"{len(honest)} requests in {whole}, without retries {last}"
 
 
 def memory_mib(pid: int) -> tuple[int, int]:
@@ -232,8 +235,9 @@ async def main(seconds: float, names: list[str]) -> None:
                 await asyncio.sleep(0.5)
             await attacking
             now, most = memory_mib(pid)
-            print(f"{attack.__name__}: {dict(seen)}", flush=True)
-            print(f"  {shown(found)} (idle: {shown(idle)}); memory {now} MiB, at most {most} MiB", flush=True)
+            print(f"{attack.__name__}: {dict(seen)}; memory {now} MiB, at most {most} MiB")
+            print(f"  idle: {shown(idle)}")
+            print(f"  attacked: {shown(found)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
+import pytest
 
 Command = Callable[..., tuple[int, str, str]]
 SERVE = "import sys; from mlffm_segdiff.cli import main; main(sys.argv[1:])"
@@ -46,3 +47,16 @@ def test_a_port_in_use_is_reported_in_one_line(command: Command) -> None:
     assert status == 2
     assert error.startswith("error: no-such-host.invalid port 8000 cannot be served")
     assert error.count("\n") == 1
+
+
+def test_wrong_keys_and_certificates_are_reported_in_one_line(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = str(tmp_path / "missing")
+    for options in (("--api-key-file", missing), ("--tls-cert", missing), ("--tls-key", missing)):
+        status, _, error = command("serve", "--port", "0", *options)
+        assert (status, error.count("\n")) == (2, 1)
+        assert missing in error or "--tls-cert" in error
+    monkeypatch.setenv("MLFFM_SEGDIFF_API_KEY_FILE", missing)
+    status, _, error = command("serve", "--port", "0")
+    assert (status, missing in error) == (2, True)

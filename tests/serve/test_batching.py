@@ -9,10 +9,9 @@ from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.segmenters.base import Sampling, Segmentation
 from mlffm_segdiff.segmenters.interruption import InterruptedSamplingError
 from mlffm_segdiff.serve.batching import Batcher, Wanted
-from mlffm_segdiff.serve.limits import Limits
 from mlffm_segdiff.serve.metrics import Metrics
 
-ONE, TWO = Sampling(samples=1), Sampling(samples=2)
+ONE, TWO = Sampling(samples=1), Sampling(samples=2)  # 4 and 8 evaluations
 
 
 def image(name: str) -> CaseImage:
@@ -64,7 +63,7 @@ async def ask_all(
 def test_what_waits_goes_together_by_sampling_and_in_its_order() -> None:
     async def scene() -> None:
         network = Network()
-        batcher = Batcher(network, Limits(batch=3), Metrics())
+        batcher = Batcher(network, 3, Metrics())
         work = asyncio.create_task(batcher.run())
         asked = [
             ("a", ONE),
@@ -89,12 +88,12 @@ def test_what_waits_goes_together_by_sampling_and_in_its_order() -> None:
 
 
 def test_heavy_requests_take_turns_with_others_and_have_smaller_batches() -> None:
-    """36 evaluations are heavy, of which 100 allow batches of two."""
-    heavy = Sampling(samples=9, steps=4)
+    """More than 8 evaluations are heavy, and a batch has at most 64: two images of 28."""
+    heavy = Sampling(samples=7, steps=4)
 
     async def scene() -> None:
         network = Network()
-        batcher = Batcher(network, Limits(batch=3, evaluations=100), Metrics())
+        batcher = Batcher(network, 3, Metrics())
         work = asyncio.create_task(batcher.run())
         tasks = await ask_all(batcher, [("a", ONE)])
         tasks += await ask_all(batcher, [(name, heavy) for name in "bcdef"])
@@ -111,7 +110,7 @@ def test_heavy_requests_take_turns_with_others_and_have_smaller_batches() -> Non
 def test_a_batch_is_wanted_until_all_of_its_clients_left() -> None:
     async def scene() -> None:
         network = Network()
-        batcher = Batcher(network, Limits(), Metrics())
+        batcher = Batcher(network, 8, Metrics())
         work = asyncio.create_task(batcher.run())
         (first,) = await ask_all(batcher, [("a", ONE)])
         others = await ask_all(batcher, [("b", ONE), ("c", ONE)])
@@ -148,7 +147,7 @@ def test_an_image_that_fails_does_not_harm_the_others_of_its_batch() -> None:
                 answer.set_result([found_in(one) for one in images])
             return answer
 
-        batcher = Batcher(network, Limits(), Metrics())
+        batcher = Batcher(network, 8, Metrics())
         tasks = await ask_all(batcher, [(name, ONE) for name in "abc"])
         work = asyncio.create_task(batcher.run())
         found = await asyncio.gather(*tasks, return_exceptions=True)
@@ -163,7 +162,7 @@ def test_an_image_that_fails_does_not_harm_the_others_of_its_batch() -> None:
 def test_an_error_ends_only_its_batch() -> None:
     async def scene() -> None:
         network = Network()
-        batcher = Batcher(network, Limits(), Metrics())
+        batcher = Batcher(network, 8, Metrics())
         work = asyncio.create_task(batcher.run())
         (first,) = await ask_all(batcher, [("a", ONE)])
         (second,) = await ask_all(batcher, [("b", ONE)])
@@ -181,7 +180,7 @@ def test_an_error_ends_only_its_batch() -> None:
 def test_who_left_is_not_worked_for() -> None:
     async def scene() -> None:
         network = Network()
-        batcher = Batcher(network, Limits(), Metrics())
+        batcher = Batcher(network, 8, Metrics())
         work = asyncio.create_task(batcher.run())
         first, *others = await ask_all(batcher, [("a", ONE)])
         others = await ask_all(batcher, [("b", ONE), ("c", ONE)])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.segmenters.base import Sampling, Segmentation
-from mlffm_segdiff.serve.limits import HEAVY_EVALUATIONS, Limits, evaluations
+from mlffm_segdiff.serve.limits import BATCH_EVALUATIONS, HEAVY_EVALUATIONS, evaluations
 from mlffm_segdiff.serve.metrics import Metrics
 
 Wanted = Callable[[], bool]
@@ -29,21 +29,21 @@ class _Waiting:
 class Batcher:
     """A queue for the network, which segments one batch at a time.
 
-    A batch is the request that has waited longest and, in order, those with the same sampling, as many as
-    `limits` allow. While both heavy and other requests wait, they take turns. Requests are never delayed to
-    fill a batch. A cancelled request is not computed, and a batch of which all were cancelled stops early.
-    For a single event loop.
+    A batch is the request that has waited longest and, in order, those with the same sampling, at most
+    `largest` and as BATCH_EVALUATIONS allows. While both heavy and other requests wait, they take turns.
+    Requests are never delayed to fill a batch. A cancelled request is not computed, and a batch of which all
+    were cancelled stops early. For a single event loop.
 
     Args:
         segment_batch: Segments images with a sampling in a thread; it may stop once its last argument, called
             in that thread, returns False.
-        limits: Largest batch in images, and in evaluations of the network.
+        largest: Images of a batch.
         metrics: Where the queue is reported.
     """
 
-    def __init__(self, segment_batch: SegmentBatch, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, segment_batch: SegmentBatch, largest: int, metrics: Metrics) -> None:
         self._segment_batch = segment_batch
-        self._limits = limits
+        self._largest = largest
         self._metrics = metrics
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
@@ -71,9 +71,9 @@ class Batcher:
         if open_jobs:
             first = next((one for one in open_jobs if one.heavy != self._last_heavy), open_jobs[0])
             self._last_heavy = first.heavy
-            affordable = max(1, self._limits.evaluations // evaluations(first.sampling))
+            affordable = max(1, BATCH_EVALUATIONS // evaluations(first.sampling))
             alike = [one for one in open_jobs if one.sampling == first.sampling]
-            batch = alike[: min(self._limits.batch, affordable)]
+            batch = alike[: min(self._largest, affordable)]
         self._waiting = deque(one for one in open_jobs if one not in batch)
         self._metrics.queue_length.set(len(self._waiting))
         if not self._waiting:

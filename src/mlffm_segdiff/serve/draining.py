@@ -6,7 +6,8 @@ from contextlib import suppress
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-DRAIN_SECONDS = 10.0
+DRAIN_SECONDS = 2.0
+"""Longest wait for the next piece of the body."""
 DRAIN_BYTES = 64 * 2**20
 
 
@@ -36,8 +37,8 @@ class Drain:
             if message["type"] == "http.response.start" and more:
                 left = DRAIN_BYTES
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(DRAIN_SECONDS):
-                        while more and left > 0:
+                    while more and left > 0:
+                        async with asyncio.timeout(DRAIN_SECONDS):
                             left -= len((await watch()).get("body", b""))
             await send(message)
 

@@ -77,7 +77,7 @@ class Engine:
             ) -> asyncio.Future[list[Segmentation]]:
                 return loop.run_in_executor(network, self._segment_batch, sampling, images, wanted)
 
-            self._batcher = Batcher(segment, self.limits, self._metrics)
+            self._batcher = Batcher(segment, self.limits.batch, self._metrics)
             self._worker = asyncio.create_task(self._batcher.run())
             try:
                 yield

@@ -6,8 +6,10 @@ from mlffm_segdiff.segmenters.base import MIRRORS, Sampling
 
 LARGE_PIXELS = 4_000_000
 """Images with more pixels are decoded in threads of their own, so that smaller ones do not wait for them."""
-HEAVY_EVALUATIONS = 32
+HEAVY_EVALUATIONS = 8
 """Requests with more evaluations of the network take turns with the others."""
+BATCH_EVALUATIONS = 64
+"""Evaluations of a batch of several images: so long do others wait for it."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Limits:
         queue: Requests in progress or waiting, once their upload is complete.
         batch: Images in one call of the network.
         pixels: Of one image.
-        evaluations: Evaluations of the network for one image, and for one batch of several images.
+        evaluations: Of the network for one image.
         per_client: Requests of one client at the same time; clients on this machine have no limit.
     """
 

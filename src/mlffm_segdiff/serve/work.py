@@ -88,12 +88,12 @@ async def _segment(engine: Engine, options: SegmentOptions, accept: str, upload:
 
 async def _measure(engine: Engine, options: MeasureOptions, upload: Upload) -> Response:
     options = with_fields(options, upload.fields)
-    files = upload.only("image", "mask")
+    image, mask = upload.only("image", "mask")
     with engine.slot():
-        counts = [partial(count_pixels, file, engine.limits.pixels) for file in files]
+        counts = [partial(count_pixels, file, engine.limits.pixels) for file in (image, mask)]
         pixels = max([await engine.run_in_thread(count) for count in counts])
         with engine.heavy_slot(pixels, engine.model.sampling):
-            measure = partial(_measures, *files, engine.model, options.mm_per_pixel)
+            measure = partial(_measures, image, mask, engine.model, options.mm_per_pixel)
             content = await engine.run_in_thread(measure, pixels)
     return Response(content, media_type="application/json")
 
