@@ -68,11 +68,11 @@ def test_the_client_of_an_address(address: str, client: str | None) -> None:
 
 
 def test_only_the_client_with_too_many_requests_is_refused() -> None:
-    clients = Clients(2)
+    clients = Clients(2, lambda: 5)
     with clients.request("2001:db8::1"), clients.request("2001:db8::2"):
         with pytest.raises(RefusedError) as refused, clients.request("2001:db8::3"):
             pass
-        assert refused.value.status == 429
+        assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "5"})
         with clients.request("198.51.100.7"), clients.request("127.0.0.1"), clients.request("127.0.0.1"):
             pass
     with clients.request("2001:db8::1"):

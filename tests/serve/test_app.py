@@ -331,6 +331,7 @@ def test_health_and_about(serve: Serve) -> None:
     assert (found["version"], found["weights"], found["size"]) == (__version__, "red", 16)
     assert found["styles"] == ["any", "isic2018", "ph2"]
     assert (found["least_samples"], found["most_samples"]) == (0, 32)
+    assert (found["most_pixels"], found["most_evaluations"]) == (64_000_000, 256)
     sample = client.get(f"/samples/{found['sample_images'][0]}")
     assert decoded(sample.content).ndim == 3
 

@@ -88,8 +88,9 @@ def serve(
     Example: mlffm-segdiff serve --port 8000
     """
     with needs_extra("app"):
+        from mlffm_segdiff.serve.admission import client_of
         from mlffm_segdiff.serve.app import create_app
-        from mlffm_segdiff.serve.guard import LOOPBACK, allowed_hosts
+        from mlffm_segdiff.serve.guard import allowed_hosts
         from mlffm_segdiff.serve.keys import read_keys
         from mlffm_segdiff.serve.limits import Limits
         from mlffm_segdiff.serve.run import Transport, listening_socket, serve_app, url
@@ -124,7 +125,7 @@ def serve(
     )
     app = create_app(model, choose, weights, limits, allowed_hosts(host, allow_host or ()), keys)
     address = url(listening, tls_cert is not None)
-    if keys is None and host not in LOOPBACK:
+    if keys is None and client_of(listening.getsockname()[0]) is not None:
         reporter.warn(f"anyone who can reach {host} can use this server; see --api-key-file and --tls-cert")
 
     def announce() -> None:

@@ -70,10 +70,15 @@ class Clients:
 
     Clients on this machine have no limit: a proxy here is all of its clients. An IPv6 client is its /64
     network, all of which usually belongs to one customer.
+
+    Args:
+        most: Requests of one client.
+        retry_seconds: Returns the seconds after which a refused client should try again.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, retry_seconds: Callable[[], int]) -> None:
         self._most = most
+        self._retry_seconds = retry_seconds
         self._requests: Counter[str] = Counter()
 
     @contextmanager
@@ -85,8 +90,8 @@ class Clients:
             return
         if self._requests[client] >= self._most:
             detail = f"{self._requests[client]} requests of this client are in progress"
-            hint = "wait for their responses"
-            raise RefusedError(TOO_MANY, detail, hint, headers={"Retry-After": "1"})
+            headers = {"Retry-After": str(self._retry_seconds())}
+            raise RefusedError(TOO_MANY, detail, "wait for their responses", headers=headers)
         self._requests[client] += 1
         try:
             yield

@@ -53,7 +53,7 @@ class Engine:
         self.model = model
         self.limits = limits
         self.queue = Lane(limits.queue)
-        self.clients = Clients(limits.per_client)
+        self.clients = Clients(limits.per_client, self.queue.retry_seconds)
         self.memory = UploadMemory(limits.total_bytes, self.queue.retry_seconds)
         self._heavy = Lane(limits.heavy, "large images and long samplings")
         self._choose = choose
