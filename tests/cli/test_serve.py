@@ -9,6 +9,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from mlffm_segdiff.serve import run
+
 Command = Callable[..., tuple[int, str, str]]
 SERVE = "import sys; from mlffm_segdiff.cli import main; main(sys.argv[1:])"
 
@@ -48,3 +50,28 @@ def test_a_port_in_use_is_reported_in_one_line(command: Command) -> None:
     assert status == 2
     assert error.startswith("error: no-such-host.invalid port 8000 cannot be served")
     assert error.count("\n") == 1
+
+
+def test_a_server_for_the_network_without_keys_is_reported(
+    command: Command, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("0123456789abcdef\n")
+    monkeypatch.setattr(run, "serve_app", lambda _, listening, *__: listening.close())
+    network = ("--host", "0.0.0.0")
+    for options, warned in ((network, True), ((*network, "--api-key-file", str(keys)), False), ((), False)):
+        status, _, error = command("serve", "--port", "0", "--weights", str(trained), *options)
+        assert (status, "anyone who can reach 0.0.0.0" in error) == (0, warned)
+
+
+def test_wrong_keys_and_certificates_are_reported_in_one_line(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = str(tmp_path / "missing")
+    for options in (("--api-key-file", missing), ("--tls-cert", missing), ("--tls-key", missing)):
+        status, _, error = command("serve", "--port", "0", *options)
+        assert (status, error.count("\n")) == (2, 1)
+        assert missing in error or "--tls-cert" in error
+    monkeypatch.setenv("MLFFM_SEGDIFF_API_KEY_FILE", missing)
+    status, _, error = command("serve", "--port", "0")
+    assert (status, missing in error) == (2, True)

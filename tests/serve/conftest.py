@@ -1,4 +1,5 @@
 import io
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -8,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-import uvicorn
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -23,8 +23,9 @@ from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Sampling, Segmentation
 from mlffm_segdiff.serve.app import create_app
-from mlffm_segdiff.serve.engine import Limits
-from mlffm_segdiff.serve.run import listening_socket, url
+from mlffm_segdiff.serve.keys import ApiKeys
+from mlffm_segdiff.serve.limits import Limits
+from mlffm_segdiff.serve.run import Transport, listening_socket, make_server, url
 
 SIZE = 16
 WAIT_SECONDS = 60
@@ -79,7 +80,7 @@ MakeApp = Callable[..., FastAPI]
 
 @pytest.fixture
 def make_app(red: GatedRed) -> MakeApp:
-    """Make the server of a model that finds red pixels: make_app(**fields of Limits, hosts=None)."""
+    """Make the server of a model that finds red pixels: make_app(hosts, keys, **fields of Limits)."""
     model = Model(red, SIZE, Sampling(), torch.device("cpu"))
 
     def choose(given: Mapping[str, object]) -> Sampling:
@@ -87,8 +88,8 @@ def make_app(red: GatedRed) -> MakeApp:
             raise UserError("no such style; choose one of any, isic2018, ph2")
         return replace(model.sampling, **given)
 
-    def make(hosts: Sequence[str] | None = None, **limits: int) -> FastAPI:
-        return create_app(model, choose, "red", Limits(**limits), hosts)
+    def make(hosts: Sequence[str] | None = None, keys: ApiKeys | None = None, **limits: int) -> FastAPI:
+        return create_app(model, choose, "red", Limits(**limits), hosts, keys)
 
     return make
 
@@ -146,13 +147,19 @@ def form(square: npt.NDArray[np.uint8], png: Callable[..., bytes]) -> Callable[.
 class Live:
     """A server on its own port, in a thread."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, transport: Transport | None = None) -> None:
         self.listening = listening_socket("127.0.0.1", 0)
-        self.url = url(self.listening)
+        self.url = url(self.listening, transport is not None and transport.certificate is not None)
         self.address = self.listening.getsockname()
-        self._server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
+        self._server = make_server(app, lambda: None, transport)
         self._thread = threading.Thread(target=self._server.run, args=([self.listening],))
         self._thread.start()
+
+    def connect(self, sent: bytes) -> socket.socket:
+        """Return a connection on which these bytes were sent."""
+        connection = socket.create_connection(self.address, WAIT_SECONDS)
+        connection.sendall(sent)
+        return connection
 
     def stop(self) -> None:
         self._server.should_exit = True
@@ -161,8 +168,19 @@ class Live:
 
 
 @pytest.fixture
-def live(make_app: MakeApp) -> Iterator[Live]:
+def start_live(make_app: MakeApp) -> Iterator[Callable[..., Live]]:
+    """Start the server of `make_app`, with its arguments, on a port: start_live(transport=None, ...)."""
+    with ExitStack() as stack:
+
+        def start(transport: Transport | None = None, **given: object) -> Live:
+            server = Live(make_app(**given), transport)
+            stack.callback(server.stop)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def live(start_live: Callable[..., Live]) -> Live:
     """The server of `make_app` for a browser: live.url, live.stop()."""
-    server = Live(make_app())
-    yield server
-    server.stop()
+    return start_live()

@@ -2,27 +2,30 @@ import base64
 import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 from pydicom import dcmread
-from torch import Tensor
 
 from mlffm_segdiff import __version__, segment
-from mlffm_segdiff.inference.model import load_model
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.postprocessing import PostProcessing
+from mlffm_segdiff.inference.reading import case_image
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
+from mlffm_segdiff.segmenters.base import Sampling, Segmentation
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.segmenters.sampling import chosen_sampling
 from mlffm_segdiff.serve.app import create_app
+from mlffm_segdiff.serve.limits import Limits
 
 Serve = Callable[..., TestClient]
 Form = Callable[..., dict[str, object]]
@@ -367,6 +370,7 @@ def test_health_and_about(serve: Serve) -> None:
     assert (found["version"], found["weights"], found["size"]) == (__version__, "red", 16)
     assert found["styles"] == ["any", "isic2018", "ph2"]
     assert (found["least_samples"], found["most_samples"]) == (0, 32)
+    assert (found["most_pixels"], found["most_evaluations"]) == (50_000_000, 256)
     sample = client.get(f"/samples/{found['sample_images'][0]}")
     assert decoded(sample.content).ndim == 3
 
@@ -392,14 +396,140 @@ def test_nothing_is_cached_and_no_other_site_may_read(serve: Serve, form: Form) 
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_output_that_is_not_finite_is_refused_and_named(
-    serve: Serve, form: Form, red: BaseSegmenter, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("fields", "files", "named"),
+    [
+        ((), ("image", "image"), "image"),
+        ((), ("image", "image", "image"), "image"),
+        ((), ("image", "photo"), "photo"),
+        ((), ("image", "mask"), "mask"),
+        (("threshold", "threshold"), ("image",), "threshold"),
+        (("image",), ("image",), "image"),
+        (("treshold",), ("image",), "treshold"),
+    ],
+)
+def test_a_repeated_or_unexpected_field_is_named(
+    serve: Serve, form: Form, fields: tuple[str, ...], files: tuple[str, ...], named: str
 ) -> None:
-    def broken(image: Tensor, sampling: Sampling) -> Segmentation:
-        nothing = image[:, :1] * float("nan")
-        return Segmentation(nothing, nothing)
+    part = 'Content-Disposition: form-data; name="{}"{}\r\n\r\n'
+    parts = [part.format(name, "").encode() + b"0.5" for name in fields]
+    image = form()["files"]["image"][1]
+    parts += [part.format(name, '; filename="a.png"').encode() + image for name in files]
+    body = b"".join(b"--b\r\n" + one + b"\r\n" for one in parts) + b"--b--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = serve().post(URL, content=body, headers=headers)
+    assert (answer.status_code, answer.json()["problem"]) == (422, "unusable")
+    assert named in answer.json()["detail"]
+
+
+def test_a_repeated_parameter_is_named(serve: Serve, form: Form) -> None:
+    answer = serve().post(f"{URL}?threshold=0.4&threshold=0.5", **form())
+    assert (answer.status_code, "threshold" in answer.json()["detail"]) == (422, True)
+
+
+@pytest.mark.parametrize("cut", [1, 4, 10, 60, 100])
+def test_a_form_without_its_end_is_malformed(serve: Serve, form: Form, cut: int) -> None:
+    part = b'--b\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
+    body = part + form()["files"]["image"][1] + b"\r\n--b--"
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    client = serve()
+    assert client.post(URL, content=body, headers=headers).status_code == 200
+    answer = client.post(URL, content=body[:-cut], headers=headers)
+    assert (answer.status_code, answer.json()["problem"]) == (400, "malformed-request")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", URL, {"POST"}),
+        ("DELETE", "/api/v1/measure", {"POST"}),
+        ("POST", "/healthz", {"GET"}),
+        ("POST", "/", {"GET", "HEAD"}),
+        ("PUT", "/main.js", {"GET", "HEAD"}),
+        ("POST", "/samples/a.jpg", {"GET", "HEAD"}),
+    ],
+)
+def test_a_wrong_method_is_refused_with_those_allowed(
+    serve: Serve, method: str, path: str, allowed: set[str]
+) -> None:
+    answer = serve().request(method, path)
+    assert (answer.status_code, answer.json()["problem"]) == (405, "no-such-method")
+    assert set(answer.headers["allow"].replace(" ", "").split(",")) == allowed
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "kind"),
+    [
+        ("bytes=99999999-", 416, "no-such-range"),
+        ("bytes=x-y", 400, "malformed-request"),
+        ("nonsense", 400, "malformed-request"),
+        (f"bytes={'9' * 5000}-", 400, "malformed-request"),
+    ],
+)
+def test_a_range_that_cannot_be_sent_is_a_problem(serve: Serve, given: str, status: int, kind: str) -> None:
+    client = serve()
+    answer = client.get("/main.js", headers={"Range": given})
+    assert (answer.status_code, answer.json()["problem"]) == (status, kind)
+    assert ("content-range" in answer.headers) == (status == 416)
+    assert client.get("/main.js", headers={"Range": "bytes=0-3"}).text == "/** "
+
+
+@pytest.mark.parametrize(
+    ("options", "most", "status"),
+    [
+        ({"sampling.samples": 8, "sampling.steps": 4}, 32, 200),
+        ({"sampling.samples": 8, "sampling.steps": 5}, 32, 422),
+        ({"sampling.samples": 4, "sampling.steps": 2, "sampling.mirror": True}, 32, 200),
+        ({"sampling.samples": 3, "sampling.steps": 3, "sampling.mirror": True}, 32, 422),
+        ({"sampling.mirror": True}, 3, 422),
+        ({"sampling.second_look": True}, 1, 422),
+        ({"sampling.samples": 32, "sampling.steps": 50}, 256, 422),
+    ],
+)
+def test_evaluations_of_the_network_are_limited(
+    serve: Serve, form: Form, options: dict[str, object], most: int, status: int
+) -> None:
+    answer = serve(evaluations=most).post(URL, params=options, **form())
+    assert answer.status_code == status
+    if status == 422:
+        assert f"above the limit of {most}" in answer.json()["detail"]
+        assert "--max-evaluations" in answer.json()["hint"]
+
+
+def test_a_default_sampling_above_the_limit_is_named_at_the_start(red) -> None:
+    model = Model(red, 16, Sampling(samples=9, steps=4), torch.device("cpu"))
+    with pytest.raises(UserError, match=r"36 evaluations .* --max-evaluations"):
+        create_app(model, lambda _: model.sampling, limits=Limits(evaluations=35))
+
+
+@pytest.mark.parametrize("error", [NotImplementedError, TypeError, MemoryError, RecursionError, KeyError])
+def test_any_error_of_a_decoder_is_a_refusal_of_its_file(
+    serve: Serve, form: Form, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fail(*_: object) -> None:
+        raise error("Unknown Value Representation")
+
+    client = serve()
+    with monkeypatch.context() as patch:
+        patch.setattr(case_image, "rgb_rows", fail)
+        answer = client.post(URL, **form())
+    assert (answer.status_code, answer.json()["problem"]) == (422, "unusable")
+    assert answer.json()["name"] == "square.png"
+    assert client.post(URL, **form()).status_code == 200
+
+
+def test_an_output_that_is_not_finite_is_a_problem(
+    make_app, form: Form, red, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment = red.segment
+
+    def broken(image: torch.Tensor, sampling: Sampling) -> Segmentation:
+        found = segment(image, sampling)
+        return replace(found, probability=found.probability * torch.nan)
 
     monkeypatch.setattr(red, "segment", broken)
-    answer = serve().post(URL, **form())
-    assert (answer.status_code, answer.json()["problem"]) == (422, "unusable")
-    assert "the network's output is not finite (NaN or Inf)" in answer.json()["detail"]
+    with TestClient(make_app()) as client:
+        answer = client.post(URL, **form())
+    assert (answer.status_code, answer.json()["problem"]) == (500, "fault")
+    assert "not finite" in answer.json()["detail"]
+    assert answer.json()["name"] == "square.png"

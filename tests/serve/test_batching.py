@@ -7,10 +7,11 @@ import torch
 
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.segmenters.base import Sampling, Segmentation
-from mlffm_segdiff.serve.batching import Batcher
+from mlffm_segdiff.segmenters.interruption import InterruptedSamplingError
+from mlffm_segdiff.serve.batching import Batcher, Wanted
 from mlffm_segdiff.serve.metrics import Metrics
 
-ONE, TWO = Sampling(samples=1), Sampling(samples=2)
+ONE, TWO = Sampling(samples=1), Sampling(samples=2)  # 4 and 8 evaluations
 
 
 def image(name: str) -> CaseImage:
@@ -33,9 +34,11 @@ class Network:
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
 
-    def __call__(self, sampling: Sampling, images: Sequence[CaseImage]) -> asyncio.Future[list[Segmentation]]:
+    def __call__(
+        self, sampling: Sampling, images: Sequence[CaseImage], wanted: Wanted
+    ) -> asyncio.Future[list[Segmentation]]:
         self.calls.append([one.name for one in images])
-        self.images = images
+        self.images, self.wanted = images, wanted
         self.answer: asyncio.Future[list[Segmentation]] = asyncio.get_running_loop().create_future()
         return self.answer
 
@@ -79,6 +82,78 @@ def test_what_waits_goes_together_by_sampling_and_in_its_order() -> None:
             await settle()
         assert network.calls == [["a"], ["b", "e"], ["c", "d", "f"], ["g", "h"]]
         assert [name_of(task.result()) for task in tasks] == [name for name, _ in asked]
+        work.cancel()
+
+    asyncio.run(scene())
+
+
+def test_heavy_requests_take_turns_with_others_and_have_smaller_batches() -> None:
+    """More than 8 evaluations are heavy, and a batch has at most 64: two images of 28."""
+    heavy = Sampling(samples=7, steps=4)
+
+    async def scene() -> None:
+        network = Network()
+        batcher = Batcher(network, 3, Metrics())
+        work = asyncio.create_task(batcher.run())
+        tasks = await ask_all(batcher, [("a", ONE)])
+        tasks += await ask_all(batcher, [(name, heavy) for name in "bcdef"])
+        tasks += await ask_all(batcher, [(name, ONE) for name in "ghij"])
+        while not all(task.done() for task in tasks):
+            network.finish()
+            await settle()
+        assert network.calls == [["a"], ["b", "c"], ["g", "h", "i"], ["d", "e"], ["j"], ["f"]]
+        work.cancel()
+
+    asyncio.run(scene())
+
+
+def test_a_batch_is_wanted_until_all_of_its_clients_left() -> None:
+    async def scene() -> None:
+        network = Network()
+        batcher = Batcher(network, 8, Metrics())
+        work = asyncio.create_task(batcher.run())
+        (first,) = await ask_all(batcher, [("a", ONE)])
+        others = await ask_all(batcher, [("b", ONE), ("c", ONE)])
+        network.finish()
+        await first
+        await settle()
+        others[0].cancel()
+        await settle()
+        assert network.wanted()
+        others[1].cancel()
+        await settle()
+        assert not network.wanted()
+        network.answer.set_exception(InterruptedSamplingError())
+        (last,) = await ask_all(batcher, [("d", ONE)])
+        network.finish()
+        assert name_of(await last) == "d"
+        work.cancel()
+
+    asyncio.run(scene())
+
+
+def test_an_image_that_fails_does_not_harm_the_others_of_its_batch() -> None:
+    async def scene() -> None:
+        loop, calls = asyncio.get_running_loop(), []
+
+        def network(
+            _: Sampling, images: Sequence[CaseImage], __: Wanted
+        ) -> asyncio.Future[list[Segmentation]]:
+            calls.append("".join(one.name for one in images))
+            answer: asyncio.Future[list[Segmentation]] = loop.create_future()
+            if "b" in calls[-1]:
+                answer.set_exception(ZeroDivisionError("b is broken"))
+            else:
+                answer.set_result([found_in(one) for one in images])
+            return answer
+
+        batcher = Batcher(network, 8, Metrics())
+        tasks = await ask_all(batcher, [(name, ONE) for name in "abc"])
+        work = asyncio.create_task(batcher.run())
+        found = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(one) for one in found] == [Segmentation, ZeroDivisionError, Segmentation]
+        assert (name_of(found[0]), name_of(found[2])) == ("a", "c")
+        assert calls == ["abc", "a", "b", "c"]
         work.cancel()
 
     asyncio.run(scene())

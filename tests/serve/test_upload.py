@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from mlffm_segdiff.serve.problem import RefusedError
 from mlffm_segdiff.serve.upload import UNNAMED, base_name, read_upload
+from mlffm_segdiff.serve.upload_memory import UploadMemory
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,9 @@ def test_an_upload_that_does_not_come_is_given_up() -> None:
 
     async def scene() -> None:
         headers = [(b"content-type", b"image/png")]
-        await read_upload(Request({"type": "http", "headers": headers}, never), "a.png", 100, seconds=0.01)
+        request = Request({"type": "http", "headers": headers}, never)
+        with UploadMemory(100, lambda: 1).upload() as held:
+            await read_upload(request, "a.png", 100, held, seconds=0.01)
 
     with pytest.raises(RefusedError) as refused:
         asyncio.run(scene())

@@ -1,5 +1,6 @@
 """``mlffm-segdiff serve``: a page and a REST API on this machine."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,11 +19,51 @@ def serve(
     samples: SamplesOption = None,
     style: StyleOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images segmented at once.")] = 8,
-    queue: Annotated[int, typer.Option(min=1, help="Requests accepted at once; more get 503.")] = 32,
+    queue: Annotated[
+        int, typer.Option(min=1, help="Uploaded requests in progress or waiting; more get 503.")
+    ] = 32,
     max_mb: Annotated[int, typer.Option("--max-mb", min=1, help="Largest request, in MiB.")] = 64,
+    max_total_mb: Annotated[
+        int, typer.Option("--max-total-mb", min=1, help="Memory of all uploads together, in MiB.")
+    ] = 512,
     max_megapixels: Annotated[
         int, typer.Option("--max-megapixels", min=1, max=200, help="Largest image, in megapixels.")
     ] = 50,
+    max_evaluations: Annotated[
+        int,
+        typer.Option(
+            "--max-evaluations",
+            min=1,
+            help="Evaluations of the network per image: samples times steps, times 4 with mirror images.",
+        ),
+    ] = 256,
+    per_client: Annotated[
+        int, typer.Option("--per-client", min=1, help="Requests of one remote address at the same time.")
+    ] = 16,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--api-key-file",
+            metavar="FILE",
+            envvar="MLFFM_SEGDIFF_API_KEY_FILE",
+            help="Require one of the API keys in this file, one per line.",
+        ),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option("--tls-cert", metavar="FILE", help="Serve HTTPS with this PEM certificate.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option("--tls-key", metavar="FILE", help="Its private key, if in a file of its own."),
+    ] = None,
+    trust_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trust-proxy",
+            metavar="ADDRESS",
+            help="A proxy whose X-Forwarded-For names the client, for --per-client. Repeatable.",
+        ),
+    ] = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
@@ -40,17 +81,19 @@ def serve(
 ) -> None:
     """Serve a page to segment images in the browser, and a REST API (/api/v1/segment, /openapi.json).
 
-    Serves only this machine unless --host says otherwise. Sampling settings given here are the default of
-    each request. Images stay in memory and are deleted after the response. Ctrl-C stops the server after the
-    running requests. Needs the extra app.
+    Serves only this machine unless --host says otherwise; then use --api-key-file and --tls-cert. Sampling
+    settings given here are the default of each request. Images stay in memory and are deleted after the
+    response. Ctrl-C stops the server after the running requests. Needs the extra app.
 
     Example: mlffm-segdiff serve --port 8000
     """
     with needs_extra("app"):
+        from mlffm_segdiff.serve.admission import client_of
         from mlffm_segdiff.serve.app import create_app
-        from mlffm_segdiff.serve.engine import Limits
         from mlffm_segdiff.serve.guard import allowed_hosts
-        from mlffm_segdiff.serve.run import listening_socket, serve_app, url
+        from mlffm_segdiff.serve.keys import read_keys
+        from mlffm_segdiff.serve.limits import Limits
+        from mlffm_segdiff.serve.run import Transport, listening_socket, serve_app, url
     from functools import partial
 
     import torch
@@ -59,6 +102,8 @@ def serve(
     from mlffm_segdiff.segmenters.sampling import chosen_sampling, override_sampling
 
     overrides = sampling_overrides(sampling, samples, style)
+    transport = Transport(tls_cert, tls_key, tuple(trust_proxy or ()))
+    keys = None if api_key_file is None else read_keys(api_key_file)
     listening = listening_socket(host, port)
     set_threads(threads)
     reporter = Reporter(quiet, as_json)
@@ -69,11 +114,22 @@ def serve(
     else:
         model = load_model(pretrained, precision)
     choose = partial(chosen_sampling, pretrained.recipe)
-    limits = Limits(max_mb * 2**20, queue, batch_size, max_megapixels * 1_000_000)
-    app = create_app(model, choose, weights, limits, allowed_hosts(host, allow_host or ()))
+    limits = Limits(
+        body_bytes=max_mb * 2**20,
+        total_bytes=max(max_mb, max_total_mb) * 2**20,
+        queue=queue,
+        batch=batch_size,
+        pixels=max_megapixels * 1_000_000,
+        evaluations=max_evaluations,
+        per_client=per_client,
+    )
+    app = create_app(model, choose, weights, limits, allowed_hosts(host, allow_host or ()), keys)
+    address = url(listening, tls_cert is not None)
+    if keys is None and client_of(listening.getsockname()[0]) is not None:
+        reporter.warn(f"anyone who can reach {host} can use this server; see --api-key-file and --tls-cert")
 
     def announce() -> None:
-        reporter.info(f"serving on {url(listening)} (Ctrl-C stops)")
-        reporter.result({"url": url(listening)})
+        reporter.info(f"serving on {address} (Ctrl-C stops)")
+        reporter.result({"url": address})
 
-    serve_app(app, listening, announce)
+    serve_app(app, listening, announce, transport)

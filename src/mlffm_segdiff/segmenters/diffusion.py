@@ -15,6 +15,7 @@ from mlffm_segdiff.diffusion.sampler import Estimate, sample
 from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
 from mlffm_segdiff.segmenters.base import MIRRORS, BaseSegmenter, Graph, Part, Sampling, Segmentation
 from mlffm_segdiff.segmenters.denoiser_parts import GraphDenoiser, denoiser_parts
+from mlffm_segdiff.segmenters.interruption import stop_if_unwanted
 from mlffm_segdiff.segmenters.objectives import Objective
 from mlffm_segdiff.segmenters.training_draws import TrainingDraws
 
@@ -198,6 +199,7 @@ class DiffusionSegmenter(BaseSegmenter):
 
         def estimate(x_t: Tensor, t: int) -> Tensor:
             nonlocal previous, first
+            stop_if_unwanted()
             times = torch.full((len(x_t),), t, device=x_t.device)
             output = self.denoise(x_t, times, features, previous).float()
             if first is None:

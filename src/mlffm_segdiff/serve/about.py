@@ -25,6 +25,7 @@ class About(BaseModel):
         styles: Annotation styles to choose from; none if the model has only one.
         most_bytes: Of a request.
         most_pixels: Of an image.
+        most_evaluations: Of the network per image: samples times steps, times 4 with mirror images.
         most_steps: Of a sample.
         least_samples: That the model accepts.
         most_samples: That the model accepts.
@@ -39,6 +40,7 @@ class About(BaseModel):
     styles: list[str]
     most_bytes: int
     most_pixels: int
+    most_evaluations: int
     most_steps: int
     least_samples: int
     most_samples: int
@@ -58,6 +60,7 @@ def about(engine: Engine, weights: str) -> About:
         styles=[ANY_STYLE, *styles] if styles else [],
         most_bytes=engine.limits.body_bytes,
         most_pixels=engine.limits.pixels,
+        most_evaluations=engine.limits.evaluations,
         most_steps=MOST_STEPS,
         least_samples=0 if engine.allows({"samples": 0}) else 1,
         most_samples=MOST_SAMPLES if engine.allows({"samples": 2}) else 0,

@@ -11,17 +11,21 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from mlffm_segdiff.config.extra import DISTRIBUTION
 from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.serve import openapi
 from mlffm_segdiff.serve.about import About, about
-from mlffm_segdiff.serve.engine import ChooseSampling, Engine, Limits
-from mlffm_segdiff.serve.guard import HEADERS, Guard
+from mlffm_segdiff.serve.draining import Drain
+from mlffm_segdiff.serve.engine import ChooseSampling, Engine
+from mlffm_segdiff.serve.guard import ALL_HEADERS, Guard
+from mlffm_segdiff.serve.keys import ApiKeys
+from mlffm_segdiff.serve.limits import Limits
 from mlffm_segdiff.serve.metrics import CountRequests, Metrics
 from mlffm_segdiff.serve.options import MeasureOptions, SegmentOptions, bad_option
-from mlffm_segdiff.serve.problem import FAULT, RefusedError
+from mlffm_segdiff.serve.problem import FAULT, NOT_ALLOWED, RefusedError
 from mlffm_segdiff.serve.responses import MaskResponse
 from mlffm_segdiff.serve.work import measure_upload, segment_upload
 
@@ -34,6 +38,7 @@ def create_app(
     weights: str = "default",
     limits: Limits | None = None,
     hosts: Collection[str] | None = None,
+    keys: ApiKeys | None = None,
 ) -> FastAPI:
     """Return the application that serves a model.
 
@@ -43,6 +48,7 @@ def create_app(
         weights: Their name, for the metadata.
         limits: What the server accepts.
         hosts: See `Guard`.
+        keys: See `Guard`.
     """
     limits, metrics = limits or Limits(), Metrics()
     engine = Engine(model, choose, limits, metrics)
@@ -65,8 +71,9 @@ def create_app(
     _add_api(app, engine, weights)
     _add_monitoring(app, engine, metrics)
     _add_page(app)
-    app.add_middleware(Guard, hosts=hosts)
+    app.add_middleware(Guard, hosts=hosts, keys=keys)
     app.add_middleware(CountRequests, metrics=metrics)
+    app.add_middleware(Drain)
     return app
 
 
@@ -105,9 +112,10 @@ def _add_monitoring(app: FastAPI, engine: Engine, metrics: Metrics) -> None:
 
 
 def _add_page(app: FastAPI) -> None:
-    page = str(files("mlffm_segdiff.serve") / "page")
+    page = StaticFiles(directory=str(files("mlffm_segdiff.serve") / "page"), html=True)
     app.mount("/samples", StaticFiles(directory=samples_folder()), "samples")
-    app.mount("/", StaticFiles(directory=page, html=True), "page")
+    for path in ("/", "/{name}"):  # a mount at / would answer 404 to a wrong method of the API
+        app.router.routes.append(Route(path, page, methods=["GET"]))
 
 
 def _add_refusals(app: FastAPI) -> None:
@@ -123,11 +131,13 @@ def _add_refusals(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def refuse_plainly(_: Request, error: HTTPException) -> Response:
         hint = "see openapi.json for the routes"
-        headers = error.headers or {}
+        headers = {"Allow": "GET, HEAD"} if error.status_code == NOT_ALLOWED else {}
+        headers |= error.headers or {}
         return RefusedError(error.status_code, str(error.detail), hint, headers=headers).response()
 
     @app.exception_handler(Exception)
     async def report_fault(_: Request, __: Exception) -> Response:
         hint = "see the server's log, and report the bug"
-        headers = {**HEADERS, "Cache-Control": "no-store"}  # this response does not pass the guard
-        return RefusedError(FAULT, "the server has a fault", hint, headers=headers).response()
+        response = RefusedError(FAULT, "the server has a fault", hint).response()
+        response.raw_headers += ALL_HEADERS
+        return response

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.segmenters.base import Sampling, Segmentation
+from mlffm_segdiff.serve.limits import BATCH_EVALUATIONS, HEAVY_EVALUATIONS, evaluations
 from mlffm_segdiff.serve.metrics import Metrics
 
-SegmentBatch = Callable[[Sampling, Sequence[CaseImage]], "asyncio.Future[list[Segmentation]]"]
+Wanted = Callable[[], bool]
+SegmentBatch = Callable[[Sampling, Sequence[CaseImage], Wanted], "asyncio.Future[list[Segmentation]]"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,12 +21,24 @@ class _Waiting:
     sampling: Sampling
     segmentation: "asyncio.Future[Segmentation]"
 
+    @property
+    def heavy(self) -> bool:
+        return evaluations(self.sampling) > HEAVY_EVALUATIONS
+
 
 class Batcher:
     """A queue for the network, which segments one batch at a time.
 
     A batch is the request that has waited longest and, in order, those with the same sampling, at most
-    `largest` in all. Requests are never delayed to fill a batch. For a single event loop.
+    `largest` and as BATCH_EVALUATIONS allows. While both heavy and other requests wait, they take turns.
+    Requests are never delayed to fill a batch. A cancelled request is not computed, and a batch of which all
+    were cancelled stops early. For a single event loop.
+
+    Args:
+        segment_batch: Segments images with a sampling in a thread; it may stop once its last argument, called
+            in that thread, returns False.
+        largest: Images of a batch.
+        metrics: Where the queue is reported.
     """
 
     def __init__(self, segment_batch: SegmentBatch, largest: int, metrics: Metrics) -> None:
@@ -33,7 +47,7 @@ class Batcher:
         self._metrics = metrics
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
-        self.batch_seconds = 0.0
+        self._last_heavy = True
 
     async def segment(self, image: CaseImage, sampling: Sampling) -> Segmentation:
         """Return the network's output for an image; raises what the network raised."""
@@ -53,7 +67,13 @@ class Batcher:
 
     def _next_batch(self) -> list[_Waiting]:
         open_jobs = [one for one in self._waiting if not one.segmentation.cancelled()]
-        batch = [one for one in open_jobs if one.sampling == open_jobs[0].sampling][: self._largest]
+        batch: list[_Waiting] = []
+        if open_jobs:
+            first = next((one for one in open_jobs if one.heavy != self._last_heavy), open_jobs[0])
+            self._last_heavy = first.heavy
+            affordable = max(1, BATCH_EVALUATIONS // evaluations(first.sampling))
+            alike = [one for one in open_jobs if one.sampling == first.sampling]
+            batch = alike[: min(self._largest, affordable)]
         self._waiting = deque(one for one in open_jobs if one not in batch)
         self._metrics.queue_length.set(len(self._waiting))
         if not self._waiting:
@@ -63,15 +83,25 @@ class Batcher:
     async def _work(self, batch: Sequence[_Waiting]) -> None:
         self._metrics.batch_size.observe(len(batch))
         start = time.perf_counter()
+
+        def wanted() -> bool:
+            return not all(one.segmentation.cancelled() for one in batch)
+
         try:
-            found = await self._segment_batch(batch[0].sampling, [one.image for one in batch])
+            found = await self._segment_batch(batch[0].sampling, [one.image for one in batch], wanted)
         except Exception as error:
-            for one in batch:
-                if not one.segmentation.done():
-                    one.segmentation.set_exception(error)
+            await self._find_fault(batch, error)
             return
-        self.batch_seconds = time.perf_counter() - start
-        self._metrics.model_seconds.observe(self.batch_seconds)
+        self._metrics.model_seconds.observe(time.perf_counter() - start)
         for one, segmentation in zip(batch, found, strict=True):
             if not one.segmentation.done():
                 one.segmentation.set_result(segmentation)
+
+    async def _find_fault(self, batch: Sequence[_Waiting], error: Exception) -> None:
+        """Report the error to the image that causes it: segment those of a batch one by one."""
+        wanted = [one for one in batch if not one.segmentation.done()]
+        if len(batch) > 1:
+            for one in wanted:
+                await self._work([one])
+        elif wanted:
+            wanted[0].segmentation.set_exception(error)

@@ -2,6 +2,8 @@
 
 import base64
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import ImageOps
@@ -10,14 +12,42 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.files import decode_mask, image_size
 from mlffm_segdiff.inference.outputs.dicom_seg import dicom_seg
 from mlffm_segdiff.inference.pool import result_memory
-from mlffm_segdiff.inference.reading.case_image import CaseImage, decode_case
+from mlffm_segdiff.inference.reading.case_image import CaseImage, decode_case, pixel_count
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.overlap import Mask
-from mlffm_segdiff.serve.problem import UNUSABLE, RefusedError, refusal_of
+from mlffm_segdiff.serve.problem import TOO_LARGE, UNUSABLE, RefusedError, refusal_of
 from mlffm_segdiff.serve.upload import File
 
 PREVIEW_SIDE = 1600
 PREVIEW_QUALITY = 90
+
+
+@contextmanager
+def _refusing(file: File) -> Iterator[None]:
+    """Turn the error of a file into its refusal."""
+    try:
+        yield
+    except UserError as error:
+        raise refusal_of(error, file.name) from error
+
+
+def count_pixels(file: File, most: int) -> int:
+    """Return the number of pixels of an uploaded image or mask, from its header.
+
+    Args:
+        file: The upload.
+        most: Largest number of pixels.
+
+    Raises:
+        RefusedError: The file is not an image, or has more pixels.
+    """
+    with _refusing(file):
+        pixels = pixel_count(file.data, file.name)
+    if pixels > most:
+        detail = f"{file.name} has {pixels / 1e6:,.1f} megapixels, above the limit of {most / 1e6:g}"
+        hint = "crop the lesion or shrink the image, or start the server with --max-megapixels"
+        raise RefusedError(TOO_LARGE, detail, hint, file.name)
+    return pixels
 
 
 def decode_upload(file: File, size: int, most_pixels: int, keep: bool = False) -> CaseImage:
@@ -32,21 +62,17 @@ def decode_upload(file: File, size: int, most_pixels: int, keep: bool = False) -
     Raises:
         RefusedError: The file is not an image, or is damaged.
     """
-    try:
+    with _refusing(file):
         return decode_case(file.data, Path(file.name), size, keep, most_pixels)
-    except UserError as error:
-        raise refusal_of(error, file.name) from error
 
 
 def decode_uploaded_mask(file: File, width: int, height: int) -> Mask:
     """Decode an uploaded mask (HxW bool). Raises RefusedError if it is not a mask or has another size."""
-    try:
+    with _refusing(file):
         size = image_size(file.data, file.name)
         if size[0] * size[1] == width * height:  # a mask of another size is not decoded
             mask = decode_mask(file.data, file.name)
             size = mask.shape[1], mask.shape[0]
-    except UserError as error:
-        raise refusal_of(error, file.name) from error
     if size != (width, height):
         detail = f"the mask is {size[0]}x{size[1]}, its image {width}x{height}"
         raise RefusedError(UNUSABLE, detail, "send a mask of the image's size", file.name)

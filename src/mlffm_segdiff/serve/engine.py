@@ -1,11 +1,10 @@
 """The model of a server, its queue, and its helper threads."""
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
@@ -15,10 +14,14 @@ from mlffm_segdiff.inference.model import Model, segment_images
 from mlffm_segdiff.inference.pool import helper_count, helping_threads
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.segmenters.base import Sampling, Segmentation
+from mlffm_segdiff.segmenters.interruption import sampling_while
 from mlffm_segdiff.segmenters.sampling import Overrides
-from mlffm_segdiff.serve.batching import Batcher
+from mlffm_segdiff.serve.admission import Clients, Lane
+from mlffm_segdiff.serve.batching import Batcher, Wanted
+from mlffm_segdiff.serve.limits import HEAVY_EVALUATIONS, LARGE_PIXELS, Limits, evaluations
 from mlffm_segdiff.serve.metrics import Metrics
-from mlffm_segdiff.serve.problem import BUSY, RefusedError, refusal_of
+from mlffm_segdiff.serve.problem import UNUSABLE, RefusedError, refusal_of
+from mlffm_segdiff.serve.upload_memory import UploadMemory
 
 Result = TypeVar("Result")
 
@@ -26,48 +29,53 @@ ChooseSampling = Callable[[Overrides], Sampling]
 """How overrides become a sampling: `chosen_sampling` with the recipe of the weights."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a server accepts.
+class Engine:
+    """Segments for one event loop, while `running` is entered.
 
     Attributes:
-        body_bytes: Of one request.
-        queue: Requests in progress or waiting.
-        batch: Images in one call of the network.
-        pixels: Of one image.
+        model: Segments the images.
+        limits: What is accepted.
+        queue: Its slots.
+        clients: The limit per client.
+        memory: The memory of uploads.
+
+    Raises:
+        UserError: The default sampling exceeds the limits.
     """
 
-    body_bytes: int = 64 * 2**20
-    queue: int = 32
-    batch: int = 8
-    pixels: int = 50_000_000
-
-
-class Engine:
-    """Segments for one event loop, while `running` is entered."""
-
     def __init__(self, model: Model, choose: ChooseSampling, limits: Limits, metrics: Metrics) -> None:
+        default = evaluations(model.sampling)
+        if default > limits.evaluations:
+            raise UserError(
+                f"the default sampling takes {default} evaluations of the network per image, above the limit "
+                f"of {limits.evaluations}; use fewer samples or steps, or raise --max-evaluations"
+            )
         self.model = model
         self.limits = limits
+        self.queue = Lane(limits.queue)
+        self.clients = Clients(limits.per_client, self.queue.retry_seconds)
+        self.memory = UploadMemory(limits.total_bytes, self.queue.retry_seconds)
+        self._heavy = Lane(limits.heavy, "large images and long samplings")
         self._choose = choose
         self._metrics = metrics
-        self._count = 0
         self._batcher: Batcher
         self._helpers: Executor
+        self._large: Executor
         self._worker: asyncio.Task[None] | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Start the threads and the queue, and stop them at the end."""
-        loop, threads = asyncio.get_running_loop(), torch.get_num_threads()
-        with helping_threads(helper_count()) as self._helpers, network_thread(threads) as network:
+        loop, threads, helpers = asyncio.get_running_loop(), torch.get_num_threads(), helper_count()
+        with ExitStack() as pools:
+            self._helpers = pools.enter_context(helping_threads(helpers))
+            self._large = pools.enter_context(helping_threads(max(1, helpers // 2)))
+            network = pools.enter_context(network_thread(threads))
 
             def segment(
-                sampling: Sampling, images: Sequence[CaseImage]
+                sampling: Sampling, images: Sequence[CaseImage], wanted: Wanted
             ) -> asyncio.Future[list[Segmentation]]:
-                chosen = replace(self.model, sampling=sampling)
-                inputs, views = [one.network_input for one in images], [one.view for one in images]
-                return loop.run_in_executor(network, segment_images, chosen, inputs, views.__getitem__)
+                return loop.run_in_executor(network, self._segment_batch, sampling, images, wanted)
 
             self._batcher = Batcher(segment, self.limits.batch, self._metrics)
             self._worker = asyncio.create_task(self._batcher.run())
@@ -76,6 +84,14 @@ class Engine:
             finally:
                 self._worker.cancel()
 
+    def _segment_batch(
+        self, sampling: Sampling, images: Sequence[CaseImage], wanted: Wanted
+    ) -> list[Segmentation]:
+        chosen = replace(self.model, sampling=sampling)
+        inputs, views = [one.network_input for one in images], [one.view for one in images]
+        with sampling_while(wanted):
+            return segment_images(chosen, inputs, views.__getitem__)
+
     @property
     def works(self) -> bool:
         """Whether requests are processed."""
@@ -83,29 +99,48 @@ class Engine:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Reserve a queue slot. Raises RefusedError (503, Retry-After) if the queue is full."""
-        if self._count >= self.limits.queue:
-            seconds = max(1, math.ceil(self._batcher.batch_seconds * self._count / self.limits.batch))
-            raise RefusedError(
-                BUSY,
-                f"the queue is full: {self._count} requests are in progress or waiting",
-                f"try again in {seconds} s",
-                headers={"Retry-After": str(seconds)},
-            )
-        self._count += 1
-        self._metrics.in_flight.set(self._count)
-        try:
+        """Take a queue slot. Raises RefusedError (503, Retry-After) if the queue is full."""
+        with self.queue.slot():
+            self._metrics.in_flight.set(self.queue.taken)
+            try:
+                yield
+            finally:
+                self._metrics.in_flight.set(self.queue.taken - 1)
+
+    @contextmanager
+    def heavy_slot(self, pixels: int, sampling: Sampling) -> Iterator[None]:
+        """Take one of the slots for heavy requests, if this is one.
+
+        So heavy requests never fill the queue. Those like the default are not heavy. Raises RefusedError as
+        `slot`.
+        """
+        usual = max(HEAVY_EVALUATIONS, evaluations(self.model.sampling))
+        if pixels > LARGE_PIXELS or evaluations(sampling) > usual:
+            with self._heavy.slot():
+                yield
+        else:
             yield
-        finally:
-            self._count -= 1
-            self._metrics.in_flight.set(self._count)
 
     def sampling(self, overrides: Overrides) -> Sampling:
-        """Return the sampling of a request. Raises RefusedError if the weights do not support it."""
+        """Return the sampling of a request.
+
+        Raises:
+            RefusedError: The weights do not support it, or it takes too many evaluations of the network.
+        """
         try:
-            return self._choose(overrides)
+            sampling = self._choose(overrides)
         except UserError as error:
             raise refusal_of(error, "") from error
+        count, most = evaluations(sampling), self.limits.evaluations
+        if count > most:
+            mirrors = ", each for four mirror images," if sampling.mirror else ""
+            raise RefusedError(
+                UNUSABLE,
+                f"sampling.samples={sampling.samples} with sampling.steps={sampling.steps}{mirrors} takes "
+                f"{count} evaluations of the network, above the limit of {most}",
+                "use fewer samples or steps, or start the server with --max-evaluations",
+            )
+        return sampling
 
     def allows(self, overrides: Overrides) -> bool:
         """Return whether the weights support these overrides."""
@@ -119,9 +154,13 @@ class Engine:
         """Return the network's output for an image, computed in a batch with others."""
         return await self._batcher.segment(image, sampling)
 
-    async def run_in_thread(self, work: Callable[[], Result]) -> Result:
-        """Return the result of work done in a thread, while the network continues."""
-        return await asyncio.get_running_loop().run_in_executor(self._helpers, work)
+    async def run_in_thread(self, work: Callable[[], Result], pixels: int = 0) -> Result:
+        """Return the result of work done in a thread, while the network continues.
+
+        Work on images above LARGE_PIXELS has threads of its own.
+        """
+        pool = self._large if pixels > LARGE_PIXELS else self._helpers
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ RETRY = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer",
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The body is broken"},
+    401: {"model": Problem, "description": "The server needs an API key"},
     403: {
         "model": Problem,
         "description": "The page of another site, or an unknown host name",
@@ -19,6 +20,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     413: {"model": Problem, "description": "The request is too large"},
     415: {"model": Problem, "description": "The file is not an image, or the body is of another type"},
     422: {"model": Problem, "description": "A file is damaged, or a parameter is out of range"},
+    429: {"model": Problem, "description": "Too many requests of one client", "headers": RETRY},
     503: {
         "model": Problem,
         "description": "The queue is full; try again after Retry-After",

@@ -9,12 +9,15 @@ from pydantic import BaseModel
 
 from mlffm_segdiff.config.errors import UserError
 
-BAD_REQUEST, FORBIDDEN, NOT_FOUND, NOT_ALLOWED = 400, 403, 404, 405
-NOT_ACCEPTABLE, TIMEOUT, TOO_LARGE = 406, 408, 413
-UNSUPPORTED, UNUSABLE, FAULT, BUSY = 415, 422, 500, 503
+BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED = 400, 401, 403, 404, 405
+NOT_ACCEPTABLE, TIMEOUT, TOO_LARGE, UNSUPPORTED, NO_RANGE = 406, 408, 413, 415, 416
+UNUSABLE, TOO_MANY, FAULT, BUSY = 422, 429, 500, 503
+CLIENT_CLOSED = 499
+"""In metrics only: the client disconnected before the response (nginx's code)."""
 
 KINDS = {
     BAD_REQUEST: "malformed-request",
+    UNAUTHORIZED: "no-api-key",
     FORBIDDEN: "other-site",
     NOT_FOUND: "not-found",
     NOT_ALLOWED: "no-such-method",
@@ -22,7 +25,9 @@ KINDS = {
     TIMEOUT: "upload-too-slow",
     TOO_LARGE: "too-large",
     UNSUPPORTED: "not-an-image",
+    NO_RANGE: "no-such-range",
     UNUSABLE: "unusable",
+    TOO_MANY: "too-many-requests",
     FAULT: "fault",
     BUSY: "busy",
 }

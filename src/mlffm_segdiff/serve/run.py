@@ -1,13 +1,20 @@
 """The process that serves until it is stopped."""
 
+import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.serve.connections import IDLE_SECONDS, Connection, Watch
 
 BACKLOG = 128
 GRACE_SECONDS = 60
@@ -24,14 +31,73 @@ def listening_socket(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def url(listening: socket.socket) -> str:
+def url(listening: socket.socket, tls: bool = False) -> str:
     """Return the address of a listening socket, for a browser on this machine."""
     host, port = listening.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+    scheme = "https" if tls else "http"
+    return f"{scheme}://[{shown}]:{port}/" if ":" in shown else f"{scheme}://{shown}:{port}/"
 
 
-def serve_app(app: FastAPI, listening: socket.socket, started: Callable[[], None]) -> None:
+@dataclass(frozen=True)
+class Transport:
+    """How clients reach a server.
+
+    Attributes:
+        certificate: PEM file with the certificate chain for TLS; None for plain HTTP.
+        key: PEM file with its private key; None if it is in the same file.
+        proxies: Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted.
+    """
+
+    certificate: Path | None = None
+    key: Path | None = None
+    proxies: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise UserError if certificate and key cannot be used."""
+        if self.certificate is None:
+            if self.key is not None:
+                raise UserError("--tls-key needs --tls-cert; give the certificate too")
+            return
+        try:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(self.certificate, self.key, password=lambda: "")
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"the TLS certificate {self.certificate} cannot be used ({error}); give PEM files without a "
+                "password as --tls-cert and --tls-key"
+            ) from error
+
+
+def make_server(
+    app: FastAPI, started: Callable[[], None], transport: Transport | None = None
+) -> uvicorn.Server:
+    """Return a server of an application with limits on slow clients; see `serve_app`."""
+    transport = transport or Transport()
+    watch = Watch()
+    config = uvicorn.Config(
+        app,
+        http=cast(type[asyncio.Protocol], partial(Connection, watch=watch)),
+        ws="none",
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(transport.proxies),
+        forwarded_allow_ips=list(transport.proxies),
+        ssl_certfile=transport.certificate,
+        ssl_keyfile=transport.key,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    return _Watched(config, watch, started)
+
+
+def serve_app(
+    app: FastAPI,
+    listening: socket.socket,
+    started: Callable[[], None],
+    transport: Transport | None = None,
+) -> None:
     """Serve until SIGINT or SIGTERM, then refuse new requests and stop after the running ones.
 
     Only faults are logged. Requests that take longer than GRACE_SECONDS at the end, and those at a second
@@ -41,25 +107,24 @@ def serve_app(app: FastAPI, listening: socket.socket, started: Callable[[], None
         app: The application.
         listening: Socket to serve on.
         started: Called when the server answers requests.
+        transport: By default plain HTTP, without a proxy.
     """
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    server = _Announced(config, started)
+    server = make_server(app, started, transport)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again when it is done
         server.run(sockets=[listening])
 
 
-class _Announced(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_start: Callable[[], None]) -> None:
+class _Watched(uvicorn.Server):
+    """A server that announces its start and watches its connections."""
+
+    def __init__(self, config: uvicorn.Config, watch: Watch, on_start: Callable[[], None]) -> None:
         super().__init__(config)
+        self._watch = watch
         self._on_start = on_start
+        self._watching: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            self._watching = asyncio.create_task(self._watch.run(self.server_state.connections))
             self._on_start()

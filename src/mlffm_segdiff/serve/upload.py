@@ -1,18 +1,21 @@
 """The files of a request, read into memory and never written to disk."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from mlffm_segdiff.serve.problem import BAD_REQUEST, TIMEOUT, TOO_LARGE, UNSUPPORTED, UNUSABLE, RefusedError
+from mlffm_segdiff.serve.upload_memory import HeldUpload
 
 FORM = "multipart/form-data"
 UPLOAD_SECONDS = 60.0
 MOST_FIELDS = 32
+MOST_FILES = 8
 UNNAMED = "image"
 FIELD_BYTES = 4096
 
@@ -32,33 +35,59 @@ class Upload:
     files: dict[str, File]
     fields: dict[str, str]
 
-    def file(self, field: str) -> File:
-        """Return the file of a field. Raises RefusedError if it is missing."""
-        if field not in self.files:
-            raise RefusedError(UNUSABLE, f"no file in the field {field!r}", f"send one: -F {field}=@FILE")
-        return self.files[field]
+    def only(self, *names: str) -> list[File]:
+        """Return the files of these fields. Raises RefusedError if one is missing, or there are others."""
+        for name in names:
+            if name not in self.files:
+                raise RefusedError(UNUSABLE, f"no file in the field {name!r}", f"send one: -F {name}=@FILE")
+        for other in self.files.keys() - set(names):
+            hint = f"send files only as {' and '.join(names)}, one request per image"
+            raise RefusedError(UNUSABLE, f"unexpected file in the field {other!r}", hint)
+        return [self.files[name] for name in names]
 
 
 class _InMemory(MultiPartParser):
     spool_max_size = 2**63 - 1
+    ended = False
+
+    def on_end(self) -> None:
+        self.ended = True
+
+    async def parse(self) -> FormData:
+        self.stream = self._with_end(self.stream)
+        return await super().parse()
+
+    async def _with_end(self, stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+        """Yield the stream; the parser closes its files if this raises."""
+        async for piece in stream:
+            yield piece
+        if not self.ended:
+            raise MultiPartException("its end is missing.")
 
 
-async def read_upload(request: Request, name: str, most: int, seconds: float = UPLOAD_SECONDS) -> Upload:
+async def read_upload(
+    request: Request, name: str, most: int, held: HeldUpload, seconds: float = UPLOAD_SECONDS
+) -> Upload:
     """Read a request: a form with files, or one file as its body.
 
     Args:
         request: To read.
         name: Of the file, if it is the body.
         most: Largest number of bytes.
+        held: Its share of the memory of uploads.
         seconds: Longest time.
 
     Raises:
         RefusedError: The body is of another type, broken, too large, or too slow.
     """
     try:
-        async with asyncio.timeout(seconds):
-            return await _read(request, name, _limited(request, most))
+        async with asyncio.timeout(seconds) as limit:
+            held.on_give_up = lambda: limit.reschedule(0)
+            upload = await _read(request, name, _limited(request, most, held))
+            held.complete = True
+            return upload
     except TimeoutError:
+        held.take(0)  # raises if its memory went to others
         hint = "send a smaller file, or use a faster connection"
         raise RefusedError(TIMEOUT, f"the upload took more than {seconds:g} seconds", hint) from None
     except MultiPartException as error:
@@ -67,7 +96,7 @@ async def read_upload(request: Request, name: str, most: int, seconds: float = U
         raise RefusedError(BAD_REQUEST, "the upload was cut off", "send it again") from None
 
 
-async def _limited(request: Request, most: int) -> AsyncGenerator[bytes, None]:
+async def _limited(request: Request, most: int, held: HeldUpload) -> AsyncGenerator[bytes, None]:
     """Yield the pieces of a body. Raises RefusedError if it, or the length in its header, is too large."""
     detail = f"the request is larger than {most / 2**20:g} MiB"
     refusal = RefusedError(TOO_LARGE, detail, "send a smaller file, or start the server with --max-mb")
@@ -79,6 +108,7 @@ async def _limited(request: Request, most: int) -> AsyncGenerator[bytes, None]:
         read += len(piece)
         if read > most:
             raise refusal
+        held.take(len(piece))
         yield piece
 
 
@@ -96,18 +126,30 @@ async def _read_form(request: Request, body: AsyncGenerator[bytes, None]) -> Upl
     parser = _InMemory(
         request.headers,
         body,
-        max_files=2,
+        max_files=MOST_FILES,
         max_fields=MOST_FIELDS,
         max_part_size=FIELD_BYTES,
     )
-    files, fields = {}, {}
-    for key, value in (await parser.parse()).multi_items():
-        if isinstance(value, UploadFile):
-            files[key] = File(base_name(value.filename or ""), await value.read())
-            await value.close()
-        else:
-            fields[key] = value
+    form = await parser.parse()
+    try:
+        require_once(key for key, _ in form.multi_items())
+        files = {
+            key: File(base_name(value.filename or ""), await value.read())
+            for key, value in form.items()
+            if isinstance(value, UploadFile)
+        }
+        fields = {key: value for key, value in form.items() if isinstance(value, str)}
+    finally:
+        await form.close()
     return Upload(files, fields)
+
+
+def require_once(names: Iterable[str]) -> None:
+    """Raise RefusedError (422) if one of the names, of fields or parameters, is repeated."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            detail = f"{name!r} is given {count} times"
+            raise RefusedError(UNUSABLE, detail, "give each field once, and send one request per image")
 
 
 def base_name(name: str) -> str:

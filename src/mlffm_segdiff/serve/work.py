@@ -1,7 +1,9 @@
 """From an upload to its response."""
 
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from fastapi import Request, Response
 
@@ -11,7 +13,14 @@ from mlffm_segdiff.inference.pool import result_memory
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import CaseResult, analyse
 from mlffm_segdiff.segmenters.base import Segmentation
-from mlffm_segdiff.serve.decoding import decode_upload, decode_uploaded_mask, dicom_response, preview
+from mlffm_segdiff.serve.decoding import (
+    count_pixels,
+    decode_upload,
+    decode_uploaded_mask,
+    dicom_response,
+    preview,
+)
+from mlffm_segdiff.serve.disconnect import while_connected
 from mlffm_segdiff.serve.engine import Engine
 from mlffm_segdiff.serve.options import (
     FORMATS,
@@ -21,7 +30,7 @@ from mlffm_segdiff.serve.options import (
     response_format,
     with_fields,
 )
-from mlffm_segdiff.serve.problem import refusal_of
+from mlffm_segdiff.serve.problem import FAULT, RefusedError
 from mlffm_segdiff.serve.responses import (
     MaskResponse,
     SegmentResponse,
@@ -30,35 +39,64 @@ from mlffm_segdiff.serve.responses import (
     mask_png,
     sampling_settings,
 )
-from mlffm_segdiff.serve.upload import File, read_upload
+from mlffm_segdiff.serve.upload import File, Upload, read_upload, require_once
 
 MEDIA_TYPES = {format_: kind for kind, format_ in FORMATS.items()}
 
 
+Work = Callable[[Upload], Coroutine[Any, Any, Response]]
+
+
 async def segment_upload(engine: Engine, request: Request, options: SegmentOptions) -> Response:
     """Return the segmentation of the image in a request. Raises RefusedError."""
-    with engine.slot():
-        upload = await read_upload(request, options.name, engine.limits.body_bytes)
-        options = with_fields(options, upload.fields)
-        wanted = response_format(options.format, request.headers.get("accept", ""))
-        sampling = engine.sampling(options.sampling)
-        file = upload.file("image")
-        decode = partial(decode_upload, file, engine.model.size, engine.limits.pixels, options.preview)
-        image = await engine.run_in_thread(decode)
-        segmentation = await engine.segment(image, sampling)
-        model = replace(engine.model, sampling=sampling)
-        content = await engine.run_in_thread(partial(_respond, wanted, image, segmentation, model, options))
-    return Response(content, media_type=MEDIA_TYPES[wanted])
+    accept = request.headers.get("accept", "")
+    return await _admitted(engine, request, options.name, partial(_segment, engine, options, accept))
 
 
 async def measure_upload(engine: Engine, request: Request, options: MeasureOptions) -> Response:
     """Return the measures and contours of a mask on its image. Raises RefusedError."""
+    return await _admitted(engine, request, "", partial(_measure, engine, options))
+
+
+async def _admitted(engine: Engine, request: Request, name: str, work: Work) -> Response:
+    """Read an upload, then work on it for as long as its client stays connected.
+
+    The work takes a queue slot itself: an upload in progress has none.
+    """
+    client = request.client.host if request.client else ""
+    require_once(name for name, _ in request.query_params.multi_items())
+    with engine.clients.request(client), engine.memory.upload() as held:
+        engine.queue.require_free()
+        upload = await read_upload(request, name, engine.limits.body_bytes, held)
+        return await while_connected(request, work(upload))
+
+
+async def _segment(engine: Engine, options: SegmentOptions, accept: str, upload: Upload) -> Response:
+    options = with_fields(options, upload.fields)
+    wanted = response_format(options.format, accept)
+    sampling = engine.sampling(options.sampling)
+    (file,) = upload.only("image")
+    model = replace(engine.model, sampling=sampling)
     with engine.slot():
-        upload = await read_upload(request, "", engine.limits.body_bytes)
-        options = with_fields(options, upload.fields)
-        image, mask = upload.file("image"), upload.file("mask")
-        measure = partial(_measure, image, mask, engine, options.mm_per_pixel)
-        content = await engine.run_in_thread(measure)
+        pixels = await engine.run_in_thread(partial(count_pixels, file, engine.limits.pixels))
+        with engine.heavy_slot(pixels, sampling):
+            decode = partial(decode_upload, file, model.size, engine.limits.pixels, options.preview)
+            image = await engine.run_in_thread(decode, pixels)
+            segmentation = await engine.segment(image, sampling)
+            respond = partial(_respond, wanted, image, segmentation, model, options)
+            content = await engine.run_in_thread(respond, pixels)
+    return Response(content, media_type=MEDIA_TYPES[wanted])
+
+
+async def _measure(engine: Engine, options: MeasureOptions, upload: Upload) -> Response:
+    options = with_fields(options, upload.fields)
+    image, mask = upload.only("image", "mask")
+    with engine.slot():
+        counts = [partial(count_pixels, file, engine.limits.pixels) for file in (image, mask)]
+        pixels = max([await engine.run_in_thread(count) for count in counts])
+        with engine.heavy_slot(pixels, engine.model.sampling):
+            measure = partial(_measures, image, mask, engine, options.mm_per_pixel)
+            content = await engine.run_in_thread(measure, pixels)
     return Response(content, media_type="application/json")
 
 
@@ -69,7 +107,7 @@ def _respond(
         try:
             result = analyse(image, segmentation, model, options.processing)
         except UserError as error:
-            raise refusal_of(error, image.name) from error
+            raise RefusedError(FAULT, error.problem, error.fix, image.name) from error
         if wanted == "png":
             return mask_png(result.mask)
         if wanted == "dicom":
@@ -86,7 +124,7 @@ def _respond(
     return response.model_dump_json().encode()
 
 
-def _measure(image: File, mask: File, engine: Engine, mm_per_pixel: float | None) -> bytes:
+def _measures(image: File, mask: File, engine: Engine, mm_per_pixel: float | None) -> bytes:
     model = engine.model
     case = decode_upload(image, model.size, engine.limits.pixels)
     drawn = decode_uploaded_mask(mask, case.width, case.height)

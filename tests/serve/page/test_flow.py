@@ -12,9 +12,10 @@ import numpy.typing as npt
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.serve.keys import ApiKeys
 
 OpenPage = Callable[..., Page]
 Saved = Callable[[Page, str], Path]
@@ -254,3 +255,24 @@ def test_nothing_is_cut_off_or_hard_to_read(
     page.get_by_role("status").evaluate("status => status.classList.add('past')")
     found = Axe().run(page)
     assert not found.response["violations"], found.generate_report()
+
+
+def test_the_page_asks_for_the_key_and_keeps_it(browser: Browser, start_live) -> None:
+    live = start_live(keys=ApiKeys(["0123456789abcdef"]))
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(live.url)
+    dialog, send = page.locator("#key-box"), page.get_by_role("button", name="Use this key")
+    expect(dialog).to_be_visible()
+    expect(page.locator("#key-refused")).to_be_hidden()
+    page.locator("#key").fill("another key".replace(" ", "-") * 2)
+    send.click()
+    expect(page.locator("#key-refused")).to_be_visible()
+    page.locator("#key").fill("0123456789abcdef")
+    send.click()
+    expect(dialog).to_be_hidden()
+    expect(page.locator("#samples img")).to_have_count(8)
+    page.reload()
+    expect(page.locator("#samples img")).to_have_count(8)
+    expect(dialog).to_be_hidden()
+    context.close()

@@ -14,7 +14,7 @@ from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
-from mlffm_segdiff.data.files import open_checked, rgb_rows
+from mlffm_segdiff.data.files import image_size, open_checked, rgb_rows
 from mlffm_segdiff.data.image_formats import (
     MOST_PIXELS,
     check_size,
@@ -163,6 +163,16 @@ def decode_case(
     name = str(source)
     with reported(name), reserved(_bytes_to_decode(io.BytesIO(data), name)):
         return _case(data, source, size, most_pixels, (lambda: data) if keep else None)
+
+
+def pixel_count(data: bytes, name: str) -> int:
+    """Return the number of pixels of an image file by its header. Raises UserError as `read_image`."""
+    with reported(name):
+        if is_dicom(data[:MARK_END]):
+            layout = pixel_layout(read_dicom(io.BytesIO(data), name).header, name)
+            return layout.width * layout.height
+        width, height = image_size(data, name)
+        return width * height
 
 
 def pil_image(image: Image.Image, size: int, name: str) -> CaseImage:

@@ -1,8 +1,10 @@
 /** The server's REST API. Addresses are relative, so that the page works below any path of a proxy. */
 
+import { askForKey, storedKey } from "./key.js";
 import { Problem } from "./status.js";
 
 const PATIENCE = 5;
+const BUSY = [429, 503];
 const MOST_WAIT_SECONDS = 30;
 
 /** @returns {Promise<any>} what the server reports */
@@ -37,11 +39,19 @@ function form(files, fields) {
   return body;
 }
 
-/** Send a request, and retry while the server is busy. @param {string} path @param {FormData} [body] */
+/**
+ * Send a request; retry while the server is busy, and with a key if it needs one.
+ * @param {string} path @param {FormData} [body]
+ */
 async function ask(path, body, patience = PATIENCE) {
-  const response = await reach(path, body);
+  const key = storedKey();
+  const response = await reach(path, key, body);
   if (response.ok) return response.json();
-  if (response.status === 503 && patience > 0) {
+  if (response.status === 401) {
+    if (key === storedKey()) await askForKey(key !== null);
+    return ask(path, body, patience);
+  }
+  if (BUSY.includes(response.status) && patience > 0) {
     const seconds = Number(response.headers.get("Retry-After")) || 1;
     await new Promise((done) => setTimeout(done, 1000 * Math.min(seconds, MOST_WAIT_SECONDS)));
     return ask(path, body, patience - 1);
@@ -49,10 +59,11 @@ async function ask(path, body, patience = PATIENCE) {
   throw await problemOf(response);
 }
 
-/** @param {string} path @param {FormData} [body] */
-async function reach(path, body) {
+/** @param {string} path @param {string | null} key @param {FormData} [body] */
+async function reach(path, key, body) {
   try {
-    return await fetch(path, body ? { method: "POST", body } : {});
+    const headers = key === null ? {} : { "X-API-Key": key };
+    return await fetch(path, body ? { method: "POST", body, headers } : { headers });
   } catch {
     throw new Problem("The server does not answer", "check that it is running, then try again");
   }

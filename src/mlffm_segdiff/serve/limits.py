@@ -1,0 +1,46 @@
+"""What a server accepts, and what counts as heavy."""
+
+from dataclasses import dataclass
+
+from mlffm_segdiff.segmenters.base import MIRRORS, Sampling
+
+LARGE_PIXELS = 4_000_000
+"""Images with more pixels are decoded in threads of their own, so that smaller ones do not wait for them."""
+HEAVY_EVALUATIONS = 8
+"""Requests with more evaluations of the network take turns with the others."""
+BATCH_EVALUATIONS = 64
+"""Evaluations of a batch of several images: so long do others wait for it."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a server accepts.
+
+    Attributes:
+        body_bytes: Of one request.
+        total_bytes: Of all uploads in memory.
+        queue: Requests in progress or waiting, once their upload is complete.
+        batch: Images in one call of the network.
+        pixels: Of one image.
+        evaluations: Of the network for one image.
+        per_client: Requests of one client at the same time; clients on this machine have no limit.
+    """
+
+    body_bytes: int = 64 * 2**20
+    total_bytes: int = 512 * 2**20
+    queue: int = 32
+    batch: int = 8
+    pixels: int = 50_000_000
+    evaluations: int = 256
+    per_client: int = 16
+
+    @property
+    def heavy(self) -> int:
+        """Heavy requests in progress or waiting: half of the queue."""
+        return max(1, self.queue // 2)
+
+
+def evaluations(sampling: Sampling) -> int:
+    """Return how often the network is evaluated for one image: steps times samples, once for each mirror."""
+    once = sampling.samples * sampling.steps if sampling.samples else 1 + sampling.second_look
+    return once * (len(MIRRORS) if sampling.mirror else 1)

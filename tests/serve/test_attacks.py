@@ -1,0 +1,257 @@
+"""Short versions of the attacks of tools/attack_server.py: each leaves honest requests unharmed."""
+
+import io
+import socket
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx2
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+import mlffm_segdiff.serve.decoding as decoding
+from mlffm_segdiff.serve import engine
+
+StartLive = Callable[..., object]
+Form = Callable[..., dict[str, object]]
+PATIENCE = 60
+HEAD = (
+    "POST /api/v1/segment{} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\n"
+    "Content-Length: {}\r\n\r\n"
+)
+
+
+def head(length: int, query: str = "") -> bytes:
+    return HEAD.format(query, length).encode()
+
+
+def post(live, path: str = "segment", **sent: object) -> httpx2.Response:
+    return httpx2.post(f"{live.url}api/v1/{path}", timeout=PATIENCE, **sent)
+
+
+def metric(live, name: str) -> float:
+    lines = httpx2.get(f"{live.url}metrics").text.splitlines()
+    return float(next(line for line in lines if line.startswith(f"{name} ")).split()[1])
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def content(square: npt.NDArray[np.uint8], png: Callable[..., bytes]) -> bytes:
+    return png(square)
+
+
+@pytest.fixture
+def hold() -> Iterator[Callable[[socket.socket], None]]:
+    """Keep connections open to the end of the test."""
+    held: list[socket.socket] = []
+    yield held.append
+    for one in held:
+        one.close()
+
+
+def test_stalled_uploads_have_no_slot(start_live: StartLive, form: Form, hold) -> None:
+    live = start_live(queue=2)
+    for _ in range(64):
+        hold(live.connect(head(1000) + b"x"))
+    for _ in range(100):
+        hold(live.connect(head(1000)[:-4]))
+    assert [post(live, **form()).status_code for _ in range(3)] == [200] * 3
+    assert metric(live, "segdiff_requests_in_flight") == 0
+
+
+def test_uploads_that_only_hold_memory_give_way(start_live: StartLive, content: bytes) -> None:
+    live = start_live(body_bytes=2**20, total_bytes=2**20)
+    hoarder = live.connect(head(2**20) + bytes(2**20 - 1))
+    noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noise).save(stream, "PNG")
+    files = {"image": ("noise.png", stream.getvalue())}
+    wait_until(lambda: hoarder_answered(live, hoarder, files))
+    answer = hoarder.recv(2**16)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after" in answer.lower()
+    hoarder.close()
+    assert post(live, files=files).status_code == 200
+
+
+def hoarder_answered(live, hoarder: socket.socket, files: dict[str, object]) -> bool:
+    """Whether an honest upload of 768 kB, sent again as a client would, displaced the hoarder."""
+    assert post(live, files=files).status_code in (200, 503)
+    hoarder.settimeout(0.1)
+    try:
+        return bool(hoarder.recv(1, socket.MSG_PEEK))
+    except TimeoutError:
+        return False
+
+
+def test_requests_of_clients_that_left_are_not_computed(
+    start_live: StartLive, form: Form, content: bytes, red
+) -> None:
+    live = start_live(queue=8)
+    red.gate.clear()
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(post, live, **form())
+        assert red.started.wait(PATIENCE)
+        left = [live.connect(head(len(content), f"?sampling.seed={n}") + content) for n in range(7)]
+        wait_until(lambda: metric(live, "segdiff_queue_length") == 7)
+        for connection in left[:-1]:
+            connection.close()
+        left[-1].sendall(head(5))  # a pipelined request must not hide that the client left
+        left[-1].close()
+        wait_until(lambda: metric(live, "segdiff_requests_in_flight") == 1)
+        others = threads.submit(post, live, **form())
+        wait_until(lambda: metric(live, "segdiff_requests_in_flight") == 2)
+        red.gate.set()
+        assert (first.result().status_code, others.result().status_code) == (200, 200)
+    assert [count for count, _ in red.calls] == [1, 1]
+    assert {sampling.seed for _, sampling in red.calls} == {0}
+
+
+def test_a_running_batch_is_asked_to_stop_when_its_clients_left(
+    start_live: StartLive, form: Form, content: bytes, red, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network here runs until it may stop, as a long sampling does between two steps."""
+    stopped = threading.Event()
+    segment = engine.segment_images
+
+    def sampling(*given: object) -> object:
+        if given[0].sampling.samples:
+            try:
+                wait_until(engine_stops)
+            finally:
+                stopped.set()
+        return segment(*given)
+
+    def engine_stops() -> bool:
+        red.started.set()
+        interruption.stop_if_unwanted()
+        return False
+
+    from mlffm_segdiff.segmenters import interruption
+
+    monkeypatch.setattr(engine, "segment_images", sampling)
+    live = start_live()
+    gone = live.connect(head(len(content), "?sampling.samples=2") + content)
+    assert red.started.wait(PATIENCE)
+    gone.close()
+    assert stopped.wait(PATIENCE)
+    assert post(live, **form()).status_code == 200
+    assert len(red.calls) == 1
+
+
+def one_bit_png(side: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    rows = zlib.compress(bytes(((side + 7) // 8 + 1) * side), 9)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def test_a_bomb_is_refused_by_its_header(
+    serve, content: bytes, monkeypatch: pytest.MonkeyPatch, square, png
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("it was decoded")
+
+    client = serve(pixels=1_000_000)
+    for name in ("decode_case", "decode_mask"):
+        monkeypatch.setattr(decoding, name, refuse)
+    bomb = ("bomb.png", one_bit_png(1001))
+    answer = client.post("/api/v1/segment", files={"image": bomb})
+    assert (answer.status_code, answer.json()["problem"]) == (413, "too-large")
+    assert "--max-megapixels" in answer.json()["hint"]
+    answer = client.post("/api/v1/measure", files={"image": ("a.png", content), "mask": bomb})
+    assert (answer.status_code, answer.json()["name"]) == (413, "bomb.png")
+
+
+def test_large_images_and_long_samplings_leave_room_for_others(
+    start_live: StartLive, form: Form, monkeypatch: pytest.MonkeyPatch, red
+) -> None:
+    """All large ones are stuck in their decoder."""
+    gate, decode = threading.Event(), decoding.decode_case
+
+    def slow(data: bytes, *given: object) -> object:
+        if len(data) == len(large):
+            assert gate.wait(PATIENCE)
+        return decode(data, *given)
+
+    monkeypatch.setattr(decoding, "decode_case", slow)
+    large = one_bit_png(2001)
+    live = start_live(queue=6)
+    with ThreadPoolExecutor(3) as threads:
+        waiting = [threads.submit(post, live, files={"image": ("large.png", large)}) for _ in range(3)]
+        wait_until(lambda: metric(live, "segdiff_requests_in_flight") == 3)
+        try:
+            wait_until(lambda: post(live, files={"image": ("large.png", large)}).status_code == 503)
+            heavy = post(live, params={"sampling.samples": 9, "sampling.steps": 4}, **form())
+            assert (heavy.status_code, heavy.json()["problem"]) == (503, "busy")
+            assert "large images and long samplings" in heavy.json()["detail"]
+            assert [post(live, **form()).status_code for _ in range(3)] == [200] * 3
+        finally:
+            gate.set()
+        assert [one.result().status_code for one in waiting] == [200] * 3
+
+
+def test_ten_times_the_queue_is_answered_or_refused_and_nothing_is_lost(
+    start_live: StartLive, form: Form
+) -> None:
+    live = start_live(queue=4)
+    with ThreadPoolExecutor(40) as threads:
+        answers = list(threads.map(lambda _: post(live, **form()), range(60)))
+    counts = {status: sum(one.status_code == status for one in answers) for status in (200, 503)}
+    assert sum(counts.values()) == 60
+    assert counts[200] >= 4
+    assert all(1 <= int(one.headers["retry-after"]) <= 60 for one in answers if one.status_code == 503)
+    assert metric(live, "segdiff_requests_in_flight") == metric(live, "segdiff_queue_length") == 0
+
+
+def test_a_client_with_too_many_requests_is_refused_by_the_address_that_its_proxy_names(
+    start_live: StartLive, form: Form, hold
+) -> None:
+    from mlffm_segdiff.serve.run import Transport
+
+    for transport, status in ((Transport(proxies=("127.0.0.1",)), 429), (None, 200)):
+        live = start_live(transport, per_client=2)
+        for _ in range(2):
+            sent = head(1000).replace(b"\r\n\r\n", b"\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n")
+            hold(live.connect(sent + b"x"))
+
+        def answer(address: str, live: object = live) -> int:
+            return post(live, headers={"X-Forwarded-For": address}, **form()).status_code
+
+        wait_until(lambda answer=answer, status=status: answer("198.51.100.7") == status)
+        assert answer("198.51.100.8") == 200
+
+
+def test_a_refusal_reaches_a_client_that_still_sends(start_live: StartLive) -> None:
+    """Otherwise the connection is reset, and the client sees that instead of the refusal."""
+    live = start_live(body_bytes=1000)
+    for size in (2_000_000, 20_000_000):
+        connection = live.connect(head(size).replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        connection.sendall(bytes(size))
+        answer = b"".join(iter(lambda one=connection: one.recv(2**16), b""))
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        connection.close()
+
+
+def test_length_and_transfer_encoding_together_are_refused(start_live: StartLive) -> None:
+    live = start_live()
+    sent = head(5).replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+    connection = live.connect(sent + b"0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    answer = b"".join(iter(lambda: connection.recv(2**16), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    connection.close()
