@@ -75,7 +75,7 @@ def test_pillows_limit_neither_counts_nor_changes_even_in_threads(monkeypatch: p
         ("RGB", "JPEG", {"progressive": True, "subsampling": 0}, 10),  # and two for each coefficient
         ("RGB", "JPEG", {"progressive": True, "subsampling": 2}, 7),  # of colours at half the size
         ("L", "JPEG", {"progressive": True}, 3),
-        ("RGB", "WEBP", {}, 12),
+        ("RGB", "WEBP", {}, 16),
     ],
 )
 def test_the_memory_is_known_from_the_header(

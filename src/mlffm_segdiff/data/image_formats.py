@@ -44,7 +44,7 @@ SLOW_PIXELS = 10_000_000
 PIXEL_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 """Bytes per pixel that Pillow holds by mode; 4 in all others."""
 
-WORKING_BYTES = {"WEBP": 8, "AVIF": 12, "HEIF": 12}
+WORKING_BYTES = {"WEBP": 12, "AVIF": 12, "HEIF": 12}
 """Bytes per pixel that a format's library holds while it decodes."""
 
 TIFF_WIDTH, TIFF_HEIGHT = 256, 257

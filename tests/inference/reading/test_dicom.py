@@ -1,5 +1,7 @@
+import gc
 import io
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -264,6 +266,15 @@ def written(dataset: Dataset, **options: object) -> bytes:
     stream = io.BytesIO()
     dataset.save_as(stream, **options)
     return stream.getvalue()
+
+
+def test_a_header_does_not_keep_its_file_in_memory(dicom: Dicom, photo: Photo) -> None:
+    file = io.BytesIO(dicom(photo(1)))
+    alive = weakref.ref(file)
+    header = read_dicom(file, "x").header
+    del file
+    gc.collect()
+    assert (alive(), header.Rows) == (None, 40)
 
 
 @pytest.mark.parametrize("mark", [b"", b"DICM"])

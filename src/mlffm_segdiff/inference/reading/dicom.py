@@ -80,6 +80,7 @@ def read_dicom(file: IO[bytes], name: str) -> DicomFile:
     file = io.BytesIO(file.read()) if skipped else file  # pydicom itself would start at the mark
     try:
         header = dcmread(file, stop_before_pixels=True, force=True)
+        header.buffer = None  # it would keep the whole file in memory
         found = _with_pixel_data(header, file, name)
         return replace(found, start=found.start + skipped)
     except UserError:
