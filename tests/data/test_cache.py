@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.cache import (
@@ -231,3 +232,21 @@ def test_use_counts_entries_and_their_bytes(tmp_path: Path) -> None:
     assert (found.folder, found.entries, found.size) == (root, 2, 5)
     assert found.free is not None
     assert 0 < found.free < shutil.disk_usage(root).total
+
+
+def test_a_pair_of_which_exif_turns_one_is_refused_with_the_cause(own_folder, encoded, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = own_folder / "images" / "a.png"
+    path.write_bytes(encoded(np.asarray(Image.open(path)), exif=exif))
+    with pytest.raises(UserError, match=r"1 of 3 .*a: image 12x16, mask 16x12, because EXIF orientation"):
+        open_cache(read_cases("folder", own_folder), 8, tmp_path / "cache")
+
+
+def test_masks_of_gray_values_are_marked(own_folder, encoded, tmp_path):
+    mask = np.zeros((12, 16), np.uint8)
+    mask[2:9, 3:12], mask[2, 3:12] = 255, 128
+    (own_folder / "masks" / "b_mask.png").write_bytes(encoded(mask))
+    for _ in range(2):
+        pairs = open_cache(read_cases("folder", own_folder), 8, tmp_path / "cache")
+        assert pairs.soft.tolist() == [False, True, False]

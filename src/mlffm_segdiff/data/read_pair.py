@@ -59,20 +59,19 @@ def read_mask_of(case: Case, image: Image.Image) -> MaskPixels:
     height, width = mask.lesion.shape
     if (width, height) != image.size:
         sizes = f"{case.id}: image {image.width}x{image.height}, mask {width}x{height}"
-        hint = _exif_hint(case, image.size, (width, height)) or "save the mask at the size of its image"
-        raise UnfitCaseError(SIZE_MISMATCH, f"{sizes}; {hint}")
+        raise UnfitCaseError(SIZE_MISMATCH, sizes + _cause_and_fix(case, image.size, (width, height)))
     return mask
 
 
-def _exif_hint(case: Case, image_upright: Size, mask_upright: Size) -> str:
-    """Return how to correct a pair of which EXIF orientation turns one; empty if it does not."""
+def _cause_and_fix(case: Case, image_upright: Size, mask_upright: Size) -> str:
+    """Return why the sizes of a pair differ, if EXIF orientation turns only one, and how to correct it."""
     assert case.mask is not None
     image_turned = image_size(case.image.read(), str(case.image)) != image_upright
     mask_turned = image_size(case.mask.read(), str(case.mask)) != mask_upright
     if image_upright != mask_upright[::-1] or image_turned == mask_turned:
-        return ""
+        return "; save the mask at the size of its image"
     one, other = ("image", "mask") if image_turned else ("mask", "image")
     return (
-        f"the EXIF orientation turns the {one} by a quarter and not the {other}: "
+        f", because EXIF orientation turns only the {one} by a quarter; "
         f"turn the {other} too, or remove the orientation of the {one}"
     )
