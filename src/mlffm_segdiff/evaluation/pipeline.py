@@ -10,6 +10,7 @@ from typing import Any
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.data.atomic import sweep_unfinished
 from mlffm_segdiff.data.files import decode_mask
 from mlffm_segdiff.data.image_quality import quality_limits
 from mlffm_segdiff.data.progress import Progress
@@ -229,6 +230,7 @@ def calibrate(found: Evaluation, folder: Path, show: ShowProgress = no_progress)
         calibration=fit_calibration(certainty, dice),
         limits=quality_limits(images),
     )
+    sweep_unfinished(folder)
     return write_quality(quality.bind_to(folder / WEIGHTS), folder)
 
 
