@@ -239,3 +239,23 @@ def test_fresh_weights_come_from_torchs_seed() -> None:
     name = "network.stem.weight"
     assert torch.equal(states[0][name], states[1][name])
     assert not torch.equal(states[0][name], states[2][name])
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "fits"),
+    [
+        ("unet", [], False),
+        ("isic2018", [], True),
+        ("isic2018", ["train.encoder_init=null"], False),
+        ("isic2018", ["train.encoder_init=null", "train.encoder_rate=0.3"], True),  # the default
+        ("unet_lite0", [], True),
+    ],
+)
+def test_the_rate_of_an_encoder_needs_a_pretrained_one(name: str, overrides: list[str], fits: bool) -> None:
+    recipe = load_recipe(name, ["train.encoder_rate=0.1", *overrides])
+    if fits:
+        build_segmenter(recipe)
+        return
+    says = r"train\.encoder_rate=0\.1 has no effect without a pretrained encoder; leave it out"
+    with pytest.raises(UserError, match=says):
+        build_segmenter(recipe)

@@ -1,5 +1,6 @@
 import json
 import platform
+import random
 import subprocess
 import sys
 from importlib.metadata import version
@@ -11,6 +12,7 @@ import torch
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.training.metrics_log import read_rows
 from mlffm_segdiff.training.run_folder import (
     PACKAGES,
     RunFolder,
@@ -134,3 +136,47 @@ def test_another_recipe_is_named_by_its_first_difference(recipe: Recipe, tmp_pat
     train = recipe.train.model_copy(update={"clip": 2.0, "images": 8})
     with pytest.raises(UserError, match=r"was started with train\.images=400, not 8; leave the recipe out"):
         folder.require_recipe(recipe.model_copy(update={"train": train}))
+
+
+def test_any_damage_of_a_checkpoint_is_one_line_or_leaves_finite_weights(
+    recipe: Recipe, finished: RunFolder, tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path)
+    folder.create(recipe, "abc")
+    folder.checkpoints.mkdir()
+    whole, draw, refused = finished.last.read_bytes(), random.Random(0), 0
+    for number in range(60):
+        content = bytearray(whole)
+        at = draw.randrange(len(content))
+        if number % 3:
+            content[at] ^= 1 << draw.randrange(8)
+        else:
+            del content[at:]
+        folder.last.write_bytes(content)
+        try:
+            assert folder.checkpoint_to_resume() == folder.last
+        except UserError as error:
+            refused += str(folder.last) in str(error)
+    assert refused >= 20
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+@pytest.mark.parametrize("part", ["state_dict", "current_model_state"])
+def test_a_checkpoint_of_damaged_weights_is_not_resumed(
+    value: float, part: str, recipe: Recipe, finished: RunFolder, tmp_path: Path
+) -> None:
+    folder = RunFolder(tmp_path)
+    folder.create(recipe, "abc")
+    folder.checkpoints.mkdir()
+    checkpoint = torch.load(finished.last, weights_only=True)
+    next(iter(checkpoint[part].values())).fill_(value)
+    torch.save(checkpoint, folder.last)
+    with pytest.raises(UserError, match=r"last\.ckpt: the weights '\S+' (are not finite|reach 1e\+30)"):
+        folder.checkpoint_to_resume()
+
+
+def test_a_damaged_log_is_named(tmp_path: Path) -> None:
+    for content in (b"epoch,step\n1,x\n", b"epoch\n1\n", b"step,loss\n1,a\n", b"\xff", b"step\n1,2\n"):
+        (tmp_path / "metrics.csv").write_bytes(content)
+        with pytest.raises(UserError, match=r"metrics\.csv is damaged .*; restore or delete it"):
+            read_rows(tmp_path / "metrics.csv")

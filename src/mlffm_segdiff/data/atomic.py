@@ -21,6 +21,8 @@ if sys.platform != "win32":
 
 PART, BUILDING = ".part-", ".building-"
 """Prefixes of the names of temporary folders, which hold an unfinished file and an unfinished folder."""
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers of a full disk, a quota and a limit of file sizes."""
 
 _TEMPORARY = re.compile(rf"({re.escape(PART)}|{re.escape(BUILDING)})[a-z0-9_]{{8}}")
 _STALE_SECONDS = 24 * 3600
@@ -208,6 +210,6 @@ def _fix(error: OSError) -> str:
         return "a folder has this name: remove it or choose another folder"
     if error.errno == errno.ENAMETOOLONG:
         return "choose a shorter name or folder"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno in NO_SPACE:
         return "free disk space or choose a folder on another disk"
     return "choose a folder with write permission and free disk space"

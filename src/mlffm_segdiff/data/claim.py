@@ -30,24 +30,39 @@ def claimed(folder: Path, fix: str) -> Iterator[None]:
         UserError: Another process holds the folder, or nothing can be written into it.
     """
     path, created = folder / LOCK, [one for one in (folder, *folder.parents) if not one.exists()]
-    lock = FileLock(path)
+    with _locked(folder, fix):
+        try:
+            with suppress(OSError):  # on a full disk the lock holds as well
+                path.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+            yield
+        finally:
+            with suppress(OSError):
+                if created and [one.name for one in folder.iterdir()] == [LOCK]:
+                    path.unlink()
+                for one in created:
+                    one.rmdir()
+
+
+def require_free(folder: Path, fix: str) -> None:
+    """Raise UserError if another process holds a folder, as `claimed` does; change nothing."""
+    if (folder / LOCK).is_file():
+        with _locked(folder, fix):
+            pass
+
+
+@contextmanager
+def _locked(folder: Path, fix: str) -> Iterator[None]:
+    lock = FileLock(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
-        raise UserError(f"{folder} is in use by {_holder(path)}; {fix}") from None
+        raise UserError(f"{folder} is in use by {_holder(folder / LOCK)}; {fix}") from None
     except OSError as error:
         raise unwritable(folder, error) from error
     try:
-        with suppress(OSError):  # on a full disk the lock holds as well
-            path.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
         yield
     finally:
-        with suppress(OSError):
-            if created and [one.name for one in folder.iterdir()] == [LOCK]:
-                path.unlink()
-            for one in created:
-                one.rmdir()
         lock.release()
 
 

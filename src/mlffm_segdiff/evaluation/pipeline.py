@@ -11,6 +11,7 @@ from typing import Any
 
 from mlffm_segdiff.config.errors import UserError, partly_written
 from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.data.atomic import sweep_unfinished
 from mlffm_segdiff.data.image_quality import quality_limits
 from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.results_folder import claimed_folder, remove_results, require_own
@@ -255,6 +256,7 @@ def calibrate(found: Evaluation, folder: Path, show: ShowProgress = no_progress)
         calibration=fit_calibration(certainty, dice),
         limits=quality_limits(images),
     )
+    sweep_unfinished(folder)
     return write_quality(quality.bind_to(folder / WEIGHTS), folder)
 
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import override_values
 from mlffm_segdiff.config.schema import Recipe, TrainConfig
-from mlffm_segdiff.data.atomic import unwritable
+from mlffm_segdiff.data.atomic import NO_SPACE, unwritable
 from mlffm_segdiff.data.batch import Pair
 from mlffm_segdiff.data.dataset import PairDataset, plain_loader, training_loader
 from mlffm_segdiff.data.sources import (
@@ -86,8 +86,8 @@ def train(
     elif overrides:
         recipe = check_recipe(override_values(recipe.model_dump(mode="json"), overrides, "recipe"), "recipe")
     folder = RunFolder(Path(run).expanduser())
+    folder.require_new()
     with folder.claimed():
-        folder.require_new()
         cases = load_split_cases(recipe.data)
         segmenter, data = _prepare(recipe, cases)
         _load_initial_weights(segmenter, recipe.train)
@@ -245,6 +245,8 @@ def _fit(
     except SystemExit:  # Lightning's answer to Ctrl-C
         raise KeyboardInterrupt from None
     except OSError as error:  # of TensorBoard's log; all other files are written atomically
+        if error.errno not in NO_SPACE:
+            raise
         raise unwritable(Path(error.filename or folder.tensorboard), error) from error
     segmenter.load_state_dict(folder.best_weights())
     save_segmenter(segmenter, recipe, folder.weights)

@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning.pytorch.loggers.logger import Logger
 
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import atomic_write
 
 
@@ -53,8 +54,19 @@ class MetricsLog(Logger):
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a metrics file, with "" for missing values; [] if the file does not exist."""
+    """Return the rows of a metrics file, with "" for missing values; [] if the file does not exist.
+
+    Raises:
+        UserError: The file is damaged.
+    """
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            int(row["step"])
+            [float(value) for value in row.values() if value]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UserError(f"{path} is damaged ({error}); restore or delete it") from None
+    return rows

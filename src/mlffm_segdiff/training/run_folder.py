@@ -18,13 +18,14 @@ import yaml
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import sweep_unfinished, write_text
-from mlffm_segdiff.data.claim import LOCK, claimed
+from mlffm_segdiff.data.claim import LOCK, claimed, require_free
 from mlffm_segdiff.models.weight_files import require_sound
 from mlffm_segdiff.segmenters.precision import Precision
 from mlffm_segdiff.segmenters.pretrained import WEIGHTS
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.training.callbacks import BestAndLast
 
+OTHER_FOLDER = "wait for it, stop it, or choose another run folder"
 PACKAGES = ("mlffm-segdiff", "torch", "lightning", "monai", "numpy", "scipy")
 
 
@@ -85,13 +86,17 @@ class RunFolder:
         Raises:
             UserError: Another process trains in the folder, or nothing can be written into it.
         """
-        with claimed(self.path, "wait for it, stop it, or choose another run folder"):
+        with claimed(self.path, OTHER_FOLDER):
             for folder in (self.path, self.checkpoints, self.weights, self.metrics.parent):
                 sweep_unfinished(folder)
             yield
 
     def require_new(self) -> None:
-        """Raise UserError if the folder holds a run or any file that no start of a run leaves."""
+        """Raise UserError if the folder is in use, or holds more than a killed start of a run leaves."""
+        require_free(self.path, OTHER_FOLDER)
+        self._require_empty()
+
+    def _require_empty(self) -> None:
         if self.config.exists():
             raise UserError(f"{self.path} already holds a run; resume it, or choose another run folder")
         left = {LOCK, self.environment.name}  # by a run that was killed before it had a configuration
@@ -109,7 +114,7 @@ class RunFolder:
         Raises:
             UserError: If the folder holds a run or any other file.
         """
-        self.require_new()
+        self._require_empty()
         self.path.mkdir(parents=True, exist_ok=True)
         facts = {**describe_environment(recipe.seed, split_digest), "precision": precision}
         write_text(self.environment, json.dumps(facts, indent=2) + "\n")
@@ -163,12 +168,13 @@ class RunFolder:
         if not self.last.is_file():
             return None
         checkpoint = read_checkpoint(self.last)
-        if BestAndLast.__qualname__ not in checkpoint["callbacks"]:
+        if BestAndLast.__qualname__ not in checkpoint.get("callbacks", {}):
             raise UserError(
                 f"{self.last} was written by another version; start a new run, with train.init={self.path} "
                 "to start from its weights"
             )
-        require_sound(checkpoint["state_dict"] | checkpoint["current_model_state"], str(self.last))
+        for part in ("state_dict", "current_model_state"):  # averaged and current weights
+            require_sound(checkpoint.get(part, {}), str(self.last))
         return self.last
 
     def best_weights(self) -> dict[str, torch.Tensor]:
@@ -179,7 +185,7 @@ class RunFolder:
         """
         if not self.best.is_file():
             raise UserError(f"{self.path} has no checkpoint yet; wait for the first validation of its run")
-        state = read_checkpoint(self.best)["state_dict"]
+        state = read_checkpoint(self.best).get("state_dict", {})
         require_sound(state, str(self.best))
         return {name.removeprefix("segmenter."): value for name, value in state.items()}
 
@@ -227,7 +233,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:  # reading damaged pickles can raise any
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} is missing or damaged ({reason}); start a new run") from None
-    if not (isinstance(found, dict) and isinstance(found.get("callbacks"), dict)):
+    parts = ("callbacks", "state_dict", "current_model_state")
+    if not (isinstance(found, dict) and all(isinstance(found.get(part, {}), dict) for part in parts)):
         raise UserError(f"{path} is not a checkpoint of a run; start a new run")
     return found
 
