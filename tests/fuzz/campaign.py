@@ -92,9 +92,9 @@ class Summary:
     def row(self) -> str:
         """Return one line of the table of all readers."""
         seconds, number = self.slowest
+        counted = "  ".join(f"{kind} {self.counts[kind]:>5}" for kind in ("rejected", "accepted", "fault"))
         return (
-            f"{self.reader:<12} inputs {self.counts.total():>6}  rejected {self.counts['rejected']:>6}  "
-            f"accepted {self.counts['accepted']:>6}  faults {self.counts['fault']:>4} ({len(self.faults)} kinds)  "
+            f"{self.reader:<9} inputs {self.counts.total():>5}  {counted}  kinds of faults {len(self.faults)}  "
             f"slowest {seconds:.2f} s (number {number})  peak {self.peak_megabytes} MB"
         )
 

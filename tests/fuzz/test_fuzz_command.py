@@ -20,6 +20,8 @@ from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.pretrained import save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
 
+SEEDS = ("RGB.png", "RGB.jpg", "CMYK.tif", "1.bmp", "P.gif", "lossy.webp", "explicit.dcm", "rle.dcm")
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -51,8 +53,9 @@ class Command(Predicted):
     def __init__(self, folder: Path, weights: Path) -> None:
         super().__init__(folder)
         self.weights = weights
-        self.seeds = image_files() | dicom_files()
-        self.others = foreign_files() | deflated_dicom()
+        files = image_files() | dicom_files()
+        self.seeds = {name: files.pop(name) for name in SEEDS}
+        self.others = files | foreign_files() | deflated_dicom()
 
     def read(self, path: Path) -> bool:
         """Return whether the status is 0, or 1 since only DICOM files get a DICOM SEG."""
