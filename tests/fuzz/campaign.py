@@ -94,7 +94,7 @@ class Summary:
         seconds, number = self.slowest
         counted = "  ".join(f"{kind} {self.counts[kind]:>5}" for kind in ("rejected", "accepted", "fault"))
         return (
-            f"{self.reader:<9} inputs {self.counts.total():>5}  {counted}  kinds of faults {len(self.faults)}  "
+            f"{self.reader:<9} inputs {self.counts.total():>5}  {counted} ({len(self.faults)} kinds)  "
             f"slowest {seconds:.2f} s (number {number})  peak {self.peak_megabytes} MB"
         )
 
