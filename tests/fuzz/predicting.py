@@ -104,6 +104,7 @@ def check_table(path: Path) -> None:
     text = path.read_bytes().decode("utf-8", "replace")
     assert text.encode() == path.read_bytes(), "the table is not UTF-8"
     for row in csv.DictReader(io.StringIO(text, newline="")):
+        assert None not in row.values(), "a row of the table is broken"
         texts = row["image"], row["error"]
         assert not [text for text in texts if text.startswith(FORMULA)], "a formula in the table"
 

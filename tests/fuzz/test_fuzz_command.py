@@ -41,8 +41,12 @@ class _Printed(logging.Handler):
         self.records: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a record."""
-        self.records.append(record)
+        """Keep a record, unless its library has a handler of its own."""
+        logger = logging.getLogger(record.name)
+        while logger.parent is not None and not logger.handlers:
+            logger = logger.parent
+        if logger.parent is None:
+            self.records.append(record)
 
 
 class Command(Predicted):
