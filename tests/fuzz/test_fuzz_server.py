@@ -84,10 +84,15 @@ class Requests(Reader):
         waiting = [
             {"type": "http.request", "body": part, "more_body": more} for part, more in _pieces(scope, body)
         ]
+        complete = not waiting[-1]["more_body"]
         sent: list[dict[str, Any]] = []
 
         async def receive() -> dict[str, Any]:
-            return waiting.pop(0) if waiting else {"type": "http.disconnect"}
+            if not (waiting or complete):  # the client leaves
+                return {"type": "http.disconnect"}
+            if not waiting:
+                await asyncio.Event().wait()  # the client waits for the answer
+            return waiting.pop(0)
 
         async def send(message: dict[str, Any]) -> None:
             sent.append(message)
