@@ -12,7 +12,7 @@ from fuzz.sizes import sizes
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.cache import open_cache
-from mlffm_segdiff.data.check import check_cases, report_rows
+from mlffm_segdiff.data.check import check_cases
 from mlffm_segdiff.data.table import DATASETS, find_pairs, own_split
 
 CASES = 4
@@ -59,7 +59,7 @@ class DataSets(Reader):
         cases = pairing.cases()
         split = own_split(path.name, path) if path.name == "nnunet" else None
         report = check_cases(cases, pairing.masks_without_image(), split)
-        assert len(report_rows(report)) == len(report.findings)
+        assert all(len(finding.ids) == len(finding.details) for finding in report.findings)
         try:
             pairs = open_cache(cases, SIDE, self.outputs)
         except UserError:
