@@ -5,18 +5,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
+import pytest
 from fuzz.campaign import Reader
+from fuzz.command_line import run_command
 from fuzz.drawn import HEIGHT, WIDTH, encoded, mask, photo
 from fuzz.mutators import damage_bytes, damage_values
 from fuzz.sizes import sizes
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.cache import open_cache
-from mlffm_segdiff.data.check import check_cases
-from mlffm_segdiff.data.table import DATASETS, find_pairs, own_split
+from mlffm_segdiff.config.schema import DataConfig
+from mlffm_segdiff.data.sources import load_split_cases, open_split
+from mlffm_segdiff.data.table import DATASETS
 
 CASES = 4
 SIDE = 16
+SPLIT = "split.csv"
 Files = dict[str, bytes]
 
 
@@ -27,12 +30,8 @@ class DataSets(Reader):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        layouts = {
-            "folder": folder_files(),
-            "nnunet": nnunet_files(),
-            "ph2": ph2_files(),
-            **annotated_files(),
-        }
+        layouts = {"folder": folder_files(), "nnunet": nnunet_files(), "ph2": ph2_files()}
+        layouts |= annotated_files()
         self.layouts = {name: files for name, files in layouts.items() if name in DATASETS}
         self.seeds = {
             f"{layout}/{name}": data
@@ -54,20 +53,26 @@ class DataSets(Reader):
         return self.inputs / layout
 
     def read(self, path: Path) -> bool:
-        """Return whether all cases can be used; the check must not raise for those that cannot."""
-        pairing = find_pairs(path.name, path)
-        cases = pairing.cases()
-        split = own_split(path.name, path) if path.name == "nnunet" else None
-        report = check_cases(cases, pairing.masks_without_image(), split)
-        assert all(len(finding.ids) == len(finding.details) for finding in report.findings)
+        """Return whether training can use the data; the check must not pass what training refuses."""
+        split = path / SPLIT if (path / SPLIT).exists() else None
+        options = () if split is None else ("--split", str(split))
+        status, _ = run_command("data", "check", path.name, str(path), *options)
         try:
-            pairs = open_cache(cases, SIDE, self.outputs)
+            return self._trains(path, split)
         except UserError:
-            assert report.affects_training, "the check passes what training refuses"
+            assert status != 0, "the check passes what training refuses"
             raise
-        assert pairs.images.shape == (len(cases), SIDE, SIDE, 3)
+
+    def _trains(self, path: Path, split: Path | None) -> bool:
+        """Cache the training images, as training does."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLFFM_SEGDIFF_CACHE", str(self.outputs))
+            data = {"sources": {path.name: str(path)}, "split": split}
+            parts = load_split_cases(DataConfig.model_validate(data))
+            pairs = open_split(parts, "train", SIDE)
+        assert pairs.images.shape == (len(pairs.ids), SIDE, SIDE, 3)
         assert pairs.masks.max() <= 1
-        return len(cases) == CASES
+        return True
 
 
 def folder_files() -> Files:
@@ -77,8 +82,10 @@ def folder_files() -> Files:
 
 
 def ph2_files() -> Files:
-    """Return PH2's layout, with bitmaps of one bit as masks."""
-    files: Files = {}
+    """Return PH2's layout, with bitmaps of one bit as masks, and a split of its own."""
+    parts = ("train", "train", "val", "test")
+    rows = [f"IMD00{key},{part}\n" for key, part in enumerate(parts)]
+    files: Files = {SPLIT: "".join(["id,part\n", *rows]).encode()}
     for key in range(CASES):
         root = f"PH2 Dataset images/IMD00{key}"
         files[f"{root}/IMD00{key}_Dermoscopic_Image/IMD00{key}.bmp"] = encoded(photo(key), "BMP")
