@@ -75,7 +75,10 @@ class Killing:
         return f"{number}, {kill}: {', '.join(found)}" if found else ""
 
     def check(self, count: int, rows: list[str]) -> None:
-        """Repeat until `count` runs, or KILL_COUNT, were killed, add a row to the summary, and fail with all faults."""
+        """Repeat until `count` runs were killed, add a row to the summary, and fail with all faults.
+
+        KILL_COUNT replaces `count`.
+        """
         count, faults = int(os.environ.get("KILL_COUNT", count)), []
         for number in range(3 * count):
             if self.hits < count and (fault := self.fault(number)):
