@@ -1,0 +1,73 @@
+"""Damaged weights, their configuration and calibration, and one segmentation with what loads."""
+
+import json
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+from fuzz.campaign import Reader
+from fuzz.drawn import photo
+from fuzz.mutators import damage_bytes, damage_values
+from fuzz.sizes import sizes
+from PIL import Image
+
+from mlffm_segdiff.inference.model import load_model, segment_images
+from mlffm_segdiff.segmenters.assembly import build_segmenter
+from mlffm_segdiff.segmenters.calibration import weights_digest
+from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter, weights_folder
+from mlffm_segdiff.segmenters.recipe import load_recipe
+
+SIDE = 32
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of tiny weights, calibrated."""
+    recipe = load_recipe("synthetic", ["model.size=tiny", f"data.size={SIDE}"])
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("weights")
+    save_segmenter(build_segmenter(recipe), recipe, folder)
+    quality = json.loads((weights_folder("default") / "quality.json").read_text())
+    digest = {"weights": weights_digest(folder / "model.safetensors")}
+    (folder / "quality.json").write_text(json.dumps(quality | digest))
+    return folder
+
+
+class Weights(Reader):
+    """A folder of weights, one file of which is damaged."""
+
+    name = "weights"
+
+    def __init__(self, folder: Path, weights: Path) -> None:
+        super().__init__(folder)
+        self.seeds = {path.name: path.read_bytes() for path in weights.iterdir() if path.is_file()}
+        self.seeds = {name: self.seeds[name] for name in ("config.json", "quality.json", "model.safetensors")}
+        self.view = np.asarray(Image.fromarray(photo()).resize((SIDE, SIDE)))
+
+    def damage(self, rng: Random, data: bytes, other: bytes) -> bytes:
+        """Change values of JSON, bytes of weights."""
+        return (damage_values if data[:1] == b"{" else damage_bytes)(rng, data, other)
+
+    def place(self, name: str, data: bytes) -> Path:
+        """Write the three files, one of them damaged, and return their folder."""
+        for inner, good in self.seeds.items():
+            super().place(inner, good)
+        return super().place(name, data).parent
+
+    def read(self, path: Path) -> bool:
+        """Return True; weights that load give probabilities."""
+        model = load_model(load_pretrained(path))
+        small = Image.fromarray(self.view).resize((model.size, model.size))
+        (found,) = segment_images(model, [np.asarray(small)], lambda _: self.view)
+        assert torch.isfinite(found.probability).all(), "probabilities that are no numbers"
+        assert 0 <= found.probability.min() <= found.probability.max() <= 1, "probabilities outside 0 to 1"
+        return True
+
+
+@sizes(0.06)
+def test_damaged_weights_are_refused_or_give_probabilities(
+    count: int, campaign, weights: Path, tmp_path: Path
+) -> None:
+    campaign(Weights(tmp_path, weights), count)
