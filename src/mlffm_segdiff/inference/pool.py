@@ -79,5 +79,5 @@ def large_in_turn(pixels: int) -> Iterator[None]:
 
 def _release_memory() -> None:
     """Let glibc return freed memory to the system: each thread's arena would keep a whole image."""
-    with suppress(AttributeError, OSError):
+    with suppress(AttributeError, OSError, TypeError):  # macOS has no malloc_trim, Windows no library None
         ctypes.CDLL(None).malloc_trim(0)

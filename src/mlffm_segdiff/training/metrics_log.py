@@ -46,7 +46,7 @@ class MetricsLog(Logger):
             self._started = True
         rows.append({**{name: str(value) for name, value in metrics.items()}, "step": str(step)})
         columns = sorted({name for row in rows for name in row})
-        with atomic_write(self.path) as temporary, temporary.open("w", newline="") as file:
+        with atomic_write(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)
@@ -56,5 +56,5 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """Return the rows of a metrics file, with "" for missing values; [] if the file does not exist."""
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))

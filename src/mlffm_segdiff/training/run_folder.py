@@ -95,13 +95,13 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         facts = {**describe_environment(recipe.seed, split_digest), "precision": precision}
         with atomic_write(self.environment) as path:
-            path.write_text(json.dumps(facts, indent=2) + "\n")
+            path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
         self.write_config(recipe)
 
     def write_config(self, recipe: Recipe) -> None:
         """Write the recipe; in an existing run, only to change the paths of its data."""
         with atomic_write(self.config) as path:
-            path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+            path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
 
     def recipe(self) -> Recipe:
         """Return the recipe of the run. Raises UserError if the folder holds none."""
@@ -170,7 +170,7 @@ class RunFolder:
 
     def _started(self) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = json.loads(self.environment.read_text())
+            found: dict[str, Any] = json.loads(self.environment.read_text("utf-8"))
             return {"split": found["split"], "precision": found["precision"]}
         except (OSError, ValueError, KeyError, TypeError):
             raise UserError(f"{self.environment} is missing or damaged; start a new run") from None
@@ -224,4 +224,5 @@ def git_revision() -> str | None:
 def _git(*arguments: str) -> str:
     folder = Path(__file__).parent
     command = ["git", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+    done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=True)
+    return done.stdout.strip()
