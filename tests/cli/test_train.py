@@ -61,6 +61,7 @@ def test_key_value_source_and_split_reach_the_run(
     assert environment["threads"] == 1
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
 def test_ctrl_c_prints_how_to_resume_and_resume_works(
     command: Command, lesions: Path, tmp_path: Path, tiny: tuple[str, ...]
 ) -> None:
