@@ -1,10 +1,14 @@
-"""The code does not depend on the system: its default encoding, its way to start processes."""
+"""The code does not depend on the default encoding of the system or of its console."""
 
 import ast
+import io
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from mlffm_segdiff.cli import main
 
 ROOT = Path(__file__).parents[1]
 CODE = sorted(path for top in ("src", "tools", "examples") for path in (ROOT / top).rglob("*.py"))
@@ -45,3 +49,15 @@ def test_a_default_encoding_is_found(call: str) -> None:
 )
 def test_a_named_encoding_or_bytes_are_not(call: str) -> None:
     assert not list(default_encodings(call))
+
+
+def test_names_that_the_console_cannot_show_are_escaped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A console of Windows, or a pipe from there, is often limited to 256 characters."""
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, "cp1252", write_through=True))
+    with pytest.raises(SystemExit) as ended:
+        main(["data", "synthetic", "-o", str(tmp_path / "病変é"), "--count", "1", "--size", "32"])
+    assert ended.value.code == 0
+    assert "\\u75c5\\u5909é".encode("cp1252") in printed.getvalue()

@@ -114,9 +114,9 @@ class Sandbox:
             os.chown(writable, NOBODY, NOBODY)
             self._how |= {"user": NOBODY, "group": NOBODY, "extra_groups": []}
 
-    def start(self, command: str, *arguments: str) -> subprocess.Popen[str]:
-        """Start a command."""
-        return subprocess.Popen([self._commands / command, *arguments], **self._how)
+    def start(self, command: str, *arguments: str, errors: int | None = None) -> subprocess.Popen[str]:
+        """Start a command; `errors` is the standard error of `subprocess.Popen`."""
+        return subprocess.Popen([self._commands / command, *arguments], stderr=errors, **self._how)
 
     def run(self, command: str, *arguments: str) -> str:
         """Run a command and return its standard output. Raises CalledProcessError if it fails."""
@@ -149,7 +149,7 @@ def wait_until_healthy(sandbox: Sandbox, health: Sequence[str]) -> None:
     """Repeat the health check until it passes. Raises TimeoutError after START_SECONDS."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        with sandbox.start(*health) as check:
+        with sandbox.start(*health, errors=subprocess.DEVNULL) as check:
             if check.wait() == 0:
                 return
         time.sleep(1)
