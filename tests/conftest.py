@@ -1,5 +1,6 @@
 """Settings of every test: the same examples and weights, one thread, no network, no user's cache."""
 
+import multiprocessing
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,28 @@ import torch
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("repeatable")
+
+if os.name == "nt":  # these send POSIX signals, or read /proc
+    collect_ignore = [
+        "cli/test_serve.py",
+        "inference/test_large.py",
+        "study/launchers",
+        "study/test_kill.py",
+        "training/test_resume.py",
+    ]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--start-method",
+        choices=multiprocessing.get_all_start_methods(),
+        help="how worker processes start; spawn is the default of Windows and macOS",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if chosen := config.getoption("--start-method"):
+        multiprocessing.set_start_method(chosen)
 
 
 @pytest.fixture(autouse=True)

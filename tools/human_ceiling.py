@@ -18,7 +18,7 @@ HEADER = ("test images", "cases", "people with each other", "ours with the data 
 
 def read_column(path: Path, column: str) -> dict[str, float]:
     """Return a column of a CSV file by its column id."""
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return {row["id"]: float(row[column]) for row in csv.DictReader(file)}
 
 

@@ -62,14 +62,14 @@ def main(*results: str) -> None:
         eval_results=[one for name, summary in found.items() for one in eval_results(name, summary)],
     )
     segmenter = load_pretrained("default").segmenter
-    text = Template((HERE / "model_card.md").read_text()).substitute(
+    text = Template((HERE / "model_card.md").read_text("utf-8")).substitute(
         parameters=f"{sum(p.numel() for p in segmenter.parameters()):,}",
         megabytes=f"{(DEFAULT / WEIGHTS).stat().st_size / 1e6:.1f}",
         scores=markdown_table(
             HEADLINE_HEADER[:6], [headline_row(NAMES[name], one)[:6] for name, one in found.items()]
         ).rstrip(),
     )
-    (DEFAULT / "README.md").write_text(f"---\n{data.to_yaml()}\n---\n\n{text}")
+    (DEFAULT / "README.md").write_text(f"---\n{data.to_yaml()}\n---\n\n{text}", encoding="utf-8")
 
 
 if __name__ == "__main__":

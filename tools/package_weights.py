@@ -42,7 +42,8 @@ def main(*arguments: str) -> None:
         sys.exit(f"{weights} has {weights.stat().st_size} bytes, more than {MOST_BYTES}")
     code = Path(pretrained.__file__)
     pinned = f'DEFAULT_SHA256 = "{weights_digest(weights)}"'
-    code.write_text(re.sub(r'DEFAULT_SHA256 = "\w*"', pinned, code.read_text()))
+    text = re.sub(r'DEFAULT_SHA256 = "\w*"', pinned, code.read_text("utf-8"))
+    code.write_text(text, encoding="utf-8")
 
 
 def average(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

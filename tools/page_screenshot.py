@@ -14,7 +14,7 @@ SERVE = [sys.executable, "-m", "mlffm_segdiff", "serve", "--port", "0", "--json"
 def main() -> None:
     """Serve, segment a sample, and save what the browser shows."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
-    server = subprocess.Popen(SERVE, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(SERVE, stdout=subprocess.PIPE, encoding="utf-8")
     try:
         assert server.stdout is not None
         url = next(line.split('"')[3] for line in server.stdout if '"url"' in line)

@@ -14,7 +14,7 @@ from mlffm_segdiff.metrics.summary import Summary
 
 def read_summary(folder: Path, resolution: str) -> Summary:
     """Return the summary that ``evaluate`` wrote into the folder."""
-    found = json.loads((folder / SUMMARY_FILE).read_text())[resolution]
+    found = json.loads((folder / SUMMARY_FILE).read_text("utf-8"))[resolution]
     intervals = {name: Interval(**interval) for name, interval in found["per_image"].items()}
     return Summary(found["cases"], intervals, found["pooled"])
 

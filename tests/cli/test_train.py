@@ -64,6 +64,7 @@ def test_key_value_source_and_split_reach_the_run(
     assert environment["threads"] == 1
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
 @pytest.mark.parametrize(
     ("number", "status", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )

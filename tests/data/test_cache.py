@@ -212,6 +212,7 @@ open_cache(read_cases("folder", own), 8, root, lambda *_: os.kill(os.getpid(), s
 """
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
 def test_a_killed_build_leaves_no_cache_and_the_next_build_sweeps_its_remains(own_folder, tmp_path):
     root = tmp_path / "cache"
     killed = subprocess.run([sys.executable, "-c", KILLED, str(own_folder), str(root)], check=False)

@@ -61,6 +61,7 @@ def test_an_absent_member_and_a_damaged_one_are_user_errors(tmp_path, pack):
         Entry(path, "a").read()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_process_does_not_share_the_file_position(tmp_path, pack):
     members = {str(i): os.urandom(50_000) for i in range(40)}
     pack(tmp_path / "z.zip", members)

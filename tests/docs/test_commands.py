@@ -33,6 +33,7 @@ SHELL = ("sh", "bash", "console")
 
 OTHERS = {
     "ray": "a cluster",
+    "docker": "a container engine; tools/check_release.py runs what the image runs",
     "pytest": "the tests themselves",
     "nnUNetv2_plan_and_preprocess": "nnU-Net's own",
     "nnUNetv2_train": "nnU-Net's own",

@@ -42,7 +42,7 @@ def memory_bytes() -> int | None:
 
 def _container_limits() -> Iterator[int]:
     for name in CONTAINER_LIMITS:
-        text = Path(name).read_text().strip() if Path(name).is_file() else ""
+        text = Path(name).read_text("ascii").strip() if Path(name).is_file() else ""
         if text.isdecimal():
             yield int(text)
 

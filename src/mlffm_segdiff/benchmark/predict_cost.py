@@ -86,7 +86,7 @@ def _peak_of_predict(subject: Subject, files: int) -> int:
 def peak_bytes(command: Sequence[str]) -> int:
     """Run a command and return its peak resident memory in bytes. Raises CalledProcessError if it fails."""
     witness = [sys.executable, "-c", WITNESS, *command]
-    printed = subprocess.run(witness, check=True, stdout=subprocess.PIPE, text=True).stdout
+    printed = subprocess.run(witness, check=True, stdout=subprocess.PIPE, encoding="ascii").stdout
     return int(printed) * (1 if sys.platform == "darwin" else 1024)
 
 

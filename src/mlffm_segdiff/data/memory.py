@@ -49,5 +49,5 @@ def require_memory(byte_count: int, name: str, what: str) -> None:
 
 def _release_memory() -> None:
     """Let glibc return freed memory to the system: each thread's arena would keep a whole image."""
-    with suppress(AttributeError, OSError):
+    with suppress(AttributeError, OSError, TypeError):  # macOS has no malloc_trim, Windows no library None
         ctypes.CDLL(None).malloc_trim(0)

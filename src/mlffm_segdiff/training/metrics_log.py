@@ -47,7 +47,7 @@ class MetricsLog(Logger):
             self._started = True
         rows.append({**{name: str(value) for name, value in metrics.items()}, "step": str(step)})
         columns = sorted({name for row in rows for name in row})
-        with atomic_write(self.path) as temporary, temporary.open("w", newline="") as file:
+        with atomic_write(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)

@@ -195,7 +195,7 @@ class RunFolder:
 
     def _started(self) -> dict[str, Any]:
         try:
-            found: dict[str, Any] = json.loads(self.environment.read_text())
+            found: dict[str, Any] = json.loads(self.environment.read_text("utf-8"))
             return {"split": found["split"], "precision": found["precision"]}
         except (OSError, ValueError, KeyError, TypeError):
             raise UserError(f"{self.environment} is missing or damaged; start a new run") from None
@@ -251,4 +251,5 @@ def git_revision() -> str | None:
 def _git(*arguments: str) -> str:
     folder = Path(__file__).parent
     command = ["git", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+    done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=True)
+    return done.stdout.strip()

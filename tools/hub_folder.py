@@ -1,0 +1,43 @@
+"""Assemble the default weights as a repository of the Hugging Face hub: hub_folder.py FOLDER
+
+Writes the model card (README.md), config.json, quality.json and model.safetensors, as they are in the
+package, and .gitattributes for git. RELEASING.md has the command that uploads the folder.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+from huggingface_hub import ModelCard
+
+from mlffm_segdiff.segmenters.pretrained import DEFAULT, Pretrained, weights_folder
+
+FILES = ("README.md", "config.json", "model.safetensors", "quality.json")
+GIT_LFS = "*.safetensors filter=lfs diff=lfs merge=lfs -text\n"
+
+
+def hub_folder(folder: Path) -> None:
+    """Write the repository and read it back.
+
+    Args:
+        folder: Folder to create; it must not exist.
+
+    Raises:
+        UserError: If the weights are not those of this version.
+        ValueError: If the card has no valid metadata.
+    """
+    Pretrained.from_pretrained(DEFAULT)  # checks the digest
+    folder.mkdir(parents=True)
+    for name in FILES:
+        shutil.copy(weights_folder(DEFAULT) / name, folder)
+    (folder / ".gitattributes").write_text(GIT_LFS, encoding="utf-8")
+    card = ModelCard.load(folder / "README.md").data
+    if not (card.license and card.library_name and card.pipeline_tag and card.eval_results):
+        raise ValueError(f"{folder / 'README.md'}: license, library, task or results are missing")
+    Pretrained.from_pretrained(folder)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    hub_folder(Path(sys.argv[1]))
