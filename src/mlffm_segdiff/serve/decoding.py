@@ -22,20 +22,20 @@ PREVIEW_QUALITY = 90
 
 
 @contextmanager
-def _refusing(file: File) -> Iterator[None]:
-    """Turn any error of a decoder into a refusal of the file."""
+def _refusing(name: str) -> Iterator[None]:
+    """Turn any error of a decoder into a refusal of the file with this name."""
     try:
         yield
     except RefusedError:
         raise
     except UserError as error:
-        raise refusal_of(error, file.name) from error
+        raise refusal_of(error, name) from error
     except MemoryError as error:
-        detail = f"{file.name} needs more memory than the server has"
-        raise RefusedError(TOO_LARGE, detail, "send a smaller image", file.name) from error
+        detail = f"{name} needs more memory than the server has"
+        raise RefusedError(TOO_LARGE, detail, "send a smaller image", name) from error
     except Exception as error:  # decoders raise errors of many types on damaged bytes
-        detail = f"{file.name} is damaged or unusual ({type(error).__name__})"
-        raise RefusedError(UNUSABLE, detail, "restore the file, or export it again", file.name) from error
+        detail = f"{name} is damaged or unusual ({type(error).__name__})"
+        raise RefusedError(UNUSABLE, detail, "restore the file, or export it again", name) from error
 
 
 def count_pixels(file: File, most: int) -> int:
@@ -48,7 +48,7 @@ def count_pixels(file: File, most: int) -> int:
     Raises:
         RefusedError: The file is not an image, or has more pixels.
     """
-    with _refusing(file):
+    with _refusing(file.name):
         if is_dicom(file.data):
             header = read_dataset(file.data, file.name)
             pixels = int(header.get("Rows") or 0) * int(header.get("Columns") or 0)
@@ -72,13 +72,13 @@ def decode_upload(file: File, size: int, keep: bool = False) -> CaseImage:
     Raises:
         RefusedError: The file is not an image, or is damaged.
     """
-    with _refusing(file):
+    with _refusing(file.name):
         return decode_case(file.data, Path(file.name), size, keep)
 
 
 def decode_uploaded_mask(file: File, width: int, height: int) -> Mask:
     """Decode an uploaded mask (HxW bool). Raises RefusedError if it is not a mask or has another size."""
-    with _refusing(file):
+    with _refusing(file.name):
         mask = decode_mask(file.data, file.name)
     if mask.shape != (height, width):
         detail = f"the mask is {extent(mask)}, its image {width}x{height}"
@@ -88,7 +88,7 @@ def decode_uploaded_mask(file: File, width: int, height: int) -> Mask:
 
 def preview(image: CaseImage) -> str:
     """Return an image, no side above PREVIEW_SIDE, as the data URL of a JPEG file."""
-    with large_in_turn(image.width * image.height):
+    with _refusing(image.name), large_in_turn(image.width * image.height):
         shown = image.full_size.copy()
         shown.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
     stream = io.BytesIO()
@@ -102,7 +102,5 @@ def dicom_response(result: CaseResult) -> bytes:
         hint = "send a DICOM file, or request application/json or image/png"
         detail = "a DICOM SEG can only be made of a DICOM file"
         raise RefusedError(UNUSABLE, detail, hint, result.image.name)
-    try:
+    with _refusing(result.image.name):
         return dicom_seg(result)
-    except UserError as error:
-        raise refusal_of(error, result.image.name) from error

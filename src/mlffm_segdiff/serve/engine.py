@@ -157,7 +157,8 @@ class Engine:
             RefusedError: It is not finite.
         """
         found = await self._batcher.segment(image, sampling)
-        if not (found.probability.isfinite().all() and found.spread.isfinite().all()):
+        outputs = (found.probability, found.spread, found.samples)
+        if not all(one.isfinite().all() for one in outputs if one is not None):
             detail = f"the network's output for {image.name} is not finite"
             raise RefusedError(FAULT, detail, "check the weights, and --precision of the server", image.name)
         return found
