@@ -1,9 +1,9 @@
 """Attack a server started for it, and measure what honest clients see.
 
-python tools/attack_server.py [SECONDS]
+python tools/attack_server.py [SECONDS [ATTACK ...]]
 
-Each attack lasts SECONDS (default 60). The report has, for each attack, status counts of the attackers, and
-latencies of honest requests in seconds. PYTHONPATH chooses the version of the package.
+Each attack, by default all, lasts SECONDS (default 60). The report has status counts of the attackers, the
+server's memory, and latencies of honest requests in seconds. PYTHONPATH chooses the version of the package.
 """
 
 import asyncio
