@@ -1,9 +1,9 @@
 """Attack a server started for it, and measure what honest clients see.
 
-python tools/attack_server.py [SECONDS]
+python tools/attack_server.py [SECONDS [ATTACK ...]]
 
-Each attack lasts SECONDS (default 60). The report has, for each attack, status counts of the attackers, and
-latencies of honest requests in seconds. PYTHONPATH chooses the version of the package.
+Each attack, by default all, lasts SECONDS (default 60). The report has status counts of the attackers, the
+server's memory, and latencies of honest requests in seconds. PYTHONPATH chooses the version of the package.
 """
 
 import asyncio
@@ -33,6 +33,7 @@ class Client:
         address = urlsplit(url)
         self.host, self.port = address.hostname or "", address.port or 0
         self.image = b""
+        self.lost: Counter[str] = Counter()
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(self.host, self.port, limit=2**26)
@@ -50,7 +51,8 @@ class Client:
                 writer.write(self.head(path, len(body), method) + body)
                 answer = await reader.read(-1)
                 writer.close()
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError) as error:
+            self.lost[type(error).__name__] += 1
             return 0, 1, b""
         found = re.match(rb"HTTP/1.1 (\d+)", answer)
         retry = re.search(rb"(?i)\r\nretry-after: (\d+)", answer)
@@ -235,7 +237,8 @@ async def main(seconds: float, names: list[str]) -> None:
                 await asyncio.sleep(0.5)
             await attacking
             now, most = memory_mib(pid)
-            print(f"{attack.__name__}: {dict(seen)}; memory {now} MiB, at most {most} MiB")
+            print(f"{attack.__name__}: {dict(seen)}; lost: {dict(client.lost) or 0}")
+            print(f"  memory: {now} MiB, at most {most} MiB")
             print(f"  idle: {shown(idle)}")
             print(f"  attacked: {shown(found)}", flush=True)
 

@@ -519,18 +519,31 @@ def test_any_error_of_a_decoder_is_a_refusal_of_its_file(
     assert client.post(URL, **form()).status_code == 200
 
 
+def test_a_dicom_file_that_no_segmentation_can_be_made_of_is_refused(
+    serve: Serve, dicom: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise AttributeError("'Dataset' object has no attribute 'Columns'")
+
+    monkeypatch.setattr(decoding, "dicom_seg", fail)
+    headers = {"Content-Type": "application/dicom", "Accept": "application/dicom"}
+    answer = serve().post(URL, content=dicom, headers=headers)
+    assert (answer.status_code, answer.json()["problem"]) == (422, "unusable")
+
+
+@pytest.mark.parametrize("output", ["probability", "spread", "samples"])
 def test_an_output_that_is_not_finite_is_a_problem(
-    make_app, form: Form, red, monkeypatch: pytest.MonkeyPatch
+    make_app, form: Form, red, monkeypatch: pytest.MonkeyPatch, output: str
 ) -> None:
     segment = red.segment
 
     def broken(image: torch.Tensor, sampling: Sampling) -> Segmentation:
         found = segment(image, sampling)
-        return replace(found, probability=found.probability * torch.nan)
+        return replace(found, **{output: getattr(found, output) * torch.nan})
 
     monkeypatch.setattr(red, "segment", broken)
     with TestClient(make_app()) as client:
-        answer = client.post(URL, **form())
+        answer = client.post(URL, params={"sampling.samples": 2}, **form())
     assert (answer.status_code, answer.json()["problem"]) == (500, "fault")
     assert "not finite" in answer.json()["detail"]
     assert answer.json()["name"] == "square.png"

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import mlffm_segdiff.serve.decoding as decoding
-from mlffm_segdiff.serve import engine
+from mlffm_segdiff.serve import draining, engine
 
 StartLive = Callable[..., object]
 Form = Callable[..., dict[str, object]]
@@ -71,7 +71,10 @@ def test_stalled_uploads_have_no_slot(start_live: StartLive, form: Form, hold) -
     assert metric(live, "segdiff_requests_in_flight") == 0
 
 
-def test_uploads_that_only_hold_memory_give_way(start_live: StartLive, content: bytes) -> None:
+def test_uploads_that_only_hold_memory_give_way(
+    start_live: StartLive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(draining, "DRAIN_SECONDS", 0.1)  # the hoarder gets its refusal after it
     live = start_live(body_bytes=2**20, total_bytes=2**20)
     hoarder = live.connect(head(2**20) + bytes(2**20 - 1))
     noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), dtype=np.uint8)

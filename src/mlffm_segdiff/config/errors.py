@@ -3,12 +3,20 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+LONGEST = 1000
+"""Characters of a message: values that it quotes from a damaged file may be of any length."""
+
 
 class UserError(Exception):
     """Invalid input: one line that names the problem, where it is, and how to fix it.
 
-    The fix follows the last semicolon of the message.
+    The fix follows the last semicolon of the message. Of a very long message, the middle is left out.
     """
+
+    def __init__(self, message: str) -> None:
+        if len(message) > LONGEST:
+            message = f"{message[: LONGEST // 2]} ... {message[5 - LONGEST // 2 :]}"
+        super().__init__(message)
 
     @property
     def problem(self) -> str:

@@ -92,8 +92,10 @@ def read_mapping(path: Path, noun: str, example: str) -> DictConfig:
         loaded = OmegaConf.load(path)
     except FileNotFoundError:
         raise UserError(f"no {noun} file {path}; check the path") from None
-    except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError) as error:
+    except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    except AssertionError:  # OmegaConf's, for a file that is a single value
+        loaded = None
     if not isinstance(loaded, DictConfig):
         raise UserError(f"{path}: a {noun} must be a mapping of sections, for example {example!r}")
     return loaded

@@ -23,12 +23,12 @@ PREVIEW_QUALITY = 90
 
 
 @contextmanager
-def _refusing(file: File) -> Iterator[None]:
+def _refusing(name: str) -> Iterator[None]:
     """Turn the error of a file into its refusal."""
     try:
         yield
     except UserError as error:
-        raise refusal_of(error, file.name) from error
+        raise refusal_of(error, name) from error
 
 
 def count_pixels(file: File, most: int) -> int:
@@ -41,7 +41,7 @@ def count_pixels(file: File, most: int) -> int:
     Raises:
         RefusedError: The file is not an image, or has more pixels.
     """
-    with _refusing(file):
+    with _refusing(file.name):
         pixels = pixel_count(file.data, file.name)
     if pixels > most:
         detail = f"{file.name} has {pixels / 1e6:,.1f} megapixels, above the limit of {most / 1e6:g}"
@@ -62,13 +62,13 @@ def decode_upload(file: File, size: int, most_pixels: int, keep: bool = False) -
     Raises:
         RefusedError: The file is not an image, or is damaged.
     """
-    with _refusing(file):
+    with _refusing(file.name):
         return decode_case(file.data, Path(file.name), size, keep, most_pixels)
 
 
 def decode_uploaded_mask(file: File, width: int, height: int) -> Mask:
     """Decode an uploaded mask (HxW bool). Raises RefusedError if it is not a mask or has another size."""
-    with _refusing(file):
+    with _refusing(file.name):
         size = image_size(file.data, file.name)
         if size[0] * size[1] == width * height:  # a mask of another size is not decoded
             mask = decode_mask(file.data, file.name)
@@ -81,7 +81,7 @@ def decode_uploaded_mask(file: File, width: int, height: int) -> Mask:
 
 def preview(image: CaseImage) -> str:
     """Return an image, no side above PREVIEW_SIDE, as the data URL of a JPEG file."""
-    with result_memory(image.width * image.height):
+    with _refusing(image.name), result_memory(image.width * image.height):
         shown = image.full_size
         if max(shown.size) > PREVIEW_SIDE:
             shown = ImageOps.contain(shown, (PREVIEW_SIDE, PREVIEW_SIDE))
@@ -96,7 +96,5 @@ def dicom_response(result: CaseResult) -> bytes:
         hint = "send a DICOM file, or request application/json or image/png"
         detail = "a DICOM SEG can only be made of a DICOM file"
         raise RefusedError(UNUSABLE, detail, hint, result.image.name)
-    try:
+    with _refusing(result.image.name):
         return dicom_seg(result)
-    except UserError as error:
-        raise refusal_of(error, result.image.name) from error

@@ -6,7 +6,7 @@ from contextlib import suppress
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-DRAIN_SECONDS = 2.0
+DRAIN_SECONDS = 10.0
 """Longest wait for the next piece of the body."""
 DRAIN_BYTES = 64 * 2**20
 
