@@ -525,7 +525,7 @@ def test_a_dicom_file_that_no_segmentation_can_be_made_of_is_refused(
     def fail(_: object) -> None:
         raise AttributeError("'Dataset' object has no attribute 'Columns'")
 
-    monkeypatch.setattr(decoding, "dicom_seg", fail)
+    monkeypatch.setattr("mlffm_segdiff.inference.outputs.dicom_seg._segmentation", fail)
     headers = {"Content-Type": "application/dicom", "Accept": "application/dicom"}
     answer = serve().post(URL, content=dicom, headers=headers)
     assert (answer.status_code, answer.json()["problem"]) == (422, "unusable")
