@@ -54,9 +54,16 @@ def decode_uploaded_mask(file: File, width: int, height: int) -> Mask:
 
 
 def preview(image: CaseImage) -> str:
-    """Return an image, no side above PREVIEW_SIDE, as the data URL of a JPEG file."""
+    """Return an image, no side above PREVIEW_SIDE, as the data URL of a JPEG file.
+
+    Raises:
+        RefusedError: The image is too large to be shown.
+    """
     with result_memory(image.width * image.height):
-        shown = image.full_size
+        try:
+            shown = image.full_size
+        except UserError as error:
+            raise refusal_of(error, image.name) from error
         if max(shown.size) > PREVIEW_SIDE:
             shown = ImageOps.contain(shown, (PREVIEW_SIDE, PREVIEW_SIDE))
     stream = io.BytesIO()
