@@ -80,7 +80,11 @@ def decode_uploaded_mask(file: File, width: int, height: int) -> Mask:
 
 
 def preview(image: CaseImage) -> str:
-    """Return an image, no side above PREVIEW_SIDE, as the data URL of a JPEG file."""
+    """Return an image, no side above PREVIEW_SIDE, as the data URL of a JPEG file.
+
+    Raises:
+        RefusedError: The image is too large to be shown.
+    """
     with _refusing(image.name), result_memory(image.width * image.height):
         shown = image.full_size
         if max(shown.size) > PREVIEW_SIDE:

@@ -235,6 +235,17 @@ def test_a_large_file_is_read_again_for_its_full_size(
         _ = found.full_size
 
 
+def test_the_largest_images_are_not_shown_whole(
+    tmp_path: Path, photo: Photo, save: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path / "a.png", photo(3))
+    monkeypatch.setattr(case_image, "KEPT_PIXELS", 0)
+    monkeypatch.setattr(case_image, "MOST_SHOWN_PIXELS", 40 * 56 - 1)
+    found = read_image(path, 16, keep=True)
+    with pytest.raises(UserError, match=r"a\.png is 56x40, above the limit .* whole image; shrink it"):
+        _ = found.full_size
+
+
 @pytest.mark.parametrize(
     "error", [ValueError, TypeError, NotImplementedError, RecursionError, MemoryError, KeyError]
 )

@@ -52,6 +52,9 @@ KEPT_PIXELS = 2_000_000
 KEPT_BYTES = 2**24
 """Files of at most this many bytes stay in memory while an output needs them; others are read again."""
 
+MOST_SHOWN_PIXELS = 100_000_000
+"""Largest image of which outputs show all pixels; they hold several copies."""
+
 HEADER_BYTES = 2**20
 """Bytes of an archive's member in which the header of an image is expected."""
 
@@ -88,10 +91,18 @@ class CaseImage:
 
     @cached_property
     def full_size(self) -> Image.Image:
-        """The whole image in RGB, decoded again if it was not kept; for the outputs that need it."""
+        """The whole image in RGB, decoded again if it was not kept; for the outputs that need it.
+
+        Raises UserError if it cannot be read again, or has more than MOST_SHOWN_PIXELS.
+        """
         if self.pixels is not None:
             return self.pixels
         assert self.reread is not None
+        if self.width * self.height > MOST_SHOWN_PIXELS:
+            raise UserError(
+                f"{self.name} is {self.width}x{self.height}, above the limit of {MOST_SHOWN_PIXELS / 1e6:g} "
+                "megapixels for outputs that show the whole image; shrink it, or leave these outputs out"
+            )
         with reported(self.name):
             rows, _ = _decode(self.reread(), self.name, MOST_PIXELS)
             return _without_metadata(rows.whole())
