@@ -240,14 +240,8 @@ def change_masks(lesions: Path, folder: Path, change: Callable[[np.ndarray], np.
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            lambda mask: (mask > 0) + np.uint8(1),
-            "14 of 14 cases cannot be used (.* has the values 1, 2,.*more)",
-        ),
-        (
-            lambda mask: np.where(mask > 0, np.tri(48, dtype=np.uint8) + 1, 0).astype(np.uint8),
-            "values 0, 1, 2",
-        ),
+        (lambda mask: (mask > 0) + np.uint8(1), "16 of 16 cases cannot be used"),
+        (lambda mask: (mask > 0) * (np.tri(48, dtype=np.uint8) + np.uint8(1)), "has the values 0, 1, 2"),
         (lambda mask: mask * 0, "of the 14 masks in part 'train' none has a lesion"),
     ],
 )
@@ -264,7 +258,7 @@ def test_masks_that_check_refuses_training_refuses_too(
     source = ("--source", f"folder={own}", "--run", tmp_path / "run")
     status, printed, error = command("train", "synthetic", *tiny, *source)
     assert (status, printed) == (2, "")
-    assert re.search(message.replace("(", r"\(").replace("more)", r"more\)"), error), error
+    assert message in error
     assert error.count("\n") == 1
 
 

@@ -13,6 +13,7 @@ from mlffm_segdiff.data.sources import (
     SplitCases,
     load_split_cases,
     open_split,
+    open_splits,
     training_dataset,
     training_shares,
 )
@@ -250,3 +251,14 @@ def test_masks_without_an_image_are_warned_about(tmp_path: Path, caplog: pytest.
     parts = load_split_cases(data({"folder": own}))
     assert sum(map(len, parts.cases.values())) == 5
     assert caplog.messages == ["1 masks of folder have no image, such as case_4"]
+
+
+def test_unusable_cases_of_several_parts_are_named_together(tmp_path: Path) -> None:
+    own = folder(tmp_path / "own", [f"case_{n}" for n in range(6)])
+    for name in ("images/case_1.png", "masks/case_4.png"):
+        (own / name).write_bytes(b"")
+    save_split(Split(("case_0", "case_1"), ("case_3", "case_4"), ("case_5",)), tmp_path / "split.csv")
+    parts = load_split_cases(data({"folder": own}, tmp_path / "split.csv"))
+    with pytest.raises(UserError, match=r"2 of 4 cases .*case_1\.png is empty .*case_4\.png is empty"):
+        open_splits(parts, ("train", "val"), 32)
+    assert [len(pairs.ids) for pairs in open_splits(parts, ("test",), 32)] == [1]

@@ -30,6 +30,22 @@ CACHE_FIX = "free disk space, or set MLFFM_SEGDIFF_CACHE to a folder that can be
 Bytes = npt.NDArray[np.uint8]
 
 
+class UnusableCasesError(UserError):
+    """Cases that cannot be used, of which the message names the first three.
+
+    Attributes:
+        bad: What is wrong with each.
+    """
+
+    def __init__(self, bad: Sequence[str], total: int) -> None:
+        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+        super().__init__(
+            f"{len(bad)} of {total} cases cannot be used ({'; '.join(bad[:3])}{more}); "
+            "list them with: mlffm-segdiff data check"
+        )
+        self.bad = tuple(bad)
+
+
 @dataclass(frozen=True)
 class CachedPairs:
     """Cached cases, memory-mapped and read-only.
@@ -128,7 +144,8 @@ def open_cache(
     """
     if not cases:
         raise UserError("no cases to cache; check the data set's path and the split")
-    _require_usable([f"{case.id}: no mask" for case in cases if case.mask is None], len(cases))
+    if bad := [f"{case.id}: no mask" for case in cases if case.mask is None]:
+        raise UnusableCasesError(bad, len(cases))
     stamps = [[case.id, case.image.stamp(), case.mask.stamp() if case.mask else ""] for case in cases]
     key = hashlib.sha256(json.dumps([FORMAT, size, stamps]).encode()).hexdigest()[:32]
     folder = (root or cache_root()) / f"{key}-{size}"
@@ -147,15 +164,6 @@ def open_cache(
     return CachedPairs(tuple(case.id for case in cases), images, masks, soft)
 
 
-def _require_usable(bad: Sequence[str], total: int) -> None:
-    if bad:
-        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-        raise UserError(
-            f"{len(bad)} of {total} cases cannot be used ({'; '.join(bad[:3])}{more}); "
-            "list them with: mlffm-segdiff data check"
-        )
-
-
 def _write(cases: Sequence[Case], size: int, folder: Path, progress: Progress) -> None:
     shape = (len(cases), size, size)
     images = _new_array(folder / "images.npy", (*shape, 3))
@@ -168,7 +176,8 @@ def _write(cases: Sequence[Case], size: int, folder: Path, progress: Progress) -
         else:
             images[index], masks[index], soft[index] = pair
         progress(index + 1, len(cases))
-    _require_usable(bad, len(cases))
+    if bad:
+        raise UnusableCasesError(bad, len(cases))
     images.flush()
     masks.flush()
     np.save(folder / "soft.npy", soft)

@@ -8,7 +8,7 @@ from pathlib import Path
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import AugmentConfig, DataConfig
 from mlffm_segdiff.data.augment import training_augmentation
-from mlffm_segdiff.data.cache import CachedPairs, cache_root, open_cache
+from mlffm_segdiff.data.cache import CachedPairs, UnusableCasesError, cache_root, open_cache
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.dataset import PairDataset, Share
 from mlffm_segdiff.data.datasets.pairing import Pairing
@@ -83,6 +83,20 @@ def open_split(parts: SplitCases, part: str, size: int, progress: Progress | Non
     pairs = open_cache(parts.cases[part], size, progress=progress)
     _judge_masks(pairs, part)
     return pairs
+
+
+def open_splits(parts: SplitCases, names: Sequence[str], size: int) -> list[CachedPairs]:
+    """Open several parts as `open_split` does; an error names the unusable cases of all of them."""
+    opened: list[CachedPairs] = []
+    bad: list[str] = []
+    for name in names:
+        try:
+            opened.append(open_split(parts, name, size))
+        except UnusableCasesError as error:
+            bad += error.bad
+    if bad:
+        raise UnusableCasesError(bad, sum(len(parts.cases[name]) for name in names))
+    return opened
 
 
 def _judge_masks(pairs: CachedPairs, part: str) -> None:

@@ -21,7 +21,7 @@ from mlffm_segdiff.data.dataset import PairDataset, plain_loader, training_loade
 from mlffm_segdiff.data.sources import (
     SplitCases,
     load_split_cases,
-    open_split,
+    open_splits,
     training_dataset,
     training_shares,
 )
@@ -136,11 +136,9 @@ class TrainingData(LightningDataModule):
         super().__init__()
         self.recipe = recipe
         data = recipe.data
-        self.training = training_dataset(
-            open_split(cases, "train", data.size), cases, recipe.augment, data.size, recipe.seed
-        )
+        training, pairs = open_splits(cases, ("train", "val"), data.size)
+        self.training = training_dataset(training, cases, recipe.augment, data.size, recipe.seed)
         self.shares = training_shares(self.training.styles, data.mix)
-        pairs = open_split(cases, "val", data.size)
         self.validation = PairDataset(pairs.images, pairs.masks, pairs.ids, None, recipe.seed)
 
     def train_dataloader(self) -> DataLoader[Pair]:
