@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 
-from mlffm_segdiff.data.atomic import encoded, write_bytes
+from mlffm_segdiff.data.atomic import atomic_write, open_checked
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.contour import mask_contours
 from mlffm_segdiff.data.files import Pixels, decode_image, decode_mask
@@ -56,9 +55,8 @@ def run_demo(model: Model, folder: Path) -> list[ScoredSample]:
     for _ in predict_files(images, model, output):
         pass
     scored = [score_sample(path, output.masks / path.name) for path in images]
-    write_bytes(
-        folder / SUMMARY_FILE, encoded(partial(summary_figure(scored).savefig, format="png", dpi=DPI))
-    )
+    with atomic_write(folder / SUMMARY_FILE) as temporary, open_checked(temporary) as file:
+        summary_figure(scored).savefig(file, format="png", dpi=DPI)
     return scored
 
 
