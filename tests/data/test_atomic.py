@@ -151,6 +151,22 @@ def test_the_content_is_on_the_disk_before_the_name_is(
     assert synced == [5, 5]
 
 
+def test_an_image_that_does_not_fit_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
+    """Pillow itself writes such an image in part and reports nothing."""
+    script = (
+        "import os, resource, signal, sys; from pathlib import Path; from PIL import Image\n"
+        "from mlffm_segdiff.data.atomic import *\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
+        "path, image = Path(sys.argv[1]), Image.frombytes('L', (100, 100), os.urandom(10000))\n"
+        "with atomic_write(path) as temporary, open_checked(temporary) as file: image.save(file, 'PNG')\n"
+    )
+    path = tmp_path / "a.png"
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=False)
+    assert f"{path} cannot be written (File too large); free disk space" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("code", "fix"),
     [

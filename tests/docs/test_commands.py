@@ -177,9 +177,10 @@ def place(tmp_path_factory: pytest.TempPathFactory, dicom_photo: Path) -> Path:
         shutil.copy(dicom_photo, folder / name)
     every = " ".join(f"-w {product}" for product in WRITERS)
     weights = f"--weights {folder}/runs/isic2018 --samples 2"
-    for table in ("csv", "parquet"):
-        shown = f"predict -i {folder}/a.dcm -o {folder}/OUT {weights} -q {every} --table {table}"
+    for table, out in (("csv", "OUT"), ("parquet", "PARQUET")):
+        shown = f"predict -i {folder}/a.dcm -o {folder}/{out} {weights} -q {every} --table {table}"
         assert run(shown.split()) == 0
+    shutil.copy(folder / "PARQUET" / "predictions.parquet", folder / "OUT")
     assert run(["export", str(folder / "unet"), "-q", "-o", str(folder / "OUT" / "graphs")]) == 0
     return folder
 

@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from matplotlib.figure import Figure as Chart
 
 from mlffm_segdiff.benchmark.goals import Findings, Goal, Result
 from mlffm_segdiff.benchmark.timing import Timing, quartiles
-from mlffm_segdiff.data.atomic import atomic_write, encoded, write_bytes
+from mlffm_segdiff.data.atomic import atomic_write, open_checked
 from mlffm_segdiff.evaluation.report import markdown_table
 
 JSON_FILE, MARKDOWN_FILE, CHART_FILE = "benchmark.json", "benchmark.md", "benchmark.png"
@@ -183,9 +182,8 @@ def goal_chart(found: Found, title: str) -> Chart:
 
 def write_chart(folder: Path, found: Found, title: str) -> None:
     """Write CHART_FILE. Raises UserError if it cannot be written."""
-    write_bytes(
-        folder / CHART_FILE, encoded(partial(goal_chart(found, title).savefig, format="png", dpi=DPI))
-    )
+    with atomic_write(folder / CHART_FILE) as path, open_checked(path) as file:
+        goal_chart(found, title).savefig(file, format="png", dpi=DPI)
 
 
 def _labels(measured: Sequence[tuple[str, Result]]) -> list[str]:

@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     If the block fails, `path` is unchanged and nothing is left behind; `sweep_unfinished` removes what a
     killed process leaves. What does not report its write errors, such as an image encoder, must write to
-    memory first, see `encoded`.
+    memory first, or to a file of `open_checked`.
 
     Args:
         path: File to write; missing parent folders are created.
@@ -61,14 +61,12 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
         temporary.write_bytes(content)
 
 
-def encoded(encode: Callable[[io.BytesIO], object]) -> memoryview:
-    """Return what `encode` writes to a stream in memory.
+def open_checked(path: Path) -> io.BufferedWriter:
+    """Open a file for an encoder of images, so that what does not fit on the disk is an OSError.
 
-    Given a file, encoders of images write past Python, and lose in silence what does not fit on the disk.
+    Given a file with a descriptor, Pillow's encoders write past Python, and lose such bytes in silence.
     """
-    stream = io.BytesIO()
-    encode(stream)
-    return stream.getbuffer()
+    return io.BufferedWriter(_NoDescriptor(path, "w"))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -189,6 +187,11 @@ def _locked(descriptor: int) -> bool | None:
     except OSError:
         return None
     return True
+
+
+class _NoDescriptor(io.FileIO):
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("fileno")
 
 
 def _sync(file: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from mlffm_segdiff.data.atomic import encoded, write_bytes
+from mlffm_segdiff.data.atomic import atomic_write, open_checked
 from mlffm_segdiff.data.contour import mask_contours
 from mlffm_segdiff.data.names import printable
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
@@ -107,7 +106,8 @@ def size_figure(cases: Sequence[EvaluatedCase]) -> Figure:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Save a figure in the format of the path's extension. Raises UserError if it cannot be written."""
-    write_bytes(path, encoded(partial(figure.savefig, format=path.suffix[1:], dpi=DPI)))
+    with atomic_write(path) as temporary, open_checked(temporary) as file:
+        figure.savefig(file, format=path.suffix[1:], dpi=DPI)
 
 
 def _draw_case(panel: Axes, case: OutlinedCase) -> None:

@@ -1,6 +1,5 @@
 """Figures of a run: learning curves, and outlines on validation images."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.atomic import encoded, write_bytes
+from mlffm_segdiff.data.atomic import atomic_write, open_checked
 from mlffm_segdiff.data.batch import collate
 from mlffm_segdiff.data.contour import mask_contours
 from mlffm_segdiff.data.dataset import PairDataset
@@ -68,5 +67,6 @@ def draw_overlays(segmenter: BaseSegmenter, recipe: Recipe, dataset: PairDataset
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    write_bytes(path, encoded(partial(FigureCanvasAgg(figure).print_figure, format="png", dpi=120)))
+    with atomic_write(path) as temporary, open_checked(temporary) as file:
+        FigureCanvasAgg(figure).print_figure(file, format="png", dpi=120)
     return path

@@ -233,11 +233,10 @@ class TestSamples:
         (path,) = write_samples(tmp_path, count=1, seed=1)
         before = path.read_bytes()
 
-        def full_disk(target: Path, content: bytes) -> None:
-            target.write_text("half")
+        def full_disk(*_: object, **__: object) -> None:
             raise OSError("no space left")
 
-        monkeypatch.setattr(Path, "write_bytes", full_disk)
+        monkeypatch.setattr(Image.Image, "save", full_disk)
         with pytest.raises(UserError, match=r"sample_1\.png cannot be written \(no space left\)"):
             write_samples(tmp_path, count=1, seed=2)
         assert path.read_bytes() == before

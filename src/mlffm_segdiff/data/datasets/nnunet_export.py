@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import atomic_folder, atomic_write, encoded
+from mlffm_segdiff.data.atomic import atomic_folder, atomic_write, open_checked
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.csv_text import csv_table
 from mlffm_segdiff.data.datasets.image_folder import GROUPS
@@ -125,7 +124,8 @@ def _write_case(case: Case, part: str, folder: Path) -> Size:
         (image_path(folder, part, case.id), image),
         (label_path(folder, part, case.id), label_image(mask.lesion)),
     ):
-        path.write_bytes(encoded(partial(shown.save, format="PNG")))
+        with open_checked(path) as file:
+            shown.save(file, "PNG")
     return image.height, image.width
 
 

@@ -8,7 +8,6 @@ The sample images of the package were made by `write_samples`:
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import atomic_folder, encoded, write_bytes
+from mlffm_segdiff.data.atomic import atomic_folder, atomic_write, open_checked
 from mlffm_segdiff.data.synthetic.artifacts import add_artifacts
 from mlffm_segdiff.data.synthetic.fields import Field, Frame
 from mlffm_segdiff.data.synthetic.lesion import lesion_depth, lesion_mask, lesion_pigments, veil_colour
@@ -112,8 +111,9 @@ def write_samples(folder: Path | str, count: int, seed: int) -> list[Path]:
     paths = [root / f"sample_{k + 1}.png" for k in range(count)]
     for k, path in enumerate(paths):
         image, mask = sample_case(seed, k)
-        _write_png(root / "masks" / path.name, mask.astype(np.uint8) * 255)
-        _write_png(path, image)
+        for target, pixels in ((root / "masks" / path.name, mask.astype(np.uint8) * 255), (path, image)):
+            with atomic_write(target) as temporary:
+                _write_png(temporary, pixels, optimize=True)
     return paths
 
 
@@ -144,16 +144,13 @@ def write_folder(folder: Path, count: int, side: int, seed: int) -> None:
         for number in range(count):
             image, mask = synthetic_case(case_seed(seed, number), side, side)
             name = f"synthetic_{number:05d}.png"
-            (building / "images" / name).write_bytes(_png(image))
-            (building / "masks" / name).write_bytes(_png(mask.astype(np.uint8) * 255))
+            _write_png(building / "images" / name, image)
+            _write_png(building / "masks" / name, mask.astype(np.uint8) * 255)
 
 
-def _write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    write_bytes(path, _png(pixels, optimize=True))
-
-
-def _png(pixels: NDArray[np.uint8], optimize: bool = False) -> memoryview:
-    return encoded(partial(Image.fromarray(pixels).save, format="PNG", optimize=optimize))
+def _write_png(path: Path, pixels: NDArray[np.uint8], optimize: bool = False) -> None:
+    with open_checked(path) as file:
+        Image.fromarray(pixels).save(file, "PNG", optimize=optimize)
 
 
 def _check(seed: int, width: int, height: int) -> None:

@@ -1,13 +1,12 @@
 """Images and masks as files."""
 
 import zlib
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from mlffm_segdiff.data.atomic import encoded, write_bytes
+from mlffm_segdiff.data.atomic import atomic_write, open_checked
 from mlffm_segdiff.metrics.overlap import Mask
 
 JPEG_QUALITY = 92
@@ -15,14 +14,9 @@ JPEG_QUALITY = 92
 
 def save_image(image: Image.Image, path: Path) -> None:
     """Write an image atomically, in the format of its suffix. Raises UserError if it cannot be written."""
-    encode = partial(
-        image.save,
-        format=Image.registered_extensions()[path.suffix],
-        quality=JPEG_QUALITY,
-        subsampling=0,
-        compress_type=zlib.Z_RLE,
-    )
-    write_bytes(path, encoded(encode))
+    kind = Image.registered_extensions()[path.suffix]
+    with atomic_write(path) as temporary, open_checked(temporary) as file:
+        image.save(file, kind, quality=JPEG_QUALITY, subsampling=0, compress_type=zlib.Z_RLE)
 
 
 def mask_image(mask: Mask) -> Image.Image:
