@@ -13,7 +13,6 @@ from mlffm_segdiff.benchmark.machine import (
     device_name,
     gpus,
     machine_facts,
-    memory_bytes,
     why_no_gpu,
 )
 
@@ -41,22 +40,6 @@ def test_instruction_sets_are_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_gpu_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU {device.index}")
     assert device_name(torch.device("cuda", 3)) == "GPU 3"
-
-
-def test_memory_is_the_machines_or_what_a_container_allows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1_000_000}
-    monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
-    limit, untold = tmp_path / "memory.max", tmp_path / "absent"
-    monkeypatch.setattr(machine, "CONTAINER_LIMITS", (str(untold), str(limit)))
-    found = []
-    for text in ("max\n", "2000000000\n", "9223372036854771712\n"):
-        limit.write_text(text)
-        found.append(memory_bytes())
-    assert found == [4_096_000_000, 2_000_000_000, 4_096_000_000]
-    monkeypatch.delattr(os, "sysconf")
-    assert memory_bytes() is None
 
 
 def test_gpus_are_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:

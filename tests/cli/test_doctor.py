@@ -10,6 +10,7 @@ import torch
 from mlffm_segdiff import __version__
 from mlffm_segdiff.benchmark import machine
 from mlffm_segdiff.config.extra import pip_line
+from mlffm_segdiff.data import memory
 from mlffm_segdiff.data.processors import default_threads, processors
 
 Command = Callable[..., tuple[int, str, str]]
@@ -43,7 +44,7 @@ def test_it_shows_the_machine_and_the_installation(
     capabilities = {"cpu_name": "Fast One", "avx2": True, "amx_bf16": True, "num_physical_cores": 6}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(machine, "memory_bytes", lambda: 25_300_000_000)
+    monkeypatch.setattr(memory, "memory_bytes", lambda: 25_300_000_000)
     extras = {"export": ["openvino", "onnx"], "study": []}
     monkeypatch.setattr("mlffm_segdiff.config.extra.missing_packages", lambda: extras)
     status, printed, error = command("doctor")
@@ -69,7 +70,7 @@ def test_json_has_the_same_as_plain_values(
 ) -> None:
     gpu = machine.Gpu("Big One", 80_000_000_000, "9.0")
     monkeypatch.setattr(machine, "gpus", lambda: [gpu])
-    monkeypatch.setattr(machine, "memory_bytes", lambda: None)
+    monkeypatch.setattr(memory, "memory_bytes", lambda: None)
     status, printed, error = command("doctor", "--json")
     assert (status, error) == (0, "")
     found = json.loads(printed)

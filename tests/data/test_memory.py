@@ -1,68 +1,23 @@
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from threading import Barrier, BrokenBarrierError, Event
+import os
+from pathlib import Path
 
 import pytest
 
-from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.memory import MOST_MEMORY, require_memory, reserved
+from mlffm_segdiff.data import memory
+from mlffm_segdiff.data.memory import memory_bytes
 
 
-@pytest.mark.parametrize(
-    ("byte_count", "seconds", "expected"),
-    [(MOST_MEMORY // 2, 20, True), (MOST_MEMORY // 2 + 1, 0.1, False), (9 * MOST_MEMORY, 0.1, False)],
-)
-def test_blocks_run_together_only_if_their_memory_allows_it(
-    byte_count: int, seconds: float, expected: bool
+def test_memory_is_the_machines_or_what_a_container_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    both = Barrier(2, timeout=seconds)
-
-    def meets(_: int) -> bool:
-        with reserved(byte_count), suppress(BrokenBarrierError):
-            both.wait()
-            return True
-        return False
-
-    with ThreadPoolExecutor(2) as threads:
-        assert list(threads.map(meets, range(2))) == [expected] * 2
-
-
-def test_a_large_block_does_not_wait_for_later_small_ones() -> None:
-    order, first_runs, release = [], Event(), Event()
-
-    def work(byte_count: int) -> None:
-        with reserved(byte_count):
-            order.append(byte_count)
-            if byte_count == 10:
-                first_runs.set()
-                assert release.wait(20)
-
-    with ThreadPoolExecutor(3) as threads:
-        threads.submit(work, 10)
-        assert first_runs.wait(20)
-        large = threads.submit(work, MOST_MEMORY)
-        while not large.running():
-            pass
-        Event().wait(0.05)
-        small = threads.submit(work, 1)
-        Event().wait(0.05)
-        release.set()
-        large.result()
-        small.result()
-    assert order == [10, MOST_MEMORY, 1]
-
-
-def test_memory_is_given_back_after_an_error() -> None:
-    for _ in range(3):
-        with suppress(ValueError), reserved(MOST_MEMORY):
-            raise ValueError
-    with reserved(MOST_MEMORY):
-        pass
-
-
-def test_too_much_is_refused_with_its_size() -> None:
-    require_memory(MOST_MEMORY, "x.tif", "large")
-    with pytest.raises(
-        UserError, match=r"x\.tif is large and needs 2\.60 GB of memory .* limit of 1\.30; shrink"
-    ):
-        require_memory(2 * MOST_MEMORY, "x.tif", "large")
+    sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1_000_000}
+    monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
+    limit, untold = tmp_path / "memory.max", tmp_path / "absent"
+    monkeypatch.setattr(memory, "CONTAINER_LIMITS", (str(untold), str(limit)))
+    found = []
+    for text in ("max\n", "2000000000\n", "9223372036854771712\n"):
+        limit.write_text(text)
+        found.append(memory_bytes())
+    assert found == [4_096_000_000, 2_000_000_000, 4_096_000_000]
+    monkeypatch.delattr(os, "sysconf")
+    assert memory_bytes() is None

@@ -78,7 +78,9 @@ def test_its_weights_come_back_and_name_their_package(trained: Path, monkeypatch
     assert config["recipe"]["model"] == {"name": "three_convolutions", "width": 16}
     assert type(load_pretrained(trained).segmenter.network).__name__ == "ThreeConvolutions"
     monkeypatch.setattr("mlffm_segdiff.segmenters.pretrained.is_installed", lambda _: False)
-    with pytest.raises(UserError, match=r"^these weights need the package own-parts; install it$"):
+    with pytest.raises(
+        UserError, match=r"config\.json: these weights need the package own-parts; install it$"
+    ):
         load_pretrained(trained)
     with pytest.raises(UserError, match="these weights need the package own-parts"):
         Segmenter.from_pretrained(trained)

@@ -1,8 +1,7 @@
-"""Facts about the machine: processor, memory, GPUs, package versions."""
+"""Facts about the machine: processor, GPUs, package versions."""
 
 import os
 import platform
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +10,6 @@ import torch
 
 FLAGS = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16")
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
-CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 PACKAGES = ("mlffm-segdiff", "torch", "monai", "numpy")
 
 
@@ -29,22 +27,6 @@ def machine_facts(device: torch.device) -> dict[str, object]:
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
     }
-
-
-def memory_bytes() -> int | None:
-    """Return the memory (bytes) of the machine or its container, whichever is smaller; None if unknown."""
-    try:
-        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):  # Windows has none of these
-        return None
-    return min([whole, *_container_limits()])
-
-
-def _container_limits() -> Iterator[int]:
-    for name in CONTAINER_LIMITS:
-        text = Path(name).read_text("ascii").strip() if Path(name).is_file() else ""
-        if text.isdecimal():
-            yield int(text)
 
 
 @dataclass(frozen=True)

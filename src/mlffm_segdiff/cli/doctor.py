@@ -60,9 +60,10 @@ def doctor(as_json: JsonOption = False) -> None:
 
 
 def _examine() -> Health:
-    from mlffm_segdiff.benchmark.machine import gpus, machine_facts, memory_bytes
+    from mlffm_segdiff.benchmark.machine import gpus, machine_facts
     from mlffm_segdiff.config.extra import missing_packages
     from mlffm_segdiff.data.cache import cache_use
+    from mlffm_segdiff.data.memory import memory_bytes
     from mlffm_segdiff.segmenters.device import best_device
     from mlffm_segdiff.segmenters.precision import has_bf16
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlffm_segdiff.config.schema import Recipe
 
-NEED_SAMPLES = ("sampler", "steps", "fusion")
+NEED_SAMPLES = ("steps", "sampler", "fusion")
 """Keys of the sampling section that only have an effect if samples are drawn."""
 OF_SAMPLES = (*NEED_SAMPLES, "widening")
 """The same, and the widening, which a recipe may have for samples that are drawn on request."""

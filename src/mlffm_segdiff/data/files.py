@@ -20,10 +20,10 @@ from mlffm_segdiff.data.image_formats import (
     open_image,
     reported,
 )
+from mlffm_segdiff.data.image_memory import require_memory, reserved
 from mlffm_segdiff.data.image_rows import ImageRows
 from mlffm_segdiff.data.image_rows import Pixels as Pixels
 from mlffm_segdiff.data.mask_values import MASK_FIX, MaskPixels, NotAMaskError, mask_pixels
-from mlffm_segdiff.data.memory import require_memory, reserved
 
 Decoded = TypeVar("Decoded")
 

@@ -1,53 +1,23 @@
-"""The memory that images may take at once, over all threads of the process."""
+"""The memory available to this process."""
 
-import ctypes
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from threading import Condition, Lock
+from pathlib import Path
 
-from mlffm_segdiff.config.errors import UserError
-
-MOST_MEMORY = 1_300_000_000
-"""Bytes for images in work; with torch, weights and network the process stays below 2 GB."""
-
-LARGE_MEMORY = 100_000_000
-_TURN = Lock()
-_CHANGED = Condition()
-_reserved = 0
+CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-@contextmanager
-def reserved(byte_count: int) -> Iterator[None]:
-    """Run a block once the images in work leave it this much memory; more than MOST_MEMORY runs on its own.
-
-    Blocks start in the order they asked, so that small images do not hold up a large one for ever. Blocks
-    must not be nested.
-    """
-    global _reserved
-    taken = min(byte_count, MOST_MEMORY)
-    with _TURN, _CHANGED:
-        _CHANGED.wait_for(lambda: _reserved + taken <= MOST_MEMORY)
-        _reserved += taken
+def memory_bytes() -> int | None:
+    """Return the memory (bytes) of the machine or its container, whichever is smaller; None if unknown."""
     try:
-        if taken > LARGE_MEMORY:
-            _release_memory()
-        yield
-    finally:
-        with _CHANGED:
-            _reserved -= taken
-            _CHANGED.notify_all()
+        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # Windows has none of these
+        return None
+    return min([whole, *_container_limits()])
 
 
-def require_memory(byte_count: int, name: str, what: str) -> None:
-    """Raise UserError if an image, described by `what`, needs more than MOST_MEMORY."""
-    if byte_count > MOST_MEMORY:
-        raise UserError(
-            f"{name} is {what} and needs {byte_count / 1e9:.2f} GB of memory to decode, above the limit of "
-            f"{MOST_MEMORY / 1e9:.2f}; shrink it, crop the lesion, or save it as 8-bit PNG"
-        )
-
-
-def _release_memory() -> None:
-    """Let glibc return freed memory to the system: each thread's arena would keep a whole image."""
-    with suppress(AttributeError, OSError, TypeError):  # macOS has no malloc_trim, Windows no library None
-        ctypes.CDLL(None).malloc_trim(0)
+def _container_limits() -> Iterator[int]:
+    for name in CONTAINER_LIMITS:
+        text = Path(name).read_text("ascii").strip() if Path(name).is_file() else ""
+        if text.isdecimal():
+            yield int(text)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from mlffm_segdiff.data.memory import reserved
+from mlffm_segdiff.data.image_memory import reserved
 from mlffm_segdiff.data.processors import processors
 
 FEWEST, MOST = 2, 8

@@ -1,7 +1,6 @@
 """Checks before a training starts: a trial of the recipe's batches and image size, and the memory."""
 
 import copy
-import os
 from dataclasses import replace
 
 import torch
@@ -9,6 +8,7 @@ import torch
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.data.memory import memory_bytes
 from mlffm_segdiff.models.registry import TargetModelConfig
 from mlffm_segdiff.segmenters.assembly import build_sampling
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
@@ -58,8 +58,8 @@ def require_memory(recipe: Recipe) -> None:
     if isinstance(recipe.model, TargetModelConfig):
         return
     parameters = sum(p.numel() for p in build_on_meta(recipe).parameters())
-    needed, memory = parameters * TRAINING_BYTES, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > memory:
+    needed, memory = parameters * TRAINING_BYTES, memory_bytes()
+    if memory is not None and needed > memory:
         raise UserError(
             f"{recipe.model.name} has {parameters / 1e6:,.0f} million parameters, whose training "
             f"needs {needed / 1e9:,.0f} GB, more than the {memory / 1e9:,.0f} GB of this machine; "

@@ -13,8 +13,8 @@ from PIL import Image, Jpeg2KImagePlugin, JpegImagePlugin
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.image_formats import decoding_bytes, striping_bytes
+from mlffm_segdiff.data.image_memory import require_memory
 from mlffm_segdiff.data.image_rows import STRIPE_PIXELS
-from mlffm_segdiff.data.memory import require_memory
 from mlffm_segdiff.inference.reading.dicom import DicomFile, unusual
 from mlffm_segdiff.inference.reading.dicom_layout import GRAYS, HALVED, YBR, PixelLayout
 

@@ -12,8 +12,8 @@ from PIL import Image
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.colour_profile import srgb_conversion
 from mlffm_segdiff.data.image_formats import MOST_PIXELS
+from mlffm_segdiff.data.image_memory import require_memory
 from mlffm_segdiff.data.image_rows import STRIPE_PIXELS, ImageRows, Pixels
-from mlffm_segdiff.data.memory import require_memory
 from mlffm_segdiff.inference.reading.dicom import DicomFile, header_value, unusual
 from mlffm_segdiff.inference.reading.dicom_frame import ReadStored, Stored, dicom_bytes, frame_rows
 from mlffm_segdiff.inference.reading.dicom_layout import (
