@@ -28,6 +28,7 @@ MOMENTS = {
 """What counts as a moment: each event of Python's audit about files."""
 REACHED, FINISHED = b"!", b"."
 BROKEN = 70
+LONGEST_WAIT = 1.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Kill:
 
     Attributes:
         moment: Events about files before it, counted from the start of the work.
-        pause: Seconds after the event.
+        pause: Seconds after the event; 0 stops the child at the event until the signal is there.
         signal: SIGKILL or SIGTERM.
     """
 
@@ -128,6 +129,8 @@ def _count_moments(there: int, kill: Kill | None) -> Callable[[], int]:
             seen[0] += 1
             if kill is not None and seen[0] == kill.moment:
                 os.write(there, REACHED)
+                if not kill.pause:
+                    time.sleep(LONGEST_WAIT)
 
     sys.addaudithook(note)
     return lambda: seen[0]

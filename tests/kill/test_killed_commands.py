@@ -12,7 +12,11 @@ from kill.killing import Killing, command
 from mlffm_segdiff.data.cache import open_cache
 from mlffm_segdiff.data.table import read_cases
 
-pytestmark = [pytest.mark.kill, pytest.mark.timeout(3600)]
+pytestmark = [
+    pytest.mark.kill,
+    pytest.mark.timeout(7200),
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+]
 
 WRITTEN = ("overlay", "contours", "coco", "probability", "nnunet", "review")
 RUN = ("**/weights/*", "**/logs/metrics.csv", "**/config.yaml", "**/curves.png", "**/overlays*")
