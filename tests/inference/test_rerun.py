@@ -52,7 +52,7 @@ def run(
     real = predict.segment_images
 
     def count(model: Model, inputs: Sequence[object], view: object) -> object:
-        counted.append(len(inputs))
+        counted.append(sum(bool(np.any(one)) for one in inputs))  # the others hold a place
         return real(model, inputs, view)  # type: ignore[arg-type]
 
     monkeypatch.setattr(predict, "segment_images", count)

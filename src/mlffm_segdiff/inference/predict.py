@@ -10,6 +10,8 @@ from importlib.metadata import version
 from itertools import islice
 from typing import TypeVar
 
+import numpy as np
+
 from mlffm_segdiff.config.errors import UserError, partly_written
 from mlffm_segdiff.config.extra import DISTRIBUTION
 from mlffm_segdiff.data.results_folder import claimed_folder
@@ -84,12 +86,20 @@ class _Run:
         stream = iter(images)
         size = max(1, min(batch_size, MOST_ROWS // max(1, self.model.sampling.samples)))
         while chunk := list(islice(stream, size)):
-            waiting = [one.image for one in chunk if isinstance(one, _ToSegment)]
-            views = [image.view for image in waiting]
-            inputs = [image.network_input for image in waiting]
-            found = iter(segment_images(self.model, inputs, views.__getitem__))
+            if not any(isinstance(one, _ToSegment) for one in chunk):
+                yield from (one for one in chunk if isinstance(one, Record))
+                continue
+            # Black images stand for those that are done: rounding depends on the size of the batch.
+            readable = [one for one in chunk if isinstance(one, _ToSegment) or not one.row.failed]
+            images_of = [one.image if isinstance(one, _ToSegment) else None for one in readable]
+            black = np.zeros((self.model.size, self.model.size, 3), np.uint8)
+            inputs = [black if image is None else image.network_input for image in images_of]
+            views = [None if image is None else image.view for image in images_of]
+            found = dict(
+                zip(map(id, readable), segment_images(self.model, inputs, views.__getitem__), strict=True)
+            )
             for one in chunk:
-                yield one if isinstance(one, Record) else _Segmented(one.key, one.image, next(found))
+                yield one if isinstance(one, Record) else _Segmented(one.key, one.image, found[id(one)])
 
     def write(self, case: Record | _Segmented) -> Record:
         if isinstance(case, Record):
