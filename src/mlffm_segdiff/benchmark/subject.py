@@ -76,7 +76,7 @@ def load_subject(weights: str, precision: PrecisionChoice, repeats: int, images:
         UserError: If the weights cannot be loaded, or their network has no denoising steps.
     """
     pretrained = load_pretrained(weights)
-    model = load_model(pretrained, precision, sampling={"samples": 0, "fusion": "mean"})
+    model = load_model(pretrained, precision, sampling={"samples": 0})
     if not isinstance(model.segmenter, DiffusionSegmenter):
         raise UserError(f"{weights} are weights of a network without denoising steps; give other weights")
     return Subject(
