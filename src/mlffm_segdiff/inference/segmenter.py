@@ -16,8 +16,9 @@ from mlffm_segdiff.inference.predict import check_batch_size
 from mlffm_segdiff.inference.reading.case_image import CaseImage, array_image, read_image
 from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
-from mlffm_segdiff.segmenters.pretrained import DEFAULT, Pretrained
+from mlffm_segdiff.segmenters.pretrained import Pretrained
 from mlffm_segdiff.segmenters.sampling import Overrides
+from mlffm_segdiff.segmenters.saved_weights import DEFAULT
 
 ImageLike = npt.NDArray[np.uint8] | str | Path
 

@@ -1,6 +1,5 @@
 """The quality calibration of trained weights: quality.json, stored next to them."""
 
-import hashlib
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
@@ -12,6 +11,7 @@ from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.saved_weights import weights_digest
 
 QUALITY = "quality.json"
 
@@ -85,12 +85,6 @@ def read_quality(path: Path, weights: Path | None = None) -> Quality | None:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} cannot be read ({reason}); remove it, or calibrate again") from None
     return found if weights is None or found.weights == weights_digest(weights) else None
-
-
-def weights_digest(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _relevant(sampling: Sampling) -> Sampling:

@@ -3,9 +3,7 @@
 import contextlib
 import logging
 import os
-import re
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,14 +21,10 @@ from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.models.encoder_weights import HUB_ERRORS
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
-from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality, weights_digest, write_quality
+from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality, write_quality
 from mlffm_segdiff.segmenters.recipe import check_recipe, recipe_packages
+from mlffm_segdiff.segmenters.saved_weights import DEFAULT, WEIGHTS, weights_place
 
-WEIGHTS = "model.safetensors"
-DEFAULT = "default"
-DEFAULT_SHA256 = "0c2ecc9991902f30751a7a63fed6208e3bcc0e705959ffe58621e13b8be4e062"
-"""Digest of the packaged weights, written by tools/package_weights.py."""
-HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 TRUST_CODE = "MLFFM_SEGDIFF_TRUST_CODE"
 """Environment variable: 1 sets ``trust_code=True`` for all loading of weights."""
 
@@ -96,7 +90,7 @@ class Pretrained(
                 that is not installed or code that is not trusted.
         """
         name = str(pretrained_model_name_or_path)
-        place = _checked_place(name)
+        place = weights_place(name)
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries repeat the final error
         try:
             return super().from_pretrained(place, trust_code=trust_code, **options)
@@ -181,31 +175,6 @@ def require_trust(recipe: Any, trust_code: bool = False) -> None:
         )
 
 
-def weights_folder(name: str | Path) -> Path:
-    """Return the folder of the weights ``default``, or of a run or weights folder; it may not exist."""
-    if str(name) == DEFAULT:
-        return Path(str(files("mlffm_segdiff") / "weights" / DEFAULT))
-    folder = Path(name).expanduser()
-    return folder / "weights" if (folder / "weights").is_dir() else folder
-
-
 def load_pretrained(name: str | Path, trust_code: bool = False) -> Pretrained:
     """Load weights as `Pretrained.from_pretrained` does."""
     return Pretrained.from_pretrained(name, trust_code)
-
-
-def _checked_place(name: str) -> str:
-    """Return the folder or hub id of weights, without loading them."""
-    folder = weights_folder(name)
-    local = name == DEFAULT or folder.is_dir()
-    missing = [part for part in ("config.json", WEIGHTS) if local and not (folder / part).is_file()]
-    if missing:
-        raise UserError(
-            f"{folder}: no {' and '.join(missing)} here; give a run folder whose training is done "
-            "(exported graphs are only for predict and serve)"
-        )
-    if not (local or HUB_ID.fullmatch(name)):
-        raise UserError(f"no weights {name!r}: no such folder; name a run folder, or {DEFAULT!r}")
-    if name == DEFAULT and weights_digest(folder / WEIGHTS) != DEFAULT_SHA256:
-        raise UserError(f"{folder / WEIGHTS} is not the file of this version; install mlffm-segdiff again")
-    return str(folder) if local else name

@@ -19,8 +19,8 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.segmenters.precision import Precision
-from mlffm_segdiff.segmenters.pretrained import WEIGHTS
 from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.segmenters.saved_weights import WEIGHTS
 from mlffm_segdiff.training.callbacks import BestAndLast
 
 PACKAGES = ("mlffm-segdiff", "torch", "lightning", "monai", "numpy", "scipy")
