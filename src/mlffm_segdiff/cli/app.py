@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, cast
 
 import typer
 
@@ -24,6 +24,8 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import extra_of, missing
 
 COMMAND = "mlffm-segdiff"
+UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
+"""The base class of all of typer's errors of usage, which has a public name only since typer 0.29."""
 
 app = typer.Typer(name=COMMAND, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command(short_help="Train a recipe into a run folder.")(train)
@@ -81,7 +83,7 @@ def run(arguments: list[str]) -> int:
         status = app(arguments or ["--help"], prog_name=COMMAND, standalone_mode=False) or ExitStatus.DONE
     except UserError as error:
         return _fail(str(error))
-    except typer.TyperException as error:
+    except UsageError as error:
         return _fail(_usage_error(error))
     except ModuleNotFoundError as error:
         extra = extra_of(error.name or "")
@@ -101,7 +103,7 @@ def _fail(message: str) -> int:
     return ExitStatus.BAD_INPUT
 
 
-def _usage_error(error: typer.TyperException) -> str:
+def _usage_error(error: typer.BadParameter) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else COMMAND
     return f"{error.format_message().rstrip('.')}; see {command} --help"
