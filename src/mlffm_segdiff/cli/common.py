@@ -100,7 +100,7 @@ class Reporter:
 
         console = Console(stderr=True)
         if self.quiet or not console.is_terminal:
-            yield lambda done, total: None
+            yield lambda *_: None
             return
         from rich.progress import Progress
 

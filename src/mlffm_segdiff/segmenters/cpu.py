@@ -53,7 +53,7 @@ def _from_linux(text: str) -> Cpu:
 def _from_torch() -> Cpu:
     import torch
 
-    found = torch.cpu.get_capabilities()
+    found = getattr(torch.cpu, "get_capabilities", dict)()  # not in torch 2.9
     return Cpu(
         found.get("cpu_name") or platform.processor() or platform.machine(),
         found.get("num_physical_cores"),
