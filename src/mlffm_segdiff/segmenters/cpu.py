@@ -4,6 +4,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 CPUINFO = Path("/proc/cpuinfo")
 FLAGS = {"avx2": "avx2", "avx512_f": "avx512f", "avx512_bf16": "avx512_bf16", "amx_bf16": "amx_bf16"}
@@ -53,7 +54,7 @@ def _from_linux(text: str) -> Cpu:
 def _from_torch() -> Cpu:
     import torch
 
-    found = getattr(torch.cpu, "get_capabilities", dict)()  # not in torch 2.9
+    found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # not in torch 2.9
     return Cpu(
         found.get("cpu_name") or platform.processor() or platform.machine(),
         found.get("num_physical_cores"),

@@ -238,7 +238,7 @@ def test_without_pydicom_the_error_names_the_extra(
 ) -> None:
     data = dicom(photo(0))
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(UserError, match=r"\.\[dicom\]"):
+    with pytest.raises(UserError, match=r"\[dicom\]"):
         read_dataset(data, "x.dcm")
 
 

@@ -104,8 +104,8 @@ def test_unknown_schemes_and_missing_packages_are_reported(monkeypatch: pytest.M
     with pytest.raises(UserError, match=r"x cannot be read \(Protocol not known: odd\)"):
         list_url("odd://a/b.png", "x")
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    with pytest.raises(UserError, match=r"s3fs.*\.\[remote\]"):
+    with pytest.raises(UserError, match=r"s3fs.*\[remote\]"):
         list_url("s3://never-asked-for/b.png", "x")
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    with pytest.raises(UserError, match=r"fsspec is not installed.*\.\[remote\]"):
+    with pytest.raises(UserError, match=r"fsspec is not installed.*\[remote\]"):
         read_url("s3://b/a.png", "x", 9)
