@@ -1,5 +1,6 @@
 import json
 import os
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,12 +28,12 @@ def test_facts_are_plain_values_of_this_machine() -> None:
     assert facts["device"] == "cpu"
     assert isinstance(facts["packages"], dict)
     assert facts["packages"]["mlffm-segdiff"] == __version__
-    assert facts["packages"]["torch"] == torch.__version__
+    assert facts["packages"]["torch"] == version("torch")
 
 
 def test_a_package_that_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "PACKAGES", ("torch", "no-such-package"))
-    assert machine_facts("cpu", 1)["packages"] == {"torch": torch.__version__}
+    assert machine_facts("cpu", 1)["packages"] == {"torch": version("torch")}
 
 
 @pytest.fixture

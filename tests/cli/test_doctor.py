@@ -3,10 +3,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-import torch
 
 from mlffm_segdiff import __version__
 from mlffm_segdiff.benchmark import machine
@@ -53,7 +53,7 @@ def test_it_shows_the_machine_and_the_installation(
     status, printed, error = command("doctor")
     assert (status, error) == (0, "")
     found = rows(printed)
-    assert f"mlffm-segdiff {__version__}, torch {torch.__version__}, " in found["packages"]
+    assert f"mlffm-segdiff {__version__}, torch {version('torch')}, " in found["packages"]
     assert found["CPU"] == "Fast One, 6 cores"
     assert found["instructions"] == "avx2 yes, avx512_f no, avx512_bf16 no, amx_bf16 yes"
     assert found["bf16"] == "native"
