@@ -30,11 +30,13 @@ docs: $(VENV)/.installed-dev
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing into $(VENV); this takes some minutes, once"
+	@$(BIN)/python tools/install_torch.py
 	@$(INSTALL) .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing what the tests need into $(VENV); this takes some minutes, once"
+	@$(BIN)/python tools/install_torch.py
 	@$(INSTALL) '.[all,dev,docs]'
 	@touch $@ $(VENV)/.installed
 

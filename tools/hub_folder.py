@@ -10,7 +10,8 @@ from pathlib import Path
 
 from huggingface_hub import ModelCard
 
-from mlffm_segdiff.segmenters.pretrained import DEFAULT, Pretrained, weights_folder
+from mlffm_segdiff.segmenters.pretrained import Pretrained
+from mlffm_segdiff.segmenters.saved_weights import DEFAULT, weights_folder
 
 FILES = ("README.md", "config.json", "model.safetensors", "quality.json")
 GIT_LFS = "*.safetensors filter=lfs diff=lfs merge=lfs -text\n"

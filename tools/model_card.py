@@ -13,7 +13,8 @@ from results_table import read_summary
 
 from mlffm_segdiff.evaluation.report import HEADLINE_HEADER, headline_row, markdown_table
 from mlffm_segdiff.metrics.summary import Summary
-from mlffm_segdiff.segmenters.pretrained import WEIGHTS, load_pretrained
+from mlffm_segdiff.segmenters.pretrained import load_pretrained
+from mlffm_segdiff.segmenters.saved_weights import WEIGHTS
 
 HERE = Path(__file__).parent
 DEFAULT = HERE.parent / "src/mlffm_segdiff/weights/default"

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from mlffm_segdiff.config.load import override_values
-from mlffm_segdiff.segmenters import pretrained
-from mlffm_segdiff.segmenters.calibration import weights_digest
+from mlffm_segdiff.segmenters import pretrained, saved_weights
 from mlffm_segdiff.segmenters.recipe import check_recipe
 
 DEFAULT = Path(__file__).parent.parent / "src/mlffm_segdiff/weights/default"
@@ -37,11 +36,11 @@ def main(*arguments: str) -> None:
     train = recipe.train.model_copy(update={"init": None})
     changed = recipe.model_copy(update={"data": data, "train": train})
     pretrained.save_segmenter(found.segmenter, changed, DEFAULT, torch.float16)
-    weights = DEFAULT / pretrained.WEIGHTS
+    weights = DEFAULT / saved_weights.WEIGHTS
     if weights.stat().st_size > MOST_BYTES:
         sys.exit(f"{weights} has {weights.stat().st_size} bytes, more than {MOST_BYTES}")
-    code = Path(pretrained.__file__)
-    pinned = f'DEFAULT_SHA256 = "{weights_digest(weights)}"'
+    code = Path(saved_weights.__file__)
+    pinned = f'DEFAULT_SHA256 = "{saved_weights.weights_digest(weights)}"'
     text = re.sub(r'DEFAULT_SHA256 = "\w*"', pinned, code.read_text("utf-8"))
     code.write_text(text, encoding="utf-8")
 

@@ -1,5 +1,6 @@
 import json
 import os
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,29 +13,34 @@ from mlffm_segdiff.benchmark.machine import (
     Gpu,
     device_name,
     gpus,
+    has_gpu_driver,
     machine_facts,
     why_no_gpu,
 )
 
 
 def test_facts_are_plain_values_of_this_machine() -> None:
-    facts = machine_facts(torch.device("cpu"))
+    facts = machine_facts("cpu", 3)
     assert json.loads(json.dumps(facts)) == facts
     assert facts["processors"] == os.cpu_count()
-    assert facts["threads"] == torch.get_num_threads()
+    assert facts["threads"] == 3
     assert facts["device"] == "cpu"
     assert isinstance(facts["packages"], dict)
     assert facts["packages"]["mlffm-segdiff"] == __version__
-    assert facts["packages"]["torch"] == torch.__version__
+    assert facts["packages"]["torch"] == version("torch")
 
 
-def test_instruction_sets_are_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
-    capabilities = {"cpu_name": "Fast One", "avx2": True, "amx_bf16": True, "num_physical_cores": 6}
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    facts = machine_facts(torch.device("cpu"))
-    assert facts["processor"] == "Fast One"
-    assert facts["cores"] == 6
-    assert facts["flags"] == {"avx2": True, "avx512_f": False, "avx512_bf16": False, "amx_bf16": True}
+def test_a_package_that_is_not_installed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "PACKAGES", ("torch", "no-such-package"))
+    assert machine_facts("cpu", 1)["packages"] == {"torch": version("torch")}
+
+
+@pytest.fixture
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file by which Linux shows a GPU driver; it does not exist yet."""
+    monkeypatch.setattr(machine, "GPU_DRIVERS", (tmp_path / "version",))
+    monkeypatch.setattr("sys.platform", "linux")
+    return tmp_path / "version"
 
 
 def test_a_gpu_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,24 +48,34 @@ def test_a_gpu_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert device_name(torch.device("cuda", 3)) == "GPU 3"
 
 
-def test_gpus_are_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert gpus() == []
+def test_gpus_are_those_of_torch(driver: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     properties = SimpleNamespace(name="Big One", total_memory=80 * 10**9, major=9, minor=0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)
-    assert gpus() == [Gpu("Big One", 80 * 10**9, "9.0")] * 2
-
-
-def test_a_gpu_that_torch_cannot_use_is_reported_with_the_fix(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    driver = tmp_path / "version"
-    monkeypatch.setattr(machine, "NVIDIA_DRIVER", driver)
-    monkeypatch.setattr(torch.version, "cuda", None)
-    assert why_no_gpu() == "torch is built without CUDA"
+    assert gpus() == [], "without a driver, torch is not asked"
     driver.touch()
-    assert "without constraints.txt" in why_no_gpu()
+    assert gpus() == [Gpu("Big One", 80 * 10**9, "9.0")] * 2
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpus() == []
+
+
+def test_without_a_gpu_the_reason_is_reported_with_the_fix(
+    driver: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert why_no_gpu() == "no GPU driver is loaded"
+    driver.touch()
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(torch.version, "hip", None)
+    assert why_no_gpu().startswith("torch is a CPU build; for an NVIDIA GPU: https://pytorch.org")
     monkeypatch.setattr(torch.version, "cuda", "13.0")
-    assert "driver" in why_no_gpu()
+    assert why_no_gpu() == "torch supports GPUs, but finds no GPU or no driver"
+
+
+@pytest.mark.parametrize("system", ["darwin", "win32"])
+def test_elsewhere_than_on_linux_torch_is_asked(
+    driver: Path, system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not has_gpu_driver()
+    monkeypatch.setattr("sys.platform", system)
+    assert has_gpu_driver()

@@ -51,6 +51,7 @@ HEAVY = (
 )
 
 
+OF_TORCH = tuple(name for name in HEAVY if name != "numpy")
 OF_TRAIN = ("einops", "imagehash", "lightning", "matplotlib", "monai", "tensorboard", "torchmetrics")
 OF_EXTRAS = tuple(name for name in (*HEAVY, *OF_TRAIN) if name not in ("torch", "numpy", "scipy", "skimage"))
 
@@ -77,6 +78,19 @@ def test_help_imports_nothing_heavy(verb: str) -> None:
         f"print(status, [name for name in {HEAVY!r} if name in sys.modules])"
     )
     assert printed.startswith(f"Usage: mlffm-segdiff {verb}".rstrip())
+    assert printed.splitlines()[-1] == "0 []"
+
+
+@pytest.mark.parametrize("arguments", [["models"], ["models", "--json"], ["doctor"], ["doctor", "--json"]])
+def test_lists_and_checks_do_not_import_torch(arguments: list[str]) -> None:
+    printed = in_new_process(
+        "import sys\n"
+        "from mlffm_segdiff.benchmark import machine\n"
+        "from mlffm_segdiff.cli.app import run\n"
+        "machine.has_gpu_driver = lambda: False\n"
+        f"status = run({arguments!r})\n"
+        f"print(status, [name for name in {OF_TORCH!r} if name in sys.modules])"
+    )
     assert printed.splitlines()[-1] == "0 []"
 
 

@@ -11,6 +11,7 @@ REQUIRES = [
     'absent-one[fast,s3]>=1.0; extra == "remote"',
     "numpy>=2; python_version >= '3.11' and extra == 'remote'",
     "absent.two ; extra == 'docs'",
+    "absent.two ; extra == 'all'",
 ]
 
 
@@ -19,7 +20,7 @@ class Metadata(dict[str, str]):
 
     def get_all(self, name: str) -> list[str]:
         assert name == "Provides-Extra"
-        return ["dev", "remote", "docs", "empty"]
+        return ["all", "dev", "remote", "docs", "empty"]
 
 
 def test_each_extra_names_its_missing_packages(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,6 +69,8 @@ def test_the_line_fits_the_way_the_package_was_installed(
 
 
 def test_a_missing_module_belongs_to_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extra, "missing_packages", lambda: {"dev": [], "remote": ["absent-one"]})
-    assert extra.extra_of("absent_one.files") == "remote"
+    missing = {"dev": [], "study": ["absent-one", "two"], "remote": ["absent-one"]}
+    monkeypatch.setattr(extra, "missing_packages", lambda: missing)
+    assert extra.extra_of("absent_one.files") == "remote", "the smallest extra that has it"
+    assert extra.extra_of("two") == "study"
     assert extra.extra_of("other") is None

@@ -39,13 +39,13 @@ OTHERS = {
     "nnUNetv2_train": "nnU-Net's own",
     "nnUNetv2_predict": "nnU-Net's own",
     "gdcmconv": "GDCM's own",
+    **dict.fromkeys(("pip", "uv", "pipx", "conda"), "installers"),
 }
 PARSED_ONLY = {
     "study run decisive --source ... -o /shared/decisive launcher.name=ray": "a Ray cluster",
     "study run decisive --source isic2018=/shared/isic2018": "a Slurm cluster",
     "study run models": "153 trainings",
     "benchmark -o speed --threads 2": "hours; tests/cli/test_benchmark.py runs it in small",
-    "models": "counts networks of 300 million parameters; tests/cli/test_models.py runs it",
     "serve": "runs until it is stopped; tests/serve runs it",
     "demo": "tests/cli/test_demo.py runs it",
     "--install-completion": "changes the user's shell",

@@ -15,9 +15,9 @@ from PIL import Image
 
 from mlffm_segdiff.inference.model import load_model, segment_images
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.calibration import weights_digest
-from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter, weights_folder
+from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.segmenters.saved_weights import weights_digest, weights_folder
 
 SIDE = 32
 

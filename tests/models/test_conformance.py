@@ -21,6 +21,7 @@ from mlffm_segdiff.models.registry import MODELS
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.cost import count_cost, model_recipe
+from mlffm_segdiff.segmenters.model_list import ListedModel, packaged_models
 from mlffm_segdiff.segmenters.precision import in_bfloat16
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe
@@ -242,9 +243,14 @@ def test_it_runs_in_bfloat16(segmenter: BaseSegmenter, name: str, batch: Batch) 
 def test_it_weighs_and_costs_what_is_pinned(name: str) -> None:
     found = count_cost(model_recipe(name))
     assert (found.parameters, found.flops) == FIGURES[name]
+    if name in MODELS:
+        assert packaged_models()[name] == ListedModel(found, MODELS[name].citation), (
+            "run tools/count_models.py"
+        )
 
 
 def test_only_models_are_pinned() -> None:
     assert {model_recipe(name).model.name for name in FIGURES} == set(MODELS)
+    assert list(MODELS) == list(packaged_models())
     assert set(MODELS) <= set(FIGURES)
     assert set(SMALL) <= set(FIGURES)

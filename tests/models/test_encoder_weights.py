@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.extra import pip_line
 from mlffm_segdiff.models import encoder_weights
 from mlffm_segdiff.models.encoder_weights import IMAGENET, imagenet_file, imagenet_weights, initialise_encoder
 from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, pretrained_encoder
@@ -122,7 +123,7 @@ def test_a_missing_wheel_is_reported_with_the_line_that_installs_it(
         initialise_encoder(made(model), IMAGENET)
     message = str(found.value)
     assert f"the ImageNet weights of {model['encoder']} are not installed" in message
-    assert "[pretrained]'" in message
+    assert pip_line("pretrained") in message
     assert "train.encoder_init=null" in message
 
 

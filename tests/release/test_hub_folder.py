@@ -10,7 +10,7 @@ import torch
 from huggingface_hub import CommitOperationAdd, ModelCard
 
 from mlffm_segdiff import Segmenter
-from mlffm_segdiff.segmenters.pretrained import DEFAULT, weights_folder
+from mlffm_segdiff.segmenters.saved_weights import DEFAULT, weights_folder
 
 REPOSITORY = "someone/mlffm-segdiff"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -9,9 +9,10 @@ from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Sampling
-from mlffm_segdiff.segmenters.calibration import Quality, read_quality, weights_digest, write_quality
+from mlffm_segdiff.segmenters.calibration import Quality, read_quality, write_quality
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.segmenters.saved_weights import weights_digest
 
 EVERYTHING = (0.0, 100.0)
 KNOWN = Quality(
@@ -98,13 +99,6 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(UserError, match=r"quality\.json cannot be read .*calibrate again"):
         read_quality(path)
-
-
-def test_the_digest_is_sha_256(tmp_path: Path) -> None:
-    (tmp_path / "x").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
-    assert weights_digest(tmp_path / "x") == (
-        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    )
 
 
 def test_the_weights_of_the_package_are_calibrated() -> None:

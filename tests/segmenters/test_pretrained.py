@@ -14,12 +14,13 @@ from safetensors.torch import load_file, save_file
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.metrics.certainty import Calibration
-from mlffm_segdiff.segmenters import pretrained
+from mlffm_segdiff.segmenters import pretrained, saved_weights
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
 from mlffm_segdiff.segmenters.calibration import Quality, write_quality
-from mlffm_segdiff.segmenters.pretrained import WEIGHTS, Pretrained, load_pretrained, save_segmenter
+from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe
+from mlffm_segdiff.segmenters.saved_weights import WEIGHTS
 
 RECIPE = check_recipe(
     {
@@ -102,7 +103,7 @@ def test_everyone_may_read_the_weights(saved: Path) -> None:
 
 def test_the_default_name_is_the_packages_folder(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = saved.parent / "package"
-    monkeypatch.setattr(pretrained, "files", lambda _: root)
+    monkeypatch.setattr(saved_weights, "files", lambda _: root)
     with pytest.raises(UserError, match=r"package.weights.default: no config\.json and model\.safetensors"):
         load_pretrained("default")
     (root / "weights").mkdir(parents=True)
@@ -110,7 +111,7 @@ def test_the_default_name_is_the_packages_folder(saved: Path, monkeypatch: pytes
     with pytest.raises(UserError, match=r"model\.safetensors is not the file of this version"):
         load_pretrained("default")
     digest = hashlib.sha256((root / "weights" / "default" / WEIGHTS).read_bytes()).hexdigest()
-    monkeypatch.setattr(pretrained, "DEFAULT_SHA256", digest)
+    monkeypatch.setattr(saved_weights, "DEFAULT_SHA256", digest)
     assert load_pretrained("default").recipe == RECIPE
 
 

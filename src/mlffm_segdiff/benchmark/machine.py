@@ -1,32 +1,50 @@
-"""Facts about the machine: processor, GPUs, package versions."""
+"""Facts about the machine: processor, GPUs, package versions; torch is imported only for a GPU."""
 
 import os
 import platform
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+from mlffm_segdiff.segmenters.cpu import this_cpu
 
-FLAGS = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16")
-NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+if TYPE_CHECKING:
+    import torch
+
+GPU_DRIVERS = (Path("/proc/driver/nvidia/version"), Path("/dev/dxg"), Path("/dev/kfd"))
+"""What the drivers of NVIDIA, of Windows for its Linux subsystem, and of AMD create on Linux."""
 PACKAGES = ("mlffm-segdiff", "torch", "monai", "numpy")
 
 
-def machine_facts(device: torch.device) -> dict[str, object]:
-    """Return processor, instruction sets, cores, threads, device, system and package versions."""
-    capabilities = torch.cpu.get_capabilities()
+def machine_facts(device: str, threads: int) -> dict[str, object]:
+    """Return processor, instruction sets, cores, threads, device, system and package versions.
+
+    Args:
+        device: Name of the device that networks run on; see `device_name`.
+        threads: CPU threads that torch uses.
+    """
+    cpu = this_cpu()
     return {
-        "processor": capabilities.get("cpu_name") or platform.processor() or platform.machine(),
-        "flags": {flag: bool(capabilities.get(flag)) for flag in FLAGS},
-        "cores": capabilities.get("num_physical_cores"),
+        "processor": cpu.name,
+        "flags": dict(cpu.flags),
+        "cores": cpu.cores,
         "processors": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "device": device_name(device),
+        "threads": threads,
+        "device": device,
         "system": platform.platform(),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": dict(_versions()),
     }
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            yield name, version(name)
 
 
 @dataclass(frozen=True)
@@ -38,8 +56,17 @@ class Gpu:
     capability: str
 
 
+def has_gpu_driver() -> bool:
+    """Return whether a GPU driver is loaded; elsewhere than on Linux, only torch knows, so True."""
+    return sys.platform != "linux" or any(driver.exists() for driver in GPU_DRIVERS)
+
+
 def gpus() -> list[Gpu]:
     """Return the GPUs that torch can use."""
+    if not has_gpu_driver():
+        return []
+    import torch
+
     if not torch.cuda.is_available():
         return []
     found = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
@@ -48,12 +75,17 @@ def gpus() -> list[Gpu]:
 
 def why_no_gpu() -> str:
     """Return why torch cannot use a GPU, as far as known."""
+    if not has_gpu_driver():
+        return "no GPU driver is loaded"
+    import torch
+
     if torch.version.cuda is None and torch.version.hip is None:
-        advice = "; it has a driver: install torch's CUDA build (pip install . without constraints.txt)"
-        return f"torch is built without CUDA{advice if NVIDIA_DRIVER.exists() else ''}"
+        return "torch is a CPU build; for an NVIDIA GPU: https://pytorch.org/get-started/locally"
     return "torch supports GPUs, but finds no GPU or no driver"
 
 
-def device_name(device: torch.device) -> str:
+def device_name(device: "torch.device") -> str:
     """Return the name of the GPU, or "cpu"."""
+    import torch
+
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -8,8 +8,10 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Literal
 
+import torch
+
 from mlffm_segdiff.benchmark.goals import Findings
-from mlffm_segdiff.benchmark.machine import machine_facts
+from mlffm_segdiff.benchmark.machine import device_name, machine_facts
 from mlffm_segdiff.benchmark.peers import measure_denoising, measure_segmentation
 from mlffm_segdiff.benchmark.predict_cost import measure_memory, measure_predict
 from mlffm_segdiff.benchmark.report import Found, write_chart, write_report
@@ -88,7 +90,8 @@ def run_benchmark(
                 with status(f"measuring {name}, {subject.precision}"):
                     found.setdefault(subject.precision, []).append(MEASUREMENTS[name](subject))
     used = plan.weights if plan.recipe is None else f"random, of recipe {plan.recipe}"
-    facts = {"command": command, "weights": used, **machine_facts(best_device())}
+    machine = machine_facts(device_name(best_device()), torch.get_num_threads())
+    facts = {"command": command, "weights": used, **machine}
     write_report(folder, facts, found)
     write_chart(folder, found, f"{facts['processor']}, {facts['device']}, {facts['threads']} threads")
     return facts, found

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, cast
 
 import typer
 
@@ -28,6 +28,8 @@ from mlffm_segdiff.config.errors import StoppedError, UserError
 from mlffm_segdiff.config.extra import extra_of, missing
 
 COMMAND = "mlffm-segdiff"
+UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
+"""The base class of all of typer's errors of usage, which has a public name only since typer 0.29."""
 
 app = typer.Typer(name=COMMAND, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command(short_help="Train a recipe into a run folder.")(train)
@@ -93,7 +95,7 @@ def run(arguments: list[str]) -> int:
         return _fail(str(error), ExitStatus.FAULTS)
     except UserError as error:
         return _fail(str(error))
-    except typer.TyperException as error:
+    except UsageError as error:
         return _fail(_usage_error(error))
     except ModuleNotFoundError as error:
         extra = extra_of(error.name or "")
@@ -115,7 +117,7 @@ def _fail(message: str, status: ExitStatus = ExitStatus.BAD_INPUT) -> int:
     return status
 
 
-def _usage_error(error: typer.TyperException) -> str:
+def _usage_error(error: typer.BadParameter) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else COMMAND
     return f"{error.format_message().rstrip('.')}; see {command} --help"

@@ -112,11 +112,14 @@ class Reporter:
     def progress(self, label: str) -> Iterator[Callable[[int, int], None]]:
         """Show a progress bar until the block ends; yields the function that moves it to (done, total)."""
         from rich.console import Console
-        from rich.progress import Progress
 
         console = Console(stderr=True)
-        hidden = self.quiet or not console.is_terminal
-        with Progress(console=console, transient=True, disable=hidden) as progress:
+        if self.quiet or not console.is_terminal:
+            yield lambda *_: None
+            return
+        from rich.progress import Progress
+
+        with Progress(console=console, transient=True) as progress:
             task = progress.add_task(label, total=None)
             yield lambda done, total: progress.update(task, completed=done, total=total)
 

@@ -1,12 +1,15 @@
 """``mlffm-segdiff doctor``: check this machine and installation."""
 
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mlffm_segdiff.cli.common import ExitStatus, JsonOption, Reporter, set_threads
+from mlffm_segdiff.cli.common import ExitStatus, JsonOption, Reporter
 from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.errors import UserError
 
@@ -46,7 +49,7 @@ def doctor(as_json: JsonOption = False) -> None:
     """Show CPU, threads, memory, GPUs, extras and how to install them, weights and cache.
 
     Exit status 1 if something is broken: the default weights cannot be read, the cache folder cannot be
-    written, or torchvision is installed, which breaks required packages.
+    written, or an installed torchvision cannot be imported.
     """
     health = _examine()
     reporter = Reporter(json=as_json)
@@ -64,14 +67,13 @@ def _examine() -> Health:
     from mlffm_segdiff.config.extra import missing_packages
     from mlffm_segdiff.data.cache import cache_use
     from mlffm_segdiff.data.memory import memory_bytes
-    from mlffm_segdiff.segmenters.device import best_device
-    from mlffm_segdiff.segmenters.precision import has_bf16
+    from mlffm_segdiff.data.processors import default_threads, processors
 
-    set_threads(None)
+    device, multiplies_bf16 = _device()
     weights, fault = _default_weights()
     return Health(
-        machine_facts(best_device()),
-        has_bf16(best_device()),
+        machine_facts(device, default_threads(processors())),
+        multiplies_bf16,
         memory_bytes(),
         gpus(),
         missing_packages(),
@@ -81,16 +83,28 @@ def _examine() -> Health:
     )
 
 
+def _device() -> tuple[str, bool]:
+    """Return the name of the device and whether it multiplies bf16; torch is imported if it may be a GPU."""
+    from mlffm_segdiff.benchmark.machine import device_name, has_gpu_driver
+    from mlffm_segdiff.segmenters.cpu import this_cpu
+
+    if not has_gpu_driver():
+        return "cpu", this_cpu().multiplies_bf16
+    from mlffm_segdiff.segmenters.device import best_device
+    from mlffm_segdiff.segmenters.precision import has_bf16
+
+    return device_name(best_device()), has_bf16(best_device())
+
+
 def _default_weights() -> tuple[str, str]:
     """Return the state of the packaged weights, and their fault, if any."""
-    from mlffm_segdiff.segmenters.pretrained import DEFAULT, load_pretrained
+    from mlffm_segdiff.segmenters.saved_weights import DEFAULT, describe_weights, require_default
 
     try:
-        found = load_pretrained(DEFAULT)
+        model, parameters = describe_weights(require_default())
     except UserError as error:
         return "unusable", f"the default weights: {error}"
-    count = sum(parameter.numel() for parameter in found.segmenter.parameters())
-    return f"{DEFAULT}: {found.recipe.model.name}, {count:,} parameters; non-commercial research only", ""
+    return f"{DEFAULT}: {model}, {parameters:,} parameters; non-commercial research only", ""
 
 
 def _cache_fault() -> str:
@@ -108,11 +122,17 @@ def _cache_fault() -> str:
 
 
 def _torchvision_fault() -> str:
-    from mlffm_segdiff.config.extra import is_installed
-
-    if not is_installed("torchvision"):
+    """Import an installed torchvision in another process, because one for another torch may even crash."""
+    if find_spec("torchvision") is None:
         return ""
-    return "torchvision is installed, which breaks lightning and torchmetrics: pip uninstall torchvision"
+    done = subprocess.run([sys.executable, "-c", "import torchvision"], capture_output=True, text=True)
+    if done.returncode == 0:
+        return ""
+    reason = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+    return (
+        f"torchvision cannot be imported ({reason}), which breaks lightning; install the one for your torch, "
+        "or run: pip uninstall torchvision"
+    )
 
 
 def _print(health: Health, reporter: Reporter) -> None:

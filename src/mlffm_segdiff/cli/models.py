@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mlffm_segdiff.cli.common import JsonOption, Reporter
 
 if TYPE_CHECKING:
-    from mlffm_segdiff.segmenters.cost import ModelCost
+    from mlffm_segdiff.segmenters.model_list import ListedModel
 
 
 def models(as_json: JsonOption = False) -> None:
@@ -17,28 +17,40 @@ def models(as_json: JsonOption = False) -> None:
     convolutions and matrix products in one segmentation at 128 x 128. Steps are sampling steps, times samples
     or mirror images.
     """
-    from mlffm_segdiff.models.registry import MODELS
-    from mlffm_segdiff.segmenters.cost import count_cost, model_recipe
+    from mlffm_segdiff.segmenters.model_list import packaged_models
 
     reporter = Reporter(json=as_json)
-    with reporter.status("counting"):
-        counted = {name: count_cost(model_recipe(name)) for name in MODELS}
-    sources = {name: entry.citation for name, entry in MODELS.items()}
+    packaged = packaged_models()
+    listed = dict(sorted({**_models_elsewhere(reporter), **packaged}.items()))
     reporter.result(
-        {"models": [{"name": name, **asdict(one), "source": sources[name]} for name, one in counted.items()]}
+        {"models": [{"name": name, **asdict(one.cost), "source": one.source} for name, one in listed.items()]}
     )
     if not as_json:
-        _print_table(reporter, counted, sources)
+        _print_table(reporter, listed)
 
 
-def _print_table(reporter: Reporter, counted: "Mapping[str, ModelCost]", sources: Mapping[str, str]) -> None:
+def _models_elsewhere(reporter: Reporter) -> "dict[str, ListedModel]":
+    """Count the models of other packages; without any, torch is not imported."""
+    from mlffm_segdiff.models.registry import MODELS
+
+    names = MODELS.names_elsewhere()
+    if not names:
+        return {}
+    from mlffm_segdiff.segmenters.cost import count_model
+
+    with reporter.status("counting"):
+        return {name: count_model(name) for name in names}
+
+
+def _print_table(reporter: Reporter, listed: "Mapping[str, ListedModel]") -> None:
     from rich.table import Table
 
     table = Table("model")
     for column in ("parameters", "GFLOP", "steps"):
         table.add_column(column, justify="right")
     table.add_column("source", overflow="fold")
-    for name, one in counted.items():
-        passes = f"{one.steps} x {one.samples}" if one.samples > 1 else str(one.steps)
-        table.add_row(name, f"{one.parameters:,}", f"{one.flops / 1e9:,.1f}", passes, sources[name])
+    for name, one in listed.items():
+        cost = one.cost
+        passes = f"{cost.steps} x {cost.samples}" if cost.samples > 1 else str(cost.steps)
+        table.add_row(name, f"{cost.parameters:,}", f"{cost.flops / 1e9:,.1f}", passes, one.source)
     reporter.console().print(table)

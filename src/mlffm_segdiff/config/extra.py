@@ -11,6 +11,8 @@ from urllib.request import url2pathname
 from mlffm_segdiff.config.errors import UserError
 
 DISTRIBUTION = "mlffm-segdiff"
+ALL = "all"
+"""The extra that contains the others."""
 _OF_EXTRA = re.compile(r"""(?P<name>[\w.-]+)[^;]*;.*\bextra == ['"](?P<extra>[\w-]+)['"]""")
 
 
@@ -23,18 +25,19 @@ def pip_line(extra: str) -> str:
 
 
 def extra_of(module: str) -> str | None:
-    """Return the first extra that brings a module which cannot be imported, or None."""
+    """Return the extra that brings a module which cannot be imported; of several the smallest; or None."""
     package = re.sub(r"[-_.]+", "-", module.partition(".")[0]).lower()
-    return next((extra for extra, packages in missing_packages().items() if package in packages), None)
+    having = {extra: packages for extra, packages in missing_packages().items() if package in packages}
+    return min(having, key=lambda extra: len(having[extra]), default=None)
 
 
 def missing_packages() -> dict[str, list[str]]:
-    """Return the missing packages of each extra; versions are not compared."""
+    """Return the missing packages of each extra but ``all``; versions are not compared."""
     extras = metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or ()
-    missing: dict[str, list[str]] = {extra: [] for extra in extras}
+    missing: dict[str, list[str]] = {extra: [] for extra in extras if extra != ALL}
     for text in metadata.requires(DISTRIBUTION) or ():
         found = _OF_EXTRA.match(text)
-        if found and not is_installed(found["name"]):
+        if found and found["extra"] != ALL and not is_installed(found["name"]):
             missing[found["extra"]].append(found["name"])
     return missing
 

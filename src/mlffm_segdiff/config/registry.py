@@ -67,6 +67,10 @@ class Registry(Mapping[str, Part]):
         found = self._entry_points(name)
         return found[0].dist.name if found and found[0].dist is not None else None
 
+    def names_elsewhere(self) -> list[str]:
+        """Return the names of parts in other packages, in alphabetical order, without importing them."""
+        return sorted({point.name for point in entry_points(group=self.group)})
+
     def __getitem__(self, name: str) -> Part:
         return self._parts[name] if self._has_own(name) else self._load(name)
 
@@ -74,10 +78,9 @@ class Registry(Mapping[str, Part]):
         return isinstance(name, str) and (self._has_own(name) or bool(self._entry_points(name)))
 
     def __iter__(self) -> Iterator[str]:
-        others = {point.name for point in entry_points(group=self.group)}
         for module in self.modules:
             import_module(module)
-        return iter(sorted({*self._parts, *others}))
+        return iter(sorted({*self._parts, *self.names_elsewhere()}))
 
     def __len__(self) -> int:
         return len(list(iter(self)))

@@ -30,9 +30,10 @@ from mlffm_segdiff.segmenters.at_source import THRESHOLD
 from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.calibration import Quality, write_quality
 from mlffm_segdiff.segmenters.device import best_device
-from mlffm_segdiff.segmenters.pretrained import DEFAULT, WEIGHTS, load_pretrained, weights_folder
+from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.segmenters.recipe import with_data
 from mlffm_segdiff.segmenters.sampling import Overrides, chosen_sampling
+from mlffm_segdiff.segmenters.saved_weights import DEFAULT, WEIGHTS, weights_folder
 
 CONTOURS_SHOWN = 6
 QUALITY_TABLE = "quality.csv"

@@ -16,10 +16,11 @@ from mlffm_segdiff.export.formats import FORMATS, FormatName, Runtime
 from mlffm_segdiff.export.onnx import OPSET
 from mlffm_segdiff.export.trace import EXAMPLE_BATCH
 from mlffm_segdiff.segmenters.base import BaseSegmenter
-from mlffm_segdiff.segmenters.calibration import QUALITY, read_quality, weights_digest, write_quality
+from mlffm_segdiff.segmenters.calibration import QUALITY, read_quality, write_quality
 from mlffm_segdiff.segmenters.folding import fold_batch_norm
 from mlffm_segdiff.segmenters.precision import Precision
-from mlffm_segdiff.segmenters.pretrained import CONFIG, Pretrained, read_config, require_trust
+from mlffm_segdiff.segmenters.pretrained import Pretrained, read_config, require_trust
+from mlffm_segdiff.segmenters.saved_weights import CONFIG, weights_digest
 
 MANIFEST = "export.json"
 FIX = "export again"

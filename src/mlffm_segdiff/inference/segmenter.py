@@ -24,8 +24,9 @@ from mlffm_segdiff.inference.reading.case_image import (
 )
 from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
-from mlffm_segdiff.segmenters.pretrained import DEFAULT, Pretrained
+from mlffm_segdiff.segmenters.pretrained import Pretrained
 from mlffm_segdiff.segmenters.sampling import Overrides
+from mlffm_segdiff.segmenters.saved_weights import DEFAULT
 
 ImageLike = npt.NDArray[np.uint8] | Image.Image | str | Path
 

@@ -6,7 +6,6 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import isotonic_regression
 
 from mlffm_segdiff.metrics.overlap import Mask, count_pixels, dice
 
@@ -80,6 +79,8 @@ def fit_calibration(certainty: Sequence[float], dices: Sequence[float]) -> Calib
         certainty: Certainty of each case; at least one case.
         dices: Dice of each case.
     """
+    from scipy.optimize import isotonic_regression  # slow to import; segmenting only applies a calibration
+
     places, of_place, weights = np.unique(certainty, return_inverse=True, return_counts=True)
     means = np.bincount(of_place, weights=np.asarray(dices, dtype=np.float64)) / weights
     found = isotonic_regression(means, weights=weights)

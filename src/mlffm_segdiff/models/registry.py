@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from pkgutil import iter_modules
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
-from torch import nn
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.config.registry import Registry, call_target, import_target
 from mlffm_segdiff.config.section import Depth
 from mlffm_segdiff.models import baselines
+
+if TYPE_CHECKING:
+    from torch import nn
 
 MODELS: Registry[type[ModelConfig]] = Registry(
     "model",
@@ -44,8 +46,10 @@ class TargetModelConfig(ModelConfig):
     args: dict[str, Any] = Field(default={})
     stride: Depth = 1
 
-    def build(self, mask_channels: int) -> nn.Module:
+    def build(self, mask_channels: int) -> "nn.Module":
         """Build the network with fresh weights. Raises UserError if it cannot be imported or built."""
+        from torch import nn
+
         network = call_target(import_target(self.target, "model.target"), self.args, "model.args")
         if not isinstance(network, nn.Module):
             raise UserError(

@@ -1,6 +1,5 @@
 """The quality calibration of trained weights: quality.json, stored next to them."""
 
-import hashlib
 import logging
 import math
 from dataclasses import asdict, astuple, replace
@@ -14,6 +13,7 @@ from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.saved_weights import weights_digest
 
 QUALITY = "quality.json"
 LOG = logging.getLogger(__name__)
@@ -111,12 +111,6 @@ def read_quality(path: Path, weights: Path | None = None) -> Quality | None:
         )
         return None
     return found
-
-
-def weights_digest(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _relevant(sampling: Sampling) -> Sampling:

@@ -1,7 +1,6 @@
 """Parameters and floating-point operations of a model, counted without running it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -9,31 +8,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mlffm_segdiff.config.packaged import recipe_names
 from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.models.registry import MODELS
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import MIRRORS, BaseSegmenter
+from mlffm_segdiff.segmenters.model_list import ListedModel, ModelCost
 from mlffm_segdiff.segmenters.packing import packed_flops
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
 
 SIDE = 128
 META = torch.device("meta")
-
-
-@dataclass(frozen=True)
-class ModelCost:
-    """Size and cost of one model.
-
-    Attributes:
-        parameters: The number of parameters.
-        flops: Floating-point operations of one segmentation at 128 x 128. Only products and sums within
-            convolutions and matrix products are counted, each as one.
-        steps: Denoising steps of each sample; 1 for direct networks and the posterior mean.
-        samples: Samples, or 1 if none are drawn, times mirror images.
-    """
-
-    parameters: int
-    flops: int
-    steps: int
-    samples: int
 
 
 def model_recipe(name: str) -> Recipe:
@@ -42,6 +25,11 @@ def model_recipe(name: str) -> Recipe:
         return load_recipe(name)
     values = {"name": name, "data": {"sources": {"isic2018": None}}, "model": {"name": name}}
     return check_recipe(values, f"model {name!r}")
+
+
+def count_model(name: str) -> ListedModel:
+    """Count the cost of the model called ``name``, with its packaged recipe or its defaults."""
+    return ListedModel(count_cost(model_recipe(name)), MODELS.require(name).citation)
 
 
 @torch.no_grad()

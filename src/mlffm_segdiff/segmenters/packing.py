@@ -4,6 +4,7 @@ torch.nn.Conv2d changes the layout of its weights in each call, and runs small i
 """
 
 import copy
+import platform
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -73,7 +74,7 @@ def can_pack() -> bool:
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     there = hasattr(torch.ops.mkldnn, "_convolution_pointwise")
-    return there and torch.cpu.get_capabilities().get("architecture") == "x86_64"
+    return there and platform.machine() in ("x86_64", "AMD64")
 
 
 def packed_flops() -> dict[Any, Callable[..., int]]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.segmenters.base import BaseSegmenter
+from mlffm_segdiff.segmenters.cpu import this_cpu
 
 Precision = Literal["float32", "bf16"]
 
@@ -59,8 +60,7 @@ def has_bf16(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return this_cpu().multiplies_bf16
 
 
 def faster_precision(

@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,16 +20,13 @@ from mlffm_segdiff.config.extra import is_installed
 from mlffm_segdiff.config.load import read_json
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import unwritable, write_bytes, write_text
-from mlffm_segdiff.models.weight_files import HUB_ERRORS, is_hub_id, read_weights
+from mlffm_segdiff.models.weight_files import HUB_ERRORS, read_weights
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
-from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality, weights_digest, write_quality
+from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality, write_quality
 from mlffm_segdiff.segmenters.recipe import check_recipe, recipe_packages
+from mlffm_segdiff.segmenters.saved_weights import CONFIG, DEFAULT, WEIGHTS, local_folder, weights_digest
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-DEFAULT = "default"
-DEFAULT_SHA256 = "0c2ecc9991902f30751a7a63fed6208e3bcc0e705959ffe58621e13b8be4e062"
-"""Digest of the packaged weights, written by tools/package_weights.py."""
 TRUST_CODE = "MLFFM_SEGDIFF_TRUST_CODE"
 """Environment variable: 1 sets ``trust_code=True`` for all loading of weights."""
 
@@ -98,7 +94,7 @@ class Pretrained(
                 that is not installed or code that is not trusted.
         """
         name = str(pretrained_model_name_or_path)
-        folder = _local_folder(name)
+        folder = local_folder(name)
         get = folder.joinpath if folder else partial(_download, name, **options)
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries repeat the final error
         try:
@@ -170,14 +166,6 @@ def require_trust(recipe: Any, trust_code: bool = False) -> None:
         )
 
 
-def weights_folder(name: str | Path) -> Path:
-    """Return the folder of the weights ``default``, or of a run or weights folder; it may not exist."""
-    if str(name) == DEFAULT:
-        return Path(str(files("mlffm_segdiff") / "weights" / DEFAULT))
-    folder = Path(name).expanduser()
-    return folder / "weights" if (folder / "weights").is_dir() else folder
-
-
 def load_pretrained(name: str | Path, trust_code: bool = False) -> Pretrained:
     """Load weights as `Pretrained.from_pretrained` does."""
     return Pretrained.from_pretrained(name, trust_code)
@@ -196,26 +184,3 @@ def read_config(path: Path, fix: str) -> dict[str, Any]:
 
 def _download(hub_id: str, name: str, **options: Any) -> Path:
     return Path(hf_hub_download(hub_id, name, **options))
-
-
-def _local_folder(name: str) -> Path | None:
-    """Return the folder of weights after checking its files, or None for a hub id."""
-    folder = weights_folder(name)
-    if not (name == DEFAULT or folder.is_dir()):
-        if folder.is_file():
-            raise UserError(f"{folder} is a file; give the folder that has {CONFIG} and {WEIGHTS}")
-        if not is_hub_id(name):
-            raise UserError(
-                f"no weights {name!r}: no such folder; "
-                f"name a run folder, {DEFAULT!r}, or OWNER/NAME on the hub"
-            )
-        return None
-    missing = [part for part in (CONFIG, WEIGHTS) if not (folder / part).is_file()]
-    if missing:
-        raise UserError(
-            f"{folder}: no {' and '.join(missing)} here; give a run folder whose training is done "
-            "(exported graphs are only for predict and serve)"
-        )
-    if name == DEFAULT and weights_digest(folder / WEIGHTS) != DEFAULT_SHA256:
-        raise UserError(f"{folder / WEIGHTS} is not the file of this version; install mlffm-segdiff again")
-    return folder

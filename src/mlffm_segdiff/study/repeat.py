@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.segmenters.pretrained import WEIGHTS
+from mlffm_segdiff.segmenters.saved_weights import WEIGHTS
 from mlffm_segdiff.study.plan import StudyPlan, read_plan, write_plan
 from mlffm_segdiff.study.runner import Sources, previous_plan
 from mlffm_segdiff.study.study_folder import StudyFolder

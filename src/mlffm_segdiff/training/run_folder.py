@@ -21,8 +21,8 @@ from mlffm_segdiff.data.atomic import sweep_unfinished, write_text
 from mlffm_segdiff.data.claim import LOCK, claimed, require_free
 from mlffm_segdiff.models.weight_files import require_sound
 from mlffm_segdiff.segmenters.precision import Precision
-from mlffm_segdiff.segmenters.pretrained import WEIGHTS
 from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.segmenters.saved_weights import WEIGHTS
 from mlffm_segdiff.training.callbacks import BestAndLast
 
 OTHER_FOLDER = "wait for it, stop it, or choose another run folder"

@@ -1,0 +1,89 @@
+"""Folders of weights: which one a name means, and checks that need no torch."""
+
+import hashlib
+import json
+import math
+from importlib.resources import files
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from mlffm_segdiff.config.errors import UserError
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+DEFAULT = "default"
+DEFAULT_SHA256 = "0c2ecc9991902f30751a7a63fed6208e3bcc0e705959ffe58621e13b8be4e062"
+"""Digest of the packaged weights, written by tools/package_weights.py."""
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def weights_folder(name: str | Path) -> Path:
+    """Return the folder of the weights ``default``, or of a run or weights folder; it may not exist."""
+    if str(name) == DEFAULT:
+        return Path(str(files("mlffm_segdiff") / "weights" / DEFAULT))
+    folder = Path(name).expanduser()
+    return folder / "weights" if (folder / "weights").is_dir() else folder
+
+
+def weights_digest(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def local_folder(name: str) -> Path | None:
+    """Return the folder of weights after checking its files, or None for a hub id.
+
+    Raises:
+        UserError: A folder lacks a file, the default weights are not those of this version, or the name is
+            neither a folder nor a hub id.
+    """
+    if name == DEFAULT:
+        return require_default()
+    folder = weights_folder(name)
+    if folder.is_dir():
+        return _complete(folder)
+    from mlffm_segdiff.models.weight_files import is_hub_id
+
+    if folder.is_file():
+        raise UserError(f"{folder} is a file; give the folder that has {CONFIG} and {WEIGHTS}")
+    if not is_hub_id(name):
+        raise UserError(
+            f"no weights {name!r}: no such folder; name a run folder, {DEFAULT!r}, or OWNER/NAME on the hub"
+        )
+    return None
+
+
+def require_default() -> Path:
+    """Return the folder of the default weights. Raises UserError if they are not those of this version."""
+    folder = _complete(weights_folder(DEFAULT))
+    if weights_digest(folder / WEIGHTS) != DEFAULT_SHA256:
+        raise UserError(f"{folder / WEIGHTS} is not the file of this version; install mlffm-segdiff again")
+    return folder
+
+
+def _complete(folder: Path) -> Path:
+    missing = [part for part in (CONFIG, WEIGHTS) if not (folder / part).is_file()]
+    if missing:
+        raise UserError(
+            f"{folder}: no {' and '.join(missing)} here; give a run folder whose training is done "
+            "(exported graphs are only for predict and serve)"
+        )
+    return folder
+
+
+def describe_weights(folder: Path) -> tuple[str, int]:
+    """Return the model's name and number of parameters, from the configuration and the header of the weights.
+
+    Raises:
+        UserError: One of the files cannot be read.
+    """
+    try:
+        model = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["recipe"]["model"]["name"]
+        with safe_open(folder / WEIGHTS, framework="numpy") as file:
+            learned = [key for key in file.keys() if not key.endswith(_STATISTICS)]  # noqa: SIM118
+            shapes = [file.get_slice(key).get_shape() for key in learned]
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise UserError(f"{folder} cannot be read ({error}); install mlffm-segdiff again") from error
+    return model, sum(map(math.prod, shapes))
