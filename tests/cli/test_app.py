@@ -123,7 +123,7 @@ def test_without_the_extra_train_images_are_segmented_and_training_says_what_to_
     lines = printed.splitlines()
     assert (lines[0], lines[-1]) == ("0", "2")
     assert len(lines) == 3
-    assert re.fullmatch(r"error: \w+ is not installed; run: pip install '.*\[train\]'", lines[1])
+    assert re.fullmatch(r'error: \w+ is not installed; run: pip install ".*\[train\]"', lines[1])
 
 
 def test_the_installed_command_runs() -> None:

@@ -56,9 +56,9 @@ class Installed:
 @pytest.mark.parametrize(
     ("direct_url", "line"),
     [
-        (None, "pip install 'mlffm-segdiff[study]'"),
-        ('{"url": "https://example.org/a.whl", "archive_info": {}}', "pip install 'mlffm-segdiff[study]'"),
-        ('{"url": "file:///opt/my%20code", "dir_info": {}}', "pip install '/opt/my code[study]'"),
+        (None, 'pip install "mlffm-segdiff[study]"'),
+        ('{"url": "https://example.org/a.whl", "archive_info": {}}', 'pip install "mlffm-segdiff[study]"'),
+        ('{"url": "file:///opt/my%20code", "dir_info": {}}', 'pip install "/opt/my code[study]"'),
     ],
 )
 def test_the_line_fits_the_way_the_package_was_installed(

@@ -108,5 +108,5 @@ def test_one_sample_stays_as_it_is() -> None:
 
 def test_without_simpleitk_the_error_names_the_installation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "SimpleITK", None)
-    with pytest.raises(UserError, match=r"^SimpleITK is not installed.*\[staple\]'$"):
+    with pytest.raises(UserError, match=r"^SimpleITK is not installed.*\[staple\]\"$"):
         fuse(torch.rand(2, 1, 1, 3, 3), "staple")

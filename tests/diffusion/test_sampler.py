@@ -285,7 +285,7 @@ def test_dpm_without_its_package_is_an_error_that_names_the_extra(monkeypatch: p
         lambda: check_sampler("dpm"),
         lambda: draw(perfect(MASK), MaskDiffusion(), "dpm", 2),
     ):
-        with pytest.raises(UserError, match=r"diffusers is not installed; .*\[dpm\]'$"):
+        with pytest.raises(UserError, match=r"diffusers is not installed; .*\[dpm\]\"$"):
             work()
     check_sampler("ddim")
     draw(perfect(MASK), MaskDiffusion(), "ddpm", 2)

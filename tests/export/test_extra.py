@@ -26,5 +26,5 @@ def test_a_missing_package_is_named_with_what_installs_it(
     package: str, work: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UserError, match=rf"^{package} is not installed.*\[export\]'"):
+    with pytest.raises(UserError, match=rf"^{package} is not installed.*\[export\]\""):
         work(tmp_path / "x")

@@ -51,7 +51,7 @@ def test_a_fusion_that_is_not_installed_is_reported_before_anything_is_drawn(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "SimpleITK", None)
-    with pytest.raises(UserError, match=r"^SimpleITK is not installed.*\[staple\]'$"):
+    with pytest.raises(UserError, match=r"^SimpleITK is not installed.*\[staple\]\"$"):
         chosen_sampling(recipe, {"fusion": "staple"})
     assert chosen_sampling(recipe).fusion == "mean"
 

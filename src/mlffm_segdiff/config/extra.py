@@ -20,8 +20,8 @@ def pip_line(extra: str) -> str:
     """Return the command that installs an extra: from the project's folder, if it is installed from one."""
     source = json.loads(metadata.distribution(DISTRIBUTION).read_text("direct_url.json") or "{}")
     if "dir_info" not in source:
-        return f"pip install '{DISTRIBUTION}[{extra}]'"
-    return f"pip install '{url2pathname(urlsplit(source['url']).path)}[{extra}]'"
+        return f'pip install "{DISTRIBUTION}[{extra}]"'
+    return f'pip install "{url2pathname(urlsplit(source["url"]).path)}[{extra}]"'
 
 
 def extra_of(module: str) -> str | None:

@@ -127,5 +127,5 @@ def test_a_preempted_cell_is_requeued_and_finishes_once(
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "submitit", None)
     monkeypatch.delitem(sys.modules, "mlffm_segdiff.study.launchers.submitit_jobs")
-    with pytest.raises(UserError, match=r"submitit is not installed; .*\[cluster\]'"):
+    with pytest.raises(UserError, match=r"submitit is not installed; .*\[cluster\]\""):
         make_launcher(LauncherConfig(name="slurm"), 1)
