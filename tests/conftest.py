@@ -1,5 +1,6 @@
 """Settings of every test: the same examples and weights, one thread, no network, no user's cache."""
 
+import logging
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -44,6 +45,16 @@ def _same_weights_each_time() -> None:
     """Use one thread: networks as small as these only wait for a second one."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """A quiet command silences the log of the package only for its test."""
+    log = logging.getLogger("mlffm_segdiff")
+    level, handlers = log.level, log.handlers
+    yield
+    log.setLevel(level)
+    log.handlers = handlers
 
 
 @pytest.fixture(scope="session", autouse=True)

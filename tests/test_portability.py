@@ -23,7 +23,7 @@ def default_encodings(source: str) -> Iterator[str]:
         mode = "".join(arg.value for arg in call.args if isinstance(getattr(arg, "value", None), str))
         implicit = {
             "read_text": not call.args,
-            "write_text": True,
+            "write_text": method,
             "open": "b" not in mode and bool(mode or not method or {"mode", "newline"} & keywords),
         }.get(name, "text" in keywords)
         if implicit and "encoding" not in keywords:

@@ -205,7 +205,7 @@ def memory_mib(pid: int) -> tuple[int, int]:
 async def server() -> AsyncIterator[tuple[Client, int]]:
     """Start a server of the package on a free port; yields a client and the process's id."""
     command = [sys.executable, "-m", "mlffm_segdiff", "serve", "--port", "0", "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8")
     try:
         assert process.stdout is not None
         lines = "".join(iter(process.stdout.readline, "}\n"))

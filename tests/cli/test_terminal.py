@@ -68,10 +68,15 @@ def test_no_name_reaches_the_terminal_raw_or_breaks_an_output(
     assert len(list((out / "masks").iterdir())) == 10
 
 
-def test_cases_of_masks_with_such_names_are_scored(tmp_path: Path, hostile: Path, command: Command) -> None:
+def test_cases_of_masks_with_such_names_are_scored(
+    tmp_path: Path, hostile: Path, lesions: Path, command: Command
+) -> None:
+    mask = min((lesions / "masks").iterdir()).read_bytes()
     for path in hostile.iterdir():
         if path.read_bytes() == b"broken":
             path.unlink()
+        else:
+            path.write_bytes(mask)
     status, printed, error = command("evaluate", "--masks", hostile, "--truth", hostile, "-o", tmp_path / "e")
     assert (status, error) == (0, "")
     assert not set(printed) & set("\x1b\x07\u202e")

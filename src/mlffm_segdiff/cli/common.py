@@ -60,7 +60,7 @@ SplitOption = Annotated[
 
 class _EchoHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        typer.echo(record.getMessage(), err=True)
+        say(record.getMessage(), err=True)
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,9 @@ def _torchvision_fault() -> str:
     """Import an installed torchvision in another process, because one for another torch may even crash."""
     if find_spec("torchvision") is None:
         return ""
-    done = subprocess.run([sys.executable, "-c", "import torchvision"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "import torchvision"], capture_output=True, encoding="utf-8", errors="replace"
+    )
     if done.returncode == 0:
         return ""
     reason = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
