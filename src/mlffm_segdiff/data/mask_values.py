@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import binary_erosion
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.gray_levels import white_of
@@ -110,6 +109,8 @@ def _fault(
 
 def _solid(region: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Return the pixels whose 3 x 3 neighbours are all in the region, so not the thin edges of a lesion."""
+    from scipy.ndimage import binary_erosion
+
     eroded: npt.NDArray[np.bool_] = binary_erosion(region, _BLOCK, border_value=1)
     return eroded
 
