@@ -18,15 +18,16 @@ MODEL: dict[str, object] = {"name": "unet", "encoder": "efficientnet_lite0", "de
 
 
 def recipe(model: dict[str, object], optimizer: str = "adamw") -> Recipe:
-    settings = {
+    settings: dict[str, object] = {
         "images": STEPS,
         "batch_size": 1,
         "optimizer": optimizer,
         "learning_rate": RATE,
         "weight_decay": DECAY,
         "warmup": WARMUP if optimizer == "adamw" else 0,
-        "encoder_rate": SHARE,
     }
+    if model == MODEL:
+        settings["encoder_rate"] = SHARE
     data = {"sources": {"synthetic": None}}
     return check_recipe({"name": "x", "data": data, "model": model, "train": settings}, "here")
 

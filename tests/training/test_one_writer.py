@@ -85,5 +85,5 @@ def test_a_claim_ends_with_its_process(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(UserError, match=r"file.run cannot be written .*is a file, not a folder"):
+    with pytest.raises(UserError, match=r"file.run cannot be written: .* is a file, not a folder"):
         claimed(tmp_path / "file" / "run", "wait").__enter__()
