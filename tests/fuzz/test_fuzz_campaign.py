@@ -57,7 +57,6 @@ WORKS: dict[str, Callable[[Path, Path], object]] = {
     "writes outside  ": lambda path, outputs: path.unlink(),
     "leaves .part-": leave_a_part,
     "memory grew": fill_memory,
-    "a message of over": lambda path, outputs: refuse(Path("x" * 5000), outputs),
 }
 
 

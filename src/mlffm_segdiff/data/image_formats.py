@@ -52,8 +52,14 @@ ROWS_PER_STRIP, BITS_PER_SAMPLE, TILE_WIDTH, TILE_HEIGHT, TIFF_ORIENTATION = 278
 UNCOMPRESSED = "raw"
 JPEG_SCAN = b"\xff\xda"
 
-for _package in ("PIL", "pydicom", "highdicom"):  # about the file, with its path or a patient's data
-    warnings.filterwarnings("ignore", module=rf"{_package}\.")
+
+def ignore_warnings() -> None:
+    """Ignore warnings of the packages that decode images: they print the file's path, or a patient's data."""
+    for package in ("PIL", "pydicom", "highdicom"):
+        warnings.filterwarnings("ignore", module=rf"{package}\.")
+
+
+ignore_warnings()
 
 
 def open_image(file: IO[bytes]) -> ImageFile.ImageFile:
