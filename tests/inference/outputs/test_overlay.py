@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -7,8 +10,11 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import binary_dilation
 from skimage.measure import find_contours
 
+from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs import overlay
 from mlffm_segdiff.inference.outputs.overlay import CASING, COLOUR, draw_outline
+from mlffm_segdiff.inference.outputs.writers import Output
+from mlffm_segdiff.inference.predict import predict_files
 
 Colours = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -80,3 +86,13 @@ def test_a_very_large_lesion_is_outlined_by_fewer_pixels_in_the_same_place(
 def test_an_empty_mask_draws_nothing() -> None:
     image = np.random.default_rng(0).integers(0, 256, (30, 20, 3), dtype=np.uint8)
     np.testing.assert_array_equal(outlined(image, np.zeros((30, 20), bool)), image)
+
+
+def test_the_overlay_of_an_image_too_long_for_jpeg_is_smaller(
+    tmp_path: Path, photo: Callable[..., Colours], save: Callable[..., Path], red_model: Callable[..., Model]
+) -> None:
+    image = save(tmp_path / "long.png", np.tile(photo(0, 16, 16), (4100, 1, 1)))
+    (row,) = predict_files([image], red_model(), Output(tmp_path / "out", ("overlay",)))
+    assert (row.status, row.error) == ("done", "")
+    with Image.open(tmp_path / "out" / "overlays" / "long.jpg") as drawn:
+        assert drawn.size == (16, 65_500)

@@ -15,6 +15,8 @@ COLOUR: Colour = (0, 255, 255)
 CASING = (0, 0, 0)
 LINES_PER_SIDE = 250
 FINE = 2048
+MOST_SIDE = 65_500
+"""Pixels per side that libjpeg can write; the overlays of longer images are smaller than these."""
 
 
 class OverlayWriter(Writer):
@@ -30,6 +32,7 @@ class OverlayWriter(Writer):
         """Draw the outline on a copy of the image and write it."""
         image = result.image.full_size.copy()
         draw_outline(image, result.mask)
+        image.thumbnail((MOST_SIDE, MOST_SIDE))  # leaves smaller ones as they are
         save_image(image, *self.paths(result.image.stem))
 
 

@@ -205,7 +205,7 @@ def array_image(pixels: Pixels, size: int) -> CaseImage:
 
 def require_contrast(image: CaseImage, name: str) -> CaseImage:
     """Return the image. Raises UserError if it has one colour only, where a mask would be made up."""
-    if image.view is not None and is_blank(image.view):
+    if is_blank(image.network_input) and (image.view is None or is_blank(image.view)):
         raise UserError(f"{name} has one colour only, so no lesion can be found in it; use another image")
     return image
 
