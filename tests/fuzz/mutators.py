@@ -247,14 +247,15 @@ def _block(rng: Random, data: bytes) -> tuple[int, int]:
     return start, min(len(data), start + rng.choice((1, 4, 64, 1024)))
 
 
-def _places(values: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield each container in nested values with each of its keys or indices."""
+def _places(values: Any, levels: int = 30) -> Iterator[tuple[Any, Any]]:
+    """Yield each container in nested values, down to some levels, with each of its keys or indices."""
     items = (
         values.items() if isinstance(values, dict) else enumerate(values if isinstance(values, list) else [])
     )
     for key, value in items:
         yield values, key
-        yield from _places(value)
+        if levels:
+            yield from _places(value, levels - 1)
 
 
 def _change(rng: Random, container: Any, key: Any) -> None:
