@@ -2,8 +2,9 @@
 
 python tools/attack_server.py [SECONDS [ATTACK ...]]
 
-Each attack, by default all, lasts SECONDS (default 60). The report has status counts of the attackers, the
-server's memory, and latencies of honest requests in seconds. PYTHONPATH chooses the version of the package.
+Each attack, by default all, lasts SECONDS (default 60) and comes from one address, honest requests from
+another, by X-Forwarded-For as behind a proxy. The report has status counts of the attackers, the server's
+memory, and latencies of honest requests in seconds. PYTHONPATH chooses the version of the package.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from urllib.parse import urlsplit
 QUEUE = 32
 PATIENCE = 120
 SEGMENT = "/api/v1/segment"
+ATTACKER, HONEST = "203.0.113.1", "198.51.100.1"
 
 
 class Client:
@@ -38,17 +40,20 @@ class Client:
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(self.host, self.port, limit=2**26)
 
-    def head(self, path: str, length: int, method: str = "POST") -> bytes:
-        lines = (f"{method} {path} HTTP/1.1", f"Host: {self.host}", "Connection: close")
+    def head(self, path: str, length: int, method: str = "POST", address: str = ATTACKER) -> bytes:
+        forwarded = f"X-Forwarded-For: {address}"
+        lines = (f"{method} {path} HTTP/1.1", f"Host: {self.host}", forwarded, "Connection: close")
         body = (f"Content-Length: {length}", "Content-Type: image/png")
         return "\r\n".join((*lines, *body, "", "")).encode()
 
-    async def request(self, path: str, body: bytes = b"", method: str = "POST") -> tuple[int, int, bytes]:
+    async def request(
+        self, path: str, body: bytes = b"", method: str = "POST", address: str = ATTACKER
+    ) -> tuple[int, int, bytes]:
         """Return status, Retry-After and content; status 0 without a response."""
         try:
             async with asyncio.timeout(PATIENCE):
                 reader, writer = await self.connect()
-                writer.write(self.head(path, len(body), method) + body)
+                writer.write(self.head(path, len(body), method, address) + body)
                 answer = await reader.read(-1)
                 writer.close()
         except (OSError, TimeoutError) as error:
@@ -63,7 +68,7 @@ class Client:
         start = time.perf_counter()
         while True:
             last = time.perf_counter()
-            status, retry, _ = await self.request(SEGMENT, self.image)
+            status, retry, _ = await self.request(SEGMENT, self.image, address=HONEST)
             now = time.perf_counter()
             if status == 200 or now - start > PATIENCE:
                 return now - start, now - last
@@ -205,6 +210,7 @@ def memory_mib(pid: int) -> tuple[int, int]:
 async def server() -> AsyncIterator[tuple[Client, int]]:
     """Start a server of the package on a free port; yields a client and the process's id."""
     command = [sys.executable, "-m", "mlffm_segdiff", "serve", "--port", "0", "--json"]
+    command += ["--trust-proxy", "127.0.0.1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8")
     try:
         assert process.stdout is not None

@@ -5,6 +5,7 @@ import json
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -259,7 +260,7 @@ def _places(values: Any, levels: int = 30) -> Iterator[tuple[Any, Any]]:
 
 
 def _change(rng: Random, container: Any, key: Any) -> None:
-    how, odd = rng.random(), rng.choice(ODD_VALUES)
+    how, odd = rng.random(), deepcopy(rng.choice(ODD_VALUES))
     if how < 0.6:
         container[key] = odd
     elif how < 0.7:
