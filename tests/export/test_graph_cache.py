@@ -18,8 +18,8 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Writing is noted and leaves an empty folder."""
     folders: list[Path] = []
 
-    def write(pretrained: Pretrained, format_name: str, folder: Path) -> None:
-        folder.mkdir()
+    def write(pretrained: Pretrained, format_name: str, folder: Path, fix: str) -> None:
+        folder.mkdir(parents=True)
         folders.append(folder)
 
     monkeypatch.setattr(graph_cache, "write_export", write)

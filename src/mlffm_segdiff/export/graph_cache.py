@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import sweep_unfinished
 from mlffm_segdiff.data.cache import CACHE_FIX, cache_root
 from mlffm_segdiff.export.folder import (
     is_export,
@@ -78,7 +77,6 @@ def cached_export(pretrained: Pretrained, format_name: FormatName, root: Path | 
     """
     folder = (root or cache_root()) / f"{_key(pretrained, format_name)}-{format_name}"
     if not folder.is_dir():
-        sweep_unfinished(folder.parent)
         write_export(pretrained, format_name, folder, CACHE_FIX)
     else:
         keep_quality(pretrained, folder)
