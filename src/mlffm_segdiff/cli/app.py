@@ -1,6 +1,5 @@
 """The command ``mlffm-segdiff``: its verbs, and its exit with one line and a status for invalid input."""
 
-import io
 import logging
 import os
 import sys
@@ -66,9 +65,6 @@ def verbs(
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line, by default that of the process, and exit with an `ExitStatus`."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):  # the console's encoding may lack characters of file names
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")
     # Both are read when torch loads OpenMP. Threads that spin while they wait are slow on a busy machine; on
     # an idle one, threads that never spin wake too late for the short steps of a network.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

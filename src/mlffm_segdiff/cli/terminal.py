@@ -19,4 +19,4 @@ def prepare_streams() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     warnings.filterwarnings("ignore", "Glyph .* missing from")  # of a name in the title of a figure
-    warnings.showwarning = lambda message, *_: say(f"warning: {message}", err=True)
+    warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}", err=True)

@@ -113,7 +113,7 @@ def unwritable(path: Path, error: OSError, fix: str | None = None) -> UserError:
     in_the_way = error.errno in (errno.EEXIST, errno.ENOTDIR)
     folders = (path, *path.parents) if in_the_way else path.parents
     for folder in folders:
-        if folder.exists() and not folder.is_dir():
+        if os.path.exists(folder) and not os.path.isdir(folder):  # noqa: PTH110, PTH112, never raise
             return UserError(
                 f"{path} cannot be written: {folder} is a file, not a folder; choose another folder"
             )

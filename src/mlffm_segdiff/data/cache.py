@@ -21,6 +21,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import atomic_folder, sweep_unfinished
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.files import rgb_rows
+from mlffm_segdiff.data.processors import processors
 from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.read_pair import UnfitCaseError, read_pair
 
@@ -198,7 +199,7 @@ def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np
 
 def _pairs(cases: Sequence[Case], size: int) -> Iterator[tuple[Bytes, Bytes, bool] | str]:
     """Yield each case's resized pair, or the reason for its absence, in order; decode in a thread pool."""
-    workers = min(8, os.cpu_count() or 1)
+    workers = min(8, processors())
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(cases), 64 * workers):
             yield from pool.map(lambda case: _pair(case, size), cases[start : start + 64 * workers])

@@ -29,7 +29,14 @@ def claimed(folder: Path, fix: str) -> Iterator[None]:
     Raises:
         UserError: Another process holds the folder, or nothing can be written into it.
     """
-    path, created = folder / LOCK, [one for one in (folder, *folder.parents) if not one.exists()]
+    path, created = (
+        folder / LOCK,
+        [
+            one
+            for one in (folder, *folder.parents)
+            if not os.path.exists(one)  # noqa: PTH110, pathlib raises for long names
+        ],
+    )
     with _locked(folder, fix):
         try:
             with suppress(OSError):  # on a full disk the lock holds as well
@@ -45,7 +52,7 @@ def claimed(folder: Path, fix: str) -> Iterator[None]:
 
 def require_free(folder: Path, fix: str) -> None:
     """Raise UserError if another process holds a folder, as `claimed` does; change nothing."""
-    if (folder / LOCK).is_file():
+    if os.path.isfile(folder / LOCK):  # noqa: PTH113
         with _locked(folder, fix):
             pass
 

@@ -20,7 +20,8 @@ _reserved = 0
 def reserved(byte_count: int) -> Iterator[None]:
     """Run a block once the images in work leave it this much memory; more than MOST_MEMORY runs on its own.
 
-    Blocks start in the order they asked, so that small images do not hold up a large one for ever. Blocks
+    While a block waits for memory, no other starts, so that small images do not hold up a large one for
+    ever. Blocks
     must not be nested.
     """
     global _reserved

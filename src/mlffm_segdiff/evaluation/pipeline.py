@@ -189,7 +189,7 @@ def write_evaluation(found: Evaluation, folder: Path) -> dict[str, Summary]:
         own = evaluated_files(folder)
         require_own(folder, files, own)
         with partly_written():
-            remove_results(folder, own)
+            remove_results(folder, [name for name in own if name != SUMMARY_FILE])  # it lists the files
             summaries = write_report(folder, found.cases, {**found.facts, "files": files})
             if found.judged:
                 write_judged(found.judged, folder / QUALITY_TABLE)

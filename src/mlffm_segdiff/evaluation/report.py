@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import write_text
+from mlffm_segdiff.data.atomic import sweep_unfinished, write_text
 from mlffm_segdiff.data.csv_text import csv_table
 from mlffm_segdiff.evaluation.rows import EvaluatedCase, column_names, row_values
 from mlffm_segdiff.metrics.intervals import Interval
@@ -73,6 +73,7 @@ def write_report(
     Raises:
         UserError: `cases` is empty, or the folder cannot be written.
     """
+    sweep_unfinished(folder)
     found = summaries(cases, seed)
     for name, text in ((SUMMARY_FILE, summary_json(found, facts)), (CASES_FILE, cases_csv(cases))):
         write_text(folder / name, text)

@@ -186,7 +186,7 @@ def predict_files(
         output.folder,
         {stem: case_files(stem, output, writers) for stem in map(case_name, images)},
         [output.table_path.name, *(name for writer in writers.values() for name in writer.run_files)],
-        _settings(model, output, how) if model.identity else "",
+        _settings(model, output, how, batch_size) if model.identity else "",
     )
     run = _Run(model, output, writers, how, journal)
     helpers = helper_count()
@@ -208,10 +208,11 @@ def check_batch_size(batch_size: int) -> None:
         raise UserError(f"batch size {batch_size} is out of range; give 1 or more")
 
 
-def _settings(model: Model, output: Output, processing: Processing) -> str:
+def _settings(model: Model, output: Output, processing: Processing, batch_size: int) -> str:
     """Return all that an image's results depend on, besides the image."""
     quality = model.quality and model.quality.model_dump(mode="json")
-    chosen = [asdict(model.sampling), model.size, model.precision, quality, asdict(processing)]
+    machine = [str(model.device), model.precision, batch_size]  # they decide how sums are rounded
+    chosen = [asdict(model.sampling), model.size, *machine, quality, asdict(processing)]
     outputs = [sorted(output.write), output.maps]
     return json.dumps([version(DISTRIBUTION), model.identity, *chosen, *outputs])
 

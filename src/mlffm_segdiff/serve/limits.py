@@ -9,7 +9,7 @@ LARGE_PIXELS = 4_000_000
 HEAVY_EVALUATIONS = 8
 """Requests with more evaluations of the network take turns with the others."""
 BATCH_EVALUATIONS = 64
-"""Evaluations of a batch of several images: so long do others wait for it."""
+"""Most evaluations in a batch of several images, which bounds how long others wait for it."""
 
 
 @dataclass(frozen=True)

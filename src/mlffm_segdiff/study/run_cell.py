@@ -20,7 +20,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.data.sources import SplitCases, load_split_cases, open_split
 from mlffm_segdiff.evaluation.model import evaluate_model
-from mlffm_segdiff.evaluation.report import SUMMARY_FILE, write_report
+from mlffm_segdiff.evaluation.report import CASES_FILE, SUMMARY_FILE, write_report
 from mlffm_segdiff.segmenters.device import best_device
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.study.cells import Cell, evaluation_sampling
@@ -65,9 +65,12 @@ def _missing_evaluations(cell: Cell, plan: StudyPlan, place: CellFolder) -> list
 
 
 def _has_evaluation(cell: Cell, plan: StudyPlan, place: CellFolder, evaluation: str) -> bool:
+    scores = place.scores(evaluation)
     try:
-        summary = json.loads((place.scores(evaluation) / SUMMARY_FILE).read_text(encoding="utf-8"))
+        summary = json.loads((scores / SUMMARY_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        return False
+    if not (scores / CASES_FILE).is_file():
         return False
     return all(summary.get(name) == value for name, value in _provenance(cell, plan, evaluation).items())
 
@@ -133,6 +136,7 @@ def _score(cell: Cell, plan: StudyPlan, place: CellFolder, parts: SplitCases) ->
     for name in missing:
         sampling = evaluation_sampling(cell.recipe, plan.evaluations[name])
         found = evaluate_model(segmenter, pairs, cases, sampling, cell.recipe.train.batch_size, device)
+        (place.scores(name) / CASES_FILE).unlink(missing_ok=True)  # it is written after summary.json
         write_report(place.scores(name), list(found), _provenance(cell, plan, name))
 
 

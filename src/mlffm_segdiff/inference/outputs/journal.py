@@ -3,11 +3,12 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path, PurePath
 
+from mlffm_segdiff.config.errors import partly_written
 from mlffm_segdiff.data.atomic import atomic_write, sweep_unfinished, unwritable
 from mlffm_segdiff.data.results_folder import remove_results, require_own
 from mlffm_segdiff.inference.measures.lesion_measures import LesionMeasures
@@ -59,19 +60,20 @@ class Journal:
         """Remove the results of the folder's earlier run, but with `resume` keep what may be used again.
 
         Raises:
-            UserError: A file that the run will write is not one of an earlier run's, or the folder cannot be
-                written.
+            UserError: A file that the run will write is not one of an earlier run's.
+            StoppedError: The folder cannot be written, and results of an earlier run may be removed already.
         """
         settings, own, places = self._read()
         require_own(self._folder, self._planned, own)
         if resume and self._settings and settings == self._settings:
             self._places = {stem: place for stem, place in places.items() if stem in self._cases}
         self._resumed = bool(self._places)
-        for parent in {PurePath(name).parent for name in self._planned}:
-            sweep_unfinished(self._folder / parent)
         kept = {name for stem in self._places for name in self._cases[stem]}
-        remove_results(self._folder, [name for name in own if name not in kept])
-        self._write()
+        with partly_written() if own else nullcontext():
+            for parent in {PurePath(name).parent for name in self._planned}:
+                sweep_unfinished(self._folder / parent)
+            remove_results(self._folder, [name for name in own if name not in kept])
+            self._write()
 
     def key_of(self, name: str, data: bytes) -> str:
         """Return the digest of an image's file name and content, and of the settings."""
@@ -136,20 +138,20 @@ class Journal:
                     file.write(line)
         self._places = places
 
-    def _read(self) -> tuple[str, frozenset[str], dict[str, tuple[int, int]]]:
+    def _read(self) -> tuple[str, dict[str, None], dict[str, tuple[int, int]]]:
         """Return settings, files and places of records of the file; a line cut off by a kill is left out."""
         places: dict[str, tuple[int, int]] = {}
         try:
             with self._path.open("rb") as file:
                 head = json.loads(file.readline())
-                settings, files = head["settings"], frozenset(map(str, head["files"]))
+                settings, files = head["settings"], dict.fromkeys(map(str, head["files"]))
                 start = file.tell()
                 for line in file:
                     with suppress(ValueError, KeyError, TypeError):
                         places[_parse(line).row.stem] = start, len(line)
                     start += len(line)
         except (OSError, ValueError, KeyError, TypeError):  # no journal, or not one of this program
-            return "", frozenset(), {}
+            return "", {}, {}
         return settings, files, places
 
     @staticmethod

@@ -150,7 +150,8 @@ def read_unless_found(
     with reported(name):
         if isinstance(source, RemoteFile):
             data = read_source(source)
-            return find(data) or decode_case(data, source, size, keep)
+            found = find(data)
+            return decode_case(data, source, size, keep) if found is None else found
         with reserved(_bytes_to_read(source)):
             data = read_source(source)
             if (found := find(data)) is not None:
