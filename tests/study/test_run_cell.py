@@ -89,6 +89,16 @@ def test_scores_of_another_part_under_the_same_name_are_made_again(copied: Study
     assert len((place.scores("recipe") / "cases.csv").read_text().splitlines()) == 3  # two cases validate
 
 
+def test_scores_of_which_a_kill_left_only_the_summary_are_made_again(copied: StudyFolder) -> None:
+    place = first_cell(copied)
+    place.finished.unlink()
+    cases = place.scores("recipe") / "cases.csv"
+    before = cases.read_bytes()
+    cases.unlink()
+    run_cell(copied.path, place.path.name)
+    assert cases.read_bytes() == before
+
+
 def test_a_cell_that_another_process_runs_is_waited_for_and_not_run_again(copied: StudyFolder) -> None:
     place = first_cell(copied)
     place.finished.unlink()
