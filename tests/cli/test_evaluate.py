@@ -305,3 +305,21 @@ def test_a_table_of_the_users_is_not_overwritten(command: Command, lesions: Path
     assert (status, error.count("\n")) == (2, 1)
     assert "cases.csv exists, but no earlier run wrote it" in error
     assert [path.name for path in tmp_path.iterdir()] == ["cases.csv"]
+
+
+def test_an_evaluation_killed_while_it_replaces_another_can_be_repeated(
+    command: Command, lesions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores, masks = tmp_path / "scores", lesions / "masks"
+    arguments = ("evaluate", "--masks", masks, "--truth", masks, "-o", scores)
+    assert command(*arguments)[0] == 0
+    before = {path.name: path.read_bytes() for path in scores.iterdir()}
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mlffm_segdiff.evaluation.report.summaries", stop)
+        assert command(*arguments)[0] == 130
+    assert command(*arguments)[0] == 0
+    assert {path.name: path.read_bytes() for path in scores.iterdir()} == before
