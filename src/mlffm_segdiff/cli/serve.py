@@ -70,7 +70,7 @@ def serve(
             "--allow-host",
             metavar="NAME",
             help="A host name under which clients reach the server, such as a proxy's. Repeatable. "
-            "[default: those of this machine if --host is one of them, otherwise any]",
+            "[default: localhost and --host; any name if --host is 0.0.0.0 or ::]",
         ),
     ] = None,
     runtime: RuntimeOption = None,

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import unwritable
+from mlffm_segdiff.data.atomic import sweep_unfinished, unwritable
 
 LOCK = ".lock"
 """Name of the lock's file, which stays in the folder and names the last holder."""
@@ -19,7 +19,8 @@ LOCK = ".lock"
 def claimed(folder: Path, fix: str) -> Iterator[None]:
     """Keep other processes from claiming a folder until the block ends.
 
-    The operating system releases the lock of a process that ends, however it ends. A folder that did not
+    What killed processes left unfinished in it is removed first. The operating system releases the lock of a
+    process that ends, however it ends. A folder that did not
     exist and that the block leaves empty is removed.
 
     Args:
@@ -41,6 +42,7 @@ def claimed(folder: Path, fix: str) -> Iterator[None]:
         try:
             with suppress(OSError):  # on a full disk the lock holds as well
                 path.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+            sweep_unfinished(folder)
             yield
         finally:
             with suppress(OSError):

@@ -17,7 +17,7 @@ from filelock import FileLock
 from rich.console import Console
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import atomic_write, sweep_unfinished
 from mlffm_segdiff.data.sources import SplitCases, load_split_cases, open_split
 from mlffm_segdiff.evaluation.model import evaluate_model
 from mlffm_segdiff.evaluation.report import CASES_FILE, SUMMARY_FILE, write_report
@@ -48,6 +48,7 @@ def run_cell(study: Path, key: str) -> None:
     cell, place = read_plan(folder.plan).cell(key), folder.cell(key)
     place.path.mkdir(parents=True, exist_ok=True)
     with FileLock(place.guard):
+        sweep_unfinished(place.path)
         plan = read_plan(folder.plan)  # another evaluation may have been planned while this waited
         if not (place.finished.is_file() and is_scored(cell, plan, place)):
             torch.set_num_threads(plan.threads)

@@ -87,7 +87,7 @@ class RunFolder:
             UserError: Another process trains in the folder, or nothing can be written into it.
         """
         with claimed(self.path, OTHER_FOLDER):
-            for folder in (self.path, self.checkpoints, self.weights, self.metrics.parent):
+            for folder in (self.checkpoints, self.weights, self.metrics.parent):
                 sweep_unfinished(folder)
             yield
 
