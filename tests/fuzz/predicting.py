@@ -91,7 +91,7 @@ class Predicted(Reader):
 
 
 def documented(data: bytes) -> bool:
-    """Return whether a file is no image for Pillow, or one of a documented format."""
+    """Return whether a file is not an image for Pillow, or has a documented format."""
     try:
         with Image.open(io.BytesIO(data)) as image:
             return image.format in DOCUMENTED

@@ -71,12 +71,14 @@ class Requests(Reader):
         return head + END + body
 
     def read(self, path: Path) -> bool:
-        """Return whether the answer is no refusal; a refusal is a JSON document that says what to do."""
+        """Return whether the answer is not a refusal; a refusal is a JSON document that says what to do."""
         status, headers, body = self.loop.run_until_complete(self._answer(path.read_bytes()))
         assert status < 500 or status == 503, f"status {status}"
         if status >= 400 and body:
-            assert headers[b"content-type"].startswith(b"application/"), f"status {status} is no JSON"
-            assert {"problem", "detail", "hint"} <= json.loads(body).keys(), f"status {status} is no problem"
+            assert headers[b"content-type"].startswith(b"application/"), f"status {status} is not JSON"
+            assert {"problem", "detail", "hint"} <= json.loads(body).keys(), (
+                f"status {status} is not a problem document"
+            )
         return status < 400
 
     async def _answer(self, data: bytes) -> tuple[int, dict[bytes, bytes], bytes]:

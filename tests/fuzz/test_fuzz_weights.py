@@ -61,7 +61,7 @@ class Weights(Reader):
         model = load_model(load_pretrained(path))
         small = Image.fromarray(self.view).resize((model.size, model.size))
         (found,) = segment_images(model, [np.asarray(small)], lambda _: self.view)
-        assert torch.isfinite(found.probability).all(), "probabilities that are no numbers"
+        assert torch.isfinite(found.probability).all(), "probabilities that are not finite"
         assert 0 <= found.probability.min() <= found.probability.max() <= 1, "probabilities outside 0 to 1"
         return True
 

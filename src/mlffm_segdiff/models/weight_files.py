@@ -28,7 +28,7 @@ LARGEST_WEIGHT = 1e6
 
 
 def is_hub_id(name: str) -> bool:
-    """Return whether a name that is no existing path can be a hub id, OWNER/NAME, and is not a missing path.
+    """Return whether a name can be a hub id, OWNER/NAME, and is neither an existing nor a missing path.
 
     It is a missing path if its parent folder exists, if it begins with `RUNS`, or by its suffix.
     """

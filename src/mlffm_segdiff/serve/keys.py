@@ -57,7 +57,7 @@ def read_keys(path: Path) -> ApiKeys:
     for number, key in keys.items():
         if len(key) < SHORTEST or not (key.isascii() and key.isprintable()) or " " in key:
             raise UserError(
-                f"{path} line {number} is no API key; give at least {SHORTEST} ASCII characters without "
+                f"{path} line {number} is not an API key; give at least {SHORTEST} ASCII characters without "
                 "spaces, for example from: openssl rand -hex 16"
             )
     if not keys:
