@@ -20,6 +20,7 @@ from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.segmenters.assembly import build_segmenter
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Sampling, Segmentation
 from mlffm_segdiff.segmenters.pretrained import save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
@@ -152,8 +153,7 @@ def found_mask() -> Callable[..., CaseResult]:
         image = CaseImage(*mask.shape, np.zeros((8, 8, 3), np.uint8), None, name, Path(name).stem)
         maps = None
         if probability is not None:
-            found = torch.from_numpy(probability)[None, None]
-            maps = Segmentation(found, torch.zeros_like(found))
+            maps = NetworkOutput(probability, np.zeros_like(probability))
         return CaseResult(replace(image, header=header), mask, maps)
 
     return make

@@ -9,7 +9,8 @@ from mlffm_segdiff.inference.confidence import certainty_of, expected_dice, rais
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.postprocessing import DEFAULT, PostProcessing
 from mlffm_segdiff.metrics.certainty import Calibration
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.calibration import Quality
 
 SKIN = np.full((8, 8, 3), (214, 170, 150), np.uint8)  # L* 73, a* 14, b* 16
@@ -34,9 +35,9 @@ def known(
 
 
 def test_the_certainty_by_hand() -> None:
-    probability = torch.tensor([[[[0.9, 0.6], [0.4, 0.1]]]])
-    assert certainty_of(Segmentation(probability, probability)) == pytest.approx(0.75)  # 2 * 1.5 / (2 + 2)
-    assert certainty_of(Segmentation(0 * probability, probability)) == 0.0
+    probability = np.float32([[0.9, 0.6], [0.4, 0.1]])
+    assert certainty_of(NetworkOutput(probability, probability)) == pytest.approx(0.75)  # 2 * 1.5 / (2 + 2)
+    assert certainty_of(NetworkOutput(0 * probability, probability)) == 0.0
 
 
 def test_without_a_calibration_of_such_masks_there_is_no_expected_dice() -> None:

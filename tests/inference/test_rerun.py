@@ -11,7 +11,6 @@ from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import PART
-from mlffm_segdiff.inference import predict
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.outputs.journal import JOURNAL
 from mlffm_segdiff.inference.outputs.predictions import Row
@@ -49,13 +48,13 @@ def run(
 ) -> Callable[..., tuple[list[Row], int]]:
     """Run run(images, folder, write=(), **options); returns the rows and how many images were segmented."""
     counted: list[int] = []
-    real = predict.segment_images
+    real = Model.segment
 
     def count(model: Model, inputs: Sequence[object], view: object) -> object:
         counted.append(sum(bool(np.any(one)) for one in inputs))  # the others hold a place
         return real(model, inputs, view)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(predict, "segment_images", count)
+    monkeypatch.setattr(Model, "segment", count)
 
     def call(
         images: Sequence[Path], name: str = "out", write: tuple[str, ...] = (), **options: object

@@ -4,7 +4,6 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -17,7 +16,8 @@ from mlffm_segdiff.inference.postprocessing import AS_THRESHOLDED, PostProcessin
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
 from mlffm_segdiff.metrics.certainty import Calibration
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.calibration import Quality
 
 MakeModel = Callable[..., Model]
@@ -30,10 +30,9 @@ def image(height: int, width: int) -> CaseImage:
 
 def segmentation(
     probability: npt.NDArray[np.float32], spread: npt.NDArray[np.float32] | None = None, samples: int = 0
-) -> Segmentation:
-    found = torch.from_numpy(probability)[None, None]
-    around = torch.zeros_like(found) if spread is None else torch.from_numpy(spread)[None, None]
-    return Segmentation(found, around, found.expand(samples, *found.shape) if samples else None)
+) -> NetworkOutput:
+    around = np.zeros_like(probability) if spread is None else spread
+    return NetworkOutput(probability, around, np.stack([probability] * samples) if samples else None)
 
 
 def test_maps_have_the_images_size_and_the_threshold_belongs_to_the_lesion(red_model: MakeModel) -> None:

@@ -125,12 +125,17 @@ class Reporter:
 
 
 def set_threads(count: int | None) -> None:
-    """Set torch's number of threads; None selects ``default_threads`` of the available CPUs."""
+    """Set torch's number of threads; None selects that of `chosen_threads`."""
     import torch
 
+    torch.set_num_threads(chosen_threads(count))
+
+
+def chosen_threads(count: int | None) -> int:
+    """Return the number of CPU threads; None selects ``default_threads`` of the available CPUs."""
     from mlffm_segdiff.data.processors import default_threads, processors
 
-    torch.set_num_threads(count or default_threads(processors()))
+    return count or default_threads(processors())
 
 
 def choose_data(recipe: "Recipe", sources: Sequence[str], split: Path | None) -> "Recipe":

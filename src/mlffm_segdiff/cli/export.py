@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from mlffm_segdiff.cli.common import JsonOption, QuietOption, Reporter
+from mlffm_segdiff.cli.sampling import SamplingArgument, sampling_overrides
 from mlffm_segdiff.config.errors import UserError
 
 
@@ -25,24 +26,32 @@ def export(
         Literal["onnx", "openvino", "torch"],
         typer.Option("--format", help="onnx; openvino (.xml and .bin); torch: programs of torch.export."),
     ] = "onnx",
+    sampling: SamplingArgument = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write the network as graphs in float32, for any batch size, with its recipe.
 
-    A diffusion model gives two graphs: the encoder, run once per image, and the denoiser, run at each step.
-    The sampler between the steps is not exported: predict and serve run it, with the folder as --weights (not
-    for torch, whose files torch loads by pickle).
+    For onnx, segmenter.onnx is the whole way from a batch of images (RGB, uint8) to probabilities and masks,
+    for any program. By default it computes the posterior mean; sampling.samples=8 sampling.steps=4 makes it
+    the mean of eight samples. It cannot hold sampler dpm, fusion staple or a second look.
+
+    In all formats, a diffusion model also gives two graphs: the encoder, run once per image, and the
+    denoiser, run at each step. The sampler between the steps is not in them: predict and serve run it, with
+    the folder as --weights (not for torch, whose files torch loads by pickle).
 
     Example: mlffm-segdiff export default --format onnx -o graphs
     """
     from mlffm_segdiff.export.folder import write_export
     from mlffm_segdiff.segmenters.pretrained import load_pretrained
+    from mlffm_segdiff.segmenters.sampling import override_sampling
 
     reporter, folder = Reporter(quiet, as_json), output.expanduser()
     if folder.exists():
         raise UserError(f"{folder} exists already; choose another folder, or delete it")
+    overrides = sampling_overrides(sampling, None, None)
     pretrained = load_pretrained(weights)
+    pretrained.recipe = override_sampling(pretrained.recipe, overrides)
     with reporter.status(f"exporting the graphs for {graph_format}"):
         write_export(pretrained, graph_format, folder)
     written = sorted(path.name for path in folder.iterdir())

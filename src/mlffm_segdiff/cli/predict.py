@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlffm_segdiff.cli.common import (
-    ExitStatus,
-    JsonOption,
-    QuietOption,
-    Reporter,
-    ThreadsOption,
-    set_threads,
-)
-from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, WeightsOption, load_weights
+from mlffm_segdiff.cli.common import ExitStatus, JsonOption, QuietOption, Reporter, ThreadsOption
+from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, WeightsOption, prepare_model
 from mlffm_segdiff.cli.sampling import SAMPLING_KEYS, SamplesOption, StyleOption, sampling_overrides
 from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.inference.outputs.writers import WRITERS, MapFormat, TableFormat
@@ -104,9 +97,6 @@ def predict(
 
     Example: mlffm-segdiff predict -i photos -o results -w overlay -w review
     """
-    import torch
-
-    from mlffm_segdiff.inference.model import load_model
     from mlffm_segdiff.inference.outputs.predictions import row_values
     from mlffm_segdiff.inference.outputs.writers import Output
     from mlffm_segdiff.inference.postprocessing import PostProcessing
@@ -117,14 +107,9 @@ def predict(
     more, sampling = _split_arguments(arguments or ())
     found = find_images(*places, *more)
     processing = Processing(threshold, PostProcessing(keep_specks, largest, fill_holes), mm_per_pixel)
-    set_threads(threads)
     reporter = Reporter(quiet, as_json)
     overrides = sampling_overrides(sampling, samples, style)
-    pretrained, on_graphs = load_weights(weights, runtime, precision, reporter)
-    if on_graphs:
-        model = load_model(pretrained, device=torch.device("cpu"), sampling=overrides)
-    else:
-        model = load_model(pretrained, precision, batch_size=max(batch_size, 1), sampling=overrides)
+    model = prepare_model(weights, runtime, precision, overrides, batch_size, threads, reporter)
     if precision == "auto":
         reporter.warn(f"precision: {model.precision}")
     if model.quality and (calibrated := model.quality.mismatch(model.sampling)):

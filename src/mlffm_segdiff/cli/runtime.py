@@ -1,13 +1,15 @@
 """What runs the network: torch, or a runtime on exported graphs."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mlffm_segdiff.cli.common import Reporter
+from mlffm_segdiff.cli.common import Reporter, chosen_threads, set_threads
 from mlffm_segdiff.config.schema import PrecisionChoice
 
 if TYPE_CHECKING:
+    from mlffm_segdiff.inference.prepared import PreparedModel
     from mlffm_segdiff.segmenters.pretrained import Pretrained
 
 Runtime = Literal["torch", "onnx", "openvino"]
@@ -42,3 +44,33 @@ def load_weights(
 
     graphs = load_graphs(name, runtime, "float32" if precision == "auto" else precision, reporter.status)
     return (graphs, True) if graphs is not None else (load_pretrained(name), False)
+
+
+def prepare_model(
+    weights: str,
+    runtime: Runtime | None,
+    precision: PrecisionChoice,
+    sampling: Mapping[str, object],
+    batch_size: int,
+    threads: int | None,
+    reporter: Reporter,
+) -> "PreparedModel":
+    """Return the model of a command that segments images, made without torch if one graph computes it all.
+
+    One graph has the sampling of the weights; what else is chosen needs torch.
+    """
+    if not sampling and precision != "bf16":
+        from mlffm_segdiff.export.graph_model import load_graph_model
+
+        found = load_graph_model(weights, runtime, chosen_threads(threads), reporter.status)
+        if found is not None:
+            return found
+    set_threads(threads)
+    import torch
+
+    from mlffm_segdiff.inference.model import load_model
+
+    pretrained, on_graphs = load_weights(weights, runtime, precision, reporter)
+    if on_graphs:
+        return load_model(pretrained, device=torch.device("cpu"), sampling=sampling)
+    return load_model(pretrained, precision, batch_size=max(batch_size, 1), sampling=sampling)

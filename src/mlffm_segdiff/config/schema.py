@@ -14,7 +14,8 @@ ObjectiveName = Literal["x0", "epsilon", "v"]
 ScheduleName = Literal["cosine", "linear"]
 SamplerName = Literal["ddim", "ddpm", "dpm"]
 FusionName = Literal["mean", "staple"]
-PrecisionChoice = Literal["auto", "float32", "bf16"]
+Precision = Literal["float32", "bf16"]
+PrecisionChoice = Literal["auto", Precision]
 MOST_SAMPLES = 500
 NoiseVariance = Annotated[float, Field(gt=0, lt=1)]
 LEAST_SHARE = 0.001

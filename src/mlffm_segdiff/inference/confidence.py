@@ -4,12 +4,11 @@ from typing import Literal, get_args
 
 from mlffm_segdiff.data.files import Pixels
 from mlffm_segdiff.data.image_quality import QualityLimits, image_quality, unlike_training
-from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.postprocessing import PostProcessing
+from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.metrics.certainty import soft_dice_confidence
 from mlffm_segdiff.metrics.overlap import Mask
-from mlffm_segdiff.segmenters.at_source import THRESHOLD
-from mlffm_segdiff.segmenters.base import Segmentation
+from mlffm_segdiff.segmenters.at_source import THRESHOLD, NetworkOutput
 from mlffm_segdiff.segmenters.calibration import Quality
 
 Flag = Literal[
@@ -19,13 +18,14 @@ Flag = Literal[
 FLAGS: tuple[Flag, ...] = get_args(Flag)
 
 
-def certainty_of(segmentation: Segmentation) -> float:
-    """Return the soft Dice confidence of a segmentation of one image, in [0, 1]; 0 if nothing is found."""
-    probability = segmentation.probability[0, 0].numpy()
-    return soft_dice_confidence(probability, probability >= THRESHOLD)
+def certainty_of(output: NetworkOutput) -> float:
+    """Return the soft Dice confidence of the output for an image, in [0, 1]; 0 if nothing is found."""
+    return soft_dice_confidence(output.probability, output.probability >= THRESHOLD)
 
 
-def expected_dice(certainty: float, model: Model, threshold: float, post: PostProcessing) -> float | None:
+def expected_dice(
+    certainty: float, model: PreparedModel, threshold: float, post: PostProcessing
+) -> float | None:
     """Return the Dice to expect at this certainty by the calibration of the weights, in [0, 1].
 
     None without a calibration, or if it was made with another sampling, threshold or post-processing. Specks

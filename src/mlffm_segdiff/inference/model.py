@@ -1,7 +1,7 @@
 """A segmenter prepared for inference, and its output for images."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from hashlib import sha256
@@ -13,8 +13,9 @@ from torch import Tensor
 
 from mlffm_segdiff.config.schema import PrecisionChoice
 from mlffm_segdiff.data.files import Pixels
-from mlffm_segdiff.segmenters.at_source import segment_batch
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
+from mlffm_segdiff.inference.prepared import View
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, segment_batch
 from mlffm_segdiff.segmenters.calibration import Quality
 from mlffm_segdiff.segmenters.device import best_device
 from mlffm_segdiff.segmenters.folding import fold_batch_norm, fold_padding
@@ -52,6 +53,35 @@ class Model:
     quality: Quality | None = None
     precision: Precision = "float32"
     identity: str = ""
+
+    @property
+    def threads(self) -> int:
+        """Number of CPU threads that torch computes with."""
+        return torch.get_num_threads()
+
+    def segment(self, network_inputs: Sequence[Pixels], view: View) -> list[NetworkOutput]:
+        """Segment a batch of images; a result depends on its own image only.
+
+        Args:
+            network_inputs: B images of SxSx3 uint8 RGB.
+            view: Returns an image by its number, HxWx3 uint8 RGB, or None, for a second look. It is called
+                only for the images that get one.
+
+        Returns:
+            The output for each image, at the network's size, or finer after a second look.
+        """
+        if not network_inputs:
+            return []
+        found = segment_batch(self.segmenter, np.stack(list(network_inputs)), self.sampling, self.device)
+        maps, spread = found.probability[:, 0].numpy(), found.spread[:, 0].numpy()
+        if self.sampling.second_look:  # only with the posterior mean, whose spread is 0
+            merged = look_again(self.segmenter, maps, view, self.sampling, self.device)
+            return [NetworkOutput(one, np.zeros_like(one)) for one in merged]
+        samples = None if found.samples is None else found.samples[:, :, 0].numpy()
+        return [
+            NetworkOutput(maps[number], spread[number], None if samples is None else samples[:, number])
+            for number in range(len(network_inputs))
+        ]
 
 
 def load_model(
@@ -135,35 +165,3 @@ def measured_precision(
         name: partial(lambda name: ready(name).segment(image, sampling), name) for name in formats
     }
     return faster_precision(works, image.device, clock)
-
-
-def segment_images(
-    model: Model, network_inputs: Sequence[Pixels], view: Callable[[int], Pixels | None]
-) -> list[Segmentation]:
-    """Segment a batch of images; a result depends on its own image only.
-
-    Args:
-        model: What segments them.
-        network_inputs: B images of SxSx3 uint8 RGB.
-        view: Returns an image by its number, HxWx3 uint8 RGB, or None, for a second look. It is called only
-            for the images that get one.
-
-    Returns:
-        B segmentations of one image each, on the CPU: 11SS, or 11KK with K >= S after a second look.
-    """
-    if not network_inputs:
-        return []
-    found = segment_batch(model.segmenter, np.stack(list(network_inputs)), model.sampling, model.device)
-    if model.sampling.second_look:  # only with the posterior mean, whose spread is 0
-        first = found.probability[:, 0].numpy()
-        merged = look_again(model.segmenter, first, view, model.sampling, model.device)
-        maps = [torch.from_numpy(probability)[None, None] for probability in merged]
-        return [Segmentation(probability, torch.zeros_like(probability)) for probability in maps]
-    return [
-        Segmentation(
-            found.probability[number : number + 1],
-            found.spread[number : number + 1],
-            None if found.samples is None else found.samples[:, number : number + 1],
-        )
-        for number in range(len(network_inputs))
-    ]

@@ -10,12 +10,11 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.confidence import Flag, certainty_of, expected_dice, raise_flags
 from mlffm_segdiff.inference.masks import lesion_box
 from mlffm_segdiff.inference.measures.lesion_measures import LesionMeasures, measure_lesion
-from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.postprocessing import DEFAULT, PostProcessing, post_process
+from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.metrics.overlap import Mask
-from mlffm_segdiff.segmenters.at_source import THRESHOLD, Map, map_at
-from mlffm_segdiff.segmenters.base import Segmentation
+from mlffm_segdiff.segmenters.at_source import THRESHOLD, Map, NetworkOutput, map_at
 from mlffm_segdiff.segmenters.calibration import Quality
 
 POSSIBLE = 0.05
@@ -56,8 +55,7 @@ class CaseResult:
     Attributes:
         image: The image.
         mask: HxW bool, True on the lesion: where the probability reaches the threshold, post-processed.
-        segmentation: The network's output for this image only (B = 1), on the CPU; None for a mask drawn by
-            a person.
+        segmentation: The network's output; None for a mask drawn by a person.
         certainty: Soft Dice confidence in [0, 1], 0 if nothing was found; None without a segmentation.
         expected_dice: Dice to expect at this certainty, in [0, 1]; None without a calibration that applies.
         mm_per_pixel: Side of a pixel in millimetres; None if it is unknown.
@@ -66,7 +64,7 @@ class CaseResult:
 
     image: CaseImage = field(repr=False)
     mask: Mask = field(repr=False)
-    segmentation: Segmentation | None = field(default=None, repr=False)
+    segmentation: NetworkOutput | None = field(default=None, repr=False)
     certainty: float | None = None
     expected_dice: float | None = None
     mm_per_pixel: float | None = None
@@ -77,20 +75,19 @@ class CaseResult:
         """HxW float32 in [0, 1]: the posterior mean, or the fusion of the samples."""
         if self.segmentation is None:
             return self.mask.astype(np.float32)
-        return map_at(self.segmentation.probability[0, 0].numpy(), *self.mask.shape)
+        return map_at(self.segmentation.probability, *self.mask.shape)
 
     @property
     def spread(self) -> Map:
         """HxW float32 in [0, 0.5]: standard deviation of the samples, 0 for fewer than two."""
         if self.segmentation is None or not self.segmentation.spread.any():
             return np.zeros(self.mask.shape, np.float32)
-        return map_at(self.segmentation.spread[0, 0].numpy(), *self.mask.shape)
+        return map_at(self.segmentation.spread, *self.mask.shape)
 
     @property
     def samples(self) -> Map | None:
         """NxSxS float32 in [0, 1]: the samples at the network's size; None if none were drawn."""
-        drawn = self.segmentation.samples if self.segmentation else None
-        return None if drawn is None else drawn[:, 0, 0].numpy()
+        return self.segmentation.samples if self.segmentation else None
 
     @cached_property
     def measures(self) -> LesionMeasures:
@@ -111,13 +108,13 @@ class CaseResult:
 
 
 def analyse(
-    image: CaseImage, segmentation: Segmentation, model: Model, processing: Processing | None = None
+    image: CaseImage, segmentation: NetworkOutput, model: PreparedModel, processing: Processing | None = None
 ) -> CaseResult:
     """Make the result of one image from the network's output.
 
     Args:
         image: What was segmented.
-        segmentation: The network's output for this image only (B = 1), on the CPU.
+        segmentation: The network's output for this image.
         model: That segmented it, with its sampling and calibration.
         processing: How the segmentation becomes a mask.
 
@@ -130,7 +127,7 @@ def analyse(
             "damaged, or bf16 is too coarse for them; use other weights, or float32"
         )
     how = processing or Processing()
-    probability = map_at(segmentation.probability[0, 0].numpy(), image.height, image.width)
+    probability = map_at(segmentation.probability, image.height, image.width)
     mask: Mask = probability >= how.threshold
     del probability  # four times as large as the mask
     box = lesion_box(mask)

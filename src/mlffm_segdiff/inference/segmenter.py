@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.inference.model import Model, load_model, segment_images
+from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.postprocessing import DEFAULT as DEFAULT_STEPS
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.predict import check_batch_size
@@ -127,7 +127,7 @@ def segment(
     while chunk := list(islice(numbered, batch_size)):
         cases = [_case_image(image, position, model.size) for position, image in chunk]
         views = [case.view for case in cases]
-        found = segment_images(model, [case.network_input for case in cases], views.__getitem__)
+        found = model.segment([case.network_input for case in cases], views.__getitem__)
         results += [analyse(case, one, model, how) for case, one in zip(cases, found, strict=True)]
     return results
 

@@ -12,7 +12,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.metrics.certainty import Calibration
-from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import weights_digest
 
 QUALITY = "quality.json"

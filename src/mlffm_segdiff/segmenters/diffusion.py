@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.diffusion.fusion import fuse
-from mlffm_segdiff.diffusion.noise import draw_noise, noise_generators
+from mlffm_segdiff.diffusion.noise import HeldNoise, NoiseSource, noise_stream
 from mlffm_segdiff.diffusion.process import MaskDiffusion, sample_timesteps
 from mlffm_segdiff.diffusion.sampler import Estimate, sample
 from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
@@ -72,6 +72,7 @@ class DiffusionSegmenter(BaseSegmenter):
         self.draws = draws
         self.noisy_bias = noisy_bias
         self.self_conditioning = self_conditioning
+        self.noise: NoiseSource = noise_stream
         self.register_buffer("alpha_bar", process.alpha_bar, persistent=False)
 
     @property
@@ -173,18 +174,19 @@ class DiffusionSegmenter(BaseSegmenter):
         so that averaging over mirror images does not bring samples closer together.
         """
         samples, steps = max(sampling.samples, 1), sampling.steps if sampling.samples else 1
-        style = self._style_numbers([sampling.style] * len(image), image.device)
+        style = self._style_numbers([sampling.style], image.device).expand(image.shape[0])
         features = [repeat_rows(f, samples) for f in self._encode(image.flip(axes), style)]
-        generators = noise_generators(sampling.seed, samples, len(image))
+        stream = self.noise(sampling.seed, samples, image.shape[2], image.shape[3])
         flipped = axes if sampling.samples else ()
 
         def noise() -> Tensor:
-            return draw_noise(generators, image.shape[2], image.shape[3]).to(image.device).flip(flipped)
+            rows = next(stream).unsqueeze(1).expand(-1, image.shape[0], -1, -1, -1).flatten(0, 1)
+            return rows.to(image.device).flip(flipped)
 
         estimate = self._estimator(features, sampling.widening)
         x0 = sample(estimate, self.process, sampling.sampler, steps, noise)
         drawn = (x0 / self.process.mask_scale + 1).div(2).clamp(0, 1)
-        return drawn.view(samples, len(image), *drawn.shape[1:]).flip(axes)
+        return drawn.unflatten(0, (samples, -1)).flip(axes)
 
     def _estimator(self, features: Sequence[Tensor], widening: float) -> Estimate:
         """Return the network's estimate of x_0, with self-conditioning and widening from step to step.
@@ -200,7 +202,7 @@ class DiffusionSegmenter(BaseSegmenter):
         def estimate(x_t: Tensor, t: int) -> Tensor:
             nonlocal previous, first
             stop_if_unwanted()
-            times = torch.full((len(x_t),), t, device=x_t.device)
+            times = torch.full((x_t.shape[0],), t, device=x_t.device)
             output = self.denoise(x_t, times, features, previous).float()
             if first is None:
                 first = output
@@ -230,6 +232,10 @@ class DiffusionSegmenter(BaseSegmenter):
         noisy_mask = image[:, : 2 if self.self_conditioning else 1].clone()  # no view of another input
         return denoiser_parts(self.network, inputs, noisy_mask, self.last_timestep(len(image)), features)
 
+    def hold_noise(self) -> None:
+        """Draw the noise of each sampling once; see `BaseSegmenter.hold_noise`."""
+        self.noise = HeldNoise()
+
     def run_on(self, graphs: Mapping[str, Graph]) -> None:
         """Replace the network by the graphs ``encoder`` and ``denoiser``."""
         self.network = GraphDenoiser(graphs["encoder"], graphs["denoiser"], self.total_stride, self.styles)
@@ -245,8 +251,8 @@ def coarse(x: Tensor) -> Tensor:
 def repeat_rows(features: Tensor, samples: int) -> Tensor:
     """Repeat the rows of features (B ...) once for each sample: samples*B rows, sample by sample.
 
-    A single row is expanded, not copied.
+    A single row is expanded, not copied. (``len`` would fix the batch in a trace.)
     """
-    if len(features) == 1:
+    if features.shape[0] == 1:
         return features.expand(samples, *features.shape[1:])
     return torch.cat([features] * samples)

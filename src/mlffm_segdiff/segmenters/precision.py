@@ -4,17 +4,15 @@ import copy
 import time
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from mlffm_segdiff.config.schema import Precision as Precision
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.cpu import this_cpu
-
-Precision = Literal["float32", "bf16"]
 
 Work = Callable[[], object]
 Clock = Callable[[], float]

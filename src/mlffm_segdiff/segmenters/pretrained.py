@@ -25,7 +25,7 @@ from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality, write_quality
 from mlffm_segdiff.segmenters.recipe import check_recipe, recipe_packages
-from mlffm_segdiff.segmenters.saved_weights import CONFIG, DEFAULT, WEIGHTS, local_folder, weights_digest
+from mlffm_segdiff.segmenters.saved_weights import CONFIG, DEFAULT, WEIGHTS, files_digest, local_folder
 
 TRUST_CODE = "MLFFM_SEGDIFF_TRUST_CODE"
 """Environment variable: 1 sets ``trust_code=True`` for all loading of weights."""
@@ -47,7 +47,8 @@ class Pretrained(
         recipe: Of the model, its training and its sampling.
         segmenter: The network and what turns its output into masks.
         quality: Calibration of its certainty; None without one.
-        digest: SHA-256 of the files of weights that it was loaded from; empty without any.
+        digest: SHA-256 of the files that it was loaded from, separated by spaces, of weights as
+            `files_digest` returns it; empty without any.
 
     Args:
         recipe: The recipe, as in ``config.json``.
@@ -122,7 +123,7 @@ class Pretrained(
             model = cls(config["recipe"], config.get("packages", ()))
         except UserError as error:
             raise UserError(f"{path}: {str(error).removeprefix(f'{CONFIG}: ')}") from None
-        model.digest = weights_digest(weights)
+        model.digest = files_digest(weights.parent)
         model.segmenter.load_state_dict(read_weights(weights))
         with contextlib.suppress(EntryNotFoundError):
             model.quality = read_quality(get(QUALITY), weights)

@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from mlffm_segdiff.config.sampling_arguments import PREFIX, SAMPLING_KEYS
 from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.result import Processing
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
-from mlffm_segdiff.segmenters.sampling import PREFIX, SAMPLING_KEYS
 from mlffm_segdiff.serve.problem import NOT_ACCEPTABLE, UNUSABLE, RefusedError
 
 MOST_STEPS = 50

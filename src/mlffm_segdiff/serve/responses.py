@@ -98,16 +98,13 @@ def sampling_settings(sampling: Sampling) -> SamplingSettings:
 
 def encoded_maps(result: CaseResult) -> EncodedMaps:
     """Return the maps of a segmented image at the size that the network gave."""
-    assert result.segmentation is not None
-    probability, spread = (
-        values[0, 0].numpy() for values in (result.segmentation.probability, result.segmentation.spread)
-    )
-    samples = () if result.samples is None else result.samples
+    output = result.segmentation
+    assert output is not None
     return EncodedMaps(
-        size=len(probability),
-        probability=_packed(probability),
-        spread=_packed(spread),
-        samples=[_packed(sample) for sample in samples],
+        size=len(output.probability),
+        probability=_packed(output.probability),
+        spread=_packed(output.spread),
+        samples=[_packed(sample) for sample in (() if output.samples is None else output.samples)],
     )
 
 

@@ -12,7 +12,7 @@ from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.pool import result_memory
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import CaseResult, analyse
-from mlffm_segdiff.segmenters.base import Segmentation
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.serve.decoding import (
     count_pixels,
     decode_upload,
@@ -101,7 +101,7 @@ async def _measure(engine: Engine, options: MeasureOptions, upload: Upload) -> R
 
 
 def _respond(
-    wanted: Format, image: CaseImage, segmentation: Segmentation, model: Model, options: SegmentOptions
+    wanted: Format, image: CaseImage, segmentation: NetworkOutput, model: Model, options: SegmentOptions
 ) -> bytes:
     with result_memory(image.width * image.height):
         try:

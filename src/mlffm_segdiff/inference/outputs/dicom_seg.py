@@ -15,7 +15,7 @@ from mlffm_segdiff.inference.outputs.writers import Writer
 from mlffm_segdiff.inference.reading.dicom import header_number, header_value
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.overlap import Mask
-from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription

@@ -19,7 +19,7 @@ from mlffm_segdiff.inference.outputs.parquet import require_parquet
 if TYPE_CHECKING:
     from mlffm_segdiff.inference.outputs.predictions import Row
     from mlffm_segdiff.inference.result import CaseResult
-    from mlffm_segdiff.segmenters.base import Sampling
+    from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 MapFormat = Literal["png", "npy"]
 TableFormat = Literal["csv", "parquet"]
