@@ -1,4 +1,4 @@
-"""The quality of a mask without ground truth: its expected Dice, and flags for cases to review."""
+"""The quality of a mask without ground truth: which calibration applies, and flags for cases to review."""
 
 from typing import Literal, get_args
 
@@ -10,7 +10,7 @@ from mlffm_segdiff.metrics.certainty import soft_dice_confidence
 from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
 from mlffm_segdiff.segmenters.base import Segmentation
-from mlffm_segdiff.segmenters.calibration import Quality
+from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
 
 Flag = Literal[
     "nothing_found", "touches_frame", "several_components", "blurred", "too_dark", "unusual_colour"
@@ -25,8 +25,8 @@ def certainty_of(segmentation: Segmentation) -> float:
     return soft_dice_confidence(probability, probability >= THRESHOLD)
 
 
-def expected_dice(certainty: float, model: Model, threshold: float, post: PostProcessing) -> float | None:
-    """Return the Dice to expect at this certainty by the calibration of the weights, in [0, 1].
+def applicable_calibration(model: Model, threshold: float, post: PostProcessing) -> StyleCalibration | None:
+    """Return the calibration for masks made in this way.
 
     None without a calibration, or if it was made with another sampling, threshold or post-processing. Specks
     change the Dice by less than 0.001 each and are ignored.
@@ -35,7 +35,7 @@ def expected_dice(certainty: float, model: Model, threshold: float, post: PostPr
     changed = threshold != THRESHOLD or post.largest or post.fill_holes
     if known is None or changed or known.mismatch(model.sampling):
         return None
-    return known.calibration.expected_dice(certainty)
+    return known.styles[model.sampling.style]
 
 
 def raise_flags(
