@@ -162,8 +162,8 @@ def read_quality(path: Path, weights: Path | None = None) -> Quality | None:
         raise UserError(f"{path} cannot be read ({error}); remove it, or calibrate again") from None
     if weights is not None and found.weights != weights_digest(weights):
         LOG.warning(
-            f"{weights} is not the file that {path} was calibrated for (its SHA-256 differs), so no Dice is "
-            "expected; download both again, or calibrate again"
+            f"{weights} is not the file that {path} was calibrated for (its SHA-256 differs), so it gives no "
+            "expected Dice and no intervals; download both again, or calibrate again"
         )
         return None
     return found
