@@ -280,7 +280,7 @@ def test_another_sampling_than_the_calibrated_one_gives_no_expected_dice_and_a_w
     status, _, error = command(*where, "--style", "ph2", "sampling.mirror=true")
     assert status == 0
     assert error == (
-        "no expected Dice: the weights are calibrated for sampling.mirror=False, sampling.style=any\n"
+        "no expected Dice and no intervals: the weights are calibrated for sampling.mirror=False\n"
     )
     row = only_row(tmp_path)
     assert (row["expected_dice"], bool(row["certainty"])) == ("", True)

@@ -21,9 +21,14 @@ from mlffm_segdiff.evaluation.rows import EvaluatedCase
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.case_scores import score_case
+from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.calibration import StyleCalibration
 
 UNIT = st.floats(0, 1)
+
+
+ALWAYS = StyleCalibration(calibration=Calibration((0.5,), (0.8,)))
 
 
 def judged(*pairs: tuple[float, float]) -> list[JudgedCase]:
@@ -39,7 +44,7 @@ def test_a_case_is_judged_by_its_certainty_and_its_scores() -> None:
     maps = np.tile(np.float32([0.9, 0.1, 0.8]).reshape(3, 1, 1), (1, 2, 2))  # two of three pairs differ
     segmentation = NetworkOutput(maps[0], maps[0], maps)
     image = CaseImage(2, 2, np.zeros((2, 2, 3), np.uint8))
-    found = CaseResult(image, mask, segmentation, certainty=0.75, expected_dice=0.8)
+    found = CaseResult(image, mask, segmentation, certainty=0.75, calibration=ALWAYS)
     evaluated = EvaluatedCase("a", score_case(mask, truth))
     assert judge_case(found, evaluated) == JudgedCase(
         "a", pytest.approx(2 / 3), pytest.approx(0.5), 0.75, 0.8, pytest.approx(1 / 3)

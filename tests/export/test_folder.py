@@ -18,7 +18,7 @@ from mlffm_segdiff.export.graph_cache import cached_export
 from mlffm_segdiff.export.manifest import FormatName, is_export, read_manifest
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.base import Sampling
-from mlffm_segdiff.segmenters.calibration import Quality
+from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
 from mlffm_segdiff.segmenters.pretrained import Pretrained
 
 Made = Callable[[str], Pretrained]
@@ -180,7 +180,7 @@ def test_what_is_known_of_the_masks_goes_along(made: Made, tmp_path: Path) -> No
         cases=1,
         training_images=1,
         split="",
-        calibration=Calibration((0.5,), (0.5,)),
+        styles={"any": StyleCalibration(calibration=Calibration((0.5,), (0.5,)))},
         limits=limits,
     )
     pretrained.quality = known

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,15 +11,16 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.image_quality import QualityLimits
+from mlffm_segdiff.inference.estimates import Estimate
 from mlffm_segdiff.inference.masks import lesion_box
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.postprocessing import AS_THRESHOLDED, PostProcessing, post_process
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
+from mlffm_segdiff.metrics.case_bounds import Bounds
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
-from mlffm_segdiff.segmenters.base import Sampling
-from mlffm_segdiff.segmenters.calibration import Quality
+from mlffm_segdiff.segmenters.calibration import Quality, SetBounds, StyleCalibration
 
 MakeModel = Callable[..., Model]
 FindMask = Callable[..., CaseResult]
@@ -86,23 +88,85 @@ def test_the_mask_is_post_processed(red_model: MakeModel) -> None:
     assert cleaned.sum() == 30 * 35
 
 
-def test_the_expected_dice_is_the_calibrated_certainty(red_model: MakeModel) -> None:
+BOUNDS = Bounds(
+    inner=0.85, outer=0.2, mean_inner=0.5, mean_outer=0.3, area_low=2, area_high=1, dice_low=1, dice_high=1
+)
+
+
+def calibrated(model: Model, **sets: SetBounds) -> Model:
+    """Return a model whose certainties 0.5 and 1 mean a Dice of 0.4 and 0.9."""
+    curve = Calibration((0.5, 1.0), (0.4, 0.9))
     known = Quality(
-        sampling=Sampling(samples=5),
+        sampling=model.sampling,
         sources=("ph2",),
         cases=3,
         training_images=3,
         split="",
-        calibration=Calibration((0.5, 1.0), (0.4, 0.9)),
+        styles={"any": StyleCalibration(calibration=curve, sets=sets)},
         limits=QualityLimits((0, 1e9), (0, 100), (-200, 200), (-200, 200)),
     )
-    maps = segmentation(np.float32([[0.9, 0.6], [0.4, 0.1]]))  # certainty 2 * 1.5 / (2 + 2)
-    model = replace(red_model(), quality=known)
-    found = analyse(image(2, 2), maps, model)
-    assert (found.certainty, found.expected_dice) == (pytest.approx(0.75), pytest.approx(0.65))
-    assert analyse(image(2, 2), maps, red_model()).expected_dice is None
-    mirrored = replace(model, sampling=Sampling(samples=5, mirror=True))
-    assert analyse(image(2, 2), maps, mirrored).expected_dice is None
+    return replace(model, quality=known)
+
+
+UNSURE = np.float32([[0.9, 0.6], [0.4, 0.1]])  # certainty 2 * 1.5 / (2 + 2)
+
+
+def test_the_expected_dice_is_the_calibrated_certainty(red_model: MakeModel) -> None:
+    model = calibrated(red_model())
+    found = analyse(image(2, 2), segmentation(UNSURE), model)
+    assert found.certainty == pytest.approx(0.75)
+    assert found.expected_dice == Estimate(pytest.approx(0.65))
+    assert analyse(image(2, 2), segmentation(UNSURE), red_model()).expected_dice is None
+    mirrored = replace(model, sampling=replace(model.sampling, mirror=True))
+    assert analyse(image(2, 2), segmentation(UNSURE), mirrored).expected_dice is None
+
+
+def test_intervals_and_contours_follow_the_bounds(red_model: MakeModel) -> None:
+    model = calibrated(red_model(), ph2=SetBounds(cases=20, levels={0.9: BOUNDS}))
+    found = analyse(replace(image(2, 2), mm_per_pixel=0.5), segmentation(UNSURE), model)
+    assert (found.levels, found.calibration_cases) == ((0.9,), {"ph2": 20})
+    # 0.5 of 4 pixels, times exp(-2 * 0.26) and exp(0.26)
+    low, high = 4 * (0.501 * math.exp(-0.52) - 0.001), 4 * (0.501 * math.exp(0.26) - 0.001)
+    assert found.area == Estimate(2, {0.9: pytest.approx((low, high))})
+    assert found.area_mm2 == Estimate(0.5, {0.9: pytest.approx((low / 4, high / 4))})
+    round_of = [math.sqrt(4 * area / math.pi) for area in (2, low, high)]
+    assert found.diameter == Estimate(round_of[0], {0.9: pytest.approx(tuple(round_of[1:]))})
+    assert found.diameter_mm == found.diameter.scaled(0.5)
+    assert found.expected_dice is not None
+    usual = 0.255**1.25
+    ends = (1.005 - usual * math.e, 1.005 - usual / math.e)
+    assert found.expected_dice.interval() == pytest.approx(ends)
+    for mean, inner, outer in ((False, UNSURE >= 0.85, UNSURE >= 0.2), (True, UNSURE >= 0.5, UNSURE >= 0.3)):
+        band = found.contours(0.9, mean=mean)
+        assert band is not None
+        np.testing.assert_array_equal(band.inner, inner)
+        np.testing.assert_array_equal(band.outer, outer)
+    with pytest.raises(UserError, match=r"level 0.8 is not calibrated; choose from 0.9"):
+        found.contours(0.8)
+
+
+def test_intervals_hold_the_number_of_the_mask(red_model: MakeModel) -> None:
+    bounds = replace(BOUNDS, area_low=-1, area_high=3, dice_low=-2, dice_high=3)
+    model = calibrated(red_model(), ph2=SetBounds(cases=20, levels={0.9: bounds}))
+    found = analyse(image(2, 2), segmentation(UNSURE), model)
+    for estimate in (found.area, found.expected_dice):
+        assert estimate is not None
+        assert estimate.interval() is not None
+        assert estimate.interval()[0] == estimate.value
+
+
+def test_without_a_calibration_there_are_no_intervals(red_model: MakeModel) -> None:
+    model = calibrated(red_model(), ph2=SetBounds(cases=20, levels={0.9: BOUNDS}))
+    other = replace(model, sampling=replace(model.sampling, mirror=True))
+    for result in (
+        analyse(image(2, 2), segmentation(UNSURE), red_model()),
+        analyse(image(2, 2), segmentation(UNSURE), other),
+        analyse(image(2, 2), segmentation(UNSURE), model, Processing(threshold=0.4)),
+        CaseResult(image(2, 2), UNSURE >= 0.5),
+    ):
+        assert (result.levels, result.calibration_cases, result.contours()) == ((), {}, None)
+        assert (result.area.interval(), result.area_mm2, result.expected_dice) == (None, None, None)
+        assert result.area.value == result.mask.sum()
 
 
 def test_the_spacing_requested_overrides_that_of_the_file(red_model: MakeModel) -> None:

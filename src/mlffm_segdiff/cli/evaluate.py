@@ -66,7 +66,8 @@ def evaluate(
     masks/ folder to --masks.
 
     Writes cases.csv, summary.json and figures; of a model also quality.csv, which shows how well its
-    certainty finds bad masks. Exit status 1 if ground truth has no prediction.
+    certainty finds bad masks, and with a calibration coverage.csv, how often its intervals hold. Exit
+    status 1 if ground truth has no prediction.
 
     Examples: mlffm-segdiff evaluate runs/mine -o scores;
     mlffm-segdiff evaluate default sampling.steps=8 --samples 16 --source ph2=/data/ph2 -o scores;
@@ -83,7 +84,9 @@ def evaluate(
         _evaluate_masks(masks, truth, output, reporter)
         return
     from mlffm_segdiff import evaluation
-    from mlffm_segdiff.evaluation.pipeline import calibration_folder, require_free_folder
+    from mlffm_segdiff.evaluation.calibrating import calibration_folder, level_lines
+    from mlffm_segdiff.evaluation.pipeline import require_free_folder
+    from mlffm_segdiff.segmenters.calibration import QUALITY
 
     assert weights is not None
     require_free_folder(output)
@@ -99,8 +102,10 @@ def evaluate(
     )
     _report(found, output, reporter)
     if folder is not None:
-        path = evaluation.calibrate(found, folder, reporter.progress)
-        reporter.info(f"calibrated on {len(found.judged)} cases: {path}")
+        quality = evaluation.calibrate(found, folder, reporter.progress)
+        for line in level_lines(quality.styles[quality.sampling.style]):
+            reporter.info(line)
+        reporter.info(f"calibrated on {quality.cases} cases: {folder / QUALITY}")
 
 
 def _evaluate_masks(masks: Path, truth: Path, output: Path, reporter: Reporter) -> None:

@@ -113,7 +113,7 @@ def predict(
     if precision == "auto":
         reporter.warn(f"precision: {model.precision}")
     if model.quality and (calibrated := model.quality.mismatch(model.sampling)):
-        reporter.warn(f"no expected Dice: the weights are calibrated for {calibrated}")
+        reporter.warn(f"no expected Dice and no intervals: the weights are calibrated for {calibrated}")
     target = Output(output.expanduser(), tuple(write or ()), maps, table)
     rows: list[Row] = []
     faults: list[str] = []

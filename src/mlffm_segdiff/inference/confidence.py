@@ -1,4 +1,4 @@
-"""The quality of a mask without ground truth: its expected Dice, and flags for cases to review."""
+"""The quality of a mask without ground truth: which calibration applies, and flags for cases to review."""
 
 from typing import Literal, get_args
 
@@ -9,7 +9,7 @@ from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.metrics.certainty import soft_dice_confidence
 from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.segmenters.at_source import THRESHOLD, NetworkOutput
-from mlffm_segdiff.segmenters.calibration import Quality
+from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
 
 Flag = Literal[
     "nothing_found", "touches_frame", "several_components", "blurred", "too_dark", "unusual_colour"
@@ -23,10 +23,10 @@ def certainty_of(output: NetworkOutput) -> float:
     return soft_dice_confidence(output.probability, output.probability >= THRESHOLD)
 
 
-def expected_dice(
-    certainty: float, model: PreparedModel, threshold: float, post: PostProcessing
-) -> float | None:
-    """Return the Dice to expect at this certainty by the calibration of the weights, in [0, 1].
+def applicable_calibration(
+    model: PreparedModel, threshold: float, post: PostProcessing
+) -> StyleCalibration | None:
+    """Return the calibration for masks made in this way.
 
     None without a calibration, or if it was made with another sampling, threshold or post-processing. Specks
     change the Dice by less than 0.001 each and are ignored.
@@ -35,7 +35,7 @@ def expected_dice(
     changed = threshold != THRESHOLD or post.largest or post.fill_holes
     if known is None or changed or known.mismatch(model.sampling):
         return None
-    return known.calibration.expected_dice(certainty)
+    return known.styles[model.sampling.style]
 
 
 def raise_flags(

@@ -1,21 +1,29 @@
 """The result of one image, made here for `predict`, `serve`, `evaluate` and Python."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.inference.confidence import Flag, certainty_of, expected_dice, raise_flags
+from mlffm_segdiff.inference.confidence import (
+    Flag,
+    applicable_calibration,
+    certainty_of,
+    raise_flags,
+)
+from mlffm_segdiff.inference.estimates import DEFAULT_LEVEL, ContourBand, Ends, Estimate, require_level
 from mlffm_segdiff.inference.masks import lesion_box
 from mlffm_segdiff.inference.measures.lesion_measures import LesionMeasures, measure_lesion
 from mlffm_segdiff.inference.postprocessing import DEFAULT, PostProcessing, post_process
 from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.reading.case_image import CaseImage
+from mlffm_segdiff.metrics.case_bounds import Bounds, area_interval, dice_interval
 from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.segmenters.at_source import THRESHOLD, Map, NetworkOutput, map_at
-from mlffm_segdiff.segmenters.calibration import Quality
+from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
 
 POSSIBLE = 0.05
 """Probability from which a pixel counts for the mean spread."""
@@ -57,7 +65,7 @@ class CaseResult:
         mask: HxW bool, True on the lesion: where the probability reaches the threshold, post-processed.
         segmentation: The network's output; None for a mask drawn by a person.
         certainty: Soft Dice confidence in [0, 1], 0 if nothing was found; None without a segmentation.
-        expected_dice: Dice to expect at this certainty, in [0, 1]; None without a calibration that applies.
+        calibration: Calibration of such masks; None without one that applies.
         mm_per_pixel: Side of a pixel in millimetres; None if it is unknown.
         quality: Calibration of the weights, with the limits of the training images; None without one.
     """
@@ -66,7 +74,7 @@ class CaseResult:
     mask: Mask = field(repr=False)
     segmentation: NetworkOutput | None = field(default=None, repr=False)
     certainty: float | None = None
-    expected_dice: float | None = None
+    calibration: StyleCalibration | None = field(default=None, repr=False)
     mm_per_pixel: float | None = None
     quality: Quality | None = field(default=None, repr=False)
 
@@ -94,10 +102,80 @@ class CaseResult:
         """Size, position, shape, border and colour of the lesion."""
         return measure_lesion(self.mask, self.image.view, self.mm_per_pixel, self._mean_spread())
 
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Levels of the intervals and contours; none without a calibration that applies."""
+        return tuple(self._bounds)
+
+    @property
+    def calibration_cases(self) -> dict[str, int]:
+        """Number of calibration cases of the intervals and contours, by data set."""
+        return self.calibration.cases if self.calibration else {}
+
+    @cached_property
+    def expected_dice(self) -> Estimate | None:
+        """Dice to expect at this certainty, in [0, 1]; None without a calibration that applies."""
+        if self.calibration is None or self.certainty is None:
+            return None
+        expected, certainty = self.calibration.calibration.expected_dice(self.certainty), self.certainty
+        intervals = {level: dice_interval(certainty, bounds) for level, bounds in self._bounds.items()}
+        return _estimate(expected, intervals)
+
+    @cached_property
+    def area(self) -> Estimate:
+        """Area of the lesion in pixels."""
+        intervals: dict[float, Ends] = {}
+        if self.certainty is not None:
+            share, certainty = self.measures.area_share, self.certainty
+            found = {level: area_interval(share, certainty, bounds) for level, bounds in self._bounds.items()}
+            size = self.mask.size
+            intervals = {level: (low * size, high * size) for level, (low, high) in found.items()}
+        return _estimate(self.measures.area, intervals)
+
+    @property
+    def area_mm2(self) -> Estimate | None:
+        """Area of the lesion in square millimetres; None if the size of a pixel is unknown."""
+        return None if self.mm_per_pixel is None else self.area.scaled(self.mm_per_pixel**2)
+
+    @property
+    def diameter(self) -> Estimate:
+        """Diameter in pixels of the disc of the lesion's area; its intervals are those of the area."""
+        return self.area.mapped(lambda area: 2 * math.sqrt(area / math.pi))
+
+    @property
+    def diameter_mm(self) -> Estimate | None:
+        """The diameter in millimetres; None if the size of a pixel is unknown."""
+        return None if self.mm_per_pixel is None else self.diameter.scaled(self.mm_per_pixel)
+
+    def contours(self, level: float = DEFAULT_LEVEL, mean: bool = False) -> ContourBand | None:
+        """Return the inner and outer contour as masks; None without a calibration that applies.
+
+        Each of the two holds in a share ``level`` of cases like those of the calibration: at most 5 % of the
+        pixels within the inner contour are not lesion; at most 5 % of the lesion is outside the outer one.
+
+        Args:
+            level: One of `levels`.
+            mean: Contours for which these two shares are at most 1 - level on average over the cases instead.
+
+        Raises:
+            UserError: The weights are not calibrated for this level.
+        """
+        bounds = self._bounds
+        if not bounds:
+            return None
+        require_level(level, bounds)
+        one, probability = bounds[level], self.probability
+        inner, outer = (one.mean_inner, one.mean_outer) if mean else (one.inner, one.outer)
+        return ContourBand((probability >= inner) & self.mask, (probability >= outer) | self.mask)
+
     @cached_property
     def flags(self) -> tuple[Flag, ...]:
         """Reasons to review the case, in the order of `confidence.FLAGS`."""
         return raise_flags(self.mask, self.measures.components, self.image.network_input, self.quality)
+
+    @cached_property
+    def _bounds(self) -> dict[float, Bounds]:
+        return self.calibration.bounds if self.calibration else {}
 
     def _mean_spread(self) -> float | None:
         """Return the mean spread where the probability is at least POSSIBLE, 0 if it is nowhere."""
@@ -138,7 +216,13 @@ def analyse(
         mask,
         segmentation,
         certainty,
-        expected_dice(certainty, model, how.threshold, how.post),
+        applicable_calibration(model, how.threshold, how.post),
         how.mm_per_pixel or image.mm_per_pixel,
         model.quality,
     )
+
+
+def _estimate(value: float, intervals: Mapping[float, Ends]) -> Estimate:
+    """Return the number with its intervals, each extended to hold it."""
+    ends = {level: (min(low, value), max(high, value)) for level, (low, high) in intervals.items()}
+    return Estimate(value, ends)

@@ -85,7 +85,9 @@ def mask_fields(result: CaseResult) -> dict[str, Any]:
         "mm_per_pixel": result.mm_per_pixel,
         "measures": asdict(result.measures),
         "quality": QualityResponse(
-            expected_dice=result.expected_dice, certainty=result.certainty, flags=list(result.flags)
+            expected_dice=result.expected_dice.value if result.expected_dice else None,
+            certainty=result.certainty,
+            flags=list(result.flags),
         ),
         "contours": geojson(result.mask, result.image.name),
     }

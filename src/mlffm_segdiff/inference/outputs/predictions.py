@@ -69,7 +69,7 @@ def row_of(result: CaseResult) -> Row:
         result.image.name,
         result.image.width,
         result.image.height,
-        result.expected_dice,
+        result.expected_dice.value if result.expected_dice else None,
         result.certainty,
         " ".join(result.flags),
         result.measures,
