@@ -11,6 +11,7 @@ import typer
 from mlffm_segdiff import __version__
 from mlffm_segdiff.cli.benchmark import benchmark
 from mlffm_segdiff.cli.common import ExitStatus
+from mlffm_segdiff.cli.compare import compare
 from mlffm_segdiff.cli.data import data
 from mlffm_segdiff.cli.demo import demo
 from mlffm_segdiff.cli.doctor import doctor
@@ -33,6 +34,7 @@ UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
 app = typer.Typer(name=COMMAND, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command(short_help="Train a recipe into a run folder.")(train)
 app.command(short_help="Score a model, or masks of any program.")(evaluate)
+app.command(short_help="Compare masks of several methods.")(compare)
 app.command(short_help="Segment your own images.")(predict)
 app.command(short_help="Serve a web page and a REST API.")(serve)
 app.command(short_help="Segment the sample images of the package.")(demo)
