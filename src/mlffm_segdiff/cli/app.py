@@ -17,6 +17,7 @@ from mlffm_segdiff.cli.demo import demo
 from mlffm_segdiff.cli.doctor import doctor
 from mlffm_segdiff.cli.evaluate import evaluate
 from mlffm_segdiff.cli.export import export
+from mlffm_segdiff.cli.hints import meant_parameter
 from mlffm_segdiff.cli.models import models
 from mlffm_segdiff.cli.predict import predict
 from mlffm_segdiff.cli.serve import serve
@@ -118,4 +119,7 @@ def _fail(message: str, status: ExitStatus = ExitStatus.BAD_INPUT) -> int:
 def _usage_error(error: typer.BadParameter) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else COMMAND
+    option = getattr(error, "option_name", None)
+    if context and option and (meant := meant_parameter(option, context)):
+        return f"no such option {option}; did you mean {meant}? see {command} --help"
     return f"{error.format_message().rstrip('.')}; see {command} --help"

@@ -39,8 +39,9 @@ def compare(
     missing: Annotated[
         Missing,
         typer.Option(
+            case_sensitive=False,
             help="Images of which a folder has no mask: error refuses them, empty scores them as empty "
-            "masks, skip leaves them out for every method."
+            "masks, skip leaves them out for every method.",
         ),
     ] = "error",
     quiet: QuietOption = False,

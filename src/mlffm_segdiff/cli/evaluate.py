@@ -44,7 +44,7 @@ def evaluate(
     sampling: SamplingArgument = None,
     source: SourceOption = None,
     split: SplitOption = None,
-    part: Annotated[Part, typer.Option(help="Part of the split.")] = "test",
+    part: Annotated[Part, typer.Option(case_sensitive=False, help="Part of the split.")] = "test",
     samples: SamplesOption = None,
     style: StyleOption = None,
     masks: Annotated[
