@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from mlffm_segdiff.evaluation.pipeline import ShowProgress, no_progress
 from mlffm_segdiff.study.differences import LEAST_PAIRS
 from mlffm_segdiff.study.mask_folders import MaskRuns, Missing, find_runs, load_prediction, score_runs
 from mlffm_segdiff.study.report.document import frame_csv
-from mlffm_segdiff.study.report.mask_report import write_mask_report
+from mlffm_segdiff.study.report.mask_report import Outline, write_mask_report
 from mlffm_segdiff.study.report.score_sections import verdicts
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.score_frame import SCORE_COLUMNS
@@ -74,8 +74,8 @@ def compare(
 ) -> MaskComparison:
     """Score the masks of several methods on the same images, and write a report of what differs.
 
-    Masks are matched with the ground truth by name, as `evaluate_masks` does. A mask of another size than its
-    ground truth is resized to it by nearest neighbour, which the report states.
+    Masks are matched by name, as `evaluate_masks` does. A mask of another size than its ground truth is
+    resized to it by nearest neighbour, which the report states.
 
     Args:
         masks: Folders of masks by method. Several folders of one method are its runs, such as training seeds.
@@ -108,17 +108,16 @@ def compare(
     name = re.sub(r"[^\w.-]", "_", output.expanduser().resolve().name)
     with show("scoring") as progress:
         scores = score_runs(found, name, progress)
-    options = {"--groups": groups, "--images": images, "--baseline": baseline}
+    options = {"--groups": groups, "--images": images, "--baseline": baseline, "--missing": missing}
     scored = ScoredVariants(
         scores=scores,
         variants=sorted(folders, key=lambda method: method != first),
         datasets=[name],
         against={},
         subject=f"{len(found.truths)} images",
-        command=_command(folders, truth, output, {**options, "--missing": missing}),
+        command=_command(folders, truth, output, options),
         noun="method",
     )
-    few = len(found.truths) < LEAST_PAIRS
     facts = {
         "command": scored.command,
         "methods": {method: list(map(str, several)) for method, several in folders.items()},
@@ -128,16 +127,30 @@ def compare(
         "missing": missing,
         "left_out": found.left_out,
         "notes": _notes(found, scores),
-        "verdicts": [] if few else verdicts(scored),
+        "verdicts": verdicts(scored) if len(found.truths) >= LEAST_PAIRS else [],
     }
-    outline = partial(_outline, found, scored, pictures)
-    with claimed_folder(output), partly_written():
-        remove_results(output, [name for name in own if name not in (FACTS_FILE, *FOLDERS)])
-        files = write_mask_report(scored, output, facts["notes"], outline, grouped)
-        write_text(output / SCORES_FILE, _scores_csv(scores, grouped))
-        facts["files"] = [FACTS_FILE, SCORES_FILE, *files]
-        write_text(output / FACTS_FILE, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
-    return MaskComparison(output, scored, facts)
+    result = MaskComparison(output, scored, facts)
+    files = _write(result, own, partial(_outline, found, scored, pictures), grouped)
+    return replace(result, facts={**facts, "files": files})
+
+
+def _write(
+    found: MaskComparison, own: Sequence[str], outline: Outline, groups: pd.Series | None
+) -> list[str]:
+    """Replace the files of an earlier comparison, and return the new ones."""
+
+    def write_facts(files: Sequence[str]) -> None:
+        text = json.dumps({**found.facts, "files": files}, indent=2, ensure_ascii=False)
+        write_text(found.folder / FACTS_FILE, f"{text}\n")
+
+    with claimed_folder(found.folder), partly_written():
+        remove_results(found.folder, [name for name in own if name not in (FACTS_FILE, *FOLDERS)])
+        write_facts(RESULTS)  # so that the next comparison may replace the files of one that was killed
+        written = write_mask_report(found.scored, found.folder, found.facts["notes"], outline, groups)
+        write_text(found.folder / SCORES_FILE, _scores_csv(found.scored.scores, groups))
+        files = [FACTS_FILE, SCORES_FILE, *written]
+        write_facts(files)
+    return files
 
 
 def _check_methods(folders: Mapping[str, Sequence[Path]], baseline: str | None) -> None:
