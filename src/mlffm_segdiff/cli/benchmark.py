@@ -37,8 +37,9 @@ def benchmark(
     precision: Annotated[
         Literal["auto", "float32", "bf16", "both"],
         typer.Option(
+            case_sensitive=False,
             help="Number format; auto is the faster one at batch 1. Without native bf16 support, bf16 takes "
-            "hours."
+            "hours.",
         ),
     ] = "auto",
     only: Annotated[

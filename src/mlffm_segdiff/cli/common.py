@@ -147,7 +147,14 @@ def choose_data(recipe: "Recipe", sources: Sequence[str], split: Path | None) ->
 
 def parse_source(text: str) -> tuple[str, str | None]:
     """Return name and path of NAME=PATH; of NAME only, None as the path. Raises UserError."""
-    name, equals, path = text.partition("=")
-    if not name or (equals and not path):
-        raise UserError(f"--source {text!r} is not NAME=PATH, for example --source isic2018=/data/isic2018")
-    return name, path or None
+    if text and "=" not in text:
+        return text, None
+    return named_path("--source", text, "--source isic2018=/data/isic2018")
+
+
+def named_path(option: str, text: str, example: str) -> tuple[str, str]:
+    """Return name and path of NAME=PATH, the value of an option. Raises UserError with the example."""
+    name, _, path = text.partition("=")
+    if not (name and path):
+        raise UserError(f"{option} {text!r} is not NAME=PATH, for example {example}")
+    return name, path

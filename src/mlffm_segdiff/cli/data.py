@@ -70,7 +70,9 @@ def make(
     seed: Annotated[int, typer.Option(help="Seed of the random split.")] = 0,
     by: Annotated[
         Literal["group", "image", "image-without-leaks"],
-        typer.Option(help="What to split by; image ignores lesions and patients, which leaks."),
+        typer.Option(
+            case_sensitive=False, help="What to split by; image ignores lesions and patients, which leaks."
+        ),
     ] = "group",
     quiet: QuietOption = False,
     as_json: JsonOption = False,

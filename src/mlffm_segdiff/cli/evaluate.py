@@ -44,7 +44,7 @@ def evaluate(
     sampling: SamplingArgument = None,
     source: SourceOption = None,
     split: SplitOption = None,
-    part: Annotated[Part, typer.Option(help="Part of the split.")] = "test",
+    part: Annotated[Part, typer.Option(case_sensitive=False, help="Part of the split.")] = "test",
     samples: SamplesOption = None,
     style: StyleOption = None,
     masks: Annotated[
@@ -110,19 +110,16 @@ def evaluate(
 
 def _evaluate_masks(masks: Path, truth: Path, output: Path, reporter: Reporter) -> None:
     from mlffm_segdiff.evaluation import evaluate_masks
+    from mlffm_segdiff.evaluation.folders import first_ids
 
     found = evaluate_masks(masks, truth, reporter.progress)
     _report(found, output, reporter)
     missing, extra = found.facts["missing"], found.facts["extra"]
     if extra:
-        reporter.warn(f"{len(extra)} masks have no ground truth: {_first(extra)}")
+        reporter.warn(f"{len(extra)} masks have no ground truth: {first_ids(extra)}")
     if missing:
-        say(f"{len(missing)} cases of the ground truth have no prediction: {_first(missing)}", err=True)
+        say(f"{len(missing)} cases of the ground truth have no prediction: {first_ids(missing)}", err=True)
         raise typer.Exit(ExitStatus.FAULTS)
-
-
-def _first(ids: Sequence[str]) -> str:
-    return ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
 
 
 def _report(found: "Evaluation", folder: Path, reporter: Reporter) -> None:

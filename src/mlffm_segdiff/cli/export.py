@@ -24,7 +24,11 @@ def export(
     ],
     graph_format: Annotated[
         Literal["onnx", "openvino", "torch"],
-        typer.Option("--format", help="onnx; openvino (.xml and .bin); torch: programs of torch.export."),
+        typer.Option(
+            "--format",
+            case_sensitive=False,
+            help="onnx; openvino (.xml and .bin); torch: programs of torch.export.",
+        ),
     ] = "onnx",
     sampling: SamplingArgument = None,
     quiet: QuietOption = False,

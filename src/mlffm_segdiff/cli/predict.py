@@ -11,6 +11,8 @@ from mlffm_segdiff.cli.common import ExitStatus, JsonOption, QuietOption, Report
 from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, WeightsOption, prepare_model
 from mlffm_segdiff.cli.sampling import SAMPLING_KEYS, SamplesOption, StyleOption, sampling_overrides
 from mlffm_segdiff.cli.terminal import say
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.spelling import known_name
 from mlffm_segdiff.inference.outputs.writers import WRITERS, MapFormat, TableFormat
 
 if TYPE_CHECKING:
@@ -20,24 +22,24 @@ if TYPE_CHECKING:
 
 
 def predict(
-    places: Annotated[
-        list[str],
-        typer.Option(
-            "--input",
-            "-i",
-            metavar="FILE|FOLDER|ZIP|PATTERN|URL",
-            help="An image, or a place with images. Repeatable.",
-        ),
-    ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where results go.")],
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FILE|sampling.KEY=VALUE]...",
-            help="More images, so that -i takes a pattern that the shell expands; and sampling settings to "
-            f"change, such as sampling.steps=8. Keys: {SAMPLING_KEYS}.",
+            metavar="[IMAGES|sampling.KEY=VALUE]...",
+            help="Images: files, folders, zip archives, patterns or URLs; and sampling settings to change, "
+            f"such as sampling.steps=8. Keys: {SAMPLING_KEYS}.",
         ),
     ] = None,
+    places: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input", "-i", metavar="IMAGES", help="Images, as the arguments without an option. Repeatable."
+        ),
+    ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Also segment the images in subfolders of folders.")
+    ] = False,
     weights: WeightsOption = "default",
     samples: SamplesOption = None,
     style: StyleOption = None,
@@ -52,9 +54,12 @@ def predict(
         ),
     ] = None,
     maps: Annotated[
-        MapFormat, typer.Option(help="Probability and spread as 16-bit PNG, or as float32 NPY.")
+        MapFormat,
+        typer.Option(case_sensitive=False, help="Probability and spread as 16-bit PNG, or as float32 NPY."),
     ] = "png",
-    table: Annotated[TableFormat, typer.Option(help="Format of the table of predictions.")] = "csv",
+    table: Annotated[
+        TableFormat, typer.Option(case_sensitive=False, help="Format of the table of predictions.")
+    ] = "csv",
     mm_per_pixel: Annotated[
         float | None, typer.Option(help="Side of a pixel in millimetres [default: from DICOM files].")
     ] = None,
@@ -90,12 +95,11 @@ def predict(
     and of the samples' spread, overlays with the outline, contours as GeoJSON,
     one COCO file, DICOM SEG (for DICOM files), nnU-Net's layout and a page to
     review the cases, which any browser opens. Images are PNG, JPEG, TIFF, BMP,
-    WebP, HEIC or DICOM. Folders are not searched recursively. Images that
-    cannot be read, and outputs that cannot be written, are reported; the exit
-    status is then 1. Results of an earlier run in the folder are replaced; other
-    files stay.
+    WebP, HEIC or DICOM. Images that cannot be read, and outputs that cannot be
+    written, are reported; the exit status is then 1. Results of an earlier run in
+    the folder are replaced; other files stay.
 
-    Example: mlffm-segdiff predict -i photos -o results -w overlay -w review
+    Example: mlffm-segdiff predict photos -o results -w overlay -w review
     """
     from mlffm_segdiff.inference.outputs.predictions import row_values
     from mlffm_segdiff.inference.outputs.writers import Output
@@ -105,7 +109,9 @@ def predict(
     from mlffm_segdiff.inference.result import Processing
 
     more, sampling = _split_arguments(arguments or ())
-    found = find_images(*places, *more)
+    if not (places or more):
+        raise UserError("no images are given; for example: mlffm-segdiff predict photos -o results")
+    found = find_images(*(places or ()), *more, recursive=recursive)
     processing = Processing(threshold, PostProcessing(keep_specks, largest, fill_holes), mm_per_pixel)
     reporter = Reporter(quiet, as_json)
     overrides = sampling_overrides(sampling, samples, style)
@@ -114,7 +120,9 @@ def predict(
         reporter.warn(f"precision: {model.precision}")
     if model.quality and (calibrated := model.quality.mismatch(model.sampling)):
         reporter.warn(f"no expected Dice and no intervals: the weights are calibrated for {calibrated}")
-    target = Output(output.expanduser(), tuple(write or ()), maps, table)
+    target = Output(
+        output.expanduser(), tuple(known_name(name, WRITERS) for name in write or ()), maps, table
+    )
     rows: list[Row] = []
     faults: list[str] = []
     with reporter.progress("segmenting") as progress:
@@ -133,6 +141,8 @@ def predict(
             "output": target.folder,
             "table": target.table_path,
             "failed": failed,
+            "not_images": len(found.others),
+            "in_subfolders": len(found.nested),
             "images": [row_values(row) for row in rows],
         }
     )
@@ -155,10 +165,18 @@ def _report_fault(row: "Row") -> None:
 
 
 def _report(found: "ImageFiles", target: "Output", failed: int, reporter: Reporter) -> None:
-    if found.others:
-        endings = ", ".join(sorted({Path(other.name).suffix or other.name for other in found.others}))
-        reporter.warn(f"skipped, not images by their extension: {len(found.others)} ({endings})")
+    """Print how many images were segmented, and how many files were left out for which reason."""
     done = len(found.images) - failed
     reporter.info(f"{done} of {len(found.images)} images segmented: {target.folder}")
+    left_out = []
+    if found.others:
+        endings = ", ".join(sorted({Path(other.name).suffix or other.name for other in found.others}))
+        left_out.append(f"{len(found.others)} not images by their extension ({endings})")
+    if found.nested:
+        folders = len({path.parent for path in found.nested})
+        left_out.append(f"{len(found.nested)} images in {folders} subfolders (--recursive includes them)")
     if failed:
-        say(f"could not be read: {failed}; see {target.table_path}", err=True)
+        left_out.append(f"{failed} unreadable (see {target.table_path})")
+        say(f"left out: {', '.join(left_out)}", err=True)
+    elif left_out:
+        reporter.warn(f"left out: {', '.join(left_out)}")

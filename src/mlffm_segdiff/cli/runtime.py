@@ -23,14 +23,17 @@ WeightsOption = Annotated[
 RuntimeOption = Annotated[
     Runtime | None,
     typer.Option(
+        case_sensitive=False,
         help="What runs the network; all but torch run on the CPU [default: torch, "
-        "or the runtime of exported weights]."
+        "or the runtime of exported weights].",
     ),
 ]
 PrecisionOption = Annotated[
     PrecisionChoice,
     typer.Option(
-        help="Number format of the network; auto measures which is faster here (on exported graphs: float32)."
+        case_sensitive=False,
+        help="Number format of the network; auto measures which is faster here (on exported graphs: "
+        "float32).",
     ),
 ]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.registry import Registry
+from mlffm_segdiff.config.spelling import known_name
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.datasets.coco_annotations import find_coco
 from mlffm_segdiff.data.datasets.ham10000 import find_ham10000
@@ -46,6 +47,11 @@ def read_cases(name: str, path: Path) -> list[Case]:
 def find_pairs(name: str, path: Path) -> Pairing:
     """Return the images and masks of a data set, paired by id. Raises UserError on an unknown name."""
     return DATASETS.require(name)(path)
+
+
+def source_name(name: str) -> str:
+    """Return the source of a recipe that ``name`` means, see `known_name`."""
+    return known_name(name, [*DATASETS, SYNTHETIC])
 
 
 def require_source(name: str) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import override_values
 from mlffm_segdiff.config.schema import DataConfig, Recipe
+from mlffm_segdiff.config.spelling import known_name
 from mlffm_segdiff.config.study import Study
 from mlffm_segdiff.data.sources import load_split_cases
+from mlffm_segdiff.data.table import source_name
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
 from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
@@ -94,6 +96,7 @@ def evaluation_sampling(recipe: Recipe, overrides: Sequence[str]) -> Sampling:
 def variant_recipes(study: Study, sources: Mapping[str, Path | None]) -> dict[tuple[str, str], Recipe]:
     """Return the recipe of each variant on each data set, without its seed. Raises as `make_cells` does."""
     known = dict.fromkeys([*study.datasets, *map(study.source, study.datasets)])
+    sources = {known_name(name, known): path for name, path in sources.items()}
     unknown = sorted(set(sources) - set(known))
     if unknown:
         raise UserError(f"source {unknown[0]}: the study's data sets are {', '.join(known)}")
@@ -111,7 +114,7 @@ def variant_recipes(study: Study, sources: Mapping[str, Path | None]) -> dict[tu
 
 def _folder(study: Study, dataset: str, sources: Mapping[str, Path | None]) -> Path | None:
     folder = sources.get(dataset, sources.get(study.source(dataset)))
-    if folder is None and study.source(dataset) != GENERATED:
+    if folder is None and source_name(study.source(dataset)) != GENERATED:
         raise UserError(f"no folder for this data set; give its archives as source {dataset}=FOLDER")
     return folder and folder.expanduser().absolute()
 
@@ -122,7 +125,9 @@ def _recipe(study: Study, variant: str, dataset: str, folder: Path | None) -> Re
     levels = (study.overrides, study.datasets[dataset].overrides, chosen.overrides)
     recipe = load_recipe(chosen.recipe, ["data.split=null", *(text for level in levels for text in level)])
     split = recipe.data.split and recipe.data.split.expanduser().absolute()
-    data = recipe.data.model_copy(update={"sources": {study.source(dataset): folder}, "split": split})
+    data = recipe.data.model_copy(
+        update={"sources": {source_name(study.source(dataset)): folder}, "split": split}
+    )
     return recipe.model_copy(update={"data": data})
 
 

@@ -1,6 +1,6 @@
 """Plans and runs studies."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,46 +41,8 @@ class StudyRun:
     failures: Mapping[str, str]
 
 
-def compare(
-    variants: Mapping[str, str | Mapping[str, object]],
-    sources: Sources,
-    output: Path,
-    seeds: Sequence[int] = (0, 1, 2),
-    overrides: Sequence[str] = (),
-    **settings: object,
-) -> StudyRun:
-    """Train and score variants under the same conditions, and write the report.
-
-    Args:
-        variants: Name of each variant, and its recipe: a packaged recipe, a YAML file, or a mapping with keys
-            ``recipe``, ``overrides`` and ``against``. The first one is the baseline.
-        sources: Data sets to train and score on, and the folder of each.
-        output: The study's folder. Its name is the name of the study.
-        seeds: One training per variant, data set and seed.
-        overrides: ``key=value`` changes of every recipe.
-        settings: Further keys of a study, such as ``baseline``, ``evaluations``, ``rank`` or ``launcher``.
-
-    Returns:
-        The report's folder and the failed cells. Call again with the same arguments to resume.
-
-    Raises:
-        UserError: For an invalid study or data set.
-    """
-    values = {
-        "name": output.name,
-        "variants": {
-            name: {"recipe": one} if isinstance(one, str) else one for name, one in variants.items()
-        },
-        "datasets": {name: {} for name in sources},
-        "seeds": list(seeds),
-        "overrides": list(overrides),
-        "baseline": next(iter(variants), ""),
-    }
-    return run_study(check_study(values | settings, "compare()"), output, sources)
-
-
 def run_study(
-    study: Study | str,
+    study: Study | str | Mapping[str, object],
     output: Path | None = None,
     sources: Sources | None = None,
     on_end: OnEnd | None = None,
@@ -88,7 +50,7 @@ def run_study(
     """Train and score the unfinished cells of a study, and write its report.
 
     Args:
-        study: The study, the name of a packaged one, or a YAML file.
+        study: The study, its keys and values, the name of a packaged study, or a YAML file.
         output: The study's folder; default: studies/NAME.
         sources: See `Sources`.
         on_end: See `OnEnd`.
@@ -101,7 +63,8 @@ def run_study(
     """
     from mlffm_segdiff.study.report import write_report
 
-    study = load_study(study) if isinstance(study, str) else study
+    if not isinstance(study, Study):
+        study = load_study(study) if isinstance(study, str) else check_study(study, "run_study()")
     folder = StudyFolder.of(study.name, output)
     plan, launcher = start_study(study, folder, sources or {})
     failures = run_cells(plan, folder, launcher, on_end)
