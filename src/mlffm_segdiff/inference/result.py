@@ -92,6 +92,13 @@ class CaseResult:
         drawn = self.segmentation.samples if self.segmentation else None
         return None if drawn is None else drawn[:, 0, 0].numpy()
 
+    @property
+    def score(self) -> float | None:
+        """Mean probability over the mask, as other programs rank masks; None without a lesion."""
+        if not self.mask.any():
+            return None
+        return round(float(self.probability[self.mask].mean(dtype=np.float64)), 6)
+
     @cached_property
     def measures(self) -> LesionMeasures:
         """Size, position, shape, border and colour of the lesion."""
