@@ -20,7 +20,8 @@ data = typer.Typer(help="Check and split a data set, convert it for nnU-Net, or 
 NameArgument = Annotated[
     str,
     typer.Argument(
-        metavar="NAME", help="isic2016, isic2017, isic2018, ham10000, ph2, folder, nnunet, coco or labelme."
+        metavar="NAME",
+        help="isic2016, isic2017, isic2018, ham10000, ph2, folder, nnunet, coco, cvat, labelme or yolo.",
     ),
 ]
 PathArgument = Annotated[

@@ -20,14 +20,14 @@ def export(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FOLDER", help="A new folder for the graphs.")
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="A new folder for the graphs or bundle.")
     ],
     graph_format: Annotated[
-        Literal["onnx", "openvino", "torch"],
+        Literal["onnx", "openvino", "torch", "monai"],
         typer.Option(
             "--format",
             case_sensitive=False,
-            help="onnx; openvino (.xml and .bin); torch: programs of torch.export.",
+            help="onnx; openvino (.xml and .bin); torch: programs of torch.export; monai: a MONAI bundle.",
         ),
     ] = "onnx",
     sampling: SamplingArgument = None,
@@ -44,9 +44,12 @@ def export(
     denoiser, run at each step. The sampler between the steps is not in them: predict and serve run it, with
     the folder as --weights (not for torch, whose files torch loads by pickle).
 
+    A MONAI bundle has the weights, not graphs: MONAI runs them with this package.
+
     Example: mlffm-segdiff export default --format onnx -o graphs
     """
     from mlffm_segdiff.export.folder import write_export
+    from mlffm_segdiff.export.monai_bundle import write_bundle
     from mlffm_segdiff.segmenters.pretrained import load_pretrained
     from mlffm_segdiff.segmenters.sampling import override_sampling
 
@@ -56,8 +59,11 @@ def export(
     overrides = sampling_overrides(sampling, None, None)
     pretrained = load_pretrained(weights)
     pretrained.recipe = override_sampling(pretrained.recipe, overrides)
-    with reporter.status(f"exporting the graphs for {graph_format}"):
-        write_export(pretrained, graph_format, folder)
+    with reporter.status(f"exporting for {graph_format}"):
+        if graph_format == "monai":
+            write_bundle(pretrained, folder)
+        else:
+            write_export(pretrained, graph_format, folder)
     written = sorted(path.name for path in folder.iterdir())
     reporter.info(f"exported: {output} ({', '.join(written)})")
     reporter.result({"output": folder, "format": graph_format, "files": written})

@@ -97,6 +97,13 @@ class CaseResult:
         """NxSxS float32 in [0, 1]: the samples at the network's size; None if none were drawn."""
         return self.segmentation.samples if self.segmentation else None
 
+    @property
+    def score(self) -> float | None:
+        """Mean probability over the mask, as other programs rank masks; None without a lesion."""
+        if not self.mask.any():
+            return None
+        return round(float(self.probability[self.mask].mean(dtype=np.float64)), 6)
+
     @cached_property
     def measures(self) -> LesionMeasures:
         """Size, position, shape, border and colour of the lesion."""

@@ -65,7 +65,8 @@ def test_all_outputs_of_one_run_have_the_same_mask(
         + [f"nnunet/imagesTs/{name}_0000.png" for name in "ab"]
         + [f"nnunet/labelsTs/{name}.png" for name in "ab"]
         + [f"review/{name}.jpg" for name in "ab"]
-        + ["nnunet/dataset.json", "coco.json", "predictions.parquet", "review.html"]
+        + ["nnunet/dataset.json", "coco.json", "cvat.xml", "labelstudio.json"]
+        + ["predictions.parquet", "review.html"]
     )
     np.testing.assert_array_equal(read(output.folder / "nnunet" / "labelsTs" / "a.png"), mask)
     np.testing.assert_array_equal(read(output.folder / "nnunet" / "imagesTs" / "a_0000.png"), lesion)

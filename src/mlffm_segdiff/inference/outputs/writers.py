@@ -33,6 +33,8 @@ WRITERS: Mapping[str, str] = MappingProxyType(  # by name, so that the command l
         "overlay": "mlffm_segdiff.inference.outputs.overlay:OverlayWriter",
         "contours": "mlffm_segdiff.inference.outputs.geojson:ContoursWriter",
         "coco": "mlffm_segdiff.inference.outputs.coco:CocoWriter",
+        "cvat": "mlffm_segdiff.inference.outputs.cvat:CvatWriter",
+        "labelstudio": "mlffm_segdiff.inference.outputs.labelstudio:LabelStudioWriter",
         "dicom-seg": "mlffm_segdiff.inference.outputs.dicom_seg:DicomSegWriter",
         "nnunet": "mlffm_segdiff.inference.outputs.nnunet_layout:NnunetWriter",
         "review": "mlffm_segdiff.inference.outputs.review:ReviewWriter",
