@@ -1,6 +1,6 @@
 """Write the tables and figures of docs/INTERVALS.md, from docs/intervals/SET_STYLE.csv and the samples.
 
-Each CSV is the coverage.csv of `mlffm-segdiff evaluate default --style STYLE --source SET=FOLDER`, on test ids.
+Each CSV is the coverage.csv of `mlffm-segdiff evaluate default --style STYLE --source SET=FOLDER`.
 """
 
 import csv
@@ -52,9 +52,8 @@ def main() -> None:
 
 def read(name: str, style: str) -> list[Coverage]:
     """Return the rows of a coverage.csv."""
-    kinds = {
-        field.name: {"str": str, "int": int, "float": float}[str(field.type)] for field in fields(Coverage)
-    }
+    types = {"str": str, "int": int, "float": float}
+    kinds = {field.name: types[str(field.type)] for field in fields(Coverage)}
     with (RESULTS / f"{name}_{style}.csv").open(encoding="utf-8") as file:
         return [
             Coverage(**{key: kinds[key](value) for key, value in row.items()}) for row in csv.DictReader(file)
@@ -63,16 +62,8 @@ def read(name: str, style: str) -> list[Coverage]:
 
 def own_table(results: dict[str, list[Coverage]], quality: Quality) -> str:
     """Return coverage and width of each set, calibrated on itself in its own style."""
-    header = [
-        "test images",
-        "calibrated on",
-        "level",
-        *TITLES,
-        "width of area",
-        "of Dice",
-        "naive area",
-        "width",
-    ]
+    header = ["test images", "calibrated on", "level", *TITLES]
+    header += ["width of area", "of Dice", "naive area", "width"]
     rows = []
     for name, found in results.items():
         count = quality.styles[name].sets[name].cases
@@ -84,7 +75,7 @@ def own_table(results: dict[str, list[Coverage]], quality: Quality) -> str:
                 [
                     f"{NAMES[name]}, {one['area'].cases}",
                     str(count),
-                    f"{level:.0%}",
+                    f"{100 * level:.0f} %",
                     *(reached(one[bound]) for bound in BOUNDS),
                     *widths,
                     f"{100 * naive.reached:.1f}",
@@ -104,7 +95,7 @@ def levels_table(
     rows = [
         [
             f"{NAMES[name]}, {pick(found, 'area', level, calibrated_on).cases}",
-            f"{level:.0%}",
+            f"{100 * level:.0f} %",
             *(reached(pick(found, bound, level, calibrated_on)) for bound in bounds),
         ]
         for name, found in results.items()
