@@ -94,7 +94,7 @@ def test_all_outputs_are_as_torch_writes_them(predict: Predict, tmp_path: Path) 
     for path in sorted((tmp_path / "out" / "masks").iterdir()):
         pair = [np.asarray(Image.open(one)) for one in (path, onnx / "masks" / path.name)]
         assert (pair[0] != pair[1]).mean() < 1e-3
-    columns = [list(csv.DictReader((root / "predictions.csv").open())) for root in roots]
+    columns = [list(csv.DictReader((root / "predictions.csv").read_text().splitlines())) for root in roots]
     assert [row["image"] for row in columns[0]] == [row["image"] for row in columns[1]]
     for ours, theirs in zip(*columns, strict=True):
         assert float(ours["certainty"]) == pytest.approx(float(theirs["certainty"]), abs=1e-4)

@@ -186,7 +186,7 @@ class DiffusionSegmenter(BaseSegmenter):
         estimate = self._estimator(features, sampling.widening)
         x0 = sample(estimate, self.process, sampling.sampler, steps, noise)
         drawn = (x0 / self.process.mask_scale + 1).div(2).clamp(0, 1)
-        return torch.unflatten(drawn, 0, (samples, -1)).flip(axes)
+        return drawn.view(samples, image.shape[0], *drawn.shape[1:]).flip(axes)
 
     def _estimator(self, features: Sequence[Tensor], widening: float) -> Estimate:
         """Return the network's estimate of x_0, with self-conditioning and widening from step to step.
