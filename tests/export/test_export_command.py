@@ -167,3 +167,9 @@ def test_json_names_the_files_and_quiet_prints_nothing(
     assert (status, error) == (0, "")
     files = sorted(path.name for path in graphs.iterdir())
     assert json.loads(printed) == {"output": str(graphs), "format": "torch", "files": files}
+
+
+def test_a_monai_bundle_is_written(weights: Path, tmp_path: Path, command: Command) -> None:
+    status, printed, error = command("export", weights, "--format", "monai", "-o", tmp_path / "bundle")
+    assert (status, error) == (0, "")
+    assert printed == f"exported: {tmp_path / 'bundle'} (LICENSE, configs, docs, models)\n"
