@@ -97,7 +97,7 @@ def coverage_case(compared: ComparedCase, evaluated: EvaluatedCase, source: str)
     assert result.segmentation is not None
     assert result.certainty is not None
     checked = check_case(result.probability, compared.truth, result.certainty, evaluated.source.dice)
-    probability = result.segmentation.probability[0, 0].numpy()
+    probability = result.segmentation.probability
     mask = map_at(probability, *compared.network_truth.shape) >= THRESHOLD
     return CoverageCase(evaluated.id, source, checked, _contrast(result.image.network_input, mask))
 
