@@ -86,7 +86,7 @@ class SegmentOptions(_sampling_parameters()):  # type: ignore[misc]
     def processing(self) -> Processing:
         """How the segmentation becomes a mask."""
         post = PostProcessing(self.keep_specks, self.largest, self.fill_holes)
-        return Processing(self.threshold, post, self.mm_per_pixel, self.level)
+        return Processing(self.threshold, post, self.mm_per_pixel, level=self.level)
 
 
 Options = TypeVar("Options", bound=BaseModel)
