@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlffm_segdiff.cli.common import ExitStatus, JsonOption, QuietOption, Reporter, ThreadsOption
+from mlffm_segdiff.cli.common import (
+    ExitStatus,
+    JsonOption,
+    LevelOption,
+    QuietOption,
+    Reporter,
+    ThreadsOption,
+)
 from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, WeightsOption, prepare_model
 from mlffm_segdiff.cli.sampling import SAMPLING_KEYS, SamplesOption, StyleOption, sampling_overrides
 from mlffm_segdiff.cli.terminal import say
@@ -63,6 +70,7 @@ def predict(
     mm_per_pixel: Annotated[
         float | None, typer.Option(help="Side of a pixel in millimetres [default: from DICOM files].")
     ] = None,
+    level: LevelOption = None,
     threshold: Annotated[float, typer.Option(help="Probability threshold.")] = 0.5,
     keep_specks: Annotated[
         bool,
@@ -93,11 +101,12 @@ def predict(
 
     Writes masks/NAME.png (0 and 255), and on request maps of the probability
     and of the samples' spread, overlays with the outline, contours as GeoJSON,
-    one COCO file, DICOM SEG (for DICOM files), nnU-Net's layout and a page to
-    review the cases, which any browser opens. Images are PNG, JPEG, TIFF, BMP,
-    WebP, HEIC or DICOM. Images that cannot be read, and outputs that cannot be
-    written, are reported; the exit status is then 1. Results of an earlier run in
-    the folder are replaced; other files stay.
+    the band between inner and outer contour, one COCO file, DICOM SEG (for
+    DICOM files), nnU-Net's layout and a page to review the cases, which any
+    browser opens. Images are PNG, JPEG, TIFF, BMP, WebP, HEIC or DICOM. Images
+    that cannot be read, and outputs that cannot be written, are reported; the exit
+    status is then 1. Results of an earlier run in the folder are replaced; other
+    files stay.
 
     Example: mlffm-segdiff predict photos -o results -w overlay -w review
     """
@@ -112,7 +121,8 @@ def predict(
     if not (places or more):
         raise UserError("no images are given; for example: mlffm-segdiff predict photos -o results")
     found = find_images(*(places or ()), *more, recursive=recursive)
-    processing = Processing(threshold, PostProcessing(keep_specks, largest, fill_holes), mm_per_pixel)
+    post = PostProcessing(keep_specks, largest, fill_holes)
+    processing = Processing(threshold, post, mm_per_pixel, level=level)
     reporter = Reporter(quiet, as_json)
     overrides = sampling_overrides(sampling, samples, style)
     model = prepare_model(weights, runtime, precision, overrides, batch_size, threads, reporter)
@@ -120,6 +130,8 @@ def predict(
         reporter.warn(f"precision: {model.precision}")
     if model.quality and (calibrated := model.quality.mismatch(model.sampling)):
         reporter.warn(f"no expected Dice and no intervals: the weights are calibrated for {calibrated}")
+    elif level is not None and model.quality is None:
+        reporter.warn("no intervals: the weights have no calibration; make one with evaluate --calibrate")
     target = Output(
         output.expanduser(), tuple(known_name(name, WRITERS) for name in write or ()), maps, table
     )
