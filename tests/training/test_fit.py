@@ -62,7 +62,7 @@ def test_the_run_folder_holds_all_that_the_run_was(finished: RunFolder, recipe: 
     assert load_recipe(str(finished.config)) == recipe
     environment = json.loads((finished.path / "environment.json").read_text())
     assert environment["split"] == load_split_cases(recipe.data).digest
-    assert {"seed", "git", "packages", "command", "gpu"} <= set(environment)
+    assert {"seed", "git", "packages", "command", "device"} <= set(environment)
 
 
 def test_every_validation_is_logged_and_printed(finished: RunFolder) -> None:

@@ -14,6 +14,7 @@ from mlffm_segdiff.cli.common import ExitStatus
 from mlffm_segdiff.cli.data import data
 from mlffm_segdiff.cli.demo import demo
 from mlffm_segdiff.cli.doctor import doctor
+from mlffm_segdiff.cli.environment import Verbs, variable_used
 from mlffm_segdiff.cli.evaluate import evaluate
 from mlffm_segdiff.cli.export import export
 from mlffm_segdiff.cli.models import models
@@ -30,7 +31,7 @@ COMMAND = "mlffm-segdiff"
 UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
 """The base class of all of typer's errors of usage, which has a public name only since typer 0.29."""
 
-app = typer.Typer(name=COMMAND, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = Verbs(name=COMMAND, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command(short_help="Train a recipe into a run folder.")(train)
 app.command(short_help="Score a model, or masks of any program.")(evaluate)
 app.command(short_help="Segment your own images.")(predict)
@@ -116,4 +117,7 @@ def _fail(message: str, status: ExitStatus = ExitStatus.BAD_INPUT) -> int:
 def _usage_error(error: typer.BadParameter) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else COMMAND
-    return f"{error.format_message().rstrip('.')}; see {command} --help"
+    option = getattr(error, "param", None)
+    variable = option and context and variable_used(context, option)
+    origin = f" (in the environment: {variable})" if variable else ""
+    return f"{error.format_message().rstrip('.')}{origin}; see {command} --help"

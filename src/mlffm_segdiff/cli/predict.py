@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlffm_segdiff.cli.common import (
+    DeviceOption,
     ExitStatus,
     JsonOption,
     QuietOption,
@@ -15,10 +16,17 @@ from mlffm_segdiff.cli.common import (
     ThreadsOption,
     set_threads,
 )
-from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, WeightsOption, load_weights
+from mlffm_segdiff.cli.runtime import (
+    PrecisionOption,
+    RuntimeOption,
+    WeightsOption,
+    load_weights,
+    runtime_device,
+)
 from mlffm_segdiff.cli.sampling import SAMPLING_KEYS, SamplesOption, StyleOption, sampling_overrides
 from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.inference.outputs.writers import WRITERS, MapFormat, TableFormat
+from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
     from mlffm_segdiff.inference.outputs.predictions import Row
@@ -83,6 +91,7 @@ def predict(
     ] = False,
     runtime: RuntimeOption = None,
     precision: PrecisionOption = "float32",
+    device: DeviceOption = AUTO,
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -104,8 +113,6 @@ def predict(
 
     Example: mlffm-segdiff predict -i photos -o results -w overlay -w review
     """
-    import torch
-
     from mlffm_segdiff.inference.model import load_model
     from mlffm_segdiff.inference.outputs.predictions import row_values
     from mlffm_segdiff.inference.outputs.writers import Output
@@ -121,10 +128,11 @@ def predict(
     reporter = Reporter(quiet, as_json)
     overrides = sampling_overrides(sampling, samples, style)
     pretrained, on_graphs = load_weights(weights, runtime, precision, reporter)
+    place = runtime_device(device, on_graphs)
     if on_graphs:
-        model = load_model(pretrained, device=torch.device("cpu"), sampling=overrides)
+        model = load_model(pretrained, device=place, sampling=overrides)
     else:
-        model = load_model(pretrained, precision, batch_size=max(batch_size, 1), sampling=overrides)
+        model = load_model(pretrained, precision, place, batch_size=max(batch_size, 1), sampling=overrides)
     if precision == "auto":
         reporter.warn(f"precision: {model.precision}")
     if model.quality and (calibrated := model.quality.mismatch(model.sampling)):

@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mlffm_segdiff.cli.common import Reporter
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import PrecisionChoice
 
 if TYPE_CHECKING:
+    import torch
+
     from mlffm_segdiff.segmenters.pretrained import Pretrained
 
 Runtime = Literal["torch", "onnx", "openvino"]
@@ -42,3 +45,12 @@ def load_weights(
 
     graphs = load_graphs(name, runtime, "float32" if precision == "auto" else precision, reporter.status)
     return (graphs, True) if graphs is not None else (load_pretrained(name), False)
+
+
+def runtime_device(device: str, on_graphs: bool) -> "torch.device":
+    """Return where the network runs, which for exported graphs is the CPU. Raises UserError for another."""
+    from mlffm_segdiff.segmenters.device import AUTO, find_device
+
+    if on_graphs and device not in (AUTO, "cpu"):
+        raise UserError(f"exported graphs run on the CPU, not on {device}; leave out --device")
+    return find_device("cpu" if on_graphs else device)

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mlffm_segdiff.config.errors import UserError, partly_written
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import sweep_unfinished
@@ -29,7 +31,7 @@ from mlffm_segdiff.metrics.summary import Summary
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
 from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.calibration import Quality, write_quality
-from mlffm_segdiff.segmenters.device import best_device
+from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.segmenters.recipe import with_data
 from mlffm_segdiff.segmenters.sampling import Overrides, chosen_sampling
@@ -85,6 +87,7 @@ def evaluate(
     split: Path | None = None,
     part: str = "test",
     sampling: Overrides | None = None,
+    device: str | torch.device = AUTO,
     show: ShowProgress = no_progress,
 ) -> Evaluation:
     """Score a model on a part of a split; masks are scored as thresholded, without post-processing.
@@ -95,22 +98,23 @@ def evaluate(
         split: CSV with columns id and part, in place of the recipe's split.
         part: ``train``, ``val`` or ``test``.
         sampling: Overrides of the recipe's sampling, by the keys of `SamplingConfig`.
+        device: Where the network runs, as for `find_device`.
         show: Shows the progress of a labelled step.
 
     Raises:
-        UserError: The weights, the data or an option cannot be used.
+        UserError: The device, the weights, the data or an option cannot be used.
     """
-    pretrained = load_pretrained(weights)
+    place, pretrained = find_device(device), load_pretrained(weights)
     recipe = with_data(pretrained.recipe, sources, split)
     chosen = chosen_sampling(recipe, sampling)
     _require_paths(recipe)
-    parts, device = load_split_cases(recipe.data), best_device()
+    parts = load_split_cases(recipe.data)
     with show("reading") as progress:
         pairs = open_split(parts, part, recipe.data.size, progress)
     known = pretrained.quality
     quality = known if known and not known.mismatch(chosen) else None
-    segmenter, cases = pretrained.segmenter.to(device).eval(), parts.cases[part]
-    how = (chosen, recipe.train.batch_size, device, quality)
+    segmenter, cases = pretrained.segmenter.to(place).eval(), parts.cases[part]
+    how = (chosen, recipe.train.batch_size, place, quality)
     evaluated, judged, samples = [], [], []
     with show("segmenting") as progress:
         for compared in segment_cases(segmenter, pairs, cases, *how):

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -24,6 +25,7 @@ from mlffm_segdiff.inference.reading.case_image import (
 )
 from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
+from mlffm_segdiff.segmenters.device import AUTO
 from mlffm_segdiff.segmenters.pretrained import Pretrained
 from mlffm_segdiff.segmenters.sampling import Overrides
 from mlffm_segdiff.segmenters.saved_weights import DEFAULT
@@ -91,6 +93,7 @@ def segment(
     mm_per_pixel: float | None = None,
     post: PostProcessing = DEFAULT_STEPS,
     batch_size: int = 8,
+    device: str | torch.device = AUTO,
 ) -> list[CaseResult]:
     """Segment images and return their results in the same order, each at its image's own size.
 
@@ -108,9 +111,11 @@ def segment(
         mm_per_pixel: Side of a pixel in millimetres, instead of the value in DICOM files.
         post: Post-processing of the masks, such as ``PostProcessing(largest=True)``.
         batch_size: Images segmented at once; changes speed only.
+        device: Where the network runs: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``xpu``. A
+            `Segmenter` runs where it is.
 
     Raises:
-        UserError: An image, the weights or an option cannot be used.
+        UserError: An image, the device, the weights or an option cannot be used.
     """
     if isinstance(images, str | Path):
         raise UserError(f"images is the one path {str(images)!r}; give a list of images: [{str(images)!r}]")
@@ -121,7 +126,7 @@ def segment(
     if isinstance(weights, Segmenter):
         model = weights.prepared(sampling)
     else:
-        model = load_model(weights, sampling=sampling)
+        model = load_model(weights, device=device, sampling=sampling)
     results: list[CaseResult] = []
     numbered = enumerate(images)
     while chunk := list(islice(numbered, batch_size)):
