@@ -111,11 +111,13 @@ def serve(
     from functools import partial
 
     from mlffm_segdiff.inference.model import load_model
+    from mlffm_segdiff.segmenters.device import find_device
     from mlffm_segdiff.segmenters.sampling import chosen_sampling, override_sampling
 
     overrides = sampling_overrides(sampling, samples, style)
     transport = Transport(tls_cert, tls_key, tuple(trust_proxy or ()))
     keys = None if api_key_file is None else read_keys(api_key_file)
+    find_device(device)
     listening = listening_socket(host, port)
     set_threads(threads)
     reporter = Reporter(quiet, as_json)

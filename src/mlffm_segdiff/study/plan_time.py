@@ -10,6 +10,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.config.study import LauncherConfig
 from mlffm_segdiff.data.sources import load_split_cases
+from mlffm_segdiff.segmenters.device import find_device
 from mlffm_segdiff.study.cells import Cell
 from mlffm_segdiff.study.launchers.base import workers_that_fit
 from mlffm_segdiff.study.plan import StudyPlan
@@ -37,7 +38,11 @@ def estimate_cells(
 
     Returns:
         The estimate of each cell, and the error of each cell that cannot be trained, by key.
+
+    Raises:
+        UserError: This machine does not have the device of the plan.
     """
+    find_device(plan.device)
     measured: dict[str, TimeEstimate | str] = {}
     validation_images: dict[str, int] = {}
     before = torch.get_num_threads()
