@@ -20,7 +20,7 @@ from mlffm_segdiff.benchmark.subject import Subject, load_subject, write_random_
 from mlffm_segdiff.benchmark.training_speed import measure_training
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import PrecisionChoice
-from mlffm_segdiff.segmenters.device import AUTO, describe_device
+from mlffm_segdiff.segmenters.device import AUTO, describe_device, find_device
 
 MEASUREMENTS: Mapping[str, Callable[[Subject], Findings]] = MappingProxyType(
     {
@@ -92,7 +92,7 @@ def run_benchmark(
                 with status(f"measuring {name}, {subject.precision}"):
                     found.setdefault(subject.precision, []).append(MEASUREMENTS[name](subject))
     used = plan.weights if plan.recipe is None else f"random, of recipe {plan.recipe}"
-    machine = machine_facts(describe_device(subjects[0].model.device), torch.get_num_threads())
+    machine = machine_facts(describe_device(find_device(plan.device)), torch.get_num_threads())
     facts = {"command": command, "weights": used, **machine}
     write_report(folder, facts, found)
     write_chart(folder, found, f"{facts['processor']}, {facts['device']}, {facts['threads']} threads")
