@@ -15,6 +15,7 @@ from mlffm_segdiff.cli.compare import compare
 from mlffm_segdiff.cli.data import data
 from mlffm_segdiff.cli.demo import demo
 from mlffm_segdiff.cli.doctor import doctor
+from mlffm_segdiff.cli.environment import Verbs, variable_used
 from mlffm_segdiff.cli.evaluate import evaluate
 from mlffm_segdiff.cli.export import export
 from mlffm_segdiff.cli.hints import meant_parameter
@@ -33,7 +34,7 @@ COMMAND = "mlffm-segdiff"
 UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
 """The base class of all of typer's errors of usage, which has a public name only since typer 0.29."""
 
-app = typer.Typer(name=COMMAND, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = Verbs(name=COMMAND, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command(short_help="Train a recipe into a run folder.")(train)
 app.command(short_help="Score a model, or masks of any program.")(evaluate)
 app.command(short_help="Compare masks of several methods.")(compare)
@@ -124,4 +125,7 @@ def _usage_error(error: typer.BadParameter) -> str:
     option = getattr(error, "option_name", None)
     if context and option and (meant := meant_parameter(option, context)):
         return f"no such option {option}; did you mean {meant}? see {command} --help"
-    return f"{error.format_message().rstrip('.')}; see {command} --help"
+    parameter = getattr(error, "param", None)
+    variable = parameter and context and variable_used(context, parameter)
+    origin = f" (in the environment: {variable})" if variable else ""
+    return f"{error.format_message().rstrip('.')}{origin}; see {command} --help"

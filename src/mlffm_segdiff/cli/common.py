@@ -13,6 +13,7 @@ import typer
 
 from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.segmenters.device import device_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,6 +39,23 @@ class ExitStatus(IntEnum):
 ThreadsOption = Annotated[
     int | None,
     typer.Option("--threads", min=1, metavar="N", help="CPU threads [default: half of the CPUs]."),
+]
+
+
+def _device(name: str) -> str:
+    try:
+        return device_name(name)
+    except UserError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda[:N]|mps|xpu",
+        callback=_device,
+        help="Where the network runs; auto: a CUDA GPU if there is one, otherwise the CPU.",
+    ),
 ]
 SourceOption = Annotated[
     list[str] | None,

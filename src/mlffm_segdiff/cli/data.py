@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 import typer
 
 from mlffm_segdiff.cli.common import ExitStatus, JsonOption, QuietOption, Reporter, SplitOption
+from mlffm_segdiff.cli.environment import Verbs
 from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from mlffm_segdiff.data.datasets.pairing import Pairing
     from mlffm_segdiff.data.sources import SplitCases
 
-data = typer.Typer(help="Check and split a data set, convert it for nnU-Net, or make a synthetic one.")
+data = Verbs(help="Check and split a data set, convert it for nnU-Net, or make a synthetic one.")
 
 NameArgument = Annotated[
     str,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mlffm_segdiff.cli.common import (
+    DeviceOption,
     ExitStatus,
     JsonOption,
     QuietOption,
@@ -21,6 +22,7 @@ from mlffm_segdiff.cli.common import (
 from mlffm_segdiff.cli.sampling import SamplesOption, SamplingArgument, StyleOption, sampling_overrides
 from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
     from mlffm_segdiff.evaluation.pipeline import Evaluation
@@ -55,6 +57,7 @@ def evaluate(
         bool,
         typer.Option("--calibrate", help="With --part val: write quality.json next to the weights."),
     ] = False,
+    device: DeviceOption = AUTO,
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -98,6 +101,7 @@ def evaluate(
         split=split,
         part=part,
         sampling=overrides,
+        device=device,
         show=reporter.progress,
     )
     _report(found, output, reporter)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlffm_segdiff.cli.common import (
+    DeviceOption,
     JsonOption,
     LevelOption,
     QuietOption,
@@ -17,6 +18,7 @@ from mlffm_segdiff.cli.common import (
 from mlffm_segdiff.cli.runtime import WeightsOption
 from mlffm_segdiff.cli.sampling import StyleOption, sampling_overrides
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +43,7 @@ def measure_change(
         ),
     ] = None,
     level: LevelOption = None,
+    device: DeviceOption = AUTO,
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -64,7 +67,7 @@ def measure_change(
     spacings = _two_spacings(mm_per_pixel or [])
     set_threads(threads)
     reporter = Reporter(quiet, as_json)
-    segmenter = Segmenter.from_pretrained(weights)
+    segmenter = Segmenter.from_pretrained(weights, device=device)
     sampling = sampling_overrides(None, None, style)
     results = [
         segmenter.segment(path.expanduser(), sampling=sampling, mm_per_pixel=spacing)

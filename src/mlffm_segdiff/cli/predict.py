@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlffm_segdiff.cli.common import (
+    DeviceOption,
     ExitStatus,
     JsonOption,
     LevelOption,
@@ -21,6 +22,7 @@ from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.spelling import known_name
 from mlffm_segdiff.inference.outputs.writers import WRITERS, MapFormat, TableFormat
+from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
     from mlffm_segdiff.inference.outputs.predictions import Row
@@ -89,6 +91,7 @@ def predict(
     ] = False,
     runtime: RuntimeOption = None,
     precision: PrecisionOption = "float32",
+    device: DeviceOption = AUTO,
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -125,7 +128,7 @@ def predict(
     processing = Processing(threshold, post, mm_per_pixel, level=level)
     reporter = Reporter(quiet, as_json)
     overrides = sampling_overrides(sampling, samples, style)
-    model = prepare_model(weights, runtime, precision, overrides, batch_size, threads, reporter)
+    model = prepare_model(weights, runtime, precision, overrides, batch_size, threads, device, reporter)
     if precision == "auto":
         reporter.warn(f"precision: {model.precision}")
     if model.quality and (calibrated := model.quality.mismatch(model.sampling)):

@@ -36,7 +36,7 @@ from mlffm_segdiff.metrics.distribution import score_samples, summarise_samples
 from mlffm_segdiff.metrics.summary import Summary
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
-from mlffm_segdiff.segmenters.device import best_device
+from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.segmenters.recipe import with_data
 from mlffm_segdiff.segmenters.sampling import Overrides, chosen_sampling
@@ -98,6 +98,7 @@ def evaluate(
     split: Path | None = None,
     part: str = "test",
     sampling: Overrides | None = None,
+    device: str | torch.device = AUTO,
     show: ShowProgress = no_progress,
 ) -> Evaluation:
     """Score a model on a part of a split; masks are scored as thresholded, without post-processing.
@@ -108,22 +109,23 @@ def evaluate(
         split: CSV with columns id and part, in place of the recipe's split.
         part: ``train``, ``val`` or ``test``.
         sampling: Overrides of the recipe's sampling, by the keys of `SamplingConfig`.
+        device: Where the network runs, as for `find_device`.
         show: Shows the progress of a labelled step.
 
     Raises:
-        UserError: The weights, the data or an option cannot be used.
+        UserError: The device, the weights, the data or an option cannot be used.
     """
-    pretrained = load_pretrained(weights)
+    place, pretrained = find_device(device), load_pretrained(weights)
     recipe = with_data(pretrained.recipe, sources, split)
     chosen = chosen_sampling(recipe, sampling)
     _require_paths(recipe)
-    parts, device = load_split_cases(recipe.data), best_device()
+    parts = load_split_cases(recipe.data)
     with show("reading") as progress:
         pairs = open_split(parts, part, recipe.data.size, progress)
     known = pretrained.quality
     quality = known if known and not known.mismatch(chosen) else None
-    segmenter, cases = pretrained.segmenter.to(device).eval(), parts.cases[part]
-    how = (chosen, recipe.train.batch_size, device, quality)
+    segmenter, cases = pretrained.segmenter.to(place).eval(), parts.cases[part]
+    how = (chosen, recipe.train.batch_size, place, quality)
     evaluated, judged, covered, samples = [], [], [], []
     with show("segmenting") as progress:
         for compared in segment_cases(segmenter, pairs, cases, *how):
@@ -134,7 +136,7 @@ def evaluate(
             if drawn is not None:
                 samples.append(score_samples(drawn >= THRESHOLD, compared.network_truth))
             progress(len(evaluated), len(cases))
-    model = EvaluatedModel(recipe, parts, part, chosen, segmenter, device)
+    model = EvaluatedModel(recipe, parts, part, chosen, segmenter, place)
     facts = {"weights": str(weights), **_facts(model), "quality": quality_summary(judged)}
     coverage = measure_coverage(covered, quality.styles[chosen.style]) if quality else []
     if coverage:

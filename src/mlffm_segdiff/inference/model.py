@@ -17,7 +17,7 @@ from mlffm_segdiff.inference.prepared import View
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, segment_batch
 from mlffm_segdiff.segmenters.calibration import Quality
-from mlffm_segdiff.segmenters.device import best_device
+from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.segmenters.folding import fold_batch_norm, fold_padding
 from mlffm_segdiff.segmenters.packing import pack_convolutions
 from mlffm_segdiff.segmenters.precision import (
@@ -87,7 +87,7 @@ class Model:
 def load_model(
     weights: str | Path | Pretrained,
     precision: PrecisionChoice = "float32",
-    device: torch.device | None = None,
+    device: str | torch.device = AUTO,
     batch_size: int = 1,
     sampling: Overrides | None = None,
 ) -> Model:
@@ -97,16 +97,17 @@ def load_model(
         weights: As for `Pretrained.from_pretrained`, or weights already loaded.
         precision: Number format that the network computes in; ``auto`` is the faster one, see
             `measured_precision`.
-        device: By default the GPU if there is one.
+        device: As for `find_device`; by default a CUDA GPU if there is one.
         batch_size: Images segmented at once, for which ``auto`` is measured.
         sampling: Overrides of the recipe's sampling, by the keys of `SamplingConfig`.
 
     Raises:
-        UserError: As `Pretrained.from_pretrained` and `chosen_sampling`.
+        UserError: As `find_device`, `Pretrained.from_pretrained` and `chosen_sampling`.
     """
+    device = find_device(device)
     pretrained = weights if isinstance(weights, Pretrained) else load_pretrained(weights)
     chosen = chosen_sampling(pretrained.recipe, sampling)
-    device, size = device or best_device(), pretrained.recipe.data.size
+    size = pretrained.recipe.data.size
     segmenter = pretrained.segmenter.to(device).eval()
     image = torch.zeros(batch_size, 3, size, size, device=device)
     if precision == "auto":

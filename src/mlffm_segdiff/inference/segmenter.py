@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -24,6 +25,7 @@ from mlffm_segdiff.inference.reading.case_image import (
 )
 from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
+from mlffm_segdiff.segmenters.device import AUTO
 from mlffm_segdiff.segmenters.pretrained import Pretrained
 from mlffm_segdiff.segmenters.sampling import Overrides
 from mlffm_segdiff.segmenters.saved_weights import DEFAULT
@@ -92,6 +94,7 @@ def segment(
     post: PostProcessing = DEFAULT_STEPS,
     level: float | None = None,
     batch_size: int = 8,
+    device: str | torch.device = AUTO,
 ) -> list[CaseResult]:
     """Segment images and return their results in the same order, each at its image's own size.
 
@@ -111,9 +114,11 @@ def segment(
         level: Of ``intervals`` and ``band`` of the results, as a share (0.9) or in per cent (90); None is
             0.9, or the highest that is calibrated.
         batch_size: Images segmented at once; changes speed only.
+        device: Where the network runs: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``xpu``. A
+            `Segmenter` runs where it is.
 
     Raises:
-        UserError: An image, the weights or an option cannot be used.
+        UserError: An image, the device, the weights or an option cannot be used.
     """
     if isinstance(images, str | Path):
         raise UserError(f"images is the one path {str(images)!r}; give a list of images: [{str(images)!r}]")
@@ -124,7 +129,7 @@ def segment(
     if isinstance(weights, Segmenter):
         model = weights.prepared(sampling)
     else:
-        model = load_model(weights, sampling=sampling)
+        model = load_model(weights, device=device, sampling=sampling)
     results: list[CaseResult] = []
     numbered = enumerate(images)
     while chunk := list(islice(numbered, batch_size)):

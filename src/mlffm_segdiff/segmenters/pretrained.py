@@ -24,6 +24,7 @@ from mlffm_segdiff.models.weight_files import HUB_ERRORS, read_weights
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality, write_quality
+from mlffm_segdiff.segmenters.device import find_device
 from mlffm_segdiff.segmenters.recipe import check_recipe, recipe_packages
 from mlffm_segdiff.segmenters.saved_weights import CONFIG, DEFAULT, WEIGHTS, files_digest, local_folder
 
@@ -79,7 +80,11 @@ class Pretrained(
 
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_name_or_path: str | Path = DEFAULT, trust_code: bool = False, **options: Any
+        cls,
+        pretrained_model_name_or_path: str | Path = DEFAULT,
+        trust_code: bool = False,
+        device: str | torch.device = "cpu",
+        **options: Any,
     ) -> Self:
         """Load weights in evaluation mode.
 
@@ -88,18 +93,19 @@ class Pretrained(
                 with config.json and model.safetensors, or a Hugging Face hub id.
             trust_code: Import the code that the recipe names by ``target``, if it does. Models and losses
                 that are registered by entry points need no trust: the user has installed their package.
+            device: Where to put the model, as for `find_device`; ``auto`` is a CUDA GPU if there is one.
             options: Of `huggingface_hub.ModelHubMixin.from_pretrained`, such as ``revision``.
 
         Raises:
-            UserError: The weights do not exist, are broken, do not fit their configuration, or need a package
-                that is not installed or code that is not trusted.
+            UserError: The device or the weights do not exist, or the weights are broken, do not fit their
+                configuration, or need a package that is not installed or code that is not trusted.
         """
-        name = str(pretrained_model_name_or_path)
+        name, place = str(pretrained_model_name_or_path), find_device(device)
         folder = local_folder(name)
         get = folder.joinpath if folder else partial(_download, name, **options)
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries repeat the final error
         try:
-            return cls._read(get, trust_code)
+            return cls._read(get, trust_code).to(place)
         except HUB_ERRORS as error:
             reason = str(error).splitlines()[0]
             raise UserError(

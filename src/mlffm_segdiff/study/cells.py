@@ -21,6 +21,9 @@ from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
 GENERATED = "synthetic"
 """The data set that needs no folder."""
 
+OF_NO_EFFECT = ("logger", "devices")
+"""Keys of the section train on which weights do not depend."""
+
 Recipes = Mapping[tuple[str, str], Recipe]
 """Recipes by variant and data set."""
 
@@ -52,13 +55,16 @@ class Cell:
 def cell_key(recipe: Recipe, split: str) -> str:
     """Compute the key of a cell from its full recipe and the digest of its split.
 
-    The key does not depend on the folders of the data, but on the names of the data sets and the split.
+    The key does not depend on the folders of the data, but on the names of the data sets and the split; nor
+    on the loggers of the training.
 
     Returns:
         16 hexadecimal digits.
     """
     values = recipe.model_dump(mode="json")
     values["data"] |= {"sources": sorted(values["data"]["sources"]), "split": split}
+    for key in OF_NO_EFFECT:
+        del values["train"][key]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
