@@ -85,7 +85,7 @@ def test_damaged_graphs_in_the_cache_are_made_again(
 ) -> None:
     monkeypatch.setenv("MLFFM_SEGDIFF_CACHE", str(tmp_path / "cache"))
     predict(weights, "--runtime", "onnx")
-    (graph,) = (tmp_path / "cache").glob("*/network.onnx")
+    (graph,) = (tmp_path / "cache").glob("*/segmenter.onnx")
     whole = graph.read_bytes()
     graph.write_bytes(b"no graph")
     predict(weights, "--runtime", "onnx", "--batch-size", "1")
