@@ -2,13 +2,16 @@
 
 from typing import Literal, get_args
 
+import numpy as np
+from skimage.color import rgb2lab
+
 from mlffm_segdiff.data.files import Pixels
 from mlffm_segdiff.data.image_quality import QualityLimits, image_quality, unlike_training
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.metrics.certainty import soft_dice_confidence
 from mlffm_segdiff.metrics.overlap import Mask
-from mlffm_segdiff.segmenters.at_source import THRESHOLD
+from mlffm_segdiff.segmenters.at_source import THRESHOLD, map_at
 from mlffm_segdiff.segmenters.base import Segmentation
 from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
 
@@ -23,6 +26,21 @@ def certainty_of(segmentation: Segmentation) -> float:
     """Return the soft Dice confidence of a segmentation of one image, in [0, 1]; 0 if nothing is found."""
     probability = segmentation.probability[0, 0].numpy()
     return soft_dice_confidence(probability, probability >= THRESHOLD)
+
+
+def contrast_of(network_input: Pixels, segmentation: Segmentation) -> float:
+    """Return the distance (Delta E*ab) of the mean colours inside and outside of a mask; 0 if one is empty.
+
+    Args:
+        network_input: SxSx3 uint8 RGB.
+        segmentation: Of this image only (B = 1).
+    """
+    probability = map_at(segmentation.probability[0, 0].numpy(), *network_input.shape[:2])
+    mask = probability >= THRESHOLD
+    if mask.all() or not mask.any():
+        return 0.0
+    lab = rgb2lab(network_input)
+    return float(np.linalg.norm(lab[mask].mean(axis=0) - lab[~mask].mean(axis=0)))
 
 
 def applicable_calibration(model: Model, threshold: float, post: PostProcessing) -> StyleCalibration | None:
