@@ -139,9 +139,7 @@ def test_the_most_conservative_bounds_hold_where_either_does() -> None:
 
 def test_intervals_by_hand() -> None:
     bounds = Bounds(0.5, 0.5, 0.5, 0.5, area_low=10, area_high=5, dice_low=0.0, dice_high=math.log(2))
-    low, high = area_interval(
-        0.099, 0.91, 24.0, bounds
-    )  # 0.1 times exp(-1) and exp(0.5), less 0.001
+    low, high = area_interval(0.099, 0.91, 24.0, bounds)  # 0.1 times exp(-1) and exp(0.5), less 0.001
     assert (low, high) == (pytest.approx(0.1 / math.e - 0.001), pytest.approx(0.1 * math.exp(0.5) - 0.001))
     usual = 0.095**1.25
     assert dice_interval(0.91, bounds) == (pytest.approx(1.005 - usual), pytest.approx(1.005 - usual / 2))
