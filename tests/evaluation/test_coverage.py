@@ -30,8 +30,9 @@ def covered(random: np.random.Generator, count: int, source: str, noise: float =
         probability = np.clip(truth + random.normal(0, noise, truth.shape), 0, 1).astype(np.float32)
         mask = probability >= 0.5
         dice = 2 * (mask & truth).sum() / (mask.sum() + truth.sum())
-        checked = check_case(probability, truth, random.uniform(0.8, 0.95), dice)
-        cases.append(CoverageCase(f"{source}{number}", source, checked, random.uniform(5, 40)))
+        certainty, contrast = random.uniform(0.8, 0.95), random.uniform(5, 40)
+        checked = check_case(probability, truth, certainty, contrast, dice)
+        cases.append(CoverageCase(f"{source}{number}", source, checked))
     return cases
 
 
@@ -99,8 +100,9 @@ def test_strata_are_thirds_of_a_set_that_is_large_enough(found: list[Coverage]) 
     assert sizes["low contrast"] + sizes["medium contrast"] + sizes["high contrast"] == 60
     assert {row.stratum for row in found if row.source == "few"} == {ALL}
     cases = covered(np.random.default_rng(1), 33, "a")
-    groups = strata([replace(case, contrast=float(n)) for n, case in enumerate(cases)])
-    assert [case.contrast for case in groups["low contrast"]] == list(range(11))
+    rising = [replace(case.checked, contrast=float(n)) for n, case in enumerate(cases)]
+    groups = strata([CoverageCase("a", "a", checked) for checked in rising])
+    assert [case.checked.contrast for case in groups["low contrast"]] == list(range(11))
 
 
 def test_coverages_come_back_from_the_table(found: list[Coverage], tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_the_mask_is_post_processed(red_model: MakeModel) -> None:
 
 
 BOUNDS = Bounds(
-    inner=0.85, outer=0.2, mean_inner=0.5, mean_outer=0.3, area_low=2, area_high=1, dice_low=1, dice_high=1
+    inner=0.7, outer=0.2, mean_inner=0.5, mean_outer=0.3, area_low=2, area_high=1, dice_low=1, dice_high=1
 )
 
 
@@ -125,8 +125,8 @@ def test_intervals_and_contours_follow_the_bounds(red_model: MakeModel) -> None:
     model = calibrated(red_model(), ph2=SetBounds(cases=20, levels={0.9: BOUNDS}))
     found = analyse(replace(image(2, 2), mm_per_pixel=0.5), segmentation(UNSURE), model)
     assert (found.levels, found.calibration_cases) == ((0.9,), {"ph2": 20})
-    # 0.5 of 4 pixels, times exp(-2 * 0.26) and exp(0.26)
-    low, high = 4 * (0.501 * math.exp(-0.52) - 0.001), 4 * (0.501 * math.exp(0.26) - 0.001)
+    # 0.5 of 4 pixels, times exp(-2 * 0.26) and exp(0.26); both exponents doubled for the lowest contrast
+    low, high = 4 * (0.501 * math.exp(-1.04) - 0.001), 4 * (0.501 * math.exp(0.52) - 0.001)
     assert found.area == Estimate(2, {0.9: pytest.approx((low, high))})
     assert found.area_mm2 == Estimate(0.5, {0.9: pytest.approx((low / 4, high / 4))})
     round_of = [math.sqrt(4 * area / math.pi) for area in (2, low, high)]
@@ -136,13 +136,27 @@ def test_intervals_and_contours_follow_the_bounds(red_model: MakeModel) -> None:
     usual = 0.255**1.25
     ends = (1.005 - usual * math.e, 1.005 - usual / math.e)
     assert found.expected_dice.interval() == pytest.approx(ends)
-    for mean, inner, outer in ((False, UNSURE >= 0.85, UNSURE >= 0.2), (True, UNSURE >= 0.5, UNSURE >= 0.3)):
+    # the logits of 0.7, 0.2 and 0.3, doubled: 0.49 / 0.58, 0.04 / 0.68 and 0.09 / 0.58
+    for mean, inner, outer in (
+        (False, UNSURE >= 0.845, UNSURE >= 0.059),
+        (True, UNSURE >= 0.5, UNSURE >= 0.155),
+    ):
         band = found.contours(0.9, mean=mean)
         assert band is not None
         np.testing.assert_array_equal(band.inner, inner)
         np.testing.assert_array_equal(band.outer, outer)
     with pytest.raises(UserError, match=r"level 0.8 is not calibrated; choose from 0.9"):
         found.contours(0.8)
+
+
+def test_the_contrast_is_the_distance_of_the_mean_colours(red_model: MakeModel) -> None:
+    black_and_white = np.uint8([[[0] * 3, [255] * 3], [[0] * 3, [255] * 3]])
+    case = CaseImage(4, 4, black_and_white)
+    dark = np.float32([[1, 0], [1, 0]])
+    assert analyse(case, segmentation(dark), red_model()).contrast == pytest.approx(100, abs=0.1)  # L* 0, 100
+    assert analyse(case, segmentation(np.float32([[1, 1], [0, 0]])), red_model()).contrast == 0
+    for whole in (np.zeros((2, 2), np.float32), np.ones((2, 2), np.float32)):
+        assert analyse(case, segmentation(whole), red_model()).contrast == 0
 
 
 def test_intervals_hold_the_number_of_the_mask(red_model: MakeModel) -> None:

@@ -8,6 +8,7 @@ from scipy.stats import binomtest
 from mlffm_segdiff.metrics.case_bounds import (
     THRESHOLDS,
     TOLERANCE,
+    USUAL_CONTRAST,
     Bounds,
     CheckedCase,
     area_interval,
@@ -15,6 +16,7 @@ from mlffm_segdiff.metrics.case_bounds import (
     dice_interval,
     fit_bounds,
     most_conservative,
+    threshold_at,
 )
 
 PROBABILITY = np.float32([[0.0, 0.3, 0.6, 1.0], [0.1, 0.4, 0.8, 0.9]])
@@ -28,7 +30,7 @@ def at(threshold: float) -> int:
 
 
 def test_the_nested_sets_of_a_case_by_hand() -> None:
-    found = check_case(PROBABILITY, TRUTH, certainty=0.9, dice=0.75)
+    found = check_case(PROBABILITY, TRUTH, 0.9, USUAL_CONTRAST, 0.75)
     assert (found.share, found.true_share) == (0.5, 0.5)
     # from 0.5: 0.6 and 1.0 and 0.9 are lesion, 0.8 is not; 0.3 is a lesion that is missed
     assert (found.outer_loss[at(0.5)], found.inner_loss[at(0.5)]) == (0.25, 0.25)
@@ -38,9 +40,20 @@ def test_the_nested_sets_of_a_case_by_hand() -> None:
 
 
 def test_a_case_without_lesion_loses_nothing_outside() -> None:
-    found = check_case(PROBABILITY, np.zeros_like(TRUTH), certainty=0.9, dice=0.0)
+    found = check_case(PROBABILITY, np.zeros_like(TRUTH), 0.9, USUAL_CONTRAST, 0.0)
     assert not found.outer_loss.any()
     assert found.inner_loss[at(0.5)] == 1
+
+
+def test_nested_sets_reach_further_where_the_contrast_is_low() -> None:
+    assert [threshold_at(0.8, contrast) for contrast in (24.0, 6.0, 1.0)] == [
+        pytest.approx(value) for value in (0.8, 16 / 17, 16 / 17)
+    ]  # odds 4, squared
+    assert [threshold_at(one, 6.0) for one in (0.0, 0.5, 2.0)] == [0.0, 0.5, 2.0]
+    low = check_case(PROBABILITY, TRUTH, 0.9, 6.0, 0.75)
+    assert (low.outer_loss[at(0.5)], low.inner_loss[at(0.5)]) == (0.25, 0.25)
+    assert low.set_share[at(0.8)] == 1 / 8  # from 16 / 17 only the pixel of 1.0
+    assert check_case(PROBABILITY, TRUTH, 0.9, 24.0, 0.75).set_share[at(0.7)] == 3 / 8
 
 
 def drawn_cases(random: np.random.Generator, count: int, harder: float = 1.0) -> list[CheckedCase]:
@@ -51,7 +64,7 @@ def drawn_cases(random: np.random.Generator, count: int, harder: float = 1.0) ->
         error = harder * (1 - certainty) * random.gamma(4.0, 0.25)
         probability = np.clip(random.normal(0.5, 0.3, (8, 8)), 0, 1).astype(np.float32)
         truth = probability + random.normal(0, error, (8, 8)) >= 0.5
-        case = check_case(probability, truth, certainty, max(0.0, 1 - error))
+        case = check_case(probability, truth, certainty, random.uniform(5, 45), max(0.0, 1 - error))
         ratio = math.exp(5 * error * random.normal())
         cases.append(replace(case, true_share=min(1.0, case.share * ratio)))
     return cases
@@ -59,7 +72,7 @@ def drawn_cases(random: np.random.Generator, count: int, harder: float = 1.0) ->
 
 def holds(case: CheckedCase, bounds: Bounds) -> dict[str, float]:
     """Return which bounds hold for a case; of the mean ones how far."""
-    areas = area_interval(case.share, case.certainty, bounds)
+    areas = area_interval(case.share, case.certainty, case.contrast, bounds)
     dices = dice_interval(case.certainty, bounds)
     return {
         "area": areas[0] <= case.true_share <= areas[1],
@@ -116,8 +129,8 @@ def test_the_most_conservative_bounds_hold_where_either_does() -> None:
         assert both.inner >= one.inner >= 0.5 >= one.outer >= both.outer
         assert both.mean_inner >= one.mean_inner >= 0.5 >= one.mean_outer >= both.mean_outer
         for low, high, widest in zip(
-            area_interval(0.2, 0.9, one) + dice_interval(0.9, one),
-            area_interval(0.2, 0.9, both) + dice_interval(0.9, both),
+            area_interval(0.2, 0.9, 10.0, one) + dice_interval(0.9, one),
+            area_interval(0.2, 0.9, 10.0, both) + dice_interval(0.9, both),
             (min, max, min, max),
             strict=True,
         ):
@@ -126,8 +139,10 @@ def test_the_most_conservative_bounds_hold_where_either_does() -> None:
 
 def test_intervals_by_hand() -> None:
     bounds = Bounds(0.5, 0.5, 0.5, 0.5, area_low=10, area_high=5, dice_low=0.0, dice_high=math.log(2))
-    low, high = area_interval(0.099, 0.91, bounds)  # 0.1 times exp(-10 * 0.1) and exp(5 * 0.1), less 0.001
+    low, high = area_interval(0.099, 0.91, 24.0, bounds)  # 0.1 times exp(-1) and exp(0.5), less 0.001
     assert (low, high) == (pytest.approx(0.1 / math.e - 0.001), pytest.approx(0.1 * math.exp(0.5) - 0.001))
     usual = 0.095**1.25
     assert dice_interval(0.91, bounds) == (pytest.approx(1.005 - usual), pytest.approx(1.005 - usual / 2))
-    assert area_interval(0.0, 0.0, bounds) == (0.0, pytest.approx(0.001 * math.exp(5.05) - 0.001))
+    doubled = area_interval(0.099, 0.91, 6.0, bounds)
+    assert doubled == (pytest.approx(0.1 / math.e**2 - 0.001), pytest.approx(0.1 * math.e - 0.001))
+    assert area_interval(0.0, 0.0, 24.0, bounds) == (0.0, pytest.approx(0.001 * math.exp(5.05) - 0.001))

@@ -10,11 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
-from skimage.color import rgb2lab
 
 from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.data.csv_text import csv_table
-from mlffm_segdiff.data.files import Pixels
 from mlffm_segdiff.evaluation.model import ComparedCase
 from mlffm_segdiff.evaluation.rows import DECIMALS, EvaluatedCase
 from mlffm_segdiff.metrics.case_bounds import (
@@ -26,10 +24,9 @@ from mlffm_segdiff.metrics.case_bounds import (
     area_interval,
     check_case,
     dice_interval,
+    threshold_at,
 )
 from mlffm_segdiff.metrics.intervals import mean_interval
-from mlffm_segdiff.metrics.overlap import Mask
-from mlffm_segdiff.segmenters.at_source import THRESHOLD, map_at
 from mlffm_segdiff.segmenters.calibration import StyleCalibration
 
 Numbers = npt.NDArray[np.float64]
@@ -50,13 +47,11 @@ class CoverageCase:
         id: Of the case.
         source: Its data set.
         checked: What its ground truth says about possible bounds.
-        contrast: Distance (Delta E*ab) of the mean colours inside and outside its mask; 0 if one is empty.
     """
 
     id: str
     source: str
     checked: CheckedCase
-    contrast: float
 
 
 @dataclass(frozen=True)
@@ -94,12 +89,9 @@ class Coverage:
 def coverage_case(compared: ComparedCase, evaluated: EvaluatedCase, source: str) -> CoverageCase:
     """Return what a segmented case says about bounds, at the size of its ground truth."""
     result = compared.result
-    assert result.segmentation is not None
     assert result.certainty is not None
-    checked = check_case(result.probability, compared.truth, result.certainty, evaluated.source.dice)
-    probability = result.segmentation.probability
-    mask = map_at(probability, *compared.network_truth.shape) >= THRESHOLD
-    return CoverageCase(evaluated.id, source, checked, _contrast(result.image.network_input, mask))
+    known = (result.certainty, result.contrast, evaluated.source.dice)
+    return CoverageCase(evaluated.id, source, check_case(result.probability, compared.truth, *known))
 
 
 def measure_coverage(cases: Sequence[CoverageCase], calibration: StyleCalibration) -> list[Coverage]:
@@ -128,7 +120,7 @@ def strata(cases: Sequence[CoverageCase]) -> dict[str, list[CoverageCase]]:
     kinds: dict[tuple[str, str, str], Callable[[CoverageCase], float]] = {
         ("small", "medium", "large"): lambda case: case.checked.share,
         ("truly small", "truly medium", "truly large"): lambda case: case.checked.true_share,
-        ("low contrast", "medium contrast", "high contrast"): lambda case: case.contrast,
+        ("low contrast", "medium contrast", "high contrast"): lambda case: case.checked.contrast,
     }
     for names, value in kinds.items():
         values = np.array([value(case) for case in cases])
@@ -159,13 +151,15 @@ def write_coverage(found: Sequence[Coverage], path: Path) -> None:
 def _held(cases: Sequence[CheckedCase], level: float, bounds: Bounds) -> dict[str, tuple[Numbers, float]]:
     """Return for each kind of bound in which cases it held (of the mean kinds, how far), and its width."""
     shares = np.array([case.share for case in cases])
-    areas = np.array([area_interval(case.share, case.certainty, bounds) for case in cases])
+    true_shares = np.array([case.true_share for case in cases])
+    known = [(case.share, case.certainty, case.contrast) for case in cases]
+    areas = np.array([area_interval(*one, bounds) for one in known])
     sets = np.array([case.set_share for case in cases])
-    tails = np.searchsorted(THRESHOLDS, [(1 + level) / 2, (1 - level) / 2])
+    naive = np.array([_area_between(case, (1 + level) / 2, (1 - level) / 2) for case in cases])
     dices = np.array([dice_interval(case.certainty, bounds) for case in cases])
     found = {
-        "area": _interval(np.array([case.true_share for case in cases]), areas, shares),
-        "area, naive": _interval(np.array([case.true_share for case in cases]), sets[:, tails], shares),
+        "area": _interval(true_shares, areas, shares),
+        "area, naive": _interval(true_shares, naive, shares),
         "dice": _interval(np.array([case.dice for case in cases]), dices, np.ones(len(cases))),
     }
     for side in ("outer", "inner"):
@@ -177,6 +171,13 @@ def _held(cases: Sequence[CheckedCase], level: float, bounds: Bounds) -> dict[st
             band = np.abs(sets[:, place] - sets[:, MASK_INDEX]).sum() / max(shares.sum(), 1e-9)
             found[name.replace("_", " ")] = held, float(band)
     return found
+
+
+def _area_between(case: CheckedCase, *probabilities: float) -> Numbers:
+    """Return the areas of the level sets of these probabilities."""
+    thresholds = [threshold_at(one, case.contrast) for one in THRESHOLDS]
+    shares: Numbers = case.set_share[np.searchsorted(thresholds, probabilities)]
+    return shares
 
 
 def _interval(true: Numbers, ends: Numbers, unit: Numbers) -> tuple[Numbers, float]:
@@ -193,10 +194,3 @@ def _ends(held: Numbers) -> tuple[float, float]:
         return float(exact.low), float(exact.high)
     interval = mean_interval(held)
     return interval.low or interval.mean, interval.high or interval.mean
-
-
-def _contrast(image: Pixels, mask: Mask) -> float:
-    if mask.all() or not mask.any():
-        return 0.0
-    lab = rgb2lab(image)
-    return float(np.linalg.norm(lab[mask].mean(axis=0) - lab[~mask].mean(axis=0)))

@@ -2,13 +2,16 @@
 
 from typing import Literal, get_args
 
+import numpy as np
+from skimage.color import rgb2lab
+
 from mlffm_segdiff.data.files import Pixels
 from mlffm_segdiff.data.image_quality import QualityLimits, image_quality, unlike_training
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.metrics.certainty import soft_dice_confidence
 from mlffm_segdiff.metrics.overlap import Mask
-from mlffm_segdiff.segmenters.at_source import THRESHOLD, NetworkOutput
+from mlffm_segdiff.segmenters.at_source import THRESHOLD, NetworkOutput, map_at
 from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
 
 Flag = Literal[
@@ -21,6 +24,21 @@ FLAGS: tuple[Flag, ...] = get_args(Flag)
 def certainty_of(output: NetworkOutput) -> float:
     """Return the soft Dice confidence of the output for an image, in [0, 1]; 0 if nothing is found."""
     return soft_dice_confidence(output.probability, output.probability >= THRESHOLD)
+
+
+def contrast_of(network_input: Pixels, output: NetworkOutput) -> float:
+    """Return the distance (Delta E*ab) of the mean colours inside and outside of a mask; 0 if one is empty.
+
+    Args:
+        network_input: SxSx3 uint8 RGB.
+        output: Of this image.
+    """
+    probability = map_at(output.probability, *network_input.shape[:2])
+    mask = probability >= THRESHOLD
+    if mask.all() or not mask.any():
+        return 0.0
+    lab = rgb2lab(network_input)
+    return float(np.linalg.norm(lab[mask].mean(axis=0) - lab[~mask].mean(axis=0)))
 
 
 def applicable_calibration(

@@ -12,6 +12,7 @@ from mlffm_segdiff.inference.confidence import (
     Flag,
     applicable_calibration,
     certainty_of,
+    contrast_of,
     raise_flags,
 )
 from mlffm_segdiff.inference.estimates import (
@@ -28,7 +29,7 @@ from mlffm_segdiff.inference.measures.lesion_measures import LesionMeasures, mea
 from mlffm_segdiff.inference.postprocessing import DEFAULT, PostProcessing, post_process
 from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.reading.case_image import CaseImage
-from mlffm_segdiff.metrics.case_bounds import Bounds, area_interval, dice_interval
+from mlffm_segdiff.metrics.case_bounds import Bounds, area_interval, dice_interval, threshold_at
 from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.segmenters.at_source import THRESHOLD, Map, NetworkOutput, map_at
 from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
@@ -135,6 +136,14 @@ class CaseResult:
         return self.calibration.cases if self.calibration else {}
 
     @cached_property
+    def contrast(self) -> float:
+        """Distance (Delta E*ab) of the mean colours inside and outside of the mask, at the network's size.
+
+        It is 0 if one of them is empty, or without a segmentation.
+        """
+        return 0.0 if self.segmentation is None else contrast_of(self.image.network_input, self.segmentation)
+
+    @cached_property
     def expected_dice(self) -> Estimate | None:
         """Dice to expect at this certainty, in [0, 1]; None without a calibration that applies."""
         if self.calibration is None or self.certainty is None:
@@ -147,9 +156,9 @@ class CaseResult:
     def area(self) -> Estimate:
         """Area of the lesion in pixels."""
         intervals: dict[float, Ends] = {}
-        if self.certainty is not None:
-            share, certainty = self.measures.area_share, self.certainty
-            found = {level: area_interval(share, certainty, bounds) for level, bounds in self._bounds.items()}
+        if self._bounds and self.certainty is not None:
+            known = (self.measures.area_share, self.certainty, self.contrast)
+            found = {level: area_interval(*known, bounds) for level, bounds in self._bounds.items()}
             size = self.mask.size
             intervals = {level: (low * size, high * size) for level, (low, high) in found.items()}
         return _estimate(self.measures.area, intervals)
@@ -206,7 +215,8 @@ class CaseResult:
             return None
         level = require_level(level, bounds)
         one, probability = bounds[level], self.probability
-        inner, outer = (one.mean_inner, one.mean_outer) if mean else (one.inner, one.outer)
+        usual = (one.mean_inner, one.mean_outer) if mean else (one.inner, one.outer)
+        inner, outer = (threshold_at(threshold, self.contrast) for threshold in usual)
         return ContourBand((probability >= inner) & self.mask, (probability >= outer) | self.mask, level)
 
     @cached_property

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from mlffm_segdiff.metrics.conformal import conformal_quantile, control_risk, fewest_cases
 from mlffm_segdiff.metrics.overlap import Mask
@@ -19,7 +19,7 @@ Numbers = npt.NDArray[np.float64]
 Map = npt.NDArray[np.float32]
 
 THRESHOLDS: Numbers = np.concatenate([[0.0], expit(np.arange(-90, 91) / 10), [2.0]])
-"""Of the nested sets {probability >= threshold}, from the whole image to no pixel."""
+"""Of the nested sets {probability >= threshold}, from the whole image to no pixel, at usual contrast."""
 MASK_INDEX = 91
 """Index of the threshold 0.5 of the mask itself."""
 TOLERANCE = 0.05
@@ -28,6 +28,10 @@ LEAST_SHARE = 1e-3
 """Added to areas (shares of the image) before their logarithm is taken."""
 LEAST_DOUBT = 0.01
 """Added to 1 - certainty, in which errors of the area are measured."""
+USUAL_CONTRAST = 24.0
+"""Contrast (Delta E*ab) at which the nested sets have the probabilities of `THRESHOLDS`."""
+CONTRASTS = (6.0, 60.0)
+"""Contrasts below and above have the effect of these."""
 LEAST_ERROR = 0.005
 """Added to 1 - Dice and 1 - certainty before their logarithm is taken."""
 ERROR_EXPONENT = 1.25
@@ -37,6 +41,8 @@ ERROR_EXPONENT = 1.25
 @dataclass(frozen=True)
 class Bounds:
     """The bounds at one level.
+
+    The probabilities of contours are those at `USUAL_CONTRAST`; see `threshold_at`.
 
     Attributes:
         inner: Probability from which pixels are within the inner contour: with the level's probability, at
@@ -67,6 +73,7 @@ class CheckedCase:
 
     Attributes:
         certainty: Soft Dice confidence of the mask.
+        contrast: Distance (Delta E*ab) of the mean colours inside and outside of the mask.
         share: Area of the mask as a share of the image.
         true_share: Area of the lesion as a share of the image.
         dice: Of the mask.
@@ -76,6 +83,7 @@ class CheckedCase:
     """
 
     certainty: float
+    contrast: float
     share: float
     true_share: float
     dice: float
@@ -84,16 +92,17 @@ class CheckedCase:
     set_share: Numbers
 
 
-def check_case(probability: Map, truth: Mask, certainty: float, dice: float) -> CheckedCase:
+def check_case(probability: Map, truth: Mask, certainty: float, contrast: float, dice: float) -> CheckedCase:
     """Compare the nested sets of a probability map with the ground truth.
 
     Args:
         probability: HxW in [0, 1].
         truth: HxW bool.
         certainty: Soft Dice confidence of the mask.
+        contrast: Of the mask, see `CheckedCase`.
         dice: Of the mask.
     """
-    thresholds = THRESHOLDS.astype(np.float32)
+    thresholds = np.array([threshold_at(one, contrast) for one in THRESHOLDS], dtype=np.float32)
     reached = np.searchsorted(thresholds, probability.ravel(), side="right")
     lesion, pixels = (
         np.bincount(places, minlength=len(thresholds) + 1)[::-1].cumsum()[::-1][1:]
@@ -102,6 +111,7 @@ def check_case(probability: Map, truth: Mask, certainty: float, dice: float) -> 
     size = int(truth.sum())
     return CheckedCase(
         certainty,
+        contrast,
         pixels[MASK_INDEX] / truth.size,
         size / truth.size,
         dice,
@@ -111,22 +121,39 @@ def check_case(probability: Map, truth: Mask, certainty: float, dice: float) -> 
     )
 
 
+def threshold_at(threshold: float, contrast: float) -> float:
+    """Return the probability from which pixels are in a nested set, for an image of this contrast.
+
+    The sets of a threshold reach further from the border of the mask where the contrast is low: the logit of
+    the threshold is multiplied by sqrt(USUAL_CONTRAST / contrast).
+
+    Args:
+        threshold: At `USUAL_CONTRAST`; 0 and those above 1 do not change.
+        contrast: Of the mask, see `CheckedCase`.
+    """
+    if not 0 < threshold < 1:
+        return threshold
+    return float(expit(logit(threshold) * _contrast_factor(contrast)))
+
+
 def area_scores(case: CheckedCase) -> float:
     """Return how far the true area is above that of the mask: log ratio, in units of the mask's doubt."""
     ratio = (case.true_share + LEAST_SHARE) / (case.share + LEAST_SHARE)
-    return math.log(ratio) / _doubt(case.certainty)
+    return math.log(ratio) / _doubt(case.certainty, case.contrast)
 
 
-def area_interval(share: float, certainty: float, bounds: Bounds) -> tuple[float, float]:
+def area_interval(share: float, certainty: float, contrast: float, bounds: Bounds) -> tuple[float, float]:
     """Return the interval of the true area, as a share of the image, in [0, 1].
 
     Args:
         share: Area of the mask as a share of the image.
         certainty: Soft Dice confidence of the mask.
+        contrast: Of the mask, see `CheckedCase`.
         bounds: At the level of the interval.
     """
+    doubt = _doubt(certainty, contrast)
     low, high = (
-        (share + LEAST_SHARE) * math.exp(score * _doubt(certainty)) - LEAST_SHARE
+        (share + LEAST_SHARE) * math.exp(score * doubt) - LEAST_SHARE
         for score in (-bounds.area_low, bounds.area_high)
     )
     return max(0.0, low), min(1.0, high)
@@ -195,8 +222,12 @@ def _threshold(losses: Numbers, level: float, falling: bool = False) -> float:
     return float(THRESHOLDS[max(index, MASK_INDEX)])
 
 
-def _doubt(certainty: float) -> float:
-    return 1 - certainty + LEAST_DOUBT
+def _contrast_factor(contrast: float) -> float:
+    return math.sqrt(USUAL_CONTRAST / min(max(contrast, CONTRASTS[0]), CONTRASTS[1]))
+
+
+def _doubt(certainty: float, contrast: float) -> float:
+    return (1 - certainty + LEAST_DOUBT) * _contrast_factor(contrast)
 
 
 def _usual_error(certainty: float) -> float:
