@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -142,3 +143,11 @@ def test_copied_requests_give_the_mask(
         subprocess.run(command, input=text, cwd=image.parent, text=True, check=True, capture_output=True)
         np.testing.assert_array_equal(pixels(image.parent / "mask.png"), expected)
         (image.parent / "mask.png").unlink()
+
+
+def test_without_a_clipboard_the_text_is_shown(open_page: OpenPage, blob: Path) -> None:
+    page = open_page()
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    put(page, blob)
+    page.get_by_role("button", name="Copy as curl").click()
+    expect(page.locator("#copy-text")).to_have_value(re.compile("^curl --fail -o mask.png"))
