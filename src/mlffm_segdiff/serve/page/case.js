@@ -65,6 +65,11 @@ export class Case {
     return this.edit.steps.length > 0;
   }
 
+  /** Whether the mask is the one that the server sent. */
+  get original() {
+    return !this.corrected && this.edit.threshold === THRESHOLD;
+  }
+
   /** @returns {"waiting" | "failed" | "corrected" | Decision} */
   get status() {
     if (this.problem) return "failed";

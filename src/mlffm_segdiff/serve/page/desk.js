@@ -38,9 +38,9 @@ export function showBusy(text) {
 /** @param {import("./view.js").View} view with a newly opened result */
 export function showResult(view) {
   const { one, answer, uncertaintyTop } = view.result;
+  $("band-box").hidden = !answer.band;
   $("canvas").setAttribute("aria-label", `${one.name} with the lesion's outline`);
   $("uncertainty-top").textContent = uncertaintyTop.toFixed(2);
-  $("band-box").hidden = !answer.band;
   showSampleSwitches($("sample-switches"), answer.samples.length, view.layers.samples, () => view.refresh());
 }
 
