@@ -34,6 +34,7 @@ def zipped(page: Page, saved: Saved, *parts: str, which: str = "all") -> zipfile
     return found
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools
 def test_everything_in_one_zip_file(
     live, open_page: OpenPage, blobs: Blobs, saved: Saved, pixels: Read
 ) -> None:

@@ -88,7 +88,8 @@ export function showCounts(queue, listed) {
   const count = (status) => cases.filter((one) => one.status === status).length;
   const place = listed.indexOf(shown);
   $("position").textContent = place < 0 ? "" : `${place + 1} of ${listed.length}`;
-  $("counts").textContent = `${listed.length} of ${cases.length} listed, ${count("accepted")} accepted, ${count("rejected")} rejected`;
+  const decided = `${count("accepted")} accepted, ${count("rejected")} rejected`;
+  $("counts").textContent = `${listed.length} of ${cases.length} listed, ${decided}`;
   $("previous").disabled = !queue.neighbour(-1);
   $("next").disabled = !queue.neighbour(1);
 }

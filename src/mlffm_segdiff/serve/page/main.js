@@ -157,7 +157,10 @@ function showList() {
   showProgress(queue, sender);
 }
 
-/** Accept or reject the open image, and open the next; or take the decision back. @param {"accepted" | "rejected"} decision */
+/**
+ * Accept or reject the open image, and open the next; or take the decision back.
+ * @param {"accepted" | "rejected"} decision
+ */
 function decide(decision) {
   const one = queue.shown;
   if (!one?.done) return;
