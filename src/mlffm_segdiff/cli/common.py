@@ -52,6 +52,15 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only err
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON; messages go to standard error.")
 ]
+LevelOption = Annotated[
+    float | None,
+    typer.Option(
+        "--level",
+        metavar="80|90|95",
+        help="Level of intervals and contours in per cent, or as 0.9 [default: 90, or the highest that the "
+        "weights are calibrated for].",
+    ),
+]
 SplitOption = Annotated[
     Path | None,
     typer.Option("--split", metavar="FILE", help="Your own split: CSV with columns id,part."),

@@ -10,6 +10,7 @@ import typer
 from mlffm_segdiff.cli.common import (
     ExitStatus,
     JsonOption,
+    LevelOption,
     QuietOption,
     Reporter,
     ThreadsOption,
@@ -65,6 +66,7 @@ def predict(
     mm_per_pixel: Annotated[
         float | None, typer.Option(help="Side of a pixel in millimetres [default: from DICOM files].")
     ] = None,
+    level: LevelOption = None,
     threshold: Annotated[float, typer.Option(help="Probability threshold.")] = 0.5,
     keep_specks: Annotated[
         bool,
@@ -95,12 +97,12 @@ def predict(
 
     Writes masks/NAME.png (0 and 255), and on request maps of the probability
     and of the samples' spread, overlays with the outline, contours as GeoJSON,
-    one COCO file, DICOM SEG (for DICOM files), nnU-Net's layout and a page to
-    review the cases, which any browser opens. Images are PNG, JPEG, TIFF, BMP,
-    WebP, HEIC or DICOM. Folders are not searched recursively. Images that
-    cannot be read, and outputs that cannot be written, are reported; the exit
-    status is then 1. Results of an earlier run in the folder are replaced; other
-    files stay.
+    the band between inner and outer contour, one COCO file, DICOM SEG (for
+    DICOM files), nnU-Net's layout and a page to review the cases, which any
+    browser opens. Images are PNG, JPEG, TIFF, BMP, WebP, HEIC or DICOM. Folders
+    are not searched recursively. Images that cannot be read, and outputs that
+    cannot be written, are reported; the exit status is then 1. Results of an
+    earlier run in the folder are replaced; other files stay.
 
     Example: mlffm-segdiff predict -i photos -o results -w overlay -w review
     """
@@ -116,7 +118,7 @@ def predict(
 
     more, sampling = _split_arguments(arguments or ())
     found = find_images(*places, *more)
-    processing = Processing(threshold, PostProcessing(keep_specks, largest, fill_holes), mm_per_pixel)
+    processing = Processing(threshold, PostProcessing(keep_specks, largest, fill_holes), mm_per_pixel, level)
     set_threads(threads)
     reporter = Reporter(quiet, as_json)
     overrides = sampling_overrides(sampling, samples, style)
@@ -129,6 +131,8 @@ def predict(
         reporter.warn(f"precision: {model.precision}")
     if model.quality and (calibrated := model.quality.mismatch(model.sampling)):
         reporter.warn(f"no expected Dice and no intervals: the weights are calibrated for {calibrated}")
+    elif level is not None and model.quality is None:
+        reporter.warn("no intervals: the weights have no calibration; make one with evaluate --calibrate")
     target = Output(output.expanduser(), tuple(write or ()), maps, table)
     rows: list[Row] = []
     faults: list[str] = []

@@ -29,7 +29,7 @@ from mlffm_segdiff.inference.outputs.writers import (
 from mlffm_segdiff.inference.pool import helper_count, helping_threads, in_order, result_memory
 from mlffm_segdiff.inference.reading.case_image import CaseImage, read_unless_found
 from mlffm_segdiff.inference.reading.image_source import Source, case_name
-from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
+from mlffm_segdiff.inference.result import CaseResult, Processing, analyse, require_shown_level
 from mlffm_segdiff.segmenters.base import Segmentation
 
 MOST_ROWS = 256
@@ -174,12 +174,14 @@ def predict_files(
             nothing is kept.
 
     Raises:
-        UserError: An output is unknown or impossible, or something that is not of an earlier run would be
-            overwritten, or another run is writing to the folder; nothing was written.
+        UserError: An output is unknown or impossible, or the level is not calibrated, or something that is
+            not of an earlier run would be overwritten, or another run is writing to the folder; nothing was
+            written.
         StoppedError: Masks or the table cannot be written.
     """
     check_batch_size(batch_size)
     how = processing or Processing()
+    require_shown_level(model, how)
     writers = make_writers(output, model.sampling)
     require_free_folders(images, output, writers)
     journal = Journal(

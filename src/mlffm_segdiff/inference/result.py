@@ -15,7 +15,15 @@ from mlffm_segdiff.inference.confidence import (
     contrast_of,
     raise_flags,
 )
-from mlffm_segdiff.inference.estimates import DEFAULT_LEVEL, ContourBand, Ends, Estimate, require_level
+from mlffm_segdiff.inference.estimates import (
+    DEFAULT_LEVEL,
+    ContourBand,
+    Ends,
+    Estimate,
+    as_level,
+    require_level,
+    shown_level,
+)
 from mlffm_segdiff.inference.masks import lesion_box
 from mlffm_segdiff.inference.measures.lesion_measures import LesionMeasures, measure_lesion
 from mlffm_segdiff.inference.model import Model
@@ -39,11 +47,14 @@ class Processing:
         threshold: Probability from which a pixel is lesion, above 0 and at most 1.
         post: Post-processing of the thresholded mask.
         mm_per_pixel: Side of a pixel in millimetres, instead of the value in the image's file.
+        level: Of the intervals and contours that outputs show, as a share (0.9) or in per cent (90); None is
+            0.9, or the highest that is calibrated.
     """
 
     threshold: float = THRESHOLD
     post: PostProcessing = DEFAULT
     mm_per_pixel: float | None = None
+    level: float | None = None
 
     def __post_init__(self) -> None:
         """Raise UserError for a number out of range."""
@@ -53,6 +64,8 @@ class Processing:
             )
         if self.mm_per_pixel is not None and not 0 < self.mm_per_pixel < math.inf:
             raise UserError(f"{self.mm_per_pixel} mm per pixel is out of range; give a number above 0")
+        if self.level is not None:
+            as_level(self.level)
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,7 @@ class CaseResult:
         calibration: Calibration of such masks; None without one that applies.
         mm_per_pixel: Side of a pixel in millimetres; None if it is unknown.
         quality: Calibration of the weights, with the limits of the training images; None without one.
+        level: Of the intervals and contours that outputs show; None without a calibration that applies.
     """
 
     image: CaseImage = field(repr=False)
@@ -80,6 +94,7 @@ class CaseResult:
     calibration: StyleCalibration | None = field(default=None, repr=False)
     mm_per_pixel: float | None = None
     quality: Quality | None = field(default=None, repr=False)
+    level: float | None = None
 
     @property
     def probability(self) -> Map:
@@ -159,6 +174,25 @@ class CaseResult:
         """The diameter in millimetres; None if the size of a pixel is unknown."""
         return None if self.mm_per_pixel is None else self.diameter.scaled(self.mm_per_pixel)
 
+    @property
+    def intervals(self) -> dict[str, Ends]:
+        """The intervals at `level`, by the names of measures; none without a calibration that applies."""
+        if self.level is None:
+            return {}
+        estimates = {
+            "expected_dice": self.expected_dice,
+            "area": self.area,
+            "equivalent_diameter": self.diameter,
+            "area_mm2": self.area_mm2,
+            "equivalent_diameter_mm": self.diameter_mm,
+        }
+        return {name: one.intervals[self.level] for name, one in estimates.items() if one is not None}
+
+    @property
+    def band(self) -> ContourBand | None:
+        """The inner and outer contour at `level`; None without a calibration that applies."""
+        return None if self.level is None else self.contours(self.level)
+
     def contours(self, level: float = DEFAULT_LEVEL, mean: bool = False) -> ContourBand | None:
         """Return the inner and outer contour as masks; None without a calibration that applies.
 
@@ -166,7 +200,7 @@ class CaseResult:
         pixels within the inner contour are not lesion; at most 5 % of the lesion is outside the outer one.
 
         Args:
-            level: One of `levels`.
+            level: One of `levels`, as a share (0.9) or in per cent (90).
             mean: Contours for which these two shares are at most 1 - level on average over the cases instead.
 
         Raises:
@@ -175,11 +209,11 @@ class CaseResult:
         bounds = self._bounds
         if not bounds:
             return None
-        require_level(level, bounds)
+        level = require_level(level, bounds)
         one, probability = bounds[level], self.probability
         usual = (one.mean_inner, one.mean_outer) if mean else (one.inner, one.outer)
         inner, outer = (threshold_at(threshold, self.contrast) for threshold in usual)
-        return ContourBand((probability >= inner) & self.mask, (probability >= outer) | self.mask)
+        return ContourBand((probability >= inner) & self.mask, (probability >= outer) | self.mask, level)
 
     @cached_property
     def flags(self) -> tuple[Flag, ...]:
@@ -223,16 +257,23 @@ def analyse(
     del probability  # four times as large as the mask
     box = lesion_box(mask)
     mask[box] = post_process(mask[box], how.post)
-    certainty = certainty_of(segmentation)
+    calibration = applicable_calibration(model, how.threshold, how.post)
     return CaseResult(
         image,
         mask,
         segmentation,
-        certainty,
-        applicable_calibration(model, how.threshold, how.post),
+        certainty_of(segmentation),
+        calibration,
         how.mm_per_pixel or image.mm_per_pixel,
         model.quality,
+        shown_level(how.level, calibration.bounds if calibration else ()),
     )
+
+
+def require_shown_level(model: Model, processing: Processing) -> None:
+    """Raise UserError if outputs are to show a level for which the model is not calibrated."""
+    calibration = applicable_calibration(model, processing.threshold, processing.post)
+    shown_level(processing.level, calibration.bounds if calibration else ())
 
 
 def _estimate(value: float, intervals: Mapping[float, Ends]) -> Estimate:

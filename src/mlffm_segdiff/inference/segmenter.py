@@ -90,6 +90,7 @@ def segment(
     threshold: float = THRESHOLD,
     mm_per_pixel: float | None = None,
     post: PostProcessing = DEFAULT_STEPS,
+    level: float | None = None,
     batch_size: int = 8,
 ) -> list[CaseResult]:
     """Segment images and return their results in the same order, each at its image's own size.
@@ -107,6 +108,8 @@ def segment(
         threshold: Probability from which a pixel is lesion, above 0 and at most 1.
         mm_per_pixel: Side of a pixel in millimetres, instead of the value in DICOM files.
         post: Post-processing of the masks, such as ``PostProcessing(largest=True)``.
+        level: Of ``intervals`` and ``band`` of the results, as a share (0.9) or in per cent (90); None is
+            0.9, or the highest that is calibrated.
         batch_size: Images segmented at once; changes speed only.
 
     Raises:
@@ -117,7 +120,7 @@ def segment(
     if isinstance(images, Image.Image) or not isinstance(images, Iterable):
         raise UserError(f"images is one {type(images).__name__}; give a list of images")
     check_batch_size(batch_size)
-    how = Processing(threshold, post, mm_per_pixel)
+    how = Processing(threshold, post, mm_per_pixel, level)
     if isinstance(weights, Segmenter):
         model = weights.prepared(sampling)
     else:
