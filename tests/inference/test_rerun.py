@@ -82,6 +82,21 @@ def test_a_rerun_leaves_nothing_of_the_earlier_run_and_all_files_of_the_user(
     assert content(out) == expected
 
 
+def test_a_resumed_run_keeps_intervals_and_makes_those_of_another_level_again(
+    tmp_path: Path, photos: list[Path], model: Model, calibrated: Callable[..., Model]
+) -> None:
+    def rows(level: float) -> tuple[list[Row], bytes]:
+        how = Processing(level=level)
+        output = Output(tmp_path / "out", ("contours",))
+        found = predict_files(photos, calibrated(model), output, how, skip_existing=True)
+        return list(found), output.table_path.read_bytes()
+
+    first = rows(0.9)
+    assert [row.intervals.interval_level for row in first[0]] == 5 * [0.9]
+    assert rows(0.9) == first
+    assert [row.intervals.interval_level for row in rows(0.8)[0]] == 5 * [0.8]
+
+
 @pytest.mark.parametrize("name", ["masks/p3.png", "predictions.csv", "coco.json", "overlays/p0.jpg"])
 def test_a_file_of_the_users_is_not_overwritten(
     tmp_path: Path, photos: list[Path], run: Run, name: str

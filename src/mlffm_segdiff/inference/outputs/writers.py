@@ -31,6 +31,7 @@ WRITERS: Mapping[str, str] = MappingProxyType(  # by name, so that the command l
         "probability": "mlffm_segdiff.inference.outputs.maps:ProbabilityWriter",
         "spread": "mlffm_segdiff.inference.outputs.maps:SpreadWriter",
         "overlay": "mlffm_segdiff.inference.outputs.overlay:OverlayWriter",
+        "band": "mlffm_segdiff.inference.outputs.overlay:BandWriter",
         "contours": "mlffm_segdiff.inference.outputs.geojson:ContoursWriter",
         "coco": "mlffm_segdiff.inference.outputs.coco:CocoWriter",
         "dicom-seg": "mlffm_segdiff.inference.outputs.dicom_seg:DicomSegWriter",
