@@ -118,7 +118,8 @@ def predict(
 
     more, sampling = _split_arguments(arguments or ())
     found = find_images(*places, *more)
-    processing = Processing(threshold, PostProcessing(keep_specks, largest, fill_holes), mm_per_pixel, level)
+    post = PostProcessing(keep_specks, largest, fill_holes)
+    processing = Processing(threshold, post, mm_per_pixel, level=level)
     set_threads(threads)
     reporter = Reporter(quiet, as_json)
     overrides = sampling_overrides(sampling, samples, style)

@@ -266,7 +266,7 @@ def analyse(
         calibration,
         how.mm_per_pixel or image.mm_per_pixel,
         model.quality,
-        shown_level(how.level, calibration.bounds if calibration else ()),
+        level=shown_level(how.level, calibration.bounds if calibration else ()),
     )
 
 

@@ -120,7 +120,7 @@ def segment(
     if isinstance(images, Image.Image) or not isinstance(images, Iterable):
         raise UserError(f"images is one {type(images).__name__}; give a list of images")
     check_batch_size(batch_size)
-    how = Processing(threshold, post, mm_per_pixel, level)
+    how = Processing(threshold, post, mm_per_pixel, level=level)
     if isinstance(weights, Segmenter):
         model = weights.prepared(sampling)
     else:

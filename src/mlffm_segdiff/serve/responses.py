@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import BaseModel
 
 from mlffm_segdiff.inference.confidence import Flag
-from mlffm_segdiff.inference.outputs.geojson import geojson
+from mlffm_segdiff.inference.estimates import Ends
+from mlffm_segdiff.inference.outputs.geojson import contour_geojson
 from mlffm_segdiff.inference.outputs.image_file import mask_image
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.result import CaseResult
@@ -66,12 +67,49 @@ class MaskResponse(BaseModel):
     contours: dict[str, Any]
 
 
+class IntervalsResponse(BaseModel):
+    """Intervals, each lower and upper end (docs/INTERVALS.md).
+
+    Attributes:
+        level: Probability with which each holds.
+        levels: That can be requested.
+        calibration_cases: Number of calibration cases by data set.
+        expected_dice: Of the Dice.
+        area: Of the area in pixels.
+        equivalent_diameter: Of the diameter in pixels.
+        area_mm2: Null if the size of a pixel is unknown.
+        equivalent_diameter_mm: Null if the size of a pixel is unknown.
+    """
+
+    level: float
+    levels: list[float]
+    calibration_cases: dict[str, int]
+    expected_dice: Ends
+    area: Ends
+    equivalent_diameter: Ends
+    area_mm2: Ends | None = None
+    equivalent_diameter_mm: Ends | None = None
+
+
+class BandResponse(BaseModel):
+    """Inner and outer contour as GeoJSON, in pixels, with the level at which each holds."""
+
+    level: float
+    inner: dict[str, Any]
+    outer: dict[str, Any]
+
+
 class SegmentResponse(MaskResponse):
-    """The segmentation of an image; maps and preview on request."""
+    """The segmentation of an image; band, maps and preview on request.
+
+    Intervals and band are null without a calibration that applies.
+    """
 
     threshold: float
     sampling: SamplingSettings
     post_processing: PostProcessing
+    intervals: IntervalsResponse | None = None
+    band: BandResponse | None = None
     maps: EncodedMaps | None = None
     preview: str | None = None
 
@@ -89,8 +127,32 @@ def mask_fields(result: CaseResult) -> dict[str, Any]:
             certainty=result.certainty,
             flags=list(result.flags),
         ),
-        "contours": geojson(result.mask, result.image.name),
+        "contours": contour_geojson(result.mask, result.image.name),
     }
+
+
+def intervals_response(result: CaseResult) -> IntervalsResponse | None:
+    """Return the intervals of a result; None without a calibration that applies."""
+    if result.level is None:
+        return None
+    return IntervalsResponse(
+        level=result.level,
+        levels=list(result.levels),
+        calibration_cases=result.calibration_cases,
+        **result.intervals,
+    )
+
+
+def band_response(result: CaseResult) -> BandResponse | None:
+    """Return the inner and outer contour of a result; None without a calibration that applies."""
+    band, name = result.band, result.image.name
+    if band is None:
+        return None
+    return BandResponse(
+        level=band.level,
+        inner=contour_geojson(band.inner, name, "inner", band.level),
+        outer=contour_geojson(band.outer, name, "outer", band.level),
+    )
 
 
 def sampling_settings(sampling: Sampling) -> SamplingSettings:
