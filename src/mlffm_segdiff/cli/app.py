@@ -16,6 +16,7 @@ from mlffm_segdiff.cli.demo import demo
 from mlffm_segdiff.cli.doctor import doctor
 from mlffm_segdiff.cli.evaluate import evaluate
 from mlffm_segdiff.cli.export import export
+from mlffm_segdiff.cli.measure_change import measure_change
 from mlffm_segdiff.cli.models import models
 from mlffm_segdiff.cli.predict import predict
 from mlffm_segdiff.cli.serve import serve
@@ -34,6 +35,7 @@ app = typer.Typer(name=COMMAND, pretty_exceptions_enable=False, rich_markup_mode
 app.command(short_help="Train a recipe into a run folder.")(train)
 app.command(short_help="Score a model, or masks of any program.")(evaluate)
 app.command(short_help="Segment your own images.")(predict)
+app.command("measure-change", short_help="Compare a lesion's area in two images.")(measure_change)
 app.command(short_help="Serve a web page and a REST API.")(serve)
 app.command(short_help="Segment the sample images of the package.")(demo)
 app.command(short_help="Export a model to ONNX, OpenVINO or torch.export.")(export)
