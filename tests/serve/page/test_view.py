@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import CDPSession, Page, expect
-from serve.page.user import OpenPage, Read, Saved, choose, click, put, shares, spot
+from serve.page.user import BOTH, OpenPage, Read, Saved, choose, click, put, shares, spot
 
 SIZE = 64, 48
 
@@ -21,6 +21,7 @@ def painted(saved: Path, read: Read) -> tuple[float, float]:
     return x.mean() + 0.5, y.mean() + 0.5
 
 
+@BOTH
 def test_the_wheel_zooms_about_the_pointer(
     open_page: OpenPage, dark: Path, saved: Saved, pixels: Read
 ) -> None:
@@ -69,8 +70,6 @@ def test_two_fingers_zoom_and_do_not_paint(
     open_page: OpenPage, dark: Path, saved: Saved, pixels: Read
 ) -> None:
     page = open_page(viewport={"width": 400, "height": 800}, has_touch=True)
-    if page.context.browser.browser_type.name != "chromium":
-        pytest.skip("two fingers can only be simulated in Chromium")
     put(page, dark)
     choose(page, "Brush")
     before = zoom(page)
