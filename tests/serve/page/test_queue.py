@@ -77,27 +77,20 @@ def test_images_are_removed(open_page: OpenPage, blobs: Blobs) -> None:
 def test_the_most_doubtful_come_first(open_page: OpenPage, live, blobs: Blobs) -> None:
     """Flagged images, then a low end of the interval of the expected Dice."""
     quality = {
-        "img_1.png": {
-            "expected_dice": 0.9,
-            "expected_dice_low": 0.5,
-            "expected_dice_high": 0.95,
-            "flags": [],
-        },
-        "img_2.png": {
-            "expected_dice": 0.8,
-            "expected_dice_low": 0.7,
-            "expected_dice_high": 0.85,
-            "flags": [],
-        },
+        "img_1.png": {"expected_dice": 0.9, "flags": []},
+        "img_2.png": {"expected_dice": 0.8, "flags": []},
         "img_3.png": {"expected_dice": 0.95, "flags": ["blurred"]},
         "img_4.png": {"expected_dice": None, "certainty": 0.6, "flags": []},
     }
+    intervals = {"img_1.png": [0.5, 0.95], "img_2.png": [0.7, 0.85]}
     page = open_page()
 
     def answer(route: object) -> None:
         found = route.fetch()
         body = found.json()
         body["quality"] |= {"flags": [], **quality[body["name"]]}
+        if body["name"] in intervals:
+            body["intervals"] = {"level": 0.9, "expected_dice": intervals[body["name"]]}
         route.fulfill(response=found, json=body)
 
     page.route("**/api/v1/segment", answer)
@@ -124,7 +117,7 @@ def test_inner_and_outer_contour_are_drawn_if_the_server_sends_them(
     def answer(route: object) -> None:
         found = route.fetch()
         body = found.json()
-        body["contour_band"] = {"inner": body["contours"], "outer": body["contours"]}
+        body["band"] = {"inner": body["contours"], "outer": body["contours"]}
         route.fulfill(response=found, json=body)
 
     paths = blobs(2)

@@ -89,9 +89,17 @@ function ringNodes(ring, tolerance) {
 
 /** @param {import("./case.js").Case} one @returns {Record<string, unknown>} its row of predictions.csv */
 export function tableRow(one) {
-  const { measures, quality, width, height, mm_per_pixel } = one.measured.numbers;
+  const { measures, quality, intervals, width, height, mm_per_pixel } = one.measured.numbers;
   const doubts = quality ? { ...quality, flags: quality.flags.join(" ") } : {};
   const { name, edit, corrected, status } = one;
   const { threshold } = edit;
-  return { image: name, status, width, height, mm_per_pixel, threshold, corrected, ...measures, ...doubts };
+  return { image: name, status, width, height, mm_per_pixel, threshold, corrected, ...measures, ...doubts, ...ends(intervals) };
+}
+
+/** @param {Record<string, any> | null} [intervals] of a response @returns {Record<string, number>} as columns */
+function ends(intervals) {
+  if (!intervals) return {};
+  const pairs = Object.entries(intervals).filter(([name, value]) => Array.isArray(value) && name !== "levels");
+  const columns = pairs.flatMap(([name, [low, high]]) => [[`${name}_low`, low], [`${name}_high`, high]]);
+  return { interval_level: intervals.level, ...Object.fromEntries(columns) };
 }

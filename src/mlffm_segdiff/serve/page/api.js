@@ -15,10 +15,10 @@ export async function about() {
 /**
  * @param {Blob} image @param {string} name its file's
  * @param {import("./settings.js").Settings} options
- * @returns {Promise<any>} measures, contours, maps and a preview
+ * @returns {Promise<any>} measures, intervals, contours, their band, maps and a preview
  */
 export async function segment(image, name, options) {
-  const fields = { ...options, maps: true, preview: true, format: "json" };
+  const fields = { ...options, band: true, maps: true, preview: true, format: "json" };
   return (await ask("api/v1/segment", form({ image: [image, name] }, fields))).json();
 }
 

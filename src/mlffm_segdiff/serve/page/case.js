@@ -9,8 +9,8 @@ const THRESHOLD = 0.5;
 /** @typedef {{value: number, low?: number, high?: number}} Estimate */
 /**
  * The server's numbers for a mask.
- * @typedef {{measures: Record<string, number | null>, quality: any, width: number, height: number,
- *   mm_per_pixel: number | null}} Numbers
+ * @typedef {{measures: Record<string, number | null>, quality: any, intervals?: Record<string, any> | null,
+ *   width: number, height: number, mm_per_pixel: number | null}} Numbers
  */
 
 export class Case {
@@ -80,24 +80,17 @@ export class Case {
 
   /** Expected Dice of the mask, with an interval if known. @returns {Estimate | null} */
   get expectedDice() {
-    return expectedDice(this.measured?.numbers.quality);
+    const { quality, intervals } = this.measured?.numbers ?? {};
+    const value = quality?.expected_dice ?? null;
+    if (value === null) return null;
+    const [low, high] = intervals?.expected_dice ?? [];
+    return { value, low, high };
   }
 
   /** @returns {string[]} */
   get flags() {
     return this.measured?.numbers.quality?.flags ?? [];
   }
-}
-
-/**
- * @param {any} quality of a response: `expected_dice`, and `expected_dice_low` and `_high` if it has an interval
- * @returns {Estimate | null}
- */
-function expectedDice(quality) {
-  const value = quality?.expected_dice ?? null;
-  if (value === null) return null;
-  const [low, high] = [quality.expected_dice_low ?? null, quality.expected_dice_high ?? null];
-  return low === null || high === null ? { value } : { value, low, high };
 }
 
 /** @param {Estimate} estimate @returns {string} such as 0.91 (0.78 to 0.97) */

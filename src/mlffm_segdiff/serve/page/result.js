@@ -15,11 +15,10 @@ const SKETCH_SIDE = 1600;
  */
 
 /** @param {any} response of the REST API @param {Blob} preview @returns {Answer} */
-export function answerOf({ width, height, post_processing, maps, contours, contour_band = null }, preview) {
+export function answerOf({ width, height, post_processing, maps, contours, band }, preview) {
   return {
-    width, height, preview, contours,
+    width, height, preview, contours, band,
     post: post_processing,
-    band: contour_band,
     size: maps.size,
     probability: unpack(maps.probability),
     spread: unpack(maps.spread),

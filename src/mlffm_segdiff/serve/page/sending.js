@@ -66,8 +66,9 @@ export class Sender {
     const preview = blobOf(response.preview);
     one.thumbnail = await thumbnailOf(preview);
     await this.store.put("answers", one.id, answerOf(response, preview));
-    const { measures, quality, width, height, mm_per_pixel } = response;
-    one.measured = { edit: one.edit, numbers: { measures, quality, width, height, mm_per_pixel } };
+    const { measures, quality, intervals, width, height, mm_per_pixel } = response;
+    const numbers = { measures, quality, intervals, width, height, mm_per_pixel };
+    one.measured = { edit: one.edit, numbers };
   }
 }
 
