@@ -19,7 +19,7 @@ import install_torch
 
 ROOT = Path(__file__).parent.parent
 SHOWN_LINES = 6
-SHORT = "train.images=640 train.validate_every=320 data.workers=0"
+SHORT = "train.images=3200 train.validate_every=800 data.workers=0"
 TASKS = {
     "Install": ["pip install {torch}", "pip install 'mlffm-segdiff[study]'"],
     "Masks for an image": [
@@ -28,7 +28,7 @@ TASKS = {
     ],
     "Train on an own folder": [
         "mlffm-segdiff data synthetic -o lesions --count 60 --size 128",
-        "mlffm-segdiff data check --source folder=lesions",
+        "mlffm-segdiff data check folder lesions",
         f"mlffm-segdiff train unet --source folder=lesions --run runs/own {SHORT} data.size=64",
         "mlffm-segdiff evaluate runs/own -o scores",
     ],
