@@ -1,0 +1,49 @@
+"""Conformal prediction: limits that hold for new cases, whatever the model.
+
+All guarantees are on average over calibration and new cases, and assume that these are exchangeable: a new
+case is drawn as the calibration cases were.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.float64]
+
+
+def conformal_quantile(scores: Sequence[float] | Numbers, level: float) -> float:
+    """Compute the limit that the score of a new case exceeds with probability at most 1 - level.
+
+    Split conformal prediction: Vovk et al. 2005; Lei et al. 2018, section 2.2.
+
+    Args:
+        scores: Of the calibration cases; large where the prediction was wrong.
+        level: Coverage, in (0, 1).
+
+    Returns:
+        The ceil((n + 1) level)-th smallest of the n scores; infinity if there are fewer scores than that.
+    """
+    ordered = np.sort(np.asarray(scores, dtype=np.float64))
+    rank = math.ceil((len(ordered) + 1) * level - 1e-12)
+    return float(ordered[rank - 1]) if rank <= len(ordered) else math.inf
+
+
+def control_risk(losses: Numbers, risk: float) -> int | None:
+    """Choose the smallest of nested sets whose expected loss on a new case is at most ``risk``.
+
+    Conformal risk control: Angelopoulos et al. 2022 (arXiv:2208.02814), eq. 4, with losses of at most 1.
+
+    Args:
+        losses: Cases x sets, in [0, 1]. A case's loss must not rise from one set to the next; where it does,
+            its maximum over the later sets is used (remark 2 there).
+        risk: In (0, 1).
+
+    Returns:
+        The index of the set; None if no set controls the risk with this number of cases.
+    """
+    falling = np.maximum.accumulate(losses[:, ::-1], axis=1)[:, ::-1]
+    bound = (falling.sum(axis=0) + 1) / (len(losses) + 1)
+    controlled = np.flatnonzero(bound <= risk)
+    return int(controlled[0]) if len(controlled) else None
