@@ -53,7 +53,10 @@ def evaluate(
     truth: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Ground truth for --masks.")] = None,
     calibrate: Annotated[
         bool,
-        typer.Option("--calibrate", help="With --part val: write quality.json next to the weights."),
+        typer.Option(
+            "--calibrate",
+            help="With --part val: write quality.json and outliers.safetensors next to the weights.",
+        ),
     ] = False,
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
@@ -101,6 +104,19 @@ def evaluate(
     if folder is not None:
         path = evaluation.calibrate(found, folder, reporter.progress)
         reporter.info(f"calibrated on {len(found.judged)} cases: {path}")
+        _calibrate_outliers(found, folder, reporter)
+
+
+def _calibrate_outliers(found: "Evaluation", folder: Path, reporter: Reporter) -> None:
+    from mlffm_segdiff.evaluation.outliers import calibrate_outliers
+
+    assert found.model is not None
+    path = calibrate_outliers(found.model, folder, reporter.progress)
+    reporter.info(
+        f"outlier detector: {path}"
+        if path is not None
+        else "no outlier detector: it needs 20 validation images, and a network that encodes images"
+    )
 
 
 def _evaluate_masks(masks: Path, truth: Path, output: Path, reporter: Reporter) -> None:

@@ -72,6 +72,13 @@ def predict(
     ] = False,
     largest: Annotated[bool, typer.Option("--largest", help="Keep only the largest component.")] = False,
     fill_holes: Annotated[bool, typer.Option("--fill-holes", help="Fill holes in the mask.")] = False,
+    refuse_outliers: Annotated[
+        bool,
+        typer.Option(
+            "--refuse-outliers",
+            help="Write no mask of an image that is flagged as not_dermoscopy; its row says why.",
+        ),
+    ] = False,
     batch_size: Annotated[int, typer.Option(help="Images segmented at once; changes speed only.")] = 8,
     skip_existing: Annotated[
         bool,
@@ -116,7 +123,8 @@ def predict(
 
     more, sampling = _split_arguments(arguments or ())
     found = find_images(*places, *more)
-    processing = Processing(threshold, PostProcessing(keep_specks, largest, fill_holes), mm_per_pixel)
+    post = PostProcessing(keep_specks, largest, fill_holes)
+    processing = Processing(threshold, post, mm_per_pixel, refuse_outliers)
     set_threads(threads)
     reporter = Reporter(quiet, as_json)
     overrides = sampling_overrides(sampling, samples, style)
@@ -140,7 +148,10 @@ def predict(
             rows.append(row)
             _report_fault(row)
             progress(len(rows), len(found.images))
-    failed = sum(row.failed for row in rows)
+    if refuse_outliers and model.outliers is None:
+        reporter.warn("no image is refused: these weights have no outlier detector")
+    refused = sum(row.status == "refused" for row in rows)
+    failed = sum(row.failed for row in rows) - refused
     for fault in faults:
         say(fault, err=True)
     reporter.result(
@@ -148,11 +159,12 @@ def predict(
             "output": target.folder,
             "table": target.table_path,
             "failed": failed,
+            "refused": refused,
             "images": [row_values(row) for row in rows],
         }
     )
-    _report(found, target, failed, reporter)
-    if faults or any(row.status != "done" for row in rows):
+    _report(found, target, failed, refused, reporter)
+    if faults or any(row.status not in {"done", "refused"} for row in rows):
         raise typer.Exit(ExitStatus.FAULTS)
 
 
@@ -166,14 +178,16 @@ def _report_fault(row: "Row") -> None:
     if row.status == "incomplete":
         say(f"incomplete: {row.image}: {row.error}", err=True)
     elif row.failed:
-        say(f"skipped: {row.error}", err=True)
+        say(f"{'refused' if row.status == 'refused' else 'skipped'}: {row.error}", err=True)
 
 
-def _report(found: "ImageFiles", target: "Output", failed: int, reporter: Reporter) -> None:
+def _report(found: "ImageFiles", target: "Output", failed: int, refused: int, reporter: Reporter) -> None:
     if found.others:
         endings = ", ".join(sorted({Path(other.name).suffix or other.name for other in found.others}))
         reporter.warn(f"skipped, not images by their extension: {len(found.others)} ({endings})")
-    done = len(found.images) - failed
+    done = len(found.images) - failed - refused
     reporter.info(f"{done} of {len(found.images)} images segmented: {target.folder}")
+    if refused:
+        say(f"refused as not dermoscopic: {refused}; see {target.table_path}", err=True)
     if failed:
         say(f"could not be read: {failed}; see {target.table_path}", err=True)

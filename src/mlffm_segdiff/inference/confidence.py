@@ -11,9 +11,16 @@ from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
 from mlffm_segdiff.segmenters.base import Segmentation
 from mlffm_segdiff.segmenters.calibration import Quality
+from mlffm_segdiff.segmenters.outliers import OutlierDetector, OutlierScore
 
 Flag = Literal[
-    "nothing_found", "touches_frame", "several_components", "blurred", "too_dark", "unusual_colour"
+    "not_dermoscopy",
+    "nothing_found",
+    "touches_frame",
+    "several_components",
+    "blurred",
+    "too_dark",
+    "unusual_colour",
 ]
 
 FLAGS: tuple[Flag, ...] = get_args(Flag)
@@ -38,8 +45,19 @@ def expected_dice(certainty: float, model: Model, threshold: float, post: PostPr
     return known.calibration.expected_dice(certainty)
 
 
+def outlier_score(segmentation: Segmentation, detector: OutlierDetector | None) -> OutlierScore | None:
+    """Return how unlike the training images a segmented image is; None without a detector or features."""
+    if detector is None or segmentation.features is None:
+        return None
+    return detector.score(segmentation.features[0].numpy())
+
+
 def raise_flags(
-    mask: Mask, components: int, network_input: Pixels, quality: Quality | None
+    mask: Mask,
+    components: int,
+    network_input: Pixels,
+    quality: Quality | None,
+    outlier: OutlierScore | None = None,
 ) -> tuple[Flag, ...]:
     """Return the reasons to review a case, in the order of `FLAGS`.
 
@@ -47,9 +65,12 @@ def raise_flags(
         mask: HxW bool.
         components: Number of its 8-connected components.
         network_input: SxSx3 uint8 RGB.
-        quality: With the limits of the training images; without it no flag is about the image.
+        quality: With the limits of the training images, for the flags about sharpness and colour.
+        outlier: How unlike the training images the image is; None if it is unknown.
     """
     raised = _mask_flags(mask, components)
+    if outlier is not None and outlier.flagged:
+        raised.add("not_dermoscopy")
     if quality is not None:
         raised |= _image_flags(network_input, quality.limits)
     return tuple(flag for flag in FLAGS if flag in raised)

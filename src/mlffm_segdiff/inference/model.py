@@ -13,11 +13,13 @@ from torch import Tensor
 
 from mlffm_segdiff.config.schema import PrecisionChoice
 from mlffm_segdiff.data.files import Pixels
+from mlffm_segdiff.segmenters.agreement import AgreementPredictor
 from mlffm_segdiff.segmenters.at_source import segment_batch
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
 from mlffm_segdiff.segmenters.calibration import Quality
 from mlffm_segdiff.segmenters.device import best_device
 from mlffm_segdiff.segmenters.folding import fold_batch_norm, fold_padding
+from mlffm_segdiff.segmenters.outliers import OutlierDetector
 from mlffm_segdiff.segmenters.packing import pack_convolutions
 from mlffm_segdiff.segmenters.precision import (
     Clock,
@@ -43,6 +45,8 @@ class Model:
         quality: Calibration of the weights; None without one.
         precision: Number format that the network computes in.
         identity: Digest of weights and recipe; empty if they are from no file.
+        outliers: Detector of images unlike the training images; None without one.
+        agreement: Predictor of how well people agree on an outline; None without one.
     """
 
     segmenter: BaseSegmenter
@@ -52,6 +56,8 @@ class Model:
     quality: Quality | None = None
     precision: Precision = "float32"
     identity: str = ""
+    outliers: OutlierDetector | None = None
+    agreement: AgreementPredictor | None = None
 
 
 def load_model(
@@ -82,7 +88,17 @@ def load_model(
     if precision == "auto":
         precision = measured_precision(segmenter, image, chosen)
     ready = ready_to_segment(segmenter, image[:1], chosen, precision)
-    return Model(ready, size, chosen, device, pretrained.quality, precision, _identity(pretrained))
+    return Model(
+        ready,
+        size,
+        chosen,
+        device,
+        pretrained.quality,
+        precision,
+        _identity(pretrained),
+        pretrained.outliers,
+        pretrained.agreement,
+    )
 
 
 def _identity(pretrained: Pretrained) -> str:
@@ -158,12 +174,20 @@ def segment_images(
         first = found.probability[:, 0].numpy()
         merged = look_again(model.segmenter, first, view, model.sampling, model.device)
         maps = [torch.from_numpy(probability)[None, None] for probability in merged]
-        return [Segmentation(probability, torch.zeros_like(probability)) for probability in maps]
+        return [
+            Segmentation(probability, torch.zeros_like(probability), features=_row(found.features, number))
+            for number, probability in enumerate(maps)
+        ]
     return [
         Segmentation(
             found.probability[number : number + 1],
             found.spread[number : number + 1],
             None if found.samples is None else found.samples[:, number : number + 1],
+            _row(found.features, number),
         )
         for number in range(len(network_inputs))
     ]
+
+
+def _row(values: Tensor | None, number: int) -> Tensor | None:
+    return None if values is None else values[number : number + 1]

@@ -7,19 +7,31 @@ from functools import cached_property
 import numpy as np
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.inference.confidence import Flag, certainty_of, expected_dice, raise_flags
+from mlffm_segdiff.inference.confidence import (
+    Flag,
+    certainty_of,
+    expected_dice,
+    outlier_score,
+    raise_flags,
+)
 from mlffm_segdiff.inference.masks import lesion_box
 from mlffm_segdiff.inference.measures.lesion_measures import LesionMeasures, measure_lesion
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.postprocessing import DEFAULT, PostProcessing, post_process
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.metrics.overlap import Mask
+from mlffm_segdiff.segmenters.agreement import HumanAgreement
 from mlffm_segdiff.segmenters.at_source import THRESHOLD, Map, map_at
 from mlffm_segdiff.segmenters.base import Segmentation
 from mlffm_segdiff.segmenters.calibration import Quality
+from mlffm_segdiff.segmenters.outliers import OutlierScore
 
 POSSIBLE = 0.05
 """Probability from which a pixel counts for the mean spread."""
+
+
+class OutlierError(UserError):
+    """An image that is refused because it is unlike the training images."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +42,13 @@ class Processing:
         threshold: Probability from which a pixel is lesion, above 0 and at most 1.
         post: Post-processing of the thresholded mask.
         mm_per_pixel: Side of a pixel in millimetres, instead of the value in the image's file.
+        refuse_outliers: Make no result of an image that is flagged as not dermoscopic.
     """
 
     threshold: float = THRESHOLD
     post: PostProcessing = DEFAULT
     mm_per_pixel: float | None = None
+    refuse_outliers: bool = False
 
     def __post_init__(self) -> None:
         """Raise UserError for a number out of range."""
@@ -59,9 +73,13 @@ class CaseResult:
         segmentation: The network's output for this image only (B = 1), on the CPU; None for a mask drawn by
             a person.
         certainty: Soft Dice confidence in [0, 1], 0 if nothing was found; None without a segmentation.
-        expected_dice: Dice to expect at this certainty, in [0, 1]; None without a calibration that applies.
+        expected_dice: Dice to expect at this certainty, in [0, 1]; None without a calibration that applies,
+            and for an outlier.
         mm_per_pixel: Side of a pixel in millimetres; None if it is unknown.
         quality: Calibration of the weights, with the limits of the training images; None without one.
+        outlier: How unlike the training images the image is; None without a detector of the weights.
+        expected_human_agreement: How well people would agree on the outline; None where no Dice is expected,
+            and without a predictor of the weights.
     """
 
     image: CaseImage = field(repr=False)
@@ -71,6 +89,8 @@ class CaseResult:
     expected_dice: float | None = None
     mm_per_pixel: float | None = None
     quality: Quality | None = field(default=None, repr=False)
+    outlier: OutlierScore | None = None
+    expected_human_agreement: HumanAgreement | None = None
 
     @property
     def probability(self) -> Map:
@@ -100,7 +120,8 @@ class CaseResult:
     @cached_property
     def flags(self) -> tuple[Flag, ...]:
         """Reasons to review the case, in the order of `confidence.FLAGS`."""
-        return raise_flags(self.mask, self.measures.components, self.image.network_input, self.quality)
+        components, shown = self.measures.components, self.image.network_input
+        return raise_flags(self.mask, components, shown, self.quality, self.outlier)
 
     def _mean_spread(self) -> float | None:
         """Return the mean spread where the probability is at least POSSIBLE, 0 if it is nowhere."""
@@ -122,6 +143,7 @@ def analyse(
         processing: How the segmentation becomes a mask.
 
     Raises:
+        OutlierError: The image is an outlier, and `processing` refuses those.
         UserError: The network's output is not finite.
     """
     if not segmentation.is_finite:
@@ -130,18 +152,31 @@ def analyse(
             "damaged, or bf16 is too coarse for them; use other weights, or float32"
         )
     how = processing or Processing()
+    outlier = outlier_score(segmentation, model.outliers)
+    is_outlier = outlier is not None and outlier.flagged
+    if outlier is not None and is_outlier and how.refuse_outliers:
+        raise OutlierError(
+            f"{image.name or 'image'}: not a dermoscopic image like the training images (outlier score "
+            f"{outlier.score:.2f}, limit {outlier.threshold:g}); segment it without refusing outliers"
+        )
     probability = map_at(segmentation.probability[0, 0].numpy(), image.height, image.width)
     mask: Mask = probability >= how.threshold
     del probability  # four times as large as the mask
     box = lesion_box(mask)
     mask[box] = post_process(mask[box], how.post)
     certainty = certainty_of(segmentation)
+    expected = None if is_outlier else expected_dice(certainty, model, how.threshold, how.post)
+    agreement = None
+    if model.agreement is not None and expected is not None and mask.any():
+        agreement = model.agreement.predict(segmentation.probability[0, 0].numpy())
     return CaseResult(
         image,
         mask,
         segmentation,
         certainty,
-        expected_dice(certainty, model, how.threshold, how.post),
+        expected,
         how.mm_per_pixel or image.mm_per_pixel,
         model.quality,
+        outlier,
+        agreement,
     )

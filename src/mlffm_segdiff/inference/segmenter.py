@@ -90,6 +90,7 @@ def segment(
     threshold: float = THRESHOLD,
     mm_per_pixel: float | None = None,
     post: PostProcessing = DEFAULT_STEPS,
+    refuse_outliers: bool = False,
     batch_size: int = 8,
 ) -> list[CaseResult]:
     """Segment images and return their results in the same order, each at its image's own size.
@@ -107,9 +108,11 @@ def segment(
         threshold: Probability from which a pixel is lesion, above 0 and at most 1.
         mm_per_pixel: Side of a pixel in millimetres, instead of the value in DICOM files.
         post: Post-processing of the masks, such as ``PostProcessing(largest=True)``.
+        refuse_outliers: Raise OutlierError for an image that is flagged as ``not_dermoscopy``.
         batch_size: Images segmented at once; changes speed only.
 
     Raises:
+        OutlierError: An image is refused; a UserError.
         UserError: An image, the weights or an option cannot be used.
     """
     if isinstance(images, str | Path):
@@ -117,7 +120,7 @@ def segment(
     if isinstance(images, Image.Image) or not isinstance(images, Iterable):
         raise UserError(f"images is one {type(images).__name__}; give a list of images")
     check_batch_size(batch_size)
-    how = Processing(threshold, post, mm_per_pixel)
+    how = Processing(threshold, post, mm_per_pixel, refuse_outliers)
     if isinstance(weights, Segmenter):
         model = weights.prepared(sampling)
     else:

@@ -39,7 +39,8 @@ def segment_batch(
     with torch.inference_mode():
         found = segmenter.segment(normalise_image(image_tensor(images)).to(device), sampling)
     samples = None if found.samples is None else found.samples.float().cpu()
-    return Segmentation(found.probability.float().cpu(), found.spread.float().cpu(), samples)
+    features = None if found.features is None else found.features.cpu()
+    return Segmentation(found.probability.float().cpu(), found.spread.float().cpu(), samples, features)
 
 
 def map_at(values: Map, height: int, width: int) -> Map:

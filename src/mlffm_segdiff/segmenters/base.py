@@ -51,11 +51,14 @@ class Segmentation:
         probability: B1HW in [0, 1], the posterior mean or the fusion of the samples.
         spread: B1HW, the standard deviation of the samples; 0 for fewer than two.
         samples: NB1HW in [0, 1], the N samples; None if none were drawn.
+        features: BxD, of each image as a whole, see `segmenters.image_features`; None if the network has no
+            maps for them.
     """
 
     probability: Tensor
     spread: Tensor
     samples: Tensor | None = None
+    features: Tensor | None = None
 
     @property
     def is_finite(self) -> bool:

@@ -21,9 +21,16 @@ from mlffm_segdiff.config.load import read_json
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import unwritable, write_bytes, write_text
 from mlffm_segdiff.models.weight_files import HUB_ERRORS, read_weights
+from mlffm_segdiff.segmenters.agreement import (
+    AGREEMENT,
+    AgreementPredictor,
+    read_agreement,
+    write_agreement,
+)
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality, write_quality
+from mlffm_segdiff.segmenters.outliers import OUTLIERS, OutlierDetector, read_outliers, write_outliers
 from mlffm_segdiff.segmenters.recipe import check_recipe, recipe_packages
 from mlffm_segdiff.segmenters.saved_weights import CONFIG, DEFAULT, WEIGHTS, local_folder, weights_digest
 
@@ -47,6 +54,8 @@ class Pretrained(
         recipe: Of the model, its training and its sampling.
         segmenter: The network and what turns its output into masks.
         quality: Calibration of its certainty; None without one.
+        agreement: Predictor of how well people agree on an outline; None without one.
+        outliers: Detector of images unlike its training images; None without one.
         digest: SHA-256 of the files of weights that it was loaded from; empty without any.
 
     Args:
@@ -65,6 +74,8 @@ class Pretrained(
         self.recipe: Recipe = check_recipe(recipe, CONFIG)
         self.segmenter: BaseSegmenter = build_segmenter(self.recipe)
         self.quality: Quality | None = None
+        self.agreement: AgreementPredictor | None = None
+        self.outliers: OutlierDetector | None = None
         self.digest = ""
 
     @property
@@ -126,6 +137,10 @@ class Pretrained(
         model.segmenter.load_state_dict(read_weights(weights))
         with contextlib.suppress(EntryNotFoundError):
             model.quality = read_quality(get(QUALITY), weights)
+        with contextlib.suppress(EntryNotFoundError):
+            model.outliers = read_outliers(get(OUTLIERS), model.digest)
+        with contextlib.suppress(EntryNotFoundError):
+            model.agreement = read_agreement(get(AGREEMENT), model.digest)
         return model.eval()
 
     def _save_pretrained(self, save_directory: Path) -> None:
@@ -137,6 +152,14 @@ class Pretrained(
         write_bytes(save_directory / WEIGHTS, save(state))
         if self.quality is not None:
             write_quality(self.quality.bind_to(save_directory / WEIGHTS), save_directory)
+        self.write_companions(save_directory, weights_digest(save_directory / WEIGHTS))
+
+    def write_companions(self, folder: Path, digest: str = "") -> None:
+        """Write what goes with the weights into a folder, bound to the weights with this SHA-256."""
+        if self.outliers is not None:
+            write_outliers(self.outliers.bind_to(digest), folder)
+        if self.agreement is not None:
+            write_agreement(self.agreement.bind_to(digest), folder)
 
 
 def save_segmenter(

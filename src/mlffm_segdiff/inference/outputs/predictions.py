@@ -16,7 +16,7 @@ from mlffm_segdiff.inference.result import CaseResult
 DECIMALS = 6
 
 Cell = str | float | None
-Status = Literal["done", "incomplete", "failed"]
+Status = Literal["done", "incomplete", "failed", "refused"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Row:
         flags: Separated by spaces.
         measures: A column for each.
         status: ``incomplete``: the mask was written, another output was not. ``failed``: no mask.
-        error: What went wrong.
+            ``refused``: no mask, because the image is an outlier.
+        error: What went wrong, or why the image was refused.
         stem: Name of the output files, without an extension; not a column.
     """
 
@@ -50,7 +51,7 @@ class Row:
     @property
     def failed(self) -> bool:
         """Whether the image has no mask."""
-        return self.status == "failed"
+        return self.status in {"failed", "refused"}
 
     def with_fault(self, fault: str) -> Self:
         """Return the row with an output that was not written; as it is for an empty fault."""
