@@ -102,9 +102,9 @@ def evaluate(
     )
     _report(found, output, reporter)
     if folder is not None:
+        _calibrate_outliers(found, folder, reporter)
         path = evaluation.calibrate(found, folder, reporter.progress)
         reporter.info(f"calibrated on {len(found.judged)} cases: {path}")
-        _calibrate_outliers(found, folder, reporter)
 
 
 def _calibrate_outliers(found: "Evaluation", folder: Path, reporter: Reporter) -> None:
@@ -115,7 +115,7 @@ def _calibrate_outliers(found: "Evaluation", folder: Path, reporter: Reporter) -
     reporter.info(
         f"outlier detector: {path}"
         if path is not None
-        else "no outlier detector: it needs 20 validation images, and a network that encodes images"
+        else "no outlier detector: it needs 33 training images, and a network that encodes images"
     )
 
 

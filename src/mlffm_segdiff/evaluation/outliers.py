@@ -35,7 +35,7 @@ def calibrate_outliers(model: EvaluatedModel, folder: Path, show: ShowProgress =
 
     Returns:
         The path of outliers.safetensors; None if the network has no features for it, or there are too few
-        validation images, see `segmenters.outliers.fit_detector`.
+        training images, see `segmenters.outliers.fit_detector`.
 
     Raises:
         UserError: Images cannot be read, or the file cannot be written.

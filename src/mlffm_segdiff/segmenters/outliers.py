@@ -24,9 +24,10 @@ from mlffm_segdiff.metrics.mahalanobis import (
 
 OUTLIERS = "outliers.safetensors"
 LEVEL = 0.97
-"""Share of images like those of a data set that are not flagged, where it has enough validation cases."""
-FEWEST_CASES = 20
-"""Validation cases of a data set from which it gets a limit of its own: 1 of 21 is a false alarm."""
+"""Share of images like those of a data set that are not flagged."""
+FEWEST_CASES = 33
+"""Cases that a limit at this level needs: 33 / 34 is the first share of n + 1 cases to reach it."""
+FOLDS = 10
 JOINED = "all"
 """Name of the data sets that were joined to one."""
 FORMAT = "1"
@@ -64,15 +65,15 @@ class TrainingSet:
 
     Attributes:
         training: Number of images that its Gaussian was fitted to.
-        cases: Number of validation cases that its limit is from.
+        cases: Number of images that its limit is from.
+        cross_fitted: Whether training images are among these.
         limit: Mahalanobis distance above which an image is unlike it.
-        false_alarms: Largest expected share of images like its validation images that are flagged.
     """
 
     training: int
     cases: int
+    cross_fitted: bool
     limit: float
-    false_alarms: float
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class OutlierDetector:
 
     An image is an outlier if it is beyond the limit of every data set. Each limit is a conformal quantile
     of the distances of validation cases to their own data set, so of images drawn as these were, at most
-    the share ``false_alarms`` is flagged in expectation. Nothing is learned from outliers.
+    the share 1 - LEVEL is flagged in expectation. Nothing is learned from outliers.
 
     Attributes:
         space: Of the features of `segmenters.image_features`.
@@ -117,30 +118,48 @@ def fit_detector(
 ) -> OutlierDetector | None:
     """Fit a detector to features of training images, and its limits to those of validation images.
 
-    If a data set has fewer than FEWEST_CASES validation cases, all sets are joined to one.
+    A data set with fewer than FEWEST_CASES validation images also uses the distances of its training images,
+    each to a Gaussian that was fitted without its fold (cross-conformal prediction, Vovk 2015). Its share of
+    false alarms is then 1 - LEVEL in practice, and at most twice that in theory (Barber et al. 2021,
+    theorem 4). If a data set has fewer than FEWEST_CASES training images, all sets are joined to one.
 
     Args:
         training: NxD by data set.
         validation: NxD by data set.
 
     Returns:
-        The detector; None for fewer than FEWEST_CASES validation cases or training images in all.
+        The detector; None for fewer than FEWEST_CASES training images in all.
     """
-    if any(len(validation.get(name, ())) < FEWEST_CASES for name in training):
+    if any(len(features) < FEWEST_CASES for features in training.values()):
         training = {JOINED: np.concatenate(list(training.values()))}
         validation = {JOINED: np.concatenate(list(validation.values()))}
-    if min(len(one) for groups in (training, validation) for one in groups.values()) < FEWEST_CASES:
+    if min(map(len, training.values())) < FEWEST_CASES:
         return None
     space = _rounded(fit_space(training))
-    gaussians = fit_gaussians({name: space.project(features) for name, features in training.items()})
-    gaussians = {name: _rounded(one) for name, one in gaussians.items()}
+    points = {name: space.project(features) for name, features in training.items()}
+    gaussians = {name: _rounded(one) for name, one in fit_gaussians(points).items()}
     sets = {}
     for name, gaussian in gaussians.items():
-        cases = len(validation[name])
-        level = min(LEVEL, cases / (cases + 1))
-        limit = conformal_quantile(gaussian.distance(space.project(validation[name])), level)
-        sets[name] = TrainingSet(len(training[name]), cases, limit, 1 - level)
+        distances = np.empty(0)
+        if name in validation:
+            distances = gaussian.distance(space.project(validation[name]))
+        few = len(distances) < FEWEST_CASES
+        if few:
+            distances = np.concatenate([distances, _cross_fitted(points, name)])
+        limit = conformal_quantile(distances, LEVEL)
+        sets[name] = TrainingSet(len(points[name]), len(distances), few, limit)
     return OutlierDetector(space, gaussians, sets)
+
+
+def _cross_fitted(points: Mapping[str, Numbers], name: str) -> Numbers:
+    """Return the distance of each point of a group to the Gaussian fitted without the point's fold."""
+    own = points[name]
+    fold = np.random.default_rng(0).permutation(len(own)) % FOLDS
+    distances = np.empty(len(own))
+    for number in range(FOLDS):
+        gaussian = fit_gaussians({**points, name: own[fold != number]})[name]
+        distances[fold == number] = gaussian.distance(own[fold == number])
+    return distances
 
 
 def write_outliers(detector: OutlierDetector, folder: Path) -> Path:
