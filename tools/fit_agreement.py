@@ -1,9 +1,9 @@
-"""Fit the prediction of human agreement of the default weights: fit_agreement.py DATA [--test]
+"""Fit the prediction of human agreement of the default weights: fit_agreement.py DATA [test]
 
 DATA has the folders isic2018 (the official archives) and agreement, with isic_human_agreement.csv: id and
 mean_dice of images that several people outlined. Fits to the ids in the training and validation parts of the
-split and writes agreement.json next to the weights. With --test it writes nothing and prints, in Markdown,
-how well the prediction and the certainty alone do on the ids of the test part.
+split and writes agreement.json next to the weights. With the word test it writes nothing and prints, in
+Markdown, how well the prediction and the certainty alone do on the ids of the test part.
 """
 
 import csv
@@ -102,4 +102,4 @@ def _interval(statistic: Callable[[Numbers], float], truth: Numbers) -> str:
 if __name__ == "__main__":
     if len(sys.argv) not in {2, 3}:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]), "--test" in sys.argv)
+    main(Path(sys.argv[1]), sys.argv[2:] == ["test"])

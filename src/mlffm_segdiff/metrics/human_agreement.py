@@ -90,5 +90,6 @@ def _fitted(traits: Numbers, agreement: Numbers, penalty: float, error: float) -
     scale = np.where(scale > 0, scale, 1.0)
     known = (traits - centre) / scale
     slopes = np.linalg.solve(known.T @ known + penalty * np.eye(len(centre)), known.T @ (agreement - mean))
-    lists = (tuple(values.tolist()) for values in (centre, scale, slopes))
-    return AgreementModel(*lists, mean, error, len(agreement))
+    return AgreementModel(
+        tuple(centre.tolist()), tuple(scale.tolist()), tuple(slopes.tolist()), mean, error, len(agreement)
+    )
