@@ -1,9 +1,10 @@
 """Settings of every test: the same examples and weights, one thread, no network, no user's cache."""
 
+import faulthandler
 import logging
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads OpenMP
 
 import torch
+
+from mlffm_segdiff.cli.app import run
+
+Command = Callable[..., tuple[int, str, str]]
+STANDARD_ERROR = pytest.StashKey[int]()
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("repeatable")
@@ -38,6 +44,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if chosen := config.getoption("--start-method"):
         multiprocessing.set_start_method(chosen)
+    with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        config.stash[STANDARD_ERROR] = os.dup(2)
+
+
+@pytest.fixture(autouse=True)
+def _crash_names_its_test(request: pytest.FixtureRequest) -> None:
+    """Let a crash print its stack even after a training in this process: Lightning resets signal handlers."""
+    faulthandler.disable()
+    faulthandler.enable(request.config.stash[STANDARD_ERROR])
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +79,15 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("MLFFM_SEGDIFF_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run the command line in this process: command(*arguments) returns status, standard output and error."""
+
+    def call(*arguments: str | Path) -> tuple[int, str, str]:
+        capfd.readouterr()
+        status = run([str(argument) for argument in arguments])
+        return status, *capfd.readouterr()
+
+    return call

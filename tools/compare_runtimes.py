@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from mlffm_segdiff.benchmark.timing import Work, device_clock, take_turns
+from mlffm_segdiff.benchmark.timing import Work, take_turns
 from mlffm_segdiff.cli.common import choose_data
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
@@ -27,8 +27,9 @@ from mlffm_segdiff.export.folder import read_export, write_export
 from mlffm_segdiff.export.graph_cache import cached_export
 from mlffm_segdiff.inference.model import load_model
 from mlffm_segdiff.metrics.overlap import count_pixels, jaccard, total
-from mlffm_segdiff.segmenters.at_source import THRESHOLD, segment_batch
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
+from mlffm_segdiff.segmenters.at_source import THRESHOLD
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, segment_batch
+from mlffm_segdiff.segmenters.device import device_clock
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
 
 BATCH = 8

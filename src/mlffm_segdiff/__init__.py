@@ -10,19 +10,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlffm_segdiff.evaluation import evaluate
+    from mlffm_segdiff.inference.change import measure_change
     from mlffm_segdiff.inference.postprocessing import PostProcessing
     from mlffm_segdiff.inference.segmenter import Segmenter, segment
     from mlffm_segdiff.study import compare
     from mlffm_segdiff.training import train
 
 __version__ = "0.1.0"
-__all__ = ["PostProcessing", "Segmenter", "__version__", "compare", "evaluate", "segment", "train"]
+__all__ = [
+    "PostProcessing",
+    "Segmenter",
+    "__version__",
+    "compare",
+    "evaluate",
+    "measure_change",
+    "segment",
+    "train",
+]
 
 _MODULES = {
     "PostProcessing": "mlffm_segdiff.inference.postprocessing",
     "Segmenter": "mlffm_segdiff.inference.segmenter",
     "compare": "mlffm_segdiff.study",
     "evaluate": "mlffm_segdiff.evaluation",
+    "measure_change": "mlffm_segdiff.inference.change",
     "segment": "mlffm_segdiff.inference.segmenter",
     "train": "mlffm_segdiff.training",
 }

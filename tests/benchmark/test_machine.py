@@ -11,7 +11,6 @@ from mlffm_segdiff import __version__
 from mlffm_segdiff.benchmark import machine
 from mlffm_segdiff.benchmark.machine import (
     Gpu,
-    device_name,
     gpus,
     has_gpu_driver,
     machine_facts,
@@ -41,11 +40,6 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(machine, "GPU_DRIVERS", (tmp_path / "version",))
     monkeypatch.setattr("sys.platform", "linux")
     return tmp_path / "version"
-
-
-def test_a_gpu_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU {device.index}")
-    assert device_name(torch.device("cuda", 3)) == "GPU 3"
 
 
 def test_gpus_are_those_of_torch(driver: Path, monkeypatch: pytest.MonkeyPatch) -> None:

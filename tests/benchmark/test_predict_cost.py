@@ -82,7 +82,7 @@ def test_a_system_that_does_not_report_memory_is_noted(
 def test_files_against_decoded_images(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     """An image takes the network 1 s, and reading and writing it 1 s more."""
     now, batches = 0.0, []
-    real_segment, real_predict = predict_cost.segment_images, predict_cost.predict_files
+    real_segment, real_predict = Model.segment, predict_cost.predict_files
 
     def segment(model: Model, images: list[object], view: object) -> object:
         nonlocal now
@@ -92,13 +92,13 @@ def test_files_against_decoded_images(subject: Subject, monkeypatch: pytest.Monk
 
     def predict(paths: list[object], *arguments: object, **options: object) -> object:
         nonlocal now
-        now += 2 * len(paths)
+        now += len(paths)
         assert options == {"batch_size": 8}
         rows = list(real_predict(paths, *arguments, **options))
         assert [row.status for row in rows] == ["done"] * 9
         return rows
 
-    monkeypatch.setattr(predict_cost, "segment_images", segment)
+    monkeypatch.setattr(Model, "segment", segment)
     monkeypatch.setattr(predict_cost, "predict_files", predict)
     object.__setattr__(subject, "clock", lambda: now)
     found = measure_predict(subject)

@@ -2,12 +2,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-import torch
 
 from mlffm_segdiff.benchmark.timing import (
     Figure,
     Timing,
-    device_clock,
     figure,
     quartiles,
     take_turns,
@@ -83,14 +81,3 @@ def test_quartiles_are_numpys(count: int) -> None:
 
 def test_one_value_is_its_own_quartiles() -> None:
     assert quartiles([3.0]) == (3.0, 3.0, 3.0)
-
-
-def test_the_clock_of_a_gpu_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    waits = []
-    monkeypatch.setattr(torch.cuda, "synchronize", waits.append)
-    gpu, clock = torch.device("cuda", 0), device_clock(torch.device("cuda", 0))
-    first, second = clock(), clock()
-    assert waits == [gpu, gpu]
-    assert second > first
-    device_clock(torch.device("cpu"))()
-    assert len(waits) == 2

@@ -1,12 +1,9 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mlffm_segdiff.cli.app import run
 from mlffm_segdiff.data.synthetic import write_folder
-
-Command = Callable[..., tuple[int, str, str]]
 
 TINY = (
     "model.size=tiny",
@@ -16,18 +13,6 @@ TINY = (
     "train.validate_every=16",
     "train.precision=float32",
 )
-
-
-@pytest.fixture
-def command(capfd: pytest.CaptureFixture[str]) -> Command:
-    """Run the command line in this process: command(*arguments) returns status, standard output and error."""
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        capfd.readouterr()
-        status = run([str(argument) for argument in arguments])
-        return status, *capfd.readouterr()
-
-    return call
 
 
 @pytest.fixture(scope="session")

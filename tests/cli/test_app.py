@@ -19,6 +19,7 @@ Command = Callable[..., tuple[int, str, str]]
 VERBS = (
     "train",
     "evaluate",
+    "compare",
     "predict",
     "export",
     "benchmark",
@@ -324,3 +325,33 @@ def test_completion_in_bash_itself(tmp_path: Path) -> None:
     assert (
         subprocess.run([bash, "-c", script], check=True, text=True, capture_output=True).stdout == "predict\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("predict a.png -o out --model mine", "did you mean --weights?"),
+        ("predict a.png -o out --checkpoint mine", "did you mean --weights?"),
+        ("predict --images a.png -o out", "did you mean --input?"),
+        ("predict a.png --out out", "did you mean --output?"),
+        ("predict a.png -o out --batch 4", "did you mean --batch-size?"),
+        ("train isic2018 --input data", "did you mean --source?"),
+        ("train isic2018 --output runs/mine", "did you mean --run?"),
+        ("train isic2018 --size 256", "did you mean data.size=VALUE?"),
+        ("train isic2018 --batch 8", "did you mean train.batch_size=VALUE?"),
+        ("train isic2018 --lr 0.1", "did you mean train.learning_rate=VALUE?"),
+        ("evaluate default -o out --steps 4", "did you mean sampling.steps=VALUE?"),
+        ("evaluate -o out --model mine", "did you mean the argument [RUN|WEIGHTS]?"),
+        ("compare --pred a --truth b -o c", "did you mean --masks?"),
+    ],
+)
+def test_options_of_other_tools_name_the_option_here(command: Command, line: str, hint: str) -> None:
+    status, out, err = command(*line.split())
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert hint in err
+
+
+def test_formats_are_chosen_in_any_case(command: Command, tmp_path: Path) -> None:
+    line = f"predict {tmp_path} -o out --maps NPY --table Parquet --runtime ONNX --precision FLOAT32"
+    status, _, err = command(*line.split())
+    assert (status, "no images directly in" in err) == (2, True)

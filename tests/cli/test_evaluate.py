@@ -95,7 +95,7 @@ def test_a_run_is_calibrated_on_its_validation_part(
         cases = list(csv.DictReader(file))
     assert len(cases) == 4
     for case in cases:
-        expected = known.calibration.expected_dice(float(case["certainty"]))
+        expected = known.styles["any"].calibration.expected_dice(float(case["certainty"]))
         assert float(case["expected_dice"]) == pytest.approx(expected, abs=1e-4)
     found_quality = summary(tmp_path / "test")["quality"]
     assert found_quality["bad"] == sum(float(case["jaccard"]) < 0.65 for case in cases)

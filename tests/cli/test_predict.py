@@ -157,7 +157,7 @@ def test_a_broken_file_is_named_skipped_and_sets_the_exit_status(
     assert out == f"2 of 3 images segmented: {tmp_path / 'out'}\n"
     assert "skipped: " in err
     assert "p0.png" in err
-    assert "skipped, not images by their extension: 1 (.txt)" in err
+    assert f"left out: 1 not images by their extension (.txt), 1 unreadable (see {tmp_path / 'out'}" in err
     assert sorted(path.name for path in (tmp_path / "out" / "masks").iterdir()) == ["p1.png", "p2.png"]
 
 
@@ -232,7 +232,7 @@ def test_json_has_the_rows_of_the_table_and_errors_are_still_reported(
     (photos / "notes.txt").touch()
     status, out, error = predict("--json", "--quiet")
     assert status == 1
-    assert [line.split(":")[0] for line in error.splitlines()] == ["skipped", "could not be read"]
+    assert [line.split(":")[0] for line in error.splitlines()] == ["skipped", "left out"]
     found = json.loads(out)
     assert (found["output"], found["failed"]) == (str(tmp_path / "out"), 1)
     with Path(found["table"]).open(newline="") as file:
@@ -244,8 +244,30 @@ def test_json_has_the_rows_of_the_table_and_errors_are_still_reported(
         assert row["area"] == ("" if one["area"] is None else str(one["area"]))
     status, out, error = predict("--json")
     assert json.loads(out) == found
-    assert "skipped, not images by their extension: 1 (.txt)" in error
+    assert "left out: 1 not images by their extension (.txt), 1 unreadable" in error
     assert "3 of 4 images segmented" in error
+
+
+def test_images_are_arguments_too_and_subfolders_are_searched_on_request(
+    tmp_path: Path, photos: Path, trained: Path, command: Command
+) -> None:
+    (photos / "inner" / "deep").mkdir(parents=True)
+    for name, target in (("p0", "inner/q0"), ("p1", "inner/deep/q1"), ("p1", "inner/deep/.q2")):
+        (photos / f"{target}.png").write_bytes((photos / f"{name}.png").read_bytes())
+    (photos / "Thumbs.db").touch()
+    where = ("-o", tmp_path / "out", "--weights", trained, "--threads", "1")
+    status, out, err = command("predict", photos, *where)
+    assert (status, out) == (0, f"3 of 3 images segmented: {tmp_path / 'out'}\n")
+    assert err == "left out: 2 images in 2 subfolders (--recursive includes them)\n"
+    status, out, err = command("predict", "-r", photos, *where)
+    assert (status, out, err) == (0, f"5 of 5 images segmented: {tmp_path / 'out'}\n", "")
+    masks = sorted(path.name for path in (tmp_path / "out" / "masks").iterdir())
+    assert masks == ["p0.png", "p1.png", "p2.png", "q0.png", "q1.png"]
+    (photos / "inner" / "p0.jpg").touch()
+    status, _, err = command("predict", "-r", photos, *where)
+    assert (status, "would both write the mask p0.png; rename one, or" in err) == (2, True)
+    status, _, err = command("predict", *where)
+    assert (status, err.startswith("error: no images are given; for example")) == (2, True)
 
 
 def test_quiet_prints_nothing_without_errors(predict: Command) -> None:
@@ -284,7 +306,7 @@ def test_outliers_are_flagged_and_refused_on_request(tmp_path: Path, photos: Pat
     assert error.startswith(
         "refused: p1.png: not a dermoscopic image like the training images (outlier score "
     )
-    assert error.endswith(f"refused as not dermoscopic: 1; see {table}\n")
+    assert error.endswith("left out: 1 refused as not dermoscopic\n")
     assert [path.name for path in (tmp_path / "out" / "masks").iterdir()] == ["sample_1.png"]
     assert table.read_text().splitlines()[2].startswith("p1.png,")
 
@@ -306,7 +328,7 @@ def test_another_sampling_than_the_calibrated_one_gives_no_expected_dice_and_a_w
     status, _, error = command(*where, "--style", "ph2", "sampling.mirror=true")
     assert status == 0
     assert error == (
-        "no expected Dice: the weights are calibrated for sampling.mirror=False, sampling.style=any\n"
+        "no expected Dice and no intervals: the weights are calibrated for sampling.mirror=False\n"
     )
     row = only_row(tmp_path)
     assert (row["expected_dice"], bool(row["certainty"])) == ("", True)

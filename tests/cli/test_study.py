@@ -77,6 +77,7 @@ def test_a_study_runs_to_its_end_names_failures_and_repeats_a_cell(
     assert (rows["full"]["key"], rows["full"]["state"], rows["broken"]["state"]) == (key, "done", "failed")
     assert rows["full"]["minutes"] > 0
     assert rows["broken"]["minutes"] is None
+    assert rows["full"]["estimated_minutes"] is rows["broken"]["estimated_minutes"] is None
 
     repeat = ("study", "repeat", tmp_path / "out", key[:6], "-o")
     status, printed, error = command(*repeat, tmp_path / "again")
@@ -93,11 +94,19 @@ def test_a_study_runs_to_its_end_names_failures_and_repeats_a_cell(
     assert "is the study itself; choose another folder" in error
 
 
-def test_plan_lists_the_cells_and_writes_nothing(study: Command, tmp_path: Path) -> None:
-    status, printed, error = study("plan")
+def test_plan_lists_the_cells_and_their_time_and_writes_nothing(study: Command, tmp_path: Path) -> None:
+    status, printed, error = study("plan", "--no-time")
     assert (status, error) == (0, "")
     assert printed.count("waiting") == 2
     assert printed.endswith("0 of 2 cells done, 0 running, 0 failed, time left ?\n")
+    status, printed, error = study("plan")
+    assert status == 0
+    assert re.fullmatch(r"cannot be trained: broken, folder, seed 3: .*/no/such/weights.*\n", error)
+    total = (
+        r"training takes about \d+ s on this machine for 1 of 2 cells, 1 at a time; scoring is not included\n"
+    )
+    assert re.search(rf"time left \?\n{total}\Z", printed)
+    assert len(re.findall(r"about \d\.\d", printed)) == 1
     assert not (tmp_path / "out").exists()
 
 

@@ -274,3 +274,21 @@ def test_perhaps_inverted_masks_are_shown_by_check_and_said_by_training(
     assert status == 0
     assert "the masks in part 'train' are perhaps inverted" in error
     assert command("train", "synthetic", *tiny, *source, "--run", tmp_path / "quiet", "-q")[2] == ""
+
+
+def test_plan_says_how_long_it_takes_and_trains_nothing(
+    command: Command, lesions: Path, tmp_path: Path, tiny: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    where = ("train", "synthetic", *tiny, "--source", f"folder={lesions}", "--threads", 1, "--plan")
+    status, printed, error = command(*where)
+    assert (status, error) == (0, "")
+    assert re.fullmatch(
+        r"about \d+ s on this machine \(20 steps measured: \S+ s a step; 2 validations of \S+ s\)\n", printed
+    )
+    found = json.loads(command(*where, "--json")[1])
+    assert (found["steps"], found["validations"], found["validation_images"]) == (2, 2, 2)
+    assert found["seconds"] > found["steps"] * found["step_seconds"]
+    assert list(tmp_path.iterdir()) == []
+    status, _, error = command("train", "--plan", "--resume", "--run", tmp_path)
+    assert (status, error) == (2, "error: --plan is for a new run; leave out --resume\n")

@@ -68,8 +68,8 @@ def test_an_unknown_data_set_is_named_with_those_there_are(write: Write) -> None
     with pytest.raises(UserError) as found:
         load_recipe(write(MINIMAL), ["data.sources.isic=/x"])
     assert str(found.value) == (
-        "unknown data set 'isic'; choose one of coco, folder, ham10000, isic2016, isic2017, isic2018, "
-        "labelme, nnunet, ph2, synthetic"
+        "unknown data set 'isic'; choose one of coco, cvat, folder, ham10000, isic2016, isic2017, "
+        "isic2018, labelme, nnunet, ph2, yolo, synthetic"
     )
 
 

@@ -12,7 +12,14 @@ def test_every_set_is_found_and_read_by_its_name(isic2018, ham10000, ph2, own_fo
         "folder": own_folder,
         "nnunet": nnunet_raw,
     }
-    assert set(roots) == set(DATASETS) - {"coco", "isic2016", "isic2017", "labelme"}, "these have own tests"
+    assert set(roots) == set(DATASETS) - {
+        "coco",
+        "cvat",
+        "isic2016",
+        "isic2017",
+        "labelme",
+        "yolo",
+    }, "these have own tests"
     for name, root in roots.items():
         cases = read_cases(name, root)
         assert cases
@@ -21,6 +28,6 @@ def test_every_set_is_found_and_read_by_its_name(isic2018, ham10000, ph2, own_fo
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
     with pytest.raises(
-        UserError, match="unknown data set 'isic'; choose one of coco, folder, ham10000, isic2016, isic2017"
+        UserError, match="unknown data set 'isic'; choose one of coco, cvat, folder, ham10000, isic2016"
     ):
         read_cases("isic", tmp_path)

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ OTHERS = {
     "nnUNetv2_train": "nnU-Net's own",
     "nnUNetv2_predict": "nnU-Net's own",
     "gdcmconv": "GDCM's own",
+    "label-studio": "Label Studio's own",
     **dict.fromkeys(("pip", "uv", "pipx", "conda"), "installers"),
 }
 PARSED_ONLY = {
@@ -55,8 +57,8 @@ PARSED_ONLY = {
 }
 STAND_INS = (
     (r"--source isic2018=\S+( --source ph2=\S+)?( --source ham10000=\S+)?", "--source folder=lesions"),
-    (r"--source (ph2|ham10000)=\S+", "--source folder=lesions"),
-    (r"data (check|split|plan) (isic2018|ham10000|NAME) \S+", r"data \1 folder lesions"),
+    (r"--source '?(ph2|ham10000|cvat)=\S+", "--source folder=lesions"),
+    (r"data (check|split|plan) (isic2018|ham10000|cvat|yolo|NAME) \S+", r"data \1 folder lesions"),
     (r"--sizes \S+", "--sizes 10/5/5"),
     (r"data nnunet isic2018 \S+", "data nnunet folder lesions"),
     (r"\$nnUNet_raw", "raw"),
@@ -64,6 +66,7 @@ STAND_INS = (
     (r"folder([ =])MINE", r"folder\1lesions"),
     (r"--masks (PREDICTED|predicted)", "--masks lesions/masks"),
     (r"--truth (TRUTH|raw/\S+)", "--truth lesions/masks"),
+    (r"=OURS --masks nnunet=THEIRS", "=lesions/masks --masks nnunet=other_masks"),
     (r"-i IMAGES", "-i images"),
     (r"runs/isic2018 -o", "runs/isic2018 --part val -o"),
     (r"-o FOLDER\b", "-o made"),
@@ -161,6 +164,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, dicom_photo: Path) -> Path:
     """A folder with what the commands name: lesions, images, a run, a study."""
     folder = tmp_path_factory.mktemp("reader")
     write_folder(folder / "lesions", 20, 48, seed=3)
+    shutil.copytree(folder / "lesions" / "masks", folder / "other_masks")
     (folder / "images").mkdir()
     for name, target in (("sample_4", "images/a"), ("sample_6", "images/b")):
         shutil.copy(samples_folder() / f"{name}.png", folder / f"{target}.png")
@@ -288,7 +292,10 @@ def check_pip(words: list[str]) -> None:
 
 
 def check_script(words: list[str]) -> None:
-    assert (ROOT / words[0]).is_file()
+    if words[0] == "-m":
+        assert find_spec(words[1])
+    else:
+        assert (ROOT / words[0]).is_file()
 
 
 def check_completion(words: list[str]) -> None:

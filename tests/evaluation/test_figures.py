@@ -56,6 +56,14 @@ def test_contours_are_closed_along_the_frame_and_around_holes() -> None:
     assert [*widest.min(axis=0), *widest.max(axis=0)] == [-0.5, -0.5, 29.5, 19.5]
 
 
+def test_an_image_of_any_size_fills_the_frame_under_the_contours() -> None:
+    pixels = np.zeros((10, 15, 3), np.uint8)
+    case = OutlinedCase("a", rectangle(5, 15, 8, 20), rectangle(5, 15, 8, 14), 0.5, pixels)
+    (shown,) = contour_figure({"worst": [case]}).axes[0].images
+    assert tuple(shown.get_extent()) == (-0.5, 29.5, 19.5, -0.5)
+    assert np.array_equal(shown.get_array(), pixels)
+
+
 def test_an_empty_mask_has_no_contour() -> None:
     case = OutlinedCase("a", rectangle(5, 15, 8, 20), np.zeros((20, 30), bool), 0.0)
     figure = contour_figure({"worst": [case]})

@@ -8,8 +8,7 @@ from mlffm_segdiff.data.sources import load_split_cases, open_split
 from mlffm_segdiff.evaluation.outliers import calibrate_outliers, image_features
 from mlffm_segdiff.evaluation.pipeline import EvaluatedModel
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
-from mlffm_segdiff.segmenters.at_source import segment_batch
-from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.base import Sampling, segment_batch
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
 
@@ -20,9 +19,10 @@ def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EvaluatedModel
     monkeypatch.setenv("MLFFM_SEGDIFF_CACHE", str(tmp_path / "cache"))
     recipe = load_recipe("synthetic", ["model.size=tiny", "data.size=32", "data.synthetic_count=60"])
     torch.manual_seed(0)
-    save_segmenter(build_segmenter(recipe), recipe, tmp_path / "weights")
-    parts = load_split_cases(recipe.data)
-    return EvaluatedModel(recipe, parts, "val", build_sampling(recipe.sampling))
+    segmenter, parts = build_segmenter(recipe), load_split_cases(recipe.data)
+    save_segmenter(segmenter, recipe, tmp_path / "weights")
+    sampling, cpu = build_sampling(recipe.sampling), torch.device("cpu")
+    return EvaluatedModel(recipe, parts, "val", sampling, segmenter, cpu)
 
 
 def test_the_detector_of_a_model_knows_its_own_images(evaluated: EvaluatedModel, tmp_path: Path) -> None:

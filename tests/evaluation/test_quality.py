@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,9 +21,14 @@ from mlffm_segdiff.evaluation.rows import EvaluatedCase
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.case_scores import score_case
-from mlffm_segdiff.segmenters.base import Segmentation
+from mlffm_segdiff.metrics.certainty import Calibration
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.calibration import StyleCalibration
 
 UNIT = st.floats(0, 1)
+
+
+ALWAYS = StyleCalibration(calibration=Calibration((0.5,), (0.8,)))
 
 
 def judged(*pairs: tuple[float, float]) -> list[JudgedCase]:
@@ -37,17 +41,15 @@ def judged(*pairs: tuple[float, float]) -> list[JudgedCase]:
 
 def test_a_case_is_judged_by_its_certainty_and_its_scores() -> None:
     mask, truth = np.array([[True, True], [False, False]]), np.array([[True, False], [False, False]])
-    maps = (
-        torch.tensor([0.9, 0.1, 0.8]).view(3, 1, 1, 1, 1).expand(3, 1, 1, 2, 2)
-    )  # two of three pairs differ
-    segmentation = Segmentation(maps[0], maps[0], maps)
+    maps = np.tile(np.float32([0.9, 0.1, 0.8]).reshape(3, 1, 1), (1, 2, 2))  # two of three pairs differ
+    segmentation = NetworkOutput(maps[0], maps[0], maps)
     image = CaseImage(2, 2, np.zeros((2, 2, 3), np.uint8))
-    found = CaseResult(image, mask, segmentation, certainty=0.75, expected_dice=0.8)
+    found = CaseResult(image, mask, segmentation, certainty=0.75, calibration=ALWAYS)
     evaluated = EvaluatedCase("a", score_case(mask, truth))
     assert judge_case(found, evaluated) == JudgedCase(
         "a", pytest.approx(2 / 3), pytest.approx(0.5), 0.75, 0.8, pytest.approx(1 / 3)
     )
-    without = replace(found, segmentation=Segmentation(maps[0], maps[0]))
+    without = replace(found, segmentation=NetworkOutput(maps[0], maps[0]))
     assert judge_case(without, evaluated).agreement is None
 
 

@@ -69,7 +69,7 @@ def test_one_case_has_null_ends_in_the_file_and_words_in_the_table(tmp_path: Pat
     found = write_report(tmp_path, [case("a", 5)], {})
     content = json.loads((tmp_path / "summary.json").read_text())
     assert content["source"]["per_image"]["dice"] == {"mean": pytest.approx(2 / 3), "low": None, "high": None}
-    assert ("dice", "0.6667", "one case", "0.6667") in summary_rows(found["source"])
+    assert ("Dice", "0.6667", "one case", "0.6667") in summary_rows(found["source"])
 
 
 def test_the_same_cases_give_the_same_files(tmp_path: Path) -> None:
@@ -95,11 +95,11 @@ def test_summary_rows_show_distances_in_pixels_and_ratios_in_four_digits() -> No
     rows = {row[0]: row for row in summary_rows(summaries([case("a", 10), case("b", 5)])["source"])}
     assert len(rows) == len(SCORE_NAMES)
     assert all(len(row) == len(SUMMARY_HEADER) for row in rows.values())
-    assert rows["jaccard"] == ("jaccard", "0.7500", "0.5000 to 1.0000", "0.7500")
-    assert rows["thresholded jaccard"] == ("thresholded jaccard", "0.5000", "0.0000 to 1.0000", "")
+    assert rows["Jaccard"] == ("Jaccard", "0.7500", "0.5000 to 1.0000", "0.7500")
+    assert rows["Jaccard, 0 below 0.65"] == ("Jaccard, 0 below 0.65", "0.5000", "0.0000 to 1.0000", "")
     # a is exact; of b's true contour the bottom row, 10 of 36 pixels, is 5 away
-    assert rows["hd95"] == ("hd95", "2.50", "0.00 to 5.00", "")
-    assert rows["hd95 percent"][1] == "11.18"  # 2.5 of sqrt(10^2 + 20^2)
+    assert rows["HD95 (px)"] == ("HD95 (px)", "2.50", "0.00 to 5.00", "")
+    assert rows["HD95 (% of diagonal)"][1] == "11.18"  # 2.5 of sqrt(10^2 + 20^2)
 
 
 def test_a_headline_fills_its_header() -> None:

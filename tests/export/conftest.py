@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mlffm_segdiff.export.folder import write_export
-from mlffm_segdiff.export.formats import FormatName
+from mlffm_segdiff.export.manifest import FormatName
 from mlffm_segdiff.segmenters.pretrained import Pretrained
 
 Made = Callable[[str], Pretrained]

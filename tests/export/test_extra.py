@@ -13,18 +13,18 @@ PART = Part(torch.nn.Identity(), (), (), ())
 
 
 @pytest.mark.parametrize(
-    ("package", "work"),
+    ("package", "extra", "work"),
     [
-        ("onnx", lambda path: onnx.write(PART, path)),
-        ("onnxscript", lambda path: onnx.write(PART, path)),
-        ("onnxruntime", lambda path: onnx.read(path, "float32", 1)),
-        ("openvino", lambda path: openvino.write(PART, path)),
-        ("openvino", lambda path: openvino.read(path, "float32", 1)),
+        ("onnx", "export", lambda path: onnx.write(PART, path)),
+        ("onnxscript", "export", lambda path: onnx.write(PART, path)),
+        ("onnxruntime", "onnx", lambda path: onnx.read(path, "float32", 1)),
+        ("openvino", "export", lambda path: openvino.write(PART, path)),
+        ("openvino", "export", lambda path: openvino.read(path, "float32", 1)),
     ],
 )
 def test_a_missing_package_is_named_with_what_installs_it(
-    package: str, work: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    package: str, extra: str, work: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UserError, match=rf"^{package} is not installed.*\[export\]\""):
+    with pytest.raises(UserError, match=rf"^{package} is not installed.*\[{extra}\]\""):
         work(tmp_path / "x")

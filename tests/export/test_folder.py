@@ -12,12 +12,13 @@ from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.image_quality import QualityLimits
-from mlffm_segdiff.export.folder import is_export, read_export, read_manifest, write_export
-from mlffm_segdiff.export.formats import FORMATS, FormatName
+from mlffm_segdiff.export.folder import read_export, write_export
+from mlffm_segdiff.export.formats import FORMATS
 from mlffm_segdiff.export.graph_cache import cached_export
+from mlffm_segdiff.export.manifest import FormatName, is_export, read_manifest
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.base import Sampling
-from mlffm_segdiff.segmenters.calibration import Quality
+from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
 from mlffm_segdiff.segmenters.pretrained import Pretrained
 
 Made = Callable[[str], Pretrained]
@@ -45,7 +46,7 @@ def test_the_folder_describes_its_content(exported: Exported, made: Made) -> Non
 @pytest.mark.parametrize(
     ("format_name", "files"),
     [
-        ("onnx", {"encoder.onnx", "denoiser.onnx"}),
+        ("onnx", {"segmenter.onnx", "encoder.onnx", "denoiser.onnx"}),
         ("openvino", {"encoder.xml", "encoder.bin", "denoiser.xml", "denoiser.bin"}),
         ("torch", {"encoder.pt2", "denoiser.pt2"}),
     ],
@@ -113,7 +114,8 @@ def test_programs_that_load_by_pickle_are_never_read(exported: Exported) -> None
     [
         ("network.onnx", b"junk", r"network\.onnx is not a graph that ONNX Runtime reads"),
         ("network.onnx", None, r"network\.onnx is not a graph that ONNX Runtime reads"),
-        ("export.json", b"{", r"export\.json cannot be read"),
+        ("export.json", b"{", r"export\.json: Invalid JSON.*; export again"),
+        ("export.json", None, r"export\.json cannot be read"),
         ("export.json", b'{"format": "gguf"}', r"export\.json: format"),
         ("config.json", None, r"config\.json cannot be read"),
         ("config.json", b"{}", r"config\.json has no recipe"),
@@ -178,7 +180,7 @@ def test_what_is_known_of_the_masks_goes_along(made: Made, tmp_path: Path) -> No
         cases=1,
         training_images=1,
         split="",
-        calibration=Calibration((0.5,), (0.5,)),
+        styles={"any": StyleCalibration(calibration=Calibration((0.5,), (0.5,)))},
         limits=limits,
     )
     pretrained.quality = known

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from mlffm_segdiff.export import graph_cache
-from mlffm_segdiff.export.folder import read_manifest
 from mlffm_segdiff.export.graph_cache import cached_export
+from mlffm_segdiff.export.manifest import read_manifest
 from mlffm_segdiff.segmenters.pretrained import Pretrained
 
 Made = Callable[[str], Pretrained]

@@ -14,7 +14,7 @@ from torch import Tensor
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.export import onnx, openvino
 from mlffm_segdiff.export.folder import read_export
-from mlffm_segdiff.export.formats import FormatName
+from mlffm_segdiff.export.manifest import FormatName
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Sampling
 from mlffm_segdiff.segmenters.precision import Precision
 from mlffm_segdiff.segmenters.pretrained import Pretrained

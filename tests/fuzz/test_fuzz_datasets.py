@@ -9,7 +9,7 @@ import pytest
 from fuzz.campaign import Reader
 from fuzz.command_line import run_command
 from fuzz.drawn import HEIGHT, WIDTH, encoded, mask, photo
-from fuzz.mutators import damage_bytes, damage_values
+from fuzz.mutators import damage_bytes, damage_text, damage_values
 from fuzz.sizes import sizes
 
 from mlffm_segdiff.config.errors import UserError
@@ -37,12 +37,14 @@ class DataSets(Reader):
             f"{layout}/{name}": data
             for layout, files in self.layouts.items()
             for name, data in files.items()
-            if name.endswith(".json") or "0" in name
+            if name.endswith((".json", ".xml", ".yaml")) or "0" in name
         }
 
     def damage(self, rng: Random, data: bytes, other: bytes) -> bytes:
-        """Change values of JSON, bytes of images."""
-        return (damage_values if data[:1] in (b"{", b"[") else damage_bytes)(rng, data, other)
+        """Change values of JSON and YAML, text of XML and of YOLO's files, bytes of images."""
+        if data[:1] in (b"{", b"[") or data.startswith(b"names"):
+            return damage_values(rng, data, other)
+        return (damage_text if data[:1] in (b"<", b"0") else damage_bytes)(rng, data, other)
 
     def place(self, name: str, data: bytes) -> Path:
         """Write the data set around the damaged file, and return its folder."""
@@ -110,7 +112,7 @@ def nnunet_files() -> Files:
 
 
 def annotated_files() -> Mapping[str, Files]:
-    """Return data sets whose masks are polygons in JSON: COCO and LabelMe."""
+    """Return data sets whose masks are shapes in text: COCO, CVAT, LabelMe and YOLO."""
     box = [4, 4, 20, 4, 20, 16, 4, 16]
     images = {f"images/{key}.png": encoded(photo(key)) for key in range(CASES)}
     listed = [
@@ -138,7 +140,33 @@ def annotated_files() -> Mapping[str, Files]:
         ).encode()
         for key in range(CASES)
     }
-    return {"coco": images | {"annotations.json": json.dumps(coco).encode()}, "labelme": images | labelme}
+    return {
+        "coco": images | {"annotations.json": json.dumps(coco).encode()},
+        "cvat": images | {"annotations.xml": cvat_xml()},
+        "labelme": images | labelme,
+        "yolo": images | yolo_files(),
+    }
+
+
+def cvat_xml() -> bytes:
+    """Return an XML file of CVAT with a shape of each kind."""
+    shapes = (
+        '<polygon label="lesion" points="4.0,4.0;20.0,4.0;20.0,16.0;4.0,16.0"/>',
+        '<box label="lesion" xtl="4.0" ytl="4.0" xbr="20.0" ybr="16.0" rotation="10.0"/>',
+        '<ellipse label="lesion" cx="12.0" cy="10.0" rx="8.0" ry="6.0" rotation="20.0"/>',
+        '<mask label="lesion" rle="2, 8, 5, 5" left="4" top="4" width="5" height="4"/>',
+    )
+    drawn = "".join(
+        f'<image id="{key}" name="{key}.png" width="{WIDTH}" height="{HEIGHT}">\n{shape}\n</image>\n'
+        for key, shape in enumerate(shapes)
+    )
+    return f"<annotations>\n<version>1.1</version>\n{drawn}</annotations>\n".encode()
+
+
+def yolo_files() -> Files:
+    """Return YOLO's polygons, and the names of their classes."""
+    polygon = b"0 0.125 0.25 0.75 0.25 0.75 0.75 0.125 0.75\n"
+    return {f"labels/{key}.txt": polygon for key in range(CASES)} | {"data.yaml": b"names:\n  0: lesion\n"}
 
 
 @sizes(0.12)

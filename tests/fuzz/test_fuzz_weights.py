@@ -13,7 +13,7 @@ from fuzz.mutators import damage_bytes, damage_values
 from fuzz.sizes import sizes
 from PIL import Image
 
-from mlffm_segdiff.inference.model import load_model, segment_images
+from mlffm_segdiff.inference.model import load_model
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
@@ -60,8 +60,8 @@ class Weights(Reader):
         """Return True; weights that load give probabilities."""
         model = load_model(load_pretrained(path))
         small = Image.fromarray(self.view).resize((model.size, model.size))
-        (found,) = segment_images(model, [np.asarray(small)], lambda _: self.view)
-        assert torch.isfinite(found.probability).all(), "probabilities that are not finite"
+        (found,) = model.segment([np.asarray(small)], lambda _: self.view)
+        assert np.isfinite(found.probability).all(), "probabilities that are not finite"
         assert 0 <= found.probability.min() <= found.probability.max() <= 1, "probabilities outside 0 to 1"
         return True
 

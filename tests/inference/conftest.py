@@ -1,5 +1,5 @@
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +16,16 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, VLPhotographicImageStorage,
 from torch import Tensor
 
 from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import CaseResult
+from mlffm_segdiff.metrics.case_bounds import Bounds
+from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.assembly import build_segmenter
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Sampling, Segmentation
+from mlffm_segdiff.segmenters.calibration import Quality, SetBounds, StyleCalibration
 from mlffm_segdiff.segmenters.pretrained import save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
 
@@ -54,6 +59,40 @@ def red_model() -> Callable[..., Model]:
     def make(size: int = 8, samples: int = 5, segmenter: BaseSegmenter | None = None) -> Model:
         found = (segmenter or RedIsLesion()).eval()
         return Model(found, size, Sampling(samples=samples), torch.device("cpu"))
+
+    return make
+
+
+def bounds_of(inner: float) -> Bounds:
+    """Return bounds whose contours are at the probabilities `inner` and 1 - `inner`."""
+    score = 4 * (inner - 0.5)
+    return Bounds(inner, 1 - inner, inner, 1 - inner, score, score, score, score)
+
+
+@pytest.fixture
+def calibrated() -> Callable[..., Model]:
+    """The model with a calibration of 100 cases of ph2: calibrated(model, levels=(0.8, 0.9, 0.95)).
+
+    The inner contours are at the probabilities 0.6, 0.7 and 0.9, the outer ones at 0.4, 0.3 and 0.1.
+    """
+
+    def make(model: Model, levels: Sequence[float] = (0.8, 0.9, 0.95)) -> Model:
+        inner = {0.8: 0.6, 0.9: 0.7, 0.95: 0.9}
+        bounds = {level: bounds_of(inner[level]) for level in levels}
+        style = StyleCalibration(
+            calibration=Calibration((0.0, 1.0), (0.0, 1.0)),
+            sets={"ph2": SetBounds(cases=100, levels=bounds)},
+        )
+        quality = Quality(
+            sampling=model.sampling,
+            sources=("ph2",),
+            cases=100,
+            training_images=3,
+            split="",
+            styles={"any": style},
+            limits=QualityLimits((0, 1e9), (0, 100), (-200, 200), (-200, 200)),
+        )
+        return replace(model, quality=quality)
 
     return make
 
@@ -152,8 +191,7 @@ def found_mask() -> Callable[..., CaseResult]:
         image = CaseImage(*mask.shape, np.zeros((8, 8, 3), np.uint8), None, name, Path(name).stem)
         maps = None
         if probability is not None:
-            found = torch.from_numpy(probability)[None, None]
-            maps = Segmentation(found, torch.zeros_like(found))
+            maps = NetworkOutput(probability, np.zeros_like(probability))
         return CaseResult(replace(image, header=header), mask, maps)
 
     return make

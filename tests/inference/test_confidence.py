@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from mlffm_segdiff.data.image_quality import QualityLimits
-from mlffm_segdiff.inference.confidence import certainty_of, expected_dice, raise_flags
+from mlffm_segdiff.inference.confidence import applicable_calibration, certainty_of, raise_flags
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.postprocessing import DEFAULT, PostProcessing
 from mlffm_segdiff.metrics.certainty import Calibration
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation
-from mlffm_segdiff.segmenters.calibration import Quality
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
 
 SKIN = np.full((8, 8, 3), (214, 170, 150), np.uint8)  # L* 73, a* 14, b* 16
 LESION = np.zeros((20, 30), bool)
@@ -28,26 +29,30 @@ def known(
         cases=3,
         training_images=3,
         split="",
-        calibration=Calibration((0.5, 1.0), (0.4, 0.9)),
+        styles={"any": StyleCalibration(calibration=Calibration((0.5, 1.0), (0.4, 0.9)))},
         limits=QualityLimits(sharpness, lightness, red_green, (-200, 200)),
     )
 
 
 def test_the_certainty_by_hand() -> None:
-    probability = torch.tensor([[[[0.9, 0.6], [0.4, 0.1]]]])
-    assert certainty_of(Segmentation(probability, probability)) == pytest.approx(0.75)  # 2 * 1.5 / (2 + 2)
-    assert certainty_of(Segmentation(0 * probability, probability)) == 0.0
+    probability = np.float32([[0.9, 0.6], [0.4, 0.1]])
+    assert certainty_of(NetworkOutput(probability, probability)) == pytest.approx(0.75)  # 2 * 1.5 / (2 + 2)
+    assert certainty_of(NetworkOutput(0 * probability, probability)) == 0.0
 
 
-def test_without_a_calibration_of_such_masks_there_is_no_expected_dice() -> None:
+def test_a_calibration_applies_only_to_masks_made_in_its_way() -> None:
     model = Model(None, 8, Sampling(samples=1), torch.device("cpu"), known())
-    assert expected_dice(0.75, model, 0.5, DEFAULT) == pytest.approx(0.65)
-    assert expected_dice(0.75, model, 0.5, PostProcessing(keep_specks=True)) == pytest.approx(0.65)
-    assert expected_dice(0.75, replace(model, quality=None), 0.5, DEFAULT) is None
-    assert expected_dice(0.75, model, 0.4, DEFAULT) is None
-    assert expected_dice(0.75, replace(model, sampling=Sampling(style="ph2")), 0.5, DEFAULT) is None
+    of_any, of_ph2 = (StyleCalibration(calibration=Calibration((0.5,), (dice,))) for dice in (0.4, 0.6))
+    both = known().model_copy(update={"styles": {"any": of_any, "ph2": of_ph2}})
+    styled = replace(model, quality=both, sampling=Sampling(samples=1, style="ph2"))
+    assert applicable_calibration(model, 0.5, DEFAULT) == known().styles["any"]
+    assert applicable_calibration(styled, 0.5, DEFAULT) == of_ph2
+    assert applicable_calibration(model, 0.5, PostProcessing(keep_specks=True)) is not None
+    assert applicable_calibration(replace(model, quality=None), 0.5, DEFAULT) is None
+    assert applicable_calibration(model, 0.4, DEFAULT) is None
+    assert applicable_calibration(replace(styled, quality=known()), 0.5, DEFAULT) is None
     for post in (PostProcessing(largest=True), PostProcessing(fill_holes=True)):
-        assert expected_dice(0.75, model, 0.5, post) is None
+        assert applicable_calibration(model, 0.5, post) is None
 
 
 def test_a_lesion_inside_the_frame_raises_no_flag() -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.inference.model import Model, load_model, segment_images
+from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.reading.case_image import CaseImage, array_image
 from mlffm_segdiff.inference.result import analyse
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.base import Sampling
 
 Photo = Callable[..., npt.NDArray[np.uint8]]
 
@@ -30,10 +30,8 @@ def test_weights_that_are_not_there_are_named(tmp_path: Path) -> None:
         load_model(tmp_path)
 
 
-def segmented(model: Model, images: list[CaseImage]) -> list[Segmentation]:
-    return segment_images(
-        model, [one.network_input for one in images], [one.view for one in images].__getitem__
-    )
+def segmented(model: Model, images: list[CaseImage]) -> list[NetworkOutput]:
+    return model.segment([one.network_input for one in images], [one.view for one in images].__getitem__)
 
 
 def test_a_segmentation_depends_on_its_own_image_only(tiny_weights: Path, photo: Photo) -> None:
@@ -42,20 +40,20 @@ def test_a_segmentation_depends_on_its_own_image_only(tiny_weights: Path, photo:
     together = segmented(model, images)
     for image, found in zip(images, together, strict=True):
         (single,) = segmented(model, [image])
-        torch.testing.assert_close(found.probability, single.probability, rtol=0, atol=1e-5)
-        torch.testing.assert_close(found.spread, single.spread, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(found.probability, single.probability, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(found.spread, single.spread, rtol=0, atol=1e-5)
     backwards = segmented(model, images[::-1])
     for one, other in zip(together, reversed(backwards), strict=True):
-        torch.testing.assert_close(one.probability, other.probability, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(one.probability, other.probability, rtol=0, atol=1e-5)
 
 
 def test_a_segmentation_has_its_own_samples(tiny_weights: Path, photo: Photo) -> None:
     model = load_model(tiny_weights)
     for found in segmented(model, [array_image(photo(seed), model.size) for seed in range(2)]):
         assert found.samples is not None
-        assert found.samples.shape == (3, 1, 1, 32, 32)
-        torch.testing.assert_close(found.samples.mean(0), found.probability, rtol=0, atol=1e-6)
-        torch.testing.assert_close(found.samples.std(0, correction=0), found.spread, rtol=0, atol=1e-6)
+        assert found.samples.shape == (3, 32, 32)
+        np.testing.assert_allclose(found.samples.mean(0), found.probability, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(found.samples.std(0), found.spread, rtol=0, atol=1e-6)
 
 
 def test_a_posterior_mean_has_no_samples(red_model: Callable[..., Model], photo: Photo) -> None:
@@ -76,11 +74,11 @@ def test_a_second_look_gives_a_finer_map_of_what_was_found(red_model: Callable[.
     (first,), (second,), (nothing,) = (
         segmented(model, [one]) for model, one in ((once, case), (again, case), (again, empty))
     )
-    assert first.probability.shape == nothing.probability.shape == (1, 1, 10, 10)
-    assert second.probability.shape == second.spread.shape == (1, 1, 40, 40)
+    assert first.probability.shape == nothing.probability.shape == (10, 10)
+    assert second.probability.shape == second.spread.shape == (40, 40)
     assert not second.spread.any()
 
-    def wrong(found: Segmentation) -> int:
+    def wrong(found: NetworkOutput) -> int:
         return int((analyse(case, found, once).mask != (image[..., 0] > 0)).sum())
 
     assert wrong(second) < wrong(first)

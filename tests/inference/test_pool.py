@@ -1,59 +1,21 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from threading import Barrier, Event
+from threading import Event
 
 import pytest
-import torch
-import torch.nn.functional as F
 
-from mlffm_segdiff.inference.pool import helper_count, helping_threads, in_order
-
-THREADS = Path("/proc/self/task")
+from mlffm_segdiff.inference.pool import helper_count, in_order
 
 
 @pytest.mark.parametrize(
     ("processors", "threads", "expected"), [(4, 2, 2), (8, 2, 6), (2, 2, 2), (1, 1, 2), (64, 4, 8)]
 )
-def test_helpers_take_the_processors_that_torch_leaves(
+def test_helpers_take_the_processors_that_the_network_leaves(
     monkeypatch: pytest.MonkeyPatch, processors: int, threads: int, expected: int
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(processors)), raising=False)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    assert helper_count() == expected
-
-
-def test_torch_has_one_thread_in_each_helper_and_the_callers_number_stays() -> None:
-    torch.set_num_threads(3)
-    together = Barrier(4)
-
-    def count(_: int) -> int:
-        together.wait(10)  # so that each of the four threads is asked
-        return torch.get_num_threads()
-
-    with helping_threads(4) as pool:
-        assert torch.get_num_threads() == 3
-        assert list(pool.map(count, range(4))) == [1, 1, 1, 1]
-        assert torch.get_num_threads() == 3
-        with ThreadPoolExecutor(1) as others:
-            assert others.submit(torch.get_num_threads).result() == 3
-
-
-@pytest.mark.skipif(not THREADS.is_dir(), reason="counts the system's threads as Linux shows them")
-def test_helpers_start_no_threads_of_their_own() -> None:
-    torch.set_num_threads(3)
-    together = Barrier(2)
-
-    def enlarge(_: int) -> None:
-        together.wait(10)
-        F.interpolate(torch.zeros(1, 1, 64, 64), (1024, 1024), mode="bilinear")  # as large as teams share
-
-    F.interpolate(torch.zeros(1, 1, 64, 64), (1024, 1024), mode="bilinear")  # the caller's own team begins
-    with helping_threads(2) as pool:
-        before = len(list(THREADS.iterdir()))
-        list(pool.map(enlarge, range(2)))
-        assert len(list(THREADS.iterdir())) == before
+    assert helper_count(threads) == expected
 
 
 def test_results_come_in_order_though_the_first_is_done_last() -> None:

@@ -18,7 +18,8 @@ from mlffm_segdiff.inference.postprocessing import PostProcessing, post_process
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import Processing, analyse
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.base import Sampling
 
 Mask = npt.NDArray[np.bool_]
 
@@ -121,10 +122,9 @@ def test_a_result_is_processed_as_its_whole_mask_is(mask: Mask, steps: PostProce
     side = max(mask.shape)
     square = np.zeros((side, side), np.float32)
     square[: mask.shape[0], : mask.shape[1]] = mask
-    probability = torch.from_numpy(square)[None, None]
     image = CaseImage(side, side, np.zeros((1, 1, 3), np.uint8))
     model = Model(None, 1, Sampling(), torch.device("cpu"))
-    found = analyse(image, Segmentation(probability, 0 * probability), model, Processing(0.5, steps))
+    found = analyse(image, NetworkOutput(square, 0 * square), model, Processing(0.5, steps))
     np.testing.assert_array_equal(found.mask, post_process(square > 0.5, steps))
     np.testing.assert_array_equal(found.probability, square)
 

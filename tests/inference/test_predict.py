@@ -20,7 +20,7 @@ from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.files import rgb_rows
 from mlffm_segdiff.data.image_rows import ImageRows
 from mlffm_segdiff.inference import predict
-from mlffm_segdiff.inference.model import Model, load_model, segment_images
+from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.outputs import writers
 from mlffm_segdiff.inference.outputs.journal import JOURNAL, Record
 from mlffm_segdiff.inference.outputs.writers import Output, Writer
@@ -375,7 +375,7 @@ def test_memory_does_not_grow_with_the_number_of_files(
     photos = numbered(tmp_path / "photos", count, photo, save)
     for _ in predict_files(photos, model, Output(tmp_path / "out"), batch_size=batch_size):
         pass
-    helpers = helper_count()
+    helpers = helper_count(torch.get_num_threads())
     assert 0 < stage.most["whole images"] <= helpers
     assert 0 < stage.most["results"] <= helpers
     # read and waiting; with the network, and those before them; answered and waiting
@@ -605,5 +605,5 @@ def test_output_that_is_not_finite_fails_its_own_image_only(
 
 def segment_with(model: Model, path: Path) -> CaseResult:
     image = case_image.read_image(path, model.size)
-    (found,) = segment_images(model, [image.network_input], lambda _: None)
+    (found,) = model.segment([image.network_input], lambda _: None)
     return analyse(image, found, model)

@@ -17,8 +17,9 @@ from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import OutlierError, Processing, analyse
 from mlffm_segdiff.inference.segmenter import segment
 from mlffm_segdiff.metrics.certainty import Calibration
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation
-from mlffm_segdiff.segmenters.calibration import Quality
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
 from mlffm_segdiff.segmenters.outliers import OutlierDetector, fit_detector
 
 EVERYTHING = (-1e9, 1e9)
@@ -28,7 +29,7 @@ QUALITY = Quality(
     cases=1,
     training_images=1,
     split="",
-    calibration=Calibration((0.0, 1.0), (0.0, 1.0)),
+    styles={"any": StyleCalibration(calibration=Calibration((0.0, 1.0), (0.0, 1.0)))},
     limits=QualityLimits(EVERYTHING, EVERYTHING, EVERYTHING, EVERYTHING),
 )
 
@@ -44,12 +45,12 @@ def detector() -> OutlierDetector:
 
 
 @pytest.fixture
-def judged(detector: OutlierDetector) -> Callable[..., tuple[CaseImage, Segmentation, Model]]:
+def judged(detector: OutlierDetector) -> Callable[..., tuple[CaseImage, NetworkOutput, Model]]:
     """The arguments of `analyse` for an image with these two features."""
 
-    def make(*features: float) -> tuple[CaseImage, Segmentation, Model]:
-        probability = torch.full((1, 1, 4, 4), 0.9)
-        found = Segmentation(probability, 0 * probability, features=torch.tensor([features]))
+    def make(*features: float) -> tuple[CaseImage, NetworkOutput, Model]:
+        probability = np.full((4, 4), 0.9, np.float32)
+        found = NetworkOutput(probability, 0 * probability, features=np.float32(features))
         model = Model(None, 4, Sampling(), torch.device("cpu"), QUALITY, outliers=detector)
         return CaseImage(4, 4, np.zeros((4, 4, 3), np.uint8), name="cat.jpg"), found, model
 
@@ -76,7 +77,7 @@ FAR = (text_page, checkerboard, noise)
 
 
 def test_an_outlier_is_flagged_and_no_dice_is_expected(
-    judged: Callable[..., tuple[CaseImage, Segmentation, Model]],
+    judged: Callable[..., tuple[CaseImage, NetworkOutput, Model]],
 ) -> None:
     usual, far = analyse(*judged(0.0, 0.5)), analyse(*judged(0.0, 50.0))
     assert usual.expected_dice is not None
@@ -84,6 +85,7 @@ def test_an_outlier_is_flagged_and_no_dice_is_expected(
     assert usual.outlier.score < 1
     assert "not_dermoscopy" not in usual.flags
     assert far.expected_dice is None
+    assert far.calibration is None
     assert far.outlier is not None
     assert far.outlier.score > 10
     assert far.flags[0] == "not_dermoscopy"
@@ -91,7 +93,7 @@ def test_an_outlier_is_flagged_and_no_dice_is_expected(
 
 
 def test_an_outlier_is_refused_on_request(
-    judged: Callable[..., tuple[CaseImage, Segmentation, Model]],
+    judged: Callable[..., tuple[CaseImage, NetworkOutput, Model]],
 ) -> None:
     refusing = Processing(refuse_outliers=True)
     assert analyse(*judged(0.0, 0.5), refusing).mask.all()
@@ -100,7 +102,7 @@ def test_an_outlier_is_refused_on_request(
 
 
 def test_without_a_detector_nothing_is_an_outlier(
-    judged: Callable[..., tuple[CaseImage, Segmentation, Model]],
+    judged: Callable[..., tuple[CaseImage, NetworkOutput, Model]],
 ) -> None:
     image, found, model = judged(0.0, 50.0)
     for one in (

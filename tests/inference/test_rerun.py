@@ -11,7 +11,6 @@ from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import PART
-from mlffm_segdiff.inference import predict
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.outputs.journal import JOURNAL
 from mlffm_segdiff.inference.outputs.predictions import Row
@@ -49,13 +48,13 @@ def run(
 ) -> Callable[..., tuple[list[Row], int]]:
     """Run run(images, folder, write=(), **options); returns the rows and how many images were segmented."""
     counted: list[int] = []
-    real = predict.segment_images
+    real = Model.segment
 
     def count(model: Model, inputs: Sequence[object], view: object) -> object:
         counted.append(sum(bool(np.any(one)) for one in inputs))  # the others hold a place
         return real(model, inputs, view)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(predict, "segment_images", count)
+    monkeypatch.setattr(Model, "segment", count)
 
     def call(
         images: Sequence[Path], name: str = "out", write: tuple[str, ...] = (), **options: object
@@ -80,6 +79,21 @@ def test_a_rerun_leaves_nothing_of_the_earlier_run_and_all_files_of_the_user(
     run(photos[1:2], "new", write=("contours",), processing=Processing(0.9))
     expected = content(tmp_path / "new") | mine | {"overlays": b"", "more": b""}
     assert content(out) == expected
+
+
+def test_a_resumed_run_keeps_intervals_and_makes_those_of_another_level_again(
+    tmp_path: Path, photos: list[Path], model: Model, calibrated: Callable[..., Model]
+) -> None:
+    def rows(level: float) -> tuple[list[Row], bytes]:
+        how = Processing(level=level)
+        output = Output(tmp_path / "out", ("contours",))
+        found = predict_files(photos, calibrated(model), output, how, skip_existing=True)
+        return list(found), output.table_path.read_bytes()
+
+    first = rows(0.9)
+    assert [row.intervals.interval_level for row in first[0]] == 5 * [0.9]
+    assert rows(0.9) == first
+    assert [row.intervals.interval_level for row in rows(0.8)[0]] == 5 * [0.8]
 
 
 @pytest.mark.parametrize("name", ["masks/p3.png", "predictions.csv", "coco.json", "overlays/p0.jpg"])

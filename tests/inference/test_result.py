@@ -1,24 +1,26 @@
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.image_quality import QualityLimits
+from mlffm_segdiff.inference.estimates import Estimate
 from mlffm_segdiff.inference.masks import lesion_box
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.postprocessing import AS_THRESHOLDED, PostProcessing, post_process
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
+from mlffm_segdiff.metrics.case_bounds import Bounds
 from mlffm_segdiff.metrics.certainty import Calibration
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation
-from mlffm_segdiff.segmenters.calibration import Quality
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.calibration import Quality, SetBounds, StyleCalibration
 
 MakeModel = Callable[..., Model]
 FindMask = Callable[..., CaseResult]
@@ -30,10 +32,9 @@ def image(height: int, width: int) -> CaseImage:
 
 def segmentation(
     probability: npt.NDArray[np.float32], spread: npt.NDArray[np.float32] | None = None, samples: int = 0
-) -> Segmentation:
-    found = torch.from_numpy(probability)[None, None]
-    around = torch.zeros_like(found) if spread is None else torch.from_numpy(spread)[None, None]
-    return Segmentation(found, around, found.expand(samples, *found.shape) if samples else None)
+) -> NetworkOutput:
+    around = np.zeros_like(probability) if spread is None else spread
+    return NetworkOutput(probability, around, np.stack([probability] * samples) if samples else None)
 
 
 def test_maps_have_the_images_size_and_the_threshold_belongs_to_the_lesion(red_model: MakeModel) -> None:
@@ -87,23 +88,99 @@ def test_the_mask_is_post_processed(red_model: MakeModel) -> None:
     assert cleaned.sum() == 30 * 35
 
 
-def test_the_expected_dice_is_the_calibrated_certainty(red_model: MakeModel) -> None:
+BOUNDS = Bounds(
+    inner=0.7, outer=0.2, mean_inner=0.5, mean_outer=0.3, area_low=2, area_high=1, dice_low=1, dice_high=1
+)
+
+
+def calibrated(model: Model, **sets: SetBounds) -> Model:
+    """Return a model whose certainties 0.5 and 1 mean a Dice of 0.4 and 0.9."""
+    curve = Calibration((0.5, 1.0), (0.4, 0.9))
     known = Quality(
-        sampling=Sampling(samples=5),
+        sampling=model.sampling,
         sources=("ph2",),
         cases=3,
         training_images=3,
         split="",
-        calibration=Calibration((0.5, 1.0), (0.4, 0.9)),
+        styles={"any": StyleCalibration(calibration=curve, sets=sets)},
         limits=QualityLimits((0, 1e9), (0, 100), (-200, 200), (-200, 200)),
     )
-    maps = segmentation(np.float32([[0.9, 0.6], [0.4, 0.1]]))  # certainty 2 * 1.5 / (2 + 2)
-    model = replace(red_model(), quality=known)
-    found = analyse(image(2, 2), maps, model)
-    assert (found.certainty, found.expected_dice) == (pytest.approx(0.75), pytest.approx(0.65))
-    assert analyse(image(2, 2), maps, red_model()).expected_dice is None
-    mirrored = replace(model, sampling=Sampling(samples=5, mirror=True))
-    assert analyse(image(2, 2), maps, mirrored).expected_dice is None
+    return replace(model, quality=known)
+
+
+UNSURE = np.float32([[0.9, 0.6], [0.4, 0.1]])  # certainty 2 * 1.5 / (2 + 2)
+
+
+def test_the_expected_dice_is_the_calibrated_certainty(red_model: MakeModel) -> None:
+    model = calibrated(red_model())
+    found = analyse(image(2, 2), segmentation(UNSURE), model)
+    assert found.certainty == pytest.approx(0.75)
+    assert found.expected_dice == Estimate(pytest.approx(0.65))
+    assert analyse(image(2, 2), segmentation(UNSURE), red_model()).expected_dice is None
+    mirrored = replace(model, sampling=replace(model.sampling, mirror=True))
+    assert analyse(image(2, 2), segmentation(UNSURE), mirrored).expected_dice is None
+
+
+def test_intervals_and_contours_follow_the_bounds(red_model: MakeModel) -> None:
+    model = calibrated(red_model(), ph2=SetBounds(cases=20, levels={0.9: BOUNDS}))
+    found = analyse(replace(image(2, 2), mm_per_pixel=0.5), segmentation(UNSURE), model)
+    assert (found.levels, found.calibration_cases) == ((0.9,), {"ph2": 20})
+    # 0.5 of 4 pixels, times exp(-2 * 0.26) and exp(0.26); both exponents doubled for the lowest contrast
+    low, high = 4 * (0.501 * math.exp(-1.04) - 0.001), 4 * (0.501 * math.exp(0.52) - 0.001)
+    assert found.area == Estimate(2, {0.9: pytest.approx((low, high))})
+    assert found.area_mm2 == Estimate(0.5, {0.9: pytest.approx((low / 4, high / 4))})
+    round_of = [math.sqrt(4 * area / math.pi) for area in (2, low, high)]
+    assert found.diameter == Estimate(round_of[0], {0.9: pytest.approx(tuple(round_of[1:]))})
+    assert found.diameter_mm == found.diameter.scaled(0.5)
+    assert found.expected_dice is not None
+    usual = 0.255**1.25
+    ends = (1.005 - usual * math.e, 1.005 - usual / math.e)
+    assert found.expected_dice.interval() == pytest.approx(ends)
+    # the logits of 0.7, 0.2 and 0.3, doubled: 0.49 / 0.58, 0.04 / 0.68 and 0.09 / 0.58
+    for mean, inner, outer in (
+        (False, UNSURE >= 0.845, UNSURE >= 0.059),
+        (True, UNSURE >= 0.5, UNSURE >= 0.155),
+    ):
+        band = found.contours(0.9, mean=mean)
+        assert band is not None
+        np.testing.assert_array_equal(band.inner, inner)
+        np.testing.assert_array_equal(band.outer, outer)
+    with pytest.raises(UserError, match=r"level 0.8 is not calibrated; choose from 0.9"):
+        found.contours(0.8)
+
+
+def test_the_contrast_is_the_distance_of_the_mean_colours(red_model: MakeModel) -> None:
+    black_and_white = np.uint8([[[0] * 3, [255] * 3], [[0] * 3, [255] * 3]])
+    case = CaseImage(4, 4, black_and_white)
+    dark = np.float32([[1, 0], [1, 0]])
+    assert analyse(case, segmentation(dark), red_model()).contrast == pytest.approx(100, abs=0.1)  # L* 0, 100
+    assert analyse(case, segmentation(np.float32([[1, 1], [0, 0]])), red_model()).contrast == 0
+    for whole in (np.zeros((2, 2), np.float32), np.ones((2, 2), np.float32)):
+        assert analyse(case, segmentation(whole), red_model()).contrast == 0
+
+
+def test_intervals_hold_the_number_of_the_mask(red_model: MakeModel) -> None:
+    bounds = replace(BOUNDS, area_low=-1, area_high=3, dice_low=-2, dice_high=3)
+    model = calibrated(red_model(), ph2=SetBounds(cases=20, levels={0.9: bounds}))
+    found = analyse(image(2, 2), segmentation(UNSURE), model)
+    for estimate in (found.area, found.expected_dice):
+        assert estimate is not None
+        assert estimate.interval() is not None
+        assert estimate.interval()[0] == estimate.value
+
+
+def test_without_a_calibration_there_are_no_intervals(red_model: MakeModel) -> None:
+    model = calibrated(red_model(), ph2=SetBounds(cases=20, levels={0.9: BOUNDS}))
+    other = replace(model, sampling=replace(model.sampling, mirror=True))
+    for result in (
+        analyse(image(2, 2), segmentation(UNSURE), red_model()),
+        analyse(image(2, 2), segmentation(UNSURE), other),
+        analyse(image(2, 2), segmentation(UNSURE), model, Processing(threshold=0.4)),
+        CaseResult(image(2, 2), UNSURE >= 0.5),
+    ):
+        assert (result.levels, result.calibration_cases, result.contours()) == ((), {}, None)
+        assert (result.area.interval(), result.area_mm2, result.expected_dice) == (None, None, None)
+        assert result.area.value == result.mask.sum()
 
 
 def test_the_spacing_requested_overrides_that_of_the_file(red_model: MakeModel) -> None:

@@ -25,6 +25,7 @@ def test_four_by_four_by_hand() -> None:
             "hd95": 1.0,  # back: 0, 0, 0, 0, 1, 1; its 95th percentile is 1
             "hd95_percent": 100 / math.hypot(4, 4),
             "assd": 2 / 10,
+            "assd_percent": 20 / math.hypot(4, 4),
             "boundary_dice": 8 / 10,  # the tolerance is 0.06 pixels
             "tp": 4,
             "fp": 0,

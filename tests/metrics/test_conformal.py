@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import betabinom
 
-from mlffm_segdiff.metrics.conformal import conformal_quantile, control_risk
+from mlffm_segdiff.metrics.conformal import conformal_quantile, control_risk, fewest_cases
 
 REPEATS = 1000
 
@@ -85,3 +85,11 @@ def test_losses_that_rise_again_count_with_their_later_maximum(rows: list[list[f
     worst = [(losses[:, k:].max(axis=1).sum() + 1) / (len(rows) + 1) for k in range(4)]
     expected = next((k for k, bound in enumerate(worst) if bound <= risk), None)
     assert index == expected
+
+
+@pytest.mark.parametrize(("level", "cases"), [(0.8, 9), (0.9, 19), (0.95, 39)])
+def test_both_ends_of_an_interval_need_this_many_cases(level: float, cases: int) -> None:
+    assert fewest_cases(level) == cases
+    side = (1 + level) / 2
+    assert conformal_quantile(np.arange(cases, dtype=float), side) < math.inf
+    assert conformal_quantile(np.arange(cases - 1, dtype=float), side) == math.inf

@@ -25,7 +25,7 @@ def test_parallel_lines_are_their_gap_apart(gap: int, boundary_dice: float) -> N
     """Two rows of 150 x 200 pixels, whose diagonal is 250 pixels: the tolerance is 2.5 of them."""
     one, other = np.zeros((2, 150, 200), bool)
     one[5] = other[5 + gap] = True
-    assert surface_scores(one, other) == SurfaceScores(gap, gap / 2.5, gap, boundary_dice)
+    assert surface_scores(one, other) == SurfaceScores(gap, gap / 2.5, gap, gap / 2.5, boundary_dice)
 
 
 @pytest.mark.parametrize("scale", [1, 2, 5])
@@ -36,6 +36,7 @@ def test_percent_and_boundary_dice_do_not_depend_on_the_resolution(scale: int) -
         one[5] = other[5 + gap * scale] = True
         scores = surface_scores(one, other)
         assert (scores.hd95_percent, scores.boundary_dice) == (pytest.approx(gap / 2.5), within)
+        assert scores.assd_percent == pytest.approx(gap / 2.5)
 
 
 def test_two_points_are_their_euclidean_distance_apart() -> None:
@@ -128,4 +129,5 @@ def test_scores_are_bounded_and_perfect_for_equal_masks(predicted: Mask, truth: 
     assert 0 <= scores.assd <= math.hypot(7, 10)
     assert 0 <= scores.hd95 <= math.hypot(7, 10)
     assert 0 <= scores.boundary_dice <= 1
-    assert surface_scores(truth, truth) == SurfaceScores(0, 0, 0, 1)
+    assert scores.assd_percent == pytest.approx(100 * scores.assd / math.hypot(8, 11))
+    assert surface_scores(truth, truth) == SurfaceScores(0, 0, 0, 0, 1)

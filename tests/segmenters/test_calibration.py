@@ -6,22 +6,36 @@ import pytest
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.image_quality import QualityLimits
+from mlffm_segdiff.metrics.case_bounds import Bounds
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Sampling
-from mlffm_segdiff.segmenters.calibration import Quality, read_quality, write_quality
+from mlffm_segdiff.segmenters.calibration import (
+    Quality,
+    SetBounds,
+    StyleCalibration,
+    read_quality,
+    write_quality,
+)
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.segmenters.saved_weights import weights_digest
 
 EVERYTHING = (0.0, 100.0)
+NARROW = Bounds(0.6, 0.4, 0.5, 0.5, 1.0, 2.0, 0.5, 0.6)
+WIDE = Bounds(0.7, 0.3, 0.5, 0.5, 0.9, 3.0, 0.7, 0.1)
 KNOWN = Quality(
     sampling=Sampling(samples=1, steps=4),
     sources=("ph2",),
     cases=20,
     training_images=80,
     split="abc",
-    calibration=Calibration((0.2, 0.8), (0.5, 0.9)),
+    styles={
+        "any": StyleCalibration(
+            calibration=Calibration((0.2, 0.8), (0.5, 0.9)),
+            sets={"ph2": SetBounds(cases=20, levels={0.8: NARROW})},
+        )
+    },
     limits=QualityLimits(EVERYTHING, EVERYTHING, (-100.0, 100.0), (-100.0, 100.0)),
 )
 
@@ -37,7 +51,9 @@ def weights(tmp_path: Path) -> Path:
 def test_it_comes_back_as_written(tmp_path: Path) -> None:
     path = write_quality(KNOWN, tmp_path)
     assert read_quality(path) == KNOWN
-    assert json.loads(path.read_text())["calibration"] == {"certainty": [0.2, 0.8], "dice": [0.5, 0.9]}
+    written = json.loads(path.read_text())["styles"]["any"]
+    assert written["calibration"] == {"certainty": [0.2, 0.8], "dice": [0.5, 0.9]}
+    assert written["sets"]["ph2"]["levels"]["0.8"]["outer"] == 0.4
 
 
 def test_weights_carry_their_own_and_no_others(weights: Path) -> None:
@@ -58,7 +74,7 @@ def test_it_is_saved_with_the_weights_it_belongs_to(weights: Path, tmp_path: Pat
     assert weights_digest(copy / "model.safetensors") != weights_digest(weights / "model.safetensors")
     found = load_pretrained(copy).quality
     assert found is not None
-    assert found.calibration == KNOWN.calibration
+    assert found.styles == KNOWN.styles
 
 
 @pytest.mark.parametrize(
@@ -93,7 +109,32 @@ def test_what_only_concerns_samples_does_not_matter_for_the_posterior_mean() -> 
     assert known.mismatch(replace(other, samples=2)).startswith("sampling.samples=0, sampling.steps=4")
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"format": 1}', '{"format": 3}'])
+def test_a_style_with_its_own_calibration_may_be_chosen() -> None:
+    styles = KNOWN.styles | {"ph2": KNOWN.styles["any"]}
+    known = KNOWN.model_copy(update={"styles": styles})
+    assert known.mismatch(replace(KNOWN.sampling, style="ph2")) == ""
+    assert known.mismatch(replace(KNOWN.sampling, style="ph2", mirror=True)) == "sampling.mirror=False"
+    assert known.mismatch(replace(KNOWN.sampling, style="isic2018")) == "sampling.style=any"
+
+
+def test_several_sets_give_the_most_conservative_bounds_of_those_with_all_levels() -> None:
+    known = KNOWN.styles["any"].model_copy(
+        update={
+            "sets": {
+                "a": SetBounds(cases=50, levels={0.8: NARROW, 0.9: NARROW}),
+                "b": SetBounds(cases=60, levels={0.8: WIDE, 0.9: WIDE}),
+                "few": SetBounds(cases=9, levels={0.8: Bounds(0.9, 0.1, 0.9, 0.1, 9, 9, 9, 9)}),
+            }
+        }
+    )
+    widest = Bounds(0.7, 0.3, 0.5, 0.5, 1.0, 3.0, 0.7, 0.6)
+    assert known.bounds == {0.8: widest, 0.9: widest}
+    assert known.cases == {"a": 50, "b": 60}
+    none = KNOWN.styles["any"].model_copy(update={"sets": {"few": SetBounds(cases=5, levels={})}})
+    assert (none.bounds, none.cases) == ({}, {})
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"format": 2}', '{"format": 3}'])
 def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "quality.json"
     path.write_text(text)

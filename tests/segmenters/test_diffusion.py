@@ -150,7 +150,7 @@ def test_mirror_is_the_mean_over_four_mirrored_runs(
     def symmetric(generators: list[torch.Generator], height: int, width: int) -> Tensor:
         return torch.stack([torch.full((1, height, width), g.initial_seed() % 7 - 3.0) for g in generators])
 
-    monkeypatch.setattr(diffusion, "draw_noise", symmetric)
+    monkeypatch.setattr("mlffm_segdiff.diffusion.noise.draw_noise", symmetric)
     segmenter = trained()
     plain = Sampling(samples, steps, 3)
     found = segmenter.segment(batch.image, Sampling(samples, steps, 3, mirror=True))

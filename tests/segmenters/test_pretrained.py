@@ -17,7 +17,7 @@ from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters import pretrained, saved_weights
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
-from mlffm_segdiff.segmenters.calibration import Quality, write_quality
+from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration, write_quality
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe
 from mlffm_segdiff.segmenters.saved_weights import WEIGHTS
@@ -37,7 +37,7 @@ QUALITY_OF_NOTHING = Quality(
     cases=2,
     training_images=2,
     split="s",
-    calibration=Calibration((0.1, 0.9), (0.2, 0.8)),
+    styles={"any": StyleCalibration(calibration=Calibration((0.1, 0.9), (0.2, 0.8)))},
     limits=QualityLimits((0, 1), (0, 1), (0, 1), (0, 1)),
 )
 IMAGE = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1

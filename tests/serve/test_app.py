@@ -1,6 +1,6 @@
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
@@ -16,11 +16,15 @@ from pydicom import dcmread
 
 from mlffm_segdiff import __version__, segment
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.reading import case_image
+from mlffm_segdiff.metrics.case_bounds import Bounds
+from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
+from mlffm_segdiff.segmenters.calibration import Quality, SetBounds, StyleCalibration
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.segmenters.sampling import chosen_sampling
@@ -74,6 +78,76 @@ def test_an_image_becomes_measures_and_contours(serve: Serve, form: Form) -> Non
     assert (corners.min(0).tolist(), corners.max(0).tolist()) == ([4, 3], [10, 8])
     assert found["maps"] is None
     assert found["preview"] is None
+
+
+@pytest.fixture
+def calibrated(red: BaseSegmenter) -> Iterator[TestClient]:
+    """A client of a server whose weights are calibrated for two levels."""
+    bounds = {
+        0.8: Bounds(0.6, 0.4, 0.6, 0.4, 0.1, 0.2, 0.1, 0.1),
+        0.9: Bounds(0.7, 0.3, 0.7, 0.3, 1, 2, 1, 1),
+    }
+    style = StyleCalibration(
+        calibration=Calibration((0.0, 1.0), (0.0, 1.0)), sets={"ph2": SetBounds(cases=30, levels=bounds)}
+    )
+    quality = Quality(
+        sampling=Sampling(),
+        sources=("ph2",),
+        cases=30,
+        training_images=3,
+        split="",
+        styles={"any": style},
+        limits=QualityLimits((0, 1e9), (0, 100), (-200, 200), (-200, 200)),
+    )
+    model = Model(red, 16, Sampling(), torch.device("cpu"), quality)
+    with TestClient(create_app(model, lambda given: replace(model.sampling, **given))) as client:
+        yield client
+
+
+def test_intervals_and_band_hold_at_the_level_asked_for(
+    calibrated: TestClient, png: Callable[..., bytes]
+) -> None:
+    red = np.zeros((16, 16, 3), np.uint8)
+    red[..., 0] = np.linspace(0, 255, 16).round()
+    files = {"image": ("a.png", png(red))}
+    wide = calibrated.post(URL, files=files).json()
+    intervals = wide["intervals"]
+    assert (intervals["level"], intervals["levels"]) == (0.9, [0.8, 0.9])
+    assert intervals["calibration_cases"] == {"ph2": 30}
+    low, high = intervals["area"]
+    assert low < wide["measures"]["area"] < high
+    dice = intervals["expected_dice"]
+    assert dice[0] <= wide["quality"]["expected_dice"] <= dice[1]
+    assert (intervals["area_mm2"], wide["band"]) == (None, None)
+    options = {"level": 80, "band": True, "mm_per_pixel": 0.5}
+    narrow = calibrated.post(URL, params=options, files=files).json()
+    assert narrow["intervals"]["level"] == narrow["band"]["level"] == 0.8
+    area = narrow["intervals"]["area"]
+    assert low < area[0] < area[1] < high
+    assert narrow["intervals"]["area_mm2"] == [end / 4 for end in area]
+    columns = [
+        sum(feature["properties"]["area"] for feature in contour["features"]) / 16
+        for contour in (narrow["band"]["inner"], narrow["contours"], narrow["band"]["outer"])
+    ]
+    assert columns == [7, 8, 10]  # of 0/15 to 15/15, those from 0.6, 0.5 and 0.4
+
+
+def test_a_level_that_is_not_calibrated_is_refused(calibrated: TestClient, form: Form) -> None:
+    answer = calibrated.post(URL, params={"level": 0.95}, **form())
+    assert (answer.status_code, answer.json()["problem"]) == (422, "unusable")
+    assert answer.json()["detail"] == "level 0.95 is not calibrated"
+    assert calibrated.post(URL, params={"level": 100}, **form()).status_code == 422
+
+
+def test_without_a_calibration_that_applies_intervals_and_band_are_null(
+    serve: Serve, calibrated: TestClient, form: Form
+) -> None:
+    answers = [
+        serve().post(URL, params={"level": 0.95, "band": True}, **form()),
+        calibrated.post(URL, params={"threshold": 0.4, "band": True}, **form()),
+    ]
+    for answer in answers:
+        assert (answer.json()["intervals"], answer.json()["band"]) == (None, None)
 
 
 @pytest.mark.parametrize(

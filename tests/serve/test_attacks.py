@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 import mlffm_segdiff.serve.decoding as decoding
-from mlffm_segdiff.serve import draining, engine
+from mlffm_segdiff.inference.model import Model
+from mlffm_segdiff.serve import draining
 
 StartLive = Callable[..., object]
 Form = Callable[..., dict[str, object]]
@@ -127,7 +128,7 @@ def test_a_running_batch_is_asked_to_stop_when_its_clients_left(
 ) -> None:
     """The network here runs until it may stop, as a long sampling does between two steps."""
     stopped = threading.Event()
-    segment = engine.segment_images
+    segment = Model.segment
 
     def sampling(*given: object) -> object:
         if given[0].sampling.samples:
@@ -144,7 +145,7 @@ def test_a_running_batch_is_asked_to_stop_when_its_clients_left(
 
     from mlffm_segdiff.segmenters import interruption
 
-    monkeypatch.setattr(engine, "segment_images", sampling)
+    monkeypatch.setattr(Model, "segment", sampling)
     live = start_live()
     gone = live.connect(head(len(content), "?sampling.samples=2") + content)
     assert red.started.wait(PATIENCE)

@@ -3,10 +3,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-import torch
 
 from mlffm_segdiff.inference.reading.case_image import CaseImage
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.interruption import InterruptedSamplingError
 from mlffm_segdiff.serve.batching import Batcher, Wanted
 from mlffm_segdiff.serve.metrics import Metrics
@@ -18,14 +18,14 @@ def image(name: str) -> CaseImage:
     return CaseImage(2, 2, np.zeros((2, 2, 3), np.uint8), name=name)
 
 
-def found_in(one: CaseImage) -> Segmentation:
+def found_in(one: CaseImage) -> NetworkOutput:
     """A segmentation that is recognised by its value."""
-    value = torch.full((1, 1, 2, 2), float(ord(one.name)))
-    return Segmentation(value, value)
+    value = np.full((2, 2), ord(one.name), np.float32)
+    return NetworkOutput(value, value)
 
 
-def name_of(found: Segmentation) -> str:
-    return chr(int(found.probability[0, 0, 0, 0]))
+def name_of(found: NetworkOutput) -> str:
+    return chr(int(found.probability[0, 0]))
 
 
 class Network:
@@ -36,10 +36,10 @@ class Network:
 
     def __call__(
         self, sampling: Sampling, images: Sequence[CaseImage], wanted: Wanted
-    ) -> asyncio.Future[list[Segmentation]]:
+    ) -> asyncio.Future[list[NetworkOutput]]:
         self.calls.append([one.name for one in images])
         self.images, self.wanted = images, wanted
-        self.answer: asyncio.Future[list[Segmentation]] = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[list[NetworkOutput]] = asyncio.get_running_loop().create_future()
         return self.answer
 
     def finish(self) -> None:
@@ -54,7 +54,7 @@ async def settle() -> None:
 
 async def ask_all(
     batcher: Batcher, asked: Sequence[tuple[str, Sampling]]
-) -> list[asyncio.Task[Segmentation]]:
+) -> list[asyncio.Task[NetworkOutput]]:
     tasks = [asyncio.create_task(batcher.segment(image(name), sampling)) for name, sampling in asked]
     await settle()
     return tasks
@@ -138,9 +138,9 @@ def test_an_image_that_fails_does_not_harm_the_others_of_its_batch() -> None:
 
         def network(
             _: Sampling, images: Sequence[CaseImage], __: Wanted
-        ) -> asyncio.Future[list[Segmentation]]:
+        ) -> asyncio.Future[list[NetworkOutput]]:
             calls.append("".join(one.name for one in images))
-            answer: asyncio.Future[list[Segmentation]] = loop.create_future()
+            answer: asyncio.Future[list[NetworkOutput]] = loop.create_future()
             if "b" in calls[-1]:
                 answer.set_exception(ZeroDivisionError("b is broken"))
             else:
@@ -151,7 +151,7 @@ def test_an_image_that_fails_does_not_harm_the_others_of_its_batch() -> None:
         tasks = await ask_all(batcher, [(name, ONE) for name in "abc"])
         work = asyncio.create_task(batcher.run())
         found = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [type(one) for one in found] == [Segmentation, ZeroDivisionError, Segmentation]
+        assert [type(one) for one in found] == [NetworkOutput, ZeroDivisionError, NetworkOutput]
         assert (name_of(found[0]), name_of(found[2])) == ("a", "c")
         assert calls == ["abc", "a", "b", "c"]
         work.cancel()

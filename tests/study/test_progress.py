@@ -6,7 +6,7 @@ import pytest
 
 from mlffm_segdiff.config.study import Study
 from mlffm_segdiff.study.plan import StudyPlan
-from mlffm_segdiff.study.progress import Progress, State, duration
+from mlffm_segdiff.study.progress import Progress, State
 from mlffm_segdiff.study.runner import make_plan
 from mlffm_segdiff.study.study_folder import StudyFolder
 
@@ -56,11 +56,3 @@ def test_some_cells_can_be_counted(progress: Progress) -> None:
     put(progress, 2, "failed")
     assert progress.count("done", cells=progress.plan.cells[1:]) == 1
     assert progress.count("done", "failed") == 3
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(None, "?"), (0, "0 s"), (59.4, "59 s"), (60, "1 min"), (59.4 * 60, "59 min"), (3900, "1 h 05 min")],
-)
-def test_durations_are_short(seconds: float | None, shown: str) -> None:
-    assert duration(seconds) == shown

@@ -212,3 +212,19 @@ def test_a_requeued_job_is_not_an_interrupt(planned: StudyFolder, monkeypatch: p
     monkeypatch.setattr(module, "train", requeue)
     with pytest.raises(SystemExit):
         run_cell(planned.path, first_cell(planned).path.name)
+
+
+def test_a_cell_is_trained_on_the_device_of_the_plan(
+    planned: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices = []
+
+    def train(*_: object, device: str, **__: object) -> None:
+        devices.append(device)
+        raise UserError("stop here")
+
+    monkeypatch.setattr(module, "train", train)
+    write_plan(replace(read_plan(planned.plan), device="cuda:1"), planned.plan)
+    with pytest.raises(UserError, match="stop here"):
+        run_cell(planned.path, first_cell(planned).path.name)
+    assert devices == ["cuda:1"]

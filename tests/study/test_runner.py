@@ -8,8 +8,8 @@ import pytest
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.study import Study, load_study
 from mlffm_segdiff.data.synthetic import write_folder
-from mlffm_segdiff.study import compare, run_study, runner
 from mlffm_segdiff.study import run_cell as run_cell_module
+from mlffm_segdiff.study import run_study, runner
 from mlffm_segdiff.study.launchers.base import Outcome, Work
 from mlffm_segdiff.study.plan import StudyPlan, package_versions, read_plan, write_plan
 from mlffm_segdiff.study.progress import Progress
@@ -229,7 +229,7 @@ def test_a_plan_keeps_the_packages_that_the_study_was_started_with(
     assert plan_here(make_study(), copied).packages == older
 
 
-def test_compare_makes_a_study_and_its_report_from_python(
+def test_a_study_runs_from_python_by_its_keys_and_values(
     make_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_folder(tmp_path / "lesions", 8, 48, seed=3)
@@ -238,9 +238,20 @@ def test_compare_makes_a_study_and_its_report_from_python(
     monkeypatch.setattr(
         runner, "run_cells", lambda plan, folder, launcher, on_end: ended.extend(plan.cells) or {}
     )
-    variants = {"full": "synthetic", "plain": {"recipe": "synthetic", "overrides": ["loss.weight=none"]}}
+    keys = {
+        "name": "mine",
+        "variants": {
+            "full": {"recipe": "synthetic"},
+            "plain": {"recipe": "synthetic", "overrides": ["loss.weight=none"]},
+        },
+        "datasets": {"folder": {}},
+        "seeds": [3],
+        "overrides": make_study().overrides,
+        "baseline": "full",
+        "rank": True,
+    }
     sources, out = {"folder": tmp_path / "lesions"}, tmp_path / "mine"
-    found = compare(variants, sources, out, seeds=[3], overrides=make_study().overrides, rank=True)
+    found = run_study(keys, out, sources)
     assert (found.folder, found.report, found.failures) == (out, out / "report", {})
     assert [(cell.variant, cell.dataset, cell.seed) for cell in ended] == [
         ("full", "folder", 3),
@@ -250,7 +261,7 @@ def test_compare_makes_a_study_and_its_report_from_python(
     assert (plan.name, plan.baseline, plan.rank) == ("mine", "full", True)
     assert run_study(str(out / "study.yaml"), out, sources).folder == out
     with pytest.raises(UserError, match="unknown key 'bseline'"):
-        compare(variants, sources, out, bseline="full")
+        run_study(keys | {"bseline": "full"}, out, sources)
 
 
 def test_threads_are_shared_by_workers_and_kept(

@@ -22,6 +22,7 @@ from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.training import fit
 from mlffm_segdiff.training.fit import TrainingData, resume, train
 from mlffm_segdiff.training.run_folder import RunFolder
 
@@ -62,7 +63,7 @@ def test_the_run_folder_holds_all_that_the_run_was(finished: RunFolder, recipe: 
     assert load_recipe(str(finished.config)) == recipe
     environment = json.loads((finished.path / "environment.json").read_text())
     assert environment["split"] == load_split_cases(recipe.data).digest
-    assert {"seed", "git", "packages", "command", "gpu"} <= set(environment)
+    assert {"seed", "git", "packages", "command", "device"} <= set(environment)
 
 
 def test_every_validation_is_logged_and_printed(finished: RunFolder) -> None:
@@ -337,3 +338,34 @@ def test_both_variants_of_dermosegdiff_train(name: str, make_recipe: MakeRecipe,
     assert list(column(folder, "val_jaccard")) == [1]
     assert np.isfinite(list(column(folder, "loss").values())).all()
     assert load_pretrained(folder.path).recipe.loss == load_recipe(name).loss
+
+
+@pytest.mark.parametrize(
+    ("device", "accelerator", "devices"),
+    [("cpu", "cpu", 1), ("auto", "cuda", 1), ("CUDA:1", "cuda", [1]), ("mps", "mps", 1)],
+)
+def test_lightning_trains_on_the_device(
+    device: str,
+    accelerator: str,
+    devices: object,
+    recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """GPUs are stand-ins, so that the training ends where Lightning would look for them."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU {device.index}")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    asked = {}
+
+    def trainer(**settings: object) -> None:
+        asked.update(settings)
+        raise UserError("stop here")
+
+    monkeypatch.setattr(fit, "Trainer", trainer)
+    with pytest.raises(UserError, match="stop here"):
+        fit.train(recipe, tmp_path / "run", device=device)
+    assert (asked["accelerator"], asked["devices"]) == (accelerator, devices)
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert environment["device"] == {"auto": "GPU None", "CUDA:1": "GPU 1"}.get(device, device)

@@ -8,15 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mlffm_segdiff.segmenters.cpu import this_cpu
 
-if TYPE_CHECKING:
-    import torch
-
-GPU_DRIVERS = (Path("/proc/driver/nvidia/version"), Path("/dev/dxg"), Path("/dev/kfd"))
-"""What the drivers of NVIDIA, of Windows for its Linux subsystem, and of AMD create on Linux."""
+GPU_DRIVERS = tuple(
+    map(Path, ("/proc/driver/nvidia/version", "/dev/dxg", "/dev/kfd", "/sys/module/xe", "/sys/module/i915"))
+)
+"""What the drivers of NVIDIA, of Windows for its Linux subsystem, of AMD and of Intel create on Linux."""
 PACKAGES = ("mlffm-segdiff", "torch", "monai", "numpy")
 
 
@@ -24,7 +22,7 @@ def machine_facts(device: str, threads: int) -> dict[str, object]:
     """Return processor, instruction sets, cores, threads, device, system and package versions.
 
     Args:
-        device: Name of the device that networks run on; see `device_name`.
+        device: Name of the device that networks run on; see `describe_device`.
         threads: CPU threads that torch uses.
     """
     cpu = this_cpu()
@@ -82,10 +80,3 @@ def why_no_gpu() -> str:
     if torch.version.cuda is None and torch.version.hip is None:
         return "torch is a CPU build; for an NVIDIA GPU: https://pytorch.org/get-started/locally"
     return "torch supports GPUs, but finds no GPU or no driver"
-
-
-def device_name(device: "torch.device") -> str:
-    """Return the name of the GPU, or "cpu"."""
-    import torch
-
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -15,7 +15,7 @@ from mlffm_segdiff.benchmark.goals import GOALS, Findings, Result
 from mlffm_segdiff.benchmark.subject import Subject
 from mlffm_segdiff.benchmark.timing import figure, take_turns, time_ratio
 from mlffm_segdiff.inference.demo import samples_folder
-from mlffm_segdiff.inference.model import Model, segment_images
+from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading.case_image import CaseImage, read_image
@@ -59,7 +59,7 @@ def _predict(paths: Sequence[Path], model: Model, folder: Path) -> None:
 def _segment(images: Sequence[CaseImage], model: Model) -> None:
     for start in range(0, len(images), PREDICT_BATCH):
         chunk = images[start : start + PREDICT_BATCH]
-        segment_images(model, [one.network_input for one in chunk], [one.view for one in chunk].__getitem__)
+        model.segment([one.network_input for one in chunk], [one.view for one in chunk].__getitem__)
 
 
 def measure_memory(subject: Subject) -> Findings:

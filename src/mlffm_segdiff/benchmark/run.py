@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 
 from mlffm_segdiff.benchmark.goals import Findings
-from mlffm_segdiff.benchmark.machine import device_name, machine_facts
+from mlffm_segdiff.benchmark.machine import machine_facts
 from mlffm_segdiff.benchmark.peers import measure_denoising, measure_segmentation
 from mlffm_segdiff.benchmark.predict_cost import measure_memory, measure_predict
 from mlffm_segdiff.benchmark.report import Found, write_chart, write_report
@@ -20,7 +20,7 @@ from mlffm_segdiff.benchmark.subject import Subject, load_subject, write_random_
 from mlffm_segdiff.benchmark.training_speed import measure_training
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import PrecisionChoice
-from mlffm_segdiff.segmenters.device import best_device
+from mlffm_segdiff.segmenters.device import AUTO, describe_device, find_device
 
 MEASUREMENTS: Mapping[str, Callable[[Subject], Findings]] = MappingProxyType(
     {
@@ -45,6 +45,7 @@ class BenchmarkPlan:
         measurements: Names in MEASUREMENTS, or none for all.
         repeats: Turns of each contestant, at least 1.
         images: Files for ``predict``, at least 1.
+        device: Where networks run, as for `find_device`.
     """
 
     weights: str = "default"
@@ -53,6 +54,7 @@ class BenchmarkPlan:
     measurements: Sequence[str] = ()
     repeats: int = 11
     images: int = 1000
+    device: str = AUTO
 
 
 def run_benchmark(
@@ -82,7 +84,7 @@ def run_benchmark(
             weights = random_weights
             write_random_weights(plan.recipe, Path(weights))
         formats: list[PrecisionChoice] = ["float32", "bf16"] if plan.precision == "both" else [plan.precision]
-        subjects = [load_subject(weights, one, plan.repeats, plan.images) for one in formats]
+        subjects = [load_subject(weights, one, plan.repeats, plan.images, plan.device) for one in formats]
         folder.mkdir(parents=True, exist_ok=True)
         found: dict[str, list[Findings]] = {}
         for subject in subjects:
@@ -90,7 +92,7 @@ def run_benchmark(
                 with status(f"measuring {name}, {subject.precision}"):
                     found.setdefault(subject.precision, []).append(MEASUREMENTS[name](subject))
     used = plan.weights if plan.recipe is None else f"random, of recipe {plan.recipe}"
-    machine = machine_facts(device_name(best_device()), torch.get_num_threads())
+    machine = machine_facts(describe_device(find_device(plan.device)), torch.get_num_threads())
     facts = {"command": command, "weights": used, **machine}
     write_report(folder, facts, found)
     write_chart(folder, found, f"{facts['processor']}, {facts['device']}, {facts['threads']} threads")

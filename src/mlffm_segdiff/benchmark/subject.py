@@ -6,11 +6,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mlffm_segdiff.benchmark.timing import Clock, device_clock
+from mlffm_segdiff.benchmark.timing import Clock
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import PrecisionChoice, Recipe
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.segmenters.assembly import build_segmenter
+from mlffm_segdiff.segmenters.device import AUTO, device_clock
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.precision import Precision
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
@@ -63,20 +64,24 @@ class Subject:
         return torch.rand(count, 3, size, size, generator=generator).mul(2).sub(1).to(self.model.device)
 
 
-def load_subject(weights: str, precision: PrecisionChoice, repeats: int, images: int) -> Subject:
-    """Load weights on the GPU, or on the CPU if there is none.
+def load_subject(
+    weights: str, precision: PrecisionChoice, repeats: int, images: int, device: str = AUTO
+) -> Subject:
+    """Load weights on a device.
 
     Args:
         weights: Weights, named as for `load_pretrained`.
         precision: Number format; "auto" is the faster one at batch 1.
         repeats: Turns of each contestant.
         images: Files for ``predict``.
+        device: As for `find_device`.
 
     Raises:
-        UserError: If the weights cannot be loaded, or their network has no denoising steps.
+        UserError: If there is no such device, the weights cannot be loaded, or their network has no denoising
+            steps.
     """
     pretrained = load_pretrained(weights)
-    model = load_model(pretrained, precision, sampling={"samples": 0})
+    model = load_model(pretrained, precision, device, sampling={"samples": 0})
     if not isinstance(model.segmenter, DiffusionSegmenter):
         raise UserError(f"{weights} are weights of a network without denoising steps; give other weights")
     return Subject(

@@ -2,11 +2,8 @@
 
 import math
 import statistics
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-
-import torch
 
 Work = Callable[[], object]
 Clock = Callable[[], float]
@@ -82,18 +79,6 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
         return values[0], values[0], values[0]
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
     return median, low, high
-
-
-def device_clock(device: torch.device) -> Clock:
-    """Return a clock in seconds that waits for a GPU to finish its work."""
-    if device.type != "cuda":
-        return time.perf_counter
-
-    def read() -> float:
-        torch.cuda.synchronize(device)
-        return time.perf_counter()
-
-    return read
 
 
 def _calls_to_fill(seconds: float, work: Work, clock: Clock) -> int:

@@ -11,11 +11,15 @@ import typer
 from mlffm_segdiff import __version__
 from mlffm_segdiff.cli.benchmark import benchmark
 from mlffm_segdiff.cli.common import ExitStatus
+from mlffm_segdiff.cli.compare import compare
 from mlffm_segdiff.cli.data import data
 from mlffm_segdiff.cli.demo import demo
 from mlffm_segdiff.cli.doctor import doctor
+from mlffm_segdiff.cli.environment import Verbs, variable_used
 from mlffm_segdiff.cli.evaluate import evaluate
 from mlffm_segdiff.cli.export import export
+from mlffm_segdiff.cli.hints import meant_parameter
+from mlffm_segdiff.cli.measure_change import measure_change
 from mlffm_segdiff.cli.models import models
 from mlffm_segdiff.cli.predict import predict
 from mlffm_segdiff.cli.serve import serve
@@ -30,10 +34,12 @@ COMMAND = "mlffm-segdiff"
 UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
 """The base class of all of typer's errors of usage, which has a public name only since typer 0.29."""
 
-app = typer.Typer(name=COMMAND, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = Verbs(name=COMMAND, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command(short_help="Train a recipe into a run folder.")(train)
 app.command(short_help="Score a model, or masks of any program.")(evaluate)
+app.command(short_help="Compare masks of several methods.")(compare)
 app.command(short_help="Segment your own images.")(predict)
+app.command("measure-change", short_help="Compare a lesion's area in two images.")(measure_change)
 app.command(short_help="Serve a web page and a REST API.")(serve)
 app.command(short_help="Segment the sample images of the package.")(demo)
 app.command(short_help="Export a model to ONNX, OpenVINO or torch.export.")(export)
@@ -116,4 +122,10 @@ def _fail(message: str, status: ExitStatus = ExitStatus.BAD_INPUT) -> int:
 def _usage_error(error: typer.BadParameter) -> str:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else COMMAND
-    return f"{error.format_message().rstrip('.')}; see {command} --help"
+    option = getattr(error, "option_name", None)
+    if context and option and (meant := meant_parameter(option, context)):
+        return f"no such option {option}; did you mean {meant}? see {command} --help"
+    parameter = getattr(error, "param", None)
+    variable = parameter and context and variable_used(context, parameter)
+    origin = f" (in the environment: {variable})" if variable else ""
+    return f"{error.format_message().rstrip('.')}{origin}; see {command} --help"

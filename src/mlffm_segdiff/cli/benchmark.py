@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mlffm_segdiff.cli.common import (
+    DeviceOption,
     JsonOption,
     QuietOption,
     Reporter,
@@ -15,6 +16,7 @@ from mlffm_segdiff.cli.common import (
     set_threads,
 )
 from mlffm_segdiff.config.packaged import recipe_names
+from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
     from mlffm_segdiff.benchmark.report import Found
@@ -37,8 +39,9 @@ def benchmark(
     precision: Annotated[
         Literal["auto", "float32", "bf16", "both"],
         typer.Option(
+            case_sensitive=False,
             help="Number format; auto is the faster one at batch 1. Without native bf16 support, bf16 takes "
-            "hours."
+            "hours.",
         ),
     ] = "auto",
     only: Annotated[
@@ -50,6 +53,7 @@ def benchmark(
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Repetitions of each measurement.")] = 11,
     images: Annotated[int, typer.Option(min=1, help="Number of files for predict.")] = 1000,
+    device: DeviceOption = AUTO,
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -65,7 +69,7 @@ def benchmark(
     from mlffm_segdiff.benchmark.report import benchmark_values
     from mlffm_segdiff.benchmark.run import BenchmarkPlan, chosen_measurements, run_benchmark
 
-    plan = BenchmarkPlan(weights, recipe, precision, chosen_measurements(only or []), repeats, images)
+    plan = BenchmarkPlan(weights, recipe, precision, chosen_measurements(only or []), repeats, images, device)
     reporter, folder = Reporter(quiet, as_json), output.expanduser()
     set_threads(threads)
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -13,6 +13,7 @@ import typer
 
 from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.segmenters.device import device_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,6 +40,23 @@ ThreadsOption = Annotated[
     int | None,
     typer.Option("--threads", min=1, metavar="N", help="CPU threads [default: half of the CPUs]."),
 ]
+
+
+def _device(name: str) -> str:
+    try:
+        return device_name(name)
+    except UserError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda[:N]|mps|xpu",
+        callback=_device,
+        help="Where the network runs; auto: a CUDA GPU if there is one, otherwise the CPU.",
+    ),
+]
 SourceOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -51,6 +69,15 @@ SourceOption = Annotated[
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors; show no progress.")]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON; messages go to standard error.")
+]
+LevelOption = Annotated[
+    float | None,
+    typer.Option(
+        "--level",
+        metavar="80|90|95",
+        help="Level of intervals and contours in per cent, or as 0.9 [default: 90, or the highest that the "
+        "weights are calibrated for].",
+    ),
 ]
 SplitOption = Annotated[
     Path | None,
@@ -125,12 +152,17 @@ class Reporter:
 
 
 def set_threads(count: int | None) -> None:
-    """Set torch's number of threads; None selects ``default_threads`` of the available CPUs."""
+    """Set torch's number of threads; None selects that of `chosen_threads`."""
     import torch
 
+    torch.set_num_threads(chosen_threads(count))
+
+
+def chosen_threads(count: int | None) -> int:
+    """Return the number of CPU threads; None selects ``default_threads`` of the available CPUs."""
     from mlffm_segdiff.data.processors import default_threads, processors
 
-    torch.set_num_threads(count or default_threads(processors()))
+    return count or default_threads(processors())
 
 
 def choose_data(recipe: "Recipe", sources: Sequence[str], split: Path | None) -> "Recipe":
@@ -142,7 +174,14 @@ def choose_data(recipe: "Recipe", sources: Sequence[str], split: Path | None) ->
 
 def parse_source(text: str) -> tuple[str, str | None]:
     """Return name and path of NAME=PATH; of NAME only, None as the path. Raises UserError."""
-    name, equals, path = text.partition("=")
-    if not name or (equals and not path):
-        raise UserError(f"--source {text!r} is not NAME=PATH, for example --source isic2018=/data/isic2018")
-    return name, path or None
+    if text and "=" not in text:
+        return text, None
+    return named_path("--source", text, "--source isic2018=/data/isic2018")
+
+
+def named_path(option: str, text: str, example: str) -> tuple[str, str]:
+    """Return name and path of NAME=PATH, the value of an option. Raises UserError with the example."""
+    name, _, path = text.partition("=")
+    if not (name and path):
+        raise UserError(f"{option} {text!r} is not NAME=PATH, for example {example}")
+    return name, path

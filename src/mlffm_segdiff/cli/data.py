@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 import typer
 
 from mlffm_segdiff.cli.common import ExitStatus, JsonOption, QuietOption, Reporter, SplitOption
+from mlffm_segdiff.cli.environment import Verbs
 from mlffm_segdiff.config.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
     from mlffm_segdiff.data.datasets.pairing import Pairing
     from mlffm_segdiff.data.sources import SplitCases
 
-data = typer.Typer(help="Check and split a data set, convert it for nnU-Net, or make a synthetic one.")
+data = Verbs(help="Check and split a data set, convert it for nnU-Net, or make a synthetic one.")
 
 NameArgument = Annotated[
     str,
     typer.Argument(
-        metavar="NAME", help="isic2016, isic2017, isic2018, ham10000, ph2, folder, nnunet, coco or labelme."
+        metavar="NAME",
+        help="isic2016, isic2017, isic2018, ham10000, ph2, folder, nnunet, coco, cvat, labelme or yolo.",
     ),
 ]
 PathArgument = Annotated[
@@ -70,7 +72,9 @@ def make(
     seed: Annotated[int, typer.Option(help="Seed of the random split.")] = 0,
     by: Annotated[
         Literal["group", "image", "image-without-leaks"],
-        typer.Option(help="What to split by; image ignores lesions and patients, which leaks."),
+        typer.Option(
+            case_sensitive=False, help="What to split by; image ignores lesions and patients, which leaks."
+        ),
     ] = "group",
     quiet: QuietOption = False,
     as_json: JsonOption = False,

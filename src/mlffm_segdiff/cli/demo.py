@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlffm_segdiff.cli.common import JsonOption, QuietOption, Reporter, ThreadsOption, set_threads
+from mlffm_segdiff.cli.common import (
+    DeviceOption,
+    JsonOption,
+    QuietOption,
+    Reporter,
+    ThreadsOption,
+    set_threads,
+)
+from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
     from mlffm_segdiff.inference.demo import ScoredSample
@@ -19,6 +27,7 @@ def demo(
         str,
         typer.Option(metavar="RUN|WEIGHTS", help="A run folder, a folder of weights, a hub id, or default."),
     ] = "default",
+    device: DeviceOption = AUTO,
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -32,7 +41,7 @@ def demo(
 
     set_threads(threads)
     folder = output.expanduser()
-    samples = run_demo(load_model(weights), folder)
+    samples = run_demo(load_model(weights, device=device), folder)
     reporter, mean = Reporter(quiet, as_json), sum(sample.jaccard for sample in samples) / len(samples)
     _print_scores(reporter, samples, mean)
     reporter.info(f"masks, overlays and summary.png: {folder}")

@@ -28,7 +28,8 @@ class Health:
         machine: Facts about the machine; see `machine_facts`.
         multiplies_bf16: Whether the device supports bf16 natively.
         memory: Memory in bytes, or None if unknown.
-        gpus: GPUs that torch can use.
+        devices: Values of --device that this machine has.
+        gpus: CUDA GPUs that torch can use.
         extras: Missing packages of each extra.
         weights: State of the default weights.
         cache: Disk use of the cache.
@@ -38,6 +39,7 @@ class Health:
     machine: Mapping[str, Any]
     multiplies_bf16: bool
     memory: int | None
+    devices: list[str]
     gpus: "list[Gpu]"
     extras: Mapping[str, list[str]]
     weights: str
@@ -69,12 +71,13 @@ def _examine() -> Health:
     from mlffm_segdiff.data.memory import memory_bytes
     from mlffm_segdiff.data.processors import default_threads, processors
 
-    device, multiplies_bf16 = _device()
+    device, multiplies_bf16, devices = _devices()
     weights, fault = _default_weights()
     return Health(
         machine_facts(device, default_threads(processors())),
         multiplies_bf16,
         memory_bytes(),
+        devices,
         gpus(),
         missing_packages(),
         weights,
@@ -83,17 +86,21 @@ def _examine() -> Health:
     )
 
 
-def _device() -> tuple[str, bool]:
-    """Return the name of the device and whether it multiplies bf16; torch is imported if it may be a GPU."""
-    from mlffm_segdiff.benchmark.machine import device_name, has_gpu_driver
+def _devices() -> tuple[str, bool, list[str]]:
+    """Return the name of the device of ``auto``, whether it multiplies bf16, and all devices.
+
+    Torch is imported only if there may be a GPU.
+    """
+    from mlffm_segdiff.benchmark.machine import has_gpu_driver
     from mlffm_segdiff.segmenters.cpu import this_cpu
 
     if not has_gpu_driver():
-        return "cpu", this_cpu().multiplies_bf16
-    from mlffm_segdiff.segmenters.device import best_device
+        return "cpu", this_cpu().multiplies_bf16, ["cpu"]
+    from mlffm_segdiff.segmenters.device import describe_device, find_device, found_devices
     from mlffm_segdiff.segmenters.precision import has_bf16
 
-    return device_name(best_device()), has_bf16(best_device())
+    device = find_device()
+    return describe_device(device), has_bf16(device), found_devices()
 
 
 def _default_weights() -> tuple[str, str]:
@@ -160,6 +167,7 @@ def _rows(health: Health) -> Iterator[tuple[str, str]]:
     yield "bf16", "native" if health.multiplies_bf16 else "emulated, slower than float32"
     yield "threads", f"{machine['threads']} of {machine['processors']} by default"
     yield "memory", "unknown" if health.memory is None else _gigabytes(health.memory)
+    yield "devices", ", ".join(health.devices)
     yield "GPU", _describe_gpus(health.gpus)
     for extra, missing in health.extras.items():
         yield (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mlffm_segdiff.cli.common import (
+    DeviceOption,
     ExitStatus,
     JsonOption,
     QuietOption,
@@ -21,6 +22,7 @@ from mlffm_segdiff.cli.common import (
 from mlffm_segdiff.cli.sampling import SamplesOption, SamplingArgument, StyleOption, sampling_overrides
 from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
     from mlffm_segdiff.evaluation.pipeline import Evaluation
@@ -44,7 +46,7 @@ def evaluate(
     sampling: SamplingArgument = None,
     source: SourceOption = None,
     split: SplitOption = None,
-    part: Annotated[Part, typer.Option(help="Part of the split.")] = "test",
+    part: Annotated[Part, typer.Option(case_sensitive=False, help="Part of the split.")] = "test",
     samples: SamplesOption = None,
     style: StyleOption = None,
     masks: Annotated[
@@ -58,6 +60,7 @@ def evaluate(
             help="With --part val: write quality.json and outliers.safetensors next to the weights.",
         ),
     ] = False,
+    device: DeviceOption = AUTO,
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -69,7 +72,8 @@ def evaluate(
     masks/ folder to --masks.
 
     Writes cases.csv, summary.json and figures; of a model also quality.csv, which shows how well its
-    certainty finds bad masks. Exit status 1 if ground truth has no prediction.
+    certainty finds bad masks, and with a calibration coverage.csv, how often its intervals hold. Exit
+    status 1 if ground truth has no prediction.
 
     Examples: mlffm-segdiff evaluate runs/mine -o scores;
     mlffm-segdiff evaluate default sampling.steps=8 --samples 16 --source ph2=/data/ph2 -o scores;
@@ -86,7 +90,9 @@ def evaluate(
         _evaluate_masks(masks, truth, output, reporter)
         return
     from mlffm_segdiff import evaluation
-    from mlffm_segdiff.evaluation.pipeline import calibration_folder, require_free_folder
+    from mlffm_segdiff.evaluation.calibrating import calibration_folder, level_lines
+    from mlffm_segdiff.evaluation.pipeline import require_free_folder
+    from mlffm_segdiff.segmenters.calibration import QUALITY
 
     assert weights is not None
     require_free_folder(output)
@@ -98,13 +104,16 @@ def evaluate(
         split=split,
         part=part,
         sampling=overrides,
+        device=device,
         show=reporter.progress,
     )
     _report(found, output, reporter)
     if folder is not None:
         _calibrate_outliers(found, folder, reporter)
-        path = evaluation.calibrate(found, folder, reporter.progress)
-        reporter.info(f"calibrated on {len(found.judged)} cases: {path}")
+        quality = evaluation.calibrate(found, folder, reporter.progress)
+        for line in level_lines(quality.styles[quality.sampling.style]):
+            reporter.info(line)
+        reporter.info(f"calibrated on {quality.cases} cases: {folder / QUALITY}")
 
 
 def _calibrate_outliers(found: "Evaluation", folder: Path, reporter: Reporter) -> None:
@@ -121,19 +130,16 @@ def _calibrate_outliers(found: "Evaluation", folder: Path, reporter: Reporter) -
 
 def _evaluate_masks(masks: Path, truth: Path, output: Path, reporter: Reporter) -> None:
     from mlffm_segdiff.evaluation import evaluate_masks
+    from mlffm_segdiff.evaluation.folders import first_ids
 
     found = evaluate_masks(masks, truth, reporter.progress)
     _report(found, output, reporter)
     missing, extra = found.facts["missing"], found.facts["extra"]
     if extra:
-        reporter.warn(f"{len(extra)} masks have no ground truth: {_first(extra)}")
+        reporter.warn(f"{len(extra)} masks have no ground truth: {first_ids(extra)}")
     if missing:
-        say(f"{len(missing)} cases of the ground truth have no prediction: {_first(missing)}", err=True)
+        say(f"{len(missing)} cases of the ground truth have no prediction: {first_ids(missing)}", err=True)
         raise typer.Exit(ExitStatus.FAULTS)
-
-
-def _first(ids: Sequence[str]) -> str:
-    return ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
 
 
 def _report(found: "Evaluation", folder: Path, reporter: Reporter) -> None:

@@ -9,7 +9,8 @@ from rich.live import Live
 from rich.table import Table
 
 from mlffm_segdiff.study.cells import Cell
-from mlffm_segdiff.study.progress import Progress, duration
+from mlffm_segdiff.study.progress import Progress
+from mlffm_segdiff.training.time_estimate import duration
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlffm_segdiff.cli.common import (
+    DeviceOption,
     ExitStatus,
     JsonOption,
+    LevelOption,
     QuietOption,
     Reporter,
     ThreadsOption,
-    set_threads,
 )
-from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, WeightsOption, load_weights
+from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, WeightsOption, prepare_model
 from mlffm_segdiff.cli.sampling import SAMPLING_KEYS, SamplesOption, StyleOption, sampling_overrides
 from mlffm_segdiff.cli.terminal import say
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.spelling import known_name
 from mlffm_segdiff.inference.outputs.writers import WRITERS, MapFormat, TableFormat
+from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
     from mlffm_segdiff.inference.outputs.predictions import Row
@@ -27,24 +31,24 @@ if TYPE_CHECKING:
 
 
 def predict(
-    places: Annotated[
-        list[str],
-        typer.Option(
-            "--input",
-            "-i",
-            metavar="FILE|FOLDER|ZIP|PATTERN|URL",
-            help="An image, or a place with images. Repeatable.",
-        ),
-    ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where results go.")],
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FILE|sampling.KEY=VALUE]...",
-            help="More images, so that -i takes a pattern that the shell expands; and sampling settings to "
-            f"change, such as sampling.steps=8. Keys: {SAMPLING_KEYS}.",
+            metavar="[IMAGES|sampling.KEY=VALUE]...",
+            help="Images: files, folders, zip archives, patterns or URLs; and sampling settings to change, "
+            f"such as sampling.steps=8. Keys: {SAMPLING_KEYS}.",
         ),
     ] = None,
+    places: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input", "-i", metavar="IMAGES", help="Images, as the arguments without an option. Repeatable."
+        ),
+    ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Also segment the images in subfolders of folders.")
+    ] = False,
     weights: WeightsOption = "default",
     samples: SamplesOption = None,
     style: StyleOption = None,
@@ -59,12 +63,16 @@ def predict(
         ),
     ] = None,
     maps: Annotated[
-        MapFormat, typer.Option(help="Probability and spread as 16-bit PNG, or as float32 NPY.")
+        MapFormat,
+        typer.Option(case_sensitive=False, help="Probability and spread as 16-bit PNG, or as float32 NPY."),
     ] = "png",
-    table: Annotated[TableFormat, typer.Option(help="Format of the table of predictions.")] = "csv",
+    table: Annotated[
+        TableFormat, typer.Option(case_sensitive=False, help="Format of the table of predictions.")
+    ] = "csv",
     mm_per_pixel: Annotated[
         float | None, typer.Option(help="Side of a pixel in millimetres [default: from DICOM files].")
     ] = None,
+    level: LevelOption = None,
     threshold: Annotated[float, typer.Option(help="Probability threshold.")] = 0.5,
     keep_specks: Annotated[
         bool,
@@ -90,6 +98,7 @@ def predict(
     ] = False,
     runtime: RuntimeOption = None,
     precision: PrecisionOption = "float32",
+    device: DeviceOption = AUTO,
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -102,18 +111,15 @@ def predict(
 
     Writes masks/NAME.png (0 and 255), and on request maps of the probability
     and of the samples' spread, overlays with the outline, contours as GeoJSON,
-    one COCO file, DICOM SEG (for DICOM files), nnU-Net's layout and a page to
-    review the cases, which any browser opens. Images are PNG, JPEG, TIFF, BMP,
-    WebP, HEIC or DICOM. Folders are not searched recursively. Images that
-    cannot be read, and outputs that cannot be written, are reported; the exit
+    the band between inner and outer contour, one COCO file, DICOM SEG (for
+    DICOM files), nnU-Net's layout and a page to review the cases, which any
+    browser opens. Images are PNG, JPEG, TIFF, BMP, WebP, HEIC or DICOM. Images
+    that cannot be read, and outputs that cannot be written, are reported; the exit
     status is then 1. Results of an earlier run in the folder are replaced; other
     files stay.
 
-    Example: mlffm-segdiff predict -i photos -o results -w overlay -w review
+    Example: mlffm-segdiff predict photos -o results -w overlay -w review
     """
-    import torch
-
-    from mlffm_segdiff.inference.model import load_model
     from mlffm_segdiff.inference.outputs.predictions import row_values
     from mlffm_segdiff.inference.outputs.writers import Output
     from mlffm_segdiff.inference.postprocessing import PostProcessing
@@ -122,22 +128,23 @@ def predict(
     from mlffm_segdiff.inference.result import Processing
 
     more, sampling = _split_arguments(arguments or ())
-    found = find_images(*places, *more)
+    if not (places or more):
+        raise UserError("no images are given; for example: mlffm-segdiff predict photos -o results")
+    found = find_images(*(places or ()), *more, recursive=recursive)
     post = PostProcessing(keep_specks, largest, fill_holes)
-    processing = Processing(threshold, post, mm_per_pixel, refuse_outliers)
-    set_threads(threads)
+    processing = Processing(threshold, post, mm_per_pixel, level=level, refuse_outliers=refuse_outliers)
     reporter = Reporter(quiet, as_json)
     overrides = sampling_overrides(sampling, samples, style)
-    pretrained, on_graphs = load_weights(weights, runtime, precision, reporter)
-    if on_graphs:
-        model = load_model(pretrained, device=torch.device("cpu"), sampling=overrides)
-    else:
-        model = load_model(pretrained, precision, batch_size=max(batch_size, 1), sampling=overrides)
+    model = prepare_model(weights, runtime, precision, overrides, batch_size, threads, device, reporter)
     if precision == "auto":
         reporter.warn(f"precision: {model.precision}")
     if model.quality and (calibrated := model.quality.mismatch(model.sampling)):
-        reporter.warn(f"no expected Dice: the weights are calibrated for {calibrated}")
-    target = Output(output.expanduser(), tuple(write or ()), maps, table)
+        reporter.warn(f"no expected Dice and no intervals: the weights are calibrated for {calibrated}")
+    elif level is not None and model.quality is None:
+        reporter.warn("no intervals: the weights have no calibration; make one with evaluate --calibrate")
+    target = Output(
+        output.expanduser(), tuple(known_name(name, WRITERS) for name in write or ()), maps, table
+    )
     rows: list[Row] = []
     faults: list[str] = []
     with reporter.progress("segmenting") as progress:
@@ -160,6 +167,8 @@ def predict(
             "table": target.table_path,
             "failed": failed,
             "refused": refused,
+            "not_images": len(found.others),
+            "in_subfolders": len(found.nested),
             "images": [row_values(row) for row in rows],
         }
     )
@@ -182,12 +191,20 @@ def _report_fault(row: "Row") -> None:
 
 
 def _report(found: "ImageFiles", target: "Output", failed: int, refused: int, reporter: Reporter) -> None:
-    if found.others:
-        endings = ", ".join(sorted({Path(other.name).suffix or other.name for other in found.others}))
-        reporter.warn(f"skipped, not images by their extension: {len(found.others)} ({endings})")
+    """Print how many images were segmented, and how many files were left out for which reason."""
     done = len(found.images) - failed - refused
     reporter.info(f"{done} of {len(found.images)} images segmented: {target.folder}")
+    left_out = []
+    if found.others:
+        endings = ", ".join(sorted({Path(other.name).suffix or other.name for other in found.others}))
+        left_out.append(f"{len(found.others)} not images by their extension ({endings})")
+    if found.nested:
+        folders = len({path.parent for path in found.nested})
+        left_out.append(f"{len(found.nested)} images in {folders} subfolders (--recursive includes them)")
     if refused:
-        say(f"refused as not dermoscopic: {refused}; see {target.table_path}", err=True)
+        left_out.append(f"{refused} refused as not dermoscopic")
     if failed:
-        say(f"could not be read: {failed}; see {target.table_path}", err=True)
+        left_out.append(f"{failed} unreadable (see {target.table_path})")
+        say(f"left out: {', '.join(left_out)}", err=True)
+    elif left_out:
+        reporter.warn(f"left out: {', '.join(left_out)}")

@@ -1,13 +1,19 @@
 """What runs the network: torch, or a runtime on exported graphs."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mlffm_segdiff.cli.common import Reporter
+from mlffm_segdiff.cli.common import Reporter, chosen_threads, set_threads
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import PrecisionChoice
+from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
+    import torch
+
+    from mlffm_segdiff.inference.prepared import PreparedModel
     from mlffm_segdiff.segmenters.pretrained import Pretrained
 
 Runtime = Literal["torch", "onnx", "openvino"]
@@ -21,14 +27,17 @@ WeightsOption = Annotated[
 RuntimeOption = Annotated[
     Runtime | None,
     typer.Option(
+        case_sensitive=False,
         help="What runs the network; all but torch run on the CPU [default: torch, "
-        "or the runtime of exported weights]."
+        "or the runtime of exported weights].",
     ),
 ]
 PrecisionOption = Annotated[
     PrecisionChoice,
     typer.Option(
-        help="Number format of the network; auto measures which is faster here (on exported graphs: float32)."
+        case_sensitive=False,
+        help="Number format of the network; auto measures which is faster here (on exported graphs: "
+        "float32).",
     ),
 ]
 
@@ -42,3 +51,42 @@ def load_weights(
 
     graphs = load_graphs(name, runtime, "float32" if precision == "auto" else precision, reporter.status)
     return (graphs, True) if graphs is not None else (load_pretrained(name), False)
+
+
+def prepare_model(
+    weights: str,
+    runtime: Runtime | None,
+    precision: PrecisionChoice,
+    sampling: Mapping[str, object],
+    batch_size: int,
+    threads: int | None,
+    device: str,
+    reporter: Reporter,
+) -> "PreparedModel":
+    """Return the model of a command that segments images, made without torch if one graph computes it all.
+
+    One graph has the sampling of the weights; what else is chosen needs torch.
+    """
+    if not sampling and precision != "bf16" and device in (AUTO, "cpu"):
+        from mlffm_segdiff.export.graph_model import load_graph_model
+
+        found = load_graph_model(weights, runtime, chosen_threads(threads), reporter.status)
+        if found is not None:
+            return found
+    set_threads(threads)
+    from mlffm_segdiff.inference.model import load_model
+
+    pretrained, on_graphs = load_weights(weights, runtime, precision, reporter)
+    place = runtime_device(device, on_graphs)
+    if on_graphs:
+        return load_model(pretrained, device=place, sampling=sampling)
+    return load_model(pretrained, precision, place, batch_size=max(batch_size, 1), sampling=sampling)
+
+
+def runtime_device(device: str, on_graphs: bool) -> "torch.device":
+    """Return where the network runs, which for exported graphs is the CPU. Raises UserError for another."""
+    from mlffm_segdiff.segmenters.device import find_device
+
+    if on_graphs and device not in (AUTO, "cpu"):
+        raise UserError(f"exported graphs run on the CPU, not on {device}; leave out --device")
+    return find_device("cpu" if on_graphs else device)

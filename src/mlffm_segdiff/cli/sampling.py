@@ -42,7 +42,7 @@ def sampling_overrides(
     Raises:
         UserError: An argument is not sampling.KEY=VALUE, or a setting is given twice.
     """
-    from mlffm_segdiff.segmenters.sampling import parse_sampling
+    from mlffm_segdiff.config.sampling_arguments import parse_sampling
 
     overrides: dict[str, object] = dict(parse_sampling(arguments or ()))
     for key, value in (("samples", samples), ("style", style)):

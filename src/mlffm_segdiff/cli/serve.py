@@ -5,10 +5,24 @@ from typing import Annotated
 
 import typer
 
-from mlffm_segdiff.cli.common import JsonOption, QuietOption, Reporter, ThreadsOption, set_threads
-from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, WeightsOption, load_weights
+from mlffm_segdiff.cli.common import (
+    DeviceOption,
+    JsonOption,
+    QuietOption,
+    Reporter,
+    ThreadsOption,
+    set_threads,
+)
+from mlffm_segdiff.cli.runtime import (
+    PrecisionOption,
+    RuntimeOption,
+    WeightsOption,
+    load_weights,
+    runtime_device,
+)
 from mlffm_segdiff.cli.sampling import SamplesOption, SamplingArgument, StyleOption, sampling_overrides
 from mlffm_segdiff.config.extra import needs_extra
+from mlffm_segdiff.segmenters.device import AUTO
 
 
 def serve(
@@ -45,7 +59,6 @@ def serve(
         typer.Option(
             "--api-key-file",
             metavar="FILE",
-            envvar="MLFFM_SEGDIFF_API_KEY_FILE",
             help="Require one of the API keys in this file, one per line.",
         ),
     ] = None,
@@ -75,6 +88,7 @@ def serve(
     ] = None,
     runtime: RuntimeOption = None,
     precision: PrecisionOption = "float32",
+    device: DeviceOption = AUTO,
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -96,23 +110,21 @@ def serve(
         from mlffm_segdiff.serve.run import Transport, listening_socket, serve_app, url
     from functools import partial
 
-    import torch
-
     from mlffm_segdiff.inference.model import load_model
+    from mlffm_segdiff.segmenters.device import find_device
     from mlffm_segdiff.segmenters.sampling import chosen_sampling, override_sampling
 
     overrides = sampling_overrides(sampling, samples, style)
     transport = Transport(tls_cert, tls_key, tuple(trust_proxy or ()))
     keys = None if api_key_file is None else read_keys(api_key_file)
+    find_device(device)
     listening = listening_socket(host, port)
     set_threads(threads)
     reporter = Reporter(quiet, as_json)
     pretrained, on_graphs = load_weights(weights, runtime, precision, reporter)
     pretrained.recipe = override_sampling(pretrained.recipe, overrides)
-    if on_graphs:
-        model = load_model(pretrained, device=torch.device("cpu"))
-    else:
-        model = load_model(pretrained, precision)
+    place = runtime_device(device, on_graphs)
+    model = load_model(pretrained, "float32" if on_graphs else precision, place)
     choose = partial(chosen_sampling, pretrained.recipe)
     limits = Limits(
         body_bytes=max_mb * 2**20,

@@ -1,21 +1,24 @@
 """``mlffm-segdiff study``: plan, run and report a grid of trainings, or repeat one of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlffm_segdiff.cli.common import ExitStatus, JsonOption, QuietOption, Reporter, parse_source
+from mlffm_segdiff.cli.common import DeviceOption, ExitStatus, JsonOption, QuietOption, Reporter, parse_source
+from mlffm_segdiff.cli.environment import Verbs
 from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.packaged import study_names
+from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
+    from mlffm_segdiff.study.cells import Cell
     from mlffm_segdiff.study.launchers.base import Launcher
     from mlffm_segdiff.study.plan import StudyPlan
     from mlffm_segdiff.study.study_folder import StudyFolder
 
-study = typer.Typer(help="Train and score variants under the same conditions, and report what differs.")
+study = Verbs(help="Train and score variants under the same conditions, and report what differs.")
 
 StudyArgument = Annotated[
     str,
@@ -49,37 +52,58 @@ def plan(
     overrides: OverridesArgument = None,
     output: OutputOption = None,
     source: SourceOption = None,
+    device: DeviceOption = AUTO,
+    no_time: Annotated[
+        bool, typer.Option("--no-time", help="Do not measure how long unfinished cells will take.")
+    ] = False,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a study and list its cells, with their state and the minutes that finished ones took.
+    """Check a study and list its cells, with their state and minutes: those that finished ones took, and
+    those that unfinished ones will take, from 20 steps measured of each network, image and batch size.
 
     Writes nothing. Example: mlffm-segdiff study plan decisive --source isic2018=DATA --source ph2=DATA
     """
     from rich.table import Table
 
     from mlffm_segdiff.config.study import load_study
+    from mlffm_segdiff.study.plan_time import cells_at_once, makespan
     from mlffm_segdiff.study.progress import Progress
     from mlffm_segdiff.study.runner import changes, make_plan
     from mlffm_segdiff.study.study_folder import StudyFolder
+    from mlffm_segdiff.training.time_estimate import duration
 
     loaded, reporter = load_study(name, overrides or ()), Reporter(quiet, as_json)
     folder = StudyFolder.of(loaded.name, output)
-    planned = make_plan(loaded, folder, _sources(source))
+    planned = make_plan(loaded, folder, _sources(source), device)
     progress = Progress(planned, folder)
     for change in changes(planned, folder):
         reporter.warn(change)
+    left = [cell for cell in planned.cells if progress.state(cell) != "done"]
+    estimates = {} if no_time else _estimates(planned, left, reporter)
     table, rows = Table("cell", "variant", "data set", "seed", "state", "minutes"), []
     for cell in planned.cells:
-        seconds = progress.seconds(cell)
-        minutes = None if seconds is None else seconds / 60
+        seconds, estimate = progress.seconds(cell), estimates.get(cell.key)
         row = {"key": cell.key, "variant": cell.variant, "dataset": cell.dataset, "seed": cell.seed}
-        rows.append({**row, "state": progress.state(cell), "minutes": minutes})
-        shown = "" if minutes is None else f"{minutes:.1f}"
-        table.add_row(*map(str, row.values()), progress.state(cell), shown)
+        took = None if seconds is None else seconds / 60
+        expected = None if estimate is None else estimate / 60
+        state = progress.state(cell)
+        rows.append({**row, "state": state, "minutes": took, "estimated_minutes": expected})
+        shown = "" if expected is None else f"about {expected:.1f}"
+        table.add_row(*map(str, row.values()), state, shown if took is None else f"{took:.1f}")
     reporter.console().print(table)
     reporter.info(progress.summary())
-    reporter.result({"output": folder.path, "threads": planned.threads, "cells": rows})
+    total = None
+    if estimates:
+        workers = cells_at_once(loaded.launcher, planned.threads, len(estimates))
+        total = makespan(estimates.values(), workers)
+        reporter.info(
+            f"training takes about {duration(total)} on this machine for {len(estimates)} of "
+            f"{len(planned.cells)} cells, {workers} at a time; scoring is not included"
+        )
+    reporter.result(
+        {"output": folder.path, "threads": planned.threads, "training_seconds": total, "cells": rows}
+    )
 
 
 @study.command(short_help="Train and score the unfinished cells, and write the report.")
@@ -88,6 +112,7 @@ def run(
     overrides: OverridesArgument = None,
     output: OutputOption = None,
     source: SourceOption = None,
+    device: DeviceOption = AUTO,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -110,7 +135,7 @@ def run(
         from mlffm_segdiff.study.report import write_report
     loaded, reporter = load_study(name, overrides or ()), Reporter(quiet, as_json)
     folder = StudyFolder.of(loaded.name, output)
-    planned, launcher = start_study(loaded, folder, _sources(source))
+    planned, launcher = start_study(loaded, folder, _sources(source), device)
     failures = _run_cells(planned, folder, launcher, reporter)
     report = write_report(folder.path)
     reporter.info(f"report: {report}")
@@ -144,6 +169,7 @@ def repeat(
     cell: Annotated[str, typer.Argument(metavar="CELL", help="The key of a cell, or its beginning.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Another folder.")],
     source: SourceOption = None,
+    device: DeviceOption = AUTO,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -158,7 +184,7 @@ def repeat(
 
     original, repeated = StudyFolder(folder.expanduser()), StudyFolder(output.expanduser())
     reporter = Reporter(quiet, as_json)
-    planned = plan_repeat(original, cell, repeated, _sources(source))
+    planned = plan_repeat(original, cell, repeated, _sources(source), device)
     for change in changes(planned, original):
         reporter.warn(change)
     failures = _run_cells(planned, repeated, InProcess(planned.threads), reporter)
@@ -172,6 +198,16 @@ def repeat(
         reporter.info(f"its weights {words} those in {weights_file(original, planned).parent}")
     if failures or same is False:
         raise typer.Exit(ExitStatus.FAULTS)
+
+
+def _estimates(planned: "StudyPlan", cells: "Sequence[Cell]", reporter: Reporter) -> dict[str, float]:
+    """Return the seconds that the training of each cell will take, by key; warn of impossible ones."""
+    from mlffm_segdiff.study.plan_time import estimate_cells
+
+    estimates, errors = estimate_cells(planned, cells, reporter.status)
+    for key, error in errors.items():
+        reporter.warn(f"cannot be trained: {planned.cell(key)}: {error}")
+    return {key: estimate.seconds for key, estimate in estimates.items()}
 
 
 def _sources(texts: list[str] | None) -> dict[str, Path | None]:

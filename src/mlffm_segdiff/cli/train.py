@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlffm_segdiff.cli.common import (
+    DeviceOption,
     JsonOption,
     QuietOption,
     Reporter,
@@ -19,6 +20,7 @@ from mlffm_segdiff.cli.common import (
 from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.packaged import recipe_names
+from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
     from mlffm_segdiff.config.schema import Recipe
@@ -45,13 +47,22 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume the run in --run, exactly as if it had not stopped.")
     ] = False,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan", help="Train nothing: measure 20 steps, and say how long the run will take here."
+        ),
+    ] = False,
     source: SourceOption = None,
     split: SplitOption = None,
+    device: DeviceOption = AUTO,
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a recipe into a run folder.
+
+    With --plan, data sets without a folder are replaced by synthetic images.
 
     Example: mlffm-segdiff train isic2018 --source isic2018=/data/isic2018
     """
@@ -64,17 +75,34 @@ def train(
             "no recipe: give one, for example mlffm-segdiff train synthetic, or --resume with --run"
         )
     if recipe is None and (overrides or source or split):
-        raise UserError("a resumed run keeps its recipe: leave out all but --run, --resume and --threads")
+        raise UserError(
+            "a resumed run keeps its recipe: leave out all but --run, --resume, --device and --threads"
+        )
+    if plan and resume:
+        raise UserError("--plan is for a new run; leave out --resume")
     chosen = None
     if recipe is not None:
         chosen = choose_data(load_recipe(recipe, overrides or ()), source or (), split)
         run = run or Path("runs", f"{chosen.name}-{datetime.now():%Y%m%d-%H%M%S}")
-    assert run is not None
     set_threads(threads)
-    _train(chosen, run, resume, Reporter(quiet, as_json))
+    if plan and chosen is not None:
+        _plan(chosen, device, Reporter(quiet, as_json))
+        return
+    assert run is not None
+    _train(chosen, run, resume, device, Reporter(quiet, as_json))
 
 
-def _train(recipe: "Recipe | None", run: Path, resume: bool, reporter: Reporter) -> None:
+def _plan(recipe: "Recipe", device: str, reporter: Reporter) -> None:
+    from mlffm_segdiff.training import estimate_time
+
+    with reporter.status("measuring"):
+        found = estimate_time(recipe, device)
+    reporter.info(str(found))
+    values = {"seconds": found.seconds, "validation_seconds": found.validation_seconds, **vars(found)}
+    reporter.result(values)
+
+
+def _train(recipe: "Recipe | None", run: Path, resume: bool, device: str, reporter: Reporter) -> None:
     from mlffm_segdiff import training
 
     progress = [training.ConsoleProgress(reporter.console(markup=True))]
@@ -83,10 +111,10 @@ def _train(recipe: "Recipe | None", run: Path, resume: bool, reporter: Reporter)
         if resume:
             if recipe is not None:
                 folder.require_recipe(recipe)
-            result = training.resume(folder.path, progress)
+            result = training.resume(folder.path, progress, device)
         else:
             assert recipe is not None
-            result = training.train(recipe, folder.path, callbacks=progress)
+            result = training.train(recipe, folder.path, callbacks=progress, device=device)
     except KeyboardInterrupt:
         if folder.config.is_file():
             say(f"stopped; resume with: mlffm-segdiff train --resume --run {folder.path}", err=True)

@@ -15,6 +15,7 @@ from yaml import YAMLError
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.packaged import RECIPES, recipe_names
 from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.config.spelling import known_name, meant_key
 
 FIRST_RECIPE = "isic2018"
 
@@ -130,6 +131,7 @@ def check_values(values: Any, origin: str, kind: type[Recipe]) -> Recipe:
 def _read(name: str) -> DictConfig:
     path = Path(name)
     if path.suffix not in {".yaml", ".yml"}:
+        name = known_name(name, recipe_names())
         if name not in recipe_names():
             raise UserError(
                 f"no recipe {name!r}: {_hint(name)}choose one of {', '.join(recipe_names())}, or a .yaml file"
@@ -159,6 +161,8 @@ def _parse(overrides: Sequence[str]) -> DictConfig:
 def _describe(error: Any, kind: type[Recipe]) -> str:
     key = ".".join(str(part) for part in error["loc"] if part != "[key]")
     if error["type"] == "extra_forbidden" or (error["loc"] and error["loc"][-1] == "[key]"):
+        if meant := meant_key(key):
+            return f"unknown key {key!r}; did you mean {meant}?"
         close = difflib.get_close_matches(key, list(_keys(kind)), n=1, cutoff=0.0)
         return f"unknown key {key!r}; the nearest valid key is {close[0]!r}"
     if error["type"] == "missing":

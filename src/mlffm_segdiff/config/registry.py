@@ -6,6 +6,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar, cast
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.spelling import known_name
 
 Part = TypeVar("Part")
 Registered = TypeVar("Registered")
@@ -52,12 +53,17 @@ class Registry(Mapping[str, Part]):
 
         return decorate
 
+    def spelling(self, name: str) -> str:
+        """Return the name of the part that ``name`` means, see `known_name`."""
+        return name if name in self else known_name(name, self)
+
     def require(self, name: str) -> Part:
-        """Return the part called ``name``.
+        """Return the part called ``name``, in any spelling that `known_name` finds.
 
         Raises:
             UserError: No part has that name, its package cannot be imported, or two packages have one.
         """
+        name = self.spelling(name)
         if name not in self:
             raise UserError(f"unknown {self.noun} {name!r}; choose one of {', '.join(self)}")
         return self[name]

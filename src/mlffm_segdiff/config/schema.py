@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mlffm_segdiff.config.conditions import refuse_options_without_effect
 from mlffm_segdiff.config.loss_config import LossConfig
@@ -14,7 +14,9 @@ ObjectiveName = Literal["x0", "epsilon", "v"]
 ScheduleName = Literal["cosine", "linear"]
 SamplerName = Literal["ddim", "ddpm", "dpm"]
 FusionName = Literal["mean", "staple"]
-PrecisionChoice = Literal["auto", "float32", "bf16"]
+Precision = Literal["float32", "bf16"]
+PrecisionChoice = Literal["auto", Precision]
+LoggerName = Literal["csv", "tensorboard", "wandb", "mlflow"]
 MOST_SAMPLES = 500
 NoiseVariance = Annotated[float, Field(gt=0, lt=1)]
 LEAST_SHARE = 0.001
@@ -179,6 +181,8 @@ class TrainConfig(Section):
         ema_decay: Decay of the moving average of the weights.
         validate_every: Images seen between two validations.
         precision: Number format; "auto" is the faster one, measured when the run starts.
+        logger: Logs to write, one or several; the CSV file, which has the learning curve, is always written.
+        devices: Number of devices to train on, only 1 for now.
         init: Weights to start from: a name as for `load_pretrained`, or the folder of an unfinished run, for
             its best checkpoint so far.
         encoder_init: Weights of a pretrained encoder, if init is null: "imagenet", a safetensors file, a hub
@@ -196,6 +200,8 @@ class TrainConfig(Section):
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.998
     validate_every: Images = 4_000
     precision: PrecisionChoice = "auto"
+    logger: tuple[LoggerName, ...] = ("csv", "tensorboard")
+    devices: Annotated[int, Field(ge=1)] = 1
     init: str | None = None
     encoder_init: str | None = "imagenet"
     encoder_rate: Positive = 0.3
@@ -209,6 +215,25 @@ class TrainConfig(Section):
     def epoch_steps(self) -> int:
         """Optimizer steps between two validations."""
         return max(self.validate_every // self.batch_size, 1)
+
+    @field_validator("logger", mode="before")
+    @classmethod
+    def one_or_several_loggers(cls, given: object) -> object:
+        """Take one name for a list of one, and names in any case."""
+        names = [given] if isinstance(given, str) else given
+        if not isinstance(names, list | tuple):
+            return given
+        return [name.lower() if isinstance(name, str) else name for name in names]
+
+    @model_validator(mode="after")
+    def one_device(self) -> "TrainConfig":
+        """Refuse several devices."""
+        if self.devices > 1:
+            raise ValueError(
+                f"train.devices={self.devices}: training on several devices is not supported yet; "
+                "leave it at 1, and choose the device by --device"
+            )
+        return self
 
     @model_validator(mode="after")
     def sgd_has_no_warmup(self) -> "TrainConfig":

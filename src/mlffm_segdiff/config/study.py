@@ -13,6 +13,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import override_values, read_mapping
 from mlffm_segdiff.config.packaged import STUDIES, study_names
 from mlffm_segdiff.config.section import Section, Seed
+from mlffm_segdiff.config.spelling import known_name
 
 SET_ELSEWHERE = {"seed": "seeds", "data.sources": "datasets"}
 FILE_NAME = r"[A-Za-z0-9][\w.-]*"
@@ -175,6 +176,7 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
     """
     path = Path(name)
     if path.suffix not in {".yaml", ".yml"}:
+        name = known_name(name, study_names())
         if name not in study_names():
             raise UserError(f"no study {name!r}: choose one of {', '.join(study_names())}, or a .yaml file")
         path = Path(str(STUDIES / f"{name}.yaml"))

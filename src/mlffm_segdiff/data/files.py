@@ -105,6 +105,16 @@ def image_size(data: bytes, name: str) -> tuple[int, int]:
         return open_checked(data, name).size
 
 
+def upright_size(data: bytes, name: str) -> tuple[int, int]:
+    """Return width and height of an image file after EXIF orientation, without decoding it.
+
+    Errors are those of `decode_image`.
+    """
+    with reported(name):
+        upright = _upright_rows(open_checked(data, name))
+    return upright.width, upright.height
+
+
 def open_checked(data: bytes, name: str, most_pixels: int = MOST_PIXELS) -> ImageFile.ImageFile:
     """Open an image file without decoding it.
 

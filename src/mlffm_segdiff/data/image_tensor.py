@@ -8,7 +8,12 @@ from torch import Tensor
 
 def image_tensor(pixels: npt.NDArray[np.uint8]) -> Tensor:
     """Convert RGB pixels (... H W 3, uint8) to a tensor (... 3 H W, float32 in [0, 1])."""
-    return torch.from_numpy(np.array(pixels)).movedim(-1, -3).div(255)
+    return scale_pixels(torch.from_numpy(np.array(pixels)))
+
+
+def scale_pixels(pixels: Tensor) -> Tensor:
+    """Convert RGB pixels (... H W 3, uint8) to ... 3 H W, float32 in [0, 1]."""
+    return pixels.movedim(-1, -3).div(255)
 
 
 def normalise_image(image: Tensor) -> Tensor:

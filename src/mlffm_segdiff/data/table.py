@@ -5,8 +5,10 @@ from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.registry import Registry
+from mlffm_segdiff.config.spelling import known_name
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.datasets.coco_annotations import find_coco
+from mlffm_segdiff.data.datasets.cvat_annotations import find_cvat
 from mlffm_segdiff.data.datasets.ham10000 import find_ham10000
 from mlffm_segdiff.data.datasets.image_folder import find_image_folder
 from mlffm_segdiff.data.datasets.isic_challenges import find_isic2016, find_isic2017, find_isic2018
@@ -14,6 +16,7 @@ from mlffm_segdiff.data.datasets.labelme_annotations import find_labelme
 from mlffm_segdiff.data.datasets.nnunet_raw import find_nnunet
 from mlffm_segdiff.data.datasets.pairing import Pairing
 from mlffm_segdiff.data.datasets.ph2 import find_ph2
+from mlffm_segdiff.data.datasets.yolo_labels import find_yolo
 
 SYNTHETIC = "synthetic"
 """The source of recipes that is generated instead of read."""
@@ -23,6 +26,7 @@ DATASETS: Registry[Callable[[Path], Pairing]] = Registry(
     group="mlffm_segdiff.datasets",
     parts={
         "coco": find_coco,
+        "cvat": find_cvat,
         "folder": find_image_folder,
         "ham10000": find_ham10000,
         "isic2016": find_isic2016,
@@ -31,6 +35,7 @@ DATASETS: Registry[Callable[[Path], Pairing]] = Registry(
         "labelme": find_labelme,
         "nnunet": find_nnunet,
         "ph2": find_ph2,
+        "yolo": find_yolo,
     },
 )
 """The finder of each data set: it takes a folder or archive, and pairs the images and masks there by id."""
@@ -46,6 +51,11 @@ def read_cases(name: str, path: Path) -> list[Case]:
 def find_pairs(name: str, path: Path) -> Pairing:
     """Return the images and masks of a data set, paired by id. Raises UserError on an unknown name."""
     return DATASETS.require(name)(path)
+
+
+def source_name(name: str) -> str:
+    """Return the source of a recipe that ``name`` means, see `known_name`."""
+    return known_name(name, [*DATASETS, SYNTHETIC])
 
 
 def require_source(name: str) -> None:

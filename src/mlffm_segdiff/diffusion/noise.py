@@ -1,10 +1,37 @@
 """Noise of samples: the same for every image, so that its name, batch and position do not matter."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 
 import torch
 from torch import Tensor
+
+NoiseSource = Callable[[int, int, int, int], Iterator[Tensor]]
+"""A function of seed, samples, height and width that draws as `noise_stream` does."""
+
+
+def noise_stream(seed: int, samples: int, height: int, width: int) -> Iterator[Tensor]:
+    """Yield standard normal noise of one image again and again: N1HW on the CPU, for N samples."""
+    generators = noise_generators(seed, samples, 1)
+    while True:
+        yield draw_noise(generators, height, width)
+
+
+class HeldNoise:
+    """The noise of `noise_stream`, drawn once and kept, so that a trace finds constants."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, int, int, int], tuple[Iterator[Tensor], list[Tensor]]] = {}
+
+    def __call__(self, seed: int, samples: int, height: int, width: int) -> Iterator[Tensor]:
+        """Yield what `noise_stream` yields."""
+        key = (seed, samples, height, width)
+        source, drawn = self._kept.setdefault(key, (noise_stream(*key), []))
+        for number in count():
+            if number == len(drawn):
+                drawn.append(next(source))
+            yield drawn[number]
 
 
 def noise_generators(seed: int, samples: int, images: int) -> list[torch.Generator]:

@@ -1,4 +1,4 @@
-"""Figures of an evaluation, drawn from contours and numbers: no pixel of a data set is in them."""
+"""Figures of an evaluation, drawn from contours and numbers; pixels of an image only where one is given."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mlffm_segdiff.data.atomic import atomic_write, open_checked
 from mlffm_segdiff.data.contour import mask_contours
+from mlffm_segdiff.data.files import Pixels
 from mlffm_segdiff.data.names import printable
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
 from mlffm_segdiff.metrics.overlap import JACCARD_THRESHOLD, Mask
@@ -29,12 +30,17 @@ NAME_LENGTH = 26
 
 @dataclass(frozen=True)
 class OutlinedCase:
-    """The content of a panel: ground truth and prediction (HxW bool), and their Jaccard."""
+    """The content of a panel: ground truth and prediction (HxW bool), and their Jaccard.
+
+    Attributes:
+        image: The image to draw the contours on, of any size, uint8 RGB; None draws only contours.
+    """
 
     id: str
     truth: Mask
     predicted: Mask
     jaccard: float
+    image: Pixels | None = None
 
 
 def pick_cases(cases: Sequence[EvaluatedCase], each: int) -> dict[str, list[EvaluatedCase]]:
@@ -113,6 +119,8 @@ def save_figure(figure: Figure, path: Path) -> None:
 def _draw_case(panel: Axes, case: OutlinedCase) -> None:
     height, width = case.truth.shape
     panel.set(xlim=(-1, width), ylim=(height, -1), aspect="equal")
+    if case.image is not None:
+        panel.imshow(case.image, extent=(-0.5, width - 0.5, height - 0.5, -0.5))
     panel.add_patch(Rectangle((-0.5, -0.5), width, height, fill=False, edgecolor="0.8", linewidth=0.8))
     for mask, colour in ((case.truth, TRUTH_COLOUR), (case.predicted, PREDICTED_COLOUR)):
         for contour in mask_contours(mask):

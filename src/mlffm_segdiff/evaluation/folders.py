@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from mlffm_segdiff.data.files import decode_mask
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
 from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.overlap import Mask
+
+SHOWN_IDS = 5
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,11 @@ def match_masks(predictions: Mapping[str, Entry], truths: Mapping[str, Entry]) -
         missing=tuple(sorted(truths.keys() - predictions.keys())),
         extra=tuple(sorted(predictions.keys() - truths.keys())),
     )
+
+
+def first_ids(ids: Sequence[str]) -> str:
+    """Return the first ids of a list as text."""
+    return ", ".join(ids[:SHOWN_IDS]) + (", ..." if len(ids) > SHOWN_IDS else "")
 
 
 def compare_masks(matched: MatchedMasks) -> Iterator[EvaluatedCase]:

@@ -16,14 +16,14 @@ from mlffm_segdiff.data.files import Pixels, decode_mask, decode_pil
 from mlffm_segdiff.data.view import view_of
 from mlffm_segdiff.evaluation.figures import OutlinedCase
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
-from mlffm_segdiff.inference.model import Model, segment_images
+from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.postprocessing import AS_THRESHOLDED
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
 from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.overlap import Mask, count_pixels, jaccard
-from mlffm_segdiff.segmenters.at_source import THRESHOLD, map_at
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
+from mlffm_segdiff.segmenters.at_source import THRESHOLD, NetworkOutput, map_at
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
 from mlffm_segdiff.segmenters.calibration import Quality
 
 SCORED = Processing(post=AS_THRESHOLDED)
@@ -78,7 +78,7 @@ def segment_cases(
     for start in range(0, len(cases), batch_size):
         chunk = cases[start : start + batch_size]
         rows = [index[case.id] for case in chunk]
-        found = segment_images(model, list(pairs.images[rows]), partial(_view, chunk))
+        found = model.segment(list(pairs.images[rows]), partial(_view, chunk))
         for case, row, segmentation in zip(chunk, rows, found, strict=True):
             yield _compare(case, pairs.images[row], pairs.masks[row] > 0, segmentation, model)
 
@@ -86,7 +86,7 @@ def segment_cases(
 def evaluate_case(compared: ComparedCase) -> EvaluatedCase:
     """Score a case at both sizes."""
     assert compared.result.segmentation is not None
-    probability = compared.result.segmentation.probability[0, 0].numpy()
+    probability = compared.result.segmentation.probability
     at_network = map_at(probability, *compared.network_truth.shape) >= THRESHOLD
     return EvaluatedCase(
         compared.case.id,
@@ -119,7 +119,7 @@ def _view(cases: Sequence[Case], number: int) -> Pixels:
 
 
 def _compare(
-    case: Case, network_input: Pixels, network_truth: Mask, segmentation: Segmentation, model: Model
+    case: Case, network_input: Pixels, network_truth: Mask, segmentation: NetworkOutput, model: Model
 ) -> ComparedCase:
     if case.mask is None:
         raise UserError(f"{case.id} has no mask to compare with; leave it out of the split or add its mask")

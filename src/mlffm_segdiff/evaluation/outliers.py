@@ -14,11 +14,10 @@ from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.sources import open_split
 from mlffm_segdiff.evaluation.pipeline import EvaluatedModel, ShowProgress, no_progress
 from mlffm_segdiff.metrics.mahalanobis import Numbers
-from mlffm_segdiff.segmenters.at_source import segment_batch
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
-from mlffm_segdiff.segmenters.device import best_device
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, segment_batch
 from mlffm_segdiff.segmenters.outliers import fit_detector, write_outliers
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
+from mlffm_segdiff.segmenters.saved_weights import WEIGHTS, weights_digest
 
 MOST_IMAGES = 2400
 """Images of a data set in a part of the split that are used, evenly spaced."""
@@ -30,7 +29,7 @@ def calibrate_outliers(model: EvaluatedModel, folder: Path, show: ShowProgress =
 
     Args:
         model: Whose weights are in the folder, with the cases of its split.
-        folder: Of the weights, see `pipeline.calibration_folder`.
+        folder: Of the weights, see `calibrating.calibration_folder`.
         show: Shows the progress of a labelled step.
 
     Returns:
@@ -40,7 +39,7 @@ def calibrate_outliers(model: EvaluatedModel, folder: Path, show: ShowProgress =
     Raises:
         UserError: Images cannot be read, or the file cannot be written.
     """
-    pretrained, device = load_pretrained(folder), best_device()
+    pretrained, device = load_pretrained(folder), model.device
     segmenter = pretrained.segmenter.to(device)
     found: dict[str, dict[str, Numbers]] = {}
     for part in ("train", "val"):
@@ -58,7 +57,7 @@ def calibrate_outliers(model: EvaluatedModel, folder: Path, show: ShowProgress =
     if detector is None:
         return None
     sweep_unfinished(folder)
-    return write_outliers(detector.bind_to(pretrained.digest), folder)
+    return write_outliers(detector.bind_to(weights_digest(folder / WEIGHTS)), folder)
 
 
 def image_features(

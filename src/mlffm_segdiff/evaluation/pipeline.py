@@ -1,4 +1,4 @@
-"""Evaluation as functions: a model on a split, a folder of masks, and the calibration of a model."""
+"""Evaluation as functions: a model on a split, or a folder of masks."""
 
 from __future__ import annotations
 
@@ -9,35 +9,42 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mlffm_segdiff.config.errors import UserError, partly_written
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.atomic import sweep_unfinished
-from mlffm_segdiff.data.image_quality import quality_limits
 from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.results_folder import claimed_folder, remove_results, require_own
 from mlffm_segdiff.data.sources import SplitCases, load_split_cases, open_split
 from mlffm_segdiff.evaluation import figures, quality_figures
+from mlffm_segdiff.evaluation.coverage import (
+    Coverage,
+    CoverageCase,
+    coverage_case,
+    coverage_summary,
+    measure_coverage,
+    write_coverage,
+)
+from mlffm_segdiff.evaluation.coverage_figure import coverage_figure
 from mlffm_segdiff.evaluation.figures import OutlinedCase, pick_cases, save_figure
 from mlffm_segdiff.evaluation.folders import MaskFiles, compare_masks, load_masks, match_folders
 from mlffm_segdiff.evaluation.model import evaluate_case, outline_case, segment_cases
 from mlffm_segdiff.evaluation.quality import JudgedCase, judge_case, quality_summary, write_judged
 from mlffm_segdiff.evaluation.report import CASES_FILE, SUMMARY_FILE, write_report
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
-from mlffm_segdiff.metrics.certainty import fit_calibration
 from mlffm_segdiff.metrics.distribution import score_samples, summarise_samples
 from mlffm_segdiff.metrics.summary import Summary
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
-from mlffm_segdiff.segmenters.base import Sampling
-from mlffm_segdiff.segmenters.calibration import Quality, write_quality
-from mlffm_segdiff.segmenters.device import best_device
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
+from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.segmenters.recipe import with_data
 from mlffm_segdiff.segmenters.sampling import Overrides, chosen_sampling
-from mlffm_segdiff.segmenters.saved_weights import DEFAULT, WEIGHTS, weights_folder
+from mlffm_segdiff.segmenters.saved_weights import DEFAULT
 
 CONTOURS_SHOWN = 6
 QUALITY_TABLE = "quality.csv"
-TRAINING_IMAGES = 2000
+COVERAGE_TABLE = "coverage.csv"
 
 ShowProgress = Callable[[str], AbstractContextManager[Progress]]
 
@@ -50,6 +57,8 @@ class EvaluatedModel:
     parts: SplitCases
     part: str
     sampling: Sampling
+    segmenter: BaseSegmenter
+    device: torch.device
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,8 @@ class Evaluation:
         facts: What was evaluated and how, for summary.json.
         outlines: Best, median and worst cases, to draw.
         judged: Certainty and Dice of each case; empty for masks without a model.
+        covered: What the ground truth of each case says about bounds; empty for masks without a model.
+        coverage: How often the bounds of the model's calibration hold; empty without one that applies.
         model: What was evaluated; None for masks without a model.
     """
 
@@ -68,6 +79,8 @@ class Evaluation:
     facts: Mapping[str, Any]
     outlines: Mapping[str, Sequence[OutlinedCase]]
     judged: Sequence[JudgedCase] = field(default=())
+    covered: Sequence[CoverageCase] = field(default=(), repr=False)
+    coverage: Sequence[Coverage] = field(default=(), repr=False)
     model: EvaluatedModel | None = None
 
 
@@ -85,6 +98,7 @@ def evaluate(
     split: Path | None = None,
     part: str = "test",
     sampling: Overrides | None = None,
+    device: str | torch.device = AUTO,
     show: ShowProgress = no_progress,
 ) -> Evaluation:
     """Score a model on a part of a split; masks are scored as thresholded, without post-processing.
@@ -95,33 +109,38 @@ def evaluate(
         split: CSV with columns id and part, in place of the recipe's split.
         part: ``train``, ``val`` or ``test``.
         sampling: Overrides of the recipe's sampling, by the keys of `SamplingConfig`.
+        device: Where the network runs, as for `find_device`.
         show: Shows the progress of a labelled step.
 
     Raises:
-        UserError: The weights, the data or an option cannot be used.
+        UserError: The device, the weights, the data or an option cannot be used.
     """
-    pretrained = load_pretrained(weights)
+    place, pretrained = find_device(device), load_pretrained(weights)
     recipe = with_data(pretrained.recipe, sources, split)
     chosen = chosen_sampling(recipe, sampling)
     _require_paths(recipe)
-    parts, device = load_split_cases(recipe.data), best_device()
+    parts = load_split_cases(recipe.data)
     with show("reading") as progress:
         pairs = open_split(parts, part, recipe.data.size, progress)
     known = pretrained.quality
     quality = known if known and not known.mismatch(chosen) else None
-    segmenter, cases = pretrained.segmenter.to(device).eval(), parts.cases[part]
-    how = (chosen, recipe.train.batch_size, device, quality)
-    evaluated, judged, samples = [], [], []
+    segmenter, cases = pretrained.segmenter.to(place).eval(), parts.cases[part]
+    how = (chosen, recipe.train.batch_size, place, quality)
+    evaluated, judged, covered, samples = [], [], [], []
     with show("segmenting") as progress:
         for compared in segment_cases(segmenter, pairs, cases, *how):
             evaluated.append(evaluate_case(compared))
             drawn = compared.result.samples
             judged.append(judge_case(compared.result, evaluated[-1]))
+            covered.append(coverage_case(compared, evaluated[-1], parts.source[compared.case.id]))
             if drawn is not None:
                 samples.append(score_samples(drawn >= THRESHOLD, compared.network_truth))
             progress(len(evaluated), len(cases))
-    model = EvaluatedModel(recipe, parts, part, chosen)
+    model = EvaluatedModel(recipe, parts, part, chosen, segmenter, place)
     facts = {"weights": str(weights), **_facts(model), "quality": quality_summary(judged)}
+    coverage = measure_coverage(covered, quality.styles[chosen.style]) if quality else []
+    if coverage:
+        facts["coverage"] = coverage_summary(coverage)
     if samples:
         facts["samples"] = asdict(summarise_samples(samples))
     by_id = {case.id: case for case in cases}
@@ -132,7 +151,7 @@ def evaluate(
         for name, group in pick_cases(evaluated, CONTOURS_SHOWN).items()
         if group
     }
-    return Evaluation(evaluated, facts, outlines, judged, model)
+    return Evaluation(evaluated, facts, outlines, judged, covered, coverage, model)
 
 
 def evaluate_masks(predicted: Path, truth: Path, show: ShowProgress = no_progress) -> Evaluation:
@@ -165,8 +184,9 @@ def evaluate_masks(predicted: Path, truth: Path, show: ShowProgress = no_progres
 
 
 def write_evaluation(found: Evaluation, folder: Path) -> dict[str, Summary]:
-    """Write cases.csv, summary.json and figures, of a model also quality.csv; return the summaries.
+    """Write cases.csv, summary.json and figures, and return the summaries.
 
+    Of a model also quality.csv, and coverage.csv where a calibration applies.
     The files of an earlier evaluation in the folder, which its summary.json lists, are removed first.
 
     Raises:
@@ -184,7 +204,12 @@ def write_evaluation(found: Evaluation, folder: Path) -> dict[str, Summary]:
         drawn["retention.png"] = quality_figures.retention_figure(found.judged)
         if all(case.expected_dice is not None for case in found.judged):
             drawn["reliability.png"] = quality_figures.reliability_figure(found.judged)
-    files = [SUMMARY_FILE, CASES_FILE, *([QUALITY_TABLE] if found.judged else []), *drawn]
+    if found.coverage:
+        drawn["coverage.png"] = coverage_figure(found.coverage)
+    tables = [
+        name for name, rows in ((QUALITY_TABLE, found.judged), (COVERAGE_TABLE, found.coverage)) if rows
+    ]
+    files = [SUMMARY_FILE, CASES_FILE, *tables, *drawn]
     with claimed_folder(folder):
         own = evaluated_files(folder)
         require_own(folder, files, own)
@@ -193,6 +218,8 @@ def write_evaluation(found: Evaluation, folder: Path) -> dict[str, Summary]:
             summaries = write_report(folder, found.cases, {**found.facts, "files": files})
             if found.judged:
                 write_judged(found.judged, folder / QUALITY_TABLE)
+            if found.coverage:
+                write_coverage(found.coverage, folder / COVERAGE_TABLE)
             for name, figure in drawn.items():
                 save_figure(figure, folder / name)
     return summaries
@@ -209,56 +236,6 @@ def evaluated_files(folder: Path) -> list[str]:
         return list(map(str, json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))["files"]))
     except (OSError, ValueError, KeyError, TypeError):
         return []
-
-
-def calibration_folder(weights: str | Path, part: str) -> Path:
-    """Return the folder that `calibrate` writes to, before anything is evaluated.
-
-    Raises:
-        UserError: The part is not ``val``, or the weights are not in a folder.
-    """
-    folder = weights_folder(weights)
-    if part != "val":
-        raise UserError(
-            f"--calibrate needs --part val, not {part}: training ids are too easy, test ids are for the end"
-        )
-    if not folder.is_dir():
-        raise UserError(f"{weights} is not a folder to write quality.json into; download the weights first")
-    return folder
-
-
-def calibrate(found: Evaluation, folder: Path, show: ShowProgress = no_progress) -> Path:
-    """Write quality.json, from an evaluation on validation cases and from training images.
-
-    Args:
-        found: Evaluation of a model on the part ``val``.
-        folder: Of its weights, see `calibration_folder`.
-        show: Shows the progress of a labelled step.
-
-    Returns:
-        The path of quality.json.
-
-    Raises:
-        UserError: The evaluation is not one of a model on the part ``val``, or the file cannot be written.
-    """
-    model = found.model
-    if model is None or model.part != "val":
-        raise UserError("a calibration needs a model's evaluation on validation ids; use part='val'")
-    with show("reading training images") as progress:
-        pairs = open_split(model.parts, "train", model.recipe.data.size, progress)
-    images = pairs.images[:: -(-len(pairs.images) // TRAINING_IMAGES)]
-    certainty, dice = ([getattr(case, name) for case in found.judged] for name in ("certainty", "dice"))
-    quality = Quality(
-        sampling=model.sampling,
-        sources=tuple(sorted(model.recipe.data.sources)),
-        cases=len(found.judged),
-        training_images=len(images),
-        split=model.parts.digest,
-        calibration=fit_calibration(certainty, dice),
-        limits=quality_limits(images),
-    )
-    sweep_unfinished(folder)
-    return write_quality(quality.bind_to(folder / WEIGHTS), folder)
 
 
 def _facts(model: EvaluatedModel) -> dict[str, object]:

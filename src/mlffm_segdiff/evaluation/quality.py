@@ -53,7 +53,7 @@ def judge_case(result: CaseResult, evaluated: EvaluatedCase) -> JudgedCase:
         evaluated.source.dice,
         evaluated.source.jaccard,
         result.certainty,
-        result.expected_dice,
+        result.expected_dice.value if result.expected_dice else None,
         None if result.samples is None else sample_agreement(result.samples),
     )
 

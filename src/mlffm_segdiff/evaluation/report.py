@@ -12,11 +12,29 @@ from mlffm_segdiff.data.atomic import sweep_unfinished, write_text
 from mlffm_segdiff.data.csv_text import csv_table
 from mlffm_segdiff.evaluation.rows import EvaluatedCase, column_names, row_values
 from mlffm_segdiff.metrics.intervals import Interval
+from mlffm_segdiff.metrics.overlap import JACCARD_THRESHOLD
 from mlffm_segdiff.metrics.summary import Summary, summarise
+from mlffm_segdiff.metrics.surface import TOLERANCE
 
 CASES_FILE = "cases.csv"
 SUMMARY_FILE = "summary.json"
-DISTANCES = ("hd95", "hd95_percent", "assd")
+DISTANCES = ("hd95", "hd95_percent", "assd", "assd_percent")
+SCORE_LABELS = {
+    "accuracy": "accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "specificity": "specificity",
+    "dice": "Dice",
+    "jaccard": "Jaccard",
+    "thresholded_jaccard": f"Jaccard, 0 below {JACCARD_THRESHOLD}",
+    "hd95": "HD95 (px)",
+    "hd95_percent": "HD95 (% of diagonal)",
+    "assd": "ASSD (px)",
+    "assd_percent": "ASSD (% of diagonal)",
+    "boundary_dice": f"boundary Dice (within {100 * TOLERANCE:g} % of diagonal)",
+}
+"""Names of scores in tables, with their unit or tolerance."""
+CONTOUR_SCORES = (*DISTANCES, "boundary_dice")
 
 SUMMARY_HEADER = ("score", "per-image mean", "95 % interval", "pooled")
 HEADLINE_HEADER = (
@@ -27,10 +45,7 @@ HEADLINE_HEADER = (
     "Jaccard, per image",
     "Dice, per image",
     "thresholded Jaccard",
-    "HD95 (px)",
-    "HD95 (% of diagonal)",
-    "ASSD (px)",
-    "boundary Dice",
+    *(SCORE_LABELS[name] for name in CONTOUR_SCORES),
 )
 
 
@@ -84,7 +99,7 @@ def summary_rows(summary: Summary) -> list[tuple[str, ...]]:
     """Return one row of text per score, for SUMMARY_HEADER."""
     return [
         (
-            name.replace("_", " "),
+            SCORE_LABELS[name],
             _number(name, interval.mean),
             _ends(name, interval),
             f"{summary.pooled[name]:.4f}" if name in summary.pooled else "",
@@ -102,10 +117,7 @@ def headline_row(name: str, summary: Summary) -> tuple[str, ...]:
         f"{summary.pooled['jaccard']:.4f}",
         f"{summary.pooled['dice']:.4f}",
         *(f"{image[score].mean:.4f} ({_ends(score, image[score])})" for score in ("jaccard", "dice")),
-        *(
-            _number(score, image[score].mean)
-            for score in ("thresholded_jaccard", "hd95", "hd95_percent", "assd", "boundary_dice")
-        ),
+        *(_number(score, image[score].mean) for score in ("thresholded_jaccard", *CONTOUR_SCORES)),
     )
 
 

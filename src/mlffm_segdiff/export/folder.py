@@ -1,20 +1,28 @@
-"""Exported folders: graphs, their recipe as config.json, and export.json, which describes the graphs."""
+"""Exported folders: graphs, their recipe as config.json, and export.json (`export.manifest`)."""
 
 import copy
 import json
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import BaseModel, StringConstraints, ValidationError
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.load import read_json
 from mlffm_segdiff.data.atomic import atomic_folder, sweep_unfinished
-from mlffm_segdiff.export.formats import FORMATS, FormatName, Runtime
+from mlffm_segdiff.export.formats import FORMATS, Runtime
+from mlffm_segdiff.export.manifest import (
+    FIX,
+    MANIFEST,
+    WHOLE,
+    FormatName,
+    Manifest,
+    Signature,
+    read_manifest,
+)
 from mlffm_segdiff.export.onnx import OPSET
 from mlffm_segdiff.export.trace import EXAMPLE_BATCH
+from mlffm_segdiff.export.whole import in_one_graph, write_whole
 from mlffm_segdiff.segmenters.agreement import AGREEMENT, read_agreement
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.calibration import QUALITY, read_quality, write_quality
@@ -23,38 +31,6 @@ from mlffm_segdiff.segmenters.outliers import OUTLIERS, read_outliers
 from mlffm_segdiff.segmenters.precision import Precision
 from mlffm_segdiff.segmenters.pretrained import Pretrained, read_config, require_trust
 from mlffm_segdiff.segmenters.saved_weights import CONFIG, weights_digest
-
-MANIFEST = "export.json"
-FIX = "export again"
-
-PartName = Annotated[str, StringConstraints(pattern=r"^\w+$")]
-
-
-class Signature(BaseModel):
-    """The inputs and outputs of a graph by name, in their order."""
-
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-
-
-class Manifest(BaseModel):
-    """The content of an exported folder.
-
-    Attributes:
-        format: Format of the graphs.
-        size: Height and width of the images in pixels.
-        precision: Number format of the weights in the graphs.
-        opset: Opset of ONNX; None if the graphs were not written through ONNX.
-        graphs: Their inputs and outputs by name.
-        versions: Versions of the packages that wrote it.
-    """
-
-    format: FormatName
-    size: int
-    precision: Precision
-    opset: int | None
-    graphs: dict[PartName, Signature]
-    versions: dict[str, str]
 
 
 def write_export(
@@ -71,22 +47,28 @@ def write_export(
     Raises:
         UserError: The folder cannot be written, or a package is missing.
     """
-    written = FORMATS[format_name]
-    size = pretrained.recipe.data.size
-    parts = _plain(pretrained.segmenter).parts(torch.zeros(EXAMPLE_BATCH, 3, size, size))
-    manifest = Manifest(
-        format=format_name,
-        size=size,
-        precision="float32",
-        opset=OPSET if "onnx" in written.packages else None,
-        graphs={name: Signature(inputs=p.input_names, outputs=p.output_names) for name, p in parts.items()},
-        versions=_versions(written.packages),
-    )
+    written, recipe = FORMATS[format_name], pretrained.recipe
+    plain, size = _plain(pretrained.segmenter), recipe.data.size
+    parts = plain.parts(torch.zeros(EXAMPLE_BATCH, 3, size, size))
     sweep_unfinished(folder.parent)
     with atomic_folder(folder, fix) as building:
         for name, part in parts.items():
             written.write(part, building / f"{name}{written.suffix}")
-        _write_json(building / CONFIG, {"recipe": pretrained.recipe.model_dump(mode="json")})
+        whole = None
+        if format_name == "onnx" and in_one_graph(pretrained.sampling):
+            whole = write_whole(plain, pretrained, building / WHOLE)
+        manifest = Manifest(
+            format=format_name,
+            size=size,
+            precision="float32",
+            opset=OPSET if "onnx" in written.packages else None,
+            graphs={
+                name: Signature(inputs=p.input_names, outputs=p.output_names) for name, p in parts.items()
+            },
+            whole=whole,
+            versions=_versions(written.packages),
+        )
+        _write_json(building / CONFIG, {"recipe": recipe.model_dump(mode="json")})
         _write_json(building / MANIFEST, manifest.model_dump(mode="json"))
         keep_quality(pretrained, building)
 
@@ -96,21 +78,6 @@ def keep_quality(pretrained: Pretrained, folder: Path) -> None:
     if pretrained.quality is not None:
         write_quality(pretrained.quality.bind_to(None), folder)
     pretrained.write_companions(folder)
-
-
-def is_export(folder: Path) -> bool:
-    """Return whether this is an exported folder."""
-    return (folder / MANIFEST).is_file()
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Return the content of an exported folder. Raises UserError if it cannot be read."""
-    try:
-        return Manifest.model_validate(read_json(folder / MANIFEST, FIX))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise UserError(f"{folder / MANIFEST}: {key}: {first['msg']}; export again") from None
 
 
 def runtime_of(format_name: FormatName) -> Runtime:

@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import Literal
 
 from mlffm_segdiff.export import onnx, openvino, torch_export
+from mlffm_segdiff.export.manifest import FormatName
 from mlffm_segdiff.segmenters.base import Graph, Part
 from mlffm_segdiff.segmenters.precision import Precision
 
-FormatName = Literal["onnx", "openvino", "torch"]
 RuntimeName = Literal["onnx", "openvino"]
 
 

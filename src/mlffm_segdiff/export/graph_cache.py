@@ -1,33 +1,18 @@
 """Graphs for a runtime: of an exported folder, or of any weights, exported once into the user's cache."""
 
 import hashlib
-import json
 import shutil
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from importlib.metadata import version
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Literal
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.cache import CACHE_FIX, cache_root
-from mlffm_segdiff.export.folder import (
-    is_export,
-    keep_quality,
-    read_export,
-    read_manifest,
-    runtime_of,
-    write_export,
-)
-from mlffm_segdiff.export.formats import FormatName, RuntimeName
+from mlffm_segdiff.data.cache import CACHE_FIX
+from mlffm_segdiff.export.folder import keep_quality, read_export, runtime_of, write_export
+from mlffm_segdiff.export.formats import RuntimeName
+from mlffm_segdiff.export.graph_model import RuntimeChoice, ShowStatus, cached_folder
+from mlffm_segdiff.export.manifest import FormatName, is_export, read_manifest
 from mlffm_segdiff.segmenters.precision import Precision
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
-
-CACHE_FORMAT = 2
-"""Version of the written graphs, raised if they change without a new version of the package."""
-
-RuntimeChoice = Literal["torch", "onnx", "openvino"]
-ShowStatus = Callable[[str], AbstractContextManager[object]]
 
 
 def load_graphs(
@@ -65,7 +50,7 @@ def load_graphs(
 def cached_export(pretrained: Pretrained, format_name: FormatName, root: Path | None = None) -> Path:
     """Return the folder of exported graphs in the cache, exporting them first if they are missing.
 
-    Its name depends on the weights, the recipe, the format, and the versions of torch and this package.
+    Its name is that of `cached_folder`.
 
     Args:
         pretrained: The weights.
@@ -75,7 +60,7 @@ def cached_export(pretrained: Pretrained, format_name: FormatName, root: Path | 
     Raises:
         UserError: As `write_export`.
     """
-    folder = (root or cache_root()) / f"{_key(pretrained, format_name)}-{format_name}"
+    folder = cached_folder(pretrained.digest or _content_digest(pretrained), format_name, root)
     if not folder.is_dir():
         write_export(pretrained, format_name, folder, CACHE_FIX)
     else:
@@ -97,11 +82,10 @@ def _read_cached(
     return read_export(exported(), precision)
 
 
-def _key(pretrained: Pretrained, format_name: FormatName) -> str:
-    recipe = pretrained.recipe.model_dump(mode="json")
-    made_by = [CACHE_FORMAT, format_name, version("torch"), version("mlffm-segdiff"), recipe]
-    digest = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode())
+def _content_digest(pretrained: Pretrained) -> str:
+    """Return a digest of the recipe and the weights, for weights that are from no file."""
+    digest = hashlib.sha256(pretrained.recipe.model_dump_json().encode())
     for name, value in sorted(pretrained.segmenter.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:32]
+    return digest.hexdigest()

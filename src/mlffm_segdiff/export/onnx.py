@@ -1,6 +1,6 @@
 """Graphs as ONNX, run by ONNX Runtime on the processor."""
 
-import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import needs_extra
+from mlffm_segdiff.export.onnx_session import check_precision as check_precision
+from mlffm_segdiff.export.onnx_session import not_a_graph, open_session
 from mlffm_segdiff.export.trace import quiet_exporters, trace
 from mlffm_segdiff.models.weight_files import require_sound
 from mlffm_segdiff.segmenters.base import Part
@@ -19,7 +20,6 @@ from mlffm_segdiff.segmenters.precision import Precision
 # work than the exporter does: networks run 4 to 13 % slower (AVX2, one thread). Between 18,
 # the exporter's default, and 20 nothing changes.
 OPSET = 18
-ONLY_ERRORS = 3
 
 
 class OnnxGraph:
@@ -36,8 +36,13 @@ class OnnxGraph:
         return [torch.from_numpy(output).to(inputs[0].device) for output in outputs]
 
 
-def write(part: Part, path: Path) -> None:
+def write(part: Part, path: Path, metadata: Mapping[str, str] | None = None) -> None:
     """Write the part with its weights as one ONNX file for any batch size.
+
+    Args:
+        part: In evaluation mode.
+        path: Of the file.
+        metadata: Texts by name, which the file keeps in its ``metadata_props``.
 
     Raises:
         UserError: A package is missing.
@@ -56,17 +61,8 @@ def write(part: Part, path: Path) -> None:
             verbose=False,
         )
     assert program is not None
+    program.model.metadata_props.update(metadata or {})
     program.save(path)
-
-
-def check_precision(precision: Precision) -> None:
-    """Raise UserError if ONNX Runtime is missing, or cannot compute in this precision."""
-    import_onnxruntime()
-    if precision != "float32":
-        raise UserError(
-            f"ONNX Runtime does not compute in {precision} on a processor; "
-            "use --precision float32, or weights that are not exported with --runtime torch or openvino"
-        )
 
 
 def read(path: Path, precision: Precision, threads: int) -> OnnxGraph:
@@ -77,16 +73,7 @@ def read(path: Path, precision: Precision, threads: int) -> OnnxGraph:
     """
     check_precision(precision)
     _require_sound(path)
-    runtime = import_onnxruntime()
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = ONLY_ERRORS
-    # As with torch (see `cli.app.main`): threads that spin while they wait collapse on a busy machine.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return OnnxGraph(runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"]))
-    except Exception as error:  # its exceptions have no common base class
-        raise _not_a_graph(path, error) from error
+    return OnnxGraph(open_session(path, threads))
 
 
 def _require_sound(path: Path) -> None:
@@ -98,17 +85,5 @@ def _require_sound(path: Path) -> None:
         initializers = onnx.load(path).graph.initializer
         weights = {one.name: torch.from_numpy(np.array(numpy_helper.to_array(one))) for one in initializers}
     except Exception as error:  # protobuf's and numpy's, for a file of any content
-        raise _not_a_graph(path, error) from error
+        raise not_a_graph(path, error) from error
     require_sound({name: value for name, value in weights.items() if value.ndim}, str(path))
-
-
-def _not_a_graph(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path} is not a graph that ONNX Runtime reads ({error}); export it again")
-
-
-def import_onnxruntime() -> Any:
-    """Import ONNX Runtime with its telemetry off, unless the environment turns it on."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    with needs_extra("export"):
-        import onnxruntime
-    return onnxruntime

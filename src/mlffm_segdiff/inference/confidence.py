@@ -1,16 +1,18 @@
-"""The quality of a mask without ground truth: its expected Dice, and flags for cases to review."""
+"""The quality of a mask without ground truth: which calibration applies, and flags for cases to review."""
 
 from typing import Literal, get_args
 
+import numpy as np
+from skimage.color import rgb2lab
+
 from mlffm_segdiff.data.files import Pixels
 from mlffm_segdiff.data.image_quality import QualityLimits, image_quality, unlike_training
-from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.postprocessing import PostProcessing
+from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.metrics.certainty import soft_dice_confidence
 from mlffm_segdiff.metrics.overlap import Mask
-from mlffm_segdiff.segmenters.at_source import THRESHOLD
-from mlffm_segdiff.segmenters.base import Segmentation
-from mlffm_segdiff.segmenters.calibration import Quality
+from mlffm_segdiff.segmenters.at_source import THRESHOLD, NetworkOutput, map_at
+from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
 from mlffm_segdiff.segmenters.outliers import OutlierDetector, OutlierScore
 
 Flag = Literal[
@@ -26,30 +28,48 @@ Flag = Literal[
 FLAGS: tuple[Flag, ...] = get_args(Flag)
 
 
-def certainty_of(segmentation: Segmentation) -> float:
-    """Return the soft Dice confidence of a segmentation of one image, in [0, 1]; 0 if nothing is found."""
-    probability = segmentation.probability[0, 0].numpy()
-    return soft_dice_confidence(probability, probability >= THRESHOLD)
+def certainty_of(output: NetworkOutput) -> float:
+    """Return the soft Dice confidence of the output for an image, in [0, 1]; 0 if nothing is found."""
+    return soft_dice_confidence(output.probability, output.probability >= THRESHOLD)
 
 
-def expected_dice(certainty: float, model: Model, threshold: float, post: PostProcessing) -> float | None:
-    """Return the Dice to expect at this certainty by the calibration of the weights, in [0, 1].
+def contrast_of(network_input: Pixels, output: NetworkOutput) -> float:
+    """Return the distance (Delta E*ab) of the mean colours inside and outside of a mask; 0 if one is empty.
 
-    None without a calibration, or if it was made with another sampling, threshold or post-processing. Specks
-    change the Dice by less than 0.001 each and are ignored.
+    Args:
+        network_input: SxSx3 uint8 RGB.
+        output: Of this image.
     """
+    probability = map_at(output.probability, *network_input.shape[:2])
+    mask = probability >= THRESHOLD
+    if mask.all() or not mask.any():
+        return 0.0
+    lab = rgb2lab(network_input)
+    return float(np.linalg.norm(lab[mask].mean(axis=0) - lab[~mask].mean(axis=0)))
+
+
+def applicable_calibration(
+    model: PreparedModel, threshold: float, post: PostProcessing, outlier: OutlierScore | None = None
+) -> StyleCalibration | None:
+    """Return the calibration for masks made in this way.
+
+    None without a calibration, if it was made with another sampling, threshold or post-processing, and for an
+    image that is an outlier. Specks change the Dice by less than 0.001 each and are ignored.
+    """
+    if outlier is not None and outlier.flagged:
+        return None
     known = model.quality
     changed = threshold != THRESHOLD or post.largest or post.fill_holes
     if known is None or changed or known.mismatch(model.sampling):
         return None
-    return known.calibration.expected_dice(certainty)
+    return known.styles[model.sampling.style]
 
 
-def outlier_score(segmentation: Segmentation, detector: OutlierDetector | None) -> OutlierScore | None:
+def outlier_score(output: NetworkOutput, detector: OutlierDetector | None) -> OutlierScore | None:
     """Return how unlike the training images a segmented image is; None without a detector or features."""
-    if detector is None or segmentation.features is None:
+    if detector is None or output.features is None:
         return None
-    return detector.score(segmentation.features[0].numpy())
+    return detector.score(output.features)
 
 
 def raise_flags(

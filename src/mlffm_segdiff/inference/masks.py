@@ -20,6 +20,14 @@ def lesion_box(mask: Mask) -> tuple[slice, slice]:
     return _extent(mask, 0), _extent(mask, 1)
 
 
+def run_lengths(values: Mask) -> list[int]:
+    """Return the lengths of the alternating runs of False and True of a flat mask (N); the first may be 0."""
+    changes = np.flatnonzero(values[1:] != values[:-1]) + 1
+    begin = [0, 0] if values[0] else [0]
+    runs: list[int] = np.diff([*begin, *changes.tolist(), values.size]).tolist()
+    return runs
+
+
 def label_components(mask: Mask, structure: npt.NDArray[np.number]) -> tuple[Labels, int]:
     """Label the connected components of a mask.
 

@@ -1,7 +1,7 @@
 """A segmenter prepared for inference, and its output for images."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from hashlib import sha256
@@ -13,11 +13,12 @@ from torch import Tensor
 
 from mlffm_segdiff.config.schema import PrecisionChoice
 from mlffm_segdiff.data.files import Pixels
+from mlffm_segdiff.inference.prepared import View
 from mlffm_segdiff.segmenters.agreement import AgreementPredictor
-from mlffm_segdiff.segmenters.at_source import segment_batch
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, segment_batch
 from mlffm_segdiff.segmenters.calibration import Quality
-from mlffm_segdiff.segmenters.device import best_device
+from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.segmenters.folding import fold_batch_norm, fold_padding
 from mlffm_segdiff.segmenters.outliers import OutlierDetector
 from mlffm_segdiff.segmenters.packing import pack_convolutions
@@ -59,11 +60,46 @@ class Model:
     outliers: OutlierDetector | None = None
     agreement: AgreementPredictor | None = None
 
+    @property
+    def threads(self) -> int:
+        """Number of CPU threads that torch computes with."""
+        return torch.get_num_threads()
+
+    def segment(self, network_inputs: Sequence[Pixels], view: View) -> list[NetworkOutput]:
+        """Segment a batch of images; a result depends on its own image only.
+
+        Args:
+            network_inputs: B images of SxSx3 uint8 RGB.
+            view: Returns an image by its number, HxWx3 uint8 RGB, or None, for a second look. It is called
+                only for the images that get one.
+
+        Returns:
+            The output for each image, at the network's size, or finer after a second look.
+        """
+        if not network_inputs:
+            return []
+        found = segment_batch(self.segmenter, np.stack(list(network_inputs)), self.sampling, self.device)
+        maps, spread = list(found.probability[:, 0].numpy()), list(found.spread[:, 0].numpy())
+        if self.sampling.second_look:  # only with the posterior mean, whose spread is 0
+            maps = look_again(self.segmenter, maps, view, self.sampling, self.device)
+            spread = [np.zeros_like(one) for one in maps]
+        samples = None if found.samples is None else found.samples[:, :, 0].numpy()
+        features = None if found.features is None else found.features.numpy()
+        return [
+            NetworkOutput(
+                maps[number],
+                spread[number],
+                None if samples is None else samples[:, number],
+                None if features is None else features[number],
+            )
+            for number in range(len(network_inputs))
+        ]
+
 
 def load_model(
     weights: str | Path | Pretrained,
     precision: PrecisionChoice = "float32",
-    device: torch.device | None = None,
+    device: str | torch.device = AUTO,
     batch_size: int = 1,
     sampling: Overrides | None = None,
 ) -> Model:
@@ -73,16 +109,17 @@ def load_model(
         weights: As for `Pretrained.from_pretrained`, or weights already loaded.
         precision: Number format that the network computes in; ``auto`` is the faster one, see
             `measured_precision`.
-        device: By default the GPU if there is one.
+        device: As for `find_device`; by default a CUDA GPU if there is one.
         batch_size: Images segmented at once, for which ``auto`` is measured.
         sampling: Overrides of the recipe's sampling, by the keys of `SamplingConfig`.
 
     Raises:
-        UserError: As `Pretrained.from_pretrained` and `chosen_sampling`.
+        UserError: As `find_device`, `Pretrained.from_pretrained` and `chosen_sampling`.
     """
+    device = find_device(device)
     pretrained = weights if isinstance(weights, Pretrained) else load_pretrained(weights)
     chosen = chosen_sampling(pretrained.recipe, sampling)
-    device, size = device or best_device(), pretrained.recipe.data.size
+    size = pretrained.recipe.data.size
     segmenter = pretrained.segmenter.to(device).eval()
     image = torch.zeros(batch_size, 3, size, size, device=device)
     if precision == "auto":
@@ -151,43 +188,3 @@ def measured_precision(
         name: partial(lambda name: ready(name).segment(image, sampling), name) for name in formats
     }
     return faster_precision(works, image.device, clock)
-
-
-def segment_images(
-    model: Model, network_inputs: Sequence[Pixels], view: Callable[[int], Pixels | None]
-) -> list[Segmentation]:
-    """Segment a batch of images; a result depends on its own image only.
-
-    Args:
-        model: What segments them.
-        network_inputs: B images of SxSx3 uint8 RGB.
-        view: Returns an image by its number, HxWx3 uint8 RGB, or None, for a second look. It is called only
-            for the images that get one.
-
-    Returns:
-        B segmentations of one image each, on the CPU: 11SS, or 11KK with K >= S after a second look.
-    """
-    if not network_inputs:
-        return []
-    found = segment_batch(model.segmenter, np.stack(list(network_inputs)), model.sampling, model.device)
-    if model.sampling.second_look:  # only with the posterior mean, whose spread is 0
-        first = found.probability[:, 0].numpy()
-        merged = look_again(model.segmenter, first, view, model.sampling, model.device)
-        maps = [torch.from_numpy(probability)[None, None] for probability in merged]
-        return [
-            Segmentation(probability, torch.zeros_like(probability), features=_row(found.features, number))
-            for number, probability in enumerate(maps)
-        ]
-    return [
-        Segmentation(
-            found.probability[number : number + 1],
-            found.spread[number : number + 1],
-            None if found.samples is None else found.samples[:, number : number + 1],
-            _row(found.features, number),
-        )
-        for number in range(len(network_inputs))
-    ]
-
-
-def _row(values: Tensor | None, number: int) -> Tensor | None:
-    return None if values is None else values[number : number + 1]

@@ -2,18 +2,14 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
-from threading import Barrier
+from concurrent.futures import Executor, Future
+from contextlib import AbstractContextManager
 from typing import TypeVar
-
-import torch
 
 from mlffm_segdiff.data.image_memory import reserved
 from mlffm_segdiff.data.processors import processors
 
 FEWEST, MOST = 2, 8
-START_SECONDS = 60
 RESULT_BYTES = 14
 """Bytes per pixel of an image while its mask and outputs are made."""
 
@@ -21,32 +17,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def helper_count() -> int:
-    """Return the number of processors that torch leaves free, FEWEST to MOST: each thread holds an image."""
-    return min(max(FEWEST, processors() - torch.get_num_threads()), MOST)
-
-
-@contextmanager
-def helping_threads(count: int) -> Iterator[Executor]:
-    """Yield a pool of `count` threads in which torch uses one thread; the caller's number is kept.
-
-    OpenMP starts a separate team for every thread that calls torch. Once the teams outnumber the processors,
-    all of them sleep while they wait, the network's too, and its many short steps lose time to waking up.
-    """
-    threads = torch.get_num_threads()
-    started = Barrier(count + 1, timeout=START_SECONDS)
-
-    def start() -> None:
-        torch.get_num_threads()  # sets torch up in this thread; later it would undo the next line
-        torch.set_num_threads(1)
-        started.wait()
-
-    with ThreadPoolExecutor(count) as pool:
-        for _ in range(count):
-            pool.submit(start)
-        started.wait()
-        torch.set_num_threads(threads)
-        yield pool
+def helper_count(network_threads: int) -> int:
+    """Return how many processors the network leaves free, FEWEST to MOST, as each thread holds an image."""
+    return min(max(FEWEST, processors() - network_threads), MOST)
 
 
 def in_order(

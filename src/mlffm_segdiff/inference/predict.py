@@ -4,6 +4,7 @@ import errno
 import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -15,7 +16,6 @@ import numpy as np
 from mlffm_segdiff.config.errors import UserError, partly_written
 from mlffm_segdiff.config.extra import DISTRIBUTION
 from mlffm_segdiff.data.results_folder import claimed_folder
-from mlffm_segdiff.inference.model import Model, segment_images
 from mlffm_segdiff.inference.outputs.image_file import mask_image, save_image
 from mlffm_segdiff.inference.outputs.journal import Journal, Record
 from mlffm_segdiff.inference.outputs.predictions import Row, row_of, write_rows
@@ -26,11 +26,18 @@ from mlffm_segdiff.inference.outputs.writers import (
     make_writers,
     require_free_folders,
 )
-from mlffm_segdiff.inference.pool import helper_count, helping_threads, in_order, result_memory
+from mlffm_segdiff.inference.pool import helper_count, in_order, result_memory
+from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.reading.case_image import CaseImage, read_unless_found
 from mlffm_segdiff.inference.reading.image_source import Source, case_name
-from mlffm_segdiff.inference.result import CaseResult, OutlierError, Processing, analyse
-from mlffm_segdiff.segmenters.base import Segmentation
+from mlffm_segdiff.inference.result import (
+    CaseResult,
+    OutlierError,
+    Processing,
+    analyse,
+    require_shown_level,
+)
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
 
 MOST_ROWS = 256
 """Samples of all images of a batch that are computed at once, if the batch is more than one image."""
@@ -49,14 +56,14 @@ class _ToSegment:
 class _Segmented:
     key: str
     image: CaseImage
-    segmentation: Segmentation
+    segmentation: NetworkOutput
 
 
 @dataclass(frozen=True)
 class _Run:
     """What the steps of a run share; a `Record` in their stream is of an image that is done or failed."""
 
-    model: Model
+    model: PreparedModel
     output: Output
     writers: Mapping[str, Writer]
     processing: Processing
@@ -95,9 +102,7 @@ class _Run:
             black = np.zeros((self.model.size, self.model.size, 3), np.uint8)
             inputs = [black if image is None else image.network_input for image in images_of]
             views = [None if image is None else image.view for image in images_of]
-            found = dict(
-                zip(map(id, readable), segment_images(self.model, inputs, views.__getitem__), strict=True)
-            )
+            found = dict(zip(map(id, readable), self.model.segment(inputs, views.__getitem__), strict=True))
             for one in chunk:
                 yield one if isinstance(one, Record) else _Segmented(one.key, one.image, found[id(one)])
 
@@ -148,7 +153,7 @@ class _Run:
 
 def predict_files(
     images: Sequence[Source],
-    model: Model,
+    model: PreparedModel,
     output: Output,
     processing: Processing | None = None,
     batch_size: int = 8,
@@ -177,12 +182,14 @@ def predict_files(
             nothing is kept.
 
     Raises:
-        UserError: An output is unknown or impossible, or something that is not of an earlier run would be
-            overwritten, or another run is writing to the folder; nothing was written.
+        UserError: An output is unknown or impossible, or the level is not calibrated, or something that is
+            not of an earlier run would be overwritten, or another run is writing to the folder; nothing was
+            written.
         StoppedError: Masks or the table cannot be written.
     """
     check_batch_size(batch_size)
     how = processing or Processing()
+    require_shown_level(model, how)
     writers = make_writers(output, model.sampling)
     require_free_folders(images, output, writers)
     journal = Journal(
@@ -192,12 +199,12 @@ def predict_files(
         _settings(model, output, how, batch_size) if model.identity else "",
     )
     run = _Run(model, output, writers, how, journal)
-    helpers = helper_count()
+    helpers = helper_count(model.threads)
     ahead = batch_size + helpers  # a whole batch is read, and one written, while the network works on another
     with claimed_folder(output.folder):
         journal.start(skip_existing)
         with partly_written():
-            with helping_threads(helpers) as pool:
+            with ThreadPoolExecutor(helpers) as pool:
                 segmented = run.segment(in_order(pool, run.read, images, ahead), batch_size)
                 rows = map(run.add_row, in_order(pool, run.write, segmented, ahead))
                 yield from write_rows(rows, output.table_path)
@@ -211,12 +218,14 @@ def check_batch_size(batch_size: int) -> None:
         raise UserError(f"batch size {batch_size} is out of range; give 1 or more")
 
 
-def _settings(model: Model, output: Output, processing: Processing, batch_size: int) -> str:
+def _settings(model: PreparedModel, output: Output, processing: Processing, batch_size: int) -> str:
     """Return all that an image's results depend on, besides the image."""
     quality = model.quality and model.quality.model_dump(mode="json")
     sets = model.outliers and {name: asdict(one) for name, one in model.outliers.sets.items()}
+    agreement = model.agreement and model.agreement.model_dump(mode="json")
     machine = [str(model.device), model.precision, batch_size]  # they decide how sums are rounded
-    chosen = [asdict(model.sampling), model.size, *machine, quality, sets, asdict(processing)]
+    beside = [quality, sets, agreement]
+    chosen = [asdict(model.sampling), model.size, *machine, *beside, asdict(processing)]
     outputs = [sorted(output.write), output.maps]
     return json.dumps([version(DISTRIBUTION), model.identity, *chosen, *outputs])
 

@@ -7,11 +7,12 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from PIL import Image
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.inference.model import Model, load_model, segment_images
+from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.postprocessing import DEFAULT as DEFAULT_STEPS
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.predict import check_batch_size
@@ -24,6 +25,7 @@ from mlffm_segdiff.inference.reading.case_image import (
 )
 from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
+from mlffm_segdiff.segmenters.device import AUTO
 from mlffm_segdiff.segmenters.pretrained import Pretrained
 from mlffm_segdiff.segmenters.sampling import Overrides
 from mlffm_segdiff.segmenters.saved_weights import DEFAULT
@@ -90,8 +92,10 @@ def segment(
     threshold: float = THRESHOLD,
     mm_per_pixel: float | None = None,
     post: PostProcessing = DEFAULT_STEPS,
+    level: float | None = None,
     refuse_outliers: bool = False,
     batch_size: int = 8,
+    device: str | torch.device = AUTO,
 ) -> list[CaseResult]:
     """Segment images and return their results in the same order, each at its image's own size.
 
@@ -108,29 +112,33 @@ def segment(
         threshold: Probability from which a pixel is lesion, above 0 and at most 1.
         mm_per_pixel: Side of a pixel in millimetres, instead of the value in DICOM files.
         post: Post-processing of the masks, such as ``PostProcessing(largest=True)``.
+        level: Of ``intervals`` and ``band`` of the results, as a share (0.9) or in per cent (90); None is
+            0.9, or the highest that is calibrated.
         refuse_outliers: Raise OutlierError for an image that is flagged as ``not_dermoscopy``.
         batch_size: Images segmented at once; changes speed only.
+        device: Where the network runs: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``xpu``. A
+            `Segmenter` runs where it is.
 
     Raises:
         OutlierError: An image is refused; a UserError.
-        UserError: An image, the weights or an option cannot be used.
+        UserError: An image, the device, the weights or an option cannot be used.
     """
     if isinstance(images, str | Path):
         raise UserError(f"images is the one path {str(images)!r}; give a list of images: [{str(images)!r}]")
     if isinstance(images, Image.Image) or not isinstance(images, Iterable):
         raise UserError(f"images is one {type(images).__name__}; give a list of images")
     check_batch_size(batch_size)
-    how = Processing(threshold, post, mm_per_pixel, refuse_outliers)
+    how = Processing(threshold, post, mm_per_pixel, level=level, refuse_outliers=refuse_outliers)
     if isinstance(weights, Segmenter):
         model = weights.prepared(sampling)
     else:
-        model = load_model(weights, sampling=sampling)
+        model = load_model(weights, device=device, sampling=sampling)
     results: list[CaseResult] = []
     numbered = enumerate(images)
     while chunk := list(islice(numbered, batch_size)):
         cases = [_case_image(image, position, model.size) for position, image in chunk]
         views = [case.view for case in cases]
-        found = segment_images(model, [case.network_input for case in cases], views.__getitem__)
+        found = model.segment([case.network_input for case in cases], views.__getitem__)
         results += [analyse(case, one, model, how) for case, one in zip(cases, found, strict=True)]
     return results
 

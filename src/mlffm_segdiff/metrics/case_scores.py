@@ -23,6 +23,7 @@ class CaseScores:
     hd95: float
     hd95_percent: float
     assd: float
+    assd_percent: float
     boundary_dice: float
     tp: int
     fp: int
@@ -64,6 +65,7 @@ def score_case(predicted: Mask, truth: Mask, tolerance: float = TOLERANCE) -> Ca
         hd95=surface.hd95,
         hd95_percent=surface.hd95_percent,
         assd=surface.assd,
+        assd_percent=surface.assd_percent,
         boundary_dice=surface.boundary_dice,
         tp=counts.tp,
         fp=counts.fp,

@@ -47,3 +47,12 @@ def control_risk(losses: Numbers, risk: float) -> int | None:
     bound = (falling.sum(axis=0) + 1) / (len(losses) + 1)
     controlled = np.flatnonzero(bound <= risk)
     return int(controlled[0]) if len(controlled) else None
+
+
+def fewest_cases(level: float) -> int:
+    """Return the number of calibration cases from which a two-sided interval of this level is finite.
+
+    Each side takes (1 - level) / 2, so that ceil((n + 1) (1 + level) / 2) must not exceed n: 9 cases for
+    80 %, 19 for 90 % and 39 for 95 %. One-sided limits and `control_risk` need about half as many.
+    """
+    return math.ceil(2 / (1 - level) - 1 - 1e-9)

@@ -30,6 +30,7 @@ class SurfaceScores:
         hd95: The larger of the two directed 95th percentiles of the distance, in pixels; 0 is best.
         hd95_percent: The same in percent of the image's diagonal, which compares images of different sizes.
         assd: Mean distance over the pixels of both contours, in pixels; 0 is best.
+        assd_percent: The same in percent of the image's diagonal.
         boundary_dice: Share of those pixels within the tolerance of the other contour, in [0, 1]; the
             normalised surface Dice of Nikolov et al. 2021.
     """
@@ -37,6 +38,7 @@ class SurfaceScores:
     hd95: float
     hd95_percent: float
     assd: float
+    assd_percent: float
     boundary_dice: float
 
 
@@ -72,16 +74,12 @@ def surface_scores(predicted: Mask, truth: Mask, tolerance: float = TOLERANCE) -
     diagonal = math.hypot(*truth.shape)
     empty = [not predicted.any(), not truth.any()]
     if any(empty):
-        distance = distance_without_contour(all(empty), *truth.shape)
-        return SurfaceScores(
-            distance, 100 * distance / diagonal, distance, boundary_dice_without_contour(all(empty))
-        )
-    directed = contour_distances(predicted, truth)
-    distances = np.concatenate(directed)
-    hd95 = max(float(np.percentile(one, 95)) for one in directed)
-    return SurfaceScores(
-        hd95=hd95,
-        hd95_percent=100 * hd95 / diagonal,
-        assd=float(distances.mean()),
-        boundary_dice=float((distances <= tolerance * diagonal).mean()),
-    )
+        hd95 = assd = distance_without_contour(all(empty), *truth.shape)
+        boundary_dice = boundary_dice_without_contour(all(empty))
+    else:
+        directed = contour_distances(predicted, truth)
+        distances = np.concatenate(directed)
+        hd95 = max(float(np.percentile(one, 95)) for one in directed)
+        assd = float(distances.mean())
+        boundary_dice = float((distances <= tolerance * diagonal).mean())
+    return SurfaceScores(hd95, 100 * hd95 / diagonal, assd, 100 * assd / diagonal, boundary_dice)

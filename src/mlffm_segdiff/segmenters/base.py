@@ -4,43 +4,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
-from mlffm_segdiff.config.schema import FusionName, SamplerName
 from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
+from mlffm_segdiff.segmenters.sampling_settings import ANY_STYLE as ANY_STYLE
+from mlffm_segdiff.segmenters.sampling_settings import Sampling as Sampling
 
 MIRRORS = ((), (-2,), (-1,), (-2, -1))
 """The axes of images (...HW) that nnU-Net flips, in all combinations."""
-ANY_STYLE = "any"
-"""The annotation style of no particular data set."""
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How masks are made; direct segmenters read ``mirror`` only.
-
-    Attributes:
-        samples: 0 for the posterior mean in one step; otherwise the number of masks to sample.
-        steps: Sampling steps of each sample.
-        seed: Seed of the noise.
-        sampler: How samples are drawn.
-        mirror: Average over the image and its three mirror images.
-        fusion: How the samples become one probability map.
-        style: The annotation style, one of the model's, or ``any``.
-        widening: Factor of the noisy mask's influence on the coarse estimate (docs/METHOD.md).
-        second_look: Segment the found lesion again, enlarged, and merge; see `segmenters.second_look`. A
-            segmenter only sees the network's input and ignores it.
-    """
-
-    samples: int = 0
-    steps: int = 4
-    seed: int = 0
-    sampler: SamplerName = "ddim"
-    mirror: bool = False
-    fusion: FusionName = "mean"
-    style: str = ANY_STYLE
-    widening: float = 1.0
-    second_look: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,12 +34,6 @@ class Segmentation:
     spread: Tensor
     samples: Tensor | None = None
     features: Tensor | None = None
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether all values are finite; damaged weights give NaN."""
-        maps = [self.probability, self.spread] + ([] if self.samples is None else [self.samples])
-        return all(bool(values.isfinite().all()) for values in maps)
 
 
 Graph = Callable[..., Sequence[Tensor]]
@@ -113,6 +82,39 @@ class BaseSegmenter(nn.Module, ABC):
     def parts(self, image: Tensor) -> dict[str, Part]:
         """Return the parts of the network by name, with example inputs computed from an image (B3HW)."""
 
+    def hold_noise(self) -> None:
+        """Draw the noise of each sampling only once, so that it is constant in a trace; most have none."""
+        return
+
     @abstractmethod
     def run_on(self, graphs: Mapping[str, Graph]) -> None:
         """Replace the network by graphs of its `parts`; those that are modules become submodules."""
+
+
+def segment_batch(
+    segmenter: BaseSegmenter,
+    images: npt.NDArray[np.uint8],
+    sampling: Sampling,
+    device: torch.device,
+) -> Segmentation:
+    """Segment a batch of images of the network's size.
+
+    Args:
+        segmenter: On ``device``, in evaluation mode.
+        images: B S S 3, RGB.
+        sampling: How masks are made.
+        device: Of the segmenter.
+
+    Returns:
+        The segmentation, float32 on the CPU.
+
+    Raises:
+        ValueError: The segmenter is in training mode.
+    """
+    if segmenter.training:
+        raise ValueError("the segmenter is in training mode; call its eval() first")
+    with torch.inference_mode():
+        found = segmenter.segment(normalise_image(image_tensor(images)).to(device), sampling)
+    samples = None if found.samples is None else found.samples.float().cpu()
+    features = None if found.features is None else found.features.cpu()
+    return Segmentation(found.probability.float().cpu(), found.spread.float().cpu(), samples, features)

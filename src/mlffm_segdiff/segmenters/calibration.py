@@ -11,12 +11,68 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.data.image_quality import QualityLimits
+from mlffm_segdiff.metrics.case_bounds import Bounds, most_conservative
 from mlffm_segdiff.metrics.certainty import Calibration
-from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import weights_digest
 
 QUALITY = "quality.json"
 LOG = logging.getLogger(__name__)
+
+
+class SetBounds(BaseModel):
+    """Bounds that were calibrated on the cases of one data set.
+
+    Attributes:
+        cases: Number of calibration cases.
+        levels: Bounds by level; only levels that this number of cases can guarantee.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cases: int
+    levels: dict[float, Bounds]
+
+
+class StyleCalibration(BaseModel):
+    """The calibration of masks in one annotation style.
+
+    Attributes:
+        calibration: From certainty to expected Dice.
+        sets: Bounds by data set.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calibration: Calibration
+    sets: dict[str, SetBounds] = {}
+
+    @model_validator(mode="after")
+    def curve_is_possible(self) -> "StyleCalibration":
+        """Refuse a curve that no calibration writes."""
+        certainty, dice = self.calibration.certainty, self.calibration.dice
+        if not (certainty and len(certainty) == len(dice) and all(0 <= x <= 1 for x in (*certainty, *dice))):
+            raise ValueError("the calibration needs a Dice in [0, 1] for each certainty in [0, 1]")
+        if list(certainty) != sorted(certainty) or list(dice) != sorted(dice):
+            raise ValueError("the calibration's certainties and Dices must rise")
+        return self
+
+    @property
+    def bounds(self) -> dict[float, Bounds]:
+        """Bounds by level that hold for each of the data sets of `cases`: each the widest of its kind."""
+        used = self._used
+        levels = used[0].levels if used else {}
+        return {level: most_conservative([one.levels[level] for one in used]) for level in levels}
+
+    @property
+    def cases(self) -> dict[str, int]:
+        """Number of calibration cases by data set; of the sets with enough cases for the most levels."""
+        return {name: one.cases for name, one in self.sets.items() if one in self._used}
+
+    @property
+    def _used(self) -> list[SetBounds]:
+        most = max((len(one.levels) for one in self.sets.values()), default=0)
+        return [one for one in self.sets.values() if most and len(one.levels) == most]
 
 
 class Quality(BaseModel):
@@ -29,30 +85,27 @@ class Quality(BaseModel):
         cases: Number of validation cases.
         training_images: Number of training images that ``limits`` was computed from.
         split: Digest of the split.
-        calibration: From certainty to expected Dice.
+        styles: Calibrations by annotation style; that of ``sampling`` and others.
         limits: Range of sharpness, lightness and colour of the training images.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     weights: str = ""
     sampling: Sampling
     sources: tuple[str, ...]
     cases: int
     training_images: int
     split: str
-    calibration: Calibration
+    styles: dict[str, StyleCalibration]
     limits: QualityLimits
 
     @model_validator(mode="after")
-    def curve_and_limits_are_possible(self) -> "Quality":
-        """Refuse numbers that no calibration writes."""
-        certainty, dice = self.calibration.certainty, self.calibration.dice
-        if not (certainty and len(certainty) == len(dice) and all(0 <= x <= 1 for x in (*certainty, *dice))):
-            raise ValueError("the calibration needs a Dice in [0, 1] for each certainty in [0, 1]")
-        if list(certainty) != sorted(certainty) or list(dice) != sorted(dice):
-            raise ValueError("the calibration's certainties and Dices must rise")
+    def styles_and_limits_are_possible(self) -> "Quality":
+        """Refuse what no calibration writes."""
+        if self.sampling.style not in self.styles:
+            raise ValueError(f"the style {self.sampling.style} of the sampling has no calibration")
         if not all(-math.inf < low <= high < math.inf for low, high in astuple(self.limits)):
             raise ValueError("each of the limits needs a lower and an upper bound")
         return self
@@ -62,7 +115,10 @@ class Quality(BaseModel):
 
         The seed never matters. For the posterior mean, settings of samples do not matter.
         """
-        calibrated, current = (asdict(_relevant(one)) for one in (self.sampling, sampling))
+        known = self.sampling
+        if sampling.style in self.styles:
+            known = replace(known, style=sampling.style)
+        calibrated, current = (asdict(_relevant(one)) for one in (known, sampling))
         differing = [key for key, value in calibrated.items() if current[key] != value]
         return ", ".join(f"sampling.{key}={calibrated[key]}" for key in differing)
 
@@ -106,8 +162,8 @@ def read_quality(path: Path, weights: Path | None = None) -> Quality | None:
         raise UserError(f"{path} cannot be read ({error}); remove it, or calibrate again") from None
     if weights is not None and found.weights != weights_digest(weights):
         LOG.warning(
-            f"{weights} is not the file that {path} was calibrated for (its SHA-256 differs), so no Dice is "
-            "expected; download both again, or calibrate again"
+            f"{weights} is not the file that {path} was calibrated for (its SHA-256 differs), so it gives no "
+            "expected Dice and no intervals; download both again, or calibrate again"
         )
         return None
     return found

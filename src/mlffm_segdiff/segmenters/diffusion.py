@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.diffusion.fusion import fuse
-from mlffm_segdiff.diffusion.noise import draw_noise, noise_generators
+from mlffm_segdiff.diffusion.noise import HeldNoise, NoiseSource, noise_stream
 from mlffm_segdiff.diffusion.process import MaskDiffusion, sample_timesteps
 from mlffm_segdiff.diffusion.sampler import Estimate, sample
 from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
@@ -73,6 +73,7 @@ class DiffusionSegmenter(BaseSegmenter):
         self.draws = draws
         self.noisy_bias = noisy_bias
         self.self_conditioning = self_conditioning
+        self.noise: NoiseSource = noise_stream
         self.register_buffer("alpha_bar", process.alpha_bar, persistent=False)
 
     @property
@@ -159,7 +160,7 @@ class DiffusionSegmenter(BaseSegmenter):
         Returns:
             Probability and spread, B1HW, the samples, NB1HW, and the features of the images, BxD.
         """
-        style = self._style_numbers([sampling.style] * len(image), image.device)
+        style = self._style_numbers([sampling.style], image.device).expand(image.shape[0])
         axes_of = MIRRORS if sampling.mirror else MIRRORS[:1]
         maps, pooled = [], None
         for axes in axes_of:
@@ -185,11 +186,12 @@ class DiffusionSegmenter(BaseSegmenter):
         samples, steps = max(sampling.samples, 1), sampling.steps if sampling.samples else 1
         batch, _, height, width = shape
         features = [repeat_rows(f, samples) for f in encoded]
-        generators = noise_generators(sampling.seed, samples, batch)
+        stream = self.noise(sampling.seed, samples, height, width)
         flipped = axes if sampling.samples else ()
 
         def noise() -> Tensor:
-            return draw_noise(generators, height, width).to(self.alpha_bar.device).flip(flipped)
+            rows = next(stream).unsqueeze(1).expand(-1, batch, -1, -1, -1).flatten(0, 1)
+            return rows.to(self.alpha_bar.device).flip(flipped)
 
         estimate = self._estimator(features, sampling.widening)
         x0 = sample(estimate, self.process, sampling.sampler, steps, noise)
@@ -210,7 +212,7 @@ class DiffusionSegmenter(BaseSegmenter):
         def estimate(x_t: Tensor, t: int) -> Tensor:
             nonlocal previous, first
             stop_if_unwanted()
-            times = torch.full((len(x_t),), t, device=x_t.device)
+            times = torch.full((x_t.shape[0],), t, device=x_t.device)
             output = self.denoise(x_t, times, features, previous).float()
             if first is None:
                 first = output
@@ -240,6 +242,10 @@ class DiffusionSegmenter(BaseSegmenter):
         noisy_mask = image[:, : 2 if self.self_conditioning else 1].clone()  # no view of another input
         return denoiser_parts(self.network, inputs, noisy_mask, self.last_timestep(len(image)), features)
 
+    def hold_noise(self) -> None:
+        """Draw the noise of each sampling once; see `BaseSegmenter.hold_noise`."""
+        self.noise = HeldNoise()
+
     def run_on(self, graphs: Mapping[str, Graph]) -> None:
         """Replace the network by the graphs ``encoder`` and ``denoiser``."""
         self.network = GraphDenoiser(graphs["encoder"], graphs["denoiser"], self.total_stride, self.styles)
@@ -255,8 +261,8 @@ def coarse(x: Tensor) -> Tensor:
 def repeat_rows(features: Tensor, samples: int) -> Tensor:
     """Repeat the rows of features (B ...) once for each sample: samples*B rows, sample by sample.
 
-    A single row is expanded, not copied.
+    A single row is expanded, not copied. (``len`` would fix the batch in a trace.)
     """
-    if len(features) == 1:
+    if features.shape[0] == 1:
         return features.expand(samples, *features.shape[1:])
     return torch.cat([features] * samples)

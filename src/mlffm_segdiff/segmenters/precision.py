@@ -4,17 +4,15 @@ import copy
 import time
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from mlffm_segdiff.config.schema import Precision as Precision
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.cpu import this_cpu
-
-Precision = Literal["float32", "bf16"]
 
 Work = Callable[[], object]
 Clock = Callable[[], float]
@@ -56,11 +54,14 @@ def has_bf16(device: torch.device) -> bool:
     """Return whether a device multiplies bf16 natively: some GPUs, and CPUs with AVX512-BF16 or AMX.
 
     Otherwise bf16 is emulated, up to a hundred times slower than float32. bf16 can be slower than float32
-    even on a CPU that has it; see `faster_precision`.
+    even on a CPU that has it; see `faster_precision`. Apple's GPUs (mps) have it in some generations only,
+    which torch does not tell apart, so they count as without it.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return this_cpu().multiplies_bf16
+    if device.type == "xpu":
+        return bool(torch.xpu.is_bf16_supported())
+    return device.type == "cpu" and this_cpu().multiplies_bf16
 
 
 def faster_precision(
@@ -79,7 +80,7 @@ def faster_precision(
     """
     if not has_bf16(device):
         return "float32"
-    if device.type == "cuda":
+    if device.type != "cpu":
         return "bf16"
     for work in works.values():
         work()

@@ -30,9 +30,10 @@ from mlffm_segdiff.segmenters.agreement import (
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality, write_quality
+from mlffm_segdiff.segmenters.device import find_device
 from mlffm_segdiff.segmenters.outliers import OUTLIERS, OutlierDetector, read_outliers, write_outliers
 from mlffm_segdiff.segmenters.recipe import check_recipe, recipe_packages
-from mlffm_segdiff.segmenters.saved_weights import CONFIG, DEFAULT, WEIGHTS, local_folder, weights_digest
+from mlffm_segdiff.segmenters.saved_weights import CONFIG, DEFAULT, WEIGHTS, files_digest, local_folder, weights_digest
 
 TRUST_CODE = "MLFFM_SEGDIFF_TRUST_CODE"
 """Environment variable: 1 sets ``trust_code=True`` for all loading of weights."""
@@ -56,7 +57,8 @@ class Pretrained(
         quality: Calibration of its certainty; None without one.
         agreement: Predictor of how well people agree on an outline; None without one.
         outliers: Detector of images unlike its training images; None without one.
-        digest: SHA-256 of the files of weights that it was loaded from; empty without any.
+        digest: SHA-256 of the files that it was loaded from, separated by spaces, of weights as
+            `files_digest` returns it; empty without any.
 
     Args:
         recipe: The recipe, as in ``config.json``.
@@ -89,7 +91,11 @@ class Pretrained(
 
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_name_or_path: str | Path = DEFAULT, trust_code: bool = False, **options: Any
+        cls,
+        pretrained_model_name_or_path: str | Path = DEFAULT,
+        trust_code: bool = False,
+        device: str | torch.device = "cpu",
+        **options: Any,
     ) -> Self:
         """Load weights in evaluation mode.
 
@@ -98,18 +104,19 @@ class Pretrained(
                 with config.json and model.safetensors, or a Hugging Face hub id.
             trust_code: Import the code that the recipe names by ``target``, if it does. Models and losses
                 that are registered by entry points need no trust: the user has installed their package.
+            device: Where to put the model, as for `find_device`; ``auto`` is a CUDA GPU if there is one.
             options: Of `huggingface_hub.ModelHubMixin.from_pretrained`, such as ``revision``.
 
         Raises:
-            UserError: The weights do not exist, are broken, do not fit their configuration, or need a package
-                that is not installed or code that is not trusted.
+            UserError: The device or the weights do not exist, or the weights are broken, do not fit their
+                configuration, or need a package that is not installed or code that is not trusted.
         """
-        name = str(pretrained_model_name_or_path)
+        name, place = str(pretrained_model_name_or_path), find_device(device)
         folder = local_folder(name)
         get = folder.joinpath if folder else partial(_download, name, **options)
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries repeat the final error
         try:
-            return cls._read(get, trust_code)
+            return cls._read(get, trust_code).to(place)
         except HUB_ERRORS as error:
             reason = str(error).splitlines()[0]
             raise UserError(
@@ -133,14 +140,15 @@ class Pretrained(
             model = cls(config["recipe"], config.get("packages", ()))
         except UserError as error:
             raise UserError(f"{path}: {str(error).removeprefix(f'{CONFIG}: ')}") from None
-        model.digest = weights_digest(weights)
+        model.digest = files_digest(weights.parent)
         model.segmenter.load_state_dict(read_weights(weights))
         with contextlib.suppress(EntryNotFoundError):
             model.quality = read_quality(get(QUALITY), weights)
+        digest = weights_digest(weights)
         with contextlib.suppress(EntryNotFoundError):
-            model.outliers = read_outliers(get(OUTLIERS), model.digest)
+            model.outliers = read_outliers(get(OUTLIERS), digest)
         with contextlib.suppress(EntryNotFoundError):
-            model.agreement = read_agreement(get(AGREEMENT), model.digest)
+            model.agreement = read_agreement(get(AGREEMENT), digest)
         return model.eval()
 
     def _save_pretrained(self, save_directory: Path) -> None:

@@ -11,7 +11,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import check_values, read_recipe, recipe_of
 from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.table import require_source
+from mlffm_segdiff.data.table import require_source, source_name
 from mlffm_segdiff.losses.mask_loss import LOSSES
 from mlffm_segdiff.models.registry import MODELS, model_section
 
@@ -27,7 +27,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         UserError: The recipe is unknown or not YAML, a key is unknown or mistyped (the error names file, key
             and the nearest valid key), or ``model.name`` replaces a model whose keys the recipe sets.
     """
-    values = read_recipe(name, overrides)
+    values = _with_known_names(read_recipe(name, overrides))
     _validate_model_override(name, overrides, values.get("model"))
     recipe = check_recipe(values, f"recipe {name!r}")
     for source in recipe.data.sources:
@@ -67,6 +67,7 @@ def with_data(
     values = recipe.model_dump(mode="json")
     data = values["data"]
     if sources:
+        sources = {source_name(name): path for name, path in sources.items()}
         known = data["sources"]
         mix = data["mix"] if set(sources) == set(known) else None
         data.update(sources={n: p or known.get(n) for n, p in sources.items()}, split=None, mix=mix)
@@ -92,6 +93,7 @@ def check_recipe(values: Any, origin: str) -> Recipe:
     Raises:
         UserError: A key is unknown, missing or has a wrong value.
     """
+    values = _with_known_names(values)
     section = values.get("model") if isinstance(values, Mapping) else None
     if not isinstance(section, Mapping):
         return check_values(values, origin, Recipe)
@@ -100,6 +102,25 @@ def check_recipe(values: Any, origin: str) -> Recipe:
     except UserError as error:
         raise UserError(f"{origin}: {error}") from None
     return check_values(values, origin, _recipe_type(kind))
+
+
+def _with_known_names(values: Any) -> Any:
+    """Return a recipe's values with the names of its model, loss and data sets as they are registered."""
+    if not isinstance(values, Mapping):
+        return values
+    found = dict(values)
+    for key, registry in (("model", MODELS), ("loss", LOSSES)):
+        section = found.get(key)
+        if isinstance(section, Mapping) and isinstance(section.get("name"), str):
+            found[key] = {**section, "name": registry.spelling(section["name"])}
+    data = found.get("data")
+    if isinstance(data, Mapping):
+        named = {key: data[key] for key in ("sources", "mix") if isinstance(data.get(key), Mapping)}
+        renamed = {
+            key: {source_name(str(name)): one for name, one in by.items()} for key, by in named.items()
+        }
+        found["data"] = {**data, **renamed}
+    return found
 
 
 @cache

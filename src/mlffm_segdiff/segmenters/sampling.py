@@ -1,40 +1,18 @@
 """The sampling of a recipe with the user's overrides, one mapping of `SamplingConfig` keys to values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from mlffm_segdiff.config.conditions import NEED_SAMPLES, OF_SAMPLES
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.model_config import ModelConfig
-from mlffm_segdiff.config.schema import Recipe, SamplingConfig
+from mlffm_segdiff.config.sampling_arguments import KNOWN_KEYS, SAMPLING_KEYS
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.config.spelling import known_name
 from mlffm_segdiff.segmenters.assembly import build_sampling, validate_options
 from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.recipe import check_recipe
 
-PREFIX = "sampling."
-SAMPLING_KEYS = tuple(SamplingConfig.model_fields)
-KNOWN_KEYS = f"known keys: {', '.join(SAMPLING_KEYS)}"
-
 Overrides = Mapping[str, object]
-
-
-def parse_sampling(arguments: Sequence[str]) -> dict[str, str]:
-    """Return the overrides in ``sampling.KEY=VALUE`` arguments, by key without the prefix.
-
-    Raises:
-        UserError: An argument is not of that form, or a key is given twice.
-    """
-    overrides: dict[str, str] = {}
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        key = name.removeprefix(PREFIX)
-        if not equals or key == name:
-            raise UserError(
-                f"{argument!r} is not sampling.KEY=VALUE, for example sampling.steps=8; {KNOWN_KEYS}"
-            )
-        if key in overrides:
-            raise UserError(f"{name} is given twice; give it once")
-        overrides[key] = value
-    return overrides
 
 
 def override_sampling(recipe: Recipe, overrides: Overrides | None = None) -> Recipe:
@@ -51,6 +29,8 @@ def override_sampling(recipe: Recipe, overrides: Overrides | None = None) -> Rec
     for key in given:
         if key not in SAMPLING_KEYS:
             raise UserError(f"unknown sampling key {key!r}; {KNOWN_KEYS}")
+    if isinstance(given.get("style"), str):
+        given["style"] = known_name(str(given["style"]), getattr(recipe.model, "styles", ()))
     values = recipe.model_dump(mode="json")
     if str(given.get("samples", recipe.sampling.samples)) == "0":
         unused = [key for key in OF_SAMPLES if key in given]

@@ -15,6 +15,8 @@ WEIGHTS = "model.safetensors"
 DEFAULT = "default"
 DEFAULT_SHA256 = "0c2ecc9991902f30751a7a63fed6208e3bcc0e705959ffe58621e13b8be4e062"
 """Digest of the packaged weights, written by tools/package_weights.py."""
+DEFAULT_LICENCE = "CC-BY-NC-SA-4.0"
+"""Licence of the packaged weights, by its SPDX identifier."""
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -30,6 +32,11 @@ def weights_digest(path: Path) -> str:
     """Return the SHA-256 of a file as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_digest(folder: Path) -> str:
+    """Return the SHA-256 of the configuration and of the weights in a folder, separated by a space."""
+    return " ".join(weights_digest(folder / name) for name in (CONFIG, WEIGHTS))
 
 
 def local_folder(name: str) -> Path | None:

@@ -7,19 +7,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mlffm_segdiff.inference.reading.case_image import CaseImage
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve.limits import BATCH_EVALUATIONS, HEAVY_EVALUATIONS, evaluations
 from mlffm_segdiff.serve.metrics import Metrics
 
 Wanted = Callable[[], bool]
-SegmentBatch = Callable[[Sampling, Sequence[CaseImage], Wanted], "asyncio.Future[list[Segmentation]]"]
+SegmentBatch = Callable[[Sampling, Sequence[CaseImage], Wanted], "asyncio.Future[list[NetworkOutput]]"]
 
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
     image: CaseImage
     sampling: Sampling
-    segmentation: "asyncio.Future[Segmentation]"
+    segmentation: "asyncio.Future[NetworkOutput]"
 
     @property
     def heavy(self) -> bool:
@@ -49,7 +50,7 @@ class Batcher:
         self._arrived = asyncio.Event()
         self._last_heavy = True
 
-    async def segment(self, image: CaseImage, sampling: Sampling) -> Segmentation:
+    async def segment(self, image: CaseImage, sampling: Sampling) -> NetworkOutput:
         """Return the network's output for an image; raises what the network raised."""
         waiting = _Waiting(image, sampling, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)

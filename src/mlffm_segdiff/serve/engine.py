@@ -10,12 +10,13 @@ from typing import TypeVar
 import torch
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.inference.model import Model, segment_images
-from mlffm_segdiff.inference.pool import helper_count, helping_threads
+from mlffm_segdiff.inference.model import Model
+from mlffm_segdiff.inference.pool import helper_count
 from mlffm_segdiff.inference.reading.case_image import CaseImage
-from mlffm_segdiff.segmenters.base import Sampling, Segmentation
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.interruption import sampling_while
 from mlffm_segdiff.segmenters.sampling import Overrides
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve.admission import Clients, Lane
 from mlffm_segdiff.serve.batching import Batcher, Wanted
 from mlffm_segdiff.serve.limits import HEAVY_EVALUATIONS, LARGE_PIXELS, Limits, evaluations
@@ -66,15 +67,16 @@ class Engine:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Start the threads and the queue, and stop them at the end."""
-        loop, threads, helpers = asyncio.get_running_loop(), torch.get_num_threads(), helper_count()
+        loop, threads = asyncio.get_running_loop(), self.model.threads
+        helpers = helper_count(threads)
         with ExitStack() as pools:
-            self._helpers = pools.enter_context(helping_threads(helpers))
-            self._large = pools.enter_context(helping_threads(max(1, helpers // 2)))
+            self._helpers = pools.enter_context(ThreadPoolExecutor(helpers))
+            self._large = pools.enter_context(ThreadPoolExecutor(max(1, helpers // 2)))
             network = pools.enter_context(network_thread(threads))
 
             def segment(
                 sampling: Sampling, images: Sequence[CaseImage], wanted: Wanted
-            ) -> asyncio.Future[list[Segmentation]]:
+            ) -> asyncio.Future[list[NetworkOutput]]:
                 return loop.run_in_executor(network, self._segment_batch, sampling, images, wanted)
 
             self._batcher = Batcher(segment, self.limits.batch, self._metrics)
@@ -86,11 +88,11 @@ class Engine:
 
     def _segment_batch(
         self, sampling: Sampling, images: Sequence[CaseImage], wanted: Wanted
-    ) -> list[Segmentation]:
+    ) -> list[NetworkOutput]:
         chosen = replace(self.model, sampling=sampling)
         inputs, views = [one.network_input for one in images], [one.view for one in images]
         with sampling_while(wanted):
-            return segment_images(chosen, inputs, views.__getitem__)
+            return chosen.segment(inputs, views.__getitem__)
 
     @property
     def works(self) -> bool:
@@ -150,7 +152,7 @@ class Engine:
             return False
         return True
 
-    async def segment(self, image: CaseImage, sampling: Sampling) -> Segmentation:
+    async def segment(self, image: CaseImage, sampling: Sampling) -> NetworkOutput:
         """Return the network's output for an image, computed in a batch with others."""
         return await self._batcher.segment(image, sampling)
 
@@ -168,7 +170,7 @@ def network_thread(threads: int) -> Iterator[Executor]:
     """Yield a pool of one thread, in which torch uses `threads` threads."""
 
     def start() -> None:
-        torch.get_num_threads()  # sets torch up in this thread; see `helping_threads`
+        torch.get_num_threads()  # sets torch up in this thread; later it would undo the next line
         torch.set_num_threads(threads)
 
     with ThreadPoolExecutor(1, "network", start) as pool:

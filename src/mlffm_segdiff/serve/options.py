@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from mlffm_segdiff.config.sampling_arguments import PREFIX, SAMPLING_KEYS
 from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.result import Processing
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
-from mlffm_segdiff.segmenters.sampling import PREFIX, SAMPLING_KEYS
 from mlffm_segdiff.serve.problem import NOT_ACCEPTABLE, UNUSABLE, RefusedError
 
 MOST_STEPS = 50
@@ -56,10 +56,19 @@ class SegmentOptions(_sampling_parameters()):  # type: ignore[misc]
     )
     largest: bool = Field(False, description="Keep only the largest component of the mask.")
     fill_holes: bool = Field(False, description="Fill holes in the mask.")
+    level: float | None = Field(
+        None,
+        gt=0,
+        lt=100,
+        allow_inf_nan=False,
+        description="Of intervals and contours, as a share (0.9) or in per cent (90). Default: 0.9, or the "
+        "highest that is calibrated.",
+    )
     format: Format | None = Field(None, description="Overrides the header Accept; default json.")
     maps: bool = Field(
         False, description="JSON: add the maps, at the network's size or finer after a second look."
     )
+    band: bool = Field(False, description="JSON: add the inner and outer contour.")
     preview: bool = Field(False, description="JSON: add the image as a JPEG that browsers show.")
     name: str = Field(
         "",
@@ -77,7 +86,7 @@ class SegmentOptions(_sampling_parameters()):  # type: ignore[misc]
     def processing(self) -> Processing:
         """How the segmentation becomes a mask."""
         post = PostProcessing(self.keep_specks, self.largest, self.fill_holes)
-        return Processing(self.threshold, post, self.mm_per_pixel)
+        return Processing(self.threshold, post, self.mm_per_pixel, level=self.level)
 
 
 Options = TypeVar("Options", bound=BaseModel)

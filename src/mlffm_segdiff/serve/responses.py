@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import BaseModel
 
 from mlffm_segdiff.inference.confidence import Flag
-from mlffm_segdiff.inference.outputs.geojson import geojson
+from mlffm_segdiff.inference.estimates import Ends
+from mlffm_segdiff.inference.outputs.geojson import contour_geojson
 from mlffm_segdiff.inference.outputs.image_file import mask_image
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.result import CaseResult
@@ -37,11 +38,21 @@ class EncodedMaps(BaseModel):
 
 
 class QualityResponse(BaseModel):
-    """How far a mask can be trusted (docs/QUALITY.md); null for what is unknown."""
+    """How far a mask can be trusted (docs/QUALITY.md, docs/OUTLIERS.md); null for what is unknown.
+
+    Attributes:
+        expected_dice: Null without a calibration that applies.
+        certainty: Soft Dice confidence.
+        flags: Reasons to review the case.
+        outlier_score: Above 1 the image is flagged as `not_dermoscopy`.
+        expected_human_agreement: Mean Dice between the outlines of two people.
+    """
 
     expected_dice: float | None
     certainty: float | None
     flags: list[Flag]
+    outlier_score: float | None
+    expected_human_agreement: float | None
 
 
 class MaskResponse(BaseModel):
@@ -66,18 +77,56 @@ class MaskResponse(BaseModel):
     contours: dict[str, Any]
 
 
+class IntervalsResponse(BaseModel):
+    """Intervals, each lower and upper end (docs/INTERVALS.md).
+
+    Attributes:
+        level: Probability with which each holds.
+        levels: That can be requested.
+        calibration_cases: Number of calibration cases by data set.
+        expected_dice: Of the Dice.
+        area: Of the area in pixels.
+        equivalent_diameter: Of the diameter in pixels.
+        area_mm2: Null if the size of a pixel is unknown.
+        equivalent_diameter_mm: Null if the size of a pixel is unknown.
+    """
+
+    level: float
+    levels: list[float]
+    calibration_cases: dict[str, int]
+    expected_dice: Ends
+    area: Ends
+    equivalent_diameter: Ends
+    area_mm2: Ends | None = None
+    equivalent_diameter_mm: Ends | None = None
+
+
+class BandResponse(BaseModel):
+    """Inner and outer contour as GeoJSON, in pixels, with the level at which each holds."""
+
+    level: float
+    inner: dict[str, Any]
+    outer: dict[str, Any]
+
+
 class SegmentResponse(MaskResponse):
-    """The segmentation of an image; maps and preview on request."""
+    """The segmentation of an image; band, maps and preview on request.
+
+    Intervals and band are null without a calibration that applies.
+    """
 
     threshold: float
     sampling: SamplingSettings
     post_processing: PostProcessing
+    intervals: IntervalsResponse | None = None
+    band: BandResponse | None = None
     maps: EncodedMaps | None = None
     preview: str | None = None
 
 
 def mask_fields(result: CaseResult) -> dict[str, Any]:
     """Return the fields of a `MaskResponse`."""
+    agreement = result.expected_human_agreement
     return {
         "name": result.image.name,
         "width": result.image.width,
@@ -85,10 +134,38 @@ def mask_fields(result: CaseResult) -> dict[str, Any]:
         "mm_per_pixel": result.mm_per_pixel,
         "measures": asdict(result.measures),
         "quality": QualityResponse(
-            expected_dice=result.expected_dice, certainty=result.certainty, flags=list(result.flags)
+            expected_dice=result.expected_dice.value if result.expected_dice else None,
+            certainty=result.certainty,
+            flags=list(result.flags),
+            outlier_score=result.outlier.score if result.outlier else None,
+            expected_human_agreement=agreement.dice if agreement else None,
         ),
-        "contours": geojson(result.mask, result.image.name),
+        "contours": contour_geojson(result.mask, result.image.name),
     }
+
+
+def intervals_response(result: CaseResult) -> IntervalsResponse | None:
+    """Return the intervals of a result; None without a calibration that applies."""
+    if result.level is None:
+        return None
+    return IntervalsResponse(
+        level=result.level,
+        levels=list(result.levels),
+        calibration_cases=result.calibration_cases,
+        **result.intervals,
+    )
+
+
+def band_response(result: CaseResult) -> BandResponse | None:
+    """Return the inner and outer contour of a result; None without a calibration that applies."""
+    band, name = result.band, result.image.name
+    if band is None:
+        return None
+    return BandResponse(
+        level=band.level,
+        inner=contour_geojson(band.inner, name, "inner", band.level),
+        outer=contour_geojson(band.outer, name, "outer", band.level),
+    )
 
 
 def sampling_settings(sampling: Sampling) -> SamplingSettings:
@@ -98,16 +175,13 @@ def sampling_settings(sampling: Sampling) -> SamplingSettings:
 
 def encoded_maps(result: CaseResult) -> EncodedMaps:
     """Return the maps of a segmented image at the size that the network gave."""
-    assert result.segmentation is not None
-    probability, spread = (
-        values[0, 0].numpy() for values in (result.segmentation.probability, result.segmentation.spread)
-    )
-    samples = () if result.samples is None else result.samples
+    output = result.segmentation
+    assert output is not None
     return EncodedMaps(
-        size=len(probability),
-        probability=_packed(probability),
-        spread=_packed(spread),
-        samples=[_packed(sample) for sample in samples],
+        size=len(output.probability),
+        probability=_packed(output.probability),
+        spread=_packed(output.spread),
+        samples=[_packed(sample) for sample in (() if output.samples is None else output.samples)],
     )
 
 

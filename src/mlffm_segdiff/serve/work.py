@@ -11,8 +11,8 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.pool import result_memory
 from mlffm_segdiff.inference.reading.case_image import CaseImage
-from mlffm_segdiff.inference.result import CaseResult, analyse
-from mlffm_segdiff.segmenters.base import Segmentation
+from mlffm_segdiff.inference.result import CaseResult, analyse, require_shown_level
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.serve.decoding import (
     count_pixels,
     decode_upload,
@@ -30,11 +30,13 @@ from mlffm_segdiff.serve.options import (
     response_format,
     with_fields,
 )
-from mlffm_segdiff.serve.problem import FAULT, RefusedError
+from mlffm_segdiff.serve.problem import FAULT, UNUSABLE, RefusedError
 from mlffm_segdiff.serve.responses import (
     MaskResponse,
     SegmentResponse,
+    band_response,
     encoded_maps,
+    intervals_response,
     mask_fields,
     mask_png,
     sampling_settings,
@@ -77,6 +79,7 @@ async def _segment(engine: Engine, options: SegmentOptions, accept: str, upload:
     sampling = engine.sampling(options.sampling)
     (file,) = upload.only("image")
     model = replace(engine.model, sampling=sampling)
+    _require_level(model, options)
     with engine.slot():
         pixels = await engine.run_in_thread(partial(count_pixels, file, engine.limits.pixels))
         with engine.heavy_slot(pixels, sampling):
@@ -100,8 +103,15 @@ async def _measure(engine: Engine, options: MeasureOptions, upload: Upload) -> R
     return Response(content, media_type="application/json")
 
 
+def _require_level(model: Model, options: SegmentOptions) -> None:
+    try:
+        require_shown_level(model, options.processing)
+    except UserError as error:
+        raise RefusedError(UNUSABLE, error.problem, error.fix) from None
+
+
 def _respond(
-    wanted: Format, image: CaseImage, segmentation: Segmentation, model: Model, options: SegmentOptions
+    wanted: Format, image: CaseImage, segmentation: NetworkOutput, model: Model, options: SegmentOptions
 ) -> bytes:
     with result_memory(image.width * image.height):
         try:
@@ -118,6 +128,8 @@ def _respond(
         threshold=options.threshold,
         sampling=sampling_settings(model.sampling),
         post_processing=options.processing.post,
+        intervals=intervals_response(result),
+        band=band_response(result) if options.band else None,
         maps=encoded_maps(result) if options.maps else None,
         preview=preview(image) if options.preview else None,
     )

@@ -10,14 +10,19 @@ from pathlib import Path
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import override_values
 from mlffm_segdiff.config.schema import DataConfig, Recipe
+from mlffm_segdiff.config.spelling import known_name
 from mlffm_segdiff.config.study import Study
 from mlffm_segdiff.data.sources import load_split_cases
+from mlffm_segdiff.data.table import source_name
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
 from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
 
 GENERATED = "synthetic"
 """The data set that needs no folder."""
+
+OF_NO_EFFECT = ("logger", "devices")
+"""Keys of the section train on which weights do not depend."""
 
 Recipes = Mapping[tuple[str, str], Recipe]
 """Recipes by variant and data set."""
@@ -50,13 +55,16 @@ class Cell:
 def cell_key(recipe: Recipe, split: str) -> str:
     """Compute the key of a cell from its full recipe and the digest of its split.
 
-    The key does not depend on the folders of the data, but on the names of the data sets and the split.
+    The key does not depend on the folders of the data, but on the names of the data sets and the split; nor
+    on the loggers of the training.
 
     Returns:
         16 hexadecimal digits.
     """
     values = recipe.model_dump(mode="json")
     values["data"] |= {"sources": sorted(values["data"]["sources"]), "split": split}
+    for key in OF_NO_EFFECT:
+        del values["train"][key]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -94,6 +102,7 @@ def evaluation_sampling(recipe: Recipe, overrides: Sequence[str]) -> Sampling:
 def variant_recipes(study: Study, sources: Mapping[str, Path | None]) -> dict[tuple[str, str], Recipe]:
     """Return the recipe of each variant on each data set, without its seed. Raises as `make_cells` does."""
     known = dict.fromkeys([*study.datasets, *map(study.source, study.datasets)])
+    sources = {known_name(name, known): path for name, path in sources.items()}
     unknown = sorted(set(sources) - set(known))
     if unknown:
         raise UserError(f"source {unknown[0]}: the study's data sets are {', '.join(known)}")
@@ -111,7 +120,7 @@ def variant_recipes(study: Study, sources: Mapping[str, Path | None]) -> dict[tu
 
 def _folder(study: Study, dataset: str, sources: Mapping[str, Path | None]) -> Path | None:
     folder = sources.get(dataset, sources.get(study.source(dataset)))
-    if folder is None and study.source(dataset) != GENERATED:
+    if folder is None and source_name(study.source(dataset)) != GENERATED:
         raise UserError(f"no folder for this data set; give its archives as source {dataset}=FOLDER")
     return folder and folder.expanduser().absolute()
 
@@ -122,7 +131,9 @@ def _recipe(study: Study, variant: str, dataset: str, folder: Path | None) -> Re
     levels = (study.overrides, study.datasets[dataset].overrides, chosen.overrides)
     recipe = load_recipe(chosen.recipe, ["data.split=null", *(text for level in levels for text in level)])
     split = recipe.data.split and recipe.data.split.expanduser().absolute()
-    data = recipe.data.model_copy(update={"sources": {study.source(dataset): folder}, "split": split})
+    data = recipe.data.model_copy(
+        update={"sources": {source_name(study.source(dataset)): folder}, "split": split}
+    )
     return recipe.model_copy(update={"data": data})
 
 

@@ -15,8 +15,7 @@ from torch import nn
 
 from mlffm_segdiff.models.mlffm import AdaptiveWeights
 from mlffm_segdiff.models.unet_blocks import TimeEmbedding
-from mlffm_segdiff.segmenters.at_source import segment_batch
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, segment_batch
 
 Weights = npt.NDArray[np.float32]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.segmenters.device import AUTO
 from mlffm_segdiff.segmenters.recipe import check_recipe
 from mlffm_segdiff.study.cells import Cell
 from mlffm_segdiff.training.run_folder import PACKAGES
@@ -29,6 +30,7 @@ class StudyPlan:
         cells: The cells in the order to run them.
         rank: Whether the report also ranks all variants.
         against: The variant that a variant is compared with, if that is not the baseline.
+        device: Where the cells run, as for `find_device`.
     """
 
     name: str
@@ -40,6 +42,7 @@ class StudyPlan:
     cells: Sequence[Cell]
     rank: bool = False
     against: Mapping[str, str] = field(default_factory=dict)
+    device: str = AUTO
 
     def cell(self, key: str) -> Cell:
         """Return the only cell whose key starts with ``key``. Raises UserError for none or several."""

@@ -7,6 +7,7 @@ from typing import Literal
 from mlffm_segdiff.study.cells import Cell
 from mlffm_segdiff.study.plan import StudyPlan
 from mlffm_segdiff.study.study_folder import StudyFolder
+from mlffm_segdiff.training.time_estimate import duration
 
 State = Literal["waiting", "running", "done", "failed"]
 
@@ -54,13 +55,3 @@ class Progress:
         left = self.count("waiting", "running")
         time = f", time left {duration(self.seconds_left())}" if left else ""
         return f"{done} of {len(self.plan.cells)} cells done, {running} running, {failed} failed{time}"
-
-
-def duration(seconds: float | None) -> str:
-    """Format a time: 40 s, 12 min, 3 h 05 min; "?" for None."""
-    if seconds is None:
-        return "?"
-    if seconds < 60:
-        return f"{round(seconds)} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"

@@ -4,13 +4,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.segmenters.saved_weights import WEIGHTS
 from mlffm_segdiff.study.plan import StudyPlan, read_plan, write_plan
 from mlffm_segdiff.study.runner import Sources, previous_plan
 from mlffm_segdiff.study.study_folder import StudyFolder
 
 
-def plan_repeat(original: StudyFolder, key: str, folder: StudyFolder, sources: Sources) -> StudyPlan:
+def plan_repeat(
+    original: StudyFolder, key: str, folder: StudyFolder, sources: Sources, device: str = AUTO
+) -> StudyPlan:
     """Plan one cell of a study again in another folder.
 
     Args:
@@ -18,13 +21,16 @@ def plan_repeat(original: StudyFolder, key: str, folder: StudyFolder, sources: S
         key: The key of the cell, or its beginning.
         folder: Another folder.
         sources: Folders that replace those of the cell, by the name of its data set or of the source.
+        device: Where the cell runs, as for `find_device`.
 
     Returns:
         The saved plan.
 
     Raises:
-        UserError: No cell or several match, a source is of another data set, or the folder is in other use.
+        UserError: There is no such device, no cell or several match, a source is of another data set, or the
+            folder is in other use.
     """
+    find_device(device)
     if folder.path.resolve() == original.path.resolve():
         raise UserError(f"{folder.path} is the study itself; choose another folder")
     plan = read_plan(original.plan)
@@ -39,7 +45,7 @@ def plan_repeat(original: StudyFolder, key: str, folder: StudyFolder, sources: S
     before = previous_plan(folder, plan.name)
     if before is not None and [one.key for one in before.cells] != [cell.key]:
         raise UserError(f"{folder.path} has other cells; choose another folder")
-    plan = replace(plan, cells=[cell])
+    plan = replace(plan, cells=[cell], device=device)
     with folder.claimed():
         write_plan(plan, folder.plan)
     return plan

@@ -21,7 +21,7 @@ from mlffm_segdiff.data.atomic import atomic_write, sweep_unfinished
 from mlffm_segdiff.data.sources import SplitCases, load_split_cases, open_split
 from mlffm_segdiff.evaluation.model import evaluate_model
 from mlffm_segdiff.evaluation.report import CASES_FILE, SUMMARY_FILE, write_report
-from mlffm_segdiff.segmenters.device import best_device
+from mlffm_segdiff.segmenters.device import find_device
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.study.cells import Cell, evaluation_sampling
 from mlffm_segdiff.study.code_version import code_digest
@@ -99,24 +99,24 @@ def _train_and_score(cell: Cell, plan: StudyPlan, place: CellFolder) -> None:
             "or the split list, or run the study's command again"
         )
     if not place.trained.is_file():
-        _train(cell, place)
+        _train(cell, plan, place)
     shutil.rmtree(place.run.checkpoints, ignore_errors=True)
     started = time.monotonic()
     _score(cell, plan, place, parts)
-    _write(place.finished, _account(cell, place, time.monotonic() - started))
+    _write(place.finished, _account(cell, plan, place, time.monotonic() - started))
 
 
-def _train(cell: Cell, place: CellFolder) -> None:
+def _train(cell: Cell, plan: StudyPlan, place: CellFolder) -> None:
     run, started = place.run, time.monotonic()
     resumed = run.config.is_file()
     with place.log.open("a", encoding="utf-8") as file:
         progress = [ConsoleProgress(Console(file=file, width=110))]
         if resumed:
             run.write_config(cell.recipe)  # the data may have moved
-            result = resume(run.path, progress)
+            result = resume(run.path, progress, plan.device)
         else:
             shutil.rmtree(run.path, ignore_errors=True)  # a killed process may have left it incomplete
-            result = train(cell.recipe, run.path, callbacks=progress)
+            result = train(cell.recipe, run.path, callbacks=progress, device=plan.device)
     seconds = time.monotonic() - started
     values = {
         "seconds": seconds,
@@ -131,7 +131,7 @@ def _score(cell: Cell, plan: StudyPlan, place: CellFolder, parts: SplitCases) ->
     missing = _missing_evaluations(cell, plan, place)
     if not missing:
         return
-    device = best_device()
+    device = find_device(plan.device)
     segmenter = load_pretrained(place.run.path, trust_code=True).segmenter.to(device).eval()
     pairs, cases = open_split(parts, plan.part, cell.recipe.data.size), parts.cases[plan.part]
     for name in missing:
@@ -152,7 +152,7 @@ def _provenance(cell: Cell, plan: StudyPlan, evaluation: str) -> dict[str, objec
     }
 
 
-def _account(cell: Cell, place: CellFolder, evaluation_seconds: float) -> dict[str, object]:
+def _account(cell: Cell, plan: StudyPlan, place: CellFolder, evaluation_seconds: float) -> dict[str, object]:
     training: dict[str, Any] = json.loads(place.trained.read_text(encoding="utf-8"))
     settings = cell.recipe.train
     return {
@@ -165,7 +165,7 @@ def _account(cell: Cell, place: CellFolder, evaluation_seconds: float) -> dict[s
         "host": platform.node(),
         "training_code": training["code"],
         "code": code_digest(),
-        **describe_environment(cell.seed, cell.split),
+        **describe_environment(cell.seed, cell.split, find_device(plan.device)),
     }
 
 

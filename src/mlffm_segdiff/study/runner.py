@@ -1,6 +1,6 @@
 """Plans and runs studies."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +8,10 @@ from pathlib import Path
 import yaml
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.study import Study, check_study, load_study
+from mlffm_segdiff.config.study import LauncherName, Study, check_study, load_study
 from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.data.processors import default_threads, processors
+from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.study.cells import Cell, make_cells
 from mlffm_segdiff.study.code_version import code_digest
 from mlffm_segdiff.study.launchers import make_launcher
@@ -24,6 +25,10 @@ Sources = Mapping[str, Path | None]
 
 OnEnd = Callable[[Cell, str | None], None]
 """Called for each cell that ends, with its error if it failed."""
+
+
+HERE: tuple[LauncherName, ...] = ("in-process", "local")
+"""Launchers that run cells on this machine."""
 
 
 @dataclass(frozen=True)
@@ -41,86 +46,57 @@ class StudyRun:
     failures: Mapping[str, str]
 
 
-def compare(
-    variants: Mapping[str, str | Mapping[str, object]],
-    sources: Sources,
-    output: Path,
-    seeds: Sequence[int] = (0, 1, 2),
-    overrides: Sequence[str] = (),
-    **settings: object,
-) -> StudyRun:
-    """Train and score variants under the same conditions, and write the report.
-
-    Args:
-        variants: Name of each variant, and its recipe: a packaged recipe, a YAML file, or a mapping with keys
-            ``recipe``, ``overrides`` and ``against``. The first one is the baseline.
-        sources: Data sets to train and score on, and the folder of each.
-        output: The study's folder. Its name is the name of the study.
-        seeds: One training per variant, data set and seed.
-        overrides: ``key=value`` changes of every recipe.
-        settings: Further keys of a study, such as ``baseline``, ``evaluations``, ``rank`` or ``launcher``.
-
-    Returns:
-        The report's folder and the failed cells. Call again with the same arguments to resume.
-
-    Raises:
-        UserError: For an invalid study or data set.
-    """
-    values = {
-        "name": output.name,
-        "variants": {
-            name: {"recipe": one} if isinstance(one, str) else one for name, one in variants.items()
-        },
-        "datasets": {name: {} for name in sources},
-        "seeds": list(seeds),
-        "overrides": list(overrides),
-        "baseline": next(iter(variants), ""),
-    }
-    return run_study(check_study(values | settings, "compare()"), output, sources)
-
-
 def run_study(
-    study: Study | str,
+    study: Study | str | Mapping[str, object],
     output: Path | None = None,
     sources: Sources | None = None,
     on_end: OnEnd | None = None,
+    device: str = AUTO,
 ) -> StudyRun:
     """Train and score the unfinished cells of a study, and write its report.
 
     Args:
-        study: The study, the name of a packaged one, or a YAML file.
+        study: The study, its keys and values, the name of a packaged study, or a YAML file.
         output: The study's folder; default: studies/NAME.
         sources: See `Sources`.
         on_end: See `OnEnd`.
+        device: Where cells run, as for `find_device`.
 
     Returns:
         The report's folder and the failed cells.
 
     Raises:
-        UserError: For an invalid study, a folder in other use, or a missing package.
+        UserError: For a device that is not there, an invalid study, a folder in other use, or a missing
+            package.
     """
     from mlffm_segdiff.study.report import write_report
 
-    study = load_study(study) if isinstance(study, str) else study
+    if not isinstance(study, Study):
+        study = load_study(study) if isinstance(study, str) else check_study(study, "run_study()")
     folder = StudyFolder.of(study.name, output)
-    plan, launcher = start_study(study, folder, sources or {})
+    plan, launcher = start_study(study, folder, sources or {}, device)
     failures = run_cells(plan, folder, launcher, on_end)
     return StudyRun(folder.path, write_report(folder.path), failures)
 
 
-def start_study(study: Study, folder: StudyFolder, sources: Sources) -> tuple[StudyPlan, Launcher]:
+def start_study(
+    study: Study, folder: StudyFolder, sources: Sources, device: str = AUTO
+) -> tuple[StudyPlan, Launcher]:
     """Check a whole study, write its plan, and return it with what runs its cells.
 
     Raises:
-        UserError: As `make_plan` and `save_plan` do, or if the launcher cannot run.
+        UserError: As `make_plan` and `save_plan` do, or if the launcher cannot run, or this machine has no
+            such device.
     """
-    plan = make_plan(study, folder, sources)
+    if study.launcher.name in HERE:
+        find_device(device)
+    plan = make_plan(study, folder, sources, device)
     launcher = make_launcher(study.launcher, plan.threads)
     save_plan(plan, study, folder)
     return plan, launcher
 
 
-def make_plan(study: Study, folder: StudyFolder, sources: Sources) -> StudyPlan:
+def make_plan(study: Study, folder: StudyFolder, sources: Sources, device: str = AUTO) -> StudyPlan:
     """Check a whole study and return its plan. Writes nothing.
 
     A study keeps the number of threads and lists the packages that it was started with.
@@ -129,6 +105,7 @@ def make_plan(study: Study, folder: StudyFolder, sources: Sources) -> StudyPlan:
         study: The study.
         folder: Its folder, possibly with an earlier plan of it.
         sources: See `Sources`.
+        device: Where cells run, as for `find_device`.
 
     Raises:
         UserError: As `make_cells` does; and for a folder in other use, or another number of threads.
@@ -151,6 +128,7 @@ def make_plan(study: Study, folder: StudyFolder, sources: Sources) -> StudyPlan:
         cells=make_cells(study, sources),
         rank=study.rank,
         against={name: variant.against for name, variant in study.variants.items() if variant.against},
+        device=device,
     )
 
 

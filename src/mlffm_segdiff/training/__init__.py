@@ -1,4 +1,4 @@
-"""Training from Python: `train` a recipe into a run folder, `resume` a run.
+"""Training from Python: `train` a recipe into a run folder, `resume` a run, `estimate_time`.
 
 Example:
     >>> from mlffm_segdiff.training import train
@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from mlffm_segdiff.training.fit import TrainingResult, resume, train
     from mlffm_segdiff.training.module import SegmenterModule
     from mlffm_segdiff.training.run_folder import RunFolder
+    from mlffm_segdiff.training.time_estimate import TimeEstimate, estimate_time
 
 __all__ = [
     "ConsoleProgress",
     "RunFolder",
     "SegmenterModule",
+    "TimeEstimate",
     "TrainingResult",
+    "estimate_time",
     "resume",
     "train",
 ]
@@ -32,5 +35,6 @@ __getattr__, __dir__ = lazy_exports(
         "fit": "TrainingResult resume train",
         "module": "SegmenterModule",
         "run_folder": "RunFolder",
+        "time_estimate": "TimeEstimate estimate_time",
     },
 )

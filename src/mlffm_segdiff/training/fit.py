@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningDataModule, Trainer, seed_everything
-from lightning.pytorch.loggers import TensorBoardLogger
+from torch import device as Device
 from torch.utils.data import DataLoader
 
 from mlffm_segdiff.config.errors import UserError
@@ -28,14 +28,14 @@ from mlffm_segdiff.data.sources import (
 from mlffm_segdiff.models.encoder_weights import initialise_encoder
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter
-from mlffm_segdiff.segmenters.device import best_device
+from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.segmenters.precision import training_precision
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
 from mlffm_segdiff.segmenters.trial import require_memory, require_trainable
 from mlffm_segdiff.training.callbacks import AtomicCheckpointIO, Averaging, BestAndLast
 from mlffm_segdiff.training.figures import draw_curves, draw_overlays
-from mlffm_segdiff.training.metrics_log import MetricsLog
+from mlffm_segdiff.training.loggers import close_loggers, make_loggers, require_loggers
 from mlffm_segdiff.training.module import SegmenterModule
 from mlffm_segdiff.training.run_folder import RunFolder
 
@@ -60,6 +60,7 @@ def train(
     run: Path | str,
     overrides: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
+    device: str | Device = AUTO,
 ) -> TrainingResult:
     """Train a recipe into a new run folder. Prints nothing.
 
@@ -71,46 +72,51 @@ def train(
         run: Folder to create; docs/TRAINING.md lists its files.
         overrides: KEY=VALUE changes to the recipe.
         callbacks: Lightning callbacks to add, such as `ConsoleProgress`.
+        device: Where to train, as for `find_device`.
 
     Returns:
         The run folder, its weights, and their validation score.
 
     Raises:
-        UserError: If the folder is not empty or in use by another process, the recipe is invalid or its
-            images or batches are too small for the network, its data cannot be read, the weights to start
-            from do not fit, or a file cannot be written, as on a full disk; then `resume` continues the run.
+        UserError: If there is no such device, the folder is not empty or in use by another process, the
+            recipe is invalid or its images or batches are too small for the network, its data cannot be read,
+            the weights to start from do not fit, or a file cannot be written, as on a full disk; then
+            `resume` continues the run.
         KeyboardInterrupt: On Ctrl-C; `resume` continues the run.
     """
     if isinstance(recipe, str):
         recipe = load_recipe(recipe, overrides)
     elif overrides:
         recipe = check_recipe(override_values(recipe.model_dump(mode="json"), overrides, "recipe"), "recipe")
-    folder = RunFolder(Path(run).expanduser())
+    place, folder = training_device(device), RunFolder(Path(run).expanduser())
     folder.require_new()
     with folder.claimed():
         cases = load_split_cases(recipe.data)
         segmenter, data = _prepare(recipe, cases)
         _load_initial_weights(segmenter, recipe.train)
-        folder.create(recipe, cases.digest, training_precision(recipe, segmenter, best_device()))
-        return _fit(folder, segmenter, data, callbacks, checkpoint=None)
+        folder.create(recipe, cases.digest, training_precision(recipe, segmenter, place), place)
+        return _fit(folder, segmenter, data, callbacks, None, place)
 
 
-def resume(run: Path | str, callbacks: Sequence[Callback] = ()) -> TrainingResult:
+def resume(
+    run: Path | str, callbacks: Sequence[Callback] = (), device: str | Device = AUTO
+) -> TrainingResult:
     """Continue a run from its last checkpoint, exactly as if it had not stopped. Prints nothing.
 
     Args:
         run: Run folder.
         callbacks: Lightning callbacks to add, such as `ConsoleProgress`.
+        device: Where to train, as for `find_device`; another kind than before changes how sums are rounded.
 
     Returns:
         The run folder, its weights, and their validation score.
 
     Raises:
-        UserError: If the folder has no run or is in use by another process, its checkpoint cannot be resumed,
-            its split has changed, or a file cannot be written.
+        UserError: If there is no such device, the folder has no run or is in use by another process, its
+            checkpoint cannot be resumed, its split has changed, or a file cannot be written.
         KeyboardInterrupt: On Ctrl-C.
     """
-    folder = RunFolder(Path(run).expanduser())
+    place, folder = training_device(device), RunFolder(Path(run).expanduser())
     recipe = folder.recipe()
     with folder.claimed():
         cases = load_split_cases(recipe.data)
@@ -119,7 +125,15 @@ def resume(run: Path | str, callbacks: Sequence[Callback] = ()) -> TrainingResul
         segmenter, data = _prepare(recipe, cases)
         if checkpoint is None:
             _load_initial_weights(segmenter, recipe.train)
-        return _fit(folder, segmenter, data, callbacks, checkpoint)
+        return _fit(folder, segmenter, data, callbacks, checkpoint, place)
+
+
+def training_device(device: str | Device) -> Device:
+    """Return the device to train on. Raises UserError if there is none, or Lightning cannot train on it."""
+    place = find_device(device)
+    if place.type == "xpu":
+        raise UserError("training on xpu is not supported by Lightning; use --device cpu")
+    return place
 
 
 class TrainingData(LightningDataModule):
@@ -163,6 +177,7 @@ class TrainingData(LightningDataModule):
 
 
 def _prepare(recipe: Recipe, cases: SplitCases) -> tuple[BaseSegmenter, TrainingData]:
+    require_loggers(recipe.train.logger)
     require_memory(recipe)
     seed_everything(recipe.seed, verbose=False)
     segmenter = build_segmenter(recipe)
@@ -212,11 +227,14 @@ def _fit(
     data: TrainingData,
     callbacks: Sequence[Callback],
     checkpoint: Path | None,
+    device: Device,
 ) -> TrainingResult:
     recipe = data.recipe
+    loggers = make_loggers(recipe, folder)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     trainer = Trainer(
-        devices=1,
+        accelerator=device.type,
+        devices=1 if device.index is None else [device.index],
         max_epochs=-(-recipe.train.steps // recipe.train.epoch_steps),
         precision="bf16-mixed" if folder.precision() == "bf16" else "32-true",
         reload_dataloaders_every_n_epochs=1,
@@ -224,10 +242,7 @@ def _fit(
         enable_progress_bar=False,
         enable_model_summary=False,
         plugins=[AtomicCheckpointIO()],
-        logger=[
-            MetricsLog(folder.metrics),
-            TensorBoardLogger(folder.path, name="", version=folder.tensorboard.name),
-        ],
+        logger=loggers,
         callbacks=[
             Averaging(recipe.train.ema_decay),
             *callbacks,
@@ -246,6 +261,8 @@ def _fit(
         if error.errno not in NO_SPACE:
             raise
         raise unwritable(Path(error.filename or folder.tensorboard), error) from error
+    finally:
+        close_loggers(loggers)
     segmenter.load_state_dict(folder.best_weights())
     save_segmenter(segmenter, recipe, folder.weights)
     draw_curves(folder)

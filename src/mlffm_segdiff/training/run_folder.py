@@ -20,12 +20,14 @@ from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import sweep_unfinished, write_text
 from mlffm_segdiff.data.claim import LOCK, claimed, require_free
 from mlffm_segdiff.models.weight_files import require_sound
+from mlffm_segdiff.segmenters.device import describe_device
 from mlffm_segdiff.segmenters.precision import Precision
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.segmenters.saved_weights import WEIGHTS
 from mlffm_segdiff.training.callbacks import BestAndLast
 
 OTHER_FOLDER = "wait for it, stop it, or choose another run folder"
+CPU = torch.device("cpu")
 PACKAGES = ("mlffm-segdiff", "torch", "lightning", "monai", "numpy", "scipy")
 
 
@@ -103,20 +105,27 @@ class RunFolder:
         if self.path.is_dir() and {path.name for path in self.path.iterdir()} - left:
             raise UserError(f"{self.path} is not empty; choose another run folder")
 
-    def create(self, recipe: Recipe, split_digest: str, precision: Precision = "float32") -> None:
+    def create(
+        self,
+        recipe: Recipe,
+        split_digest: str,
+        precision: Precision = "float32",
+        device: torch.device = CPU,
+    ) -> None:
         """Create the folder with its configuration and environment.
 
         Args:
             recipe: Recipe of the run.
             split_digest: Digest of its split, see `SplitCases`.
             precision: Number format that the run computes in, also after it is resumed.
+            device: Where it computes.
 
         Raises:
             UserError: If the folder holds a run or any other file.
         """
         self._require_empty()
         self.path.mkdir(parents=True, exist_ok=True)
-        facts = {**describe_environment(recipe.seed, split_digest), "precision": precision}
+        facts = {**describe_environment(recipe.seed, split_digest, device), "precision": precision}
         write_text(self.environment, json.dumps(facts, indent=2) + "\n")
         self.write_config(recipe)
 
@@ -210,7 +219,7 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
     return flat
 
 
-def describe_environment(seed: int, split_digest: str) -> dict[str, object]:
+def describe_environment(seed: int, split_digest: str, device: torch.device = CPU) -> dict[str, object]:
     """Return the command, seed, split, revision of the code, package versions and machine."""
     return {
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -222,7 +231,7 @@ def describe_environment(seed: int, split_digest: str) -> dict[str, object]:
         "system": platform.platform(),
         "processors": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "device": describe_device(device),
     }
 
 

@@ -12,7 +12,8 @@ from skimage.draw import disk, ellipse
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.check import check_pairing
 from mlffm_segdiff.data.datasets.coco_annotations import decode_counts
-from mlffm_segdiff.data.datasets.drawn_mask import Circle, DrawnMask, Polygon
+from mlffm_segdiff.data.datasets.drawn_mask import DrawnMask
+from mlffm_segdiff.data.datasets.drawn_shapes import Ellipse, Polygon
 from mlffm_segdiff.data.files import decode_mask
 from mlffm_segdiff.data.table import find_pairs, read_cases
 
@@ -63,7 +64,7 @@ def _distance(point, start, end) -> float:
 
 
 def test_a_circle_has_the_pixels_whose_centres_are_inside():
-    found = drawn(DrawnMask(Path("x.json"), None, "a", (Circle((30.5, 20.5), 9.0),), WIDTH, HEIGHT))
+    found = drawn(DrawnMask(Path("x.json"), None, "a", (Ellipse((30.5, 20.5), (9.0, 9.0)),), WIDTH, HEIGHT))
     expected = np.zeros((HEIGHT, WIDTH), bool)
     expected[disk((20, 30), 9, shape=expected.shape)] = True
     assert (found == expected).all()
@@ -144,7 +145,7 @@ def test_several_categories_are_refused_and_unused_ones_are_not(coco_folder):
     content = json.loads((coco_folder / "annotations" / "instances.json").read_text())
     content["annotations"][0]["category_id"] = 2
     change(coco_folder, annotations=content["annotations"])
-    with pytest.raises(UserError, match="have the categories nevus, ruler; keep the shapes of one"):
+    with pytest.raises(UserError, match="have the labels nevus, ruler; choose those of the lesion"):
         find_pairs("coco", coco_folder)
 
 
@@ -276,7 +277,7 @@ def test_a_damaged_file_is_named_and_others_are_read(labelme_folder):
 
 def test_several_labels_are_refused(labelme_folder):
     edit(labelme_folder, "rectangle", shapes=[shape("rectangle", [[1, 2], [9, 9]], label="ruler")])
-    with pytest.raises(UserError, match="have the labels lesion, ruler; keep the shapes of one"):
+    with pytest.raises(UserError, match="have the labels lesion, ruler; choose those of the lesion"):
         find_pairs("labelme", labelme_folder)
 
 

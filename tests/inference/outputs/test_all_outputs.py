@@ -59,13 +59,14 @@ def test_all_outputs_of_one_run_have_the_same_mask(
     assert 0 < mask.sum() < mask.size
     assert names(output.folder) == sorted(
         [f"{folder}/{name}.png" for folder in ("masks", "probabilities", "spreads") for name in "ab"]
-        + [f"overlays/{name}.jpg" for name in "ab"]
+        + [f"{folder}/{name}.jpg" for folder in ("overlays", "bands") for name in "ab"]
         + [f"contours/{name}.geojson" for name in "ab"]
         + [f"dicom-seg/{name}.dcm" for name in "ab"]
         + [f"nnunet/imagesTs/{name}_0000.png" for name in "ab"]
         + [f"nnunet/labelsTs/{name}.png" for name in "ab"]
         + [f"review/{name}.jpg" for name in "ab"]
-        + ["nnunet/dataset.json", "coco.json", "predictions.parquet", "review.html"]
+        + ["nnunet/dataset.json", "coco.json", "cvat.xml", "labelstudio.json"]
+        + ["predictions.parquet", "review.html"]
     )
     np.testing.assert_array_equal(read(output.folder / "nnunet" / "labelsTs" / "a.png"), mask)
     np.testing.assert_array_equal(read(output.folder / "nnunet" / "imagesTs" / "a_0000.png"), lesion)

@@ -5,15 +5,19 @@ import highdicom
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from pydicom import Dataset, Sequence
 from pydicom.uid import RLELossless, SegmentationStorage, generate_uid
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.dicom_seg import dicom_seg
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.reading.dicom import read_dicom
-from mlffm_segdiff.inference.result import CaseResult
+from mlffm_segdiff.inference.result import CaseResult, analyse
+from mlffm_segdiff.segmenters.base import Segmentation
 
+Make = Callable[..., Model]
 Dicom = Callable[..., bytes]
 Photo = Callable[..., npt.NDArray[np.uint8]]
 
@@ -24,8 +28,11 @@ def read_header(data: bytes) -> Dataset:
 
 def segmentation(source: Dataset, mask: npt.NDArray[np.bool_]) -> bytes:
     """The DICOM SEG of a mask that refers to a data set."""
-    image = CaseImage(*mask.shape, np.zeros((8, 8, 3), np.uint8), None, "x.dcm", "x", header=source)
-    return dicom_seg(CaseResult(image, mask))
+    return dicom_seg(CaseResult(case_of(source, mask.shape), mask))
+
+
+def case_of(source: Dataset, shape: tuple[int, int]) -> CaseImage:
+    return CaseImage(*shape, np.zeros((8, 8, 3), np.uint8), None, "x.dcm", "x", header=source)
 
 
 @pytest.fixture
@@ -61,6 +68,29 @@ def test_pydicom_reads_the_same_pixels(
     np.testing.assert_array_equal(found.pixel_array, mask)
     (shared,) = found.SharedFunctionalGroupsSequence
     assert shared.PixelMeasuresSequence[0].PixelSpacing == [0.02, 0.02]
+
+
+def test_inner_and_outer_contour_are_segments_that_overlap_the_lesion(
+    dicom: Dicom, dicom_dataset: Callable[[bytes], Dataset], photo: Photo, red_model: Make, calibrated: Make
+) -> None:
+    source = read_header(dicom(photo(0), PixelSpacing=[0.02, 0.02]))
+    probability = np.linspace(0, 1, 40 * 56, dtype=np.float32).reshape(1, 1, 40, 56)
+    maps = Segmentation(torch.from_numpy(probability), torch.zeros(1, 1, 40, 56))
+    written = dicom_seg(analyse(case_of(source, (40, 56)), maps, calibrated(red_model())))
+    found = highdicom.seg.segread(io.BytesIO(written))
+    labels = [found.get_segment_description(number).segment_label for number in (1, 2, 3)]
+    assert labels == ["Lesion", "Lesion, inner contour at 0.9", "Lesion, outer contour at 0.9"]
+    pixels = found.get_pixels_by_source_instance([source.SOPInstanceUID])
+    expected = probability[0, 0] >= np.float32([[[0.5]], [[0.7]], [[0.3]]])
+    np.testing.assert_array_equal(pixels[0], np.moveaxis(expected, 0, -1))
+    read = dicom_dataset(written)
+    numbers = [
+        frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        for frame in read.PerFrameFunctionalGroupsSequence
+    ]
+    for number, frame in zip(numbers, read.pixel_array, strict=True):
+        np.testing.assert_array_equal(frame, expected[number - 1])
+    assert sorted(numbers) == [1, 2, 3]
 
 
 def test_an_empty_mask_is_a_frame_of_zeros(

@@ -10,11 +10,20 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import binary_dilation
 from skimage.measure import find_contours
 
+from mlffm_segdiff.inference.estimates import ContourBand
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs import overlay
-from mlffm_segdiff.inference.outputs.overlay import CASING, COLOUR, draw_outline
+from mlffm_segdiff.inference.outputs.overlay import (
+    BAND_COLOUR,
+    BAND_OPACITY,
+    CASING,
+    COLOUR,
+    draw_band,
+    draw_outline,
+)
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
+from mlffm_segdiff.inference.result import Processing
 
 Colours = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -86,6 +95,43 @@ def test_a_very_large_lesion_is_outlined_by_fewer_pixels_in_the_same_place(
 def test_an_empty_mask_draws_nothing() -> None:
     image = np.random.default_rng(0).integers(0, 256, (30, 20, 3), dtype=np.uint8)
     np.testing.assert_array_equal(outlined(image, np.zeros((30, 20), bool)), image)
+
+
+def test_the_band_is_tinted_and_nothing_else() -> None:
+    image = Image.new("RGB", (60, 40), (200, 150, 120))
+    rows, columns = np.indices((40, 60))
+    distance = np.hypot(rows - 20, columns - 30)
+    band = ContourBand(distance < 6, distance < 12, 0.9).between
+    draw_band(image, band)
+    found = np.asarray(image).astype(int)
+    share = BAND_OPACITY / 255
+    tint = share * np.array(BAND_COLOUR) + (1 - share) * np.array([200, 150, 120])
+    np.testing.assert_allclose(found[band], np.tile(tint, (band.sum(), 1)), atol=1)
+    assert (found[~band] == (200, 150, 120)).all()
+
+
+def test_a_run_draws_the_band_of_the_level_and_none_without_a_calibration(
+    tmp_path: Path,
+    photo: Callable[..., Colours],
+    save: Callable[..., Path],
+    red_model: Callable[..., Model],
+    calibrated: Callable[..., Model],
+) -> None:
+    image = save(tmp_path / "a.png", photo(0, 400, 560))
+    tinted = {}
+    for level in (None, 0.8, 0.95):
+        model = red_model() if level is None else calibrated(red_model())
+        (row,) = predict_files(
+            [image], model, Output(tmp_path / "out", ("overlay", "band")), Processing(level=level)
+        )
+        assert row.status == "done"
+        plain, found = (
+            np.asarray(Image.open(tmp_path / "out" / folder / "a.jpg")).astype(int)
+            for folder in ("overlays", "bands")
+        )
+        tinted[level] = int((np.abs(found - plain).sum(axis=2) > 40).sum())
+    assert tinted[None] == 0
+    assert 0 < 2 * tinted[0.8] < tinted[0.95]
 
 
 def test_the_overlay_of_an_image_too_long_for_jpeg_is_smaller(

@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.inference.estimates import ContourBand
+from mlffm_segdiff.inference.measures.lesion_measures import LesionMeasures
 from mlffm_segdiff.inference.model import Model
-from mlffm_segdiff.inference.outputs.predictions import Row
+from mlffm_segdiff.inference.outputs.predictions import Intervals, Row
 from mlffm_segdiff.inference.outputs.review import THUMBNAIL_SIDE, ReviewWriter, by_uncertainty, thumbnail
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
@@ -123,6 +125,32 @@ def test_a_page_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(UserError, match=r"review\.html cannot be written"):
         ReviewWriter(Output(tmp_path / "out")).close()
+
+
+def test_a_card_gives_intervals_in_words_and_the_page_their_level_and_cases(tmp_path: Path) -> None:
+    measures = LesionMeasures(1200, 0.3, 1, None, 130.0, 39.0)
+    intervals = Intervals(
+        0.9, 0.78, 0.966, area_low=1000.4, area_high=1500.0, calibration_cases="ham10000=1800 ph2=20"
+    )
+    writer = ReviewWriter(Output(tmp_path))
+    writer.add_row(Row("a.png", 8, 6, 0.91, 0.9, "", measures, intervals, stem="a"), None)
+    writer.add_row(Row("b.png", 8, 6, None, 0.8, "", measures, stem="b"), None)
+    writer.close()
+    text = (tmp_path / "review.html").read_text(encoding="utf-8")
+    assert "expected Dice <strong>0.91 (0.78 to 0.97)</strong>" in text
+    assert "area 1200 (1000 to 1500), components 1" in text
+    assert "certainty <strong>0.80</strong>" in text
+    assert "area 1200, components 1" in text
+    assert "holds for 90 % of images like those of the calibration (cases: ham10000 1800, ph2 20)" in text
+
+
+def test_a_thumbnail_shows_the_band() -> None:
+    view, mask = np.full((40, 60, 3), 128, np.uint8), np.zeros((400, 600), bool)
+    inner, outer = mask.copy(), mask.copy()
+    mask[100:300, 200:400], inner[150:250, 250:350], outer[50:350, 150:450] = True, True, True
+    found = np.asarray(thumbnail(view, mask, ContourBand(inner, outer, 0.9))).astype(int)
+    yellow = found[..., 0] - found[..., 2] > 40
+    assert (yellow[6, 30], yellow[12, 30], yellow[20, 30], yellow[2, 30]) == (True, True, False, False)
 
 
 def test_the_outline_is_where_the_mask_ends() -> None:

@@ -63,4 +63,4 @@ def test_writers_name_all_files_that_they_write_and_no_two_the_same() -> None:
         "nnunet/labelsTs/a.b.png",
     )
     of_run = [name for writer in writers.values() for name in writer.run_files]
-    assert of_run == ["coco.json", "review.html", "nnunet/dataset.json"]
+    assert of_run == ["coco.json", "cvat.xml", "labelstudio.json", "review.html", "nnunet/dataset.json"]

@@ -31,9 +31,23 @@ def found(place: str | Path) -> tuple[list[str], list[str]]:
 
 def test_a_folder_gives_its_own_images_by_name_and_its_other_files(tmp_path: Path) -> None:
     touch(tmp_path, "b.JPG", "a.png", "c.tiff", "d.heic", "notes.txt", "scan.dcm", ".hidden.png", "._a.png")
+    touch(tmp_path, "Thumbs.db", "desktop.ini", ".DS_Store")
     touch(tmp_path, "e.zip")
     touch(tmp_path / "inner", "d.png")
     assert found(tmp_path) == (["a.png", "b.JPG", "c.tiff", "d.heic", "scan.dcm"], ["e.zip", "notes.txt"])
+
+
+def test_subfolders_are_searched_or_their_images_counted(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png")
+    touch(tmp_path / "one", "b.png", "notes.txt")
+    touch(tmp_path / "one" / "two", "c.jpg")
+    touch(tmp_path / "__MACOSX", "d.png")
+    touch(tmp_path / ".cache", "e.png")
+    listed = list_place(tmp_path)
+    assert [path.name for path in listed.nested] == ["b.png", "c.jpg"]
+    deep = list_place(tmp_path, recursive=True)
+    assert [image.name for image in deep.images] == ["a.png", "b.png", "c.jpg"]
+    assert ([other.name for other in deep.others], deep.nested) == (["notes.txt"], ())
 
 
 def test_a_dicom_export_needs_no_endings(tmp_path: Path) -> None:
@@ -87,7 +101,7 @@ def test_a_place_without_images_is_reported_with_the_fix(tmp_path: Path) -> None
 def test_a_folder_of_folders_is_refused_with_one_to_give(tmp_path: Path) -> None:
     touch(tmp_path / "a", "notes.txt")
     touch(tmp_path / "b", "x.jpg")
-    with pytest.raises(UserError, match=f"such as {tmp_path / 'b'}$"):
+    with pytest.raises(UserError, match=f"1 are in subfolders, .*--recursive.*, such as {tmp_path / 'b'}$"):
         list_place(tmp_path)
 
 

@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-PATIENCE_MS = 60_000
+PATIENCE_MS = 15_000
 
 
 class Server(Protocol):
@@ -18,20 +19,28 @@ class Server(Protocol):
     def stop(self) -> None: ...
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """The system's Chromium; without one the tests are skipped, and pytest's summary says so.
+@pytest.fixture(scope="module", params=["chromium", "firefox"])
+def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
+    """The system's Chromium, and Playwright's build of Firefox: it cannot drive others.
 
-    Ends with its module: as long as it lives, asyncio takes its loop for the running one.
+    Without one its tests are skipped, and pytest's summary says so. Ends with its module: as long as it
+    lives, asyncio takes its loop for the running one.
     """
-    found = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
-    if found is None:
-        pytest.skip("no Chromium here: the page was NOT tested; install Debian's chromium")
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+        if request.param == "firefox":
+            found = os.environ.get("FIREFOX_OF_PLAYWRIGHT", playwright.firefox.executable_path)
+            if not Path(found).exists():
+                pytest.skip("no Firefox of Playwright here: the page was NOT tested in Firefox")
+            browser = playwright.firefox.launch(executable_path=found)
+        else:
+            names = ("chromium", "google-chrome", "chrome")
+            chromium = next(filter(None, map(shutil.which, names)), None)
+            if chromium is None:
+                pytest.skip("no Chromium here: the page was NOT tested; install Debian's chromium")
+            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 OpenPage = Callable[..., Page]
@@ -81,6 +90,27 @@ def blob(tmp_path: Path) -> Path:
     path = tmp_path / "blob.png"
     Image.fromarray(image).save(path)
     return path
+
+
+@pytest.fixture
+def dark(tmp_path: Path) -> Path:
+    """An image, 64 wide and 48 high, without red enough for a lesion."""
+    path = tmp_path / "dark.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 60, (48, 64, 3), np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def blobs(tmp_path: Path, blob: Path) -> Callable[[int], list[Path]]:
+    """Copies of the blob, img_1.png and so on."""
+
+    def copies(count: int) -> list[Path]:
+        paths = [tmp_path / f"img_{number + 1}.png" for number in range(count)]
+        for path in paths:
+            path.write_bytes(blob.read_bytes())
+        return paths
+
+    return copies
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The steps of a user on the page, in Chromium."""
+"""The steps of a user on the page, in a browser."""
 
 import csv
 import io
@@ -6,76 +6,37 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx2
 import numpy as np
-import numpy.typing as npt
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
+from serve.page.user import OpenPage, Read, Saved, api_mask, area, choose, drag, put, set_samples
 
 from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.serve.keys import ApiKeys
 
-OpenPage = Callable[..., Page]
-Saved = Callable[[Page, str], Path]
-Read = Callable[[Path], npt.NDArray[np.uint8]]
-
-
-def area(page: Page) -> int:
-    """The measured area, once it is that of the current mask."""
-    expect(page.locator("#measures")).not_to_have_class("stale")
-    return int(page.locator("[data-measure=area] td").inner_text().removesuffix(" px").replace(",", ""))
-
-
-def api_mask(live, path: Path, **options: object) -> npt.NDArray[np.uint8]:
-    files = {"image": (path.name, path.read_bytes())}
-    answer = httpx2.post(f"{live.url}api/v1/segment", params={"format": "png", **options}, files=files)
-    with Image.open(io.BytesIO(answer.content)) as image:
-        return np.array(image)
-
-
-def put(page: Page, path: Path) -> None:
-    page.get_by_label("Choose images").set_input_files(path)
-    expect(page.locator("#case-name")).to_have_text(path.name)
-
-
-def draw_samples(page: Page, count: int) -> None:
-    """Set the number of samples of the next images."""
-    page.get_by_text("Segmentation options").click()
-    page.get_by_role("spinbutton", name="Samples").fill(str(count))
-
-
-def paint(page: Page, tool: str, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Draw a line with a tool; places as shares of the image's width and height."""
-    page.get_by_text(tool, exact=True).click()
-    page.locator("#frame").evaluate("frame => frame.scrollIntoView({ block: 'center' })")
-    box = page.locator("#canvas").bounding_box()
-    assert box is not None
-    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in (start, end)]
-    page.mouse.move(*places[0])
-    page.mouse.down()
-    page.mouse.move(*places[1], steps=5)
-    page.mouse.up()
+SIZE = 64, 48
 
 
 def test_from_an_image_to_a_corrected_mask(
     live, open_page: OpenPage, blob: Path, saved: Saved, pixels: Read
 ) -> None:
     page = open_page(viewport={"width": 1280, "height": 900})
-    draw_samples(page, 5)
+    set_samples(page, 5)
     put(page, blob)
-    first = api_mask(live, blob, **{"sampling.samples": 5})
+    first = api_mask(live.url, blob, **{"sampling.samples": 5})
     np.testing.assert_array_equal(pixels(saved(page, "Mask (PNG)")), first)
     assert area(page) == (first > 0).sum()
 
     page.get_by_label("Threshold").fill("0.8")
     expect(page.locator("#threshold-value")).to_have_text("0.80")
-    higher = api_mask(live, blob, threshold=0.8, **{"sampling.samples": 5})
+    higher = api_mask(live.url, blob, threshold=0.8, **{"sampling.samples": 5})
     assert 0 < (higher > 0).sum() < (first > 0).sum()
     assert area(page) == (higher > 0).sum()
 
-    paint(page, "Brush", (0.05, 0.9), (0.4, 0.9))
+    choose(page, "Brush")
+    drag(page, SIZE, [(0.05 * 64, 0.9 * 48), (0.4 * 64, 0.9 * 48)])
     painted = pixels(saved(page, "Mask (PNG)"))
     new = (painted > 0) & (higher == 0)
     assert (painted[higher > 0] == 255).all()
@@ -83,7 +44,8 @@ def test_from_an_image_to_a_corrected_mask(
     assert np.ptp(np.flatnonzero(new.any(0))) == pytest.approx(0.35 * 64, abs=4)
     assert area(page) == (painted > 0).sum()
 
-    paint(page, "Eraser", (0, 0.9), (0.5, 0.9))
+    choose(page, "Eraser")
+    drag(page, SIZE, [(0, 0.9 * 48), (0.5 * 64, 0.9 * 48)])
     np.testing.assert_array_equal(pixels(saved(page, "Mask (PNG)")), higher)
     page.get_by_role("button", name="Undo").click()
     np.testing.assert_array_equal(pixels(saved(page, "Mask (PNG)")), painted)
@@ -94,7 +56,9 @@ def test_from_an_image_to_a_corrected_mask(
 
     contour = json.loads(saved(page, "Contour (GeoJSON)").read_text())
     assert sum(feature["properties"]["area"] for feature in contour["features"]) == (painted > 0).sum()
-    (row,) = csv.DictReader(io.StringIO(saved(page, "All measures (CSV)").read_text()))
+    page.get_by_role("button", name="Download all").click()
+    (row,) = csv.DictReader(io.StringIO(saved(page, "Measures only (CSV)").read_text()))
+    page.keyboard.press("Escape")
     assert (row["image"], row["threshold"], row["corrected"]) == ("blob.png", "0.8", "true")
     assert int(row["area"]) == (painted > 0).sum()
 
@@ -136,20 +100,32 @@ def test_all_of_it_by_keyboard(open_page: OpenPage, blob: Path, saved: Saved, pi
 
 def test_layers_are_drawn(open_page: OpenPage, blob: Path) -> None:
     page = open_page()
-    draw_samples(page, 5)
+    set_samples(page, 5)
     put(page, blob)
-    canvas_url = "() => document.querySelector('canvas').toDataURL()"
-    seen = {page.evaluate(canvas_url)}
+    drawn = """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() =>
+        done(document.querySelector("#canvas").toDataURL()))))"""
+    seen = [page.evaluate(drawn)]
     page.get_by_role("switch", name="Outline").uncheck()
-    for name in ("Probability", "Uncertainty", "Sample 1", "Sample 5"):
-        page.evaluate("() => new Promise(requestAnimationFrame)")
-        seen.add(page.evaluate(canvas_url))
+    seen.append(page.evaluate(drawn))
+    page.get_by_role("slider", name="Fill").fill("0.8")
+    for name in ("Probability", "Uncertainty", "Sample 1", "Sample 5", "Compare with the image"):
+        seen.append(page.evaluate(drawn))
         page.get_by_role("switch", name=name).check()
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    seen.add(page.evaluate(canvas_url))
-    assert len(seen) == 6
-    page.get_by_role("button", name="Zoom in").click()
-    expect(page.locator("#zoom")).to_have_text("150 %")
+    seen.append(page.evaluate(drawn))
+    page.get_by_label("Compare: without mask on the left").fill("0.1")
+    seen.append(page.evaluate(drawn))
+    assert len(set(seen)) == len(seen) == 9
+    page.keyboard.down("h")
+    hidden = page.evaluate(drawn)
+    page.keyboard.up("h")
+    assert (hidden not in seen, page.evaluate(drawn)) == (True, seen[-1])
+
+
+def test_without_samples_uncertainty_is_that_of_the_label(open_page: OpenPage, blob: Path) -> None:
+    page = open_page()
+    put(page, blob)
+    page.get_by_role("switch", name="Uncertainty").check()
+    expect(page.locator("#uncertainty-top")).to_have_text("0.50")
 
 
 def test_settings_reach_the_server_and_the_mask(
@@ -162,23 +138,24 @@ def test_settings_reach_the_server_and_the_mask(
     path = tmp_path / "two parts.png"
     Image.fromarray(image).save(path)
     page = open_page()
-    page.get_by_text("Segmentation options").click()
+    page.get_by_role("button", name="Options").click()
     expect(page.get_by_role("spinbutton", name="Steps")).to_be_disabled()
     style = page.get_by_label("Annotation style")
     expect(style.locator("option")).to_have_text(["Any", "ISIC 2018", "PH2"])
     style.select_option("ph2")
+    options = page.locator("#options-box")
     page.get_by_label("Average over mirror images").check()
     page.get_by_label("Only the largest component").check()
-    page.get_by_label("Fill holes").check()
+    options.get_by_label("Fill holes").check()
+    options.get_by_role("button", name="Close").click()
     put(page, path)
     assert red.calls[-1] == (1, Sampling(style="ph2", mirror=True))
-    expected = api_mask(live, path, largest=True, fill_holes=True)
-    assert 0 < (expected > 0).sum() < (api_mask(live, path, fill_holes=True) > 0).sum()
+    expected = api_mask(live.url, path, largest=True, fill_holes=True)
+    assert 0 < (expected > 0).sum() < (api_mask(live.url, path, fill_holes=True) > 0).sum()
     np.testing.assert_array_equal(pixels(saved(page, "Mask (PNG)")), expected)
     assert area(page) == (expected > 0).sum()
-    expect(page.get_by_role("switch", name="Uncertainty")).to_be_disabled()
     page.get_by_label("Threshold").fill("0.30")
-    lower = api_mask(live, path, largest=True, fill_holes=True, threshold=0.3)
+    lower = api_mask(live.url, path, largest=True, fill_holes=True, threshold=0.3)
     np.testing.assert_array_equal(pixels(saved(page, "Mask (PNG)")), lower)
 
 
@@ -190,14 +167,15 @@ def test_several_images_and_samples_of_the_package(
     expect(page.locator("#case-name")).to_have_text("sample_3.png")
     other = tmp_path / 'second, "quoted".png'
     other.write_bytes(blob.read_bytes())
-    page.get_by_label("Choose images").set_input_files([blob, other])
-    strip = page.get_by_role("navigation", name="Your images").get_by_role("button")
-    expect(strip).to_have_count(3)
-    expect(page.get_by_text("done")).to_have_count(3)
-    strip.nth(2).click()
+    put(page, blob, other)
+    rows = page.get_by_role("listbox", name="Your images").locator("li")
+    expect(rows).to_have_count(3)
+    expect(page.locator("#progress-box")).to_be_hidden()
+    rows.nth(2).click()
     expect(page.locator("#case-name")).to_have_text(other.name)
-    rows = list(csv.DictReader(io.StringIO(saved(page, "All measures (CSV)").read_text())))
-    assert [row["image"] for row in rows] == ["sample_3.png", "blob.png", other.name]
+    page.get_by_role("button", name="Download all").click()
+    table = list(csv.DictReader(io.StringIO(saved(page, "Measures only (CSV)").read_text())))
+    assert [row["image"] for row in table] == ["sample_3.png", "blob.png", other.name]
 
 
 def test_a_wrong_file_is_named_and_stops_nothing(open_page: OpenPage, blob: Path, tmp_path: Path) -> None:
@@ -205,13 +183,27 @@ def test_a_wrong_file_is_named_and_stops_nothing(open_page: OpenPage, blob: Path
     notes = tmp_path / "notes.txt"
     notes.write_text("no image")
     page.get_by_label("Choose images").set_input_files([notes, blob])
+    expect(page.locator("#case-name")).to_have_text("blob.png")
+    expect(page.locator("#of-mask")).to_be_visible()
     alert = page.get_by_role("alert")
+    expect(alert).to_be_hidden()
+    rows = page.locator("#list li")
+    expect(rows.nth(0)).to_contain_text("failed")
+    rows.nth(0).click()
     expect(alert).to_contain_text("notes.txt could not be segmented")
     expect(alert).to_contain_text("convert it to PNG or JPEG")
     expect(alert.get_by_role("button")).to_have_count(0)
-    page.get_by_role("button", name="blob.png").click()
-    expect(page.locator("#case-name")).to_have_text("blob.png")
+    rows.nth(1).click()
     expect(alert).to_be_hidden()
+
+
+def test_if_all_fail_the_first_is_shown(open_page: OpenPage, tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("a.txt", "b.txt")]
+    for path in paths:
+        path.write_text("no image")
+    page = open_page()
+    page.get_by_label("Choose images").set_input_files(paths)
+    expect(page.get_by_role("alert")).to_contain_text("a.txt could not be segmented")
 
 
 def test_a_server_that_stops_in_the_middle_costs_no_work(
@@ -221,40 +213,59 @@ def test_a_server_that_stops_in_the_middle_costs_no_work(
     put(page, blob)
     before = pixels(saved(page, "Mask (PNG)"))
     live.stop()
-    paint(page, "Brush", (0.05, 0.9), (0.4, 0.9))
-    status = page.get_by_role("status")
+    choose(page, "Brush")
+    drag(page, SIZE, [(4, 43), (25, 43)])
+    status = page.get_by_role("status").first
     expect(status).to_contain_text("The server does not answer: the measures are of an earlier mask")
     after = pixels(saved(page, "Mask (PNG)"))
     assert (after > 0).sum() > (before > 0).sum()
     page.get_by_role("button", name="Contour (GeoJSON)").click()
     expect(status).to_contain_text("nothing was saved")
-    page.get_by_label("Choose images").set_input_files(blob)
+    page.locator("#add input").set_input_files(blob)
+    expect(page.locator("#list li").nth(1)).to_contain_text("failed")
+    page.locator("#list li").nth(1).click()
     expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"viewport": {"width": 1280, "height": 900}},
-        {"viewport": {"width": 400, "height": 800}, "has_touch": True},
-        {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
-    ],
-    ids=["wide", "narrow", "dark"],
-)
+WIDTHS = {"wide": (1280, 720), "middle": (900, 900), "narrow": (400, 800)}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_is_cut_off_or_hard_to_read(
-    open_page: OpenPage, blob: Path, options: dict[str, object]
+    open_page: OpenPage, blobs: Callable[[int], list[Path]], width: str, scheme: str
 ) -> None:
-    page = open_page(**options)
-    put(page, blob)
-    width = page.viewport_size["width"]
-    assert page.evaluate("document.documentElement.scrollWidth") == width
+    size = dict(zip(("width", "height"), WIDTHS[width], strict=True))
+    page = open_page(viewport=size, color_scheme=scheme, has_touch=width == "narrow")
+
+    def judge() -> None:
+        assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
+        found = Axe().run(page)
+        assert not found.response["violations"], found.generate_report()
+
+    judge()
+    put(page, *blobs(3))
+    expect(page.locator("#progress-box")).to_be_hidden()
     boxes = [found.bounding_box() for found in page.locator("button:visible").all()]
-    outside = [box for box in boxes if box["x"] < 0 or box["x"] + box["width"] > width]
-    assert len(outside) <= 8  # the samples of a narrow page scroll
-    page.get_by_role("status").evaluate("status => status.classList.add('past')")
-    found = Axe().run(page)
-    assert not found.response["violations"], found.generate_report()
+    assert not [box for box in boxes if box["x"] < 0 or box["x"] + box["width"] > size["width"]]
+    judge()
+    for name in ("Options", "Download all", "Help"):
+        page.get_by_role("button", name=name, exact=True).click()
+        judge()
+        page.keyboard.press("Escape")
+
+
+def test_every_control_says_what_it_does(open_page: OpenPage, blob: Path) -> None:
+    page = open_page()
+    put(page, blob)
+    controls = (
+        "header button, #stage button, #panel button, #queue button, select, #layers input, #tools input"
+    )
+    silent = page.locator(controls).evaluate_all(
+        "(found) => found.filter((one) => !one.closest('[title]')).map((one) => one.outerHTML)"
+    )
+    assert [one for one in silent if "Sample" not in one] == []
 
 
 def test_the_page_asks_for_the_key_and_keeps_it(browser: Browser, start_live) -> None:

@@ -58,6 +58,7 @@ def drawn_scores(recall: float, lesion: int) -> CaseScores:
         hd95=10 * (1 - recall),
         hd95_percent=20 * (1 - recall),
         assd=5 * (1 - recall),
+        assd_percent=10 * (1 - recall),
         boundary_dice=recall,
         **vars(counts),
     )

@@ -54,6 +54,6 @@ def test_numbers_as_text() -> None:
     )
     assert (over_seeds(pd.Series([0.79, 0.80, 0.81])), over_seeds(pd.Series([0.8]))) == (
         "0.8000 ± 0.0100",
-        "0.8000 ± -",
+        "0.8000",
     )
     assert (counted(1, "seed"), counted(3, "seed")) == ("1 seed", "3 seeds")

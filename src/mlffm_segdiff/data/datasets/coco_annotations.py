@@ -7,17 +7,8 @@ from typing import Any
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
-from mlffm_segdiff.data.datasets.drawn_mask import (
-    DrawnMask,
-    ImagesByName,
-    Runs,
-    Shape,
-    polygon_of,
-    read_annotations,
-    require_one_label,
-)
-from mlffm_segdiff.data.datasets.image_folder import is_image
-from mlffm_segdiff.data.datasets.mask_names import case_id, unique_by_id
+from mlffm_segdiff.data.datasets.drawn_mask import DrawnMask, LesionLabels, pair_drawn, read_annotations
+from mlffm_segdiff.data.datasets.drawn_shapes import Runs, Shape, polygon_of
 from mlffm_segdiff.data.datasets.pairing import Pairing, list_files, require
 
 _LAYOUT = "give a folder with a COCO JSON file (images, annotations, categories) and its images"
@@ -29,13 +20,15 @@ def find_coco(path: Path) -> Pairing:
     All annotations of an image are one mask; an image without any has an empty one.
 
     Args:
-        path: Folder with one or more JSON files and the images, anywhere in it, or one of the JSON files.
+        path: Folder with one or more JSON files and the images, anywhere in it, or one of the JSON files;
+            with #LABEL after it, the other categories are left out.
 
     Raises:
         UserError: If there is no such file or image, a JSON file is damaged, the annotations are of several
-            categories, or two images have the same name.
+            categories and none is chosen, or two images have the same name.
     """
-    given = path.expanduser().absolute()
+    labels = LesionLabels.of(path)
+    given = labels.root
     single = given.is_file() and given.suffix.lower() == ".json"
     root = given.parent if single else given
     listing = list_files(root.parent if single and root.name == "annotations" else root)
@@ -45,27 +38,18 @@ def find_coco(path: Path) -> Pairing:
         if entry.name.lower().endswith(".json") and _is_coco(content := read_annotations(entry))
     }
     require({table.name: table for table in tables}, "COCO JSON files", given, _LAYOUT)
-    files = ImagesByName(entry for entry in listing.entries if is_image(entry))
-    images: list[tuple[str, Entry]] = []
-    masks: list[tuple[str, Entry]] = []
-    labels: set[str] = set()
+    drawn: list[DrawnMask] = []
     for table, content in tables.items():
         try:
-            labels |= _used_categories(content)
-            drawn = _draw(table, content)
+            drawn += _draw(table, content, labels)
         except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise UserError(
                 f"{table} is not in COCO's format ({error!r}); export the annotations again"
             ) from error
-        for mask in drawn:
-            image = files.find(mask.label, table)
-            key = case_id(image or Entry(Path(mask.label)))
-            masks.append((key, mask))
-            images += [(key, image)] if image else []
-    require_one_label(labels, given, "categories")
-    paired = Pairing(unique_by_id(images), unique_by_id(masks))
+    labels.require()
+    paired = pair_drawn(drawn, listing, len(tables))
     require(paired.images, "images that the COCO JSON files name", given, _LAYOUT)
-    return Pairing(paired.images, paired.masks, ignored=listing.without(paired.images) - len(tables))
+    return paired
 
 
 def decode_counts(counts: str) -> tuple[int, ...]:
@@ -97,16 +81,13 @@ def _is_coco(content: object) -> bool:
     return isinstance(content, dict) and {"images", "annotations", "categories"} <= content.keys()
 
 
-def _used_categories(content: Mapping[str, Any]) -> set[str]:
-    names = {category["id"]: str(category["name"]) for category in content["categories"]}
-    return {names[annotation["category_id"]] for annotation in content["annotations"]}
-
-
-def _draw(table: Entry, content: Mapping[str, Any]) -> list[DrawnMask]:
+def _draw(table: Entry, content: Mapping[str, Any], labels: LesionLabels) -> list[DrawnMask]:
     """Return the mask of each image."""
+    names = {category["id"]: str(category["name"]) for category in content["categories"]}
     annotations: dict[object, list[Mapping[str, Any]]] = defaultdict(list)
     for annotation in content["annotations"]:
-        annotations[annotation["image_id"]].append(annotation)
+        if labels.take(names[annotation["category_id"]]):
+            annotations[annotation["image_id"]].append(annotation)
     drawn = []
     for image in content["images"]:
         width, height, label = int(image["width"]), int(image["height"]), str(image["file_name"])
@@ -117,7 +98,7 @@ def _draw(table: Entry, content: Mapping[str, Any]) -> list[DrawnMask]:
                 shapes += _shapes(annotation.get("segmentation"), width, height)
             except (LookupError, TypeError, ValueError) as error:
                 fault = f"annotation {annotation.get('id')} has no mask ({error}); draw one or remove it"
-        drawn.append(DrawnMask(table.path, table.member, label, tuple(shapes), width, height, fault))
+        drawn.append(DrawnMask(table.path, table.member, label, tuple(shapes), width, height, fault=fault))
     return drawn
 
 

@@ -5,88 +5,21 @@ import io
 import json
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
-from mlffm_segdiff.data.datasets.mask_names import match_key
-from mlffm_segdiff.data.files import decode_mask
+from mlffm_segdiff.data.datasets.drawn_shapes import Shape
+from mlffm_segdiff.data.datasets.image_folder import is_image
+from mlffm_segdiff.data.datasets.mask_names import case_id, match_key, unique_by_id
+from mlffm_segdiff.data.datasets.pairing import Listing, Pairing
+from mlffm_segdiff.data.files import upright_size
 from mlffm_segdiff.data.image_formats import check_size
-
-Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Polygon:
-    """A polygon with its corners (x, y) in pixels, (0, 0) being the upper left corner of the image."""
-
-    corners: tuple[tuple[float, float], ...]
-
-    def draw(self, mask: Mask) -> None:
-        """Set the pixels whose centres are inside."""
-        from skimage.draw import polygon  # here, for it takes long to import and few data sets need it
-
-        x, y = np.array(self.corners, float).T - 0.5
-        mask[polygon(y, x, mask.shape)] = True
-
-
-def polygon_of(points: Iterable[tuple[float, float]]) -> Polygon:
-    """Return a polygon with these corners. Raises ValueError if there are under 3 or one is not finite."""
-    corners = tuple((float(x), float(y)) for x, y in points)
-    if len(corners) < 3 or not np.isfinite(corners).all():
-        raise ValueError(f"a polygon has {len(corners)} corners, or one that is not a number")
-    return Polygon(corners)
-
-
-@dataclass(frozen=True)
-class Circle:
-    """A circle: centre (x, y) and radius in pixels."""
-
-    centre: tuple[float, float]
-    radius: float
-
-    def draw(self, mask: Mask) -> None:
-        """Set the pixels whose centres are inside."""
-        from skimage.draw import disk
-
-        x, y = self.centre
-        mask[disk((y - 0.5, x - 0.5), self.radius, shape=mask.shape)] = True
-
-
-@dataclass(frozen=True)
-class Runs:
-    """COCO's run lengths, of pixels outside and inside in turn, column by column."""
-
-    lengths: tuple[int, ...]
-
-    def draw(self, mask: Mask) -> None:
-        """Set the pixels of the runs inside."""
-        inside = np.repeat(np.arange(len(self.lengths)) % 2 == 1, self.lengths)
-        mask |= inside.reshape(mask.shape[::-1]).T
-
-
-@dataclass(frozen=True)
-class Crop:
-    """A mask in a box: its PNG file, and the column and row of its upper left pixel."""
-
-    png: bytes
-    left: int
-    top: int
-
-    def draw(self, mask: Mask) -> None:
-        """Set the pixels of the mask."""
-        crop = decode_mask(self.png, "its PNG file")
-        height, width = crop.shape
-        mask[self.top : self.top + height, self.left : self.left + width] |= crop
-
-
-Shape = Polygon | Circle | Runs | Crop
 
 
 @dataclass(frozen=True)
@@ -98,6 +31,7 @@ class DrawnMask(Entry):
         shapes: Shapes in the lesion.
         width: Width in pixels.
         height: Height in pixels.
+        image: The image, if its size is that of the mask; otherwise `width` and `height` are.
         fault: What is wrong with the annotation, and how to correct it; empty if nothing is.
     """
 
@@ -105,6 +39,7 @@ class DrawnMask(Entry):
     shapes: tuple[Shape, ...] = ()
     width: int = 0
     height: int = 0
+    image: Entry | None = None
     fault: str = ""
 
     @property
@@ -119,8 +54,11 @@ class DrawnMask(Entry):
         """Return the mask as a PNG file of 0 and 255. Raises UserError if it cannot be drawn."""
         if self.fault:
             raise UserError(f"{self}: {self.fault}")
-        check_size(self.width, self.height, str(self))
-        mask = np.zeros((self.height, self.width), bool)
+        width, height = self.width, self.height
+        if self.image is not None:
+            width, height = upright_size(self.image.read(), str(self.image))
+        check_size(width, height, str(self))
+        mask = np.zeros((height, width), bool)
         try:
             for shape in self.shapes:
                 shape.draw(mask)
@@ -132,7 +70,8 @@ class DrawnMask(Entry):
 
     def stamp(self) -> str:
         """Return a short text that changes with the shapes, the size and the fault."""
-        facts = repr((self.shapes, self.width, self.height, self.fault))
+        size = self.image.stamp() if self.image else (self.width, self.height)
+        facts = repr((self.shapes, size, self.fault))
         return hashlib.sha256(facts.encode()).hexdigest()[:32]
 
 
@@ -169,6 +108,29 @@ class ImagesByName:
         return found[0] if found else None
 
 
+def pair_drawn(drawn: Iterable[DrawnMask], listing: Listing, tables: int) -> Pairing:
+    """Pair masks with the images that they name.
+
+    Args:
+        drawn: Masks; `label` is the name of the image.
+        listing: All files, among them the images.
+        tables: Number of annotation files in the listing.
+
+    Raises:
+        UserError: If several images fit a name equally well, or two have the same id.
+    """
+    files = ImagesByName(entry for entry in listing.entries if is_image(entry))
+    images: list[tuple[str, Entry]] = []
+    masks: list[tuple[str, Entry]] = []
+    for mask in drawn:
+        image = files.find(mask.label, Entry(mask.path, mask.member))
+        key = case_id(image or Entry(Path(mask.label)))
+        masks.append((key, mask))
+        images += [(key, image)] if image else []
+    found = unique_by_id(images)
+    return Pairing(found, unique_by_id(masks), ignored=listing.without(found) - tables)
+
+
 def _path(entry: Entry) -> PurePosixPath:
     path = PurePosixPath(entry.path.as_posix())
     return path if entry.member is None else path / entry.member
@@ -182,11 +144,41 @@ def read_annotations(entry: Entry) -> Any:
         raise UserError(f"{entry} is not JSON ({error}); export the annotations again") from error
 
 
-def require_one_label(labels: Iterable[str], root: Path, what: str) -> None:
-    """Raise UserError if shapes have several labels, of which it is unknown which are the lesion."""
-    found = sorted(set(labels))
-    if len(found) > 1:
-        raise UserError(
-            f"the annotations in {root} have the {what} {', '.join(found)}; "
-            f"keep the shapes of one, so that it is known which are the lesion"
-        )
+@dataclass
+class LesionLabels:
+    """Which labels of an annotation file are the lesion.
+
+    Attributes:
+        root: The annotations, without the labels.
+        chosen: Labels of the lesion; empty if there must be one label only.
+        seen: Labels of all shapes.
+    """
+
+    root: Path
+    chosen: frozenset[str]
+    seen: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Split FOLDER#LABEL or FOLDER#LABEL,LABEL; a path that exists is taken as it is."""
+        given = path.expanduser().absolute()
+        root, hash_sign, labels = str(given).rpartition("#")
+        if given.exists() or not hash_sign:
+            return cls(given, frozenset())
+        return cls(Path(root), frozenset(label.strip() for label in labels.split(",")))
+
+    def take(self, label: str) -> bool:
+        """Return whether shapes of a label are the lesion."""
+        self.seen.add(label)
+        return not self.chosen or label in self.chosen
+
+    def require(self) -> None:
+        """Raise UserError if there are several labels and none is chosen, or a chosen one has no shapes."""
+        found = ", ".join(sorted(self.seen)) or "none"
+        if missing := sorted(self.chosen - self.seen):
+            raise UserError(f"no shape in {self.root} has the label {missing[0]!r}; its labels are: {found}")
+        if not self.chosen and len(self.seen) > 1:
+            raise UserError(
+                f"the annotations in {self.root} have the labels {found}; choose those of the lesion "
+                f"by adding them to the path, as in {self.root.name}#{min(self.seen)}"
+            )

@@ -2,22 +2,14 @@
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
-from mlffm_segdiff.data.datasets.drawn_mask import (
-    Circle,
-    Crop,
-    DrawnMask,
-    ImagesByName,
-    Shape,
-    polygon_of,
-    read_annotations,
-    require_one_label,
-)
+from mlffm_segdiff.data.datasets.drawn_mask import DrawnMask, ImagesByName, LesionLabels, read_annotations
+from mlffm_segdiff.data.datasets.drawn_shapes import Crop, Ellipse, Shape, polygon_of, rectangle_of
 from mlffm_segdiff.data.datasets.image_folder import is_image
 from mlffm_segdiff.data.datasets.mask_names import case_id, match_key, unique_by_id
 from mlffm_segdiff.data.datasets.pairing import Pairing, list_files, require
@@ -33,20 +25,21 @@ def find_labelme(path: Path) -> Pairing:
     All shapes of an image are one mask; without any it is empty.
 
     Args:
-        path: Folder with the images and the JSON files, which may be in folders of their own.
+        path: Folder with the images and the JSON files, which may be in folders of their own; with #LABEL
+            after it, shapes of other labels are left out.
 
     Raises:
-        UserError: If there are no images or JSON files, the shapes have several labels, or two images have
-            the same name.
+        UserError: If there are no images or JSON files, the shapes have several labels and none is chosen, or
+            two images have the same name.
     """
-    root = path.expanduser().absolute()
+    labels = LesionLabels.of(path)
+    root = labels.root
     listing = list_files(root)
     pictures = [entry for entry in listing.entries if is_image(entry)]
     images = unique_by_id((case_id(entry), entry) for entry in pictures)
     require(images, "images", root, _LAYOUT)
     files, keys = ImagesByName(pictures), {match_key(key): key for key in images}
     masks: list[tuple[str, Entry]] = []
-    labels: set[str] = set()
     for table in listing.entries:
         if not table.name.lower().endswith(".json"):
             continue
@@ -59,19 +52,17 @@ def find_labelme(path: Path) -> Pairing:
             continue
         if isinstance(content, dict) and isinstance(content.get("shapes"), list):
             named = files.find(str(content.get("imagePath") or ""), table)
-            masks.append((case_id(named) if named else own, _draw(table, content, own)))
-            shapes = [shape for shape in content["shapes"] if isinstance(shape, dict)]
-            labels |= {str(shape["label"]) for shape in shapes if "label" in shape}
+            masks.append((case_id(named) if named else own, _draw(table, content, own, labels)))
     found = unique_by_id(masks)
     require(found, "JSON files of LabelMe", root, _LAYOUT)
-    require_one_label(labels, root, "labels")
+    labels.require()
     return Pairing(images, found, ignored=listing.without(images, found))
 
 
-def _draw(table: Entry, content: Mapping[str, Any], key: str) -> DrawnMask:
+def _draw(table: Entry, content: Mapping[str, Any], key: str, labels: LesionLabels) -> DrawnMask:
     try:
         width, height = int(content["imageWidth"]), int(content["imageHeight"])
-        shapes = tuple(map(_shape, content["shapes"]))
+        shapes = tuple(_shape(one) for one in content["shapes"] if labels.take(str(one["label"])))
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         fault = f"not an annotation of LabelMe with areas ({error}); correct or remove it"
         return DrawnMask(table.path, table.member, key, fault=fault)
@@ -84,13 +75,11 @@ def _shape(shape: Mapping[str, Any]) -> Shape:
     if kind not in _FEWEST or len(points) < _FEWEST[kind]:
         raise ValueError(f"a shape is a {kind} of {len(points)} points, which has no area")
     if kind == "circle":
-        return Circle(points[0], math.dist(*points[:2]))
+        radius = math.dist(*points[:2])
+        return Ellipse(points[0], (radius, radius))
     if kind == "mask":
         left, top = (round(number) for number in points[0])
         return Crop(base64.b64decode(shape["mask"], validate=True), max(left, 0), max(top, 0))
-    return polygon_of(_corners(points) if kind == "rectangle" and len(points) == 2 else points)
-
-
-def _corners(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
-    (x1, y1), (x2, y2) = points
-    return (x1, y1), (x2, y1), (x2, y2), (x1, y2)
+    if kind == "rectangle" and len(points) == 2:
+        return rectangle_of(points[0], points[1])
+    return polygon_of(points)

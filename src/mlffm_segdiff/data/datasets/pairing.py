@@ -12,6 +12,8 @@ from mlffm_segdiff.data.case import Case, Entry, open_archive
 from mlffm_segdiff.data.splits import Split, make_split
 
 OWN_SHARES = (0.7, 0.1, 0.2)
+SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
+"""Files that Windows adds to folders of images, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Listing:
 
     Attributes:
         entries: Files, then members, without hidden ones.
-        hidden: Number of hidden files and files of macOS's resource folders.
+        hidden: Number of files that `is_hidden` names.
     """
 
     entries: Sequence[Entry]
@@ -94,24 +96,29 @@ def list_files(root: Path, archives: bool = True) -> Listing:
     """
     if not root.exists():
         raise UserError(f"{root} does not exist; give the folder of the data set")
-    paths = [root] if root.is_file() else sorted(_files(root))
+    paths = [root] if root.is_file() else sorted(files_below(root))
     packed = [path for path in paths if path.suffix.lower() == ".zip"]
     files = [Entry(path) for path in paths if path.suffix.lower() != ".zip"]
-    found = [(entry, _is_hidden(entry.path.relative_to(root).parts)) for entry in files]
+    found = [(entry, is_hidden(entry.path.relative_to(root).parts)) for entry in files]
     for archive in packed if archives else ():
-        if _is_hidden(archive.relative_to(root).parts):
+        if is_hidden(archive.relative_to(root).parts):
             continue
         members = [Entry(archive, info.filename) for info in open_archive(archive).infolist()]
-        found += [(entry, _is_hidden(str(entry.member).split("/"))) for entry in members if entry.name]
+        found += [(entry, is_hidden(str(entry.member).split("/"))) for entry in members if entry.name]
     entries = [entry for entry, hidden in found if not hidden]
     return Listing(entries, len(found) - len(entries))
 
 
-def _is_hidden(parts: Iterable[str]) -> bool:
-    return any(part.startswith((".", "__MACOSX")) and part not in (".", "..") for part in parts)
+def is_hidden(parts: Iterable[str]) -> bool:
+    """Return whether a path has a hidden part, or one that a system adds to folders and archives."""
+    return any(
+        (part.startswith((".", "__MACOSX")) and part not in (".", "..")) or part.lower() in SYSTEM_FILES
+        for part in parts
+    )
 
 
-def _files(root: Path) -> Iterator[Path]:
+def files_below(root: Path) -> Iterator[Path]:
+    """Yield the files in a folder and its subfolders, as `list_files` finds them. Raises UserError."""
     for folder, folders, names in os.walk(root, onerror=_refuse, followlinks=True):
         here = Path(folder)
         folders[:] = [name for name in folders if not _contains(here / name)]

@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from itertools import chain, count
 from typing import Any, ClassVar
 
 import numpy as np
 
 from mlffm_segdiff.data.atomic import atomic_write
-from mlffm_segdiff.inference.masks import lesion_box
+from mlffm_segdiff.inference.masks import lesion_box, run_lengths
 from mlffm_segdiff.inference.outputs.predictions import Row
 from mlffm_segdiff.inference.outputs.spool import Spool
 from mlffm_segdiff.inference.outputs.writers import Kept, Output, Writer
@@ -53,9 +52,9 @@ class CocoWriter(Writer):
             temporary.open("w", encoding="utf-8") as file,
         ):
             file.write(f'{{"categories": {json.dumps([CATEGORY])},\n"images": [\n')
-            file.writelines(_separated(self._images))
+            file.writelines(self._images.separated())
             file.write('],\n"annotations": [\n')
-            file.writelines(_separated(self._annotations))
+            file.writelines(self._annotations.separated())
             file.write("]}\n")
 
 
@@ -74,7 +73,7 @@ def annotation_of(result: CaseResult) -> Entry | None:
         "iscrowd": 0,
         "area": area,
         "bbox": [columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start],
-        "score": round(float(result.probability[result.mask].mean(dtype=np.float64)), 6),
+        "score": result.score,
         "segmentation": coco_rle(result.mask),
     }
 
@@ -84,20 +83,7 @@ def coco_rle(mask: Mask) -> Entry:
 
     The runs of skin and lesion alternate down the columns, skin first; `pycocotools.mask.decode` reads them.
     """
-    return {"size": list(mask.shape), "counts": _packed(_runs(mask))}
-
-
-def _separated(entries: Spool) -> chain[str]:
-    return chain.from_iterable((",\n" if n else "", entry) for n, entry in zip(count(), entries))
-
-
-def _runs(mask: Mask) -> list[int]:
-    """Return the lengths of the alternating runs of skin and lesion, down the columns; the first may be 0."""
-    values = mask.ravel(order="F")
-    changes = np.flatnonzero(values[1:] != values[:-1]) + 1
-    begin = [0, 0] if values[0] else [0]
-    runs: list[int] = np.diff([*begin, *changes.tolist(), values.size]).tolist()
-    return runs
+    return {"size": list(mask.shape), "counts": _packed(run_lengths(mask.ravel(order="F")))}
 
 
 def _packed(runs: Sequence[int]) -> str:

@@ -15,7 +15,7 @@ from mlffm_segdiff.inference.outputs.writers import Writer
 from mlffm_segdiff.inference.reading.dicom import header_number, header_value
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.overlap import Mask
-from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
@@ -60,10 +60,11 @@ class DicomSegWriter(Writer):
 
 
 def dicom_seg(result: CaseResult) -> bytes:
-    """Return a DICOM Segmentation file (BINARY, one segment, explicit VR little endian) of a mask.
+    """Return a DICOM Segmentation file (BINARY, explicit VR little endian) of a mask.
 
-    It names the patient and study of the image's data set, refers to its SOP instance, and is a new series of
-    that study. An empty mask is a frame of zeros.
+    Its segments are the lesion and, with a calibration that applies, its inner and outer contour. It names
+    the patient and study of the image's data set, refers to its SOP instance, and is a new series of that
+    study. An empty mask is a frame of zeros.
 
     Args:
         result: Of an image from a DICOM file.
@@ -84,7 +85,7 @@ def dicom_seg(result: CaseResult) -> bytes:
         raise UserError(f"{name} has several frames, but a DICOM SEG is made of one; export them one by one")
     written = io.BytesIO()
     try:
-        made = _segmentation(_described(source, result.mask), result.mask)
+        made = _segmentation(_described(source, result.mask), _segments(result))
         made.PatientName = str(header_value(source, "PatientName") or "")
         made.save_as(written, enforce_file_format=True)
     except Exception as error:  # elements that highdicom needs and does not find; some messages quote values
@@ -93,15 +94,24 @@ def dicom_seg(result: CaseResult) -> bytes:
     return written.getvalue()
 
 
-def _segmentation(described: Dataset, mask: Mask) -> Dataset:
+def _segments(result: CaseResult) -> dict[str, Mask]:
+    """Return the masks by the labels of their segments."""
+    band = result.band
+    if band is None:
+        return {"Lesion": result.mask}
+    inner, outer = (f"Lesion, {contour} contour at {band.level:.4g}" for contour in ("inner", "outer"))
+    return {"Lesion": result.mask, inner: band.inner, outer: band.outer}
+
+
+def _segmentation(described: Dataset, segments: dict[str, Mask]) -> Dataset:
     with needs_extra("dicom"):
         from highdicom import UID
         from highdicom.seg import Segmentation
     return Segmentation(
         source_images=[described],
-        pixel_array=mask.astype(np.uint8),
+        pixel_array=np.stack(list(segments.values()), axis=-1, dtype=np.uint8)[None],
         segmentation_type="BINARY",
-        segment_descriptions=[_segment()],
+        segment_descriptions=[_segment(number, label) for number, label in enumerate(segments, 1)],
         series_instance_uid=UID(),
         series_number=100,
         sop_instance_uid=UID(),
@@ -167,14 +177,14 @@ def _valid_element(source: Dataset, tag: BaseTag) -> DataElement | None:
     return element
 
 
-def _segment() -> SegmentDescription:
+def _segment(number: int, label: str) -> SegmentDescription:
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.seg import SegmentDescription
     from pydicom.sr.codedict import codes
 
     return SegmentDescription(
-        segment_number=1,
-        segment_label="Lesion",
+        segment_number=number,
+        segment_label=label,
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
         segmented_property_type=codes.SCT.Lesion,
         algorithm_type="AUTOMATIC",

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from mlffm_segdiff.data.atomic import write_text
+from mlffm_segdiff.inference.estimates import ContourBand
 from mlffm_segdiff.inference.outputs.outlines import Ring, outline_polygons, signed_area
 from mlffm_segdiff.inference.outputs.writers import Writer
 from mlffm_segdiff.inference.result import CaseResult
@@ -18,12 +19,29 @@ class ContoursWriter(Writer):
         return (f"contours/{stem}.geojson",)
 
     def write(self, result: CaseResult) -> None:
-        """Write the polygons of the mask."""
+        """Write the polygons of the mask, and of the inner and outer contour."""
         (path,) = self.paths(result.image.stem)
-        write_text(path, json.dumps(geojson(result.mask, result.image.name)))
+        write_text(path, json.dumps(geojson(result.mask, result.image.name, result.band)))
 
 
-def geojson(mask: Mask, name: str) -> dict[str, Any]:
+def geojson(mask: Mask, name: str, band: ContourBand | None = None) -> dict[str, Any]:
+    """Return a mask as `contour_geojson`, followed by the polygons of its inner and outer contour.
+
+    Args:
+        mask: HxW bool.
+        name: Of the image.
+        band: Inner and outer contour; None adds none.
+    """
+    found = contour_geojson(mask, name)
+    if band is not None:
+        for contour, area in (("inner", band.inner), ("outer", band.outer)):
+            found["features"] += contour_geojson(area, name, contour, band.level)["features"]
+    return found
+
+
+def contour_geojson(
+    mask: Mask, name: str, contour: str = "mask", level: float | None = None
+) -> dict[str, Any]:
     """Return a mask as a GeoJSON FeatureCollection: one Polygon per 4-connected component, largest first.
 
     Coordinates are pixels: x to the right, y down, (0, 0) the outer corner of the upper left pixel, so that
@@ -33,21 +51,25 @@ def geojson(mask: Mask, name: str) -> dict[str, Any]:
     Args:
         mask: HxW bool.
         name: Of the image, a property of each feature.
+        contour: ``mask``, ``inner`` or ``outer``, a property of each feature.
+        level: Of an inner or outer contour, a property of each feature.
 
     Returns:
         The collection, with ``width`` and ``height`` of the image; ``area`` of a feature is in pixels.
     """
     height, width = mask.shape
+    named = {"image": name, "contour": contour} | ({} if level is None else {"level": level})
+    kind = "lesion" if level is None else f"lesion, {contour} contour"
     features = [
         {
             "type": "Feature",
             "geometry": {"type": "Polygon", "coordinates": [_closed(ring) for ring in polygon]},
             "properties": {
-                "image": name,
+                **named,
                 "component": number,
                 "area": sum(map(signed_area, polygon)),
                 "objectType": "annotation",
-                "classification": {"name": "lesion"},
+                "classification": {"name": kind},
             },
         }
         for number, polygon in enumerate(outline_polygons(mask), 1)

@@ -12,7 +12,7 @@ from mlffm_segdiff.config.errors import partly_written
 from mlffm_segdiff.data.atomic import atomic_write, sweep_unfinished, unwritable
 from mlffm_segdiff.data.results_folder import remove_results, require_own
 from mlffm_segdiff.inference.measures.lesion_measures import LesionMeasures
-from mlffm_segdiff.inference.outputs.predictions import Row
+from mlffm_segdiff.inference.outputs.predictions import Intervals, Row
 from mlffm_segdiff.inference.outputs.writers import Kept
 
 JOURNAL = ".predict.jsonl"
@@ -165,5 +165,6 @@ class Journal:
 def _parse(line: bytes) -> Record:
     values = json.loads(line)
     row = values.pop("row")
-    measures = row.pop("measures")
-    return Record(Row(**row, measures=measures and LesionMeasures(**measures)), **values)
+    measures, intervals = row.pop("measures"), row.pop("intervals")
+    found = Row(**row, measures=measures and LesionMeasures(**measures), intervals=Intervals(**intervals))
+    return Record(found, **values)

@@ -1,5 +1,8 @@
-"""The outline of a mask, drawn on its image."""
+"""The outline of a mask, and the band that its true outline is in, drawn on its image."""
 
+from pathlib import Path
+
+import numpy as np
 from PIL import Image, ImageDraw
 
 from mlffm_segdiff.data.contour import mask_contours
@@ -13,6 +16,9 @@ Colour = tuple[int, int, int]
 
 COLOUR: Colour = (0, 255, 255)
 CASING = (0, 0, 0)
+BAND_COLOUR: Colour = (255, 200, 0)
+BAND_OPACITY = 110
+"""Of the band, out of 255."""
 LINES_PER_SIDE = 250
 FINE = 2048
 MOST_SIDE = 65_500
@@ -32,8 +38,30 @@ class OverlayWriter(Writer):
         """Draw the outline on a copy of the image and write it."""
         image = result.image.full_size.copy()
         draw_outline(image, result.mask)
-        image.thumbnail((MOST_SIDE, MOST_SIDE))  # leaves smaller ones as they are
-        save_image(image, *self.paths(result.image.stem))
+        _save(image, *self.paths(result.image.stem))
+
+
+class BandWriter(Writer):
+    """bands/NAME.jpg, the image with the outline on the band between inner and outer contour."""
+
+    needs_image = True
+
+    def case_files(self, stem: str) -> tuple[str, ...]:
+        """Return the file of the overlay."""
+        return (f"bands/{stem}.jpg",)
+
+    def write(self, result: CaseResult) -> None:
+        """Draw band and outline on a copy of the image and write it; the outline only if there is no band."""
+        image = result.image.full_size.copy()
+        if (band := result.band) is not None:
+            draw_band(image, band.between)
+        draw_outline(image, result.mask)
+        _save(image, *self.paths(result.image.stem))
+
+
+def draw_band(image: Image.Image, band: Mask) -> None:
+    """Tint the pixels between inner and outer contour (HxW bool) of an image (RGB), in place."""
+    image.paste(BAND_COLOUR, mask=Image.fromarray(band * np.uint8(BAND_OPACITY)))
 
 
 def draw_outline(image: Image.Image, mask: Mask, colour: Colour = COLOUR) -> None:
@@ -52,3 +80,8 @@ def draw_outline(image: Image.Image, mask: Mask, colour: Colour = COLOUR) -> Non
     for fill, thickness in ((CASING, 3 * width), (colour, width)):
         for contour in contours:
             draw.line(contour.ravel().tolist(), fill=fill, width=thickness)
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    image.thumbnail((MOST_SIDE, MOST_SIDE))  # leaves smaller ones as they are
+    save_image(image, path)

@@ -9,6 +9,7 @@ from typing import Literal, Self, get_args, get_type_hints
 from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.data.csv_text import csv_line
 from mlffm_segdiff.data.names import utf8_text
+from mlffm_segdiff.inference.estimates import Ends
 from mlffm_segdiff.inference.measures.lesion_measures import LesionMeasures
 from mlffm_segdiff.inference.outputs.parquet import parquet_writer
 from mlffm_segdiff.inference.result import CaseResult
@@ -17,6 +18,34 @@ DECIMALS = 6
 
 Cell = str | float | None
 Status = Literal["done", "incomplete", "failed", "refused"]
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """The intervals of one image at one level; None without a calibration that applies.
+
+    Attributes:
+        interval_level: Probability with which each of the intervals holds.
+        calibration_cases: Number of calibration cases by data set, such as ``ham10000=1800 isic2018=194``.
+    """
+
+    interval_level: float | None = None
+    expected_dice_low: float | None = None
+    expected_dice_high: float | None = None
+    area_low: float | None = None
+    area_high: float | None = None
+    equivalent_diameter_low: float | None = None
+    equivalent_diameter_high: float | None = None
+    area_mm2_low: float | None = None
+    area_mm2_high: float | None = None
+    equivalent_diameter_mm_low: float | None = None
+    equivalent_diameter_mm_high: float | None = None
+    calibration_cases: str = ""
+
+    def ends(self, name: str) -> Ends | None:
+        """Return the interval of a measure or of ``expected_dice``; None if there is none."""
+        low, high = (getattr(self, f"{name}_{end}", None) for end in ("low", "high"))
+        return None if low is None or high is None else (low, high)
 
 
 @dataclass(frozen=True)
@@ -30,7 +59,10 @@ class Row:
         expected_dice: See `CaseResult`.
         certainty: See `CaseResult`.
         flags: Separated by spaces.
+        outlier_score: See `OutlierScore`; above 1 the image is flagged as ``not_dermoscopy``.
+        expected_human_agreement: Mean Dice between the outlines of two people, see `CaseResult`.
         measures: A column for each.
+        intervals: A column for each.
         status: ``incomplete``: the mask was written, another output was not. ``failed``: no mask.
             ``refused``: no mask, because the image is an outlier.
         error: What went wrong, or why the image was refused.
@@ -43,7 +75,10 @@ class Row:
     expected_dice: float | None = None
     certainty: float | None = None
     flags: str = ""
+    outlier_score: float | None = None
+    expected_human_agreement: float | None = None
     measures: LesionMeasures | None = None
+    intervals: Intervals = Intervals()
     status: Status = "done"
     error: str = ""
     stem: str = ""
@@ -61,7 +96,9 @@ class Row:
 
 
 MEASURES = tuple(field.name for field in fields(LesionMeasures))
-COLUMNS = ("image", "width", "height", "expected_dice", "certainty", "flags", *MEASURES, "status", "error")
+INTERVALS = tuple(field.name for field in fields(Intervals))
+QUALITY = ("expected_dice", "certainty", "flags", "outlier_score", "expected_human_agreement")
+COLUMNS = ("image", "width", "height", *QUALITY, *MEASURES, *INTERVALS, "status", "error")
 
 
 def row_of(result: CaseResult) -> Row:
@@ -70,10 +107,13 @@ def row_of(result: CaseResult) -> Row:
         result.image.name,
         result.image.width,
         result.image.height,
-        result.expected_dice,
+        result.expected_dice.value if result.expected_dice else None,
         result.certainty,
         " ".join(result.flags),
+        result.outlier.score if result.outlier else None,
+        result.expected_human_agreement.dice if result.expected_human_agreement else None,
         result.measures,
+        _intervals(result),
         stem=result.image.stem,
     )
 
@@ -82,12 +122,13 @@ def row_values(row: Row) -> dict[str, Cell]:
     """Return the values of a row by COLUMNS; fractions to six decimals, texts as `utf8_text`."""
     values = asdict(row)
     values |= values.pop("measures") or dict.fromkeys(MEASURES)
+    values |= values.pop("intervals")
     return {name: _cell(values[name]) for name in COLUMNS}
 
 
 def column_types() -> dict[str, type]:
     """Return the type of each column: str, int or float."""
-    hints = get_type_hints(Row) | get_type_hints(LesionMeasures)
+    hints = get_type_hints(Row) | get_type_hints(LesionMeasures) | get_type_hints(Intervals)
     hints["status"] = str
     return {name: (get_args(hints[name]) or (hints[name],))[0] for name in COLUMNS}
 
@@ -106,6 +147,18 @@ def write_rows(rows: Iterable[Row], path: Path) -> Iterator[Row]:
         for row in rows:
             add(row_values(row))
             yield row
+
+
+def _intervals(result: CaseResult) -> Intervals:
+    ends = {
+        f"{name}_{end}": value
+        for name, interval in result.intervals.items()
+        for end, value in zip(("low", "high"), interval, strict=True)
+    }
+    if not ends:
+        return Intervals()
+    cases = " ".join(f"{name}={count}" for name, count in sorted(result.calibration_cases.items()))
+    return Intervals(interval_level=result.level, calibration_cases=cases, **ends)
 
 
 @contextmanager

@@ -15,10 +15,11 @@ from PIL import Image
 from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.data.files import Pixels
 from mlffm_segdiff.inference.confidence import FLAGS
+from mlffm_segdiff.inference.estimates import ContourBand, Ends, with_interval
 from mlffm_segdiff.inference.masks import resize_mask
 from mlffm_segdiff.inference.outputs.image_file import save_image
-from mlffm_segdiff.inference.outputs.overlay import draw_outline
-from mlffm_segdiff.inference.outputs.predictions import COLUMNS, Row, row_values
+from mlffm_segdiff.inference.outputs.overlay import draw_band, draw_outline
+from mlffm_segdiff.inference.outputs.predictions import COLUMNS, Intervals, Row, row_values
 from mlffm_segdiff.inference.outputs.spool import Spool
 from mlffm_segdiff.inference.outputs.writers import Kept, Output, Writer
 from mlffm_segdiff.inference.result import CaseResult
@@ -31,13 +32,14 @@ MARKS = ("failed", "refused", "incomplete", *FLAGS)
 
 
 class ReviewWriter(Writer):
-    """review.html, and review/NAME.jpg, thumbnails with the outline."""
+    """review.html, and review/NAME.jpg, thumbnails with the outline, and the band if there is one."""
 
     run_files: ClassVar = ("review.html",)
 
     def __init__(self, output: Output) -> None:
         super().__init__(output)
         self._cards = Spool()
+        self._intervals = Intervals()
 
     def case_files(self, stem: str) -> tuple[str, ...]:
         """Return the file of the thumbnail."""
@@ -46,12 +48,14 @@ class ReviewWriter(Writer):
     def write(self, result: CaseResult) -> None:
         """Write the thumbnail."""
         if result.image.view is not None:
-            image = thumbnail(result.image.view, result.mask)
+            image = thumbnail(result.image.view, result.mask, result.band)
             save_image(image, *self.paths(result.image.stem))
 
     def add_row(self, row: Row, kept: Kept) -> None:
         """Add the card of a case; its thumbnail links to the overlay, if there is one, or to the mask."""
         del kept
+        if row.intervals.interval_level is not None:
+            self._intervals = row.intervals
         target = f"overlays/{row.stem}.jpg" if "overlay" in self.output.write else f"masks/{row.stem}.png"
         address = None if row.failed else f"{FOLDER}/{row.stem}.jpg"
         self._cards.add(card_html(row, len(self._cards) + 1, address, target), by_uncertainty(row))
@@ -65,6 +69,7 @@ class ReviewWriter(Writer):
                 count=len(self._cards),
                 cards=self._cards,
                 marks=MARKS,
+                intervals=self._intervals,
                 columns=COLUMNS,
                 style=_asset("review_page.css"),
                 script=_asset("review_page.js"),
@@ -77,15 +82,18 @@ class ReviewWriter(Writer):
             file.writelines(page)
 
 
-def thumbnail(view: Pixels, mask: Mask) -> Image.Image:
+def thumbnail(view: Pixels, mask: Mask, band: ContourBand | None = None) -> Image.Image:
     """Return a small image with the outline of its mask, no side above THUMBNAIL_SIDE.
 
     Args:
         view: hxwx3 uint8 RGB, see `view_of`.
         mask: HxW bool, of the image's own size.
+        band: Inner and outer contour, to be shown too.
     """
     image = Image.fromarray(view)
     image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
+    if band is not None:
+        draw_band(image, resize_mask(band.between, image.height, image.width))
     draw_outline(image, resize_mask(mask, image.height, image.width))
     return image
 
@@ -117,9 +125,14 @@ def card_html(row: Row, position: int, address: str | None, target: str) -> str:
             marks=[*([row.status] if row.status != "done" else []), *row.flags.split()],
             error=values["error"],
             confidence=values[name],
+            confidence_words=_in_words(values[name], row.intervals.ends(name)),
             confidence_name="expected Dice" if name == "expected_dice" else name,
             area=values["area"],
-            brief=[f"{_words(key)} {_brief(values[key])}" for key in SHOWN if values[key] is not None],
+            brief=[
+                f"{_words(key)} {_in_words(values[key], row.intervals.ends(key))}"
+                for key in SHOWN
+                if values[key] is not None
+            ],
             cells=json.dumps(["" if value is None else str(value) for value in values.values()]),
             number=lambda value: "" if value is None else f"{value:.6g}",
         )
@@ -145,5 +158,7 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _brief(value: Any) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+def _in_words(value: Any, interval: Ends | None) -> str:
+    if value is None or (interval is None and not isinstance(value, float)):
+        return str(value)
+    return with_interval(value, interval)

@@ -22,6 +22,11 @@ class Spool:
         start = self._file.seek(0, 2)
         self._places.append((key, start, self._file.write(text.encode())))
 
+    def separated(self) -> Iterator[str]:
+        """Yield the texts with a comma and a new line between them, as in a JSON list."""
+        for number, text in enumerate(self):
+            yield f",\n{text}" if number else text
+
     def __iter__(self) -> Iterator[str]:
         """Yield the texts in the order of their keys."""
         for _, start, length in sorted(self._places):

@@ -19,7 +19,7 @@ from mlffm_segdiff.inference.outputs.parquet import require_parquet
 if TYPE_CHECKING:
     from mlffm_segdiff.inference.outputs.predictions import Row
     from mlffm_segdiff.inference.result import CaseResult
-    from mlffm_segdiff.segmenters.base import Sampling
+    from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 MapFormat = Literal["png", "npy"]
 TableFormat = Literal["csv", "parquet"]
@@ -31,8 +31,11 @@ WRITERS: Mapping[str, str] = MappingProxyType(  # by name, so that the command l
         "probability": "mlffm_segdiff.inference.outputs.maps:ProbabilityWriter",
         "spread": "mlffm_segdiff.inference.outputs.maps:SpreadWriter",
         "overlay": "mlffm_segdiff.inference.outputs.overlay:OverlayWriter",
+        "band": "mlffm_segdiff.inference.outputs.overlay:BandWriter",
         "contours": "mlffm_segdiff.inference.outputs.geojson:ContoursWriter",
         "coco": "mlffm_segdiff.inference.outputs.coco:CocoWriter",
+        "cvat": "mlffm_segdiff.inference.outputs.cvat:CvatWriter",
+        "labelstudio": "mlffm_segdiff.inference.outputs.labelstudio:LabelStudioWriter",
         "dicom-seg": "mlffm_segdiff.inference.outputs.dicom_seg:DicomSegWriter",
         "nnunet": "mlffm_segdiff.inference.outputs.nnunet_layout:NnunetWriter",
         "review": "mlffm_segdiff.inference.outputs.review:ReviewWriter",

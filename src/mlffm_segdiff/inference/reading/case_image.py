@@ -39,7 +39,7 @@ from mlffm_segdiff.inference.reading.image_source import (
     first_bytes,
     read_source,
 )
-from mlffm_segdiff.inference.reading.listing import ImageFiles, list_place
+from mlffm_segdiff.inference.reading.listing import ImageFiles, list_place, merged
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -108,20 +108,20 @@ class CaseImage:
             return _without_metadata(rows.whole())
 
 
-def find_images(*places: str | Path) -> ImageFiles:
+def find_images(*places: str | Path, recursive: bool = False) -> ImageFiles:
     """Find the images at several places, in the order of the places, without repetition.
 
     Args:
         places: As in `list_place`.
+        recursive: Search the subfolders of folders, too.
 
     Raises:
         UserError: A place has no image, or two images would write to the same output file because
             their names differ only in case, Unicode normalisation, folder or extension.
     """
-    found = [list_place(place) for place in places]
-    images = tuple(dict.fromkeys(image for one in found for image in one.images))
-    _require_unique_names(images)
-    return ImageFiles(images, tuple(dict.fromkeys(other for one in found for other in one.others)))
+    found = merged([list_place(place, recursive) for place in places])
+    _require_unique_names(found.images)
+    return found
 
 
 def read_image(source: Source, size: int, keep: bool = False) -> CaseImage:
@@ -288,5 +288,5 @@ def _require_unique_names(images: Sequence[Source]) -> None:
         if other is not image:
             raise UserError(
                 f"{other} and {image} would both write the mask {case_name(other)}.png; "
-                "rename one, or segment them one by one"
+                "rename one, or segment each folder into an output folder of its own"
             )

@@ -1,6 +1,7 @@
 """The images at a place that a user names: a file, a folder, a zip archive, a pattern, or a URL."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.image_folder import IMAGE_EXTENSIONS
-from mlffm_segdiff.data.datasets.pairing import find_entries
+from mlffm_segdiff.data.datasets.pairing import files_below, find_entries, is_hidden
 from mlffm_segdiff.inference.reading.dicom import MARK_END, is_dicom
 from mlffm_segdiff.inference.reading.image_source import RemoteFile, Source, first_bytes
 from mlffm_segdiff.inference.reading.remote import is_url, list_url
@@ -26,20 +27,22 @@ class ImageFiles:
     Attributes:
         images: To segment, sorted by name.
         others: Files that are not images by their extension.
+        nested: Images in subfolders that were not searched.
     """
 
     images: tuple[Source, ...]
     others: tuple[Source, ...] = ()
+    nested: tuple[Path, ...] = ()
 
 
-def list_place(place: str | Path) -> ImageFiles:
-    """List the images at a place, sorted by name, without hidden files.
+def list_place(place: str | Path, recursive: bool = False) -> ImageFiles:
+    """List the images at a place, sorted by name, without hidden files and those of the system.
 
     Args:
-        place: An image file with any extension; a folder, which is not searched recursively; a zip archive,
-            searched in all its folders; a pattern with ``*``, ``?``, ``[]``, or ``**`` for nested folders; or
-            a URL, see `list_url`. A file without extension, or with a number as its extension, is an image
-            if it is DICOM.
+        place: An image file with any extension; a folder; a zip archive, searched in all its folders; a
+            pattern with ``*``, ``?``, ``[]``, or ``**`` for nested folders; or a URL, see `list_url`. A file
+            without extension, or with a number as its extension, is an image if it is DICOM.
+        recursive: Search the subfolders of local folders, too.
 
     Raises:
         UserError: The place has no images.
@@ -51,9 +54,9 @@ def list_place(place: str | Path) -> ImageFiles:
     if path.is_file():
         return _require_images(_select(_archived(path)), path) if _is_archive(path) else ImageFiles((path,))
     if not path.is_dir() and has_magic(text):
-        return _require_images(_matching(str(path)), path)
+        return _require_images(_matching(str(path), recursive), path)
     try:
-        return _require_images(_select(_files(path)), path)
+        return _require_images(_in_folder(path, recursive), path)
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror}); give an image file or a folder of images"
@@ -71,23 +74,43 @@ def _remote(url: str) -> ImageFiles:
     return ImageFiles(tuple(images), tuple(file for file in files if file not in set(images)))
 
 
-def _matching(pattern: str) -> ImageFiles:
-    images: list[Source] = []
-    others: list[Source] = []
-    for match in map(Path, sorted(glob(pattern, recursive=True))):  # noqa: PTH207
-        inside = (
-            _archived(match) if _is_archive(match) else _files(match) if match.is_dir() else [Entry(match)]
-        )
-        found = _select(inside)
-        images += found.images
-        others += found.others
-    return ImageFiles(tuple(dict.fromkeys(images)), tuple(dict.fromkeys(others)))
+def merged(found: Sequence[ImageFiles]) -> ImageFiles:
+    """Return what was found at several places, in order and without repetition."""
+    images = tuple(dict.fromkeys(image for one in found for image in one.images))
+    others = tuple(dict.fromkeys(other for one in found for other in one.others))
+    known = set(images)
+    nested = dict.fromkeys(path for one in found for path in one.nested if path not in known)
+    return ImageFiles(images, others, tuple(nested))
 
 
-def _files(folder: Path) -> list[Entry]:
-    return [
-        Entry(path) for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")
-    ]
+def _matching(pattern: str, recursive: bool) -> ImageFiles:
+    return merged(
+        [
+            _select(_archived(match))
+            if _is_archive(match)
+            else _in_folder(match, recursive)
+            if match.is_dir()
+            else _select([Entry(match)])
+            for match in map(Path, sorted(glob(pattern, recursive=True)))  # noqa: PTH207
+        ]
+    )
+
+
+def _in_folder(folder: Path, recursive: bool) -> ImageFiles:
+    if recursive:
+        paths = [path for path in files_below(folder) if not is_hidden(path.relative_to(folder).parts)]
+        return _select(map(Entry, sorted(paths)))
+    paths = [path for path in folder.iterdir() if path.is_file() and not is_hidden([path.name])]
+    found = _select(map(Entry, sorted(paths)))
+    return ImageFiles(found.images, found.others, tuple(_nested(folder)))
+
+
+def _nested(folder: Path) -> Iterator[Path]:
+    """Yield the images in subfolders by their names; folders that cannot be read are left out."""
+    for place, _, names in os.walk(folder):
+        for path in (Path(place, name) for name in names if Path(place) != folder):
+            if _extension(path.name) in EXTENSIONS and not is_hidden(path.relative_to(folder).parts):
+                yield path
 
 
 def _archived(archive: Path) -> list[Entry]:
@@ -105,7 +128,7 @@ def _select(entries: Iterable[Entry]) -> ImageFiles:
 def _require_images(found: ImageFiles, path: Path) -> ImageFiles:
     if not found.images:
         inside = "directly in" if path.is_dir() else "in"
-        raise UserError(f"no images {inside} {path}; {_hint(path)}")
+        raise UserError(f"no images {inside} {path}; {_hint(found, path)}")
     return found
 
 
@@ -125,8 +148,10 @@ def _extension(name: str) -> str:
     return Path(name).suffix.lower()
 
 
-def _hint(path: Path) -> str:
-    inner = next((one.parent for one in sorted(path.glob("*/*")) if _extension(one.name) in EXTENSIONS), None)
-    if path.is_dir() and inner is not None:
-        return f"folders are not searched recursively: give one of the folders in it, such as {inner}"
+def _hint(found: ImageFiles, path: Path) -> str:
+    if path.is_dir() and found.nested:
+        return (
+            f"{len(found.nested)} are in subfolders, which are searched with --recursive; or give one of "
+            f"them, such as {min(found.nested).parent}"
+        )
     return NAMED

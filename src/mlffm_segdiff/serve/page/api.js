@@ -8,45 +8,56 @@ const BUSY = [429, 503];
 const MOST_WAIT_SECONDS = 30;
 
 /** @returns {Promise<any>} what the server reports */
-export function about() {
-  return ask("api/v1/about");
+export async function about() {
+  return (await ask("api/v1/about")).json();
 }
 
 /**
- * @param {File} image
+ * @param {Blob} image @param {string} name its file's
  * @param {import("./settings.js").Settings} options
  * @returns {Promise<any>} measures, contours, maps and a preview
  */
-export function segment(image, options) {
-  return ask("api/v1/segment", form({ image }, { ...options, maps: true, preview: true, format: "json" }));
+export async function segment(image, name, options) {
+  const fields = { ...options, maps: true, preview: true, format: "json" };
+  return (await ask("api/v1/segment", form({ image: [image, name] }, fields))).json();
 }
 
 /**
- * @param {File} image
+ * @param {Blob} image @param {string} name its file's
+ * @param {import("./settings.js").Settings} options @param {number} threshold
+ * @returns {Promise<Blob>} the mask as a DICOM SEG
+ */
+export async function segmentDicom(image, name, options, threshold) {
+  const fields = { ...options, threshold, format: "dicom" };
+  return (await ask("api/v1/segment", form({ image: [image, name] }, fields))).blob();
+}
+
+/**
+ * @param {Blob} image @param {string} name its file's
  * @param {Blob} mask
  * @param {number} [mm_per_pixel]
  * @returns {Promise<any>} measures and contours
  */
-export function measure(image, mask, mm_per_pixel) {
-  return ask("api/v1/measure", form({ image, mask }, { mm_per_pixel }));
+export async function measure(image, name, mask, mm_per_pixel) {
+  return (await ask("api/v1/measure", form({ image: [image, name], mask: [mask, "mask.png"] }, { mm_per_pixel }))).json();
 }
 
-/** @param {Record<string, Blob>} files @param {Record<string, unknown>} fields */
+/** @param {Record<string, [Blob, string]>} files @param {Record<string, unknown>} fields */
 function form(files, fields) {
   const body = new FormData();
-  for (const [name, file] of Object.entries(files)) body.append(name, file, file.name ?? `${name}.png`);
+  for (const [field, [file, name]] of Object.entries(files)) body.append(field, file, name);
   for (const [name, value] of Object.entries(fields)) if (value !== undefined) body.append(name, String(value));
   return body;
 }
 
 /**
  * Send a request; retry while the server is busy, and with a key if it needs one.
- * @param {string} path @param {FormData} [body]
+ * @param {string} path @param {FormData} [body] @returns {Promise<Response>}
  */
 async function ask(path, body, patience = PATIENCE) {
   const key = storedKey();
   const response = await reach(path, key, body);
-  if (response.ok) return response.json();
+  if (response.ok) return response;
   if (response.status === 401) {
     if (key === storedKey()) await askForKey(key !== null);
     return ask(path, body, patience);

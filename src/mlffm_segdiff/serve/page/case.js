@@ -1,49 +1,48 @@
-/** One image, the server's result for it, and the user's corrections. */
+/** One image of the list: what is known of it, and the user's corrections and decision. */
 
-import { heat } from "./colours.js";
 import { History } from "./history.js";
-import { resample, unpack } from "./maps.js";
-import { drawMask } from "./mask.js";
-import { outline } from "./outline.js";
+import { Problem } from "./status.js";
 
 const THRESHOLD = 0.5;
-const LEAST_SPREAD_TOP = 0.05;
 
-/** An image that was sent; `result` or `problem` comes later. */
+/** @typedef {"new" | "seen" | "accepted" | "rejected"} Decision */
+/**
+ * The server's numbers for a mask.
+ * @typedef {{measures: Record<string, number | null>, quality: any, width: number, height: number,
+ *   mm_per_pixel: number | null}} Numbers
+ */
+
 export class Case {
-  /** @param {File} file @param {import("./settings.js").Settings} options */
-  constructor(file, options) {
-    this.file = file;
-    this.name = file.name;
+  /** @param {string} id @param {string} name @param {import("./settings.js").Settings} options */
+  constructor(id, name, options) {
+    this.id = id;
+    this.name = name;
     this.options = options;
-    /** @type {Result | null} */
-    this.result = null;
-    /** @type {import("./status.js").Problem | null} */
+    /** @type {Decision} */
+    this.decision = "new";
+    /** @type {History<import("./mask.js").Edit>} */
+    this.history = new History({ threshold: THRESHOLD, steps: [] });
+    /** The numbers, and the edit whose mask they are of. @type {{edit: any, numbers: Numbers} | null} */
+    this.measured = null;
+    /** @type {Blob | null} */
+    this.thumbnail = null;
+    /** @type {Problem | null} */
     this.problem = null;
   }
-}
 
-/** The result of an image, at the size at which it is shown: the image's own, unless that is large. */
-export class Result {
-  /** @param {any} answer the server's @param {ImageBitmap} image */
-  constructor(answer, image) {
-    this.image = image;
-    this.width = image.width;
-    this.height = image.height;
-    this.source = { width: answer.width, height: answer.height };
-    this.scale = image.width / answer.width;
-    this.size = answer.maps.size;
-    this.post = answer.post_processing;
-    this.maps = {
-      probability: unpack(answer.maps.probability),
-      spread: unpack(answer.maps.spread),
-      samples: answer.maps.samples.map(unpack),
-    };
-    this.probability = this.#shown(this.maps.probability);
-    /** @type {History<import("./mask.js").Edit>} */
-    this.history = new History({ threshold: THRESHOLD, strokes: [] });
-    this.measured = { edit: this.history.now, answer };
-    this.kept = new Map();
+  /** @param {any} entry of the store @returns {Case} */
+  static restored({ id, name, options, history, problem, ...rest }) {
+    const one = Object.assign(new Case(id, name, options), rest);
+    Object.assign(one.history, history);
+    if (problem) one.problem = new Problem(problem.message, problem.hint, problem.status);
+    return one;
+  }
+
+  /** @returns {any} what the store keeps */
+  get entry() {
+    const { past, now, future } = this.history;
+    const { message, hint, status } = this.problem ?? {};
+    return { ...this, history: { past, now, future }, problem: this.problem && { message, hint, status } };
   }
 
   /** @returns {import("./mask.js").Edit} */
@@ -51,69 +50,52 @@ export class Result {
     return this.history.now;
   }
 
+  /** Whether the server has answered with a mask. */
+  get done() {
+    return this.measured !== null;
+  }
+
   /** Whether the measures are those of the current mask. */
   get fresh() {
-    return this.measured.edit === this.edit;
+    return this.measured?.edit === this.edit;
   }
 
-  /** Whether brush or eraser were used. */
+  /** Whether the mask was corrected by hand. */
   get corrected() {
-    return this.edit.strokes.length > 0;
+    return this.edit.steps.length > 0;
   }
 
-  /** @returns {Uint8Array} the mask at the size shown */
-  get mask() {
-    const { width, height, scale, edit, post } = this;
-    return this.#keep("mask", edit, () => drawMask(this.probability, edit, post, width, height, scale));
+  /** @returns {"waiting" | "failed" | "corrected" | Decision} */
+  get status() {
+    if (this.problem) return "failed";
+    if (!this.done) return "waiting";
+    return this.corrected && ["new", "seen"].includes(this.decision) ? "corrected" : this.decision;
   }
 
-  /** @returns {Path2D} the mask's outline */
-  get outline() {
-    return this.#keep("outline", this.edit, () => outline(this.mask, this.width, this.height));
+  /** @returns {{value: number, low?: number, high?: number} | null} expected Dice of the mask, with an interval if known */
+  get expectedDice() {
+    return expectedDice(this.measured?.numbers.quality);
   }
 
-  /** @returns {Uint8Array} the mask at the image's own size */
-  sourceMask() {
-    if (this.scale === 1) return this.mask;
-    const { width, height } = this.source;
-    const probability = resample(this.maps.probability, this.size, width, height);
-    return drawMask(probability, this.edit, this.post, width, height, 1);
+  /** @returns {string[]} */
+  get flags() {
+    return this.measured?.numbers.quality?.flags ?? [];
   }
+}
 
-  /** @param {number} number @returns {Path2D} the outline of one sample, at the threshold */
-  sampleOutline(number) {
-    const { width, height, edit, post } = this;
-    return this.#keep(`sample ${number}`, edit.threshold, () => {
-      const own = { threshold: edit.threshold, strokes: [] };
-      const mask = drawMask(this.#shown(this.maps.samples[number]), own, post, width, height, this.scale);
-      return outline(mask, width, height);
-    });
-  }
+/**
+ * @param {any} quality of a response: `expected_dice`, and `expected_dice_low` and `_high` if it has an interval
+ * @returns {{value: number, low?: number, high?: number} | null}
+ */
+function expectedDice(quality) {
+  const value = quality?.expected_dice ?? null;
+  if (value === null) return null;
+  const [low, high] = [quality.expected_dice_low ?? null, quality.expected_dice_high ?? null];
+  return low === null || high === null ? { value } : { value, low, high };
+}
 
-  /** The value at the end of the ramp of uncertainty. */
-  get spreadTop() {
-    return Math.max(LEAST_SPREAD_TOP, this.maps.spread.reduce((a, b) => Math.max(a, b)));
-  }
-
-  /** @param {"probability" | "spread"} kind @returns {ImageData} */
-  heat(kind) {
-    return this.#keep(`heat ${kind}`, null, () => {
-      const values = this.#shown(this.maps[kind]);
-      const top = kind === "probability" ? 1 : this.spreadTop;
-      return heat(values, top, kind, this.width, this.height);
-    });
-  }
-
-  #shown(map) {
-    return resample(map, this.size, this.width, this.height);
-  }
-
-  /** The result of `make`, computed again only when `state` changes. */
-  #keep(name, state, make) {
-    const found = this.kept.get(name);
-    if (found && found.state === state) return found.value;
-    const value = make();
-    this.kept.set(name, { state, value });
-    return value;
-  }
+/** @param {{value: number, low?: number, high?: number}} estimate @returns {string} such as 0.91 (0.78 to 0.97) */
+export function estimateText({ value, low, high }) {
+  const text = value.toFixed(2);
+  return low === undefined ? text : `${text} (${low.toFixed(2)} to ${high.toFixed(2)})`;
 }

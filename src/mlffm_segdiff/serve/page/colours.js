@@ -8,7 +8,7 @@ export const SAMPLE_COLOURS = ["#ffd400", "#ff7ac6", "#7dff6a", "#ff9a3d", "#b79
 
 /**
  * @param {Float32Array} values @param {number} top the value of the ramp's end
- * @param {"probability" | "spread"} kind @param {number} width @param {number} height
+ * @param {"probability" | "uncertainty"} kind @param {number} width @param {number} height
  * @returns {ImageData} transparent at 0
  */
 export function heat(values, top, kind, width, height) {

@@ -14,7 +14,7 @@ const SPECKS_PER_LESION = 1000;
  */
 export function postProcess(mask, steps, width, height) {
   if (steps.fill_holes) {
-    for (const part of components(mask, 0, 0, width, height)) if (!part.frame) paint(mask, part, 1, width);
+    for (const part of components(mask, 0, 0, width, height)) if (!part.frame) paintRuns(mask, part, 1, width);
   }
   if (steps.keep_specks && !steps.largest) return;
   const parts = components(mask, 1, 1, width, height);
@@ -22,7 +22,7 @@ export function postProcess(mask, steps, width, height) {
   const largest = parts.reduce((best, part) => (best && best.area >= part.area ? best : part), null);
   for (const part of parts) {
     const kept = steps.largest ? part === largest : part.area * SPECKS_PER_LESION >= total;
-    if (!kept) paint(mask, part, 0, width);
+    if (!kept) paintRuns(mask, part, 0, width);
   }
 }
 
@@ -34,7 +34,7 @@ export function postProcess(mask, steps, width, height) {
  * @param {number} width @param {number} height
  * @returns {Component[]}
  */
-function components(mask, value, reach, width, height) {
+export function components(mask, value, reach, width, height) {
   const runs = [];
   const parent = [];
   const root = (run) => {
@@ -77,6 +77,7 @@ function gathered(runs, root, width, height) {
   return [...parts.values()];
 }
 
-function paint(mask, part, value, width) {
+/** Set the pixels of a component. @param {Uint8Array} mask @param {Component} part @param {0 | 1} value @param {number} width */
+export function paintRuns(mask, part, value, width) {
   for (const [y, start, end] of part.runs) mask.fill(value, y * width + start, y * width + end);
 }

@@ -1,18 +1,19 @@
 /** Where images come from: chosen, dropped, pasted, or one of the package's samples. */
 
-import { element } from "./panel.js";
+import { element } from "./status.js";
 
 /** @param {(files: File[]) => void} take */
 export function useIntake(take) {
-  const input = document.getElementById("files");
-  const drop = document.getElementById("drop");
-  input.addEventListener("change", () => {
-    take([...input.files]);
-    input.value = "";
-  });
+  for (const input of document.querySelectorAll("input[type=file]")) {
+    input.addEventListener("change", () => {
+      take([...input.files]);
+      input.value = "";
+    });
+  }
+  const { classList } = document.body;
   for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
-  addEventListener("dragover", () => drop.classList.add("over"));
-  for (const kind of ["drop", "dragleave", "dragend"]) addEventListener(kind, () => drop.classList.remove("over"));
+  addEventListener("dragover", () => classList.add("over"));
+  for (const kind of ["drop", "dragleave", "dragend"]) addEventListener(kind, () => classList.remove("over"));
   addEventListener("drop", (event) => take([...(event.dataTransfer?.files ?? [])]));
   addEventListener("paste", (event) => take([...(event.clipboardData?.files ?? [])]));
 }

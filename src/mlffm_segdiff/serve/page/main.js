@@ -1,126 +1,293 @@
-/** The page: a list of images, one of which is shown. */
+/** The page: a list of images, one of which is open. */
 
 import { about } from "./api.js";
 import { Case } from "./case.js";
-import { useCorrection } from "./correcting.js";
+import { setBrush, useCorrection, useLayers, useTools, useZoom } from "./controls.js";
+import { showBusy, showCase, showCounts, showFailure, showFrame, showNumbers, showProgress, showResult } from "./desk.js";
+import { confirmed, useDialogs } from "./dialogs.js";
+import { useDownloads } from "./downloads.js";
+import { Editor } from "./editor.js";
 import { showSamples, useIntake } from "./intake.js";
+import { useKeys } from "./keys.js";
+import { List } from "./list.js";
 import { measureCase } from "./measuring.js";
-import { element, showFlags, showMeasures, showSampleSwitches } from "./panel.js";
-import { useSaving } from "./saving.js";
-import { readSettings, showSettings } from "./settings.js";
+import { Queue } from "./queue.js";
+import { Result } from "./result.js";
 import { Sender } from "./sending.js";
+import { readSettings, showSettings } from "./settings.js";
 import { say, sayProblem } from "./status.js";
-import { showStrip } from "./strip.js";
-import { useLayers, useZoom, Viewer } from "./viewer.js";
+import { Store } from "./store.js";
+import { View } from "./view.js";
 
 const STILL_MS = 400;
+const OPEN = ["new", "seen", "corrected"];
 
 const $ = (id) => document.getElementById(id);
-const viewer = new Viewer($("canvas"), $("frame"));
-const sender = new Sender((one) => (one === shown ? select(one) : showStrip(cases, shown, select)));
-/** @type {Case[]} */
-const cases = [];
-/** @type {Case | null} */
-let shown = null;
+const store = await Store.open();
+const queue = new Queue();
+const sender = new Sender(store, answered);
+const view = new View($("image"), $("canvas"), $("minimap"));
+const editor = new Editor(view, changed);
+const list = new List($("list"), choose);
+/** Images of which the first good one is opened. @type {Set<Case>} */
+const awaited = new Set();
+let added = 0;
 let still = 0;
 
 /** @param {File[]} files */
-function take(files) {
+async function take(files) {
   const options = readSettings();
   if (!options || !files.length) return;
-  const added = files.map((file) => new Case(file, options));
-  cases.push(...added);
-  document.body.classList.remove("empty");
-  select(added[0]);
-  sender.send(added);
-  bringIntoView();
-}
-
-/** On a small screen the result is below the button that was pressed. */
-function bringIntoView() {
-  const { top } = $("busy").getBoundingClientRect();
-  if (top > innerHeight / 2) scrollBy({ top: top - 80, behavior: "smooth" });
-}
-
-/** @param {Case} one */
-function select(one) {
-  shown = one;
-  const { name, result, problem } = one;
-  $("work").hidden = !result;
-  $("failure").hidden = !problem;
-  $("busy").hidden = Boolean(result || problem);
-  viewer.show(result);
-  showStrip(cases, shown, select);
-  if (result) showResult(one);
-  else if (problem) showProblem(one);
-  else say($("busy-text").textContent = `Segmenting ${name} …`);
-}
-
-function showResult({ name, result }) {
-  const count = result.maps.samples.length;
-  $("case-name").textContent = name;
-  $("canvas").setAttribute("aria-label", `${name} with the lesion's outline`);
-  $("show-spread").disabled = count < 2;
-  $("spread-top").textContent = result.spreadTop.toFixed(2);
-  showSampleSwitches($("sample-switches"), count, viewer.layers.samples, () => viewer.refresh());
-  showEdit();
-}
-
-function showProblem(one) {
-  const { name, problem } = one;
-  const parts = [element("strong", `${name} could not be segmented`), `${problem.message}: ${problem.hint}.`];
-  $("failure").replaceChildren(...parts);
-  if (problem.status === 0 || problem.status >= 500) {
-    const again = Object.assign(element("button", "Try again"), { type: "button" });
-    again.addEventListener("click", () => {
-      one.problem = null;
-      select(one);
-      sender.send([one]);
-    });
-    $("failure").append(again);
+  const cases = files.map((file) => new Case(newId(), file.name, options));
+  const wasEmpty = queue.cases.length === 0;
+  queue.cases.push(...cases);
+  awaited.clear();
+  for (const one of cases) awaited.add(one);
+  if (wasEmpty || !view.result) await open(null);
+  if (wasEmpty) $("canvas").focus();
+  for (const [index, one] of cases.entries()) {
+    await store.put("files", one.id, files[index]);
+    await save(one);
+    if (queue.cases.includes(one)) sender.send([one]);
+    else await store.remove(one.id);
   }
+  showList();
 }
 
-/** Show the current mask, and request its measures once it stops changing. */
-function showEdit() {
-  const { history, edit, fresh } = shown.result;
-  $("threshold").value = String(edit.threshold);
-  $("threshold-value").textContent = edit.threshold.toFixed(2);
-  $("undo").disabled = !history.past.length;
-  $("redo").disabled = !history.future.length;
-  viewer.refresh();
-  showNumbers();
+/** Names in the store sort by the time they were added. */
+function newId() {
+  added += 1;
+  return `${Date.now().toString(36).padStart(9, "0")}${added.toString(36).padStart(4, "0")}`;
+}
+
+/** @param {Case} one keeps its entry */
+function save(one) {
+  return store.put("cases", one.id, one.entry);
+}
+
+/** @param {Case} one that the server has answered */
+async function answered(one) {
+  if (!queue.cases.includes(one)) return store.remove(one.id);
+  await save(one);
+  if (one === queue.shown || (awaited.has(one) && one.done)) return open(one);
+  if (sender.left === 0 && awaited.size && [...awaited].every(({ problem }) => problem)) return open([...awaited][0]);
+  return showList();
+}
+
+/** @param {Case | null} one chosen by the user */
+function choose(one) {
+  if (!one) return;
+  awaited.clear();
+  open(one);
+}
+
+/** Show an image, or that it is waiting or failed. @param {Case | null} one */
+async function open(one) {
+  queue.shown = one;
+  if (one?.done || one?.problem) awaited.clear();
+  if (one?.done && one.decision === "new") {
+    one.decision = "seen";
+    save(one);
+  }
+  showFrame(queue);
+  showList();
+  if (!one?.done || one.problem) {
+    close();
+    if (one?.problem) showFailure(one, () => retry(one));
+    else if (queue.cases.length) showBusy(one ? `Segmenting ${one.name} …` : "Segmenting …");
+    return;
+  }
+  const answer = await store.get("answers", one.id);
+  const image = await createImageBitmap(answer.preview);
+  if (queue.shown !== one) return image.close();
+  close();
+  view.show(new Result(one, answer, image));
+  showResult(view);
+  showCase(one);
+  showNumbers(one);
+  measureLater(one);
+}
+
+function close() {
+  view.result?.close();
+  view.show(null);
+}
+
+function retry(one) {
+  one.problem = null;
+  open(one);
+  sender.send([one]);
+  showList();
+}
+
+/** The mask of the open image changed. */
+function changed() {
+  const { one } = view.result;
+  save(one);
+  showCase(one);
+  showNumbers(one);
+  showList();
+  measureLater(one);
+}
+
+/** Have the mask measured once it stops changing. @param {Case} one */
+function measureLater(one) {
   clearTimeout(still);
-  if (!fresh) still = setTimeout(measureShown, STILL_MS);
+  if (!one.fresh) still = setTimeout(() => measureShown(view.result), STILL_MS);
 }
 
-async function measureShown() {
-  const one = shown;
+/** @param {Result | null} result */
+async function measureShown(result) {
+  if (!result) return;
+  const { one } = result;
   try {
-    await measureCase(one);
-    if (one === shown) showNumbers();
+    await measureCase(store, one, () => ({ ...result.raster, data: result.mask() }));
+    save(one);
+    if (view.result === result) showNumbers(one);
   } catch (error) {
     $("measures-state").textContent = "of an earlier mask";
     sayProblem(error, "the measures are of an earlier mask");
   }
 }
 
-function showNumbers() {
-  const { name, result } = shown;
-  const { measures, quality } = result.measured.answer;
-  showMeasures({ expected_dice: quality?.expected_dice ?? null, ...measures });
-  showFlags($("flags"), quality?.flags ?? []);
-  $("measures").classList.toggle("stale", !result.fresh);
-  const state = result.corrected ? "of the corrected mask" : "";
-  $("measures-state").textContent = result.fresh ? state : "being measured …";
-  if (result.fresh) say(`${name}: the lesion covers ${(100 * measures.area_share).toFixed(1)} % of the image`);
+function showList() {
+  const { listed } = queue;
+  list.show(listed, queue.shown);
+  showCounts(queue, listed);
+  showProgress(queue, sender);
 }
 
+/** Accept or reject the open image, and open the next; or take the decision back. @param {"accepted" | "rejected"} decision */
+function decide(decision) {
+  const one = queue.shown;
+  if (!one?.done) return;
+  const next = queue.neighbour(1);
+  const back = one.decision === decision;
+  one.decision = back ? "seen" : decision;
+  save(one);
+  showCase(one);
+  showList();
+  say(`${one.name}: ${back ? "not decided" : decision}`);
+  if (!back && next) choose(next);
+}
+
+async function acceptListed() {
+  const cases = queue.listed.filter((one) => OPEN.includes(one.status));
+  if (!cases.length || !(await confirmed(`Accept ${cases.length} images?`, "Accept"))) return;
+  for (const one of cases) one.decision = "accepted";
+  for (const one of cases) await save(one);
+  if (queue.shown?.done) showCase(queue.shown);
+  showList();
+  say(`${cases.length} images accepted`);
+}
+
+/** @param {Case[]} cases @param {string} question */
+async function remove(cases, question) {
+  if (!cases.length || !(await confirmed(question, "Remove"))) return;
+  const next = queue.neighbour(1) ?? queue.neighbour(-1);
+  sender.drop(cases);
+  queue.remove(cases);
+  for (const one of cases) awaited.delete(one);
+  if (queue.cases.length === 0) await store.clear();
+  else for (const one of cases) await store.remove(one.id);
+  if (!queue.shown) await open(queue.cases.includes(next) ? next : (queue.cases[0] ?? null));
+  else showList();
+  showFrame(queue);
+  say(cases.length === 1 ? "One image removed" : `${cases.length} images removed`);
+}
+
+/** Bring back the work of an earlier visit. */
+async function restore() {
+  const cases = (await store.entries()).map(Case.restored);
+  queue.cases.unshift(...cases);
+  if (!cases.length) return;
+  sender.send(cases.filter((one) => !one.done && !one.problem));
+  await open(cases.find((one) => OPEN.includes(one.status)) ?? cases[0]);
+  say(cases.length === 1 ? "One image restored" : `${cases.length} images restored`);
+}
+
+/** Decode the image at full size once the view is finer than its preview. */
+async function refine() {
+  const { result } = view;
+  if (!result || result.full !== null || result.image.width === result.width) return;
+  if (view.scale * devicePixelRatio <= result.image.width / result.width) return;
+  result.full = undefined;
+  const full = await createImageBitmap(await store.get("files", result.one.id)).catch(() => null);
+  if (!full || full.width !== result.width || full.height !== result.height) return;
+  if (view.result !== result) return full.close();
+  result.full = full;
+  view.refresh(true);
+}
+
+view.onmove = () => {
+  $("zoom").textContent = `${Math.round(100 * view.scale * devicePixelRatio)} %`;
+  refine();
+};
 useIntake(take);
-useCorrection(viewer, showEdit);
-useLayers(viewer);
-useZoom(viewer);
-useSaving(() => cases, () => shown);
+useDialogs();
+useCorrection(editor);
+useLayers(view);
+useDownloads(store, queue);
+const chooseTool = useTools(editor);
+const zoom = useZoom(view);
+const press = (id) => () => $(id).click();
+const step = (way) => () => choose(queue.neighbour(way));
+const ofListed = (text) => `${text} ${queue.listed.length} listed images, with their masks and corrections?`;
+const clicks = {
+  previous: step(-1),
+  next: step(1),
+  accept: () => decide("accepted"),
+  reject: () => decide("rejected"),
+  "accept-listed": acceptListed,
+  remove: () => queue.shown && remove([queue.shown], `Remove ${queue.shown.name}, with its mask and corrections?`),
+  "remove-listed": () => remove(queue.listed, ofListed("Remove")),
+  "remove-all": () => remove(queue.cases, "Remove all images, masks and decisions from this browser?"),
+};
+for (const [id, run] of Object.entries(clicks)) $(id).addEventListener("click", run);
+for (const [id, key] of [["filter", "filter"], ["order", "order"], ["search", "search"]]) {
+  $(id).addEventListener("input", () => {
+    queue[key] = $(id).value;
+    showList();
+  });
+}
+const hide = (hidden) => () => {
+  view.layers.hidden = hidden;
+  view.refresh();
+};
+useKeys([
+  { key: "v", label: "View", run: () => chooseTool("view") },
+  { key: "b", label: "Brush", run: () => chooseTool("brush") },
+  { key: "e", label: "Eraser", run: () => chooseTool("eraser") },
+  { key: "l", label: "Lasso", run: () => chooseTool("lasso") },
+  { key: "p", label: "Polygon", run: () => chooseTool("polygon") },
+  { key: "n", label: "Nodes", run: () => chooseTool("nodes") },
+  { key: "f", label: "Fill", run: () => chooseTool("fill") },
+  { key: "x", label: "Lasso and polygon add or remove", run: press("removing") },
+  { key: "[", label: "Smaller brush", run: () => setBrush(editor, editor.brush - 2) },
+  { key: "]", label: "Larger brush", run: () => setBrush(editor, editor.brush + 2) },
+  { key: "j", label: "Next image", run: clicks.next },
+  { key: "k", label: "Previous image", run: clicks.previous },
+  { key: "a", label: "Accept, and next", run: clicks.accept },
+  { key: "r", label: "Reject, and next", run: clicks.reject },
+  { key: "delete", label: "Remove the image from the list", run: clicks.remove },
+  { key: "0", label: "Fit", run: zoom.fit },
+  { key: "1", label: "1:1", run: zoom.one },
+  { key: "+", label: "Zoom in", run: zoom.in },
+  { key: "-", label: "Zoom out", run: zoom.out },
+  { key: "c", label: "Compare with the image", run: press("show-compare") },
+  { key: "h", label: "Hide the mask while held", run: hide(true), up: hide(false) },
+  { key: "?", label: "Help", run: press("open-help") },
+  { key: "arrows, Shift", label: "On the image: move the tool, faster; in View, pan" },
+  { key: "Space, Enter", label: "On the image: use the tool; Space pans while the pointer is on it" },
+  { key: "Escape, Backspace", label: "Cancel; remove the last corner of a polygon" },
+  { key: ", and .", label: "Choose a node" },
+  { key: "Ctrl+Z, Ctrl+Shift+Z", label: "Undo, redo" },
+]);
+addEventListener("beforeunload", (event) => {
+  const work = queue.cases.some((one) => one.corrected || ["accepted", "rejected"].includes(one.decision));
+  if (work && !store.lasting) event.preventDefault();
+});
+await restore();
 try {
   const server = await about();
   showSettings(server);

@@ -3,16 +3,31 @@
 import { measure } from "./api.js";
 import { maskPng } from "./png.js";
 
-/** @param {import("./case.js").Result} result @returns {Promise<Blob>} the mask at the image's own size */
-export function pngOf(result) {
-  return maskPng(result.sourceMask(), result.source.width, result.source.height);
+/** Contours by the edit whose mask they enclose. @type {WeakMap<import("./mask.js").Edit, any>} */
+const contours = new WeakMap();
+
+/**
+ * Have a mask measured, again if it changed meanwhile.
+ * @param {import("./store.js").Store} store
+ * @param {import("./case.js").Case} one
+ * @param {() => import("./mask.js").Raster} current its mask
+ */
+export async function measureCase(store, one, current) {
+  const file = await store.get("files", one.id);
+  while (!one.fresh || !contours.has(one.edit)) {
+    const { edit } = one;
+    const { data, width, height } = current();
+    const answer = await measure(file, one.name, await maskPng(data, width, height), one.options.mm_per_pixel);
+    const { measures, quality, mm_per_pixel } = answer;
+    one.measured = { edit, numbers: { measures, quality, width, height, mm_per_pixel } };
+    contours.set(edit, answer.contours);
+  }
 }
 
-/** Have the mask measured, again if it changed meanwhile. @param {import("./case.js").Case} one */
-export async function measureCase({ file, result, options }) {
-  while (!result.fresh) {
-    const edit = result.edit;
-    const answer = await measure(file, await pngOf(result), options.mm_per_pixel);
-    result.measured = { edit, answer };
-  }
+/** @returns {Promise<any>} the contours of a case's mask as GeoJSON; see `measureCase` */
+export async function contoursOf(store, one, current, answer) {
+  const { past, now } = one.history;
+  if (past.length === 0 && one.fresh) return answer.contours;
+  await measureCase(store, one, current);
+  return contours.get(now);
 }

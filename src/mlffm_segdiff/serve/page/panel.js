@@ -1,13 +1,13 @@
 /** The panel next to the image: measures and flags of a result. */
 
 import { SAMPLE_COLOURS } from "./colours.js";
+import { element } from "./status.js";
 
 /** Names and units of measures; others are shown by their column's name. */
 const NAMES = {
   area: ["Area", "px"],
   area_share: ["Share of the image", "%"],
   components: ["Components"],
-  mean_spread: ["Mean uncertainty"],
   perimeter: ["Perimeter", "px"],
   equivalent_diameter: ["Equivalent diameter", "px"],
   area_mm2: ["Area", "mm²"],
@@ -21,10 +21,9 @@ const NAMES = {
   box_height: ["Box, height", "px"],
   asymmetry_major: ["Asymmetry, long axis"],
   asymmetry_minor: ["Asymmetry, short axis"],
-  expected_dice: ["Expected Dice"],
 };
 const MAIN = new Set(
-  "expected_dice area area_share components mean_spread perimeter equivalent_diameter".split(" ").flatMap((name) => [
+  "area area_share components perimeter equivalent_diameter".split(" ").flatMap((name) => [
     name, `${name}_mm`, `${name}_mm2`,
   ]),
 );
@@ -37,11 +36,11 @@ const FLAGS = {
   too_dark: "The image is too dark",
   unusual_colour: "The colours are unusual for dermoscopy",
 };
-const DIGITS = 4;
+const HIDDEN = ["mean_spread"];
 
 /** @param {Record<string, number | null>} measures those of MAIN first, the others folded away */
 export function showMeasures(measures) {
-  const known = Object.entries(measures).filter(([, value]) => value !== null);
+  const known = Object.entries(measures).filter(([name, value]) => value !== null && !HIDDEN.includes(name));
   for (const [id, main] of [["main-measures", true], ["more-measures", false]]) {
     const rows = known.filter(([name]) => MAIN.has(name) === main).map(([name, value]) => measureRow(name, value));
     document.getElementById(id).tBodies[0].replaceChildren(...rows);
@@ -51,7 +50,12 @@ export function showMeasures(measures) {
 /** @param {HTMLElement} list @param {string[]} flags */
 export function showFlags(list, flags) {
   list.hidden = flags.length === 0;
-  list.replaceChildren(...flags.map((flag) => element("li", FLAGS[flag] ?? sentence(flag))));
+  list.replaceChildren(...flags.map((flag) => element("li", flagText(flag))));
+}
+
+/** @param {string} flag of the REST API @returns {string} */
+export function flagText(flag) {
+  return FLAGS[flag] ?? sentence(flag);
 }
 
 /**
@@ -75,11 +79,6 @@ export function showSampleSwitches(box, count, shown, changed) {
   box.replaceChildren(...switches);
 }
 
-/** @param {string} tag @param {string} text @param {string} [kind] its class @returns {HTMLElement} */
-export function element(tag, text, kind = "") {
-  return Object.assign(document.createElement(tag), { textContent: text, className: kind });
-}
-
 function measureRow(name, value) {
   const [label, unit = ""] = NAMES[name] ?? [sentence(name)];
   const row = document.createElement("tr");
@@ -91,10 +90,10 @@ function measureRow(name, value) {
   return row;
 }
 
+/** At most two digits after the point, and two digits of a small number. */
 function number(value) {
-  return Number.isInteger(value)
-    ? value.toLocaleString("en")
-    : value.toLocaleString("en", { maximumSignificantDigits: DIGITS });
+  const digits = Math.abs(value) < 0.01 ? { maximumSignificantDigits: 2 } : { maximumFractionDigits: 2 };
+  return value.toLocaleString("en", digits);
 }
 
 function sentence(name) {

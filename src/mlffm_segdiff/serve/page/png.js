@@ -36,8 +36,8 @@ async function deflate(data) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** @param {Uint8Array} data @returns {number} CRC-32 */
-function checksum(data) {
+/** @param {Uint8Array} data @returns {number} CRC-32, as PNG and ZIP use it */
+export function checksum(data) {
   let value = 0xffffffff;
   for (const byte of data) value = CRC_TABLE[(value ^ byte) & 255] ^ (value >>> 8);
   return ~value >>> 0;

@@ -48,7 +48,7 @@ function onlyWithSamples() {
 export function readSettings() {
   const invalid = ["samples-count", "steps-count", "spacing"].map($).find((input) => !input.checkValidity());
   if (invalid) {
-    $("drawing").open = true;
+    if (!$("options-box").open) $("options-box").showModal();
     invalid.reportValidity();
     return null;
   }
@@ -61,7 +61,7 @@ export function readSettings() {
     "sampling.mirror": checked("mirror"),
     "sampling.second_look": samples === 0 && checked("second-look"),
     keep_specks: checked("keep-specks"),
-    largest: checked("largest"),
+    largest: checked("only-largest"),
     fill_holes: checked("fill-holes"),
     mm_per_pixel: $("spacing").value ? Number($("spacing").value) : undefined,
   };

@@ -1,16 +1,10 @@
-/** Status messages, visible and for screen readers. */
+/** Status messages, visible and for screen readers, and other text on the page. */
 
-const SHOWN_MS = 6000;
-let fading = 0;
-
-/** @param {string} text @param {boolean} [fault] faults stay visible */
+/** @param {string} text @param {boolean} [fault] */
 export function say(text, fault = false) {
   const status = document.getElementById("status");
   status.textContent = text;
   status.classList.toggle("fault", fault);
-  status.classList.remove("past");
-  clearTimeout(fading);
-  if (!fault) fading = setTimeout(() => status.classList.add("past"), SHOWN_MS);
 }
 
 /** @param {unknown} error @param {string} outcome what happened to the request */
@@ -38,4 +32,9 @@ export class Problem extends Error {
     this.hint = hint;
     this.status = status;
   }
+}
+
+/** @param {string} tag @param {string} text @param {string} [kind] its class @returns {HTMLElement} */
+export function element(tag, text, kind = "") {
+  return Object.assign(document.createElement(tag), { textContent: text, className: kind });
 }

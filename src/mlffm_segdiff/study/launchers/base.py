@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.processors import processors
 
 Work = Callable[[Path, str], None]
 """Runs one cell: study folder, cell key. A fresh process must be able to import it by name."""
@@ -41,6 +42,11 @@ class Launcher(Protocol):
             UserError: If the launcher itself cannot run.
         """
         ...
+
+
+def workers_that_fit(threads: int) -> int:
+    """Return how many cells with so many threads each fit on this machine, at least 1."""
+    return max(processors() // threads, 1)
 
 
 def attempt(work: Work, study: Path, key: str) -> Outcome:

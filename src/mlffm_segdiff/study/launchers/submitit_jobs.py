@@ -14,8 +14,7 @@ from submitit.core.utils import DelayedSubmission, FailedJobError, UncompletedJo
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.study import LauncherConfig
-from mlffm_segdiff.data.processors import processors
-from mlffm_segdiff.study.launchers.base import Outcome, Work, attempt, one_line
+from mlffm_segdiff.study.launchers.base import Outcome, Work, attempt, one_line, workers_that_fit
 
 POLL_SECONDS = 0.5
 CANCEL_SECONDS = 10
@@ -36,7 +35,7 @@ class SubmititJobs:
     def __init__(self, config: LauncherConfig, threads: int) -> None:
         self.cluster, self.threads = config.name, threads
         self.local = config.name == "local"
-        self.at_once = config.workers or (max(processors() // threads, 1) if self.local else None)
+        self.at_once = config.workers or (workers_that_fit(threads) if self.local else None)
         self.parameters = {
             "name": "mlffm-segdiff",
             "cpus_per_task": threads,

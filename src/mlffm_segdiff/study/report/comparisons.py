@@ -10,7 +10,7 @@ import pandas as pd
 from mlffm_segdiff.evaluation.report import DISTANCES
 from mlffm_segdiff.study.differences import Difference, compare_paired, holm
 from mlffm_segdiff.study.report.document import Table, without_constant
-from mlffm_segdiff.study.report.study_results import StudyResults
+from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.report.wording import counted, ends, number, p_value, signed, verdict
 from mlffm_segdiff.study.score_frame import common_seeds, image_table
 
@@ -48,22 +48,28 @@ class Comparison:
         return verdict(self.result, self.corrected, self.by_seed, score not in DISTANCES)
 
 
-def against_baseline(study: StudyResults, score: str, resolution: str) -> list[Comparison]:
+def against_baseline(study: ScoredVariants, score: str, resolution: str) -> list[Comparison]:
     """Compare every variant with the baseline, or with the variant it is against, on each data set.
 
     Pairs without a finished seed in common are left out. p-values are corrected together.
     """
+    return compare_within(study, score, study.by_dataset(resolution))
+
+
+def compare_within(
+    study: ScoredVariants, score: str, parts: Iterable[tuple[str, pd.DataFrame]]
+) -> list[Comparison]:
+    """Compare as `against_baseline` does, within named parts of the scores: data sets, or groups."""
     return _corrected(
-        _compare(rows, score, "variant", (variant, study.against(variant)), dataset)
-        for dataset, rows in study.by_dataset(resolution)
-        for variant in study.variants
-        if variant != study.plan.baseline
+        _compare(rows, score, "variant", (variant, study.reference(variant)), part)
+        for part, rows in parts
+        for variant in study.variants[1:]
     )
 
 
-def against_first_evaluation(study: StudyResults, score: str, resolution: str) -> list[Comparison]:
+def against_first_evaluation(study: ScoredVariants, score: str, resolution: str) -> list[Comparison]:
     """Compare the evaluations of the baseline with the first one on each data set."""
-    rows = study.select(variant=study.plan.baseline, resolution=resolution)
+    rows = study.select(variant=study.baseline, resolution=resolution)
     first, *others = study.evaluations
     return _corrected(
         _compare(rows[rows["dataset"] == dataset], score, "evaluation", (evaluation, first), dataset)
@@ -73,7 +79,12 @@ def against_first_evaluation(study: StudyResults, score: str, resolution: str) -
 
 
 def comparison_table(
-    comparisons: Sequence[Comparison], name: str, caption: str, score: str, column: str
+    comparisons: Sequence[Comparison],
+    name: str,
+    caption: str,
+    score: str,
+    column: str,
+    part: str = "data set",
 ) -> Table:
     """Tabulate comparisons.
 
@@ -83,10 +94,11 @@ def comparison_table(
         caption: What is compared.
         score: The score.
         column: What the labels are.
+        part: What was compared within.
     """
     numbers, shown = [], []
     for one in comparisons:
-        labels = {column: one.label, "against": one.other, "data set": one.dataset}
+        labels = {column: one.label, "against": one.other, part: one.dataset}
         values, texts = difference_columns(one.result, one.corrected)
         seeds = {"smallest by seed": min(one.by_seed), "largest by seed": max(one.by_seed)}
         numbers.append(
@@ -95,7 +107,7 @@ def comparison_table(
         by_seed = ", ".join(map(signed, one.by_seed))
         shown.append({**labels, **texts, "by seed": by_seed, "verdict": one.verdict(score)})
     text = f"{caption} Holm: {counted(len(comparisons), 'comparison')}."
-    table = without_constant(pd.DataFrame(shown), ("against", "data set"))
+    table = without_constant(pd.DataFrame(shown), ("against", part))
     return Table(name, text, pd.DataFrame(numbers), table)
 
 

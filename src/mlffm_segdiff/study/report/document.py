@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -104,12 +103,14 @@ class Document:
         title: Title of the page.
         command: The command that writes the report, named under each figure.
         blocks: Its blocks, in order.
+        files: The files written so far, relative to the folder.
     """
 
     folder: Path
     title: str
     command: str
     blocks: list[Block] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
 
     def heading(self, text: str, level: int = 2) -> None:
         """Add a heading; level 1 is the title."""
@@ -130,13 +131,13 @@ class Document:
 
     def save_table(self, table: Table) -> None:
         """Write tables/NAME.csv and tables/NAME.tex."""
-        numbers = csv_table(table.numbers.columns, _rows(table.numbers))
-        for ending, text in (("csv", numbers), ("tex", table.latex())):
+        for ending, text in (("csv", frame_csv(table.numbers)), ("tex", table.latex())):
             self._write(f"tables/{table.name}.{ending}", text)
 
     def figure(self, name: str, figure: Figure, caption: str) -> None:
         """Add a figure, and write figures/NAME.png."""
-        path = self.folder / "figures" / f"{name}.png"
+        self.files.append(f"figures/{name}.png")
+        path = self.folder / self.files[-1]
         save_figure(figure, path)
         self.blocks.append(FigureBlock(path, f"{caption} Made by: {self.command}"))
 
@@ -153,12 +154,13 @@ class Document:
 
     def _write(self, name: str, text: str) -> None:
         write_text(self.folder / name, text)
+        self.files.append(name)
 
 
-def _rows(frame: pd.DataFrame) -> Iterator[list[object]]:
-    """Yield the rows, with None for missing values."""
-    for row in frame.itertuples(index=False):
-        yield [None if pd.isna(value) else value for value in row]
+def frame_csv(frame: pd.DataFrame) -> str:
+    """Return a data frame as CSV text, without its index; missing values are empty."""
+    rows = ([None if pd.isna(value) else value for value in row] for row in frame.itertuples(index=False))
+    return csv_table(frame.columns, rows)
 
 
 def without_constant(table: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:

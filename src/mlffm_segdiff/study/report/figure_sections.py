@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.skin_tone import TONES, tone_name
-from mlffm_segdiff.evaluation.figures import contour_figure
+from mlffm_segdiff.evaluation.figures import OutlinedCase, contour_figure
 from mlffm_segdiff.study.fusion_weights import fusion_steps
 from mlffm_segdiff.study.report.document import Document, Table
 from mlffm_segdiff.study.report.figures.areas import area_table, bland_altman_figure
@@ -22,6 +22,7 @@ from mlffm_segdiff.study.report.figures.fusion import (
 )
 from mlffm_segdiff.study.report.figures.trends import dataset_figure, trend_figure
 from mlffm_segdiff.study.report.scored_images import load_cell, open_images, outline, skin_angles
+from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.report.study_results import StudyResults
 from mlffm_segdiff.study.report.wording import number
 from mlffm_segdiff.study.score_frame import CellResult, image_means, seed_means
@@ -36,7 +37,7 @@ TONE_DEFINITION = (
 )
 
 
-def add_datasets(study: StudyResults, document: Document) -> None:
+def add_datasets(study: ScoredVariants, document: Document) -> None:
     """Add the mean scores by data set."""
     tables = {dataset: image_means(own, "jaccard") for dataset, own in study.by_dataset()}
     figure = dataset_figure(tables, seed_means(study.main_rows(), ["jaccard"]), study.variants)
@@ -61,7 +62,7 @@ def add_curves(study: StudyResults, document: Document) -> None:
             document.figure(f"curves_{dataset}", curves_figure(cells, study.variants), caption)
 
 
-def add_areas(study: StudyResults, document: Document) -> None:
+def add_areas(study: ScoredVariants, document: Document) -> None:
     """Add how predicted lesion areas agree with true ones."""
 
     def draw(dataset: str, scores: pd.DataFrame) -> None:
@@ -78,14 +79,14 @@ def add_areas(study: StudyResults, document: Document) -> None:
     _each_dataset(study, document, "Lesion areas", draw)
 
 
-def add_sizes(study: StudyResults, document: Document) -> None:
+def add_sizes(study: ScoredVariants, document: Document) -> None:
     """Add scores against lesion size."""
 
     def draw(dataset: str, scores: pd.DataFrame) -> None:
         rows = study.main_rows()
         truth = area_table(rows[rows["dataset"] == dataset])["true"]
         figure = trend_figure(truth, scores, "true lesion area, % of the image")
-        caption = f"Jaccard against lesion size on {dataset}. {_trend_words(scores)}"
+        caption = f"Jaccard against lesion size on {dataset}. {_trend_words(study, scores)}"
         document.figure(f"size_{dataset}", figure, caption)
 
     _each_dataset(study, document, "By lesion size", draw)
@@ -102,8 +103,8 @@ def add_tones(study: StudyResults, document: Document) -> None:
             raise UserError("no image shows enough skin next to the lesion")
         label = "individual typology angle of the skin, degrees (high is light)"
         caption = (
-            f"Jaccard against a proxy of skin tone on {dataset}. {_trend_words(scores)} Left out because the "
-            f"image shows too little skin: {missing.sum()}."
+            f"Jaccard against a proxy of skin tone on {dataset}. {_trend_words(study, scores)} "
+            f"Left out because the image shows too little skin: {missing.sum()}."
         )
         document.figure(f"tone_{dataset}", trend_figure(angles, scores, label), caption)
         document.table(_tone_table(dataset, angles, scores))
@@ -115,21 +116,33 @@ def add_worst_cases(study: StudyResults, document: Document) -> None:
     """Add contours of the baseline's worst cases, by it and by other variants."""
 
     def draw(dataset: str, scores: pd.DataFrame) -> None:
-        first = scores.columns[0]
-        worst = list(scores[first].sort_values(kind="stable").index[:WORST])
+        worst = worst_ids(scores)
         cells = [one for name in scores if (one := study.first_cell(str(name), dataset))][:ROWS]
         images = open_images(cells[0].cell, study.plan.part).select(worst)
         overrides = study.plan.evaluations[study.evaluations[0]]
         groups = {
             f"{one.cell.variant}, seed {one.cell.seed}": outline(one, overrides, images) for one in cells
         }
-        caption = (
-            f"The cases on {dataset} with the lowest scores of {first!r} over seeds, worst first; "
-            "only contours, at source size."
-        )
-        document.figure(f"worst_{dataset}", contour_figure(groups), caption)
+        add_worst_figure(document, dataset, groups, str(scores.columns[0]))
 
     _each_dataset(study, document, "Worst cases", draw)
+
+
+def worst_ids(scores: pd.DataFrame) -> list[str]:
+    """Return the images with the lowest scores of the first variant, worst first."""
+    return list(scores.iloc[:, 0].sort_values(kind="stable").index[:WORST])
+
+
+def add_worst_figure(
+    document: Document, dataset: str, groups: Mapping[str, Sequence[OutlinedCase]], first: str
+) -> None:
+    """Add the contours of the worst cases of the variant ``first``, one row per variant."""
+    pixels = any(case.image is not None for cases in groups.values() for case in cases)
+    caption = (
+        f"The cases on {dataset} with the lowest scores of {first!r} over seeds, worst first; "
+        f"{'' if pixels else 'only '}contours, at source size."
+    )
+    document.figure(f"worst_{dataset}", contour_figure(groups), caption)
 
 
 def add_fusion_weights(study: StudyResults, document: Document) -> None:
@@ -179,7 +192,7 @@ def _add_fusion(study: StudyResults, document: Document, one: CellResult, scores
 
 
 def _each_dataset(
-    study: StudyResults,
+    study: ScoredVariants,
     document: Document,
     title: str,
     draw: Callable[[str, pd.DataFrame], None],
@@ -209,8 +222,8 @@ def _tone_table(dataset: str, angles: pd.Series, scores: pd.DataFrame) -> Table:
     return Table(f"tone_{dataset}", caption, numbers, shown)
 
 
-def _trend_words(scores: pd.DataFrame) -> str:
+def _trend_words(study: ScoredVariants, scores: pd.DataFrame) -> str:
     return (
         f"Above: {scores.columns[0]!r}, each image over seeds, and means of equally large groups of images "
-        "at the group's median. Below: how much the other variants differ from these means."
+        f"at the group's median. Below: how much the other {study.noun}s differ from these means."
     )

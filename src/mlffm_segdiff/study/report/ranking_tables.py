@@ -9,12 +9,12 @@ import pandas as pd
 from mlffm_segdiff.study.differences import LEVEL
 from mlffm_segdiff.study.ranking import Ranking, rank_models
 from mlffm_segdiff.study.report.document import Table
-from mlffm_segdiff.study.report.study_results import StudyResults
+from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.report.wording import number, p_value
 from mlffm_segdiff.study.score_frame import common_seeds, image_table
 
 
-def rankings(study: StudyResults, score: str, resolution: str) -> dict[str, Ranking]:
+def rankings(study: ScoredVariants, score: str, resolution: str) -> dict[str, Ranking]:
     """Rank the variants on each data set that has three of them with a seed in common."""
     found = {}
     for dataset, rows in study.by_dataset(resolution):
@@ -26,12 +26,12 @@ def rankings(study: StudyResults, score: str, resolution: str) -> dict[str, Rank
     return found
 
 
-def ranking_tables(study: StudyResults, found: Mapping[str, Ranking]) -> list[Table]:
+def ranking_tables(study: ScoredVariants, found: Mapping[str, Ranking]) -> list[Table]:
     """Tabulate Friedman's test by data set, the mean ranks, and Nemenyi's p-values of each pair."""
-    return [_friedman_table(found), _rank_table(study, found), _nemenyi_table(found)]
+    return [_friedman_table(study, found), _rank_table(study, found), _nemenyi_table(study, found)]
 
 
-def _friedman_table(found: Mapping[str, Ranking]) -> Table:
+def _friedman_table(study: ScoredVariants, found: Mapping[str, Ranking]) -> Table:
     numbers = pd.DataFrame(
         {
             "data set": dataset,
@@ -45,26 +45,26 @@ def _friedman_table(found: Mapping[str, Ranking]) -> Table:
     two_digits = {name: numbers[name].map("{:.2f}".format) for name in ("chi-squared", "critical difference")}
     shown = numbers.assign(**two_digits, p=numbers["p"].map(p_value)).astype(str)
     caption = (
-        "Friedman's test over the variants on the same images: Jaccard at source size, averaged over seeds. "
-        f"Mean ranks further apart than the critical difference differ at level {LEVEL} (Demsar 2006)."
+        f"Friedman's test over the {study.noun}s on the same images: Jaccard at source size, averaged over "
+        f"seeds. Mean ranks further apart than the critical difference differ at level {LEVEL} (Demsar 2006)."
     )
     return Table("friedman", caption, numbers, shown)
 
 
-def _rank_table(study: StudyResults, found: Mapping[str, Ranking]) -> Table:
+def _rank_table(study: ScoredVariants, found: Mapping[str, Ranking]) -> Table:
     ranks = pd.DataFrame({dataset: one.ranks for dataset, one in found.items()})
     ranks = ranks.loc[[name for name in study.variants if name in ranks.index]]
-    numbers = ranks.rename_axis("variant").reset_index()
+    numbers = ranks.rename_axis(study.noun).reset_index()
     shown = numbers.assign(**{name: numbers[name].map(lambda rank: number(rank, 2)) for name in found})
     return Table("ranks", "Mean ranks on the images of each data set; 1 is best.", numbers, shown)
 
 
-def _nemenyi_table(found: Mapping[str, Ranking]) -> Table:
+def _nemenyi_table(study: ScoredVariants, found: Mapping[str, Ranking]) -> Table:
     numbers = pd.DataFrame(
-        {"data set": dataset, "variant": one, "other": other, "p": ranking.nemenyi.loc[one, other]}
+        {"data set": dataset, study.noun: one, "other": other, "p": ranking.nemenyi.loc[one, other]}
         for dataset, ranking in found.items()
         for place, one in enumerate(ranking.ranks.index)
         for other in ranking.ranks.index[place + 1 :]
     )
-    caption = "Nemenyi's test for each pair of variants; the first of a pair has the better mean rank."
+    caption = f"Nemenyi's test for each pair of {study.noun}s; the first of a pair has the better mean rank."
     return Table("nemenyi", caption, numbers, numbers.assign(p=numbers["p"].map(p_value)))

@@ -47,7 +47,7 @@ def write_report(study_folder: Path) -> Path:
     document.heading(f"Study {study.plan.name}", 1)
     document.text(
         f"{len(study.cells)} trainings: {len(study.variants)} variants on {', '.join(study.datasets)}; "
-        f"baseline {study.plan.baseline!r}; scored on part {study.plan.part!r}. This page is written by: "
+        f"baseline {study.baseline!r}; scored on {study.subject}. This page is written by: "
         f"{study.command}"
     )
     if len(study.scores):

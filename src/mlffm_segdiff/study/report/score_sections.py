@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlffm_segdiff.metrics.overlap import JACCARD_THRESHOLD
+from mlffm_segdiff.evaluation.report import DISTANCES, SCORE_LABELS
 from mlffm_segdiff.study.report.comparisons import (
     METHOD,
     Comparison,
@@ -17,6 +17,7 @@ from mlffm_segdiff.study.report.figures.forest import forest_figure
 from mlffm_segdiff.study.report.figures.ranks import rank_figure
 from mlffm_segdiff.study.report.ranking_tables import ranking_tables, rankings
 from mlffm_segdiff.study.report.score_tables import READING, WHERE, run_table, score_table
+from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.report.split_comparison import split_table
 from mlffm_segdiff.study.report.study_results import StudyResults
 from mlffm_segdiff.study.report.wording import counted, ends, p_value, signed
@@ -28,15 +29,9 @@ OTHERS = (
     ("thresholded_jaccard", "source"),
     ("boundary_dice", "source"),
     ("hd95_percent", "source"),
+    ("assd_percent", "source"),
     ("jaccard", "network"),
 )
-SCORE_NAMES = {
-    "jaccard": "Jaccard",
-    "dice": "Dice",
-    "thresholded_jaccard": f"Jaccard, 0 below {JACCARD_THRESHOLD}",
-    "boundary_dice": "boundary Dice",
-    "hd95_percent": "HD95 in percent of the image diagonal (lower is better)",
-}
 
 
 def add_state(study: StudyResults, document: Document) -> None:
@@ -52,16 +47,21 @@ def add_state(study: StudyResults, document: Document) -> None:
     document.table(run_table(study))
 
 
-def add_verdicts(study: StudyResults, document: Document) -> None:
+def add_verdicts(study: ScoredVariants, document: Document) -> None:
     """Add one sentence per comparison with the baseline, by Jaccard at source size."""
-    found = against_baseline(study, *MAIN)
-    if found:
+    sentences = verdicts(study)
+    if sentences:
         document.heading("In words")
         document.text(f"Jaccard per image at source size, against {_baseline(study)}:")
-        document.points(*(_sentence(one, study.plan.baseline) for one in found))
+        document.points(*sentences)
 
 
-def add_scores(study: StudyResults, document: Document) -> None:
+def verdicts(study: ScoredVariants) -> list[str]:
+    """Return one sentence per comparison with the baseline, by Jaccard at source size."""
+    return [_sentence(one, study.baseline) for one in against_baseline(study, *MAIN)]
+
+
+def add_scores(study: ScoredVariants, document: Document) -> None:
     """Add each variant's scores at both resolutions."""
     document.heading("Scores")
     document.text(READING)
@@ -70,12 +70,12 @@ def add_scores(study: StudyResults, document: Document) -> None:
             document.table(score_table(study, resolution))
 
 
-def add_baseline_comparisons(study: StudyResults, document: Document) -> None:
+def add_baseline_comparisons(study: ScoredVariants, document: Document) -> None:
     """Add the comparisons with the baseline: the main score with a forest plot, then the other scores."""
     found = against_baseline(study, *MAIN)
     document.heading("Against the baseline")
     if not found:
-        document.text("No variant shares a finished seed with the baseline.")
+        document.text(f"No {study.noun} shares a finished seed with the baseline.")
         return
     document.text(METHOD)
     _add_comparison(study, document, found, *MAIN)
@@ -91,31 +91,31 @@ def add_baseline_comparisons(study: StudyResults, document: Document) -> None:
             _add_comparison(study, document, others, score, resolution)
 
 
-def add_evaluations(study: StudyResults, document: Document) -> None:
+def add_evaluations(study: ScoredVariants, document: Document) -> None:
     """Add the comparison of the baseline's evaluations, if there are several."""
     found = against_first_evaluation(study, *MAIN)
     if found:
         document.heading("How masks are drawn")
         caption = (
-            f"The evaluations of {study.plan.baseline!r} against {study.evaluations[0]!r}, the same weights. "
+            f"The evaluations of {study.baseline!r} against {study.evaluations[0]!r}, the same weights. "
             f"Difference in Jaccard per image {WHERE['source']}."
         )
         document.table(comparison_table(found, "evaluations", caption, "jaccard", "evaluation"))
 
 
-def add_ranking(study: StudyResults, document: Document) -> None:
+def add_ranking(study: ScoredVariants, document: Document) -> None:
     """Add the ranking of all variants on each data set: Friedman, Nemenyi, critical-difference diagram."""
     found = rankings(study, *MAIN)
-    document.heading("All variants")
+    document.heading(f"All {study.noun}s")
     if not found:
-        document.text("No data set has three variants that share a finished seed, as a ranking needs.")
+        document.text(f"No data set has three {study.noun}s that share a finished seed, as a ranking needs.")
         return
     for table in ranking_tables(study, found):
         document.table(table)
     for dataset, one in found.items():
         caption = (
             f"Critical-difference diagram on {dataset}, {one.images} images: mean ranks of Jaccard per image "
-            "at source size, 1 is best. A bar joins variants that Nemenyi's test does not separate."
+            f"at source size, 1 is best. A bar joins {study.noun}s that Nemenyi's test does not separate."
         )
         document.figure(f"ranks_{dataset}", rank_figure(one), caption)
 
@@ -129,17 +129,17 @@ def add_splits(study: StudyResults, document: Document) -> None:
 
 
 def _add_comparison(
-    study: StudyResults, document: Document, found: Sequence[Comparison], score: str, resolution: str
+    study: ScoredVariants, document: Document, found: Sequence[Comparison], score: str, resolution: str
 ) -> None:
     caption = (
-        f"Each variant against {_baseline(study)}: difference in {SCORE_NAMES[score]}, per image, "
-        f"{WHERE[resolution]}."
+        f"Each {study.noun} against {_baseline(study)}: difference in {SCORE_LABELS[score]}, per image, "
+        f"{WHERE[resolution]}{'; lower is better' if score in DISTANCES else ''}."
     )
-    document.table(comparison_table(found, f"baseline_{score}_{resolution}", caption, score, "variant"))
+    document.table(comparison_table(found, f"baseline_{score}_{resolution}", caption, score, study.noun))
 
 
-def _baseline(study: StudyResults) -> str:
-    return f"{study.plan.baseline!r}" + (" or the named variant" if study.plan.against else "")
+def _baseline(study: ScoredVariants) -> str:
+    return f"{study.baseline!r}" + (f" or the named {study.noun}" if study.against else "")
 
 
 def _sentence(one: Comparison, baseline: str) -> str:

@@ -6,14 +6,16 @@ from itertools import product
 
 import pandas as pd
 
+from mlffm_segdiff.evaluation.report import CONTOUR_SCORES, DISTANCES, SCORE_LABELS
 from mlffm_segdiff.metrics.intervals import mean_interval
 from mlffm_segdiff.study.report.document import Table, without_constant
+from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.report.study_results import StudyResults
 from mlffm_segdiff.study.report.wording import ends, number, over_seeds
 from mlffm_segdiff.study.score_frame import image_means, pooled_scores, seed_means
 
 POOLED = ("jaccard", "dice", "accuracy", "precision", "recall")
-PER_IMAGE = (*POOLED, "boundary_dice", "hd95", "hd95_percent", "assd")
+PER_IMAGE = (*POOLED, *CONTOUR_SCORES)
 READING = (
     "Mean ± standard deviation over seeds. Per image: every image has the same weight; the 95 % BCa "
     "bootstrap interval is over images, each averaged over seeds first. Pooled: scores of the pixel counts "
@@ -53,24 +55,24 @@ def run_table(study: StudyResults) -> Table:
     return Table("runs", caption, numbers, without_constant(shown, ("code",)))
 
 
-def score_table(study: StudyResults, resolution: str) -> Table:
+def score_table(study: ScoredVariants, resolution: str) -> Table:
     """Tabulate each variant's scores; the numbers have every evaluation, the text only the first one."""
     rows = study.select(resolution=resolution)
     groups = dict(list(rows.groupby(["dataset", "evaluation", "variant"], sort=False)))
     keys = [key for key in product(study.datasets, study.evaluations, study.variants) if key in groups]
     first = study.evaluations[0]
-    numbers = pd.DataFrame(_score_numbers(key, groups[key]) for key in keys)
-    shown = pd.DataFrame(_score_texts(key, groups[key]) for key in keys if key[1] == first)
+    numbers = pd.DataFrame(_score_numbers(study.noun, key, groups[key]) for key in keys)
+    shown = pd.DataFrame(_score_texts(study.noun, key, groups[key]) for key in keys if key[1] == first)
     others = f" Evaluation {first!r}; the others are in the CSV." if len(study.evaluations) > 1 else ""
-    caption = f"Scores on part {study.plan.part!r}, {WHERE[resolution]}.{others}"
+    caption = f"Scores on {study.subject}, {WHERE[resolution]}.{others}"
     return Table(f"scores_{resolution}", caption, numbers, without_constant(shown, ("data set",)))
 
 
-def _score_numbers(key: tuple[str, str, str], rows: pd.DataFrame) -> dict[str, object]:
+def _score_numbers(noun: str, key: tuple[str, str, str], rows: pd.DataFrame) -> dict[str, object]:
     dataset, evaluation, variant = key
     by_image, by_pixel = seed_means(rows, PER_IMAGE), pooled_scores(rows)
     values: dict[str, object] = {
-        "variant": variant,
+        noun: variant,
         "data set": dataset,
         "evaluation": evaluation,
         "seeds": rows["seed"].nunique(),
@@ -86,11 +88,11 @@ def _score_numbers(key: tuple[str, str, str], rows: pd.DataFrame) -> dict[str, o
     return values
 
 
-def _score_texts(key: tuple[str, str, str], rows: pd.DataFrame) -> dict[str, str]:
+def _score_texts(noun: str, key: tuple[str, str, str], rows: pd.DataFrame) -> dict[str, str]:
     dataset, _, variant = key
     by_image, by_pixel = seed_means(rows, PER_IMAGE), pooled_scores(rows)
     return {
-        "variant": variant,
+        noun: variant,
         "data set": dataset,
         "seeds": str(rows["seed"].nunique()),
         "images": str(rows["id"].nunique()),
@@ -99,6 +101,8 @@ def _score_texts(key: tuple[str, str, str], rows: pd.DataFrame) -> dict[str, str
         "Dice, per image": over_seeds(by_image["dice"]),
         "Jaccard, pooled": over_seeds(by_pixel["jaccard"]),
         "Dice, pooled": over_seeds(by_pixel["dice"]),
-        "boundary Dice, per image": over_seeds(by_image["boundary_dice"]),
-        "HD95 (% of diagonal)": over_seeds(by_image["hd95_percent"], 2),
+        **{
+            SCORE_LABELS[name]: over_seeds(by_image[name], 2 if name in DISTANCES else 4)
+            for name in CONTOUR_SCORES
+        },
     }

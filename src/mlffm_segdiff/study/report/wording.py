@@ -31,8 +31,9 @@ def ends(interval: Interval, sign: Literal["", "+"] = "") -> str:
 
 
 def over_seeds(values: pd.Series, digits: int = 4) -> str:
-    """Format the mean over seeds with the sample standard deviation."""
-    return f"{number(values.mean(), digits)} ± {number(values.std(), digits)}"
+    """Format the mean over seeds with the sample standard deviation; of one seed, the value."""
+    mean = number(values.mean(), digits)
+    return f"{mean} ± {number(values.std(), digits)}" if len(values) > 1 else mean
 
 
 def counted(count: int, noun: str) -> str:

@@ -85,7 +85,7 @@ def test_damaged_graphs_in_the_cache_are_made_again(
 ) -> None:
     monkeypatch.setenv("MLFFM_SEGDIFF_CACHE", str(tmp_path / "cache"))
     predict(weights, "--runtime", "onnx")
-    (graph,) = (tmp_path / "cache").glob("*/network.onnx")
+    (graph,) = (tmp_path / "cache").glob("*/segmenter.onnx")
     whole = graph.read_bytes()
     graph.write_bytes(b"no graph")
     predict(weights, "--runtime", "onnx", "--batch-size", "1")
@@ -167,3 +167,9 @@ def test_json_names_the_files_and_quiet_prints_nothing(
     assert (status, error) == (0, "")
     files = sorted(path.name for path in graphs.iterdir())
     assert json.loads(printed) == {"output": str(graphs), "format": "torch", "files": files}
+
+
+def test_a_monai_bundle_is_written(weights: Path, tmp_path: Path, command: Command) -> None:
+    status, printed, error = command("export", weights, "--format", "monai", "-o", tmp_path / "bundle")
+    assert (status, error) == (0, "")
+    assert printed == f"exported: {tmp_path / 'bundle'} (LICENSE, configs, docs, models)\n"

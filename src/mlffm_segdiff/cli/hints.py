@@ -1,0 +1,54 @@
+"""Hints for options of other tools that a command calls otherwise."""
+
+from typing import Any
+
+from mlffm_segdiff.config.spelling import KEYS
+
+MEANT = {
+    "batch": ("batch_size",),
+    "checkpoint": ("weights", "resume"),
+    "ckpt": ("weights", "resume"),
+    "config": ("recipe", "name"),
+    "data": ("source", "places"),
+    "dataset": ("source", "name"),
+    "format": ("graph_format", "maps"),
+    "gpu": ("device",),
+    "gt": ("truth",),
+    "images": ("places",),
+    "input": ("places", "source", "masks"),
+    "jobs": ("threads",),
+    "labels": ("truth",),
+    "model": ("weights", "recipe"),
+    "out": ("output", "run"),
+    "outdir": ("output", "run"),
+    "output": ("output", "run"),
+    "output-dir": ("output", "run"),
+    "pred": ("masks",),
+    "predictions": ("masks",),
+    "source": ("places",),
+    "weights": ("weights",),
+    "workers": ("threads",),
+}
+"""Names of parameters, the likeliest first, by an option of other tools."""
+
+
+def meant_parameter(option: str, context: Any) -> str | None:
+    """Return what a command calls an option that it does not have, or None.
+
+    Args:
+        option: Such as ``--model``.
+        context: Typer's context of the command that was called.
+    """
+    word = option.lstrip("-")
+    parameters = {parameter.name: parameter for parameter in context.command.params}
+    for name in MEANT.get(word, ()):
+        if name in parameters:
+            parameter = parameters[name]
+            if parameter.param_type_name == "option":
+                return str(max(parameter.opts, key=len))
+            return f"the argument {parameter.metavar}"
+    key = KEYS.get(word.replace("-", "_"))
+    if key is None:
+        return None
+    takes_key = "overrides" in parameters or (key.startswith("sampling.") and "sampling" in parameters)
+    return f"{key}=VALUE" if takes_key else None

@@ -1,0 +1,112 @@
+"""Polygons in Ultralytics' YOLO format (https://docs.ultralytics.com/datasets/segment)."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+
+import yaml
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.case import Entry
+from mlffm_segdiff.data.datasets.drawn_mask import DrawnMask, LesionLabels
+from mlffm_segdiff.data.datasets.drawn_shapes import RelativePolygon
+from mlffm_segdiff.data.datasets.image_folder import is_image
+from mlffm_segdiff.data.datasets.mask_names import case_id, unique_by_id
+from mlffm_segdiff.data.datasets.pairing import Pairing, list_files, location, require
+from mlffm_segdiff.data.splits import PART_NAMES, SPLITS, Split
+
+_LAYOUT = "give the folder of data.yaml, with images/ and the same folders and names in labels/"
+_MARGIN = 0.01
+"""Ultralytics lets corners be outside the image by this fraction."""
+
+
+def find_yolo(path: Path) -> Pairing:
+    """Find images in images/, and masks that the polygons of the text files in labels/ draw.
+
+    All polygons of an image are one mask; an image without a text file has an empty one. data.yaml names the
+    classes; otherwise their numbers are the names. Folders train, val (or valid) and test are the split.
+
+    Args:
+        path: Folder or zip file; with #LABEL after it, polygons of other classes are left out.
+
+    Raises:
+        UserError: If there are no images or text files, data.yaml is damaged, the polygons are of several
+            classes and none is chosen, or two images have the same name.
+    """
+    labels = LesionLabels.of(path)
+    root = labels.root
+    listing = list_files(root)
+    places = {PurePosixPath(location(entry, root)): entry for entry in listing.entries}
+    tables = [entry for entry in listing.entries if entry.name.lower() in ("data.yaml", "data.yml")]
+    names = _class_names(tables[0]) if tables else {}
+    texts = {place: entry for place, entry in places.items() if _is_text(place)}
+    require({str(place): entry for place, entry in texts.items()}, "text files in labels/", root, _LAYOUT)
+    shown = {
+        place: entry for place, entry in places.items() if "images" in place.parts[:-1] and is_image(entry)
+    }
+    images = unique_by_id((case_id(entry), entry) for entry in shown.values())
+    require(images, "images in images/", root, _LAYOUT)
+    ignored = listing.without(images) - len(texts) - len(tables)
+    masks: list[tuple[str, Entry]] = []
+    for place, image in shown.items():
+        masks.append((case_id(image), _draw(texts.pop(_label_place(place), None), image, names, labels)))
+    masks += [(case_id(text), text) for text in texts.values() if case_id(text) not in images]
+    labels.require()
+    return Pairing(images, unique_by_id(masks), split=_split_of(shown), ignored=ignored)
+
+
+def _is_text(place: PurePosixPath) -> bool:
+    return "labels" in place.parts[:-1] and place.suffix == ".txt" and place.name != "classes.txt"
+
+
+def _label_place(place: PurePosixPath) -> PurePosixPath:
+    """Return the place of an image's text file: labels/ instead of the innermost images/."""
+    parts = list(place.parts)
+    parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
+    return PurePosixPath(*parts).with_suffix(".txt")
+
+
+def _class_names(table: Entry) -> Mapping[str, str]:
+    """Return the names of the classes by their numbers."""
+    try:
+        names = yaml.safe_load(table.read())["names"]
+        items = names.items() if isinstance(names, dict) else enumerate(names)
+        return {str(number): str(name) for number, name in items}
+    except (yaml.YAMLError, LookupError, TypeError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{table} does not name the classes ({reason}); add names: [lesion]") from error
+
+
+def _draw(text: Entry | None, image: Entry, names: Mapping[str, str], labels: LesionLabels) -> DrawnMask:
+    if text is None:
+        return DrawnMask(image.path, image.member, case_id(image), image=image)
+    polygons = []
+    try:
+        for number, line in enumerate(text.read().decode("utf-8-sig").splitlines(), 1):
+            label, *values = line.split() or [""]
+            if label and labels.take(names.get(label, label)):
+                polygons.append(_polygon([float(value) for value in values], number))
+    except ValueError as error:
+        fault = f"not polygons of YOLO ({error}); export the labels again"
+        return DrawnMask(text.path, text.member, case_id(image), fault=fault)
+    return DrawnMask(text.path, text.member, case_id(image), tuple(polygons), image=image)
+
+
+def _polygon(values: list[float], line: int) -> RelativePolygon:
+    if len(values) < 6 or len(values) % 2:
+        kind = "a box" if len(values) == 4 else f"{len(values)} numbers"
+        raise ValueError(f"line {line} is {kind}, which is not a polygon")
+    if not all(-_MARGIN <= value <= 1 + _MARGIN for value in values):
+        raise ValueError(f"line {line} has corners outside the image: they are fractions from 0 to 1")
+    return RelativePolygon(tuple(zip(values[::2], values[1::2], strict=True)))
+
+
+def _split_of(images: Iterable[PurePosixPath]) -> Split | None:
+    """Return the split by the names of folders; None unless there are images to train and to validate."""
+    parts: dict[str, list[str]] = {part: [] for part in SPLITS}
+    for place in images:
+        named = {PART_NAMES[folder.lower()] for folder in place.parts[:-1] if folder.lower() in PART_NAMES}
+        if len(named) == 1:
+            parts[named.pop()].append(case_id(Entry(Path(place))))
+    if not parts["train"] or not parts["val"]:
+        return None
+    return Split(*(tuple(sorted(parts[part])) for part in SPLITS))

@@ -1,0 +1,125 @@
+"""The calibration of a model on validation cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.atomic import sweep_unfinished
+from mlffm_segdiff.data.cache import CachedPairs
+from mlffm_segdiff.data.image_quality import quality_limits
+from mlffm_segdiff.data.sources import open_split
+from mlffm_segdiff.evaluation.coverage import CoverageCase, coverage_case
+from mlffm_segdiff.evaluation.model import evaluate_case, segment_cases
+from mlffm_segdiff.evaluation.pipeline import EvaluatedModel, Evaluation, ShowProgress, no_progress
+from mlffm_segdiff.metrics.case_bounds import fit_bounds
+from mlffm_segdiff.metrics.certainty import fit_calibration
+from mlffm_segdiff.metrics.conformal import fewest_cases
+from mlffm_segdiff.segmenters.base import ANY_STYLE
+from mlffm_segdiff.segmenters.calibration import Quality, SetBounds, StyleCalibration, write_quality
+from mlffm_segdiff.segmenters.saved_weights import WEIGHTS, weights_folder
+
+TRAINING_IMAGES = 2000
+LEVELS = (0.8, 0.9, 0.95)
+
+
+def calibration_folder(weights: str | Path, part: str) -> Path:
+    """Return the folder that `calibrate` writes to, before anything is evaluated.
+
+    Raises:
+        UserError: The part is not ``val``, or the weights are not in a folder.
+    """
+    folder = weights_folder(weights)
+    if part != "val":
+        raise UserError(
+            f"--calibrate needs --part val, not {part}: training ids are too easy, test ids are for the end"
+        )
+    if not folder.is_dir():
+        raise UserError(f"{weights} is not a folder to write quality.json into; download the weights first")
+    return folder
+
+
+def calibrate(found: Evaluation, folder: Path, show: ShowProgress = no_progress) -> Quality:
+    """Write quality.json, from an evaluation on validation cases and from training images.
+
+    With the style ``any``, the cases of each data set that the model has a style for are segmented again in
+    that style, and calibrate it.
+
+    Args:
+        found: Evaluation of a model on the part ``val``.
+        folder: Of its weights, see `calibration_folder`.
+        show: Shows the progress of a labelled step.
+
+    Returns:
+        The calibration as written.
+
+    Raises:
+        UserError: The evaluation is not one of a model on the part ``val``, or the file cannot be written.
+    """
+    model = found.model
+    if model is None or model.part != "val":
+        raise UserError("a calibration needs a model's evaluation on validation ids; use part='val'")
+    size = model.recipe.data.size
+    with show("reading training images") as progress:
+        images = open_split(model.parts, "train", size, progress).images
+    images = images[:: -(-len(images) // TRAINING_IMAGES)]
+    pairs = open_split(model.parts, "val", size)
+    styles = {model.sampling.style: calibrate_style(found.covered)}
+    sources = sorted({case.source for case in found.covered})
+    for style in sources if model.sampling.style == ANY_STYLE else ():
+        if style in model.segmenter.styles:
+            styles[style] = calibrate_style(_in_style(style, model, pairs, show))
+    quality = Quality(
+        sampling=model.sampling,
+        sources=tuple(sorted(model.recipe.data.sources)),
+        cases=len(found.judged),
+        training_images=len(images),
+        split=model.parts.digest,
+        styles=styles,
+        limits=quality_limits(images),
+    )
+    sweep_unfinished(folder)
+    write_quality(quality := quality.bind_to(folder / WEIGHTS), folder)
+    return quality
+
+
+def calibrate_style(cases: Sequence[CoverageCase]) -> StyleCalibration:
+    """Calibrate masks of one style: the expected Dice on all cases, the bounds on those of each source."""
+    sets = {}
+    for source in sorted({case.source for case in cases}):
+        checked = [case.checked for case in cases if case.source == source]
+        found = {level: fit_bounds(checked, level) for level in LEVELS}
+        levels = {level: bounds for level, bounds in found.items() if bounds is not None}
+        sets[source] = SetBounds(cases=len(checked), levels=levels)
+    checked = [case.checked for case in cases]
+    curve = fit_calibration([one.certainty for one in checked], [one.dice for one in checked])
+    return StyleCalibration(calibration=curve, sets=sets)
+
+
+def level_lines(calibration: StyleCalibration) -> list[str]:
+    """Return for each data set a line with its number of cases, its levels, and what others need."""
+    lines = []
+    for name, one in calibration.sets.items():
+        shown = ", ".join(f"{100 * level:g}" for level in one.levels)
+        missing = [level for level in LEVELS if level not in one.levels]
+        needs = ", ".join(f"{100 * level:g} % needs {fewest_cases(level)}" for level in missing)
+        intervals = f"intervals for {shown} %" if shown else "no intervals"
+        lines.append(f"{name}: {one.cases} calibration cases, {intervals}" + (f"; {needs}" if needs else ""))
+    return lines
+
+
+def _in_style(
+    style: str, model: EvaluatedModel, pairs: CachedPairs, show: ShowProgress
+) -> list[CoverageCase]:
+    """Segment the validation cases of the data set called like the style, in this style."""
+    cases = [case for case in model.parts.cases["val"] if model.parts.source[case.id] == style]
+    sampling = replace(model.sampling, style=style)
+    how = (sampling, model.recipe.train.batch_size, model.device)
+    found = []
+    with show(f"segmenting in style {style}") as progress:
+        for compared in segment_cases(model.segmenter, pairs, cases, *how):
+            found.append(coverage_case(compared, evaluate_case(compared), style))
+            progress(len(found), len(cases))
+    return found

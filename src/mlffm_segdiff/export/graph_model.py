@@ -1,0 +1,165 @@
+"""A model that ONNX Runtime runs as one graph; torch is imported only to make the graph."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.extra import DISTRIBUTION
+from mlffm_segdiff.config.schema import Precision
+from mlffm_segdiff.data.cache import cache_root
+from mlffm_segdiff.data.image_rows import Pixels
+from mlffm_segdiff.export.manifest import (
+    FEATURES,
+    FIX,
+    IMAGE,
+    PROBABILITY,
+    WHOLE,
+    FormatName,
+    is_export,
+    read_manifest,
+)
+from mlffm_segdiff.export.onnx_session import import_onnxruntime, open_session
+from mlffm_segdiff.segmenters.agreement import AGREEMENT, AgreementPredictor, read_agreement
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality
+from mlffm_segdiff.segmenters.outliers import OUTLIERS, OutlierDetector, read_outliers
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
+from mlffm_segdiff.segmenters.saved_weights import WEIGHTS, files_digest, local_folder, weights_digest
+
+CACHE_FORMAT = 4
+"""Version of the written graphs, raised if they change without a new version of the package."""
+
+RuntimeChoice = Literal["torch", "onnx", "openvino"]
+ShowStatus = Callable[[str], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True)
+class GraphModel:
+    """A model for the posterior mean, run by ONNX Runtime as one graph (`export.whole`).
+
+    Attributes:
+        session: ONNX Runtime's.
+        size: Side of its input in pixels.
+        sampling: How masks are made.
+        quality: Calibration of the weights; None without one.
+        outliers: Detector of images unlike the training images; None without one.
+        agreement: Predictor of how well people agree on an outline; None without one.
+        identity: SHA-256 of the graph.
+        threads: CPU threads that it computes with.
+        device: What computes.
+        precision: Number format that it computes in.
+    """
+
+    session: Any
+    size: int
+    sampling: Sampling
+    quality: Quality | None
+    outliers: OutlierDetector | None
+    agreement: AgreementPredictor | None
+    identity: str
+    threads: int
+    device: str = "ONNX Runtime"
+    precision: Precision = "float32"
+
+    def segment(self, network_inputs: Sequence[Pixels], view: object = None) -> list[NetworkOutput]:  # noqa: ARG002
+        """Segment a batch of images (SxSx3 uint8 RGB); there is no second look at a ``view``."""
+        if not network_inputs:
+            return []
+        names = [PROBABILITY, FEATURES] if self._has_features else [PROBABILITY]
+        found, *features = self.session.run(names, {IMAGE: np.stack(list(network_inputs))})
+        return [
+            NetworkOutput(probability, np.zeros_like(probability), None, *(rows[number] for rows in features))
+            for number, probability in enumerate(found[:, 0])
+        ]
+
+    @property
+    def _has_features(self) -> bool:
+        return FEATURES in {output.name for output in self.session.get_outputs()}
+
+
+def load_graph_model(
+    weights: str, runtime: RuntimeChoice | None, threads: int, show: ShowStatus = nullcontext
+) -> GraphModel | None:
+    """Return a model that runs as one graph, with the sampling of the weights; None if there is none.
+
+    There is one in folders exported as ONNX and, with ``runtime="onnx"``, for weights in a local folder, for
+    which it is exported once into the user's cache, and again if the one in the cache cannot be read.
+
+    Args:
+        weights: As for `graph_cache.load_graphs`.
+        runtime: As for `graph_cache.load_graphs`.
+        threads: CPU threads to compute with.
+        show: Shows the label of a slow step.
+
+    Raises:
+        UserError: ONNX Runtime is not installed, or the weights or their graph are damaged.
+    """
+    if runtime not in (None, "onnx"):
+        return None
+    folder = Path(weights).expanduser()
+    if is_export(folder):
+        return _read(folder, threads)
+    source = local_folder(weights) if runtime == "onnx" else None
+    if source is None:
+        return None
+    import_onnxruntime()
+    cached = cached_folder(files_digest(source), "onnx")
+    if is_export(cached):
+        try:
+            return _read(cached, threads, source / WEIGHTS)
+        except UserError:
+            shutil.rmtree(cached)
+    from mlffm_segdiff.export.graph_cache import cached_export
+    from mlffm_segdiff.segmenters.pretrained import load_pretrained
+
+    with show("exporting the graphs for onnx, once"):
+        made = cached_export(load_pretrained(weights), "onnx")
+    return _read(made, threads, source / WEIGHTS)
+
+
+def cached_folder(source: str, format_name: FormatName, root: Path | None = None) -> Path:
+    """Return the folder of the cache for the graphs of weights; it may not exist.
+
+    Its name depends on the weights, the format, and the versions of torch and this package.
+
+    Args:
+        source: Digest of the weights and their recipe.
+        format_name: Format of the graphs.
+        root: Folder of the cache; by default `cache_root()`.
+    """
+    made_by = [CACHE_FORMAT, format_name, version("torch"), version(DISTRIBUTION), source]
+    key = sha256(json.dumps(made_by).encode()).hexdigest()[:32]
+    return (root or cache_root()) / f"{key}-{format_name}"
+
+
+def _read(folder: Path, threads: int, weights: Path | None = None) -> GraphModel | None:
+    """Return the model of an exported folder; None without a graph, or if the graph draws samples.
+
+    What was calibrated is read from the folder, or from next to the weights that the graph was made of.
+    """
+    manifest, path = read_manifest(folder), folder / WHOLE
+    whole = manifest.whole
+    if whole is None or whole.sampling.samples:
+        return None
+    if not path.is_file() or weights_digest(path) != whole.sha256:
+        raise UserError(f"{path} is missing, or not the file that was exported (its SHA-256 differs); {FIX}")
+    beside, digest = (weights.parent, weights_digest(weights)) if weights else (folder, None)
+    return GraphModel(
+        open_session(path, threads),
+        manifest.size,
+        whole.sampling,
+        read_quality(beside / QUALITY, weights),
+        read_outliers(beside / OUTLIERS, digest),
+        read_agreement(beside / AGREEMENT, digest),
+        whole.sha256,
+        threads,
+    )

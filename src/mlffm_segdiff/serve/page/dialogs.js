@@ -1,0 +1,21 @@
+/** Dialogs that a button opens, and the question before something is lost. */
+
+const $ = (id) => document.getElementById(id);
+
+export function useDialogs() {
+  for (const name of ["options", "export", "help"]) {
+    $(`open-${name}`).addEventListener("click", () => $(`${name}-box`).showModal());
+  }
+}
+
+/** @param {string} question @param {string} yes the button's text @returns {Promise<boolean>} */
+export function confirmed(question, yes) {
+  const dialog = $("confirm-box");
+  $("confirm-text").textContent = question;
+  $("confirm-yes").textContent = yes;
+  dialog.returnValue = "no";
+  dialog.showModal();
+  return new Promise((done) => {
+    dialog.onclose = () => done(dialog.returnValue === "yes");
+  });
+}

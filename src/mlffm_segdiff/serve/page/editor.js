@@ -1,0 +1,71 @@
+/** Corrects the shown mask: each correction is a step that can be undone. */
+
+import { say } from "./status.js";
+
+const SMOOTHING = 0.004;
+
+export class Editor {
+  /** @param {import("./view.js").View} view @param {() => void} changed called after each change of the mask */
+  constructor(view, changed) {
+    this.view = view;
+    this.changed = changed;
+    /** Where the tool is. @type {import("./mask.js").Point | null} */
+    this.cursor = null;
+    /** Size of the brush, in thousandths of the image's longer side. */
+    this.brush = 12;
+    /** Whether lasso and polygon remove what they enclose. */
+    this.removing = false;
+  }
+
+  get result() {
+    return this.view.result;
+  }
+
+  /** The brush's radius in pixels of the image. */
+  get radius() {
+    return Math.max(0.5, (this.brush / 1000) * Math.max(this.result.width, this.result.height));
+  }
+
+  /** Show a step that is not finished. @param {import("./mask.js").Step} step */
+  draft(step) {
+    this.view.changed([this.result.draft(step)]);
+  }
+
+  /** Add a step to the correction. @param {import("./mask.js").Step} step @param {boolean} [drawn] by `draft` */
+  commit(step, drawn = false) {
+    this.result.commit(step, drawn);
+    this.refresh();
+  }
+
+  /** @param {"undo" | "redo"} way */
+  travel(way) {
+    if (!this.result || this.result.rasterEdit === null) return;
+    if (this.result.one.history[way]()) this.refresh();
+  }
+
+  /** Another threshold; `more` if it belongs to the last change. @param {number} threshold @param {boolean} more */
+  setThreshold(threshold, more) {
+    const { history, edit } = this.result.one;
+    const next = { ...edit, threshold };
+    if (more) history.now = next;
+    else history.push(next);
+    this.refresh();
+  }
+
+  /** @param {"holes" | "largest" | "smooth"} kind */
+  clean(kind) {
+    const radius = Math.max(1, Math.round(SMOOTHING * Math.max(this.result.width, this.result.height)));
+    this.commit(kind === "smooth" ? { kind, radius } : { kind });
+    say({ holes: "Holes filled", largest: "Only the largest component kept", smooth: "Outline smoothed" }[kind]);
+  }
+
+  /** Discard a draft. */
+  discard() {
+    if (this.result?.rasterEdit === null) this.view.changed(this.result.update());
+  }
+
+  refresh() {
+    this.view.changed(this.result.update());
+    this.changed();
+  }
+}

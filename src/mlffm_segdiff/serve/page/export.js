@@ -1,0 +1,134 @@
+/** Results saved as files: of one image, or of many in one ZIP file. */
+
+import { segmentDicom } from "./api.js";
+import { cocoAnnotation, cocoFile, labelStudioTask, tableRow } from "./annotations.js";
+import { Archive } from "./archive.js";
+import { csv } from "./csv.js";
+import { stem } from "./download.js";
+import { contoursOf, measureCase } from "./measuring.js";
+import { outline } from "./outline.js";
+import { maskPng } from "./png.js";
+import { maskOf } from "./result.js";
+
+const DICOM = /\.(dcm|dicom)$/i;
+
+/** @typedef {"masks" | "overlays" | "contours" | "dicom" | "coco" | "labelStudio" | "table"} Part */
+
+/** A mask with what its files need. */
+class Opened {
+  /** @param {import("./store.js").Store} store @param {import("./case.js").Case} one @param {import("./result.js").Answer} answer */
+  constructor(store, one, answer) {
+    Object.assign(this, { store, one, answer });
+    this.current = () => maskOf(answer, one.edit);
+    this.raster = this.current();
+  }
+
+  mask() {
+    return maskPng(this.raster.data, this.raster.width, this.raster.height);
+  }
+
+  /** @returns {Promise<any>} GeoJSON */
+  contours() {
+    return contoursOf(this.store, this.one, this.current, this.answer);
+  }
+
+  /** @returns {Promise<Blob>} the preview with the outline, as JPEG */
+  async overlay() {
+    const image = await createImageBitmap(this.answer.preview);
+    const canvas = new OffscreenCanvas(image.width, image.height);
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    const scale = image.width / this.raster.width;
+    context.setTransform(scale, 0, 0, image.height / this.raster.height, 0, 0);
+    for (const [colour, width] of [["rgba(0, 0, 0, 0.7)", 4], ["#00e5ff", 2]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = width / scale;
+      context.stroke(outline(this.raster));
+    }
+    image.close();
+    return canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 });
+  }
+
+  /** @returns {Promise<Blob>} by the server, which draws the mask of the same options again */
+  async dicom() {
+    const file = await this.store.get("files", this.one.id);
+    return segmentDicom(file, this.one.name, this.one.options, this.one.edit.threshold);
+  }
+}
+
+/** @returns {Promise<Opened>} */
+async function open(store, one) {
+  return new Opened(store, one, await store.get("answers", one.id));
+}
+
+/** Whether the server can make a DICOM SEG of a mask. @param {import("./case.js").Case} one */
+export function hasDicom(one) {
+  return DICOM.test(one.name) && !one.corrected;
+}
+
+/** @param {import("./store.js").Store} store @param {import("./case.js").Case} one @param {Part} part @returns {Promise<Blob>} */
+export async function fileOf(store, one, part) {
+  const opened = await open(store, one);
+  if (part === "contours") return new Blob([JSON.stringify(await opened.contours())], { type: "application/geo+json" });
+  return { masks: () => opened.mask(), overlays: () => opened.overlay(), dicom: () => opened.dicom() }[part]();
+}
+
+/** Extension of the files of a part. */
+export const ENDINGS = { masks: "png", overlays: "jpg", contours: "geojson", dicom: "dcm" };
+
+/** @param {import("./store.js").Store} store @param {import("./case.js").Case[]} cases @returns {Promise<Blob>} measures as CSV */
+export async function tableOf(store, cases) {
+  for (const one of cases) await brought(store, one);
+  return new Blob([csv(cases.map(tableRow))], { type: "text/csv" });
+}
+
+/** Have a mask measured, unless its measures are known. */
+async function brought(store, one) {
+  if (one.fresh) return;
+  const answer = await store.get("answers", one.id);
+  await measureCase(store, one, () => maskOf(answer, one.edit));
+}
+
+/**
+ * @param {import("./store.js").Store} store
+ * @param {import("./case.js").Case[]} cases with a mask
+ * @param {Set<Part>} parts
+ * @param {(done: number) => void} progress called after each image
+ * @returns {Promise<Blob>} a ZIP file
+ */
+export async function archiveOf(store, cases, parts, progress) {
+  const archive = new Archive();
+  const names = uniqueStems(cases);
+  const [coco, tasks] = [[], []];
+  for (const [index, one] of cases.entries()) {
+    const opened = await open(store, one);
+    const add = async (folder, content) => archive.add(`${folder}/${names[index]}.${ENDINGS[folder]}`, content);
+    if (parts.has("masks")) await add("masks", await opened.mask());
+    if (parts.has("overlays")) await add("overlays", await opened.overlay());
+    if (parts.has("contours")) await add("contours", JSON.stringify(await opened.contours()));
+    if (parts.has("dicom") && hasDicom(one)) await add("dicom", await opened.dicom());
+    if (parts.has("coco")) {
+      const { width, height } = opened.raster;
+      coco.push({ name: one.name, width, height, annotation: cocoAnnotation(opened.raster) });
+    }
+    if (parts.has("labelStudio")) tasks.push(labelStudioTask(one, await opened.contours()));
+    if (parts.has("table")) await brought(store, one);
+    progress(index + 1);
+  }
+  if (parts.has("coco")) await archive.add("coco.json", JSON.stringify(cocoFile(coco)));
+  if (parts.has("labelStudio")) await archive.add("label_studio.json", JSON.stringify(tasks));
+  if (parts.has("table")) await archive.add("predictions.csv", csv(cases.map(tableRow)));
+  return archive.finish();
+}
+
+/** Names without their ending; the second of two equal ones gets a number. */
+function uniqueStems(cases) {
+  const used = new Set();
+  return cases.map(({ name }) => {
+    const first = stem(name).replaceAll(/[\\/:*?"<>|]/g, "_");
+    let unique = first;
+    for (let number = 2; used.has(unique.toLowerCase()); number++) unique = `${first}_${number}`;
+    used.add(unique.toLowerCase());
+    return unique;
+  });
+}

@@ -1,0 +1,38 @@
+/** Keys that work anywhere on the page, and their list in the help. */
+
+import { element } from "./status.js";
+
+const STORED = "single-keys";
+const TEXT_FIELDS = "input:not([type=range], [type=checkbox], [type=radio], [type=file]), select, textarea";
+
+/**
+ * @typedef {{key: string, label: string, run?: () => void, up?: () => void}} Shortcut `key` as in
+ *   KeyboardEvent.key, in lower case; without `run` it is only listed
+ * @param {Shortcut[]} shortcuts
+ */
+export function useKeys(shortcuts) {
+  const runs = new Map(shortcuts.filter(({ run }) => run).map((shortcut) => [shortcut.key, shortcut]));
+  const single = document.getElementById("single-keys");
+  single.checked = localStorage.getItem(STORED) !== "off";
+  single.addEventListener("change", () => localStorage.setItem(STORED, single.checked ? "on" : "off"));
+  const found = (event) => {
+    const busy = event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || !single.checked
+      || event.target.matches?.(TEXT_FIELDS) || document.querySelector("dialog[open]");
+    return busy ? null : runs.get(event.key.toLowerCase());
+  };
+  addEventListener("keydown", (event) => {
+    const shortcut = found(event);
+    if (!shortcut || (event.repeat && shortcut.up)) return;
+    event.preventDefault();
+    shortcut.run();
+  });
+  addEventListener("keyup", (event) => found(event)?.up?.());
+  document.getElementById("keys").tBodies[0].replaceChildren(...shortcuts.map(({ key, label }) => {
+    const row = document.createElement("tr");
+    const head = element("th", "");
+    head.scope = "row";
+    head.append(element("kbd", key.length === 1 ? key.toUpperCase() : key));
+    row.append(head, element("td", label));
+    return row;
+  }));
+}

@@ -1,0 +1,169 @@
+/** The opened image: its maps, its mask at full size, and what is drawn over it. */
+
+import { heat } from "./colours.js";
+import { resample, unpack } from "./maps.js";
+import { applyStep, thresholdMask, wholeBox } from "./mask.js";
+import { outline } from "./outline.js";
+
+const SKETCH_SIDE = 1600;
+
+/**
+ * What the store keeps of the server's answer.
+ * @typedef {{width: number, height: number, post: import("./components.js").PostProcessing, size: number,
+ *   probability: Float32Array, spread: Float32Array, samples: Float32Array[], preview: Blob, contours: any,
+ *   band: {inner: any, outer: any} | null}} Answer
+ */
+
+/** @param {any} response of the REST API @param {Blob} preview @returns {Answer} */
+export function answerOf({ width, height, post_processing, maps, contours, contour_band = null }, preview) {
+  return {
+    width, height, preview, contours,
+    post: post_processing,
+    band: contour_band,
+    size: maps.size,
+    probability: unpack(maps.probability),
+    spread: unpack(maps.spread),
+    samples: maps.samples.map(unpack),
+  };
+}
+
+export class Result {
+  /** @param {import("./case.js").Case} one @param {Answer} answer @param {ImageBitmap} image the preview */
+  constructor(one, answer, image) {
+    this.one = one;
+    this.answer = answer;
+    this.image = image;
+    /** The image at full size, once it is decoded. @type {ImageBitmap | null} */
+    this.full = null;
+    this.width = answer.width;
+    this.height = answer.height;
+    /** @type {import("./mask.js").Raster | null} */
+    this.raster = null;
+    /** The edit that the raster shows; null while a stroke is being drawn. */
+    this.rasterEdit = null;
+    this.kept = new Map();
+  }
+
+  /**
+   * Bring the mask up to date with the case's edit.
+   * @returns {import("./mask.js").Box[]} what may have changed since the last time
+   */
+  update() {
+    const { edit } = this.one;
+    if (this.rasterEdit === edit) return [];
+    const shown = this.rasterEdit;
+    const follows = shown !== null && shown.threshold === edit.threshold
+      && shown.steps.every((step, index) => step === edit.steps[index]);
+    const changed = follows ? [] : [wholeBox(this)];
+    if (!follows) this.#restart(edit.threshold);
+    for (const step of edit.steps.slice(follows ? shown.steps.length : 0)) {
+      const box = applyStep(this.raster, step);
+      if (box) changed.push(box);
+    }
+    this.rasterEdit = edit;
+    return changed;
+  }
+
+  /** @returns {Uint8Array} the mask at the image's own size */
+  mask() {
+    this.update();
+    return this.raster.data;
+  }
+
+  /** Apply a step to the shown mask without adding it to the edit. @returns {import("./mask.js").Box | null} */
+  draft(step) {
+    this.rasterEdit = null;
+    return applyStep(this.raster, step);
+  }
+
+  /** Make a step part of the edit. @param {import("./mask.js").Step} step @param {boolean} drawn by `draft` */
+  commit(step, drawn = false) {
+    const { history, edit } = this.one;
+    history.push({ ...edit, steps: [...edit.steps, step] });
+    if (drawn) this.rasterEdit = this.one.edit;
+  }
+
+  /** The outline of a map at the threshold, in pixels of the image. @param {"probability" | number} name @returns {Path2D} */
+  mapOutline(name) {
+    const { threshold } = this.one.edit;
+    return this.#keep(`outline ${name}`, threshold, () => {
+      const scale = Math.min(1, SKETCH_SIDE / Math.max(this.width, this.height));
+      const [width, height] = [this.width, this.height].map((side) => Math.max(1, Math.round(side * scale)));
+      const map = name === "probability" ? this.answer.probability : this.answer.samples[name];
+      const values = resample(map, this.answer.size, width, height);
+      const path = new Path2D();
+      path.addPath(outline(thresholdMask(values, threshold, this.answer.post, width, height)),
+        new DOMMatrix([this.width / width, 0, 0, this.height / height, 0, 0]));
+      return path;
+    });
+  }
+
+  /** The inner and outer contour of the server's answer. @returns {Path2D[]} */
+  get band() {
+    const { band } = this.answer;
+    return band ? this.#keep("band", band, () => [band.inner, band.outer].map(pathOf)) : [];
+  }
+
+  /** The value at the end of the ramp of uncertainty. */
+  get uncertaintyTop() {
+    return this.#keep("top", null, () => this.#uncertainty().reduce((a, b) => Math.max(a, b), 0.01));
+  }
+
+  /** @param {"probability" | "uncertainty"} kind @returns {ImageData} at the size of the maps */
+  heat(kind) {
+    const { size, probability } = this.answer;
+    return this.#keep(`heat ${kind}`, null, () => kind === "probability"
+      ? heat(probability, 1, kind, size, size)
+      : heat(this.#uncertainty(), this.uncertaintyTop, kind, size, size));
+  }
+
+  /** Release the decoded images. */
+  close() {
+    this.image.close();
+    this.full?.close();
+  }
+
+  /** The standard deviation of the samples; without samples that of a pixel's label, from its probability. */
+  #uncertainty() {
+    const { samples, spread, probability } = this.answer;
+    return samples.length > 1 ? spread : probability.map((p) => Math.sqrt(Math.max(0, p * (1 - p))));
+  }
+
+  #restart(threshold) {
+    const { width, height, answer } = this;
+    const base = this.#keep("base", threshold, () => {
+      const values = this.#keep("full", null, () => resample(answer.probability, answer.size, width, height));
+      return thresholdMask(values, threshold, answer.post, width, height);
+    });
+    if (!this.raster) this.raster = { data: new Uint8Array(width * height), width, height };
+    this.raster.data.set(base.data);
+  }
+
+  /** The result of `make`, computed again only when `state` changes. */
+  #keep(name, state, make) {
+    const found = this.kept.get(name);
+    if (found && found.state === state) return found.value;
+    const value = make();
+    this.kept.set(name, { state, value });
+    return value;
+  }
+}
+
+/** @param {Answer} answer @param {import("./mask.js").Edit} edit @returns {import("./mask.js").Raster} at full size */
+export function maskOf({ probability, size, post, width, height }, edit) {
+  const raster = thresholdMask(resample(probability, size, width, height), edit.threshold, post, width, height);
+  for (const step of edit.steps) applyStep(raster, step);
+  return raster;
+}
+
+/** @param {any} collection GeoJSON of polygons @returns {Path2D} */
+function pathOf(collection) {
+  const path = new Path2D();
+  for (const { geometry } of collection.features) {
+    for (const ring of geometry.type === "Polygon" ? geometry.coordinates : geometry.coordinates.flat()) {
+      ring.forEach(([x, y], index) => (index ? path.lineTo(x, y) : path.moveTo(x, y)));
+      path.closePath();
+    }
+  }
+  return path;
+}

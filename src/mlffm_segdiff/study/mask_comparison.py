@@ -1,0 +1,274 @@
+"""Compares methods by their masks: folders of any programs against one ground truth."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from mlffm_segdiff.config.errors import UserError, partly_written
+from mlffm_segdiff.config.study import TITLE
+from mlffm_segdiff.data.atomic import write_text
+from mlffm_segdiff.data.case import Entry
+from mlffm_segdiff.data.csv_columns import read_rows
+from mlffm_segdiff.data.datasets.mask_names import id_hint, match_key
+from mlffm_segdiff.data.files import Pixels, decode_image, decode_mask
+from mlffm_segdiff.data.results_folder import claimed_folder, remove_results, require_own
+from mlffm_segdiff.evaluation.figures import OutlinedCase
+from mlffm_segdiff.evaluation.folders import first_ids, masks_by_id
+from mlffm_segdiff.evaluation.pipeline import ShowProgress, no_progress
+from mlffm_segdiff.study.differences import LEAST_PAIRS
+from mlffm_segdiff.study.mask_folders import MaskRuns, Missing, find_runs, load_prediction, score_runs
+from mlffm_segdiff.study.report.document import frame_csv
+from mlffm_segdiff.study.report.mask_report import Outline, write_mask_report
+from mlffm_segdiff.study.report.score_sections import verdicts
+from mlffm_segdiff.study.report.scored_variants import ScoredVariants
+from mlffm_segdiff.study.score_frame import SCORE_COLUMNS
+
+FACTS_FILE = "comparison.json"
+SCORES_FILE = "scores.csv"
+RESULTS = (FACTS_FILE, SCORES_FILE, "report.md", "report.html")
+FOLDERS = ("tables", "figures")
+MOST_GROUPS = 20
+SHOWN_SIDE = 512
+"""Larger images are drawn with this many pixels on their longer side."""
+
+MaskFolders = Mapping[str, Path | Sequence[Path]]
+"""Folders of masks by method: one, or one per run."""
+
+
+@dataclass(frozen=True)
+class MaskComparison:
+    """What `compare` found.
+
+    Attributes:
+        folder: The folder of the report.
+        scored: The scores of every image, run and method.
+        facts: The content of comparison.json.
+    """
+
+    folder: Path
+    scored: ScoredVariants
+    facts: Mapping[str, Any]
+
+
+def compare(
+    masks: MaskFolders,
+    truth: Path,
+    output: Path,
+    *,
+    groups: Path | None = None,
+    images: Path | None = None,
+    baseline: str | None = None,
+    missing: Missing = "error",
+    show: ShowProgress = no_progress,
+) -> MaskComparison:
+    """Score the masks of several methods on the same images, and write a report of what differs.
+
+    Masks are matched by name, as `evaluate_masks` does. A mask of another size than its ground truth is
+    resized to it by nearest neighbour, which the report states.
+
+    Args:
+        masks: Folders of masks by method. Several folders of one method are its runs, such as training seeds.
+        truth: Folder of the ground truth.
+        output: Folder of the report. Its name is the name of the data set in the report. Files of an earlier
+            comparison there are replaced.
+        groups: CSV with columns id and group, for scores by group.
+        images: Folder of the images, to draw the worst cases on them.
+        baseline: The method that the others are compared with; by default the first one.
+        missing: What to do with images of which a folder has no mask: ``error`` refuses them, ``empty``
+            scores them as empty masks, ``skip`` leaves them out for every method.
+        show: Shows the progress of a labelled step.
+
+    Returns:
+        The scores, and the folder of the report.
+
+    Raises:
+        UserError: There are fewer than two methods, a folder or table cannot be used, or the output folder
+            has other files; nothing was written.
+        StoppedError: A file cannot be written.
+    """
+    folders = {name: [one] if isinstance(one, Path) else list(one) for name, one in masks.items()}
+    _check_methods(folders, baseline)
+    first = baseline or next(iter(folders))
+    own = _own_files(output)
+    require_own(output, [*RESULTS, *FOLDERS], own)
+    found = find_runs(folders, truth, missing)
+    grouped = None if groups is None else _read_groups(groups.expanduser(), found.truths)
+    pictures = {} if images is None else _find_images(images.expanduser(), found.truths)
+    name = re.sub(r"[^\w.-]", "_", output.expanduser().resolve().name)
+    with show("scoring") as progress:
+        scores = score_runs(found, name, progress)
+    options = {"--groups": groups, "--images": images, "--baseline": baseline, "--missing": missing}
+    scored = ScoredVariants(
+        scores=scores,
+        variants=sorted(folders, key=lambda method: method != first),
+        datasets=[name],
+        against={},
+        subject=f"{len(found.truths)} images",
+        command=_command(folders, truth, output, options),
+        noun="method",
+    )
+    facts = {
+        "command": scored.command,
+        "methods": {method: list(map(str, several)) for method, several in folders.items()},
+        "truth": str(truth),
+        "baseline": first,
+        "images": len(found.truths),
+        "missing": missing,
+        "left_out": found.left_out,
+        "notes": _notes(found, scores),
+        "verdicts": verdicts(scored) if len(found.truths) >= LEAST_PAIRS else [],
+    }
+    result = MaskComparison(output, scored, facts)
+    files = _write(result, own, partial(_outline, found, scored, pictures), grouped)
+    return replace(result, facts={**facts, "files": files})
+
+
+def _write(
+    found: MaskComparison, own: Sequence[str], outline: Outline, groups: pd.Series | None
+) -> list[str]:
+    """Replace the files of an earlier comparison, and return the new ones."""
+
+    def write_facts(files: Sequence[str]) -> None:
+        text = json.dumps({**found.facts, "files": files}, indent=2, ensure_ascii=False)
+        write_text(found.folder / FACTS_FILE, f"{text}\n")
+
+    with claimed_folder(found.folder), partly_written():
+        remove_results(found.folder, [name for name in own if name not in (FACTS_FILE, *FOLDERS)])
+        write_facts(RESULTS)  # so that the next comparison may replace the files of one that was killed
+        written = write_mask_report(found.scored, found.folder, found.facts["notes"], outline, groups)
+        write_text(found.folder / SCORES_FILE, _scores_csv(found.scored.scores, groups))
+        files = [FACTS_FILE, SCORES_FILE, *written]
+        write_facts(files)
+    return files
+
+
+def _check_methods(folders: Mapping[str, Sequence[Path]], baseline: str | None) -> None:
+    for method in folders:
+        if not re.fullmatch(TITLE, method):
+            raise UserError(f"{method!r} cannot name a method; use letters, digits, spaces and + . , ( ) - _")
+    if len(folders) < 2:
+        raise UserError(
+            f"a comparison needs two methods, but {', '.join(folders) or 'none'} is given; add another "
+            "folder under another name, or use: mlffm-segdiff evaluate --masks FOLDER --truth FOLDER"
+        )
+    if baseline is not None and baseline not in folders:
+        raise UserError(f"the baseline {baseline!r} is not a method; choose one of {', '.join(folders)}")
+
+
+def _own_files(output: Path) -> list[str]:
+    """Return the files of an earlier comparison in the folder, and its subfolders."""
+    try:
+        files = json.loads((output / FACTS_FILE).read_text(encoding="utf-8"))["files"]
+        return [*map(str, files), *FOLDERS]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _read_groups(table: Path, truths: Mapping[str, Entry]) -> pd.Series:
+    """Return the group of each image that the table names; other ids are ignored. Raises UserError."""
+    spelling = {match_key(key): key for key in truths}
+    try:
+        data = table.read_bytes()
+    except OSError as error:
+        raise UserError(f"{table} cannot be read ({error.strerror}); give a CSV file") from error
+    rows = read_rows(data, str(table), ("id", "group"))
+    found: dict[str, str] = {}
+    for line, (key, group) in rows:
+        image = spelling.get(match_key(key))
+        if image is not None and found.setdefault(image, group) != group:
+            raise UserError(f"{table}, line {line}: {key!r} is in two groups; keep one line")
+    if not found:
+        key = rows[0][1][0]
+        raise UserError(f"{table}: no image has the id {key!r} or another of its ids; {id_hint(key, truths)}")
+    if len(set(found.values())) > MOST_GROUPS:
+        raise UserError(f"{table} has {len(set(found.values()))} groups; give at most {MOST_GROUPS}")
+    return pd.Series(found)
+
+
+def _find_images(folder: Path, truths: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Return the images of the ground truth in a folder. Raises UserError if it has none."""
+    spelling = {match_key(key): key for key in truths}
+    entries = {spelling.get(match_key(key)): entry for key, entry in masks_by_id(folder).items()}
+    found = {key: entry for key, entry in entries.items() if key is not None}
+    if not found:
+        raise UserError(f"no image in {folder} has the name of a ground truth; give the folder of the images")
+    return found
+
+
+def _command(
+    folders: Mapping[str, Sequence[Path]], truth: Path, output: Path, options: Mapping[str, object]
+) -> str:
+    words = ["mlffm-segdiff", "compare"]
+    for method, several in folders.items():
+        for folder in several:
+            words += ["--masks", f"{method}={folder}"]
+    words += ["--truth", str(truth)]
+    for option, value in options.items():
+        if value is not None and (option, value) != ("--missing", "error"):
+            words += [option, str(value)]
+    return shlex.join([*words, "-o", str(output)])
+
+
+def _notes(found: MaskRuns, scores: pd.DataFrame) -> list[str]:
+    """Return what a reader must know about the masks, one sentence each."""
+    notes = []
+    for run in found.runs:
+        own = scores[(scores["variant"] == run.method) & (scores["seed"] == run.number)]
+        resized = int((own["note"] == "resized").sum())
+        facts = [f"{len(own)} images scored"]
+        if run.missing:
+            what = "left out for every method" if found.left_out else "scored as empty masks"
+            facts.append(f"{len(run.missing)} without a mask, {what} ({first_ids(run.missing)})")
+        if resized:
+            facts.append(f"{resized} masks resized to the ground truth by nearest neighbour")
+        if run.extra:
+            facts.append(f"{len(run.extra)} masks without ground truth ignored ({first_ids(run.extra)})")
+        notes.append(f"{run.method}, seed {run.number} ({run.folder}): {'; '.join(facts)}.")
+    counts = {run.method: run.number + 1 for run in found.runs}
+    if len(set(counts.values())) > 1:
+        notes.append(
+            f"Methods have different numbers of runs. Tests use the first {min(counts.values())} of each; "
+            "tables of scores use all."
+        )
+    return notes
+
+
+def _outline(
+    found: MaskRuns, scored: ScoredVariants, pictures: Mapping[str, Entry], ids: Sequence[str]
+) -> dict[str, list[OutlinedCase]]:
+    """Return the outlines of images by each method's first run."""
+    first = {run.method: run for run in found.runs if run.number == 0}
+    rows = scored.scores[scored.scores["seed"] == 0].set_index(["variant", "id"])["jaccard"]
+    outlined: dict[str, list[OutlinedCase]] = {method: [] for method in scored.variants}
+    for key in ids:
+        entry = found.truths[key]
+        truth = decode_mask(entry.read(), str(entry))
+        image = _shown_image(pictures[key]) if key in pictures else None
+        for method, cases in outlined.items():
+            predicted, _ = load_prediction(first[method], key, truth)
+            cases.append(OutlinedCase(key, truth, predicted, float(rows[method, key]), image))
+    return outlined
+
+
+def _shown_image(entry: Entry) -> Pixels:
+    image = Image.fromarray(decode_image(entry.read(), str(entry)))
+    image.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+    return np.asarray(image)
+
+
+def _scores_csv(scores: pd.DataFrame, groups: pd.Series | None) -> str:
+    table = scores.rename(columns={"variant": "method"})
+    table["group"] = None if groups is None else table["id"].map(groups)
+    columns = ["method", "seed", "id", "group", "note", *SCORE_COLUMNS]
+    return frame_csv(table[[name for name in columns if name != "group" or groups is not None]])

@@ -1,0 +1,101 @@
+"""Writes the report of a comparison of mask folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from mlffm_segdiff.evaluation.figures import OutlinedCase
+from mlffm_segdiff.study.differences import LEAST_PAIRS
+from mlffm_segdiff.study.report import figure_sections as figures
+from mlffm_segdiff.study.report import score_sections as scores
+from mlffm_segdiff.study.report.document import Document, Table
+from mlffm_segdiff.study.report.group_section import add_groups
+from mlffm_segdiff.study.report.scored_variants import ScoredVariants
+from mlffm_segdiff.study.report.wording import number
+from mlffm_segdiff.study.score_frame import image_means
+
+LEAST_METHODS = 3
+"""A ranking needs as many."""
+WORST_OF_EACH = 5
+
+Outline = Callable[[Sequence[str]], Mapping[str, Sequence[OutlinedCase]]]
+"""Returns the outlines of images by method."""
+
+
+def write_mask_report(
+    study: ScoredVariants,
+    folder: Path,
+    notes: Sequence[str],
+    outline: Outline,
+    groups: pd.Series | None = None,
+) -> list[str]:
+    """Write report.md, report.html, tables/ and figures/ of a comparison on one data set.
+
+    Tests are left out for fewer than `LEAST_PAIRS` images, the ranking for fewer than `LEAST_METHODS`
+    methods; the report says so.
+
+    Args:
+        study: The scores; the methods are its variants.
+        folder: Folder of the report.
+        notes: What a reader must know about the data.
+        outline: Makes the outlines of the worst cases.
+        groups: Group by id of the image.
+
+    Returns:
+        The files written, relative to ``folder``.
+
+    Raises:
+        UserError: A file cannot be written.
+    """
+    (dataset,) = study.datasets
+    images = study.scores["id"].nunique()
+    document = Document(folder, dataset, "the command at the top of this page")
+    document.heading(f"Comparison {dataset}", 1)
+    document.text(
+        f"{len(study.variants)} methods on {images} images; baseline {study.baseline!r}. Each folder of a "
+        "method counts as a seed: a run of its own. This page is written by:"
+    )
+    document.text(study.command)
+    document.points(*notes)
+    if images >= LEAST_PAIRS:
+        scores.add_verdicts(study, document)
+    scores.add_scores(study, document)
+    if images < LEAST_PAIRS:
+        document.text(
+            f"Tests are left out: with fewer than {LEAST_PAIRS} images, Wilcoxon's two-sided p is above 0.05 "
+            "whatever the scores."
+        )
+    else:
+        if len(study.variants) >= LEAST_METHODS:
+            scores.add_ranking(study, document)
+        else:
+            document.text("The ranking with its critical-difference diagram needs three methods.")
+        scores.add_baseline_comparisons(study, document)
+    if groups is not None:
+        add_groups(study, groups, document)
+    figures.add_areas(study, document)
+    figures.add_sizes(study, document)
+    _add_worst(study, document, outline)
+    document.write()
+    return document.files
+
+
+def _add_worst(study: ScoredVariants, document: Document, outline: Outline) -> None:
+    (dataset,) = study.datasets
+    means = image_means(study.main_rows(), "jaccard")
+    document.heading("Worst cases")
+    figures.add_worst_figure(document, dataset, outline(figures.worst_ids(means)), study.baseline)
+    rows = [
+        {f"worst of {study.noun}": name, "id": key, **means.loc[key]}
+        for name in study.variants
+        for key in means[name].sort_values(kind="stable").index[:WORST_OF_EACH]
+    ]
+    numbers = pd.DataFrame(rows)
+    shown = numbers.assign(**{name: numbers[name].map(number) for name in study.variants})
+    caption = (
+        f"The {WORST_OF_EACH} cases with the lowest Jaccard of each {study.noun}, with the score of all."
+    )
+    document.table(Table("worst", caption, numbers, shown))

@@ -1,0 +1,53 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> dict[str, Path]:
+    """Ground truth of eight lesions, one method that finds all and one that finds half."""
+    for name, width in (("truth", 10), ("all", 10), ("half", 5)):
+        (tmp_path / name).mkdir()
+        for number in range(8):
+            mask = np.zeros((12, 20), np.uint8)
+            mask[: number + 4, :width] = 255
+            Image.fromarray(mask).save(tmp_path / name / f"a{number}.png")
+    return {name: tmp_path / name for name in ("truth", "all", "half")}
+
+
+def test_two_methods_are_compared_and_the_verdict_printed(
+    tmp_path: Path, folders: dict[str, Path], command: Command
+) -> None:
+    masks = ("--masks", f"all={folders['all']}", "--masks", f"half={folders['half']}")
+    status, out, err = command("compare", *masks, "--truth", folders["truth"], "-o", tmp_path / "ours")
+    assert (status, err) == (0, "")
+    assert "half on ours: worse (one seed only) (-0.5000, -0.5000 to -0.5000; p = 0.008 after Holm" in out
+    assert "boundary Dice" in out
+    assert (tmp_path / "ours" / "report.html").is_file()
+
+
+def test_json_is_one_document(tmp_path: Path, folders: dict[str, Path], command: Command) -> None:
+    masks = ("--masks", f"all={folders['all']}", "--masks", f"half={folders['half']}")
+    where = ("--truth", folders["truth"], "-o", tmp_path / "out")
+    status, out, err = command("compare", *masks, *where, "--json", "-q")
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    assert (found["images"], found["baseline"], list(found["methods"])) == (8, "all", ["all", "half"])
+    written = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert found == {"output": str(tmp_path / "out"), **written}
+
+
+def test_what_is_not_name_and_folder_is_refused(
+    tmp_path: Path, folders: dict[str, Path], command: Command
+) -> None:
+    where = ("--truth", folders["truth"], "-o", tmp_path / "out")
+    for text in ("ours", "=x", "ours="):
+        status, out, err = command("compare", "--masks", text, *where)
+        assert (status, out) == (2, "")
+        assert err == f"error: --masks {text!r} is not NAME=PATH, for example --masks ours=OUT/masks\n"

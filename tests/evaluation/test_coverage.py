@@ -1,0 +1,118 @@
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import beta
+
+from mlffm_segdiff.evaluation.calibrating import calibrate_style, level_lines
+from mlffm_segdiff.evaluation.coverage import (
+    ALL,
+    APPLIED,
+    Coverage,
+    CoverageCase,
+    coverage_summary,
+    measure_coverage,
+    strata,
+    write_coverage,
+)
+from mlffm_segdiff.evaluation.coverage_figure import coverage_figure
+from mlffm_segdiff.metrics.case_bounds import check_case
+
+
+def covered(random: np.random.Generator, count: int, source: str, noise: float = 0.1) -> list[CoverageCase]:
+    """Cases whose probability map differs from the truth by noise."""
+    cases = []
+    for number in range(count):
+        truth = np.zeros((12, 12), bool)
+        truth[: random.integers(4, 11), :8] = True
+        probability = np.clip(truth + random.normal(0, noise, truth.shape), 0, 1).astype(np.float32)
+        mask = probability >= 0.5
+        dice = 2 * (mask & truth).sum() / (mask.sum() + truth.sum())
+        certainty, contrast = random.uniform(0.8, 0.95), random.uniform(5, 40)
+        checked = check_case(probability, truth, certainty, contrast, dice)
+        cases.append(CoverageCase(f"{source}{number}", source, checked))
+    return cases
+
+
+@pytest.fixture(scope="module")
+def found() -> list[Coverage]:
+    random = np.random.default_rng(0)
+    calibration = calibrate_style(covered(random, 40, "easy") + covered(random, 20, "hard", 0.3))
+    return measure_coverage(covered(random, 60, "hard", 0.3) + covered(random, 10, "few"), calibration)
+
+
+def test_each_set_is_calibrated_for_the_levels_that_its_cases_allow() -> None:
+    random = np.random.default_rng(0)
+    found = calibrate_style(
+        covered(random, 40, "many") + covered(random, 20, "some") + covered(random, 8, "few")
+    )
+    assert {name: list(one.levels) for name, one in found.sets.items()} == {
+        "few": [],
+        "many": [0.8, 0.9, 0.95],
+        "some": [0.8, 0.9],
+    }
+    assert found.cases == {"many": 40}
+    assert level_lines(found) == [
+        "few: 8 calibration cases, no intervals; 80 % needs 9, 90 % needs 19, 95 % needs 39",
+        "many: 40 calibration cases, intervals for 80, 90, 95 %",
+        "some: 20 calibration cases, intervals for 80, 90 %; 95 % needs 39",
+    ]
+
+
+def test_coverage_is_counted_with_its_exact_interval(found: list[Coverage]) -> None:
+    (one,) = [
+        row
+        for row in found
+        if (row.source, row.stratum, row.calibrated_on, row.bound, row.level)
+        == ("hard", ALL, "hard", "area", 0.9)
+    ]
+    held = round(one.reached * 60)
+    assert one.cases == 60
+    assert one.reached == pytest.approx(held / 60)
+    assert one.low == pytest.approx(beta.ppf(0.025, held, 61 - held))  # Clopper and Pearson
+    assert one.high == pytest.approx(beta.ppf(0.975, held + 1, 60 - held) if held < 60 else 1.0)
+
+
+def test_every_bound_is_judged_by_every_calibration(found: list[Coverage]) -> None:
+    of_all = [row for row in found if row.stratum == ALL]
+    assert {(row.source, row.calibrated_on) for row in of_all} == {
+        (source, name) for source in ("few", "hard") for name in (APPLIED, "easy", "hard")
+    }
+    assert {row.bound for row in of_all} == {
+        "area",
+        "area, naive",
+        "dice",
+        "outer",
+        "inner",
+        "mean outer",
+        "mean inner",
+    }
+    assert {row.level for row in of_all if row.calibrated_on == "hard"} == {0.8, 0.9}
+    summary = coverage_summary(found)["hard"]["area"]
+    assert list(summary) == ["0.8", "0.9", "0.95"]
+
+
+def test_strata_are_thirds_of_a_set_that_is_large_enough(found: list[Coverage]) -> None:
+    sizes = {row.stratum: row.cases for row in found if row.source == "hard"}
+    assert sizes[ALL] == 60
+    assert sizes["low contrast"] + sizes["medium contrast"] + sizes["high contrast"] == 60
+    assert {row.stratum for row in found if row.source == "few"} == {ALL}
+    cases = covered(np.random.default_rng(1), 33, "a")
+    rising = [replace(case.checked, contrast=float(n)) for n, case in enumerate(cases)]
+    groups = strata([CoverageCase("a", "a", checked) for checked in rising])
+    assert [case.checked.contrast for case in groups["low contrast"]] == list(range(11))
+
+
+def test_coverages_come_back_from_the_table(found: list[Coverage], tmp_path: Path) -> None:
+    write_coverage(found, tmp_path / "coverage.csv")
+    with (tmp_path / "coverage.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(found)
+    assert float(rows[0]["reached"]) == pytest.approx(found[0].reached, abs=1e-6)
+
+
+def test_the_figure_has_a_panel_for_each_bound(found: list[Coverage]) -> None:
+    figure = coverage_figure(found)
+    assert [axes.get_title() for axes in figure.axes] == ["area", "Dice", "outer contour", "inner contour"]

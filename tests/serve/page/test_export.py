@@ -1,0 +1,143 @@
+"""Files that the page saves, and requests that it copies."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+from pydicom import dcmread
+from serve.page.user import OpenPage, Read, Saved, api_mask, choose, drag, put
+
+SIZE = 64, 48
+Blobs = Callable[[int], list[Path]]
+
+
+def zipped(page: Page, saved: Saved, *parts: str, which: str = "all") -> zipfile.ZipFile:
+    """The ZIP file of some kinds of files."""
+    page.get_by_role("button", name="Download all").click()
+    box = page.locator("#export-box")
+    box.get_by_label("Images").select_option(which)
+    for part in box.locator("[name=part]").all():
+        part.set_checked(part.get_attribute("value") in parts)
+    found = zipfile.ZipFile(saved(page, "Download ZIP"))
+    page.keyboard.press("Escape")
+    assert found.testzip() is None
+    return found
+
+
+def test_everything_in_one_zip_file(
+    live, open_page: OpenPage, blobs: Blobs, saved: Saved, pixels: Read
+) -> None:
+    coco_api = pytest.importorskip("pycocotools.mask")
+    paths = blobs(3)
+    page = open_page()
+    put(page, *paths)
+    expect(page.locator("#progress-box")).to_be_hidden()
+    page.keyboard.press("a")
+    expect(page.locator("#case-name")).to_have_text("img_2.png")
+    expect(page.locator("#of-mask")).to_be_visible()
+    choose(page, "Brush")
+    drag(page, SIZE, [(4, 43), (25, 43)])
+    corrected = pixels(saved(page, "Mask (PNG)"))
+    untouched = api_mask(live.url, paths[0])
+    masks = [untouched, corrected, untouched]
+
+    archive = zipped(page, saved, "masks", "overlays", "contours", "coco", "labelStudio", "table")
+    stems = ["img_1", "img_2", "img_3"]
+    folders = [f"{kind}/{stem}.{ending}" for stem in stems for kind, ending in KINDS.items()]
+    assert archive.namelist() == [*folders, "coco.json", "label_studio.json", "predictions.csv"]
+    for stem, mask in zip(stems, masks, strict=True):
+        with Image.open(io.BytesIO(archive.read(f"masks/{stem}.png"))) as image:
+            np.testing.assert_array_equal(np.array(image), mask)
+        with Image.open(io.BytesIO(archive.read(f"overlays/{stem}.jpg"))) as image:
+            assert image.size == SIZE
+        contour = json.loads(archive.read(f"contours/{stem}.geojson"))
+        assert sum(feature["properties"]["area"] for feature in contour["features"]) == (mask > 0).sum()
+    coco = json.loads(archive.read("coco.json"))
+    assert [image["file_name"] for image in coco["images"]] == [path.name for path in paths]
+    for annotation in coco["annotations"]:
+        decoded = coco_api.decode(annotation["segmentation"])
+        np.testing.assert_array_equal(decoded, masks[annotation["image_id"] - 1] > 0)
+    tasks = json.loads(archive.read("label_studio.json"))
+    assert [set(task) - {"data"} for task in tasks] == [{"annotations"}, {"predictions"}, {"predictions"}]
+    first = tasks[0]["annotations"][0]["result"][0]
+    assert (first["type"], first["original_width"], first["original_height"]) == ("polygonlabels", *SIZE)
+    points = np.array(first["value"]["points"]) / 100 * SIZE
+    x, y = points.T
+    polygon_area = abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
+    assert polygon_area == pytest.approx((untouched > 0).sum(), rel=0.05)
+    rows = list(csv.DictReader(io.StringIO(archive.read("predictions.csv").decode())))
+    assert [row["status"] for row in rows] == ["accepted", "corrected", "new"]
+    assert [int(row["area"]) for row in rows] == [(mask > 0).sum() for mask in masks]
+
+    accepted = zipped(page, saved, "masks", which="accepted")
+    assert accepted.namelist() == ["masks/img_1.png"]
+
+
+KINDS = {"masks": "png", "overlays": "jpg", "contours": "geojson"}
+
+
+def test_files_of_equal_names_are_kept_apart(
+    open_page: OpenPage, blob: Path, tmp_path: Path, saved: Saved
+) -> None:
+    other = tmp_path / "other" / "blob.png"
+    other.parent.mkdir()
+    other.write_bytes(blob.read_bytes())
+    page = open_page()
+    put(page, blob, other)
+    expect(page.locator("#progress-box")).to_be_hidden()
+    assert zipped(page, saved, "masks").namelist() == ["masks/blob.png", "masks/blob_2.png"]
+
+
+def test_a_dicom_image_gives_a_dicom_seg(
+    open_page: OpenPage, dicom: bytes, blob: Path, tmp_path: Path, saved: Saved
+) -> None:
+    path = tmp_path / "lesion.dcm"
+    path.write_bytes(dicom)
+    page = open_page()
+    put(page, path, blob)
+    expect(page.locator("#progress-box")).to_be_hidden()
+    assert dcmread(saved(page, "DICOM SEG")).Modality == "SEG"
+    assert zipped(page, saved, "dicom").namelist() == ["dicom/lesion.dcm"]
+    page.get_by_role("button", name="Smooth").click()
+    expect(page.get_by_role("button", name="DICOM SEG", exact=True)).to_be_hidden()
+
+
+def test_the_overlay_is_an_image_with_an_outline(open_page: OpenPage, blob: Path, saved: Saved) -> None:
+    page = open_page()
+    put(page, blob)
+    with Image.open(saved(page, "Overlay (JPEG)")) as image:
+        colours = np.array(image.convert("RGB")).astype(int)
+    assert ((colours[..., 1] > 150) & (colours[..., 2] > 150)).sum() > 20
+
+
+@pytest.mark.parametrize("name", ["blob.png", 'it\'s "one" $HOME.png'])
+def test_copied_requests_give_the_mask(
+    live, open_page: OpenPage, blob: Path, tmp_path: Path, pixels: Read, name: str
+) -> None:
+    image = tmp_path / "work" / name
+    image.parent.mkdir()
+    image.write_bytes(blob.read_bytes())
+    page = open_page()
+    page.evaluate(
+        "navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }"
+    )
+    put(page, image)
+    page.get_by_label("Threshold").fill("0.8")
+    expected = api_mask(live.url, blob, threshold=0.8)
+    for button, command in (("curl", ["sh", "-e"]), ("Python", [sys.executable, "-"])):
+        page.evaluate("window.copied = null")
+        page.get_by_role("button", name=f"Copy as {button}").click()
+        expect(page.get_by_role("status").first).to_have_text("Copied")
+        text = page.evaluate("window.copied")
+        subprocess.run(command, input=text, cwd=image.parent, text=True, check=True, capture_output=True)
+        np.testing.assert_array_equal(pixels(image.parent / "mask.png"), expected)
+        (image.parent / "mask.png").unlink()

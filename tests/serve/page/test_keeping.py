@@ -1,0 +1,113 @@
+"""Work is kept in the browser: over a reload, a restart of the server, and until it is removed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import Page, expect
+from serve.page.user import OpenPage, Read, Saved, choose, drag, put
+
+SIZE = 64, 48
+Blobs = Callable[[int], list[Path]]
+
+
+def test_a_reload_loses_nothing(open_page: OpenPage, blobs: Blobs, saved: Saved, pixels: Read) -> None:
+    page = open_page()
+    put(page, *blobs(2))
+    expect(page.locator("#progress-box")).to_be_hidden()
+    page.keyboard.press("a")
+    expect(page.locator("#case-name")).to_have_text("img_2.png")
+    expect(page.locator("#of-mask")).to_be_visible()
+    before = pixels(saved(page, "Mask (PNG)"))
+    choose(page, "Brush")
+    drag(page, SIZE, [(4, 43), (25, 43)])
+    page.get_by_label("Threshold").fill("0.7")
+    expect(page.locator("#measures")).not_to_have_class("stale")
+    corrected = pixels(saved(page, "Mask (PNG)"))
+    assert (corrected != before).any()
+
+    page.reload()
+    expect(page.locator("#case-name")).to_have_text("img_2.png")
+    expect(page.locator("#of-mask")).to_be_visible()
+    expect(page.locator("#threshold-value")).to_have_text("0.70")
+    assert page.locator("#list .status").all_inner_texts() == ["accepted", "corrected"]
+    np.testing.assert_array_equal(pixels(saved(page, "Mask (PNG)")), corrected)
+    page.keyboard.press("Control+z")
+    page.keyboard.press("Control+z")
+    np.testing.assert_array_equal(pixels(saved(page, "Mask (PNG)")), before)
+    page.keyboard.press("Control+Shift+z")
+    page.keyboard.press("Control+Shift+z")
+    np.testing.assert_array_equal(pixels(saved(page, "Mask (PNG)")), corrected)
+
+
+def test_images_that_wait_are_sent_after_a_reload(open_page: OpenPage, red, blobs: Blobs) -> None:
+    page = open_page()
+    red.gate.clear()
+    page.get_by_label("Choose images").set_input_files(blobs(2))
+    assert red.started.wait(60)
+    page.reload()
+    expect(page.locator("#busy-text")).to_contain_text("Segmenting img_1.png")
+    red.gate.set()
+    expect(page.locator("#of-mask")).to_be_visible()
+    expect(page.locator("#progress-box")).to_be_hidden()
+    assert page.locator("#list .status").all_inner_texts() == ["seen", "new"]
+
+
+def test_removed_images_stay_removed(open_page: OpenPage, blobs: Blobs) -> None:
+    page = open_page()
+    put(page, *blobs(2))
+    expect(page.locator("#progress-box")).to_be_hidden()
+    page.get_by_role("button", name="Remove everything").click()
+    page.locator("#confirm-box").get_by_role("button", name="Remove").click()
+    expect(page.locator("#drop")).to_be_visible()
+    assert kept(page) == {"cases": 0, "files": 0, "answers": 0}
+    page.reload()
+    expect(page.locator("#samples img")).to_have_count(8)
+    expect(page.locator("#drop")).to_be_visible()
+
+
+def kept(page: Page) -> dict[str, int]:
+    """The number of entries of each kind in the browser."""
+    return page.evaluate("""async () => {
+        const { Store } = await import("./store.js");
+        const store = await Store.open();
+        const counts = ["cases", "files", "answers"].map((kind) => new Promise((done) => {
+            const request = store.database.transaction(kind).objectStore(kind).count();
+            request.onsuccess = () => done([kind, request.result]);
+        }));
+        return Object.fromEntries(await Promise.all(counts));
+    }""")
+
+
+def leaves_with_a_question(page: Page) -> bool:
+    questions = []
+    page.on("dialog", lambda dialog: (questions.append(dialog.type), dialog.accept()))
+    with page.expect_event("close"):
+        page.close(run_before_unload=True)
+    return questions == ["beforeunload"]
+
+
+def test_leaving_asks_only_if_work_would_be_lost(open_page: OpenPage, blob: Path) -> None:
+    for broken in (False, True):
+        page = open_page()
+        if broken:
+            page.add_init_script("IDBFactory.prototype.open = () => { throw new Error('nothing is kept'); };")
+            page.reload()
+            expect(page.locator("#samples img")).to_have_count(8)
+        put(page, blob)
+        choose(page, "Brush")
+        drag(page, SIZE, [(4, 43), (25, 43)])
+        expect(page.locator("#measures-state")).to_have_text("of the corrected mask")
+        assert leaves_with_a_question(page) == broken
+
+
+def test_a_full_disk_keeps_the_work_in_memory(open_page: OpenPage, blob: Path) -> None:
+    page = open_page()
+    page.add_init_script(
+        "IDBObjectStore.prototype.put = () => { throw new DOMException('full', 'QuotaExceededError'); };"
+    )
+    page.reload()
+    expect(page.locator("#samples img")).to_have_count(8)
+    put(page, blob)
+    page.get_by_role("button", name="Fill holes").click()
+    assert leaves_with_a_question(page)

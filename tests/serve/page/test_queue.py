@@ -1,0 +1,154 @@
+"""The list of images: status, order, filter, keys, many images."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import Page, expect
+from serve.page.user import OpenPage, choose, drag, put
+
+SIZE = 64, 48
+Blobs = Callable[[int], list[Path]]
+
+
+def names(page: Page) -> list[str]:
+    return page.locator("#list li .name").all_inner_texts()
+
+
+def statuses(page: Page) -> list[str]:
+    return page.locator("#list li .status").all_inner_texts()
+
+
+def segmented(page: Page) -> None:
+    expect(page.locator("#progress-box")).to_be_hidden()
+
+
+def test_decisions_by_key_move_on_and_are_listed(open_page: OpenPage, blobs: Blobs) -> None:
+    page = open_page()
+    put(page, *blobs(4))
+    segmented(page)
+    assert statuses(page) == ["seen", "new", "new", "new"]
+    page.keyboard.press("a")
+    expect(page.locator("#case-name")).to_have_text("img_2.png")
+    page.keyboard.press("r")
+    expect(page.locator("#case-name")).to_have_text("img_3.png")
+    choose(page, "Brush")
+    drag(page, SIZE, [(4, 43), (25, 43)])
+    page.keyboard.press("j")
+    expect(page.locator("#case-name")).to_have_text("img_4.png")
+    expect(page.locator("#of-mask")).to_be_visible()
+    assert statuses(page) == ["accepted", "rejected", "corrected", "seen"]
+    page.keyboard.press("k")
+    expect(page.locator("#case-name")).to_have_text("img_3.png")
+    expect(page.locator("#position")).to_have_text("3 of 4")
+
+    page.get_by_label("Filter").select_option("open")
+    expect(page.locator("#list li")).to_have_count(2)
+    page.get_by_role("button", name="Accept listed").click()
+    page.locator("#confirm-box").get_by_role("button", name="Accept").click()
+    expect(page.locator("#list li")).to_have_count(0)
+    page.get_by_label("Filter").select_option("all")
+    assert statuses(page) == ["accepted", "rejected", "accepted", "accepted"]
+    page.keyboard.press("a")
+    page.get_by_role("listbox").focus()
+    page.keyboard.press("Home")
+    expect(page.locator("#case-name")).to_have_text("img_1.png")
+    page.get_by_role("button", name="Accept", exact=True).click()
+    assert statuses(page)[0] == "seen"
+
+
+def test_images_are_removed(open_page: OpenPage, blobs: Blobs) -> None:
+    page = open_page()
+    put(page, *blobs(3))
+    segmented(page)
+    page.keyboard.press("Delete")
+    page.locator("#confirm-box").get_by_role("button", name="Cancel").click()
+    assert len(names(page)) == 3
+    page.keyboard.press("Delete")
+    page.locator("#confirm-box").get_by_role("button", name="Remove").click()
+    expect(page.locator("#case-name")).to_have_text("img_2.png")
+    assert names(page) == ["img_2.png", "img_3.png"]
+    page.get_by_role("button", name="Remove everything").click()
+    page.locator("#confirm-box").get_by_role("button", name="Remove").click()
+    expect(page.locator("#drop")).to_be_visible()
+
+
+def test_the_most_doubtful_come_first(open_page: OpenPage, live, blobs: Blobs) -> None:
+    """Flagged images, then a low end of the interval of the expected Dice."""
+    quality = {
+        "img_1.png": {
+            "expected_dice": 0.9,
+            "expected_dice_low": 0.5,
+            "expected_dice_high": 0.95,
+            "flags": [],
+        },
+        "img_2.png": {
+            "expected_dice": 0.8,
+            "expected_dice_low": 0.7,
+            "expected_dice_high": 0.85,
+            "flags": [],
+        },
+        "img_3.png": {"expected_dice": 0.95, "flags": ["blurred"]},
+        "img_4.png": {"expected_dice": None, "certainty": 0.6, "flags": []},
+    }
+    page = open_page()
+
+    def answer(route: object) -> None:
+        found = route.fetch()
+        body = found.json()
+        body["quality"] |= {"flags": [], **quality[body["name"]]}
+        route.fulfill(response=found, json=body)
+
+    page.route("**/api/v1/segment", answer)
+    put(page, *blobs(4))
+    segmented(page)
+    expect(page.locator("#expected-value")).to_have_text("0.90 (0.50 to 0.95)")
+    page.get_by_label("Order").select_option("doubt")
+    assert names(page) == ["img_3.png", "img_1.png", "img_4.png", "img_2.png"]
+    assert "Dice 0.95" in page.locator("#list li").first.inner_text()
+    expect(page.get_by_role("img", name="The image is blurred")).to_be_visible()
+    page.get_by_label("Filter").select_option("flagged")
+    assert names(page) == ["img_3.png"]
+    page.get_by_label("Filter").select_option("all")
+    page.get_by_label("Search names").fill("_2")
+    assert names(page) == ["img_2.png"]
+    page.unroute_all(behavior="wait")
+
+
+def test_inner_and_outer_contour_are_drawn_if_the_server_sends_them(
+    open_page: OpenPage, blobs: Blobs
+) -> None:
+    page = open_page()
+
+    def answer(route: object) -> None:
+        found = route.fetch()
+        body = found.json()
+        body["contour_band"] = {"inner": body["contours"], "outer": body["contours"]}
+        route.fulfill(response=found, json=body)
+
+    paths = blobs(2)
+    put(page, paths[0])
+    switch = page.get_by_role("switch", name="Inner and outer contour")
+    expect(switch).to_be_hidden()
+    page.route("**/api/v1/segment", answer)
+    put(page, paths[1])
+    expect(switch).to_be_checked()
+    page.unroute_all(behavior="wait")
+
+
+def test_many_images_are_few_rows(open_page: OpenPage, tmp_path: Path) -> None:
+    paths = [tmp_path / f"many_{number:03}.png" for number in range(60)]
+    image = np.random.default_rng(0).integers(0, 255, (12, 16, 3), np.uint8)
+    for path in paths:
+        Image.fromarray(image).save(path)
+    page = open_page(viewport={"width": 1280, "height": 720})
+    put(page, *paths)
+    expect(page.locator("#progress-text")).to_contain_text(" of 60")
+    segmented(page)
+    assert page.locator("#list li").count() < 20
+    page.get_by_role("listbox").focus()
+    page.keyboard.press("End")
+    expect(page.locator("#case-name")).to_have_text("many_059.png")
+    expect(page.locator("#list li[aria-selected=true]")).to_be_in_viewport()
+    assert page.locator("#list li").count() < 20

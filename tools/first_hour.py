@@ -1,0 +1,130 @@
+"""Time a newcomer's four tasks and write them as a Markdown page: first_hour.py WHEEL PAGE [PIP_OPTION ...]
+
+The wheel is installed into a new virtual environment outside the checkout; the tasks run there one after
+another: a mask, training on an own folder, comparing folders of masks, an own model by an entry point.
+PIP_OPTIONs go to each `pip install`. The first command that fails ends the run. Needs Linux or macOS.
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import install_torch
+
+ROOT = Path(__file__).parent.parent
+SHOWN_LINES = 6
+SHORT = "train.images=640 train.validate_every=320 data.workers=0"
+TASKS = {
+    "Install": ["pip install {torch}", "pip install 'mlffm-segdiff[study]'"],
+    "Masks for an image": [
+        "mlffm-segdiff demo -o demo",
+        "mlffm-segdiff predict lesion.png -o masks",
+    ],
+    "Train on an own folder": [
+        "mlffm-segdiff data synthetic -o lesions --count 60 --size 128",
+        "mlffm-segdiff data check --source folder=lesions",
+        f"mlffm-segdiff train unet --source folder=lesions --run runs/own {SHORT} data.size=64",
+        "mlffm-segdiff evaluate runs/own -o scores",
+    ],
+    "Compare folders of masks": [
+        "mlffm-segdiff predict lesions/images -o ours -q",
+        "mlffm-segdiff predict lesions/images -o unet --weights runs/own -q",
+        "mlffm-segdiff compare --masks default=ours/masks --masks unet=unet/masks --truth lesions/masks"
+        " -o compared",
+    ],
+    "Use an own model": [
+        "pip install ./own_parts",
+        f"mlffm-segdiff train own.yaml --source folder=lesions --run runs/three {SHORT} data.size=64",
+        "mlffm-segdiff predict lesion.png -o three --weights runs/three",
+    ],
+}
+HEAD = """# The first hour
+
+What somebody who has never used the package does first, with the time of each command: `tools/first_hour.py`
+installed the wheel into an empty virtual environment, ran the commands below in an empty folder, and wrote
+this page: {python}, {system}, {cores} CPU cores. Installing took packages from {source}.
+The trainings are short, to show the commands and not to give good masks.
+"""
+
+
+def main(wheel: str, page: str, *pip_options: str) -> None:
+    """Run the tasks and write the page."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
+        shutil.copy(ROOT / "src/mlffm_segdiff/samples/sample_1.png", folder / "lesion.png")
+        shutil.copytree(ROOT / "examples/own_parts", folder / "own_parts")
+        recipe = (ROOT / "examples/own_parts/recipe.yaml").read_text("utf-8")
+        (folder / "own.yaml").write_text(recipe.replace("side_by_side", "folder"), "utf-8")
+        lines = [HEAD.format(**machine(pip_options))]
+        for title, commands in TASKS.items():
+            lines += [f"## {title}", "```console"]
+            for command in commands:
+                lines += [f"$ {shown(command)}", *timed(actual(command, wheel, pip_options), folder)]
+            lines.append("```\n")
+    Path(page).write_text("\n".join(lines), encoding="utf-8")
+
+
+def machine(pip_options: Sequence[str]) -> dict[str, object]:
+    """Return what the page says of the machine."""
+    source = "the index given to pip" if pip_options else "where pip is set up to look"
+    return {
+        "python": f"Python {platform.python_version()}",
+        "system": platform.system(),
+        "cores": os.cpu_count(),
+        "source": source,
+    }
+
+
+def torch_requirement() -> str:
+    """Return torch as tools/install_torch.py would ask for it first."""
+    return next(iter(install_torch.sources(install_torch.pinned_version())))[1][0]
+
+
+def shown(command: str) -> str:
+    """Return the command as the page has it."""
+    return command.format(torch=torch_requirement())
+
+
+def actual(command: str, wheel: str, pip_options: Sequence[str]) -> str:
+    """Return the command that runs: pip installs the wheel, quietly, with the options."""
+    command = shown(command).replace("mlffm-segdiff[", f"{Path(wheel).resolve()}[")
+    return " ".join([command, "-qqq", *pip_options]) if command.startswith("pip ") else command
+
+
+def timed(command: str, folder: Path) -> list[str]:
+    """Run a command in the folder and return the last lines of its output and its time.
+
+    Raises:
+        CalledProcessError: The command failed; its output is on standard error.
+    """
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "MLFFM"))}
+    path = os.pathsep.join([str(folder / "venv" / "bin"), os.environ["PATH"]])
+    own = {"PATH": path, "COLUMNS": "100", "MLFFM_SEGDIFF_CACHE": str(folder / "cache")}
+    start = time.perf_counter()
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=folder,
+        env=kept | own,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        print(done.stdout, file=sys.stderr)
+        raise subprocess.CalledProcessError(done.returncode, command)
+    last = [line.replace(str(folder), "...").rstrip() for line in done.stdout.splitlines()][-SHOWN_LINES:]
+    return [*last, f"# {seconds:.1f} s", ""]
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])
