@@ -13,7 +13,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.special import logit
 
 from mlffm_segdiff.data.sources import load_split_cases, open_split
-from mlffm_segdiff.inference.model import load_model, segment_images
+from mlffm_segdiff.inference.model import load_model
 from mlffm_segdiff.metrics.case_bounds import LEAST_DOUBT, TOLERANCE
 from mlffm_segdiff.metrics.certainty import soft_dice_confidence
 from mlffm_segdiff.metrics.conformal import control_risk
@@ -59,8 +59,8 @@ def maps(images: npt.NDArray[np.uint8], options: Mapping[str, object]) -> Array:
     model = load_model(DEFAULT, sampling=dict(options))
     found = []
     for start in range(0, len(images), 8):
-        batch = segment_images(model, list(images[start : start + 8]), lambda _: None)
-        found += [one.probability[0, 0].numpy() for one in batch]
+        batch = model.segment(list(images[start : start + 8]), lambda _: None)
+        found += [one.probability for one in batch]
     return np.stack(found).astype(np.float64)
 
 

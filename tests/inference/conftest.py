@@ -73,7 +73,8 @@ def bounds_of(inner: float) -> Bounds:
 def calibrated() -> Callable[..., Model]:
     """The model with a calibration of 100 cases of ph2: calibrated(model, levels=(0.8, 0.9, 0.95)).
 
-    The inner contours are at the probabilities 0.6, 0.7 and 0.9, the outer ones at 0.4, 0.3 and 0.1.
+    At usual contrast, the inner contours are at the probabilities 0.6, 0.7 and 0.9, the outer ones at 0.4,
+    0.3 and 0.1.
     """
 
     def make(model: Model, levels: Sequence[float] = (0.8, 0.9, 0.95)) -> Model:

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +14,7 @@ from mlffm_segdiff.inference.estimates import Estimate
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import CaseResult, analyse
-from mlffm_segdiff.segmenters.base import Segmentation
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
 
 MakeModel = Callable[..., Model]
 
@@ -97,9 +96,9 @@ def test_the_interval_of_the_difference_fails_no_more_often_than_its_level_says(
 
 
 def test_two_results_of_one_image_cannot_be_told_apart(red_model: MakeModel, calibrated: MakeModel) -> None:
-    probability = torch.linspace(0, 1, 64).reshape(1, 1, 8, 8)
+    probability = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
     image = CaseImage(8, 8, np.zeros((8, 8, 3), np.uint8), mm_per_pixel=0.5)
-    result = analyse(image, Segmentation(probability, 0 * probability), calibrated(red_model()))
+    result = analyse(image, NetworkOutput(probability, 0 * probability), calibrated(red_model()))
     found = measure_change(result, result)
     assert (found.unit, found.before.value, found.difference.value) == ("mm2", 8.0, 0.0)
     assert (found.is_certain(), found.ratio.value) == (False, 1.0)

@@ -147,8 +147,8 @@ def form(square: npt.NDArray[np.uint8], png: Callable[..., bytes]) -> Callable[.
 class Live:
     """A server on its own port, in a thread."""
 
-    def __init__(self, app: FastAPI, transport: Transport | None = None) -> None:
-        self.listening = listening_socket("127.0.0.1", 0)
+    def __init__(self, app: FastAPI, transport: Transport | None = None, port: int = 0) -> None:
+        self.listening = listening_socket("127.0.0.1", port)
         self.url = url(self.listening, transport is not None and transport.certificate is not None)
         self.address = self.listening.getsockname()
         self._server = make_server(app, lambda: None, transport)
@@ -169,11 +169,11 @@ class Live:
 
 @pytest.fixture
 def start_live(make_app: MakeApp) -> Iterator[Callable[..., Live]]:
-    """Start the server of `make_app`, with its arguments, on a port: start_live(transport=None, ...)."""
+    """Start the server of `make_app`, with its arguments: start_live(transport=None, port=0, ...)."""
     with ExitStack() as stack:
 
-        def start(transport: Transport | None = None, **given: object) -> Live:
-            server = Live(make_app(**given), transport)
+        def start(transport: Transport | None = None, port: int = 0, **given: object) -> Live:
+            server = Live(make_app(**given), transport, port)
             stack.callback(server.stop)
             return server
 

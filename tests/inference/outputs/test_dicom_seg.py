@@ -5,7 +5,6 @@ import highdicom
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from pydicom import Dataset, Sequence
 from pydicom.uid import RLELossless, SegmentationStorage, generate_uid
 
@@ -15,7 +14,7 @@ from mlffm_segdiff.inference.outputs.dicom_seg import dicom_seg
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.reading.dicom import read_dicom
 from mlffm_segdiff.inference.result import CaseResult, analyse
-from mlffm_segdiff.segmenters.base import Segmentation
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
 
 Make = Callable[..., Model]
 Dicom = Callable[..., bytes]
@@ -74,14 +73,16 @@ def test_inner_and_outer_contour_are_segments_that_overlap_the_lesion(
     dicom: Dicom, dicom_dataset: Callable[[bytes], Dataset], photo: Photo, red_model: Make, calibrated: Make
 ) -> None:
     source = read_header(dicom(photo(0), PixelSpacing=[0.02, 0.02]))
-    probability = np.linspace(0, 1, 40 * 56, dtype=np.float32).reshape(1, 1, 40, 56)
-    maps = Segmentation(torch.from_numpy(probability), torch.zeros(1, 1, 40, 56))
-    written = dicom_seg(analyse(case_of(source, (40, 56)), maps, calibrated(red_model())))
+    probability = np.linspace(0, 1, 40 * 56, dtype=np.float32).reshape(40, 56)
+    maps = NetworkOutput(probability, np.zeros_like(probability))
+    result = analyse(case_of(source, (40, 56)), maps, calibrated(red_model()))
+    written = dicom_seg(result)
     found = highdicom.seg.segread(io.BytesIO(written))
     labels = [found.get_segment_description(number).segment_label for number in (1, 2, 3)]
     assert labels == ["Lesion", "Lesion, inner contour at 0.9", "Lesion, outer contour at 0.9"]
     pixels = found.get_pixels_by_source_instance([source.SOPInstanceUID])
-    expected = probability[0, 0] >= np.float32([[[0.5]], [[0.7]], [[0.3]]])
+    expected = np.stack([probability >= 0.5, result.band.inner, result.band.outer])
+    assert expected[1].sum() < expected[0].sum() < expected[2].sum()
     np.testing.assert_array_equal(pixels[0], np.moveaxis(expected, 0, -1))
     read = dicom_dataset(written)
     numbers = [

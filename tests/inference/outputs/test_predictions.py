@@ -10,7 +10,7 @@ from pyarrow import parquet
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.measures.lesion_measures import LesionMeasures
-from mlffm_segdiff.inference.model import Model, segment_images
+from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.predictions import Intervals, Row, write_rows
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
@@ -138,7 +138,7 @@ def test_the_intervals_of_a_run_are_read_back_from_its_table(
 
 def segment_all(images: list[Path], model: Model, how: Processing) -> list[CaseResult]:
     cases = [read_image(path, model.size) for path in images]
-    found = segment_images(model, [case.network_input for case in cases], lambda _: None)
+    found = model.segment([case.network_input for case in cases], lambda _: None)
     return [analyse(case, one, model, how) for case, one in zip(cases, found, strict=True)]
 
 

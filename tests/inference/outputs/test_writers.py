@@ -59,6 +59,7 @@ def test_writers_name_all_files_that_they_write_and_no_two_the_same() -> None:
         "dicom-seg/a.b.dcm",
         "review/a.b.jpg",
         "overlays/a.b.jpg",
+        "bands/a.b.jpg",
         "nnunet/imagesTs/a.b_0000.png",
         "nnunet/labelsTs/a.b.png",
     )

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 from pydicom import dcmread
-from serve.page.user import OpenPage, Read, Saved, api_mask, choose, drag, put
+from serve.page.user import OpenPage, Read, Saved, api_mask, area, choose, drag, put
 
 SIZE = 64, 48
 Blobs = Callable[[int], list[Path]]
@@ -24,7 +25,7 @@ def zipped(page: Page, saved: Saved, *parts: str, which: str = "all") -> zipfile
     """The ZIP file of some kinds of files."""
     page.get_by_role("button", name="Download all").click()
     box = page.locator("#export-box")
-    box.get_by_label("Images").select_option(which)
+    box.locator("#export-cases").select_option(which)
     for part in box.locator("[name=part]").all():
         part.set_checked(part.get_attribute("value") in parts)
     found = zipfile.ZipFile(saved(page, "Download ZIP"))
@@ -33,6 +34,7 @@ def zipped(page: Page, saved: Saved, *parts: str, which: str = "all") -> zipfile
     return found
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools
 def test_everything_in_one_zip_file(
     live, open_page: OpenPage, blobs: Blobs, saved: Saved, pixels: Read
 ) -> None:
@@ -133,6 +135,7 @@ def test_copied_requests_give_the_mask(
     put(page, image)
     page.get_by_label("Threshold").fill("0.8")
     expected = api_mask(live.url, blob, threshold=0.8)
+    assert area(page) == (expected > 0).sum()
     for button, command in (("curl", ["sh", "-e"]), ("Python", [sys.executable, "-"])):
         page.evaluate("window.copied = null")
         page.get_by_role("button", name=f"Copy as {button}").click()
@@ -141,3 +144,11 @@ def test_copied_requests_give_the_mask(
         subprocess.run(command, input=text, cwd=image.parent, text=True, check=True, capture_output=True)
         np.testing.assert_array_equal(pixels(image.parent / "mask.png"), expected)
         (image.parent / "mask.png").unlink()
+
+
+def test_without_a_clipboard_the_text_is_shown(open_page: OpenPage, blob: Path) -> None:
+    page = open_page()
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    put(page, blob)
+    page.get_by_role("button", name="Copy as curl").click()
+    expect(page.locator("#copy-text")).to_have_value(re.compile("^curl --fail -o mask.png"))

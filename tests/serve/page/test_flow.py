@@ -241,6 +241,7 @@ def test_nothing_is_cut_off_or_hard_to_read(
 
     def judge() -> None:
         assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
+        assert page.evaluate("document.querySelector('main').scrollWidth") <= size["width"]
         found = Axe().run(page)
         assert not found.response["violations"], found.generate_report()
 

@@ -40,6 +40,25 @@ def test_a_reload_loses_nothing(open_page: OpenPage, blobs: Blobs, saved: Saved,
     np.testing.assert_array_equal(pixels(saved(page, "Mask (PNG)")), corrected)
 
 
+def test_a_restart_of_the_server_loses_nothing(
+    live, start_live, open_page: OpenPage, blobs: Blobs, saved: Saved, pixels: Read
+) -> None:
+    page = open_page()
+    first, second = blobs(2)
+    put(page, first)
+    choose(page, "Brush")
+    drag(page, SIZE, [(4, 43), (25, 43)])
+    expect(page.locator("#measures-state")).to_have_text("of the corrected mask")
+    corrected = pixels(saved(page, "Mask (PNG)"))
+    live.stop()
+    start_live(port=live.address[1])
+    page.reload()
+    expect(page.locator("#samples img")).to_have_count(8)
+    expect(page.locator("#of-mask")).to_be_visible()
+    np.testing.assert_array_equal(pixels(saved(page, "Mask (PNG)")), corrected)
+    put(page, second)
+
+
 def test_images_that_wait_are_sent_after_a_reload(open_page: OpenPage, red, blobs: Blobs) -> None:
     page = open_page()
     red.gate.clear()

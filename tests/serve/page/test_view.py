@@ -165,7 +165,8 @@ def test_at_most_eight_tab_stops_to_the_image_and_an_accepted_mask(open_page: Op
     assert stops <= 8
     page.keyboard.press("a")
     expect(page.get_by_role("button", name="Accept", exact=True)).to_have_attribute("aria-pressed", "true")
-    page.evaluate("document.activeElement.blur()")
+    page.reload()
+    expect(page.locator("#of-mask")).to_be_visible()
     stops = 0
     while page.evaluate("document.activeElement.id") != "canvas":
         page.keyboard.press("Tab")

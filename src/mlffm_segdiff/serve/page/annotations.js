@@ -29,10 +29,11 @@ export function cocoAnnotation({ data, width, height }) {
   }
   if (!area) return null;
   runs.push(run);
+  const counts = runs.map((length, k) => digits(length - (k > 2 ? runs[k - 2] : 0))).join("");
   return {
     category_id: 1, iscrowd: 0, area,
     bbox: [box[0], box[1], box[2] - box[0] + 1, box[3] - box[1] + 1],
-    segmentation: { size: [height, width], counts: runs.map((length, k) => digits(length - (k > 2 ? runs[k - 2] : 0))).join("") },
+    segmentation: { size: [height, width], counts },
   };
 }
 
@@ -90,6 +91,7 @@ function ringNodes(ring, tolerance) {
 export function tableRow(one) {
   const { measures, quality, width, height, mm_per_pixel } = one.measured.numbers;
   const doubts = quality ? { ...quality, flags: quality.flags.join(" ") } : {};
-  const { edit, corrected, status } = one;
-  return { image: one.name, status, width, height, mm_per_pixel, threshold: edit.threshold, corrected, ...measures, ...doubts };
+  const { name, edit, corrected, status } = one;
+  const { threshold } = edit;
+  return { image: name, status, width, height, mm_per_pixel, threshold, corrected, ...measures, ...doubts };
 }

@@ -39,7 +39,8 @@ export async function segmentDicom(image, name, options, threshold) {
  * @returns {Promise<any>} measures and contours
  */
 export async function measure(image, name, mask, mm_per_pixel) {
-  return (await ask("api/v1/measure", form({ image: [image, name], mask: [mask, "mask.png"] }, { mm_per_pixel }))).json();
+  const body = form({ image: [image, name], mask: [mask, "mask.png"] }, { mm_per_pixel });
+  return (await ask("api/v1/measure", body)).json();
 }
 
 /** @param {Record<string, [Blob, string]>} files @param {Record<string, unknown>} fields */

@@ -30,7 +30,8 @@ export class Archive {
     }
     const common = [[VERSION, 2], [UTF8_NAMES, 2], [0, 2], [this.stamp, 4], [sum, 4], [blob.size, 4], [blob.size, 4],
       [path.length, 2], [0, 2]];
-    this.entries.push(record([[CENTRAL, 4], [VERSION, 2], ...common, [0, 2], [0, 2], [0, 2], [0, 4], [this.size, 4]], path));
+    const tail = [[0, 2], [0, 2], [0, 2], [0, 4], [this.size, 4]];
+    this.entries.push(record([[CENTRAL, 4], [VERSION, 2], ...common, ...tail], path));
     this.#append(record([[LOCAL, 4], ...common], path));
     this.#append(blob);
   }
@@ -40,7 +41,8 @@ export class Archive {
     const start = this.size;
     const count = this.entries.length;
     for (const entry of this.entries) this.#append(entry);
-    this.#append(record([[END, 4], [0, 2], [0, 2], [count, 2], [count, 2], [this.size - start, 4], [start, 4], [0, 2]]));
+    const counts = [[count, 2], [count, 2], [this.size - start, 4], [start, 4]];
+    this.#append(record([[END, 4], [0, 2], [0, 2], ...counts, [0, 2]]));
     return new Blob(this.parts, { type: "application/zip" });
   }
 

@@ -6,6 +6,7 @@ import { Problem } from "./status.js";
 const THRESHOLD = 0.5;
 
 /** @typedef {"new" | "seen" | "accepted" | "rejected"} Decision */
+/** @typedef {{value: number, low?: number, high?: number}} Estimate */
 /**
  * The server's numbers for a mask.
  * @typedef {{measures: Record<string, number | null>, quality: any, width: number, height: number,
@@ -65,6 +66,11 @@ export class Case {
     return this.edit.steps.length > 0;
   }
 
+  /** Whether the mask is the one that the server sent. */
+  get original() {
+    return !this.corrected && this.edit.threshold === THRESHOLD;
+  }
+
   /** @returns {"waiting" | "failed" | "corrected" | Decision} */
   get status() {
     if (this.problem) return "failed";
@@ -72,7 +78,7 @@ export class Case {
     return this.corrected && ["new", "seen"].includes(this.decision) ? "corrected" : this.decision;
   }
 
-  /** @returns {{value: number, low?: number, high?: number} | null} expected Dice of the mask, with an interval if known */
+  /** Expected Dice of the mask, with an interval if known. @returns {Estimate | null} */
   get expectedDice() {
     return expectedDice(this.measured?.numbers.quality);
   }
@@ -85,7 +91,7 @@ export class Case {
 
 /**
  * @param {any} quality of a response: `expected_dice`, and `expected_dice_low` and `_high` if it has an interval
- * @returns {{value: number, low?: number, high?: number} | null}
+ * @returns {Estimate | null}
  */
 function expectedDice(quality) {
   const value = quality?.expected_dice ?? null;
@@ -94,7 +100,7 @@ function expectedDice(quality) {
   return low === null || high === null ? { value } : { value, low, high };
 }
 
-/** @param {{value: number, low?: number, high?: number}} estimate @returns {string} such as 0.91 (0.78 to 0.97) */
+/** @param {Estimate} estimate @returns {string} such as 0.91 (0.78 to 0.97) */
 export function estimateText({ value, low, high }) {
   const text = value.toFixed(2);
   return low === undefined ? text : `${text} (${low.toFixed(2)} to ${high.toFixed(2)})`;

@@ -77,7 +77,10 @@ function gathered(runs, root, width, height) {
   return [...parts.values()];
 }
 
-/** Set the pixels of a component. @param {Uint8Array} mask @param {Component} part @param {0 | 1} value @param {number} width */
+/**
+ * Set the pixels of a component.
+ * @param {Uint8Array} mask @param {Component} part @param {0 | 1} value @param {number} width
+ */
 export function paintRuns(mask, part, value, width) {
   for (const [y, start, end] of part.runs) mask.fill(value, y * width + start, y * width + end);
 }

@@ -38,9 +38,9 @@ export function showBusy(text) {
 /** @param {import("./view.js").View} view with a newly opened result */
 export function showResult(view) {
   const { one, answer, uncertaintyTop } = view.result;
+  $("band-box").hidden = !answer.band;
   $("canvas").setAttribute("aria-label", `${one.name} with the lesion's outline`);
   $("uncertainty-top").textContent = uncertaintyTop.toFixed(2);
-  $("band-box").hidden = !answer.band;
   showSampleSwitches($("sample-switches"), answer.samples.length, view.layers.samples, () => view.refresh());
 }
 
@@ -88,7 +88,8 @@ export function showCounts(queue, listed) {
   const count = (status) => cases.filter((one) => one.status === status).length;
   const place = listed.indexOf(shown);
   $("position").textContent = place < 0 ? "" : `${place + 1} of ${listed.length}`;
-  $("counts").textContent = `${listed.length} of ${cases.length} listed, ${count("accepted")} accepted, ${count("rejected")} rejected`;
+  const decided = `${count("accepted")} accepted, ${count("rejected")} rejected`;
+  $("counts").textContent = `${listed.length} of ${cases.length} listed, ${decided}`;
   $("previous").disabled = !queue.neighbour(-1);
   $("next").disabled = !queue.neighbour(1);
 }

@@ -22,11 +22,19 @@ export function useDownloads(store, queue) {
   for (const [id, write] of [["copy-curl", curlCommand], ["copy-python", pythonProgram]]) {
     onClick(id, async () => {
       const server = new URL(".", location.href).href;
-      await navigator.clipboard.writeText(write(queue.shown, server, storedKey() !== null));
+      await copy(write(queue.shown, server, storedKey() !== null));
       say(queue.shown.corrected ? "Copied; it gives the mask without your corrections" : "Copied");
     });
   }
   useExport(store, queue);
+}
+
+/** Copy a text, or show it to be copied: browsers have no clipboard over plain HTTP. @param {string} text */
+async function copy(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  $("copy-text").value = text;
+  $("copy-box").showModal();
+  return $("copy-text").select();
 }
 
 /** The dialog that saves many images at once. */

@@ -12,13 +12,17 @@ import { maskOf } from "./result.js";
 
 const DICOM = /\.(dcm|dicom)$/i;
 
+/** @typedef {import("./store.js").Store} Store */
+/** @typedef {import("./case.js").Case} Case */
 /** @typedef {"masks" | "overlays" | "contours" | "dicom" | "coco" | "labelStudio" | "table"} Part */
 
 /** A mask with what its files need. */
 class Opened {
-  /** @param {import("./store.js").Store} store @param {import("./case.js").Case} one @param {import("./result.js").Answer} answer */
+  /** @param {Store} store @param {Case} one @param {import("./result.js").Answer} answer */
   constructor(store, one, answer) {
-    Object.assign(this, { store, one, answer });
+    this.store = store;
+    this.one = one;
+    this.answer = answer;
     this.current = () => maskOf(answer, one.edit);
     this.raster = this.current();
   }
@@ -61,12 +65,12 @@ async function open(store, one) {
   return new Opened(store, one, await store.get("answers", one.id));
 }
 
-/** Whether the server can make a DICOM SEG of a mask. @param {import("./case.js").Case} one */
+/** Whether the server can make a DICOM SEG of a mask. @param {Case} one */
 export function hasDicom(one) {
   return DICOM.test(one.name) && !one.corrected;
 }
 
-/** @param {import("./store.js").Store} store @param {import("./case.js").Case} one @param {Part} part @returns {Promise<Blob>} */
+/** @param {Store} store @param {Case} one @param {Part} part @returns {Promise<Blob>} */
 export async function fileOf(store, one, part) {
   const opened = await open(store, one);
   if (part === "contours") return new Blob([JSON.stringify(await opened.contours())], { type: "application/geo+json" });
@@ -76,22 +80,22 @@ export async function fileOf(store, one, part) {
 /** Extension of the files of a part. */
 export const ENDINGS = { masks: "png", overlays: "jpg", contours: "geojson", dicom: "dcm" };
 
-/** @param {import("./store.js").Store} store @param {import("./case.js").Case[]} cases @returns {Promise<Blob>} measures as CSV */
+/** @param {Store} store @param {Case[]} cases @returns {Promise<Blob>} measures as CSV */
 export async function tableOf(store, cases) {
-  for (const one of cases) await brought(store, one);
+  for (const one of cases) await measured(store, one);
   return new Blob([csv(cases.map(tableRow))], { type: "text/csv" });
 }
 
 /** Have a mask measured, unless its measures are known. */
-async function brought(store, one) {
+async function measured(store, one) {
   if (one.fresh) return;
   const answer = await store.get("answers", one.id);
   await measureCase(store, one, () => maskOf(answer, one.edit));
 }
 
 /**
- * @param {import("./store.js").Store} store
- * @param {import("./case.js").Case[]} cases with a mask
+ * @param {Store} store
+ * @param {Case[]} cases with a mask
  * @param {Set<Part>} parts
  * @param {(done: number) => void} progress called after each image
  * @returns {Promise<Blob>} a ZIP file
@@ -112,7 +116,7 @@ export async function archiveOf(store, cases, parts, progress) {
       coco.push({ name: one.name, width, height, annotation: cocoAnnotation(opened.raster) });
     }
     if (parts.has("labelStudio")) tasks.push(labelStudioTask(one, await opened.contours()));
-    if (parts.has("table")) await brought(store, one);
+    if (parts.has("table")) await measured(store, one);
     progress(index + 1);
   }
   if (parts.has("coco")) await archive.add("coco.json", JSON.stringify(cocoFile(coco)));

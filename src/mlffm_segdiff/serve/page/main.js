@@ -2,19 +2,19 @@
 
 import { about } from "./api.js";
 import { Case } from "./case.js";
-import { setBrush, useCorrection, useLayers, useTools, useZoom } from "./controls.js";
+import { useCorrection, useLayers, useTools, useZoom } from "./controls.js";
 import { showBusy, showCase, showCounts, showFailure, showFrame, showNumbers, showProgress, showResult } from "./desk.js";
 import { confirmed, useDialogs } from "./dialogs.js";
 import { useDownloads } from "./downloads.js";
 import { Editor } from "./editor.js";
 import { showSamples, useIntake } from "./intake.js";
-import { useKeys } from "./keys.js";
 import { List } from "./list.js";
 import { measureCase } from "./measuring.js";
 import { Queue } from "./queue.js";
 import { Result } from "./result.js";
 import { Sender } from "./sending.js";
 import { readSettings, showSettings } from "./settings.js";
+import { useShortcuts } from "./shortcuts.js";
 import { say, sayProblem } from "./status.js";
 import { Store } from "./store.js";
 import { View } from "./view.js";
@@ -29,7 +29,7 @@ const sender = new Sender(store, answered);
 const view = new View($("image"), $("canvas"), $("minimap"));
 const editor = new Editor(view, changed);
 const list = new List($("list"), choose);
-/** Images of which the first good one is opened. @type {Set<Case>} */
+/** New images, of which the first that does not fail is opened. @type {Set<Case>} */
 const awaited = new Set();
 let added = 0;
 let still = 0;
@@ -69,9 +69,9 @@ function save(one) {
 async function answered(one) {
   if (!queue.cases.includes(one)) return store.remove(one.id);
   await save(one);
-  if (one === queue.shown || (awaited.has(one) && one.done)) return open(one);
-  if (sender.left === 0 && awaited.size && [...awaited].every(({ problem }) => problem)) return open([...awaited][0]);
-  return showList();
+  if (one === queue.shown) return open(one);
+  const first = [...awaited].find(({ problem }) => !problem) ?? [...awaited][0];
+  return first?.done || first?.problem ? open(first) : showList();
 }
 
 /** @param {Case | null} one chosen by the user */
@@ -157,7 +157,10 @@ function showList() {
   showProgress(queue, sender);
 }
 
-/** Accept or reject the open image, and open the next; or take the decision back. @param {"accepted" | "rejected"} decision */
+/**
+ * Accept or reject the open image, and open the next; or take the decision back.
+ * @param {"accepted" | "rejected"} decision
+ */
 function decide(decision) {
   const one = queue.shown;
   if (!one?.done) return;
@@ -230,9 +233,7 @@ useLayers(view);
 useDownloads(store, queue);
 const chooseTool = useTools(editor);
 const zoom = useZoom(view);
-const press = (id) => () => $(id).click();
 const step = (way) => () => choose(queue.neighbour(way));
-const ofListed = (text) => `${text} ${queue.listed.length} listed images, with their masks and corrections?`;
 const clicks = {
   previous: step(-1),
   next: step(1),
@@ -240,49 +241,17 @@ const clicks = {
   reject: () => decide("rejected"),
   "accept-listed": acceptListed,
   remove: () => queue.shown && remove([queue.shown], `Remove ${queue.shown.name}, with its mask and corrections?`),
-  "remove-listed": () => remove(queue.listed, ofListed("Remove")),
+  "remove-listed": () => remove(queue.listed, `Remove ${queue.listed.length} images, with their masks and corrections?`),
   "remove-all": () => remove(queue.cases, "Remove all images, masks and decisions from this browser?"),
 };
 for (const [id, run] of Object.entries(clicks)) $(id).addEventListener("click", run);
-for (const [id, key] of [["filter", "filter"], ["order", "order"], ["search", "search"]]) {
-  $(id).addEventListener("input", () => {
-    queue[key] = $(id).value;
+for (const name of ["filter", "order", "search"]) {
+  $(name).addEventListener("input", () => {
+    queue[name] = $(name).value;
     showList();
   });
 }
-const hide = (hidden) => () => {
-  view.layers.hidden = hidden;
-  view.refresh();
-};
-useKeys([
-  { key: "v", label: "View", run: () => chooseTool("view") },
-  { key: "b", label: "Brush", run: () => chooseTool("brush") },
-  { key: "e", label: "Eraser", run: () => chooseTool("eraser") },
-  { key: "l", label: "Lasso", run: () => chooseTool("lasso") },
-  { key: "p", label: "Polygon", run: () => chooseTool("polygon") },
-  { key: "n", label: "Nodes", run: () => chooseTool("nodes") },
-  { key: "f", label: "Fill", run: () => chooseTool("fill") },
-  { key: "x", label: "Lasso and polygon add or remove", run: press("removing") },
-  { key: "[", label: "Smaller brush", run: () => setBrush(editor, editor.brush - 2) },
-  { key: "]", label: "Larger brush", run: () => setBrush(editor, editor.brush + 2) },
-  { key: "j", label: "Next image", run: clicks.next },
-  { key: "k", label: "Previous image", run: clicks.previous },
-  { key: "a", label: "Accept, and next", run: clicks.accept },
-  { key: "r", label: "Reject, and next", run: clicks.reject },
-  { key: "delete", label: "Remove the image from the list", run: clicks.remove },
-  { key: "0", label: "Fit", run: zoom.fit },
-  { key: "1", label: "1:1", run: zoom.one },
-  { key: "+", label: "Zoom in", run: zoom.in },
-  { key: "-", label: "Zoom out", run: zoom.out },
-  { key: "c", label: "Compare with the image", run: press("show-compare") },
-  { key: "h", label: "Hide the mask while held", run: hide(true), up: hide(false) },
-  { key: "?", label: "Help", run: press("open-help") },
-  { key: "arrows, Shift", label: "On the image: move the tool, faster; in View, pan" },
-  { key: "Space, Enter", label: "On the image: use the tool; Space pans while the pointer is on it" },
-  { key: "Escape, Backspace", label: "Cancel; remove the last corner of a polygon" },
-  { key: ", and .", label: "Choose a node" },
-  { key: "Ctrl+Z, Ctrl+Shift+Z", label: "Undo, redo" },
-]);
+useShortcuts(editor, chooseTool, zoom, clicks);
 addEventListener("beforeunload", (event) => {
   const work = queue.cases.some((one) => one.corrected || ["accepted", "rejected"].includes(one.decision));
   if (work && !store.lasting) event.preventDefault();

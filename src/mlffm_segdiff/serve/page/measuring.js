@@ -26,8 +26,7 @@ export async function measureCase(store, one, current) {
 
 /** @returns {Promise<any>} the contours of a case's mask as GeoJSON; see `measureCase` */
 export async function contoursOf(store, one, current, answer) {
-  const { past, now } = one.history;
-  if (past.length === 0 && one.fresh) return answer.contours;
+  if (one.original && one.fresh) return answer.contours;
   await measureCase(store, one, current);
-  return contours.get(now);
+  return contours.get(one.edit);
 }

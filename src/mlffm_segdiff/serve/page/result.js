@@ -33,7 +33,7 @@ export class Result {
     this.one = one;
     this.answer = answer;
     this.image = image;
-    /** The image at full size, once it is decoded. @type {ImageBitmap | null} */
+    /** The image at full size; undefined while it is decoded, or if the browser cannot. @type {ImageBitmap | null | undefined} */
     this.full = null;
     this.width = answer.width;
     this.height = answer.height;

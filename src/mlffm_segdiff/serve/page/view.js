@@ -191,7 +191,7 @@ export class View {
         if (!on || number >= result.answer.samples.length) return;
         this.stroke(context, [result.mapOutline(number)], SAMPLE_COLOURS[number % SAMPLE_COLOURS.length], 1.5);
       });
-      if (layers.band) this.stroke(context, result.band, BAND, 1.2);
+      if (layers.band && result.one.original) this.stroke(context, result.band, BAND, 1.2);
       if (layers.before && result.one.corrected) this.stroke(context, [result.mapOutline("probability")], BEFORE, 1.5);
       if (layers.outline) this.stroke(context, tiles.map(({ path }) => path), OUTLINE, 2);
       context.restore();
