@@ -15,15 +15,12 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from mlffm_segdiff.data.sources import load_split_cases, open_split
+from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.metrics.certainty import fit_calibration
 from mlffm_segdiff.metrics.human_agreement import Numbers, fit_agreement, probability_traits
 from mlffm_segdiff.segmenters.agreement import AgreementPredictor, write_agreement
-from mlffm_segdiff.segmenters.at_source import segment_batch
-from mlffm_segdiff.segmenters.base import Sampling
-from mlffm_segdiff.segmenters.device import best_device
-from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
 from mlffm_segdiff.segmenters.recipe import load_recipe
-from mlffm_segdiff.segmenters.saved_weights import DEFAULT, weights_folder
+from mlffm_segdiff.segmenters.saved_weights import DEFAULT, DEFAULT_SHA256, weights_folder
 
 SOURCE = "isic2018"
 BATCH = 16
@@ -34,11 +31,11 @@ def main(data: Path, test: bool) -> None:
     """Fit and write the predictor, or print the table of its test."""
     with (data / "agreement/isic_human_agreement.csv").open(encoding="utf-8") as file:
         known = {row["id"]: float(row["mean_dice"]) for row in csv.DictReader(file)}
-    weights = load_pretrained(DEFAULT)
+    weights = load_model(DEFAULT)
     traits, agreement = _cases(weights, data, ("train", "val"), known)
     model = fit_agreement(traits, agreement)
     if not test:
-        predictor = AgreementPredictor(weights=weights.digest, source=SOURCE, model=model)
+        predictor = AgreementPredictor(weights=DEFAULT_SHA256, source=SOURCE, model=model)
         print(write_agreement(predictor, weights_folder(DEFAULT)))
         return
     baseline = fit_calibration(traits[:, 0].tolist(), agreement.tolist())
@@ -66,20 +63,19 @@ def main(data: Path, test: bool) -> None:
 
 
 def _cases(
-    weights: Pretrained, data: Path, names: tuple[str, ...], known: dict[str, float]
+    weights: Model, data: Path, names: tuple[str, ...], known: dict[str, float]
 ) -> tuple[Numbers, Numbers]:
     """Return traits and agreement of the images in parts of the split that several people outlined."""
     recipe = load_recipe(SOURCE, [f"data.sources.{SOURCE}={data / SOURCE}"])
     parts, traits, agreement = load_split_cases(recipe.data), [], []
-    segmenter = weights.segmenter.to(best_device())
     for name in names:
-        pairs = open_split(parts, name, weights.recipe.data.size)
+        pairs = open_split(parts, name, weights.size)
         rows = [row for row, case in enumerate(pairs.ids) if case in known]
         agreement += [known[pairs.ids[row]] for row in rows]
         for start in range(0, len(rows), BATCH):
             images = np.asarray(pairs.images[rows[start : start + BATCH]])
-            maps = segment_batch(segmenter, images, Sampling(), best_device()).probability[:, 0].numpy()
-            traits += [probability_traits(one) for one in maps]
+            found = weights.segment(list(images), lambda _: None)
+            traits += [probability_traits(one.probability) for one in found]
     return np.array(traits), np.array(agreement)
 
 

@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import binomtest, mannwhitneyu
 
 from mlffm_segdiff.data.sources import load_split_cases, open_split
-from mlffm_segdiff.inference.model import Model, load_model, segment_images
+from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.reading.case_image import pil_image, read_image
 from mlffm_segdiff.segmenters.recipe import load_recipe
 
@@ -86,9 +86,9 @@ def scores(model: Model, images: Sequence[Pixels]) -> npt.NDArray[np.float64]:
     assert model.outliers is not None
     found = []
     for start in range(0, len(images), BATCH):
-        for one in segment_images(model, list(images[start : start + BATCH]), lambda _: None):
+        for one in model.segment(list(images[start : start + BATCH]), lambda _: None):
             assert one.features is not None
-            found.append(model.outliers.score(one.features[0].numpy()).score)
+            found.append(model.outliers.score(one.features).score)
     return np.array(found)
 
 

@@ -31,9 +31,12 @@ def test_a_predictor_comes_back_as_written_for_its_own_weights_only(
     assert "was made for other weights" in caplog.text
 
 
-@pytest.mark.parametrize("old", ['"source"', "0.2", "460"])
-def test_a_damaged_file_is_one_error(tmp_path: Path, old: str) -> None:
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"source"', '"?"'), ("0.2", '"?"'), ("460", '"?"'), ("1.0", "0.0"), ("0.2", "1e308"), ("0.12", "NaN")],
+)
+def test_a_damaged_file_is_one_error(tmp_path: Path, old: str, new: str) -> None:
     path = write_agreement(PREDICTOR, tmp_path)
-    path.write_text(path.read_text().replace(old, '"?"'))
+    path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(UserError, match="remove it, or fit it again"):
         read_agreement(path)

@@ -68,7 +68,9 @@ def write_whole(segmenter: BaseSegmenter, pretrained: Pretrained, path: Path) ->
     example = torch.zeros(EXAMPLE_BATCH, size, size, 3, dtype=torch.uint8)
     segmenter.hold_noise()
     whole = WholeGraph(segmenter, sampling)
-    outputs = OUTPUTS[: len(whole(example))]  # draws the noise, which would otherwise be drawn anew in the graph
+    outputs = OUTPUTS[
+        : len(whole(example))
+    ]  # draws the noise, which would otherwise be drawn anew in the graph
     onnx.write(Part(whole, (example,), (IMAGE,), outputs), path, _metadata(pretrained, size))
     return Whole(sampling=sampling, sha256=weights_digest(path))
 

@@ -10,6 +10,8 @@ from mlffm_segdiff.metrics.certainty import THRESHOLD, soft_dice_confidence
 Map = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.float64]
 
+TRAITS = 6
+"""Number of `probability_traits`."""
 PENALTY = 3.0
 """Of the ridge regression, on standardised traits."""
 FOLDS = 10

@@ -1,7 +1,6 @@
 """The prediction of human agreement of trained weights: agreement.json, stored next to them."""
 
 import logging
-import math
 from pathlib import Path
 from typing import Literal
 
@@ -9,9 +8,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import write_text
-from mlffm_segdiff.metrics.human_agreement import AgreementModel, Map, probability_traits
+from mlffm_segdiff.metrics.human_agreement import TRAITS, AgreementModel, Map, probability_traits
 
 AGREEMENT = "agreement.json"
+LARGEST = 1e6
+"""No number of a fit is larger, and no scale smaller than its inverse."""
 LOG = logging.getLogger(__name__)
 
 
@@ -50,9 +51,12 @@ class AgreementPredictor(BaseModel):
     @model_validator(mode="after")
     def numbers_are_possible(self) -> "AgreementPredictor":
         """Refuse numbers that no fit writes."""
-        lists = (self.model.centre, self.model.scale, self.model.slopes)
-        if len({len(values) for values in lists}) != 1 or not all(map(math.isfinite, sum(lists, ()))):
-            raise ValueError("the model needs a finite centre, scale and slope of each trait")
+        model = self.model
+        lists = (model.centre, model.scale, model.slopes)
+        if any(len(values) != TRAITS for values in lists) or min(model.scale) < 1 / LARGEST:
+            raise ValueError(f"the model needs a centre, a slope and a scale above 0 of {TRAITS} traits")
+        if not all(abs(value) <= LARGEST for value in (*sum(lists, ()), model.mean, model.error)):
+            raise ValueError(f"numbers of the model must be between -{LARGEST:g} and {LARGEST:g}")
         return self
 
     def predict(self, probability: Map) -> HumanAgreement:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -213,6 +214,8 @@ def _read(path: Path) -> OutlierDetector:
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError("values are not finite")
     sets = {name: TrainingSet(**values) for name, values in json.loads(facts["sets"]).items()}
+    if not all(0 < one.limit < math.inf for one in sets.values()):
+        raise ValueError("limits must be finite and above 0")
     space = FeatureSpace(arrays["centre"], arrays["basis"])
     gaussians = {name: Gaussian(arrays[f"mean.{name}"], arrays[f"whitening.{name}"]) for name in sets}
     detector = OutlierDetector(space, gaussians, sets, facts["weights"])

@@ -33,7 +33,14 @@ from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality,
 from mlffm_segdiff.segmenters.device import find_device
 from mlffm_segdiff.segmenters.outliers import OUTLIERS, OutlierDetector, read_outliers, write_outliers
 from mlffm_segdiff.segmenters.recipe import check_recipe, recipe_packages
-from mlffm_segdiff.segmenters.saved_weights import CONFIG, DEFAULT, WEIGHTS, files_digest, local_folder, weights_digest
+from mlffm_segdiff.segmenters.saved_weights import (
+    CONFIG,
+    DEFAULT,
+    WEIGHTS,
+    files_digest,
+    local_folder,
+    weights_digest,
+)
 
 TRUST_CODE = "MLFFM_SEGDIFF_TRUST_CODE"
 """Environment variable: 1 sets ``trust_code=True`` for all loading of weights."""
