@@ -79,9 +79,10 @@ class Model:
         if not network_inputs:
             return []
         found = segment_batch(self.segmenter, np.stack(list(network_inputs)), self.sampling, self.device)
-        maps, spread = list(found.probability[:, 0].numpy()), list(found.spread[:, 0].numpy())
+        first, spread = found.probability[:, 0].numpy(), found.spread[:, 0].numpy()
+        maps = list(first)
         if self.sampling.second_look:  # only with the posterior mean, whose spread is 0
-            maps = look_again(self.segmenter, maps, view, self.sampling, self.device)
+            maps = look_again(self.segmenter, first, view, self.sampling, self.device)
             spread = [np.zeros_like(one) for one in maps]
         samples = None if found.samples is None else found.samples[:, :, 0].numpy()
         features = None if found.features is None else found.features.numpy()

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -97,12 +98,12 @@ class OutlierDetector:
     sets: Mapping[str, TrainingSet]
     weights: str = ""
 
-    def distances(self, features: Numbers) -> dict[str, Numbers]:
+    def distances(self, features: npt.NDArray[np.floating[Any]]) -> dict[str, Numbers]:
         """Compute the distances of images (NxD) to each data set, N."""
         points = self.space.project(np.asarray(features, dtype=np.float64))
         return {name: gaussian.distance(points) for name, gaussian in self.gaussians.items()}
 
-    def score(self, features: Numbers) -> OutlierScore:
+    def score(self, features: npt.NDArray[np.floating[Any]]) -> OutlierScore:
         """Score one image by its features, D."""
         found = self.distances(features[None])
         ratios = {name: float(found[name][0]) / one.limit for name, one in self.sets.items()}

@@ -59,10 +59,10 @@ class Row:
         expected_dice: See `CaseResult`.
         certainty: See `CaseResult`.
         flags: Separated by spaces.
-        outlier_score: See `OutlierScore`; above 1 the image is flagged as ``not_dermoscopy``.
-        expected_human_agreement: Mean Dice between the outlines of two people, see `CaseResult`.
         measures: A column for each.
         intervals: A column for each.
+        outlier_score: See `OutlierScore`; above 1 the image is flagged as ``not_dermoscopy``.
+        expected_human_agreement: Mean Dice between the outlines of two people, see `CaseResult`.
         status: ``incomplete``: the mask was written, another output was not. ``failed``: no mask.
             ``refused``: no mask, because the image is an outlier.
         error: What went wrong, or why the image was refused.
@@ -75,10 +75,10 @@ class Row:
     expected_dice: float | None = None
     certainty: float | None = None
     flags: str = ""
-    outlier_score: float | None = None
-    expected_human_agreement: float | None = None
     measures: LesionMeasures | None = None
     intervals: Intervals = Intervals()
+    outlier_score: float | None = None
+    expected_human_agreement: float | None = None
     status: Status = "done"
     error: str = ""
     stem: str = ""
@@ -110,10 +110,10 @@ def row_of(result: CaseResult) -> Row:
         result.expected_dice.value if result.expected_dice else None,
         result.certainty,
         " ".join(result.flags),
-        result.outlier.score if result.outlier else None,
-        result.expected_human_agreement.dice if result.expected_human_agreement else None,
         result.measures,
         _intervals(result),
+        result.outlier.score if result.outlier else None,
+        result.expected_human_agreement.dice if result.expected_human_agreement else None,
         stem=result.image.stem,
     )
 
