@@ -79,8 +79,8 @@ class Model:
         if not network_inputs:
             return []
         found = segment_batch(self.segmenter, np.stack(list(network_inputs)), self.sampling, self.device)
-        first, spread = found.probability[:, 0].numpy(), found.spread[:, 0].numpy()
-        maps = list(first)
+        first = found.probability[:, 0].numpy()
+        maps, spread = list(first), list(found.spread[:, 0].numpy())
         if self.sampling.second_look:  # only with the posterior mean, whose spread is 0
             maps = look_again(self.segmenter, first, view, self.sampling, self.device)
             spread = [np.zeros_like(one) for one in maps]
