@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
 from mlffm_segdiff.data.synthetic import synthetic_case
 
@@ -177,10 +177,10 @@ def time_many(browser: Browser, folder: Path) -> None:
         print(f"next image by key: {100 * (time.monotonic() - start):.0f} ms")
 
 
-def heap(session: object) -> float:
+def heap(session: CDPSession) -> float:
     """Megabytes of the page's JavaScript after garbage collection."""
-    session.send("HeapProfiler.collectGarbage")  # type: ignore[attr-defined]
-    used = session.send("Runtime.getHeapUsage")  # type: ignore[attr-defined]
+    session.send("HeapProfiler.collectGarbage")
+    used = session.send("Runtime.getHeapUsage")
     return (used["usedSize"] + used.get("backingStorageSize", 0)) / 1e6
 
 

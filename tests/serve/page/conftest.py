@@ -19,7 +19,7 @@ class Server(Protocol):
     def stop(self) -> None: ...
 
 
-@pytest.fixture(scope="module", params=["chromium", "firefox"])
+@pytest.fixture(scope="module")
 def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
     """The system's Chromium, and Playwright's build of Firefox: it cannot drive others.
 
@@ -28,7 +28,7 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
     """
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        if request.param == "firefox":
+        if getattr(request, "param", "chromium") == "firefox":
             found = os.environ.get("FIREFOX_OF_PLAYWRIGHT", playwright.firefox.executable_path)
             if not Path(found).exists():
                 pytest.skip("no Firefox of Playwright here: the page was NOT tested in Firefox")

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 from pydicom import dcmread
-from serve.page.user import OpenPage, Read, Saved, api_mask, area, choose, drag, put
+from serve.page.user import BOTH, OpenPage, Read, Saved, api_mask, area, choose, drag, put
 
 SIZE = 64, 48
 Blobs = Callable[[int], list[Path]]
@@ -34,6 +34,7 @@ def zipped(page: Page, saved: Saved, *parts: str, which: str = "all") -> zipfile
     return found
 
 
+@BOTH
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools
 def test_everything_in_one_zip_file(
     live, open_page: OpenPage, blobs: Blobs, saved: Saved, pixels: Read

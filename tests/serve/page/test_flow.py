@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, expect
-from serve.page.user import OpenPage, Read, Saved, api_mask, area, choose, drag, put, set_samples
+from serve.page.user import BOTH, OpenPage, Read, Saved, api_mask, area, choose, drag, put, set_samples
 
 from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.serve.keys import ApiKeys
@@ -19,6 +19,7 @@ from mlffm_segdiff.serve.keys import ApiKeys
 SIZE = 64, 48
 
 
+@BOTH
 def test_from_an_image_to_a_corrected_mask(
     live, open_page: OpenPage, blob: Path, saved: Saved, pixels: Read
 ) -> None:

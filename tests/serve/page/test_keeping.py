@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 from playwright.sync_api import Page, expect
-from serve.page.user import OpenPage, Read, Saved, choose, drag, put
+from serve.page.user import BOTH, OpenPage, Read, Saved, choose, drag, put
 
 SIZE = 64, 48
 Blobs = Callable[[int], list[Path]]
 
 
+@BOTH
 def test_a_reload_loses_nothing(open_page: OpenPage, blobs: Blobs, saved: Saved, pixels: Read) -> None:
     page = open_page()
     put(page, *blobs(2))

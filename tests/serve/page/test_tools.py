@@ -9,7 +9,7 @@ from matplotlib.path import Path as MplPath
 from PIL import Image
 from playwright.sync_api import Page, expect
 from scipy import ndimage
-from serve.page.user import OpenPage, Read, Saved, choose, click, drag, put
+from serve.page.user import BOTH, OpenPage, Read, Saved, choose, click, drag, put
 
 SIZE = 64, 48
 CORNERS = [(8.0, 6.0), (28.0, 6.0), (28.0, 22.0), (8.0, 22.0)]
@@ -36,6 +36,7 @@ def differing(found: npt.NDArray[np.uint8], expected: npt.NDArray[np.bool_]) -> 
     return int(((found > 0) != expected).sum())
 
 
+@BOTH
 @pytest.mark.parametrize("tool", ["Lasso", "Polygon"])
 def test_a_region_is_added_removed_and_undone(
     open_page: OpenPage, dark: Path, saved: Saved, pixels: Read, tool: str

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import CDPSession, Page, expect
-from serve.page.user import OpenPage, Read, Saved, choose, click, put, shares, spot
+from serve.page.user import BOTH, OpenPage, Read, Saved, choose, click, put, shares, spot
 
 SIZE = 64, 48
 
@@ -21,6 +21,7 @@ def painted(saved: Path, read: Read) -> tuple[float, float]:
     return x.mean() + 0.5, y.mean() + 0.5
 
 
+@BOTH
 def test_the_wheel_zooms_about_the_pointer(
     open_page: OpenPage, dark: Path, saved: Saved, pixels: Read
 ) -> None:
@@ -69,8 +70,6 @@ def test_two_fingers_zoom_and_do_not_paint(
     open_page: OpenPage, dark: Path, saved: Saved, pixels: Read
 ) -> None:
     page = open_page(viewport={"width": 400, "height": 800}, has_touch=True)
-    if page.context.browser.browser_type.name != "chromium":
-        pytest.skip("two fingers can only be simulated in Chromium")
     put(page, dark)
     choose(page, "Brush")
     before = zoom(page)
@@ -155,9 +154,7 @@ def test_at_most_eight_tab_stops_to_the_image_and_an_accepted_mask(open_page: Op
     while page.evaluate("document.activeElement.id") != "files":
         page.keyboard.press("Tab")
         stops += 1
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Space")
-    chooser.value.set_files(blob)
+    page.locator("#files").set_input_files(blob)  # the dialog is the browser's
     expect(page.locator("#of-mask")).to_be_visible()
     while page.evaluate("document.activeElement.id") != "canvas":
         page.keyboard.press("Tab")

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx2
 import numpy as np
 import numpy.typing as npt
+import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -14,6 +15,9 @@ OpenPage = Callable[..., Page]
 Saved = Callable[[Page, str], Path]
 Read = Callable[[Path], npt.NDArray[np.uint8]]
 Place = tuple[float, float]
+
+BOTH = pytest.mark.parametrize("browser", ["chromium", "firefox"], indirect=True)
+"""Runs a test in both browsers; the others are run in Chromium only."""
 
 
 def put(page: Page, *paths: Path) -> None:

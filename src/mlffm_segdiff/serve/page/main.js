@@ -124,8 +124,10 @@ function retry(one) {
 function changed() {
   const { one } = view.result;
   save(one);
-  showCase(one);
-  showNumbers(one);
+  if (one === queue.shown) {
+    showCase(one);
+    showNumbers(one);
+  }
   showList();
   measureLater(one);
 }
