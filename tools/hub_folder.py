@@ -1,7 +1,7 @@
 """Assemble the default weights as a repository of the Hugging Face hub: hub_folder.py FOLDER
 
-Writes the model card (README.md), config.json, quality.json and model.safetensors, as they are in the
-package, and .gitattributes for git. RELEASING.md has the command that uploads the folder.
+Writes the model card (README.md), the weights, their configuration and what is calibrated for them, as they
+are in the package, and .gitattributes for git. RELEASING.md has the command that uploads the folder.
 """
 
 import shutil
@@ -13,7 +13,14 @@ from huggingface_hub import ModelCard
 from mlffm_segdiff.segmenters.pretrained import Pretrained
 from mlffm_segdiff.segmenters.saved_weights import DEFAULT, weights_folder
 
-FILES = ("README.md", "config.json", "model.safetensors", "quality.json")
+FILES = (
+    "README.md",
+    "agreement.json",
+    "config.json",
+    "model.safetensors",
+    "outliers.safetensors",
+    "quality.json",
+)
 GIT_LFS = "*.safetensors filter=lfs diff=lfs merge=lfs -text\n"
 
 

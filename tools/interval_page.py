@@ -26,7 +26,7 @@ PAGE, RESULTS = DOCS / "INTERVALS.md", DOCS / "intervals"
 NAMES = {"isic2018": "ISIC 2018", "ph2": "PH2", "ham10000": "HAM10000", "clinical": "clinical"}
 BOUNDS = ("area", "dice", "outer", "inner")
 TITLES = ("area", "Dice", "outer contour", "inner contour")
-SAMPLES = ("sample_2", "sample_4")
+SAMPLES = ("sample_2", "sample_6")
 INNER, OUTER = (255, 176, 0), (255, 64, 129)
 MARKED = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -10,9 +10,12 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
+import mlffm_segdiff
 from mlffm_segdiff import PostProcessing, segment
 
 Command = Callable[..., tuple[int, str, str]]
+
+SAMPLE = Path(mlffm_segdiff.__file__).parent / "samples" / "sample_1.png"
 
 
 @pytest.fixture
@@ -292,10 +295,33 @@ def test_an_output_that_fails_is_reported_and_the_mask_is_there(tmp_path: Path, 
     assert len(list((tmp_path / "out" / "masks").iterdir())) == 3
 
 
+def test_outliers_are_flagged_and_refused_on_request(tmp_path: Path, photos: Path, command: Command) -> None:
+    where = ("predict", "-i", SAMPLE, "-i", photos / "p1.png", "-o", tmp_path / "out", "--threads", "1")
+    status, _, error = command(*where)
+    assert (status, error) == (0, "")
+    assert "not_dermoscopy" in (tmp_path / "out" / "predictions.csv").read_text().splitlines()[2]
+    status, out, error = command(*where, "--refuse-outliers")
+    table = tmp_path / "out" / "predictions.csv"
+    assert (status, out) == (0, f"1 of 2 images segmented: {tmp_path / 'out'}\n")
+    assert error.startswith(
+        "refused: p1.png: not a dermoscopic image like the training images (outlier score "
+    )
+    assert error.endswith("left out: 1 refused as not dermoscopic\n")
+    assert [path.name for path in (tmp_path / "out" / "masks").iterdir()] == ["sample_1.png"]
+    assert table.read_text().splitlines()[2].startswith("p1.png,")
+
+
+def test_refusing_needs_a_detector(tmp_path: Path, trained: Path, photos: Path, command: Command) -> None:
+    status, _, error = command(
+        "predict", "-i", photos / "p1.png", "-o", tmp_path / "out", "--weights", trained, "--refuse-outliers"
+    )
+    assert (status, error) == (0, "no image is refused: these weights have no outlier detector\n")
+
+
 def test_another_sampling_than_the_calibrated_one_gives_no_expected_dice_and_a_warning(
-    tmp_path: Path, photos: Path, command: Command
+    tmp_path: Path, command: Command
 ) -> None:
-    where = ("predict", "-i", photos / "p1.png", "-o", tmp_path / "out", "--threads", "1")
+    where = ("predict", "-i", SAMPLE, "-o", tmp_path / "out", "--threads", "1")
     status, _, error = command(*where)
     assert (status, error) == (0, "")
     assert only_row(tmp_path)["expected_dice"]

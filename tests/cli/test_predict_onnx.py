@@ -17,8 +17,11 @@ from mlffm_segdiff.export.graph_cache import cached_export
 from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.inference.outputs.writers import WRITERS
 from mlffm_segdiff.segmenters.assembly import build_segmenter
+from mlffm_segdiff.segmenters.base import Sampling, segment_batch
+from mlffm_segdiff.segmenters.outliers import fit_detector, write_outliers
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.segmenters.saved_weights import weights_digest
 
 SLOW = ("torch", "monai", "diffusers", "lightning", "huggingface_hub", "omegaconf", "onnx", "matplotlib")
 MOST_MODULES = 1100
@@ -38,7 +41,7 @@ Predict = Callable[..., tuple[int, list[str], str]]
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights with their graphs in the cache next to them."""
+    """Weights, to which every image is an outlier, with their graphs in the cache next to them."""
     recipe = load_recipe("isic2018", ["model.size=tiny", "data.size=32"])
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("onnx")
@@ -46,6 +49,14 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for p in segmenter.parameters():
         p.data.add_(0.05 * torch.randn_like(p))
     save_segmenter(segmenter, recipe, folder / "weights")
+    image = np.zeros((1, 32, 32, 3), np.uint8)
+    features = segment_batch(segmenter.eval(), image, Sampling(), torch.device("cpu")).features
+    assert features is not None
+    cases = np.random.default_rng(0).normal(size=(80, features.shape[1]))
+    detector = fit_detector({"a": cases[:40]}, {"a": cases[40:]})
+    assert detector is not None
+    digest = weights_digest(folder / "weights" / "model.safetensors")
+    write_outliers(detector.bind_to(digest), folder / "weights")
     cached_export(load_pretrained(folder / "weights"), "onnx", folder / "cache")
     return folder / "weights"
 
@@ -98,6 +109,17 @@ def test_all_outputs_are_as_torch_writes_them(predict: Predict, tmp_path: Path) 
     assert [row["image"] for row in columns[0]] == [row["image"] for row in columns[1]]
     for ours, theirs in zip(*columns, strict=True):
         assert float(ours["certainty"]) == pytest.approx(float(theirs["certainty"]), abs=1e-4)
+        assert float(ours["outlier_score"]) == pytest.approx(float(theirs["outlier_score"]), rel=1e-3)
+        assert ours["flags"] == theirs["flags"]
+        assert "not_dermoscopy" in ours["flags"]
+
+
+def test_outliers_are_refused_without_torch_too(predict: Predict, tmp_path: Path) -> None:
+    status, modules, messages = predict("--runtime", "onnx", "--refuse-outliers")
+    assert status == 0
+    assert not set(SLOW) & set(modules)
+    assert messages.splitlines()[-1] == "left out: 8 refused as not dermoscopic"
+    assert not list((tmp_path / "out" / "masks").glob("*"))
 
 
 @pytest.mark.parametrize(

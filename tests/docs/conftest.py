@@ -18,7 +18,7 @@ def dicom_photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dataset.SOPClassUID = uid.VLPhotographicImageStorage
     for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
         setattr(dataset, keyword, uid.generate_uid())
-    with Image.open(samples_folder() / "sample_4.png") as sample:
+    with Image.open(samples_folder() / "sample_5.png") as sample:
         shown = np.asarray(sample.convert("RGB").resize((64, 48)))
     pixels.set_pixel_data(dataset, shown, "RGB", 8, generate_instance_uid=False)
     path = tmp_path_factory.mktemp("dicom") / "lesion.dcm"

@@ -166,7 +166,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, dicom_photo: Path) -> Path:
     write_folder(folder / "lesions", 20, 48, seed=3)
     shutil.copytree(folder / "lesions" / "masks", folder / "other_masks")
     (folder / "images").mkdir()
-    for name, target in (("sample_4", "images/a"), ("sample_6", "images/b")):
+    for name, target in (("sample_5", "images/a"), ("sample_6", "images/b")):
         shutil.copy(samples_folder() / f"{name}.png", folder / f"{target}.png")
     shutil.copy(folder / "images" / "a.png", folder / "lesion.jpg")
     shutil.copy(folder / "images" / "b.png", folder / "other.png")

@@ -8,10 +8,15 @@ import torch
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.export import graph_cache
+from mlffm_segdiff.export.folder import write_export
 from mlffm_segdiff.export.graph_model import GraphModel, load_graph_model
 from mlffm_segdiff.export.manifest import FormatName, read_manifest
+from mlffm_segdiff.metrics.human_agreement import AgreementModel
+from mlffm_segdiff.segmenters.agreement import AgreementPredictor, write_agreement
 from mlffm_segdiff.segmenters.base import Sampling, segment_batch
-from mlffm_segdiff.segmenters.pretrained import Pretrained, save_segmenter
+from mlffm_segdiff.segmenters.outliers import fit_detector, write_outliers
+from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained, save_segmenter
+from mlffm_segdiff.segmenters.saved_weights import weights_digest
 
 Made = Callable[[str], Pretrained]
 Exported = Callable[[str, FormatName], Path]
@@ -29,11 +34,42 @@ def test_an_exported_folder_segments_as_torch_does(made: Made, exported: Exporte
     assert model is not None
     assert (model.size, model.sampling, model.threads) == (32, Sampling(), 1)
     segmenter = made("styles").segmenter
-    expected = segment_batch(segmenter, np.stack(PIXELS), Sampling(), torch.device("cpu")).probability
-    np.testing.assert_allclose(found_by(model), expected[:, 0], rtol=0, atol=1e-5)
+    expected = segment_batch(segmenter, np.stack(PIXELS), Sampling(), torch.device("cpu"))
+    np.testing.assert_allclose(found_by(model), expected.probability[:, 0], rtol=0, atol=1e-5)
     outputs = model.segment(PIXELS)
+    assert expected.features is not None
+    features = [one.features for one in outputs if one.features is not None]
+    np.testing.assert_allclose(np.stack(features), expected.features, rtol=0, atol=1e-4)
     assert [one.spread.any() or one.samples is not None for one in outputs] == [False] * 3
     assert model.segment([]) == []
+
+
+def test_a_network_without_feature_maps_has_no_features(exported: Exported) -> None:
+    model = load_graph_model(str(exported("direct", "onnx")), None, 1)
+    assert model is not None
+    assert [one.features for one in model.segment(PIXELS)] == [None] * 3
+
+
+def test_what_goes_with_the_weights_is_found_next_to_them_and_in_exported_folders(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFFM_SEGDIFF_CACHE", str(tmp_path / "cache"))
+    weights, pretrained = tmp_path / "weights", made("styles")
+    save_segmenter(pretrained.segmenter, pretrained.recipe, weights)
+    features = np.random.default_rng(0).normal(size=(60, 4))
+    detector = fit_detector({"a": features[:40]}, {"a": features[40:]})
+    assert detector is not None
+    known = AgreementModel((0.0,) * 6, (1.0,) * 6, (0.2, 0, 0, 0, 0, 0), 0.5, 0.12, 460)
+    write_outliers(detector.bind_to(weights_digest(weights / "model.safetensors")), weights)
+    write_agreement(AgreementPredictor(source="a", model=known), weights)
+    from_weights = load_graph_model(str(weights), "onnx", 1)
+    write_export(load_pretrained(weights), "onnx", tmp_path / "exported")
+    from_folder = load_graph_model(str(tmp_path / "exported"), None, 1)
+    for model in (from_weights, from_folder):
+        assert model is not None
+        assert model.outliers is not None
+        assert model.outliers.sets == detector.sets
+        assert model.agreement is None  # it is of other weights
 
 
 def test_what_has_no_such_graph_is_left_to_torch(exported: Exported, tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ def test_programs_find_in_it_what_they_must_know(exported: Exported) -> None:
         "image": ("UINT8", ["batch", SIZE, SIZE, 3]),
         "probability": ("FLOAT", ["batch", 1, SIZE, SIZE]),
         "mask": ("UINT8", ["batch", 1, SIZE, SIZE]),
+        "features": ("FLOAT", ["batch", 128]),  # mean and deviation of 64 channels
     }
     assert not [node for node in model.graph.node if node.op_type in ("BatchNormalization", "RandomNormal")]
     assert {one.key: one.value for one in model.metadata_props} == {

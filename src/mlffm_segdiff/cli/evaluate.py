@@ -55,7 +55,10 @@ def evaluate(
     truth: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Ground truth for --masks.")] = None,
     calibrate: Annotated[
         bool,
-        typer.Option("--calibrate", help="With --part val: write quality.json next to the weights."),
+        typer.Option(
+            "--calibrate",
+            help="With --part val: write quality.json and outliers.safetensors next to the weights.",
+        ),
     ] = False,
     device: DeviceOption = AUTO,
     threads: ThreadsOption = None,
@@ -106,10 +109,23 @@ def evaluate(
     )
     _report(found, output, reporter)
     if folder is not None:
+        _calibrate_outliers(found, folder, reporter)
         quality = evaluation.calibrate(found, folder, reporter.progress)
         for line in level_lines(quality.styles[quality.sampling.style]):
             reporter.info(line)
         reporter.info(f"calibrated on {quality.cases} cases: {folder / QUALITY}")
+
+
+def _calibrate_outliers(found: "Evaluation", folder: Path, reporter: Reporter) -> None:
+    from mlffm_segdiff.evaluation.outliers import calibrate_outliers
+
+    assert found.model is not None
+    path = calibrate_outliers(found.model, folder, reporter.progress)
+    reporter.info(
+        f"outlier detector: {path}"
+        if path is not None
+        else "no outlier detector: it needs 33 training images, and a network that encodes images"
+    )
 
 
 def _evaluate_masks(masks: Path, truth: Path, output: Path, reporter: Reporter) -> None:

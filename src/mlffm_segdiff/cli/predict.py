@@ -80,6 +80,13 @@ def predict(
     ] = False,
     largest: Annotated[bool, typer.Option("--largest", help="Keep only the largest component.")] = False,
     fill_holes: Annotated[bool, typer.Option("--fill-holes", help="Fill holes in the mask.")] = False,
+    refuse_outliers: Annotated[
+        bool,
+        typer.Option(
+            "--refuse-outliers",
+            help="Write no mask of an image that is flagged as not_dermoscopy; its row says why.",
+        ),
+    ] = False,
     batch_size: Annotated[int, typer.Option(help="Images segmented at once; changes speed only.")] = 8,
     skip_existing: Annotated[
         bool,
@@ -125,7 +132,7 @@ def predict(
         raise UserError("no images are given; for example: mlffm-segdiff predict photos -o results")
     found = find_images(*(places or ()), *more, recursive=recursive)
     post = PostProcessing(keep_specks, largest, fill_holes)
-    processing = Processing(threshold, post, mm_per_pixel, level=level)
+    processing = Processing(threshold, post, mm_per_pixel, level=level, refuse_outliers=refuse_outliers)
     reporter = Reporter(quiet, as_json)
     overrides = sampling_overrides(sampling, samples, style)
     model = prepare_model(weights, runtime, precision, overrides, batch_size, threads, device, reporter)
@@ -148,7 +155,10 @@ def predict(
             rows.append(row)
             _report_fault(row)
             progress(len(rows), len(found.images))
-    failed = sum(row.failed for row in rows)
+    if refuse_outliers and model.outliers is None:
+        reporter.warn("no image is refused: these weights have no outlier detector")
+    refused = sum(row.status == "refused" for row in rows)
+    failed = sum(row.failed for row in rows) - refused
     for fault in faults:
         say(fault, err=True)
     reporter.result(
@@ -156,13 +166,14 @@ def predict(
             "output": target.folder,
             "table": target.table_path,
             "failed": failed,
+            "refused": refused,
             "not_images": len(found.others),
             "in_subfolders": len(found.nested),
             "images": [row_values(row) for row in rows],
         }
     )
-    _report(found, target, failed, reporter)
-    if faults or any(row.status != "done" for row in rows):
+    _report(found, target, failed, refused, reporter)
+    if faults or any(row.status not in {"done", "refused"} for row in rows):
         raise typer.Exit(ExitStatus.FAULTS)
 
 
@@ -176,12 +187,12 @@ def _report_fault(row: "Row") -> None:
     if row.status == "incomplete":
         say(f"incomplete: {row.image}: {row.error}", err=True)
     elif row.failed:
-        say(f"skipped: {row.error}", err=True)
+        say(f"{'refused' if row.status == 'refused' else 'skipped'}: {row.error}", err=True)
 
 
-def _report(found: "ImageFiles", target: "Output", failed: int, reporter: Reporter) -> None:
+def _report(found: "ImageFiles", target: "Output", failed: int, refused: int, reporter: Reporter) -> None:
     """Print how many images were segmented, and how many files were left out for which reason."""
-    done = len(found.images) - failed
+    done = len(found.images) - failed - refused
     reporter.info(f"{done} of {len(found.images)} images segmented: {target.folder}")
     left_out = []
     if found.others:
@@ -190,6 +201,8 @@ def _report(found: "ImageFiles", target: "Output", failed: int, reporter: Report
     if found.nested:
         folders = len({path.parent for path in found.nested})
         left_out.append(f"{len(found.nested)} images in {folders} subfolders (--recursive includes them)")
+    if refused:
+        left_out.append(f"{refused} refused as not dermoscopic")
     if failed:
         left_out.append(f"{failed} unreadable (see {target.table_path})")
         say(f"left out: {', '.join(left_out)}", err=True)

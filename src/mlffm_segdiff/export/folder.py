@@ -23,9 +23,11 @@ from mlffm_segdiff.export.manifest import (
 from mlffm_segdiff.export.onnx import OPSET
 from mlffm_segdiff.export.trace import EXAMPLE_BATCH
 from mlffm_segdiff.export.whole import in_one_graph, write_whole
+from mlffm_segdiff.segmenters.agreement import AGREEMENT, read_agreement
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.calibration import QUALITY, read_quality, write_quality
 from mlffm_segdiff.segmenters.folding import fold_batch_norm
+from mlffm_segdiff.segmenters.outliers import OUTLIERS, read_outliers
 from mlffm_segdiff.segmenters.precision import Precision
 from mlffm_segdiff.segmenters.pretrained import Pretrained, read_config, require_trust
 from mlffm_segdiff.segmenters.saved_weights import CONFIG, weights_digest
@@ -72,9 +74,10 @@ def write_export(
 
 
 def keep_quality(pretrained: Pretrained, folder: Path) -> None:
-    """Write the quality calibration of the weights, if any, next to their graphs."""
+    """Write the quality calibration of the weights, and what else goes with them, next to their graphs."""
     if pretrained.quality is not None:
         write_quality(pretrained.quality.bind_to(None), folder)
+    pretrained.write_companions(folder)
 
 
 def runtime_of(format_name: FormatName) -> Runtime:
@@ -110,6 +113,8 @@ def read_export(folder: Path, precision: Precision = "float32") -> Pretrained:
         raise UserError(f"{folder} has no graph {error}; export again") from None
     pretrained.segmenter.eval()
     pretrained.quality = read_quality(folder / QUALITY)
+    pretrained.outliers = read_outliers(folder / OUTLIERS)
+    pretrained.agreement = read_agreement(folder / AGREEMENT)
     pretrained.digest = " ".join(weights_digest(path) for path in sorted(folder.iterdir()) if path.is_file())
     return pretrained
 

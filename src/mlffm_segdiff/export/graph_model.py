@@ -18,22 +18,24 @@ from mlffm_segdiff.config.schema import Precision
 from mlffm_segdiff.data.cache import cache_root
 from mlffm_segdiff.data.image_rows import Pixels
 from mlffm_segdiff.export.manifest import (
+    FEATURES,
     FIX,
     IMAGE,
     PROBABILITY,
     WHOLE,
     FormatName,
-    Manifest,
     is_export,
     read_manifest,
 )
 from mlffm_segdiff.export.onnx_session import import_onnxruntime, open_session
+from mlffm_segdiff.segmenters.agreement import AGREEMENT, AgreementPredictor, read_agreement
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality
+from mlffm_segdiff.segmenters.outliers import OUTLIERS, OutlierDetector, read_outliers
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import WEIGHTS, files_digest, local_folder, weights_digest
 
-CACHE_FORMAT = 3
+CACHE_FORMAT = 4
 """Version of the written graphs, raised if they change without a new version of the package."""
 
 RuntimeChoice = Literal["torch", "onnx", "openvino"]
@@ -49,6 +51,8 @@ class GraphModel:
         size: Side of its input in pixels.
         sampling: How masks are made.
         quality: Calibration of the weights; None without one.
+        outliers: Detector of images unlike the training images; None without one.
+        agreement: Predictor of how well people agree on an outline; None without one.
         identity: SHA-256 of the graph.
         threads: CPU threads that it computes with.
         device: What computes.
@@ -59,6 +63,8 @@ class GraphModel:
     size: int
     sampling: Sampling
     quality: Quality | None
+    outliers: OutlierDetector | None
+    agreement: AgreementPredictor | None
     identity: str
     threads: int
     device: str = "ONNX Runtime"
@@ -68,8 +74,16 @@ class GraphModel:
         """Segment a batch of images (SxSx3 uint8 RGB); there is no second look at a ``view``."""
         if not network_inputs:
             return []
-        (found,) = self.session.run([PROBABILITY], {IMAGE: np.stack(list(network_inputs))})
-        return [NetworkOutput(probability, np.zeros_like(probability)) for probability in found[:, 0]]
+        names = [PROBABILITY, FEATURES] if self._has_features else [PROBABILITY]
+        found, *features = self.session.run(names, {IMAGE: np.stack(list(network_inputs))})
+        return [
+            NetworkOutput(probability, np.zeros_like(probability), None, *(rows[number] for rows in features))
+            for number, probability in enumerate(found[:, 0])
+        ]
+
+    @property
+    def _has_features(self) -> bool:
+        return FEATURES in {output.name for output in self.session.get_outputs()}
 
 
 def load_graph_model(
@@ -93,16 +107,15 @@ def load_graph_model(
         return None
     folder = Path(weights).expanduser()
     if is_export(folder):
-        return _read(folder, read_manifest(folder), threads, read_quality(folder / QUALITY))
+        return _read(folder, threads)
     source = local_folder(weights) if runtime == "onnx" else None
     if source is None:
         return None
     import_onnxruntime()
     cached = cached_folder(files_digest(source), "onnx")
-    quality = read_quality(source / QUALITY, source / WEIGHTS)
     if is_export(cached):
         try:
-            return _read(cached, read_manifest(cached), threads, quality)
+            return _read(cached, threads, source / WEIGHTS)
         except UserError:
             shutil.rmtree(cached)
     from mlffm_segdiff.export.graph_cache import cached_export
@@ -110,7 +123,7 @@ def load_graph_model(
 
     with show("exporting the graphs for onnx, once"):
         made = cached_export(load_pretrained(weights), "onnx")
-    return _read(made, read_manifest(made), threads, quality)
+    return _read(made, threads, source / WEIGHTS)
 
 
 def cached_folder(source: str, format_name: FormatName, root: Path | None = None) -> Path:
@@ -128,13 +141,25 @@ def cached_folder(source: str, format_name: FormatName, root: Path | None = None
     return (root or cache_root()) / f"{key}-{format_name}"
 
 
-def _read(folder: Path, manifest: Manifest, threads: int, quality: Quality | None) -> GraphModel | None:
-    """Return the model of an exported folder; None without a graph, or if the graph draws samples."""
-    whole, path = manifest.whole, folder / WHOLE
+def _read(folder: Path, threads: int, weights: Path | None = None) -> GraphModel | None:
+    """Return the model of an exported folder; None without a graph, or if the graph draws samples.
+
+    What was calibrated is read from the folder, or from next to the weights that the graph was made of.
+    """
+    manifest, path = read_manifest(folder), folder / WHOLE
+    whole = manifest.whole
     if whole is None or whole.sampling.samples:
         return None
     if not path.is_file() or weights_digest(path) != whole.sha256:
         raise UserError(f"{path} is missing, or not the file that was exported (its SHA-256 differs); {FIX}")
+    beside, digest = (weights.parent, weights_digest(weights)) if weights else (folder, None)
     return GraphModel(
-        open_session(path, threads), manifest.size, whole.sampling, quality, whole.sha256, threads
+        open_session(path, threads),
+        manifest.size,
+        whole.sampling,
+        read_quality(beside / QUALITY, weights),
+        read_outliers(beside / OUTLIERS, digest),
+        read_agreement(beside / AGREEMENT, digest),
+        whole.sha256,
+        threads,
     )

@@ -14,8 +14,8 @@ MANIFEST = "export.json"
 FIX = "export again"
 WHOLE = "segmenter.onnx"
 """The graph from images to masks."""
-IMAGE, PROBABILITY, MASK = "image", "probability", "mask"
-"""Its input and its outputs."""
+IMAGE, PROBABILITY, MASK, FEATURES = "image", "probability", "mask", "features"
+"""Its input and its outputs; only networks that encode the image separately have features."""
 
 PartName = Annotated[str, StringConstraints(pattern=r"^\w+$")]
 

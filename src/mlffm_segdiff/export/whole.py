@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mlffm_segdiff.config.extra import DISTRIBUTION
 from mlffm_segdiff.data.image_tensor import normalise_image, scale_pixels
 from mlffm_segdiff.export import onnx
-from mlffm_segdiff.export.manifest import IMAGE, MASK, PROBABILITY, Whole
+from mlffm_segdiff.export.manifest import FEATURES, IMAGE, MASK, PROBABILITY, Whole
 from mlffm_segdiff.export.trace import EXAMPLE_BATCH
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Part
@@ -19,6 +19,7 @@ from mlffm_segdiff.segmenters.saved_weights import DEFAULT_LICENCE, DEFAULT_SHA2
 
 LESION = 255
 """Value of lesion in the graph's masks, as in mask files."""
+OUTPUTS = (PROBABILITY, MASK, FEATURES)
 
 
 class WholeGraph(nn.Module):
@@ -34,11 +35,17 @@ class WholeGraph(nn.Module):
         self.segmenter = segmenter
         self.sampling = sampling
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Map images (BSS3 uint8, RGB) to probability (B1SS float32) and mask (B1SS uint8, 0 and LESION)."""
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Map images (BSS3 uint8, RGB) to the outputs.
+
+        Returns:
+            Probability (B1SS float32), mask (B1SS uint8, 0 and LESION), and features (BxD float32) if the
+            network has them, see `segmenters.image_features`.
+        """
         (image,) = inputs
-        probability = self.segmenter.segment(normalise_image(scale_pixels(image)), self.sampling).probability
-        return probability, (probability >= THRESHOLD).to(torch.uint8) * LESION
+        found = self.segmenter.segment(normalise_image(scale_pixels(image)), self.sampling)
+        mask = (found.probability >= THRESHOLD).to(torch.uint8) * LESION
+        return (found.probability, mask, *([] if found.features is None else [found.features]))
 
 
 def in_one_graph(sampling: Sampling) -> bool:
@@ -61,8 +68,10 @@ def write_whole(segmenter: BaseSegmenter, pretrained: Pretrained, path: Path) ->
     example = torch.zeros(EXAMPLE_BATCH, size, size, 3, dtype=torch.uint8)
     segmenter.hold_noise()
     whole = WholeGraph(segmenter, sampling)
-    whole(example)  # draws the noise, which would otherwise be drawn anew in the graph
-    onnx.write(Part(whole, (example,), (IMAGE,), (PROBABILITY, MASK)), path, _metadata(pretrained, size))
+    outputs = OUTPUTS[
+        : len(whole(example))
+    ]  # draws the noise, which would otherwise be drawn anew in the graph
+    onnx.write(Part(whole, (example,), (IMAGE,), outputs), path, _metadata(pretrained, size))
     return Whole(sampling=sampling, sha256=weights_digest(path))
 
 

@@ -13,9 +13,16 @@ from mlffm_segdiff.metrics.certainty import soft_dice_confidence
 from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.segmenters.at_source import THRESHOLD, NetworkOutput, map_at
 from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
+from mlffm_segdiff.segmenters.outliers import OutlierDetector, OutlierScore
 
 Flag = Literal[
-    "nothing_found", "touches_frame", "several_components", "blurred", "too_dark", "unusual_colour"
+    "not_dermoscopy",
+    "nothing_found",
+    "touches_frame",
+    "several_components",
+    "blurred",
+    "too_dark",
+    "unusual_colour",
 ]
 
 FLAGS: tuple[Flag, ...] = get_args(Flag)
@@ -42,13 +49,15 @@ def contrast_of(network_input: Pixels, output: NetworkOutput) -> float:
 
 
 def applicable_calibration(
-    model: PreparedModel, threshold: float, post: PostProcessing
+    model: PreparedModel, threshold: float, post: PostProcessing, outlier: OutlierScore | None = None
 ) -> StyleCalibration | None:
     """Return the calibration for masks made in this way.
 
-    None without a calibration, or if it was made with another sampling, threshold or post-processing. Specks
-    change the Dice by less than 0.001 each and are ignored.
+    None without a calibration, if it was made with another sampling, threshold or post-processing, and for an
+    image that is an outlier. Specks change the Dice by less than 0.001 each and are ignored.
     """
+    if outlier is not None and outlier.flagged:
+        return None
     known = model.quality
     changed = threshold != THRESHOLD or post.largest or post.fill_holes
     if known is None or changed or known.mismatch(model.sampling):
@@ -56,8 +65,19 @@ def applicable_calibration(
     return known.styles[model.sampling.style]
 
 
+def outlier_score(output: NetworkOutput, detector: OutlierDetector | None) -> OutlierScore | None:
+    """Return how unlike the training images a segmented image is; None without a detector or features."""
+    if detector is None or output.features is None:
+        return None
+    return detector.score(output.features)
+
+
 def raise_flags(
-    mask: Mask, components: int, network_input: Pixels, quality: Quality | None
+    mask: Mask,
+    components: int,
+    network_input: Pixels,
+    quality: Quality | None,
+    outlier: OutlierScore | None = None,
 ) -> tuple[Flag, ...]:
     """Return the reasons to review a case, in the order of `FLAGS`.
 
@@ -65,9 +85,12 @@ def raise_flags(
         mask: HxW bool.
         components: Number of its 8-connected components.
         network_input: SxSx3 uint8 RGB.
-        quality: With the limits of the training images; without it no flag is about the image.
+        quality: With the limits of the training images, for the flags about sharpness and colour.
+        outlier: How unlike the training images the image is; None if it is unknown.
     """
     raised = _mask_flags(mask, components)
+    if outlier is not None and outlier.flagged:
+        raised.add("not_dermoscopy")
     if quality is not None:
         raised |= _image_flags(network_input, quality.limits)
     return tuple(flag for flag in FLAGS if flag in raised)

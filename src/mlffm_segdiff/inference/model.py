@@ -14,11 +14,13 @@ from torch import Tensor
 from mlffm_segdiff.config.schema import PrecisionChoice
 from mlffm_segdiff.data.files import Pixels
 from mlffm_segdiff.inference.prepared import View
+from mlffm_segdiff.segmenters.agreement import AgreementPredictor
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, segment_batch
 from mlffm_segdiff.segmenters.calibration import Quality
 from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.segmenters.folding import fold_batch_norm, fold_padding
+from mlffm_segdiff.segmenters.outliers import OutlierDetector
 from mlffm_segdiff.segmenters.packing import pack_convolutions
 from mlffm_segdiff.segmenters.precision import (
     Clock,
@@ -44,6 +46,8 @@ class Model:
         quality: Calibration of the weights; None without one.
         precision: Number format that the network computes in.
         identity: Digest of weights and recipe; empty if they are from no file.
+        outliers: Detector of images unlike the training images; None without one.
+        agreement: Predictor of how well people agree on an outline; None without one.
     """
 
     segmenter: BaseSegmenter
@@ -53,6 +57,8 @@ class Model:
     quality: Quality | None = None
     precision: Precision = "float32"
     identity: str = ""
+    outliers: OutlierDetector | None = None
+    agreement: AgreementPredictor | None = None
 
     @property
     def threads(self) -> int:
@@ -73,13 +79,20 @@ class Model:
         if not network_inputs:
             return []
         found = segment_batch(self.segmenter, np.stack(list(network_inputs)), self.sampling, self.device)
-        maps, spread = found.probability[:, 0].numpy(), found.spread[:, 0].numpy()
+        first = found.probability[:, 0].numpy()
+        maps, spread = list(first), list(found.spread[:, 0].numpy())
         if self.sampling.second_look:  # only with the posterior mean, whose spread is 0
-            merged = look_again(self.segmenter, maps, view, self.sampling, self.device)
-            return [NetworkOutput(one, np.zeros_like(one)) for one in merged]
+            maps = look_again(self.segmenter, first, view, self.sampling, self.device)
+            spread = [np.zeros_like(one) for one in maps]
         samples = None if found.samples is None else found.samples[:, :, 0].numpy()
+        features = None if found.features is None else found.features.numpy()
         return [
-            NetworkOutput(maps[number], spread[number], None if samples is None else samples[:, number])
+            NetworkOutput(
+                maps[number],
+                spread[number],
+                None if samples is None else samples[:, number],
+                None if features is None else features[number],
+            )
             for number in range(len(network_inputs))
         ]
 
@@ -113,7 +126,17 @@ def load_model(
     if precision == "auto":
         precision = measured_precision(segmenter, image, chosen)
     ready = ready_to_segment(segmenter, image[:1], chosen, precision)
-    return Model(ready, size, chosen, device, pretrained.quality, precision, _identity(pretrained))
+    return Model(
+        ready,
+        size,
+        chosen,
+        device,
+        pretrained.quality,
+        precision,
+        _identity(pretrained),
+        pretrained.outliers,
+        pretrained.agreement,
+    )
 
 
 def _identity(pretrained: Pretrained) -> str:

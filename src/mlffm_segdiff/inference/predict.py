@@ -30,7 +30,13 @@ from mlffm_segdiff.inference.pool import helper_count, in_order, result_memory
 from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.reading.case_image import CaseImage, read_unless_found
 from mlffm_segdiff.inference.reading.image_source import Source, case_name
-from mlffm_segdiff.inference.result import CaseResult, Processing, analyse, require_shown_level
+from mlffm_segdiff.inference.result import (
+    CaseResult,
+    OutlierError,
+    Processing,
+    analyse,
+    require_shown_level,
+)
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 
 MOST_ROWS = 256
@@ -107,6 +113,8 @@ class _Run:
         with result_memory(image.height * image.width):
             try:
                 result = analyse(image, case.segmentation, self.model, self.processing)
+            except OutlierError as error:
+                return Record(Row(image.name, image.width, image.height, status="refused", error=str(error)))
             except Exception as error:
                 return _failed(image.name, _reason(error, image.name))
             try:
@@ -154,7 +162,8 @@ def predict_files(
 ) -> Iterator[Row]:
     """Segment files, write masks and what `output` asks for, and yield the row of each image in order.
 
-    An image that cannot be read gives a row with status ``failed``, an output that cannot be written one with
+    An image that cannot be read gives a row with status ``failed``, an outlier that `processing` refuses one
+    with status ``refused``, an output that cannot be written one with
     status ``incomplete``; neither stops the run. Memory does not grow with the number of files. The table
     appears after the last image.
 
@@ -212,8 +221,11 @@ def check_batch_size(batch_size: int) -> None:
 def _settings(model: PreparedModel, output: Output, processing: Processing, batch_size: int) -> str:
     """Return all that an image's results depend on, besides the image."""
     quality = model.quality and model.quality.model_dump(mode="json")
+    sets = model.outliers and {name: asdict(one) for name, one in model.outliers.sets.items()}
+    agreement = model.agreement and model.agreement.model_dump(mode="json")
     machine = [str(model.device), model.precision, batch_size]  # they decide how sums are rounded
-    chosen = [asdict(model.sampling), model.size, *machine, quality, asdict(processing)]
+    beside = [quality, sets, agreement]
+    chosen = [asdict(model.sampling), model.size, *machine, *beside, asdict(processing)]
     outputs = [sorted(output.write), output.maps]
     return json.dumps([version(DISTRIBUTION), model.identity, *chosen, *outputs])
 

@@ -5,8 +5,10 @@ from typing import Protocol
 
 from mlffm_segdiff.config.schema import Precision
 from mlffm_segdiff.data.image_rows import Pixels
+from mlffm_segdiff.segmenters.agreement import AgreementPredictor
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.calibration import Quality
+from mlffm_segdiff.segmenters.outliers import OutlierDetector
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 View = Callable[[int], Pixels | None]
@@ -31,6 +33,14 @@ class PreparedModel(Protocol):
     @property
     def quality(self) -> Quality | None:
         """Calibration of the weights; None without one."""
+
+    @property
+    def outliers(self) -> OutlierDetector | None:
+        """Detector of images unlike the training images; None without one."""
+
+    @property
+    def agreement(self) -> AgreementPredictor | None:
+        """Predictor of how well people agree on an outline; None without one."""
 
     @property
     def precision(self) -> Precision:

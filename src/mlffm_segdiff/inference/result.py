@@ -13,6 +13,7 @@ from mlffm_segdiff.inference.confidence import (
     applicable_calibration,
     certainty_of,
     contrast_of,
+    outlier_score,
     raise_flags,
 )
 from mlffm_segdiff.inference.estimates import (
@@ -31,11 +32,17 @@ from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.metrics.case_bounds import Bounds, area_interval, dice_interval, threshold_at
 from mlffm_segdiff.metrics.overlap import Mask
+from mlffm_segdiff.segmenters.agreement import HumanAgreement
 from mlffm_segdiff.segmenters.at_source import THRESHOLD, Map, NetworkOutput, map_at
 from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
+from mlffm_segdiff.segmenters.outliers import OutlierScore
 
 POSSIBLE = 0.05
 """Probability from which a pixel counts for the mean spread."""
+
+
+class OutlierError(UserError):
+    """An image that is refused because it is unlike the training images."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +55,14 @@ class Processing:
         mm_per_pixel: Side of a pixel in millimetres, instead of the value in the image's file.
         level: Of the intervals and contours that outputs show, as a share (0.9) or in per cent (90); None is
             0.9, or the highest that is calibrated.
+        refuse_outliers: Make no result of an image that is flagged as not dermoscopic.
     """
 
     threshold: float = THRESHOLD
     post: PostProcessing = DEFAULT
     mm_per_pixel: float | None = None
     level: float | None = None
+    refuse_outliers: bool = False
 
     def __post_init__(self) -> None:
         """Raise UserError for a number out of range."""
@@ -83,6 +92,9 @@ class CaseResult:
         mm_per_pixel: Side of a pixel in millimetres; None if it is unknown.
         quality: Calibration of the weights, with the limits of the training images; None without one.
         level: Of the intervals and contours that outputs show; None without a calibration that applies.
+        outlier: How unlike the training images the image is; None without a detector of the weights.
+        expected_human_agreement: How well people would agree on the outline; None where no Dice is expected,
+            and without a predictor of the weights.
     """
 
     image: CaseImage = field(repr=False)
@@ -93,6 +105,8 @@ class CaseResult:
     mm_per_pixel: float | None = None
     quality: Quality | None = field(default=None, repr=False)
     level: float | None = None
+    outlier: OutlierScore | None = None
+    expected_human_agreement: HumanAgreement | None = None
 
     @property
     def probability(self) -> Map:
@@ -222,7 +236,8 @@ class CaseResult:
     @cached_property
     def flags(self) -> tuple[Flag, ...]:
         """Reasons to review the case, in the order of `confidence.FLAGS`."""
-        return raise_flags(self.mask, self.measures.components, self.image.network_input, self.quality)
+        components, shown = self.measures.components, self.image.network_input
+        return raise_flags(self.mask, components, shown, self.quality, self.outlier)
 
     @cached_property
     def _bounds(self) -> dict[float, Bounds]:
@@ -248,6 +263,7 @@ def analyse(
         processing: How the segmentation becomes a mask.
 
     Raises:
+        OutlierError: The image is an outlier, and `processing` refuses those.
         UserError: The network's output is not finite.
     """
     if not segmentation.is_finite:
@@ -256,12 +272,21 @@ def analyse(
             "damaged, or bf16 is too coarse for them; use other weights, or float32"
         )
     how = processing or Processing()
+    outlier = outlier_score(segmentation, model.outliers)
+    if how.refuse_outliers and outlier is not None and outlier.flagged:
+        raise OutlierError(
+            f"{image.name or 'image'}: not a dermoscopic image like the training images (outlier score "
+            f"{outlier.score:.2f}, limit {outlier.threshold:g}); segment it without refusing outliers"
+        )
     probability = map_at(segmentation.probability, image.height, image.width)
     mask: Mask = probability >= how.threshold
     del probability  # four times as large as the mask
     box = lesion_box(mask)
     mask[box] = post_process(mask[box], how.post)
-    calibration = applicable_calibration(model, how.threshold, how.post)
+    calibration = applicable_calibration(model, how.threshold, how.post, outlier)
+    agreement = None
+    if model.agreement is not None and calibration is not None and mask.any():
+        agreement = model.agreement.predict(segmentation.probability)
     return CaseResult(
         image,
         mask,
@@ -270,7 +295,9 @@ def analyse(
         calibration,
         how.mm_per_pixel or image.mm_per_pixel,
         model.quality,
-        level=shown_level(how.level, calibration.bounds if calibration else ()),
+        shown_level(how.level, calibration.bounds if calibration else ()),
+        outlier,
+        agreement,
     )
 
 

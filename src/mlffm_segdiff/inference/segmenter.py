@@ -93,6 +93,7 @@ def segment(
     mm_per_pixel: float | None = None,
     post: PostProcessing = DEFAULT_STEPS,
     level: float | None = None,
+    refuse_outliers: bool = False,
     batch_size: int = 8,
     device: str | torch.device = AUTO,
 ) -> list[CaseResult]:
@@ -113,11 +114,13 @@ def segment(
         post: Post-processing of the masks, such as ``PostProcessing(largest=True)``.
         level: Of ``intervals`` and ``band`` of the results, as a share (0.9) or in per cent (90); None is
             0.9, or the highest that is calibrated.
+        refuse_outliers: Raise OutlierError for an image that is flagged as ``not_dermoscopy``.
         batch_size: Images segmented at once; changes speed only.
         device: Where the network runs: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``xpu``. A
             `Segmenter` runs where it is.
 
     Raises:
+        OutlierError: An image is refused; a UserError.
         UserError: An image, the device, the weights or an option cannot be used.
     """
     if isinstance(images, str | Path):
@@ -125,7 +128,7 @@ def segment(
     if isinstance(images, Image.Image) or not isinstance(images, Iterable):
         raise UserError(f"images is one {type(images).__name__}; give a list of images")
     check_batch_size(batch_size)
-    how = Processing(threshold, post, mm_per_pixel, level=level)
+    how = Processing(threshold, post, mm_per_pixel, level=level, refuse_outliers=refuse_outliers)
     if isinstance(weights, Segmenter):
         model = weights.prepared(sampling)
     else:

@@ -20,11 +20,14 @@ class NetworkOutput:
         probability: SxS float32 in [0, 1], the posterior mean or the fusion of the samples.
         spread: SxS float32, the standard deviation of the samples; 0 for fewer than two.
         samples: NxSxS float32 in [0, 1], the N samples; None if none were drawn.
+        features: D float32, of the whole image, see `segmenters.image_features`; None if the network has no
+            maps for them.
     """
 
     probability: Map
     spread: Map
     samples: Map | None = None
+    features: Map | None = None
 
     @property
     def is_finite(self) -> bool:

@@ -26,11 +26,14 @@ class Segmentation:
         probability: B1HW in [0, 1], the posterior mean or the fusion of the samples.
         spread: B1HW, the standard deviation of the samples; 0 for fewer than two.
         samples: NB1HW in [0, 1], the N samples; None if none were drawn.
+        features: BxD, of each image as a whole, see `segmenters.image_features`; None if the network has no
+            maps for them.
     """
 
     probability: Tensor
     spread: Tensor
     samples: Tensor | None = None
+    features: Tensor | None = None
 
 
 Graph = Callable[..., Sequence[Tensor]]
@@ -113,4 +116,5 @@ def segment_batch(
     with torch.inference_mode():
         found = segmenter.segment(normalise_image(image_tensor(images)).to(device), sampling)
     samples = None if found.samples is None else found.samples.float().cpu()
-    return Segmentation(found.probability.float().cpu(), found.spread.float().cpu(), samples)
+    features = None if found.features is None else found.features.cpu()
+    return Segmentation(found.probability.float().cpu(), found.spread.float().cpu(), samples, features)

@@ -15,6 +15,7 @@ from mlffm_segdiff.diffusion.sampler import Estimate, sample
 from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
 from mlffm_segdiff.segmenters.base import MIRRORS, BaseSegmenter, Graph, Part, Sampling, Segmentation
 from mlffm_segdiff.segmenters.denoiser_parts import GraphDenoiser, denoiser_parts
+from mlffm_segdiff.segmenters.image_features import pool_features
 from mlffm_segdiff.segmenters.interruption import stop_if_unwanted
 from mlffm_segdiff.segmenters.objectives import Objective
 from mlffm_segdiff.segmenters.training_draws import TrainingDraws
@@ -157,36 +158,45 @@ class DiffusionSegmenter(BaseSegmenter):
             sampling: See `Sampling`.
 
         Returns:
-            Probability and spread, B1HW, and the samples, NB1HW.
+            Probability and spread, B1HW, the samples, NB1HW, and the features of the images, BxD.
         """
+        style = self._style_numbers([sampling.style], image.device).expand(image.shape[0])
         axes_of = MIRRORS if sampling.mirror else MIRRORS[:1]
-        drawn = torch.stack([self._draw(image, sampling, axes) for axes in axes_of]).mean(0)
+        maps, pooled = [], None
+        for axes in axes_of:
+            features = self._encode(image.flip(axes), style)
+            if pooled is None:
+                pooled = pool_features(features, image.shape[-1])
+            maps.append(self._draw(features, image.shape, sampling, axes))
+        drawn = torch.stack(maps).mean(0)
         if not sampling.samples:
-            return Segmentation(drawn[0], torch.zeros_like(drawn[0]))
+            return Segmentation(drawn[0], torch.zeros_like(drawn[0]), features=pooled)
         several = sampling.samples > 1
         spread = drawn.std(dim=0, correction=0) if several else torch.zeros_like(drawn[0])
-        return Segmentation(fuse(drawn, sampling.fusion), spread, drawn)
+        return Segmentation(fuse(drawn, sampling.fusion), spread, drawn, pooled)
 
-    def _draw(self, image: Tensor, sampling: Sampling, axes: tuple[int, ...]) -> Tensor:
+    def _draw(
+        self, encoded: Sequence[Tensor], shape: torch.Size, sampling: Sampling, axes: tuple[int, ...]
+    ) -> Tensor:
         """Return samples (NB1HW in [0, 1]); the posterior mean as one sample if none are requested.
 
-        The image is flipped along the axes, and the result flipped back. All noise of samples is flipped too,
-        so that averaging over mirror images does not bring samples closer together.
+        The encoded images, of shape B3HW, were flipped along the axes; the result is flipped back. All noise
+        of samples is flipped too, so that averaging over mirror images does not bring samples closer.
         """
         samples, steps = max(sampling.samples, 1), sampling.steps if sampling.samples else 1
-        style = self._style_numbers([sampling.style], image.device).expand(image.shape[0])
-        features = [repeat_rows(f, samples) for f in self._encode(image.flip(axes), style)]
-        stream = self.noise(sampling.seed, samples, image.shape[2], image.shape[3])
+        batch, _, height, width = shape
+        features = [repeat_rows(f, samples) for f in encoded]
+        stream = self.noise(sampling.seed, samples, height, width)
         flipped = axes if sampling.samples else ()
 
         def noise() -> Tensor:
-            rows = next(stream).unsqueeze(1).expand(-1, image.shape[0], -1, -1, -1).flatten(0, 1)
-            return rows.to(image.device).flip(flipped)
+            rows = next(stream).unsqueeze(1).expand(-1, batch, -1, -1, -1).flatten(0, 1)
+            return rows.to(self.alpha_bar.device).flip(flipped)
 
         estimate = self._estimator(features, sampling.widening)
         x0 = sample(estimate, self.process, sampling.sampler, steps, noise)
         drawn = (x0 / self.process.mask_scale + 1).div(2).clamp(0, 1)
-        return drawn.view(samples, image.shape[0], *drawn.shape[1:]).flip(axes)
+        return drawn.view(samples, batch, *drawn.shape[1:]).flip(axes)
 
     def _estimator(self, features: Sequence[Tensor], widening: float) -> Estimate:
         """Return the network's estimate of x_0, with self-conditioning and widening from step to step.

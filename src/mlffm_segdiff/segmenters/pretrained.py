@@ -21,12 +21,26 @@ from mlffm_segdiff.config.load import read_json
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import unwritable, write_bytes, write_text
 from mlffm_segdiff.models.weight_files import HUB_ERRORS, read_weights
+from mlffm_segdiff.segmenters.agreement import (
+    AGREEMENT,
+    AgreementPredictor,
+    read_agreement,
+    write_agreement,
+)
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality, write_quality
 from mlffm_segdiff.segmenters.device import find_device
+from mlffm_segdiff.segmenters.outliers import OUTLIERS, OutlierDetector, read_outliers, write_outliers
 from mlffm_segdiff.segmenters.recipe import check_recipe, recipe_packages
-from mlffm_segdiff.segmenters.saved_weights import CONFIG, DEFAULT, WEIGHTS, files_digest, local_folder
+from mlffm_segdiff.segmenters.saved_weights import (
+    CONFIG,
+    DEFAULT,
+    WEIGHTS,
+    files_digest,
+    local_folder,
+    weights_digest,
+)
 
 TRUST_CODE = "MLFFM_SEGDIFF_TRUST_CODE"
 """Environment variable: 1 sets ``trust_code=True`` for all loading of weights."""
@@ -48,6 +62,8 @@ class Pretrained(
         recipe: Of the model, its training and its sampling.
         segmenter: The network and what turns its output into masks.
         quality: Calibration of its certainty; None without one.
+        agreement: Predictor of how well people agree on an outline; None without one.
+        outliers: Detector of images unlike its training images; None without one.
         digest: SHA-256 of the files that it was loaded from, separated by spaces, of weights as
             `files_digest` returns it; empty without any.
 
@@ -67,6 +83,8 @@ class Pretrained(
         self.recipe: Recipe = check_recipe(recipe, CONFIG)
         self.segmenter: BaseSegmenter = build_segmenter(self.recipe)
         self.quality: Quality | None = None
+        self.agreement: AgreementPredictor | None = None
+        self.outliers: OutlierDetector | None = None
         self.digest = ""
 
     @property
@@ -133,6 +151,11 @@ class Pretrained(
         model.segmenter.load_state_dict(read_weights(weights))
         with contextlib.suppress(EntryNotFoundError):
             model.quality = read_quality(get(QUALITY), weights)
+        digest = weights_digest(weights)
+        with contextlib.suppress(EntryNotFoundError):
+            model.outliers = read_outliers(get(OUTLIERS), digest)
+        with contextlib.suppress(EntryNotFoundError):
+            model.agreement = read_agreement(get(AGREEMENT), digest)
         return model.eval()
 
     def _save_pretrained(self, save_directory: Path) -> None:
@@ -144,6 +167,14 @@ class Pretrained(
         write_bytes(save_directory / WEIGHTS, save(state))
         if self.quality is not None:
             write_quality(self.quality.bind_to(save_directory / WEIGHTS), save_directory)
+        self.write_companions(save_directory, weights_digest(save_directory / WEIGHTS))
+
+    def write_companions(self, folder: Path, digest: str = "") -> None:
+        """Write what goes with the weights into a folder, bound to the weights with this SHA-256."""
+        if self.outliers is not None:
+            write_outliers(self.outliers.bind_to(digest), folder)
+        if self.agreement is not None:
+            write_agreement(self.agreement.bind_to(digest), folder)
 
 
 def save_segmenter(

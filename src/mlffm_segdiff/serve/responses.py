@@ -38,11 +38,21 @@ class EncodedMaps(BaseModel):
 
 
 class QualityResponse(BaseModel):
-    """How far a mask can be trusted (docs/QUALITY.md); null for what is unknown."""
+    """How far a mask can be trusted (docs/QUALITY.md, docs/OUTLIERS.md); null for what is unknown.
+
+    Attributes:
+        expected_dice: Null without a calibration that applies.
+        certainty: Soft Dice confidence.
+        flags: Reasons to review the case.
+        outlier_score: Above 1 the image is flagged as `not_dermoscopy`.
+        expected_human_agreement: Mean Dice between the outlines of two people.
+    """
 
     expected_dice: float | None
     certainty: float | None
     flags: list[Flag]
+    outlier_score: float | None
+    expected_human_agreement: float | None
 
 
 class MaskResponse(BaseModel):
@@ -116,6 +126,7 @@ class SegmentResponse(MaskResponse):
 
 def mask_fields(result: CaseResult) -> dict[str, Any]:
     """Return the fields of a `MaskResponse`."""
+    agreement = result.expected_human_agreement
     return {
         "name": result.image.name,
         "width": result.image.width,
@@ -126,6 +137,8 @@ def mask_fields(result: CaseResult) -> dict[str, Any]:
             expected_dice=result.expected_dice.value if result.expected_dice else None,
             certainty=result.certainty,
             flags=list(result.flags),
+            outlier_score=result.outlier.score if result.outlier else None,
+            expected_human_agreement=agreement.dice if agreement else None,
         ),
         "contours": contour_geojson(result.mask, result.image.name),
     }

@@ -22,7 +22,8 @@ Photo = Callable[..., npt.NDArray[np.uint8]]
 Save = Callable[..., Path]
 
 HEADER = (
-    "image,width,height,expected_dice,certainty,flags,area,area_share,components,mean_spread,perimeter,equivalent_diameter,"
+    "image,width,height,expected_dice,certainty,flags,outlier_score,expected_human_agreement,"
+    "area,area_share,components,mean_spread,perimeter,equivalent_diameter,"
     "area_mm2,perimeter_mm,equivalent_diameter_mm,centroid_x,centroid_y,"
     "box_left,box_top,box_width,box_height,asymmetry_major,asymmetry_minor,"
     "compactness,solidity,fractal_index,colours,colour_distance,colour_spread,"
@@ -43,6 +44,8 @@ def test_rows_become_lines_and_missing_values_stay_empty(tmp_path: Path) -> None
             "blurred too_dark",
             LesionMeasures(1, 1 / 6, 1, 0.1234567, 2.5, 1.5, box_left=0, colours=2),
             Intervals(0.9, 0.8, 0.95, 0.5, 2.25, calibration_cases="ham10000=1800 ph2=20"),
+            0.75,
+            0.875,
         ),
         Row('b, "c".jpg', status="failed", error="it is broken, sadly"),
         Row("d.png", 3, 2, measures=LesionMeasures(0, 0.0, 0, None, 0.0, 0.0)),
@@ -51,10 +54,10 @@ def test_rows_become_lines_and_missing_values_stay_empty(tmp_path: Path) -> None
     assert list(write_rows(rows, path)) == rows
     assert path.read_text() == (
         HEADER
-        + "a.png,3,2,0.9,0.8,blurred too_dark,1,0.166667,1,0.123457,2.5,1.5,,,,,,0,,,,,,,,,2,,,"
+        + "a.png,3,2,0.9,0.8,blurred too_dark,0.75,0.875,1,0.166667,1,0.123457,2.5,1.5,,,,,,0,,,,,,,,,2,,,"
         + "0.9,0.8,0.95,0.5,2.25,,,,,,,ham10000=1800 ph2=20,done,\n"
-        + f'"b, ""c"".jpg"{41 * ","}failed,"it is broken, sadly"\n'
-        + f"d.png,3,2,,,,0,0.0,0,,0.0,0.0{30 * ','}done,\n"
+        + f'"b, ""c"".jpg"{43 * ","}failed,"it is broken, sadly"\n'
+        + f"d.png,3,2,,,,,,0,0.0,0,,0.0,0.0{30 * ','}done,\n"
     )
 
 

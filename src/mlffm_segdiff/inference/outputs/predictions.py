@@ -17,7 +17,7 @@ from mlffm_segdiff.inference.result import CaseResult
 DECIMALS = 6
 
 Cell = str | float | None
-Status = Literal["done", "incomplete", "failed"]
+Status = Literal["done", "incomplete", "failed", "refused"]
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,11 @@ class Row:
         flags: Separated by spaces.
         measures: A column for each.
         intervals: A column for each.
+        outlier_score: See `OutlierScore`; above 1 the image is flagged as ``not_dermoscopy``.
+        expected_human_agreement: Mean Dice between the outlines of two people, see `CaseResult`.
         status: ``incomplete``: the mask was written, another output was not. ``failed``: no mask.
-        error: What went wrong.
+            ``refused``: no mask, because the image is an outlier.
+        error: What went wrong, or why the image was refused.
         stem: Name of the output files, without an extension; not a column.
     """
 
@@ -74,6 +77,8 @@ class Row:
     flags: str = ""
     measures: LesionMeasures | None = None
     intervals: Intervals = Intervals()
+    outlier_score: float | None = None
+    expected_human_agreement: float | None = None
     status: Status = "done"
     error: str = ""
     stem: str = ""
@@ -81,7 +86,7 @@ class Row:
     @property
     def failed(self) -> bool:
         """Whether the image has no mask."""
-        return self.status == "failed"
+        return self.status in {"failed", "refused"}
 
     def with_fault(self, fault: str) -> Self:
         """Return the row with an output that was not written; as it is for an empty fault."""
@@ -92,7 +97,7 @@ class Row:
 
 MEASURES = tuple(field.name for field in fields(LesionMeasures))
 INTERVALS = tuple(field.name for field in fields(Intervals))
-QUALITY = ("expected_dice", "certainty", "flags")
+QUALITY = ("expected_dice", "certainty", "flags", "outlier_score", "expected_human_agreement")
 COLUMNS = ("image", "width", "height", *QUALITY, *MEASURES, *INTERVALS, "status", "error")
 
 
@@ -107,6 +112,8 @@ def row_of(result: CaseResult) -> Row:
         " ".join(result.flags),
         result.measures,
         _intervals(result),
+        result.outlier.score if result.outlier else None,
+        result.expected_human_agreement.dice if result.expected_human_agreement else None,
         stem=result.image.stem,
     )
 

@@ -28,7 +28,7 @@ from mlffm_segdiff.metrics.overlap import Mask
 FOLDER = "review"
 THUMBNAIL_SIDE = 320
 SHOWN = ("area", "components", "equivalent_diameter_mm", "asymmetry_major", "colours")
-MARKS = ("failed", "incomplete", *FLAGS)
+MARKS = ("failed", "refused", "incomplete", *FLAGS)
 
 
 class ReviewWriter(Writer):

@@ -28,6 +28,7 @@ const MAIN = new Set(
   ]),
 );
 const FLAGS = {
+  not_dermoscopy: "This is not a dermoscopic image like the training images",
   nothing_found: "No lesion was found",
   touches_frame: "The lesion touches the frame",
   several_components: "The lesion has several components",

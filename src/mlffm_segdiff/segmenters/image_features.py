@@ -1,0 +1,33 @@
+"""Features of a whole image: statistics of the feature maps that its encoder computes for the mask."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+STRIDES = (4, 8, 16)
+"""Strides of the maps that describe an image: texture and parts, not the lesion as a whole."""
+LEAST_DEVIATION = 1e-3
+"""Added to standard deviations before the logarithm."""
+
+
+def pool_features(features: Sequence[Tensor], side: int) -> Tensor | None:
+    """Compute the mean and the log standard deviation of each channel over the image.
+
+    The logarithm makes deviations nearly normal, so that a Gaussian fits them.
+
+    Args:
+        features: What a denoiser's ``encode`` returns; maps are BCHW, other tensors are ignored.
+        side: Height and width of the image in pixels.
+
+    Returns:
+        BxD float32, level by level; None without a map of one of the STRIDES.
+    """
+    maps = [one.float() for one in features if one.ndim == 4 and side / one.shape[2] in STRIDES]
+    if not maps:
+        return None
+    pooled = []
+    for level in maps:
+        deviation, mean = torch.std_mean(level, dim=(2, 3), correction=0)
+        pooled += [mean, (deviation + LEAST_DEVIATION).log()]
+    return torch.cat(pooled, dim=1)

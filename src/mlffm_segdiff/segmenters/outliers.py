@@ -1,0 +1,230 @@
+"""Detection of images unlike the training images: outliers.safetensors, stored next to the weights."""
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.atomic import write_bytes
+from mlffm_segdiff.metrics.conformal import conformal_quantile
+from mlffm_segdiff.metrics.mahalanobis import (
+    FeatureSpace,
+    Gaussian,
+    Numbers,
+    fit_gaussians,
+    fit_space,
+)
+
+OUTLIERS = "outliers.safetensors"
+LEVEL = 0.97
+"""Share of images like those of a data set that are not flagged."""
+FEWEST_CASES = 33
+"""Cases that a limit at this level needs: 33 / 34 is the first share of n + 1 cases to reach it."""
+FOLDS = 10
+JOINED = "all"
+"""Name of the data sets that were joined to one."""
+FORMAT = "1"
+FORMATS = {1: np.float32, 2: np.float16}
+"""Number format of vectors and matrices in the file."""
+LOG = logging.getLogger(__name__)
+
+
+Model = TypeVar("Model", FeatureSpace, Gaussian)
+
+
+@dataclass(frozen=True)
+class OutlierScore:
+    """How unlike the training images an image is.
+
+    Attributes:
+        score: Distance to the nearest data set of the training images, as a multiple of its limit.
+        nearest: Name of this data set.
+        threshold: Score above which the image is flagged.
+    """
+
+    score: float
+    nearest: str
+    threshold: float = 1.0
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the image is unlike those of every data set."""
+        return not self.score <= self.threshold
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """A data set of the training images.
+
+    Attributes:
+        training: Number of images that its Gaussian was fitted to.
+        cases: Number of images that its limit is from.
+        cross_fitted: Whether training images are among these.
+        limit: Mahalanobis distance above which an image is unlike it.
+    """
+
+    training: int
+    cases: int
+    cross_fitted: bool
+    limit: float
+
+
+@dataclass(frozen=True)
+class OutlierDetector:
+    """Mahalanobis distances of an image's features to the data sets of the training images.
+
+    An image is an outlier if it is beyond the limit of every data set. Each limit is a conformal quantile
+    of the distances of validation cases to their own data set, so of images drawn as these were, at most
+    the share 1 - LEVEL is flagged in expectation. Nothing is learned from outliers.
+
+    Attributes:
+        space: Of the features of `segmenters.image_features`.
+        gaussians: By data set, in this space.
+        sets: By data set.
+        weights: SHA-256 of the weights file; empty for weights that are not in a file.
+    """
+
+    space: FeatureSpace
+    gaussians: Mapping[str, Gaussian]
+    sets: Mapping[str, TrainingSet]
+    weights: str = ""
+
+    def distances(self, features: npt.NDArray[np.floating[Any]]) -> dict[str, Numbers]:
+        """Compute the distances of images (NxD) to each data set, N."""
+        points = self.space.project(np.asarray(features, dtype=np.float64))
+        return {name: gaussian.distance(points) for name, gaussian in self.gaussians.items()}
+
+    def score(self, features: npt.NDArray[np.floating[Any]]) -> OutlierScore:
+        """Score one image by its features, D."""
+        found = self.distances(features[None])
+        ratios = {name: float(found[name][0]) / one.limit for name, one in self.sets.items()}
+        nearest = min(ratios, key=ratios.__getitem__)
+        return OutlierScore(ratios[nearest], nearest)
+
+    def bind_to(self, weights: str) -> "OutlierDetector":
+        """Return a copy for the weights with this SHA-256."""
+        return replace(self, weights=weights)
+
+
+def fit_detector(
+    training: Mapping[str, Numbers], validation: Mapping[str, Numbers]
+) -> OutlierDetector | None:
+    """Fit a detector to features of training images, and its limits to those of validation images.
+
+    A data set with fewer than FEWEST_CASES validation images also uses the distances of its training images,
+    each to a Gaussian that was fitted without its fold (cross-conformal prediction, Vovk 2015). Its share of
+    false alarms is then 1 - LEVEL in practice, and at most twice that in theory (Barber et al. 2021,
+    theorem 4). If a data set has fewer than FEWEST_CASES training images, all sets are joined to one.
+
+    Args:
+        training: NxD by data set.
+        validation: NxD by data set.
+
+    Returns:
+        The detector; None for fewer than FEWEST_CASES training images in all.
+    """
+    if any(len(features) < FEWEST_CASES for features in training.values()):
+        training = {JOINED: np.concatenate(list(training.values()))}
+        validation = {JOINED: np.concatenate(list(validation.values()))}
+    if min(map(len, training.values())) < FEWEST_CASES:
+        return None
+    space = _rounded(fit_space(training))
+    points = {name: space.project(features) for name, features in training.items()}
+    gaussians = {name: _rounded(one) for name, one in fit_gaussians(points).items()}
+    sets = {}
+    for name, gaussian in gaussians.items():
+        distances = np.empty(0)
+        if name in validation:
+            distances = gaussian.distance(space.project(validation[name]))
+        few = len(distances) < FEWEST_CASES
+        if few:
+            distances = np.concatenate([distances, _cross_fitted(points, name)])
+        limit = conformal_quantile(distances, LEVEL)
+        sets[name] = TrainingSet(len(points[name]), len(distances), few, limit)
+    return OutlierDetector(space, gaussians, sets)
+
+
+def _cross_fitted(points: Mapping[str, Numbers], name: str) -> Numbers:
+    """Return the distance of each point of a group to the Gaussian fitted without the point's fold."""
+    own = points[name]
+    fold = np.random.default_rng(0).permutation(len(own)) % FOLDS
+    distances = np.empty(len(own))
+    for number in range(FOLDS):
+        gaussian = fit_gaussians({**points, name: own[fold != number]})[name]
+        distances[fold == number] = gaussian.distance(own[fold == number])
+    return distances
+
+
+def write_outliers(detector: OutlierDetector, folder: Path) -> Path:
+    """Write outliers.safetensors into the folder and return its path. Raises UserError if it cannot be."""
+    arrays = {"centre": detector.space.centre, "basis": detector.space.basis}
+    for name, gaussian in detector.gaussians.items():
+        arrays |= {f"mean.{name}": gaussian.mean, f"whitening.{name}": gaussian.whitening}
+    tensors = {name: np.ascontiguousarray(array, FORMATS[array.ndim]) for name, array in arrays.items()}
+    sets = json.dumps({name: asdict(one) for name, one in detector.sets.items()})
+    path = folder / OUTLIERS
+    write_bytes(path, save(tensors, {"format": FORMAT, "weights": detector.weights, "sets": sets}))
+    return path
+
+
+def read_outliers(path: Path, weights: str | None = None) -> OutlierDetector | None:
+    """Read a detector.
+
+    Args:
+        path: An outliers.safetensors file.
+        weights: SHA-256 of the weights it should belong to; None accepts any.
+
+    Returns:
+        The detector; None if the file does not exist, or, with a logged warning, if it belongs to other
+        weights.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    if not path.is_file():
+        return None
+    try:
+        found = _read(path)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path} cannot be read ({reason}); remove it, or calibrate again") from None
+    if weights is not None and found.weights != weights:
+        LOG.warning(
+            f"{path} was made for other weights (their SHA-256 differs), so images that are not dermoscopic "
+            "are not flagged; download both again, or calibrate again"
+        )
+        return None
+    return found
+
+
+def _read(path: Path) -> OutlierDetector:
+    with safe_open(path, framework="numpy") as file:
+        facts = file.metadata()
+        arrays = {name: file.get_tensor(name).astype(np.float64) for name in file.keys()}  # noqa: SIM118
+    if facts["format"] != FORMAT:
+        raise ValueError(f"format {facts['format']}, not {FORMAT}")
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ValueError("values are not finite")
+    sets = {name: TrainingSet(**values) for name, values in json.loads(facts["sets"]).items()}
+    if not all(0 < one.limit < math.inf for one in sets.values()):
+        raise ValueError("limits must be finite and above 0")
+    space = FeatureSpace(arrays["centre"], arrays["basis"])
+    gaussians = {name: Gaussian(arrays[f"mean.{name}"], arrays[f"whitening.{name}"]) for name in sets}
+    detector = OutlierDetector(space, gaussians, sets, facts["weights"])
+    detector.score(np.zeros(len(space.centre)))  # fails if the shapes do not match
+    return detector
+
+
+def _rounded(model: Model) -> Model:
+    """Round arrays as the file does, so that limits fit the detector that is read back."""
+    arrays = [array.astype(FORMATS[array.ndim]).astype(np.float64) for array in vars(model).values()]
+    return type(model)(*arrays)

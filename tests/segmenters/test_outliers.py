@@ -1,0 +1,111 @@
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.segmenters.assembly import build_segmenter
+from mlffm_segdiff.segmenters.outliers import (
+    FEWEST_CASES,
+    LEVEL,
+    OutlierDetector,
+    OutlierScore,
+    fit_detector,
+    read_outliers,
+    write_outliers,
+)
+from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
+from mlffm_segdiff.segmenters.recipe import load_recipe
+
+MIXING = np.random.default_rng(0).normal(size=(6, 6))
+
+
+def drawn(generator: np.random.Generator, count: int, shift: float = 0.0) -> np.ndarray:
+    return generator.normal(size=(count, 6)) @ MIXING + shift
+
+
+def fitted(seed: int, cases: int = 199) -> OutlierDetector:
+    generator = np.random.default_rng(seed)
+    groups = [{"a": drawn(generator, n), "b": drawn(generator, n, 40.0)} for n in (100, cases)]
+    found = fit_detector(*groups)
+    assert found is not None
+    return found
+
+
+def flagged(detector: OutlierDetector, features: np.ndarray) -> float:
+    return float(np.mean([detector.score(one).flagged for one in features]))
+
+
+@pytest.mark.parametrize(("cases", "used"), [(199, 199), (20, 120)])
+def test_false_alarms_are_as_rare_as_promised(cases: int, used: int) -> None:
+    shares = []
+    for seed in range(150):
+        detector = fitted(seed, cases)
+        assert (detector.sets["a"].cases, detector.sets["a"].cross_fitted) == (used, cases != used)
+        shares.append(flagged(detector, drawn(np.random.default_rng(1000 + seed), 40)))
+    error = np.std(shares) / len(shares) ** 0.5
+    assert np.mean(shares) + 3 * error > 0.018  # no wider than it has to be
+    assert np.mean(shares) - 3 * error < 1 - LEVEL
+
+
+def test_images_of_each_set_pass_and_those_between_are_outliers() -> None:
+    detector = fitted(0)
+    generator = np.random.default_rng(1)
+    for name, shift in (("a", 0.0), ("b", 40.0)):
+        points = drawn(generator, 100, shift)
+        assert flagged(detector, points) < 0.1
+        assert {detector.score(one).nearest for one in points} == {name}
+    assert flagged(detector, drawn(generator, 100, 20.0)) == 1
+
+
+def test_the_threshold_is_the_limit_and_nan_is_an_outlier() -> None:
+    assert [OutlierScore(score, "a").flagged for score in (0.5, 1.0, 1.01, float("nan"))] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+
+
+def test_a_set_with_few_training_images_is_joined_with_the_others() -> None:
+    generator = np.random.default_rng(0)
+    training = {"a": drawn(generator, 50), "b": drawn(generator, FEWEST_CASES - 1)}
+    found = fit_detector(training, {"a": drawn(generator, 40), "b": drawn(generator, 2)})
+    assert found is not None
+    assert {name: (one.training, one.cases) for name, one in found.sets.items()} == {"all": (82, 42)}
+    assert fit_detector({"b": training["b"]}, {"b": drawn(generator, 40)}) is None
+
+
+def test_a_detector_comes_back_as_written(tmp_path: Path) -> None:
+    detector = fitted(3)
+    found = read_outliers(write_outliers(detector.bind_to("abc"), tmp_path), "abc")
+    assert found is not None
+    assert (found.sets, found.weights) == (detector.sets, "abc")
+    for point in drawn(np.random.default_rng(4), 5):
+        assert found.score(point).score == pytest.approx(detector.score(point).score, rel=1e-6)
+
+
+def test_weights_carry_their_own_detector_and_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = load_recipe("isic2018", ["model.size=tiny", "data.size=32"])
+    save_segmenter(build_segmenter(recipe), recipe, tmp_path / "weights")
+    pretrained = load_pretrained(tmp_path / "weights")
+    assert pretrained.outliers is None
+    pretrained.outliers = fitted(0)
+    pretrained.save_pretrained(tmp_path / "copy", config={"recipe": recipe.model_dump(mode="json")})
+    kept = load_pretrained(tmp_path / "copy").outliers
+    assert kept is not None
+    write_outliers(kept.bind_to("0" * 64), tmp_path / "copy")
+    with caplog.at_level(logging.WARNING):
+        assert load_pretrained(tmp_path / "copy").outliers is None
+    assert "was made for other weights" in caplog.text
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:100], lambda data: b"", lambda data: data[:-8]])
+def test_a_damaged_file_is_one_error(tmp_path: Path, damage: object) -> None:
+    path = write_outliers(fitted(0), tmp_path)
+    path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]
+    with pytest.raises(UserError, match="remove it, or calibrate again"):
+        read_outliers(path)
