@@ -15,7 +15,7 @@ from urllib.request import Request, url2pathname, urlopen
 from install_torch import pinned_version
 
 ROOT = Path(__file__).parent.parent
-EXTRAS = ("", "train", "app", "dicom", "study", "export", "all")
+EXTRAS = ("", "train", "app", "dicom", "onnx", "export", "study", "wandb", "mlflow", "all")
 MEGABYTE = 1e6
 
 
