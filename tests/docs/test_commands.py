@@ -129,7 +129,12 @@ def shell_lines(page: Path) -> Iterator[str]:
 
 COMMANDS = sorted({(page.name, line) for page in PAGES for line in shell_lines(page)})
 OURS = [(page, line) for page, line in COMMANDS if line.removeprefix(".venv/bin/").startswith(COMMAND)]
-PYTHON = [(page.name, text) for page in PAGES for language, text in blocks(page) if language == "python"]
+PYTHON = [
+    (page.name, text)
+    for page in PAGES
+    for language, text in blocks(page)
+    if language == "python" and "sys.argv" not in text  # a file of examples/, which runs in tests/examples
+]
 
 
 def arguments(line: str) -> str:
@@ -263,6 +268,12 @@ def test_python_runs(page: str, text: str, within: Path, monkeypatch: pytest.Mon
     exec(
         compile(text, page, "exec"), {name: sys.modules.get(name, found) for name, found in imported.items()}
     )
+
+
+@pytest.mark.parametrize("name", ["segment.py", "segment.mjs"])
+def test_pages_show_the_example_files(name: str) -> None:
+    example = (ROOT / "examples" / "graph" / name).read_text("utf-8").strip()
+    assert example in [text.strip() for _, text in blocks(ROOT / "docs" / "MASKS.md")]
 
 
 OTHER_LINES = [pair for pair in COMMANDS if pair not in OURS]
