@@ -193,7 +193,11 @@ class CaseResult:
 
 
 def analyse(
-    image: CaseImage, segmentation: NetworkOutput, model: PreparedModel, processing: Processing | None = None
+    image: CaseImage,
+    segmentation: NetworkOutput,
+    model: PreparedModel,
+    processing: Processing | None = None,
+    prompted: bool = False,
 ) -> CaseResult:
     """Make the result of one image from the network's output.
 
@@ -202,6 +206,7 @@ def analyse(
         segmentation: The network's output for this image.
         model: That segmented it, with its sampling and calibration.
         processing: How the segmentation becomes a mask.
+        prompted: The segmentation depends on marks of a user, so that no calibration applies.
 
     Raises:
         UserError: The network's output is not finite.
@@ -223,7 +228,7 @@ def analyse(
         mask,
         segmentation,
         certainty,
-        applicable_calibration(model, how.threshold, how.post),
+        None if prompted else applicable_calibration(model, how.threshold, how.post),
         how.mm_per_pixel or image.mm_per_pixel,
         model.quality,
     )
