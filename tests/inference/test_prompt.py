@@ -42,7 +42,7 @@ def test_without_a_prompt_the_output_is_the_networks() -> None:
 
 
 def test_the_network_sees_the_crop_around_the_box() -> None:
-    """A box of 20 x 10 pixels, its larger side (a quarter of the width) 1.2 times as large: 30 % of each side."""
+    """The box is a quarter of each side of the image, and the crop 1.2 times as large."""
     whole, around = prompted(Prompt(box=(20, 10, 40, 20)), 80, 40).inputs
     assert whole.view is not None
     left, top, right, bottom = 18, 9, 42, 21

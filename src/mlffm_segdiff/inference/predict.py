@@ -3,7 +3,7 @@
 import errno
 import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -154,7 +154,7 @@ def predict_files(
     warn: Callable[[str], object] = warnings.warn,
     skip_existing: bool = False,
     most_pixels: int = MOST_PIXELS,
-) -> Iterator[Row]:
+) -> Generator[Row, None, None]:
     """Segment files, write masks and what `output` asks for, and yield the row of each image in order.
 
     An image that cannot be read gives a row with status ``failed``, an output that cannot be written one with

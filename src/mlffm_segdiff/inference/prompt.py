@@ -66,8 +66,8 @@ class Prompt:
         for x, y, kind in self.points:
             if not (0 <= x < image.width and 0 <= y < image.height and kind in (0, 1)):
                 raise UserError(
-                    f"{name}: the point {_text((x, y, kind))} is not within the image of {size} pixels, or its "
-                    "label is not 0 or 1; give x,y,label"
+                    f"{name}: the point {_text((x, y, kind))} is not within the image of {size} pixels, or "
+                    "its label is not 0 or 1; give x,y,label"
                 )
 
     def crop(self, image: CaseImage) -> Crop | None:
@@ -77,8 +77,9 @@ class Prompt:
         left, right = (self.box[side] / image.width for side in (0, 2))
         top, bottom = (self.box[side] / image.height for side in (1, 3))
         side = min(max(right - left, bottom - top) * (1 + 2 * MARGIN), 1.0)
-        starts = [(start + end - side) / 2 for start, end in ((top, bottom), (left, right))]
-        return Crop(*(min(max(start, 0.0), 1 - side) for start in starts), side)
+        centres = (top + bottom) / 2, (left + right) / 2
+        corner = [min(max(centre - side / 2, 0.0), 1 - side) for centre in centres]
+        return Crop(corner[0], corner[1], side)
 
 
 @dataclass(frozen=True)

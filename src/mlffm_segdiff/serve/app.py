@@ -21,6 +21,8 @@ from mlffm_segdiff.serve.about import About, about
 from mlffm_segdiff.serve.draining import Drain
 from mlffm_segdiff.serve.engine import ChooseSampling, Engine
 from mlffm_segdiff.serve.guard import ALL_HEADERS, Guard
+from mlffm_segdiff.serve.job_routes import add_jobs
+from mlffm_segdiff.serve.jobs import Jobs
 from mlffm_segdiff.serve.keys import ApiKeys
 from mlffm_segdiff.serve.limits import Limits
 from mlffm_segdiff.serve.metrics import CountRequests, Metrics
@@ -52,10 +54,11 @@ def create_app(
     """
     limits, metrics = limits or Limits(), Metrics()
     engine = Engine(model, choose, limits, metrics)
+    jobs = Jobs(engine, metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with engine.running():
+        async with engine.running(), jobs.running():
             yield
 
     app = FastAPI(
@@ -69,6 +72,8 @@ def create_app(
     )
     _add_refusals(app)
     _add_api(app, engine, weights)
+    add_jobs(app, jobs, metrics)
+    app.state.on_stop = jobs.stop
     _add_monitoring(app, engine, metrics)
     _add_page(app)
     app.add_middleware(Guard, hosts=hosts, keys=keys)

@@ -32,8 +32,8 @@ class Batcher:
     """A queue for the network, which segments one batch at a time.
 
     A batch is the request that has waited longest and, in order, those with the same sampling, at most
-    `largest` and as BATCH_EVALUATIONS allows. While both heavy and other requests wait, they take turns; images
-    of jobs count as heavy.
+    `largest` and as BATCH_EVALUATIONS allows. While both heavy and other requests wait, they take turns;
+    images of jobs count as heavy.
     Requests are never delayed to fill a batch. A cancelled request is not computed, and a batch of which all
     were cancelled stops early. For a single event loop.
 
@@ -52,9 +52,7 @@ class Batcher:
         self._arrived = asyncio.Event()
         self._last_heavy = True
 
-    async def segment(
-        self, image: CaseImage, sampling: Sampling, of_job: bool = False
-    ) -> NetworkOutput:
+    async def segment(self, image: CaseImage, sampling: Sampling, of_job: bool = False) -> NetworkOutput:
         """Return the network's output for an image; raises what the network raised."""
         waiting = _Waiting(image, sampling, of_job, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
@@ -77,9 +75,7 @@ class Batcher:
             first = next((one for one in unanswered if one.heavy != self._last_heavy), unanswered[0])
             self._last_heavy = first.heavy
             affordable = max(1, BATCH_EVALUATIONS // evaluations(first.sampling))
-            alike = [
-                one for one in unanswered if (one.sampling, one.heavy) == (first.sampling, first.heavy)
-            ]
+            alike = [one for one in unanswered if (one.sampling, one.heavy) == (first.sampling, first.heavy)]
             batch = alike[: min(self._largest, affordable)]
         self._waiting = deque(one for one in unanswered if one not in batch)
         self._metrics.queue_length.set(len(self._waiting))

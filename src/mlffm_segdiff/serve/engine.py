@@ -153,7 +153,10 @@ class Engine:
         return True
 
     async def segment(self, image: CaseImage, sampling: Sampling, of_job: bool = False) -> NetworkOutput:
-        """Return the network's output for an image, computed in a batch with others; those of jobs can wait."""
+        """Return the network's output for an image, computed in a batch with others.
+
+        Images of jobs take turns with those of requests.
+        """
         return await self._batcher.segment(image, sampling, of_job)
 
     async def run_in_thread(self, work: Callable[[], Result], pixels: int = 0) -> Result:

@@ -82,14 +82,14 @@ class SegmentOptions(ProcessingOptions):
         None,
         max_length=128,
         pattern=rf"^{NUMBER}(,{NUMBER}){{3}}$",
-        description="The lesion's bounding box, x0,y0,x1,y1 in pixels: the network also sees the crop around it, "
-        "and the mask is within it.",
+        description="The lesion's bounding box, x0,y0,x1,y1 in pixels: the network also sees the crop around "
+        "it, and the mask is within it.",
     )
     points: str | None = Field(
         None,
         max_length=2048,
         pattern=rf"^{POINT}(;{POINT})*$",
-        description="x,y,label in pixels, separated by semicolons; label 1 is on the lesion, 0 is not lesion.",
+        description="x,y,label in pixels, separated by semicolons; label 1 is on the lesion, 0 is not.",
     )
     format: Format | None = Field(None, description="Overrides the header Accept; default json.")
     maps: bool = Field(
