@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection
 
+from mlffm_segdiff.serve.keys import ApiKeys
+
 OPERATIONS = [
     ("GET", "/healthz"),
     ("GET", "/metrics"),
@@ -30,6 +32,12 @@ EXAMPLES = 12
 def test_every_operation_is_tried(make_app: Callable[..., FastAPI]) -> None:
     paths = make_app().openapi()["paths"]
     assert {(method.upper(), path) for path, found in paths.items() for method in found} == set(OPERATIONS)
+
+
+def test_the_document_names_the_api_key_of_a_server_that_needs_one(make_app: Callable[..., FastAPI]) -> None:
+    schemes = make_app(keys=ApiKeys(["a key of 16 letters"])).openapi()["components"]["securitySchemes"]
+    assert [(one["type"], one["scheme"]) for one in schemes.values()] == [("http", "bearer")]
+    assert "securitySchemes" not in make_app().openapi()["components"]
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)

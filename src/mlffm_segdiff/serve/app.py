@@ -6,9 +6,10 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
@@ -65,6 +66,7 @@ def create_app(
         title="MLFFM-SegDiff",
         description="Segments skin lesions in dermoscopic images. Research software, not a medical device.",
         version=version(DISTRIBUTION),
+        dependencies=[Security(HTTPBearer(auto_error=False))] if keys else [],  # for the document only
         docs_url=None,  # their pages load scripts of other sites
         redoc_url=None,
         lifespan=lifespan,
@@ -117,7 +119,9 @@ def _add_monitoring(app: FastAPI, engine: Engine, metrics: Metrics) -> None:
 
 
 def _add_page(app: FastAPI) -> None:
-    page = StaticFiles(directory=str(files("mlffm_segdiff.serve") / "page"), html=True)
+    served = files("mlffm_segdiff.serve")
+    page = StaticFiles(directory=str(served / "page"), html=True)
+    app.mount("/reference", StaticFiles(directory=str(served / "reference"), html=True), "reference")
     app.mount("/samples", StaticFiles(directory=samples_folder()), "samples")
     for path in ("/", "/{name}"):  # a mount at / would answer 404 to a wrong method of the API
         app.router.routes.append(Route(path, page, methods=["GET"]))
