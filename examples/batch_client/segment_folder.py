@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
@@ -114,7 +115,8 @@ def segment_folder(server: Server, folder: Path, archive: Path, options: dict[st
         with archive.open("wb") as file:
             shutil.copyfileobj(server.request("GET", f"{url}/zip"), file)
     finally:
-        server.request("DELETE", url)
+        with suppress(OSError):  # the server has stopped, and the job with it
+            server.request("DELETE", url)
     return data["failed"]
 
 
