@@ -621,3 +621,32 @@ def test_an_output_that_is_not_finite_is_a_problem(
     assert (answer.status_code, answer.json()["problem"]) == (500, "fault")
     assert "not finite" in answer.json()["detail"]
     assert answer.json()["name"] == "square.png"
+
+
+def test_a_box_limits_the_mask_and_points_select_components(
+    serve: Serve, png: Callable[..., bytes], red
+) -> None:
+    image = np.zeros((16, 16, 3), np.uint8)
+    image[2:6, 2:6, 0] = image[10:14, 10:14, 0] = 255
+    files = {"image": ("a.png", png(image))}
+
+    def mask(**options: str) -> Pixels:
+        answer = serve().post(URL, files=files, data=options, params={"format": "png"})
+        return np.asarray(Image.open(io.BytesIO(answer.content))) > 0
+
+    lower = np.zeros((16, 16), bool)
+    lower[10:14, 10:14] = True
+    assert (mask(points="11,12,1") == lower).all()
+    assert (mask(points="3,3,0") == lower).all()
+    boxed = mask(box="9.5,9.5,14.5,14.5")
+    assert 0.8 < (boxed & lower).sum() / (boxed | lower).sum() <= 1
+    assert [count for count, _ in red.calls] == [1, 1, 2]
+    answer = serve().post(URL, files=files, data={"box": "1,1,17,2"})
+    assert (answer.status_code, "not within the image" in answer.json()["detail"]) == (422, True)
+    assert serve().post(URL, files=files, data={"box": "1,1,2"}).status_code == 422
+
+
+def test_a_prompted_mask_has_no_expected_dice(serve: Serve, form: Form) -> None:
+    found = serve().post(URL, params={"points": "5,5,1", "maps": True}, **form()).json()
+    assert found["quality"]["expected_dice"] is None
+    assert found["maps"]["samples"] == []

@@ -17,7 +17,7 @@ from PIL import Image
 
 import mlffm_segdiff.serve.decoding as decoding
 from mlffm_segdiff.inference.model import Model
-from mlffm_segdiff.serve import draining
+from mlffm_segdiff.serve import draining, job_results, job_routes
 
 StartLive = Callable[..., object]
 Form = Callable[..., dict[str, object]]
@@ -261,3 +261,72 @@ def test_length_and_transfer_encoding_together_are_refused(start_live: StartLive
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert answer.count(b"HTTP/1.1 ") == 1
     connection.close()
+
+
+def test_a_thousand_tiny_jobs_are_done_or_refused_and_leave_honest_requests_unharmed(
+    start_live: StartLive, form: Form, content: bytes
+) -> None:
+    live = start_live(jobs=8)
+    url = f"{live.url}api/v1/batches"
+
+    def send(_: int) -> tuple[int, str]:
+        answer = client.post(url, files={"image": ("a.png", content)})
+        assert answer.status_code == 202 or int(answer.headers["retry-after"]) >= 1
+        return answer.status_code, answer.json().get("id", "")
+
+    with httpx2.Client(timeout=PATIENCE) as client, ThreadPoolExecutor(16) as threads:
+        sending = threads.map(send, range(1000))
+        assert [post(live, **form()).status_code for _ in range(3)] == [200] * 3
+        answers = list(sending)
+        started = [id_ for status, id_ in answers if status == 202]
+        assert {status for status, _ in answers} == {202, 503}
+        assert len(started) == 8
+        for id_ in started:
+            assert '"state":"done"' in client.get(f"{url}/{id_}/events").text
+            assert client.delete(f"{url}/{id_}").status_code == 204
+        assert metric(live, "segdiff_job_bytes") == 0
+        assert send(0)[0] == 202
+
+
+def test_stalled_readers_of_events_hold_nothing_but_their_connections(
+    start_live: StartLive, form: Form, content: bytes, red, hold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They never read, and still the job ends, others read its events, and readers that left are noticed."""
+    monkeypatch.setattr(job_results, "ALIVE_SECONDS", 0.1)
+    monkeypatch.setattr(job_routes, "MOST_STREAMS", 40)
+    live = start_live(batch=1)
+    red.gate.clear()
+    files = [("image", (f"{number}.png", content)) for number in range(3)]
+    url = httpx2.post(f"{live.url}api/v1/batches", files=files).json()["url"]
+    sent = f"GET {url}/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+    stalled = [live.connect(sent) for _ in range(40)]
+    wait_until(lambda: metric(live, "segdiff_streams") == 40)
+    refused = httpx2.get(live.url + url[1:] + "/events")
+    assert (refused.status_code, refused.json()["problem"]) == (503, "busy")
+    for connection in stalled[:20]:
+        connection.close()
+    for connection in stalled[20:]:
+        hold(connection)
+    wait_until(lambda: metric(live, "segdiff_streams") == 20)
+    red.gate.set()
+    assert '"state":"done"' in httpx2.get(live.url + url[1:] + "/events", timeout=PATIENCE).text
+    wait_until(lambda: metric(live, "segdiff_streams") == 0)
+    assert post(live, **form()).status_code == 200
+
+
+def test_an_image_of_a_request_does_not_wait_for_those_of_a_job(
+    start_live: StartLive, form: Form, content: bytes, red
+) -> None:
+    live = start_live(batch=1)
+    red.gate.clear()
+    files = [("image", (f"{number}.png", content)) for number in range(20)]
+    url = httpx2.post(f"{live.url}api/v1/batches", files=files).json()["url"]
+    assert red.started.wait(PATIENCE)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(post, live, params={"sampling.steps": 7}, **form())
+        wait_until(lambda: metric(live, "segdiff_requests_in_flight") == 1)
+        wait_until(lambda: metric(live, "segdiff_queue_length") >= 1)
+        red.gate.set()
+        assert waiting.result().status_code == 200
+    httpx2.get(live.url + url[1:] + "/events", timeout=PATIENCE)
+    assert [sampling.steps for _, sampling in red.calls].index(7) <= 2

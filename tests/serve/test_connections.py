@@ -267,3 +267,28 @@ def problem(pipe: Pipe) -> str:
     found = re.search(rb"\r\n\r\n(\{.*\})", pipe.written)
     assert found
     return json.loads(found[1])["problem"]
+
+
+def test_transfers_that_make_progress_are_not_slow() -> None:
+    """4 MiB in 50 seconds, up or down, are enough; 1 MiB is not."""
+
+    async def scene() -> None:
+        scene = Scene()
+        length = 2**30
+        head = HEAD.replace(b": 10", f": {length}".encode())
+        fast, fast_pipe = await scene.connect(head)
+        slow, slow_pipe = await scene.connect(head)
+        reader, reader_pipe = await scene.connect(HEAD + bytes(10))
+        reader_pipe.unsent = 1
+        for _ in range(4):
+            await scene.wait(50)
+            await scene.send(fast, bytes(2**22))
+            if not slow_pipe.ended:
+                await scene.send(slow, bytes(2**20))
+            for _ in range(64):
+                reader.resume_writing()
+        assert (fast_pipe.ended, slow_pipe.ended, reader_pipe.ended) == ("", "aborted", "")
+        await scene.wait(75)
+        assert reader_pipe.ended == "aborted"
+
+    play(scene)

@@ -30,15 +30,17 @@ def test_the_commands_work(
     png: Callable[..., bytes],
 ) -> None:
     (tmp_path / "lesion.jpg").write_bytes(png(square, "JPEG"))
+    (tmp_path / "other.jpg").write_bytes(png(square, "JPEG"))
     (tmp_path / "lesion.dcm").write_bytes(dicom)
-    assert len(commands()) == 6
+    assert len(commands()) == 9
     for command in commands():
         assert ADDRESS in command
         line = command.replace(ADDRESS, live.url).replace("curl", "curl --fail-with-body --silent", 1)
         done = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         if "-o" not in command:
-            assert '"measures":{"area":' in done.stdout
+            expected = '"state":"queued"' if "/batches" in command else '"measures":{"area":'
+            assert expected in done.stdout
     with Image.open(tmp_path / "mask.png") as mask:
         assert mask.size == (16, 16)
     assert dcmread(tmp_path / "mask.dcm").Modality == "SEG"

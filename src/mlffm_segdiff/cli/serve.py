@@ -54,6 +54,24 @@ def serve(
     per_client: Annotated[
         int, typer.Option("--per-client", min=1, help="Requests of one remote address at the same time.")
     ] = 16,
+    max_jobs: Annotated[
+        int, typer.Option("--max-jobs", min=0, help="Batch jobs kept at the same time; 0 for none.")
+    ] = 32,
+    jobs_per_client: Annotated[
+        int, typer.Option("--jobs-per-client", min=1, help="Batch jobs of one remote address.")
+    ] = 4,
+    max_job_images: Annotated[
+        int, typer.Option("--max-job-images", min=1, help="Images of one batch job.")
+    ] = 500,
+    max_job_mb: Annotated[
+        int, typer.Option("--max-job-mb", min=1, help="Images of one batch job, in MiB.")
+    ] = 2048,
+    max_disk_mb: Annotated[
+        int, typer.Option("--max-disk-mb", min=1, help="Files of all batch jobs, in MiB.")
+    ] = 8192,
+    job_minutes: Annotated[
+        int, typer.Option("--job-minutes", min=1, help="Minutes for which the results of a job are kept.")
+    ] = 60,
     api_key_file: Annotated[
         Path | None,
         typer.Option(
@@ -97,7 +115,8 @@ def serve(
 
     Serves only this machine unless --host says otherwise; then use --api-key-file and --tls-cert. Sampling
     settings given here are the default of each request. Images stay in memory and are deleted after the
-    response. Ctrl-C stops the server after the running requests. Needs the extra app.
+    response; those of batch jobs are in a temporary folder until the job is removed. Ctrl-C stops
+    the server after the running requests. Needs the extra app.
 
     Example: mlffm-segdiff serve --port 8000
     """
@@ -134,6 +153,12 @@ def serve(
         pixels=max_megapixels * 1_000_000,
         evaluations=max_evaluations,
         per_client=per_client,
+        jobs=max_jobs,
+        jobs_per_client=jobs_per_client,
+        job_images=max_job_images,
+        job_bytes=max_job_mb * 2**20,
+        disk_bytes=max_disk_mb * 2**20,
+        job_seconds=60 * job_minutes,
     )
     app = create_app(model, choose, weights, limits, allowed_hosts(host, allow_host or ()), keys)
     address = url(listening, tls_cert is not None)

@@ -159,6 +159,16 @@ def try_lock(folder: Path) -> Iterator[bool | None]:
 
 
 @contextmanager
+def working_folder(parent: Path) -> Iterator[Path]:
+    """Yield a folder that only this user can read, and remove it in the end.
+
+    It is locked, so that `sweep_unfinished` removes it from `parent` once a killed process has left it.
+    """
+    with _temporary_folder(parent, BUILDING) as folder:
+        yield folder
+
+
+@contextmanager
 def _temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
     """Yield a locked new folder, and remove it in the end."""
     parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 import errno
 import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -15,6 +15,7 @@ import numpy as np
 
 from mlffm_segdiff.config.errors import UserError, partly_written
 from mlffm_segdiff.config.extra import DISTRIBUTION
+from mlffm_segdiff.data.image_formats import MOST_PIXELS
 from mlffm_segdiff.data.results_folder import claimed_folder
 from mlffm_segdiff.inference.outputs.image_file import mask_image, save_image
 from mlffm_segdiff.inference.outputs.journal import Journal, Record
@@ -68,6 +69,7 @@ class _Run:
     writers: Mapping[str, Writer]
     processing: Processing
     journal: Journal
+    most_pixels: int
     unfit: set[str] = field(default_factory=set)
     """Outputs that lack an image, so that their file for all images is not written."""
 
@@ -81,7 +83,7 @@ class _Run:
 
         keep = any(writer.needs_image for writer in self.writers.values())
         try:
-            image = read_unless_found(source, self.model.size, keep, find)
+            image = read_unless_found(source, self.model.size, keep, find, self.most_pixels)
         except Exception as error:  # one bad image must not stop the others
             self.journal.discard(stem)
             return _failed(source.name, _reason(error, str(source)))
@@ -159,7 +161,8 @@ def predict_files(
     batch_size: int = 8,
     warn: Callable[[str], object] = warnings.warn,
     skip_existing: bool = False,
-) -> Iterator[Row]:
+    most_pixels: int = MOST_PIXELS,
+) -> Generator[Row, None, None]:
     """Segment files, write masks and what `output` asks for, and yield the row of each image in order.
 
     An image that cannot be read gives a row with status ``failed``, an outlier that `processing` refuses one
@@ -180,6 +183,7 @@ def predict_files(
             their content, the weights and all settings are the same and the files are as they were written.
             All outputs are then as of a run over all images. Weights that are from no file are unknown, so
             nothing is kept.
+        most_pixels: Largest image; a larger one fails.
 
     Raises:
         UserError: An output is unknown or impossible, or the level is not calibrated, or something that is
@@ -198,7 +202,7 @@ def predict_files(
         [output.table_path.name, *(name for writer in writers.values() for name in writer.run_files)],
         _settings(model, output, how, batch_size) if model.identity else "",
     )
-    run = _Run(model, output, writers, how, journal)
+    run = _Run(model, output, writers, how, journal, most_pixels)
     helpers = helper_count(model.threads)
     ahead = batch_size + helpers  # a whole batch is read, and one written, while the network works on another
     with claimed_folder(output.folder):

@@ -252,7 +252,11 @@ class CaseResult:
 
 
 def analyse(
-    image: CaseImage, segmentation: NetworkOutput, model: PreparedModel, processing: Processing | None = None
+    image: CaseImage,
+    segmentation: NetworkOutput,
+    model: PreparedModel,
+    processing: Processing | None = None,
+    prompted: bool = False,
 ) -> CaseResult:
     """Make the result of one image from the network's output.
 
@@ -261,6 +265,7 @@ def analyse(
         segmentation: The network's output for this image.
         model: That segmented it, with its sampling and calibration.
         processing: How the segmentation becomes a mask.
+        prompted: The segmentation depends on marks of a user, so that no calibration applies.
 
     Raises:
         OutlierError: The image is an outlier, and `processing` refuses those.
@@ -283,7 +288,7 @@ def analyse(
     del probability  # four times as large as the mask
     box = lesion_box(mask)
     mask[box] = post_process(mask[box], how.post)
-    calibration = applicable_calibration(model, how.threshold, how.post, outlier)
+    calibration = None if prompted else applicable_calibration(model, how.threshold, how.post, outlier)
     agreement = None
     if model.agreement is not None and calibration is not None and mask.any():
         agreement = model.agreement.predict(segmentation.probability)

@@ -1,6 +1,7 @@
 """The public way to segment images in Python: `Segmenter` and `segment`."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +17,7 @@ from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.postprocessing import DEFAULT as DEFAULT_STEPS
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.predict import check_batch_size
+from mlffm_segdiff.inference.prompt import Box, Point, Prompt, PromptedImage
 from mlffm_segdiff.inference.reading.case_image import (
     CaseImage,
     array_image,
@@ -33,6 +35,21 @@ from mlffm_segdiff.segmenters.saved_weights import DEFAULT
 ImageLike = npt.NDArray[np.uint8] | Image.Image | str | Path
 
 
+@dataclass(frozen=True)
+class Prompted:
+    """An image with marks of a user, see `Prompt`.
+
+    Attributes:
+        image: An image file, a Pillow image, or an HxWx3 uint8 RGB array.
+        box: Left, top, right and bottom edge of the lesion's bounding box, in pixels.
+        points: x, y and label of each point: 1 on the lesion, 0 on what is not lesion.
+    """
+
+    image: ImageLike
+    box: Box | None = None
+    points: Sequence[Point] = ()
+
+
 class Segmenter(Pretrained):
     """A trained model that segments images of any size.
 
@@ -45,17 +62,21 @@ class Segmenter(Pretrained):
         super().__init__(recipe, packages)
         self._prepared: Model | None = None
 
-    def segment(self, image: ImageLike, **options: Any) -> CaseResult:
-        """Segment one image.
+    def segment(
+        self, image: ImageLike, box: Box | None = None, points: Sequence[Point] = (), **options: Any
+    ) -> CaseResult:
+        """Segment one image, or what a user marked in it.
 
         Args:
             image: An image file, a Pillow image, or an HxWx3 uint8 RGB array.
+            box: As in `Prompted`.
+            points: As in `Prompted`.
             options: As for `segment`.
 
         Returns:
             Mask, probability, spread, measures, certainty and flags at the image's own size.
         """
-        (found,) = segment([image], self, **options)
+        (found,) = segment([Prompted(image, box, points)], self, **options)
         return found
 
     def prepared(self, sampling: Overrides | None = None) -> Model:
@@ -85,7 +106,7 @@ class Segmenter(Pretrained):
 
 
 def segment(
-    images: Iterable[ImageLike],
+    images: Iterable[ImageLike | Prompted],
     weights: str | Path | Pretrained = DEFAULT,
     *,
     sampling: Overrides | None = None,
@@ -104,7 +125,8 @@ def segment(
 
     Args:
         images: Image files, Pillow images, or HxWx3 uint8 RGB arrays, in any mixture; also a generator. EXIF
-            orientation, transparency and ICC profile of a Pillow image are applied as those of a file.
+            orientation, transparency and ICC profile of a Pillow image are applied as those of a file. A
+            `Prompted` image is segmented with its box and points.
         weights: ``default``, a run folder, a weights folder, a hub id, or a `Segmenter` (loaded once, used
             often).
         sampling: Overrides of the weights' own sampling, by the keys of `SamplingConfig`, such as
@@ -136,11 +158,21 @@ def segment(
     results: list[CaseResult] = []
     numbered = enumerate(images)
     while chunk := list(islice(numbered, batch_size)):
-        cases = [_case_image(image, position, model.size) for position, image in chunk]
-        views = [case.view for case in cases]
-        found = model.segment([case.network_input for case in cases], views.__getitem__)
-        results += [analyse(case, one, model, how) for case, one in zip(cases, found, strict=True)]
+        cases = [_prompted_case(image, position, model.size) for position, image in chunk]
+        inputs = [one for case in cases for one in case.inputs]
+        views = [one.view for one in inputs]
+        found = iter(model.segment([one.network_input for one in inputs], views.__getitem__))
+        for case in cases:
+            output = case.output(list(islice(found, len(case.inputs))), threshold)
+            results.append(analyse(case.image, output, model, how, case.prompt.given))
     return results
+
+
+def _prompted_case(image: ImageLike | Prompted, position: int, size: int) -> PromptedImage:
+    if isinstance(image, Prompted):
+        prompt = Prompt(image.box, tuple(image.points))
+        return PromptedImage(_case_image(image.image, position, size), prompt)
+    return PromptedImage(_case_image(image, position, size), Prompt())
 
 
 def _case_image(image: ImageLike, position: int, size: int) -> CaseImage:

@@ -139,9 +139,9 @@ def merge_maps(first: Map, second: Map, crop: Crop) -> Map:
     side = len(first) * min(math.ceil(1 / crop.side), MOST_ENLARGED)
     centres = (np.arange(side) + 0.5) / side
     rows, columns = (centres - crop.top) / crop.side, (centres - crop.left) / crop.side
-    whole = _sampled(first, centres, centres)
+    whole = sample_map(first, centres, centres)
     weight = SECOND_WEIGHT * np.minimum(_ramp(rows, crop.top, crop)[:, None], _ramp(columns, crop.left, crop))
-    pair = [logit(np.clip(one, CLEAREST, 1 - CLEAREST)) for one in (whole, _sampled(second, rows, columns))]
+    pair = [logit(np.clip(one, CLEAREST, 1 - CLEAREST)) for one in (whole, sample_map(second, rows, columns))]
     merged: Map = np.where(weight > 0, expit((1 - weight) * pair[0] + weight * pair[1]), whole)
     return merged.astype(np.float32)
 
@@ -153,7 +153,7 @@ def _ramp(places: npt.NDArray[np.float64], start: float, crop: Crop) -> npt.NDAr
     return np.clip(np.minimum(before, after) / RAMP, 0, 1)
 
 
-def _sampled(values: Map, rows: npt.NDArray[np.float64], columns: npt.NDArray[np.float64]) -> Map:
+def sample_map(values: Map, rows: npt.NDArray[np.float64], columns: npt.NDArray[np.float64]) -> Map:
     """Sample a map at places given as shares of its height and width, bilinear between pixel centres."""
     y, x = (torch.from_numpy(2 * places - 1).float() for places in (rows, columns))
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[None]

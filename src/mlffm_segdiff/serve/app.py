@@ -6,9 +6,10 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
@@ -21,6 +22,8 @@ from mlffm_segdiff.serve.about import About, about
 from mlffm_segdiff.serve.draining import Drain
 from mlffm_segdiff.serve.engine import ChooseSampling, Engine
 from mlffm_segdiff.serve.guard import ALL_HEADERS, Guard
+from mlffm_segdiff.serve.job_routes import add_jobs
+from mlffm_segdiff.serve.jobs import Jobs
 from mlffm_segdiff.serve.keys import ApiKeys
 from mlffm_segdiff.serve.limits import Limits
 from mlffm_segdiff.serve.metrics import CountRequests, Metrics
@@ -52,16 +55,18 @@ def create_app(
     """
     limits, metrics = limits or Limits(), Metrics()
     engine = Engine(model, choose, limits, metrics)
+    jobs = Jobs(engine, metrics)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with engine.running():
+        async with engine.running(), jobs.running():
             yield
 
     app = FastAPI(
         title="MLFFM-SegDiff",
         description="Segments skin lesions in dermoscopic images. Research software, not a medical device.",
         version=version(DISTRIBUTION),
+        dependencies=[Security(HTTPBearer(auto_error=False))] if keys else [],  # for the document only
         docs_url=None,  # their pages load scripts of other sites
         redoc_url=None,
         lifespan=lifespan,
@@ -69,6 +74,8 @@ def create_app(
     )
     _add_refusals(app)
     _add_api(app, engine, weights)
+    add_jobs(app, jobs, metrics)
+    app.state.on_stop = jobs.stop
     _add_monitoring(app, engine, metrics)
     _add_page(app)
     app.add_middleware(Guard, hosts=hosts, keys=keys)
@@ -112,7 +119,9 @@ def _add_monitoring(app: FastAPI, engine: Engine, metrics: Metrics) -> None:
 
 
 def _add_page(app: FastAPI) -> None:
-    page = StaticFiles(directory=str(files("mlffm_segdiff.serve") / "page"), html=True)
+    served = files("mlffm_segdiff.serve")
+    page = StaticFiles(directory=str(served / "page"), html=True)
+    app.mount("/reference", StaticFiles(directory=str(served / "reference"), html=True), "reference")
     app.mount("/samples", StaticFiles(directory=samples_folder()), "samples")
     for path in ("/", "/{name}"):  # a mount at / would answer 404 to a wrong method of the API
         app.router.routes.append(Route(path, page, methods=["GET"]))

@@ -20,18 +20,20 @@ SegmentBatch = Callable[[Sampling, Sequence[CaseImage], Wanted], "asyncio.Future
 class _Waiting:
     image: CaseImage
     sampling: Sampling
+    of_job: bool
     segmentation: "asyncio.Future[NetworkOutput]"
 
     @property
     def heavy(self) -> bool:
-        return evaluations(self.sampling) > HEAVY_EVALUATIONS
+        return self.of_job or evaluations(self.sampling) > HEAVY_EVALUATIONS
 
 
 class Batcher:
     """A queue for the network, which segments one batch at a time.
 
     A batch is the request that has waited longest and, in order, those with the same sampling, at most
-    `largest` and as BATCH_EVALUATIONS allows. While both heavy and other requests wait, they take turns.
+    `largest` and as BATCH_EVALUATIONS allows. While both heavy and other requests wait, they take turns;
+    images of jobs count as heavy.
     Requests are never delayed to fill a batch. A cancelled request is not computed, and a batch of which all
     were cancelled stops early. For a single event loop.
 
@@ -50,9 +52,9 @@ class Batcher:
         self._arrived = asyncio.Event()
         self._last_heavy = True
 
-    async def segment(self, image: CaseImage, sampling: Sampling) -> NetworkOutput:
+    async def segment(self, image: CaseImage, sampling: Sampling, of_job: bool = False) -> NetworkOutput:
         """Return the network's output for an image; raises what the network raised."""
-        waiting = _Waiting(image, sampling, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(image, sampling, of_job, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._metrics.queue_length.set(len(self._waiting))
         self._arrived.set()
@@ -67,15 +69,15 @@ class Batcher:
                 await self._work(batch)
 
     def _next_batch(self) -> list[_Waiting]:
-        open_jobs = [one for one in self._waiting if not one.segmentation.cancelled()]
+        unanswered = [one for one in self._waiting if not one.segmentation.cancelled()]
         batch: list[_Waiting] = []
-        if open_jobs:
-            first = next((one for one in open_jobs if one.heavy != self._last_heavy), open_jobs[0])
+        if unanswered:
+            first = next((one for one in unanswered if one.heavy != self._last_heavy), unanswered[0])
             self._last_heavy = first.heavy
             affordable = max(1, BATCH_EVALUATIONS // evaluations(first.sampling))
-            alike = [one for one in open_jobs if one.sampling == first.sampling]
+            alike = [one for one in unanswered if (one.sampling, one.heavy) == (first.sampling, first.heavy)]
             batch = alike[: min(self._largest, affordable)]
-        self._waiting = deque(one for one in open_jobs if one not in batch)
+        self._waiting = deque(one for one in unanswered if one not in batch)
         self._metrics.queue_length.set(len(self._waiting))
         if not self._waiting:
             self._arrived.clear()

@@ -21,7 +21,7 @@ from uvicorn.server import ServerState
 from mlffm_segdiff.serve.admission import Clock, busy
 from mlffm_segdiff.serve.guard import ALL_HEADERS
 from mlffm_segdiff.serve.problem import BAD_REQUEST, TIMEOUT, RefusedError
-from mlffm_segdiff.serve.upload import UPLOAD_SECONDS
+from mlffm_segdiff.serve.upload import PROGRESS_BYTES, UPLOAD_SECONDS
 
 IDLE_SECONDS = 75
 """Longer than proxies keep a connection (nginx: 60 s), so that they never reuse one that is being closed."""
@@ -29,6 +29,8 @@ SWEEP_SECONDS = 1.0
 MOST_CONNECTIONS = 512
 MOST_UNSENT = 256 * 2**20
 MOST_PIPELINED = 2**16
+SENT_PIECE = 2**16
+"""Bytes that a client has read, about, when there is room for more in the buffer of its connection."""
 
 
 class Phase(Enum):
@@ -68,6 +70,17 @@ class Connection(H11Protocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._watch = watch
+        self._moved = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Receive bytes of the client."""
+        self._moved += len(data)
+        super().data_received(data)
+
+    def resume_writing(self) -> None:
+        """Continue to send, as the client has read."""
+        self._moved += SENT_PIECE
+        super().resume_writing()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept the connection, or refuse it if there are too many."""
@@ -84,6 +97,11 @@ class Connection(H11Protocol):
         if self.conn.their_state is not h11.IDLE:
             return Phase.WORK
         return Phase.HEADERS if self.cycle is None or self.pipelined else Phase.IDLE
+
+    @property
+    def progress(self) -> int:
+        """A number that grows with each PROGRESS_BYTES received or read."""
+        return self._moved // PROGRESS_BYTES
 
     @property
     def pipelined(self) -> int:
@@ -156,7 +174,7 @@ class Watch:
         self._since = {}
         for one in connections:
             phase = one.phase
-            state = (phase, one.cycle)
+            state = (phase, one.cycle, one.progress)
             old, since = before.get(one, (state, now))
             self._since[one] = state, since if old == state else now
             if now - self._since[one][1] > SECONDS.get(phase, float("inf")):

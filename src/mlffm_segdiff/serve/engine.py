@@ -152,9 +152,12 @@ class Engine:
             return False
         return True
 
-    async def segment(self, image: CaseImage, sampling: Sampling) -> NetworkOutput:
-        """Return the network's output for an image, computed in a batch with others."""
-        return await self._batcher.segment(image, sampling)
+    async def segment(self, image: CaseImage, sampling: Sampling, of_job: bool = False) -> NetworkOutput:
+        """Return the network's output for an image, computed in a batch with others.
+
+        Images of jobs take turns with those of requests.
+        """
+        return await self._batcher.segment(image, sampling, of_job)
 
     async def run_in_thread(self, work: Callable[[], Result], pixels: int = 0) -> Result:
         """Return the result of work done in a thread, while the network continues.

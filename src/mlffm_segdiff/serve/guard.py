@@ -40,6 +40,7 @@ ALL_HEADERS = [
 ]
 """Those of a response that does not pass the guard."""
 JSON = "application/json"
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class Guard:
@@ -48,7 +49,8 @@ class Guard:
     A page of another site can point its own host name at 127.0.0.1 (DNS rebinding) and read responses, unless
     the name is checked. Starlette's TrustedHostMiddleware checks it too, but answers 400 in plain text, which
     cannot be configured; refusals here are a JSON `Problem` like all others, and so are errors that Starlette
-    sends as plain text. POST requests must come from the server's own page or from outside a browser.
+    sends as plain text. Requests that change something must come from the server's own page or from outside
+    a browser.
 
     Args:
         app: The application.
@@ -98,7 +100,7 @@ class Guard:
                 f"this server does not answer to the name {host!r}",
                 "use the address that it printed, or start it with --allow-host and this name",
             )
-        if scope["method"] == "POST" and _is_foreign(headers):
+        if scope["method"] not in SAFE_METHODS and _is_foreign(headers):
             return RefusedError(
                 FORBIDDEN, "the request comes from another site's page", "use the server's own page"
             )

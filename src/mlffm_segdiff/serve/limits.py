@@ -24,6 +24,12 @@ class Limits:
         pixels: Of one image.
         evaluations: Of the network for one image.
         per_client: Requests of one client at the same time; clients on this machine have no limit.
+        jobs: Kept at the same time, in any state.
+        jobs_per_client: Of these; clients on this machine have no limit.
+        job_images: Of one job.
+        job_bytes: Of the request that starts a job.
+        disk_bytes: Of all jobs on disk: uploads and results.
+        job_seconds: That results are kept.
     """
 
     body_bytes: int = 64 * 2**20
@@ -33,6 +39,12 @@ class Limits:
     pixels: int = 50_000_000
     evaluations: int = 256
     per_client: int = 16
+    jobs: int = 32
+    jobs_per_client: int = 4
+    job_images: int = 500
+    job_bytes: int = 2 * 2**30
+    disk_bytes: int = 8 * 2**30
+    job_seconds: float = 3600
 
     @property
     def heavy(self) -> int:

@@ -11,7 +11,7 @@ OTHER = "other"
 
 
 class Metrics:
-    """Requests by route and status, their duration, the queue for the network, its batches."""
+    """Requests by route and status, their duration, the queue for the network, its batches, and jobs."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -36,6 +36,14 @@ class Metrics:
             "Images in one call of the network.",
             buckets=SIZES,
             registry=self.registry,
+        )
+        self.jobs = Gauge("segdiff_jobs", "Jobs by state.", ("state",), registry=self.registry)
+        self.job_images = Counter(
+            "segdiff_job_images", "Images of jobs by status.", ("status",), registry=self.registry
+        )
+        self.job_disk = Gauge("segdiff_job_bytes", "Bytes of all jobs on disk.", registry=self.registry)
+        self.streams = Gauge(
+            "segdiff_streams", "Clients that read events or ZIP files.", registry=self.registry
         )
         self.model_seconds = Histogram(
             "segdiff_model_seconds", "One call of the network.", buckets=SECONDS, registry=self.registry

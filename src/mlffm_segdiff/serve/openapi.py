@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from mlffm_segdiff.serve.options import MeasureOptions, SegmentOptions
+from mlffm_segdiff.serve.options import JobOptions, MeasureOptions, SegmentOptions
 from mlffm_segdiff.serve.problem import Problem
 from mlffm_segdiff.serve.responses import SegmentResponse
 
@@ -68,6 +68,51 @@ SEGMENT: dict[str, Any] = {
 MEASURE: dict[str, Any] = {
     "responses": REFUSALS,
     "openapi_extra": {"requestBody": {"required": True, "content": _form(MeasureOptions, "image", "mask")}},
+}
+NO_JOB: dict[int | str, dict[str, Any]] = {
+    401: REFUSALS[401],
+    403: REFUSALS[403],
+    404: {"model": Problem, "description": "There is no such job or file"},
+}
+OF_JOB: dict[int | str, dict[str, Any]] = {**NO_JOB, 422: REFUSALS[422]}
+START_JOB: dict[str, Any] = {
+    "responses": {
+        **REFUSALS,
+        202: {"description": "The job was started", "headers": {"Location": {"schema": {"type": "string"}}}},
+    },
+    "openapi_extra": {"requestBody": {"required": True, "content": _form(JobOptions)}},
+}
+_JOB_FORM = START_JOB["openapi_extra"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+_JOB_FORM["properties"]["image"] = {"type": "array", "minItems": 1, "items": BINARY["schema"]}
+_JOB_FORM["required"] = ["image"]
+STREAM = {**OF_JOB, 429: REFUSALS[429], 503: REFUSALS[503]}
+EVENT = {
+    "type": "object",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "Number of the image; for end one more than their count."},
+        "event": {"enum": ["image", "end"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "description": "Of image: number, count, image as in the job's state. Of end: the job's state "
+            "without images.",
+        },
+    },
+}
+EVENTS: dict[int | str, dict[str, Any]] = {
+    **STREAM,
+    200: {"description": "Events", "content": {"text/event-stream": {"schema": EVENT}}},
+    204: {"description": "The job has ended, and the client has all events"},
+}
+ZIP: dict[int | str, dict[str, Any]] = {
+    **STREAM,
+    200: {"description": "The files", "content": {"application/zip": BINARY}},
+    409: {"model": Problem, "description": "The job is not done"},
+}
+RESULT: dict[int | str, dict[str, Any]] = {
+    **OF_JOB,
+    200: {"description": "The file", "content": {"*/*": BINARY}},
 }
 METRICS: dict[int | str, dict[str, Any]] = {
     200: {

@@ -1,13 +1,15 @@
 """The options of a request, as query parameters or as fields of its form."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from mlffm_segdiff.config.sampling_arguments import PREFIX, SAMPLING_KEYS
 from mlffm_segdiff.config.schema import SamplingConfig
+from mlffm_segdiff.inference.outputs.writers import WRITERS
 from mlffm_segdiff.inference.postprocessing import PostProcessing
+from mlffm_segdiff.inference.prompt import Box, Prompt
 from mlffm_segdiff.inference.result import Processing
 from mlffm_segdiff.segmenters.at_source import THRESHOLD
 from mlffm_segdiff.serve.problem import NOT_ACCEPTABLE, UNUSABLE, RefusedError
@@ -16,6 +18,9 @@ MOST_STEPS = 50
 MOST_SAMPLES = 32
 LIMITS = {"samples": MOST_SAMPLES, "steps": MOST_STEPS}
 ATTRIBUTE = "sampling_"
+
+NUMBER = r"\d{1,6}(\.\d{1,6})?"
+POINT = rf"{NUMBER},{NUMBER},[01]"
 
 Format = Literal["json", "png", "dicom"]
 FORMATS: dict[str, Format] = {"application/json": "json", "image/png": "png", "application/dicom": "dicom"}
@@ -47,8 +52,8 @@ def _sampling_parameters() -> Any:
     return create_model("SamplingParameters", __base__=MeasureOptions, **fields)
 
 
-class SegmentOptions(_sampling_parameters()):  # type: ignore[misc]
-    """How an image is segmented, and the format of the response."""
+class ProcessingOptions(_sampling_parameters()):  # type: ignore[misc]
+    """How an image is segmented."""
 
     threshold: float = Field(THRESHOLD, gt=0, le=1, description="Probability threshold.")
     keep_specks: bool = Field(
@@ -64,6 +69,36 @@ class SegmentOptions(_sampling_parameters()):  # type: ignore[misc]
         description="Of intervals and contours, as a share (0.9) or in per cent (90). Default: 0.9, or the "
         "highest that is calibrated.",
     )
+
+    @property
+    def sampling(self) -> dict[str, object]:
+        """The sampling settings of the request, by key."""
+        given = {key: getattr(self, ATTRIBUTE + key) for key in SAMPLING_KEYS}
+        return {key: value for key, value in given.items() if value is not None}
+
+    @property
+    def processing(self) -> Processing:
+        """How the segmentation becomes a mask."""
+        post = PostProcessing(self.keep_specks, self.largest, self.fill_holes)
+        return Processing(self.threshold, post, self.mm_per_pixel, level=self.level)
+
+
+class SegmentOptions(ProcessingOptions):
+    """How an image is segmented, what a user marked in it, and the format of the response."""
+
+    box: str | None = Field(
+        None,
+        max_length=128,
+        pattern=rf"^{NUMBER}(,{NUMBER}){{3}}$",
+        description="The lesion's bounding box, x0,y0,x1,y1 in pixels: the network also sees the crop around "
+        "it, and the mask is within it.",
+    )
+    points: str | None = Field(
+        None,
+        max_length=2048,
+        pattern=rf"^{POINT}(;{POINT})*$",
+        description="x,y,label in pixels, separated by semicolons; label 1 is on the lesion, 0 is not.",
+    )
     format: Format | None = Field(None, description="Overrides the header Accept; default json.")
     maps: bool = Field(
         False, description="JSON: add the maps, at the network's size or finer after a second look."
@@ -77,16 +112,23 @@ class SegmentOptions(_sampling_parameters()):  # type: ignore[misc]
     )
 
     @property
-    def sampling(self) -> dict[str, object]:
-        """The sampling settings of the request, by key."""
-        given = {key: getattr(self, ATTRIBUTE + key) for key in SAMPLING_KEYS}
-        return {key: value for key, value in given.items() if value is not None}
+    def prompt(self) -> Prompt:
+        """What the user marked."""
+        box = None if self.box is None else cast(Box, tuple(map(float, self.box.split(","))))
+        texts = [text.split(",") for text in self.points.split(";")] if self.points else []
+        return Prompt(box, [(float(x), float(y), int(label)) for x, y, label in texts])
 
-    @property
-    def processing(self) -> Processing:
-        """How the segmentation becomes a mask."""
-        post = PostProcessing(self.keep_specks, self.largest, self.fill_holes)
-        return Processing(self.threshold, post, self.mm_per_pixel, level=self.level)
+
+class JobOptions(ProcessingOptions):
+    """How the images of a job are segmented, and which files are written."""
+
+    outputs: str = Field(
+        "overlay,contours,coco",
+        max_length=128,
+        pattern=r"^([a-z-]+(,[a-z-]+)*)?$",
+        description="Outputs in addition to masks and predictions.csv, separated by commas, as --write of "
+        f"mlffm-segdiff predict: {', '.join(WRITERS)}.",
+    )
 
 
 Options = TypeVar("Options", bound=BaseModel)

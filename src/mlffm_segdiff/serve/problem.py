@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from mlffm_segdiff.config.errors import UserError
 
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED = 400, 401, 403, 404, 405
-NOT_ACCEPTABLE, TIMEOUT, TOO_LARGE, UNSUPPORTED, NO_RANGE = 406, 408, 413, 415, 416
+NOT_ACCEPTABLE, TIMEOUT, UNFINISHED, TOO_LARGE, UNSUPPORTED, NO_RANGE = 406, 408, 409, 413, 415, 416
 UNUSABLE, TOO_MANY, FAULT, BUSY = 422, 429, 500, 503
 CLIENT_CLOSED = 499
 """In metrics only: the client disconnected before the response (nginx's code)."""
@@ -23,6 +23,7 @@ KINDS = {
     NOT_ALLOWED: "no-such-method",
     NOT_ACCEPTABLE: "no-such-format",
     TIMEOUT: "upload-too-slow",
+    UNFINISHED: "unfinished",
     TOO_LARGE: "too-large",
     UNSUPPORTED: "not-an-image",
     NO_RANGE: "no-such-range",

@@ -89,7 +89,7 @@ def make_server(
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    return _Watched(config, watch, started)
+    return _Watched(config, watch, started, app.state.on_stop)
 
 
 def serve_app(
@@ -101,7 +101,7 @@ def serve_app(
     """Serve until SIGINT or SIGTERM, then refuse new requests and stop after the running ones.
 
     Only faults are logged. Requests that take longer than GRACE_SECONDS at the end, and those at a second
-    signal, are cut off.
+    signal, are cut off. Jobs are cancelled, since nobody could fetch their results.
 
     Args:
         app: The application.
@@ -117,10 +117,13 @@ def serve_app(
 class _Watched(uvicorn.Server):
     """A server that announces its start and watches its connections."""
 
-    def __init__(self, config: uvicorn.Config, watch: Watch, on_start: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, watch: Watch, on_start: Callable[[], None], on_stop: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._watch = watch
         self._on_start = on_start
+        self._on_stop = on_stop
         self._watching: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -128,3 +131,7 @@ class _Watched(uvicorn.Server):
         if self.started:
             self._watching = asyncio.create_task(self._watch.run(self.server_state.connections))
             self._on_start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_stop()
+        await super().shutdown(sockets)

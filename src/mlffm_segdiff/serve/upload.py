@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from starlette.datastructures import FormData, UploadFile
@@ -14,6 +15,8 @@ from mlffm_segdiff.serve.upload_memory import HeldUpload
 
 FORM = "multipart/form-data"
 UPLOAD_SECONDS = 60.0
+PROGRESS_BYTES = 2**22
+"""A long transfer is not slow if this many bytes pass in the time for the whole of a short one."""
 MOST_FIELDS = 32
 MOST_FILES = 8
 UNNAMED = "image"
@@ -46,14 +49,17 @@ class Upload:
         return [self.files[name] for name in names]
 
 
-class _InMemory(MultiPartParser):
-    spool_max_size = 2**63 - 1
+class CompleteParser(MultiPartParser):
+    """A parser that refuses a form without its end."""
+
     ended = False
 
     def on_end(self) -> None:
+        """Note the end."""
         self.ended = True
 
     async def parse(self) -> FormData:
+        """Parse the form. Raises MultiPartException."""
         self.stream = self._with_end(self.stream)
         return await super().parse()
 
@@ -63,6 +69,10 @@ class _InMemory(MultiPartParser):
             yield piece
         if not self.ended:
             raise MultiPartException("its end is missing.")
+
+
+class _InMemory(CompleteParser):
+    spool_max_size = 2**63 - 1
 
 
 async def read_upload(
@@ -81,25 +91,45 @@ async def read_upload(
         RefusedError: The body is of another type, broken, too large, or too slow.
     """
     try:
-        async with asyncio.timeout(seconds) as limit:
-            held.on_give_up = lambda: limit.reschedule(0)
-            upload = await _read(request, name, _limited(request, most, held))
-            held.complete = True
-            return upload
+        with refusing_broken():
+            async with asyncio.timeout(seconds) as limit:
+                held.on_give_up = lambda: limit.reschedule(0)
+                upload = await _read(request, name, limited(request, most, held.take, "--max-mb"))
+                held.complete = True
+                return upload
     except TimeoutError:
         held.take(0)  # raises if its memory went to others
         hint = "send a smaller file, or use a faster connection"
         raise RefusedError(TIMEOUT, f"the upload took more than {seconds:g} seconds", hint) from None
+
+
+@contextmanager
+def refusing_broken() -> Iterator[None]:
+    """Refuse a form that is broken, or was cut off, with status 400."""
+    try:
+        yield
     except MultiPartException as error:
         raise RefusedError(BAD_REQUEST, f"broken form: {error.message}", "send it as curl -F does") from None
     except ClientDisconnect:
         raise RefusedError(BAD_REQUEST, "the upload was cut off", "send it again") from None
 
 
-async def _limited(request: Request, most: int, held: HeldUpload) -> AsyncGenerator[bytes, None]:
-    """Yield the pieces of a body. Raises RefusedError if it, or the length in its header, is too large."""
+async def limited(
+    request: Request, most: int, take: Callable[[int], None], option: str
+) -> AsyncGenerator[bytes, None]:
+    """Yield the pieces of a body.
+
+    Args:
+        request: With the body.
+        most: Largest number of bytes.
+        take: Called with the number of bytes of each piece.
+        option: Of `serve`, that sets `most`.
+
+    Raises:
+        RefusedError: The body, or the length in its header, is too large.
+    """
     detail = f"the request is larger than {most / 2**20:g} MiB"
-    refusal = RefusedError(TOO_LARGE, detail, "send a smaller file, or start the server with --max-mb")
+    refusal = RefusedError(TOO_LARGE, detail, f"send a smaller file, or start the server with {option}")
     length = request.headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > most:
         raise refusal
@@ -108,7 +138,7 @@ async def _limited(request: Request, most: int, held: HeldUpload) -> AsyncGenera
         read += len(piece)
         if read > most:
             raise refusal
-        held.take(len(piece))
+        take(len(piece))
         yield piece
 
 

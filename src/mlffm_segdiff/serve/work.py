@@ -1,5 +1,6 @@
 """From an upload to its response."""
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
@@ -10,6 +11,7 @@ from fastapi import Request, Response
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.pool import result_memory
+from mlffm_segdiff.inference.prompt import PromptedImage
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import CaseResult, analyse, require_shown_level
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
@@ -30,7 +32,7 @@ from mlffm_segdiff.serve.options import (
     response_format,
     with_fields,
 )
-from mlffm_segdiff.serve.problem import FAULT, UNUSABLE, RefusedError
+from mlffm_segdiff.serve.problem import FAULT, RefusedError, refusal_of
 from mlffm_segdiff.serve.responses import (
     MaskResponse,
     SegmentResponse,
@@ -85,7 +87,9 @@ async def _segment(engine: Engine, options: SegmentOptions, accept: str, upload:
         with engine.heavy_slot(pixels, sampling):
             decode = partial(decode_upload, file, model.size, engine.limits.pixels, options.preview)
             image = await engine.run_in_thread(decode, pixels)
-            segmentation = await engine.segment(image, sampling)
+            prompted = _prompted(image, options)
+            asked = [engine.segment(one, sampling) for one in prompted.inputs]
+            segmentation = prompted.output(await asyncio.gather(*asked), options.threshold)
             respond = partial(_respond, wanted, image, segmentation, model, options)
             content = await engine.run_in_thread(respond, pixels)
     return Response(content, media_type=MEDIA_TYPES[wanted])
@@ -107,7 +111,14 @@ def _require_level(model: Model, options: SegmentOptions) -> None:
     try:
         require_shown_level(model, options.processing)
     except UserError as error:
-        raise RefusedError(UNUSABLE, error.problem, error.fix) from None
+        raise refusal_of(error, "") from None
+
+
+def _prompted(image: CaseImage, options: SegmentOptions) -> PromptedImage:
+    try:
+        return PromptedImage(image, options.prompt)
+    except UserError as error:
+        raise refusal_of(error, image.name) from error
 
 
 def _respond(
@@ -115,7 +126,7 @@ def _respond(
 ) -> bytes:
     with result_memory(image.width * image.height):
         try:
-            result = analyse(image, segmentation, model, options.processing)
+            result = analyse(image, segmentation, model, options.processing, options.prompt.given)
         except UserError as error:
             raise RefusedError(FAULT, error.problem, error.fix, image.name) from error
         if wanted == "png":

@@ -120,8 +120,21 @@ def find_images(*places: str | Path, recursive: bool = False) -> ImageFiles:
             their names differ only in case, Unicode normalisation, folder or extension.
     """
     found = merged([list_place(place, recursive) for place in places])
-    _require_unique_names(found.images)
+    require_unique_names(found.images)
     return found
+
+
+def require_unique_names(images: Sequence[Source]) -> None:
+    """Raise UserError if two images would write to the same output file; see `find_images`."""
+    seen: dict[str, Source] = {}
+    for image in images:
+        key = normalize("NFC", normalize("NFD", case_name(image)).casefold())
+        other = seen.setdefault(key, image)
+        if other is not image:
+            raise UserError(
+                f"{other} and {image} would both write the mask {case_name(other)}.png; "
+                "rename one, or segment each folder into an output folder of its own"
+            )
 
 
 def read_image(source: Source, size: int, keep: bool = False) -> CaseImage:
@@ -130,7 +143,11 @@ def read_image(source: Source, size: int, keep: bool = False) -> CaseImage:
 
 
 def read_unless_found(
-    source: Source, size: int, keep: bool, find: Callable[[bytes], Found | None]
+    source: Source,
+    size: int,
+    keep: bool,
+    find: Callable[[bytes], Found | None],
+    most_pixels: int = MOST_PIXELS,
 ) -> CaseImage | Found:
     """Read an image, and decode it unless its content is known.
 
@@ -139,6 +156,7 @@ def read_unless_found(
         size: Side of the network's input in pixels.
         keep: Keep what `CaseImage.full_size` needs.
         find: Returns what is known about the content of the file, if anything.
+        most_pixels: Largest size.
 
     Returns:
         What ``find`` returned, or the image.
@@ -151,13 +169,13 @@ def read_unless_found(
         if isinstance(source, RemoteFile):
             data = read_source(source)
             found = find(data)
-            return decode_case(data, source, size, keep) if found is None else found
+            return decode_case(data, source, size, keep, most_pixels) if found is None else found
         with reserved(_bytes_to_read(source)):
             data = read_source(source)
             if (found := find(data)) is not None:
                 return found
             reread = (lambda: data) if len(data) <= KEPT_BYTES else partial(read_source, source)
-            return _case(data, source, size, MOST_PIXELS, reread if keep else None)
+            return _case(data, source, size, most_pixels, reread if keep else None)
 
 
 def decode_case(
@@ -278,15 +296,3 @@ def _bytes_to_decode(file: IO[bytes], name: str) -> int:
 def _without_metadata(image: Image.Image) -> Image.Image:
     image.info.clear()
     return image
-
-
-def _require_unique_names(images: Sequence[Source]) -> None:
-    seen: dict[str, Source] = {}
-    for image in images:
-        key = normalize("NFC", normalize("NFD", case_name(image)).casefold())
-        other = seen.setdefault(key, image)
-        if other is not image:
-            raise UserError(
-                f"{other} and {image} would both write the mask {case_name(other)}.png; "
-                "rename one, or segment each folder into an output folder of its own"
-            )

@@ -1,0 +1,278 @@
+"""A job: several images, segmented as `predict` does, and their files on disk."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Sequence
+from concurrent.futures import CancelledError, Executor, Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from prometheus_client import Gauge
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.case import Entry
+from mlffm_segdiff.data.files import Pixels
+from mlffm_segdiff.inference.model import Model
+from mlffm_segdiff.inference.outputs.predictions import Row
+from mlffm_segdiff.inference.outputs.writers import Output, case_files, make_writers
+from mlffm_segdiff.inference.predict import predict_files
+from mlffm_segdiff.inference.prepared import View
+from mlffm_segdiff.inference.reading.case_image import CaseImage, require_unique_names
+from mlffm_segdiff.inference.reading.image_source import case_name
+from mlffm_segdiff.inference.result import Processing, require_shown_level
+from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
+from mlffm_segdiff.serve.admission import busy
+from mlffm_segdiff.serve.engine import Engine
+from mlffm_segdiff.serve.options import JobOptions
+from mlffm_segdiff.serve.problem import UNUSABLE, RefusedError, refusal_of
+
+State = Literal["uploading", "queued", "running", "done", "failed", "cancelled"]
+ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
+
+
+class JobCancelledError(Exception):
+    """Ends the thread of a job that was cancelled."""
+
+
+@dataclass(frozen=True)
+class JobImage(Entry):
+    """An uploaded image on disk, which has the client's name for it."""
+
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """The client's name for the file."""
+        return self.label
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class Disk:
+    """The bytes of all jobs on disk, at most a number of them.
+
+    Args:
+        most: Bytes.
+        gauge: Where they are reported.
+    """
+
+    def __init__(self, most: int, gauge: Gauge) -> None:
+        self.most = most
+        self.used = 0
+        self._gauge = gauge
+
+    def take(self, job: "Job", count: int) -> None:
+        """Count more bytes of a job, or fewer. Raises RefusedError (503) if they are not free."""
+        if count > 0 and self.used + count > self.most:
+            detail = f"the files of all jobs use all of the {self.most / 2**20:g} MiB for them"
+            raise busy(detail, 60)
+        self.used += count
+        job.bytes += count
+        self._gauge.set(self.used)
+
+    def give_back(self, job: "Job") -> None:
+        """Count the bytes of a job as free."""
+        self.take(job, -job.bytes)
+
+
+class QueuedModel:
+    """The model of a server for `predict_files`: images wait in the queue of the requests.
+
+    Args:
+        engine: Segments the images, in the event loop that runs now.
+        sampling: How masks are made.
+    """
+
+    def __init__(self, engine: Engine, sampling: Sampling) -> None:
+        model = engine.model
+        self.size, self.sampling, self.device = model.size, sampling, model.device
+        self.quality, self.outliers, self.agreement = model.quality, model.outliers, model.agreement
+        self.precision, self.threads = model.precision, model.threads
+        self.identity = ""
+        self._engine = engine
+        self._loop = asyncio.get_running_loop()
+        self._pending: Sequence[Future[NetworkOutput]] = ()
+        self._stopped = False
+
+    def segment(self, network_inputs: Sequence[Pixels], view: View) -> list[NetworkOutput]:
+        """Segment images from another thread. Raises JobCancelledError after `stop`."""
+        images = [
+            CaseImage(self.size, self.size, pixels, view(number))
+            for number, pixels in enumerate(network_inputs)
+        ]
+        asked = [self._engine.segment(image, self.sampling, of_job=True) for image in images]
+        self._pending = [asyncio.run_coroutine_threadsafe(one, self._loop) for one in asked]
+        if self._stopped:
+            self.stop()
+        try:
+            return [one.result() for one in self._pending]
+        except CancelledError:
+            raise JobCancelledError from None
+
+    def stop(self) -> None:
+        """Cancel what is waiting in the queue, and all that is asked later."""
+        self._stopped = True
+        for one in self._pending:
+            one.cancel()
+
+
+class Job:
+    """Images of one client, their state, and their results.
+
+    Args:
+        parent: Folder in which it makes its own.
+        client: Whose it is, see `client_of`.
+        disk: Where its bytes are counted.
+
+    Attributes:
+        id: Cannot be guessed: who knows it may read the results.
+        folder: Of its files.
+        images: In the order of the upload.
+        rows: What was found in the first of them.
+        state: Of the job; "failed" only for a fault of the server.
+        detail: Why it failed.
+        faults: Errors of outputs that are one file for all images.
+        bytes: On disk.
+        ended_at: When it ended, in seconds; None before.
+        changed: Set at the next change of rows or state.
+    """
+
+    def __init__(self, parent: Path, client: str | None, disk: Disk) -> None:
+        self.id = secrets.token_urlsafe(16)
+        self.folder = parent / self.id
+        self.client = client
+        self.images: list[JobImage] = []
+        self.rows: list[Row] = []
+        self.state: State = "uploading"
+        self.detail = ""
+        self.faults: list[str] = []
+        self.bytes = 0
+        self.ended_at: float | None = None
+        self.changed = asyncio.Event()
+        self._disk = disk
+        self._model: QueuedModel | None = None
+        (self.folder / "uploads").mkdir(parents=True)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will change."""
+        return self.state in ENDED
+
+    def new_file(self, name: str) -> BinaryIO:
+        """Return a new file for an image with this name, to be written."""
+        image = JobImage(self.folder / "uploads" / str(len(self.images) + 1), label=name)
+        self.images.append(image)
+        return image.path.open("wb")
+
+    def receive(self, count: int) -> None:
+        """Count received bytes. Raises RefusedError as `Disk.take`."""
+        self._disk.take(self, count)
+
+    def plan(self, options: JobOptions, model: Model) -> None:
+        """Set how the images are segmented. Raises RefusedError (422) if that is impossible."""
+        if not self.images:
+            raise RefusedError(UNUSABLE, "no image in the form", "send images: -F image=@FILE -F image=@FILE")
+        self.sampling: Sampling = model.sampling
+        self.processing: Processing = options.processing
+        write = tuple(filter(None, options.outputs.split(",")))
+        self.output = Output(self.folder / "results", write)
+        try:
+            require_unique_names(self.images)
+            require_shown_level(model, self.processing)
+            self._writers = make_writers(self.output, model.sampling)
+        except UserError as error:
+            raise refusal_of(error, "") from error
+
+    def files_of(self, number: int) -> list[str]:
+        """Return the files of an image by its number from 0, its mask first; none before it has a row."""
+        if number >= len(self.rows) or self.rows[number].failed:
+            return []
+        names = case_files(case_name(self.images[number]), self.output, self._writers)
+        return [name for name in names if (self.output.folder / name).is_file()]
+
+    @property
+    def run_files(self) -> list[str]:
+        """The files for all images; none before the job is done."""
+        if self.state != "done":
+            return []
+        names = [self.output.table_path.name]
+        names += [name for writer in self._writers.values() for name in writer.run_files]
+        return [name for name in names if (self.output.folder / name).is_file()]
+
+    @property
+    def files(self) -> list[str]:
+        """All files there are now, relative to the folder of the output."""
+        return self.run_files + [name for number in range(len(self.rows)) for name in self.files_of(number)]
+
+    async def run(self, engine: Engine, thread: Executor) -> None:
+        """Segment the images; at the end the state is one of ENDED.
+
+        Args:
+            engine: Segments them.
+            thread: Reads and writes files, and waits.
+        """
+        loop = asyncio.get_running_loop()
+        self._set("running")
+        self._model = QueuedModel(engine, self.sampling)
+        rows = predict_files(
+            self.images,
+            self._model,
+            self.output,
+            self.processing,
+            engine.limits.batch,
+            self.faults.append,
+            most_pixels=engine.limits.pixels,
+        )
+        try:
+            while row := await loop.run_in_executor(thread, next, rows, None):
+                if self.state == "cancelled":
+                    return
+                self._add(row)
+            if self.state == "running":
+                self._set("done")
+                self._count(self.run_files)
+        except JobCancelledError:
+            pass
+        except RefusedError as refusal:
+            self._fail(refusal.detail)
+        except Exception:
+            logging.getLogger("uvicorn.error").exception("a job failed")
+            self._fail("the server has a fault; see its log")
+        finally:
+            await loop.run_in_executor(thread, rows.close)
+
+    def cancel(self) -> bool:
+        """Cancel the job; return whether its files are not in use."""
+        runs = self.state == "running"
+        if not self.ended:
+            self._set("cancelled")
+        if self._model is not None:
+            self._model.stop()
+        return not runs
+
+    def _add(self, row: Row) -> None:
+        upload = self.images[len(self.rows)].path
+        self.rows.append(row)
+        self._disk.take(self, -upload.stat().st_size)
+        upload.unlink()
+        self._count(self.files_of(len(self.rows) - 1))
+        self._tell()
+
+    def _count(self, names: Sequence[str]) -> None:
+        self._disk.take(self, sum((self.output.folder / name).stat().st_size for name in names))
+
+    def _fail(self, detail: str) -> None:
+        self.detail = detail
+        self._set("failed")
+
+    def _set(self, state: State) -> None:
+        self.state = state
+        self._tell()
+
+    def _tell(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()

@@ -1,0 +1,116 @@
+"""The routes of jobs: several images, segmented in the background."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import FastAPI, Header, Query, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+
+from mlffm_segdiff.serve import openapi
+from mlffm_segdiff.serve.admission import Lane
+from mlffm_segdiff.serve.job import Job
+from mlffm_segdiff.serve.job_results import HeldStream, JobStatus, job_events, job_status, zip_pieces
+from mlffm_segdiff.serve.job_upload import read_job_upload
+from mlffm_segdiff.serve.jobs import Jobs
+from mlffm_segdiff.serve.metrics import Metrics
+from mlffm_segdiff.serve.options import JobOptions, with_fields
+from mlffm_segdiff.serve.problem import NOT_FOUND, UNFINISHED, RefusedError
+from mlffm_segdiff.serve.upload import require_once
+
+ROUTE = "/api/v1/batches"
+ACCEPTED, NOTHING_MORE = 202, 204
+MOST_STREAMS = 64
+
+
+def add_jobs(app: FastAPI, jobs: Jobs, metrics: Metrics) -> None:
+    """Add the routes of jobs to an application."""
+    streams = Lane(MOST_STREAMS, "streams of events and ZIP files")
+
+    def held(request: Request) -> ExitStack:
+        """Count a stream. Raises RefusedError if its client (429) or the server (503) has too many."""
+        with ExitStack() as stack:
+            stack.enter_context(jobs.engine.clients.request(_address(request)))
+            stack.enter_context(streams.slot())
+            metrics.streams.inc()
+            stack.callback(metrics.streams.dec)
+            return stack.pop_all()
+
+    @app.post(ROUTE, status_code=ACCEPTED, response_model=JobStatus, **openapi.START_JOB)
+    async def start_job(request: Request, options: Annotated[JobOptions, Query()]) -> Response:
+        """Start a job: segment several images, and write what `mlffm-segdiff predict` writes.
+
+        An image that cannot be used has an error in the job, which does not fail.
+        """
+        job = await _received(jobs, request, options)
+        status = job_status(job)
+        return JSONResponse(status.model_dump(), ACCEPTED, {"Location": status.url})
+
+    @app.get(ROUTE + "/{id}", responses=openapi.OF_JOB)
+    async def get_job(id: str) -> JobStatus:
+        """Report the state of a job and of its images."""
+        return job_status(jobs.find(id))
+
+    @app.delete(ROUTE + "/{id}", status_code=NOTHING_MORE, responses=openapi.OF_JOB)
+    async def delete_job(id: str) -> None:
+        """Cancel a job and remove its files."""
+        jobs.remove(jobs.find(id))
+
+    @app.get(ROUTE + "/{id}/events", response_class=Response, responses=openapi.EVENTS)
+    async def get_events(
+        request: Request,
+        id: str,
+        last_event_id: Annotated[int, Header(ge=0, description="Of the last event received.")] = 0,
+    ) -> Response:
+        """Send server-sent events: `image` for each finished image, then `end`."""
+        job = jobs.find(id)
+        if job.ended and last_event_id > len(job.images):
+            return Response(status_code=NOTHING_MORE)  # otherwise browsers connect again
+        return _stream(held(request), job_events(job, last_event_id), "text/event-stream")
+
+    @app.get(ROUTE + "/{id}/zip", response_class=Response, responses=openapi.ZIP)
+    async def get_zip(request: Request, id: str) -> Response:
+        """Send all files of a job that is done as one ZIP file."""
+        job = jobs.find(id)
+        if job.state != "done":
+            hint = "wait until its state is done; results of single images are there earlier"
+            raise RefusedError(UNFINISHED, f"the state of the job is {job.state}", hint)
+        stream = _stream(held(request), zip_pieces(job.output.folder, job.files), "application/zip")
+        stream.headers["Content-Disposition"] = 'attachment; filename="results.zip"'
+        return stream
+
+    @app.get(ROUTE + "/{id}/results/{path:path}", response_class=Response, responses=openapi.RESULT)
+    async def get_result(id: str, path: str) -> Response:
+        """Send one file of a job, by its path in the job's state."""
+        job = jobs.find(id)
+        if path not in job.files:
+            raise RefusedError(NOT_FOUND, "the job has no such file", "see the files in its state")
+        return FileResponse(job.output.folder / path)
+
+
+async def _received(jobs: Jobs, request: Request, options: JobOptions) -> Job:
+    """Receive the images of a job and queue it."""
+    require_once(name for name, _ in request.query_params.multi_items())
+    with jobs.engine.clients.request(_address(request)):
+        job = jobs.open(_address(request))
+        try:
+            fields = await read_job_upload(request, job, jobs.engine.limits)
+            options = with_fields(options, fields)
+            sampling = jobs.engine.sampling(options.sampling)
+            job.plan(options, replace(jobs.engine.model, sampling=sampling))
+        except BaseException:
+            jobs.remove(job)
+            raise
+        jobs.start(job)
+        return job
+
+
+def _stream(held: ExitStack, content: AsyncIterator[str] | Iterator[bytes], kind: str) -> HeldStream:
+    stream = HeldStream(content, media_type=kind)
+    stream.held = held
+    return stream
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""

@@ -1,0 +1,145 @@
+"""The jobs of a server: how many there are, whose they are, and how long they are kept."""
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, suppress
+from pathlib import Path
+
+from mlffm_segdiff.data.atomic import sweep_unfinished, working_folder
+from mlffm_segdiff.serve.admission import Clock, busy, client_of
+from mlffm_segdiff.serve.engine import Engine
+from mlffm_segdiff.serve.job import Disk, Job
+from mlffm_segdiff.serve.metrics import Metrics
+from mlffm_segdiff.serve.problem import NOT_FOUND, TOO_MANY, RefusedError
+
+RUNNING = 2
+"""Jobs that run at the same time; the others wait in their order."""
+SWEEP_SECONDS = 5.0
+
+
+class Jobs:
+    """The jobs of one server, with their files in a private temporary folder; none survives the server.
+
+    Args:
+        engine: Segments their images.
+        metrics: Where they are reported.
+        clock: Seconds.
+    """
+
+    def __init__(self, engine: Engine, metrics: Metrics, clock: Clock = time.monotonic) -> None:
+        self.engine = engine
+        self.disk = Disk(engine.limits.disk_bytes, metrics.job_disk)
+        self._metrics = metrics
+        self._clock = clock
+        self._jobs: dict[str, Job] = {}
+        self._waiting: asyncio.Queue[Job | None]
+        self._folder: Path
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Create the folder and run jobs; at the end remove all."""
+        self._waiting = asyncio.Queue()
+        parent = Path(tempfile.gettempdir())
+        sweep_unfinished(parent)  # what a killed server left
+        with working_folder(parent) as self._folder, ExitStack() as pools:
+            threads = [pools.enter_context(ThreadPoolExecutor(1, "job")) for _ in range(RUNNING)]
+            workers = [asyncio.create_task(self._work(thread)) for thread in threads]
+            expiring = asyncio.create_task(self._expire())
+            try:
+                yield
+            finally:
+                expiring.cancel()
+                self.stop()
+                for _ in workers:
+                    self._waiting.put_nowait(None)
+                await asyncio.gather(*workers)
+
+    def open(self, address: str) -> Job:
+        """Return a new job, whose files are still to come, of the client with this address.
+
+        Raises:
+            RefusedError: The client (429) or the server (503) has too many jobs.
+        """
+        limits, client = self.engine.limits, client_of(address)
+        count = Counter(job.client for job in self._jobs.values())
+        if client is not None and count[client] >= limits.jobs_per_client:
+            raise RefusedError(
+                TOO_MANY,
+                f"the server has {count[client]} jobs of this client",
+                "fetch the results of one, and delete it",
+                headers={"Retry-After": str(self._retry_seconds())},
+            )
+        if len(self._jobs) >= limits.jobs:
+            raise busy(f"the server has {len(self._jobs)} jobs", self._retry_seconds())
+        job = Job(self._folder, client, self.disk)
+        self._jobs[job.id] = job
+        self._report()
+        return job
+
+    def start(self, job: Job) -> None:
+        """Queue a job that has all of its files."""
+        job.state = "queued"
+        self._waiting.put_nowait(job)
+        self._report()
+
+    def find(self, id_: str) -> Job:
+        """Return a job. Raises RefusedError (404) if there is none with this id, or its files are to come."""
+        job = self._jobs.get(id_)
+        if job is None or job.state == "uploading":
+            hint = "see the id in the response to POST; jobs are removed after a time, and with the server"
+            raise RefusedError(NOT_FOUND, "there is no such job", hint)
+        return job
+
+    def remove(self, job: Job) -> None:
+        """Cancel a job and remove its files; those of a running one are removed when it has stopped."""
+        self._jobs.pop(job.id, None)
+        stopped = job.cancel()
+        if stopped:
+            self._discard(job)
+        self._report()
+
+    def stop(self) -> None:
+        """Cancel all jobs, because the server stops and nobody could fetch their results."""
+        for job in list(self._jobs.values()):
+            self.remove(job)
+
+    async def _work(self, thread: ThreadPoolExecutor) -> None:
+        while job := await self._waiting.get():
+            if job.state == "queued":
+                await job.run(self.engine, thread)
+                for row in job.rows:
+                    self._metrics.job_images.labels(row.status).inc()
+                job.ended_at = self._clock()
+                if job.id not in self._jobs:
+                    self._discard(job)
+                self._report()
+
+    async def _expire(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            oldest = self._clock() - self.engine.limits.job_seconds
+            for job in [one for one in self._jobs.values() if one.ended]:
+                if job.ended_at is not None and job.ended_at < oldest:
+                    self.remove(job)
+
+    def _discard(self, job: Job) -> None:
+        self.disk.give_back(job)
+        with suppress(OSError):
+            shutil.rmtree(job.folder)
+
+    def _retry_seconds(self) -> int:
+        """Return the seconds until the first job that has ended is removed; one minute if none has."""
+        ended = [job.ended_at for job in self._jobs.values() if job.ended_at is not None]
+        if not ended:
+            return 60
+        return max(1, round(min(ended) + self.engine.limits.job_seconds - self._clock()))
+
+    def _report(self) -> None:
+        counts = Counter(job.state for job in self._jobs.values())
+        for state in ("uploading", "queued", "running", "done", "failed"):
+            self._metrics.jobs.labels(state).set(counts[state])

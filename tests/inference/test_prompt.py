@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.inference.prompt import Prompt, PromptedImage
+from mlffm_segdiff.inference.reading.case_image import CaseImage
+from mlffm_segdiff.segmenters.at_source import Map, NetworkOutput
+
+SIDE = 64
+
+
+def prompted(prompt: Prompt, width: int = SIDE, height: int = SIDE) -> PromptedImage:
+    pixels = np.indices((height, width)).sum(0)[..., None].repeat(3, 2).astype(np.uint8)
+    small = np.zeros((SIDE, SIDE, 3), np.uint8)
+    return PromptedImage(CaseImage(height, width, small, pixels, "a.png"), prompt)
+
+
+def output(probability: Map) -> NetworkOutput:
+    return NetworkOutput(probability, np.zeros_like(probability))
+
+
+def flat(value: float) -> NetworkOutput:
+    return output(np.full((SIDE, SIDE), value, np.float32))
+
+
+def squares() -> Map:
+    """Two squares of lesion: rows and columns 8 to 24 and 40 to 56."""
+    found = np.full((SIDE, SIDE), 0.1, np.float32)
+    found[8:24, 8:24] = found[40:56, 40:56] = 0.9
+    return found
+
+
+def mask(prompt: Prompt, *found: NetworkOutput) -> np.ndarray:
+    return prompted(prompt).output(found, 0.5).probability >= 0.5
+
+
+def test_without_a_prompt_the_output_is_the_networks() -> None:
+    one = prompted(Prompt())
+    found = flat(0.3)
+    assert one.inputs == [one.image]
+    assert one.output([found], 0.5) is found
+
+
+def test_the_network_sees_the_crop_around_the_box() -> None:
+    """The box is a quarter of each side of the image, and the crop 1.2 times as large."""
+    whole, around = prompted(Prompt(box=(20, 10, 40, 20)), 80, 40).inputs
+    assert whole.view is not None
+    left, top, right, bottom = 18, 9, 42, 21
+    assert around.network_input.shape == (SIDE, SIDE, 3)
+    assert around.view is None
+    ends = around.network_input[0, 0, 0], around.network_input[-1, -1, 0]
+    assert ends == pytest.approx((left + top, right + bottom - 2), abs=1)
+
+
+def test_where_the_network_is_undecided_the_mask_is_the_ellipse_in_the_box() -> None:
+    left, top, right, bottom = 8, 16, 56, 48
+    found = mask(Prompt(box=(left, top, right, bottom)), flat(0.5), flat(0.5))
+    scale = len(found) / SIDE
+    y, x = (np.indices(found.shape) + 0.5) / scale
+    ellipse = ((x - 32) / 24) ** 2 + ((y - 32) / 16) ** 2 <= 1
+    assert (found == ellipse).all()
+
+
+def test_nothing_is_found_outside_the_box_and_the_network_decides_within() -> None:
+    box = (8.0, 8.0, 56.0, 56.0)
+    full, none = (mask(Prompt(box=box), flat(value), flat(value)) for value in (1.0, 0.0))
+    rows = np.flatnonzero(full.any(1)) / len(full) * SIDE
+    assert (rows.min(), rows.max()) == pytest.approx((8, 56), abs=1)
+    middle = mask(Prompt(box=box), flat(0.5), flat(0.5))
+    assert none.sum() < middle.sum() < full.sum()
+
+
+def test_points_on_the_lesion_select_components() -> None:
+    found = mask(Prompt(points=[(10, 10, 1)]), output(squares()))
+    assert found[8:24, 8:24].all()
+    assert found.sum() == 16 * 16
+
+
+def test_points_off_the_lesion_remove_components() -> None:
+    found = mask(Prompt(points=[(50, 50, 0)]), output(squares()))
+    assert found[8:24, 8:24].all()
+    assert found.sum() == 16 * 16
+
+
+def test_points_on_the_wrong_side_change_the_mask_near_them_only() -> None:
+    probability = squares()
+    both = [(10, 10, 1), (16, 23, 0)]
+    cut = mask(Prompt(points=both), output(probability))
+    added = mask(Prompt(points=[(10, 10, 1), (50, 50, 1), (25, 16, 1)]), output(probability))
+    before = probability >= 0.5
+    before[40:, 40:] = False
+    assert not cut[23, 16]
+    assert 0 < (before & ~cut).sum() <= np.pi * 4**2
+    assert added[16, 25]
+    assert 0 < (added & ~(probability >= 0.5)).sum() <= np.pi * 4**2
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        (Prompt(box=(0, 0, 65, 10)), "a.png: the box 0,0,65,10 is not within the image of 64x64 pixels"),
+        (Prompt(box=(10, 10, 10, 20)), "x0 < x1"),
+        (Prompt(box=(float("nan"), 10, 10, 20)), "is not within"),
+        (Prompt(points=[(64, 0, 1)]), "the point 64,0,1 is not within the image"),
+        (Prompt(points=[(1, 1, 2)]), "label"),
+        (Prompt(points=[(1, 1, 1)] * 65), "65 points are too many"),
+    ],
+)
+def test_a_prompt_outside_the_image_is_refused(prompt: Prompt, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        prompted(prompt)

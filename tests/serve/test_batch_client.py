@@ -1,0 +1,51 @@
+"""examples/batch_client: a folder becomes a ZIP file."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mlffm_segdiff.serve.keys import ApiKeys
+
+PROGRAM = Path(__file__).parents[2] / "examples" / "batch_client" / "segment_folder.py"
+
+
+def run(folder: Path, *given: str, key: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, PROGRAM, folder, folder / "results.zip", *given]
+    environment = os.environ | {"SEGDIFF_API_KEY": key}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def test_a_folder_becomes_a_zip_file(
+    start_live, tmp_path: Path, square: npt.NDArray[np.uint8], png: Callable[..., bytes]
+) -> None:
+    live = start_live(keys=ApiKeys(["a key of 16 letters"]))
+    for number in range(3):
+        (tmp_path / f'{number} "é".png').write_bytes(png(np.roll(square, number, 1)))
+    (tmp_path / "notes.txt").write_text("not an image")
+    done = run(tmp_path, "outputs=coco", "--server", live.url, key="a key of 16 letters")
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["1/3", "2/3", "3/3"]
+    with zipfile.ZipFile(tmp_path / "results.zip") as archive:
+        assert archive.testzip() is None
+        assert {"coco.json", "predictions.csv"} < set(archive.namelist())
+        assert sum(name.startswith("masks/") for name in archive.namelist()) == 3
+    refused = run(tmp_path, "--server", live.url)
+    assert refused.returncode == 1
+    assert "API key" in refused.stderr
+
+
+def test_an_image_without_a_mask_is_named(
+    live, tmp_path: Path, square: npt.NDArray[np.uint8], png: Callable[..., bytes]
+) -> None:
+    (tmp_path / "good.png").write_bytes(png(square))
+    (tmp_path / "bad.png").write_bytes(b"text")
+    done = run(tmp_path, "--server", live.url)
+    assert done.returncode == 1
+    assert "1/2 bad.png: bad.png" in done.stdout
+    assert (tmp_path / "results.zip").is_file()

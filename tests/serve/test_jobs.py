@@ -1,0 +1,250 @@
+"""Jobs: several images in one request, their events and results."""
+
+import csv
+import io
+import json
+import threading
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from fastapi.testclient import TestClient
+
+from mlffm_segdiff.inference.model import Model
+from mlffm_segdiff.inference.outputs.writers import Output
+from mlffm_segdiff.inference.predict import predict_files
+from mlffm_segdiff.inference.result import Processing
+from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.serve import jobs as jobs_module
+from mlffm_segdiff.serve.job import Job
+
+URL = "/api/v1/batches"
+PATIENCE = 60
+
+Serve = Callable[..., TestClient]
+
+
+@pytest.fixture
+def images(square: npt.NDArray[np.uint8], png: Callable[..., bytes]) -> Callable[[int], list[object]]:
+    """Forms of a number of images, each with the square at another place."""
+    return lambda count: [
+        ("image", (f"{number}.png", png(np.roll(square, number, 1)))) for number in range(count)
+    ]
+
+
+def ended(client, url: str) -> dict[str, object]:
+    end = time.monotonic() + PATIENCE
+    while (found := client.get(url).json())["state"] in ("queued", "running"):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return found
+
+
+def events(text: str) -> list[tuple[int, str, dict[str, object]]]:
+    """The server-sent events of a text, by the rules of the HTML standard."""
+    found = []
+    for block in text.split("\n\n"):
+        lines = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        if lines:
+            found.append((int(lines["id"]), lines["event"], json.loads(lines["data"])))
+    return found
+
+
+def test_a_job_writes_what_predict_writes(serve: Serve, images, red, tmp_path: Path) -> None:
+    form = images(3)
+    client = serve()
+    answer = client.post(URL, files=form, data={"threshold": "0.4", "outputs": "overlay,contours,coco"})
+    assert answer.status_code == 202, answer.text
+    started = answer.json()
+    assert answer.headers["location"] == started["url"]
+    assert [image["name"] for image in started["images"]] == ["0.png", "1.png", "2.png"]
+    job = ended(client, started["url"])
+    assert (job["state"], job["count"], job["finished"], job["failed"]) == ("done", 3, 3, 0)
+
+    for _, (name, content) in form:
+        (tmp_path / name).write_bytes(content)
+    expected = Output(tmp_path / "out", ("overlay", "contours", "coco"))
+    model = Model(red, 16, Sampling(), torch.device("cpu"))
+    list(predict_files(sorted(tmp_path.glob("*.png")), model, expected, Processing(0.4)))
+    written = {
+        path.relative_to(expected.folder).as_posix(): path.read_bytes()
+        for path in expected.folder.rglob("*.*")
+        if not path.name.startswith(".")
+    }
+    archive = zipfile.ZipFile(io.BytesIO(client.get(f"{started['url']}/zip").content))
+    assert archive.testzip() is None
+    assert {name: archive.read(name) for name in archive.namelist()} == written
+    listed = job["files"] + [file for image in job["images"] for file in image["files"]]
+    assert {client.get(f"{started['url']}/{file}").content for file in listed} == set(written.values())
+    assert len(listed) == len(written) == 3 * 3 + 2
+
+
+def test_a_bad_image_is_a_row_with_its_error(serve: Serve, images, png: Callable[..., bytes]) -> None:
+    client = serve(pixels=1000)
+    form = images(1)
+    form.append(("image", ("text.jpg", b"not an image")))
+    form.append(("image", ("large.png", png(np.zeros((40, 40, 3), np.uint8)))))
+    form.append(("image", ("blank.png", png(np.zeros((16, 16, 3), np.uint8)))))
+    form.append(("image", ("../../two.png", form[0][1][1])))
+    job = ended(client, client.post(URL, files=form).json()["url"])
+    assert (job["state"], job["failed"]) == ("done", 3)
+    assert [image["status"] for image in job["images"]] == ["done", "failed", "failed", "failed", "done"]
+    assert [image["name"] for image in job["images"]][-1] == "two.png"
+    errors = [image["error"] for image in job["images"][1:4]]
+    assert [error.split()[0].rstrip(":") for error in errors] == ["text.jpg", "large.png", "blank.png"]
+    archive = zipfile.ZipFile(io.BytesIO(client.get(f"{job['url']}/zip").content))
+    table = list(csv.DictReader(io.StringIO(archive.read("predictions.csv").decode())))
+    assert [row["error"] for row in table][1:4] == errors
+
+
+def test_a_dicom_file_gives_a_dicom_seg(serve: Serve, dicom: bytes) -> None:
+    client = serve()
+    form = [("image", ("a.dcm", dicom))]
+    job = ended(client, client.post(URL, files=form, data={"outputs": "dicom-seg"}).json()["url"])
+    (seg,) = [name for name in job["images"][0]["files"] if name.endswith(".dcm")]
+    assert client.get(f"{job['url']}/{seg}").content[128:132] == b"DICM"
+
+
+def test_events_are_one_for_each_image_and_resume(start_live, images) -> None:
+    live = start_live()
+    url = httpx2.post(f"{live.url}api/v1/batches", files=images(4)).json()["url"][1:]
+    first = events(httpx2.get(f"{live.url}{url}/events", timeout=PATIENCE).text)
+    assert [(id_, kind) for id_, kind, _ in first] == [*((n, "image") for n in (1, 2, 3, 4)), (5, "end")]
+    assert [data["image"]["name"] for _, _, data in first[:-1]] == ["0.png", "1.png", "2.png", "3.png"]
+    assert (first[-1][2]["state"], first[-1][2]["finished"]) == ("done", 4)
+    rest = httpx2.get(f"{live.url}{url}/events", headers={"Last-Event-ID": "3"}).text
+    assert events(rest) == first[3:]
+    assert httpx2.get(f"{live.url}{url}/events", headers={"Last-Event-ID": "5"}).status_code == 204
+
+
+def test_a_deleted_job_stops_and_its_files_are_removed(serve: Serve, images, red, monkeypatch) -> None:
+    folders: list[Path] = []
+    plan = Job.plan
+    monkeypatch.setattr(Job, "plan", lambda job, *given: (folders.append(job.folder), plan(job, *given))[1])
+    client = serve(batch=1)
+    red.gate.clear()
+    urls = [client.post(URL, files=images(5)).json()["url"] for _ in range(4)]
+    assert red.started.wait(PATIENCE)
+    assert client.get(f"{urls[0]}/zip").json()["problem"] == "unfinished"
+    assert [client.delete(url).status_code for url in urls] == [204] * 4
+    assert [client.get(url).status_code for url in urls] == [404] * 4
+    red.gate.set()
+    end = time.monotonic() + PATIENCE
+    while any(folder.exists() for folder in folders):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert len(red.calls) <= 2
+    text = client.get("/metrics").text
+    assert "segdiff_job_bytes 0.0" in text
+
+
+def test_an_ended_job_is_removed_after_its_time(serve: Serve, images, monkeypatch) -> None:
+    monkeypatch.setattr(jobs_module, "SWEEP_SECONDS", 0.05)
+    client = serve(job_seconds=0.2)
+    url = client.post(URL, files=images(1)).json()["url"]
+    end = time.monotonic() + PATIENCE
+    while client.get(url).status_code == 200:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert client.get(url).json()["problem"] == "not-found"
+
+
+@pytest.mark.parametrize(
+    ("limits", "data", "status", "words"),
+    [
+        ({"job_images": 2}, {}, 413, "more than 2 images"),
+        ({"job_bytes": 100}, {}, 413, "larger than"),
+        ({"disk_bytes": 100}, {}, 503, "the files of all jobs"),
+        ({"jobs": 0}, {}, 503, "the server has 0 jobs"),
+        ({}, {"outputs": "nothing"}, 422, "is not an output"),
+        ({}, {"outputs": "spread"}, 422, "sampl"),
+        ({}, {"threshold": "2"}, 422, "threshold"),
+        ({}, {"sampling.steps": "999"}, 422, "sampling.steps"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_and_leaves_nothing(
+    serve: Serve, images, limits: dict[str, int], data: dict[str, str], status: int, words: str
+) -> None:
+    client = serve(**limits)
+    answer = client.post(URL, files=images(3), data=data)
+    assert (answer.status_code, words in answer.text) == (status, True), answer.text
+    text = client.get("/metrics").text
+    assert "segdiff_job_bytes 0.0" in text
+    assert 'segdiff_jobs{state="uploading"} 0.0' in text or limits.get("jobs") == 0
+
+
+def test_forms_without_usable_images_are_refused(serve: Serve, images) -> None:
+    client = serve()
+    two = images(1) * 2
+    assert "would both write" in client.post(URL, files=two).json()["detail"]
+    assert client.post(URL, files={"photo": ("a.png", b"x")}).status_code == 422
+    assert client.post(URL, files={"image": ("", b"")}, data={"threshold": "0.4"}).status_code in (400, 422)
+    assert client.post(URL, content=b"x", headers={"Content-Type": "image/png"}).status_code == 415
+    cut = b"--x\r\nContent-Disposition: form-data; name=image; filename=a.png\r\n\r\nabc"
+    answer = client.post(URL, content=cut, headers={"Content-Type": "multipart/form-data; boundary=x"})
+    assert answer.status_code == 400
+
+
+def test_results_that_do_not_fit_on_the_disk_fail_the_job(serve: Serve, images) -> None:
+    client = serve(disk_bytes=1100)
+    job = ended(client, client.post(URL, files=images(3)).json()["url"])
+    assert (job["state"], "the files of all jobs" in job["detail"]) == ("failed", True)
+
+
+def test_a_job_is_cancelled_when_the_server_stops(start_live, images, red) -> None:
+    live = start_live(batch=1)
+    red.gate.clear()
+    url = httpx2.post(f"{live.url}api/v1/batches", files=images(3)).json()["url"][1:]
+    assert red.started.wait(PATIENCE)
+    text: list[str] = []
+
+    def read() -> None:
+        text.append(httpx2.get(f"{live.url}{url}/events", timeout=PATIENCE).text)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    end = time.monotonic() + PATIENCE
+    while "segdiff_streams 1.0" not in httpx2.get(f"{live.url}metrics").text:
+        assert time.monotonic() < end
+    stopping = threading.Timer(0.5, red.gate.set)
+    stopping.start()
+    live.stop()
+    reader.join(PATIENCE)
+    assert events(text[0])[-1][2]["state"] == "cancelled"
+
+
+def test_a_client_has_a_number_of_jobs(start_live, images) -> None:
+    from mlffm_segdiff.serve.run import Transport
+
+    live = start_live(Transport(proxies=("127.0.0.1",)), jobs_per_client=2)
+
+    def post(address: str) -> httpx2.Response:
+        headers = {"X-Forwarded-For": address}
+        return httpx2.post(f"{live.url}api/v1/batches", files=images(1), headers=headers)
+
+    mine = [post("198.51.100.7") for _ in range(3)]
+    assert [one.status_code for one in mine] == [202, 202, 429]
+    assert int(mine[2].headers["retry-after"]) >= 1
+    assert post("198.51.100.8").status_code == 202
+
+
+def test_other_sites_cannot_start_or_delete_a_job(serve: Serve, images) -> None:
+    client = serve()
+    foreign = {"Sec-Fetch-Site": "cross-site"}
+    url = client.post(URL, files=images(1)).json()["url"]
+    assert client.post(URL, files=images(1), headers=foreign).status_code == 403
+    assert client.delete(url, headers=foreign).status_code == 403
+
+
+def test_a_path_outside_the_results_is_not_found(serve: Serve, images) -> None:
+    client = serve()
+    url = client.post(URL, files=images(1)).json()["url"]
+    ended(client, url)
+    for path in ("../uploads/1", "%2e%2e/uploads/1", ".predict.jsonl", "/etc/passwd", "masks"):
+        assert client.get(f"{url}/results/{path}").status_code == 404
