@@ -12,10 +12,10 @@ import torch
 from submitit import AutoExecutor, Job
 from submitit.core.utils import DelayedSubmission, FailedJobError, UncompletedJobError
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, one_line
 from mlffm_segdiff.config.study import LauncherConfig
 from mlffm_segdiff.data.processors import processors
-from mlffm_segdiff.study.launchers.base import Outcome, Work, attempt, one_line
+from mlffm_segdiff.study.launchers.base import Outcome, Work, attempt
 
 POLL_SECONDS = 0.5
 CANCEL_SECONDS = 10
