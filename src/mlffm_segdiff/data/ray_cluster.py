@@ -25,7 +25,6 @@ def connect(address: str, threads: float) -> None:
         UserError: There is no cluster.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # a local cluster would send them otherwise
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray's C++ part logs to standard error
     environment = {name: os.environ[name] for name in FORWARDED if os.environ.get(name)}
     environment["OMP_NUM_THREADS"] = f"{threads:g}"
     host, _, port = address.rpartition(":")

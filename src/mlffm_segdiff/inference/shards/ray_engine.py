@@ -3,8 +3,9 @@
 import logging
 import os
 import pickle
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,10 @@ def ray_engine(
     """
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
-        connect(address, threads)
-        ray.data.DataContext.get_current().enable_progress_bars = False
-        yield RayEngine(load, workers, threads, gpus)
+        with redirect_stdout(sys.stderr):  # Ray reports lost machines on standard output
+            connect(address, threads)
+            ray.data.DataContext.get_current().enable_progress_bars = False
+            yield RayEngine(load, workers, threads, gpus)
     except RayError as error:
         raise UserError(f"Ray stopped: {one_line(error)}; repeat the command to resume") from error
     finally:
