@@ -144,4 +144,4 @@ def test_what_no_machine_has_room_for_is_refused(start: Callable[..., Any]) -> N
     process = start("ray", "--engine", "ray", "--address", "local", "--gpus", "7")
     _, errors = process.communicate(timeout=SECONDS)
     assert process.returncode == 2
-    assert "the Ray cluster has no room for a worker with 1 CPUs and 7 GPUs" in errors
+    assert "no machine of the Ray cluster has room for a worker with 1 CPUs and 7 GPUs" in errors

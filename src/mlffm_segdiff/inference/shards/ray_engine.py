@@ -68,7 +68,7 @@ class RayEngine:
 
     def settings(self, options: ShardOptions) -> str:
         """Return `shard_settings` of the model on a worker."""
-        self._most_workers()  # Ray would wait for ever for a task that no machine has room for
+        self._most_workers()  # Ray would wait forever for a task that no machine has room for
         remote = ray.remote(num_cpus=self._threads, num_gpus=self._gpus)(_describe).remote
         settings, error = ray.get(remote(Path.cwd(), self._load, options))
         if error:
@@ -94,17 +94,15 @@ class RayEngine:
             yield row["images"]
 
     def _most_workers(self) -> int:
-        have = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        room = [have.get("CPU", 0) / self._threads]
-        if self._gpus:
-            room.append(have.get("GPU", 0) / self._gpus)
-        most = int(min(room))
-        if most < 1:
+        needed = {"CPU": self._threads, **({"GPU": self._gpus} if self._gpus else {})}
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        room = sum(int(min(node.get(kind, 0) / one for kind, one in needed.items())) for node in nodes)
+        if not room:
             raise UserError(
-                f"the Ray cluster has no room for a worker with {self._threads} CPUs and {self._gpus:g} "
-                "GPUs; give smaller --threads or --gpus"
+                f"no machine of the Ray cluster has room for a worker with {self._threads} CPUs and "
+                f"{self._gpus:g} GPUs; give smaller --threads or --gpus"
             )
-        return min(self._workers or most, most)
+        return self._workers or room
 
 
 class ShardActor:
