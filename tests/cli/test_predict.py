@@ -332,3 +332,25 @@ def test_another_sampling_than_the_calibrated_one_gives_no_expected_dice_and_a_w
     )
     row = only_row(tmp_path)
     assert (row["expected_dice"], bool(row["certainty"])) == ("", True)
+
+
+def test_shards_are_written_on_request(tmp_path: Path, predict: Command) -> None:
+    status, out, _ = predict("--shards", "tar", "--shard-size", "2")
+    assert (status, out) == (0, f"3 of 3 images segmented into 2 shards: {tmp_path / 'out'}\n")
+    assert [path.suffix for path in (tmp_path / "out" / "shards").iterdir()] == [".tar", ".tar"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--shard-size", "2"], "add --shards tar or --shards parquet"),
+        (["--workers", "2"], "--workers is of a Ray cluster; add --engine ray, or leave it out"),
+        (["--shards", "tar", "-w", "overlay"], "shards have no further outputs"),
+        (["--shards", "tar", "--precision", "auto"], "may differ between workers; give float32 or bf16"),
+    ],
+)
+def test_options_that_do_not_fit_shards_are_refused(
+    predict: Command, options: list[str], message: str
+) -> None:
+    status, _, error = predict(*options)
+    assert (status, message in error) == (2, True)

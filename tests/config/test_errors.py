@@ -1,4 +1,6 @@
-from mlffm_segdiff.config.errors import UserError
+import pytest
+
+from mlffm_segdiff.config.errors import UserError, one_line
 
 
 def test_the_fix_is_what_follows_the_last_semicolon() -> None:
@@ -16,3 +18,16 @@ def test_of_a_long_message_the_middle_is_left_out() -> None:
     assert len(str(error)) == 1000
     assert str(error).startswith("config.json: key 'xxx")
     assert error.fix == "remove it"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ValueError("first\nsecond"), "ValueError: first"),
+        (ValueError("\n  first\n"), "ValueError: first"),
+        (AssertionError(), "AssertionError"),
+        (UserError("no data at x; name them"), "no data at x; name them"),
+    ],
+)
+def test_an_error_is_one_line(error: Exception, expected: str) -> None:
+    assert one_line(error) == expected

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,17 @@ from mlffm_segdiff.cli.common import (
     QuietOption,
     Reporter,
     ThreadsOption,
+)
+from mlffm_segdiff.cli.predict_shards import (
+    AddressOption,
+    Cluster,
+    EngineOption,
+    GpusOption,
+    ShardSizeOption,
+    ShardsOption,
+    WorkersOption,
+    predict_into_shards,
+    require_shards,
 )
 from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, WeightsOption, prepare_model
 from mlffm_segdiff.cli.sampling import SAMPLING_KEYS, SamplesOption, StyleOption, sampling_overrides
@@ -36,8 +48,8 @@ def predict(
         list[str] | None,
         typer.Argument(
             metavar="[IMAGES|sampling.KEY=VALUE]...",
-            help="Images: files, folders, zip archives, patterns or URLs; and sampling settings to change, "
-            f"such as sampling.steps=8. Keys: {SAMPLING_KEYS}.",
+            help="Images: files, folders, zip archives, lists, shards, patterns or URLs; and sampling "
+            f"settings to change, such as sampling.steps=8. Keys: {SAMPLING_KEYS}.",
         ),
     ] = None,
     places: Annotated[
@@ -88,6 +100,12 @@ def predict(
         ),
     ] = False,
     batch_size: Annotated[int, typer.Option(help="Images segmented at once; changes speed only.")] = 8,
+    shards: ShardsOption = None,
+    shard_size: ShardSizeOption = None,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
+    workers: WorkersOption = None,
+    gpus: GpusOption = None,
     skip_existing: Annotated[
         bool,
         typer.Option(
@@ -118,6 +136,9 @@ def predict(
     status is then 1. Results of an earlier run in the folder are replaced; other
     files stay.
 
+    For very many images, --shards writes masks and contours into few files, and
+    --engine ray makes the same files on a cluster; see docs/SCALE.md.
+
     Example: mlffm-segdiff predict photos -o results -w overlay -w review
     """
     from mlffm_segdiff.inference.outputs.predictions import row_values
@@ -125,17 +146,31 @@ def predict(
     from mlffm_segdiff.inference.postprocessing import PostProcessing
     from mlffm_segdiff.inference.predict import predict_files
     from mlffm_segdiff.inference.reading.case_image import find_images
+    from mlffm_segdiff.inference.reading.listing import list_place, merged
     from mlffm_segdiff.inference.result import Processing
+    from mlffm_segdiff.inference.shards.plan import DEFAULT_SIZE, ShardOptions
 
     more, sampling = _split_arguments(arguments or ())
     if not (places or more):
         raise UserError("no images are given; for example: mlffm-segdiff predict photos -o results")
-    found = find_images(*(places or ()), *more, recursive=recursive)
     post = PostProcessing(keep_specks, largest, fill_holes)
     processing = Processing(threshold, post, mm_per_pixel, level=level, refuse_outliers=refuse_outliers)
     reporter = Reporter(quiet, as_json)
     overrides = sampling_overrides(sampling, samples, style)
-    model = prepare_model(weights, runtime, precision, overrides, batch_size, threads, device, reporter)
+    cluster = Cluster(engine, address, workers, gpus)
+    load = partial(prepare_model, weights, runtime, precision, overrides, batch_size, device=device)
+    if shards or engine == "ray":
+        require_shards(write, precision)
+        options = ShardOptions(
+            output.expanduser(), shards or "tar", shard_size or DEFAULT_SIZE, batch_size, processing
+        )
+        found = merged([list_place(place, recursive) for place in (*(places or ()), *more)])
+        predict_into_shards(found, load, options, table, cluster, threads, reporter)
+        return
+    if shard_size:
+        raise UserError("--shard-size is of shards; add --shards tar or --shards parquet")
+    found = find_images(*(places or ()), *more, recursive=recursive)
+    model = load(threads, reporter)
     if precision == "auto":
         reporter.warn(f"precision: {model.precision}")
     if model.quality and (calibrated := model.quality.mismatch(model.sampling)):

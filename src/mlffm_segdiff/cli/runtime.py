@@ -60,8 +60,8 @@ def prepare_model(
     sampling: Mapping[str, object],
     batch_size: int,
     threads: int | None,
-    device: str,
     reporter: Reporter,
+    device: str = AUTO,
 ) -> "PreparedModel":
     """Return the model of a command that segments images, made without torch if one graph computes it all.
 

@@ -33,6 +33,14 @@ class StoppedError(UserError):
     """A run that stopped after it had written some of its files."""
 
 
+def one_line(error: BaseException) -> str:
+    """Return the first line of an error with its type; of a UserError only the message."""
+    message = next(iter(str(error).strip().splitlines()), "")
+    if isinstance(error, UserError):
+        return message
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
 @contextmanager
 def partly_written() -> Iterator[None]:
     """Raise a UserError of the block as StoppedError: files have been written before."""

@@ -48,13 +48,17 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class _ToSegment:
+class ToSegment:
+    """An image that the network has not seen; `key` is kept with it."""
+
     key: str
     image: CaseImage
 
 
 @dataclass(frozen=True)
-class _Segmented:
+class Segmented:
+    """An image with the network's output."""
+
     key: str
     image: CaseImage
     segmentation: NetworkOutput
@@ -73,7 +77,7 @@ class _Run:
     unfit: set[str] = field(default_factory=set)
     """Outputs that lack an image, so that their file for all images is not written."""
 
-    def read(self, source: Source) -> Record | _ToSegment:
+    def read(self, source: Source) -> Record | ToSegment:
         stem, key = case_name(source), ""
 
         def find(data: bytes) -> Record | None:
@@ -86,45 +90,24 @@ class _Run:
             image = read_unless_found(source, self.model.size, keep, find, self.most_pixels)
         except Exception as error:  # one bad image must not stop the others
             self.journal.discard(stem)
-            return _failed(source.name, _reason(error, str(source)))
-        return image if isinstance(image, Record) else _ToSegment(key, image)
+            return failed_record(source.name, error, str(source))
+        return image if isinstance(image, Record) else ToSegment(key, image)
 
-    def segment(
-        self, images: Iterable[Record | _ToSegment], batch_size: int
-    ) -> Iterator[Record | _Segmented]:
-        stream = iter(images)
-        size = max(1, min(batch_size, MOST_ROWS // max(1, self.model.sampling.samples)))
-        while chunk := list(islice(stream, size)):
-            if not any(isinstance(one, _ToSegment) for one in chunk):
-                yield from (one for one in chunk if isinstance(one, Record))
-                continue
-            # Black images stand for those that are done: rounding depends on the size of the batch.
-            readable = [one for one in chunk if isinstance(one, _ToSegment) or not one.row.failed]
-            images_of = [one.image if isinstance(one, _ToSegment) else None for one in readable]
-            black = np.zeros((self.model.size, self.model.size, 3), np.uint8)
-            inputs = [black if image is None else image.network_input for image in images_of]
-            views = [None if image is None else image.view for image in images_of]
-            found = dict(zip(map(id, readable), self.model.segment(inputs, views.__getitem__), strict=True))
-            for one in chunk:
-                yield one if isinstance(one, Record) else _Segmented(one.key, one.image, found[id(one)])
-
-    def write(self, case: Record | _Segmented) -> Record:
+    def write(self, case: Record | Segmented) -> Record:
         if isinstance(case, Record):
             return case
         image = case.image
         with result_memory(image.height * image.width):
             try:
                 result = analyse(image, case.segmentation, self.model, self.processing)
-            except OutlierError as error:
-                return Record(Row(image.name, image.width, image.height, status="refused", error=str(error)))
             except Exception as error:
-                return _failed(image.name, _reason(error, image.name))
+                return failed_record(image.name, error, image.name)
             try:
                 save_image(mask_image(result.mask), self.output.mask_path(image.stem))
             except Exception as error:
                 if isinstance(error, UserError) and not _is_name_error(error):
                     raise  # the next masks could not be written either
-                return _failed(image.name, _reason(error, image.name))
+                return failed_record(image.name, error, image.name)
             return self._write_outputs(case.key, result)
 
     def _write_outputs(self, key: str, result: CaseResult) -> Record:
@@ -151,6 +134,33 @@ class _Run:
             elif fault := _attempt(name, writer.close)[1]:
                 yield fault
         self.journal.finish()
+
+
+def segment_stream(
+    images: Iterable[Record | ToSegment], model: PreparedModel, batch_size: int
+) -> Iterator[Record | Segmented]:
+    """Pass images through the network in batches, in order; records of images that are done or failed stay.
+
+    Args:
+        images: Of which a batch is consecutive ones.
+        model: What segments them.
+        batch_size: Images segmented at once, fewer if many samples are drawn.
+    """
+    stream = iter(images)
+    size = max(1, min(batch_size, MOST_ROWS // max(1, model.sampling.samples)))
+    while chunk := list(islice(stream, size)):
+        if not any(isinstance(one, ToSegment) for one in chunk):
+            yield from (one for one in chunk if isinstance(one, Record))
+            continue
+        # Black images stand for those that are done: rounding depends on the size of the batch.
+        readable = [one for one in chunk if isinstance(one, ToSegment) or not one.row.failed]
+        images_of = [one.image if isinstance(one, ToSegment) else None for one in readable]
+        black = np.zeros((model.size, model.size, 3), np.uint8)
+        inputs = [black if image is None else image.network_input for image in images_of]
+        views = [None if image is None else image.view for image in images_of]
+        found = dict(zip(map(id, readable), model.segment(inputs, views.__getitem__), strict=True))
+        for one in chunk:
+            yield one if isinstance(one, Record) else Segmented(one.key, one.image, found[id(one)])
 
 
 def predict_files(
@@ -200,7 +210,7 @@ def predict_files(
         output.folder,
         {stem: case_files(stem, output, writers) for stem in map(case_name, images)},
         [output.table_path.name, *(name for writer in writers.values() for name in writer.run_files)],
-        _settings(model, output, how, batch_size) if model.identity else "",
+        settings_text(model, how, batch_size, sorted(output.write), output.maps) if model.identity else "",
     )
     run = _Run(model, output, writers, how, journal, most_pixels)
     helpers = helper_count(model.threads)
@@ -209,7 +219,7 @@ def predict_files(
         journal.start(skip_existing)
         with partly_written():
             with ThreadPoolExecutor(helpers) as pool:
-                segmented = run.segment(in_order(pool, run.read, images, ahead), batch_size)
+                segmented = segment_stream(in_order(pool, run.read, images, ahead), model, batch_size)
                 rows = map(run.add_row, in_order(pool, run.write, segmented, ahead))
                 yield from write_rows(rows, output.table_path)
             for fault in run.close():
@@ -222,24 +232,29 @@ def check_batch_size(batch_size: int) -> None:
         raise UserError(f"batch size {batch_size} is out of range; give 1 or more")
 
 
-def _settings(model: PreparedModel, output: Output, processing: Processing, batch_size: int) -> str:
-    """Return all that an image's results depend on, besides the image."""
+def settings_text(model: PreparedModel, processing: Processing, batch_size: int, *outputs: object) -> str:
+    """Return all that an image's results depend on, besides the image; ``outputs`` are JSON values."""
     quality = model.quality and model.quality.model_dump(mode="json")
     sets = model.outliers and {name: asdict(one) for name, one in model.outliers.sets.items()}
     agreement = model.agreement and model.agreement.model_dump(mode="json")
     machine = [str(model.device), model.precision, batch_size]  # they decide how sums are rounded
     beside = [quality, sets, agreement]
     chosen = [asdict(model.sampling), model.size, *machine, *beside, asdict(processing)]
-    outputs = [sorted(output.write), output.maps]
     return json.dumps([version(DISTRIBUTION), model.identity, *chosen, *outputs])
 
 
-def _failed(name: str, reason: str) -> Record:
-    return Record(Row(name, status="failed", error=reason))
+def failed_record(name: str, error: Exception, source: str, key: str = "") -> Record:
+    """Return the record of an image without a mask.
 
-
-def _reason(error: Exception, name: str) -> str:
-    return str(error) if isinstance(error, UserError) else f"{name}: {type(error).__name__}: {error}"
+    Args:
+        name: Of the image's file.
+        error: What went wrong.
+        source: What the message names.
+        key: To keep with it.
+    """
+    reason = str(error) if isinstance(error, UserError) else f"{source}: {type(error).__name__}: {error}"
+    refused = isinstance(error, OutlierError)
+    return Record(Row(name, status="refused" if refused else "failed", error=reason), key)
 
 
 def _is_name_error(error: UserError) -> bool:

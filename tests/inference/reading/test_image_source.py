@@ -8,12 +8,12 @@ from mlffm_segdiff.data import case
 from mlffm_segdiff.data.case import MOST_BYTES, Entry
 from mlffm_segdiff.inference.reading.image_source import (
     LONGEST_MEMBER,
-    RemoteFile,
     Source,
     case_name,
     first_bytes,
     read_source,
 )
+from mlffm_segdiff.inference.reading.remote import RemoteFile
 
 
 @pytest.fixture

@@ -119,8 +119,8 @@ def bucket() -> Iterator[Callable[..., str]]:
 
 
 def test_a_folder_elsewhere_is_as_one_here_and_a_file_is_taken_as_it_is(bucket: Callable[..., str]) -> None:
-    place = bucket("b.png", "a.dcm", "notes.txt", "in/c.png")
-    assert found(place) == (["a.dcm", "b.png"], ["notes.txt"])
-    assert found(f"{place}/notes.txt") == (["notes.txt"], [])
+    place = bucket("b.png", "a.dcm", "notes.md", "in/c.png")
+    assert found(place) == (["a.dcm", "b.png"], ["notes.md"])
+    assert found(f"{place}/notes.md") == (["notes.md"], [])
     with pytest.raises(UserError, match=r"no images at memory://listing/\*\.txt"):
         list_place(f"{place}/*.txt")

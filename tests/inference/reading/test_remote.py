@@ -2,6 +2,7 @@ import functools
 import http.server
 import io
 import sys
+import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ import fsspec
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.inference.reading.image_source import read_source
+from mlffm_segdiff.inference.reading.listing import list_place
 from mlffm_segdiff.inference.reading.remote import is_url, list_url, read_url
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # aiohttp's
@@ -109,3 +112,26 @@ def test_unknown_schemes_and_missing_packages_are_reported(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(UserError, match=r"fsspec is not installed.*\[remote\]"):
         read_url("s3://b/a.png", "x", 9)
+
+
+def test_a_shard_elsewhere_gives_its_images_by_ranges(bucket: str) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, data in {"2.png": b"two", "1.png": b"one", "1.json": b"{}", "1.mask.png": b"mask"}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    system = fsspec.filesystem("memory")
+    for name in ("s1.tar", "s2.tar"):
+        system.pipe(f"/bucket/{name}", packed.getvalue())
+    found = list_place(f"{bucket}/s1.tar")
+    assert ([read_source(one) for one in found.images], [one.name for one in found.others]) == (
+        [b"one", b"two"],
+        ["1.json", "1.mask.png"],
+    )
+    assert len(list_place(f"{bucket}/*.tar").images) == 4
+
+
+def test_a_list_elsewhere_names_files_next_to_it(bucket: str) -> None:
+    fsspec.filesystem("memory").pipe("/bucket/list.txt", b"a.png\nin/c.png\n")
+    assert [read_source(one) for one in list_place(f"{bucket}/list.txt").images] == [b"A", b"C"]

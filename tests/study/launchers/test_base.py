@@ -2,21 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.study.launchers.base import Outcome, attempt, one_line
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (ValueError("first\nsecond"), "ValueError: first"),
-        (ValueError("\n  first\n"), "ValueError: first"),
-        (AssertionError(), "AssertionError"),
-        (UserError("no data at x; name them"), "no data at x; name them"),
-    ],
-)
-def test_an_error_is_one_line(error: Exception, expected: str) -> None:
-    assert one_line(error) == expected
+from mlffm_segdiff.study.launchers.base import Outcome, attempt
 
 
 def test_work_that_ends_well_has_no_error() -> None:

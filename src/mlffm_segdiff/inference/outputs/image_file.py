@@ -1,5 +1,6 @@
 """Images and masks as files."""
 
+import io
 import zlib
 from pathlib import Path
 
@@ -17,6 +18,13 @@ def save_image(image: Image.Image, path: Path) -> None:
     kind = Image.registered_extensions()[path.suffix]
     with atomic_write(path) as temporary, open_checked(temporary) as file:
         image.save(file, kind, quality=JPEG_QUALITY, subsampling=0, compress_type=zlib.Z_RLE)
+
+
+def mask_png(mask: Mask) -> bytes:
+    """Return a mask (HxW bool) as the bytes of a PNG file, the same for the same mask."""
+    stream = io.BytesIO()
+    mask_image(mask).save(stream, "PNG", compress_type=zlib.Z_RLE)
+    return stream.getvalue()
 
 
 def mask_image(mask: Mask) -> Image.Image:

@@ -25,7 +25,7 @@ def parquet_writer(
 
     Args:
         path: Of the new file.
-        columns: str, int or float by name; None is null.
+        columns: str, int, float or bytes by name; None is null.
 
     Raises:
         UserError: pyarrow is not installed.
@@ -34,7 +34,7 @@ def parquet_writer(
     import pyarrow as arrow
     from pyarrow import parquet
 
-    kinds = {str: arrow.string(), int: arrow.int64(), float: arrow.float64()}
+    kinds = {str: arrow.string(), int: arrow.int64(), float: arrow.float64(), bytes: arrow.binary()}
     schema = arrow.schema([(name, kinds[kind]) for name, kind in columns.items()])
     waiting: list[dict[str, object]] = []
     with parquet.ParquetWriter(path, schema) as writer:

@@ -143,7 +143,7 @@ def write_rows(rows: Iterable[Row], path: Path) -> Iterator[Row]:
     Raises:
         UserError: The table cannot be written.
     """
-    with atomic_write(path) as temporary, _writer(temporary) as add:
+    with atomic_write(path) as temporary, table_writer(temporary, column_types()) as add:
         for row in rows:
             add(row_values(row))
             yield row
@@ -162,13 +162,19 @@ def _intervals(result: CaseResult) -> Intervals:
 
 
 @contextmanager
-def _writer(path: Path) -> Iterator[Callable[[Mapping[str, Cell]], object]]:
+def table_writer(path: Path, columns: Mapping[str, type]) -> Iterator[Callable[[Mapping[str, Cell]], object]]:
+    """Yield the function that adds a row, a mapping of the columns in their order, to a new table.
+
+    Args:
+        path: Ends in .parquet, or in anything else for CSV.
+        columns: str, int or float by name.
+    """
     if path.suffix == ".parquet":
-        with parquet_writer(path, column_types()) as add:
+        with parquet_writer(path, columns) as add:
             yield add
     else:
         with path.open("w", newline="", encoding="utf-8") as file:
-            file.write(csv_line(COLUMNS))
+            file.write(csv_line(columns))
             yield lambda row: file.write(csv_line(row.values()))
 
 

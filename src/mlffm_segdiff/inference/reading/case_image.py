@@ -33,7 +33,6 @@ from mlffm_segdiff.inference.reading.dicom_frame import dicom_bytes
 from mlffm_segdiff.inference.reading.dicom_layout import pixel_layout
 from mlffm_segdiff.inference.reading.dicom_pixels import dicom_rows
 from mlffm_segdiff.inference.reading.image_source import (
-    RemoteFile,
     Source,
     case_name,
     first_bytes,
@@ -166,7 +165,7 @@ def read_unless_found(
     """
     name = str(source)
     with reported(name):
-        if isinstance(source, RemoteFile):
+        if not isinstance(source, Path | Entry):
             data = read_source(source)
             found = find(data)
             return decode_case(data, source, size, keep, most_pixels) if found is None else found

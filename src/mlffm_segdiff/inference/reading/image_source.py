@@ -2,42 +2,20 @@
 
 import os
 import re
-from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry, open_archive
-from mlffm_segdiff.inference.reading.remote import read_url
+from mlffm_segdiff.inference.reading.packed import ParquetImage, TarMember
+from mlffm_segdiff.inference.reading.remote import MOST_REMOTE_BYTES, RemoteFile, read_url
 
-MOST_REMOTE_BYTES = 2**26
 LONGEST_NAME, LONGEST_MEMBER = 255 - len(".png"), 200
 RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(?=\.|$)", re.IGNORECASE)
 UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
 
 
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file by its URL, as fsspec opens it; `zip://MEMBER::URL` is a member of a remote archive."""
-
-    url: str
-
-    @property
-    def name(self) -> str:
-        """The file's name without folders."""
-        return PurePosixPath(unquote(urlsplit(self.url.split("::")[0]).path) or self.url).name
-
-    def __str__(self) -> str:
-        """The URL without user and query, which may hold a password or a signature."""
-        parts = [urlsplit(part) for part in self.url.split("::")]
-        shown = [
-            part._replace(netloc=part.netloc.rpartition("@")[2], query="", fragment="") for part in parts
-        ]
-        return "::".join(part.geturl() for part in shown)
-
-
-Source = Path | Entry | RemoteFile
+Source = Path | Entry | RemoteFile | TarMember | ParquetImage
 
 
 def read_source(source: Source) -> bytes:
@@ -47,6 +25,8 @@ def read_source(source: Source) -> bytes:
         if len(data) > MOST_REMOTE_BYTES:
             raise UserError(f"{source} is over {MOST_REMOTE_BYTES / 2**20:.0f} MiB; download it first")
         return data
+    if isinstance(source, TarMember | ParquetImage):
+        return source.read()
     return (Entry(source) if isinstance(source, Path) else source).read()
 
 

@@ -1,8 +1,9 @@
 """The images at a place that a user names: a file, a folder, a zip archive, a pattern, or a URL."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from glob import glob, has_magic
 from pathlib import Path
 
@@ -11,10 +12,16 @@ from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.image_folder import IMAGE_EXTENSIONS
 from mlffm_segdiff.data.datasets.pairing import files_below, find_entries, is_hidden
 from mlffm_segdiff.inference.reading.dicom import MARK_END, is_dicom
-from mlffm_segdiff.inference.reading.image_source import RemoteFile, Source, first_bytes
-from mlffm_segdiff.inference.reading.remote import is_url, list_url
+from mlffm_segdiff.inference.reading.image_lists import list_csv, list_text
+from mlffm_segdiff.inference.reading.image_source import Source, first_bytes
+from mlffm_segdiff.inference.reading.packed import list_parquet, list_tar
+from mlffm_segdiff.inference.reading.remote import RemoteFile, is_url, list_url
 
 EXTENSIONS = IMAGE_EXTENSIONS | {".dcm", ".dicom"}
+Lister = Callable[[Path | RemoteFile], tuple[Sequence[Source], Sequence[Source]]]
+"""Returns the images that a file names or holds, and what is not an image."""
+SHARDS: dict[str, Lister] = {".tar": partial(list_tar, extensions=EXTENSIONS), ".parquet": list_parquet}
+LISTS: dict[str, Lister] = {".txt": list_text, ".csv": list_csv}
 ARCHIVE = ".zip"
 DICOM_INDEX = "dicomdir"
 NAMED = f"their names must end in one of {', '.join(sorted(EXTENSIONS))}"
@@ -39,9 +46,10 @@ def list_place(place: str | Path, recursive: bool = False) -> ImageFiles:
     """List the images at a place, sorted by name, without hidden files and those of the system.
 
     Args:
-        place: An image file with any extension; a folder; a zip archive, searched in all its folders; a
-            pattern with ``*``, ``?``, ``[]``, or ``**`` for nested folders; or a URL, see `list_url`. A file
-            without extension, or with a number as its extension, is an image if it is DICOM.
+        place: An image file with any extension; a folder; a zip archive, searched in all its folders; a list
+            (``.txt``, ``.csv``), see `image_lists`; a shard (``.tar``, ``.parquet``), see `packed`; a pattern
+            with ``*``, ``?``, ``[]``, or ``**`` for nested folders; or a URL, see `list_url`. A file without
+            extension, or with a number as its extension, is an image if it is DICOM.
         recursive: Search the subfolders of local folders, too.
 
     Raises:
@@ -52,7 +60,7 @@ def list_place(place: str | Path, recursive: bool = False) -> ImageFiles:
         return _remote(text)
     path = Path(place).expanduser()
     if path.is_file():
-        return _require_images(_select(_archived(path)), path) if _is_archive(path) else ImageFiles((path,))
+        return _require_images(_select(_archived(path)), path) if _is_archive(path) else _in_file(path)
     if not path.is_dir() and has_magic(text):
         return _require_images(_matching(str(path), recursive), path)
     try:
@@ -67,7 +75,9 @@ def _remote(url: str) -> ImageFiles:
     urls, single = list_url(url, str(RemoteFile(url)))
     files = [RemoteFile(found) for found in urls]
     if single:
-        return ImageFiles(tuple(files))
+        return _in_file(files[0])
+    if has_magic(url) and (shards := [file for file in files if _extension(file.name) in SHARDS]):
+        return merged([_in_file(file) for file in shards])
     images = [file for file in files if _extension(file.name) in EXTENSIONS]
     if not images:
         raise UserError(f"no images at {RemoteFile(url)}; {NAMED}")
@@ -83,6 +93,17 @@ def merged(found: Sequence[ImageFiles]) -> ImageFiles:
     return ImageFiles(images, others, tuple(nested))
 
 
+def _in_file(file: Path | RemoteFile) -> ImageFiles:
+    """Return the images that a list or a shard names, or the file as an image."""
+    lister = (SHARDS | LISTS).get(_extension(file.name))
+    if lister is None:
+        return ImageFiles((file,))
+    images, others = lister(file)
+    if not images:
+        raise UserError(f"no images in {file}; {NAMED}")
+    return ImageFiles(tuple(images), tuple(others))
+
+
 def _matching(pattern: str, recursive: bool) -> ImageFiles:
     return merged(
         [
@@ -90,6 +111,8 @@ def _matching(pattern: str, recursive: bool) -> ImageFiles:
             if _is_archive(match)
             else _in_folder(match, recursive)
             if match.is_dir()
+            else _in_file(match)
+            if _extension(match.name) in SHARDS
             else _select([Entry(match)])
             for match in map(Path, sorted(glob(pattern, recursive=True)))  # noqa: PTH207
         ]

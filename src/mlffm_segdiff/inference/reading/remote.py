@@ -2,15 +2,37 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
-from urllib.parse import urlsplit
+from typing import IO, Any
+from urllib.parse import unquote, urlsplit
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import needs_extra, pip_line
 
+MOST_REMOTE_BYTES = 2**26
 WEB = ("http", "https")
 HINT = "check the address, the network and your permissions"
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file by its URL, as fsspec opens it; `zip://MEMBER::URL` is a member of a remote archive."""
+
+    url: str
+
+    @property
+    def name(self) -> str:
+        """The file's name without folders."""
+        return PurePosixPath(unquote(urlsplit(self.url.split("::")[0]).path) or self.url).name
+
+    def __str__(self) -> str:
+        """The URL without user and query, which may hold a password or a signature."""
+        parts = [urlsplit(part) for part in self.url.split("::")]
+        shown = [
+            part._replace(netloc=part.netloc.rpartition("@")[2], query="", fragment="") for part in parts
+        ]
+        return "::".join(part.geturl() for part in shown)
 
 
 def is_url(text: str) -> bool:
@@ -27,6 +49,21 @@ def read_url(url: str, name: str, most: int) -> bytes:
         while part := file.read(most - len(data)):  # a stream may return less than was asked for
             data += part
         return bytes(data)
+
+
+def read_range(url: str, name: str, start: int, size: int) -> bytes:
+    """Return `size` bytes of the file at a URL from `start`; `name` names it in errors. Raises UserError."""
+    with _reported(name):
+        system, path = _fsspec().core.url_to_fs(url)
+        data: bytes = system.cat_file(path, start, start + size)
+        return data
+
+
+@contextmanager
+def open_url(url: str, name: str) -> Iterator[IO[bytes]]:
+    """Open the file at a URL, which can seek; `name` names it in errors. Raises UserError."""
+    with _reported(name), _fsspec().open(url, "rb") as file:
+        yield file
 
 
 def list_url(url: str, name: str) -> tuple[list[str], bool]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import one_line
 from mlffm_segdiff.data.processors import processors
 
 Work = Callable[[Path, str], None]
@@ -56,11 +56,3 @@ def attempt(work: Work, study: Path, key: str) -> Outcome:
     except Exception as error:
         return Outcome(key, one_line(error))
     return Outcome(key, None)
-
-
-def one_line(error: BaseException) -> str:
-    """Return the first line of an error with its type; of a UserError only the message."""
-    message = next(iter(str(error).strip().splitlines()), "")
-    if isinstance(error, UserError):
-        return message
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -1,8 +1,6 @@
 """Runs cells as Ray tasks, on a cluster or on this machine."""
 
-import logging
 import os
-import socket
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -10,14 +8,12 @@ from pathlib import Path
 import ray
 from ray.exceptions import RayError
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, one_line
 from mlffm_segdiff.config.study import LauncherConfig
-from mlffm_segdiff.study.launchers.base import Outcome, Work, attempt, one_line
+from mlffm_segdiff.data.ray_cluster import connect
+from mlffm_segdiff.study.launchers.base import Outcome, Work, attempt
 
-FORWARDED = ("PYTHONPATH", "MLFFM_SEGDIFF_CACHE", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
-"""Environment variables that tasks take from this process."""
 RETRIES = 3
-CONNECT_SECONDS = 10
 
 
 class RayTasks:
@@ -44,7 +40,7 @@ class RayTasks:
         study, waiting = study.absolute(), deque(keys)
         running: dict[ray.ObjectRef[Outcome], str] = {}
         try:
-            self._connect()
+            connect(self.address, self.resources["CPU"])
             remote = self._remote()
             while waiting or running:
                 while waiting and len(running) < (self.workers or len(keys)):
@@ -56,25 +52,6 @@ class RayTasks:
             for task in running:
                 ray.cancel(task, force=True)
             ray.shutdown()
-
-    def _connect(self) -> None:
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # a local cluster would send them otherwise
-        environment = {name: os.environ[name] for name in FORWARDED if os.environ.get(name)}
-        environment["OMP_NUM_THREADS"] = str(self.resources["CPU"])
-        host, _, port = self.address.rpartition(":")
-        try:
-            if host:  # Ray would retry for minutes at an address without a cluster
-                socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
-            ray.init(
-                self.address,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                runtime_env={"env_vars": environment},
-            )
-        except (OSError, RuntimeError, ValueError) as error:
-            raise UserError(
-                f"no Ray cluster at {self.address!r} ({one_line(error)}); start one: ray start --head"
-            ) from error
 
     def _remote(self) -> Callable[..., "ray.ObjectRef[Outcome]"]:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]

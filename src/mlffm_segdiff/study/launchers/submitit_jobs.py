@@ -12,9 +12,9 @@ import torch
 from submitit import AutoExecutor, Job
 from submitit.core.utils import DelayedSubmission, FailedJobError, UncompletedJobError
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, one_line
 from mlffm_segdiff.config.study import LauncherConfig
-from mlffm_segdiff.study.launchers.base import Outcome, Work, attempt, one_line, workers_that_fit
+from mlffm_segdiff.study.launchers.base import Outcome, Work, attempt, workers_that_fit
 
 POLL_SECONDS = 0.5
 CANCEL_SECONDS = 10

@@ -1,0 +1,43 @@
+"""The connection to a Ray cluster, for a study and for predictions."""
+
+import logging
+import os
+import socket
+
+import ray
+
+from mlffm_segdiff.config.errors import UserError, one_line
+
+FORWARDED = ("PYTHONPATH", "MLFFM_SEGDIFF_CACHE", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+"""Environment variables that workers take from this process."""
+CONNECT_SECONDS = 10
+
+
+def connect(address: str, threads: float) -> None:
+    """Connect this process to a Ray cluster, without usage statistics and without Ray's log.
+
+    Args:
+        address: "auto" for the cluster of this machine, HOST:PORT, or "local" for one that ends with this
+            process.
+        threads: Processor threads of a worker.
+
+    Raises:
+        UserError: There is no cluster.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # a local cluster would send them otherwise
+    environment = {name: os.environ[name] for name in FORWARDED if os.environ.get(name)}
+    environment["OMP_NUM_THREADS"] = f"{threads:g}"
+    host, _, port = address.rpartition(":")
+    try:
+        if host:  # Ray would retry for minutes at an address without a cluster
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+        ray.init(
+            address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": environment},
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"no Ray cluster at {address!r} ({one_line(error)}); start one: ray start --head"
+        ) from error

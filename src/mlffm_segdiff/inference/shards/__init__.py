@@ -1,0 +1,1 @@
+"""Predictions of many images as shards, made by one process or by a cluster with the same bytes."""

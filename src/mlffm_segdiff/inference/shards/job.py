@@ -1,0 +1,101 @@
+"""Predictions of many images as shards: planned, made by an engine, and listed in a manifest."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from mlffm_segdiff.config.errors import partly_written
+from mlffm_segdiff.data.atomic import sweep_unfinished
+from mlffm_segdiff.data.results_folder import claimed_folder, require_own
+from mlffm_segdiff.inference.outputs.writers import TableFormat
+from mlffm_segdiff.inference.pool import helper_count
+from mlffm_segdiff.inference.prepared import PreparedModel
+from mlffm_segdiff.inference.reading.image_source import Source
+from mlffm_segdiff.inference.shards.make import make_shard, shard_settings
+from mlffm_segdiff.inference.shards.manifest import MANIFEST, Totals, write_manifest
+from mlffm_segdiff.inference.shards.plan import SHARD_NAME, Shard, ShardOptions, plan_shards
+
+
+class Engine(Protocol):
+    """What makes shards; all engines make the same bytes."""
+
+    def settings(self, options: ShardOptions) -> str:
+        """Return `shard_settings` of the model that makes the shards."""
+
+    def make(self, shards: Sequence[Shard], options: ShardOptions, settings: str) -> Iterator[int]:
+        """Make the shards that are not finished; yield the number of images of each finished one.
+
+        Raises:
+            UserError: A shard cannot be written, or its settings would be other ones.
+        """
+
+
+class LocalEngine:
+    """Makes shards in this process, one after another.
+
+    Args:
+        model: What segments the images.
+    """
+
+    def __init__(self, model: PreparedModel) -> None:
+        self._model = model
+
+    def settings(self, options: ShardOptions) -> str:
+        """Return `shard_settings` of the model."""
+        return shard_settings(self._model, options)
+
+    def make(self, shards: Sequence[Shard], options: ShardOptions, settings: str) -> Iterator[int]:
+        """Make the shards. See `Engine.make`."""
+        del settings
+        for shard in shards:
+            make_shard(shard, self._model, options, helper_count(self._model.threads))
+            yield len(shard.sources)
+
+
+def predict_shards(
+    images: Iterable[Source],
+    engine: Engine,
+    options: ShardOptions,
+    table: TableFormat = "csv",
+    progress: Callable[[int, int], object] = lambda *_: None,
+) -> Totals:
+    """Segment images into shards, and write ``manifest.jsonl`` and the table of predictions after the last.
+
+    A killed job is resumed by calling this again, also with another engine: finished shards are kept,
+    unfinished ones are made whole. An image that cannot be read is a row with status ``failed``. Shards of an
+    earlier job that are not in this one are removed when this one is complete.
+
+    Args:
+        images: Sorted by their sources before they are divided into shards.
+        engine: What makes the shards.
+        options: How they are made.
+        table: Format of the table of predictions.
+        progress: Receives the number of images in finished shards, and of all.
+
+    Raises:
+        UserError: The folder has files of others, or another run is writing to it; nothing was written.
+        StoppedError: Shards cannot be written.
+    """
+    ordered = sorted(images, key=str)
+    results = {name: options.folder / name for name in (MANIFEST, f"predictions.{table}")}
+    require_own(options.folder, results, results if options.shards.is_dir() else ())
+    settings = engine.settings(options)
+    shards = list(plan_shards(ordered, options, settings))
+    with claimed_folder(options.folder), partly_written():
+        sweep_unfinished(options.folder)
+        sweep_unfinished(options.shards)
+        done = 0
+        for count in engine.make(shards, options, settings):
+            done += count
+            progress(done, len(ordered))
+        totals = write_manifest(shards, *results.values())
+        _remove_others(options, {shard.path.name for shard in shards})
+    return totals
+
+
+def _remove_others(options: ShardOptions, names: set[str]) -> None:
+    for name in os.listdir(options.shards):  # noqa: PTH208
+        if SHARD_NAME.fullmatch(name) and name not in names:
+            with suppress(OSError):
+                (options.shards / name).unlink()
