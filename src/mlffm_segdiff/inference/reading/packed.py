@@ -101,7 +101,7 @@ def list_tar(
     images: list[TarMember] = []
     others: list[TarMember] = []
     try:
-        with _opened(archive) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        with _opened(archive) as file, tarfile.open(fileobj=file, mode="r:", encoding="utf-8") as tar:
             for info in tar:
                 if info.isfile() and not PurePosixPath(info.name).name.startswith("."):
                     member = TarMember(archive, info.name, info.offset_data, info.size)

@@ -51,7 +51,7 @@ def shard_writer(path: Path) -> Iterator[Callable[[ShardRow], None]]:
         with parquet_writer(path, columns) as add:
             yield lambda row: add({"key": row.key, **row.values, "contours": row.contours, "mask": row.mask})
     else:
-        with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT, encoding="utf-8") as tar:
             yield lambda row: _add_members(tar, row)
 
 
@@ -68,7 +68,7 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
         for batch in parquet.ParquetFile(path).iter_batches(columns=list(row_columns())):
             yield from batch.to_pylist()
     else:
-        with tarfile.open(path, "r:") as tar:
+        with tarfile.open(path, "r:", encoding="utf-8") as tar:
             for info in tar:
                 if info.name.endswith(".json") and (file := tar.extractfile(info)) is not None:
                     yield json.load(file)
