@@ -63,13 +63,11 @@ def _same_weights_each_time() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _own_log() -> Iterator[None]:
-    """A quiet command silences the log of the package only for its test."""
+def _own_log() -> None:
+    """Start with the log as it is: a quiet command, also one of a fixture that others share, silences it."""
     log = logging.getLogger("mlffm_segdiff")
-    level, handlers = log.level, log.handlers
-    yield
-    log.setLevel(level)
-    log.handlers = handlers
+    log.setLevel(logging.NOTSET)
+    log.handlers = []
 
 
 @pytest.fixture(scope="session", autouse=True)

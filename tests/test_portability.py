@@ -23,8 +23,10 @@ def default_encodings(source: str) -> Iterator[str]:
         mode = "".join(arg.value for arg in call.args if isinstance(getattr(arg, "value", None), str))
         implicit = {
             "read_text": not call.args,
-            "write_text": method,
-            "open": "b" not in mode and bool(mode or not method or {"mode", "newline"} & keywords),
+            "write_text": method and not ast.unparse(call.func).startswith("formatter."),  # of Click's help
+            "open": "b" not in mode
+            and "force_zip64" not in keywords  # a member of a ZIP file, which is bytes
+            and bool(mode or not method or {"mode", "newline"} & keywords),
         }.get(name, "text" in keywords)
         if implicit and "encoding" not in keywords:
             yield ast.unparse(call)

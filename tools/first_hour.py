@@ -61,7 +61,7 @@ def main(wheel: str, page: str, *pip_options: str) -> None:
         shutil.copy(ROOT / "src/mlffm_segdiff/samples/sample_1.png", folder / "lesion.png")
         shutil.copytree(ROOT / "examples/own_parts", folder / "own_parts")
         recipe = (ROOT / "examples/own_parts/recipe.yaml").read_text("utf-8")
-        (folder / "own.yaml").write_text(recipe.replace("side_by_side", "folder"), "utf-8")
+        (folder / "own.yaml").write_text(recipe.replace("side_by_side", "folder"), encoding="utf-8")
         lines = [HEAD.format(**machine(pip_options))]
         for title, commands in TASKS.items():
             lines += [f"## {title}", "```console"]

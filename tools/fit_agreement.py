@@ -3,7 +3,7 @@
 DATA has the folders isic2018 (the official archives) and agreement, with isic_human_agreement.csv: id and
 mean_dice of images that several people outlined. Fits to the ids in the training and validation parts of the
 split and writes agreement.json next to the weights. With the word test it writes nothing and prints, in
-Markdown, how well the prediction and the certainty alone do on the ids of the test part.
+Markdown, how well the prediction and the certainty only do on the ids of the test part.
 """
 
 import csv
@@ -47,7 +47,7 @@ def main(data: Path, test: bool) -> None:
     print("| prediction | rank correlation | mean absolute error |\n|:--|--:|--:|")
     for name, ranks, values in (
         ("`expected_human_agreement`", predicted, predicted),
-        ("certainty alone", unseen[:, 0], certain),
+        ("certainty only", unseen[:, 0], certain),
         ("mean of the training ids", None, constant),
     ):
         rank = "" if ranks is None else _interval(lambda rows, r=ranks: _rank(r[rows], truth[rows]), truth)
@@ -59,7 +59,7 @@ def main(data: Path, test: bool) -> None:
     errors = _interval(
         lambda rows: _error(predicted[rows], truth[rows]) - _error(certain[rows], truth[rows]), truth
     )
-    print(f"| difference from certainty alone | {ranks} | {errors} |")
+    print(f"| difference from certainty only | {ranks} | {errors} |")
 
 
 def _cases(

@@ -25,6 +25,7 @@ baseline: full
 RUNS_A_NETWORK = {
     "predict": ["-i", IMAGE, "-o", "made"],
     "evaluate": ["default", "--source", "synthetic", "-o", "made"],
+    "measure-change": [IMAGE, IMAGE],
     "serve": ["--port", "0"],
     "train": ["synthetic", "--run", "made"],
     "demo": ["-o", "made"],

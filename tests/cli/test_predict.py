@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 import mlffm_segdiff
 from mlffm_segdiff import PostProcessing, segment
+from mlffm_segdiff.inference.demo import samples_folder
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -315,7 +316,38 @@ def test_refusing_needs_a_detector(tmp_path: Path, trained: Path, photos: Path, 
     status, _, error = command(
         "predict", "-i", photos / "p1.png", "-o", tmp_path / "out", "--weights", trained, "--refuse-outliers"
     )
-    assert (status, error) == (0, "no image is refused: these weights have no outlier detector\n")
+    assert (status, error.count("\n")) == (2, 1)
+    assert "these weights have no outlier detector" in error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("option", [["--largest"], ["--threshold", "0.4"]])
+def test_a_level_without_a_calibration_that_applies_is_warned_about(
+    option: list[str], tmp_path: Path, command: Command
+) -> None:
+    sample = samples_folder() / "sample_1.png"
+    status, _, error = command("predict", sample, "-o", tmp_path / "out", "--level", "80", *option)
+    assert (status, error) == (
+        0,
+        "no intervals: they are for threshold 0.5 without --largest and --fill-holes\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("http://127.0.0.1:9/a.jpg?id=5", "a.jpg"),
+        ("a=b.png", "a=b.png"),
+        ("step=8", "'step=8' is not sampling.KEY=VALUE"),
+    ],
+)
+def test_only_key_and_value_are_a_setting(
+    argument: str, message: str, tmp_path: Path, command: Command
+) -> None:
+    sample = samples_folder() / "sample_1.png"
+    status, _, error = command("predict", sample, argument, "-o", tmp_path / "out")
+    assert status != 0
+    assert message in error
 
 
 def test_another_sampling_than_the_calibrated_one_gives_no_expected_dice_and_a_warning(

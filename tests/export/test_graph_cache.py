@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mlffm_segdiff.export import graph_cache
+from mlffm_segdiff.export import graph_cache, graph_model
 from mlffm_segdiff.export.graph_cache import cached_export
 from mlffm_segdiff.export.manifest import read_manifest
 from mlffm_segdiff.segmenters.pretrained import Pretrained
@@ -61,7 +61,7 @@ def test_another_version_has_graphs_of_its_own(
     package: str, made: Made, written: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cached_export(made("direct"), "onnx", tmp_path)
-    now = graph_cache.version
-    monkeypatch.setattr(graph_cache, "version", lambda name: "99" if name == package else now(name))
+    now = graph_model.version
+    monkeypatch.setattr(graph_model, "version", lambda name: "99" if name == package else now(name))
     cached_export(made("direct"), "onnx", tmp_path)
     assert len(set(written)) == 2

@@ -35,7 +35,7 @@ class Verb(TyperCommand):
                 variable
                 for option in environment_options(self)
                 if (variable := variable_used(ctx, option))
-                and re.search(rf"(?<!\w){re.escape(os.environ[variable])}(?!\w)", str(error))
+                and _is_about(str(error), option, os.environ[variable])
             ]
             if not quoted:
                 raise
@@ -55,6 +55,13 @@ class Verbs(typer.Typer):
     def command(self, *arguments: Any, **settings: Any) -> Callable[[Function], Function]:
         """Return the decorator that registers a function as a `Verb`."""
         return super().command(*arguments, cls=Verb, **settings)
+
+
+def _is_about(message: str, option: TyperOption, value: str) -> bool:
+    """Return whether an error quotes an option's value; a short value may stand for anything else too."""
+    quoted = re.search(rf"(?<![\w.]){re.escape(value)}(?![\w.]\w)", message)
+    name = max(option.opts, key=len).lstrip("-").replace("-", "[-_ ]")
+    return bool(quoted) and (len(value) > 2 or bool(re.search(rf"\b{name}\b", message)))
 
 
 def environment_options(verb: TyperCommand) -> Iterator[TyperOption]:

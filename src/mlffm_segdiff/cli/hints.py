@@ -50,5 +50,6 @@ def meant_parameter(option: str, context: Any) -> str | None:
     key = KEYS.get(word.replace("-", "_"))
     if key is None:
         return None
-    takes_key = "overrides" in parameters or (key.startswith("sampling.") and "sampling" in parameters)
+    of_sampling = key.startswith("sampling.") and {"sampling", "arguments"} & parameters.keys()
+    takes_key = "overrides" in parameters or of_sampling
     return f"{key}=VALUE" if takes_key else None

@@ -9,7 +9,6 @@ import typer
 from mlffm_segdiff.cli.common import (
     DeviceOption,
     JsonOption,
-    LevelOption,
     QuietOption,
     Reporter,
     ThreadsOption,
@@ -42,7 +41,14 @@ def measure_change(
             "DICOM files]."
         ),
     ] = None,
-    level: LevelOption = None,
+    level: Annotated[
+        float | None,
+        typer.Option(
+            metavar="60|80|90",
+            help="Level at which all intervals hold at once, in per cent, or as 0.9 [default: 90, or the "
+            "highest that the weights are calibrated for].",
+        ),
+    ] = None,
     device: DeviceOption = AUTO,
     threads: ThreadsOption = None,
     quiet: QuietOption = False,
@@ -51,7 +57,7 @@ def measure_change(
     """Compare the area of a lesion in two images of it, such as those of two visits.
 
     Prints the areas, their difference and ratio, each with an interval, and
-    whether the change can be told from zero. With the probability of the level,
+    whether the change can be distinguished from zero. With the probability of the level,
     all of the intervals hold at once. They are about where the border is; that
     the images show the same lesion, at the scale given, is up to you.
 
@@ -145,7 +151,7 @@ def _conclusion(change: "Change", level: float | None, cases: "Mapping[str, int]
             direction = "larger" if change.difference.value > 0 else "smaller"
             lines.append(f"The outlined area is {direction} in B: {interval} excludes 0.")
         else:
-            lines.append(f"The change cannot be told from zero: {interval} includes 0.")
+            lines.append(f"The change cannot be distinguished from zero: {interval} includes 0.")
         lines.append(f"Calibration cases: {', '.join(f'{name} {count}' for name, count in cases.items())}.")
     if change.unit == "share":
         lines.append(

@@ -1,6 +1,7 @@
 """``mlffm-segdiff predict``: masks of the user's own images."""
 
 import os
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from mlffm_segdiff.inference.outputs.predictions import Row
     from mlffm_segdiff.inference.outputs.writers import Output
     from mlffm_segdiff.inference.reading.listing import ImageFiles
+
+SETTING = re.compile(r"[\w.]+=(?!.*\.[A-Za-z]\w*$)[^/]*")
+"""KEY=VALUE, and not a URL with a query or the name of a file."""
 
 
 def predict(
@@ -141,6 +145,7 @@ def predict(
 
     Example: mlffm-segdiff predict photos -o results -w overlay -w review
     """
+    from mlffm_segdiff.inference.confidence import applicable_calibration
     from mlffm_segdiff.inference.outputs.predictions import row_values
     from mlffm_segdiff.inference.outputs.writers import Output
     from mlffm_segdiff.inference.postprocessing import PostProcessing
@@ -149,6 +154,7 @@ def predict(
     from mlffm_segdiff.inference.reading.listing import list_place, merged
     from mlffm_segdiff.inference.result import Processing
     from mlffm_segdiff.inference.shards.plan import DEFAULT_SIZE, ShardOptions
+    from mlffm_segdiff.segmenters.at_source import THRESHOLD
 
     more, sampling = _split_arguments(arguments or ())
     if not (places or more):
@@ -177,6 +183,10 @@ def predict(
         reporter.warn(f"no expected Dice and no intervals: the weights are calibrated for {calibrated}")
     elif level is not None and model.quality is None:
         reporter.warn("no intervals: the weights have no calibration; make one with evaluate --calibrate")
+    elif level is not None and applicable_calibration(model, threshold, post) is None:
+        reporter.warn(
+            f"no intervals: they are for threshold {THRESHOLD:g} without --largest and --fill-holes"
+        )
     target = Output(
         output.expanduser(), tuple(known_name(name, WRITERS) for name in write or ()), maps, table
     )
@@ -190,8 +200,6 @@ def predict(
             rows.append(row)
             _report_fault(row)
             progress(len(rows), len(found.images))
-    if refuse_outliers and model.outliers is None:
-        reporter.warn("no image is refused: these weights have no outlier detector")
     refused = sum(row.status == "refused" for row in rows)
     failed = sum(row.failed for row in rows) - refused
     for fault in faults:
@@ -214,7 +222,7 @@ def predict(
 
 def _split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the images, and the sampling settings."""
-    settings = [text for text in arguments if "=" in text and not os.path.exists(text)]  # noqa: PTH110
+    settings = [text for text in arguments if SETTING.fullmatch(text) and not os.path.exists(text)]  # noqa: PTH110
     return [text for text in arguments if text not in settings], settings
 
 

@@ -106,7 +106,7 @@ class Registry(Mapping[str, Part]):
         found = self._entry_points(name)
         if not found:
             raise KeyError(name)
-        packages = [str(point.dist.name if point.dist is not None else point.value) for point in found]
+        packages = sorted(point.dist.name if point.dist is not None else point.value for point in found)
         if len(found) > 1:
             raise UserError(
                 f"{self.noun} {name!r} is in the packages {' and '.join(packages)}; uninstall one of them"

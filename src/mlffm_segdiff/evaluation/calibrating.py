@@ -106,7 +106,10 @@ def level_lines(calibration: StyleCalibration) -> list[str]:
         missing = [level for level in LEVELS if level not in one.levels]
         needs = ", ".join(f"{100 * level:g} % needs {fewest_cases(level)}" for level in missing)
         intervals = f"intervals for {shown} %" if shown else "no intervals"
-        lines.append(f"{name}: {one.cases} calibration cases, {intervals}" + (f"; {needs}" if needs else ""))
+        used = name in calibration.cases or not shown
+        unused = "" if used else f"; not used for style {ANY_STYLE}, as other data sets have more levels"
+        line = f"{name}: {one.cases} calibration cases, {intervals}"
+        lines.append(line + (f"; {needs}" if needs else "") + unused)
     return lines
 
 

@@ -36,7 +36,7 @@ from mlffm_segdiff.inference.result import (
     OutlierError,
     Processing,
     analyse,
-    require_shown_level,
+    require_supported,
 )
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 
@@ -203,7 +203,7 @@ def predict_files(
     """
     check_batch_size(batch_size)
     how = processing or Processing()
-    require_shown_level(model, how)
+    require_supported(model, how)
     writers = make_writers(output, model.sampling)
     require_free_folders(images, output, writers)
     journal = Journal(

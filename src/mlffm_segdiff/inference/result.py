@@ -36,6 +36,7 @@ from mlffm_segdiff.segmenters.agreement import HumanAgreement
 from mlffm_segdiff.segmenters.at_source import THRESHOLD, Map, NetworkOutput, map_at
 from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
 from mlffm_segdiff.segmenters.outliers import OutlierScore
+from mlffm_segdiff.segmenters.sampling_settings import ANY_STYLE, Sampling
 
 POSSIBLE = 0.05
 """Probability from which a pixel counts for the mean spread."""
@@ -290,7 +291,7 @@ def analyse(
     mask[box] = post_process(mask[box], how.post)
     calibration = None if prompted else applicable_calibration(model, how.threshold, how.post, outlier)
     agreement = None
-    if model.agreement is not None and calibration is not None and mask.any():
+    if model.agreement is not None and calibration is not None and mask.any() and _is_default(model.sampling):
         agreement = model.agreement.predict(segmentation.probability)
     return CaseResult(
         image,
@@ -306,8 +307,18 @@ def analyse(
     )
 
 
-def require_shown_level(model: PreparedModel, processing: Processing) -> None:
-    """Raise UserError if outputs are to show a level for which the model is not calibrated."""
+def _is_default(sampling: Sampling) -> bool:
+    """Return whether masks are made as those that the predictor of human agreement was fitted to."""
+    return not (sampling.samples or sampling.second_look) and sampling.style == ANY_STYLE
+
+
+def require_supported(model: PreparedModel, processing: Processing) -> None:
+    """Raise UserError for a level that is not calibrated, or if outliers are refused without a detector."""
+    if processing.refuse_outliers and model.outliers is None:
+        raise UserError(
+            "these weights have no outlier detector, so no image can be refused; make one by evaluate "
+            "--calibrate, or leave out --refuse-outliers"
+        )
     calibration = applicable_calibration(model, processing.threshold, processing.post)
     shown_level(processing.level, calibration.bounds if calibration else ())
 

@@ -150,7 +150,12 @@ def area_interval(share: float, certainty: float, contrast: float, bounds: Bound
         certainty: Soft Dice confidence of the mask.
         contrast: Of the mask, see `CheckedCase`.
         bounds: At the level of the interval.
+
+    Returns:
+        Its ends; the whole range if nothing was found, as there is no mask to start from.
     """
+    if not share:
+        return 0.0, 1.0
     doubt = _doubt(certainty, contrast)
     low, high = (
         (share + LEAST_SHARE) * math.exp(score * doubt) - LEAST_SHARE

@@ -16,7 +16,7 @@ PENALTY = 3.0
 """Of the ridge regression, on standardised traits."""
 FOLDS = 10
 SMALL = 1e-3
-"""Added to areas, as shares of the image, so that an empty one is no zero."""
+"""Added to areas, as shares of the image, so that the logarithm of an empty one is finite."""
 
 
 @dataclass(frozen=True)

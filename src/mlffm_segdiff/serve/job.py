@@ -21,7 +21,7 @@ from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.prepared import View
 from mlffm_segdiff.inference.reading.case_image import CaseImage, require_unique_names
 from mlffm_segdiff.inference.reading.image_source import case_name
-from mlffm_segdiff.inference.result import Processing, require_shown_level
+from mlffm_segdiff.inference.result import Processing, require_supported
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve.admission import busy
@@ -182,7 +182,7 @@ class Job:
         self.output = Output(self.folder / "results", write)
         try:
             require_unique_names(self.images)
-            require_shown_level(model, self.processing)
+            require_supported(model, self.processing)
             self._writers = make_writers(self.output, model.sampling)
         except UserError as error:
             raise refusal_of(error, "") from error

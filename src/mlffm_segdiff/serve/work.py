@@ -13,7 +13,7 @@ from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.pool import result_memory
 from mlffm_segdiff.inference.prompt import PromptedImage
 from mlffm_segdiff.inference.reading.case_image import CaseImage
-from mlffm_segdiff.inference.result import CaseResult, analyse, require_shown_level
+from mlffm_segdiff.inference.result import CaseResult, analyse, require_supported
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.serve.decoding import (
     count_pixels,
@@ -109,7 +109,7 @@ async def _measure(engine: Engine, options: MeasureOptions, upload: Upload) -> R
 
 def _require_level(model: Model, options: SegmentOptions) -> None:
     try:
-        require_shown_level(model, options.processing)
+        require_supported(model, options.processing)
     except UserError as error:
         raise refusal_of(error, "") from None
 

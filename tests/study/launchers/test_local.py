@@ -68,7 +68,7 @@ def test_as_many_run_at_once_as_there_are_workers(toy: Any, diary: Any, until: C
 
 
 def test_as_many_run_as_the_machine_has_processors_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = import_module("mlffm_segdiff.study.launchers.submitit_jobs")
+    module = import_module("mlffm_segdiff.study.launchers.base")
     monkeypatch.setattr(module, "processors", lambda: 8)
     config = LauncherConfig(name="local")
     assert [SubmititJobs(config, threads).at_once for threads in (1, 3, 16)] == [8, 2, 1]

@@ -27,7 +27,7 @@ from mlffm_segdiff.inference.predict import (
 from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.reading.case_image import read_unless_found
 from mlffm_segdiff.inference.reading.image_source import Source, read_source
-from mlffm_segdiff.inference.result import Processing, analyse, require_shown_level
+from mlffm_segdiff.inference.result import Processing, analyse, require_supported
 from mlffm_segdiff.inference.shards.plan import Shard, ShardOptions
 from mlffm_segdiff.inference.shards.shard_file import ShardRow, read_rows, shard_writer
 
@@ -44,7 +44,7 @@ def shard_settings(model: PreparedModel, options: ShardOptions) -> str:
     """
     if not model.identity:
         raise UserError("shards need weights from a file or the hub; save them and give their folder")
-    require_shown_level(model, options.processing)
+    require_supported(model, options.processing)
     return settings_text(model, options.processing, options.batch_size)
 
 

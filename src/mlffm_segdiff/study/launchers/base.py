@@ -45,7 +45,7 @@ class Launcher(Protocol):
 
 
 def workers_that_fit(threads: int) -> int:
-    """Return how many cells with so many threads each fit on this machine, at least 1."""
+    """Return how many cells with this number of threads each fit on this machine, at least 1."""
     return max(processors() // threads, 1)
 
 
