@@ -26,8 +26,8 @@ from mlffm_segdiff.data.sources import load_split_cases, open_split
 from mlffm_segdiff.export.folder import read_export, write_export
 from mlffm_segdiff.export.graph_cache import cached_export
 from mlffm_segdiff.inference.model import load_model
+from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.metrics.overlap import count_pixels, jaccard, total
-from mlffm_segdiff.segmenters.at_source import THRESHOLD
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, segment_batch
 from mlffm_segdiff.segmenters.device import device_clock
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained

@@ -110,6 +110,20 @@ def test_plan_lists_the_cells_and_their_time_and_writes_nothing(study: Command, 
     assert not (tmp_path / "out").exists()
 
 
+def test_plan_for_other_machines_lists_cells_whose_device_is_not_here(
+    study: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlffm_segdiff.segmenters.device.found_devices", lambda: ["cpu"])
+    status, printed, error = study("plan", "launcher.name=slurm", "--device", "cuda")
+    assert status == 0
+    assert printed.count("waiting") == 2
+    assert "training takes" not in printed
+    assert error.startswith("times cannot be measured on this machine: no device cuda")
+    status, _, error = study("plan", "launcher.name=local", "--device", "cuda")
+    assert status == 2
+    assert "no device cuda" in error
+
+
 def test_report_trains_nothing(command: Command, tmp_path: Path) -> None:
     status, printed, error = command("study", "report", tmp_path / "out")
     assert (status, printed, error) == (0, f"report: report of {tmp_path / 'out'}\n", "")

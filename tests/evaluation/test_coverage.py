@@ -19,6 +19,7 @@ from mlffm_segdiff.evaluation.coverage import (
 )
 from mlffm_segdiff.evaluation.coverage_figure import coverage_figure
 from mlffm_segdiff.metrics.case_bounds import check_case
+from mlffm_segdiff.metrics.intervals import Interval
 
 
 def covered(random: np.random.Generator, count: int, source: str, noise: float = 0.1) -> list[CoverageCase]:
@@ -116,3 +117,16 @@ def test_coverages_come_back_from_the_table(found: list[Coverage], tmp_path: Pat
 def test_the_figure_has_a_panel_for_each_bound(found: list[Coverage]) -> None:
     figure = coverage_figure(found)
     assert [axes.get_title() for axes in figure.axes] == ["area", "Dice", "outer contour", "inner contour"]
+
+
+@pytest.mark.parametrize(("end", "reported"), [(0.0, 0.0), (None, 0.7)])
+def test_an_end_of_zero_is_kept_and_an_unknown_end_is_the_mean(
+    monkeypatch: pytest.MonkeyPatch, end: float | None, reported: float
+) -> None:
+    """The shares of the mean kinds are not only 0 and 1, so their interval is bootstrapped."""
+    random = np.random.default_rng(0)
+    calibration = calibrate_style(covered(random, 40, "easy", 0.3))
+    module = "mlffm_segdiff.evaluation.coverage.mean_interval"
+    monkeypatch.setattr(module, lambda values: Interval(0.7, end, end))
+    found = measure_coverage(covered(random, 60, "easy", 0.3), calibration)
+    assert {(one.low, one.high) for one in found if one.low == one.high} == {(reported, reported)}

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EvaluatedModel
     monkeypatch.setenv("MLFFM_SEGDIFF_CACHE", str(tmp_path / "cache"))
     recipe = load_recipe("synthetic", ["model.size=tiny", "data.size=32", "data.synthetic_count=60"])
     torch.manual_seed(0)
-    segmenter, parts = build_segmenter(recipe), load_split_cases(recipe.data)
+    segmenter, parts = build_segmenter(recipe).eval(), load_split_cases(recipe.data)
     save_segmenter(segmenter, recipe, tmp_path / "weights")
     sampling, cpu = build_sampling(recipe.sampling), torch.device("cpu")
     return EvaluatedModel(recipe, parts, "val", sampling, segmenter, cpu)
@@ -53,3 +54,9 @@ def test_a_network_without_feature_maps_describes_no_image() -> None:
     segmenter = build_segmenter(recipe).eval()
     images = np.zeros((2, 32, 32, 3), np.uint8)
     assert image_features(segmenter, images, np.arange(2), torch.device("cpu")) is None
+
+
+def test_images_are_described_by_the_evaluated_segmenter(evaluated: EvaluatedModel, tmp_path: Path) -> None:
+    """Not by weights read again: those in the folder have features, the given network has none."""
+    other = build_segmenter(load_recipe("unet", ["data.size=32", "model.widths=[4,8]"])).eval()
+    assert calibrate_outliers(replace(evaluated, segmenter=other), tmp_path / "weights") is None

@@ -301,3 +301,15 @@ def test_tables_and_folders_of_other_images_are_refused(
         compare({"ours": masks["ours"], "others": others}, truth, tmp_path / "out")
     with pytest.raises(UserError, match=r"no image in .*others has the name of a ground truth"):
         compare(masks, truth, tmp_path / "out", images=others)
+
+
+@pytest.mark.usefixtures("few_resamples", "without_report")
+def test_folders_may_be_strings_in_the_home_folder(
+    masks: dict[str, Path], truth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    found = compare({"ours": "~/ours", "plain": [str(masks["plain"])]}, "~/truth", "~/out", images="~/truth")
+    assert found.folder == tmp_path / "out"
+    assert (tmp_path / "out" / "scores.csv").is_file()
+    assert found.facts["methods"] == {name: [str(masks[name])] for name in ("ours", "plain")}

@@ -63,8 +63,8 @@ def compare(
     reporter, folders = Reporter(quiet, as_json), _folders(masks)
     found = compare_masks(
         folders,
-        truth.expanduser(),
-        output.expanduser(),
+        truth,
+        output,
         groups=groups,
         images=images,
         baseline=baseline,

@@ -9,6 +9,7 @@ import typer
 from mlffm_segdiff.cli.common import DeviceOption, ExitStatus, JsonOption, QuietOption, Reporter, parse_source
 from mlffm_segdiff.cli.environment import Verbs
 from mlffm_segdiff.cli.terminal import say
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.packaged import study_names
 from mlffm_segdiff.segmenters.device import AUTO
 
@@ -69,7 +70,7 @@ def plan(
     from mlffm_segdiff.config.study import load_study
     from mlffm_segdiff.study.plan_time import cells_at_once, makespan
     from mlffm_segdiff.study.progress import Progress
-    from mlffm_segdiff.study.runner import changes, make_plan
+    from mlffm_segdiff.study.runner import HERE, changes, make_plan
     from mlffm_segdiff.study.study_folder import StudyFolder
     from mlffm_segdiff.training.time_estimate import duration
 
@@ -80,7 +81,7 @@ def plan(
     for change in changes(planned, folder):
         reporter.warn(change)
     left = [cell for cell in planned.cells if progress.state(cell) != "done"]
-    estimates = {} if no_time else _estimates(planned, left, reporter)
+    estimates = {} if no_time else _estimates(planned, left, loaded.launcher.name in HERE, reporter)
     table, rows = Table("cell", "variant", "data set", "seed", "state", "minutes"), []
     for cell in planned.cells:
         seconds, estimate = progress.seconds(cell), estimates.get(cell.key)
@@ -200,11 +201,22 @@ def repeat(
         raise typer.Exit(ExitStatus.FAULTS)
 
 
-def _estimates(planned: "StudyPlan", cells: "Sequence[Cell]", reporter: Reporter) -> dict[str, float]:
-    """Return the seconds that the training of each cell will take, by key; warn of impossible ones."""
+def _estimates(
+    planned: "StudyPlan", cells: "Sequence[Cell]", here: bool, reporter: Reporter
+) -> dict[str, float]:
+    """Return the seconds that the training of each cell will take, by key; warn of impossible ones.
+
+    Cells that run on other machines, not ``here``, have no times if this machine cannot measure them.
+    """
     from mlffm_segdiff.study.plan_time import estimate_cells
 
-    estimates, errors = estimate_cells(planned, cells, reporter.status)
+    try:
+        estimates, errors = estimate_cells(planned, cells, reporter.status)
+    except UserError as reason:
+        if here:
+            raise
+        reporter.warn(f"times cannot be measured on this machine: {reason}")
+        return {}
     for key, error in errors.items():
         reporter.warn(f"cannot be trained: {planned.cell(key)}: {error}")
     return {key: estimate.seconds for key, estimate in estimates.items()}

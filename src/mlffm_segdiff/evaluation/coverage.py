@@ -193,4 +193,5 @@ def _ends(held: Numbers) -> tuple[float, float]:
         exact = binomtest(int(held.sum()), len(held)).proportion_ci(method="exact")
         return float(exact.low), float(exact.high)
     interval = mean_interval(held)
-    return interval.low or interval.mean, interval.high or interval.mean
+    low, high = interval.low, interval.high
+    return interval.mean if low is None else low, interval.mean if high is None else high

@@ -21,8 +21,9 @@ from mlffm_segdiff.inference.postprocessing import AS_THRESHOLDED
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
 from mlffm_segdiff.metrics.case_scores import score_case
+from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.metrics.overlap import Mask, count_pixels, jaccard
-from mlffm_segdiff.segmenters.at_source import THRESHOLD, NetworkOutput, map_at
+from mlffm_segdiff.segmenters.at_source import NetworkOutput, map_at
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
 from mlffm_segdiff.segmenters.calibration import Quality
 

@@ -16,7 +16,6 @@ from mlffm_segdiff.evaluation.pipeline import EvaluatedModel, ShowProgress, no_p
 from mlffm_segdiff.metrics.mahalanobis import Numbers
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, segment_batch
 from mlffm_segdiff.segmenters.outliers import fit_detector, write_outliers
-from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.segmenters.saved_weights import WEIGHTS, weights_digest
 
 MOST_IMAGES = 2400
@@ -39,15 +38,13 @@ def calibrate_outliers(model: EvaluatedModel, folder: Path, show: ShowProgress =
     Raises:
         UserError: Images cannot be read, or the file cannot be written.
     """
-    pretrained, device = load_pretrained(folder), model.device
-    segmenter = pretrained.segmenter.to(device)
     found: dict[str, dict[str, Numbers]] = {}
     for part in ("train", "val"):
         with show(f"describing images of {part}") as progress:
             pairs = open_split(model.parts, part, model.recipe.data.size)
             chosen = _by_source(pairs, model)
             features = image_features(
-                segmenter, pairs.images, np.concatenate(list(chosen.values())), device, progress
+                model.segmenter, pairs.images, np.concatenate(list(chosen.values())), model.device, progress
             )
         if features is None:
             return None

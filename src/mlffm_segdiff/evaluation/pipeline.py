@@ -32,9 +32,9 @@ from mlffm_segdiff.evaluation.model import evaluate_case, outline_case, segment_
 from mlffm_segdiff.evaluation.quality import JudgedCase, judge_case, quality_summary, write_judged
 from mlffm_segdiff.evaluation.report import CASES_FILE, SUMMARY_FILE, write_report
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
+from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.metrics.distribution import score_samples, summarise_samples
 from mlffm_segdiff.metrics.summary import Summary
-from mlffm_segdiff.segmenters.at_source import THRESHOLD
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
 from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.segmenters.pretrained import load_pretrained

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mlffm_segdiff.config.extra import DISTRIBUTION
 from mlffm_segdiff.data.atomic import atomic_folder, sweep_unfinished
 from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
-from mlffm_segdiff.segmenters.at_source import THRESHOLD
+from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.segmenters.pretrained import Pretrained, require_trust
 from mlffm_segdiff.segmenters.saved_weights import DEFAULT_SHA256
 

@@ -11,7 +11,7 @@ from mlffm_segdiff.data.image_tensor import normalise_image, scale_pixels
 from mlffm_segdiff.export import onnx
 from mlffm_segdiff.export.manifest import FEATURES, IMAGE, MASK, PROBABILITY, Whole
 from mlffm_segdiff.export.trace import EXAMPLE_BATCH
-from mlffm_segdiff.segmenters.at_source import THRESHOLD
+from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Part
 from mlffm_segdiff.segmenters.pretrained import Pretrained
 from mlffm_segdiff.segmenters.sampling_settings import Sampling

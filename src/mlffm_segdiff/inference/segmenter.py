@@ -26,7 +26,7 @@ from mlffm_segdiff.inference.reading.case_image import (
     require_contrast,
 )
 from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
-from mlffm_segdiff.segmenters.at_source import THRESHOLD
+from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.segmenters.device import AUTO
 from mlffm_segdiff.segmenters.pretrained import Pretrained
 from mlffm_segdiff.segmenters.sampling import Overrides

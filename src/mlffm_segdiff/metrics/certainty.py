@@ -12,6 +12,7 @@ from mlffm_segdiff.metrics.overlap import Mask, count_pixels, dice
 Map = npt.NDArray[np.float32]
 
 THRESHOLD = 0.5
+"""Default probability from which a pixel is lesion."""
 
 
 def soft_dice_confidence(probability: Map, mask: Mask) -> float:

@@ -6,9 +6,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-THRESHOLD = 0.5
-"""Default probability from which a pixel is lesion."""
-
 Map = npt.NDArray[np.float32]
 
 

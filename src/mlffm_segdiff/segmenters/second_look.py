@@ -12,7 +12,8 @@ from PIL import Image
 from scipy.ndimage import find_objects, label
 from scipy.special import expit, logit
 
-from mlffm_segdiff.segmenters.at_source import THRESHOLD, Map
+from mlffm_segdiff.metrics.certainty import THRESHOLD
+from mlffm_segdiff.segmenters.at_source import Map
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, segment_batch
 
 Pixels = npt.NDArray[np.uint8]

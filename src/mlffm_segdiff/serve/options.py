@@ -11,7 +11,7 @@ from mlffm_segdiff.inference.outputs.writers import WRITERS
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.prompt import Box, Prompt
 from mlffm_segdiff.inference.result import Processing
-from mlffm_segdiff.segmenters.at_source import THRESHOLD
+from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.serve.problem import NOT_ACCEPTABLE, UNUSABLE, RefusedError
 
 MOST_STEPS = 50

@@ -42,7 +42,7 @@ MOST_GROUPS = 20
 SHOWN_SIDE = 512
 """Larger images are drawn with this many pixels on their longer side."""
 
-MaskFolders = Mapping[str, Path | Sequence[Path]]
+MaskFolders = Mapping[str, str | Path | Sequence[str | Path]]
 """Folders of masks by method: one, or one per run."""
 
 
@@ -63,11 +63,11 @@ class MaskComparison:
 
 def compare(
     masks: MaskFolders,
-    truth: Path,
-    output: Path,
+    truth: str | Path,
+    output: str | Path,
     *,
-    groups: Path | None = None,
-    images: Path | None = None,
+    groups: str | Path | None = None,
+    images: str | Path | None = None,
     baseline: str | None = None,
     missing: Missing = "error",
     show: ShowProgress = no_progress,
@@ -97,15 +97,19 @@ def compare(
             has other files; nothing was written.
         StoppedError: A file cannot be written.
     """
-    folders = {name: [one] if isinstance(one, Path) else list(one) for name, one in masks.items()}
+    truth, output = Path(truth).expanduser(), Path(output).expanduser()
+    folders = {
+        name: [Path(one).expanduser() for one in ([given] if isinstance(given, str | Path) else given)]
+        for name, given in masks.items()
+    }
     _check_methods(folders, baseline)
     first = baseline or next(iter(folders))
     own = _own_files(output)
     require_own(output, [*RESULTS, *FOLDERS], own)
     found = find_runs(folders, truth, missing)
-    grouped = None if groups is None else _read_groups(groups.expanduser(), found.truths)
-    pictures = {} if images is None else _find_images(images.expanduser(), found.truths)
-    name = re.sub(r"[^\w.-]", "_", output.expanduser().resolve().name)
+    grouped = None if groups is None else _read_groups(Path(groups).expanduser(), found.truths)
+    found_images = {} if images is None else _find_images(Path(images).expanduser(), found.truths)
+    name = re.sub(r"[^\w.-]", "_", output.resolve().name)
     with show("scoring") as progress:
         scores = score_runs(found, name, progress)
     options = {"--groups": groups, "--images": images, "--baseline": baseline, "--missing": missing}
@@ -130,7 +134,7 @@ def compare(
         "verdicts": verdicts(scored) if len(found.truths) >= LEAST_PAIRS else [],
     }
     result = MaskComparison(output, scored, facts)
-    files = _write(result, own, partial(_outline, found, scored, pictures), grouped)
+    files = _write(result, own, partial(_outline, found, scored, found_images), grouped)
     return replace(result, facts={**facts, "files": files})
 
 
@@ -245,7 +249,7 @@ def _notes(found: MaskRuns, scores: pd.DataFrame) -> list[str]:
 
 
 def _outline(
-    found: MaskRuns, scored: ScoredVariants, pictures: Mapping[str, Entry], ids: Sequence[str]
+    found: MaskRuns, scored: ScoredVariants, images: Mapping[str, Entry], ids: Sequence[str]
 ) -> dict[str, list[OutlinedCase]]:
     """Return the outlines of images by each method's first run."""
     first = {run.method: run for run in found.runs if run.number == 0}
@@ -254,7 +258,7 @@ def _outline(
     for key in ids:
         entry = found.truths[key]
         truth = decode_mask(entry.read(), str(entry))
-        image = _shown_image(pictures[key]) if key in pictures else None
+        image = _shown_image(images[key]) if key in images else None
         for method, cases in outlined.items():
             predicted, _ = load_prediction(first[method], key, truth)
             cases.append(OutlinedCase(key, truth, predicted, float(rows[method, key]), image))

@@ -12,8 +12,8 @@ from mlffm_segdiff.data.batch import collate
 from mlffm_segdiff.data.contour import mask_contours
 from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.data.names import printable
+from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.segmenters.assembly import build_sampling
-from mlffm_segdiff.segmenters.at_source import THRESHOLD
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.training.metrics_log import read_rows
 from mlffm_segdiff.training.run_folder import RunFolder

@@ -14,10 +14,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe, TrainConfig
 from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.metrics.overlap import Counts, count_pixels, jaccard, total
 from mlffm_segdiff.models.encoders import pretrained_encoder
 from mlffm_segdiff.segmenters.assembly import build_sampling
-from mlffm_segdiff.segmenters.at_source import THRESHOLD
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 
 NNUNET_MOMENTUM = 0.99

@@ -1,12 +1,14 @@
 """The list of images: status, order, filter, keys, many images."""
 
+import csv
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, expect
-from serve.page.user import OpenPage, choose, drag, put
+from serve.page.user import OpenPage, Saved, choose, drag, put
 
 SIZE = 64, 48
 Blobs = Callable[[int], list[Path]]
@@ -107,6 +109,31 @@ def test_the_most_doubtful_come_first(open_page: OpenPage, live, blobs: Blobs) -
     page.get_by_label("Search names").fill("_2")
     assert names(page) == ["img_2.png"]
     page.unroute_all(behavior="wait")
+
+
+def test_a_correction_keeps_that_the_image_is_an_outlier(
+    open_page: OpenPage, blob: Path, saved: Saved
+) -> None:
+    """The image stays what it is; the other flags are those of the corrected mask."""
+    page = open_page()
+
+    def answer(route: object) -> None:
+        found = route.fetch()
+        body = found.json()
+        body["quality"] |= {"outlier_score": 1.5, "flags": ["not_dermoscopy", "touches_frame"]}
+        route.fulfill(response=found, json=body)
+
+    page.route("**/api/v1/segment", answer)
+    put(page, blob)
+    segmented(page)
+    page.unroute_all(behavior="wait")
+    page.get_by_label("Threshold").fill("0.8")
+    expect(page.locator("#measures")).not_to_have_class("stale")
+    page.get_by_role("button", name="Download all").click()
+    (row,) = csv.DictReader(io.StringIO(saved(page, "Measures only (CSV)").read_text()))
+    assert (row["threshold"], row["outlier_score"]) == ("0.8", "1.5")
+    assert "not_dermoscopy" in row["flags"].split()
+    assert "touches_frame" not in row["flags"].split()
 
 
 def test_inner_and_outer_contour_are_drawn_if_the_server_sends_them(

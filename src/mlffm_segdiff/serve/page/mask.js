@@ -92,7 +92,7 @@ function boxOf({ width, height }, points, margin = 0) {
  * Set the pixels whose centre is inside a closed polygon, by the nonzero winding rule.
  * @param {Raster} raster @param {Point[]} points @param {0 | 1} value @returns {Box}
  */
-export function fillPolygon(raster, points, value) {
+function fillPolygon(raster, points, value) {
   const box = boxOf(raster, points);
   for (let y = box.top; y < box.bottom; y++) {
     let winding = 0;
