@@ -115,6 +115,9 @@ def test_errors_of_other_values_do_not(
 ) -> None:
     monkeypatch.setenv("MLFFM_SEGDIFF_DEVICE", "cpu")
     monkeypatch.setenv("MLFFM_SEGDIFF_WEIGHTS", "of-no-effect")
+    monkeypatch.setenv("MLFFM_SEGDIFF_THREADS", "1")
+    _, _, error = command("predict", ROOT / "no.png", "--threshold", "1.5", "-o", tmp_path)
+    assert "in the environment" not in error
     _, _, error = command("demo", "--weights", "no/such", "-o", tmp_path)
     assert "MLFFM" not in error
 
