@@ -100,8 +100,8 @@ def main() -> None:
     found = compare_pairs(list(compared))
     print("| level | interval holds the true difference | ratio of true areas at most", end="")
     print(
-        f" {SAME_AREA}: not distinguished from zero | at least {OTHER_AREA}: distinguished from zero | in the "
-        "wrong direction |"
+        f" {SAME_AREA}: not distinguished from zero | at least {OTHER_AREA}: distinguished from zero "
+        "| in the wrong direction |"
     )
     print("|---|---|---|---|---|")
     for level in found[0].change.levels:

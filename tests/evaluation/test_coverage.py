@@ -58,7 +58,8 @@ def test_each_set_is_calibrated_for_the_levels_that_its_cases_allow() -> None:
     assert level_lines(found) == [
         "few: 8 calibration cases, no intervals; 80 % needs 9, 90 % needs 19, 95 % needs 39",
         "many: 40 calibration cases, intervals for 80, 90, 95 %",
-        "some: 20 calibration cases, intervals for 80, 90 %; 95 % needs 39",
+        "some: 20 calibration cases, intervals for 80, 90 %; 95 % needs 39; not used for style any, "
+        "as other data sets have more levels",
     ]
 
 

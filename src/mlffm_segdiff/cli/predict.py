@@ -154,7 +154,7 @@ def predict(
     from mlffm_segdiff.inference.reading.listing import list_place, merged
     from mlffm_segdiff.inference.result import Processing
     from mlffm_segdiff.inference.shards.plan import DEFAULT_SIZE, ShardOptions
-    from mlffm_segdiff.segmenters.at_source import THRESHOLD
+    from mlffm_segdiff.metrics.certainty import THRESHOLD
 
     more, sampling = _split_arguments(arguments or ())
     if not (places or more):
