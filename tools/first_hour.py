@@ -67,7 +67,7 @@ def main(wheel: str, page: str, *pip_options: str) -> None:
             lines += [f"## {title}", "```console"]
             for command in commands:
                 lines += [f"$ {shown(command)}", *timed(actual(command, wheel, pip_options), folder)]
-            lines.append("```\n")
+            lines[-1] = "```\n"
     Path(page).write_text("\n".join(lines), encoding="utf-8")
 
 
