@@ -64,7 +64,7 @@ def main(wheel: str, page: str, *pip_options: str) -> None:
         (folder / "own.yaml").write_text(recipe.replace("side_by_side", "folder"), encoding="utf-8")
         lines = [HEAD.format(**machine(pip_options))]
         for title, commands in TASKS.items():
-            lines += [f"## {title}", "```console"]
+            lines += [f"## {title}", "```text"]
             for command in commands:
                 lines += [f"$ {shown(command)}", *timed(actual(command, wheel, pip_options), folder)]
             lines[-1] = "```\n"
