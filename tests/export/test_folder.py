@@ -17,9 +17,9 @@ from mlffm_segdiff.export.formats import FORMATS
 from mlffm_segdiff.export.graph_cache import cached_export
 from mlffm_segdiff.export.manifest import FormatName, is_export, read_manifest
 from mlffm_segdiff.metrics.certainty import Calibration
-from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
 from mlffm_segdiff.segmenters.pretrained import Pretrained
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Made = Callable[[str], Pretrained]
 Exported = Callable[[str, FormatName], Path]

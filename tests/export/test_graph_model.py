@@ -13,9 +13,10 @@ from mlffm_segdiff.export.graph_model import GraphModel, load_graph_model
 from mlffm_segdiff.export.manifest import FormatName, read_manifest
 from mlffm_segdiff.metrics.human_agreement import AgreementModel
 from mlffm_segdiff.segmenters.agreement import AgreementPredictor, write_agreement
-from mlffm_segdiff.segmenters.base import Sampling, segment_batch
+from mlffm_segdiff.segmenters.base import segment_batch
 from mlffm_segdiff.segmenters.outliers import fit_detector, write_outliers
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained, save_segmenter
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import weights_digest
 
 Made = Callable[[str], Pretrained]

@@ -13,7 +13,8 @@ from scipy.ndimage import find_objects, label
 from scipy.special import expit, logit
 
 from mlffm_segdiff.segmenters.at_source import THRESHOLD, Map
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, segment_batch
+from mlffm_segdiff.segmenters.base import BaseSegmenter, segment_batch
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Pixels = npt.NDArray[np.uint8]
 
