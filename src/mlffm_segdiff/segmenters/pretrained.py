@@ -89,6 +89,11 @@ class Pretrained(
         self.digest = ""
 
     @property
+    def weights_sha256(self) -> str:
+        """SHA-256 of the weights file that it was loaded from; empty without one."""
+        return self.digest.rpartition(" ")[2]
+
+    @property
     def sampling(self) -> Sampling:
         """The sampling of the recipe."""
         return build_sampling(self.recipe.sampling)
