@@ -28,9 +28,10 @@ from mlffm_segdiff.export.graph_cache import cached_export
 from mlffm_segdiff.inference.model import load_model
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.metrics.overlap import count_pixels, jaccard, total
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, segment_batch
+from mlffm_segdiff.segmenters.base import BaseSegmenter, segment_batch
 from mlffm_segdiff.segmenters.device import device_clock
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 BATCH = 8
 CPU = torch.device("cpu")

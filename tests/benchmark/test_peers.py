@@ -19,8 +19,8 @@ from mlffm_segdiff.benchmark.timing import Figure, Timing
 from mlffm_segdiff.models.baselines.dermosegdiff import DermoSegDiff
 from mlffm_segdiff.models.baselines.weight_standardised import WeightStandardisedConv2d
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 CPU = torch.device("cpu")
 

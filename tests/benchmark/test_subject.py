@@ -8,8 +8,8 @@ from mlffm_segdiff.benchmark.subject import Subject, load_subject, write_random_
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference import model
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Weights = Callable[..., Path]
 

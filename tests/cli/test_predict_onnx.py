@@ -17,10 +17,11 @@ from mlffm_segdiff.export.graph_cache import cached_export
 from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.inference.outputs.writers import WRITERS
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import Sampling, segment_batch
+from mlffm_segdiff.segmenters.base import segment_batch
 from mlffm_segdiff.segmenters.outliers import fit_detector, write_outliers
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import weights_digest
 
 SLOW = ("torch", "monai", "diffusers", "lightning", "huggingface_hub", "omegaconf", "onnx", "matplotlib")

@@ -19,7 +19,8 @@ from mlffm_segdiff.evaluation.model import evaluate_model, outline_case, segment
 from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.segmenters.at_source import map_at
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Sampling, Segmentation
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 SaveMask = Callable[[Path, Mask], Path]
 SAMPLING = Sampling(samples=3, steps=2, seed=5, sampler="ddim")

@@ -9,9 +9,10 @@ from mlffm_segdiff.data.sources import load_split_cases, open_split
 from mlffm_segdiff.evaluation.outliers import calibrate_outliers, image_features
 from mlffm_segdiff.evaluation.pipeline import EvaluatedModel
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
-from mlffm_segdiff.segmenters.base import Sampling, segment_batch
+from mlffm_segdiff.segmenters.base import segment_batch
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 
 @pytest.fixture

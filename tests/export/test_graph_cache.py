@@ -2,13 +2,21 @@ import copy
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.export import graph_cache, graph_model
-from mlffm_segdiff.export.graph_cache import cached_export
+from mlffm_segdiff.export.graph_cache import cached_export, load_graphs
 from mlffm_segdiff.export.manifest import read_manifest
-from mlffm_segdiff.segmenters.pretrained import Pretrained
+from mlffm_segdiff.metrics.certainty import Calibration
+from mlffm_segdiff.metrics.human_agreement import AgreementModel
+from mlffm_segdiff.segmenters.agreement import AgreementPredictor
+from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
+from mlffm_segdiff.segmenters.outliers import fit_detector
+from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Made = Callable[[str], Pretrained]
 
@@ -65,3 +73,35 @@ def test_another_version_has_graphs_of_its_own(
     monkeypatch.setattr(graph_model, "version", lambda name: "99" if name == package else now(name))
     cached_export(made("direct"), "onnx", tmp_path)
     assert len(set(written)) == 2
+
+
+@pytest.mark.parametrize("first", ["calibrated", "bare"])
+def test_equal_weights_share_graphs_but_not_what_was_calibrated(
+    first: str, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFFM_SEGDIFF_CACHE", str(tmp_path / "cache"))
+    features = np.random.default_rng(0).normal(size=(60, 4))
+    known = AgreementModel((0.0,) * 6, (1.0,) * 6, (0.2, 0, 0, 0, 0, 0), 0.5, 0.12, 460)
+    pretrained = copy.deepcopy(made("direct"))
+    pretrained.save_pretrained(tmp_path / "bare")
+    limits = QualityLimits((0.0, 1.0), (0.0, 1.0), (0.0, 1.0), (0.0, 1.0))
+    pretrained.quality = Quality(
+        sampling=Sampling(),
+        sources=("ph2",),
+        cases=1,
+        training_images=1,
+        split="",
+        styles={"any": StyleCalibration(calibration=Calibration((0.5,), (0.5,)))},
+        limits=limits,
+    )
+    pretrained.outliers = fit_detector({"a": features[:40]}, {"a": features[40:]})
+    pretrained.agreement = AgreementPredictor(source="a", model=known)
+    pretrained.save_pretrained(tmp_path / "calibrated")
+    for name in (first, "calibrated", "bare"):
+        found, expected = load_graphs(str(tmp_path / name), "onnx"), load_pretrained(tmp_path / name)
+        assert found is not None
+        assert (found.quality, found.agreement) == (expected.quality, expected.agreement)
+        assert [one is None for one in (found.quality, found.outliers, found.agreement)] == [
+            name == "bare"
+        ] * 3
+    assert len(list((tmp_path / "cache").iterdir())) == 1

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 from shutil import copytree
@@ -13,9 +14,10 @@ from mlffm_segdiff.export.graph_model import GraphModel, load_graph_model
 from mlffm_segdiff.export.manifest import FormatName, read_manifest
 from mlffm_segdiff.metrics.human_agreement import AgreementModel
 from mlffm_segdiff.segmenters.agreement import AgreementPredictor, write_agreement
-from mlffm_segdiff.segmenters.base import Sampling, segment_batch
+from mlffm_segdiff.segmenters.base import segment_batch
 from mlffm_segdiff.segmenters.outliers import fit_detector, write_outliers
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained, save_segmenter
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import weights_digest
 
 Made = Callable[[str], Pretrained]
@@ -118,3 +120,19 @@ def test_a_graph_is_made_once_for_weights_and_again_if_it_is_damaged(
     np.testing.assert_array_equal(found_by(load_graph_model(str(weights), "onnx", 1, show)), first)
     assert len(shown) == 2
     assert read_manifest(folder).whole is not None
+
+
+@pytest.mark.parametrize("name", ["quality.json", "outliers.safetensors", "agreement.json"])
+def test_a_damaged_file_next_to_the_weights_is_an_error_that_keeps_the_graph(
+    name: str, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFFM_SEGDIFF_CACHE", str(tmp_path / "cache"))
+    weights, pretrained = tmp_path / "weights", made("direct")
+    save_segmenter(pretrained.segmenter, pretrained.recipe, weights)
+    first = found_by(load_graph_model(str(weights), "onnx", 1))
+    monkeypatch.setattr(graph_cache, "write_export", None)
+    (weights / name).write_text("{")
+    with pytest.raises(UserError, match=re.escape(name)):
+        load_graph_model(str(weights), "onnx", 1)
+    (weights / name).unlink()
+    np.testing.assert_array_equal(found_by(load_graph_model(str(weights), "onnx", 1)), first)

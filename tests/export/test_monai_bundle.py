@@ -18,7 +18,8 @@ from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.postprocessing import AS_THRESHOLDED
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.result import Processing
-from mlffm_segdiff.segmenters.pretrained import Pretrained
+from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
+from mlffm_segdiff.segmenters.saved_weights import DEFAULT_SHA256
 
 Made = Callable[[str], Pretrained]
 THRESHOLD = 0.45
@@ -139,3 +140,13 @@ def test_an_existing_folder_is_kept(made: Made, folder: Path) -> None:
     write_bundle(made("direct"), folder)
     assert (folder / "models" / "model.pt").read_bytes() == before
     assert (folder / "LICENSE").read_text().startswith("The licences of the data")
+
+
+def test_the_default_weights_have_their_digest_and_licence(tmp_path: Path) -> None:
+    write_bundle(load_pretrained("default"), tmp_path / "bundle")
+    licence = "The weights are under CC BY-NC-SA 4.0."
+    assert (tmp_path / "bundle" / "LICENSE").read_text().startswith(licence)
+    assert licence in (tmp_path / "bundle" / "docs" / "README.md").read_text()
+    found = json.loads((tmp_path / "bundle" / "configs" / "metadata.json").read_text())
+    assert found["copyright"].startswith(licence)
+    assert found["description"].endswith(f"SHA-256 of the weights: {DEFAULT_SHA256}")

@@ -15,9 +15,10 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.export import onnx, openvino
 from mlffm_segdiff.export.folder import read_export
 from mlffm_segdiff.export.manifest import FormatName
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Sampling
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph
 from mlffm_segdiff.segmenters.precision import Precision
 from mlffm_segdiff.segmenters.pretrained import Pretrained
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Made = Callable[[str], Pretrained]
 Exported = Callable[[str, FormatName], Path]

@@ -20,7 +20,8 @@ from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading.case_image import find_images
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Sampling, Segmentation
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 GOOD = "good neighbour.png"
 SIZE = 16

@@ -24,10 +24,11 @@ from mlffm_segdiff.metrics.case_bounds import Bounds
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Sampling, Segmentation
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
 from mlffm_segdiff.segmenters.calibration import Quality, SetBounds, StyleCalibration
 from mlffm_segdiff.segmenters.pretrained import save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Save = Callable[..., Path]
 

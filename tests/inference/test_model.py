@@ -11,7 +11,7 @@ from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.reading.case_image import CaseImage, array_image
 from mlffm_segdiff.inference.result import analyse
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
-from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Photo = Callable[..., npt.NDArray[np.uint8]]
 

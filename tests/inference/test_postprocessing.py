@@ -19,7 +19,7 @@ from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import Processing, analyse
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
-from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Mask = npt.NDArray[np.bool_]
 

@@ -29,7 +29,8 @@ from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading import case_image
 from mlffm_segdiff.inference.reading.case_image import CaseImage, find_images
 from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Sampling, Segmentation
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Photo = Callable[..., npt.NDArray[np.uint8]]
 Save = Callable[..., Path]

@@ -11,10 +11,11 @@ from mlffm_segdiff.inference import model as inference
 from mlffm_segdiff.inference.model import load_model, measured_precision
 from mlffm_segdiff.segmenters import precision as formats
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Segmentation
 from mlffm_segdiff.segmenters.packing import PackedConvolution, can_pack
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 CPU = torch.device("cpu")
 WITH_BATCH_NORM = (

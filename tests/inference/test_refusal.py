@@ -18,9 +18,9 @@ from mlffm_segdiff.inference.result import OutlierError, Processing, analyse
 from mlffm_segdiff.inference.segmenter import segment
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
-from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
 from mlffm_segdiff.segmenters.outliers import OutlierDetector, fit_detector
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 EVERYTHING = (-1e9, 1e9)
 QUALITY = Quality(

@@ -18,12 +18,12 @@ from mlffm_segdiff.segmenters.assembly import (
     build_segmenter,
     build_weight,
 )
-from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.cost import build_on_meta
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
 from mlffm_segdiff.segmenters.objectives import X0, Epsilon, V
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.training_draws import Dual, Recycling, Single, TrainingDraws
 
 UNET: dict[str, object] = {"name": "unet", "widths": [4, 4], "residual_units": 1}

@@ -9,7 +9,6 @@ from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.metrics.case_bounds import Bounds
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.calibration import (
     Quality,
     SetBounds,
@@ -19,6 +18,7 @@ from mlffm_segdiff.segmenters.calibration import (
 )
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import weights_digest
 
 EVERYTHING = (0.0, 100.0)

@@ -16,8 +16,9 @@ from mlffm_segdiff.diffusion.process import MaskDiffusion, add_noise, velocity
 from mlffm_segdiff.losses.boundary_weight import BandWeight
 from mlffm_segdiff.losses.region import RegionLoss
 from mlffm_segdiff.segmenters import diffusion
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Make = Callable[..., BaseSegmenter]
 Recorded = Callable[..., tuple[DiffusionSegmenter, Any]]

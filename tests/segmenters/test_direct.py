@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.losses.boundary_weight import BandWeight, uniform_weight
 from mlffm_segdiff.losses.region import RegionLoss
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter, truth_at
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 UNET = {"name": "unet", "widths": [4, 8, 16], "residual_units": 1}
 Make = Callable[..., BaseSegmenter]

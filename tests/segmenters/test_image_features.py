@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
-from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.image_features import LEAST_DEVIATION, pool_features
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 
 def test_means_and_log_deviations_by_hand() -> None:

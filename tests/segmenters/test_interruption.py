@@ -3,8 +3,9 @@ from collections.abc import Callable
 import pytest
 
 from mlffm_segdiff.data.batch import Batch
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.interruption import InterruptedSamplingError, sampling_while
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpm"])

@@ -1,8 +1,9 @@
 import torch
 
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import MIRRORS, Sampling
+from mlffm_segdiff.segmenters.base import MIRRORS
 from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 
 def test_a_diffusion_model_averages_mirror_images_as_an_explicit_loop_does() -> None:

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from mlffm_segdiff.data.batch import Batch
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
+from mlffm_segdiff.segmenters.base import BaseSegmenter
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Make = Callable[..., BaseSegmenter]
 UNET: dict[str, object] = {"name": "unet", "widths": [4, 8, 16], "residual_units": 1}

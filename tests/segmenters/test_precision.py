@@ -6,7 +6,7 @@ import torch
 
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.segmenters import precision as formats
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.cpu import FLAGS, Cpu
 from mlffm_segdiff.segmenters.precision import (
     TURNS,
@@ -16,6 +16,7 @@ from mlffm_segdiff.segmenters.precision import (
     has_bf16,
     in_bfloat16,
 )
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Make = Callable[..., BaseSegmenter]
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)

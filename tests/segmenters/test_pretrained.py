@@ -16,10 +16,11 @@ from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters import pretrained, saved_weights
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration, write_quality
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import WEIGHTS
 
 RECIPE = check_recipe(

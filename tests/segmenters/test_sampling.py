@@ -5,9 +5,9 @@ import pytest
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.sampling_arguments import SAMPLING_KEYS, parse_sampling
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.segmenters.sampling import chosen_sampling
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.cache import resize_image
 from mlffm_segdiff.segmenters import second_look
 from mlffm_segdiff.segmenters.at_source import Map, map_at
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Sampling, Segmentation
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.second_look import Crop, crop_image, lesion_crop, look_again, merge_maps
 
 SIZE = 20

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from mlffm_segdiff.data.batch import Batch
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.diffusion import STYLE_DROP, DiffusionSegmenter
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.training_draws import Dual, Recycling, Single, TrainingDraws
 
 Make = Callable[..., BaseSegmenter]

@@ -21,7 +21,8 @@ from torch import Tensor
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.inference.model import Model
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Sampling, Segmentation
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve.app import create_app
 from mlffm_segdiff.serve.keys import ApiKeys
 from mlffm_segdiff.serve.limits import Limits

@@ -23,11 +23,12 @@ from mlffm_segdiff.inference.reading import case_image
 from mlffm_segdiff.metrics.case_bounds import Bounds
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Segmentation
 from mlffm_segdiff.segmenters.calibration import Quality, SetBounds, StyleCalibration
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.segmenters.sampling import chosen_sampling
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve.app import create_app
 from mlffm_segdiff.serve.limits import Limits
 

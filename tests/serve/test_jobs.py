@@ -20,7 +20,7 @@ from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.result import Processing
-from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve import jobs as jobs_module
 from mlffm_segdiff.serve.job import Job
 

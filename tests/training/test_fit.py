@@ -19,9 +19,10 @@ from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.sources import load_split_cases, open_split
 from mlffm_segdiff.data.splits import Split, save_split
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.training import fit
 from mlffm_segdiff.training.fit import TrainingData, resume, train
 from mlffm_segdiff.training.run_folder import RunFolder

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Sampling, Segmentation
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.training.module import (
     SegmenterModule,
     build_optimizer,

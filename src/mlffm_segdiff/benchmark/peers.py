@@ -12,9 +12,9 @@ from mlffm_segdiff.benchmark.subject import BATCH, SAMPLES, STEPS, Subject, para
 from mlffm_segdiff.benchmark.timing import Clock, Timing, Work, take_turns, time_ratio
 from mlffm_segdiff.models.baselines.dermosegdiff import DermoSegDiff
 from mlffm_segdiff.models.baselines.swin_unetr import SwinUNETR
-from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.diffusion import Denoiser
 from mlffm_segdiff.segmenters.folding import fold_weight_standardisation
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 SWIN_FEATURES = 24
 DERMOSEGDIFF = (128, 64, (1, 2, 3, 4, 5, 6), (1, 2, 4, 8, 16, 32))

@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlffm_segdiff.cli.common import JsonOption, QuietOption, Reporter, named_path
+from mlffm_segdiff.config.schema import MissingMasks
 
 if TYPE_CHECKING:
     from mlffm_segdiff.study.report.scored_variants import ScoredVariants
-
-Missing = Literal["error", "empty", "skip"]
 
 
 def compare(
@@ -37,7 +36,7 @@ def compare(
         typer.Option(metavar="NAME", help="Method that the others are compared with [default: the first]."),
     ] = None,
     missing: Annotated[
-        Missing,
+        MissingMasks,
         typer.Option(
             case_sensitive=False,
             help="Images of which a folder has no mask: error refuses them, empty scores them as empty "

@@ -1,13 +1,13 @@
 """What runs the network: torch, or a runtime on exported graphs."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlffm_segdiff.cli.common import Reporter, chosen_threads, set_threads
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import PrecisionChoice
+from mlffm_segdiff.config.schema import PrecisionChoice, RuntimeChoice
 from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mlffm_segdiff.inference.prepared import PreparedModel
     from mlffm_segdiff.segmenters.pretrained import Pretrained
 
-Runtime = Literal["torch", "onnx", "openvino"]
 WeightsOption = Annotated[
     str,
     typer.Option(
@@ -25,7 +24,7 @@ WeightsOption = Annotated[
     ),
 ]
 RuntimeOption = Annotated[
-    Runtime | None,
+    RuntimeChoice | None,
     typer.Option(
         case_sensitive=False,
         help="What runs the network; all but torch run on the CPU [default: torch, "
@@ -43,7 +42,7 @@ PrecisionOption = Annotated[
 
 
 def load_weights(
-    name: str, runtime: Runtime | None, precision: PrecisionChoice, reporter: Reporter
+    name: str, runtime: RuntimeChoice | None, precision: PrecisionChoice, reporter: Reporter
 ) -> "tuple[Pretrained, bool]":
     """Return weights, and whether a runtime runs them on the CPU, in a precision that is already chosen."""
     from mlffm_segdiff.export.graph_cache import load_graphs
@@ -55,7 +54,7 @@ def load_weights(
 
 def prepare_model(
     weights: str,
-    runtime: Runtime | None,
+    runtime: RuntimeChoice | None,
     precision: PrecisionChoice,
     sampling: Mapping[str, object],
     batch_size: int,

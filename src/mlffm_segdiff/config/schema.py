@@ -16,6 +16,9 @@ SamplerName = Literal["ddim", "ddpm", "dpm"]
 FusionName = Literal["mean", "staple"]
 Precision = Literal["float32", "bf16"]
 PrecisionChoice = Literal["auto", Precision]
+RuntimeChoice = Literal["torch", "onnx", "openvino"]
+MissingMasks = Literal["error", "empty", "skip"]
+"""What to do with images of which a folder has no mask."""
 LoggerName = Literal["csv", "tensorboard", "wandb", "mlflow"]
 MOST_SAMPLES = 500
 NoiseVariance = Annotated[float, Field(gt=0, lt=1)]

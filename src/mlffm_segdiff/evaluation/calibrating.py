@@ -17,8 +17,8 @@ from mlffm_segdiff.evaluation.pipeline import EvaluatedModel, Evaluation, ShowPr
 from mlffm_segdiff.metrics.case_bounds import fit_bounds
 from mlffm_segdiff.metrics.certainty import fit_calibration
 from mlffm_segdiff.metrics.conformal import fewest_cases
-from mlffm_segdiff.segmenters.base import ANY_STYLE
 from mlffm_segdiff.segmenters.calibration import Quality, SetBounds, StyleCalibration, write_quality
+from mlffm_segdiff.segmenters.sampling_settings import ANY_STYLE
 from mlffm_segdiff.segmenters.saved_weights import WEIGHTS, weights_folder
 
 TRAINING_IMAGES = 2000

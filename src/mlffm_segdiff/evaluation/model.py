@@ -24,8 +24,9 @@ from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.metrics.overlap import Mask, count_pixels, jaccard
 from mlffm_segdiff.segmenters.at_source import NetworkOutput, map_at
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.calibration import Quality
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 SCORED = Processing(post=AS_THRESHOLDED)
 

@@ -14,8 +14,9 @@ from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.sources import open_split
 from mlffm_segdiff.evaluation.pipeline import EvaluatedModel, ShowProgress, no_progress
 from mlffm_segdiff.metrics.mahalanobis import Numbers
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, segment_batch
+from mlffm_segdiff.segmenters.base import BaseSegmenter, segment_batch
 from mlffm_segdiff.segmenters.outliers import fit_detector, write_outliers
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import WEIGHTS, weights_digest
 
 MOST_IMAGES = 2400

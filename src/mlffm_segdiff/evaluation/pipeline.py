@@ -35,11 +35,12 @@ from mlffm_segdiff.evaluation.rows import EvaluatedCase
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.metrics.distribution import score_samples, summarise_samples
 from mlffm_segdiff.metrics.summary import Summary
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.segmenters.recipe import with_data
 from mlffm_segdiff.segmenters.sampling import Overrides, chosen_sampling
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import DEFAULT
 
 CONTOURS_SHOWN = 6

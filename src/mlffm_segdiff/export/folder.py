@@ -70,14 +70,9 @@ def write_export(
         )
         _write_json(building / CONFIG, {"recipe": recipe.model_dump(mode="json")})
         _write_json(building / MANIFEST, manifest.model_dump(mode="json"))
-        keep_quality(pretrained, building)
-
-
-def keep_quality(pretrained: Pretrained, folder: Path) -> None:
-    """Write the quality calibration of the weights, and what else goes with them, next to their graphs."""
-    if pretrained.quality is not None:
-        write_quality(pretrained.quality.bind_to(None), folder)
-    pretrained.write_companions(folder)
+        if pretrained.quality is not None:
+            write_quality(pretrained.quality.bind_to(None), building)
+        pretrained.write_companions(building)
 
 
 def runtime_of(format_name: FormatName) -> Runtime:

@@ -6,10 +6,11 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import RuntimeChoice
 from mlffm_segdiff.data.cache import CACHE_FIX
-from mlffm_segdiff.export.folder import keep_quality, read_export, runtime_of, write_export
+from mlffm_segdiff.export.folder import read_export, runtime_of, write_export
 from mlffm_segdiff.export.formats import RuntimeName
-from mlffm_segdiff.export.graph_model import RuntimeChoice, ShowStatus, cached_folder
+from mlffm_segdiff.export.graph_model import ShowStatus, cached_folder
 from mlffm_segdiff.export.manifest import FormatName, is_export, read_manifest
 from mlffm_segdiff.segmenters.precision import Precision
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
@@ -63,8 +64,6 @@ def cached_export(pretrained: Pretrained, format_name: FormatName, root: Path | 
     folder = cached_folder(pretrained.digest or _content_digest(pretrained), format_name, root)
     if not folder.is_dir():
         write_export(pretrained, format_name, folder, CACHE_FIX)
-    else:
-        keep_quality(pretrained, folder)
     return folder
 
 
@@ -76,10 +75,14 @@ def _read_cached(
             return cached_export(pretrained, runtime)
 
     try:
-        return read_export(exported(), precision)
+        found = read_export(exported(), precision)
     except UserError:
         shutil.rmtree(exported())
-    return read_export(exported(), precision)
+        found = read_export(exported(), precision)
+    # the folder in the cache has those of the weights that it was made from, which may be an equal copy
+    found.quality, found.outliers = pretrained.quality, pretrained.outliers
+    found.agreement = pretrained.agreement
+    return found
 
 
 def _content_digest(pretrained: Pretrained) -> str:

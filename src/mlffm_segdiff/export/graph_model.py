@@ -4,17 +4,17 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import DISTRIBUTION
-from mlffm_segdiff.config.schema import Precision
+from mlffm_segdiff.config.schema import Precision, RuntimeChoice
 from mlffm_segdiff.data.cache import cache_root
 from mlffm_segdiff.data.image_rows import Pixels
 from mlffm_segdiff.export.manifest import (
@@ -38,7 +38,6 @@ from mlffm_segdiff.segmenters.saved_weights import WEIGHTS, files_digest, local_
 CACHE_FORMAT = 4
 """Version of the written graphs, raised if they change without a new version of the package."""
 
-RuntimeChoice = Literal["torch", "onnx", "openvino"]
 ShowStatus = Callable[[str], AbstractContextManager[object]]
 
 
@@ -50,11 +49,11 @@ class GraphModel:
         session: ONNX Runtime's.
         size: Side of its input in pixels.
         sampling: How masks are made.
+        identity: SHA-256 of the graph.
+        threads: CPU threads that it computes with.
         quality: Calibration of the weights; None without one.
         outliers: Detector of images unlike the training images; None without one.
         agreement: Predictor of how well people agree on an outline; None without one.
-        identity: SHA-256 of the graph.
-        threads: CPU threads that it computes with.
         device: What computes.
         precision: Number format that it computes in.
     """
@@ -62,11 +61,11 @@ class GraphModel:
     session: Any
     size: int
     sampling: Sampling
-    quality: Quality | None
-    outliers: OutlierDetector | None
-    agreement: AgreementPredictor | None
     identity: str
     threads: int
+    quality: Quality | None = None
+    outliers: OutlierDetector | None = None
+    agreement: AgreementPredictor | None = None
     device: str = "ONNX Runtime"
     precision: Precision = "float32"
 
@@ -107,7 +106,7 @@ def load_graph_model(
         return None
     folder = Path(weights).expanduser()
     if is_export(folder):
-        return _read(folder, threads)
+        return _calibrated(_read(folder, threads), folder)
     source = local_folder(weights) if runtime == "onnx" else None
     if source is None:
         return None
@@ -115,15 +114,17 @@ def load_graph_model(
     cached = cached_folder(files_digest(source), "onnx")
     if is_export(cached):
         try:
-            return _read(cached, threads, source / WEIGHTS)
+            found = _read(cached, threads)
         except UserError:
             shutil.rmtree(cached)
+        else:
+            return _calibrated(found, source, source / WEIGHTS)
     from mlffm_segdiff.export.graph_cache import cached_export
     from mlffm_segdiff.segmenters.pretrained import load_pretrained
 
     with show("exporting the graphs for onnx, once"):
         made = cached_export(load_pretrained(weights), "onnx")
-    return _read(made, threads, source / WEIGHTS)
+    return _calibrated(_read(made, threads), source, source / WEIGHTS)
 
 
 def cached_folder(source: str, format_name: FormatName, root: Path | None = None) -> Path:
@@ -141,25 +142,25 @@ def cached_folder(source: str, format_name: FormatName, root: Path | None = None
     return (root or cache_root()) / f"{key}-{format_name}"
 
 
-def _read(folder: Path, threads: int, weights: Path | None = None) -> GraphModel | None:
-    """Return the model of an exported folder; None without a graph, or if the graph draws samples.
-
-    What was calibrated is read from the folder, or from next to the weights that the graph was made of.
-    """
+def _read(folder: Path, threads: int) -> GraphModel | None:
+    """Return the model of an exported folder; None without a graph, or if the graph draws samples."""
     manifest, path = read_manifest(folder), folder / WHOLE
     whole = manifest.whole
     if whole is None or whole.sampling.samples:
         return None
     if not path.is_file() or weights_digest(path) != whole.sha256:
         raise UserError(f"{path} is missing, or not the file that was exported (its SHA-256 differs); {FIX}")
-    beside, digest = (weights.parent, weights_digest(weights)) if weights else (folder, None)
-    return GraphModel(
-        open_session(path, threads),
-        manifest.size,
-        whole.sampling,
-        read_quality(beside / QUALITY, weights),
-        read_outliers(beside / OUTLIERS, digest),
-        read_agreement(beside / AGREEMENT, digest),
-        whole.sha256,
-        threads,
+    return GraphModel(open_session(path, threads), manifest.size, whole.sampling, whole.sha256, threads)
+
+
+def _calibrated(model: GraphModel | None, folder: Path, weights: Path | None = None) -> GraphModel | None:
+    """Return the model with what the folder has for it, bound to the weights if they are given."""
+    if model is None:
+        return None
+    digest = weights_digest(weights) if weights else None
+    return replace(
+        model,
+        quality=read_quality(folder / QUALITY, weights),
+        outliers=read_outliers(folder / OUTLIERS, digest),
+        agreement=read_agreement(folder / AGREEMENT, digest),
     )

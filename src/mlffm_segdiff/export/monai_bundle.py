@@ -111,7 +111,7 @@ def _metadata(pretrained: Pretrained) -> dict[str, Any]:
         "required_packages_version": {DISTRIBUTION: number},
         "name": f"{DISTRIBUTION} {name}",
         "task": "Segmentation of skin lesions in dermoscopic images",
-        "description": f"Recipe {name}; SHA-256 of the weights: {pretrained.digest or 'none'}",
+        "description": f"Recipe {name}; SHA-256 of the weights: {pretrained.weights_sha256 or 'none'}",
         "authors": "The mlffm-segdiff contributors",
         "copyright": _licence(pretrained),
         "intended_use": "Research, not diagnosis",
@@ -181,7 +181,7 @@ def _inference(recipe: dict[str, Any]) -> dict[str, Any]:
 
 def _licence(pretrained: Pretrained) -> str:
     code = "The code that runs this bundle is under the Apache License 2.0."
-    if pretrained.digest == DEFAULT_SHA256:
+    if pretrained.weights_sha256 == DEFAULT_SHA256:
         return f"The weights are under CC BY-NC-SA 4.0. {code}"
     return f"The licences of the data that the weights were trained on apply to the weights. {code}"
 
@@ -191,7 +191,8 @@ def _readme(pretrained: Pretrained) -> str:
 
 Segments skin lesions in dermoscopic images. Research software, not a medical device.
 
-    pip install {DISTRIBUTION} "monai>={MONAI_VERSION}" fire
+Install the Python packages {DISTRIBUTION}, monai (tested with {MONAI_VERSION}) and fire. Then
+
     python -m monai.bundle run --config_file configs/inference.json --bundle_root . \\
         --dataset_dir IMAGES --output_dir MASKS
 

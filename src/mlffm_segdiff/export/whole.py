@@ -68,16 +68,14 @@ def write_whole(segmenter: BaseSegmenter, pretrained: Pretrained, path: Path) ->
     example = torch.zeros(EXAMPLE_BATCH, size, size, 3, dtype=torch.uint8)
     segmenter.hold_noise()
     whole = WholeGraph(segmenter, sampling)
-    outputs = OUTPUTS[
-        : len(whole(example))
-    ]  # draws the noise, which would otherwise be drawn anew in the graph
-    onnx.write(Part(whole, (example,), (IMAGE,), outputs), path, _metadata(pretrained, size))
+    count = len(whole(example))  # draws the noise, which the graph then holds
+    onnx.write(Part(whole, (example,), (IMAGE,), OUTPUTS[:count]), path, _metadata(pretrained, size))
     return Whole(sampling=sampling, sha256=weights_digest(path))
 
 
 def _metadata(pretrained: Pretrained, size: int) -> dict[str, str]:
     """Return what describes the graph, as text by name."""
-    weights = pretrained.digest.rpartition(" ")[2]
+    weights = pretrained.weights_sha256
     known = {"weights_sha256": weights} if weights else {}
     if weights == DEFAULT_SHA256:
         known["license"] = DEFAULT_LICENCE

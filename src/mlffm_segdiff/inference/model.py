@@ -16,7 +16,7 @@ from mlffm_segdiff.data.files import Pixels
 from mlffm_segdiff.inference.prepared import View
 from mlffm_segdiff.segmenters.agreement import AgreementPredictor
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, segment_batch
+from mlffm_segdiff.segmenters.base import BaseSegmenter, segment_batch
 from mlffm_segdiff.segmenters.calibration import Quality
 from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.segmenters.folding import fold_batch_norm, fold_padding
@@ -31,6 +31,7 @@ from mlffm_segdiff.segmenters.precision import (
 )
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
 from mlffm_segdiff.segmenters.sampling import Overrides, chosen_sampling
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.second_look import look_again
 
 

@@ -23,10 +23,11 @@ from mlffm_segdiff.losses.boundary_weight import (
 from mlffm_segdiff.losses.mask_loss import LOSSES, MaskLoss
 from mlffm_segdiff.models.encoders import pretrained_encoder
 from mlffm_segdiff.models.registry import TargetModelConfig
-from mlffm_segdiff.segmenters.base import ANY_STYLE, BaseSegmenter, Sampling
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
 from mlffm_segdiff.segmenters.objectives import X0, Epsilon, Objective, V
+from mlffm_segdiff.segmenters.sampling_settings import ANY_STYLE, Sampling
 from mlffm_segdiff.segmenters.training_draws import Dual, Recycling, Single, TrainingDraws
 
 

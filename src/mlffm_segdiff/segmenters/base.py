@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
-from mlffm_segdiff.segmenters.sampling_settings import ANY_STYLE as ANY_STYLE
-from mlffm_segdiff.segmenters.sampling_settings import Sampling as Sampling
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 MIRRORS = ((), (-2,), (-1,), (-2, -1))
 """The axes of images (...HW) that nnU-Net flips, in all combinations."""

@@ -13,11 +13,12 @@ from mlffm_segdiff.diffusion.noise import HeldNoise, NoiseSource, noise_stream
 from mlffm_segdiff.diffusion.process import MaskDiffusion, sample_timesteps
 from mlffm_segdiff.diffusion.sampler import Estimate, sample
 from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
-from mlffm_segdiff.segmenters.base import MIRRORS, BaseSegmenter, Graph, Part, Sampling, Segmentation
+from mlffm_segdiff.segmenters.base import MIRRORS, BaseSegmenter, Graph, Part, Segmentation
 from mlffm_segdiff.segmenters.denoiser_parts import GraphDenoiser, denoiser_parts
 from mlffm_segdiff.segmenters.image_features import pool_features
 from mlffm_segdiff.segmenters.interruption import stop_if_unwanted
 from mlffm_segdiff.segmenters.objectives import Objective
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.training_draws import TrainingDraws
 
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
 from mlffm_segdiff.losses.mask_loss import MaskLoss
-from mlffm_segdiff.segmenters.base import MIRRORS, BaseSegmenter, Graph, Part, Sampling, Segmentation
+from mlffm_segdiff.segmenters.base import MIRRORS, BaseSegmenter, Graph, Part, Segmentation
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 
 @runtime_checkable

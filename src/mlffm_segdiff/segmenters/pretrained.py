@@ -28,11 +28,12 @@ from mlffm_segdiff.segmenters.agreement import (
     write_agreement,
 )
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, Segmentation
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Segmentation
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality, write_quality
 from mlffm_segdiff.segmenters.device import find_device
 from mlffm_segdiff.segmenters.outliers import OUTLIERS, OutlierDetector, read_outliers, write_outliers
 from mlffm_segdiff.segmenters.recipe import check_recipe, recipe_packages
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import (
     CONFIG,
     DEFAULT,
@@ -86,6 +87,11 @@ class Pretrained(
         self.agreement: AgreementPredictor | None = None
         self.outliers: OutlierDetector | None = None
         self.digest = ""
+
+    @property
+    def weights_sha256(self) -> str:
+        """SHA-256 of the weights file that it was loaded from; empty without one."""
+        return self.digest.rpartition(" ")[2]
 
     @property
     def sampling(self) -> Sampling:

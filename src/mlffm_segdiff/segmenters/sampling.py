@@ -9,8 +9,8 @@ from mlffm_segdiff.config.sampling_arguments import KNOWN_KEYS, SAMPLING_KEYS
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.config.spelling import known_name
 from mlffm_segdiff.segmenters.assembly import build_sampling, validate_options
-from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.recipe import check_recipe
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Overrides = Mapping[str, object]
 

@@ -14,7 +14,8 @@ from scipy.special import expit, logit
 
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.segmenters.at_source import Map
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, segment_batch
+from mlffm_segdiff.segmenters.base import BaseSegmenter, segment_batch
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Pixels = npt.NDArray[np.uint8]
 

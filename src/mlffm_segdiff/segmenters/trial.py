@@ -11,8 +11,9 @@ from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.memory import memory_bytes
 from mlffm_segdiff.models.registry import TargetModelConfig
 from mlffm_segdiff.segmenters.assembly import build_sampling
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.cost import build_on_meta
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 SAFE_CELLS = 4
 """Side of the coarsest feature map from which normalisations have values enough in a batch of any size."""

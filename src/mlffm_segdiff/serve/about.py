@@ -8,7 +8,7 @@ from mlffm_segdiff.config.extra import DISTRIBUTION
 from mlffm_segdiff.data.datasets.image_folder import IMAGE_EXTENSIONS
 from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.inference.reading.case_image import find_images
-from mlffm_segdiff.segmenters.base import ANY_STYLE
+from mlffm_segdiff.segmenters.sampling_settings import ANY_STYLE
 from mlffm_segdiff.serve.engine import Engine
 from mlffm_segdiff.serve.options import MOST_SAMPLES, MOST_STEPS
 from mlffm_segdiff.serve.responses import SamplingSettings, sampling_settings

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from mlffm_segdiff.segmenters.base import MIRRORS, Sampling
+from mlffm_segdiff.segmenters.base import MIRRORS
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 LARGE_PIXELS = 4_000_000
 """Images with more pixels are decoded in threads of their own, so that smaller ones do not wait for them."""

@@ -16,7 +16,7 @@ from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.segmenters.at_source import Map
-from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 SamplingSettings = dict[str, bool | int | float | str]
 

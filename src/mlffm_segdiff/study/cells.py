@@ -15,8 +15,8 @@ from mlffm_segdiff.config.study import Study
 from mlffm_segdiff.data.sources import load_split_cases
 from mlffm_segdiff.data.table import source_name
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
-from mlffm_segdiff.segmenters.base import Sampling
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 GENERATED = "synthetic"
 """The data set that needs no folder."""

@@ -15,7 +15,8 @@ from torch import nn
 
 from mlffm_segdiff.models.mlffm import AdaptiveWeights
 from mlffm_segdiff.models.unet_blocks import TimeEmbedding
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling, segment_batch
+from mlffm_segdiff.segmenters.base import BaseSegmenter, segment_batch
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Weights = npt.NDArray[np.float32]
 

@@ -16,6 +16,7 @@ import pandas as pd
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError, partly_written
+from mlffm_segdiff.config.schema import MissingMasks
 from mlffm_segdiff.config.study import TITLE
 from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.data.case import Entry
@@ -27,7 +28,7 @@ from mlffm_segdiff.evaluation.figures import OutlinedCase
 from mlffm_segdiff.evaluation.folders import first_ids, masks_by_id
 from mlffm_segdiff.evaluation.pipeline import ShowProgress, no_progress
 from mlffm_segdiff.study.differences import LEAST_PAIRS
-from mlffm_segdiff.study.mask_folders import MaskRuns, Missing, find_runs, load_prediction, score_runs
+from mlffm_segdiff.study.mask_folders import MaskRuns, find_runs, load_prediction, score_runs
 from mlffm_segdiff.study.report.document import frame_csv
 from mlffm_segdiff.study.report.mask_report import Outline, write_mask_report
 from mlffm_segdiff.study.report.score_sections import verdicts
@@ -69,7 +70,7 @@ def compare(
     groups: str | Path | None = None,
     images: str | Path | None = None,
     baseline: str | None = None,
-    missing: Missing = "error",
+    missing: MissingMasks = "error",
     show: ShowProgress = no_progress,
 ) -> MaskComparison:
     """Score the masks of several methods on the same images, and write a report of what differs.

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import MissingMasks
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.files import decode_mask
 from mlffm_segdiff.data.progress import Progress
@@ -20,9 +21,6 @@ from mlffm_segdiff.inference.masks import resize_mask
 from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.study.score_frame import COLUMNS
-
-Missing = Literal["error", "empty", "skip"]
-"""What to do with images of which a folder has no mask."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class MaskRuns:
     left_out: tuple[str, ...]
 
 
-def find_runs(masks: Mapping[str, Sequence[Path]], truth: Path, missing: Missing) -> MaskRuns:
+def find_runs(masks: Mapping[str, Sequence[Path]], truth: Path, missing: MissingMasks) -> MaskRuns:
     """Match the masks of each folder with the ground truth by name, as `match_masks` does.
 
     Args:

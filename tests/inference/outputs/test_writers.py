@@ -6,7 +6,7 @@ import pytest
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.outputs.writers import WRITERS, Output, Writer, case_files, make_writers
-from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 
 def test_every_output_of_the_table_is_a_writer() -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 from serve.page.user import BOTH, OpenPage, Read, Saved, api_mask, area, choose, drag, put, set_samples
 
-from mlffm_segdiff.segmenters.base import Sampling
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve.keys import ApiKeys
 
 SIZE = 64, 48

@@ -15,8 +15,9 @@ from mlffm_segdiff.data.skin_tone import typology_angle
 from mlffm_segdiff.data.sources import load_split_cases, open_split
 from mlffm_segdiff.evaluation.figures import OutlinedCase
 from mlffm_segdiff.evaluation.model import outline_case, segment_cases
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Sampling
+from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
+from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.study.cells import Cell, evaluation_sampling
 from mlffm_segdiff.study.score_frame import CellResult
 
