@@ -307,9 +307,14 @@ class Stage:
         return len(range(self.count)[batch * self.batch_size :][: self.batch_size]) if batch >= 0 else 0
 
     def read_image(
-        self, path: Path, size: int, keep: bool, find: Callable[[bytes], Record | None]
+        self,
+        path: Path,
+        size: int,
+        keep: bool,
+        find: Callable[[bytes], Record | None],
+        most_pixels: int,
     ) -> CaseImage | Record:
-        image = case_image.read_unless_found(path, size, keep, find)
+        image = case_image.read_unless_found(path, size, keep, find, most_pixels)
         assert isinstance(image, CaseImage)
         self.watch("small images", image)
         self.record(self.read, path.stem)
