@@ -238,8 +238,8 @@ def settings_text(model: PreparedModel, processing: Processing, batch_size: int,
     sets = model.outliers and {name: asdict(one) for name, one in model.outliers.sets.items()}
     agreement = model.agreement and model.agreement.model_dump(mode="json")
     machine = [str(model.device), model.precision, batch_size]  # they decide how sums are rounded
-    beside = [quality, sets, agreement]
-    chosen = [asdict(model.sampling), model.size, *machine, *beside, asdict(processing)]
+    companions = [quality, sets, agreement]
+    chosen = [asdict(model.sampling), model.size, *machine, *companions, asdict(processing)]
     return json.dumps([version(DISTRIBUTION), model.identity, *chosen, *outputs])
 
 

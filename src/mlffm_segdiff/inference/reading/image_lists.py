@@ -21,7 +21,7 @@ def list_text(file: Path | RemoteFile) -> Listed:
         file: In UTF-8. Relative paths start at its folder; of a remote list they are URLs next to it.
 
     Returns:
-        The images, which need not exist, and nothing that is no image.
+        The images, which need not exist, and no other files.
 
     Raises:
         UserError: The file cannot be read.
