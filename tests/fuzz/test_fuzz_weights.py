@@ -16,7 +16,7 @@ from PIL import Image
 from mlffm_segdiff.inference.confidence import outlier_score
 from mlffm_segdiff.inference.model import load_model
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.outliers import fit_detector, write_outliers
+from mlffm_segdiff.segmenters.outliers import OUTLIERS, fit_detector
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.segmenters.saved_weights import weights_digest, weights_folder
@@ -42,7 +42,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     features = np.stack([one.features for one in model.segment(images, lambda _: None)]).astype(float)
     detector = fit_detector({"a": features[:40]}, {"a": features[40:]})
     assert detector is not None
-    write_outliers(detector.bind_to(digest["weights"]), folder)
+    OUTLIERS.write(detector, folder, digest["weights"])
     return folder
 
 
