@@ -138,7 +138,9 @@ def test_two_runs_into_one_folder_at_once_are_refused(
 ) -> None:
     stream = predict_files(photos, model, Output(tmp_path / "out"))
     next(stream)
-    with pytest.raises(UserError, match=r"another run is writing to .*out; wait until it ends, or choose"):
+    with pytest.raises(
+        UserError, match=r"another command is using .*out; wait for it, stop it, or choose another folder"
+    ):
         run(photos[:1])
     assert len(list(stream)) == len(photos) - 1
     run(photos[:1])

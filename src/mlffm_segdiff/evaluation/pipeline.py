@@ -13,8 +13,9 @@ import torch
 
 from mlffm_segdiff.config.errors import UserError, partly_written
 from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.data.claim import claimed_results
 from mlffm_segdiff.data.progress import Progress
-from mlffm_segdiff.data.results_folder import claimed_folder, remove_results, require_own
+from mlffm_segdiff.data.results_folder import remove_results, require_own
 from mlffm_segdiff.data.sources import SplitCases, load_split_cases, open_split
 from mlffm_segdiff.evaluation import figures, quality_figures
 from mlffm_segdiff.evaluation.coverage import (
@@ -211,7 +212,7 @@ def write_evaluation(found: Evaluation, folder: Path) -> dict[str, Summary]:
         name for name, rows in ((QUALITY_TABLE, found.judged), (COVERAGE_TABLE, found.coverage)) if rows
     ]
     files = [SUMMARY_FILE, CASES_FILE, *tables, *drawn]
-    with claimed_folder(folder):
+    with claimed_results(folder):
         own = evaluated_files(folder)
         require_own(folder, files, own)
         with partly_written():

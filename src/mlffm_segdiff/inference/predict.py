@@ -15,8 +15,8 @@ import numpy as np
 
 from mlffm_segdiff.config.errors import UserError, partly_written
 from mlffm_segdiff.config.extra import DISTRIBUTION
+from mlffm_segdiff.data.claim import claimed_results
 from mlffm_segdiff.data.image_formats import MOST_PIXELS
-from mlffm_segdiff.data.results_folder import claimed_folder
 from mlffm_segdiff.inference.outputs.image_file import mask_image, save_image
 from mlffm_segdiff.inference.outputs.journal import Journal, Record
 from mlffm_segdiff.inference.outputs.predictions import Row, row_of, write_rows
@@ -197,7 +197,7 @@ def predict_files(
 
     Raises:
         UserError: An output is unknown or impossible, or the level is not calibrated, or something that is
-            not of an earlier run would be overwritten, or another run is writing to the folder; nothing was
+            not of an earlier run would be overwritten, or another command is using the folder; nothing was
             written.
         StoppedError: Masks or the table cannot be written.
     """
@@ -215,7 +215,7 @@ def predict_files(
     run = _Run(model, output, writers, how, journal, most_pixels)
     helpers = helper_count(model.threads)
     ahead = batch_size + helpers  # a whole batch is read, and one written, while the network works on another
-    with claimed_folder(output.folder):
+    with claimed_results(output.folder):
         journal.start(skip_existing)
         with partly_written():
             with ThreadPoolExecutor(helpers) as pool:
