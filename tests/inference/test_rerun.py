@@ -11,12 +11,12 @@ from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import PART
+from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.outputs.journal import JOURNAL
 from mlffm_segdiff.inference.outputs.predictions import Row
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
-from mlffm_segdiff.inference.result import Processing
 
 Photo = Callable[..., npt.NDArray[np.uint8]]
 Save = Callable[..., Path]

@@ -9,12 +9,7 @@ from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.metrics.case_bounds import Bounds
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.calibration import (
-    QUALITY,
-    Quality,
-    SetBounds,
-    StyleCalibration,
-)
+from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, SetBounds, StyleCalibration
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.segmenters.sampling_settings import Sampling

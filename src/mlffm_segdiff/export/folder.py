@@ -11,15 +11,7 @@ import torch
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import atomic_folder, sweep_unfinished
 from mlffm_segdiff.export.formats import FORMATS, Runtime
-from mlffm_segdiff.export.manifest import (
-    FIX,
-    MANIFEST,
-    WHOLE,
-    FormatName,
-    Manifest,
-    Signature,
-    read_manifest,
-)
+from mlffm_segdiff.export.manifest import FIX, MANIFEST, WHOLE, FormatName, Manifest, Signature, read_manifest
 from mlffm_segdiff.export.onnx import OPSET
 from mlffm_segdiff.export.trace import EXAMPLE_BATCH
 from mlffm_segdiff.export.whole import in_one_graph, write_whole

@@ -13,13 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from mlffm_segdiff.metrics.conformal import conformal_quantile
-from mlffm_segdiff.metrics.mahalanobis import (
-    FeatureSpace,
-    Gaussian,
-    Numbers,
-    fit_gaussians,
-    fit_space,
-)
+from mlffm_segdiff.metrics.mahalanobis import FeatureSpace, Gaussian, Numbers, fit_gaussians, fit_space
 from mlffm_segdiff.segmenters.companion_file import CompanionFile
 
 LEVEL = 0.97
