@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic_core import to_json
 from safetensors import SafetensorError
 
 from mlffm_segdiff.config.errors import UserError
@@ -122,7 +121,7 @@ class JsonCompanion(CompanionFile[Model]):
     def dump(self, content: Model, weights: str) -> bytes:
         """Return the JSON, indented."""
         header = {"format": self.version, "weights": weights}
-        return to_json(header | content.model_dump(mode="json"), indent=2) + b"\n"
+        return VALUES.dump_json(header | content.model_dump(mode="json"), indent=2) + b"\n"
 
 
 @cache
