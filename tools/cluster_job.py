@@ -1,9 +1,9 @@
 """Predict drawn images in one process and on Ray with losses, and compare: cluster_job.py FOLDER SIZE ...
 
 For each number of images, `predict --shards tar` runs in one process and then on a local Ray cluster of two
-machines. During the last run on Ray, one machine is removed after a quarter of the shards, and the command is
-killed after half of them and repeated. Each result is checked to have every image once, and both to be equal
-byte for byte. Times and peak memory are printed, and appended to FOLDER/measured.jsonl. Needs Linux.
+machines. During the last run on Ray, one machine is removed, and then the command is killed and repeated.
+Each result is checked to have every image once, and both to be equal byte for byte. Times and peak memory are
+printed, and appended to FOLDER/measured.jsonl. Needs Linux.
 """
 
 import csv
@@ -36,6 +36,10 @@ SIDE, NETWORK_SIDE = 64, 32
 PER_FOLDER = PER_SHARD = 1000
 DAMAGED = 500
 """One in this many images is truncated."""
+MACHINES = (2, 2)
+"""Processors of each machine; Ray makes an actor for each."""
+LOSS, KILL = 0.4, 0.6
+"""Shares of the shards after which a machine is removed, and the command killed."""
 TICKS = os.sysconf("SC_CLK_TCK")
 MARK = "CLUSTER_JOB"
 
@@ -104,14 +108,14 @@ def run_on_ray(folder: Path, size: int, disturbed: bool) -> None:
     name, shards = f"ray-{size}", -(-size // PER_SHARD)
     os.environ.update(SETTINGS | {MARK: f"{folder.resolve()}/{name}"})
     events = {}
-    with local_cluster(0, 1, 1) as (address, lose_one), Watch(os.environ[MARK]) as watch:
+    with local_cluster(0, *MACHINES) as (address, lose_one), Watch(os.environ[MARK]) as watch:
         start = time.monotonic()
         options = ("--engine", "ray", "--address", address)
         process = predict(folder, size, name, *options)
         if disturbed:
-            events["machine_lost_at"] = wait_for_shards(folder / name, shards // 4, process)
+            events["machine_lost_at"] = wait_for_shards(folder / name, int(LOSS * shards), process)
             lose_one()
-            events["command_killed_at"] = wait_for_shards(folder / name, shards // 2, process)
+            events["command_killed_at"] = wait_for_shards(folder / name, int(KILL * shards), process)
             process.kill()
             process.wait()
             process = predict(folder, size, name, *options)
