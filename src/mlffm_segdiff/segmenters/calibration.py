@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, astuple, replace
+from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -49,7 +50,7 @@ class StyleCalibration(BaseModel):
             raise ValueError("the calibration's certainties and Dices must rise")
         return self
 
-    @property
+    @cached_property
     def bounds(self) -> dict[float, Bounds]:
         """Bounds by level that hold for each of the data sets of `cases`: each the widest of its kind."""
         used = self._used

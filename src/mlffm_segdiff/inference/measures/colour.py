@@ -19,6 +19,8 @@ MOST_PIXELS = 20_000
 MOST_COLOURS = 6
 SAME_COLOUR = 10.0
 """Distance (Delta E*ab) below which two clusters count as one colour."""
+CELL_STEPS = np.array([10_000, 100, 1])
+"""From the L*, a* and b* of a cell of the grid to its number; there are fewer than 100 cells along each."""
 LEAST_SHARE = 0.05
 """Share of the lesion that a cluster needs to count as a colour."""
 
@@ -63,7 +65,7 @@ def colour_clusters(lab: Lab) -> Lab:
     """Return the means (Kx3) of the clusters of CIELAB colours (Nx3, one or more), the largest first."""
     centres, _ = kmeans(lab, _first_centres(lab))
     found, _ = vq(lab, centres)
-    if len(centres) > 1:
+    if len(centres) > 1 and pdist(centres).min() <= SAME_COLOUR:
         found = fcluster(linkage(centres, "average"), SAME_COLOUR, "distance")[found]
     names, sizes = np.unique(found, return_counts=True)
     counted = names[sizes >= min(LEAST_SHARE * len(lab), sizes.max())]
@@ -73,14 +75,13 @@ def colour_clusters(lab: Lab) -> Lab:
 
 def _first_centres(lab: Lab) -> Lab:
     """Return the means of the fullest cells of a SAME_COLOUR grid, that far apart, at most MOST_COLOURS."""
-    cells, of_cell = np.unique(np.floor(lab / SAME_COLOUR), axis=0, return_inverse=True)
-    of_cell = of_cell.ravel()
-    sizes = np.bincount(of_cell, minlength=len(cells))
-    chosen: list[npt.NDArray[np.float64]] = []
-    for cell in np.argsort(-sizes, kind="stable"):
-        mean = lab[of_cell == cell].mean(axis=0)
-        if all(np.linalg.norm(mean - other) >= SAME_COLOUR for other in chosen):
-            chosen.append(mean)
-        if len(chosen) == MOST_COLOURS:
-            break
+    cells = np.floor(lab / SAME_COLOUR).astype(np.int64)
+    _, of_cell, sizes = np.unique(cells @ CELL_STEPS, return_inverse=True, return_counts=True)
+    sums = [np.bincount(of_cell, weights=channel) for channel in lab.T]
+    means = np.stack(sums, axis=1) / sizes[:, None]
+    left = means[np.argsort(-sizes, kind="stable")]
+    chosen: list[Lab] = []
+    while len(left) and len(chosen) < MOST_COLOURS:
+        chosen.append(left[0])
+        left = left[np.linalg.norm(left - left[0], axis=1) >= SAME_COLOUR]
     return np.stack(chosen)

@@ -1,6 +1,6 @@
 """All measures of one lesion."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from mlffm_segdiff.data.files import Pixels
 from mlffm_segdiff.inference.masks import lesion_box, subsample
@@ -65,13 +65,13 @@ def measure_lesion(
     colour = Colour() if view is None else measure_colour(view, mask)
     return LesionMeasures(
         mean_spread=mean_spread,
-        **asdict(geometry),
+        **vars(geometry),
         area_mm2=_scaled(geometry.area, mm_per_pixel, 2),
         perimeter_mm=_scaled(geometry.perimeter, mm_per_pixel),
         equivalent_diameter_mm=_scaled(geometry.equivalent_diameter, mm_per_pixel),
-        **asdict(measure_asymmetry(subsample(lesion))),
-        **asdict(measure_border(lesion, geometry)),
-        **asdict(colour),
+        **vars(measure_asymmetry(subsample(lesion))),
+        **vars(measure_border(lesion, geometry)),
+        **vars(colour),
     )
 
 

@@ -39,25 +39,28 @@ def outline_polygons(mask: Mask) -> list[Polygon]:
 def signed_area(ring: Ring) -> int:
     """Return the area of a ring by the shoelace formula, positive for an exterior; exact."""
     x, y = ring.T
-    return int(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) // 2
+    return int(x[:-1] @ y[1:] - x[1:] @ y[:-1] + x[-1] * y[0] - x[0] * y[-1]) // 2
 
 
 def _rings(mask: Mask) -> Iterator[tuple[Ring, tuple[int, int]]]:
     """Yield each ring with the row and column of a lesion pixel on it; the mask's frame is all False."""
     starts, headings = _edges(mask)
-    successor = _successors(starts, headings, mask.shape[1] + 1)
-    waiting = np.ones(len(starts), dtype=bool)
+    successors = _successors(starts, headings, mask.shape[1] + 1)
+    turns = np.empty(len(starts), dtype=bool)
+    turns[successors] = headings != headings[successors]
+    points, turning, successor = starts.tolist(), turns.tolist(), successors.tolist()
+    waiting = [True] * len(starts)
     for first in range(len(starts)):
         if not waiting[first]:
             continue
-        cycle, edge = [], first
+        corners, edge = [], first
         while waiting[edge]:
             waiting[edge] = False
-            cycle.append(edge)
-            edge = int(successor[edge])
+            if turning[edge]:
+                corners.append(points[edge])
+            edge = successor[edge]
         inside = _pixel_beside(starts[first], int(headings[first]))
-        corners = starts[cycle][headings[cycle] != np.roll(headings[cycle], 1)]
-        yield from ((np.array(ring), inside) for ring in _simple_rings(corners.tolist()))
+        yield from ((np.array(ring), inside) for ring in _simple_rings(corners))
 
 
 def _edges(mask: Mask) -> tuple[Ring, npt.NDArray[np.int64]]:

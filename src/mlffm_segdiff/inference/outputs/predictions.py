@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, Self, get_args, get_type_hints
 
@@ -120,9 +120,8 @@ def row_of(result: CaseResult) -> Row:
 
 def row_values(row: Row) -> dict[str, Cell]:
     """Return the values of a row by COLUMNS; fractions to six decimals, texts as `utf8_text`."""
-    values = asdict(row)
-    values |= values.pop("measures") or dict.fromkeys(MEASURES)
-    values |= values.pop("intervals")
+    measures = vars(row.measures) if row.measures else dict.fromkeys(MEASURES)
+    values = {**vars(row), **measures, **vars(row.intervals)}
     return {name: _cell(values[name]) for name in COLUMNS}
 
 
