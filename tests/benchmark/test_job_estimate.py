@@ -222,3 +222,19 @@ def test_money_is_the_sum_of_its_parts_and_grows_with_each_price(
     dearer = estimate_job(job, speeds(), replace(nodes, price_per_hour=2 * nodes.price_per_hour), doubled)
     expected = {"nodes": 2, "requests": 2, "storage": 1}
     assert dict(dearer.costs) == pytest.approx({name: n * found.costs[name] for name, n in expected.items()})
+
+
+def test_the_example_of_the_documentation() -> None:
+    """docs/SCALE.md works it by hand."""
+    job = Job(images=10**8, megapixels=2, shard_size=1000)
+    node = replace(
+        ONE, nodes=50, cores=16, price_per_hour=0.8, hours_between_losses=1000, restart_seconds=300
+    )
+    measured = speeds(decode=line(0.05), network=line(0.05), driver=1e-4)
+    found = estimate_job(job, measured, node, FREE)
+    assert found.shard_seconds == pytest.approx(100)
+    assert found.shard_seconds * found.repeats == pytest.approx(100.01, abs=0.001)
+    assert found.seconds / 3600 == pytest.approx(6.25, abs=0.001)
+    assert found.cost == pytest.approx(250, abs=0.1)
+    limits = {one.what: one.at for one in limits_of(job, measured, node, FREE, memory=1e15)}
+    assert limits["the manifest takes as long as the work"] == pytest.approx(62.5, abs=0.01)

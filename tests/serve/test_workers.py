@@ -4,8 +4,13 @@ import re
 import runpy
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import numpy as np
@@ -53,25 +58,34 @@ def test_the_ports_of_the_example_are_replaced() -> None:
 
 
 @pytest.fixture
-def behind(start_live: Callable[..., object], tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
-    """Two servers behind nginx: the proxy's address, and both servers."""
+def proxied(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Start nginx with the example's configuration before some servers; returns its address."""
     if not shutil.which("nginx"):
         pytest.skip("nginx is not installed")
-    ports = [TOOL["free_port"]() for _ in range(3)]
-    servers = [start_live(port=port, worker=str(port)) for port in ports[1:]]
-    process = TOOL["proxy"](ports[0], ports[1:], tmp_path_factory.mktemp("proxy") / "nginx")
-    try:
-        TOOL["wait_for"](ports[0])
-        yield f"http://127.0.0.1:{ports[0]}", servers
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
+    with ExitStack() as stack:
+
+        def start(servers: list[Any]) -> str:
+            port, folder = TOOL["free_port"](), tmp_path / f"nginx{len(servers)}"
+            ports = [server.address[1] for server in servers]
+            stack.enter_context(TOOL["stopped"](TOOL["proxy"](port, ports, folder)))
+            TOOL["wait_for"](port)
+            return f"http://127.0.0.1:{port}"
+
+        yield start
+
+
+@pytest.fixture
+def behind(start_live: Callable[..., Any], proxied: Callable[..., str]) -> tuple[str, list[Any]]:
+    """Two servers behind nginx: the proxy's address, and both servers."""
+    ports = [TOOL["free_port"]() for _ in range(2)]
+    servers = [start_live(port=port, worker=str(port)) for port in ports]
+    return proxied(servers), servers
 
 
 def test_all_requests_of_a_job_reach_its_server(
-    behind: object, square: Image, png: Callable[..., bytes]
+    behind: tuple[str, list[Any]], square: Image, png: Callable[..., bytes]
 ) -> None:
-    address, servers = behind  # type: ignore[misc]
+    address, servers = behind
     form = [("image", (f"{n}.png", png(np.roll(square, n, 1)))) for n in range(2)]
     found = set()
     for _ in range(6):  # in turns, as both are idle
@@ -86,9 +100,9 @@ def test_all_requests_of_a_job_reach_its_server(
 
 
 def test_a_lost_server_is_replaced_by_the_other_and_its_jobs_are_gone(
-    behind: object, square: Image, png: Callable[..., bytes]
+    behind: tuple[str, list[Any]], square: Image, png: Callable[..., bytes]
 ) -> None:
-    address, (first, second) = behind  # type: ignore[misc]
+    address, (first, second) = behind
     jobs = [
         httpx2.post(address + URL, files=[("image", ("a.png", png(square)))], timeout=PATIENCE).json()
         for _ in range(4)
@@ -100,8 +114,33 @@ def test_a_lost_server_is_replaced_by_the_other_and_its_jobs_are_gone(
     assert statuses == {str(first.address[1]): 502, str(second.address[1]): 200}
 
 
-def test_metrics_are_those_of_each_server(behind: object) -> None:
-    address, servers = behind  # type: ignore[misc]
+def test_two_servers_work_on_two_images_at_once(
+    start_live: Callable[..., Any],
+    proxied: Callable[..., str],
+    red: Any,
+    square: Image,
+    png: Callable[..., bytes],
+) -> None:
+    """The network is held in its call, so the calls that have begun are those that run at the same time."""
+    for count in (1, 2):
+        red.gate.clear()
+        red.calls.clear()
+        address = proxied([start_live(batch=1) for _ in range(count)])
+        with ThreadPoolExecutor(6) as clients:
+            send = partial(httpx2.post, f"{address}/api/v1/segment", timeout=PATIENCE)
+            sent = [clients.submit(send, files={"image": png(np.roll(square, n, 1))}) for n in range(6)]
+            end = time.monotonic() + PATIENCE
+            while len(red.calls) < count:
+                assert time.monotonic() < end
+                time.sleep(0.01)
+            time.sleep(0.5)  # in which a further call would begin
+            assert len(red.calls) == count
+            red.gate.set()
+            assert [one.result().status_code for one in sent] == [200] * 6
+
+
+def test_metrics_are_those_of_each_server(behind: tuple[str, list[Any]]) -> None:
+    address, servers = behind
     assert httpx2.get(f"{address}/metrics").status_code == 404
     for server in servers:
         assert "segdiff_queue_length" in httpx2.get(f"{server.url}metrics").text

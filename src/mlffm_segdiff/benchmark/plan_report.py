@@ -1,6 +1,6 @@
 """Tables of a plan of a large job, for the terminal and as Markdown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from mlffm_segdiff.benchmark.job_estimate import (
@@ -19,6 +19,8 @@ from mlffm_segdiff.benchmark.timing import plain
 from mlffm_segdiff.evaluation.report import markdown_table
 
 Row = tuple[str, ...]
+Table = tuple[Row, Sequence[Row]]
+"""Header and rows."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ def plan_values(plan: JobPlan) -> dict[str, object]:
     }
 
 
-def plan_tables(plan: JobPlan) -> list[tuple[Row, list[Row]]]:
-    """Return the tables of a plan, each its header and rows: fit, check, cost, nodes, limits."""
+def plan_tables(plan: JobPlan) -> list[Table]:
+    """Return the tables of a plan: fit, check, cost, nodes, limits."""
     return [_fit(plan.measured), _check(plan.measured), _cost(plan), _by_nodes(plan), _limits(plan)]
 
 
@@ -94,11 +96,8 @@ def plan_markdown(plan: JobPlan, command: str) -> str:
             for name, value in asdict(part).items()
         },
     }
-    tables = [
-        (("input", "value"), [(name, str(value)) for name, value in inputs.items()]),
-        *plan_tables(plan),
-    ]
-    texts = [markdown_table(*table) for table in tables]
+    first: Table = ("input", "value"), [(name, str(value)) for name, value in inputs.items()]
+    texts = [markdown_table(*table) for table in (first, *plan_tables(plan))]
     return "\n".join([f"# Plan of {plan.job.images:,} images\n", *texts, summary(plan) + "\n"])
 
 
@@ -113,7 +112,7 @@ def summary(plan: JobPlan) -> str:
     )
 
 
-def _fit(measured: MeasuredSpeeds) -> tuple[Row, list[Row]]:
+def _fit(measured: MeasuredSpeeds) -> Table:
     speeds = measured.speeds
     lines = {f"{stage}, CPU ms": (line, 1e3) for stage, line in speeds.stages.items()}
     if speeds.gpu is not None:
@@ -127,7 +126,7 @@ def _fit(measured: MeasuredSpeeds) -> tuple[Row, list[Row]]:
     return ("per image", "fixed", "per megapixel"), rows
 
 
-def _check(measured: MeasuredSpeeds) -> tuple[Row, list[Row]]:
+def _check(measured: MeasuredSpeeds) -> Table:
     def row(role: str, one: SizeTimes) -> Row:
         predicted = measured.speeds.image_seconds(one.megapixels)
         times = (
@@ -142,7 +141,7 @@ def _check(measured: MeasuredSpeeds) -> tuple[Row, list[Row]]:
     return header, [*rows, row("check", measured.check)]
 
 
-def _cost(plan: JobPlan) -> tuple[Row, list[Row]]:
+def _cost(plan: JobPlan) -> Table:
     """Return the money of each stage; what nodes cost beyond their CPU time is waiting and repetition."""
     job, nodes, found = plan.job, plan.nodes, plan.estimate
     second = nodes.price_per_hour / nodes.cores / HOUR
@@ -162,7 +161,7 @@ def _cost(plan: JobPlan) -> tuple[Row, list[Row]]:
     return ("cost", "CPU ms per image", "per million images", "of the job"), rows
 
 
-def _by_nodes(plan: JobPlan) -> tuple[Row, list[Row]]:
+def _by_nodes(plan: JobPlan) -> Table:
     rows = [
         (
             f"{count:,}",
@@ -176,7 +175,7 @@ def _by_nodes(plan: JobPlan) -> tuple[Row, list[Row]]:
     return ("nodes", "hours", "images per second", "cost", "bottleneck"), rows
 
 
-def _limits(plan: JobPlan) -> tuple[Row, list[Row]]:
+def _limits(plan: JobPlan) -> Table:
     rows = [
         (
             limit.what,

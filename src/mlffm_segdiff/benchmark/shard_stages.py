@@ -5,7 +5,6 @@ import pickle
 import statistics
 import time
 import tracemalloc
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -244,9 +243,9 @@ def _measure(group: SizeGroup, model: PreparedModel, batch_size: int) -> SizeTim
 
 def _stage_seconds(
     sources: Sequence[Source], model: PreparedModel, batch_size: int, path: Path
-) -> tuple[Counter[str], float | None]:
+) -> tuple[dict[str, float], float | None]:
     """Return CPU seconds by stage of images one after another, and the seconds of a GPU."""
-    seconds: Counter[str] = Counter()
+    seconds = dict.fromkeys(STAGES, 0.0)
     device = model.device if isinstance(model.device, torch.device) else torch.device("cpu")
     clock, on_device = device_clock(device), 0.0
 
