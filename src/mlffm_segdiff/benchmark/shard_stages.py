@@ -20,6 +20,7 @@ from mlffm_segdiff.benchmark.photographs import write_photographs
 from mlffm_segdiff.benchmark.stage_line import JobSpeeds, fit_line
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.processors import processors
+from mlffm_segdiff.inference.analysis import analyse
 from mlffm_segdiff.inference.outputs.geojson import geojson
 from mlffm_segdiff.inference.outputs.image_file import mask_png
 from mlffm_segdiff.inference.outputs.predictions import row_of, row_values
@@ -29,7 +30,6 @@ from mlffm_segdiff.inference.reading.case_image import CaseImage, decode_case, p
 from mlffm_segdiff.inference.reading.image_source import Source, read_source
 from mlffm_segdiff.inference.reading.listing import ImageFiles, merged
 from mlffm_segdiff.inference.reading.remote import RemoteFile
-from mlffm_segdiff.inference.result import analyse
 from mlffm_segdiff.inference.shards.make import make_shard, shard_settings
 from mlffm_segdiff.inference.shards.manifest import write_manifest
 from mlffm_segdiff.inference.shards.plan import ShardOptions, plan_shards
