@@ -139,6 +139,25 @@ def test_two_servers_work_on_two_images_at_once(
             assert [one.result().status_code for one in sent] == [200] * 6
 
 
+def test_what_a_full_server_refuses_the_other_one_does(
+    start_live: Callable[..., Any],
+    proxied: Callable[..., str],
+    red: Any,
+    square: Image,
+    png: Callable[..., bytes],
+) -> None:
+    """Four requests are held in the network; each server gets two, of which one has room for one only."""
+    address = proxied([start_live(queue=1), start_live(queue=3)])
+    red.gate.clear()
+    with ThreadPoolExecutor(4) as clients:
+        send = partial(httpx2.post, f"{address}/api/v1/segment", timeout=PATIENCE)
+        sent = [clients.submit(send, files={"image": png(square)}) for _ in range(4)]
+        time.sleep(1)  # in which a refusal would arrive
+        assert not any(one.done() for one in sent)
+        red.gate.set()
+        assert [one.result().status_code for one in sent] == [200] * 4
+
+
 def test_metrics_are_those_of_each_server(behind: tuple[str, list[Any]]) -> None:
     address, servers = behind
     assert httpx2.get(f"{address}/metrics").status_code == 404

@@ -1,6 +1,6 @@
 """Tables of a plan of a large job, for the terminal and as Markdown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from mlffm_segdiff.benchmark.job_estimate import (
@@ -18,6 +18,15 @@ from mlffm_segdiff.benchmark.shard_stages import MeasuredSpeeds, SizeTimes
 from mlffm_segdiff.benchmark.timing import plain
 from mlffm_segdiff.evaluation.report import markdown_table
 
+LABELS = {
+    "bandwidth": "bandwidth of a node, bytes per second",
+    "latency": "latency, seconds",
+    "get_rate": "GET requests per second",
+    "put_rate": "PUT requests per second",
+    "get_price": "price of a million GET requests",
+    "put_price": "price of a million PUT requests",
+    "storage_price": "price of a gigabyte for a month",
+}
 Row = tuple[str, ...]
 Table = tuple[Row, Sequence[Row]]
 """Header and rows."""
@@ -85,18 +94,19 @@ def plan_tables(plan: JobPlan) -> list[Table]:
 def plan_markdown(plan: JobPlan, command: str) -> str:
     """Return a plan as Markdown."""
     speeds = plan.measured.speeds
-    inputs: Mapping[str, object] = {
+    inputs = {
         "command": f"`{command}`",
         "measured on": f"{speeds.machine}, {speeds.threads} thread(s) per worker",
         "weights": speeds.weights,
-        "memory of the command per image": f"{plain(speeds.entry_bytes)} bytes",
+        "memory of the command, bytes": f"{plan.memory:,.10g}",
+        "of it per image, bytes": plain(speeds.entry_bytes),
         **{
-            name.replace("_", " "): f"{value:g}" if isinstance(value, float) else f"{value:,}"
+            LABELS.get(name, name.replace("_", " ")): f"{value:,.10g}"
             for part in (plan.job, plan.nodes, plan.store)
             for name, value in asdict(part).items()
         },
     }
-    first: Table = ("input", "value"), [(name, str(value)) for name, value in inputs.items()]
+    first: Table = ("input", "value"), list(inputs.items())
     texts = [markdown_table(*table) for table in (first, *plan_tables(plan))]
     return "\n".join([f"# Plan of {plan.job.images:,} images\n", *texts, summary(plan) + "\n"])
 

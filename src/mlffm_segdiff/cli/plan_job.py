@@ -151,7 +151,7 @@ def plan_job(
         command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
         write_text(report.expanduser(), plan_markdown(plan, command))
     for header, rows in plan_tables(plan):
-        _print_table(header, rows, reporter)
+        reporter.table(header, rows)
     reporter.info(summary(plan))
     reporter.result(values)
 
@@ -173,14 +173,3 @@ def _measured(
             return measure_speeds(model, weights, groups, batch_size, repeats)
         with drawn_groups() as groups:
             return measure_speeds(model, weights, groups, batch_size, repeats)
-
-
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], reporter: Reporter) -> None:
-    from rich.table import Table
-
-    table = Table(header[0])
-    for column in header[1:]:
-        table.add_column(column, justify="right")
-    for row in rows:
-        table.add_row(*row)
-    reporter.console().print(table)
