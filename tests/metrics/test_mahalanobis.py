@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import mahalanobis
 
-from mlffm_segdiff.metrics.mahalanobis import FeatureSpace, Gaussian, fit_gaussians, fit_space
+from mlffm_segdiff.metrics.mahalanobis import FeatureSpace, Gaussians, fit_gaussians, fit_space
 
 
 def correlated(seed: int, count: int, shift: float = 0.0) -> np.ndarray:
@@ -16,6 +16,16 @@ def test_distances_are_those_of_scipy() -> None:
     inverse = np.linalg.inv(np.cov(points, rowvar=False, bias=True))
     expected = [mahalanobis(point, points.mean(axis=0), inverse) for point in points[:5]]
     np.testing.assert_allclose(gaussian.distance(points[:5]), expected)
+
+
+def test_each_cluster_of_a_group_has_its_own_covariance() -> None:
+    kinds = [correlated(0, 250), correlated(1, 250, shift=30.0)]
+    found = fit_gaussians({"one": np.concatenate(kinds)}, prior=0)["one"]
+    assert found.means.shape == (2, 4)
+    for kind in kinds:
+        inverse = np.linalg.inv(np.cov(kind, rowvar=False, bias=True))
+        expected = [mahalanobis(point, kind.mean(axis=0), inverse) for point in kind[:5]]
+        np.testing.assert_allclose(found.distance(kind[:5]), expected)
 
 
 def test_a_small_group_borrows_the_covariance_of_all_by_hand() -> None:
@@ -44,4 +54,5 @@ def test_directions_with_little_variance_and_constant_features_are_left_out() ->
 def test_a_distance_by_hand() -> None:
     space = FeatureSpace(np.array([1.0, 2.0]), np.array([[2.0], [0.0]]))
     np.testing.assert_array_equal(space.project(np.array([[4.0, 9.0]])), [[6.0]])
-    assert Gaussian(np.array([2.0]), np.array([[0.5]])).distance(np.array([[6.0]])) == pytest.approx(2)
+    gaussians = Gaussians(np.array([[2.0], [10.0]]), np.array([[[0.5]], [[2.0]]]))
+    np.testing.assert_array_equal(gaussians.distance(np.array([[6.0], [9.0]])), [2.0, 2.0])

@@ -24,9 +24,9 @@ def drawn(generator: np.random.Generator, count: int, shift: float = 0.0) -> np.
     return generator.normal(size=(count, 6)) @ MIXING + shift
 
 
-def fitted(seed: int, cases: int = 199) -> OutlierDetector:
+def fitted(seed: int, cases: int = 199, training: int = 100) -> OutlierDetector:
     generator = np.random.default_rng(seed)
-    groups = [{"a": drawn(generator, n), "b": drawn(generator, n, 40.0)} for n in (100, cases)]
+    groups = [{"a": drawn(generator, n), "b": drawn(generator, n, 40.0)} for n in (training, cases)]
     found = fit_detector(*groups)
     assert found is not None
     return found
@@ -58,6 +58,15 @@ def test_images_of_each_set_pass_and_those_between_are_outliers() -> None:
     assert flagged(detector, drawn(generator, 100, 20.0)) == 1
 
 
+def test_an_image_between_the_kinds_of_one_set_is_an_outlier() -> None:
+    generator = np.random.default_rng(0)
+    kinds = [np.concatenate([drawn(generator, n), drawn(generator, n, 40.0)]) for n in (200, 100)]
+    detector = fit_detector({"a": kinds[0]}, {"a": kinds[1]})
+    assert detector is not None
+    assert flagged(detector, drawn(generator, 100)) < 0.1
+    assert flagged(detector, drawn(generator, 100, 20.0)) == 1
+
+
 def test_the_threshold_is_the_limit_and_nan_is_an_outlier() -> None:
     assert [OutlierScore(score, "a").flagged for score in (0.5, 1.0, 1.01, float("nan"))] == [
         False,
@@ -77,7 +86,7 @@ def test_a_set_with_few_training_images_is_joined_with_the_others() -> None:
 
 
 def test_a_detector_comes_back_as_written(tmp_path: Path) -> None:
-    detector = fitted(3)
+    detector = fitted(3, training=400)
     OUTLIERS.write(detector, tmp_path, "abc")
     found = OUTLIERS.read(tmp_path, "abc")
     assert found is not None

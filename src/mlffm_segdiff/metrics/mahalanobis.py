@@ -1,4 +1,4 @@
-"""Mahalanobis distances of feature vectors to groups of training images, one Gaussian per group."""
+"""Mahalanobis distances of feature vectors to groups of training images, each described by some Gaussians."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,13 @@ Numbers = npt.NDArray[np.float64]
 KEPT_VARIANCE = 0.99
 """Share of the variance within groups that the principal components keep."""
 PRIOR_CASES = 60
-"""Cases that the covariance shared by all groups counts as, in the covariance of each group."""
+"""Cases that the covariance shared by all clusters counts as, in the covariance of each cluster."""
+MOST_CLUSTERS = 6
+"""Clusters of a group, each with a Gaussian."""
+CASES_PER_CLUSTER = 200
+"""Least mean number of cases in the clusters of a group."""
+CLUSTERED_COMPONENTS = 20
+"""Leading components by which the cases of a group are clustered."""
 
 
 @dataclass(frozen=True)
@@ -33,20 +39,21 @@ class FeatureSpace:
 
 
 @dataclass(frozen=True)
-class Gaussian:
-    """A multivariate normal distribution.
+class Gaussians:
+    """Multivariate normal distributions that describe one group together.
 
     Attributes:
-        mean: K.
-        whitening: W with W W^T the inverse of the covariance, KxK.
+        means: GxK.
+        whitenings: Lower triangular W with W W^T the inverse of each covariance, GxKxK.
     """
 
-    mean: Numbers
-    whitening: Numbers
+    means: Numbers
+    whitenings: Numbers
 
     def distance(self, points: Numbers) -> Numbers:
-        """Compute the Mahalanobis distance of points (NxK) to the mean, N."""
-        distance: Numbers = np.linalg.norm((points - self.mean) @ self.whitening, axis=1)
+        """Compute the Mahalanobis distance of points (NxK) to the nearest mean, N."""
+        offsets = (points - self.means[:, None]) @ self.whitenings
+        distance: Numbers = np.linalg.norm(offsets, axis=2).min(axis=0)
         return distance
 
 
@@ -70,21 +77,40 @@ def fit_space(groups: Mapping[str, Numbers], kept: float = KEPT_VARIANCE) -> Fea
     return FeatureSpace(np.mean([features.mean(axis=0) for features in groups.values()], axis=0), basis)
 
 
-def fit_gaussians(groups: Mapping[str, Numbers], prior: float = PRIOR_CASES) -> dict[str, Gaussian]:
-    """Fit a Gaussian to each group, whose covariance is shrunk towards that of all groups.
+def fit_gaussians(groups: Mapping[str, Numbers], prior: float = PRIOR_CASES) -> dict[str, Gaussians]:
+    """Fit Gaussians to each group, whose covariances are shrunk towards their mean over all groups.
 
-    The covariance of a group of n cases is (n S + prior P) / (n + prior), with its own covariance S and the
-    mean P over all groups: regularised discriminant analysis (Friedman 1989, eq. 16 to 18).
+    A group is divided into clusters with a Gaussian each: images with a vignette, hair or a ruler vary in
+    another way than images without, and one Gaussian wide enough for all of them would hold much else. The
+    covariance of a cluster of n cases is (n S + prior P) / (n + prior), with its own covariance S and the
+    mean P over all clusters: regularised discriminant analysis (Friedman 1989, eq. 16 to 18).
 
     Args:
-        groups: Points of each group, NxK.
+        groups: Points of each group, NxK, with the most varying component first.
         prior: Cases that P counts as.
     """
-    own = {name: np.atleast_2d(np.cov(points, rowvar=False, bias=True)) for name, points in groups.items()}
-    shared = np.mean(list(own.values()), axis=0)
+    clusters = {name: _divide(points) for name, points in groups.items()}
+    own = {
+        name: np.array([np.atleast_2d(np.cov(one, rowvar=False, bias=True)) for one in parts])
+        for name, parts in clusters.items()
+    }
+    shared = np.concatenate(list(own.values())).mean(axis=0)
     fitted = {}
-    for name, points in groups.items():
-        covariance = (len(points) * own[name] + prior * shared) / (len(points) + prior)
-        whitening = np.linalg.cholesky(np.linalg.inv(covariance))
-        fitted[name] = Gaussian(points.mean(axis=0), whitening)
+    for name, parts in clusters.items():
+        counts = np.array([len(one) for one in parts])[:, None, None]
+        covariances = (counts * own[name] + prior * shared) / (counts + prior)
+        whitenings = np.linalg.cholesky(np.linalg.inv(covariances))
+        fitted[name] = Gaussians(np.array([one.mean(axis=0) for one in parts]), whitenings)
     return fitted
+
+
+def _divide(points: Numbers) -> list[Numbers]:
+    """Divide the points of a group into clusters by k-means over the leading components."""
+    from scipy.cluster.vq import kmeans2  # slow to import; segmenting only applies a detector
+
+    count = min(MOST_CLUSTERS, len(points) // CASES_PER_CLUSTER)
+    if count < 2:
+        return [points]
+    generator = np.random.default_rng(0)
+    _, cluster = kmeans2(points[:, :CLUSTERED_COMPONENTS], count, iter=50, minit="++", rng=generator)
+    return [points[cluster == number] for number in np.unique(cluster)]

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from mlffm_segdiff.metrics.conformal import conformal_quantile
-from mlffm_segdiff.metrics.mahalanobis import FeatureSpace, Gaussian, Numbers, fit_gaussians, fit_space
+from mlffm_segdiff.metrics.mahalanobis import FeatureSpace, Gaussians, Numbers, fit_gaussians, fit_space
 from mlffm_segdiff.segmenters.companion_file import CompanionFile
 
 LEVEL = 0.97
@@ -23,10 +23,10 @@ FEWEST_CASES = 33
 FOLDS = 10
 JOINED = "all"
 """Name of the data sets that were joined to one."""
-FORMATS = {1: np.float32, 2: np.float16}
-"""Number format of vectors and matrices in the file."""
+FORMATS = {1: np.float32, 2: np.float16, 3: np.float16}
+"""Number format in the file by the number of dimensions of an array."""
 
-Model = TypeVar("Model", FeatureSpace, Gaussian)
+Model = TypeVar("Model", FeatureSpace, Gaussians)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class TrainingSet:
     """A data set of the training images.
 
     Attributes:
-        training: Number of images that its Gaussian was fitted to.
+        training: Number of images that its Gaussians were fitted to.
         cases: Number of images that its limit is from.
         cross_fitted: Whether training images are among these.
         limit: Mahalanobis distance above which an image is unlike it.
@@ -81,13 +81,13 @@ class OutlierDetector:
     """
 
     space: FeatureSpace
-    gaussians: Mapping[str, Gaussian]
+    gaussians: Mapping[str, Gaussians]
     sets: Mapping[str, TrainingSet]
 
     def distances(self, features: npt.NDArray[np.floating[Any]]) -> dict[str, Numbers]:
         """Compute the distances of images (NxD) to each data set, N."""
         points = self.space.project(np.asarray(features, dtype=np.float64))
-        return {name: gaussian.distance(points) for name, gaussian in self.gaussians.items()}
+        return {name: gaussians.distance(points) for name, gaussians in self.gaussians.items()}
 
     def score(self, features: npt.NDArray[np.floating[Any]]) -> OutlierScore:
         """Score one image by its features, D."""
@@ -103,7 +103,7 @@ def fit_detector(
     """Fit a detector to features of training images, and its limits to those of validation images.
 
     A data set with fewer than FEWEST_CASES validation images also uses the distances of its training images,
-    each to a Gaussian that was fitted without its fold (cross-conformal prediction, Vovk 2015). Its share of
+    each to Gaussians that were fitted without its fold (cross-conformal prediction, Vovk 2015). Its share of
     false alarms is then 1 - LEVEL in practice, and at most twice that in theory (Barber et al. 2021,
     theorem 4). If a data set has fewer than FEWEST_CASES training images, all sets are joined to one.
 
@@ -123,10 +123,10 @@ def fit_detector(
     points = {name: space.project(features) for name, features in training.items()}
     gaussians = {name: _rounded(one) for name, one in fit_gaussians(points).items()}
     sets = {}
-    for name, gaussian in gaussians.items():
+    for name, fitted in gaussians.items():
         distances = np.empty(0)
         if name in validation:
-            distances = gaussian.distance(space.project(validation[name]))
+            distances = fitted.distance(space.project(validation[name]))
         few = len(distances) < FEWEST_CASES
         if few:
             distances = np.concatenate([distances, _cross_fitted(points, name)])
@@ -136,13 +136,13 @@ def fit_detector(
 
 
 def _cross_fitted(points: Mapping[str, Numbers], name: str) -> Numbers:
-    """Return the distance of each point of a group to the Gaussian fitted without the point's fold."""
+    """Return the distance of each point of a group to the Gaussians fitted without the point's fold."""
     own = points[name]
     fold = np.random.default_rng(0).permutation(len(own)) % FOLDS
     distances = np.empty(len(own))
     for number in range(FOLDS):
-        gaussian = fit_gaussians({**points, name: own[fold != number]})[name]
-        distances[fold == number] = gaussian.distance(own[fold == number])
+        gaussians = fit_gaussians({**points, name: own[fold != number]})[name]
+        distances[fold == number] = gaussians.distance(own[fold == number])
     return distances
 
 
@@ -163,22 +163,28 @@ class _OutliersFile(CompanionFile[OutlierDetector]):
         if not all(0 < one.limit < math.inf for one in sets.values()):
             raise ValueError("limits must be finite and above 0")
         space = FeatureSpace(arrays["centre"], arrays["basis"])
-        gaussians = {name: Gaussian(arrays[f"mean.{name}"], arrays[f"whitening.{name}"]) for name in sets}
+        gaussians = {}
+        for name in sets:
+            means, lower = arrays[f"means.{name}"], arrays[f"whitenings.{name}"]
+            whitenings = np.zeros((*means.shape, means.shape[1]))
+            whitenings[:, *np.tril_indices(means.shape[1])] = lower
+            gaussians[name] = Gaussians(means, whitenings)
         detector = OutlierDetector(space, gaussians, sets)
         detector.score(np.zeros(len(space.centre)))  # fails if the shapes do not match
         return detector
 
     def dump(self, content: OutlierDetector, weights: str) -> bytes:
         arrays = {"centre": content.space.centre, "basis": content.space.basis}
-        for name, gaussian in content.gaussians.items():
-            arrays |= {f"mean.{name}": gaussian.mean, f"whitening.{name}": gaussian.whitening}
+        for name, gaussians in content.gaussians.items():
+            lower = gaussians.whitenings[:, *np.tril_indices(gaussians.means.shape[1])]
+            arrays |= {f"means.{name}": gaussians.means, f"whitenings.{name}": lower}
         tensors = {name: np.ascontiguousarray(array, FORMATS[array.ndim]) for name, array in arrays.items()}
         sets = json.dumps({name: asdict(one) for name, one in content.sets.items()})
         return save(tensors, {"format": str(self.version), "weights": weights, "sets": sets})
 
 
 OUTLIERS = _OutliersFile(
-    "outliers.safetensors", 1, "images that are not dermoscopic are not flagged", "calibrate again"
+    "outliers.safetensors", 2, "images that are not dermoscopic are not flagged", "calibrate again"
 )
 
 
