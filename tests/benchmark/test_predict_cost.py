@@ -5,18 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 from mlffm_segdiff.benchmark import predict_cost
-from mlffm_segdiff.benchmark.predict_cost import (
-    measure_memory,
-    measure_predict,
-    peak_bytes,
-    write_photographs,
-)
+from mlffm_segdiff.benchmark.predict_cost import measure_memory, measure_predict, peak_bytes
 from mlffm_segdiff.benchmark.subject import Subject
 from mlffm_segdiff.inference.model import Model
-from mlffm_segdiff.inference.reading.case_image import find_images
 
 MEGABYTE = 1e6
 measures_memory = pytest.mark.skipif(
@@ -107,13 +100,3 @@ def test_files_against_decoded_images(subject: Subject, monkeypatch: pytest.Monk
     assert result.figure.value == 0.5
     assert list(found.facts["predict"].values()) == [0.5, 1.0]
     assert batches == [8, 1] * (len(batches) // 2)
-
-
-def test_images_are_photographs_in_size_and_weight_and_all_differ(tmp_path: Path) -> None:
-    paths = write_photographs(tmp_path / "new", 10)
-    assert list(find_images(tmp_path / "new").images) == paths
-    assert len({path.read_bytes() for path in paths}) == 10
-    for path in paths:
-        with Image.open(path) as image:
-            assert (image.size, image.mode, image.format) == ((1024, 768), "RGB", "JPEG")
-        assert path.stat().st_size > 100_000, "noise keeps it from decoding quicker than a photograph"

@@ -49,6 +49,7 @@ PARSED_ONLY = {
     "study run decisive --source isic2018=/shared/isic2018": "a Slurm cluster",
     "study run models": "153 trainings",
     "benchmark -o speed --threads 2": "hours; tests/cli/test_benchmark.py runs it in small",
+    "plan ": "minutes; tests/cli/test_plan_job.py runs it in small",
     "serve": "runs until it is stopped; tests/serve runs it",
     "demo": "tests/cli/test_demo.py runs it",
     "--install-completion": "changes the user's shell",

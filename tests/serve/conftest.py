@@ -81,7 +81,7 @@ MakeApp = Callable[..., FastAPI]
 
 @pytest.fixture
 def make_app(red: GatedRed) -> MakeApp:
-    """Make the server of a model that finds red pixels: make_app(hosts, keys, **fields of Limits)."""
+    """Make the server of a model that finds red pixels: make_app(hosts, keys, worker, **fields of Limits)."""
     model = Model(red, SIZE, Sampling(), torch.device("cpu"))
 
     def choose(given: Mapping[str, object]) -> Sampling:
@@ -89,8 +89,10 @@ def make_app(red: GatedRed) -> MakeApp:
             raise UserError("no such style; choose one of any, isic2018, ph2")
         return replace(model.sampling, **given)
 
-    def make(hosts: Sequence[str] | None = None, keys: ApiKeys | None = None, **limits: int) -> FastAPI:
-        return create_app(model, choose, "red", Limits(**limits), hosts, keys)
+    def make(
+        hosts: Sequence[str] | None = None, keys: ApiKeys | None = None, worker: str = "", **limits: int
+    ) -> FastAPI:
+        return create_app(model, choose, "red", Limits(**limits), hosts, keys, worker)
 
     return make
 

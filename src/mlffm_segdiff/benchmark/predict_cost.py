@@ -7,14 +7,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import torch
-from PIL import Image
 
 from mlffm_segdiff.benchmark.goals import GOALS, Findings, Result
+from mlffm_segdiff.benchmark.photographs import write_photographs
 from mlffm_segdiff.benchmark.subject import Subject
 from mlffm_segdiff.benchmark.timing import figure, take_turns, time_ratio
-from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
@@ -32,8 +30,6 @@ subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 UNAVAILABLE = "not measured: this system does not report a process's peak memory"
-WIDTH, HEIGHT = 1024, 768
-NOISE, JPEG_QUALITY = 3.0, 92
 
 
 def measure_predict(subject: Subject) -> Findings:
@@ -88,30 +84,3 @@ def peak_bytes(command: Sequence[str]) -> int:
     witness = [sys.executable, "-c", WITNESS, *command]
     printed = subprocess.run(witness, check=True, stdout=subprocess.PIPE, encoding="ascii").stdout
     return int(printed) * (1 if sys.platform == "darwin" else 1024)
-
-
-def write_photographs(folder: Path, count: int) -> list[Path]:
-    """Write different JPEG files of WIDTH x HEIGHT that decode as slowly as photographs.
-
-    They are the package's sample images, enlarged, with a camera's noise (SD 3 of 255), each shifted sideways
-    by another number of pixels.
-
-    Args:
-        folder: Folder to write to.
-        count: Number of files.
-
-    Returns:
-        Their paths.
-    """
-    samples = []
-    for path in sorted(samples_folder().glob("*.png")):
-        with Image.open(path) as image:
-            large = image.convert("RGB").resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
-        noise = np.random.default_rng(0).normal(scale=NOISE, size=(HEIGHT, WIDTH, 3))
-        samples.append(np.clip(np.rint(np.asarray(large) + noise), 0, 255).astype(np.uint8))
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"image_{number:05d}.jpg" for number in range(count)]
-    for number, path in enumerate(paths):
-        shifted = np.roll(samples[number % len(samples)], number, axis=1)
-        Image.fromarray(shifted).save(path, quality=JPEG_QUALITY)
-    return paths

@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.figure import Figure as Chart
 
 from mlffm_segdiff.benchmark.goals import Findings, Goal, Result
-from mlffm_segdiff.benchmark.timing import Timing, quartiles
+from mlffm_segdiff.benchmark.timing import Timing, plain, quartiles
 from mlffm_segdiff.data.atomic import atomic_write, open_checked
 from mlffm_segdiff.evaluation.report import markdown_table
 
@@ -97,11 +97,6 @@ def write_report(folder: Path, facts: Mapping[str, object], found: Found) -> Non
     for name, text in texts.items():
         with atomic_write(folder / name) as path:
             path.write_text(text, encoding="utf-8")
-
-
-def plain(number: float) -> str:
-    """Format a number with three significant digits, without an exponent for large numbers."""
-    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
 def _goal_row(result: Result, number_format: str) -> tuple[str, ...]:

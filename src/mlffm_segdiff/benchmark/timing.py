@@ -81,6 +81,11 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     return median, low, high
 
 
+def plain(number: float) -> str:
+    """Format a number with three significant digits, without an exponent for large numbers."""
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
+
+
 def _calls_to_fill(seconds: float, work: Work, clock: Clock) -> int:
     work()
     once = _seconds_per_call(work, 1, clock)

@@ -21,6 +21,7 @@ from mlffm_segdiff.cli.export import export
 from mlffm_segdiff.cli.hints import meant_parameter
 from mlffm_segdiff.cli.measure_change import measure_change
 from mlffm_segdiff.cli.models import models
+from mlffm_segdiff.cli.plan_job import plan_job
 from mlffm_segdiff.cli.predict import predict
 from mlffm_segdiff.cli.serve import serve
 from mlffm_segdiff.cli.study import study
@@ -39,6 +40,7 @@ app.command(short_help="Train a recipe into a run folder.")(train)
 app.command(short_help="Score a model, or masks of any program.")(evaluate)
 app.command(short_help="Compare masks of several methods.")(compare)
 app.command(short_help="Segment your own images.")(predict)
+app.command("plan", short_help="Estimate time and money of very many images.")(plan_job)
 app.command("measure-change", short_help="Compare a lesion's area in two images.")(measure_change)
 app.command(short_help="Serve a web page and a REST API.")(serve)
 app.command(short_help="Segment the sample images of the package.")(demo)

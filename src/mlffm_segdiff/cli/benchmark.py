@@ -1,7 +1,6 @@
 """``mlffm-segdiff benchmark``: speed and memory of this machine against the project's goals."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -83,17 +82,6 @@ def _print_tables(found: "Found", reporter: Reporter) -> None:
     from mlffm_segdiff.benchmark.report import GOAL_HEADER, fact_rows, goal_rows, sections
 
     shown = slice(1, 6)  # what fits on a terminal: from what is measured to the number format
-    _print_table(GOAL_HEADER[shown], [row[shown] for row in goal_rows(found)], reporter)
+    reporter.table(GOAL_HEADER[shown], [row[shown] for row in goal_rows(found)])
     for section in sections(found):
-        _print_table((section, *found), fact_rows(found, section), reporter)
-
-
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], reporter: Reporter) -> None:
-    from rich.table import Table
-
-    table = Table(header[0])
-    for column in header[1:]:
-        table.add_column(column, justify="right")
-    for row in rows:
-        table.add_row(*row)
-    reporter.console().print(table)
+        reporter.table((section, *found), fact_rows(found, section))

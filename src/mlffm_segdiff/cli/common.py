@@ -124,6 +124,17 @@ class Reporter:
 
         return PlainConsole(stderr=self.json, quiet=self.quiet, markup=markup, highlight=markup, emoji=False)
 
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print a table of text with its first column aligned left and the others right."""
+        from rich.table import Table
+
+        table = Table(header[0])
+        for column in header[1:]:
+            table.add_column(column, justify="right")
+        for row in rows:
+            table.add_row(*row)
+        self.console().print(table)
+
     def result(self, values: Mapping[str, object]) -> None:
         """Print the result as JSON if --json was given; paths become strings."""
         if self.json:

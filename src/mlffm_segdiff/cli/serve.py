@@ -104,6 +104,14 @@ def serve(
             "[default: localhost and --host; any name if --host is 0.0.0.0 or ::]",
         ),
     ] = None,
+    worker: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            show_default=False,
+            help="Name of this server among several behind a proxy; the ids of its batch jobs start with it.",
+        ),
+    ] = "",
     runtime: RuntimeOption = None,
     precision: PrecisionOption = "float32",
     device: DeviceOption = AUTO,
@@ -160,7 +168,8 @@ def serve(
         disk_bytes=max_disk_mb * 2**20,
         job_seconds=60 * job_minutes,
     )
-    app = create_app(model, choose, weights, limits, allowed_hosts(host, allow_host or ()), keys)
+    hosts = allowed_hosts(host, allow_host or ())
+    app = create_app(model, choose, weights, limits, hosts, keys, worker)
     address = url(listening, tls_cert is not None)
     if keys is None and client_of(listening.getsockname()[0]) is not None:
         reporter.warn(f"anyone who can reach {host} can use this server; see --api-key-file and --tls-cert")

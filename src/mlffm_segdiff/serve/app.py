@@ -42,6 +42,7 @@ def create_app(
     limits: Limits | None = None,
     hosts: Collection[str] | None = None,
     keys: ApiKeys | None = None,
+    worker: str = "",
 ) -> FastAPI:
     """Return the application that serves a model.
 
@@ -52,10 +53,11 @@ def create_app(
         limits: What the server accepts.
         hosts: See `Guard`.
         keys: See `Guard`.
+        worker: See `Jobs`.
     """
     limits, metrics = limits or Limits(), Metrics()
     engine = Engine(model, choose, limits, metrics)
-    jobs = Jobs(engine, metrics)
+    jobs = Jobs(engine, metrics, worker=worker)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

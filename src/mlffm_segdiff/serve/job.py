@@ -127,6 +127,7 @@ class Job:
         parent: Folder in which it makes its own.
         client: Whose it is, see `client_of`.
         disk: Where its bytes are counted.
+        worker: Name of this server among several, with which the id starts; empty for one server.
 
     Attributes:
         id: Cannot be guessed: who knows it may read the results.
@@ -141,8 +142,8 @@ class Job:
         changed: Set at the next change of rows or state.
     """
 
-    def __init__(self, parent: Path, client: str | None, disk: Disk) -> None:
-        self.id = secrets.token_urlsafe(16)
+    def __init__(self, parent: Path, client: str | None, disk: Disk, worker: str = "") -> None:
+        self.id = f"{worker}-{secrets.token_urlsafe(16)}" if worker else secrets.token_urlsafe(16)
         self.folder = parent / self.id
         self.client = client
         self.images: list[JobImage] = []

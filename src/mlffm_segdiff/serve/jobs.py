@@ -1,6 +1,7 @@
 """The jobs of a server: how many there are, whose they are, and how long they are kept."""
 
 import asyncio
+import re
 import shutil
 import tempfile
 import time
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import sweep_unfinished, working_folder
 from mlffm_segdiff.serve.admission import Clock, busy, client_of
 from mlffm_segdiff.serve.engine import Engine
@@ -20,6 +22,8 @@ from mlffm_segdiff.serve.problem import NOT_FOUND, TOO_MANY, RefusedError
 RUNNING = 2
 """Jobs that run at the same time; the others wait in their order."""
 SWEEP_SECONDS = 5.0
+WORKER_NAME = re.compile(r"[a-z0-9]{0,32}")
+"""A dash ends it in the id of a job, by which a proxy finds the worker."""
 
 
 class Jobs:
@@ -29,9 +33,18 @@ class Jobs:
         engine: Segments their images.
         metrics: Where they are reported.
         clock: Seconds.
+        worker: Name of this server behind a proxy with several; empty for one server.
+
+    Raises:
+        UserError: The name has other characters than small letters and digits, or more than 32.
     """
 
-    def __init__(self, engine: Engine, metrics: Metrics, clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, engine: Engine, metrics: Metrics, clock: Clock = time.monotonic, worker: str = ""
+    ) -> None:
+        if not WORKER_NAME.fullmatch(worker):
+            raise UserError(f"worker {worker!r} is not a name; give up to 32 small letters and digits")
+        self._worker = worker
         self.engine = engine
         self.disk = Disk(engine.limits.disk_bytes, metrics.job_disk)
         self._metrics = metrics
@@ -76,7 +89,7 @@ class Jobs:
             )
         if len(self._jobs) >= limits.jobs:
             raise busy(f"the server has {len(self._jobs)} jobs", self._retry_seconds())
-        job = Job(self._folder, client, self.disk)
+        job = Job(self._folder, client, self.disk, self._worker)
         self._jobs[job.id] = job
         self._report()
         return job

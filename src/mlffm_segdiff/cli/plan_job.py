@@ -1,0 +1,175 @@
+"""``mlffm-segdiff plan``: time and money of segmenting very many images, before it is done."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlffm_segdiff.cli.common import DeviceOption, JsonOption, QuietOption, Reporter
+from mlffm_segdiff.cli.runtime import RuntimeOption, WeightsOption, prepare_model
+from mlffm_segdiff.cli.sampling import SamplesOption, SamplingArgument, sampling_overrides
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.segmenters.device import AUTO
+
+if TYPE_CHECKING:
+    from mlffm_segdiff.benchmark.shard_stages import MeasuredSpeeds
+    from mlffm_segdiff.inference.prepared import PreparedModel
+
+DRAWN_MEGAPIXELS = 2.0
+
+
+def plan_job(
+    sampling: SamplingArgument = None,
+    images: Annotated[int, typer.Option(min=1, metavar="N", help="Images of the job.")] = 1_000_000,
+    megapixels: Annotated[
+        float | None,
+        typer.Option(
+            help="Mean size of an image [default: of the images in -i, otherwise 2].", show_default=False
+        ),
+    ] = None,
+    shard_size: Annotated[int, typer.Option(min=1, help="Images of a shard.")] = 1000,
+    places: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="IMAGES",
+            help="Measure with these images, as predict reads them [default: drawn ones of 0.3, 2, 4 and 8 "
+            "megapixels]. Repeatable.",
+        ),
+    ] = None,
+    machine: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Measure nothing: take the speeds that --save wrote on a node."),
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the measured speeds, for --machine.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the plan as Markdown.")] = None,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines.")] = 10,
+    cores: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="CPU cores of a node [default: those of the measured machine].", show_default=False
+        ),
+    ] = None,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs of a node, if the network runs on them.")] = 1,
+    price_per_hour: Annotated[
+        float, typer.Option(min=0, help="Price of a node per hour, in any currency.")
+    ] = 0.2,
+    bandwidth: Annotated[
+        float, typer.Option(help="Between a node and the object store, in megabits per second.")
+    ] = 1000,
+    hours_between_losses: Annotated[float, typer.Option(help="Mean hours until a node is lost.")] = 1000,
+    restart_minutes: Annotated[float, typer.Option(min=0, help="From a loss until a replacement works.")] = 5,
+    gets_per_image: Annotated[
+        float,
+        typer.Option(
+            min=0, help="Requests to read an image: 2 from s3 and gs (size and content), 1 from tar."
+        ),
+    ] = 2,
+    latency_ms: Annotated[float, typer.Option(min=0, help="Time of a request until its first byte.")] = 100,
+    get_rate: Annotated[
+        float, typer.Option(help="GET requests per second that the object store serves.")
+    ] = 5500,
+    put_rate: Annotated[
+        float, typer.Option(help="PUT requests per second that the object store serves.")
+    ] = 3500,
+    get_price: Annotated[float, typer.Option(min=0, help="Price of a million GET requests.")] = 0.4,
+    put_price: Annotated[float, typer.Option(min=0, help="Price of a million PUT requests.")] = 5,
+    storage_price: Annotated[
+        float, typer.Option(min=0, help="Price of a gigabyte of shards for a month.")
+    ] = 0.023,
+    months: Annotated[float, typer.Option(min=0, help="Months for which the shards are stored.")] = 1,
+    driver_memory_gb: Annotated[
+        float | None,
+        typer.Option(
+            help="Memory of the machine that runs predict [default: of this one].", show_default=False
+        ),
+    ] = None,
+    weights: WeightsOption = "default",
+    samples: SamplesOption = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images segmented at once.")] = 8,
+    repeats: Annotated[int, typer.Option(min=1, help="Turns of the measurement; the median counts.")] = 3,
+    runtime: RuntimeOption = None,
+    device: DeviceOption = AUTO,
+    threads: Annotated[int, typer.Option(min=1, metavar="N", help="CPU threads of a worker.")] = 1,
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Plan predict --shards for very many images: measure this machine, and estimate time and money.
+
+    Measures reading, decoding, network, post-processing and writing at three image sizes, fits a line to each
+    and checks their sum at a fourth. By the formula in docs/SCALE.md follow the time and the cost of the job,
+    its bottleneck, and which limit comes first.
+
+    Prices and rates are inputs. The defaults of the object store are what Amazon published for S3 Standard in
+    US East, in dollars; the price of a node is an assumption.
+
+    Example: mlffm-segdiff plan --images 100000000 --nodes 100 --cores 16 --price-per-hour 0.8
+    """
+    from mlffm_segdiff.benchmark.job_estimate import Job, Nodes, ObjectStore
+    from mlffm_segdiff.benchmark.plan_report import JobPlan, plan_markdown, plan_tables, plan_values, summary
+    from mlffm_segdiff.benchmark.shard_stages import MeasuredSpeeds
+    from mlffm_segdiff.data.atomic import write_text
+    from mlffm_segdiff.data.memory import memory_bytes
+
+    reporter = Reporter(quiet, as_json)
+    if machine is not None:
+        if places or save:
+            raise UserError("--machine measures nothing; leave out -i and --save")
+        measured = MeasuredSpeeds.read(machine.expanduser())
+    else:
+        overrides = sampling_overrides(sampling, samples, None)
+        model = prepare_model(weights, runtime, "float32", overrides, batch_size, threads, reporter, device)
+        measured = _measured(model, weights, places or (), batch_size, repeats, reporter)
+    if save is not None:
+        write_text(save.expanduser(), measured.model_dump_json(indent=1) + "\n")
+    usual = measured.check.megapixels if places or machine else DRAWN_MEGAPIXELS
+    memory = driver_memory_gb * 1e9 if driver_memory_gb else memory_bytes() or 16e9
+    plan = JobPlan(
+        measured,
+        Job(images, megapixels or usual, shard_size),
+        Nodes(
+            nodes,
+            cores or measured.speeds.cores,
+            gpus,
+            price_per_hour,
+            bandwidth * 1e6 / 8,
+            hours_between_losses,
+            60 * restart_minutes,
+        ),
+        ObjectStore(
+            gets_per_image, latency_ms / 1e3, get_rate, put_rate, get_price, put_price, storage_price, months
+        ),
+        memory,
+    )
+    values = plan_values(plan)
+    if report is not None:
+        command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+        write_text(report.expanduser(), plan_markdown(plan, command))
+    for header, rows in plan_tables(plan):
+        reporter.table(header, rows)
+    reporter.info(summary(plan))
+    reporter.result(values)
+
+
+def _measured(
+    model: "PreparedModel",
+    weights: str,
+    places: Sequence[str],
+    batch_size: int,
+    repeats: int,
+    reporter: Reporter,
+) -> "MeasuredSpeeds":
+    from mlffm_segdiff.benchmark.shard_stages import drawn_groups, groups_of, measure_speeds
+    from mlffm_segdiff.inference.reading.listing import list_place, merged
+
+    with reporter.status("measuring"):
+        if places:
+            groups = groups_of(merged([list_place(place) for place in places]).images)
+            return measure_speeds(model, weights, groups, batch_size, repeats)
+        with drawn_groups() as groups:
+            return measure_speeds(model, weights, groups, batch_size, repeats)
