@@ -144,7 +144,7 @@ class CaseResult:
     @property
     def levels(self) -> tuple[float, ...]:
         """Levels of the intervals and contours; none without a calibration that applies."""
-        return tuple(self._bounds)
+        return self.calibration.levels if self.calibration else ()
 
     @property
     def calibration_cases(self) -> dict[str, int]:
@@ -229,7 +229,7 @@ class CaseResult:
         bounds = self._bounds
         if not bounds:
             return None
-        level = require_level(level, bounds)
+        level = require_level(level, self.levels)
         one, probability = bounds[level], self.probability
         usual = (one.mean_inner, one.mean_outer) if mean else (one.inner, one.outer)
         inner, outer = (threshold_at(threshold, self.contrast) for threshold in usual)
@@ -302,7 +302,7 @@ def analyse(
         calibration,
         how.mm_per_pixel or image.mm_per_pixel,
         model.quality,
-        shown_level(how.level, calibration.bounds if calibration else ()),
+        shown_level(how.level, calibration.levels if calibration else ()),
         outlier,
         agreement,
     )
@@ -321,7 +321,7 @@ def require_supported(model: PreparedModel, processing: Processing) -> None:
             "--calibrate, or leave out --refuse-outliers"
         )
     calibration = applicable_calibration(model, processing.threshold, processing.post)
-    shown_level(processing.level, calibration.bounds if calibration else ())
+    shown_level(processing.level, calibration.levels if calibration else ())
 
 
 def _estimate(value: float, intervals: Mapping[float, Ends]) -> Estimate:
