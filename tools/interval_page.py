@@ -24,7 +24,7 @@ from mlffm_segdiff.inference.segmenter import Segmenter
 from mlffm_segdiff.metrics.case_bounds import LEVELS
 from mlffm_segdiff.metrics.conformal import covered_cases
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality
-from mlffm_segdiff.segmenters.saved_weights import DEFAULT, weights_folder
+from mlffm_segdiff.segmenters.saved_weights import DEFAULT, DEFAULT_SHA256, weights_folder
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, RESULTS = DOCS / "INTERVALS.md", DOCS / "intervals"
@@ -42,7 +42,8 @@ def main() -> None:
     """Rewrite the tables between the marks of the page, and the figures."""
     own = {name: read(name, name) for name in ("isic2018", "ph2", "ham10000")}
     anyone = {name: read(name, "any") for name in NAMES}
-    quality = Quality.model_validate_json((weights_folder(DEFAULT) / QUALITY).read_text("utf-8"))
+    quality = QUALITY.read(weights_folder(DEFAULT), DEFAULT_SHA256)
+    assert quality is not None
     tables = {
         "own": own_table(own, quality),
         "expected": expected_table(own, quality),
