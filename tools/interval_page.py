@@ -1,23 +1,28 @@
-"""Write the tables and figures of docs/INTERVALS.md, from docs/intervals/SET_STYLE.csv and the samples.
+"""Write the tables and figures of docs/INTERVALS.md, from docs/intervals/*.csv and the samples.
 
-Each CSV is the coverage.csv of `mlffm-segdiff evaluate default --style STYLE --source SET=FOLDER`.
+SET_STYLE.csv is the coverage.csv of `mlffm-segdiff evaluate default --style STYLE --source SET=FOLDER`,
+small_sets.csv the table of tools/small_set_coverage.py.
 """
 
 import csv
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import fields
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
-from mlffm_segdiff.evaluation.coverage import ALL, APPLIED, Coverage
+from mlffm_segdiff.evaluation.coverage import ALL, APPLIED, SIDES, Coverage
 from mlffm_segdiff.evaluation.coverage_figure import coverage_figure
 from mlffm_segdiff.evaluation.figures import save_figure
 from mlffm_segdiff.evaluation.report import markdown_table
 from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.inference.outputs.overlay import draw_outline
 from mlffm_segdiff.inference.segmenter import Segmenter
+from mlffm_segdiff.metrics.case_bounds import LEVELS
+from mlffm_segdiff.metrics.conformal import covered_cases
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality
 from mlffm_segdiff.segmenters.saved_weights import DEFAULT, DEFAULT_SHA256, weights_folder
 
@@ -26,6 +31,8 @@ PAGE, RESULTS = DOCS / "INTERVALS.md", DOCS / "intervals"
 NAMES = {"isic2018": "ISIC 2018", "ph2": "PH2", "ham10000": "HAM10000", "clinical": "clinical"}
 BOUNDS = ("area", "dice", "outer", "inner")
 TITLES = ("area", "Dice", "outer contour", "inner contour")
+FAR = 0.02
+"""Deviation of a coverage from its level that counts as far."""
 SAMPLES = ("sample_2", "sample_6")
 INNER, OUTER = (255, 176, 0), (255, 64, 129)
 MARKED = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -39,6 +46,8 @@ def main() -> None:
     assert quality is not None
     tables = {
         "own": own_table(own, quality),
+        "expected": expected_table(own, quality),
+        "small": small_table(),
         "any": levels_table(anyone, APPLIED),
         "cross": levels_table(anyone, "isic2018"),
         "mean": levels_table(own, APPLIED, ("mean outer", "mean inner"), ("outer contour", "inner contour")),
@@ -53,7 +62,8 @@ def main() -> None:
 
 def read(name: str, style: str) -> list[Coverage]:
     """Return the rows of a coverage.csv."""
-    types = {"str": str, "int": int, "float": float}
+    types: dict[str, Callable[[str], object]] = {"str": str, "int": int, "float": float}
+    types["float | None"] = lambda cell: float(cell) if cell else None
     kinds = {field.name: types[str(field.type)] for field in fields(Coverage)}
     with (RESULTS / f"{name}_{style}.csv").open(encoding="utf-8") as file:
         return [
@@ -63,7 +73,7 @@ def read(name: str, style: str) -> list[Coverage]:
 
 def own_table(results: dict[str, list[Coverage]], quality: Quality) -> str:
     """Return coverage and width of each set, calibrated on itself in its own style."""
-    header = ["test images", "calibrated on", "level", *TITLES]
+    header = ["test images", "calibrated on", "level", *TITLES, "expected: intervals", "contours"]
     header += ["width of area", "of Dice", "naive area", "width"]
     rows = []
     for name, found in results.items():
@@ -77,7 +87,8 @@ def own_table(results: dict[str, list[Coverage]], quality: Quality) -> str:
                     f"{NAMES[name]}, {one['area'].cases}",
                     str(count),
                     f"{100 * level:.0f} %",
-                    *(reached(one[bound]) for bound in BOUNDS),
+                    *(marked(one[bound]) for bound in BOUNDS),
+                    *(expected(one[bound]) for bound in ("area", "outer")),
                     *widths,
                     f"{100 * naive.reached:.1f}",
                     f"{naive.width:.2f}",
@@ -119,8 +130,9 @@ def strata_table(results: dict[str, list[Coverage]]) -> str:
 
 
 def levels(found: list[Coverage], calibrated_on: str = APPLIED) -> list[float]:
-    """Return the levels of a calibration."""
-    return sorted({one.level for one in found if one.calibrated_on == calibrated_on})
+    """Return the offered levels of a calibration."""
+    calibrated = {one.level for one in found if one.calibrated_on == calibrated_on}
+    return [level for level in LEVELS if level in calibrated]
 
 
 def pick(
@@ -138,6 +150,76 @@ def pick(
 def reached(one: Coverage) -> str:
     """Return the coverage in percent with its interval."""
     return f"{100 * one.reached:.1f} ({100 * one.low:.0f} to {100 * one.high:.0f})"
+
+
+def marked(one: Coverage) -> str:
+    """Return the coverage with its interval, in bold outside of the range for exchangeable cases."""
+    return f"**{reached(one)}**" if outside(one) else reached(one)
+
+
+def outside(one: Coverage) -> bool:
+    """Return whether the coverage is outside of the range for exchangeable cases."""
+    low, high = one.expected_low, one.expected_high
+    return (low is not None and one.reached < low) or (high is not None and one.reached > high)
+
+
+def expected(one: Coverage) -> str:
+    """Return the range of the coverage for exchangeable cases, in percent."""
+    if one.expected_low is None:
+        return ""
+    low, high = 100 * one.expected_low, one.expected_high
+    return f"at least {low:.0f}" if high is None else f"{low:.1f} to {100 * high:.1f}"
+
+
+def expected_table(results: dict[str, list[Coverage]], quality: Quality) -> str:
+    """Return how many cells of `own_table` deviate, and how many would if all cases were exchangeable."""
+    rows = []
+    for name, found in results.items():
+        calibrated = quality.styles[name].sets[name]
+        if calibrated.lenders:
+            continue
+        cells = [pick(found, bound, level) for bound, level in product(BOUNDS, levels(found))]
+        far = sum(abs(one.reached - one.level) > FAR for one in cells)
+        chances = [far_chance(one, calibrated.cases) for one in cells]
+        beyond = sum(map(outside, cells))
+        numbers = (len(cells), far, f"{sum(chances):.1f}", beyond, f"{0.05 * len(cells):.1f}")
+        rows.append([NAMES[name], *map(str, numbers)])
+    header = ["test images", "cells", "further than 2 points", "expected", "outside of the range"]
+    return markdown_table([*header, "expected, at most"], rows)
+
+
+def far_chance(one: Coverage, calibrated: int) -> float:
+    """Return the probability of a coverage further than `FAR` from nominal, for exchangeable cases."""
+    covered = covered_cases(calibrated, one.cases, one.level, SIDES[one.bound])
+    count = np.arange(one.cases + 1)
+    return float(covered.pmf(count)[np.abs(count / one.cases - one.level) > FAR].sum())
+
+
+def small_table() -> str:
+    """Return how rules for small sets hold, over populations and bounds, from small_sets.csv."""
+    with (RESULTS / "small_sets.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    sizes, rules = (list(dict.fromkeys(row[key] for row in rows)) for key in ("cases", "rule"))
+    found = {}
+    for row in rows:
+        numbers = [float(row[key]) for key in ("mean", "deviation", "short", "width")]
+        found.setdefault((row["level"], row["rule"], row["cases"]), []).append(numbers)
+    table = []
+    for level, rule in product(dict.fromkeys(row["level"] for row in rows), rules):
+        cells = [small_cell(found.get((level, rule, size))) for size in sizes]
+        widths = [np.array(found.get((level, one, sizes[-1])))[:, 3] for one in (rule, rules[0])]
+        table.append([f"{100 * float(level):g} %", rule, *cells, f"{np.median(widths[0] / widths[1]):.2f}"])
+    header = ["level", "rule", *(f"{size} cases" for size in sizes), f"width, {sizes[-1]} cases"]
+    return markdown_table(header, table)
+
+
+def small_cell(found: list[list[float]] | None) -> str:
+    """Return mean coverage, its deviation between small sets, and how many are short (in the worst cell)."""
+    if found is None:
+        return ""
+    values = 100 * np.array(found)
+    mean, deviation, short = values[:, :3].mean(axis=0)
+    return f"{mean:.1f} ± {deviation:.1f}, {short:.0f} % ({values[:, 2].max():.0f} %)"
 
 
 def draw_bands(path: Path) -> None:

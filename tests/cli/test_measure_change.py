@@ -53,6 +53,14 @@ def test_an_image_and_itself_cannot_be_told_apart(command: Command) -> None:
     assert lines[-1].startswith("The size of a pixel is not known for both images")
 
 
+@pytest.mark.parametrize("level", [80, 90, 95])
+def test_each_offered_level_has_an_interval(command: Command, level: int) -> None:
+    status, out, _ = command("measure-change", FIRST, SECOND, "--level", level, "--json", "--threads", "1")
+    found = json.loads(out)
+    assert (status, found["level"]) == (0, level / 100)
+    assert found["difference"]["interval"][0] < found["difference"]["value"]
+
+
 def test_a_large_and_a_small_lesion_differ(command: Command) -> None:
     large, small = (samples_folder() / f"sample_{number}.png" for number in (5, 6))
     status, out, _ = command("measure-change", large, small, "--mm-per-pixel", "0.02", "--threads", "1")

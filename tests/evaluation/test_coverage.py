@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import beta
+from scipy.stats import beta, betabinom
 
 from mlffm_segdiff.evaluation.calibrating import calibrate_style, level_lines
 from mlffm_segdiff.evaluation.coverage import (
@@ -55,12 +55,33 @@ def test_each_set_is_calibrated_for_the_levels_that_its_cases_allow() -> None:
         "some": [0.8, 0.9],
     }
     assert found.cases == {"many": 40}
+    assert all(not one.lenders for one in found.sets.values())
     assert level_lines(found) == [
         "few: 8 calibration cases, no intervals; 80 % needs 9, 90 % needs 19, 95 % needs 39",
         "many: 40 calibration cases, intervals for 80, 90, 95 %",
         "some: 20 calibration cases, intervals for 80, 90 %; 95 % needs 39; not used for style any, "
-        "as other data sets have more levels",
+        "as other data sets guarantee more levels",
     ]
+
+
+def test_a_small_set_borrows_from_large_ones_in_their_own_styles() -> None:
+    random = np.random.default_rng(2)
+    small, large = covered(random, 20, "small"), covered(random, 80, "large", 0.3)
+    found = calibrate_style(small, large)
+    assert list(found.sets) == ["small"]
+    assert found.sets["small"].lenders == ("large",)
+    assert list(found.bounds) == [0.8, 0.9, 0.95, 0.975]
+    assert level_lines(found) == [
+        "small: 20 calibration cases, intervals for 80, 90, 95 %; widened by large, 95 % not guaranteed"
+    ]
+    assert not calibrate_style(small[:8], large).bounds, "too few for any level of their own"
+    (area,) = [
+        row
+        for row in measure_coverage(small, found)
+        if (row.calibrated_on, row.bound, row.level) == (APPLIED, "area", 0.9)
+    ]
+    assert area.expected_low is not None
+    assert area.expected_high is None
 
 
 def test_coverage_is_counted_with_its_exact_interval(found: list[Coverage]) -> None:
@@ -75,6 +96,16 @@ def test_coverage_is_counted_with_its_exact_interval(found: list[Coverage]) -> N
     assert one.reached == pytest.approx(held / 60)
     assert one.low == pytest.approx(beta.ppf(0.025, held, 61 - held))  # Clopper and Pearson
     assert one.high == pytest.approx(beta.ppf(0.975, held + 1, 60 - held) if held < 60 else 1.0)
+
+
+def test_coverage_is_expected_in_the_range_for_exchangeable_cases(found: list[Coverage]) -> None:
+    of_hard = [row for row in found if (row.source, row.calibrated_on, row.level) == ("hard", "hard", 0.9)]
+    (area,) = [row for row in of_hard if (row.bound, row.stratum) == ("area", ALL)]
+    covered = betabinom(60, 19, 2)  # of 20 scores, one at each end is left out
+    expected = covered.ppf(0.025) / 60, covered.ppf(0.975) / 60
+    assert (area.expected_low, area.expected_high) == pytest.approx(expected)
+    others = [row for row in of_hard if row.stratum != ALL or row.bound in ("area, naive", "mean inner")]
+    assert {(row.expected_low, row.expected_high) for row in others} == {(None, None)}
 
 
 def test_every_bound_is_judged_by_every_calibration(found: list[Coverage]) -> None:

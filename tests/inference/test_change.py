@@ -34,10 +34,10 @@ class Measured:
 
 
 def test_a_worked_case_in_square_millimetres() -> None:
-    before = Measured(40, 0.5, at_0_9=(36, 48), at_0_95=(32, 52))
-    after = Measured(90, 0.5, at_0_9=(60, 96), at_0_95=(56, 100))
+    before = Measured(40, 0.5, at_0_8=(38, 42), at_0_9=(36, 48), at_0_95=(32, 52), at_0_975=(28, 60))
+    after = Measured(90, 0.5, at_0_8=(80, 94), at_0_9=(60, 96), at_0_95=(56, 100), at_0_975=(48, 104))
     found = measure_change(before, after)
-    assert (found.unit, found.levels) == ("mm2", (0.8, 0.9))
+    assert (found.unit, found.levels) == ("mm2", (0.8, 0.9, 0.95))
     assert (found.before.value, found.after.value, found.difference.value) == (10, 22.5, 12.5)
     assert (found.before.interval(0.9), found.after.interval(0.9)) == ((8, 13), (14, 25))
     assert found.difference.interval(0.9) == (1, 17)
@@ -45,6 +45,8 @@ def test_a_worked_case_in_square_millimetres() -> None:
     assert found.ratio.interval(0.9) == pytest.approx((14 / 13, 25 / 8))
     assert found.is_certain()
     assert found.is_certain(80)
+    assert found.difference.interval(95) == (-3, 19)
+    assert not found.is_certain(95)
 
 
 def test_areas_without_a_common_unit_are_shares_of_the_image() -> None:
@@ -52,6 +54,13 @@ def test_areas_without_a_common_unit_are_shares_of_the_image() -> None:
     assert (found.unit, found.before.value, found.after.value) == ("share", 0.4, 0.5)
     assert found.difference.interval(0.9) == pytest.approx((-0.2, 0.3))
     assert found.is_certain() is False
+
+
+def test_levels_that_the_areas_cannot_support_are_left_out() -> None:
+    areas = Measured(40, at_0_8=(30, 60), at_0_9=(20, 70)), Measured(90, at_0_8=(80, 95), at_0_9=(75, 99))
+    found = measure_change(*areas)
+    assert found.levels == (0.8,)
+    assert found.before.interval(0.8) == pytest.approx((0.2, 0.7))
 
 
 def test_without_intervals_of_both_nothing_is_certain() -> None:

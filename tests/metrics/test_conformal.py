@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import betabinom
+from scipy.stats import beta, betabinom
+from scipy.stats.distributions import rv_frozen
 
-from mlffm_segdiff.metrics.conformal import conformal_quantile, control_risk, fewest_cases
+from mlffm_segdiff.metrics.conformal import conformal_quantile, control_risk, covered_cases, fewest_cases
 
 REPEATS = 1000
 
@@ -85,6 +86,31 @@ def test_losses_that_rise_again_count_with_their_later_maximum(rows: list[list[f
     worst = [(losses[:, k:].max(axis=1).sum() + 1) / (len(rows) + 1) for k in range(4)]
     expected = next((k for k, bound in enumerate(worst) if bound <= risk), None)
     assert index == expected
+
+
+def test_the_range_of_coverage_holds_for_intervals_of_exchangeable_cases() -> None:
+    random, level, cases, new = np.random.default_rng(4), 0.9, 60, 50
+    low, high = covered_cases(cases, new, level, 2).ppf((0.025, 0.975)) / new
+    inside = []
+    for _ in range(REPEATS):
+        scores = random.standard_normal(cases + new)
+        ends = (conformal_quantile(sign * scores[:cases], (1 + level) / 2) for sign in (-1, 1))
+        below, above = ends
+        covered = np.mean((-scores[cases:] <= below) & (scores[cases:] <= above))
+        inside.append(low <= covered <= high)
+    assert 0.94 <= np.mean(inside) <= 0.99  # the number of covered cases is discrete
+
+
+@pytest.mark.parametrize(
+    ("cases", "level", "sides", "exact"),
+    [(20, 0.9, 2, beta(19, 2)), (20, 0.9, 1, beta(19, 2)), (194, 0.8, 1, beta(156, 39))],
+)
+def test_the_share_of_many_covered_cases_is_beta(
+    cases: int, level: float, sides: int, exact: rv_frozen
+) -> None:
+    """Of 20 cases, an interval of 90 % leaves out one at each end, a limit two."""
+    found = covered_cases(cases, 10**6, level, sides).ppf((0.025, 0.975)) / 10**6
+    assert found == pytest.approx(exact.ppf((0.025, 0.975)), abs=1e-5)
 
 
 @pytest.mark.parametrize(("level", "cases"), [(0.8, 9), (0.9, 19), (0.95, 39)])

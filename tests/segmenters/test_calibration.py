@@ -127,6 +127,20 @@ def test_several_sets_give_the_most_conservative_bounds_of_those_with_all_levels
     assert (none.bounds, none.cases) == ({}, {})
 
 
+def test_a_small_set_with_borrowed_levels_does_not_take_part_where_others_guarantee_more() -> None:
+    small = SetBounds(cases=20, levels=dict.fromkeys((0.8, 0.9, 0.95, 0.975), WIDE), lenders=("a",))
+    assert small.guaranteed == (0.8, 0.9)
+    large = SetBounds(cases=80, levels=dict.fromkeys((0.8, 0.9, 0.95, 0.975), NARROW))
+    some = SetBounds(cases=40, levels=dict.fromkeys((0.8, 0.9, 0.95), NARROW))
+    found = StyleCalibration(calibration=Calibration((0.5,), (0.5,)), sets={"small": small, "a": large})
+    assert (found.cases, found.levels) == ({"a": 80}, (0.8, 0.9, 0.95))
+    assert list(found.bounds) == [0.8, 0.9, 0.95, 0.975]
+    with_some = found.model_copy(update={"sets": {"a": large, "some": some}})
+    assert (with_some.cases, list(with_some.bounds)) == ({"a": 80, "some": 40}, [0.8, 0.9, 0.95])
+    alone = found.model_copy(update={"sets": {"small": small}})
+    assert (alone.cases, alone.levels) == ({"small": 20}, (0.8, 0.9, 0.95))
+
+
 @pytest.mark.parametrize("text", ["", "{", '{"format": 2}', '{"format": 3}'])
 def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "quality.json"

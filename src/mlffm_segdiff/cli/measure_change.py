@@ -44,7 +44,7 @@ def measure_change(
     level: Annotated[
         float | None,
         typer.Option(
-            metavar="60|80|90",
+            metavar="80|90|95",
             help="Level at which all intervals hold at once, in per cent, or as 0.9 [default: 90, or the "
             "highest that the weights are calibrated for].",
         ),

@@ -26,8 +26,9 @@ from mlffm_segdiff.metrics.case_bounds import (
     dice_interval,
     threshold_at,
 )
+from mlffm_segdiff.metrics.conformal import covered_cases
 from mlffm_segdiff.metrics.intervals import mean_interval
-from mlffm_segdiff.segmenters.calibration import StyleCalibration
+from mlffm_segdiff.segmenters.calibration import SetBounds, StyleCalibration
 
 Numbers = npt.NDArray[np.float64]
 
@@ -35,6 +36,10 @@ ALL = "all"
 APPLIED = "applied"
 """The bounds that results get: of several data sets, the most conservative."""
 TERCILES = (1 / 3, 2 / 3)
+SIDES = {"area": 2, "dice": 2, "outer": 1, "inner": 1}
+"""Ends of each kind of bound that holds in a share of cases."""
+EXPECTED_SHARES = (0.025, 0.975)
+"""Quantiles of the coverage of exchangeable cases between which it is expected."""
 FEWEST_IN_STRATA = 30
 """Number of cases from which a data set is divided into strata."""
 
@@ -72,6 +77,9 @@ class Coverage:
         high: Upper end.
         width: Of an area, the median of (high - low) / area of the mask; of a Dice, the median of high - low;
             of a contour, the area between it and the mask, over the mask's, on average.
+        expected_low: Lower end of the range that ``reached`` has in 95 % of draws of calibration and test
+            cases, if all are exchangeable (`covered_cases`); None where that is not known.
+        expected_high: Upper end; None for a small set, whose bounds are wider than its own cases ask for.
     """
 
     source: str
@@ -84,6 +92,8 @@ class Coverage:
     low: float
     high: float
     width: float
+    expected_low: float | None = None
+    expected_high: float | None = None
 
 
 def coverage_case(compared: ComparedCase, evaluated: EvaluatedCase, source: str) -> CoverageCase:
@@ -98,6 +108,8 @@ def measure_coverage(cases: Sequence[CoverageCase], calibration: StyleCalibratio
     """Return the coverage of all bounds of a calibration on the cases of each source and stratum."""
     calibrated: dict[str, Mapping[float, Bounds]] = {APPLIED: calibration.bounds}
     calibrated |= {name: one.levels for name, one in calibration.sets.items()}
+    single = calibration.sets[next(iter(calibration.cases))] if len(calibration.cases) == 1 else None
+    known = {APPLIED: single, **calibration.sets}
     found = []
     for source in sorted({case.source for case in cases}):
         of_source = [case for case in cases if case.source == source]
@@ -108,7 +120,8 @@ def measure_coverage(cases: Sequence[CoverageCase], calibration: StyleCalibratio
                     for bound, (held, width) in _held(checked, level, bounds).items():
                         reached, ends = float(np.mean(held)), _ends(held)
                         key = (source, stratum, name, bound, level, len(held))
-                        found.append(Coverage(*key, reached, *ends, width))
+                        expected = _expected(key, known[name])
+                        found.append(Coverage(*key, reached, *ends, width, *expected))
     return found
 
 
@@ -146,6 +159,18 @@ def write_coverage(found: Sequence[Coverage], path: Path) -> None:
         for one in found
     )
     write_text(path, csv_table([field.name for field in fields(Coverage)], rows))
+
+
+def _expected(
+    key: tuple[str, str, str, str, float, int], calibrated: SetBounds | None
+) -> tuple[float | None, float | None]:
+    """Return the range of the coverage on all cases by the bounds of a set, as far as it is known."""
+    _, stratum, _, bound, level, tested = key
+    if calibrated is None or stratum != ALL or bound not in SIDES or level not in calibrated.guaranteed:
+        return None, None
+    covered = covered_cases(calibrated.cases, tested, level, SIDES[bound])
+    low, high = (float(covered.ppf(share)) / tested for share in EXPECTED_SHARES)
+    return low, None if calibrated.lenders else high
 
 
 def _held(cases: Sequence[CheckedCase], level: float, bounds: Bounds) -> dict[str, tuple[Numbers, float]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from mlffm_segdiff.evaluation.coverage import ALL, Coverage
+from mlffm_segdiff.metrics.case_bounds import LEVELS
 
 SHOWN = {"area": "area", "dice": "Dice", "outer": "outer contour", "inner": "inner contour"}
 COLOURS = ("#2166ac", "#b2182b", "#1b7837", "#762a83", "#e08214")
@@ -15,8 +16,11 @@ PANEL = (2.3, 2.9)
 
 
 def coverage_figure(found: Sequence[Coverage]) -> Figure:
-    """Draw reached against nominal coverage on all cases, a panel per bound and a colour per calibration."""
-    shown = [one for one in found if one.stratum == ALL and one.bound in SHOWN]
+    """Draw reached against nominal coverage on all cases, a panel per bound and a colour per calibration.
+
+    Lines are the interval of the reached coverage, wide bars its range if all cases are exchangeable.
+    """
+    shown = [one for one in found if one.stratum == ALL and one.bound in SHOWN and one.level in LEVELS]
     lines = sorted({(one.source, one.calibrated_on) for one in shown})
     figure = Figure(figsize=(PANEL[0] * len(SHOWN), PANEL[1] + 0.4), layout="constrained")
     panels = figure.subplots(1, len(SHOWN), sharey=True)
@@ -26,11 +30,19 @@ def coverage_figure(found: Sequence[Coverage]) -> Figure:
         for number, (source, calibrated) in enumerate(lines):
             points = [one for one in shown if (one.source, one.calibrated_on) == (source, calibrated)]
             points = [one for one in points if one.bound == bound]
+            places = [one.level + OFFSET * (number - (len(lines) - 1) / 2) for one in points]
+            colour = COLOURS[number % len(COLOURS)]
+            for place, one in zip(places, points, strict=True):
+                if one.expected_low is not None and one.expected_high is not None:
+                    expected = [one.expected_low, one.expected_high]
+                    panel.plot(
+                        [place] * 2, expected, color=colour, alpha=0.25, linewidth=6, solid_capstyle="butt"
+                    )
             panel.errorbar(
-                [one.level + OFFSET * (number - (len(lines) - 1) / 2) for one in points],
+                places,
                 [one.reached for one in points],
                 [[one.reached - one.low for one in points], [one.high - one.reached for one in points]],
-                color=COLOURS[number % len(COLOURS)],
+                color=colour,
                 fmt="o",
                 markersize=3,
                 linewidth=1,

@@ -101,7 +101,7 @@ def analyse(
         calibration,
         how.mm_per_pixel or image.mm_per_pixel,
         model.quality,
-        shown_level(how.level, calibration.bounds if calibration else ()),
+        shown_level(how.level, calibration.levels if calibration else ()),
         outlier,
         agreement,
     )
@@ -120,4 +120,4 @@ def require_supported(model: PreparedModel, processing: Processing) -> None:
             "--calibrate, or leave out --refuse-outliers"
         )
     calibration = applicable_calibration(model, processing.threshold, processing.post)
-    shown_level(processing.level, calibration.bounds if calibration else ())
+    shown_level(processing.level, calibration.levels if calibration else ())

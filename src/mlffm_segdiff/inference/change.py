@@ -6,6 +6,7 @@ from typing import Literal
 
 from mlffm_segdiff.inference.estimates import Ends, Estimate, shown_level
 from mlffm_segdiff.inference.result import CaseResult
+from mlffm_segdiff.metrics.case_bounds import LEVELS
 
 Unit = Literal["mm2", "share"]
 
@@ -56,6 +57,11 @@ class Change:
         return low > 0 or high < 0
 
 
+def area_level(level: float) -> float:
+    """Return the level at which each of two intervals must hold, so that both hold at this one."""
+    return round((1 + level) / 2, 9)
+
+
 def measure_change(before: CaseResult, after: CaseResult) -> Change:
     """Compare the area of a lesion in two images of it.
 
@@ -75,9 +81,9 @@ def measure_change(before: CaseResult, after: CaseResult) -> Change:
     assert first is not None
     assert second is not None
     pairs = {
-        _joint_level(level): (first.intervals[level], second.intervals[level])
-        for level in first.intervals
-        if level in second.intervals and level > 0.5
+        level: (first.intervals[own], second.intervals[own])
+        for level, own in ((level, area_level(level)) for level in LEVELS)
+        if own in first.intervals and own in second.intervals
     }
     ratio = None
     if first.value:
@@ -93,11 +99,6 @@ def measure_change(before: CaseResult, after: CaseResult) -> Change:
         ),
         ratio,
     )
-
-
-def _joint_level(level: float) -> float:
-    """Return the level at which two intervals hold together if each holds at this one."""
-    return round(2 * level - 1, 9)
 
 
 def _ratio(before: Ends, after: Ends) -> Ends:

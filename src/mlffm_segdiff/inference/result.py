@@ -88,7 +88,7 @@ class CaseResult:
     @property
     def levels(self) -> tuple[float, ...]:
         """Levels of the intervals and contours; none without a calibration that applies."""
-        return tuple(self._bounds)
+        return self.calibration.levels if self.calibration else ()
 
     @property
     def calibration_cases(self) -> dict[str, int]:
@@ -173,7 +173,7 @@ class CaseResult:
         bounds = self._bounds
         if not bounds:
             return None
-        level = require_level(level, bounds)
+        level = require_level(level, self.levels)
         one, probability = bounds[level], self.probability
         usual = (one.mean_inner, one.mean_outer) if mean else (one.inner, one.outer)
         inner, outer = (threshold_at(threshold, self.contrast) for threshold in usual)

@@ -5,7 +5,7 @@ All are conformal: `fit_bounds` chooses them on calibration cases, so that they 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -18,6 +18,8 @@ from mlffm_segdiff.metrics.overlap import Mask
 Numbers = npt.NDArray[np.float64]
 Map = npt.NDArray[np.float32]
 
+LEVELS = (0.8, 0.9, 0.95)
+"""Levels that intervals and contours are offered at."""
 THRESHOLDS: Numbers = np.concatenate([[0.0], expit(np.arange(-90, 91) / 10), [2.0]])
 """Of the nested sets {probability >= threshold}, from the whole image to no pixel, at usual contrast."""
 MASK_INDEX = 91
@@ -194,20 +196,40 @@ def fit_bounds(cases: Sequence[CheckedCase], level: float) -> Bounds | None:
     """
     if len(cases) < fewest_cases(level):
         return None
-    outer = np.stack([case.outer_loss[::-1] for case in cases])
-    inner = np.stack([case.inner_loss for case in cases])
-    side = (1 + level) / 2
+    scores = bound_scores(cases)
+    limits = {name: conformal_quantile(scores[name], share_within(name, level)) for name in scores}
+    outer, inner = _losses(cases)
+    for name, losses in (("mean_inner", inner), ("mean_outer", outer)):
+        index = control_risk(losses, round(1 - level, 9))
+        assert index is not None, "the last set has no loss, and there are enough cases"
+        limits[name] = index - MASK_INDEX
+    return bounds_of(limits)
+
+
+def bound_scores(cases: Sequence[CheckedCase]) -> dict[str, Numbers]:
+    """Return how far each bound must reach to hold for each case, by the name of the bound.
+
+    Contours: steps on `THRESHOLDS` from the mask to the nearest set from which on at most `TOLERANCE` is
+    wrong. Their conformal quantile is the set that `control_risk` chooses for the share of cases with more.
+    """
+    outer, inner = _losses(cases)
     area, error = (np.array([scores(case) for case in cases]) for scores in (area_scores, dice_scores))
-    return Bounds(
-        inner=_threshold((inner > TOLERANCE).astype(np.float64), level),
-        outer=_threshold((outer > TOLERANCE).astype(np.float64), level, falling=True),
-        mean_inner=_threshold(inner, level),
-        mean_outer=_threshold(outer, level, falling=True),
-        area_low=conformal_quantile(-area, side),
-        area_high=conformal_quantile(area, side),
-        dice_low=conformal_quantile(error, side),
-        dice_high=conformal_quantile(-error, side),
-    )
+    sides = {"area_low": -area, "area_high": area, "dice_low": error, "dice_high": -error}
+    return {"inner": _steps(inner), "outer": _steps(outer), **sides}
+
+
+def share_within(name: str, level: float) -> float:
+    """Return the share of cases whose score a bound of this name must reach: intervals have two sides."""
+    return level if name in ("inner", "outer") else (1 + level) / 2
+
+
+def bounds_of(limits: Mapping[str, float]) -> Bounds:
+    """Return the bounds that reach these limits, by name; of contours in steps, as in `bound_scores`."""
+    last, known = len(THRESHOLDS) - 1, dict(limits)
+    for name in ("inner", "outer", "mean_inner", "mean_outer"):
+        steps = min(max(math.ceil(limits[name] - 1e-9), 0), last - MASK_INDEX)
+        known[name] = float(THRESHOLDS[MASK_INDEX + steps if name.endswith("inner") else MASK_INDEX - steps])
+    return Bounds(**known)
 
 
 def most_conservative(bounds: Sequence[Bounds]) -> Bounds:
@@ -218,13 +240,17 @@ def most_conservative(bounds: Sequence[Bounds]) -> Bounds:
     )
 
 
-def _threshold(losses: Numbers, level: float, falling: bool = False) -> float:
-    """Return the threshold of the smallest set that controls the risk, no closer to the border than 0.5."""
-    index = control_risk(losses, 1 - level)
-    assert index is not None, "the last set has no loss, and there are enough cases"
-    if falling:
-        return float(THRESHOLDS[min(len(THRESHOLDS) - 1 - index, MASK_INDEX)])
-    return float(THRESHOLDS[max(index, MASK_INDEX)])
+def _losses(cases: Sequence[CheckedCase]) -> tuple[Numbers, Numbers]:
+    """Return the losses of the outer and of the inner sets, from those that lose most; cases x sets."""
+    outer = np.stack([case.outer_loss[::-1] for case in cases])
+    return outer, np.stack([case.inner_loss for case in cases])
+
+
+def _steps(losses: Numbers) -> Numbers:
+    """Return for each case the set after the last one that loses too much, in steps from the mask."""
+    bad = losses > TOLERANCE
+    after = losses.shape[1] - np.argmax(bad[:, ::-1], axis=1)
+    return np.where(bad.any(axis=1), after, 0).astype(np.float64) - MASK_INDEX
 
 
 def _contrast_factor(contrast: float) -> float:

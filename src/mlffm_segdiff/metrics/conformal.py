@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import betabinom
+from scipy.stats.distributions import rv_frozen
 
 Numbers = npt.NDArray[np.float64]
 
@@ -47,6 +49,23 @@ def control_risk(losses: Numbers, risk: float) -> int | None:
     bound = (falling.sum(axis=0) + 1) / (len(losses) + 1)
     controlled = np.flatnonzero(bound <= risk)
     return int(controlled[0]) if len(controlled) else None
+
+
+def covered_cases(calibrated: int, tested: int, level: float, sides: int) -> rv_frozen:
+    """Return the distribution of the number of covered test cases, over draws of all cases.
+
+    It is beta-binomial if calibration and test cases are independent draws of one population (Vovk 2012,
+    arXiv:1209.2673, proposition 2a), and the scores have no ties; with ties, more are covered.
+
+    Args:
+        calibrated: Number of calibration cases.
+        tested: Number of test cases.
+        level: In (0, 1); not higher than this number of calibration cases guarantees.
+        sides: 1 for a limit, 2 for an interval with (1 - level) / 2 on each side.
+    """
+    rank = math.ceil((calibrated + 1) * (1 - (1 - level) / sides) - 1e-9)
+    outside = sides * (calibrated + 1 - rank)
+    return betabinom(tested, calibrated + 1 - outside, outside)
 
 
 def fewest_cases(level: float) -> int:

@@ -7,8 +7,9 @@ from functools import cached_property
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from mlffm_segdiff.data.image_quality import QualityLimits
-from mlffm_segdiff.metrics.case_bounds import Bounds, most_conservative
+from mlffm_segdiff.metrics.case_bounds import LEVELS, Bounds, most_conservative
 from mlffm_segdiff.metrics.certainty import Calibration
+from mlffm_segdiff.metrics.conformal import fewest_cases
 from mlffm_segdiff.segmenters.companion_file import JsonCompanion
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
@@ -18,13 +19,20 @@ class SetBounds(BaseModel):
 
     Attributes:
         cases: Number of calibration cases.
-        levels: Bounds by level; only levels that this number of cases can guarantee.
+        levels: Bounds by level; only levels that this number of cases can guarantee, unless others lent.
+        lenders: Larger data sets that lent the shape of their scores, see `metrics.small_sets`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     cases: int
     levels: dict[float, Bounds]
+    lenders: tuple[str, ...] = ()
+
+    @property
+    def guaranteed(self) -> tuple[float, ...]:
+        """Offered levels that hold whatever the distribution of the scores."""
+        return tuple(level for level in self.levels if level in LEVELS and self.cases >= fewest_cases(level))
 
 
 class StyleCalibration(BaseModel):
@@ -52,20 +60,30 @@ class StyleCalibration(BaseModel):
 
     @cached_property
     def bounds(self) -> dict[float, Bounds]:
-        """Bounds by level that hold for each of the data sets of `cases`: each the widest of its kind."""
+        """Bounds by level that hold for each of the data sets of `cases`: each the widest of its kind.
+
+        Also at levels that are not offered, but are needed for the change between two images.
+        """
         used = self._used
-        levels = used[0].levels if used else {}
-        return {level: most_conservative([one.levels[level] for one in used]) for level in levels}
+        shared = [
+            level for level in (used[0].levels if used else ()) if all(level in one.levels for one in used)
+        ]
+        return {level: most_conservative([one.levels[level] for one in used]) for level in shared}
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Levels that intervals and contours are offered at."""
+        return tuple(level for level in self.bounds if level in LEVELS)
 
     @property
     def cases(self) -> dict[str, int]:
-        """Number of calibration cases by data set; of the sets with enough cases for the most levels."""
+        """Number of calibration cases by data set; of the sets with enough cases to guarantee most levels."""
         return {name: one.cases for name, one in self.sets.items() if one in self._used}
 
     @property
     def _used(self) -> list[SetBounds]:
-        most = max((len(one.levels) for one in self.sets.values()), default=0)
-        return [one for one in self.sets.values() if most and len(one.levels) == most]
+        most = max((len(one.guaranteed) for one in self.sets.values()), default=0)
+        return [one for one in self.sets.values() if most and len(one.guaranteed) == most]
 
 
 class Quality(BaseModel):
