@@ -25,6 +25,7 @@ NoiseVariance = Annotated[float, Field(gt=0, lt=1)]
 LEAST_SHARE = 0.001
 """Resolution of ``data.mix``."""
 MOST_IMAGES, MOST_STEPS, MOST_SAMPLES = 10**9, 100_000, 1024
+MOST_DEVICES = 1024
 LARGEST_BATCH = 2**28
 """Pixels of a batch of images, which are 3 GiB in float32."""
 Images = Annotated[int, Field(gt=0, le=MOST_IMAGES)]
@@ -175,7 +176,7 @@ class TrainConfig(Section):
 
     Attributes:
         images: Training images seen in the whole run.
-        batch_size: Images per step.
+        batch_size: Images per step, of all devices together.
         optimizer: "adamw", or "sgd" as in nnU-Net, whose rate decays from the first step.
         learning_rate: Learning rate.
         weight_decay: Weight decay; AdamW does not apply it to biases and norms.
@@ -185,7 +186,8 @@ class TrainConfig(Section):
         validate_every: Images seen between two validations.
         precision: Number format; "auto" is the faster one, measured when the run starts.
         logger: Logs to write, one or several; the CSV file, which has the learning curve, is always written.
-        devices: Number of devices to train on, only 1 for now.
+        devices: Number of devices to train on, on each machine.
+        nodes: Number of machines.
         init: Weights to start from: a name as for `load_pretrained`, or the folder of an unfinished run, for
             its best checkpoint so far.
         encoder_init: Weights of a pretrained encoder, if init is null: "imagenet", a safetensors file, a hub
@@ -204,10 +206,16 @@ class TrainConfig(Section):
     validate_every: Images = 4_000
     precision: PrecisionChoice = "auto"
     logger: tuple[LoggerName, ...] = ("csv", "tensorboard")
-    devices: Annotated[int, Field(ge=1)] = 1
+    devices: Annotated[int, Field(ge=1, le=MOST_DEVICES)] = 1
+    nodes: Annotated[int, Field(ge=1, le=MOST_DEVICES)] = 1
     init: str | None = None
     encoder_init: str | None = "imagenet"
     encoder_rate: Positive = 0.3
+
+    @property
+    def processes(self) -> int:
+        """Processes that train together, one per device."""
+        return self.devices * self.nodes
 
     @property
     def steps(self) -> int:
@@ -229,12 +237,12 @@ class TrainConfig(Section):
         return [name.lower() if isinstance(name, str) else name for name in names]
 
     @model_validator(mode="after")
-    def one_device(self) -> "TrainConfig":
-        """Refuse several devices."""
-        if self.devices > 1:
+    def devices_share_a_batch(self) -> "TrainConfig":
+        """Require a batch of which each device gets as many images."""
+        if self.batch_size % self.processes:
             raise ValueError(
-                f"train.devices={self.devices}: training on several devices is not supported yet; "
-                "leave it at 1, and choose the device by --device"
+                f"train.batch_size={self.batch_size} cannot be divided among {self.processes} devices "
+                "(train.devices * train.nodes); make it a multiple"
             )
         return self
 
@@ -282,11 +290,12 @@ class Recipe(Section):
     @model_validator(mode="after")
     def a_batch_fits_memory(self) -> "Recipe":
         """Refuse batches whose images alone fill the memory of most machines."""
-        batch, size = self.train.batch_size, self.data.size
-        if batch * size**2 > LARGEST_BATCH:
+        batch, size, processes = self.train.batch_size, self.data.size, self.train.processes
+        if batch // processes * size**2 > LARGEST_BATCH:
+            most = LARGEST_BATCH // size**2 * processes
             raise ValueError(
                 f"a batch of train.batch_size={batch} images of data.size={size} is too large for memory; "
-                f"set train.batch_size={LARGEST_BATCH // size**2} or less, or a smaller data.size"
+                f"set train.batch_size={most} or less, or a smaller data.size"
             )
         return self
 

@@ -21,8 +21,8 @@ from mlffm_segdiff.segmenters.sampling_settings import Sampling
 GENERATED = "synthetic"
 """The data set that needs no folder."""
 
-OF_NO_EFFECT = ("logger", "devices")
-"""Keys of the section train on which weights do not depend."""
+OF_NO_EFFECT = ("logger", "devices", "nodes")
+"""Keys of the section train on which weights do not depend, except for rounding."""
 
 Recipes = Mapping[tuple[str, str], Recipe]
 """Recipes by variant and data set."""
