@@ -52,6 +52,11 @@ def test_any_other_setting_is_another_key(change: str) -> None:
     assert cell_key(load_recipe("ph2"), "") != cell_key(load_recipe("ph2", [change]), "")
 
 
+@pytest.mark.parametrize("change", ["train.logger=csv", "train.devices=2", "train.nodes=4"])
+def test_what_weights_do_not_depend_on_is_not_in_the_key(change: str) -> None:
+    assert cell_key(load_recipe("ph2"), "") == cell_key(load_recipe("ph2", [change]), "")
+
+
 def test_the_place_of_the_data_is_not_in_the_key() -> None:
     here, there = (
         load_recipe("ph2", [f"data.sources.ph2={path}", f"data.split={path}.csv"]) for path in ("a", "b")

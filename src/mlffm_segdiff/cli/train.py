@@ -74,8 +74,9 @@ def train(
 
     if resume and run is None:
         raise UserError("--resume needs --run FOLDER, the run to resume")
-    if resume and recipe is not None and "=" in recipe:
-        recipe, overrides = None, [recipe, *(overrides or ())]
+    if resume and recipe and "=" in recipe:
+        overrides = [recipe, *(overrides or ())]
+        recipe = None
     if recipe is None and not resume:
         raise UserError(
             "no recipe: give one, for example mlffm-segdiff train synthetic, or --resume with --run"

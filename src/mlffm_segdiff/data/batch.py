@@ -12,11 +12,11 @@ class Replica(NamedTuple):
 
     Attributes:
         number: Number of the process, from 0.
-        count: Number of processes.
+        world_size: Number of processes.
     """
 
     number: int = 0
-    count: int = 1
+    world_size: int = 1
 
     @property
     def is_first(self) -> bool:
@@ -24,8 +24,12 @@ class Replica(NamedTuple):
         return self.number == 0
 
     def of(self, rows: Tensor) -> Tensor:
-        """Return the rows of this process of those of a whole batch: each ``count``-th, from its number on."""
-        return rows[self.number :: self.count]
+        """Return the rows of this process of those of a whole batch: in turn, from its number on."""
+        return rows[self.number :: self.world_size]
+
+
+ONLY = Replica()
+"""The process of a training on one device."""
 
 
 class Pair(NamedTuple):
@@ -57,10 +61,10 @@ class Batch(NamedTuple):
     distance: Tensor
     ids: list[str]
     styles: Sequence[str] = ()
-    replica: Replica = Replica()
+    replica: Replica = ONLY
 
 
-def collate(pairs: Sequence[Pair], replica: Replica = Replica()) -> Batch:
+def collate(pairs: Sequence[Pair], replica: Replica = ONLY) -> Batch:
     """Stack cases of one size, those of a replica; in a loader's worker directly in shared memory.
 
     Raises:

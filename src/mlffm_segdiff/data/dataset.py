@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mlffm_segdiff.data.augment import augment_pair, random_state
-from mlffm_segdiff.data.batch import Pair, Replica, collate
+from mlffm_segdiff.data.batch import ONLY, Pair, Replica, collate
 from mlffm_segdiff.data.distance import signed_distance
 from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
 from mlffm_segdiff.data.processors import processors
@@ -125,7 +125,7 @@ class ShuffledStream(Sampler[Draw]):
     PATTERN = 1000
 
     def __init__(
-        self, shares: Sequence[Share], seed: int, start: int, stop: int, replica: Replica = Replica()
+        self, shares: Sequence[Share], seed: int, start: int, stop: int, replica: Replica = ONLY
     ) -> None:
         self.shares, self.seed, self.start, self.stop, self.replica = shares, seed, start, stop, replica
         exact = np.array([share.share for share in shares]) * self.PATTERN
@@ -135,10 +135,10 @@ class ShuffledStream(Sampler[Draw]):
         self._order: dict[int, tuple[int, NDArray[np.int64]]] = {}
 
     def __len__(self) -> int:
-        return len(range(self.start + self.replica.number, self.stop, self.replica.count))
+        return len(range(self.start + self.replica.number, self.stop, self.replica.world_size))
 
     def __iter__(self) -> Iterator[Draw]:
-        return islice(self._draws(), self.replica.number, None, self.replica.count)
+        return islice(self._draws(), self.replica.number, None, self.replica.world_size)
 
     def _draws(self) -> Iterator[Draw]:
         for block in range(self.start // self.PATTERN, -(-self.stop // self.PATTERN)):
@@ -180,10 +180,12 @@ def training_loader(
 
 
 def plain_loader(
-    dataset: PairDataset, batch_size: int, workers: int, replica: Replica = Replica()
+    dataset: PairDataset, batch_size: int, workers: int, replica: Replica = ONLY
 ) -> DataLoader[Pair]:
     """Return a loader of the cases of a replica in order; the last batch may be smaller."""
-    return _loader(dataset, batch_size, range(replica.number, len(dataset), replica.count), replica, workers, False)
+    return _loader(
+        dataset, batch_size, range(replica.number, len(dataset), replica.world_size), replica, workers, False
+    )
 
 
 def _loader(
@@ -198,7 +200,7 @@ def _loader(
     count = min(workers, processors())
     return DataLoader(
         dataset,
-        batch_size // replica.count,
+        batch_size // replica.world_size,
         sampler=sampler,
         num_workers=count,
         collate_fn=partial(collate, replica=replica),

@@ -95,7 +95,7 @@ class DiffusionSegmenter(BaseSegmenter):
         """Compute the loss of a batch, a scalar; see `segmenters.training_draws` for the step itself."""
         styles = self._style_numbers(batch.styles or [""] * len(batch.image), batch.image.device)
         if self.styles:
-            chance = torch.rand(len(styles) * batch.replica.count, device=styles.device)
+            chance = torch.rand(len(styles) * batch.replica.world_size, device=styles.device)
             styles = styles.masked_fill(batch.replica.of(chance) < STYLE_DROP, 0)
         return self.draws.loss(self, batch, self._encode(batch.image, styles))
 

@@ -35,7 +35,7 @@ class Single:
 
     def loss(self, model: DiffusionSegmenter, batch: Batch, features: Sequence[Tensor]) -> Tensor:
         """Train the objective on x_t of the true mask; see `TrainingDraws`."""
-        replica, count = batch.replica, len(batch.mask) * batch.replica.count
+        replica, count = batch.replica, len(batch.mask) * batch.replica.world_size
         t = replica.of(model.sample_timesteps(count))
         alpha_bar = model.alpha_bar_at(t)
         noise = noise_like(batch.mask, replica, count)
@@ -65,7 +65,7 @@ class Recycling(Single):
 
     @torch.no_grad()
     def _x0(self, model: DiffusionSegmenter, batch: Batch, features: Sequence[Tensor]) -> Tensor:
-        count = len(batch.mask) * batch.replica.count
+        count = len(batch.mask) * batch.replica.world_size
         noise = noise_like(batch.mask, batch.replica, count)
         t = model.last_timestep(len(noise))
         logit = model.denoise(noise, t, [f.detach() for f in features])
@@ -92,7 +92,7 @@ class Dual:
     def loss(self, model: DiffusionSegmenter, batch: Batch, features: Sequence[Tensor]) -> Tensor:
         """Add the loss at t = T and the weighted loss at t < T; see `TrainingDraws`."""
         replica, count = batch.replica, len(batch.mask)
-        total = count * replica.count
+        total = count * replica.world_size
         all_noisy = math.ceil(self.noisy_share * total)
         numbers = torch.cat([replica.of(torch.arange(total)), replica.of(total + torch.arange(all_noisy))])
         noisy = len(numbers) - count
@@ -109,7 +109,9 @@ class Dual:
         if noisy:
             target = (mask > 0).float()
             entropy = F.binary_cross_entropy_with_logits(output[count:].float(), target)
-            own_share = noisy * replica.count / all_noisy  # the mean over processes is that over noisy images
+            own_share = (
+                noisy * replica.world_size / all_noisy
+            )  # the mean over processes is that over noisy images
             loss = loss + self.noisy_weight * own_share * entropy
         return loss
 

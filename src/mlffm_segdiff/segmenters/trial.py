@@ -65,9 +65,10 @@ def require_memory(recipe: Recipe) -> None:
     devices = recipe.train.devices
     needed, memory = parameters * TRAINING_BYTES * devices, memory_bytes()
     if memory is not None and needed > memory:
+        copies = f"on {devices} devices " if devices > 1 else ""
         raise UserError(
-            f"{recipe.model.name} has {parameters / 1e6:,.0f} million parameters, whose training "
-            f"{f'on {devices} devices ' if devices > 1 else ''}needs {needed / 1e9:,.0f} GB, more than the {memory / 1e9:,.0f} GB of this machine; "
+            f"{recipe.model.name} has {parameters / 1e6:,.0f} million parameters, whose training {copies}"
+            f"needs {needed / 1e9:,.0f} GB, more than the {memory / 1e9:,.0f} GB of this machine; "
             "use smaller widths"
         )
 

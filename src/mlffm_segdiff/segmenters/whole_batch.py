@@ -26,7 +26,7 @@ def whole_loss(loss: MaskLoss, replica: Replica, *rows: Tensor) -> Tensor:
     Returns:
         A scalar.
     """
-    if replica.count > 1 and not getattr(loss, "mean_over_images", False):
+    if replica.world_size > 1 and not getattr(loss, "mean_over_images", False):
         rows = tuple(gather(x).transpose(0, 1).flatten(0, 1) for x in rows)  # in the order of the batch
     return loss(*rows)
 
@@ -36,7 +36,7 @@ def gather(x: Tensor) -> Tensor:
 
     Gradients flow back to each process from all of them.
     """
-    gathered: Tensor = _Gather.apply(x)
+    gathered: Tensor = _Gather.apply(x)  # type: ignore[no-untyped-call]
     return gathered
 
 

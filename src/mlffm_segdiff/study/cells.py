@@ -134,6 +134,11 @@ def _recipe(study: Study, variant: str, dataset: str, folder: Path | None) -> Re
     data = recipe.data.model_copy(
         update={"sources": {source_name(study.source(dataset)): folder}, "split": split}
     )
+    if recipe.train.processes > 1:
+        raise UserError(
+            "a study trains each cell on one device, and several cells at once with a launcher; leave out "
+            "train.devices and train.nodes"
+        )
     return recipe.model_copy(update={"data": data})
 
 

@@ -15,7 +15,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import override_values
 from mlffm_segdiff.config.schema import Recipe, TrainConfig
 from mlffm_segdiff.data.atomic import NO_SPACE, unwritable
-from mlffm_segdiff.data.batch import Pair, Replica
+from mlffm_segdiff.data.batch import ONLY, Pair, Replica
 from mlffm_segdiff.data.dataset import PairDataset, ShuffledStream, plain_loader, training_loader
 from mlffm_segdiff.data.sources import (
     SplitCases,
@@ -36,7 +36,7 @@ from mlffm_segdiff.training.callbacks import AtomicCheckpointIO, Averaging, Best
 from mlffm_segdiff.training.figures import draw_curves, draw_overlays
 from mlffm_segdiff.training.loggers import close_loggers, make_loggers, require_loggers
 from mlffm_segdiff.training.module import SegmenterModule
-from mlffm_segdiff.training.replicas import hardware, this_replica
+from mlffm_segdiff.training.replicas import hardware, lost_processes_reported, this_replica
 from mlffm_segdiff.training.run_folder import RunFolder
 from mlffm_segdiff.training.whole_batch_layers import WholeBatchLayers
 
@@ -163,7 +163,7 @@ class TrainingData(LightningDataModule):
         UserError: If there are fewer validation images than processes.
     """
 
-    def __init__(self, recipe: Recipe, cases: SplitCases, replica: Replica = Replica()) -> None:
+    def __init__(self, recipe: Recipe, cases: SplitCases, replica: Replica = ONLY) -> None:
         super().__init__()
         self.recipe = recipe
         self.replica = replica
@@ -172,10 +172,10 @@ class TrainingData(LightningDataModule):
         self.training = training_dataset(training, cases, recipe.augment, data.size, recipe.seed)
         self.shares = training_shares(self.training.styles, data.mix)
         self.validation = PairDataset(pairs.images, pairs.masks, pairs.ids, None, recipe.seed)
-        if len(self.validation) < replica.count:
+        if len(self.validation) < replica.world_size:
             raise UserError(
-                f"the split has {len(self.validation)} validation images, fewer than the {replica.count} devices; "
-                "train on fewer"
+                f"the split has {len(self.validation)} validation images for {replica.world_size} devices, "
+                "and each needs one; train on fewer"
             )
 
     def train_dataloader(self) -> DataLoader[Pair]:
@@ -185,18 +185,14 @@ class TrainingData(LightningDataModule):
         steps = epoch * settings.epoch_steps, min((epoch + 1) * settings.epoch_steps, settings.steps)
         start, stop = (step * settings.batch_size for step in steps)
         stream = ShuffledStream(self.shares, self.recipe.seed, start, stop, self.replica)
-        return training_loader(
-            self.training, stream, settings.batch_size, self.recipe.data.workers, pin=True
-        )
+        return training_loader(self.training, stream, settings.batch_size, self.recipe.data.workers, pin=True)
 
     def val_dataloader(self) -> DataLoader[Pair]:
         """Return the validation cases in order."""
         return plain_loader(self.validation, self.recipe.train.batch_size, 0, self.replica)
 
 
-def _prepare(
-    recipe: Recipe, cases: SplitCases, replica: Replica
-) -> tuple[BaseSegmenter, TrainingData]:
+def _prepare(recipe: Recipe, cases: SplitCases, replica: Replica) -> tuple[BaseSegmenter, TrainingData]:
     require_loggers(recipe.train.logger)
     require_memory(recipe)
     seed_everything(recipe.seed, verbose=False)
@@ -252,7 +248,7 @@ def _fit(
 ) -> TrainingResult:
     recipe, first = data.recipe, data.replica.is_first
     loggers = make_loggers(recipe, folder) if first else []
-    synced = [WholeBatchLayers(device.type == "cpu")] if data.replica.count > 1 else []
+    synced = [WholeBatchLayers(device.type == "cpu")] if data.replica.world_size > 1 else []
     trainer = Trainer(
         **hardware(recipe.train, device),
         max_epochs=-(-recipe.train.steps // recipe.train.epoch_steps),
@@ -270,10 +266,11 @@ def _fit(
         ],
     )
     try:
-        with warnings.catch_warnings(), _silent_log_thread():
+        with warnings.catch_warnings(), _silent_log_thread(), lost_processes_reported(folder.path):
             warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
             warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
             warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view", UserWarning)
             module = SegmenterModule(segmenter, recipe)
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:  # Lightning's answer to Ctrl-C
@@ -285,7 +282,9 @@ def _fit(
     finally:
         close_loggers(loggers)
     result = _write_result(folder, segmenter, data) if first else None
-    return trainer.strategy.broadcast(result)
+    with lost_processes_reported(folder.path):
+        shared: TrainingResult = trainer.strategy.broadcast(result)
+    return shared
 
 
 def _write_result(folder: RunFolder, segmenter: BaseSegmenter, data: TrainingData) -> TrainingResult:
