@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -31,6 +32,15 @@ SCRIPT = Path(__file__).with_name("two_processes.py")
 PATIENCE = 280
 """Seconds for two processes to start on a busy machine, and to train."""
 CPU = torch.device("cpu")
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2"}
+SLURM = {
+    "SLURM_NTASKS": "4",
+    "SLURM_NTASKS_PER_NODE": "4",
+    "SLURM_JOB_NAME": "x",
+    "SLURM_NODEID": "0",
+    "SLURM_LOCALID": "0",
+    "SLURM_PROCID": "0",
+}
 
 
 def two_processes() -> ModuleType:
@@ -61,24 +71,18 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[st
 def test_gradients_of_two_parts_are_those_of_the_whole_batch(
     kind: str, together: list[dict[str, dict[str, Tensor]]]
 ) -> None:
-    """In double precision, but for the losses; a float32 loss of any other images differs in its first digits."""
+    """In double precision, but for the region loss."""
     expected = ALONE.learned(kind)
     for found in together:
         assert set(found[kind]) == set(expected)
         for name, value in expected.items():
-            scale = float(value.abs().max())
-            torch.testing.assert_close(
-                found[kind][name],
-                value,
-                rtol=1e-5,
-                atol=1e-6 * max(scale, 1),
-                msg=lambda text, n=name: f"{n}: {text}",
-            )
+            error = float((found[kind][name] - value).abs().max())
+            assert error <= 1e-5 * max(float(value.abs().max()), 0.1), name
 
 
 @pytest.fixture(scope="module")
 def recipe_of_runs(make_recipe: Callable[..., Recipe]) -> Recipe:
-    """Steps of SGD move no weight further than its gradient, as those of AdamW move one without a gradient."""
+    """By SGD, as AdamW moves a weight whose gradient is only rounding as far as any other."""
     keys = {"images": 96, "validate_every": 24, "optimizer": "sgd", "learning_rate": 0.003, "warmup": 0}
     return make_recipe(data={"synthetic_count": 30}, train={**keys, "clip": 12, "logger": ["csv"]})
 
@@ -219,7 +223,7 @@ def test_a_run_of_one_process_is_resumed_by_torchrun_in_two(
             train(recipe_of_runs, run.path)
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     process = started(
-        *torchrun, "-m", "mlffm_segdiff", "train", "--resume", "--run", run.path, "train.devices=2"
+        *torchrun, "-m", "mlffm_segdiff", "--", "train", "--resume", "--run", run.path, "train.devices=2"
     )
     printed, error = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, error
@@ -229,15 +233,16 @@ def test_a_run_of_one_process_is_resumed_by_torchrun_in_two(
 
 @pytest.fixture
 def _no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("TORCHELASTIC_RUN_ID", "WORLD_SIZE", "LOCAL_RANK", "NODE_RANK", "OMP_NUM_THREADS"):
-        monkeypatch.delenv(name, raising=False)
+    """Hide how these tests were started, and undo what Lightning keeps of the process."""
+    monkeypatch.setattr(rank_zero_only, "rank", 0)
+    for name in (*TORCHRUN, *SLURM, "LOCAL_RANK", "NODE_RANK", "OMP_NUM_THREADS"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
 
 
 def test_a_batch_has_as_many_images_for_each_device() -> None:
     assert TrainConfig(batch_size=12, devices=3, nodes=2).processes == 6
-    with pytest.raises(
-        ValidationError, match=r"train\.batch_size=16 cannot be divided among 6 devices .*multiple"
-    ):
+    with pytest.raises(ValidationError, match=r"batch_size=16 cannot be divided among 6 devices"):
         TrainConfig(devices=3, nodes=2)
 
 
@@ -266,13 +271,13 @@ def test_threads_are_divided_among_the_devices(monkeypatch: pytest.MonkeyPatch) 
     ("settings", "device", "variables", "says"),
     [
         ({"devices": 2}, "cuda:1", {}, "cuda:1 is one device, not train.devices=2; use --device cuda"),
-        ({}, "cpu", {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2"}, "torchrun started 2 processes, but .* is 1"),
-        ({"devices": 4}, "cpu", {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2"}, "started 2 .* is 4; make them"),
-        ({"devices": 2}, "cpu", {"SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "4", "SLURM_JOB_NAME": "x"}, "ntasks"),
+        ({}, "cpu", TORCHRUN, "torchrun started 2 processes, but .* is 1"),
+        ({"devices": 4}, "cpu", TORCHRUN, "started 2 .* is 4; make them"),
+        ({"devices": 2}, "cpu", SLURM, "ntasks-per-node=4` does not match.*; correct these"),
         ({"devices": 2}, "mps", {}, "no training on train.devices=2 and train.nodes=1 .*; correct these"),
         ({"devices": 2}, "cpu", {}, "starts its program again for each; run it from a file"),
     ],
-)  # fmt: skip
+)
 def test_processes_that_cannot_be_are_refused(
     settings: dict[str, int],
     device: str,

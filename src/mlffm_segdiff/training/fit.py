@@ -36,7 +36,7 @@ from mlffm_segdiff.training.callbacks import AtomicCheckpointIO, Averaging, Best
 from mlffm_segdiff.training.figures import draw_curves, draw_overlays
 from mlffm_segdiff.training.loggers import close_loggers, make_loggers, require_loggers
 from mlffm_segdiff.training.module import SegmenterModule
-from mlffm_segdiff.training.replicas import hardware, lost_processes_reported, this_replica
+from mlffm_segdiff.training.replicas import KeepSigterm, hardware, lost_processes_reported, this_replica
 from mlffm_segdiff.training.run_folder import RunFolder
 from mlffm_segdiff.training.whole_batch_layers import WholeBatchLayers
 
@@ -248,7 +248,7 @@ def _fit(
 ) -> TrainingResult:
     recipe, first = data.recipe, data.replica.is_first
     loggers = make_loggers(recipe, folder) if first else []
-    synced = [WholeBatchLayers(device.type == "cpu")] if data.replica.world_size > 1 else []
+    several = data.replica.world_size > 1
     trainer = Trainer(
         **hardware(recipe.train, device),
         max_epochs=-(-recipe.train.steps // recipe.train.epoch_steps),
@@ -257,12 +257,13 @@ def _fit(
         num_sanity_val_steps=0,
         enable_progress_bar=False,
         enable_model_summary=False,
-        plugins=[AtomicCheckpointIO(), *synced],
+        plugins=[AtomicCheckpointIO(), *([WholeBatchLayers(device.type == "cpu")] if several else [])],
         logger=loggers,
         callbacks=[
             Averaging(recipe.train.ema_decay),
             *callbacks,
             BestAndLast(folder.best, folder.last),
+            *([KeepSigterm()] if several else []),
         ],
     )
     try:

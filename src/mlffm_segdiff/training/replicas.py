@@ -2,14 +2,16 @@
 
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -41,6 +43,19 @@ def lost_processes_reported(run: Path) -> Iterator[None]:
             "another process of the training ended, perhaps with an error of its own, or cannot be reached; "
             f"resume with: mlffm-segdiff train --resume --run {run}"
         ) from error
+
+
+class KeepSigterm(Callback):
+    """Keeps the handler of SIGTERM; Lightning's waits for the other processes, perhaps forever."""
+
+    def __init__(self) -> None:
+        self.handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Replace Lightning's handler."""
+        del trainer, pl_module
+        if self.handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.handler)
 
 
 def hardware(settings: TrainConfig, device: Device) -> dict[str, Any]:
