@@ -25,7 +25,6 @@ NoiseVariance = Annotated[float, Field(gt=0, lt=1)]
 LEAST_SHARE = 0.001
 """Resolution of ``data.mix``."""
 MOST_IMAGES, MOST_STEPS, MOST_SAMPLES = 10**9, 100_000, 1024
-MOST_DEVICES = 1024
 LARGEST_BATCH = 2**28
 """Pixels of a batch of images, which are 3 GiB in float32."""
 Images = Annotated[int, Field(gt=0, le=MOST_IMAGES)]
@@ -186,7 +185,7 @@ class TrainConfig(Section):
         validate_every: Images seen between two validations.
         precision: Number format; "auto" is the faster one, measured when the run starts.
         logger: Logs to write, one or several; the CSV file, which has the learning curve, is always written.
-        devices: Number of devices to train on, on each machine.
+        devices: Number of devices to train on, of each machine.
         nodes: Number of machines.
         init: Weights to start from: a name as for `load_pretrained`, or the folder of an unfinished run, for
             its best checkpoint so far.
@@ -206,15 +205,15 @@ class TrainConfig(Section):
     validate_every: Images = 4_000
     precision: PrecisionChoice = "auto"
     logger: tuple[LoggerName, ...] = ("csv", "tensorboard")
-    devices: Annotated[int, Field(ge=1, le=MOST_DEVICES)] = 1
-    nodes: Annotated[int, Field(ge=1, le=MOST_DEVICES)] = 1
+    devices: Annotated[int, Field(ge=1, le=1024)] = 1
+    nodes: Annotated[int, Field(ge=1, le=1024)] = 1
     init: str | None = None
     encoder_init: str | None = "imagenet"
     encoder_rate: Positive = 0.3
 
     @property
     def processes(self) -> int:
-        """Processes that train together, one per device."""
+        """Number of processes, one for each device."""
         return self.devices * self.nodes
 
     @property
@@ -238,11 +237,10 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def devices_share_a_batch(self) -> "TrainConfig":
-        """Require a batch of which each device gets as many images."""
+        """Require as many images of a batch for each device."""
         if self.batch_size % self.processes:
             raise ValueError(
-                f"train.batch_size={self.batch_size} cannot be divided among {self.processes} devices "
-                "(train.devices * train.nodes); make it a multiple"
+                f"train.batch_size={self.batch_size}: make it a multiple of {self.processes} devices"
             )
         return self
 
@@ -290,12 +288,11 @@ class Recipe(Section):
     @model_validator(mode="after")
     def a_batch_fits_memory(self) -> "Recipe":
         """Refuse batches whose images alone fill the memory of most machines."""
-        batch, size, processes = self.train.batch_size, self.data.size, self.train.processes
-        if batch // processes * size**2 > LARGEST_BATCH:
-            most = LARGEST_BATCH // size**2 * processes
+        batch, size = self.train.batch_size, self.data.size
+        if batch * size**2 > LARGEST_BATCH:
             raise ValueError(
                 f"a batch of train.batch_size={batch} images of data.size={size} is too large for memory; "
-                f"set train.batch_size={most} or less, or a smaller data.size"
+                f"set train.batch_size={LARGEST_BATCH // size**2} or less, or a smaller data.size"
             )
         return self
 

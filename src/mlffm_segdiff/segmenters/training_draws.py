@@ -118,4 +118,4 @@ class Dual:
 
 def noise_like(rows: Tensor, replica: Replica, count: int) -> Tensor:
     """Draw standard normal noise for ``count`` rows of a whole batch; return that of a replica's ``rows``."""
-    return replica.of(torch.randn(count, *rows.shape[1:], device=rows.device))
+    return replica.of(torch.randn(count, *rows.shape[1:], dtype=rows.dtype, device=rows.device))
