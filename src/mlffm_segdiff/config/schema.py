@@ -20,7 +20,6 @@ RuntimeChoice = Literal["torch", "onnx", "openvino"]
 MissingMasks = Literal["error", "empty", "skip"]
 """What to do with images of which a folder has no mask."""
 LoggerName = Literal["csv", "tensorboard", "wandb", "mlflow"]
-MOST_SAMPLES = 500
 NoiseVariance = Annotated[float, Field(gt=0, lt=1)]
 LEAST_SHARE = 0.001
 """Resolution of ``data.mix``."""
@@ -239,9 +238,7 @@ class TrainConfig(Section):
     def devices_share_a_batch(self) -> "TrainConfig":
         """Require as many images of a batch for each device."""
         if self.batch_size % self.processes:
-            raise ValueError(
-                f"train.batch_size={self.batch_size}: make it a multiple of {self.processes} devices"
-            )
+            raise ValueError(f"batch_size={self.batch_size}: make it a multiple of {self.processes} devices")
         return self
 
     @model_validator(mode="after")
