@@ -114,6 +114,10 @@ def test_sources_and_splits_are_the_studys(make_study: MakeStudy, lesions: Path,
             ["full", "twin", "leave"],
         ),
         ({"datasets": {"ph2": {}}}, ["ph2", "source ph2=FOLDER"]),
+        (
+            {"variants": {"full": {"recipe": "synthetic", "overrides": ["train.devices=2"]}}},
+            ["'full'", "each cell on one device", "leave out train.devices"],
+        ),
     ],
 )
 def test_what_cannot_run_is_refused_by_its_name(

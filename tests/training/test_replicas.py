@@ -16,7 +16,7 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from pydantic import ValidationError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, distributed
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe, TrainConfig
@@ -24,7 +24,7 @@ from mlffm_segdiff.data.batch import ONLY, Replica
 from mlffm_segdiff.data.sources import load_split_cases
 from mlffm_segdiff.training.fit import TrainingData, resume, train
 from mlffm_segdiff.training.module import update_weights
-from mlffm_segdiff.training.replicas import this_replica
+from mlffm_segdiff.training.replicas import LostProcessError, explained_errors, this_replica
 from mlffm_segdiff.training.run_folder import RunFolder
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL, and other process groups")
@@ -103,7 +103,7 @@ deadline, kept, steps = {deadline}, module.update_weights, []
 def deadly(*arguments):
     steps.append(None)
     if len(steps) == deadline and os.environ.get("LOCAL_RANK", "0") == "{victim}":
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), {number})
     return kept(*arguments)
 
 module.update_weights = deadly
@@ -171,8 +171,11 @@ def test_a_run_in_two_processes_is_that_in_one(
 
 
 @pytest.mark.timeout(2 * PATIENCE)
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize(
+    ("number", "victim"), [(signal.SIGKILL, 0), (signal.SIGKILL, 1), (signal.SIGTERM, 0)]
+)
 def test_a_killed_process_ends_both_and_one_resumes_the_run(
+    number: signal.Signals,
     victim: int,
     recipe_of_runs: Recipe,
     alone: RunFolder,
@@ -182,11 +185,14 @@ def test_a_killed_process_ends_both_and_one_resumes_the_run(
     """Killed in step 9 of 24, after the validation of step 6."""
     RunFolder(tmp_path / "recipe").write_config(recipe_of_runs)
     program, run = tmp_path / "program.py", RunFolder(tmp_path / "run")
-    program.write_text(PROGRAM.format(deadline=9, victim=victim))
+    program.write_text(PROGRAM.format(deadline=9, number=int(number), victim=victim))
     recipe = tmp_path / "recipe" / "config.yaml"
     process = started(program, "train", recipe, "--run", run.path, "train.devices=2")
     _, error = process.communicate(timeout=PATIENCE)  # ends when both have closed standard error
-    if victim == 0:
+    if number == signal.SIGTERM:
+        resumed_by = f"mlffm-segdiff train --resume --run {run.path}"
+        assert (process.returncode, error) == (143, f"stopped; resume with: {resumed_by}\nterminated\n")
+    elif victim == 0:
         assert (process.returncode, error) == (-signal.SIGKILL, "")
     else:  # Lightning kills the first process if it has not ended by itself within 5 seconds
         assert process.returncode in (1, -signal.SIGKILL)
@@ -295,6 +301,28 @@ def test_processes_that_cannot_be_are_refused(
 def test_only_the_numbers_of_devices_can_change(finished: RunFolder) -> None:
     with pytest.raises(UserError, match=r"was started with train\.images=400, not 800"):
         resume(finished.path, overrides=["train.images=800"])
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "says"),
+    [
+        (
+            RuntimeError("[gloo/transport/tcp/pair.cc:537] Read error"),
+            LostProcessError,
+            "ended.*--run runs/a$",
+        ),
+        (distributed.DistNetworkError("failed to connect"), LostProcessError, "cannot be reached"),
+        (
+            RuntimeError("Expected to have finished reduction in the prior iteration before starting"),
+            UserError,
+            "parameters that its loss does not use",
+        ),
+        (RuntimeError("shapes differ"), RuntimeError, "shapes differ"),
+    ],
+)
+def test_errors_of_several_devices_are_explained(error: Exception, kind: type[Exception], says: str) -> None:
+    with pytest.raises(kind, match=says), explained_errors(Path("runs/a")):
+        raise error
 
 
 def test_every_process_needs_a_validation_image(recipe: Recipe) -> None:

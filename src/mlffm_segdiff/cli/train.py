@@ -93,7 +93,7 @@ def train(
         chosen = choose_data(load_recipe(recipe, overrides or ()), source or (), split)
         run = run or Path("runs", f"{chosen.name}-{datetime.now():%Y%m%d-%H%M%S}")
     set_threads(threads)
-    first = is_first_process()
+    first = (chosen is not None and chosen.train.processes == 1) or is_first_process()
     reporter = Reporter(quiet or not first, as_json and first)
     if plan and chosen is not None:
         _plan(chosen, device, reporter)

@@ -109,9 +109,8 @@ class Dual:
         if noisy:
             target = (mask > 0).float()
             entropy = F.binary_cross_entropy_with_logits(output[count:].float(), target)
-            own_share = (
-                noisy * replica.world_size / all_noisy
-            )  # the mean over processes is that over noisy images
+            # the mean over processes of this times their own means is the mean over all noisy images
+            own_share = noisy * replica.world_size / all_noisy
             loss = loss + self.noisy_weight * own_share * entropy
         return loss
 

@@ -36,7 +36,7 @@ from mlffm_segdiff.training.callbacks import AtomicCheckpointIO, Averaging, Best
 from mlffm_segdiff.training.figures import draw_curves, draw_overlays
 from mlffm_segdiff.training.loggers import close_loggers, make_loggers, require_loggers
 from mlffm_segdiff.training.module import SegmenterModule
-from mlffm_segdiff.training.replicas import KeepSigterm, hardware, lost_processes_reported, this_replica
+from mlffm_segdiff.training.replicas import KeepSigterm, explained_errors, hardware, this_replica
 from mlffm_segdiff.training.run_folder import RunFolder
 from mlffm_segdiff.training.whole_batch_layers import WholeBatchLayers
 
@@ -64,6 +64,8 @@ def train(
     device: str | Device = AUTO,
 ) -> TrainingResult:
     """Train a recipe into a new run folder. Prints nothing.
+
+    On several devices the whole program runs once for each of them, and this returns the same in all.
 
     Example:
         >>> train("isic2018", "runs/first", ["data.sources.isic2018=/data/isic2018", "train.images=20000"])
@@ -267,7 +269,7 @@ def _fit(
         ],
     )
     try:
-        with warnings.catch_warnings(), _silent_log_thread(), lost_processes_reported(folder.path):
+        with warnings.catch_warnings(), _silent_log_thread(), explained_errors(folder.path):
             warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
             warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
             warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
@@ -283,7 +285,7 @@ def _fit(
     finally:
         close_loggers(loggers)
     result = _write_result(folder, segmenter, data) if first else None
-    with lost_processes_reported(folder.path):
+    with explained_errors(folder.path):
         shared: TrainingResult = trainer.strategy.broadcast(result)
     return shared
 

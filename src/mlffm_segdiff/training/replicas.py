@@ -32,11 +32,21 @@ class LostProcessError(StoppedError):
 
 
 @contextmanager
-def lost_processes_reported(run: Path) -> Iterator[None]:
-    """Raise the errors of torch's communication as LostProcessError, with how to resume the run."""
+def explained_errors(run: Path) -> Iterator[None]:
+    """Explain the errors that torch raises only in trainings on several devices.
+
+    Raises:
+        LostProcessError: Another process ended; names how to resume the run.
+        UserError: The network has parameters that the loss does not use.
+    """
     try:
         yield
     except RuntimeError as error:
+        if "finished reduction in the prior iteration" in str(error):
+            raise UserError(
+                "the network has parameters that its loss does not use, which several devices do not allow; "
+                "remove them, or train on one device"
+            ) from error
         if not (isinstance(error, distributed.DistError) or "gloo" in str(error)):
             raise
         raise LostProcessError(
