@@ -28,7 +28,6 @@ from mlffm_segdiff.training.callbacks import BestAndLast
 
 MAY_CHANGE = ("train.devices", "train.nodes")
 """Keys of the recipe on which weights do not depend, except for rounding."""
-OTHER_FOLDER = "wait for it, stop it, or choose another run folder"
 CPU = torch.device("cpu")
 PACKAGES = ("mlffm-segdiff", "torch", "lightning", "monai", "numpy", "scipy")
 
@@ -90,14 +89,14 @@ class RunFolder:
         Raises:
             UserError: Another process trains in the folder, or nothing can be written into it.
         """
-        with claimed(self.path, OTHER_FOLDER):
+        with claimed(self.path):
             for folder in (self.checkpoints, self.weights, self.metrics.parent):
                 sweep_unfinished(folder)
             yield
 
     def require_new(self) -> None:
         """Raise UserError if the folder is in use, or holds more than a killed start of a run leaves."""
-        require_free(self.path, OTHER_FOLDER)
+        require_free(self.path)
         self._require_empty()
 
     def _require_empty(self) -> None:
