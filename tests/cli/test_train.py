@@ -122,6 +122,12 @@ def test_a_run_is_not_overwritten_and_not_resumed_as_another(
     assert status == 2
     assert "train.learning_rate=0.001, not 0.5" in error
     assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
+    resumed = ("train", "--resume", "--run", trained, "--threads", 1)
+    status, _, error = command(*resumed, "train.images=5")
+    assert status == 2
+    assert "not 5; leave the recipe out" in error
+    assert {path: path.stat().st_mtime_ns for path in trained.rglob("*")} == before
+    assert command(*resumed, "train.devices=1")[0] == 0
     assert command(*again, "--resume", "--threads", 1)[0] == 0
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from mlffm_segdiff.data.augment import training_augmentation
-from mlffm_segdiff.data.batch import Batch, Pair
+from mlffm_segdiff.data.batch import ONLY, Batch, Pair, Replica
 from mlffm_segdiff.data.dataset import (
     Draw,
     PairDataset,
@@ -77,7 +77,8 @@ def loader(
 ) -> DataLoader[Pair]:
     """The training loader of all cases, seed 1."""
     shares = given.get("shares", all_of(len(dataset)))
-    return training_loader(dataset, shares, batch_size, 1, start, stop, workers, bool(given.get("pin")))
+    stream = ShuffledStream(shares, 1, start, stop)
+    return training_loader(dataset, stream, batch_size, workers, bool(given.get("pin")))
 
 
 def same(left: Batch, right: Batch) -> bool:
@@ -311,3 +312,24 @@ def test_a_part_of_a_memory_map_travels_as_that_part(plain, cut):
     received = pickle.loads(pickle.dumps(part))
     np.testing.assert_array_equal(received.images, part.images)
     np.testing.assert_array_equal(received.masks, part.masks)
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_processes_have_the_images_of_a_batch_in_turn(plain: PairDataset, world_size: int) -> None:
+    """As numpy deals out rows; both in training and in validation, where the last batch is smaller."""
+    wholes, parts = (
+        [
+            (
+                list(training_loader(plain, ShuffledStream(all_of(10), 1, 12, 24, one), 6, 0, False)),
+                list(plain_loader(plain, 6, 0, one)),
+            )
+            for one in processes
+        ]
+        for processes in ([ONLY], [Replica(number, world_size) for number in range(world_size)])
+    )
+    for kind in (0, 1):
+        whole = [name for batch in wholes[0][kind] for name in batch.ids]
+        for number, part in enumerate(parts):
+            assert [name for batch in part[kind] for name in batch.ids] == whole[number::world_size]
+            assert all(batch.replica == (number, world_size) for batch in part[kind])
+    assert [len(batch.ids) for batch in parts[0][0]] == [6 // world_size] * 2

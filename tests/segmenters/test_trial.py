@@ -172,6 +172,16 @@ def test_a_network_that_no_machine_can_train_is_refused() -> None:
     require_memory(recipe_of(SMALL["fcn"], 32, 2))
 
 
+def test_every_device_has_a_network_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = recipe_of(SMALL["fcn"], 32, 2)
+    parameters = sum(p.numel() for p in build_segmenter(recipe).parameters())
+    monkeypatch.setattr("mlffm_segdiff.segmenters.trial.memory_bytes", lambda: 30 * parameters)
+    require_memory(recipe)
+    train = recipe.train.model_copy(update={"devices": 2})
+    with pytest.raises(UserError, match=r"whose training on 2 devices needs"):
+        require_memory(recipe.model_copy(update={"train": train}))
+
+
 def test_a_trial_changes_neither_weights_nor_random_numbers() -> None:
     recipe = recipe_of(SMALL["fpn_lite"], 64, 1)
     segmenter = build_segmenter(recipe)

@@ -49,6 +49,11 @@ def test_any_other_setting_is_another_key(change: str) -> None:
     assert cell_key(load_recipe("ph2"), "") != cell_key(load_recipe("ph2", [change]), "")
 
 
+@pytest.mark.parametrize("change", ["train.logger=csv", "train.devices=2", "train.nodes=4"])
+def test_what_weights_do_not_depend_on_is_not_in_the_key(change: str) -> None:
+    assert cell_key(load_recipe("ph2"), "") == cell_key(load_recipe("ph2", [change]), "")
+
+
 def test_the_place_of_the_data_is_not_in_the_key() -> None:
     here, there = (
         load_recipe("ph2", [f"data.sources.ph2={path}", f"data.split={path}.csv"]) for path in ("a", "b")
@@ -106,6 +111,10 @@ def test_sources_and_splits_are_the_studys(make_study: MakeStudy, lesions: Path,
             ["full", "twin", "leave"],
         ),
         ({"datasets": {"ph2": {}}}, ["ph2", "source ph2=FOLDER"]),
+        (
+            {"variants": {"full": {"recipe": "synthetic", "overrides": ["train.devices=2"]}}},
+            ["'full'", "each cell on one device", "leave out train.devices"],
+        ),
     ],
 )
 def test_what_cannot_run_is_refused_by_its_name(

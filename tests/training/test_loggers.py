@@ -66,13 +66,6 @@ def test_one_or_several_are_chosen() -> None:
         load_recipe("synthetic", ["train.logger=tensorbord"])
 
 
-def test_several_devices_are_refused() -> None:
-    with pytest.raises(
-        UserError, match=r"train\.devices=2: training on several devices is not supported yet"
-    ):
-        load_recipe("synthetic", ["train.devices=2"])
-
-
 def test_every_log_gets_the_metrics_and_services_the_recipe(
     make_recipe: Callable[..., Recipe], services: dict[str, type[Log]], tmp_path: Path
 ) -> None:

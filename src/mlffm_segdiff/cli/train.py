@@ -1,5 +1,7 @@
 """``mlffm-segdiff train``: train a recipe into a run folder."""
 
+import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +10,7 @@ import typer
 
 from mlffm_segdiff.cli.common import (
     DeviceOption,
+    ExitStatus,
     JsonOption,
     QuietOption,
     Reporter,
@@ -67,16 +70,21 @@ def train(
     Example: mlffm-segdiff train isic2018 --source isic2018=/data/isic2018
     """
     from mlffm_segdiff.segmenters.recipe import load_recipe
+    from mlffm_segdiff.training.replicas import LostProcessError, is_first_process
 
     if resume and run is None:
         raise UserError("--resume needs --run FOLDER, the run to resume")
+    if resume and recipe and "=" in recipe:
+        overrides = [recipe, *(overrides or ())]
+        recipe = None
     if recipe is None and not resume:
         raise UserError(
             "no recipe: give one, for example mlffm-segdiff train synthetic, or --resume with --run"
         )
-    if recipe is None and (overrides or source or split):
+    if recipe is None and (source or split):
         raise UserError(
-            "a resumed run keeps its recipe: leave out all but --run, --resume, --device and --threads"
+            "a resumed run keeps its recipe: leave out all but --run, --resume, --device, --threads and "
+            "train.devices=N"
         )
     if plan and resume:
         raise UserError("--plan is for a new run; leave out --resume")
@@ -85,11 +93,21 @@ def train(
         chosen = choose_data(load_recipe(recipe, overrides or ()), source or (), split)
         run = run or Path("runs", f"{chosen.name}-{datetime.now():%Y%m%d-%H%M%S}")
     set_threads(threads)
+    first = (chosen is not None and chosen.train.processes == 1) or is_first_process()
+    reporter = Reporter(quiet or not first, as_json and first)
     if plan and chosen is not None:
-        _plan(chosen, device, Reporter(quiet, as_json))
+        _plan(chosen, device, reporter)
         return
     assert run is not None
-    _train(chosen, run, resume, device, Reporter(quiet, as_json))
+    if chosen is not None:
+        devices = chosen.train
+        overrides = [f"train.devices={devices.devices}", f"train.nodes={devices.nodes}"]
+    try:
+        _train(chosen, run, (overrides or ()) if resume else None, device, reporter)
+    except (KeyboardInterrupt, LostProcessError):
+        if first:
+            raise
+        sys.exit(ExitStatus.FAULTS)  # the first process reports it
 
 
 def _plan(recipe: "Recipe", device: str, reporter: Reporter) -> None:
@@ -102,21 +120,24 @@ def _plan(recipe: "Recipe", device: str, reporter: Reporter) -> None:
     reporter.result(values)
 
 
-def _train(recipe: "Recipe | None", run: Path, resume: bool, device: str, reporter: Reporter) -> None:
+def _train(
+    recipe: "Recipe | None", run: Path, resumed_with: Sequence[str] | None, device: str, reporter: Reporter
+) -> None:
+    """Train a new run, or resume one with overrides."""
     from mlffm_segdiff import training
 
     progress = [training.ConsoleProgress(reporter.console(markup=True))]
     folder = training.RunFolder(run.expanduser())
     try:
-        if resume:
+        if resumed_with is not None:
             if recipe is not None:
                 folder.require_recipe(recipe)
-            result = training.resume(folder.path, progress, device)
+            result = training.resume(folder.path, progress, device, resumed_with)
         else:
             assert recipe is not None
             result = training.train(recipe, folder.path, callbacks=progress, device=device)
     except KeyboardInterrupt:
-        if folder.config.is_file():
+        if folder.config.is_file() and training.is_first_process():
             say(f"stopped; resume with: mlffm-segdiff train --resume --run {folder.path}", err=True)
         raise
     reporter.info(f"best validation Jaccard {result.best_jaccard:.4f}")

@@ -20,7 +20,6 @@ RuntimeChoice = Literal["torch", "onnx", "openvino"]
 MissingMasks = Literal["error", "empty", "skip"]
 """What to do with images of which a folder has no mask."""
 LoggerName = Literal["csv", "tensorboard", "wandb", "mlflow"]
-MOST_SAMPLES = 500
 NoiseVariance = Annotated[float, Field(gt=0, lt=1)]
 LEAST_SHARE = 0.001
 """Resolution of ``data.mix``."""
@@ -175,7 +174,7 @@ class TrainConfig(Section):
 
     Attributes:
         images: Training images seen in the whole run.
-        batch_size: Images per step.
+        batch_size: Images per step, of all devices together.
         optimizer: "adamw", or "sgd" as in nnU-Net, whose rate decays from the first step.
         learning_rate: Learning rate.
         weight_decay: Weight decay; AdamW does not apply it to biases and norms.
@@ -185,7 +184,8 @@ class TrainConfig(Section):
         validate_every: Images seen between two validations.
         precision: Number format; "auto" is the faster one, measured when the run starts.
         logger: Logs to write, one or several; the CSV file, which has the learning curve, is always written.
-        devices: Number of devices to train on, only 1 for now.
+        devices: Number of devices to train on, of each machine.
+        nodes: Number of machines.
         init: Weights to start from: a name as for `load_pretrained`, or the folder of an unfinished run, for
             its best checkpoint so far.
         encoder_init: Weights of a pretrained encoder, if init is null: "imagenet", a safetensors file, a hub
@@ -204,10 +204,16 @@ class TrainConfig(Section):
     validate_every: Images = 4_000
     precision: PrecisionChoice = "auto"
     logger: tuple[LoggerName, ...] = ("csv", "tensorboard")
-    devices: Annotated[int, Field(ge=1)] = 1
+    devices: Annotated[int, Field(ge=1, le=1024)] = 1
+    nodes: Annotated[int, Field(ge=1, le=1024)] = 1
     init: str | None = None
     encoder_init: str | None = "imagenet"
     encoder_rate: Positive = 0.3
+
+    @property
+    def processes(self) -> int:
+        """Number of processes, one for each device."""
+        return self.devices * self.nodes
 
     @property
     def steps(self) -> int:
@@ -229,13 +235,10 @@ class TrainConfig(Section):
         return [name.lower() if isinstance(name, str) else name for name in names]
 
     @model_validator(mode="after")
-    def one_device(self) -> "TrainConfig":
-        """Refuse several devices."""
-        if self.devices > 1:
-            raise ValueError(
-                f"train.devices={self.devices}: training on several devices is not supported yet; "
-                "leave it at 1, and choose the device by --device"
-            )
+    def devices_share_a_batch(self) -> "TrainConfig":
+        """Require as many images of a batch for each device."""
+        if self.batch_size % self.processes:
+            raise ValueError(f"batch_size={self.batch_size}: make it a multiple of {self.processes} devices")
         return self
 
     @model_validator(mode="after")

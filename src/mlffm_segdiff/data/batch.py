@@ -7,6 +7,31 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 
+class Replica(NamedTuple):
+    """One of the processes that train a network together, each on its own images of every batch.
+
+    Attributes:
+        number: Number of the process, from 0.
+        world_size: Number of processes.
+    """
+
+    number: int = 0
+    world_size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is the process that writes files and prints."""
+        return self.number == 0
+
+    def of(self, rows: Tensor) -> Tensor:
+        """Return the rows of this process of those of a whole batch: in turn, from its number on."""
+        return rows[self.number :: self.world_size]
+
+
+ONLY = Replica()
+"""The process of a training on one device."""
+
+
 class Pair(NamedTuple):
     """One case.
 
@@ -26,17 +51,21 @@ class Pair(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A batch of cases: image B3HW, mask B1HW, distance B1HW as in `Pair`, B ids and B styles."""
+    """A batch of cases: image B3HW, mask B1HW, distance B1HW as in `Pair`, B ids and B styles.
+
+    If several processes train together, it has the images of its ``replica``.
+    """
 
     image: Tensor
     mask: Tensor
     distance: Tensor
     ids: list[str]
     styles: Sequence[str] = ()
+    replica: Replica = ONLY
 
 
-def collate(pairs: Sequence[Pair]) -> Batch:
-    """Stack cases of one size; in a loader's worker directly in shared memory.
+def collate(pairs: Sequence[Pair], replica: Replica = ONLY) -> Batch:
+    """Stack cases of one size, those of a replica; in a loader's worker directly in shared memory.
 
     Raises:
         RuntimeError: If the sizes differ.
@@ -47,4 +76,5 @@ def collate(pairs: Sequence[Pair]) -> Batch:
         default_collate([pair.distance for pair in pairs]),
         [pair.id for pair in pairs],
         [pair.style for pair in pairs],
+        replica,
     )

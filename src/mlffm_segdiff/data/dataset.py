@@ -3,6 +3,8 @@
 import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mlffm_segdiff.data.augment import augment_pair, random_state
-from mlffm_segdiff.data.batch import Pair, collate
+from mlffm_segdiff.data.batch import ONLY, Pair, Replica, collate
 from mlffm_segdiff.data.distance import signed_distance
 from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
 from mlffm_segdiff.data.processors import processors
@@ -117,12 +119,15 @@ class ShuffledStream(Sampler[Draw]):
         seed: Seed, at least 0.
         start: Number of the first draw.
         stop: Number after the last draw.
+        replica: Which of the draws to yield, for one of several processes.
     """
 
     PATTERN = 1000
 
-    def __init__(self, shares: Sequence[Share], seed: int, start: int, stop: int) -> None:
-        self.shares, self.seed, self.start, self.stop = shares, seed, start, stop
+    def __init__(
+        self, shares: Sequence[Share], seed: int, start: int, stop: int, replica: Replica = ONLY
+    ) -> None:
+        self.shares, self.seed, self.start, self.stop, self.replica = shares, seed, start, stop, replica
         exact = np.array([share.share for share in shares]) * self.PATTERN
         counts = np.floor(exact + 1e-6).astype(int)
         counts[np.argsort(counts - exact, kind="stable")[: self.PATTERN - counts.sum()]] += 1
@@ -130,9 +135,12 @@ class ShuffledStream(Sampler[Draw]):
         self._order: dict[int, tuple[int, NDArray[np.int64]]] = {}
 
     def __len__(self) -> int:
-        return max(self.stop - self.start, 0)
+        return len(range(self.start + self.replica.number, self.stop, self.replica.world_size))
 
     def __iter__(self) -> Iterator[Draw]:
+        return islice(self._draws(), self.replica.number, None, self.replica.world_size)
+
+    def _draws(self) -> Iterator[Draw]:
         for block in range(self.start // self.PATTERN, -(-self.stop // self.PATTERN)):
             pattern = np.repeat(np.arange(len(self.shares)), self.counts)
             if len(self.shares) > 1:
@@ -154,50 +162,48 @@ class ShuffledStream(Sampler[Draw]):
 
 
 def training_loader(
-    dataset: PairDataset,
-    shares: Sequence[Share],
-    batch_size: int,
-    seed: int,
-    start: int,
-    stop: int,
-    workers: int,
-    pin: bool,
+    dataset: PairDataset, stream: ShuffledStream, batch_size: int, workers: int, pin: bool
 ) -> DataLoader[Pair]:
-    """Return a loader of draws start to stop - 1 of the shuffled stream; the last batch may be smaller.
+    """Return a loader of the draws of a stream; the last batch may be smaller.
 
     Batches are bit for bit the same for any number of workers and in every iteration, and torch's global
     generator is not used.
 
     Args:
         dataset: Training cases.
-        shares: See `ShuffledStream`.
-        batch_size: Images per batch.
-        seed: Seed of the stream.
-        start: Images seen before; to resume after k batches, k * batch_size.
-        stop: Images seen at the end.
+        stream: Draws; to resume after k batches, it starts at k * batch_size.
+        batch_size: Images per batch of all processes together.
         workers: Worker processes, at most one per CPU; 0 loads in this process.
         pin: Whether to pin memory if there is a GPU.
     """
-    stream = ShuffledStream(shares, seed, start, stop)
-    return _loader(dataset, batch_size, stream, workers, pin)
+    return _loader(dataset, batch_size, stream, stream.replica, workers, pin)
 
 
-def plain_loader(dataset: PairDataset, batch_size: int, workers: int) -> DataLoader[Pair]:
-    """Return a loader of all cases in order; the last batch may be smaller."""
-    return _loader(dataset, batch_size, None, workers, pin=False)
+def plain_loader(
+    dataset: PairDataset, batch_size: int, workers: int, replica: Replica = ONLY
+) -> DataLoader[Pair]:
+    """Return a loader of the cases of a replica in order; the last batch may be smaller."""
+    return _loader(
+        dataset, batch_size, range(replica.number, len(dataset), replica.world_size), replica, workers, False
+    )
 
 
 def _loader(
-    dataset: PairDataset, batch_size: int, stream: ShuffledStream | None, workers: int, pin: bool
+    dataset: PairDataset,
+    batch_size: int,
+    sampler: ShuffledStream | range,
+    replica: Replica,
+    workers: int,
+    pin: bool,
 ) -> DataLoader[Pair]:
     """Build a loader with its own generator; otherwise each iteration draws from torch's global generator."""
     count = min(workers, processors())
     return DataLoader(
         dataset,
-        batch_size,
-        sampler=stream,
+        batch_size // replica.world_size,
+        sampler=sampler,
         num_workers=count,
-        collate_fn=collate,
+        collate_fn=partial(collate, replica=replica),
         pin_memory=pin and torch.cuda.is_available(),
         worker_init_fn=_one_thread,
         generator=torch.Generator().manual_seed(0),

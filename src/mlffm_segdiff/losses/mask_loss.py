@@ -11,7 +11,11 @@ from mlffm_segdiff.config.registry import Registry
 
 
 class MaskLoss(Protocol):
-    """The loss of a network that predicts a logit: a function, or a module with such a ``forward``."""
+    """The loss of a network that predicts a logit: a function, or a module with such a ``forward``.
+
+    A module that is a mean over images can have an attribute ``mean_over_images`` that is true. Processes
+    that train together then exchange gradients only, not the logits of the whole batch.
+    """
 
     def __call__(self, logit: Tensor, mask: Tensor, distance: Tensor, weight: Tensor, /) -> Tensor:
         """Compute the loss.

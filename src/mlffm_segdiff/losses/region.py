@@ -56,6 +56,11 @@ class RegionLoss(nn.Module):
         self.batch_dice = batch_dice
         self.dice_smooth = dice_smooth
 
+    @property
+    def mean_over_images(self) -> bool:
+        """Whether the loss of a batch is the mean of those of its images; see `MaskLoss`."""
+        return not (self.dice and self.batch_dice)
+
     @cached_property
     def dice_loss(self) -> "DiceLoss":
         """MONAI's soft Dice loss; imported on first use, because segmenting needs no loss."""

@@ -95,7 +95,8 @@ class DiffusionSegmenter(BaseSegmenter):
         """Compute the loss of a batch, a scalar; see `segmenters.training_draws` for the step itself."""
         styles = self._style_numbers(batch.styles or [""] * len(batch.image), batch.image.device)
         if self.styles:
-            styles = styles.masked_fill(torch.rand(len(styles), device=styles.device) < STYLE_DROP, 0)
+            chance = torch.rand(len(styles) * batch.replica.world_size, device=styles.device)
+            styles = styles.masked_fill(batch.replica.of(chance) < STYLE_DROP, 0)
         return self.draws.loss(self, batch, self._encode(batch.image, styles))
 
     def sample_timesteps(self, count: int) -> Tensor:
@@ -131,17 +132,21 @@ class DiffusionSegmenter(BaseSegmenter):
             inputs = torch.cat([inputs, known], dim=1)
         return self._denoiser.denoise(inputs, t, features)
 
-    def denoise_in_training(self, x_t: Tensor, t: Tensor, features: Sequence[Tensor]) -> Tensor:
+    def denoise_in_training(
+        self, x_t: Tensor, t: Tensor, features: Sequence[Tensor], numbers: Tensor
+    ) -> Tensor:
         """Run `denoise`; with self-conditioning, every second row reads the network's own estimate.
 
-        Chen et al. 2022 (arXiv:2208.04202) also condition half of the rows.
+        Chen et al. 2022 (arXiv:2208.04202) also condition half of the rows: here those with odd ``numbers``.
         """
         if not self.self_conditioning:
             return self.denoise(x_t, t, features)
-        previous, half = torch.zeros_like(x_t), slice(1, None, 2)
-        with torch.no_grad():
-            output = self.denoise(x_t[half], t[half], [f[half].detach() for f in features])
-            previous[half] = self._clipped(self.objective.x0(output, x_t[half], self.alpha_bar_at(t[half])))
+        previous, half = torch.zeros_like(x_t), (numbers % 2 == 1).to(x_t.device)
+        if half.any():
+            with torch.no_grad():
+                output = self.denoise(x_t[half], t[half], [f[half].detach() for f in features])
+                x0 = self.objective.x0(output, x_t[half], self.alpha_bar_at(t[half]))
+            previous[half] = self._clipped(x0)
         return self.denoise(x_t, t, features, previous)
 
     def _clipped(self, x0: Tensor) -> Tensor:

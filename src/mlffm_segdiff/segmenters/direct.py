@@ -12,6 +12,7 @@ from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
 from mlffm_segdiff.losses.mask_loss import MaskLoss
 from mlffm_segdiff.segmenters.base import MIRRORS, BaseSegmenter, Graph, Part, Segmentation
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
+from mlffm_segdiff.segmenters.whole_batch import whole_loss
 
 
 @runtime_checkable
@@ -50,8 +51,9 @@ class DirectSegmenter(BaseSegmenter):
         ones = batch.mask.new_ones(len(batch.mask))
         weight = self.weight(batch.distance, ones, torch.zeros_like(ones))
         losses = [
-            share * self.region_loss(logit, *truth_at(logit, batch.mask, batch.distance, weight))
+            share * whole_loss(self.region_loss, batch.replica, logit, *truth)
             for share, logit in self._outputs(batch.image)
+            for truth in [truth_at(logit, batch.mask, batch.distance, weight)]
         ]
         return torch.stack(losses).sum()
 

@@ -9,6 +9,7 @@ from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.diffusion.process import velocity
 from mlffm_segdiff.losses.mask_loss import MaskLoss
 from mlffm_segdiff.losses.region import weighted_squared_error
+from mlffm_segdiff.segmenters.whole_batch import whole_loss
 
 
 class Objective(Protocol):
@@ -41,8 +42,7 @@ class X0:
 
     def loss(self, output: Tensor, batch: Batch, noise: Tensor, alpha_bar: Tensor, weight: Tensor) -> Tensor:  # noqa: ARG002
         """Compute the region loss of the logit; see `Objective`."""
-        loss: Tensor = self.region_loss(output, batch.mask, batch.distance, weight)
-        return loss
+        return whole_loss(self.region_loss, batch.replica, output, batch.mask, batch.distance, weight)
 
     def x0(self, output: Tensor, x_t: Tensor, alpha_bar: Tensor) -> Tensor:  # noqa: ARG002
         """Return s tanh(logit / 2), which is s (2 sigmoid(logit) - 1)."""

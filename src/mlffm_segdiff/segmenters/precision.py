@@ -102,7 +102,8 @@ def training_precision(
     """Choose the number format of a new run; ``auto`` is the faster one, see `faster_precision`.
 
     It is measured on training steps of the run's own network and batch size. Measuring changes neither the
-    segmenter nor torch's random numbers.
+    segmenter nor torch's random numbers. In several processes it could differ from one to the next, so these
+    compute in float32 on CPUs, and on GPUs as if there were one.
 
     Args:
         recipe: Its ``train.precision`` is the user's choice.
@@ -112,6 +113,8 @@ def training_precision(
     """
     if recipe.train.precision != "auto":
         return recipe.train.precision
+    if recipe.train.processes > 1 and device.type == "cpu":
+        return "float32"
 
     @cache
     def example() -> tuple[BaseSegmenter, Batch]:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.data.batch import Batch, Replica
 from mlffm_segdiff.diffusion.process import add_noise
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ class TrainingDraws(Protocol):
     def loss(self, model: DiffusionSegmenter, batch: Batch, features: Sequence[Tensor]) -> Tensor:
         """Return the loss of a batch, a scalar, from the features of its images.
 
-        Timesteps and noise come from torch's global generator.
+        Timesteps and noise come from torch's global generator, for all images of the whole batch, so each
+        image has the same in any number of processes that have the same state of the generator.
         """
 
 
@@ -34,11 +35,12 @@ class Single:
 
     def loss(self, model: DiffusionSegmenter, batch: Batch, features: Sequence[Tensor]) -> Tensor:
         """Train the objective on x_t of the true mask; see `TrainingDraws`."""
-        t = model.sample_timesteps(len(batch.mask))
+        replica, count = batch.replica, len(batch.mask) * batch.replica.world_size
+        t = replica.of(model.sample_timesteps(count))
         alpha_bar = model.alpha_bar_at(t)
-        noise = torch.randn_like(batch.mask)
+        noise = noise_like(batch.mask, replica, count)
         x_t = add_noise(self._x0(model, batch, features), noise, alpha_bar)
-        output = model.denoise_in_training(x_t, t, features)
+        output = model.denoise_in_training(x_t, t, features, replica.of(torch.arange(count)))
         weight = model.weight(batch.distance, alpha_bar.flatten(), t / model.process.train_steps)
         return model.objective.loss(output, batch, noise, alpha_bar, weight)
 
@@ -63,10 +65,11 @@ class Recycling(Single):
 
     @torch.no_grad()
     def _x0(self, model: DiffusionSegmenter, batch: Batch, features: Sequence[Tensor]) -> Tensor:
-        noise = torch.randn_like(batch.mask)
+        count = len(batch.mask) * batch.replica.world_size
+        noise = noise_like(batch.mask, batch.replica, count)
         t = model.last_timestep(len(noise))
         logit = model.denoise(noise, t, [f.detach() for f in features])
-        shift = self.shift * torch.randn(len(noise), 1, 1, 1, device=noise.device)
+        shift = self.shift * noise_like(noise[:, :, :1, :1], batch.replica, count)
         return model.objective.x0(logit + shift, noise, model.alpha_bar_at(t))
 
 
@@ -88,19 +91,30 @@ class Dual:
 
     def loss(self, model: DiffusionSegmenter, batch: Batch, features: Sequence[Tensor]) -> Tensor:
         """Add the loss at t = T and the weighted loss at t < T; see `TrainingDraws`."""
-        count = len(batch.mask)
-        noisy = math.ceil(self.noisy_share * count)
-        t = torch.cat([model.last_timestep(count), model.sample_timesteps(noisy)])
+        replica, count = batch.replica, len(batch.mask)
+        total = count * replica.world_size
+        all_noisy = math.ceil(self.noisy_share * total)
+        numbers = torch.cat([replica.of(torch.arange(total)), replica.of(total + torch.arange(all_noisy))])
+        noisy = len(numbers) - count
+        t = torch.cat([model.last_timestep(count), replica.of(model.sample_timesteps(all_noisy))])
         alpha_bar = model.alpha_bar_at(t)
-        pure_noise, mask = torch.randn_like(batch.mask), batch.mask[:noisy]
-        noised = add_noise(model.process.mask_scale * mask, torch.randn_like(mask), alpha_bar[count:])
+        pure_noise, mask = noise_like(batch.mask, replica, total), batch.mask[:noisy]
+        noise = noise_like(mask, replica, all_noisy)
+        noised = add_noise(model.process.mask_scale * mask, noise, alpha_bar[count:])
         rows = [torch.cat([f, f[:noisy]]) for f in features]
-        output = model.denoise_in_training(torch.cat([pure_noise, noised]), t, rows)
+        output = model.denoise_in_training(torch.cat([pure_noise, noised]), t, rows, numbers)
         ones = torch.ones_like(alpha_bar[:count])
         weight = model.weight(batch.distance, ones.flatten(), 1 - ones.flatten())
         loss = model.objective.loss(output[:count], batch, pure_noise, alpha_bar[:count], weight)
         if noisy:
             target = (mask > 0).float()
             entropy = F.binary_cross_entropy_with_logits(output[count:].float(), target)
-            loss = loss + self.noisy_weight * entropy
+            # the mean over processes of this times their own means is the mean over all noisy images
+            own_share = noisy * replica.world_size / all_noisy
+            loss = loss + self.noisy_weight * own_share * entropy
         return loss
+
+
+def noise_like(rows: Tensor, replica: Replica, count: int) -> Tensor:
+    """Draw standard normal noise for ``count`` rows of a whole batch; return that of a replica's ``rows``."""
+    return replica.of(torch.randn(count, *rows.shape[1:], dtype=rows.dtype, device=rows.device))

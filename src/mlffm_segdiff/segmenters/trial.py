@@ -55,14 +55,19 @@ def require_trainable(segmenter: BaseSegmenter, recipe: Recipe) -> None:
 
 
 def require_memory(recipe: Recipe) -> None:
-    """Raise UserError if the training of a registered network needs more memory than this machine has."""
+    """Raise UserError if the training of a registered network needs more memory than this machine has.
+
+    Each device has a copy of the network, in a process of its own.
+    """
     if isinstance(recipe.model, TargetModelConfig):
         return
     parameters = sum(p.numel() for p in build_on_meta(recipe).parameters())
-    needed, memory = parameters * TRAINING_BYTES, memory_bytes()
+    devices = recipe.train.devices
+    needed, memory = parameters * TRAINING_BYTES * devices, memory_bytes()
     if memory is not None and needed > memory:
+        copies = f"on {devices} devices " if devices > 1 else ""
         raise UserError(
-            f"{recipe.model.name} has {parameters / 1e6:,.0f} million parameters, whose training "
+            f"{recipe.model.name} has {parameters / 1e6:,.0f} million parameters, whose training {copies}"
             f"needs {needed / 1e9:,.0f} GB, more than the {memory / 1e9:,.0f} GB of this machine; "
             "use smaller widths"
         )

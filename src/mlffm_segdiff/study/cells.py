@@ -21,8 +21,8 @@ from mlffm_segdiff.segmenters.sampling_settings import Sampling
 GENERATED = "synthetic"
 """The data set that needs no folder."""
 
-OF_NO_EFFECT = ("logger", "devices")
-"""Keys of the section train on which weights do not depend."""
+OF_NO_EFFECT = ("logger", "devices", "nodes")
+"""Keys of the section train on which weights do not depend, except for rounding."""
 
 Recipes = Mapping[tuple[str, str], Recipe]
 """Recipes by variant and data set."""
@@ -134,6 +134,11 @@ def _recipe(study: Study, variant: str, dataset: str, folder: Path | None) -> Re
     data = recipe.data.model_copy(
         update={"sources": {source_name(study.source(dataset)): folder}, "split": split}
     )
+    if recipe.train.processes > 1:
+        raise UserError(
+            "a study trains each cell on one device, and several cells at once with a launcher; leave out "
+            "train.devices and train.nodes"
+        )
     return recipe.model_copy(update={"data": data})
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mlffm_segdiff.training.callbacks import ConsoleProgress
     from mlffm_segdiff.training.fit import TrainingResult, resume, train
     from mlffm_segdiff.training.module import SegmenterModule
+    from mlffm_segdiff.training.replicas import is_first_process
     from mlffm_segdiff.training.run_folder import RunFolder
     from mlffm_segdiff.training.time_estimate import TimeEstimate, estimate_time
 
@@ -24,6 +25,7 @@ __all__ = [
     "TimeEstimate",
     "TrainingResult",
     "estimate_time",
+    "is_first_process",
     "resume",
     "train",
 ]
@@ -34,6 +36,7 @@ __getattr__, __dir__ = lazy_exports(
         "callbacks": "ConsoleProgress",
         "fit": "TrainingResult resume train",
         "module": "SegmenterModule",
+        "replicas": "is_first_process",
         "run_folder": "RunFolder",
         "time_estimate": "TimeEstimate estimate_time",
     },

@@ -92,6 +92,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class ConsoleProgress(Callback):
     """Shows a progress bar over the whole run, and prints one line for each validation.
 
+    Of several processes, only the first prints.
+
     Args:
         console: Console to print on.
     """
@@ -107,6 +109,11 @@ class ConsoleProgress(Callback):
         self.task = self.progress.add_task("training", total=None, report="")
         self.jaccard = "-"
         self.started = time.monotonic()
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Silence the console of all processes but the first."""
+        del pl_module, stage
+        self.progress.console.quiet |= not trainer.is_global_zero
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the bar at the images already seen."""

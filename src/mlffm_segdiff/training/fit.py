@@ -1,10 +1,9 @@
 """Train a recipe into a run folder, or resume a run."""
 
-import logging
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +15,8 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import override_values
 from mlffm_segdiff.config.schema import Recipe, TrainConfig
 from mlffm_segdiff.data.atomic import NO_SPACE, unwritable
-from mlffm_segdiff.data.batch import Pair
-from mlffm_segdiff.data.dataset import PairDataset, plain_loader, training_loader
+from mlffm_segdiff.data.batch import ONLY, Pair, Replica
+from mlffm_segdiff.data.dataset import PairDataset, ShuffledStream, plain_loader, training_loader
 from mlffm_segdiff.data.sources import (
     SplitCases,
     load_split_cases,
@@ -29,7 +28,7 @@ from mlffm_segdiff.models.encoder_weights import initialise_encoder
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.device import AUTO, find_device
-from mlffm_segdiff.segmenters.precision import training_precision
+from mlffm_segdiff.segmenters.precision import Precision, training_precision
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
 from mlffm_segdiff.segmenters.trial import require_memory, require_trainable
@@ -37,7 +36,9 @@ from mlffm_segdiff.training.callbacks import AtomicCheckpointIO, Averaging, Best
 from mlffm_segdiff.training.figures import draw_curves, draw_overlays
 from mlffm_segdiff.training.loggers import close_loggers, make_loggers, require_loggers
 from mlffm_segdiff.training.module import SegmenterModule
+from mlffm_segdiff.training.replicas import KeepSigterm, explained_errors, hardware, this_replica
 from mlffm_segdiff.training.run_folder import RunFolder
+from mlffm_segdiff.training.whole_batch_layers import WholeBatchLayers
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ def train(
 ) -> TrainingResult:
     """Train a recipe into a new run folder. Prints nothing.
 
+    On several devices the whole program runs once for each of them, and this returns the same in all.
+
     Example:
         >>> train("isic2018", "runs/first", ["data.sources.isic2018=/data/isic2018", "train.images=20000"])
 
@@ -89,17 +92,24 @@ def train(
     elif overrides:
         recipe = check_recipe(override_values(recipe.model_dump(mode="json"), overrides, "recipe"), "recipe")
     place, folder = training_device(device), RunFolder(Path(run).expanduser())
-    folder.require_new()
-    with folder.claimed():
+    replica = this_replica(recipe.train, place)
+    if replica.is_first:
+        folder.require_new()
+    with folder.claimed() if replica.is_first else nullcontext():
         cases = load_split_cases(recipe.data)
-        segmenter, data = _prepare(recipe, cases)
+        segmenter, data = _prepare(recipe, cases, replica)
         _load_initial_weights(segmenter, recipe.train)
-        folder.create(recipe, cases.digest, training_precision(recipe, segmenter, place), place)
-        return _fit(folder, segmenter, data, callbacks, None, place)
+        precision = training_precision(recipe, segmenter, place)
+        if replica.is_first:
+            folder.create(recipe, cases.digest, precision, place)
+        return _fit(folder, segmenter, data, callbacks, None, place, precision)
 
 
 def resume(
-    run: Path | str, callbacks: Sequence[Callback] = (), device: str | Device = AUTO
+    run: Path | str,
+    callbacks: Sequence[Callback] = (),
+    device: str | Device = AUTO,
+    overrides: Sequence[str] = (),
 ) -> TrainingResult:
     """Continue a run from its last checkpoint, exactly as if it had not stopped. Prints nothing.
 
@@ -107,6 +117,7 @@ def resume(
         run: Run folder.
         callbacks: Lightning callbacks to add, such as `ConsoleProgress`.
         device: Where to train, as for `find_device`; another kind than before changes how sums are rounded.
+        overrides: Another ``train.devices=N`` or ``train.nodes=N``, which does too; no other key can change.
 
     Returns:
         The run folder, its weights, and their validation score.
@@ -118,14 +129,18 @@ def resume(
     """
     place, folder = training_device(device), RunFolder(Path(run).expanduser())
     recipe = folder.recipe()
-    with folder.claimed():
+    if overrides:
+        recipe = check_recipe(override_values(recipe.model_dump(mode="json"), overrides, "recipe"), "recipe")
+        folder.require_recipe(recipe)
+    replica = this_replica(recipe.train, place)
+    with folder.claimed() if replica.is_first else nullcontext():
         cases = load_split_cases(recipe.data)
         folder.require_split(cases.digest)
         checkpoint = folder.checkpoint_to_resume()
-        segmenter, data = _prepare(recipe, cases)
+        segmenter, data = _prepare(recipe, cases, replica)
         if checkpoint is None:
             _load_initial_weights(segmenter, recipe.train)
-        return _fit(folder, segmenter, data, callbacks, checkpoint, place)
+        return _fit(folder, segmenter, data, callbacks, checkpoint, place, folder.precision())
 
 
 def training_device(device: str | Device) -> Device:
@@ -144,45 +159,48 @@ class TrainingData(LightningDataModule):
     Args:
         recipe: Recipe of the run.
         cases: Cases of its split.
+        replica: The process that these batches are for.
+
+    Raises:
+        UserError: If there are fewer validation images than processes.
     """
 
-    def __init__(self, recipe: Recipe, cases: SplitCases) -> None:
+    def __init__(self, recipe: Recipe, cases: SplitCases, replica: Replica = ONLY) -> None:
         super().__init__()
         self.recipe = recipe
+        self.replica = replica
         data = recipe.data
         training, pairs = open_splits(cases, ("train", "val"), data.size)
         self.training = training_dataset(training, cases, recipe.augment, data.size, recipe.seed)
         self.shares = training_shares(self.training.styles, data.mix)
         self.validation = PairDataset(pairs.images, pairs.masks, pairs.ids, None, recipe.seed)
+        if len(self.validation) < replica.world_size:
+            raise UserError(
+                f"the split has {len(self.validation)} validation images for {replica.world_size} devices, "
+                "and each needs one; train on fewer"
+            )
 
     def train_dataloader(self) -> DataLoader[Pair]:
         """Return the batches of the current epoch; the last one ends with the run."""
         assert self.trainer is not None
         settings, epoch = self.recipe.train, self.trainer.current_epoch
-        start, stop = epoch * settings.epoch_steps, min((epoch + 1) * settings.epoch_steps, settings.steps)
-        return training_loader(
-            self.training,
-            self.shares,
-            settings.batch_size,
-            self.recipe.seed,
-            start * settings.batch_size,
-            stop * settings.batch_size,
-            self.recipe.data.workers,
-            pin=True,
-        )
+        steps = epoch * settings.epoch_steps, min((epoch + 1) * settings.epoch_steps, settings.steps)
+        start, stop = (step * settings.batch_size for step in steps)
+        stream = ShuffledStream(self.shares, self.recipe.seed, start, stop, self.replica)
+        return training_loader(self.training, stream, settings.batch_size, self.recipe.data.workers, pin=True)
 
     def val_dataloader(self) -> DataLoader[Pair]:
         """Return the validation cases in order."""
-        return plain_loader(self.validation, self.recipe.train.batch_size, workers=0)
+        return plain_loader(self.validation, self.recipe.train.batch_size, 0, self.replica)
 
 
-def _prepare(recipe: Recipe, cases: SplitCases) -> tuple[BaseSegmenter, TrainingData]:
+def _prepare(recipe: Recipe, cases: SplitCases, replica: Replica) -> tuple[BaseSegmenter, TrainingData]:
     require_loggers(recipe.train.logger)
     require_memory(recipe)
     seed_everything(recipe.seed, verbose=False)
     segmenter = build_segmenter(recipe)
     require_trainable(segmenter, recipe)
-    return segmenter, TrainingData(recipe, cases)
+    return segmenter, TrainingData(recipe, cases, replica)
 
 
 def _load_initial_weights(segmenter: BaseSegmenter, settings: TrainConfig) -> None:
@@ -228,31 +246,34 @@ def _fit(
     callbacks: Sequence[Callback],
     checkpoint: Path | None,
     device: Device,
+    precision: Precision,
 ) -> TrainingResult:
-    recipe = data.recipe
-    loggers = make_loggers(recipe, folder)
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    recipe, first = data.recipe, data.replica.is_first
+    loggers = make_loggers(recipe, folder) if first else []
+    several = data.replica.world_size > 1
     trainer = Trainer(
-        accelerator=device.type,
-        devices=1 if device.index is None else [device.index],
+        **hardware(recipe.train, device),
         max_epochs=-(-recipe.train.steps // recipe.train.epoch_steps),
-        precision="bf16-mixed" if folder.precision() == "bf16" else "32-true",
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
         enable_progress_bar=False,
         enable_model_summary=False,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), *([WholeBatchLayers(device.type == "cpu")] if several else [])],
         logger=loggers,
         callbacks=[
             Averaging(recipe.train.ema_decay),
             *callbacks,
             BestAndLast(folder.best, folder.last),
+            *([KeepSigterm()] if several else []),
         ],
     )
     try:
-        with warnings.catch_warnings(), _silent_log_thread():
+        with warnings.catch_warnings(), _silent_log_thread(), explained_errors(folder.path):
             warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
             warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view", UserWarning)
             module = SegmenterModule(segmenter, recipe)
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:  # Lightning's answer to Ctrl-C
@@ -263,8 +284,15 @@ def _fit(
         raise unwritable(Path(error.filename or folder.tensorboard), error) from error
     finally:
         close_loggers(loggers)
+    result = _write_result(folder, segmenter, data) if first else None
+    with explained_errors(folder.path):
+        shared: TrainingResult = trainer.strategy.broadcast(result)
+    return shared
+
+
+def _write_result(folder: RunFolder, segmenter: BaseSegmenter, data: TrainingData) -> TrainingResult:
     segmenter.load_state_dict(folder.best_weights())
-    save_segmenter(segmenter, recipe, folder.weights)
+    save_segmenter(segmenter, data.recipe, folder.weights)
     draw_curves(folder)
-    draw_overlays(segmenter, recipe, data.validation, folder)
+    draw_overlays(segmenter, data.recipe, data.validation, folder)
     return TrainingResult(folder.path, folder.weights, folder.best_jaccard())

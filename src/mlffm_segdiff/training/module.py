@@ -1,12 +1,14 @@
 """The training step, the optimizer with its schedule, and the validation that selects the checkpoint."""
 
 import math
+from collections.abc import Callable
+from itertools import chain, zip_longest
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -25,7 +27,11 @@ NNUNET_POWER = 0.9
 
 
 def update_weights(
-    segmenter: BaseSegmenter, batch: Batch, optimizer: Optimizer | LightningOptimizer, clip: float
+    segmenter: BaseSegmenter,
+    batch: Batch,
+    optimizer: Optimizer | LightningOptimizer,
+    clip: float,
+    backward: Callable[[Tensor], object] = Tensor.backward,
 ) -> Tensor:
     """Take one optimizer step on a batch.
 
@@ -34,13 +40,14 @@ def update_weights(
         batch: Training cases, on the segmenter's device.
         optimizer: Optimizer of the segmenter's parameters.
         clip: Maximum L2 norm of all gradients together.
+        backward: Computes the gradients of the loss, in several processes their mean.
 
     Returns:
         The loss of the batch before the step, a scalar without gradient.
     """
     loss = segmenter.loss(batch)
     optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    backward(loss)
     clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
     optimizer.step()
     return loss.detach()
@@ -50,7 +57,7 @@ class SegmenterModule(LightningModule):
     """Trains and validates a segmenter by its recipe, as a Lightning module with manual optimization.
 
     The random numbers of a step depend only on the seed and on the number of the step, so a resumed run draws
-    the same ones.
+    the same ones, in any number of processes.
 
     Args:
         segmenter: Segmenter to train.
@@ -69,9 +76,11 @@ class SegmenterModule(LightningModule):
         """Update the weights and the learning rate, and return the loss."""
         del batch_idx
         torch.manual_seed((self.recipe.seed << 32) + self.global_step)
-        loss = update_weights(self.segmenter, batch, self.optimizers(), self.recipe.train.clip)
+        clip = self.recipe.train.clip
+        loss = update_weights(self.segmenter, batch, self.optimizers(), clip, self.manual_backward)
         self.lr_schedulers().step()
-        self.log("loss", loss, on_step=False, on_epoch=True, logger=False, batch_size=len(batch.ids))
+        count = len(batch.ids)
+        self.log("loss", loss, on_step=False, on_epoch=True, logger=False, batch_size=count, sync_dist=True)
         return loss
 
     def on_train_epoch_end(self) -> None:
@@ -107,9 +116,18 @@ class SegmenterModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the Jaccard index over all pixels (val_jaccard) and its mean over images."""
-        self.log("val_jaccard", jaccard(total(self._cases)))
-        self.log("val_jaccard_mean", sum(map(jaccard, self._cases)) / len(self._cases))
+        cases = self._all_cases()
+        self.log("val_jaccard", jaccard(total(cases)))
+        self.log("val_jaccard_mean", sum(map(jaccard, cases)) / len(cases))
         self._cases.clear()
+
+    def _all_cases(self) -> list[Counts]:
+        """Return the counts of all processes in the order of the cases, which were dealt out in turn."""
+        if self.trainer.world_size == 1:
+            return list(self._cases)
+        parts: list[Any] = [None] * self.trainer.world_size
+        distributed.all_gather_object(parts, self._cases)
+        return [case for case in chain(*zip_longest(*parts)) if case is not None]
 
 
 def build_optimizer(segmenter: BaseSegmenter, settings: TrainConfig) -> Optimizer:

@@ -26,6 +26,8 @@ from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.segmenters.saved_weights import WEIGHTS
 from mlffm_segdiff.training.callbacks import BestAndLast
 
+MAY_CHANGE = ("train.devices", "train.nodes")
+"""Keys of the recipe on which weights do not depend, except for rounding."""
 CPU = torch.device("cpu")
 PACKAGES = ("mlffm-segdiff", "torch", "lightning", "monai", "numpy", "scipy")
 
@@ -141,9 +143,13 @@ class RunFolder:
         return load_recipe(str(self.config))
 
     def require_recipe(self, recipe: Recipe) -> None:
-        """Raise UserError, naming the first difference, if the run was started with another recipe."""
+        """Raise UserError, naming the first difference, if the run was started with another recipe.
+
+        It can have been started on other numbers of devices and nodes.
+        """
         here, there = (_flatten(one.model_dump(mode="json")) for one in (recipe, self.recipe()))
-        key = next((key for key in {**here, **there} if here.get(key) != there.get(key)), None)
+        keys = [key for key in {**here, **there} if key not in MAY_CHANGE]
+        key = next((key for key in keys if here.get(key) != there.get(key)), None)
         if key is not None:
             raise UserError(
                 f"{self.path} was started with {key}={there.get(key)}, not {here.get(key)}; leave the recipe "

@@ -86,7 +86,7 @@ class TimeEstimate:
 
 def estimate_time(recipe: Recipe, device: str | Device = AUTO) -> TimeEstimate:
     """Estimate the time of a training: run its first steps and a part of its validation, in a folder that is
-    removed.
+    removed. They run on as many devices as the training.
 
     Args:
         recipe: Of the training. Data sets without a folder are replaced by synthetic images.
@@ -164,13 +164,15 @@ class Stopwatch(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *_: Any
     ) -> None:
         """Note the time of a batch of a validation."""
-        del trainer, pl_module, outputs
-        self.validations[-1].append((self.clock() - self._batch_start, len(batch.ids)))
+        del pl_module, outputs
+        images = len(batch.ids) * trainer.world_size
+        self.validations[-1].append((self.clock() - self._batch_start, images))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop if enough time is spent."""
         del pl_module
-        if len(self.steps) > 1 and self.steps[-1][-1] - self.steps[0][-1] > MOST_SECONDS:
+        late = len(self.steps) > 1 and self.steps[-1][-1] - self.steps[0][-1] > MOST_SECONDS
+        if trainer.strategy.reduce_boolean_decision(late, all=False):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

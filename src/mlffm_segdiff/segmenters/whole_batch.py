@@ -1,0 +1,54 @@
+"""Losses of the whole batch of processes that train together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, distributed
+
+if TYPE_CHECKING:
+    from mlffm_segdiff.data.batch import Replica
+    from mlffm_segdiff.losses.mask_loss import MaskLoss
+
+
+def whole_loss(loss: MaskLoss, replica: Replica, *rows: Tensor) -> Tensor:
+    """Compute a loss so that the mean of its gradients over all processes is the gradient of the whole batch.
+
+    That holds for a mean over images as it is (see `MaskLoss`). Any other loss is computed, in each process,
+    on the rows of all.
+
+    Args:
+        loss: The loss.
+        replica: Of the rows.
+        rows: Logit, mask, distance and weight of the images of this process.
+
+    Returns:
+        A scalar.
+    """
+    if replica.world_size > 1 and not getattr(loss, "mean_over_images", False):
+        rows = tuple(gather(x).transpose(0, 1).flatten(0, 1) for x in rows)  # in the order of the batch
+    return loss(*rows)
+
+
+def gather(x: Tensor) -> Tensor:
+    """Stack a tensor of all processes, of one shape, in the order of their numbers.
+
+    Gradients flow back to each process from all of them.
+    """
+    gathered: Tensor = _Gather.apply(x)  # type: ignore[no-untyped-call]
+    return gathered
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004
+        found = [torch.empty_like(x) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(found, x.contiguous())
+        return torch.stack(found)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:  # noqa: ARG004
+        total = grads[0].contiguous()
+        distributed.all_reduce(total)
+        return total[distributed.get_rank()]
