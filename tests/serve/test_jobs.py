@@ -23,9 +23,11 @@ from mlffm_segdiff.inference.result import Processing
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve import jobs as jobs_module
 from mlffm_segdiff.serve.job import Job
+from mlffm_segdiff.serve.keys import ApiKeys
 
 URL = "/api/v1/batches"
 PATIENCE = 60
+MINE, THEIRS = "0123456789abcdef", "fedcba9876543210"
 
 Serve = Callable[..., TestClient]
 
@@ -232,6 +234,20 @@ def test_a_client_has_a_number_of_jobs(start_live, images) -> None:
     assert [one.status_code for one in mine] == [202, 202, 429]
     assert int(mine[2].headers["retry-after"]) >= 1
     assert post("198.51.100.8").status_code == 202
+
+
+def test_a_job_is_that_of_its_api_key(serve: Serve, images) -> None:
+    client = serve(keys=ApiKeys([MINE, THEIRS]))
+    mine, theirs = {"X-API-Key": MINE}, {"Authorization": f"Bearer {THEIRS}"}
+    job = client.post(URL, files=images(1), headers=mine).json()
+    assert client.get(f"{job['url']}/events", headers=mine).status_code == 200
+    (file,) = [name for name in client.get(job["url"], headers=mine).json()["images"][0]["files"] if "masks" in name]
+    paths = [job["url"], f"{job['url']}/events", f"{job['url']}/zip", f"{job['url']}/{file}"]
+    assert [client.get(path, headers=theirs).json()["problem"] for path in paths] == ["not-found"] * 4
+    assert client.delete(job["url"], headers=theirs).status_code == 404
+    bearer = {"Authorization": f"Bearer {MINE}"}
+    assert [client.get(path, headers=bearer).status_code for path in paths] == [200] * 4
+    assert client.delete(job["url"], headers=bearer).status_code == 204
 
 
 def test_other_sites_cannot_start_or_delete_a_job(serve: Serve, images) -> None:

@@ -126,10 +126,11 @@ class Job:
     Args:
         parent: Folder in which it makes its own.
         client: Whose it is, see `client_of`.
+        owner: Digest of the API key that started it; empty on a server without keys.
         disk: Where its bytes are counted.
 
     Attributes:
-        id: Cannot be guessed: who knows it may read the results.
+        id: Cannot be guessed: who knows it, and has the same API key, may read the results.
         folder: Of its files.
         images: In the order of the upload.
         rows: What was found in the first of them.
@@ -141,10 +142,11 @@ class Job:
         changed: Set at the next change of rows or state.
     """
 
-    def __init__(self, parent: Path, client: str | None, disk: Disk) -> None:
+    def __init__(self, parent: Path, client: str | None, owner: str, disk: Disk) -> None:
         self.id = secrets.token_urlsafe(16)
         self.folder = parent / self.id
         self.client = client
+        self.owner = owner
         self.images: list[JobImage] = []
         self.rows: list[Row] = []
         self.state: State = "uploading"

@@ -59,8 +59,12 @@ class Jobs:
                     self._waiting.put_nowait(None)
                 await asyncio.gather(*workers)
 
-    def open(self, address: str) -> Job:
-        """Return a new job, whose files are still to come, of the client with this address.
+    def open(self, address: str, owner: str) -> Job:
+        """Return a new job, whose files are still to come.
+
+        Args:
+            address: Of its client.
+            owner: See `Job`.
 
         Raises:
             RefusedError: The client (429) or the server (503) has too many jobs.
@@ -76,7 +80,7 @@ class Jobs:
             )
         if len(self._jobs) >= limits.jobs:
             raise busy(f"the server has {len(self._jobs)} jobs", self._retry_seconds())
-        job = Job(self._folder, client, self.disk)
+        job = Job(self._folder, client, owner, self.disk)
         self._jobs[job.id] = job
         self._report()
         return job
@@ -87,10 +91,10 @@ class Jobs:
         self._waiting.put_nowait(job)
         self._report()
 
-    def find(self, id_: str) -> Job:
-        """Return a job. Raises RefusedError (404) if there is none with this id, or its files are to come."""
+    def find(self, id_: str, owner: str) -> Job:
+        """Return a job of an owner. Raises RefusedError (404) without one, or while its files are to come."""
         job = self._jobs.get(id_)
-        if job is None or job.state == "uploading":
+        if job is None or job.owner != owner or job.state == "uploading":
             hint = "see the id in the response to POST; jobs are removed after a time, and with the server"
             raise RefusedError(NOT_FOUND, "there is no such job", hint)
         return job

@@ -26,8 +26,8 @@ Format = Literal["json", "png", "dicom"]
 FORMATS: dict[str, Format] = {"application/json": "json", "image/png": "png", "application/dicom": "dicom"}
 
 
-class MeasureOptions(BaseModel):
-    """Options of an image and its mask."""
+class PixelOptions(BaseModel):
+    """What is known of an image's pixels."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -40,6 +40,14 @@ class MeasureOptions(BaseModel):
     )
 
 
+class MeasureOptions(PixelOptions):
+    """Options of an image and its mask."""
+
+    format: Literal["json", "dicom"] = Field(
+        "json", description="Measures and contours, or the mask as a DICOM SEG of its DICOM image."
+    )
+
+
 def _sampling_parameters() -> Any:
     """Return a model with one optional parameter sampling.KEY for each sampling setting."""
     fields: dict[str, Any] = {}
@@ -49,7 +57,7 @@ def _sampling_parameters() -> Any:
         kind = annotated[(setting.annotation, *setting.metadata, *limits, None)] | None
         description = f"Sampling setting {key}, as in a recipe. Default: the server's own."
         fields[ATTRIBUTE + key] = kind, Field(None, alias=PREFIX + key, description=description)
-    return create_model("SamplingParameters", __base__=MeasureOptions, **fields)
+    return create_model("SamplingParameters", __base__=PixelOptions, **fields)
 
 
 class ProcessingOptions(_sampling_parameters()):  # type: ignore[misc]
