@@ -23,6 +23,7 @@ from mlffm_segdiff.inference.result import Processing
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve import jobs as jobs_module
 from mlffm_segdiff.serve.job import Job
+from mlffm_segdiff.serve.jobs import RUNNING, SHORT
 from mlffm_segdiff.serve.keys import ApiKeys
 
 URL = "/api/v1/batches"
@@ -103,6 +104,33 @@ def test_a_bad_image_is_a_row_with_its_error(serve: Serve, images, png: Callable
     archive = zipfile.ZipFile(io.BytesIO(client.get(f"{job['url']}/zip").content))
     table = list(csv.DictReader(io.StringIO(archive.read("predictions.csv").decode())))
     assert [row["error"] for row in table][1:4] == errors
+
+
+def test_a_response_is_that_of_segment(serve: Serve, images) -> None:
+    client = serve()
+    form = images(2)
+    data = {"threshold": "0.4", "sampling.samples": "2"}
+    job = ended(client, client.post(URL, files=form, data={**data, "outputs": "response"}).json()["url"])
+    parts = dict.fromkeys(("band", "maps", "preview"), "true")
+    for image, (_, file) in zip(job["images"], form, strict=True):
+        (path,) = [name for name in image["files"] if name.endswith(".json")]
+        expected = client.post("/api/v1/segment", files={"image": file}, data=data | parts).json()
+        assert client.get(f"{job['url']}/{path}").json() == expected
+        assert expected["maps"]["samples"]
+
+
+def test_a_short_job_does_not_wait_for_long_ones(serve: Serve, images, red) -> None:
+    client = serve(batch=1)
+    red.gate.clear()
+    long = [client.post(URL, files=images(SHORT + 1)).json()["url"] for _ in range(RUNNING + 1)]
+    short = client.post(URL, files=images(SHORT)).json()["url"]
+    end = time.monotonic() + PATIENCE
+    while client.get(short).json()["state"] != "running":
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert client.get(long[-1]).json()["state"] == "queued"
+    red.gate.set()
+    assert ended(client, short)["state"] == "done"
 
 
 def test_a_dicom_file_gives_a_dicom_seg(serve: Serve, dicom: bytes) -> None:
@@ -241,7 +269,9 @@ def test_a_job_is_that_of_its_api_key(serve: Serve, images) -> None:
     mine, theirs = {"X-API-Key": MINE}, {"Authorization": f"Bearer {THEIRS}"}
     job = client.post(URL, files=images(1), headers=mine).json()
     assert client.get(f"{job['url']}/events", headers=mine).status_code == 200
-    (file,) = [name for name in client.get(job["url"], headers=mine).json()["images"][0]["files"] if "masks" in name]
+    (file,) = [
+        name for name in client.get(job["url"], headers=mine).json()["images"][0]["files"] if "masks" in name
+    ]
     paths = [job["url"], f"{job['url']}/events", f"{job['url']}/zip", f"{job['url']}/{file}"]
     assert [client.get(path, headers=theirs).json()["problem"] for path in paths] == ["not-found"] * 4
     assert client.delete(job["url"], headers=theirs).status_code == 404

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -26,7 +27,8 @@ from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve.admission import busy
 from mlffm_segdiff.serve.engine import Engine
-from mlffm_segdiff.serve.options import JobOptions
+from mlffm_segdiff.serve.job_response import ResponseWriter
+from mlffm_segdiff.serve.options import RESPONSE, JobOptions
 from mlffm_segdiff.serve.problem import UNUSABLE, RefusedError, refusal_of
 
 State = Literal["uploading", "queued", "running", "done", "failed", "cancelled"]
@@ -181,7 +183,8 @@ class Job:
         self.sampling: Sampling = model.sampling
         self.processing: Processing = options.processing
         write = tuple(filter(None, options.outputs.split(",")))
-        self.output = Output(self.folder / "results", write)
+        own = {RESPONSE: partial(ResponseWriter, sampling=self.sampling, processing=self.processing)}
+        self.output = Output(self.folder / "results", write, own=own)
         try:
             require_unique_names(self.images)
             require_supported(model, self.processing)

@@ -35,7 +35,7 @@ def add_jobs(app: FastAPI, jobs: Jobs, metrics: Metrics, keys: ApiKeys | None) -
     async def find(request: Request, id: str) -> Job:
         return jobs.find(id, owner(request))
 
-    Found = Annotated[Job, Depends(find)]
+    found = Depends(find)
 
     def held(request: Request) -> ExitStack:
         """Count a stream. Raises RefusedError if its client (429) or the server (503) has too many."""
@@ -57,19 +57,19 @@ def add_jobs(app: FastAPI, jobs: Jobs, metrics: Metrics, keys: ApiKeys | None) -
         return JSONResponse(status.model_dump(), ACCEPTED, {"Location": status.url})
 
     @app.get(ROUTE + "/{id}", responses=openapi.OF_JOB)
-    async def get_job(job: Found) -> JobStatus:
+    async def get_job(job: Annotated[Job, found]) -> JobStatus:
         """Report the state of a job and of its images."""
         return job_status(job)
 
     @app.delete(ROUTE + "/{id}", status_code=NOTHING_MORE, responses=openapi.OF_JOB)
-    async def delete_job(job: Found) -> None:
+    async def delete_job(job: Annotated[Job, found]) -> None:
         """Cancel a job and remove its files."""
         jobs.remove(job)
 
     @app.get(ROUTE + "/{id}/events", response_class=Response, responses=openapi.EVENTS)
     async def get_events(
         request: Request,
-        job: Found,
+        job: Annotated[Job, found],
         last_event_id: Annotated[int, Header(ge=0, description="Of the last event received.")] = 0,
     ) -> Response:
         """Send server-sent events: `image` for each finished image, then `end`."""
@@ -78,7 +78,7 @@ def add_jobs(app: FastAPI, jobs: Jobs, metrics: Metrics, keys: ApiKeys | None) -
         return _stream(held(request), job_events(job, last_event_id), "text/event-stream")
 
     @app.get(ROUTE + "/{id}/zip", response_class=Response, responses=openapi.ZIP)
-    async def get_zip(request: Request, job: Found) -> Response:
+    async def get_zip(request: Request, job: Annotated[Job, found]) -> Response:
         """Send all files of a job that is done as one ZIP file."""
         if job.state != "done":
             hint = "wait until its state is done; results of single images are there earlier"
@@ -88,7 +88,7 @@ def add_jobs(app: FastAPI, jobs: Jobs, metrics: Metrics, keys: ApiKeys | None) -
         return stream
 
     @app.get(ROUTE + "/{id}/results/{path:path}", response_class=Response, responses=openapi.RESULT)
-    async def get_result(job: Found, path: str) -> Response:
+    async def get_result(job: Annotated[Job, found], path: str) -> Response:
         """Send one file of a job, by its path in the job's state."""
         if path not in job.files:
             raise RefusedError(NOT_FOUND, "the job has no such file", "see the files in its state")

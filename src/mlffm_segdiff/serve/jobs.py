@@ -19,6 +19,8 @@ from mlffm_segdiff.serve.problem import NOT_FOUND, TOO_MANY, RefusedError
 
 RUNNING = 2
 """Jobs that run at the same time; the others wait in their order."""
+SHORT = 8
+"""Most images of a short job; as many short jobs run in addition, so that they do not wait for long ones."""
 SWEEP_SECONDS = 5.0
 
 
@@ -37,26 +39,27 @@ class Jobs:
         self._metrics = metrics
         self._clock = clock
         self._jobs: dict[str, Job] = {}
-        self._waiting: asyncio.Queue[Job | None]
+        self._waiting: dict[bool, asyncio.Queue[Job | None]]  # by whether they are short
         self._folder: Path
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Create the folder and run jobs; at the end remove all."""
-        self._waiting = asyncio.Queue()
+        self._waiting = {False: asyncio.Queue(), True: asyncio.Queue()}
         parent = Path(tempfile.gettempdir())
         sweep_unfinished(parent)  # what a killed server left
         with working_folder(parent) as self._folder, ExitStack() as pools:
-            threads = [pools.enter_context(ThreadPoolExecutor(1, "job")) for _ in range(RUNNING)]
-            workers = [asyncio.create_task(self._work(thread)) for thread in threads]
+            queues = RUNNING * list(self._waiting.values())
+            threads = [pools.enter_context(ThreadPoolExecutor(1, "job")) for _ in queues]
+            workers = [asyncio.create_task(self._work(*one)) for one in zip(queues, threads, strict=True)]
             expiring = asyncio.create_task(self._expire())
             try:
                 yield
             finally:
                 expiring.cancel()
                 self.stop()
-                for _ in workers:
-                    self._waiting.put_nowait(None)
+                for queue in queues:
+                    queue.put_nowait(None)
                 await asyncio.gather(*workers)
 
     def open(self, address: str, owner: str) -> Job:
@@ -88,7 +91,7 @@ class Jobs:
     def start(self, job: Job) -> None:
         """Queue a job that has all of its files."""
         job.state = "queued"
-        self._waiting.put_nowait(job)
+        self._waiting[len(job.images) <= SHORT].put_nowait(job)
         self._report()
 
     def find(self, id_: str, owner: str) -> Job:
@@ -112,8 +115,8 @@ class Jobs:
         for job in list(self._jobs.values()):
             self.remove(job)
 
-    async def _work(self, thread: ThreadPoolExecutor) -> None:
-        while job := await self._waiting.get():
+    async def _work(self, waiting: "asyncio.Queue[Job | None]", thread: ThreadPoolExecutor) -> None:
+        while job := await waiting.get():
             if job.state == "queued":
                 await job.run(self.engine, thread)
                 for row in job.rows:

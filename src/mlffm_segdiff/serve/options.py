@@ -18,6 +18,7 @@ MOST_STEPS = 50
 MOST_SAMPLES = 32
 LIMITS = {"samples": MOST_SAMPLES, "steps": MOST_STEPS}
 ATTRIBUTE = "sampling_"
+RESPONSE = "response"
 
 NUMBER = r"\d{1,6}(\.\d{1,6})?"
 POINT = rf"{NUMBER},{NUMBER},[01]"
@@ -135,7 +136,8 @@ class JobOptions(ProcessingOptions):
         max_length=128,
         pattern=r"^([a-z-]+(,[a-z-]+)*)?$",
         description="Outputs in addition to masks and predictions.csv, separated by commas, as --write of "
-        f"mlffm-segdiff predict: {', '.join(WRITERS)}.",
+        f"mlffm-segdiff predict ({', '.join(WRITERS)}); or {RESPONSE}, the response of /api/v1/segment to "
+        "each image with band, maps and preview.",
     )
 
 

@@ -33,16 +33,7 @@ from mlffm_segdiff.serve.options import (
     with_fields,
 )
 from mlffm_segdiff.serve.problem import FAULT, RefusedError, refusal_of
-from mlffm_segdiff.serve.responses import (
-    MaskResponse,
-    SegmentResponse,
-    band_response,
-    encoded_maps,
-    intervals_response,
-    mask_fields,
-    mask_png,
-    sampling_settings,
-)
+from mlffm_segdiff.serve.responses import MaskResponse, mask_fields, mask_png, segment_response
 from mlffm_segdiff.serve.upload import File, Upload, read_upload, require_once
 
 MEDIA_TYPES = {format_: kind for kind, format_ in FORMATS.items()}
@@ -133,17 +124,9 @@ def _respond(
             return mask_png(result.mask)
         if wanted == "dicom":
             return dicom_response(result)
-        fields = mask_fields(result)
-    response = SegmentResponse(
-        **fields,
-        threshold=options.threshold,
-        sampling=sampling_settings(model.sampling),
-        post_processing=options.processing.post,
-        intervals=intervals_response(result),
-        band=band_response(result) if options.band else None,
-        maps=encoded_maps(result) if options.maps else None,
-        preview=preview(image) if options.preview else None,
-    )
+        response = segment_response(result, model.sampling, options.processing, options.band, options.maps)
+    if options.preview:
+        response.preview = preview(image)
     return response.model_dump_json().encode()
 
 

@@ -81,7 +81,9 @@ def test_inner_and_outer_contour_are_segments_that_overlap_the_lesion(
     found = highdicom.seg.segread(io.BytesIO(written))
     labels = [found.get_segment_description(number).segment_label for number in (1, 2, 3)]
     assert labels == ["Lesion", "Lesion, inner contour at 0.9", "Lesion, outer contour at 0.9"]
-    assert {found.get_segment_description(number).algorithm_type.value for number in (1, 2, 3)} == {"AUTOMATIC"}
+    assert {found.get_segment_description(number).algorithm_type.value for number in (1, 2, 3)} == {
+        "AUTOMATIC"
+    }
     assert found.ContentDescription == "Lesion outline, not for diagnosis"
     pixels = found.get_pixels_by_source_instance([source.SOPInstanceUID])
     expected = np.stack([probability >= 0.5, result.band.inner, result.band.outer])
