@@ -86,6 +86,14 @@ def test_a_job_writes_what_predict_writes(serve: Serve, images, red, tmp_path: P
     listed = job["files"] + [file for image in job["images"] for file in image["files"]]
     assert {client.get(f"{started['url']}/{file}").content for file in listed} == set(written.values())
     assert len(listed) == len(written) == 3 * 3 + 2
+    metrics = client.get("/metrics").text
+    for line in (
+        'segdiff_requests_total{route="/api/v1/batches",status="202"} 1.0',
+        'segdiff_requests_total{route="/api/v1/batches/{id}/zip",status="200"} 1.0',
+        'segdiff_job_images_total{status="done"} 3.0',
+        'segdiff_jobs{state="done"} 1.0',
+    ):
+        assert f"\n{line}\n" in metrics
 
 
 def test_a_bad_image_is_a_row_with_its_error(serve: Serve, images, png: Callable[..., bytes]) -> None:
