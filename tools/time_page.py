@@ -4,7 +4,7 @@ python tools/time_page.py [work] [frames] [many]
 
 work: 40 images from adding them to the ZIP file, with 5 corrections; frames: the time between frames while
 zooming, painting and moving the threshold on an image of 12 megapixels; many: 500 images, with the memory of
-page and server. By default all three.
+page and server before, after 250 and at the end. By default all three.
 """
 
 import math
@@ -188,12 +188,9 @@ def time_many(browser: Browser, folder: Path) -> None:
         page.locator("#progress-box").wait_for(state="hidden")
         last, busy = time.monotonic() - start, cpu_seconds(process) - busy
         print(f"500 images: first mask {first:.1f} s, last {last:.0f} s; server's CPU time {busy:.0f} s")
-        print(
-            f"memory of the page's heap: {before[0]:.0f} MB empty, {half[0]:.0f} MB with 250, {heap(session):.0f} MB with 500"
-        )
-        print(
-            f"memory of the server: {before[1]:.0f} MB at first, {half[1]:.0f} MB after 250, {resident(process):.0f} MB after 500"
-        )
+        after = heap(session), resident(process)
+        for what, *sizes in zip(("page's heap", "server"), before, half, after, strict=True):
+            print(f"memory of the {what}: " + ", ".join(f"{size:.0f}" for size in sizes) + " MB")
         start = time.monotonic()
         for number in range(10):
             page.keyboard.press("j")

@@ -21,6 +21,8 @@ RUNNING = 2
 """Jobs that run at the same time; the others wait in their order."""
 SHORT = 8
 """Most images of a short job; as many short jobs run in addition, so that they do not wait for long ones."""
+SHORT_SECONDS = 2
+"""After which a client that found too many jobs, one of them short, should try again."""
 SWEEP_SECONDS = 5.0
 
 
@@ -91,7 +93,7 @@ class Jobs:
     def start(self, job: Job) -> None:
         """Queue a job that has all of its files."""
         job.state = "queued"
-        self._waiting[len(job.images) <= SHORT].put_nowait(job)
+        self._waiting[_is_short(job)].put_nowait(job)
         self._report()
 
     def find(self, id_: str, owner: str) -> Job:
@@ -140,7 +142,9 @@ class Jobs:
             shutil.rmtree(job.folder)
 
     def _retry_seconds(self) -> int:
-        """Return the seconds until the first job that has ended is removed; one minute if none has."""
+        """Return the seconds until a job may be removed: a short one soon, another at the end of its time."""
+        if any(_is_short(job) and not job.ended for job in self._jobs.values()):
+            return SHORT_SECONDS
         ended = [job.ended_at for job in self._jobs.values() if job.ended_at is not None]
         if not ended:
             return 60
@@ -150,3 +154,7 @@ class Jobs:
         counts = Counter(job.state for job in self._jobs.values())
         for state in ("uploading", "queued", "running", "done", "failed"):
             self._metrics.jobs.labels(state).set(counts[state])
+
+
+def _is_short(job: Job) -> bool:
+    return len(job.images) <= SHORT
