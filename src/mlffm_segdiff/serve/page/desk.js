@@ -15,7 +15,7 @@ export function showFrame(queue) {
   document.body.classList.toggle("open", open);
   $("failure").hidden = !shown?.problem;
   $("busy").hidden = open || Boolean(shown?.problem);
-  $("case-name").textContent = shown?.name ?? "";
+  $("case-name").textContent = shown?.name ?? (cases.length ? "Segmenting …" : "");
 }
 
 /** @param {import("./case.js").Case} one that failed @param {() => void} retry */

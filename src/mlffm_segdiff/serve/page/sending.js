@@ -40,7 +40,16 @@ export class Sender {
     this.pause = 0;
     this.timer = 0;
     addEventListener("online", () => this.trouble && this.resume());
-    addEventListener("pagehide", () => this.#stopJobs());
+    /** Whether the page was left; browsers may show it again as it was. */
+    this.away = false;
+    addEventListener("pagehide", () => {
+      this.away = true;
+      this.#stopJobs();
+    });
+    addEventListener("pageshow", () => {
+      this.away = false;
+      this.send([]);
+    });
   }
 
   /** @param {Case[]} cases whose files are in the store */
@@ -48,7 +57,8 @@ export class Sender {
     if (!this.left) Object.assign(this, { finished: 0, since: performance.now() });
     for (const one of cases) one.problem = null;
     this.waiting.push(...cases);
-    while (!this.stopped && !this.trouble && this.running.size < AT_ONCE && this.waiting.length) this.#next();
+    const sends = !this.stopped && !this.trouble && !this.away;
+    while (sends && this.running.size < AT_ONCE && this.waiting.length) this.#next();
   }
 
   /** @param {Case[]} cases that are no longer wanted */
@@ -103,7 +113,7 @@ export class Sender {
     this.running.delete(portion);
     this.waiting.unshift(...portion.cases);
     this.send([]);
-    this.changed();
+    if (!this.away) this.changed();
   }
 
   /**
