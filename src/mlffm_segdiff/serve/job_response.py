@@ -1,8 +1,9 @@
 """The output of jobs that is what `/api/v1/segment` answers to each image."""
 
 from mlffm_segdiff.data.atomic import write_bytes
+from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.outputs.writers import Output, Writer
-from mlffm_segdiff.inference.result import CaseResult, Processing
+from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve.decoding import preview
 from mlffm_segdiff.serve.responses import segment_response

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
@@ -27,7 +27,6 @@ MOST_STREAMS = 64
 
 def add_jobs(app: FastAPI, jobs: Jobs, metrics: Metrics, keys: ApiKeys | None) -> None:
     """Add the routes of jobs to an application. On a server with API keys, a job is that of its key."""
-    streams = Lane(MOST_STREAMS, "streams of events and ZIP files")
 
     def owner(request: Request) -> str:
         return keys.owner(request.headers) if keys else ""
@@ -36,15 +35,6 @@ def add_jobs(app: FastAPI, jobs: Jobs, metrics: Metrics, keys: ApiKeys | None) -
         return jobs.find(id, owner(request))
 
     found = Depends(find)
-
-    def held(request: Request) -> ExitStack:
-        """Count a stream. Raises RefusedError if its client (429) or the server (503) has too many."""
-        with ExitStack() as stack:
-            stack.enter_context(jobs.engine.clients.request(_address(request)))
-            stack.enter_context(streams.slot())
-            metrics.streams.inc()
-            stack.callback(metrics.streams.dec)
-            return stack.pop_all()
 
     @app.post(ROUTE, status_code=ACCEPTED, response_model=JobStatus, **openapi.START_JOB)
     async def start_job(request: Request, options: Annotated[JobOptions, Query()]) -> Response:
@@ -66,6 +56,29 @@ def add_jobs(app: FastAPI, jobs: Jobs, metrics: Metrics, keys: ApiKeys | None) -
         """Cancel a job and remove its files."""
         jobs.remove(job)
 
+    _add_streams(app, jobs, metrics, found)
+
+    @app.get(ROUTE + "/{id}/results/{path:path}", response_class=Response, responses=openapi.RESULT)
+    async def get_result(job: Annotated[Job, found], path: str) -> Response:
+        """Send one file of a job, by its path in the job's state."""
+        if path not in job.files:
+            raise RefusedError(NOT_FOUND, "the job has no such file", "see the files in its state")
+        return FileResponse(job.output.folder / path)
+
+
+def _add_streams(app: FastAPI, jobs: Jobs, metrics: Metrics, found: Any) -> None:
+    """Add the routes that send for long: events and ZIP files. `found` finds the job of a request."""
+    streams = Lane(MOST_STREAMS, "streams of events and ZIP files")
+
+    def held(request: Request) -> ExitStack:
+        """Count a stream. Raises RefusedError if its client (429) or the server (503) has too many."""
+        with ExitStack() as stack:
+            stack.enter_context(jobs.engine.clients.request(_address(request)))
+            stack.enter_context(streams.slot())
+            metrics.streams.inc()
+            stack.callback(metrics.streams.dec)
+            return stack.pop_all()
+
     @app.get(ROUTE + "/{id}/events", response_class=Response, responses=openapi.EVENTS)
     async def get_events(
         request: Request,
@@ -86,13 +99,6 @@ def add_jobs(app: FastAPI, jobs: Jobs, metrics: Metrics, keys: ApiKeys | None) -
         stream = _stream(held(request), zip_pieces(job.output.folder, job.files), "application/zip")
         stream.headers["Content-Disposition"] = 'attachment; filename="results.zip"'
         return stream
-
-    @app.get(ROUTE + "/{id}/results/{path:path}", response_class=Response, responses=openapi.RESULT)
-    async def get_result(job: Annotated[Job, found], path: str) -> Response:
-        """Send one file of a job, by its path in the job's state."""
-        if path not in job.files:
-            raise RefusedError(NOT_FOUND, "the job has no such file", "see the files in its state")
-        return FileResponse(job.output.folder / path)
 
 
 async def _received(jobs: Jobs, request: Request, owner: str, options: JobOptions) -> Job:

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
+from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.confidence import Flag
 from mlffm_segdiff.inference.estimates import Ends
 from mlffm_segdiff.inference.outputs.geojson import contour_geojson
 from mlffm_segdiff.inference.outputs.image_file import mask_image
 from mlffm_segdiff.inference.postprocessing import PostProcessing
-from mlffm_segdiff.inference.result import CaseResult, Processing
+from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.segmenters.at_source import Map
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
