@@ -187,7 +187,7 @@ def test_a_moving_threshold_is_drawn_coarsely_and_is_exact_at_the_end(
 ) -> None:
     path = tmp_path / "large.png"
     with Image.open(blob) as image:
-        image.resize((1600, 1200)).save(path)
+        image.resize((1000, 750)).save(path)
     page = open_page()
     put(page, path)
     page.get_by_role("button", name="Smooth").click()
