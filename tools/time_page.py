@@ -3,10 +3,13 @@
 python tools/time_page.py [work] [frames] [many]
 
 work: 40 images from adding them to the ZIP file, with 5 corrections; frames: the time between frames while
-zooming and painting on an image of 12 megapixels; many: 500 images, with the memory of page and server. By
-default all three.
+zooming, painting and moving the threshold on an image of 12 megapixels; many: 500 images, with the memory of
+page and server before, after 250 and at the end. By default all three.
 """
 
+import math
+import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -90,14 +93,14 @@ def stroke(page: Page, steps: int) -> None:
 def time_work(browser: Browser, folder: Path) -> None:
     """40 images, 5 corrections, one ZIP file."""
     paths = images(folder, 40)
-    with server() as (url, _):
+    with server() as (url, process):
         page = opened(browser, url)
-        start = time.monotonic()
+        start, busy = time.monotonic(), cpu_seconds(process)
         page.locator("#files").set_input_files(paths)
         page.locator("body.open").wait_for()
         first = time.monotonic() - start
         page.locator("#progress-box").wait_for(state="hidden")
-        segmented = time.monotonic() - start
+        segmented, busy = time.monotonic() - start, cpu_seconds(process) - busy
         page.keyboard.press("b")
         for number in range(5):
             stroke(page, 10)
@@ -111,7 +114,7 @@ def time_work(browser: Browser, folder: Path) -> None:
             page.locator("#export-zip").click()
         size = waiting.value.path().stat().st_size
         total = time.monotonic() - start
-    print(f"40 images: first mask {first:.1f} s, last {segmented:.1f} s")
+    print(f"40 images: first mask {first:.1f} s, last {segmented:.1f} s; server's CPU time {busy:.1f} s")
     print(f"with 5 corrections and a ZIP file of {size / 1e6:.1f} MB: {total:.1f} s")
 
 
@@ -130,12 +133,28 @@ def time_frames(browser: Browser, folder: Path) -> None:
         report("painting, whole image", frames(page, lambda: stroke(page, 120)))
         page.keyboard.press("1")
         report("painting, 1:1", frames(page, lambda: stroke(page, 120)))
+        page.keyboard.press("0")
+        page.locator("#measures:not(.stale)").wait_for()
+        report("moving the threshold", frames(page, lambda: slide(page, 120)))
 
 
 def zoom_in_and_out(page: Page) -> None:
     for way in (-1, 1):
         for _ in range(60):
             page.mouse.wheel(0, 40 * way)
+
+
+def slide(page: Page, steps: int) -> None:
+    """Drag the slider of the threshold to and fro."""
+    box = page.locator("#threshold").bounding_box()
+    assert box is not None
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, y)
+    page.mouse.down()
+    for step in range(steps):
+        share = 0.5 + 0.3 * math.sin(step / 10)
+        page.mouse.move(box["x"] + share * box["width"], y)
+    page.mouse.up()
 
 
 def frames(page: Page, act: Callable[[], None]) -> list[float]:
@@ -160,15 +179,18 @@ def time_many(browser: Browser, folder: Path) -> None:
         page = opened(browser, url)
         session = page.context.new_cdp_session(page)
         before = heap(session), resident(process)
-        start = time.monotonic()
+        start, busy = time.monotonic(), cpu_seconds(process)
         page.locator("#files").set_input_files(paths)
         page.locator("body.open").wait_for()
         first = time.monotonic() - start
+        page.locator("#progress-text", has_text=re.compile(r"^2[5-9]\d of")).wait_for()
+        half = heap(session), resident(process)
         page.locator("#progress-box").wait_for(state="hidden")
-        last = time.monotonic() - start
-        print(f"500 images: first mask {first:.1f} s, last {last:.0f} s")
-        print(f"memory of the page's heap: {before[0]:.0f} MB empty, {heap(session):.0f} MB with 500")
-        print(f"memory of the server: {before[1]:.0f} MB at first, {resident(process):.0f} MB after 500")
+        last, busy = time.monotonic() - start, cpu_seconds(process) - busy
+        print(f"500 images: first mask {first:.1f} s, last {last:.0f} s; server's CPU time {busy:.0f} s")
+        after = heap(session), resident(process)
+        for what, *sizes in zip(("page's heap", "server"), before, half, after, strict=True):
+            print(f"memory of the {what}: " + ", ".join(f"{size:.0f}" for size in sizes) + " MB")
         start = time.monotonic()
         for number in range(10):
             page.keyboard.press("j")
@@ -182,6 +204,12 @@ def heap(session: CDPSession) -> float:
     session.send("HeapProfiler.collectGarbage")
     used = session.send("Runtime.getHeapUsage")
     return (used["usedSize"] + used.get("backingStorageSize", 0)) / 1e6
+
+
+def cpu_seconds(process: int) -> float:
+    """CPU time of a process."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(process: int) -> float:

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
+import highdicom
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -604,6 +605,25 @@ def test_a_dicom_file_that_no_segmentation_can_be_made_of_is_refused(
     headers = {"Content-Type": "application/dicom", "Accept": "application/dicom"}
     answer = serve().post(URL, content=dicom, headers=headers)
     assert (answer.status_code, answer.json()["problem"]) == (422, "unusable")
+
+
+def test_a_corrected_mask_becomes_a_dicom_seg_of_its_image(
+    serve: Serve, dicom: bytes, form: Form, png: Callable[..., bytes]
+) -> None:
+    mask = np.zeros((16, 16), np.uint8)
+    mask[2:7, 3:9] = mask[12, 13] = 255
+    drawn = ("mask.png", png(mask))
+    files = {"image": ("a.dcm", dicom), "mask": drawn}
+    answer = serve().post("/api/v1/measure", files=files, data={"format": "dicom"})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/dicom")
+    found = highdicom.seg.segread(io.BytesIO(answer.content))
+    np.testing.assert_array_equal(found.get_pixels_by_source_instance(["2.25.1"])[0, ..., 0], mask > 0)
+    assert found.get_segment_description(1).algorithm_type.value == "SEMIAUTOMATIC"
+    np.testing.assert_array_equal(dcmread(io.BytesIO(answer.content)).pixel_array, mask > 0)
+    photo = {"image": form()["files"]["image"], "mask": drawn}
+    refused = serve().post("/api/v1/measure", files=photo, data={"format": "dicom"})
+    assert (refused.status_code, "of a DICOM file" in refused.json()["detail"]) == (422, True)
+    assert serve().post("/api/v1/measure", files=photo, data={"format": "png"}).status_code == 422
 
 
 @pytest.mark.parametrize("output", ["probability", "spread", "samples"])

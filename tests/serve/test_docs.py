@@ -32,7 +32,7 @@ def test_the_commands_work(
     (tmp_path / "lesion.jpg").write_bytes(png(square, "JPEG"))
     (tmp_path / "other.jpg").write_bytes(png(square, "JPEG"))
     (tmp_path / "lesion.dcm").write_bytes(dicom)
-    assert len(commands()) == 9
+    assert len(commands()) == 10
     for command in commands():
         assert ADDRESS in command
         line = command.replace(ADDRESS, live.url).replace("curl", "curl --fail-with-body --silent", 1)
@@ -44,6 +44,7 @@ def test_the_commands_work(
     with Image.open(tmp_path / "mask.png") as mask:
         assert mask.size == (16, 16)
     assert dcmread(tmp_path / "mask.dcm").Modality == "SEG"
+    assert dcmread(tmp_path / "corrected.dcm").SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
 
 
 def test_every_option_metric_and_refusal_stands_there(make_app) -> None:

@@ -23,9 +23,12 @@ from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve import jobs as jobs_module
 from mlffm_segdiff.serve.job import Job
+from mlffm_segdiff.serve.jobs import RUNNING, SHORT
+from mlffm_segdiff.serve.keys import ApiKeys
 
 URL = "/api/v1/batches"
 PATIENCE = 60
+MINE, THEIRS = "0123456789abcdef", "fedcba9876543210"
 
 Serve = Callable[..., TestClient]
 
@@ -83,6 +86,14 @@ def test_a_job_writes_what_predict_writes(serve: Serve, images, red, tmp_path: P
     listed = job["files"] + [file for image in job["images"] for file in image["files"]]
     assert {client.get(f"{started['url']}/{file}").content for file in listed} == set(written.values())
     assert len(listed) == len(written) == 3 * 3 + 2
+    metrics = client.get("/metrics").text
+    for line in (
+        'segdiff_requests_total{route="/api/v1/batches",status="202"} 1.0',
+        'segdiff_requests_total{route="/api/v1/batches/{id}/zip",status="200"} 1.0',
+        'segdiff_job_images_total{status="done"} 3.0',
+        'segdiff_jobs{state="done"} 1.0',
+    ):
+        assert f"\n{line}\n" in metrics
 
 
 def test_a_bad_image_is_a_row_with_its_error(serve: Serve, images, png: Callable[..., bytes]) -> None:
@@ -101,6 +112,33 @@ def test_a_bad_image_is_a_row_with_its_error(serve: Serve, images, png: Callable
     archive = zipfile.ZipFile(io.BytesIO(client.get(f"{job['url']}/zip").content))
     table = list(csv.DictReader(io.StringIO(archive.read("predictions.csv").decode())))
     assert [row["error"] for row in table][1:4] == errors
+
+
+def test_a_response_is_that_of_segment(serve: Serve, images) -> None:
+    client = serve()
+    form = images(2)
+    data = {"threshold": "0.4", "sampling.samples": "2"}
+    job = ended(client, client.post(URL, files=form, data={**data, "outputs": "response"}).json()["url"])
+    parts = dict.fromkeys(("band", "maps", "preview"), "true")
+    for image, (_, file) in zip(job["images"], form, strict=True):
+        (path,) = [name for name in image["files"] if name.endswith(".json")]
+        expected = client.post("/api/v1/segment", files={"image": file}, data=data | parts).json()
+        assert client.get(f"{job['url']}/{path}").json() == expected
+        assert expected["maps"]["samples"]
+
+
+def test_a_short_job_does_not_wait_for_long_ones(serve: Serve, images, red) -> None:
+    client = serve(batch=1)
+    red.gate.clear()
+    long = [client.post(URL, files=images(SHORT + 1)).json()["url"] for _ in range(RUNNING + 1)]
+    short = client.post(URL, files=images(SHORT)).json()["url"]
+    end = time.monotonic() + PATIENCE
+    while client.get(short).json()["state"] != "running":
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert client.get(long[-1]).json()["state"] == "queued"
+    red.gate.set()
+    assert ended(client, short)["state"] == "done"
 
 
 def test_a_dicom_file_gives_a_dicom_seg(serve: Serve, dicom: bytes) -> None:
@@ -232,6 +270,22 @@ def test_a_client_has_a_number_of_jobs(start_live, images) -> None:
     assert [one.status_code for one in mine] == [202, 202, 429]
     assert int(mine[2].headers["retry-after"]) >= 1
     assert post("198.51.100.8").status_code == 202
+
+
+def test_a_job_is_that_of_its_api_key(serve: Serve, images) -> None:
+    client = serve(keys=ApiKeys([MINE, THEIRS]))
+    mine, theirs = {"X-API-Key": MINE}, {"Authorization": f"Bearer {THEIRS}"}
+    job = client.post(URL, files=images(1), headers=mine).json()
+    assert client.get(f"{job['url']}/events", headers=mine).status_code == 200
+    (file,) = [
+        name for name in client.get(job["url"], headers=mine).json()["images"][0]["files"] if "masks" in name
+    ]
+    paths = [job["url"], f"{job['url']}/events", f"{job['url']}/zip", f"{job['url']}/{file}"]
+    assert [client.get(path, headers=theirs).json()["problem"] for path in paths] == ["not-found"] * 4
+    assert client.delete(job["url"], headers=theirs).status_code == 404
+    bearer = {"Authorization": f"Bearer {MINE}"}
+    assert [client.get(path, headers=bearer).status_code for path in paths] == [200] * 4
+    assert client.delete(job["url"], headers=bearer).status_code == 204
 
 
 def test_other_sites_cannot_start_or_delete_a_job(serve: Serve, images) -> None:

@@ -29,7 +29,6 @@ from mlffm_segdiff.serve.limits import Limits
 from mlffm_segdiff.serve.metrics import CountRequests, Metrics
 from mlffm_segdiff.serve.options import MeasureOptions, SegmentOptions, bad_option
 from mlffm_segdiff.serve.problem import FAULT, NOT_ALLOWED, RefusedError
-from mlffm_segdiff.serve.responses import MaskResponse
 from mlffm_segdiff.serve.work import measure_upload, segment_upload
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -76,7 +75,7 @@ def create_app(
     )
     _add_refusals(app)
     _add_api(app, engine, weights)
-    add_jobs(app, jobs, metrics)
+    add_jobs(app, jobs, metrics, keys)
     app.state.on_stop = jobs.stop
     _add_monitoring(app, engine, metrics)
     _add_page(app)
@@ -97,9 +96,12 @@ def _add_api(app: FastAPI, engine: Engine, weights: str) -> None:
         """
         return await segment_upload(engine, request, options)
 
-    @app.post("/api/v1/measure", response_model=MaskResponse, **openapi.MEASURE)
+    @app.post("/api/v1/measure", response_model=None, **openapi.MEASURE)
     async def measure(request: Request, options: Annotated[MeasureOptions, Query()]) -> Response:
-        """Measure a mask on its image, such as a corrected one, without the network or post-processing."""
+        """Measure a mask on its image, or save it as a DICOM SEG, without the network or post-processing.
+
+        Such a mask was corrected or drawn by a person, which the DICOM SEG says.
+        """
         return await measure_upload(engine, request, options)
 
     @app.get("/api/v1/about")

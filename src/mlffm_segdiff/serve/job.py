@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -26,7 +27,8 @@ from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve.admission import busy
 from mlffm_segdiff.serve.engine import Engine
-from mlffm_segdiff.serve.options import JobOptions
+from mlffm_segdiff.serve.job_response import ResponseWriter
+from mlffm_segdiff.serve.options import RESPONSE, JobOptions
 from mlffm_segdiff.serve.problem import UNUSABLE, RefusedError, refusal_of
 
 State = Literal["uploading", "queued", "running", "done", "failed", "cancelled"]
@@ -126,11 +128,12 @@ class Job:
     Args:
         parent: Folder in which it makes its own.
         client: Whose it is, see `client_of`.
+        owner: Digest of the API key that started it; empty on a server without keys.
         disk: Where its bytes are counted.
         worker: Name of this server among several, with which the id starts; empty for one server.
 
     Attributes:
-        id: Cannot be guessed: who knows it may read the results.
+        id: Cannot be guessed: who knows it, and has the same API key, may read the results.
         folder: Of its files.
         images: In the order of the upload.
         rows: What was found in the first of them.
@@ -142,10 +145,11 @@ class Job:
         changed: Set at the next change of rows or state.
     """
 
-    def __init__(self, parent: Path, client: str | None, disk: Disk, worker: str = "") -> None:
+    def __init__(self, parent: Path, client: str | None, owner: str, disk: Disk, worker: str = "") -> None:
         self.id = f"{worker}-{secrets.token_urlsafe(16)}" if worker else secrets.token_urlsafe(16)
         self.folder = parent / self.id
         self.client = client
+        self.owner = owner
         self.images: list[JobImage] = []
         self.rows: list[Row] = []
         self.state: State = "uploading"
@@ -180,7 +184,8 @@ class Job:
         self.sampling: Sampling = model.sampling
         self.processing: Processing = options.processing
         write = tuple(filter(None, options.outputs.split(",")))
-        self.output = Output(self.folder / "results", write)
+        own = {RESPONSE: partial(ResponseWriter, sampling=self.sampling, processing=self.processing)}
+        self.output = Output(self.folder / "results", write, own=own)
         try:
             require_unique_names(self.images)
             require_supported(model, self.processing)

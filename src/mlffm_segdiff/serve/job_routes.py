@@ -3,9 +3,9 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Query, Request, Response
+from fastapi import Depends, FastAPI, Header, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 
 from mlffm_segdiff.serve import openapi
@@ -14,6 +14,7 @@ from mlffm_segdiff.serve.job import Job
 from mlffm_segdiff.serve.job_results import HeldStream, JobStatus, job_events, job_status, zip_pieces
 from mlffm_segdiff.serve.job_upload import read_job_upload
 from mlffm_segdiff.serve.jobs import Jobs
+from mlffm_segdiff.serve.keys import ApiKeys
 from mlffm_segdiff.serve.metrics import Metrics
 from mlffm_segdiff.serve.options import JobOptions, with_fields
 from mlffm_segdiff.serve.problem import NOT_FOUND, UNFINISHED, RefusedError
@@ -24,8 +25,16 @@ ACCEPTED, NOTHING_MORE = 202, 204
 MOST_STREAMS = 64
 
 
-def add_jobs(app: FastAPI, jobs: Jobs, metrics: Metrics) -> None:
-    """Add the routes of jobs to an application."""
+def add_jobs(app: FastAPI, jobs: Jobs, metrics: Metrics, keys: ApiKeys | None) -> None:
+    """Add the routes of jobs to an application. On a server with API keys, a job is that of its key."""
+
+    def owner(request: Request) -> str:
+        return keys.owner(request.headers) if keys else ""
+
+    async def find(request: Request, id: str) -> Job:
+        return jobs.find(id, owner(request))
+
+    found = Depends(find)
 
     @app.post(ROUTE, status_code=ACCEPTED, response_model=JobStatus, **openapi.START_JOB)
     async def start_job(request: Request, options: Annotated[JobOptions, Query()]) -> Response:
@@ -33,33 +42,32 @@ def add_jobs(app: FastAPI, jobs: Jobs, metrics: Metrics) -> None:
 
         An image that cannot be used has an error in the job, which does not fail.
         """
-        job = await _received(jobs, request, options)
+        job = await _received(jobs, request, owner(request), options)
         status = job_status(job)
         return JSONResponse(status.model_dump(), ACCEPTED, {"Location": status.url})
 
     @app.get(ROUTE + "/{id}", responses=openapi.OF_JOB)
-    async def get_job(id: str) -> JobStatus:
+    async def get_job(job: Annotated[Job, found]) -> JobStatus:
         """Report the state of a job and of its images."""
-        return job_status(jobs.find(id))
+        return job_status(job)
 
     @app.delete(ROUTE + "/{id}", status_code=NOTHING_MORE, responses=openapi.OF_JOB)
-    async def delete_job(id: str) -> None:
+    async def delete_job(job: Annotated[Job, found]) -> None:
         """Cancel a job and remove its files."""
-        jobs.remove(jobs.find(id))
+        jobs.remove(job)
 
-    _add_streams(app, jobs, metrics)
+    _add_streams(app, jobs, metrics, found)
 
     @app.get(ROUTE + "/{id}/results/{path:path}", response_class=Response, responses=openapi.RESULT)
-    async def get_result(id: str, path: str) -> Response:
+    async def get_result(job: Annotated[Job, found], path: str) -> Response:
         """Send one file of a job, by its path in the job's state."""
-        job = jobs.find(id)
         if path not in job.files:
             raise RefusedError(NOT_FOUND, "the job has no such file", "see the files in its state")
         return FileResponse(job.output.folder / path)
 
 
-def _add_streams(app: FastAPI, jobs: Jobs, metrics: Metrics) -> None:
-    """Add the routes that send for long: events and ZIP files."""
+def _add_streams(app: FastAPI, jobs: Jobs, metrics: Metrics, found: Any) -> None:
+    """Add the routes that send for long: events and ZIP files. `found` finds the job of a request."""
     streams = Lane(MOST_STREAMS, "streams of events and ZIP files")
 
     def held(request: Request) -> ExitStack:
@@ -74,19 +82,17 @@ def _add_streams(app: FastAPI, jobs: Jobs, metrics: Metrics) -> None:
     @app.get(ROUTE + "/{id}/events", response_class=Response, responses=openapi.EVENTS)
     async def get_events(
         request: Request,
-        id: str,
+        job: Annotated[Job, found],
         last_event_id: Annotated[int, Header(ge=0, description="Of the last event received.")] = 0,
     ) -> Response:
         """Send server-sent events: `image` for each finished image, then `end`."""
-        job = jobs.find(id)
         if job.ended and last_event_id > len(job.images):
             return Response(status_code=NOTHING_MORE)  # otherwise browsers connect again
         return _stream(held(request), job_events(job, last_event_id), "text/event-stream")
 
     @app.get(ROUTE + "/{id}/zip", response_class=Response, responses=openapi.ZIP)
-    async def get_zip(request: Request, id: str) -> Response:
+    async def get_zip(request: Request, job: Annotated[Job, found]) -> Response:
         """Send all files of a job that is done as one ZIP file."""
-        job = jobs.find(id)
         if job.state != "done":
             hint = "wait until its state is done; results of single images are there earlier"
             raise RefusedError(UNFINISHED, f"the state of the job is {job.state}", hint)
@@ -95,11 +101,11 @@ def _add_streams(app: FastAPI, jobs: Jobs, metrics: Metrics) -> None:
         return stream
 
 
-async def _received(jobs: Jobs, request: Request, options: JobOptions) -> Job:
+async def _received(jobs: Jobs, request: Request, owner: str, options: JobOptions) -> Job:
     """Receive the images of a job and queue it."""
     require_once(name for name, _ in request.query_params.multi_items())
     with jobs.engine.clients.request(_address(request)):
-        job = jobs.open(_address(request))
+        job = jobs.open(_address(request), owner)
         try:
             fields = await read_job_upload(request, job, jobs.engine.limits)
             options = with_fields(options, fields)

@@ -21,6 +21,10 @@ from mlffm_segdiff.serve.problem import NOT_FOUND, TOO_MANY, RefusedError
 
 RUNNING = 2
 """Jobs that run at the same time; the others wait in their order."""
+SHORT = 8
+"""Most images of a short job; as many short jobs run in addition, so that they do not wait for long ones."""
+SHORT_SECONDS = 2
+"""After which a client that found too many jobs, one of them short, should try again."""
 SWEEP_SECONDS = 5.0
 WORKER_NAME = re.compile(r"[a-z0-9]{0,32}")
 """A dash ends it in the id of a job, by which a proxy finds the worker."""
@@ -50,30 +54,35 @@ class Jobs:
         self._metrics = metrics
         self._clock = clock
         self._jobs: dict[str, Job] = {}
-        self._waiting: asyncio.Queue[Job | None]
+        self._waiting: dict[bool, asyncio.Queue[Job | None]]  # by whether they are short
         self._folder: Path
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Create the folder and run jobs; at the end remove all."""
-        self._waiting = asyncio.Queue()
+        self._waiting = {False: asyncio.Queue(), True: asyncio.Queue()}
         parent = Path(tempfile.gettempdir())
         sweep_unfinished(parent)  # what a killed server left
         with working_folder(parent) as self._folder, ExitStack() as pools:
-            threads = [pools.enter_context(ThreadPoolExecutor(1, "job")) for _ in range(RUNNING)]
-            workers = [asyncio.create_task(self._work(thread)) for thread in threads]
+            queues = RUNNING * list(self._waiting.values())
+            threads = [pools.enter_context(ThreadPoolExecutor(1, "job")) for _ in queues]
+            workers = [asyncio.create_task(self._work(*one)) for one in zip(queues, threads, strict=True)]
             expiring = asyncio.create_task(self._expire())
             try:
                 yield
             finally:
                 expiring.cancel()
                 self.stop()
-                for _ in workers:
-                    self._waiting.put_nowait(None)
+                for queue in queues:
+                    queue.put_nowait(None)
                 await asyncio.gather(*workers)
 
-    def open(self, address: str) -> Job:
-        """Return a new job, whose files are still to come, of the client with this address.
+    def open(self, address: str, owner: str) -> Job:
+        """Return a new job, whose files are still to come.
+
+        Args:
+            address: Of its client.
+            owner: See `Job`.
 
         Raises:
             RefusedError: The client (429) or the server (503) has too many jobs.
@@ -89,7 +98,7 @@ class Jobs:
             )
         if len(self._jobs) >= limits.jobs:
             raise busy(f"the server has {len(self._jobs)} jobs", self._retry_seconds())
-        job = Job(self._folder, client, self.disk, self._worker)
+        job = Job(self._folder, client, owner, self.disk, self._worker)
         self._jobs[job.id] = job
         self._report()
         return job
@@ -97,13 +106,13 @@ class Jobs:
     def start(self, job: Job) -> None:
         """Queue a job that has all of its files."""
         job.state = "queued"
-        self._waiting.put_nowait(job)
+        self._waiting[_is_short(job)].put_nowait(job)
         self._report()
 
-    def find(self, id_: str) -> Job:
-        """Return a job. Raises RefusedError (404) if there is none with this id, or its files are to come."""
+    def find(self, id_: str, owner: str) -> Job:
+        """Return a job of an owner. Raises RefusedError (404) without one, or while its files are to come."""
         job = self._jobs.get(id_)
-        if job is None or job.state == "uploading":
+        if job is None or job.owner != owner or job.state == "uploading":
             hint = "see the id in the response to POST; jobs are removed after a time, and with the server"
             raise RefusedError(NOT_FOUND, "there is no such job", hint)
         return job
@@ -121,8 +130,8 @@ class Jobs:
         for job in list(self._jobs.values()):
             self.remove(job)
 
-    async def _work(self, thread: ThreadPoolExecutor) -> None:
-        while job := await self._waiting.get():
+    async def _work(self, waiting: "asyncio.Queue[Job | None]", thread: ThreadPoolExecutor) -> None:
+        while job := await waiting.get():
             if job.state == "queued":
                 await job.run(self.engine, thread)
                 for row in job.rows:
@@ -146,7 +155,9 @@ class Jobs:
             shutil.rmtree(job.folder)
 
     def _retry_seconds(self) -> int:
-        """Return the seconds until the first job that has ended is removed; one minute if none has."""
+        """Return the seconds until a job may be removed: a short one soon, another at the end of its time."""
+        if any(_is_short(job) and not job.ended for job in self._jobs.values()):
+            return SHORT_SECONDS
         ended = [job.ended_at for job in self._jobs.values() if job.ended_at is not None]
         if not ended:
             return 60
@@ -156,3 +167,7 @@ class Jobs:
         counts = Counter(job.state for job in self._jobs.values())
         for state in ("uploading", "queued", "running", "done", "failed"):
             self._metrics.jobs.labels(state).set(counts[state])
+
+
+def _is_short(job: Job) -> bool:
+    return len(job.images) <= SHORT

@@ -32,6 +32,10 @@ class ApiKeys:
             headers={"WWW-Authenticate": "Bearer"},
         )
 
+    def owner(self, headers: Headers) -> str:
+        """Return the digest of a request's key, which says whose a job is."""
+        return sha256(_given_key(headers).encode()).hexdigest()
+
     def _accepts(self, key: str) -> bool:
         """Compare with all keys, each in constant time."""
         digest = sha256(key.encode()).digest()

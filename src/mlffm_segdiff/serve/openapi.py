@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from mlffm_segdiff.serve.options import JobOptions, MeasureOptions, SegmentOptions
+from mlffm_segdiff.serve.options import JobOptions, MeasureOptions, PixelOptions, SegmentOptions
 from mlffm_segdiff.serve.problem import Problem
-from mlffm_segdiff.serve.responses import SegmentResponse
+from mlffm_segdiff.serve.responses import MaskResponse, SegmentResponse
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 RETRY = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer", "minimum": 1}}}
@@ -29,7 +29,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def _form(options: type[MeasureOptions], *files: str) -> dict[str, Any]:
+def _form(options: type[PixelOptions], *files: str) -> dict[str, Any]:
     """Return the schema of a form with these files, and the options as its fields."""
     fields = options.model_json_schema()["properties"]
     file = {"type": "string", "contentMediaType": "application/octet-stream"}
@@ -66,7 +66,14 @@ SEGMENT: dict[str, Any] = {
     },
 }
 MEASURE: dict[str, Any] = {
-    "responses": REFUSALS,
+    "responses": {
+        200: {
+            "model": MaskResponse,
+            "description": "Measures and contours; or the mask as a DICOM SEG",
+            "content": {"application/dicom": BINARY},
+        },
+        **REFUSALS,
+    },
     "openapi_extra": {"requestBody": {"required": True, "content": _form(MeasureOptions, "image", "mask")}},
 }
 NO_JOB: dict[int | str, dict[str, Any]] = {

@@ -18,6 +18,7 @@ MOST_STEPS = 50
 MOST_SAMPLES = 32
 LIMITS = {"samples": MOST_SAMPLES, "steps": MOST_STEPS}
 ATTRIBUTE = "sampling_"
+RESPONSE = "response"
 
 NUMBER = r"\d{1,6}(\.\d{1,6})?"
 POINT = rf"{NUMBER},{NUMBER},[01]"
@@ -26,8 +27,8 @@ Format = Literal["json", "png", "dicom"]
 FORMATS: dict[str, Format] = {"application/json": "json", "image/png": "png", "application/dicom": "dicom"}
 
 
-class MeasureOptions(BaseModel):
-    """Options of an image and its mask."""
+class PixelOptions(BaseModel):
+    """What is known of an image's pixels."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -40,6 +41,14 @@ class MeasureOptions(BaseModel):
     )
 
 
+class MeasureOptions(PixelOptions):
+    """Options of an image and its mask."""
+
+    format: Literal["json", "dicom"] = Field(
+        "json", description="Measures and contours, or the mask as a DICOM SEG of its DICOM image."
+    )
+
+
 def _sampling_parameters() -> Any:
     """Return a model with one optional parameter sampling.KEY for each sampling setting."""
     fields: dict[str, Any] = {}
@@ -49,7 +58,7 @@ def _sampling_parameters() -> Any:
         kind = annotated[(setting.annotation, *setting.metadata, *limits, None)] | None
         description = f"Sampling setting {key}, as in a recipe. Default: the server's own."
         fields[ATTRIBUTE + key] = kind, Field(None, alias=PREFIX + key, description=description)
-    return create_model("SamplingParameters", __base__=MeasureOptions, **fields)
+    return create_model("SamplingParameters", __base__=PixelOptions, **fields)
 
 
 class ProcessingOptions(_sampling_parameters()):  # type: ignore[misc]
@@ -127,7 +136,8 @@ class JobOptions(ProcessingOptions):
         max_length=128,
         pattern=r"^([a-z-]+(,[a-z-]+)*)?$",
         description="Outputs in addition to masks and predictions.csv, separated by commas, as --write of "
-        f"mlffm-segdiff predict: {', '.join(WRITERS)}.",
+        f"mlffm-segdiff predict ({', '.join(WRITERS)}); or {RESPONSE}, the response of /api/v1/segment to "
+        "each image with band, maps and preview.",
     )
 
 

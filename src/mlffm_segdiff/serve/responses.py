@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
+from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.confidence import Flag
 from mlffm_segdiff.inference.estimates import Ends
 from mlffm_segdiff.inference.outputs.geojson import contour_geojson
@@ -122,6 +123,36 @@ class SegmentResponse(MaskResponse):
     band: BandResponse | None = None
     maps: EncodedMaps | None = None
     preview: str | None = None
+
+
+def segment_response(
+    result: CaseResult,
+    sampling: Sampling,
+    processing: Processing,
+    band: bool = True,
+    maps: bool = True,
+    preview: str | None = None,
+) -> SegmentResponse:
+    """Return the response to a segmented image.
+
+    Args:
+        result: Of the image.
+        sampling: That gave it.
+        processing: That gave its mask.
+        band: Add the inner and outer contour.
+        maps: Add the maps.
+        preview: The image as a data URL.
+    """
+    return SegmentResponse(
+        **mask_fields(result),
+        threshold=processing.threshold,
+        sampling=sampling_settings(sampling),
+        post_processing=processing.post,
+        intervals=intervals_response(result),
+        band=band_response(result) if band else None,
+        maps=encoded_maps(result) if maps else None,
+        preview=preview,
+    )
 
 
 def mask_fields(result: CaseResult) -> dict[str, Any]:

@@ -34,16 +34,7 @@ from mlffm_segdiff.serve.options import (
     with_fields,
 )
 from mlffm_segdiff.serve.problem import FAULT, RefusedError, refusal_of
-from mlffm_segdiff.serve.responses import (
-    MaskResponse,
-    SegmentResponse,
-    band_response,
-    encoded_maps,
-    intervals_response,
-    mask_fields,
-    mask_png,
-    sampling_settings,
-)
+from mlffm_segdiff.serve.responses import MaskResponse, mask_fields, mask_png, segment_response
 from mlffm_segdiff.serve.upload import File, Upload, read_upload, require_once
 
 MEDIA_TYPES = {format_: kind for kind, format_ in FORMATS.items()}
@@ -59,7 +50,7 @@ async def segment_upload(engine: Engine, request: Request, options: SegmentOptio
 
 
 async def measure_upload(engine: Engine, request: Request, options: MeasureOptions) -> Response:
-    """Return the measures and contours of a mask on its image. Raises RefusedError."""
+    """Return the measures and contours of a mask on its image, or its DICOM SEG. Raises RefusedError."""
     return await _admitted(engine, request, "", partial(_measure, engine, options))
 
 
@@ -103,9 +94,9 @@ async def _measure(engine: Engine, options: MeasureOptions, upload: Upload) -> R
         counts = [partial(count_pixels, file, engine.limits.pixels) for file in (image, mask)]
         pixels = max([await engine.run_in_thread(count) for count in counts])
         with engine.heavy_slot(pixels, engine.model.sampling):
-            measure = partial(_measures, image, mask, engine, options.mm_per_pixel)
+            measure = partial(_measures, image, mask, engine, options)
             content = await engine.run_in_thread(measure, pixels)
-    return Response(content, media_type="application/json")
+    return Response(content, media_type=MEDIA_TYPES[options.format])
 
 
 def _require_level(model: Model, options: SegmentOptions) -> None:
@@ -134,25 +125,19 @@ def _respond(
             return mask_png(result.mask)
         if wanted == "dicom":
             return dicom_response(result)
-        fields = mask_fields(result)
-    response = SegmentResponse(
-        **fields,
-        threshold=options.threshold,
-        sampling=sampling_settings(model.sampling),
-        post_processing=options.processing.post,
-        intervals=intervals_response(result),
-        band=band_response(result) if options.band else None,
-        maps=encoded_maps(result) if options.maps else None,
-        preview=preview(image) if options.preview else None,
-    )
+        response = segment_response(result, model.sampling, options.processing, options.band, options.maps)
+    if options.preview:
+        response.preview = preview(image)
     return response.model_dump_json().encode()
 
 
-def _measures(image: File, mask: File, engine: Engine, mm_per_pixel: float | None) -> bytes:
+def _measures(image: File, mask: File, engine: Engine, options: MeasureOptions) -> bytes:
     model = engine.model
     case = decode_upload(image, model.size, engine.limits.pixels)
     drawn = decode_uploaded_mask(mask, case.width, case.height)
     with result_memory(case.width * case.height):
-        spacing = mm_per_pixel or case.mm_per_pixel
+        spacing = options.mm_per_pixel or case.mm_per_pixel
         result = CaseResult(case, drawn, mm_per_pixel=spacing, quality=model.quality)
+        if options.format == "dicom":
+            return dicom_response(result)
         return MaskResponse(**mask_fields(result)).model_dump_json().encode()

@@ -57,7 +57,8 @@ def test_highdicom_reads_the_mask_back_by_its_source(
     pixels = found.get_pixels_by_source_instance([source.SOPInstanceUID], segment_numbers=[1])
     np.testing.assert_array_equal(pixels[0, ..., 0], mask)
     description = found.get_segment_description(1)
-    assert (description.segment_label, description.algorithm_type.value) == ("Lesion", "AUTOMATIC")
+    assert (description.segment_label, description.algorithm_type.value) == ("Lesion", "SEMIAUTOMATIC")
+    assert found.ContentDescription == "Lesion outline, corrected by hand, not for diagnosis"
 
 
 def test_pydicom_reads_the_same_pixels(
@@ -81,6 +82,10 @@ def test_inner_and_outer_contour_are_segments_that_overlap_the_lesion(
     found = highdicom.seg.segread(io.BytesIO(written))
     labels = [found.get_segment_description(number).segment_label for number in (1, 2, 3)]
     assert labels == ["Lesion", "Lesion, inner contour at 0.9", "Lesion, outer contour at 0.9"]
+    assert {found.get_segment_description(number).algorithm_type.value for number in (1, 2, 3)} == {
+        "AUTOMATIC"
+    }
+    assert found.ContentDescription == "Lesion outline, not for diagnosis"
     pixels = found.get_pixels_by_source_instance([source.SOPInstanceUID])
     expected = np.stack([probability >= 0.5, result.band.inner, result.band.outer])
     assert expected[1].sum() < expected[0].sum() < expected[2].sum()

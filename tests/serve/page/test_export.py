@@ -10,11 +10,11 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import highdicom
 import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
-from pydicom import dcmread
 from serve.page.user import BOTH, OpenPage, Read, Saved, api_mask, area, choose, drag, put
 
 SIZE = 64, 48
@@ -100,18 +100,29 @@ def test_files_of_equal_names_are_kept_apart(
     assert zipped(page, saved, "masks").namelist() == ["masks/blob.png", "masks/blob_2.png"]
 
 
-def test_a_dicom_image_gives_a_dicom_seg(
-    open_page: OpenPage, dicom: bytes, blob: Path, tmp_path: Path, saved: Saved
+def test_a_dicom_image_gives_a_dicom_seg_of_its_mask_corrected_or_not(
+    open_page: OpenPage, dicom: bytes, blob: Path, tmp_path: Path, saved: Saved, pixels: Read
 ) -> None:
-    path = tmp_path / "lesion.dcm"
+    path = tmp_path / "1.2.840.113"  # an UID, as DICOM files are often named
     path.write_bytes(dicom)
     page = open_page()
     put(page, path, blob)
     expect(page.locator("#progress-box")).to_be_hidden()
-    assert dcmread(saved(page, "DICOM SEG")).Modality == "SEG"
-    assert zipped(page, saved, "dicom").namelist() == ["dicom/lesion.dcm"]
-    page.get_by_role("button", name="Smooth").click()
-    expect(page.get_by_role("button", name="DICOM SEG", exact=True)).to_be_hidden()
+
+    def judge(file: Path | io.BytesIO, kind: str) -> None:
+        seg = highdicom.seg.segread(file)
+        assert seg.get_segment_description(1).algorithm_type.value == kind
+        mask = pixels(saved(page, "Mask (PNG)"))
+        np.testing.assert_array_equal(seg.get_pixels_by_source_instance(["2.25.1"])[0, ..., 0], mask > 0)
+
+    judge(saved(page, "DICOM SEG"), "AUTOMATIC")
+    choose(page, "Brush")
+    drag(page, (16, 16), [(1, 13), (7, 13)])
+    expect(page.locator("#measures-state")).to_have_text("of the corrected mask")
+    judge(saved(page, "DICOM SEG"), "SEMIAUTOMATIC")
+    archive = zipped(page, saved, "dicom")
+    assert archive.namelist() == ["dicom/1.2.840.dcm"]
+    judge(io.BytesIO(archive.read("dicom/1.2.840.dcm")), "SEMIAUTOMATIC")
 
 
 def test_the_overlay_is_an_image_with_an_outline(open_page: OpenPage, blob: Path, saved: Saved) -> None:

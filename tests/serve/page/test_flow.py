@@ -208,7 +208,7 @@ def test_if_all_fail_the_first_is_shown(open_page: OpenPage, tmp_path: Path) -> 
 
 
 def test_a_server_that_stops_in_the_middle_costs_no_work(
-    live, open_page: OpenPage, blob: Path, saved: Saved, pixels: Read
+    live, start_live, open_page: OpenPage, blob: Path, saved: Saved, pixels: Read
 ) -> None:
     page = open_page()
     put(page, blob)
@@ -223,10 +223,11 @@ def test_a_server_that_stops_in_the_middle_costs_no_work(
     page.get_by_role("button", name="Contour (GeoJSON)").click()
     expect(status).to_contain_text("nothing was saved")
     page.locator("#add input").set_input_files(blob)
-    expect(page.locator("#list li").nth(1)).to_contain_text("failed")
-    page.locator("#list li").nth(1).click()
-    expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
-    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    expect(page.locator("#progress-text")).to_have_text("1 of 2, the server does not answer")
+    expect(page.locator("#list li").nth(1)).to_contain_text("waiting")
+    start_live(port=live.address[1])
+    expect(page.locator("#list li").nth(1)).to_contain_text("seen")
+    expect(page.locator("#progress-box")).to_be_hidden()
 
 
 WIDTHS = {"wide": (1280, 720), "middle": (900, 900), "narrow": (400, 800)}
@@ -235,7 +236,7 @@ WIDTHS = {"wide": (1280, 720), "middle": (900, 900), "narrow": (400, 800)}
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_is_cut_off_or_hard_to_read(
-    open_page: OpenPage, blobs: Callable[[int], list[Path]], width: str, scheme: str
+    open_page: OpenPage, blobs: Callable[[int], list[Path]], tmp_path: Path, red, width: str, scheme: str
 ) -> None:
     size = dict(zip(("width", "height"), WIDTHS[width], strict=True))
     page = open_page(viewport=size, color_scheme=scheme, has_touch=width == "narrow")
@@ -252,10 +253,21 @@ def test_nothing_is_cut_off_or_hard_to_read(
     boxes = [found.bounding_box() for found in page.locator("button:visible").all()]
     assert not [box for box in boxes if box["x"] < 0 or box["x"] + box["width"] > size["width"]]
     judge()
-    for name in ("Options", "Download all", "Help"):
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    for name in ("Options", "Download all", "Help", "Remove everything", "Copy as curl"):
         page.get_by_role("button", name=name, exact=True).click()
         judge()
         page.keyboard.press("Escape")
+    notes = tmp_path / "notes.txt"
+    notes.write_text("no image")
+    page.locator("#add input").set_input_files(notes)
+    expect(page.get_by_role("alert")).to_be_visible()
+    judge()
+    red.gate.clear()
+    page.locator("#add input").set_input_files(blobs(2))
+    expect(page.locator("#progress-box")).to_be_visible()
+    judge()
+    red.gate.set()
 
 
 def test_every_control_says_what_it_does(open_page: OpenPage, blob: Path) -> None:

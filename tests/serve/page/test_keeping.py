@@ -1,10 +1,16 @@
 """Work is kept in the browser: over a reload, a restart of the server, and until it is removed."""
 
+import re
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx2
 import numpy as np
+import pytest
 from playwright.sync_api import Page, expect
+from serve.page.conftest import PATIENCE_MS
 from serve.page.user import BOTH, OpenPage, Read, Saved, choose, drag, put
 
 SIZE = 64, 48
@@ -65,12 +71,82 @@ def test_images_that_wait_are_sent_after_a_reload(open_page: OpenPage, red, blob
     red.gate.clear()
     page.get_by_label("Choose images").set_input_files(blobs(2))
     assert red.started.wait(60)
+    until_kept(page, 2)
     page.reload()
     expect(page.locator("#busy-text")).to_contain_text("Segmenting img_1.png")
     red.gate.set()
     expect(page.locator("#of-mask")).to_be_visible()
     expect(page.locator("#progress-box")).to_be_hidden()
     assert page.locator("#list .status").all_inner_texts() == ["seen", "new"]
+
+
+@pytest.mark.parametrize("reload", [False, True])
+def test_a_restart_of_the_server_in_a_batch_sends_what_is_missing(
+    live, start_live, open_page: OpenPage, red, blobs: Blobs, reload: bool
+) -> None:
+    page = open_page(viewport={"width": 1280, "height": 1200})
+    first, *others = blobs(6)
+    put(page, first)
+    red.gate.clear()
+    red.started.clear()
+    page.locator("#add input").set_input_files(others)
+    assert red.started.wait(60)
+    until_kept(page, 6)
+    threading.Timer(0.5, red.gate.set).start()
+    live.stop()
+    expect(page.locator("#progress-text")).to_have_text("1 of 6, the server does not answer")
+    red.calls.clear()
+    start_live(port=live.address[1])
+    if reload:
+        page.reload()
+    expect(page.locator("#progress-box")).to_be_hidden(timeout=60_000)
+    statuses = page.locator("#list .status").all_inner_texts()
+    assert (len(statuses), set(statuses)) == (6, {"seen", "new"})
+    assert sum(count for count, _ in red.calls) == 5
+
+
+def test_sending_stops_and_continues(open_page: OpenPage, live, red, blobs: Blobs) -> None:
+    page = open_page()
+    red.gate.clear()
+    page.get_by_label("Choose images").set_input_files(blobs(4))
+    assert red.started.wait(60)
+    until_kept(page, 4)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#progress-text")).to_have_text("0 of 4, stopped")
+    red.gate.set()
+    until_no_job(live.url)
+    assert page.locator("#list .status").all_inner_texts() == ["waiting …"] * 4
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator("#progress-box")).to_be_hidden()
+    assert page.locator("#list .status").all_inner_texts() == ["seen", "new", "new", "new"]
+
+
+def test_the_server_keeps_nothing_of_an_answered_image_or_a_closed_page(
+    open_page: OpenPage, live, red, blobs: Blobs
+) -> None:
+    page = open_page()
+    put(page, *blobs(3))
+    expect(page.locator("#progress-box")).to_be_hidden()
+    until_no_job(live.url)
+    red.gate.clear()
+    red.started.clear()
+    page.locator("#add input").set_input_files(blobs(3))
+    assert red.started.wait(60)
+    until_kept(page, 6)
+    page.goto("about:blank")
+    red.gate.set()
+    until_no_job(live.url)
+
+
+def until_no_job(url: str) -> None:
+    """Wait until the server has no job and no file of one."""
+    end = time.monotonic() + PATIENCE_MS / 1000
+    while True:
+        found = dict(re.findall(r"^(segdiff_job\S+) (\S+)$", httpx2.get(f"{url}metrics").text, re.M))
+        jobs = [value for name, value in found.items() if name.startswith("segdiff_jobs{")]
+        if set(jobs) == {"0.0"} and found["segdiff_job_bytes"] == "0.0":
+            return
+        assert time.monotonic() < end, found
 
 
 def test_removed_images_stay_removed(open_page: OpenPage, blobs: Blobs) -> None:
@@ -84,6 +160,13 @@ def test_removed_images_stay_removed(open_page: OpenPage, blobs: Blobs) -> None:
     page.reload()
     expect(page.locator("#samples img")).to_have_count(8)
     expect(page.locator("#drop")).to_be_visible()
+
+
+def until_kept(page: Page, cases: int) -> None:
+    """Wait until the browser has a number of images."""
+    end = time.monotonic() + PATIENCE_MS / 1000
+    while kept(page)["cases"] < cases:
+        assert time.monotonic() < end
 
 
 def kept(page: Page) -> dict[str, int]:

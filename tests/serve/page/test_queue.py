@@ -95,7 +95,7 @@ def test_the_most_doubtful_come_first(open_page: OpenPage, live, blobs: Blobs) -
             body["intervals"] = {"level": 0.9, "expected_dice": intervals[body["name"]]}
         route.fulfill(response=found, json=body)
 
-    page.route("**/api/v1/segment", answer)
+    page.route("**/results/response/*", answer)
     put(page, *blobs(4))
     segmented(page)
     expect(page.locator("#expected-value")).to_have_text("0.90 (0.50 to 0.95)")
@@ -123,7 +123,7 @@ def test_a_correction_keeps_that_the_image_is_an_outlier(
         body["quality"] |= {"outlier_score": 1.5, "flags": ["not_dermoscopy", "touches_frame"]}
         route.fulfill(response=found, json=body)
 
-    page.route("**/api/v1/segment", answer)
+    page.route("**/results/response/*", answer)
     put(page, blob)
     segmented(page)
     page.unroute_all(behavior="wait")
@@ -151,7 +151,7 @@ def test_inner_and_outer_contour_are_drawn_if_the_server_sends_them(
     put(page, paths[0])
     switch = page.get_by_role("switch", name="Inner and outer contour")
     expect(switch).to_be_hidden()
-    page.route("**/api/v1/segment", answer)
+    page.route("**/results/response/*", answer)
     put(page, paths[1])
     expect(switch).to_be_checked()
     page.unroute_all(behavior="wait")
@@ -165,7 +165,7 @@ def test_many_images_are_few_rows(open_page: OpenPage, tmp_path: Path) -> None:
     page = open_page(viewport={"width": 1280, "height": 720})
     put(page, *paths)
     expect(page.locator("#progress-text")).to_contain_text(" of 60")
-    segmented(page)
+    expect(page.locator("#progress-box")).to_be_hidden(timeout=60_000)
     assert page.locator("#list li").count() < 20
     page.get_by_role("listbox").focus()
     page.keyboard.press("End")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import CDPSession, Page, expect
-from serve.page.user import BOTH, OpenPage, Read, Saved, choose, click, put, shares, spot
+from serve.page.user import BOTH, OpenPage, Read, Saved, api_mask, choose, click, put, shares, spot
 
 SIZE = 64, 48
 
@@ -180,3 +180,41 @@ def test_single_keys_can_be_switched_off(open_page: OpenPage, blob: Path) -> Non
     page.keyboard.press("b")
     expect(page.get_by_role("radio", name="View")).to_be_checked()
     click(page, SIZE, (10, 10))
+
+
+def test_a_moving_threshold_is_drawn_coarsely_and_is_exact_at_the_end(
+    live, open_page: OpenPage, blob: Path, tmp_path: Path, saved: Saved, pixels: Read
+) -> None:
+    path = tmp_path / "large.png"
+    with Image.open(blob) as image:
+        image.resize((1000, 750)).save(path)
+    page = open_page()
+    put(page, path)
+    page.get_by_role("button", name="Smooth").click()
+    slider = page.get_by_label("Threshold")
+    box = slider.bounding_box()
+    assert box is not None
+    y = box["y"] + box["height"] / 2
+    drawn = """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() =>
+        done(document.querySelector("#canvas").toDataURL()))))"""
+    seen = [page.evaluate(drawn)]
+    page.mouse.move(box["x"] + box["width"] / 2, y)
+    page.mouse.down()
+    for share in (0.6, 0.7, 0.8):
+        page.mouse.move(box["x"] + share * box["width"], y)
+        seen.append(page.evaluate(drawn))
+    assert len(set(seen)) == 4
+    shown = page.locator("#threshold-value").inner_text()
+    assert float(shown) > 0.7
+    expect(page.locator("#measures-state")).to_have_text("of the corrected mask")
+    page.mouse.up()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#threshold-value")).to_have_text("0.50")
+    page.get_by_role("button", name="Undo").click()
+    np.testing.assert_array_equal(pixels(saved(page, "Mask (PNG)")), api_mask(live.url, path))
+    page.get_by_role("button", name="Redo").click()
+    page.get_by_role("button", name="Undo").click()
+    slider.fill(shown)
+    exact = api_mask(live.url, path, threshold=float(shown))
+    np.testing.assert_array_equal(pixels(saved(page, "Mask (PNG)")), exact)
+    assert page.evaluate(drawn) != seen[0]

@@ -64,7 +64,8 @@ def dicom_seg(result: CaseResult) -> bytes:
 
     Its segments are the lesion and, with a calibration that applies, its inner and outer contour. It names
     the patient and study of the image's data set, refers to its SOP instance, and is a new series of that
-    study. An empty mask is a frame of zeros.
+    study. An empty mask is a frame of zeros. A mask that a person drew or corrected is marked as
+    SEMIAUTOMATIC (PS3.3 C.8.20.2), one of the network as AUTOMATIC.
 
     Args:
         result: Of an image from a DICOM file.
@@ -85,7 +86,7 @@ def dicom_seg(result: CaseResult) -> bytes:
         raise UserError(f"{name} has several frames, but a DICOM SEG is made of one; export them one by one")
     written = io.BytesIO()
     try:
-        made = _segmentation(_described(source, result.mask), _segments(result))
+        made = _segmentation(_described(source, result.mask), result)
         made.PatientName = str(header_value(source, "PatientName") or "")
         made.save_as(written, enforce_file_format=True)
     except Exception as error:  # elements that highdicom needs and does not find; some messages quote values
@@ -103,15 +104,16 @@ def _segments(result: CaseResult) -> dict[str, Mask]:
     return {"Lesion": result.mask, inner: band.inner, outer: band.outer}
 
 
-def _segmentation(described: Dataset, segments: dict[str, Mask]) -> Dataset:
+def _segmentation(described: Dataset, result: CaseResult) -> Dataset:
     with needs_extra("dicom"):
         from highdicom import UID
         from highdicom.seg import Segmentation
+    segments, corrected = _segments(result), result.segmentation is None
     return Segmentation(
         source_images=[described],
         pixel_array=np.stack(list(segments.values()), axis=-1, dtype=np.uint8)[None],
         segmentation_type="BINARY",
-        segment_descriptions=[_segment(number, label) for number, label in enumerate(segments, 1)],
+        segment_descriptions=[_segment(number, label, corrected) for number, label in enumerate(segments, 1)],
         series_instance_uid=UID(),
         series_number=100,
         sop_instance_uid=UID(),
@@ -121,7 +123,7 @@ def _segmentation(described: Dataset, segments: dict[str, Mask]) -> Dataset:
         software_versions=version(DISTRIBUTION),
         device_serial_number=version(DISTRIBUTION),
         content_label="LESION",
-        content_description="Lesion outline, not for diagnosis",
+        content_description=f"Lesion outline{', corrected by hand' * corrected}, not for diagnosis",
         series_description=f"{PROGRAM} lesion",
         omit_empty_frames=False,
     )
@@ -177,7 +179,7 @@ def _valid_element(source: Dataset, tag: BaseTag) -> DataElement | None:
     return element
 
 
-def _segment(number: int, label: str) -> SegmentDescription:
+def _segment(number: int, label: str, corrected: bool) -> SegmentDescription:
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.seg import SegmentDescription
     from pydicom.sr.codedict import codes
@@ -187,7 +189,7 @@ def _segment(number: int, label: str) -> SegmentDescription:
         segment_label=label,
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
         segmented_property_type=codes.SCT.Lesion,
-        algorithm_type="AUTOMATIC",
+        algorithm_type="SEMIAUTOMATIC" if corrected else "AUTOMATIC",
         algorithm_identification=AlgorithmIdentificationSequence(
             name=PROGRAM, family=codes.DCM.ArtificialIntelligence, version=version(DISTRIBUTION)
         ),

@@ -6,8 +6,8 @@ To add an output, write a `Writer` in a new file and name it in WRITERS.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from pkgutil import resolve_name
 from types import MappingProxyType
@@ -49,15 +49,17 @@ class Output:
 
     Attributes:
         folder: Of all results.
-        write: Names of WRITERS.
+        write: Names of WRITERS or of `own`.
         maps: Format of probability and spread maps: 16-bit PNG, 65535 times the value, or float32 NPY.
         table: Format of the table of predictions.
+        own: Makes the writers of the caller's own outputs, by name.
     """
 
     folder: Path
     write: tuple[str, ...] = ()
     maps: MapFormat = "png"
     table: TableFormat = "csv"
+    own: Mapping[str, Callable[[Output], Writer]] = field(default_factory=dict)
 
     @property
     def masks(self) -> Path:
@@ -151,7 +153,7 @@ def require_free_folders(images: Iterable[object], output: Output, writers: Mapp
 
 
 def _make_writer(name: str, output: Output) -> Writer:
-    if name not in WRITERS:
-        raise UserError(f"{name!r} is not an output; choose from {', '.join(WRITERS)}")
-    writer: Writer = resolve_name(WRITERS[name])(output)
-    return writer
+    if name not in WRITERS and name not in output.own:
+        raise UserError(f"{name!r} is not an output; choose from {', '.join([*WRITERS, *output.own])}")
+    make: Callable[[Output], Writer] = output.own.get(name) or resolve_name(WRITERS[name])
+    return make(output)

@@ -14,22 +14,22 @@ export async function about() {
 
 /**
  * @param {Blob} image @param {string} name its file's
- * @param {import("./settings.js").Settings} options
- * @returns {Promise<any>} measures, intervals, contours, their band, maps and a preview
- */
-export async function segment(image, name, options) {
-  const fields = { ...options, band: true, maps: true, preview: true, format: "json" };
-  return (await ask("api/v1/segment", form({ image: [image, name] }, fields))).json();
-}
-
-/**
- * @param {Blob} image @param {string} name its file's
  * @param {import("./settings.js").Settings} options @param {number} threshold
  * @returns {Promise<Blob>} the mask as a DICOM SEG
  */
 export async function segmentDicom(image, name, options, threshold) {
   const fields = { ...options, threshold, format: "dicom" };
   return (await ask("api/v1/segment", form({ image: [image, name] }, fields))).blob();
+}
+
+/**
+ * @param {Blob} image @param {string} name its file's
+ * @param {Blob} mask a corrected one
+ * @returns {Promise<Blob>} the mask as a DICOM SEG
+ */
+export async function correctedDicom(image, name, mask) {
+  const body = form({ image: [image, name], mask: [mask, "mask.png"] }, { format: "dicom" });
+  return (await ask("api/v1/measure", body)).blob();
 }
 
 /**
@@ -44,7 +44,7 @@ export async function measure(image, name, mask, mm_per_pixel) {
 }
 
 /** @param {Record<string, [Blob, string]>} files @param {Record<string, unknown>} fields */
-function form(files, fields) {
+export function form(files, fields) {
   const body = new FormData();
   for (const [field, [file, name]] of Object.entries(files)) body.append(field, file, name);
   for (const [name, value] of Object.entries(fields)) if (value !== undefined) body.append(name, String(value));
@@ -53,29 +53,29 @@ function form(files, fields) {
 
 /**
  * Send a request; retry while the server is busy, and with a key if it needs one.
- * @param {string} path @param {FormData} [body] @returns {Promise<Response>}
+ * @param {string} path @param {FormData} [body] @param {AbortSignal} [signal] @returns {Promise<Response>}
  */
-async function ask(path, body, patience = PATIENCE) {
+export async function ask(path, body, signal, patience = PATIENCE) {
   const key = storedKey();
-  const response = await reach(path, key, body);
+  const response = await reach(path, key, body, signal);
   if (response.ok) return response;
   if (response.status === 401) {
     if (key === storedKey()) await askForKey(key !== null);
-    return ask(path, body, patience);
+    return ask(path, body, signal, patience);
   }
   if (BUSY.includes(response.status) && patience > 0) {
     const seconds = Number(response.headers.get("Retry-After")) || 1;
     await new Promise((done) => setTimeout(done, 1000 * Math.min(seconds, MOST_WAIT_SECONDS)));
-    return ask(path, body, patience - 1);
+    return ask(path, body, signal, patience - 1);
   }
   throw await problemOf(response);
 }
 
-/** @param {string} path @param {string | null} key @param {FormData} [body] */
-async function reach(path, key, body) {
+/** @param {string} path @param {string | null} key @param {FormData} [body] @param {AbortSignal} [signal] */
+async function reach(path, key, body, signal) {
   try {
     const headers = key === null ? {} : { "X-API-Key": key };
-    return await fetch(path, body ? { method: "POST", body, headers } : { headers });
+    return await fetch(path, body ? { method: "POST", body, headers, signal } : { headers, signal });
   } catch {
     throw new Problem("The server does not answer", "check that it is running, then try again");
   }

@@ -19,6 +19,8 @@ export class Case {
     this.id = id;
     this.name = name;
     this.options = options;
+    /** Whether the image is a DICOM file. */
+    this.dicom = false;
     /** @type {Decision} */
     this.decision = "new";
     /** @type {History<import("./mask.js").Edit>} */

@@ -48,14 +48,14 @@ export function useCorrection(editor) {
     event.preventDefault();
     editor.travel(key === "y" || event.shiftKey ? "redo" : "undo");
   });
-  let moving = false; // one move of the slider, however long, is one step
+  const threshold = () => Number($("threshold").value);
   $("threshold").addEventListener("input", () => {
-    editor.setThreshold(Number($("threshold").value), moving);
-    moving = true;
+    editor.previewThreshold(threshold());
+    $("threshold-value").textContent = threshold().toFixed(2);
   });
-  $("threshold").addEventListener("change", () => {
-    moving = false;
-  });
+  for (const end of ["change", "pointerup", "pointercancel"]) {
+    $("threshold").addEventListener(end, () => editor.setThreshold(threshold()));
+  }
 }
 
 /** @param {import("./view.js").View} view */

@@ -1,7 +1,6 @@
 /** What the page shows of the chosen image, next to its view. */
 
 import { estimateText } from "./case.js";
-import { hasDicom } from "./export.js";
 import { showFlags, showMeasures, showSampleSwitches } from "./panel.js";
 import { element, say } from "./status.js";
 
@@ -16,7 +15,7 @@ export function showFrame(queue) {
   document.body.classList.toggle("open", open);
   $("failure").hidden = !shown?.problem;
   $("busy").hidden = open || Boolean(shown?.problem);
-  $("case-name").textContent = shown?.name ?? "";
+  $("case-name").textContent = shown?.name ?? (cases.length ? "Segmenting …" : "");
 }
 
 /** @param {import("./case.js").Case} one that failed @param {() => void} retry */
@@ -52,7 +51,7 @@ export function showCase(one) {
   $("undo").disabled = !history.past.length;
   $("redo").disabled = !history.future.length;
   $("before-box").hidden = !one.corrected;
-  $("save-dicom").hidden = !hasDicom(one);
+  $("save-dicom").hidden = !one.dicom;
   $("accept").setAttribute("aria-pressed", String(status === "accepted"));
   $("reject").setAttribute("aria-pressed", String(status === "rejected"));
 }
@@ -73,13 +72,15 @@ export function showNumbers(one) {
 
 /** @param {import("./queue.js").Queue} queue @param {import("./sending.js").Sender} sender */
 export function showProgress(queue, sender) {
-  const { left, secondsLeft } = sender;
+  const { left, secondsLeft, stopped, trouble } = sender;
   const total = queue.cases.length;
   $("progress-box").hidden = left === 0;
   $("progress").max = total;
   $("progress").value = total - left;
-  const time = secondsLeft === null ? "" : `, about ${duration(secondsLeft)} left`;
-  $("progress-text").textContent = `${total - left} of ${total}${time}`;
+  const time = secondsLeft === null ? "" : `about ${duration(secondsLeft)} left`;
+  const state = stopped ? "stopped" : (trouble?.message.toLowerCase() ?? time);
+  $("progress-text").textContent = `${total - left} of ${total}${state && `, ${state}`}`;
+  $("stop-sending").textContent = stopped ? "Continue" : trouble ? "Try now" : "Stop";
 }
 
 /** @param {import("./queue.js").Queue} queue */

@@ -1,5 +1,6 @@
 /** Corrects the shown mask: each correction is a step that can be undone. */
 
+import { sketchTile } from "./layers.js";
 import { say } from "./status.js";
 
 const SMOOTHING = 0.004;
@@ -43,13 +44,19 @@ export class Editor {
     if (this.result.one.history[way]()) this.refresh();
   }
 
-  /** Another threshold; `more` if it belongs to the last change. @param {number} threshold @param {boolean} more */
-  setThreshold(threshold, more) {
+  /** Draw the mask of a threshold coarsely, while the slider moves. @param {number} threshold */
+  previewThreshold(threshold) {
+    this.view.sketch = sketchTile(this.result.sketch(threshold), this.result);
+    this.view.refresh();
+  }
+
+  /** Another threshold: one step, however long the slider was moved. @param {number} threshold */
+  setThreshold(threshold) {
+    this.view.sketch = null;
     const { history, edit } = this.result.one;
-    const next = { ...edit, threshold };
-    if (more) history.now = next;
-    else history.push(next);
-    this.refresh();
+    if (threshold === edit.threshold) return this.view.refresh();
+    history.push({ ...edit, threshold });
+    return this.refresh();
   }
 
   /** @param {"holes" | "largest" | "smooth"} kind */

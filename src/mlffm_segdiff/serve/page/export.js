@@ -1,6 +1,6 @@
 /** Results saved as files: of one image, or of many in one ZIP file. */
 
-import { segmentDicom } from "./api.js";
+import { correctedDicom, segmentDicom } from "./api.js";
 import { cocoAnnotation, cocoFile, labelStudioTask, tableRow } from "./annotations.js";
 import { Archive } from "./archive.js";
 import { csv } from "./csv.js";
@@ -9,8 +9,6 @@ import { contoursOf, measureCase } from "./measuring.js";
 import { outline } from "./outline.js";
 import { maskPng } from "./png.js";
 import { maskOf } from "./result.js";
-
-const DICOM = /\.(dcm|dicom)$/i;
 
 /** @typedef {import("./store.js").Store} Store */
 /** @typedef {import("./case.js").Case} Case */
@@ -53,21 +51,18 @@ class Opened {
     return canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 });
   }
 
-  /** @returns {Promise<Blob>} by the server, which draws the mask of the same options again */
+  /** @returns {Promise<Blob>} by the server, which segments the image again unless the mask was corrected */
   async dicom() {
+    const { name, options, edit, corrected } = this.one;
     const file = await this.store.get("files", this.one.id);
-    return segmentDicom(file, this.one.name, this.one.options, this.one.edit.threshold);
+    if (corrected) return correctedDicom(file, name, await this.mask());
+    return segmentDicom(file, name, options, edit.threshold);
   }
 }
 
 /** @returns {Promise<Opened>} */
 async function open(store, one) {
   return new Opened(store, one, await store.get("answers", one.id));
-}
-
-/** Whether the server can make a DICOM SEG of a mask. @param {Case} one */
-export function hasDicom(one) {
-  return DICOM.test(one.name) && !one.corrected;
 }
 
 /** @param {Store} store @param {Case} one @param {Part} part @returns {Promise<Blob>} */
@@ -110,7 +105,7 @@ export async function archiveOf(store, cases, parts, progress) {
     if (parts.has("masks")) await add("masks", await opened.mask());
     if (parts.has("overlays")) await add("overlays", await opened.overlay());
     if (parts.has("contours")) await add("contours", JSON.stringify(await opened.contours()));
-    if (parts.has("dicom") && hasDicom(one)) await add("dicom", await opened.dicom());
+    if (parts.has("dicom") && one.dicom) await add("dicom", await opened.dicom());
     if (parts.has("coco")) {
       const { width, height } = opened.raster;
       coco.push({ name: one.name, width, height, annotation: cocoAnnotation(opened.raster) });

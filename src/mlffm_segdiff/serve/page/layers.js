@@ -3,10 +3,26 @@
  * mask changed, so that a brush stroke on a large image costs the tiles under it.
  */
 
+import { wholeBox } from "./mask.js";
 import { outline } from "./outline.js";
 
 const TILE = 256;
 const FILL = new Uint32Array(new Uint8ClampedArray([0, 229, 255, 255]).buffer)[0];
+
+/**
+ * @typedef {{left: number, top: number, width: number, height: number, image: OffscreenCanvas | null,
+ *   path: Path2D | null}} Tile a part of the mask, in pixels of the image
+ */
+
+/**
+ * @param {import("./mask.js").Raster} raster a coarse mask @param {{width: number, height: number}} size of the image
+ * @returns {Tile} the whole mask
+ */
+export function sketchTile(raster, { width, height }) {
+  const path = new Path2D();
+  path.addPath(outline(raster), new DOMMatrix([width / raster.width, 0, 0, height / raster.height, 0, 0]));
+  return { left: 0, top: 0, width, height, image: filled(raster, wholeBox(raster)).image, path };
+}
 
 export class MaskLayer {
   /** @param {import("./mask.js").Raster} raster */
@@ -31,8 +47,7 @@ export class MaskLayer {
 
   /**
    * @param {import("./mask.js").Box} visible
-   * @returns {{left: number, top: number, width: number, height: number, image: OffscreenCanvas | null,
-   *   path: Path2D | null}[]} those with lesion
+   * @returns {Tile[]} those with lesion
    */
   visible(visible) {
     const found = [];
@@ -58,22 +73,10 @@ export class MaskLayer {
   }
 
   #made(box) {
-    const { data, width, height } = this.raster;
-    const pixels = new ImageData(box.right - box.left, box.bottom - box.top);
-    const colours = new Uint32Array(pixels.data.buffer);
-    let inside = 0;
-    let place = 0;
-    for (let y = box.top; y < box.bottom; y++) {
-      for (let x = box.left; x < box.right; x++, place++) {
-        if (!data[y * width + x]) continue;
-        colours[place] = FILL;
-        inside++;
-      }
-    }
-    const edge = inside > 0 && (inside < place || onFrame(box, width, height) || !this.#surrounded(box));
-    const image = inside ? new OffscreenCanvas(pixels.width, pixels.height) : null;
-    image?.getContext("2d").putImageData(pixels, 0, 0);
-    return { image, path: edge || (!inside && this.#touched(box)) ? outline(this.raster, box) : null };
+    const { width, height } = this.raster;
+    const { image, full } = filled(this.raster, box);
+    const edge = image && (!full || onFrame(box, width, height) || !this.#surrounded(box));
+    return { image, path: edge || (!image && this.#touched(box)) ? outline(this.raster, box) : null };
   }
 
   /** Whether all pixels left of and above a tile are lesion. */
@@ -94,6 +97,24 @@ export class MaskLayer {
     for (let y = top; left > 0 && y < bottom; y++) places.push(y * width + left - 1);
     return places;
   }
+}
+
+/** The fill of a part of a mask; no image without lesion, `full` if all of it is lesion. */
+function filled({ data, width }, box) {
+  const pixels = new ImageData(box.right - box.left, box.bottom - box.top);
+  const colours = new Uint32Array(pixels.data.buffer);
+  let inside = 0;
+  let place = 0;
+  for (let y = box.top; y < box.bottom; y++) {
+    for (let x = box.left; x < box.right; x++, place++) {
+      if (!data[y * width + x]) continue;
+      colours[place] = FILL;
+      inside++;
+    }
+  }
+  const image = inside ? new OffscreenCanvas(pixels.width, pixels.height) : null;
+  image?.getContext("2d").putImageData(pixels, 0, 0);
+  return { image, full: inside === place };
 }
 
 function onFrame({ left, top, right, bottom }, width, height) {

@@ -25,13 +25,15 @@ const OPEN = ["new", "seen", "corrected"];
 const $ = (id) => document.getElementById(id);
 const store = await Store.open();
 const queue = new Queue();
-const sender = new Sender(store, answered);
+const sender = new Sender(store, answered, sendingChanged);
 const view = new View($("image"), $("canvas"), $("minimap"));
 const editor = new Editor(view, changed);
 const list = new List($("list"), choose);
 /** New images, of which the first that does not fail is opened. @type {Set<Case>} */
 const awaited = new Set();
 let added = 0;
+/** Number of added images that are not in the store yet. */
+let unkept = 0;
 let still = 0;
 
 /** @param {File[]} files */
@@ -41,17 +43,27 @@ async function take(files) {
   const cases = files.map((file) => new Case(newId(), file.name, options));
   const wasEmpty = queue.cases.length === 0;
   queue.cases.push(...cases);
+  unkept += cases.length;
   awaited.clear();
   for (const one of cases) awaited.add(one);
+  showFrame(queue);
+  showList();
   if (wasEmpty || !view.result) await open(null);
   if (wasEmpty) $("canvas").focus();
   for (const [index, one] of cases.entries()) {
     await store.put("files", one.id, files[index]);
+    one.dicom = await isDicom(files[index]);
     await save(one);
+    unkept -= 1;
     if (queue.cases.includes(one)) sender.send([one]);
     else await store.remove(one.id);
   }
   showList();
+}
+
+/** By the mark after the preamble (DICOM PS3.10, 7.1): names of DICOM files often have no ending. @param {File} file */
+async function isDicom(file) {
+  return (await file.slice(128, 132).text()) === "DICM";
 }
 
 /** Names in the store sort by the time they were added. */
@@ -72,6 +84,12 @@ async function answered(one) {
   if (one === queue.shown) return open(one);
   const first = [...awaited].find(({ problem }) => !problem) ?? [...awaited][0];
   return first?.done || first?.problem ? open(first) : showList();
+}
+
+/** Sending stopped, waits for the server, or continues. */
+function sendingChanged() {
+  showList();
+  if (sender.trouble) sayProblem(sender.trouble, sender.left === 1 ? "one image waits" : `${sender.left} images wait`);
 }
 
 /** @param {Case | null} one chosen by the user */
@@ -240,6 +258,7 @@ const clicks = {
   previous: step(-1),
   next: step(1),
   accept: () => decide("accepted"),
+  "stop-sending": () => (sender.stopped || sender.trouble ? sender.resume() : sender.stop()),
   reject: () => decide("rejected"),
   "accept-listed": acceptListed,
   remove: () => queue.shown && remove([queue.shown], `Remove ${queue.shown.name}, with its mask and corrections?`),
@@ -256,7 +275,7 @@ for (const name of ["filter", "order", "search"]) {
 useShortcuts(editor, chooseTool, zoom, clicks);
 addEventListener("beforeunload", (event) => {
   const work = queue.cases.some((one) => one.corrected || ["accepted", "rejected"].includes(one.decision));
-  if (work && !store.lasting) event.preventDefault();
+  if (unkept || (work && !store.lasting)) event.preventDefault();
 });
 await restore();
 try {

@@ -10,6 +10,7 @@ const FILTERS = {
   accepted: (one) => one.status === "accepted",
   rejected: (one) => one.status === "rejected",
   failed: (one) => one.status === "failed",
+  waiting: (one) => one.status === "waiting",
 };
 
 const ORDERS = {

@@ -6,6 +6,7 @@ import { applyStep, thresholdMask, wholeBox } from "./mask.js";
 import { outline } from "./outline.js";
 
 const SKETCH_SIDE = 1600;
+const COARSE_SIDE = 800;
 
 /**
  * What the store keeps of the server's answer.
@@ -67,6 +68,17 @@ export class Result {
   mask() {
     this.update();
     return this.raster.data;
+  }
+
+  /** The mask of another threshold at a lower resolution. @param {number} threshold @returns {import("./mask.js").Raster} */
+  sketch(threshold) {
+    const { answer, one } = this;
+    const share = Math.min(1, COARSE_SIDE / Math.max(this.width, this.height));
+    const [width, height] = [this.width, this.height].map((side) => Math.max(1, Math.round(side * share)));
+    const values = this.#keep("sketch", null, () => resample(answer.probability, answer.size, width, height));
+    const raster = thresholdMask(values, threshold, answer.post, width, height);
+    for (const step of one.edit.steps) applyStep(raster, scaled(step, share));
+    return raster;
   }
 
   /** Apply a step to the shown mask without adding it to the edit. @returns {import("./mask.js").Box | null} */
@@ -165,4 +177,12 @@ function pathOf(collection) {
     }
   }
   return path;
+}
+
+/** @param {import("./mask.js").Step} step @param {number} share @returns {import("./mask.js").Step} on a smaller mask */
+function scaled(step, share) {
+  if (step.kind === "smooth") return { ...step, radius: Math.round(step.radius * share) };
+  const small = (value) => (Array.isArray(value) ? value.map(small) : value * share);
+  const fields = ["points", "before", "after", "at", "radius"].filter((name) => name in step);
+  return { ...step, ...Object.fromEntries(fields.map((name) => [name, small(step[name])])) };
 }

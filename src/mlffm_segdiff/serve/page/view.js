@@ -36,6 +36,8 @@ export class View {
     this.result = null;
     /** @type {MaskLayer | null} */
     this.mask = null;
+    /** Drawn in place of the mask. @type {import("./layers.js").Tile | null} */
+    this.sketch = null;
     /** @type {Layers} */
     this.layers = { outline: true, fill: 0.15, probability: false, uncertainty: false, before: false, band: true,
       samples: [], compare: null, hidden: false };
@@ -67,7 +69,7 @@ export class View {
   /** @param {import("./result.js").Result | null} result shown whole */
   show(result) {
     this.result = result;
-    this.mask = null;
+    this.mask = this.sketch = null;
     if (!result) return;
     result.update();
     this.mask = new MaskLayer(result.raster);
@@ -184,7 +186,7 @@ export class View {
       context.save();
       if (layers.compare !== null) this.#splitAt(context, layers.compare);
       for (const kind of ["probability", "uncertainty"]) if (layers[kind]) this.#drawHeat(context, result.heat(kind));
-      const tiles = this.mask.visible(this.#visible());
+      const tiles = this.sketch ? [this.sketch] : this.mask.visible(this.#visible());
       this.#drawFill(context, tiles);
       context.setTransform(scale * ratio, 0, 0, scale * ratio, this.x * ratio, this.y * ratio);
       layers.samples.forEach((on, number) => {
