@@ -1,4 +1,4 @@
-"""Start Firefox for Playwright, which drives Debian's by WebDriver BiDi: python stock_firefox.py FIREFOX ARGUMENTS.
+"""Start Firefox, which Playwright drives by WebDriver BiDi: python stock_firefox.py FIREFOX ARGUMENTS.
 
 Playwright 1.65 begins each context with a command that Firefox 153 does not have, and gives up when it is
 refused; and it expects an id in the events of a download. So this program stands between the two: it answers

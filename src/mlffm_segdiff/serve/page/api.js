@@ -24,6 +24,18 @@ export async function segment(image, name, options) {
 
 /**
  * @param {Blob} image @param {string} name its file's
+ * @param {import("./settings.js").Settings} options
+ * @param {import("./prompt.js").BoxPrompt} box around the lesion
+ * @param {AbortSignal} signal
+ * @returns {Promise<any>} the maps within the box
+ */
+export async function segmentWithin(image, name, options, box, signal) {
+  const fields = { ...options, box: box.join(","), maps: true, format: "json" };
+  return (await ask("api/v1/segment", form({ image: [image, name] }, fields), signal)).json();
+}
+
+/**
+ * @param {Blob} image @param {string} name its file's
  * @param {import("./settings.js").Settings} options @param {number} threshold
  * @returns {Promise<Blob>} the mask as a DICOM SEG
  */
@@ -53,29 +65,29 @@ function form(files, fields) {
 
 /**
  * Send a request; retry while the server is busy, and with a key if it needs one.
- * @param {string} path @param {FormData} [body] @returns {Promise<Response>}
+ * @param {string} path @param {FormData} [body] @param {AbortSignal} [signal] @returns {Promise<Response>}
  */
-async function ask(path, body, patience = PATIENCE) {
+async function ask(path, body, signal, patience = PATIENCE) {
   const key = storedKey();
-  const response = await reach(path, key, body);
+  const response = await reach(path, key, body, signal);
   if (response.ok) return response;
   if (response.status === 401) {
     if (key === storedKey()) await askForKey(key !== null);
-    return ask(path, body, patience);
+    return ask(path, body, signal, patience);
   }
   if (BUSY.includes(response.status) && patience > 0) {
     const seconds = Number(response.headers.get("Retry-After")) || 1;
     await new Promise((done) => setTimeout(done, 1000 * Math.min(seconds, MOST_WAIT_SECONDS)));
-    return ask(path, body, patience - 1);
+    return ask(path, body, signal, patience - 1);
   }
   throw await problemOf(response);
 }
 
-/** @param {string} path @param {string | null} key @param {FormData} [body] */
-async function reach(path, key, body) {
+/** @param {string} path @param {string | null} key @param {FormData} [body] @param {AbortSignal} [signal] */
+async function reach(path, key, body, signal) {
   try {
     const headers = key === null ? {} : { "X-API-Key": key };
-    return await fetch(path, body ? { method: "POST", body, headers } : { headers });
+    return await fetch(path, body ? { method: "POST", body, headers, signal } : { headers });
   } catch {
     throw new Problem("The server does not answer", "check that it is running, then try again");
   }

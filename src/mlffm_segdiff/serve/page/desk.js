@@ -37,11 +37,16 @@ export function showBusy(text) {
 
 /** @param {import("./view.js").View} view with a newly opened result */
 export function showResult(view) {
-  const { one, answer, uncertaintyTop } = view.result;
+  const { one, answer } = view.result;
   $("band-box").hidden = !answer.band;
   $("canvas").setAttribute("aria-label", `${one.name} with the lesion's outline`);
-  $("uncertainty-top").textContent = uncertaintyTop.toFixed(2);
+  showRamp(view.result);
   showSampleSwitches($("sample-switches"), answer.samples.length, view.layers.samples, () => view.refresh());
+}
+
+/** @param {import("./result.js").Result} result whose uncertainty changed */
+export function showRamp(result) {
+  $("uncertainty-top").textContent = result.uncertaintyTop.toFixed(2);
 }
 
 /** @param {import("./case.js").Case} one whose mask or decision changed */

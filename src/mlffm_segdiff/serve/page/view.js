@@ -188,7 +188,7 @@ export class View {
       this.#drawFill(context, tiles);
       context.setTransform(scale * ratio, 0, 0, scale * ratio, this.x * ratio, this.y * ratio);
       layers.samples.forEach((on, number) => {
-        if (!on || number >= result.answer.samples.length) return;
+        if (!on || number >= result.samples.length) return;
         this.stroke(context, [result.mapOutline(number)], SAMPLE_COLOURS[number % SAMPLE_COLOURS.length], 1.5);
       });
       if (layers.band && result.one.original) this.stroke(context, result.band, BAND, 1.2);
