@@ -103,8 +103,8 @@ export class Case {
   }
 }
 
-/** @param {Estimate} estimate @returns {string} such as 0.91 (0.78 to 0.97) */
+/** @param {Estimate} estimate @returns {string} such as 0.91 (0.78–0.97) */
 export function estimateText({ value, low, high }) {
   const text = value.toFixed(2);
-  return low === undefined ? text : `${text} (${low.toFixed(2)} to ${high.toFixed(2)})`;
+  return low === undefined ? text : `${text} (${low.toFixed(2)}–${high.toFixed(2)})`;
 }

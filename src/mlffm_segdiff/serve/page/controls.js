@@ -16,12 +16,14 @@ export function useTools(editor) {
   const current = () => tools[canvas.dataset.tool];
   const choose = (name) => {
     current()?.cancel?.();
-    radios.find(({ value }) => value === name).checked = true;
+    const radio = radios.find(({ value }) => value === name);
+    const chosen = radio.closest("label");
+    radio.checked = true;
     canvas.dataset.tool = name;
     $("brush-size").disabled = !["brush", "eraser"].includes(name);
     $("removing").disabled = !["points", "lasso", "polygon"].includes(name);
     editor.view.refresh();
-    say(`Tool: ${name}`);
+    say(`${chosen.textContent.trim()}: ${chosen.title}`);
   };
   for (const radio of radios) radio.addEventListener("change", () => choose(radio.value));
   editor.view.marks = (context, view) => {

@@ -14,6 +14,7 @@ export function showFrame(queue) {
   document.body.classList.toggle("many", cases.length > 1);
   const open = Boolean(shown?.done && !shown.problem);
   document.body.classList.toggle("open", open);
+  $("accept").disabled = $("reject").disabled = !open;
   $("failure").hidden = !shown?.problem;
   $("busy").hidden = open || Boolean(shown?.problem);
   $("case-name").textContent = shown?.name ?? "";

@@ -51,7 +51,7 @@ export class Editor {
 
   /** Undo also cancels the box that is being segmented. @param {"undo" | "redo"} way */
   travel(way) {
-    if (!this.result || this.result.rasterEdit === null) return;
+    if (!this.result || this.result.draftEdit) return;
     if (way === "undo" && this.prompting.cancel(this.result.one)) {
       say("Box cancelled");
       return;
@@ -77,7 +77,9 @@ export class Editor {
 
   /** Discard a draft. */
   discard() {
-    if (this.result?.rasterEdit === null) this.view.changed(this.result.update());
+    if (!this.result?.draftEdit) return;
+    this.result.discard();
+    this.view.changed(this.result.update());
   }
 
   refresh() {

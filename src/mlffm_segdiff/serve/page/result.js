@@ -41,18 +41,20 @@ export class Result {
     this.height = answer.height;
     /** @type {import("./mask.js").Raster | null} */
     this.raster = null;
-    /** The edit that the raster shows; null while a stroke is being drawn. */
+    /** The edit that the raster shows; null while a draft is drawn over it. @type {import("./mask.js").Edit | null} */
     this.rasterEdit = null;
+    /** The edit under the draft; null without a draft. @type {import("./mask.js").Edit | null} */
+    this.draftEdit = null;
     this.kept = new Map();
   }
 
   /**
-   * Bring the mask up to date with the case's edit.
+   * Bring the mask up to date with the case's edit, unless a draft is drawn over it.
    * @returns {import("./mask.js").Box[]} what may have changed since the last time
    */
   update() {
     const { edit } = this.one;
-    if (this.rasterEdit === edit) return [];
+    if (this.rasterEdit === edit || this.draftEdit) return [];
     const shown = this.rasterEdit;
     const follows = shown !== null && ["threshold", "box", "points"].every((name) => shown[name] === edit[name])
       && shown.steps.every((step, index) => step === edit.steps[index]);
@@ -68,21 +70,29 @@ export class Result {
 
   /** @returns {Uint8Array} the mask at the image's own size */
   mask() {
+    if (this.draftEdit) return maskOf(this.answer, this.one.edit).data;
     this.update();
     return this.raster.data;
   }
 
   /** Apply a step to the shown mask without adding it to the edit. @returns {import("./mask.js").Box | null} */
   draft(step) {
+    this.draftEdit ??= this.rasterEdit;
     this.rasterEdit = null;
     return applyStep(this.raster, step);
+  }
+
+  /** Forget the draft; the next update removes it. */
+  discard() {
+    this.draftEdit = null;
   }
 
   /** Make a step part of the edit. @param {import("./mask.js").Step} step @param {boolean} drawn by `draft` */
   commit(step, drawn = false) {
     const { history, edit } = this.one;
     history.push({ ...edit, steps: [...edit.steps, step] });
-    if (drawn) this.rasterEdit = this.one.edit;
+    if (drawn && this.draftEdit === edit) this.rasterEdit = this.one.edit;
+    this.draftEdit = null;
   }
 
   /** The outline of a map at the threshold, in pixels of the image. @param {"probability" | number} name @returns {Path2D} */

@@ -68,7 +68,10 @@ export class View {
   show(result) {
     this.result = result;
     this.mask = null;
-    if (!result) return;
+    if (!result) {
+      this.refresh();
+      return;
+    }
     result.update();
     this.mask = new MaskLayer(result.raster);
     this.fit();
@@ -155,9 +158,11 @@ export class View {
   #draw() {
     const { image } = this.stale;
     this.stale = { image: false, overlay: false };
-    if (!this.result || !this.width) return;
+    if (!this.width) return;
+    const overlay = this.#clearedOverlay();
+    if (!this.result) return;
     if (image) this.#drawImage();
-    this.#drawOverlay();
+    this.#drawOverlay(overlay);
     if (image) this.#drawMinimap();
   }
 
@@ -174,12 +179,16 @@ export class View {
       result.height * scale * ratio);
   }
 
-  #drawOverlay() {
+  #clearedOverlay() {
     const context = this.canvases.overlay.getContext("2d");
-    const { result, layers, scale } = this;
-    const ratio = devicePixelRatio;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, context.canvas.width, context.canvas.height);
+    return context;
+  }
+
+  #drawOverlay(context) {
+    const { result, layers, scale } = this;
+    const ratio = devicePixelRatio;
     if (!layers.hidden) {
       context.save();
       if (layers.compare !== null) this.#splitAt(context, layers.compare);
