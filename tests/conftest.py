@@ -16,8 +16,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch loads Ope
 import torch
 
 from mlffm_segdiff.cli.app import run
+from mlffm_segdiff.data.synthetic import write_folder
+from mlffm_segdiff.segmenters.assembly import build_segmenter
+from mlffm_segdiff.segmenters.pretrained import save_segmenter
+from mlffm_segdiff.segmenters.recipe import load_recipe
 
 Command = Callable[..., tuple[int, str, str]]
+MakeWeights = Callable[..., Path]
+MakeLesions = Callable[[int], Path]
 STANDARD_ERROR = pytest.StashKey[int]()
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
@@ -77,6 +83,32 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("MLFFM_SEGDIFF_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> MakeWeights:
+    """Folders of untrained weights: untrained(recipe, *overrides)."""
+
+    def make(name: str, *overrides: str) -> Path:
+        recipe = load_recipe(name, overrides)
+        torch.manual_seed(0)
+        folder = tmp_path_factory.mktemp("weights")
+        save_segmenter(build_segmenter(recipe), recipe, folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def made_lesions(tmp_path_factory: pytest.TempPathFactory) -> MakeLesions:
+    """Folders of synthetic pairs at 48 x 48, as the data set `folder` has them: made_lesions(count)."""
+
+    def make(count: int) -> Path:
+        folder = tmp_path_factory.mktemp("made") / "lesions"
+        write_folder(folder, count, 48, seed=3)
+        return folder
+
+    return make
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from mlffm_segdiff.data.sources import load_split_cases, open_split
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.metrics.certainty import fit_calibration
 from mlffm_segdiff.metrics.human_agreement import Numbers, fit_agreement, probability_traits
-from mlffm_segdiff.segmenters.agreement import AgreementPredictor, write_agreement
+from mlffm_segdiff.segmenters.agreement import AGREEMENT, AgreementPredictor
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.segmenters.saved_weights import DEFAULT, DEFAULT_SHA256, weights_folder
 
@@ -35,8 +35,8 @@ def main(data: Path, test: bool) -> None:
     traits, agreement = _cases(weights, data, ("train", "val"), known)
     model = fit_agreement(traits, agreement)
     if not test:
-        predictor = AgreementPredictor(weights=DEFAULT_SHA256, source=SOURCE, model=model)
-        print(write_agreement(predictor, weights_folder(DEFAULT)))
+        predictor = AgreementPredictor(source=SOURCE, model=model)
+        print(AGREEMENT.write(predictor, weights_folder(DEFAULT), DEFAULT_SHA256))
         return
     baseline = fit_calibration(traits[:, 0].tolist(), agreement.tolist())
     unseen, truth = _cases(weights, data, ("test",), known)

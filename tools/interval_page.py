@@ -19,7 +19,7 @@ from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.inference.outputs.overlay import draw_outline
 from mlffm_segdiff.inference.segmenter import Segmenter
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality
-from mlffm_segdiff.segmenters.saved_weights import DEFAULT, weights_folder
+from mlffm_segdiff.segmenters.saved_weights import DEFAULT, DEFAULT_SHA256, weights_folder
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, RESULTS = DOCS / "INTERVALS.md", DOCS / "intervals"
@@ -35,7 +35,8 @@ def main() -> None:
     """Rewrite the tables between the marks of the page, and the figures."""
     own = {name: read(name, name) for name in ("isic2018", "ph2", "ham10000")}
     anyone = {name: read(name, "any") for name in NAMES}
-    quality = Quality.model_validate_json((weights_folder(DEFAULT) / QUALITY).read_text("utf-8"))
+    quality = QUALITY.read(weights_folder(DEFAULT), DEFAULT_SHA256)
+    assert quality is not None
     tables = {
         "own": own_table(own, quality),
         "any": levels_table(anyone, APPLIED),

@@ -4,29 +4,17 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-import torch
 
 from mlffm_segdiff.benchmark import peers
 from mlffm_segdiff.benchmark.subject import Subject, load_subject
-from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.pretrained import save_segmenter
-from mlffm_segdiff.segmenters.recipe import load_recipe
 
 Weights = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
-def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
+def tiny_weights(untrained: Weights) -> Weights:
     """Folders of weights at 64 x 64, the least that SwinUNETR takes: tiny_weights(recipe, key=value, ...)."""
-
-    def make(name: str = "isic2018", *changes: str) -> Path:
-        recipe = load_recipe(name, ["data.size=64", *changes])
-        torch.manual_seed(0)
-        folder = tmp_path_factory.mktemp("weights")
-        save_segmenter(build_segmenter(recipe), recipe, folder)
-        return folder
-
-    return make
+    return lambda name, *changes: untrained(name, "data.size=64", *changes)
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mlffm_segdiff.cli.app import run
-from mlffm_segdiff.data.synthetic import write_folder
 
 TINY = (
     "model.size=tiny",
@@ -22,11 +22,9 @@ def tiny() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def lesions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def lesions(made_lesions: Callable[[int], Path]) -> Path:
     """Twenty synthetic pairs, as the data set `folder` has them."""
-    folder = tmp_path_factory.mktemp("made") / "lesions"
-    write_folder(folder, 20, 48, seed=3)
-    return folder
+    return made_lesions(20)
 
 
 @pytest.fixture(scope="session")

@@ -8,20 +8,14 @@ import torch
 from PIL import Image
 
 from mlffm_segdiff.benchmark.run import MEASUREMENTS
-from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.pretrained import save_segmenter
-from mlffm_segdiff.segmenters.recipe import load_recipe
 
 Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights(untrained: Callable[..., Path]) -> Path:
     """Tiny weights at 64 x 64, the least that SwinUNETR takes."""
-    recipe = load_recipe("isic2018", ["model.size=tiny", "data.size=64"])
-    folder = tmp_path_factory.mktemp("weights")
-    save_segmenter(build_segmenter(recipe), recipe, folder)
-    return folder
+    return untrained("isic2018", "model.size=tiny", "data.size=64")
 
 
 def test_chosen_measurements_are_printed_and_written(

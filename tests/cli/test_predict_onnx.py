@@ -18,7 +18,7 @@ from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.inference.outputs.writers import WRITERS
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import segment_batch
-from mlffm_segdiff.segmenters.outliers import fit_detector, write_outliers
+from mlffm_segdiff.segmenters.outliers import OUTLIERS, fit_detector
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
@@ -57,7 +57,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     detector = fit_detector({"a": cases[:40]}, {"a": cases[40:]})
     assert detector is not None
     digest = weights_digest(folder / "weights" / "model.safetensors")
-    write_outliers(detector.bind_to(digest), folder / "weights")
+    OUTLIERS.write(detector, folder / "weights", digest)
     cached_export(load_pretrained(folder / "weights"), "onnx", folder / "cache")
     return folder / "weights"
 

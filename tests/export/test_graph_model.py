@@ -13,9 +13,9 @@ from mlffm_segdiff.export.folder import write_export
 from mlffm_segdiff.export.graph_model import GraphModel, load_graph_model
 from mlffm_segdiff.export.manifest import FormatName, read_manifest
 from mlffm_segdiff.metrics.human_agreement import AgreementModel
-from mlffm_segdiff.segmenters.agreement import AgreementPredictor, write_agreement
+from mlffm_segdiff.segmenters.agreement import AGREEMENT, AgreementPredictor
 from mlffm_segdiff.segmenters.base import segment_batch
-from mlffm_segdiff.segmenters.outliers import fit_detector, write_outliers
+from mlffm_segdiff.segmenters.outliers import OUTLIERS, fit_detector
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import weights_digest
@@ -62,8 +62,8 @@ def test_what_goes_with_the_weights_is_found_next_to_them_and_in_exported_folder
     detector = fit_detector({"a": features[:40]}, {"a": features[40:]})
     assert detector is not None
     known = AgreementModel((0.0,) * 6, (1.0,) * 6, (0.2, 0, 0, 0, 0, 0), 0.5, 0.12, 460)
-    write_outliers(detector.bind_to(weights_digest(weights / "model.safetensors")), weights)
-    write_agreement(AgreementPredictor(source="a", model=known), weights)
+    OUTLIERS.write(detector, weights, weights_digest(weights / "model.safetensors"))
+    AGREEMENT.write(AgreementPredictor(source="a", model=known), weights)
     from_weights = load_graph_model(str(weights), "onnx", 1)
     write_export(load_pretrained(weights), "onnx", tmp_path / "exported")
     from_folder = load_graph_model(str(tmp_path / "exported"), None, 1)

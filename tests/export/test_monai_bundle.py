@@ -13,11 +13,11 @@ from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.export.monai_bundle import BundleNetwork, write_bundle
+from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.postprocessing import AS_THRESHOLDED
 from mlffm_segdiff.inference.predict import predict_files
-from mlffm_segdiff.inference.result import Processing
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
 from mlffm_segdiff.segmenters.saved_weights import DEFAULT_SHA256
 

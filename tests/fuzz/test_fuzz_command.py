@@ -1,32 +1,25 @@
 """Damaged files through the command `predict`: its status, its JSON, its messages, all its outputs."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pydicom
 import pytest
-import torch
 from fuzz.command_line import run_command
 from fuzz.drawn import deflated_dicom, dicom_files, foreign_files, image_files
 from fuzz.predicting import Predicted, check_files
 from fuzz.sizes import sizes
 
 from mlffm_segdiff.inference.outputs.writers import WRITERS
-from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.pretrained import save_segmenter
-from mlffm_segdiff.segmenters.recipe import load_recipe
 
 SEEDS = ("RGB.png", "RGB.jpg", "CMYK.tif", "1.bmp", "P.gif", "lossy.webp", "explicit.dcm", "rle.dcm")
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights(untrained: Callable[..., Path]) -> Path:
     """A folder of tiny weights."""
-    recipe = load_recipe("synthetic", ["model.size=tiny", "data.size=32", "sampling.samples=2"])
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("weights")
-    save_segmenter(build_segmenter(recipe), recipe, folder)
-    return folder
+    return untrained("synthetic", "model.size=tiny", "data.size=32", "sampling.samples=2")
 
 
 class Command(Predicted):

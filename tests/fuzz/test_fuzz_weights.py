@@ -1,12 +1,12 @@
 """Damaged weights, their configuration and calibration, and one segmentation with what loads."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
-import torch
 from fuzz.campaign import Reader
 from fuzz.drawn import photo
 from fuzz.mutators import damage_bytes, damage_values
@@ -15,10 +15,8 @@ from PIL import Image
 
 from mlffm_segdiff.inference.confidence import outlier_score
 from mlffm_segdiff.inference.model import load_model
-from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.outliers import fit_detector, write_outliers
-from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
-from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.segmenters.outliers import OUTLIERS, fit_detector
+from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.segmenters.saved_weights import weights_digest, weights_folder
 
 SIDE = 32
@@ -26,12 +24,9 @@ FILES = ("config.json", "quality.json", "agreement.json", "model.safetensors", "
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights(untrained: Callable[..., Path]) -> Path:
     """A folder of tiny weights, calibrated."""
-    recipe = load_recipe("synthetic", ["model.size=tiny", f"data.size={SIDE}"])
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("weights")
-    save_segmenter(build_segmenter(recipe), recipe, folder)
+    folder = untrained("synthetic", "model.size=tiny", f"data.size={SIDE}")
     quality = json.loads((weights_folder("default") / "quality.json").read_text())
     digest = {"weights": weights_digest(folder / "model.safetensors")}
     (folder / "quality.json").write_text(json.dumps(quality | digest))
@@ -42,7 +37,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     features = np.stack([one.features for one in model.segment(images, lambda _: None)]).astype(float)
     detector = fit_detector({"a": features[:40]}, {"a": features[40:]})
     assert detector is not None
-    write_outliers(detector.bind_to(digest["weights"]), folder)
+    OUTLIERS.write(detector, folder, digest["weights"])
     return folder
 
 

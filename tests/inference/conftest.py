@@ -22,12 +22,9 @@ from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.case_bounds import Bounds
 from mlffm_segdiff.metrics.certainty import Calibration
-from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
 from mlffm_segdiff.segmenters.calibration import Quality, SetBounds, StyleCalibration
-from mlffm_segdiff.segmenters.pretrained import save_segmenter
-from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Save = Callable[..., Path]
@@ -100,14 +97,9 @@ def calibrated() -> Callable[..., Model]:
 
 
 @pytest.fixture(scope="session")
-def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_weights(untrained: Callable[..., Path]) -> Path:
     """A folder of untrained weights: size tiny, images at 32 x 32, 3 samples of 2 steps."""
-    changes = ["model.size=tiny", "data.size=32", "sampling.steps=2", "sampling.samples=3"]
-    recipe = load_recipe("isic2018", changes)
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("weights")
-    save_segmenter(build_segmenter(recipe), recipe, folder)
-    return folder
+    return untrained("isic2018", "model.size=tiny", "data.size=32", "sampling.steps=2", "sampling.samples=3")
 
 
 @pytest.fixture

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlffm_segdiff.inference.analysis import analyse
 from mlffm_segdiff.inference.change import measure_change
 from mlffm_segdiff.inference.estimates import Estimate
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.reading.case_image import CaseImage
-from mlffm_segdiff.inference.result import CaseResult, analyse
+from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 
 MakeModel = Callable[..., Model]

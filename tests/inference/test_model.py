@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.inference.analysis import analyse
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.reading.case_image import CaseImage, array_image
-from mlffm_segdiff.inference.result import analyse
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 

@@ -12,12 +12,12 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 from scipy.ndimage import binary_fill_holes
 
+from mlffm_segdiff.inference.analysis import Processing, analyse
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.postprocessing import PostProcessing, post_process
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading.case_image import CaseImage
-from mlffm_segdiff.inference.result import Processing, analyse
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 

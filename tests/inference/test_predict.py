@@ -20,6 +20,7 @@ from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.files import rgb_rows
 from mlffm_segdiff.data.image_rows import ImageRows
 from mlffm_segdiff.inference import predict
+from mlffm_segdiff.inference.analysis import Processing, analyse
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.outputs import writers
 from mlffm_segdiff.inference.outputs.journal import JOURNAL, Record
@@ -28,7 +29,7 @@ from mlffm_segdiff.inference.pool import MOST, helper_count
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading import case_image
 from mlffm_segdiff.inference.reading.case_image import CaseImage, find_images
-from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
+from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 

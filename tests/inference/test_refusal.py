@@ -10,11 +10,11 @@ from PIL import Image, ImageDraw
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.image_quality import QualityLimits
+from mlffm_segdiff.inference.analysis import OutlierError, Processing, analyse
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading.case_image import CaseImage
-from mlffm_segdiff.inference.result import OutlierError, Processing, analyse
 from mlffm_segdiff.inference.segmenter import segment
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.at_source import NetworkOutput

@@ -11,12 +11,12 @@ from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import PART
+from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.outputs.journal import JOURNAL
 from mlffm_segdiff.inference.outputs.predictions import Row
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
-from mlffm_segdiff.inference.result import Processing
 
 Photo = Callable[..., npt.NDArray[np.uint8]]
 Save = Callable[..., Path]
@@ -138,7 +138,9 @@ def test_two_runs_into_one_folder_at_once_are_refused(
 ) -> None:
     stream = predict_files(photos, model, Output(tmp_path / "out"))
     next(stream)
-    with pytest.raises(UserError, match=r"another run is writing to .*out; wait until it ends, or choose"):
+    with pytest.raises(
+        UserError, match=r"another command is using .*out; wait for it, stop it, or choose another folder"
+    ):
         run(photos[:1])
     assert len(list(stream)) == len(photos) - 1
     run(photos[:1])

@@ -11,12 +11,13 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.image_quality import QualityLimits
+from mlffm_segdiff.inference.analysis import Processing, analyse
 from mlffm_segdiff.inference.estimates import Estimate
 from mlffm_segdiff.inference.masks import lesion_box
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.postprocessing import AS_THRESHOLDED, PostProcessing, post_process
 from mlffm_segdiff.inference.reading.case_image import CaseImage
-from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
+from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.case_bounds import Bounds
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.at_source import NetworkOutput

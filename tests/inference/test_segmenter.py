@@ -9,11 +9,11 @@ from PIL import Image
 from torch import nn
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.model import load_model
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.postprocessing import PostProcessing, post_process
 from mlffm_segdiff.inference.predict import predict_files
-from mlffm_segdiff.inference.result import Processing
 from mlffm_segdiff.inference.segmenter import Segmenter, segment
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter

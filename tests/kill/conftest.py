@@ -1,15 +1,9 @@
 """Small data and weights for commands that are killed, and the summary of the kills."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
-
-from mlffm_segdiff.data.synthetic import write_folder
-from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.pretrained import save_segmenter
-from mlffm_segdiff.segmenters.recipe import load_recipe
 
 ROWS: list[str] = []
 TINY = (
@@ -42,21 +36,15 @@ def tiny() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def lesions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def lesions(made_lesions: Callable[[int], Path]) -> Path:
     """A folder of six synthetic pairs, in images/ and masks/."""
-    folder = tmp_path_factory.mktemp("made") / "lesions"
-    write_folder(folder, 6, 48, seed=3)
-    return folder
+    return made_lesions(6)
 
 
 @pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights(untrained: Callable[..., Path]) -> Path:
     """A folder of tiny untrained weights."""
-    recipe = load_recipe("synthetic", TINY)
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("weights")
-    save_segmenter(build_segmenter(recipe), recipe, folder)
-    return folder
+    return untrained("synthetic", *TINY)
 
 
 @pytest.hookimpl(wrapper=True)

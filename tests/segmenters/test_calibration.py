@@ -9,13 +9,7 @@ from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.metrics.case_bounds import Bounds
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.calibration import (
-    Quality,
-    SetBounds,
-    StyleCalibration,
-    read_quality,
-    write_quality,
-)
+from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, SetBounds, StyleCalibration
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
@@ -49,8 +43,8 @@ def weights(tmp_path: Path) -> Path:
 
 
 def test_it_comes_back_as_written(tmp_path: Path) -> None:
-    path = write_quality(KNOWN, tmp_path)
-    assert read_quality(path) == KNOWN
+    path = QUALITY.write(KNOWN, tmp_path)
+    assert QUALITY.read(tmp_path) == KNOWN
     written = json.loads(path.read_text())["styles"]["any"]
     assert written["calibration"] == {"certainty": [0.2, 0.8], "dice": [0.5, 0.9]}
     assert written["sets"]["ph2"]["levels"]["0.8"]["outer"] == 0.4
@@ -58,15 +52,14 @@ def test_it_comes_back_as_written(tmp_path: Path) -> None:
 
 def test_weights_carry_their_own_and_no_others(weights: Path) -> None:
     assert load_pretrained(weights).quality is None
-    own = KNOWN.bind_to(weights / "model.safetensors")
-    write_quality(own, weights)
-    assert load_pretrained(weights).quality == own
-    write_quality(KNOWN.model_copy(update={"weights": "0" * 64}), weights)
+    QUALITY.write(KNOWN, weights, weights_digest(weights / "model.safetensors"))
+    assert load_pretrained(weights).quality == KNOWN
+    QUALITY.write(KNOWN, weights, "0" * 64)
     assert load_pretrained(weights).quality is None
 
 
 def test_it_is_saved_with_the_weights_it_belongs_to(weights: Path, tmp_path: Path) -> None:
-    write_quality(KNOWN.bind_to(weights / "model.safetensors"), weights)
+    QUALITY.write(KNOWN, weights, weights_digest(weights / "model.safetensors"))
     pretrained = load_pretrained(weights)
     pretrained.segmenter.half()
     copy = tmp_path / "copy"
@@ -139,7 +132,7 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "quality.json"
     path.write_text(text)
     with pytest.raises(UserError, match=r"quality\.json cannot be read .*calibrate again"):
-        read_quality(path)
+        QUALITY.read(tmp_path)
 
 
 def test_the_weights_of_the_package_are_calibrated() -> None:

@@ -17,11 +17,11 @@ from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters import pretrained, saved_weights
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter
-from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration, write_quality
+from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, StyleCalibration
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
-from mlffm_segdiff.segmenters.saved_weights import WEIGHTS
+from mlffm_segdiff.segmenters.saved_weights import WEIGHTS, weights_digest
 
 RECIPE = check_recipe(
     {
@@ -260,21 +260,19 @@ def test_a_file_is_not_a_folder_of_weights(saved: Path) -> None:
 def test_a_calibration_of_other_weights_is_reported_and_left_out(
     saved: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write_quality(QUALITY_OF_NOTHING.bind_to(saved / WEIGHTS), saved)
+    QUALITY.write(QUALITY_OF_NOTHING, saved, weights_digest(saved / WEIGHTS))
     assert load_pretrained(saved).quality is not None
     assert caplog.messages == []
-    write_quality(QUALITY_OF_NOTHING.model_copy(update={"weights": "0" * 64}), saved)
+    QUALITY.write(QUALITY_OF_NOTHING, saved, "0" * 64)
     assert load_pretrained(saved).quality is None
     (message,) = caplog.messages
-    assert message.startswith(
-        f"{saved / WEIGHTS} is not the file that {saved / 'quality.json'} was calibrated"
-    )
+    assert message.startswith(f"{saved / 'quality.json'} was made for other weights (their SHA-256 differs)")
     assert "\n" not in message
 
 
 def test_any_damage_either_loads_finite_weights_or_is_one_line(saved: Path) -> None:
     """Flipped bits, lost and doubled runs of bytes at seeded places of all three files."""
-    write_quality(QUALITY_OF_NOTHING.bind_to(saved / WEIGHTS), saved)
+    QUALITY.write(QUALITY_OF_NOTHING, saved, weights_digest(saved / WEIGHTS))
     whole = {name: (saved / name).read_bytes() for name in ("config.json", WEIGHTS, "quality.json")}
     draw = random.Random(0)
     refused = 0

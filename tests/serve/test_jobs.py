@@ -16,10 +16,10 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
+from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
-from mlffm_segdiff.inference.result import Processing
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve import jobs as jobs_module
 from mlffm_segdiff.serve.job import Job

@@ -9,7 +9,6 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.packaged import study_names
 from mlffm_segdiff.config.study import Study, load_study
 from mlffm_segdiff.data.sources import load_split_cases
-from mlffm_segdiff.data.synthetic import write_folder
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.study.cells import Cell, cell_key, evaluation_sampling, make_cells, variant_recipes
 
@@ -17,10 +16,8 @@ MakeStudy = Callable[..., Study]
 
 
 @pytest.fixture(scope="module")
-def lesions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("made") / "lesions"
-    write_folder(folder, 8, 48, seed=3)
-    return folder
+def lesions(made_lesions: Callable[[int], Path]) -> Path:
+    return made_lesions(8)
 
 
 @pytest.fixture(scope="module")

@@ -192,12 +192,15 @@ def test_a_variant_under_another_name_is_the_same_training(
 
 def test_one_command_at_a_time(copied: StudyFolder, make_study: MakeStudy, plan_here: PlanHere) -> None:
     before = copied.plan.read_bytes()
-    with copied.claimed(), pytest.raises(UserError, match=r"is in use by process \d+ on .*; wait for it"):
+    with (
+        copied.claimed(),
+        pytest.raises(UserError, match=r"command \(process \d+ on .*\) is using .*; wait for it"),
+    ):
         plan_here(make_study(seeds=[0, 1, 2]), copied)
     assert copied.plan.read_bytes() == before
     copied.cell(read_plan(copied.plan).cells[0].key).finished.unlink()
     plan = plan_here(make_study(), copied)
-    with copied.claimed(), pytest.raises(UserError, match="is in use by process"):
+    with copied.claimed(), pytest.raises(UserError, match=r"another command \(process"):
         run_cells(plan, copied, Recorded({}))
 
 

@@ -113,7 +113,7 @@ def evaluate(
         quality = evaluation.calibrate(found, folder, reporter.progress)
         for line in level_lines(quality.styles[quality.sampling.style]):
             reporter.info(line)
-        reporter.info(f"calibrated on {quality.cases} cases: {folder / QUALITY}")
+        reporter.info(f"calibrated on {quality.cases} cases: {folder / QUALITY.name}")
 
 
 def _calibrate_outliers(found: "Evaluation", folder: Path, reporter: Reporter) -> None:

@@ -145,6 +145,7 @@ def predict(
 
     Example: mlffm-segdiff predict photos -o results -w overlay -w review
     """
+    from mlffm_segdiff.inference.analysis import Processing
     from mlffm_segdiff.inference.confidence import applicable_calibration
     from mlffm_segdiff.inference.outputs.predictions import row_values
     from mlffm_segdiff.inference.outputs.writers import Output
@@ -152,7 +153,6 @@ def predict(
     from mlffm_segdiff.inference.predict import predict_files
     from mlffm_segdiff.inference.reading.case_image import find_images
     from mlffm_segdiff.inference.reading.listing import list_place, merged
-    from mlffm_segdiff.inference.result import Processing
     from mlffm_segdiff.inference.shards.plan import DEFAULT_SIZE, ShardOptions
     from mlffm_segdiff.metrics.certainty import THRESHOLD
 

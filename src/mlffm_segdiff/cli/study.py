@@ -113,6 +113,13 @@ def run(
     overrides: OverridesArgument = None,
     output: OutputOption = None,
     source: SourceOption = None,
+    reuse: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="A study whose training runs of the same cells are copied and scored. Repeatable.",
+        ),
+    ] = None,
     device: DeviceOption = AUTO,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -131,12 +138,18 @@ def run(
     from mlffm_segdiff.config.study import load_study
     from mlffm_segdiff.study.runner import start_study
     from mlffm_segdiff.study.study_folder import StudyFolder
+    from mlffm_segdiff.study.transfer import reuse_trained
 
     with needs_extra("study"):
         from mlffm_segdiff.study.report import write_report
     loaded, reporter = load_study(name, overrides or ()), Reporter(quiet, as_json)
     folder = StudyFolder.of(loaded.name, output)
     planned, launcher = start_study(loaded, folder, _sources(source), device)
+    reused = reuse_trained(planned, folder, [StudyFolder(path.expanduser()) for path in reuse or ()])
+    if reuse:
+        reporter.info(
+            f"training runs of {len(reused)} of {len(planned.cells)} cells copied from other studies"
+        )
     failures = _run_cells(planned, folder, launcher, reporter)
     report = write_report(folder.path)
     reporter.info(f"report: {report}")
@@ -162,6 +175,32 @@ def report(
     reporter, written = Reporter(quiet, as_json), write_report(folder.expanduser())
     reporter.info(f"report: {written}")
     reporter.result({"output": folder, "report": written})
+
+
+@study.command(short_help="Copy what a study's report is made from, to publish it.")
+def share(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The study's folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="A new folder.")],
+    quiet: QuietOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy the plan, the scores and the learning curves of a study's finished cells into a new folder.
+
+    The copy has no weights, images or paths of data. `study report` writes the report from it, without the
+    parts that need weights or data.
+
+    Example: mlffm-segdiff study share studies/decisive -o published/decisive
+    """
+    from mlffm_segdiff.study.study_folder import StudyFolder
+    from mlffm_segdiff.study.transfer import share_study
+
+    reporter, files = (
+        Reporter(quiet, as_json),
+        share_study(StudyFolder(folder.expanduser()), output.expanduser()),
+    )
+    size = sum(file.stat().st_size for file in files)
+    reporter.info(f"{output}: {len(files)} files, {size / 1e6:.1f} MB")
+    reporter.result({"output": output, "files": len(files), "bytes": size})
 
 
 @study.command(short_help="Train one cell again elsewhere, and compare the weights.")

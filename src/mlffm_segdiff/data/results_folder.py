@@ -1,31 +1,12 @@
 """A folder of results that a command fills, and that its next run replaces without touching other files."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path, PurePath
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import sweep_unfinished, try_lock, unwritable
-
-
-@contextmanager
-def claimed_folder(folder: Path) -> Iterator[None]:
-    """Create a folder if it is missing, and lock it until the block ends.
-
-    Raises:
-        UserError: It cannot be created, or another run has locked it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(folder, error) from error
-    with try_lock(folder) as locked:
-        if locked is False:
-            raise UserError(
-                f"another run is writing to {folder}; wait until it ends, or choose another folder"
-            )
-        yield
+from mlffm_segdiff.data.atomic import sweep_unfinished
 
 
 def require_own(folder: Path, files: Iterable[str], own: Collection[str]) -> None:

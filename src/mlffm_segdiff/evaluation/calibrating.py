@@ -17,9 +17,9 @@ from mlffm_segdiff.evaluation.pipeline import EvaluatedModel, Evaluation, ShowPr
 from mlffm_segdiff.metrics.case_bounds import fit_bounds
 from mlffm_segdiff.metrics.certainty import fit_calibration
 from mlffm_segdiff.metrics.conformal import fewest_cases
-from mlffm_segdiff.segmenters.calibration import Quality, SetBounds, StyleCalibration, write_quality
+from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, SetBounds, StyleCalibration
 from mlffm_segdiff.segmenters.sampling_settings import ANY_STYLE
-from mlffm_segdiff.segmenters.saved_weights import WEIGHTS, weights_folder
+from mlffm_segdiff.segmenters.saved_weights import WEIGHTS, weights_digest, weights_folder
 
 TRAINING_IMAGES = 2000
 LEVELS = (0.8, 0.9, 0.95)
@@ -53,7 +53,7 @@ def calibrate(found: Evaluation, folder: Path, show: ShowProgress = no_progress)
         show: Shows the progress of a labelled step.
 
     Returns:
-        The calibration as written.
+        The calibration.
 
     Raises:
         UserError: The evaluation is not one of a model on the part ``val``, or the file cannot be written.
@@ -81,7 +81,7 @@ def calibrate(found: Evaluation, folder: Path, show: ShowProgress = no_progress)
         limits=quality_limits(images),
     )
     sweep_unfinished(folder)
-    write_quality(quality := quality.bind_to(folder / WEIGHTS), folder)
+    QUALITY.write(quality, folder, weights_digest(folder / WEIGHTS))
     return quality
 
 

@@ -16,10 +16,11 @@ from mlffm_segdiff.data.files import Pixels, decode_mask, decode_pil
 from mlffm_segdiff.data.view import view_of
 from mlffm_segdiff.evaluation.figures import OutlinedCase
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
+from mlffm_segdiff.inference.analysis import Processing, analyse
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.postprocessing import AS_THRESHOLDED
 from mlffm_segdiff.inference.reading.case_image import CaseImage
-from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
+from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.metrics.overlap import Mask, count_pixels, jaccard

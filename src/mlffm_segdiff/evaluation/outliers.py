@@ -15,7 +15,7 @@ from mlffm_segdiff.data.sources import open_split
 from mlffm_segdiff.evaluation.pipeline import EvaluatedModel, ShowProgress, no_progress
 from mlffm_segdiff.metrics.mahalanobis import Numbers
 from mlffm_segdiff.segmenters.base import BaseSegmenter, segment_batch
-from mlffm_segdiff.segmenters.outliers import fit_detector, write_outliers
+from mlffm_segdiff.segmenters.outliers import OUTLIERS, fit_detector
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import WEIGHTS, weights_digest
 
@@ -55,7 +55,7 @@ def calibrate_outliers(model: EvaluatedModel, folder: Path, show: ShowProgress =
     if detector is None:
         return None
     sweep_unfinished(folder)
-    return write_outliers(detector.bind_to(weights_digest(folder / WEIGHTS)), folder)
+    return OUTLIERS.write(detector, folder, weights_digest(folder / WEIGHTS))
 
 
 def image_features(

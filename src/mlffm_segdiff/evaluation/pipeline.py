@@ -13,8 +13,10 @@ import torch
 
 from mlffm_segdiff.config.errors import UserError, partly_written
 from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.data.case import Case
+from mlffm_segdiff.data.claim import claimed_results
 from mlffm_segdiff.data.progress import Progress
-from mlffm_segdiff.data.results_folder import claimed_folder, remove_results, require_own
+from mlffm_segdiff.data.results_folder import remove_results, require_own
 from mlffm_segdiff.data.sources import SplitCases, load_split_cases, open_split
 from mlffm_segdiff.evaluation import figures, quality_figures
 from mlffm_segdiff.evaluation.coverage import (
@@ -28,7 +30,7 @@ from mlffm_segdiff.evaluation.coverage import (
 from mlffm_segdiff.evaluation.coverage_figure import coverage_figure
 from mlffm_segdiff.evaluation.figures import OutlinedCase, pick_cases, save_figure
 from mlffm_segdiff.evaluation.folders import MaskFiles, compare_masks, load_masks, match_folders
-from mlffm_segdiff.evaluation.model import evaluate_case, outline_case, segment_cases
+from mlffm_segdiff.evaluation.model import ComparedCase, evaluate_case, outline_case, segment_cases
 from mlffm_segdiff.evaluation.quality import JudgedCase, judge_case, quality_summary, write_judged
 from mlffm_segdiff.evaluation.report import CASES_FILE, SUMMARY_FILE, write_report
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
@@ -126,10 +128,13 @@ def evaluate(
     known = pretrained.quality
     quality = known if known and not known.mismatch(chosen) else None
     segmenter, cases = pretrained.segmenter.to(place).eval(), parts.cases[part]
-    how = (chosen, recipe.train.batch_size, place, quality)
+
+    def segmented(some: Sequence[Case]) -> Iterator[ComparedCase]:
+        return segment_cases(segmenter, pairs, some, chosen, recipe.train.batch_size, place, quality)
+
     evaluated, judged, covered, samples = [], [], [], []
     with show("segmenting") as progress:
-        for compared in segment_cases(segmenter, pairs, cases, *how):
+        for compared in segmented(cases):
             evaluated.append(evaluate_case(compared))
             drawn = compared.result.samples
             judged.append(judge_case(compared.result, evaluated[-1]))
@@ -144,14 +149,7 @@ def evaluate(
         facts["coverage"] = coverage_summary(coverage)
     if samples:
         facts["samples"] = asdict(summarise_samples(samples))
-    by_id = {case.id: case for case in cases}
-    outlines = {
-        name: [
-            outline_case(one) for one in segment_cases(segmenter, pairs, [by_id[c.id] for c in group], *how)
-        ]
-        for name, group in pick_cases(evaluated, CONTOURS_SHOWN).items()
-        if group
-    }
+    outlines = _outlined(evaluated, cases, segmented)
     return Evaluation(evaluated, facts, outlines, judged, covered, coverage, model)
 
 
@@ -211,7 +209,7 @@ def write_evaluation(found: Evaluation, folder: Path) -> dict[str, Summary]:
         name for name, rows in ((QUALITY_TABLE, found.judged), (COVERAGE_TABLE, found.coverage)) if rows
     ]
     files = [SUMMARY_FILE, CASES_FILE, *tables, *drawn]
-    with claimed_folder(folder):
+    with claimed_results(folder):
         own = evaluated_files(folder)
         require_own(folder, files, own)
         with partly_written():
@@ -237,6 +235,20 @@ def evaluated_files(folder: Path) -> list[str]:
         return list(map(str, json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))["files"]))
     except (OSError, ValueError, KeyError, TypeError):
         return []
+
+
+def _outlined(
+    evaluated: Sequence[EvaluatedCase],
+    cases: Sequence[Case],
+    segmented: Callable[[Sequence[Case]], Iterator[ComparedCase]],
+) -> dict[str, list[OutlinedCase]]:
+    """Segment the best, median and worst cases again, for their outlines."""
+    by_id = {case.id: case for case in cases}
+    return {
+        name: [outline_case(one) for one in segmented([by_id[case.id] for case in group])]
+        for name, group in pick_cases(evaluated, CONTOURS_SHOWN).items()
+        if group
+    }
 
 
 def _facts(model: EvaluatedModel) -> dict[str, object]:

@@ -11,23 +11,13 @@ import torch
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import atomic_folder, sweep_unfinished
 from mlffm_segdiff.export.formats import FORMATS, Runtime
-from mlffm_segdiff.export.manifest import (
-    FIX,
-    MANIFEST,
-    WHOLE,
-    FormatName,
-    Manifest,
-    Signature,
-    read_manifest,
-)
+from mlffm_segdiff.export.manifest import FIX, MANIFEST, WHOLE, FormatName, Manifest, Signature, read_manifest
 from mlffm_segdiff.export.onnx import OPSET
 from mlffm_segdiff.export.trace import EXAMPLE_BATCH
 from mlffm_segdiff.export.whole import in_one_graph, write_whole
-from mlffm_segdiff.segmenters.agreement import AGREEMENT, read_agreement
 from mlffm_segdiff.segmenters.base import BaseSegmenter
-from mlffm_segdiff.segmenters.calibration import QUALITY, read_quality, write_quality
+from mlffm_segdiff.segmenters.companions import read_companions
 from mlffm_segdiff.segmenters.folding import fold_batch_norm
-from mlffm_segdiff.segmenters.outliers import OUTLIERS, read_outliers
 from mlffm_segdiff.segmenters.precision import Precision
 from mlffm_segdiff.segmenters.pretrained import Pretrained, read_config, require_trust
 from mlffm_segdiff.segmenters.saved_weights import CONFIG, weights_digest
@@ -70,9 +60,7 @@ def write_export(
         )
         _write_json(building / CONFIG, {"recipe": recipe.model_dump(mode="json")})
         _write_json(building / MANIFEST, manifest.model_dump(mode="json"))
-        if pretrained.quality is not None:
-            write_quality(pretrained.quality.bind_to(None), building)
-        pretrained.write_companions(building)
+        pretrained.companions.write(building)
 
 
 def runtime_of(format_name: FormatName) -> Runtime:
@@ -107,9 +95,7 @@ def read_export(folder: Path, precision: Precision = "float32") -> Pretrained:
     except KeyError as error:
         raise UserError(f"{folder} has no graph {error}; export again") from None
     pretrained.segmenter.eval()
-    pretrained.quality = read_quality(folder / QUALITY)
-    pretrained.outliers = read_outliers(folder / OUTLIERS)
-    pretrained.agreement = read_agreement(folder / AGREEMENT)
+    pretrained.companions = read_companions(folder)
     pretrained.digest = " ".join(weights_digest(path) for path in sorted(folder.iterdir()) if path.is_file())
     return pretrained
 

@@ -80,8 +80,7 @@ def _read_cached(
         shutil.rmtree(exported())
         found = read_export(exported(), precision)
     # the folder in the cache has those of the weights that it was made from, which may be an equal copy
-    found.quality, found.outliers = pretrained.quality, pretrained.outliers
-    found.agreement = pretrained.agreement
+    found.companions = pretrained.companions
     return found
 
 

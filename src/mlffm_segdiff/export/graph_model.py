@@ -28,10 +28,11 @@ from mlffm_segdiff.export.manifest import (
     read_manifest,
 )
 from mlffm_segdiff.export.onnx_session import import_onnxruntime, open_session
-from mlffm_segdiff.segmenters.agreement import AGREEMENT, AgreementPredictor, read_agreement
+from mlffm_segdiff.segmenters.agreement import AgreementPredictor
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
-from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality
-from mlffm_segdiff.segmenters.outliers import OUTLIERS, OutlierDetector, read_outliers
+from mlffm_segdiff.segmenters.calibration import Quality
+from mlffm_segdiff.segmenters.companions import read_companions
+from mlffm_segdiff.segmenters.outliers import OutlierDetector
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import WEIGHTS, files_digest, local_folder, weights_digest
 
@@ -158,9 +159,4 @@ def _calibrated(model: GraphModel | None, folder: Path, weights: Path | None = N
     if model is None:
         return None
     digest = weights_digest(weights) if weights else None
-    return replace(
-        model,
-        quality=read_quality(folder / QUALITY, weights),
-        outliers=read_outliers(folder / OUTLIERS, digest),
-        agreement=read_agreement(folder / AGREEMENT, digest),
-    )
+    return replace(model, **read_companions(folder, digest)._asdict())

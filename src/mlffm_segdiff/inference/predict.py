@@ -5,6 +5,7 @@ import json
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
@@ -15,8 +16,9 @@ import numpy as np
 
 from mlffm_segdiff.config.errors import UserError, partly_written
 from mlffm_segdiff.config.extra import DISTRIBUTION
+from mlffm_segdiff.data.claim import claimed_results
 from mlffm_segdiff.data.image_formats import MOST_PIXELS
-from mlffm_segdiff.data.results_folder import claimed_folder
+from mlffm_segdiff.inference.analysis import OutlierError, Processing, analyse, require_supported
 from mlffm_segdiff.inference.outputs.image_file import mask_image, save_image
 from mlffm_segdiff.inference.outputs.journal import Journal, Record
 from mlffm_segdiff.inference.outputs.predictions import Row, row_of, write_rows
@@ -31,13 +33,7 @@ from mlffm_segdiff.inference.pool import helper_count, in_order, result_memory
 from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.reading.case_image import CaseImage, read_unless_found
 from mlffm_segdiff.inference.reading.image_source import Source, case_name
-from mlffm_segdiff.inference.result import (
-    CaseResult,
-    OutlierError,
-    Processing,
-    analyse,
-    require_supported,
-)
+from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 
 MOST_ROWS = 256
@@ -126,6 +122,15 @@ class _Run:
                 self.unfit.add(name)
         return row
 
+    def rows(self, images: Sequence[Source], batch_size: int) -> Generator[Row, None, None]:
+        """Read, segment and write images at the same time, and yield their rows in order."""
+        helpers = helper_count(self.model.threads)
+        ahead = batch_size + helpers  # one batch is read and one written while the network works on another
+        with ThreadPoolExecutor(helpers) as pool:
+            read = in_order(pool, self.read, images, ahead)
+            segmented = segment_stream(read, self.model, batch_size)
+            yield from map(self.add_row, in_order(pool, self.write, segmented, ahead))
+
     def close(self) -> Iterator[str]:
         """Write the files for all images, and yield the errors."""
         for name, writer in self.writers.items():
@@ -197,7 +202,7 @@ def predict_files(
 
     Raises:
         UserError: An output is unknown or impossible, or the level is not calibrated, or something that is
-            not of an earlier run would be overwritten, or another run is writing to the folder; nothing was
+            not of an earlier run would be overwritten, or another command is using the folder; nothing was
             written.
         StoppedError: Masks or the table cannot be written.
     """
@@ -213,14 +218,10 @@ def predict_files(
         settings_text(model, how, batch_size, sorted(output.write), output.maps) if model.identity else "",
     )
     run = _Run(model, output, writers, how, journal, most_pixels)
-    helpers = helper_count(model.threads)
-    ahead = batch_size + helpers  # a whole batch is read, and one written, while the network works on another
-    with claimed_folder(output.folder):
+    with claimed_results(output.folder):
         journal.start(skip_existing)
         with partly_written():
-            with ThreadPoolExecutor(helpers) as pool:
-                segmented = segment_stream(in_order(pool, run.read, images, ahead), model, batch_size)
-                rows = map(run.add_row, in_order(pool, run.write, segmented, ahead))
+            with closing(run.rows(images, batch_size)) as rows:
                 yield from write_rows(rows, output.table_path)
             for fault in run.close():
                 warn(fault)

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.inference.analysis import Processing, analyse
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.postprocessing import DEFAULT as DEFAULT_STEPS
 from mlffm_segdiff.inference.postprocessing import PostProcessing
@@ -25,7 +26,7 @@ from mlffm_segdiff.inference.reading.case_image import (
     read_image,
     require_contrast,
 )
-from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
+from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.segmenters.device import AUTO
 from mlffm_segdiff.segmenters.pretrained import Pretrained
@@ -145,10 +146,7 @@ def segment(
         OutlierError: An image is refused; a UserError.
         UserError: An image, the device, the weights or an option cannot be used.
     """
-    if isinstance(images, str | Path):
-        raise UserError(f"images is the one path {str(images)!r}; give a list of images: [{str(images)!r}]")
-    if isinstance(images, Image.Image) or not isinstance(images, Iterable):
-        raise UserError(f"images is one {type(images).__name__}; give a list of images")
+    _require_several(images)
     check_batch_size(batch_size)
     how = Processing(threshold, post, mm_per_pixel, level=level, refuse_outliers=refuse_outliers)
     if isinstance(weights, Segmenter):
@@ -166,6 +164,14 @@ def segment(
             output = case.output(list(islice(found, len(case.inputs))), threshold)
             results.append(analyse(case.image, output, model, how, case.prompt.given))
     return results
+
+
+def _require_several(images: object) -> None:
+    """Raise UserError for one image in place of a list."""
+    if isinstance(images, str | Path):
+        raise UserError(f"images is the one path {str(images)!r}; give a list of images: [{str(images)!r}]")
+    if isinstance(images, Image.Image) or not isinstance(images, Iterable):
+        raise UserError(f"images is one {type(images).__name__}; give a list of images")
 
 
 def _prompted_case(image: ImageLike | Prompted, position: int, size: int) -> PromptedImage:

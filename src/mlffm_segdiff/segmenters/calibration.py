@@ -1,23 +1,15 @@
 """The quality calibration of trained weights: quality.json, stored next to them."""
 
-import logging
 import math
 from dataclasses import asdict, astuple, replace
-from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
-from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.metrics.case_bounds import Bounds, most_conservative
 from mlffm_segdiff.metrics.certainty import Calibration
+from mlffm_segdiff.segmenters.companion_file import JsonCompanion
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
-from mlffm_segdiff.segmenters.saved_weights import weights_digest
-
-QUALITY = "quality.json"
-LOG = logging.getLogger(__name__)
 
 
 class SetBounds(BaseModel):
@@ -79,7 +71,6 @@ class Quality(BaseModel):
     """What certainty means for masks of these weights, and what their training images look like.
 
     Attributes:
-        weights: SHA-256 of the weights file; empty for weights that are not in a file.
         sampling: How the calibrated masks were made; the calibration applies to no other sampling.
         sources: Data sets of the validation cases.
         cases: Number of validation cases.
@@ -91,8 +82,6 @@ class Quality(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[3] = 3
-    weights: str = ""
     sampling: Sampling
     sources: tuple[str, ...]
     cases: int
@@ -122,51 +111,10 @@ class Quality(BaseModel):
         differing = [key for key, value in calibrated.items() if current[key] != value]
         return ", ".join(f"sampling.{key}={calibrated[key]}" for key in differing)
 
-    def bind_to(self, weights: Path | None) -> "Quality":
-        """Return a copy for the weights in this file; None for weights that are not in a file."""
-        return self.model_copy(update={"weights": weights_digest(weights) if weights else ""})
 
-
-def write_quality(quality: Quality, folder: Path) -> Path:
-    """Write quality.json into the folder and return its path. Raises UserError if it cannot be written."""
-    path = folder / QUALITY
-    write_text(path, quality.model_dump_json(indent=2) + "\n")
-    return path
-
-
-def read_quality(path: Path, weights: Path | None = None) -> Quality | None:
-    """Read a quality calibration.
-
-    Args:
-        path: A quality.json file.
-        weights: The weights file it should belong to; None accepts any.
-
-    Returns:
-        The calibration; None if the file does not exist, or, with a logged warning, if it belongs to other
-        weights.
-
-    Raises:
-        UserError: The file cannot be read.
-    """
-    if not path.is_file():
-        return None
-    try:
-        found = Quality.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise UserError(
-            f"{path} cannot be read ({key}{': ' if key else ''}{first['msg']}); remove it, or calibrate again"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}); remove it, or calibrate again") from None
-    if weights is not None and found.weights != weights_digest(weights):
-        LOG.warning(
-            f"{weights} is not the file that {path} was calibrated for (its SHA-256 differs), so it gives no "
-            "expected Dice and no intervals; download both again, or calibrate again"
-        )
-        return None
-    return found
+QUALITY = JsonCompanion(
+    "quality.json", 3, "no Dice is expected and there are no intervals", "calibrate again", Quality
+)
 
 
 def _relevant(sampling: Sampling) -> Sampling:

@@ -1,30 +1,21 @@
 """Detection of images unlike the training images: outliers.safetensors, stored next to the weights."""
 
 import json
-import logging
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
-from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import write_bytes
 from mlffm_segdiff.metrics.conformal import conformal_quantile
-from mlffm_segdiff.metrics.mahalanobis import (
-    FeatureSpace,
-    Gaussian,
-    Numbers,
-    fit_gaussians,
-    fit_space,
-)
+from mlffm_segdiff.metrics.mahalanobis import FeatureSpace, Gaussian, Numbers, fit_gaussians, fit_space
+from mlffm_segdiff.segmenters.companion_file import CompanionFile
 
-OUTLIERS = "outliers.safetensors"
 LEVEL = 0.97
 """Share of images like those of a data set that are not flagged."""
 FEWEST_CASES = 33
@@ -32,11 +23,8 @@ FEWEST_CASES = 33
 FOLDS = 10
 JOINED = "all"
 """Name of the data sets that were joined to one."""
-FORMAT = "1"
 FORMATS = {1: np.float32, 2: np.float16}
 """Number format of vectors and matrices in the file."""
-LOG = logging.getLogger(__name__)
-
 
 Model = TypeVar("Model", FeatureSpace, Gaussian)
 
@@ -90,13 +78,11 @@ class OutlierDetector:
         space: Of the features of `segmenters.image_features`.
         gaussians: By data set, in this space.
         sets: By data set.
-        weights: SHA-256 of the weights file; empty for weights that are not in a file.
     """
 
     space: FeatureSpace
     gaussians: Mapping[str, Gaussian]
     sets: Mapping[str, TrainingSet]
-    weights: str = ""
 
     def distances(self, features: npt.NDArray[np.floating[Any]]) -> dict[str, Numbers]:
         """Compute the distances of images (NxD) to each data set, N."""
@@ -109,10 +95,6 @@ class OutlierDetector:
         ratios = {name: float(found[name][0]) / one.limit for name, one in self.sets.items()}
         nearest = min(ratios, key=ratios.__getitem__)
         return OutlierScore(ratios[nearest], nearest)
-
-    def bind_to(self, weights: str) -> "OutlierDetector":
-        """Return a copy for the weights with this SHA-256."""
-        return replace(self, weights=weights)
 
 
 def fit_detector(
@@ -164,64 +146,40 @@ def _cross_fitted(points: Mapping[str, Numbers], name: str) -> Numbers:
     return distances
 
 
-def write_outliers(detector: OutlierDetector, folder: Path) -> Path:
-    """Write outliers.safetensors into the folder and return its path. Raises UserError if it cannot be."""
-    arrays = {"centre": detector.space.centre, "basis": detector.space.basis}
-    for name, gaussian in detector.gaussians.items():
-        arrays |= {f"mean.{name}": gaussian.mean, f"whitening.{name}": gaussian.whitening}
-    tensors = {name: np.ascontiguousarray(array, FORMATS[array.ndim]) for name, array in arrays.items()}
-    sets = json.dumps({name: asdict(one) for name, one in detector.sets.items()})
-    path = folder / OUTLIERS
-    write_bytes(path, save(tensors, {"format": FORMAT, "weights": detector.weights, "sets": sets}))
-    return path
+class _OutliersFile(CompanionFile[OutlierDetector]):
+    """Arrays as tensors, everything else as metadata, whose values are strings."""
+
+    def load(self, path: Path) -> dict[str, Any]:
+        with safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name).astype(np.float64) for name in file.keys()}  # noqa: SIM118
+            facts = file.metadata()
+        return {**facts, "format": int(facts["format"]), "sets": json.loads(facts["sets"]), "arrays": arrays}
+
+    def parse(self, values: dict[str, Any]) -> OutlierDetector:
+        arrays = values["arrays"]
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError("values are not finite")
+        sets = {name: TrainingSet(**facts) for name, facts in values["sets"].items()}
+        if not all(0 < one.limit < math.inf for one in sets.values()):
+            raise ValueError("limits must be finite and above 0")
+        space = FeatureSpace(arrays["centre"], arrays["basis"])
+        gaussians = {name: Gaussian(arrays[f"mean.{name}"], arrays[f"whitening.{name}"]) for name in sets}
+        detector = OutlierDetector(space, gaussians, sets)
+        detector.score(np.zeros(len(space.centre)))  # fails if the shapes do not match
+        return detector
+
+    def dump(self, content: OutlierDetector, weights: str) -> bytes:
+        arrays = {"centre": content.space.centre, "basis": content.space.basis}
+        for name, gaussian in content.gaussians.items():
+            arrays |= {f"mean.{name}": gaussian.mean, f"whitening.{name}": gaussian.whitening}
+        tensors = {name: np.ascontiguousarray(array, FORMATS[array.ndim]) for name, array in arrays.items()}
+        sets = json.dumps({name: asdict(one) for name, one in content.sets.items()})
+        return save(tensors, {"format": str(self.version), "weights": weights, "sets": sets})
 
 
-def read_outliers(path: Path, weights: str | None = None) -> OutlierDetector | None:
-    """Read a detector.
-
-    Args:
-        path: An outliers.safetensors file.
-        weights: SHA-256 of the weights it should belong to; None accepts any.
-
-    Returns:
-        The detector; None if the file does not exist, or, with a logged warning, if it belongs to other
-        weights.
-
-    Raises:
-        UserError: The file cannot be read.
-    """
-    if not path.is_file():
-        return None
-    try:
-        found = _read(path)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path} cannot be read ({reason}); remove it, or calibrate again") from None
-    if weights is not None and found.weights != weights:
-        LOG.warning(
-            f"{path} was made for other weights (their SHA-256 differs), so images that are not dermoscopic "
-            "are not flagged; download both again, or calibrate again"
-        )
-        return None
-    return found
-
-
-def _read(path: Path) -> OutlierDetector:
-    with safe_open(path, framework="numpy") as file:
-        facts = file.metadata()
-        arrays = {name: file.get_tensor(name).astype(np.float64) for name in file.keys()}  # noqa: SIM118
-    if facts["format"] != FORMAT:
-        raise ValueError(f"format {facts['format']}, not {FORMAT}")
-    if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise ValueError("values are not finite")
-    sets = {name: TrainingSet(**values) for name, values in json.loads(facts["sets"]).items()}
-    if not all(0 < one.limit < math.inf for one in sets.values()):
-        raise ValueError("limits must be finite and above 0")
-    space = FeatureSpace(arrays["centre"], arrays["basis"])
-    gaussians = {name: Gaussian(arrays[f"mean.{name}"], arrays[f"whitening.{name}"]) for name in sets}
-    detector = OutlierDetector(space, gaussians, sets, facts["weights"])
-    detector.score(np.zeros(len(space.centre)))  # fails if the shapes do not match
-    return detector
+OUTLIERS = _OutliersFile(
+    "outliers.safetensors", 1, "images that are not dermoscopic are not flagged", "calibrate again"
+)
 
 
 def _rounded(model: Model) -> Model:

@@ -21,17 +21,13 @@ from mlffm_segdiff.config.load import read_json
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import unwritable, write_bytes, write_text
 from mlffm_segdiff.models.weight_files import HUB_ERRORS, read_weights
-from mlffm_segdiff.segmenters.agreement import (
-    AGREEMENT,
-    AgreementPredictor,
-    read_agreement,
-    write_agreement,
-)
+from mlffm_segdiff.segmenters.agreement import AgreementPredictor
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Segmentation
-from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, read_quality, write_quality
+from mlffm_segdiff.segmenters.calibration import Quality
+from mlffm_segdiff.segmenters.companions import COMPANION_NAMES, Companions, read_companions
 from mlffm_segdiff.segmenters.device import find_device
-from mlffm_segdiff.segmenters.outliers import OUTLIERS, OutlierDetector, read_outliers, write_outliers
+from mlffm_segdiff.segmenters.outliers import OutlierDetector
 from mlffm_segdiff.segmenters.recipe import check_recipe, recipe_packages
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import (
@@ -92,6 +88,15 @@ class Pretrained(
     def weights_sha256(self) -> str:
         """SHA-256 of the weights file that it was loaded from; empty without one."""
         return self.digest.rpartition(" ")[2]
+
+    @property
+    def companions(self) -> Companions:
+        """What goes with the weights in files of their own."""
+        return Companions(self.quality, self.outliers, self.agreement)
+
+    @companions.setter
+    def companions(self, found: Companions) -> None:
+        self.quality, self.outliers, self.agreement = found
 
     @property
     def sampling(self) -> Sampling:
@@ -155,13 +160,10 @@ class Pretrained(
             raise UserError(f"{path}: {str(error).removeprefix(f'{CONFIG}: ')}") from None
         model.digest = files_digest(weights.parent)
         model.segmenter.load_state_dict(read_weights(weights))
-        with contextlib.suppress(EntryNotFoundError):
-            model.quality = read_quality(get(QUALITY), weights)
-        digest = weights_digest(weights)
-        with contextlib.suppress(EntryNotFoundError):
-            model.outliers = read_outliers(get(OUTLIERS), digest)
-        with contextlib.suppress(EntryNotFoundError):
-            model.agreement = read_agreement(get(AGREEMENT), digest)
+        for name in COMPANION_NAMES:
+            with contextlib.suppress(EntryNotFoundError):
+                get(name)  # the hub puts all files of a revision into one folder
+        model.companions = read_companions(weights.parent, model.weights_sha256)
         return model.eval()
 
     def _save_pretrained(self, save_directory: Path) -> None:
@@ -171,16 +173,7 @@ class Pretrained(
         write_text(save_directory / CONFIG, json.dumps(config, sort_keys=True, indent=2))
         state = {name: value.contiguous() for name, value in self.segmenter.state_dict().items()}
         write_bytes(save_directory / WEIGHTS, save(state))
-        if self.quality is not None:
-            write_quality(self.quality.bind_to(save_directory / WEIGHTS), save_directory)
-        self.write_companions(save_directory, weights_digest(save_directory / WEIGHTS))
-
-    def write_companions(self, folder: Path, digest: str = "") -> None:
-        """Write what goes with the weights into a folder, bound to the weights with this SHA-256."""
-        if self.outliers is not None:
-            write_outliers(self.outliers.bind_to(digest), folder)
-        if self.agreement is not None:
-            write_agreement(self.agreement.bind_to(digest), folder)
+        self.companions.write(save_directory, weights_digest(save_directory / WEIGHTS))
 
 
 def save_segmenter(

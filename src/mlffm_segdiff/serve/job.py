@@ -14,6 +14,7 @@ from prometheus_client import Gauge
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.files import Pixels
+from mlffm_segdiff.inference.analysis import Processing, require_supported
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.predictions import Row
 from mlffm_segdiff.inference.outputs.writers import Output, case_files, make_writers
@@ -21,7 +22,6 @@ from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.prepared import View
 from mlffm_segdiff.inference.reading.case_image import CaseImage, require_unique_names
 from mlffm_segdiff.inference.reading.image_source import case_name
-from mlffm_segdiff.inference.result import Processing, require_supported
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve.admission import busy

@@ -26,16 +26,6 @@ MOST_STREAMS = 64
 
 def add_jobs(app: FastAPI, jobs: Jobs, metrics: Metrics) -> None:
     """Add the routes of jobs to an application."""
-    streams = Lane(MOST_STREAMS, "streams of events and ZIP files")
-
-    def held(request: Request) -> ExitStack:
-        """Count a stream. Raises RefusedError if its client (429) or the server (503) has too many."""
-        with ExitStack() as stack:
-            stack.enter_context(jobs.engine.clients.request(_address(request)))
-            stack.enter_context(streams.slot())
-            metrics.streams.inc()
-            stack.callback(metrics.streams.dec)
-            return stack.pop_all()
 
     @app.post(ROUTE, status_code=ACCEPTED, response_model=JobStatus, **openapi.START_JOB)
     async def start_job(request: Request, options: Annotated[JobOptions, Query()]) -> Response:
@@ -56,6 +46,30 @@ def add_jobs(app: FastAPI, jobs: Jobs, metrics: Metrics) -> None:
     async def delete_job(id: str) -> None:
         """Cancel a job and remove its files."""
         jobs.remove(jobs.find(id))
+
+    _add_streams(app, jobs, metrics)
+
+    @app.get(ROUTE + "/{id}/results/{path:path}", response_class=Response, responses=openapi.RESULT)
+    async def get_result(id: str, path: str) -> Response:
+        """Send one file of a job, by its path in the job's state."""
+        job = jobs.find(id)
+        if path not in job.files:
+            raise RefusedError(NOT_FOUND, "the job has no such file", "see the files in its state")
+        return FileResponse(job.output.folder / path)
+
+
+def _add_streams(app: FastAPI, jobs: Jobs, metrics: Metrics) -> None:
+    """Add the routes that send for long: events and ZIP files."""
+    streams = Lane(MOST_STREAMS, "streams of events and ZIP files")
+
+    def held(request: Request) -> ExitStack:
+        """Count a stream. Raises RefusedError if its client (429) or the server (503) has too many."""
+        with ExitStack() as stack:
+            stack.enter_context(jobs.engine.clients.request(_address(request)))
+            stack.enter_context(streams.slot())
+            metrics.streams.inc()
+            stack.callback(metrics.streams.dec)
+            return stack.pop_all()
 
     @app.get(ROUTE + "/{id}/events", response_class=Response, responses=openapi.EVENTS)
     async def get_events(
@@ -79,14 +93,6 @@ def add_jobs(app: FastAPI, jobs: Jobs, metrics: Metrics) -> None:
         stream = _stream(held(request), zip_pieces(job.output.folder, job.files), "application/zip")
         stream.headers["Content-Disposition"] = 'attachment; filename="results.zip"'
         return stream
-
-    @app.get(ROUTE + "/{id}/results/{path:path}", response_class=Response, responses=openapi.RESULT)
-    async def get_result(id: str, path: str) -> Response:
-        """Send one file of a job, by its path in the job's state."""
-        job = jobs.find(id)
-        if path not in job.files:
-            raise RefusedError(NOT_FOUND, "the job has no such file", "see the files in its state")
-        return FileResponse(job.output.folder / path)
 
 
 async def _received(jobs: Jobs, request: Request, options: JobOptions) -> Job:

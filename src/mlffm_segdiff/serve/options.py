@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from mlffm_segdiff.config.sampling_arguments import PREFIX, SAMPLING_KEYS
 from mlffm_segdiff.config.schema import SamplingConfig
+from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.outputs.writers import WRITERS
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.prompt import Box, Prompt
-from mlffm_segdiff.inference.result import Processing
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.serve.problem import NOT_ACCEPTABLE, UNUSABLE, RefusedError
 

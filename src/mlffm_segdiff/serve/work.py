@@ -9,11 +9,12 @@ from typing import Any
 from fastapi import Request, Response
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.inference.analysis import analyse, require_supported
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.pool import result_memory
 from mlffm_segdiff.inference.prompt import PromptedImage
 from mlffm_segdiff.inference.reading.case_image import CaseImage
-from mlffm_segdiff.inference.result import CaseResult, analyse, require_supported
+from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.serve.decoding import (
     count_pixels,

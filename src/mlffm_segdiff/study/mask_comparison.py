@@ -20,10 +20,11 @@ from mlffm_segdiff.config.schema import MissingMasks
 from mlffm_segdiff.config.study import TITLE
 from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.data.case import Entry
+from mlffm_segdiff.data.claim import claimed_results
 from mlffm_segdiff.data.csv_columns import read_rows
 from mlffm_segdiff.data.datasets.mask_names import id_hint, match_key
 from mlffm_segdiff.data.files import Pixels, decode_image, decode_mask
-from mlffm_segdiff.data.results_folder import claimed_folder, remove_results, require_own
+from mlffm_segdiff.data.results_folder import remove_results, require_own
 from mlffm_segdiff.evaluation.figures import OutlinedCase
 from mlffm_segdiff.evaluation.folders import first_ids, masks_by_id
 from mlffm_segdiff.evaluation.pipeline import ShowProgress, no_progress
@@ -148,7 +149,7 @@ def _write(
         text = json.dumps({**found.facts, "files": files}, indent=2, ensure_ascii=False)
         write_text(found.folder / FACTS_FILE, f"{text}\n")
 
-    with claimed_folder(found.folder), partly_written():
+    with claimed_results(found.folder), partly_written():
         remove_results(found.folder, [name for name in own if name not in (FACTS_FILE, *FOLDERS)])
         write_facts(RESULTS)  # so that the next comparison may replace the files of one that was killed
         written = write_mask_report(found.scored, found.folder, found.facts["notes"], outline, groups)

@@ -1,6 +1,6 @@
 """Plans and runs studies."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from mlffm_segdiff.study.launchers.base import Launcher
 from mlffm_segdiff.study.plan import StudyPlan, package_versions, read_plan, write_plan
 from mlffm_segdiff.study.run_cell import is_scored, run_cell
 from mlffm_segdiff.study.study_folder import StudyFolder
+from mlffm_segdiff.study.transfer import reuse_trained
 
 Sources = Mapping[str, Path | None]
 """Folder of each data set, by its name in the study or the name of its source."""
@@ -52,6 +53,7 @@ def run_study(
     sources: Sources | None = None,
     on_end: OnEnd | None = None,
     device: str = AUTO,
+    reuse: Sequence[Path] = (),
 ) -> StudyRun:
     """Train and score the unfinished cells of a study, and write its report.
 
@@ -61,6 +63,7 @@ def run_study(
         sources: See `Sources`.
         on_end: See `OnEnd`.
         device: Where cells run, as for `find_device`.
+        reuse: Folders of other studies whose training runs of the same cells are copied.
 
     Returns:
         The report's folder and the failed cells.
@@ -75,6 +78,7 @@ def run_study(
         study = load_study(study) if isinstance(study, str) else check_study(study, "run_study()")
     folder = StudyFolder.of(study.name, output)
     plan, launcher = start_study(study, folder, sources or {}, device)
+    reuse_trained(plan, folder, [StudyFolder(path.expanduser()) for path in reuse])
     failures = run_cells(plan, folder, launcher, on_end)
     return StudyRun(folder.path, write_report(folder.path), failures)
 

@@ -97,7 +97,7 @@ class StudyFolder:
     @contextmanager
     def claimed(self) -> Iterator[None]:
         """Keep other commands out of the folder. Raises UserError if another command uses it."""
-        with claimed(self.path, "wait for it, stop it, or choose another folder"):
+        with claimed(self.path):
             yield
 
     def cell(self, key: str) -> CellFolder:

@@ -26,7 +26,6 @@ from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.segmenters.saved_weights import WEIGHTS
 from mlffm_segdiff.training.callbacks import BestAndLast
 
-OTHER_FOLDER = "wait for it, stop it, or choose another run folder"
 CPU = torch.device("cpu")
 PACKAGES = ("mlffm-segdiff", "torch", "lightning", "monai", "numpy", "scipy")
 
@@ -88,14 +87,14 @@ class RunFolder:
         Raises:
             UserError: Another process trains in the folder, or nothing can be written into it.
         """
-        with claimed(self.path, OTHER_FOLDER):
+        with claimed(self.path):
             for folder in (self.checkpoints, self.weights, self.metrics.parent):
                 sweep_unfinished(folder)
             yield
 
     def require_new(self) -> None:
         """Raise UserError if the folder is in use, or holds more than a killed start of a run leaves."""
-        require_free(self.path, OTHER_FOLDER)
+        require_free(self.path)
         self._require_empty()
 
     def _require_empty(self) -> None:

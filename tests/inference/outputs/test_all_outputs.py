@@ -13,12 +13,12 @@ from PIL import Image
 from pyarrow import parquet
 from pycocotools.coco import COCO
 
+from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.journal import JOURNAL
 from mlffm_segdiff.inference.outputs.writers import WRITERS, Output
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading.case_image import find_images
-from mlffm_segdiff.inference.result import Processing
 
 Photo = Callable[..., npt.NDArray[np.uint8]]
 Save = Callable[..., Path]

@@ -9,11 +9,12 @@ from pydicom import Dataset, Sequence
 from pydicom.uid import RLELossless, SegmentationStorage, generate_uid
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.inference.analysis import analyse
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.dicom_seg import dicom_seg
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.reading.dicom import read_dicom
-from mlffm_segdiff.inference.result import CaseResult, analyse
+from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 
 Make = Callable[..., Model]

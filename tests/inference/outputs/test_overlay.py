@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import binary_dilation
 from skimage.measure import find_contours
 
+from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.estimates import ContourBand
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs import overlay
@@ -23,7 +24,6 @@ from mlffm_segdiff.inference.outputs.overlay import (
 )
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
-from mlffm_segdiff.inference.result import Processing
 
 Colours = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]

@@ -9,13 +9,14 @@ import pytest
 from pyarrow import parquet
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.inference.analysis import Processing, analyse
 from mlffm_segdiff.inference.measures.lesion_measures import LesionMeasures
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.predictions import Intervals, Row, write_rows
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading.case_image import read_image
-from mlffm_segdiff.inference.result import CaseResult, Processing, analyse
+from mlffm_segdiff.inference.result import CaseResult
 
 MakeModel = Callable[..., Model]
 Photo = Callable[..., npt.NDArray[np.uint8]]

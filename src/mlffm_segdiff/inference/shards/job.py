@@ -7,7 +7,8 @@ from typing import Protocol
 
 from mlffm_segdiff.config.errors import partly_written
 from mlffm_segdiff.data.atomic import sweep_unfinished
-from mlffm_segdiff.data.results_folder import claimed_folder, require_own
+from mlffm_segdiff.data.claim import claimed_results
+from mlffm_segdiff.data.results_folder import require_own
 from mlffm_segdiff.inference.outputs.writers import TableFormat
 from mlffm_segdiff.inference.pool import helper_count
 from mlffm_segdiff.inference.prepared import PreparedModel
@@ -74,7 +75,7 @@ def predict_shards(
         progress: Receives the number of images in finished shards, and of all.
 
     Raises:
-        UserError: The folder has files of others, or another run is writing to it; nothing was written.
+        UserError: The folder has files of others, or another command is using it; nothing was written.
         StoppedError: Shards cannot be written.
     """
     ordered = sorted(images, key=str)
@@ -82,7 +83,7 @@ def predict_shards(
     require_own(options.folder, results, results if options.shards.is_dir() else ())
     settings = engine.settings(options)
     shards = list(plan_shards(ordered, options, settings))
-    with claimed_folder(options.folder), partly_written():
+    with claimed_results(options.folder), partly_written():
         sweep_unfinished(options.folder)
         sweep_unfinished(options.shards)
         done = 0

@@ -12,22 +12,16 @@ from hashlib import sha256
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.data.names import utf8_text
+from mlffm_segdiff.inference.analysis import Processing, analyse, require_supported
 from mlffm_segdiff.inference.outputs.geojson import geojson
 from mlffm_segdiff.inference.outputs.image_file import mask_png
 from mlffm_segdiff.inference.outputs.journal import Record
 from mlffm_segdiff.inference.outputs.predictions import Row, row_of, row_values
 from mlffm_segdiff.inference.pool import in_order, result_memory
-from mlffm_segdiff.inference.predict import (
-    Segmented,
-    ToSegment,
-    failed_record,
-    segment_stream,
-    settings_text,
-)
+from mlffm_segdiff.inference.predict import Segmented, ToSegment, failed_record, segment_stream, settings_text
 from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.reading.case_image import read_unless_found
 from mlffm_segdiff.inference.reading.image_source import Source, read_source
-from mlffm_segdiff.inference.result import Processing, analyse, require_supported
 from mlffm_segdiff.inference.shards.plan import Shard, ShardOptions
 from mlffm_segdiff.inference.shards.shard_file import ShardRow, read_rows, shard_writer
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.predict import check_batch_size
 from mlffm_segdiff.inference.reading.image_source import Source
-from mlffm_segdiff.inference.result import Processing
 
 ShardFormat = Literal["tar", "parquet"]
 SHARD_NAME = re.compile(r"\d{6,}-[0-9a-f]{16}\.(tar|parquet)")

@@ -1,0 +1,123 @@
+"""From the network's output for one image to its result."""
+
+import math
+from dataclasses import dataclass
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.inference.confidence import applicable_calibration, certainty_of, outlier_score
+from mlffm_segdiff.inference.estimates import as_level, shown_level
+from mlffm_segdiff.inference.masks import lesion_box
+from mlffm_segdiff.inference.postprocessing import DEFAULT, PostProcessing, post_process
+from mlffm_segdiff.inference.prepared import PreparedModel
+from mlffm_segdiff.inference.reading.case_image import CaseImage
+from mlffm_segdiff.inference.result import CaseResult
+from mlffm_segdiff.metrics.certainty import THRESHOLD
+from mlffm_segdiff.metrics.overlap import Mask
+from mlffm_segdiff.segmenters.at_source import NetworkOutput, map_at
+from mlffm_segdiff.segmenters.sampling_settings import ANY_STYLE, Sampling
+
+
+class OutlierError(UserError):
+    """An image that is refused because it is unlike the training images."""
+
+
+@dataclass(frozen=True)
+class Processing:
+    """How a segmentation becomes a mask with measures.
+
+    Attributes:
+        threshold: Probability from which a pixel is lesion, above 0 and at most 1.
+        post: Post-processing of the thresholded mask.
+        mm_per_pixel: Side of a pixel in millimetres, instead of the value in the image's file.
+        level: Of the intervals and contours that outputs show, as a share (0.9) or in per cent (90); None is
+            0.9, or the highest that is calibrated.
+        refuse_outliers: Make no result of an image that is flagged as not dermoscopic.
+    """
+
+    threshold: float = THRESHOLD
+    post: PostProcessing = DEFAULT
+    mm_per_pixel: float | None = None
+    level: float | None = None
+    refuse_outliers: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise UserError for a number out of range."""
+        if not 0 < self.threshold <= 1:
+            raise UserError(
+                f"threshold {self.threshold} is out of range; give a probability above 0 and at most 1"
+            )
+        if self.mm_per_pixel is not None and not 0 < self.mm_per_pixel < math.inf:
+            raise UserError(f"{self.mm_per_pixel} mm per pixel is out of range; give a number above 0")
+        if self.level is not None:
+            as_level(self.level)
+
+
+def analyse(
+    image: CaseImage,
+    segmentation: NetworkOutput,
+    model: PreparedModel,
+    processing: Processing | None = None,
+    prompted: bool = False,
+) -> CaseResult:
+    """Make the result of one image from the network's output.
+
+    Args:
+        image: What was segmented.
+        segmentation: The network's output for this image.
+        model: That segmented it, with its sampling and calibration.
+        processing: How the segmentation becomes a mask.
+        prompted: The segmentation depends on marks of a user, so that no calibration applies.
+
+    Raises:
+        OutlierError: The image is an outlier, and `processing` refuses those.
+        UserError: The network's output is not finite.
+    """
+    if not segmentation.is_finite:
+        raise UserError(
+            f"{image.name or 'image'}: the network's output is not finite (NaN or Inf): its weights are "
+            "damaged, or bf16 is too coarse for them; use other weights, or float32"
+        )
+    how = processing or Processing()
+    outlier = outlier_score(segmentation, model.outliers)
+    if how.refuse_outliers and outlier is not None and outlier.flagged:
+        raise OutlierError(
+            f"{image.name or 'image'}: not a dermoscopic image like the training images (outlier score "
+            f"{outlier.score:.2f}, limit {outlier.threshold:g}); segment it without refusing outliers"
+        )
+    probability = map_at(segmentation.probability, image.height, image.width)
+    mask: Mask = probability >= how.threshold
+    del probability  # four times as large as the mask
+    box = lesion_box(mask)
+    mask[box] = post_process(mask[box], how.post)
+    calibration = None if prompted else applicable_calibration(model, how.threshold, how.post, outlier)
+    agreement = None
+    if model.agreement is not None and calibration is not None and mask.any() and _is_default(model.sampling):
+        agreement = model.agreement.predict(segmentation.probability)
+    return CaseResult(
+        image,
+        mask,
+        segmentation,
+        certainty_of(segmentation),
+        calibration,
+        how.mm_per_pixel or image.mm_per_pixel,
+        model.quality,
+        shown_level(how.level, calibration.bounds if calibration else ()),
+        outlier,
+        agreement,
+    )
+
+
+def _is_default(sampling: Sampling) -> bool:
+    """Return whether masks are made as those that the predictor of human agreement was fitted to."""
+    return not (sampling.samples or sampling.second_look) and sampling.style == ANY_STYLE
+
+
+def require_supported(model: PreparedModel, processing: Processing) -> None:
+    """Raise UserError for a level that is not calibrated, or if outliers are refused without a detector."""
+    if processing.refuse_outliers and model.outliers is None:
+        raise UserError(
+            "these weights have no outlier detector, so no image can be refused; make one by evaluate "
+            "--calibrate, or leave out --refuse-outliers"
+        )
+    calibration = applicable_calibration(model, processing.threshold, processing.post)
+    shown_level(processing.level, calibration.bounds if calibration else ())

@@ -1,0 +1,100 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.study import Study
+from mlffm_segdiff.study.plan import StudyPlan, read_plan
+from mlffm_segdiff.study.report import read_results, write_report
+from mlffm_segdiff.study.study_folder import StudyFolder
+from mlffm_segdiff.study.transfer import reuse_trained, share_study
+
+PlanHere = Callable[[Study, StudyFolder], StudyPlan]
+
+
+def test_trained_cells_are_scored_elsewhere_without_training(
+    whole: StudyFolder,
+    make_study: Callable[..., Study],
+    plan_here: PlanHere,
+    run_here: Callable[..., object],
+    tmp_path: Path,
+) -> None:
+    folder = StudyFolder(tmp_path / "steps")
+    evaluations = {"steps_1": ["sampling.steps=1"], "recipe": []}
+    plan = plan_here(make_study(name="steps", seeds=[0, 1, 2], evaluations=evaluations), folder)
+    reused = reuse_trained(plan, folder, [whole])
+    assert reused == [cell.key for cell in plan.cells if cell.seed < 2]
+    assert reuse_trained(plan, folder, [whole]) == []
+    weights = "run/weights/model.safetensors"
+    for key in reused:
+        assert (folder.cell(key).path / weights).read_bytes() == (whole.cell(key).path / weights).read_bytes()
+    failures, _ = run_here(plan, folder)
+    assert failures == {}
+    for key in reused:
+        assert not folder.cell(key).log.exists()
+        scores = [one.cell(key).scores("recipe") / "cases.csv" for one in (folder, whole)]
+        assert scores[0].read_bytes() == scores[1].read_bytes()
+        assert (folder.cell(key).scores("steps_1") / "cases.csv").is_file()
+
+
+def test_an_unfinished_copy_is_made_again(
+    whole: StudyFolder, make_study: Callable[..., Study], plan_here: PlanHere, tmp_path: Path
+) -> None:
+    folder = StudyFolder(tmp_path / "again")
+    plan = plan_here(make_study(), folder)
+    (broken := folder.cell(plan.cells[0].key).run.path).mkdir(parents=True)
+    (broken / "rest").touch()
+    assert len(reuse_trained(plan, folder, [whole])) == len(plan.cells)
+    assert not (broken / "rest").exists()
+
+
+def test_a_folder_without_a_study_is_refused_before_anything_is_copied(
+    whole: StudyFolder, make_study: Callable[..., Study], plan_here: PlanHere, tmp_path: Path
+) -> None:
+    folder = StudyFolder(tmp_path / "again")
+    plan = plan_here(make_study(), folder)
+    with pytest.raises(UserError, match="no study at"):
+        reuse_trained(plan, folder, [whole, StudyFolder(tmp_path / "nothing")])
+    assert not (folder.path / "cells").exists()
+
+
+def test_a_shared_study_gives_the_same_tables(whole: StudyFolder, tmp_path: Path) -> None:
+    files = share_study(whole, tmp_path / "shared")
+    assert sorted(files) == sorted(path for path in (tmp_path / "shared").rglob("*") if path.is_file())
+    assert {path.name for path in files} == {
+        *("plan.json", "study.yaml", "finished.json", "metrics.csv", "cases.csv", "summary.json")
+    }
+    shutil.copytree(whole.path, tmp_path / "original")
+    shared, original = (
+        {path.name: path.read_bytes() for path in (write_report(tmp_path / name) / "tables").iterdir()}
+        for name in ("shared", "original")
+    )
+    of_weights = {name for name in original if name.startswith("fusion")}
+    assert of_weights
+    assert shared == {name: table for name, table in original.items() if name not in of_weights}
+    assert read_results(tmp_path / "shared").scores.equals(read_results(whole.path).scores)
+
+
+def test_a_shared_study_names_no_folder_of_the_data(
+    make_study: Callable[..., Study], tmp_path: Path, whole: StudyFolder
+) -> None:
+    plan = json.loads(whole.plan.read_text())
+    for cell in plan["cells"]:
+        cell["recipe"]["data"] |= {"sources": {"ph2": "/secret/ph2"}, "split": "/secret/split.csv"}
+    study = StudyFolder(tmp_path / "study")
+    study.path.mkdir()
+    study.plan.write_text(json.dumps(plan))
+    study.study.write_text("name: small\n")
+    share_study(study, tmp_path / "shared")
+    assert "/secret" not in (tmp_path / "shared/plan.json").read_text()
+    (data, *_) = [cell.recipe.data for cell in read_plan(tmp_path / "shared/plan.json").cells]
+    assert data.sources == {"ph2": None}
+    assert data.split == Path("split.csv")
+
+
+def test_nothing_is_overwritten(whole: StudyFolder, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="exists; choose another folder"):
+        share_study(whole, tmp_path)
