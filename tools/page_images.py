@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 SCREENSHOT = ROOT / "docs" / "images" / "page.jpg"
@@ -22,14 +22,16 @@ SAMPLES = ROOT / "src" / "mlffm_segdiff" / "samples"
 HELP = ROOT / "src" / "mlffm_segdiff" / "serve" / "page"
 SERVE = [sys.executable, "-m", "mlffm_segdiff", "serve", "--port", "0", "--json", "--quiet"]
 PANEL = 320, 240
-SMALL = {"width": 320, "height": 414}
+SMALL = ViewportSize(width=320, height=414)
 """A window whose image view is a panel large."""
-LARGE = {"width": 1280, "height": 720}
+LARGE = ViewportSize(width=1280, height=720)
 GAP = 8
 SEAM = 80
 QUALITY = 72
 
 Place = tuple[float, float]
+Take = Callable[[], None]
+Scene = Callable[[Page, Take], None]
 
 
 def main() -> None:
@@ -40,9 +42,7 @@ def main() -> None:
         two_lesions().save(two)
         for name, (file, act) in SCENES.items():
             page = opened_small(chromium, url, file or two)
-            panels = [view(page)]
-            act(page, lambda panels=panels, page=page: panels.append(view(page)))
-            save(name, panels[-2:])
+            save(name, before_and_after(page, act))
             page.close()
         save("list", [list_of(chromium, url)])
 
@@ -64,7 +64,7 @@ def browser() -> Iterator[tuple[Browser, str]]:
         server.wait()
 
 
-def opened(chromium: Browser, url: str, size: dict[str, int], *images: Path) -> Page:
+def opened(chromium: Browser, url: str, size: ViewportSize, *images: Path) -> Page:
     """Open the page with some images, the first of which is shown."""
     page = chromium.new_page(viewport=size)
     page.goto(url)
@@ -120,6 +120,13 @@ def view(page: Page) -> Image.Image:
         return taken.convert("RGB").resize(PANEL)
 
 
+def before_and_after(page: Page, act: Scene) -> list[Image.Image]:
+    """Return the last two of the views that a scene takes, of which the first is that before it."""
+    panels = [view(page)]
+    act(page, lambda: panels.append(view(page)))
+    return panels[-2:]
+
+
 def list_of(chromium: Browser, url: str) -> Image.Image:
     """Return what the list shows after two decisions."""
     page = opened(chromium, url, LARGE, *sorted(SAMPLES.glob("*.png")))
@@ -139,10 +146,6 @@ def save(name: str, panels: list[Image.Image]) -> None:
         whole.paste(panel, (left, 0))
         left += panel.width + GAP
     whole.save(HELP / f"help_{name}.jpg", quality=QUALITY, optimize=True)
-
-
-Take = Callable[[], None]
-Scene = Callable[[Page, Take], None]
 
 
 def press(page: Page, places: list[Place], lift: bool = True) -> None:
