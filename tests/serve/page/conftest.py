@@ -1,5 +1,6 @@
-import os
+import shlex
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +12,10 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 PATIENCE_MS = 15_000
+NAMES = {
+    "chromium": ("chromium", "google-chrome", "chrome"),
+    "firefox": ("firefox-esr", "firefox"),
+}
 
 
 class Server(Protocol):
@@ -20,25 +25,26 @@ class Server(Protocol):
 
 
 @pytest.fixture(scope="module")
-def browser(request: pytest.FixtureRequest) -> Iterator[Browser]:
-    """The system's Chromium, and Playwright's build of Firefox: it cannot drive others.
+def browser(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """The system's Chromium or Firefox.
 
-    Without one its tests are skipped, and pytest's summary says so. Ends with its module: as long as it
+    Without it its tests are skipped, and pytest's summary says so. Ends with its module: as long as it
     lives, asyncio takes its loop for the running one.
     """
     expect.set_options(timeout=PATIENCE_MS)
+    kind = getattr(request, "param", "chromium")
+    found = next(filter(None, map(shutil.which, NAMES[kind])), None)
+    if found is None:
+        pytest.skip(f"no {kind} here: the page was NOT tested in it; install Debian's {NAMES[kind][0]}")
     with sync_playwright() as playwright:
-        if getattr(request, "param", "chromium") == "firefox":
-            found = os.environ.get("FIREFOX_OF_PLAYWRIGHT", playwright.firefox.executable_path)
-            if not Path(found).exists():
-                pytest.skip("no Firefox of Playwright here: the page was NOT tested in Firefox")
-            browser = playwright.firefox.launch(executable_path=found)
+        if kind == "chromium":
+            browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         else:
-            names = ("chromium", "google-chrome", "chrome")
-            chromium = next(filter(None, map(shutil.which, names)), None)
-            if chromium is None:
-                pytest.skip("no Chromium here: the page was NOT tested; install Debian's chromium")
-            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            starter = tmp_path_factory.mktemp("firefox") / "firefox"
+            command = shlex.join([sys.executable, str(Path(__file__).with_name("stock_firefox.py")), found])
+            starter.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+            starter.chmod(0o700)
+            browser = playwright.firefox.launch(channel="moz-firefox", executable_path=starter)
         yield browser
         browser.close()
 
@@ -122,6 +128,7 @@ def saved(tmp_path: Path) -> Callable[[Page, str], Path]:
             page.get_by_role("button", name=name).click()
         path = tmp_path / "saved" / waiting.value.suggested_filename
         waiting.value.save_as(path)
+        waiting.value.delete()  # Firefox would give the next one of this name a number
         return path
 
     return press

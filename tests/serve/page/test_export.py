@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,24 +13,11 @@ import highdicom
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
-from serve.page.user import BOTH, OpenPage, Read, Saved, api_mask, area, choose, drag, put
+from playwright.sync_api import expect
+from serve.page.user import BOTH, OpenPage, Read, Saved, api_mask, area, choose, copied, drag, put, zipped
 
 SIZE = 64, 48
 Blobs = Callable[[int], list[Path]]
-
-
-def zipped(page: Page, saved: Saved, *parts: str, which: str = "all") -> zipfile.ZipFile:
-    """The ZIP file of some kinds of files."""
-    page.get_by_role("button", name="Download all").click()
-    box = page.locator("#export-box")
-    box.locator("#export-cases").select_option(which)
-    for part in box.locator("[name=part]").all():
-        part.set_checked(part.get_attribute("value") in parts)
-    found = zipfile.ZipFile(saved(page, "Download ZIP"))
-    page.keyboard.press("Escape")
-    assert found.testzip() is None
-    return found
 
 
 @BOTH
@@ -141,18 +127,13 @@ def test_copied_requests_give_the_mask(
     image.parent.mkdir()
     image.write_bytes(blob.read_bytes())
     page = open_page()
-    page.evaluate(
-        "navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }"
-    )
     put(page, image)
     page.get_by_label("Threshold").fill("0.8")
     expected = api_mask(live.url, blob, threshold=0.8)
     assert area(page) == (expected > 0).sum()
     for button, command in (("curl", ["sh", "-e"]), ("Python", [sys.executable, "-"])):
-        page.evaluate("window.copied = null")
-        page.get_by_role("button", name=f"Copy as {button}").click()
+        text = copied(page, button)
         expect(page.get_by_role("status").first).to_have_text("Copied")
-        text = page.evaluate("window.copied")
         subprocess.run(command, input=text, cwd=image.parent, text=True, check=True, capture_output=True)
         np.testing.assert_array_equal(pixels(image.parent / "mask.png"), expected)
         (image.parent / "mask.png").unlink()

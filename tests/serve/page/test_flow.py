@@ -194,6 +194,12 @@ def test_a_wrong_file_is_named_and_stops_nothing(open_page: OpenPage, blob: Path
     expect(alert).to_contain_text("notes.txt could not be segmented")
     expect(alert).to_contain_text("convert it to PNG or JPEG")
     expect(alert.get_by_role("button")).to_have_count(0)
+    expect(page.get_by_role("button", name="Accept", exact=True)).to_be_disabled()
+    page.wait_for_function("""() => {
+        const canvas = document.querySelector("#canvas");
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        return data.every((value) => value === 0);
+    }""")
     rows.nth(1).click()
     expect(alert).to_be_hidden()
 
@@ -230,7 +236,7 @@ def test_a_server_that_stops_in_the_middle_costs_no_work(
     expect(page.locator("#progress-box")).to_be_hidden()
 
 
-WIDTHS = {"wide": (1280, 720), "middle": (900, 900), "narrow": (400, 800)}
+WIDTHS = {"wide": (1280, 720), "middle": (900, 900), "narrow": (400, 800), "least": (320, 568)}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -239,7 +245,7 @@ def test_nothing_is_cut_off_or_hard_to_read(
     open_page: OpenPage, blobs: Callable[[int], list[Path]], tmp_path: Path, red, width: str, scheme: str
 ) -> None:
     size = dict(zip(("width", "height"), WIDTHS[width], strict=True))
-    page = open_page(viewport=size, color_scheme=scheme, has_touch=width == "narrow")
+    page = open_page(viewport=size, color_scheme=scheme, has_touch=size["width"] < 500)
 
     def judge() -> None:
         assert page.evaluate("document.documentElement.scrollWidth") == size["width"]
@@ -280,6 +286,42 @@ def test_every_control_says_what_it_does(open_page: OpenPage, blob: Path) -> Non
         "(found) => found.filter((one) => !one.closest('[title]')).map((one) => one.outerHTML)"
     )
     assert [one for one in silent if "Sample" not in one] == []
+
+
+@BOTH
+def test_the_help_shows_each_tool_and_opens_at_the_chosen_one(open_page: OpenPage, blob: Path) -> None:
+    page = open_page()
+    put(page, blob)
+    names = page.locator("[name=tool]").evaluate_all("found => found.map(({ value }) => value)")
+    choose(page, "Fill")
+    page.keyboard.press("?")
+    entry = page.locator("#help-tools li", has_text="Click a hole")
+    expect(entry).to_be_in_viewport(ratio=0.9)
+    expect(entry).to_be_focused()
+    entries = page.locator("#help-tools li").all()
+    tools = " ".join(entry.get_attribute("data-tools") or "" for entry in entries)
+    assert sorted(tools.split()) == sorted(names)
+    for entry in entries:
+        entry.scroll_into_view_if_needed()
+        image = entry.get_by_role("img")
+        expect(image).to_have_js_property("complete", value=True)
+        size = [int(image.get_attribute(side)) for side in ("width", "height")]
+        assert image.evaluate("one => [one.naturalWidth, one.naturalHeight]") == size
+        assert len(image.get_attribute("alt")) > 30
+    page.keyboard.press("Escape")
+    page.keyboard.press("v")
+    page.keyboard.press("?")
+    expect(page.get_by_role("heading", name="Help")).to_be_in_viewport()
+    page.locator("#help-box").get_by_role("button", name="Close").click()
+    expect(page.locator("#help-box")).to_be_hidden()
+
+
+def test_a_chosen_tool_says_what_it_does(open_page: OpenPage, blob: Path) -> None:
+    """There are no tooltips on a touch screen."""
+    page = open_page()
+    put(page, blob)
+    choose(page, "Box")
+    expect(page.get_by_role("status").first).to_contain_text("Box: Drag a box around the lesion")
 
 
 def test_the_page_asks_for_the_key_and_keeps_it(browser: Browser, start_live) -> None:

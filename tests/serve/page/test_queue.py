@@ -98,7 +98,7 @@ def test_the_most_doubtful_come_first(open_page: OpenPage, live, blobs: Blobs) -
     page.route("**/results/response/*", answer)
     put(page, *blobs(4))
     segmented(page)
-    expect(page.locator("#expected-value")).to_have_text("0.90 (0.50 to 0.95)")
+    expect(page.locator("#expected-value")).to_have_text("0.90 (0.50\u20130.95)")
     page.get_by_label("Order").select_option("doubt")
     assert names(page) == ["img_3.png", "img_1.png", "img_4.png", "img_2.png"]
     assert "Dice 0.95" in page.locator("#list li").first.inner_text()

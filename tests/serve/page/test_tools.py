@@ -9,7 +9,7 @@ from matplotlib.path import Path as MplPath
 from PIL import Image
 from playwright.sync_api import Page, expect
 from scipy import ndimage
-from serve.page.user import BOTH, OpenPage, Read, Saved, choose, click, drag, put
+from serve.page.user import BOTH, OpenPage, Read, Saved, choose, click, drag, put, shares, spot
 
 SIZE = 64, 48
 CORNERS = [(8.0, 6.0), (28.0, 6.0), (28.0, 22.0), (8.0, 22.0)]
@@ -142,6 +142,39 @@ def test_holes_and_components(open_page: OpenPage, squares: Path, saved: Saved, 
     for _ in range(3):
         page.get_by_role("button", name="Undo").click()
     np.testing.assert_array_equal(mask(), first)
+
+
+def test_a_stroke_is_whole_although_the_mask_is_measured_meanwhile(
+    open_page: OpenPage, dark: Path, saved: Saved, pixels: Read
+) -> None:
+    page = open_page()
+    put(page, dark)
+    choose(page, "Brush")
+    drag(page, SIZE, [(10, 8), (54, 8)])
+    first, middle, last = (spot(page, shares(page, SIZE, (x, 30))) for x in (10, 30, 54))
+    page.mouse.move(*first)
+    page.mouse.down()
+    page.mouse.move(*middle, steps=5)
+    expect(page.locator("#measures-state")).to_have_text("of the corrected mask")
+    page.mouse.move(*last, steps=5)
+    page.mouse.up()
+    drawn = pixels(saved(page, "Mask (PNG)"))
+    assert drawn[30, 10:54].all()
+    choose(page, "Eraser")
+    click(page, SIZE, (54, 8))
+    shown = """() => {
+        const canvas = document.querySelector("#canvas");
+        return [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data]
+            .filter((_, place) => place % 4 === 3).reduce((sum, alpha) => sum + alpha, 0);
+    }"""
+    page.mouse.move(0, 0)
+    page.keyboard.press("0")
+    page.wait_for_timeout(200)
+    before = page.evaluate(shown)
+    page.reload()
+    expect(page.locator("#of-mask")).to_be_visible()
+    page.wait_for_timeout(200)
+    assert page.evaluate(shown) == pytest.approx(before, rel=0.001)
 
 
 def test_the_mask_before_its_correction_can_be_shown(open_page: OpenPage, squares: Path) -> None:

@@ -1,6 +1,7 @@
 """What a user does on the page, and what they get."""
 
 import io
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -83,3 +84,27 @@ def api_mask(url: str, path: Path, **options: object) -> npt.NDArray[np.uint8]:
     answer = httpx2.post(f"{url}api/v1/segment", params={"format": "png", **options}, files=files)
     with Image.open(io.BytesIO(answer.content)) as image:
         return np.array(image)
+
+
+def copied(page: Page, kind: str) -> str:
+    """The text that "Copy as curl" or "Copy as Python" puts on the clipboard."""
+    page.evaluate(
+        "navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }"
+    )
+    page.evaluate("window.copied = null")
+    page.get_by_role("button", name=f"Copy as {kind}").click()
+    page.wait_for_function("window.copied !== null")
+    return page.evaluate("window.copied")
+
+
+def zipped(page: Page, saved: Saved, *parts: str, which: str = "all") -> zipfile.ZipFile:
+    """The ZIP file of some kinds of files."""
+    page.get_by_role("button", name="Download all").click()
+    box = page.locator("#export-box")
+    box.locator("#export-cases").select_option(which)
+    for part in box.locator("[name=part]").all():
+        part.set_checked(part.get_attribute("value") in parts)
+    found = zipfile.ZipFile(saved(page, "Download ZIP"))
+    page.keyboard.press("Escape")
+    assert found.testzip() is None
+    return found

@@ -1,6 +1,7 @@
 /** Masks as entries of annotation files: COCO, Label Studio, and a table. */
 
 import { simplified } from "./outline.js";
+import { promptFields } from "./prompt.js";
 
 const LABEL = "lesion";
 const LABEL_STUDIO_TOLERANCE = 0.0005;
@@ -49,9 +50,15 @@ function digits(value) {
   }
 }
 
-/** @param {{name: string, width: number, height: number, annotation: any}[]} masks @returns {any} a COCO data set */
+/**
+ * @param {{one: import("./case.js").Case, annotation: any}[]} masks
+ * @returns {any} a COCO data set; its images also have the box and points that were given
+ */
 export function cocoFile(masks) {
-  const images = masks.map(({ name, width, height }, index) => ({ id: index + 1, file_name: name, width, height }));
+  const images = masks.map(({ one: { name, measured, edit } }, index) => {
+    const { width, height } = measured.numbers;
+    return { id: index + 1, file_name: name, width, height, ...promptFields(edit) };
+  });
   const found = masks.flatMap(({ annotation }, index) => (annotation ? [{ image_id: index + 1, ...annotation }] : []));
   return {
     categories: [{ id: 1, name: LABEL }],
@@ -93,7 +100,8 @@ export function tableRow(one) {
   const doubts = quality ? { ...quality, flags: quality.flags.join(" ") } : {};
   const { name, edit, corrected, status } = one;
   const { threshold } = edit;
-  return { image: name, status, width, height, mm_per_pixel, threshold, corrected, ...measures, ...doubts, ...ends(intervals) };
+  const given = { threshold, ...promptFields(edit), corrected };
+  return { image: name, status, width, height, mm_per_pixel, ...given, ...measures, ...doubts, ...ends(intervals) };
 }
 
 /** @param {Record<string, any> | null} [intervals] of a response @returns {Record<string, number>} as columns */

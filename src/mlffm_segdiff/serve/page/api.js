@@ -14,6 +14,18 @@ export async function about() {
 
 /**
  * @param {Blob} image @param {string} name its file's
+ * @param {import("./settings.js").Settings} options
+ * @param {import("./prompt.js").BoxPrompt} box around the lesion
+ * @param {AbortSignal} signal
+ * @returns {Promise<any>} the maps within the box
+ */
+export async function segmentWithin(image, name, options, box, signal) {
+  const fields = { ...options, box: box.join(","), maps: true, format: "json" };
+  return (await ask("api/v1/segment", form({ image: [image, name] }, fields), signal)).json();
+}
+
+/**
+ * @param {Blob} image @param {string} name its file's
  * @param {import("./settings.js").Settings} options @param {number} threshold
  * @returns {Promise<Blob>} the mask as a DICOM SEG
  */

@@ -24,7 +24,7 @@ export class Case {
     /** @type {Decision} */
     this.decision = "new";
     /** @type {History<import("./mask.js").Edit>} */
-    this.history = new History({ threshold: THRESHOLD, steps: [] });
+    this.history = new History({ threshold: THRESHOLD, box: null, points: [], steps: [] });
     /** The numbers, and the edit whose mask they are of. @type {{edit: any, numbers: Numbers} | null} */
     this.measured = null;
     /** @type {Blob | null} */
@@ -63,9 +63,19 @@ export class Case {
     return this.measured?.edit === this.edit;
   }
 
+  /** Whether a box or points were given to the network. */
+  get prompted() {
+    return this.edit.box !== null || this.edit.points.length > 0;
+  }
+
+  /** Whether the mask was drawn on: no request to the server gives it. */
+  get drawn() {
+    return this.edit.steps.length > 0;
+  }
+
   /** Whether the mask was corrected by hand. */
   get corrected() {
-    return this.edit.steps.length > 0;
+    return this.prompted || this.drawn;
   }
 
   /** Whether the mask is the one that the server sent. */
@@ -95,8 +105,8 @@ export class Case {
   }
 }
 
-/** @param {Estimate} estimate @returns {string} such as 0.91 (0.78 to 0.97) */
+/** @param {Estimate} estimate @returns {string} such as 0.91 (0.78–0.97) */
 export function estimateText({ value, low, high }) {
   const text = value.toFixed(2);
-  return low === undefined ? text : `${text} (${low.toFixed(2)} to ${high.toFixed(2)})`;
+  return low === undefined ? text : `${text} (${low.toFixed(2)}–${high.toFixed(2)})`;
 }

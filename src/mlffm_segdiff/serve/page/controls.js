@@ -1,5 +1,6 @@
 /** Buttons, sliders and switches around the image. */
 
+import { drawAwaited } from "./prompt_tools.js";
 import { makeTools } from "./tools.js";
 import { useGestures } from "./gestures.js";
 import { say } from "./status.js";
@@ -15,15 +16,21 @@ export function useTools(editor) {
   const current = () => tools[canvas.dataset.tool];
   const choose = (name) => {
     current()?.cancel?.();
-    radios.find(({ value }) => value === name).checked = true;
+    const radio = radios.find(({ value }) => value === name);
+    const chosen = radio.closest("label");
+    radio.checked = true;
     canvas.dataset.tool = name;
     $("brush-size").disabled = !["brush", "eraser"].includes(name);
-    $("removing").disabled = !["lasso", "polygon"].includes(name);
+    $("removing").disabled = !["points", "lasso", "polygon"].includes(name);
     editor.view.refresh();
-    say(`Tool: ${name}`);
+    say(`${chosen.textContent.trim()}: ${chosen.title}`);
   };
   for (const radio of radios) radio.addEventListener("change", () => choose(radio.value));
-  editor.view.marks = (context, view) => current()?.marks?.(context, view);
+  editor.view.marks = (context, view) => {
+    const awaited = editor.prompting.boxOf(view.result.one);
+    if (awaited) drawAwaited(context, view, awaited);
+    current()?.marks?.(context, view);
+  };
   useGestures(canvas, editor, current);
   $("brush-size").addEventListener("input", () => setBrush(editor, Number($("brush-size").value)));
   $("removing").addEventListener("change", () => (editor.removing = $("removing").checked));

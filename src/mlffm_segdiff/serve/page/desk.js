@@ -13,6 +13,7 @@ export function showFrame(queue) {
   document.body.classList.toggle("many", cases.length > 1);
   const open = Boolean(shown?.done && !shown.problem);
   document.body.classList.toggle("open", open);
+  $("accept").disabled = $("reject").disabled = !open;
   $("failure").hidden = !shown?.problem;
   $("busy").hidden = open || Boolean(shown?.problem);
   $("case-name").textContent = shown?.name ?? (cases.length ? "Segmenting …" : "");
@@ -36,11 +37,16 @@ export function showBusy(text) {
 
 /** @param {import("./view.js").View} view with a newly opened result */
 export function showResult(view) {
-  const { one, answer, uncertaintyTop } = view.result;
+  const { one, answer } = view.result;
   $("band-box").hidden = !answer.band;
   $("canvas").setAttribute("aria-label", `${one.name} with the lesion's outline`);
-  $("uncertainty-top").textContent = uncertaintyTop.toFixed(2);
+  showRamp(view.result);
   showSampleSwitches($("sample-switches"), answer.samples.length, view.layers.samples, () => view.refresh());
+}
+
+/** @param {import("./result.js").Result} result whose uncertainty changed */
+export function showRamp(result) {
+  $("uncertainty-top").textContent = result.uncertaintyTop.toFixed(2);
 }
 
 /** @param {import("./case.js").Case} one whose mask or decision changed */

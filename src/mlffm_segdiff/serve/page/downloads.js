@@ -23,7 +23,7 @@ export function useDownloads(store, queue) {
     onClick(id, async () => {
       const server = new URL(".", location.href).href;
       await copy(write(queue.shown, server, storedKey() !== null));
-      say(queue.shown.corrected ? "Copied; it gives the mask without your corrections" : "Copied");
+      say(queue.shown.drawn ? "Copied; it gives the mask without what you drew" : "Copied");
     });
   }
   useExport(store, queue);

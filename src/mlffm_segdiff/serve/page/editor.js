@@ -6,15 +6,20 @@ import { say } from "./status.js";
 const SMOOTHING = 0.004;
 
 export class Editor {
-  /** @param {import("./view.js").View} view @param {() => void} changed called after each change of the mask */
-  constructor(view, changed) {
+  /**
+   * @param {import("./view.js").View} view
+   * @param {import("./prompting.js").Prompting} prompting
+   * @param {() => void} changed called after each change of the mask
+   */
+  constructor(view, prompting, changed) {
     this.view = view;
+    this.prompting = prompting;
     this.changed = changed;
     /** Where the tool is. @type {import("./mask.js").Point | null} */
     this.cursor = null;
     /** Size of the brush, in thousandths of the image's longer side. */
     this.brush = 12;
-    /** Whether lasso and polygon remove what they enclose. */
+    /** Whether lasso and polygon remove what they enclose, and points mark what is not lesion. */
     this.removing = false;
   }
 
@@ -38,9 +43,20 @@ export class Editor {
     this.refresh();
   }
 
-  /** @param {"undo" | "redo"} way */
+  /** Change what is under the drawn steps. @param {Partial<import("./mask.js").Edit>} fields */
+  change(fields) {
+    const { history, edit } = this.result.one;
+    history.push({ ...edit, ...fields });
+    this.refresh();
+  }
+
+  /** Undo also cancels the box that is being segmented. @param {"undo" | "redo"} way */
   travel(way) {
-    if (!this.result || this.result.rasterEdit === null) return;
+    if (!this.result || this.result.draftEdit) return;
+    if (way === "undo" && this.prompting.cancel(this.result.one)) {
+      say("Box cancelled");
+      return;
+    }
     if (this.result.one.history[way]()) this.refresh();
   }
 
@@ -68,7 +84,9 @@ export class Editor {
 
   /** Discard a draft. */
   discard() {
-    if (this.result?.rasterEdit === null) this.view.changed(this.result.update());
+    if (!this.result?.draftEdit) return;
+    this.result.discard();
+    this.view.changed(this.result.update());
   }
 
   refresh() {

@@ -106,10 +106,7 @@ export async function archiveOf(store, cases, parts, progress) {
     if (parts.has("overlays")) await add("overlays", await opened.overlay());
     if (parts.has("contours")) await add("contours", JSON.stringify(await opened.contours()));
     if (parts.has("dicom") && one.dicom) await add("dicom", await opened.dicom());
-    if (parts.has("coco")) {
-      const { width, height } = opened.raster;
-      coco.push({ name: one.name, width, height, annotation: cocoAnnotation(opened.raster) });
-    }
+    if (parts.has("coco")) coco.push({ one, annotation: cocoAnnotation(opened.raster) });
     if (parts.has("labelStudio")) tasks.push(labelStudioTask(one, await opened.contours()));
     if (parts.has("table")) await measured(store, one);
     progress(index + 1);

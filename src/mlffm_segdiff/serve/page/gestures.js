@@ -53,7 +53,7 @@ function usePointers(canvas, editor, tool, space) {
     }
     aim(event);
     working = event.button === 0 ? tool() : null;
-    working?.begin(view.place(event));
+    working?.begin(view.place(event), event.altKey);
   });
   canvas.addEventListener("pointermove", (event) => {
     if (!view.result) return;

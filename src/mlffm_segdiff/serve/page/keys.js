@@ -31,7 +31,7 @@ export function useKeys(shortcuts) {
     const row = document.createElement("tr");
     const head = element("th", "");
     head.scope = "row";
-    head.append(element("kbd", key.length === 1 ? key.toUpperCase() : key));
+    head.append(element("kbd", key.charAt(0).toUpperCase() + key.slice(1)));
     row.append(head, element("td", label));
     return row;
   }));

@@ -3,13 +3,15 @@
 import { about } from "./api.js";
 import { Case } from "./case.js";
 import { useCorrection, useLayers, useTools, useZoom } from "./controls.js";
-import { showBusy, showCase, showCounts, showFailure, showFrame, showNumbers, showProgress, showResult } from "./desk.js";
+import { showBusy, showCase, showCounts, showFailure, showFrame, showNumbers, showProgress, showRamp,
+  showResult } from "./desk.js";
 import { confirmed, useDialogs } from "./dialogs.js";
 import { useDownloads } from "./downloads.js";
 import { Editor } from "./editor.js";
 import { showSamples, useIntake } from "./intake.js";
 import { List } from "./list.js";
 import { measureCase } from "./measuring.js";
+import { Prompting } from "./prompting.js";
 import { Queue } from "./queue.js";
 import { Result } from "./result.js";
 import { Sender } from "./sending.js";
@@ -27,7 +29,8 @@ const store = await Store.open();
 const queue = new Queue();
 const sender = new Sender(store, answered, sendingChanged);
 const view = new View($("image"), $("canvas"), $("minimap"));
-const editor = new Editor(view, changed);
+const prompting = new Prompting(store, boxed, () => view.refresh());
+const editor = new Editor(view, prompting, changed);
 const list = new List($("list"), choose);
 /** New images, of which the first that does not fail is opened. @type {Set<Case>} */
 const awaited = new Set();
@@ -35,6 +38,8 @@ let added = 0;
 /** Number of added images that are not in the store yet. */
 let unkept = 0;
 let still = 0;
+/** Number of times an image was opened. */
+let opened = 0;
 
 /** @param {File[]} files */
 async function take(files) {
@@ -94,13 +99,14 @@ function sendingChanged() {
 
 /** @param {Case | null} one chosen by the user */
 function choose(one) {
-  if (!one) return;
+  if (!one || one === view.result?.one) return;
   awaited.clear();
   open(one);
 }
 
 /** Show an image, or that it is waiting or failed. @param {Case | null} one */
 async function open(one) {
+  const turn = ++opened;
   queue.shown = one;
   if (one?.done || one?.problem) awaited.clear();
   if (one?.done && one.decision === "new") {
@@ -117,13 +123,25 @@ async function open(one) {
   }
   const answer = await store.get("answers", one.id);
   const image = await createImageBitmap(answer.preview);
-  if (queue.shown !== one) return image.close();
+  if (turn !== opened) return image.close();
   close();
   view.show(new Result(one, answer, image));
   showResult(view);
   showCase(one);
   showNumbers(one);
   measureLater(one);
+}
+
+/** A case has a mask within a new box. */
+function boxed(one, boxes) {
+  if (view.result?.one === one) {
+    view.result.answer.boxes = boxes;
+    editor.refresh();
+    return;
+  }
+  save(one);
+  if (one === queue.shown) open(one);
+  else showList();
 }
 
 function close() {
@@ -145,6 +163,7 @@ function changed() {
   if (one === queue.shown) {
     showCase(one);
     showNumbers(one);
+    showRamp(view.result);
   }
   showList();
   measureLater(one);
@@ -209,6 +228,7 @@ async function remove(cases, question) {
   if (!cases.length || !(await confirmed(question, "Remove"))) return;
   const next = queue.neighbour(1) ?? queue.neighbour(-1);
   sender.drop(cases);
+  for (const one of cases) prompting.cancel(one);
   queue.remove(cases);
   for (const one of cases) awaited.delete(one);
   if (queue.cases.length === 0) await store.clear();

@@ -1,8 +1,9 @@
 import { components, paintRuns, postProcess } from "./components.js";
 
 /**
- * A mask is what it is made of: a threshold, post-processing, and the steps of the user's correction. So it is
- * small to keep, and undo is an earlier list of steps.
+ * A mask is what it is made of: a threshold, a box and points for the network, post-processing, and the steps of
+ * the user's correction, which stay on top of whatever the others change. So it is small to keep, and undo is an
+ * earlier edit.
  *
  * @typedef {[number, number]} Point x, y in pixels of the image, (0, 0) the outer corner of the first pixel
  * @typedef {{kind: "stroke", erase: boolean, radius: number, points: Point[]}} Stroke
@@ -11,7 +12,8 @@ import { components, paintRuns, postProcess } from "./components.js";
  * @typedef {{kind: "fill", at: Point}} Fill of a hole, or removal of a component
  * @typedef {{kind: "holes"} | {kind: "largest"} | {kind: "smooth", radius: number}} Cleaning
  * @typedef {Stroke | Region | Reshape | Fill | Cleaning} Step
- * @typedef {{threshold: number, steps: Step[]}} Edit
+ * @typedef {{threshold: number, box: import("./prompt.js").BoxPrompt | null,
+ *   points: import("./prompt.js").PointPrompt[], steps: Step[]}} Edit
  * @typedef {{data: Uint8Array, width: number, height: number}} Raster 1 on the lesion, row by row
  * @typedef {{left: number, top: number, right: number, bottom: number}} Box right and bottom excluded
  */

@@ -4,6 +4,7 @@ import { heat } from "./colours.js";
 import { resample, unpack } from "./maps.js";
 import { applyStep, thresholdMask, wholeBox } from "./mask.js";
 import { outline } from "./outline.js";
+import { withPoints } from "./prompt.js";
 
 const SKETCH_SIDE = 1600;
 const COARSE_SIDE = 800;
@@ -12,13 +13,15 @@ const COARSE_SIDE = 800;
  * What the store keeps of the server's answer.
  * @typedef {{width: number, height: number, post: import("./components.js").PostProcessing, size: number,
  *   probability: Float32Array, spread: Float32Array, samples: Float32Array[], preview: Blob, contours: any,
- *   band: {inner: any, outer: any} | null}} Answer
+ *   band: {inner: any, outer: any} | null,
+ *   boxes: Record<string, import("./prompt.js").ProbabilityMap>}} Answer `boxes`: the map within each box
  */
 
 /** @param {any} response of the REST API @param {Blob} preview @returns {Answer} */
 export function answerOf({ width, height, post_processing, maps, contours, band }, preview) {
   return {
     width, height, preview, contours, band,
+    boxes: {},
     post: post_processing,
     size: maps.size,
     probability: unpack(maps.probability),
@@ -39,23 +42,25 @@ export class Result {
     this.height = answer.height;
     /** @type {import("./mask.js").Raster | null} */
     this.raster = null;
-    /** The edit that the raster shows; null while a stroke is being drawn. */
+    /** The edit that the raster shows; null while a draft is drawn over it. @type {import("./mask.js").Edit | null} */
     this.rasterEdit = null;
+    /** The edit under the draft; null without a draft. @type {import("./mask.js").Edit | null} */
+    this.draftEdit = null;
     this.kept = new Map();
   }
 
   /**
-   * Bring the mask up to date with the case's edit.
+   * Bring the mask up to date with the case's edit, unless a draft is drawn over it.
    * @returns {import("./mask.js").Box[]} what may have changed since the last time
    */
   update() {
     const { edit } = this.one;
-    if (this.rasterEdit === edit) return [];
+    if (this.rasterEdit === edit || this.draftEdit) return [];
     const shown = this.rasterEdit;
-    const follows = shown !== null && shown.threshold === edit.threshold
+    const follows = shown !== null && ["threshold", "box", "points"].every((name) => shown[name] === edit[name])
       && shown.steps.every((step, index) => step === edit.steps[index]);
     const changed = follows ? [] : [wholeBox(this)];
-    if (!follows) this.#restart(edit.threshold);
+    if (!follows) this.#restart(edit);
     for (const step of edit.steps.slice(follows ? shown.steps.length : 0)) {
       const box = applyStep(this.raster, step);
       if (box) changed.push(box);
@@ -66,6 +71,7 @@ export class Result {
 
   /** @returns {Uint8Array} the mask at the image's own size */
   mask() {
+    if (this.draftEdit) return maskOf(this.answer, this.one.edit).data;
     this.update();
     return this.raster.data;
   }
@@ -83,15 +89,22 @@ export class Result {
 
   /** Apply a step to the shown mask without adding it to the edit. @returns {import("./mask.js").Box | null} */
   draft(step) {
+    this.draftEdit ??= this.rasterEdit;
     this.rasterEdit = null;
     return applyStep(this.raster, step);
+  }
+
+  /** Forget the draft; the next update removes it. */
+  discard() {
+    this.draftEdit = null;
   }
 
   /** Make a step part of the edit. @param {import("./mask.js").Step} step @param {boolean} drawn by `draft` */
   commit(step, drawn = false) {
     const { history, edit } = this.one;
     history.push({ ...edit, steps: [...edit.steps, step] });
-    if (drawn) this.rasterEdit = this.one.edit;
+    if (drawn && this.draftEdit === edit) this.rasterEdit = this.one.edit;
+    this.draftEdit = null;
   }
 
   /** The outline of a map at the threshold, in pixels of the image. @param {"probability" | number} name @returns {Path2D} */
@@ -109,6 +122,12 @@ export class Result {
     });
   }
 
+  /** What is thresholded. @returns {import("./prompt.js").ProbabilityMap} */
+  get map() {
+    const { edit } = this.one;
+    return this.#keep("map", mapKey(edit), () => mapOf(this.answer, edit));
+  }
+
   /** The inner and outer contour of the server's answer. @returns {Path2D[]} */
   get band() {
     const { band } = this.answer;
@@ -117,13 +136,13 @@ export class Result {
 
   /** The value at the end of the ramp of uncertainty. */
   get uncertaintyTop() {
-    return this.#keep("top", null, () => this.#uncertainty().reduce((a, b) => Math.max(a, b), 0.01));
+    return this.#keep("top", this.map, () => this.#uncertainty().reduce((a, b) => Math.max(a, b), 0.01));
   }
 
   /** @param {"probability" | "uncertainty"} kind @returns {ImageData} at the size of the maps */
   heat(kind) {
-    const { size, probability } = this.answer;
-    return this.#keep(`heat ${kind}`, null, () => kind === "probability"
+    const { size, probability } = this.map;
+    return this.#keep(`heat ${kind}`, this.map, () => kind === "probability"
       ? heat(probability, 1, kind, size, size)
       : heat(this.#uncertainty(), this.uncertaintyTop, kind, size, size));
   }
@@ -134,17 +153,22 @@ export class Result {
     this.full?.close();
   }
 
-  /** The standard deviation of the samples; without samples that of a pixel's label, from its probability. */
-  #uncertainty() {
-    const { samples, spread, probability } = this.answer;
-    return samples.length > 1 ? spread : probability.map((p) => Math.sqrt(Math.max(0, p * (1 - p))));
+  /** The samples of the shown mask; a box or points have none. @returns {Float32Array[]} */
+  get samples() {
+    return this.one.prompted ? [] : this.answer.samples;
   }
 
-  #restart(threshold) {
-    const { width, height, answer } = this;
-    const base = this.#keep("base", threshold, () => {
-      const values = this.#keep("full", null, () => resample(answer.probability, answer.size, width, height));
-      return thresholdMask(values, threshold, answer.post, width, height);
+  /** The standard deviation of the samples; without samples that of a pixel's label, from its probability. */
+  #uncertainty() {
+    const { spread } = this.answer;
+    return this.samples.length > 1 ? spread : this.map.probability.map((p) => Math.sqrt(Math.max(0, p * (1 - p))));
+  }
+
+  #restart(edit) {
+    const { width, height, map } = this;
+    const base = this.#keep("base", `${edit.threshold} ${mapKey(edit)}`, () => {
+      const values = this.#keep("full", map, () => resample(map.probability, map.size, width, height));
+      return thresholdMask(values, edit.threshold, this.answer.post, width, height);
     });
     if (!this.raster) this.raster = { data: new Uint8Array(width * height), width, height };
     this.raster.data.set(base.data);
@@ -160,8 +184,21 @@ export class Result {
   }
 }
 
+/** The map of an edit: the network's, or that within its box, with its points. */
+function mapOf(answer, edit) {
+  const map = edit.box ? answer.boxes[edit.box] : answer;
+  return edit.points.length ? withPoints(map, edit, answer.width, answer.height) : map;
+}
+
+/** What the map of an edit depends on. */
+function mapKey({ threshold, box, points }) {
+  return points.length ? `${box} ${points.join(" ")} ${threshold}` : `${box}`;
+}
+
 /** @param {Answer} answer @param {import("./mask.js").Edit} edit @returns {import("./mask.js").Raster} at full size */
-export function maskOf({ probability, size, post, width, height }, edit) {
+export function maskOf(answer, edit) {
+  const { post, width, height } = answer;
+  const { size, probability } = mapOf(answer, edit);
   const raster = thresholdMask(resample(probability, size, width, height), edit.threshold, post, width, height);
   for (const step of edit.steps) applyStep(raster, step);
   return raster;

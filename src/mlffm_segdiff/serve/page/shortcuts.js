@@ -17,13 +17,15 @@ export function useShortcuts(editor, chooseTool, zoom, commands) {
   };
   useKeys([
     { key: "v", label: "View", run: () => chooseTool("view") },
+    { key: "o", label: "Box", run: () => chooseTool("box") },
+    { key: "t", label: "Points", run: () => chooseTool("points") },
     { key: "b", label: "Brush", run: () => chooseTool("brush") },
     { key: "e", label: "Eraser", run: () => chooseTool("eraser") },
     { key: "l", label: "Lasso", run: () => chooseTool("lasso") },
     { key: "p", label: "Polygon", run: () => chooseTool("polygon") },
     { key: "n", label: "Nodes", run: () => chooseTool("nodes") },
     { key: "f", label: "Fill", run: () => chooseTool("fill") },
-    { key: "x", label: "Lasso and polygon add or remove", run: press("removing") },
+    { key: "x", label: "Lasso and polygon add or remove; points mark lesion or not", run: press("removing") },
     { key: "[", label: "Smaller brush", run: () => setBrush(editor, editor.brush - 2) },
     { key: "]", label: "Larger brush", run: () => setBrush(editor, editor.brush + 2) },
     { key: "j", label: "Next image", run: commands.next },
@@ -40,7 +42,8 @@ export function useShortcuts(editor, chooseTool, zoom, commands) {
     { key: "?", label: "Help", run: press("open-help") },
     { key: "arrows, Shift", label: "On the image: move the tool, faster; in View, pan" },
     { key: "Space, Enter", label: "On the image: use the tool; Space pans while the pointer is on it" },
-    { key: "Escape, Backspace", label: "Cancel; remove the last corner of a polygon" },
+    { key: "Escape, Backspace", label: "Cancel; remove the box, the last point or the last corner" },
+    { key: "Alt and click", label: "Points: mark the opposite" },
     { key: ", and .", label: "Choose a node" },
     { key: "Ctrl+Z, Ctrl+Shift+Z", label: "Undo, redo" },
   ]);

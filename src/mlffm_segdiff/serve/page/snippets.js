@@ -1,5 +1,7 @@
 /** The request of an image as a command or program, to be copied. */
 
+import { promptFields } from "./prompt.js";
+
 /** @param {string} text @returns {string} one word of a POSIX shell */
 function shellWord(text) {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
@@ -7,13 +9,13 @@ function shellWord(text) {
 
 /** @returns {[string, string][]} the options of a request that writes the mask */
 function fieldsOf({ options, edit }) {
-  const given = Object.entries({ ...options, threshold: edit.threshold, format: "png" });
+  const given = Object.entries({ ...options, threshold: edit.threshold, ...promptFields(edit), format: "png" });
   return given.filter(([, value]) => value !== undefined).map(([name, value]) => [name, String(value)]);
 }
 
 /**
  * @param {import("./case.js").Case} one @param {string} server its address @param {boolean} needsKey
- * @returns {string} a command that writes the mask, without corrections
+ * @returns {string} a command that writes the mask, without what was drawn
  */
 export function curlCommand(one, server, needsKey) {
   const words = fieldsOf(one).map(([name, value]) => `-F ${shellWord(`${name}=${value}`)}`);

@@ -2,7 +2,7 @@
  * The tools, each with what pointer and keyboard do with it.
  *
  * @typedef {object} Tool
- * @property {(place: import("./mask.js").Point) => void} begin the pointer goes down
+ * @property {(place: import("./mask.js").Point, alt?: boolean) => void} begin the pointer goes down, with Alt or without
  * @property {(place: import("./mask.js").Point) => void} [extend] it moves while it is down
  * @property {() => void} [end] it goes up
  * @property {() => void} [cancel]
@@ -11,12 +11,11 @@
  */
 
 import { components } from "./components.js";
+import { CATCH, crosshair, drawNodes, MARK, near, nearest, polyline } from "./marks.js";
 import { contourNodes } from "./outline.js";
+import { BoxPrompter, PointsPrompter } from "./prompt_tools.js";
 import { say } from "./status.js";
 
-const MARK = "#ffffff";
-const NODE = 5;
-const CATCH = 10;
 const LEAST_POINTS = 3;
 const NODE_TOLERANCE = 0.004;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -25,6 +24,8 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 export function makeTools(editor) {
   return {
     view: null,
+    box: new BoxPrompter(editor),
+    points: new PointsPrompter(editor),
     brush: new Brush(editor, false),
     eraser: new Brush(editor, true),
     lasso: new Lasso(editor),
@@ -225,10 +226,27 @@ class Fill {
   /** @param {import("./editor.js").Editor} editor */
   constructor(editor) {
     this.editor = editor;
+    /** Where the pointer is down. @type {import("./mask.js").Point | null} */
+    this.place = null;
   }
 
   begin(place) {
+    this.place = place;
+  }
+
+  extend(place) {
+    if (this.place) this.place = place;
+  }
+
+  cancel() {
+    this.place = null;
+  }
+
+  end() {
     const { result } = this.editor;
+    const { place } = this;
+    this.place = null;
+    if (!place) return;
     const lesion = result.raster.data[Math.floor(place[1]) * result.width + Math.floor(place[0])];
     const step = { kind: "fill", at: place };
     if (!result.draft(step)) {
@@ -244,40 +262,4 @@ class Fill {
   marks(context, view) {
     if (this.editor.cursor) view.stroke(context, [crosshair(this.editor.cursor, view.scale)], MARK, 1);
   }
-}
-
-function near([ax, ay], [bx, by], reach) {
-  return Math.hypot(ax - bx, ay - by) <= reach;
-}
-
-function nearest(points, place, reach) {
-  const distances = points.map(([x, y]) => Math.hypot(x - place[0], y - place[1]));
-  const least = Math.min(...distances);
-  return least <= reach ? distances.indexOf(least) : -1;
-}
-
-function polyline(points) {
-  const path = new Path2D();
-  points.forEach(([x, y], index) => (index ? path.lineTo(x, y) : path.moveTo(x, y)));
-  return path;
-}
-
-function crosshair([x, y], scale) {
-  const path = new Path2D();
-  const reach = 8 / scale;
-  path.moveTo(x - reach, y);
-  path.lineTo(x + reach, y);
-  path.moveTo(x, y - reach);
-  path.lineTo(x, y + reach);
-  return path;
-}
-
-function drawNodes(context, view, points, held) {
-  points.forEach(([x, y], index) => {
-    const path = new Path2D();
-    path.arc(x, y, (index === held ? 1.5 : 1) * (NODE / view.scale), 0, 2 * Math.PI);
-    context.fillStyle = index === held ? "#00e5ff" : MARK;
-    context.fill(path);
-    view.stroke(context, [path], MARK, 1);
-  });
 }

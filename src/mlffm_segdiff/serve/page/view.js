@@ -70,7 +70,10 @@ export class View {
   show(result) {
     this.result = result;
     this.mask = this.sketch = null;
-    if (!result) return;
+    if (!result) {
+      this.refresh();
+      return;
+    }
     result.update();
     this.mask = new MaskLayer(result.raster);
     this.fit();
@@ -157,9 +160,11 @@ export class View {
   #draw() {
     const { image } = this.stale;
     this.stale = { image: false, overlay: false };
-    if (!this.result || !this.width) return;
+    if (!this.width) return;
+    const overlay = this.#clearedOverlay();
+    if (!this.result) return;
     if (image) this.#drawImage();
-    this.#drawOverlay();
+    this.#drawOverlay(overlay);
     if (image) this.#drawMinimap();
   }
 
@@ -176,12 +181,16 @@ export class View {
       result.height * scale * ratio);
   }
 
-  #drawOverlay() {
+  #clearedOverlay() {
     const context = this.canvases.overlay.getContext("2d");
-    const { result, layers, scale } = this;
-    const ratio = devicePixelRatio;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, context.canvas.width, context.canvas.height);
+    return context;
+  }
+
+  #drawOverlay(context) {
+    const { result, layers, scale } = this;
+    const ratio = devicePixelRatio;
     if (!layers.hidden) {
       context.save();
       if (layers.compare !== null) this.#splitAt(context, layers.compare);
@@ -190,7 +199,7 @@ export class View {
       this.#drawFill(context, tiles);
       context.setTransform(scale * ratio, 0, 0, scale * ratio, this.x * ratio, this.y * ratio);
       layers.samples.forEach((on, number) => {
-        if (!on || number >= result.answer.samples.length) return;
+        if (!on || number >= result.samples.length) return;
         this.stroke(context, [result.mapOutline(number)], SAMPLE_COLOURS[number % SAMPLE_COLOURS.length], 1.5);
       });
       if (layers.band && result.one.original) this.stroke(context, result.band, BAND, 1.2);
