@@ -92,7 +92,7 @@ def plan_job(
     weights: WeightsOption = "default",
     samples: SamplesOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images segmented at once.")] = 8,
-    repeats: Annotated[int, typer.Option(min=1, help="Turns of the measurement; the median counts.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="Turns of the measurement; the median counts.")] = 7,
     runtime: RuntimeOption = None,
     device: DeviceOption = AUTO,
     threads: Annotated[int, typer.Option(min=1, metavar="N", help="CPU threads of a worker.")] = 1,
