@@ -34,6 +34,7 @@ SHELL = ("sh", "bash", "console")
 
 OTHERS = {
     "ray": "a cluster",
+    "torchrun": "torch's own; tests/training/test_replicas.py runs such a line",
     "docker": "a container engine; tools/check_release.py runs what the image runs",
     "pytest": "the tests themselves",
     "nnUNetv2_plan_and_preprocess": "nnU-Net's own",
@@ -72,6 +73,7 @@ STAND_INS = (
     (r"-i IMAGES", "-i images"),
     (r"runs/isic2018 -o", "runs/isic2018 --part val -o"),
     (r"-o FOLDER\b", "-o made"),
+    (r" train\.devices=4$", ""),  # tests/training/test_replicas.py runs two processes
     (r"^(train (?!--resume).*--run) runs/\w+$", r"\1 runs/new"),
     (r"--count 100", "--count 2"),
     (r"study (plan|run) (?!models)\S+", r"study \1 small.yaml"),

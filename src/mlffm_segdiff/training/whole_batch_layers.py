@@ -55,7 +55,7 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
         count = counts.sum(0)
         mean = (counts * means).sum(0) / count
         variance = (counts * (variances + (means - mean).square())).sum(0) / count
-        self._track(mean.detach(), variance.detach() * count / (count - 1))
+        self._track(mean.detach(), (variance * count / (count - 1)).detach())
         scale = torch.rsqrt(variance + self.eps)
         if self.affine:
             scale = scale * self.weight
