@@ -280,6 +280,27 @@ def test_box_and_points_are_in_the_files(open_page: OpenPage, clouds: Path, blob
     assert "box" not in other
 
 
+def test_the_threshold_is_previewed_within_the_box(open_page: OpenPage, clouds: Path) -> None:
+    page = open_page()
+    put(page, clouds)
+    choose(page, "Box")
+    drag(page, SIZE, [(36, 4), (62, 25)])
+    expect(page.locator("#measures-state")).to_have_text("of the corrected mask")
+    choose(page, "View")
+    drawn = """async () => {
+        const slider = document.querySelector("#threshold");
+        slider.value = "0.4";
+        slider.dispatchEvent(new Event("input"));
+        await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        const { width, height } = document.querySelector("#canvas");
+        const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+        copy.drawImage(document.querySelector("#canvas"), 0, 0);
+        const drawn = (left) => copy.getImageData(left, 0, width / 2, height).data.some((value) => value > 0);
+        return [drawn(0), drawn(width / 2)];
+    }"""
+    assert page.evaluate(drawn) == [False, True]
+
+
 def test_a_sample_is_not_drawn_with_a_box(open_page: OpenPage, clouds: Path) -> None:
     """Uncertainty is then that of the label, by the probability within the box."""
     page = open_page()
