@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.study import Study
@@ -51,6 +52,34 @@ def test_an_unfinished_copy_is_made_again(
     assert not (broken / "rest").exists()
 
 
+def test_a_cell_that_a_job_still_trains_keeps_its_run(
+    whole: StudyFolder, make_study: Callable[..., Study], plan_here: PlanHere, tmp_path: Path
+) -> None:
+    """As a cluster's job does after the command that submitted it was killed."""
+    folder = StudyFolder(tmp_path / "again")
+    first, *others = plan_here(make_study(), folder).cells
+    (running := folder.cell(first.key)).run.path.mkdir(parents=True)
+    with FileLock(running.guard):
+        copied = reuse_trained(read_plan(folder.plan), folder, [whole])
+    assert copied == [cell.key for cell in others]
+    assert list(running.run.path.iterdir()) == []
+    assert not running.trained.exists()
+
+
+def test_checkpoints_are_not_copied(
+    whole: StudyFolder, make_study: Callable[..., Study], plan_here: PlanHere, tmp_path: Path
+) -> None:
+    """A study that was killed between training and scoring still has them."""
+    other, folder = StudyFolder(tmp_path / "other"), StudyFolder(tmp_path / "again")
+    shutil.copytree(whole.path, other.path)
+    plan = plan_here(make_study(), folder)
+    left = other.cell(plan.cells[0].key).run.checkpoints
+    left.mkdir()
+    (left / "last.ckpt").touch()
+    assert plan.cells[0].key in reuse_trained(plan, folder, [other])
+    assert not folder.cell(plan.cells[0].key).run.checkpoints.exists()
+
+
 def test_a_folder_without_a_study_is_refused_before_anything_is_copied(
     whole: StudyFolder, make_study: Callable[..., Study], plan_here: PlanHere, tmp_path: Path
 ) -> None:
@@ -65,7 +94,7 @@ def test_a_shared_study_gives_the_same_tables(whole: StudyFolder, tmp_path: Path
     files = share_study(whole, tmp_path / "shared")
     assert sorted(files) == sorted(path for path in (tmp_path / "shared").rglob("*") if path.is_file())
     assert {path.name for path in files} == {
-        *("plan.json", "study.yaml", "finished.json", "metrics.csv", "cases.csv", "summary.json")
+        *("plan.json", "finished.json", "metrics.csv", "cases.csv", "summary.json")
     }
     shutil.copytree(whole.path, tmp_path / "original")
     shared, original = (
@@ -85,11 +114,14 @@ def test_a_shared_study_names_no_folder_of_the_data(
     for cell in plan["cells"]:
         cell["recipe"]["data"] |= {"sources": {"ph2": "/secret/ph2"}, "split": "/secret/split.csv"}
     study = StudyFolder(tmp_path / "study")
-    study.path.mkdir()
+    shutil.copytree(whole.path, study.path)
     study.plan.write_text(json.dumps(plan))
-    study.study.write_text("name: small\n")
-    share_study(study, tmp_path / "shared")
-    assert "/secret" not in (tmp_path / "shared/plan.json").read_text()
+    study.study.write_text("overrides: [data.split=/secret/split.csv]\n")
+    finished = study.cell(plan["cells"][0]["key"]).finished
+    command = {"command": "mlffm-segdiff study run small --source ph2=/secret/ph2"}
+    finished.write_text(json.dumps({**json.loads(finished.read_text()), **command}))
+    files = share_study(study, tmp_path / "shared")
+    assert not [file for file in files if "/secret" in file.read_text()]
     (data, *_) = [cell.recipe.data for cell in read_plan(tmp_path / "shared/plan.json").cells]
     assert data.sources == {"ph2": None}
     assert data.split == Path("split.csv")

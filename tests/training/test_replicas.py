@@ -203,6 +203,23 @@ def test_a_killed_process_ends_both_and_one_resumes_the_run(
     assert_same_run(run, alone)
 
 
+@pytest.mark.timeout(2 * PATIENCE)
+def test_a_training_that_diverges_says_so_once(
+    recipe_of_runs: Recipe, tmp_path: Path, started: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    RunFolder(tmp_path / "recipe").write_config(recipe_of_runs)
+    recipe, rate = tmp_path / "recipe" / "config.yaml", ("train.learning_rate=10", "train.clip=1e9")
+    process = started(
+        "-m", "mlffm_segdiff", "train", recipe, "--run", tmp_path / "run", "train.devices=2", *rate
+    )
+    _, error = process.communicate(timeout=PATIENCE)
+    assert "Traceback" not in error
+    if process.returncode != -signal.SIGKILL:  # by Lightning, if the second process ended 5 seconds earlier
+        assert process.returncode == 2
+        assert error.count("the training diverged") == 1, error
+    assert error.count("the training diverged") <= 1
+
+
 class InterruptedRunError(Exception):
     pass
 

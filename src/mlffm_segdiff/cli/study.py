@@ -194,10 +194,8 @@ def share(
     from mlffm_segdiff.study.study_folder import StudyFolder
     from mlffm_segdiff.study.transfer import share_study
 
-    reporter, files = (
-        Reporter(quiet, as_json),
-        share_study(StudyFolder(folder.expanduser()), output.expanduser()),
-    )
+    files = share_study(StudyFolder(folder.expanduser()), output.expanduser())
+    reporter = Reporter(quiet, as_json)
     size = sum(file.stat().st_size for file in files)
     reporter.info(f"{output}: {len(files)} files, {size / 1e6:.1f} MB")
     reporter.result({"output": output, "files": len(files), "bytes": size})

@@ -70,6 +70,7 @@ def train(
     Example: mlffm-segdiff train isic2018 --source isic2018=/data/isic2018
     """
     from mlffm_segdiff.segmenters.recipe import load_recipe
+    from mlffm_segdiff.training.module import DivergedError
     from mlffm_segdiff.training.replicas import LostProcessError, is_first_process
 
     if resume and run is None:
@@ -104,7 +105,7 @@ def train(
         overrides = [f"train.devices={devices.devices}", f"train.nodes={devices.nodes}"]
     try:
         _train(chosen, run, (overrides or ()) if resume else None, device, reporter)
-    except (KeyboardInterrupt, LostProcessError):
+    except (KeyboardInterrupt, LostProcessError, DivergedError):
         if first:
             raise
         sys.exit(ExitStatus.FAULTS)  # the first process reports it

@@ -236,7 +236,7 @@ class TrainConfig(Section):
 
     @model_validator(mode="after")
     def devices_share_a_batch(self) -> "TrainConfig":
-        """Require as many images of a batch for each device."""
+        """Require a batch that divides evenly among the devices."""
         if self.batch_size % self.processes:
             raise ValueError(f"batch_size={self.batch_size}: make it a multiple of {self.processes} devices")
         return self

@@ -1,20 +1,23 @@
 """Takes over trained cells from other studies, and copies the part of a study that its report needs."""
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import atomic_folder, write_bytes
 from mlffm_segdiff.evaluation.report import CASES_FILE, SUMMARY_FILE
 from mlffm_segdiff.study.cells import Cell
 from mlffm_segdiff.study.plan import StudyPlan, read_plan, write_plan
-from mlffm_segdiff.study.study_folder import StudyFolder
+from mlffm_segdiff.study.study_folder import CellFolder, StudyFolder
 
 
 def reuse_trained(plan: StudyPlan, folder: StudyFolder, others: Sequence[StudyFolder]) -> list[str]:
-    """Copy the training runs that other studies have of cells with the same key; they are scored anew.
+    """Copy the training runs of cells with the same key from other studies, so that they are only scored.
 
     Args:
         plan: The saved plan of the study.
@@ -22,7 +25,8 @@ def reuse_trained(plan: StudyPlan, folder: StudyFolder, others: Sequence[StudyFo
         others: Folders of other studies, finished or not.
 
     Returns:
-        Keys of the cells whose training was copied; a cell that is trained here keeps its own weights.
+        Keys of the cells whose training was copied. A cell that is trained here, or that a job of an earlier
+        call still trains, keeps its own run.
 
     Raises:
         UserError: If a folder has no study, or a file cannot be written.
@@ -36,16 +40,30 @@ def reuse_trained(plan: StudyPlan, folder: StudyFolder, others: Sequence[StudyFo
             theirs = [other.cell(cell.key) for other in others if other.cell(cell.key).trained.is_file()]
             if here.trained.is_file() or not theirs:
                 continue
-            shutil.rmtree(here.run.path, ignore_errors=True)  # unfinished
-            with atomic_folder(here.run.path) as building:
-                shutil.copytree(theirs[0].run.path, building, dirs_exist_ok=True)
-            write_bytes(here.trained, theirs[0].trained.read_bytes())
+            try:
+                here.path.mkdir(parents=True, exist_ok=True)
+                with FileLock(here.guard, timeout=0):
+                    _copy_training(theirs[0], here)
+            except Timeout:
+                continue
             copied.append(cell.key)
     return copied
 
 
+def _copy_training(source: CellFolder, target: CellFolder) -> None:
+    """Copy all but the checkpoints, which the other study may be removing."""
+    with atomic_folder(target.run.path) as building:
+        checkpoints = shutil.ignore_patterns(source.run.checkpoints.name)
+        shutil.copytree(source.run.path, building, ignore=checkpoints, dirs_exist_ok=True)
+        if target.run.path.exists():
+            shutil.rmtree(target.run.path)  # unfinished
+    write_bytes(target.trained, source.trained.read_bytes())
+
+
 def share_study(folder: StudyFolder, output: Path) -> list[Path]:
     """Copy what a study's report is made from into a new folder: no weights, images, or paths of data.
+
+    The request (study.yaml) and the commands that ran the cells can have such paths, so they are left out.
 
     Args:
         folder: The study, finished or not; only its finished cells are copied.
@@ -60,22 +78,22 @@ def share_study(folder: StudyFolder, output: Path) -> list[Path]:
     plan = read_plan(folder.plan)
     if output.exists():
         raise UserError(f"{output} exists; choose another folder, or remove it")
-    files = [folder.study]
+    files = {}
     for cell in plan.cells:
         place = folder.cell(cell.key)
         if place.finished.is_file():
-            scores = [place.scores(name) for name in plan.evaluations]
-            tables = [file for one in scores for file in (one / CASES_FILE, one / SUMMARY_FILE)]
-            files += [place.finished, place.run.metrics, *tables]
+            account = {key: value for key, value in place.account().items() if key != "command"}
+            files[place.finished] = json.dumps(account, indent=1).encode() + b"\n"
+            scores = [
+                place.scores(name) / file for name in plan.evaluations for file in (CASES_FILE, SUMMARY_FILE)
+            ]
+            files |= {file: file.read_bytes() for file in (place.run.metrics, *scores)}
     with atomic_folder(output) as building:
-        for file in files:
-            copy = building / file.relative_to(folder.path)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(copy, file.read_bytes())
-        write_plan(
-            replace(plan, cells=[_without_paths(cell) for cell in plan.cells]), building / folder.plan.name
-        )
-    return [output / file.relative_to(folder.path) for file in [folder.plan, *files]]
+        for file, content in files.items():
+            write_bytes(building / file.relative_to(folder.path), content)
+        shared = replace(plan, cells=[_without_paths(cell) for cell in plan.cells])
+        write_plan(shared, building / folder.plan.name)
+    return [output / file.relative_to(folder.path) for file in (folder.plan, *files)]
 
 
 def _without_paths(cell: Cell) -> Cell:

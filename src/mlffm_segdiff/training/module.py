@@ -26,6 +26,10 @@ NNUNET_MOMENTUM = 0.99
 NNUNET_POWER = 0.9
 
 
+class DivergedError(UserError):
+    """The loss is not finite; all processes of a training find this at the same step."""
+
+
 def update_weights(
     segmenter: BaseSegmenter,
     batch: Batch,
@@ -87,12 +91,12 @@ class SegmenterModule(LightningModule):
         """Log the mean loss, before the checkpoint is saved from which a killed run resumes.
 
         Raises:
-            UserError: The loss is not finite.
+            DivergedError: The loss is not finite.
         """
         assert self.trainer is not None
         loss = float(self.trainer.callback_metrics["loss"])
         if not math.isfinite(loss):
-            raise UserError(
+            raise DivergedError(
                 f"the training diverged: the loss is {loss} after {self.global_step} steps; "
                 "start a new run with a lower train.learning_rate or train.clip, or in float32"
             )

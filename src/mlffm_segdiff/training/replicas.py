@@ -110,13 +110,12 @@ def this_replica(settings: TrainConfig, device: Device) -> Replica:
         return Replica()
     own_threads = str(max(torch.get_num_threads() // settings.devices, 1))
     torch.set_num_threads(int(os.environ.setdefault("OMP_NUM_THREADS", own_threads)))  # which Lightning keeps
+    arguments = hardware(settings, device)
     try:
-        trainer = Trainer(**hardware(settings, device), logger=False, enable_checkpointing=False)
+        trainer = Trainer(**arguments, logger=False, enable_checkpointing=False)
         cluster = trainer.strategy.cluster_environment
         cluster.validate_settings(settings.devices, settings.nodes)
     except (MisconfigurationException, ValueError, RuntimeError) as error:
-        if isinstance(error, UserError):
-            raise
         raise UserError(
             f"no training on train.devices={settings.devices} and train.nodes={settings.nodes} "
             f"({' '.join(str(error).split())}); correct these"
