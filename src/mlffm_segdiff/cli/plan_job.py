@@ -1,6 +1,5 @@
 """``mlffm-segdiff plan``: time and money of segmenting very many images, before it is done."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 from mlffm_segdiff.cli.common import DeviceOption, JsonOption, QuietOption, Reporter
 from mlffm_segdiff.cli.runtime import RuntimeOption, WeightsOption, prepare_model
 from mlffm_segdiff.cli.sampling import SamplesOption, SamplingArgument, sampling_overrides
+from mlffm_segdiff.config.command_line import command_line
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.segmenters.device import AUTO
 
@@ -145,8 +145,7 @@ def plan_job(
     plan = JobPlan(measured, job, machines, store)
     values = plan_values(plan)
     if report is not None:
-        command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
-        write_text(report.expanduser(), plan_markdown(plan, command))
+        write_text(report.expanduser(), plan_markdown(plan, command_line()))
     for header, rows in plan_tables(plan):
         reporter.table(header, rows)
     reporter.info(summary(plan))
