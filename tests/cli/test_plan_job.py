@@ -80,7 +80,7 @@ def test_images_of_the_user_are_measured_and_saved(command: Command, trained: Pa
     few = ("--weights", trained, "--repeats", 1, "--images", 1000)
     status, printed, _ = command("plan", "-i", images, *few, "--save", saved)
     assert status == 0
-    assert "1,000 images in 1 shards take" in printed
+    assert "1,000 images in 1 shard take" in printed
     again = command("plan", "--machine", saved, "--images", 1000, "--json")
     assert again[0] == 0
     found = json.loads(again[1])

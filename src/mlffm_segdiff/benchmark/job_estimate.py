@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from mlffm_segdiff.benchmark.stage_line import JobSpeeds
 from mlffm_segdiff.config.errors import UserError
@@ -15,8 +15,7 @@ LONGEST_SHARD = 20.0
 
 def _require_positive(values: object, zero: tuple[str, ...] = ()) -> None:
     """Raise UserError for a number that is not finite or not positive; those named may be 0."""
-    for name in (field.name for field in fields(values)):  # type: ignore[arg-type]
-        value = getattr(values, name)
+    for name, value in vars(values).items():
         if not (math.isfinite(value) and (value > 0 or (value == 0 and name in zero))):
             least = "0 or more" if name in zero else "a number above 0"
             raise UserError(f"{name.replace('_', ' ')} {value:g} is out of range; give {least}")

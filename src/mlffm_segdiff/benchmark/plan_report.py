@@ -112,8 +112,9 @@ def plan_markdown(plan: JobPlan, command: str) -> str:
 def summary(plan: JobPlan) -> str:
     """Return what a job takes in two sentences."""
     found, job, first = plan.estimate, plan.job, plan.limits[0]
+    shards = "1 shard" if job.shards == 1 else f"{job.shards:,} shards"
     return (
-        f"{job.images:,} images in {job.shards:,} shards take {plain(found.seconds / HOUR)} hours on "
+        f"{job.images:,} images in {shards} take {plain(found.seconds / HOUR)} hours on "
         f"{plan.nodes.nodes:,} nodes and cost {plain(found.cost)}; the bottleneck is {found.bottleneck}, and "
         f"{plain(found.lost_shards)} shards are expected to be lost and repeated. The nearest limit: "
         f"{first.what}, from {plain(first.at)} {first.unit}."

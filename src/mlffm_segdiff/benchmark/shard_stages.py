@@ -99,10 +99,8 @@ class MeasuredSpeeds(BaseModel):
     @model_validator(mode="after")
     def all_stages_were_measured(self) -> Self:
         """Refuse what no measurement writes."""
-        measured = (*self.sizes, self.check)
-        if any(
-            set(stages) != set(STAGES) for stages in (self.speeds.stages, *(one.stages for one in measured))
-        ):
+        measured, stages = (*self.sizes, self.check), set(STAGES)
+        if self.speeds.stages.keys() != stages or any(one.stages.keys() != stages for one in measured):
             raise ValueError(f"the stages must be {', '.join(STAGES)}")
         if not (self.speeds.image_seconds(self.megapixels) and all(one.seconds for one in measured)):
             raise ValueError("an image must take some time")
