@@ -22,6 +22,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,7 +141,7 @@ def drive(port: int, images: Sequence[bytes], clients: int, seconds: float) -> L
 
     def client(number: int) -> None:
         connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE)
-        while time.monotonic() - start < seconds and sum(load.statuses.values()) < MOST_REQUESTS:
+        while time.monotonic() - start < seconds and len(load.latencies) < MOST_REQUESTS:
             number += clients
             sent = time.monotonic()
             try:
@@ -198,27 +199,21 @@ def kill(
     at: int,
     images: Sequence[bytes],
     arguments: argparse.Namespace,
-) -> subprocess.Popen[bytes]:
-    """Kill a server after a third of the time, start it again after two; print what the clients saw."""
-    again: list[subprocess.Popen[bytes]] = []
-
-    def disturb() -> None:
+) -> None:
+    """Kill a server under load, start it again later, and print what the clients saw."""
+    with ThreadPoolExecutor(1) as background:
+        loading = background.submit(drive, port, images, arguments.clients, 3 * arguments.seconds)
         time.sleep(arguments.seconds)
         server.send_signal(signal.SIGKILL)
         server.wait()
         time.sleep(arguments.seconds)
-        again.append(serve(at, arguments.weights))
-        wait_for(at)
-
-    disturbing = threading.Thread(target=disturb)
-    disturbing.start()
-    load = drive(port, images, arguments.clients, 3 * arguments.seconds)
-    disturbing.join()
-    after = drive(port, images, arguments.clients, arguments.seconds)
-    share = cpu_seconds(again[0])
+        with stopped(serve(at, arguments.weights)) as again:
+            wait_for(at)
+            load = loading.result()
+            after = drive(port, images, arguments.clients, arguments.seconds)
+            used = cpu_seconds(again)
     print(f"\na server killed, then started again: {dict(load.statuses)}; {load.latency()} s")
-    print(f"then with both: {dict(after.statuses)}; the new server used {share:.1f} CPU seconds")
-    return again[0]
+    print(f"then with both: {dict(after.statuses)}; the new server used {used:.1f} CPU seconds")
 
 
 def main() -> None:
@@ -250,7 +245,7 @@ def main() -> None:
             wait_for(port)
             drive(port, images, arguments.clients, 2)
         compare({1: to_one, 2: to_both}, servers, images, arguments)
-        stack.enter_context(stopped(kill(to_both, servers[1], second, images, arguments)))
+        kill(to_both, servers[1], second, images, arguments)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,14 @@ from mlffm_segdiff.config.errors import UserError
 NEVER = 1e12
 FREE = ObjectStore(0, 0, 1e12, 1e12, 0, 0, 0, 0)
 ONE = Nodes(
-    nodes=1, cores=1, gpus=0, price_per_hour=0, bandwidth=1e15, hours_between_losses=NEVER, restart_seconds=0
+    nodes=1,
+    cores=1,
+    gpus=0,
+    price_per_hour=0,
+    bandwidth=1e15,
+    hours_between_losses=NEVER,
+    restart_seconds=0,
+    driver_memory=1e15,
 )
 
 
@@ -99,7 +106,7 @@ def test_the_cpu_is_named_by_its_longest_stage() -> None:
     large = replace(JOB, megapixels=10)
     assert estimate_job(JOB, speeds(), ONE, FREE).bottleneck == "CPU (network)"
     assert estimate_job(large, speeds(), ONE, FREE).bottleneck == "CPU (decode)"
-    (crossing,) = [one for one in limits_of(JOB, speeds(), ONE, FREE, 1e9) if one.unit == "megapixels"]
+    (crossing,) = [one for one in limits_of(JOB, speeds(), ONE, FREE) if one.unit == "megapixels"]
     assert crossing.at == pytest.approx((0.2 - 0.02) / 0.04)
 
 
@@ -134,8 +141,8 @@ def test_the_command_lists_all_images_after_the_last_shard() -> None:
 
 def test_the_nearest_limit_is_first_and_is_where_the_times_are_equal() -> None:
     job, store = replace(JOB, images=36_000_000), replace(FREE, gets_per_image=2, get_rate=40)
-    measured, nodes = speeds(driver=0.001), replace(ONE, nodes=3)
-    limits = {one.what: one for one in limits_of(job, measured, nodes, store, memory=18e9)}
+    measured, nodes = speeds(driver=0.001), replace(ONE, nodes=3, driver_memory=18e9)
+    limits = {one.what: one for one in limits_of(job, measured, nodes, store)}
     first, *_ = limits.values()
     assert (first.what, first.unit) == ("the list of images fills the memory of the command", "images")
     assert (first.at, first.now) == (45e6, 36e6)
@@ -156,14 +163,21 @@ def test_the_table_of_nodes_has_powers_of_ten_up_to_a_shard_each_and_the_given_n
     [
         (replace(ONE, cores=2), speeds(threads=4), "a node of 2 cores has no room for 4 threads"),
         (ONE, speeds(gpu=line(1)), "measured on a GPU; give --gpus"),
+        (
+            replace(ONE, hours_between_losses=1e-4),
+            speeds(),
+            "0.0833 hours .* every 0.0001 hours.* --shard-size",
+        ),
     ],
 )
-def test_a_node_without_room_is_refused(nodes: Nodes, measured: JobSpeeds, message: str) -> None:
+def test_nodes_on_which_no_shard_gets_done_are_refused(
+    nodes: Nodes, measured: JobSpeeds, message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         estimate_job(JOB, measured, nodes, FREE)
 
 
-@pytest.mark.parametrize("name", ["bandwidth", "hours_between_losses", "price_per_hour"])
+@pytest.mark.parametrize("name", ["bandwidth", "hours_between_losses", "price_per_hour", "driver_memory"])
 @pytest.mark.parametrize("value", [-1, math.nan, math.inf])
 def test_impossible_numbers_are_refused(name: str, value: float) -> None:
     with pytest.raises(UserError, match=f"{name.replace('_', ' ')} .* is out of range"):
@@ -188,12 +202,13 @@ machines = st.builds(
     cores=st.integers(1, 64),
     gpus=st.just(1.0),
     price_per_hour=positive,
-    bandwidth=st.floats(1e5, 1e10),
+    bandwidth=st.floats(1e6, 1e10),
     hours_between_losses=st.floats(10, 1e5),
     restart_seconds=st.floats(0, 600),
+    driver_memory=st.just(1e10),
 )
 jobs = st.builds(
-    Job, images=st.integers(1, 10**8), megapixels=st.floats(0.01, 50), shard_size=st.integers(1, 10_000)
+    Job, images=st.integers(1, 10**8), megapixels=st.floats(0.01, 50), shard_size=st.integers(1, 100)
 )
 costs = st.builds(StageLine, fixed=st.floats(1e-4, 0.2), per_megapixel=st.floats(0, 0.05))
 
@@ -236,5 +251,5 @@ def test_the_example_of_the_documentation() -> None:
     assert found.shard_seconds * found.repeats == pytest.approx(100.01, abs=0.001)
     assert found.seconds / 3600 == pytest.approx(6.25, abs=0.001)
     assert found.cost == pytest.approx(250, abs=0.1)
-    limits = {one.what: one.at for one in limits_of(job, measured, node, FREE, memory=1e15)}
+    limits = {one.what: one.at for one in limits_of(job, measured, node, FREE)}
     assert limits["the manifest takes as long as the work"] == pytest.approx(62.5, abs=0.01)

@@ -1,8 +1,10 @@
 """What is measured of shards: which images, which stages, and that they add up."""
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -43,7 +45,7 @@ def measured(tiny: Model) -> MeasuredSpeeds:
 def test_each_stage_is_timed_once_per_image_and_the_network_once_per_batch(measured: MeasuredSpeeds) -> None:
     once = {"read": 1.0, "decode": 1.0, "network": 2 / 8, "post-processing": 1.0, "write": 1.0, "other": 0.0}
     assert [one.stages for one in (*measured.sizes, measured.check)] == [once] * 4
-    assert [one.driver_seconds for one in measured.sizes] == [1 / 8] * 3
+    assert [one.driver_seconds for one in measured.sizes] == [1 / 1000] * 3, "125 times a shard of eight"
     assert {stage: line.at(5) for stage, line in measured.speeds.stages.items()} == pytest.approx(once)
     assert list(measured.speeds.stages) == list(STAGES)
     assert measured.check_error == pytest.approx(0)
@@ -54,6 +56,7 @@ def test_sizes_are_those_of_the_files(measured: MeasuredSpeeds) -> None:
     pixels = [32 * 32, 64 * 48, 96 * 64, 64 * 64]
     assert [one.megapixels for one in (*measured.sizes, measured.check)] == [n / 1e6 for n in pixels]
     assert measured.sizes[0].input_bytes < measured.sizes[1].input_bytes < measured.sizes[2].input_bytes
+    assert measured.megapixels == pytest.approx(sum(pixels) / 4e6)
     assert all(one.output_bytes > 1000 for one in measured.sizes), "three members of 512 bytes and more"
 
 
@@ -61,6 +64,25 @@ def test_a_saved_measurement_is_read_back(measured: MeasuredSpeeds, tmp_path: Pa
     path = tmp_path / "machine.json"
     path.write_text(measured.model_dump_json())
     assert MeasuredSpeeds.read(path) == measured
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda values: values["speeds"]["stages"].pop("network"), "read, decode, network"),
+        (lambda values: values["check"]["stages"].update(dict.fromkeys(STAGES, 0)), "must take some time"),
+        (lambda values: values["check"]["stages"].update(read=-1), "check.stages.read"),
+    ],
+)
+def test_a_measurement_of_other_stages_is_refused(
+    measured: MeasuredSpeeds, tmp_path: Path, change: Callable[[Any], object], reason: str
+) -> None:
+    path, values = tmp_path / "machine.json", measured.model_dump()
+    change(values)
+    path.write_text(json.dumps(values))
+    with pytest.raises(UserError, match=r"machine.json has no measured speeds .* plan --save") as caught:
+        MeasuredSpeeds.read(path)
+    assert reason in str(caught.value.__cause__)
 
 
 @pytest.mark.parametrize("text", [None, "{}", "no JSON", '{"speeds": 3}'])

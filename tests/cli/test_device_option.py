@@ -26,6 +26,7 @@ RUNS_A_NETWORK = {
     "predict": ["-i", IMAGE, "-o", "made"],
     "evaluate": ["default", "--source", "synthetic", "-o", "made"],
     "measure-change": [IMAGE, IMAGE],
+    "plan": ["--save", "made"],
     "serve": ["--port", "0"],
     "train": ["synthetic", "--run", "made"],
     "demo": ["-o", "made"],

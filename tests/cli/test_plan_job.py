@@ -44,7 +44,11 @@ def machine(tmp_path: Path) -> Path:
         "entry_bytes": 300,
     }
     path = tmp_path / "machine.json"
-    path.write_text(json.dumps({"speeds": speeds, "sizes": [size(1), size(2), size(8)], "check": size(2)}))
+    path.write_text(
+        json.dumps(
+            {"speeds": speeds, "sizes": [size(1), size(2), size(8)], "check": size(4), "megapixels": 2}
+        )
+    )
     return path
 
 
@@ -62,7 +66,7 @@ def test_a_plan_follows_from_the_file_of_a_machine(machine: Path, command: Comma
     assert [one["nodes"] for one in found["by_nodes"]] == [1, 5, 10, 100, 1000]
     text = report.read_text()
     assert text.startswith("# Plan of 1,000,000 images\n")
-    assert "| check | 2 | 8 | 200 | 200 | +0.0 % |" in text
+    assert "| check | 4 | 8 | 300 | 300 | +0.0 % |" in text
     assert "1,000,000 images in 1,000 shards take 2.22 hours on 5 nodes and cost 41" in text
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith(("| decode |", "| network |"))]
     assert {row[1] for row in rows} == {"100"}
@@ -76,13 +80,21 @@ def test_images_of_the_user_are_measured_and_saved(command: Command, trained: Pa
     few = ("--weights", trained, "--repeats", 1, "--images", 1000)
     status, printed, _ = command("plan", "-i", images, *few, "--save", saved)
     assert status == 0
-    assert "1,000 images in 1 shards take" in printed
+    assert "1,000 images in 1 shard take" in printed
     again = command("plan", "--machine", saved, "--images", 1000, "--json")
     assert again[0] == 0
     found = json.loads(again[1])
     assert found["measured"] == json.loads(saved.read_text())
     assert found["measured"]["speeds"]["weights"] == str(trained)
     assert all(one["stages"]["network"] > 0 for one in found["measured"]["sizes"])
+    mean = sum(2 * side**2 for side in (32, 48, 64, 96)) / 8e6
+    assert found["job"]["megapixels"] == pytest.approx(mean)
+
+
+def test_a_bad_number_is_refused_before_anything_is_measured(command: Command, tmp_path: Path) -> None:
+    status, _, error = command("plan", "--weights", tmp_path / "missing", "--put-rate", 0)
+    assert status == 2
+    assert "put rate 0 is out of range" in error
 
 
 @pytest.mark.parametrize(
@@ -93,6 +105,9 @@ def test_images_of_the_user_are_measured_and_saved(command: Command, trained: Pa
         (("--save", "other.json"), "leave out -i and --save"),
         (("--shard-size", 0), "--shard-size"),
         (("--bandwidth", "nan"), "bandwidth nan is out of range"),
+        (("--megapixels", 0), "megapixels 0 is out of range"),
+        (("--driver-memory-gb", "nan"), "driver memory nan is out of range"),
+        (("--hours-between-losses", 1e-6), "lower --shard-size"),
     ],
 )
 def test_a_bad_number_ends_in_one_line(

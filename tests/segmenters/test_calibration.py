@@ -135,7 +135,7 @@ def test_a_small_set_with_borrowed_levels_does_not_take_part_where_others_guaran
     found = StyleCalibration(calibration=Calibration((0.5,), (0.5,)), sets={"small": small, "a": large})
     assert (found.cases, found.levels) == ({"a": 80}, (0.8, 0.9, 0.95))
     assert list(found.bounds) == [0.8, 0.9, 0.95, 0.975]
-    with_some = found.model_copy(update={"sets": {"a": large, "some": some}})
+    with_some = StyleCalibration(calibration=found.calibration, sets={"a": large, "some": some})
     assert (with_some.cases, list(with_some.bounds)) == ({"a": 80, "some": 40}, [0.8, 0.9, 0.95])
     alone = found.model_copy(update={"sets": {"small": small}})
     assert (alone.cases, alone.levels) == ({"small": 20}, (0.8, 0.9, 0.95))

@@ -2,19 +2,20 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from mlffm_segdiff.benchmark.stage_line import JobSpeeds
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.pool import FEWEST
 
 HOUR = 3600.0
+LONGEST_SHARD = 20.0
+"""Mean times between losses that a shard may take; it is then repeated 10^8 times."""
 
 
 def _require_positive(values: object, zero: tuple[str, ...] = ()) -> None:
     """Raise UserError for a number that is not finite or not positive; those named may be 0."""
-    for name in (field.name for field in fields(values)):  # type: ignore[arg-type]
-        value = getattr(values, name)
+    for name, value in vars(values).items():
         if not (math.isfinite(value) and (value > 0 or (value == 0 and name in zero))):
             least = "0 or more" if name in zero else "a number above 0"
             raise UserError(f"{name.replace('_', ' ')} {value:g} is out of range; give {least}")
@@ -56,6 +57,7 @@ class Nodes:
         bandwidth: Between each and the object store, in bytes per second.
         hours_between_losses: Mean hours until one of them is lost.
         restart_seconds: From a loss until a replacement has loaded the model.
+        driver_memory: Bytes of the machine that runs the command.
     """
 
     nodes: int
@@ -65,6 +67,7 @@ class Nodes:
     bandwidth: float
     hours_between_losses: float
     restart_seconds: float
+    driver_memory: float
 
     def __post_init__(self) -> None:
         """Raise UserError for a number out of range."""
@@ -144,13 +147,19 @@ def estimate_job(job: Job, speeds: JobSpeeds, nodes: Nodes, store: ObjectStore) 
         store: Where images and shards are stored.
 
     Raises:
-        UserError: A node has fewer cores than a worker has threads, or no GPU for a network measured on one.
+        UserError: A node has fewer cores than a worker has threads, or no GPU for a network measured on one;
+            or a shard takes much longer than nodes last.
     """
     image = worker_seconds(job, speeds, nodes, store)
     slowest = max(image, key=image.__getitem__)
     workers = _workers(speeds, nodes) * nodes.nodes
     shard = min(job.shard_size, job.images) * image[slowest]
     between = nodes.hours_between_losses * HOUR
+    if shard > LONGEST_SHARD * between:
+        raise UserError(
+            f"a shard takes {shard / HOUR:.3g} hours and a node is lost every {nodes.hours_between_losses:g} "
+            "hours, so that no shard gets done; lower --shard-size"
+        )
     repeats = (between + nodes.restart_seconds) * math.expm1(shard / between) / shard
     gets, puts = repeats * job.images * store.gets_per_image, repeats * job.shards
     parallel = {
@@ -219,7 +228,7 @@ class Limit:
     now: float
 
 
-def limits_of(job: Job, speeds: JobSpeeds, nodes: Nodes, store: ObjectStore, memory: float) -> list[Limit]:
+def limits_of(job: Job, speeds: JobSpeeds, nodes: Nodes, store: ObjectStore) -> list[Limit]:
     """Return the limits of a job, the nearest first, then sizes of images from which the CPU does other work.
 
     Args:
@@ -227,12 +236,11 @@ def limits_of(job: Job, speeds: JobSpeeds, nodes: Nodes, store: ObjectStore, mem
         speeds: What was measured.
         nodes: Where it runs.
         store: Where images and shards are stored.
-        memory: Bytes of the machine that runs the command.
     """
     found = estimate_job(job, speeds, nodes, store)
     workers = _workers(speeds, nodes)
     rate = workers / found.image_seconds  # images of a node per second, without repetitions
-    full = memory / speeds.entry_bytes
+    full = nodes.driver_memory / speeds.entry_bytes
     limits = [Limit("the list of images fills the memory of the command", full, "images", job.images)]
     per_second = {
         "GET requests take as long as the work": store.get_rate / (store.gets_per_image or math.inf),

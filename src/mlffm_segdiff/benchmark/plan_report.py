@@ -19,6 +19,7 @@ from mlffm_segdiff.benchmark.timing import plain
 from mlffm_segdiff.evaluation.report import markdown_table
 
 LABELS = {
+    "driver_memory": "memory of the command, bytes",
     "bandwidth": "bandwidth of a node, bytes per second",
     "latency": "latency, seconds",
     "get_rate": "GET requests per second",
@@ -41,14 +42,12 @@ class JobPlan:
         job: What is segmented.
         nodes: Where it runs.
         store: Where images and shards are stored.
-        memory: Bytes of the machine that runs the command.
     """
 
     measured: MeasuredSpeeds
     job: Job
     nodes: Nodes
     store: ObjectStore
-    memory: float
 
     @property
     def estimate(self) -> JobEstimate:
@@ -58,7 +57,7 @@ class JobPlan:
     @property
     def limits(self) -> list[Limit]:
         """See `limits_of`."""
-        return limits_of(self.job, self.measured.speeds, self.nodes, self.store, self.memory)
+        return limits_of(self.job, self.measured.speeds, self.nodes, self.store)
 
     @property
     def by_nodes(self) -> dict[int, JobEstimate]:
@@ -98,10 +97,9 @@ def plan_markdown(plan: JobPlan, command: str) -> str:
         "command": f"`{command}`",
         "measured on": f"{speeds.machine}, {speeds.threads} thread(s) per worker",
         "weights": speeds.weights,
-        "memory of the command, bytes": f"{plan.memory:,.10g}",
-        "of it per image, bytes": plain(speeds.entry_bytes),
+        "memory of the command per image, bytes": plain(speeds.entry_bytes),
         **{
-            LABELS.get(name, name.replace("_", " ")): f"{value:,.10g}"
+            LABELS.get(name, name.replace("_", " ")): f"{value:,.10g}" if value < 1e10 else f"{value:,.0f}"
             for part in (plan.job, plan.nodes, plan.store)
             for name, value in asdict(part).items()
         },
@@ -114,8 +112,9 @@ def plan_markdown(plan: JobPlan, command: str) -> str:
 def summary(plan: JobPlan) -> str:
     """Return what a job takes in two sentences."""
     found, job, first = plan.estimate, plan.job, plan.limits[0]
+    shards = "1 shard" if job.shards == 1 else f"{job.shards:,} shards"
     return (
-        f"{job.images:,} images in {job.shards:,} shards take {plain(found.seconds / HOUR)} hours on "
+        f"{job.images:,} images in {shards} take {plain(found.seconds / HOUR)} hours on "
         f"{plan.nodes.nodes:,} nodes and cost {plain(found.cost)}; the bottleneck is {found.bottleneck}, and "
         f"{plain(found.lost_shards)} shards are expected to be lost and repeated. The nearest limit: "
         f"{first.what}, from {plain(first.at)} {first.unit}."
@@ -132,7 +131,7 @@ def _fit(measured: MeasuredSpeeds) -> Table:
         (name, plain(scale * line.fixed), plain(scale * line.per_megapixel))
         for name, (line, scale) in lines.items()
     ]
-    rows.append(("plan and manifest, CPU ms", plain(1e3 * speeds.driver_seconds), "0"))
+    rows.append(("manifest, CPU ms", plain(1e3 * speeds.driver_seconds), "0"))
     return ("per image", "fixed", "per megapixel"), rows
 
 

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Self
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat, model_validator
 
 from mlffm_segdiff.benchmark.photographs import write_photographs
 from mlffm_segdiff.benchmark.stage_line import JobSpeeds, fit_line
@@ -44,7 +44,10 @@ DRAWN = ((640, 480), (1632, 1224), (3264, 2448))
 DRAWN_CHECK = (2304, 1728)
 """Size of the images of the check: 4 megapixels."""
 PER_SIZE = 8
+FEWEST_IMAGES = 8
 ENTRIES = 20_000
+LISTED = 1000
+"""Rows of the manifest that is timed: as many as in a usual shard, as opening files takes as long for few."""
 
 
 class SizeTimes(BaseModel):
@@ -64,7 +67,7 @@ class SizeTimes(BaseModel):
 
     megapixels: float
     images: int
-    stages: dict[str, float]
+    stages: dict[str, NonNegativeFloat]
     gpu: float | None
     input_bytes: float
     output_bytes: float
@@ -83,6 +86,7 @@ class MeasuredSpeeds(BaseModel):
         speeds: Fitted to `sizes`.
         sizes: Measured, from small to large.
         check: Measured on images of which nothing was fitted.
+        megapixels: Mean size of the images of a job, unless another one is given.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -90,6 +94,17 @@ class MeasuredSpeeds(BaseModel):
     speeds: JobSpeeds
     sizes: list[SizeTimes]
     check: SizeTimes
+    megapixels: PositiveFloat
+
+    @model_validator(mode="after")
+    def all_stages_were_measured(self) -> Self:
+        """Refuse what no measurement writes."""
+        measured, stages = (*self.sizes, self.check), set(STAGES)
+        if self.speeds.stages.keys() != stages or any(one.stages.keys() != stages for one in measured):
+            raise ValueError(f"the stages must be {', '.join(STAGES)}")
+        if not (self.speeds.image_seconds(self.megapixels) and all(one.seconds for one in measured)):
+            raise ValueError("an image must take some time")
+        return self
 
     @property
     def check_error(self) -> float:
@@ -143,10 +158,12 @@ def groups_of(images: Sequence[Source]) -> list[SizeGroup]:
     Raises:
         UserError: There are fewer than eight images, or one cannot be read.
     """
+    if len(images) < FEWEST_IMAGES:
+        raise UserError(
+            f"{len(images)} images are too few to measure; give {FEWEST_IMAGES} or more, or leave out -i"
+        )
     most = PER_SIZE * (len(DRAWN) + 1)
     taken = images[:: -(-len(images) // most)]
-    if len(taken) < 2 * (len(DRAWN) + 1):
-        raise UserError(f"{len(taken)} images are too few to measure; give 8 or more, or leave out -i")
     by_size = sorted(taken, key=lambda source: pixel_count(read_source(source), str(source)))
     fitted = [source for number, source in enumerate(by_size) if number % 4 != 2]
     share = -(-len(fitted) // len(DRAWN))
@@ -158,7 +175,12 @@ def _chunks(sources: Sequence[Source], size: int) -> Iterator[Sequence[Source]]:
 
 
 def measure_speeds(
-    model: PreparedModel, weights: str, groups: Sequence[SizeGroup], batch_size: int, repeats: int
+    model: PreparedModel,
+    weights: str,
+    groups: Sequence[SizeGroup],
+    batch_size: int,
+    repeats: int,
+    megapixels: float | None = None,
 ) -> MeasuredSpeeds:
     """Measure shards of each group in turns and fit a line to each stage, all but the last group.
 
@@ -168,6 +190,7 @@ def measure_speeds(
         groups: From small to large images; the last one is for the check.
         batch_size: Images segmented at once.
         repeats: Number of turns; the median counts.
+        megapixels: Mean size of the images of a job; by default that of these images.
 
     Raises:
         UserError: An image cannot be read or segmented.
@@ -179,15 +202,19 @@ def measure_speeds(
         for number in numbers if turn % 2 == 0 else reversed(numbers):
             turns[number].append(_measure(groups[number], model, batch_size))
     *sizes, check = map(_median, turns)
-    return MeasuredSpeeds(speeds=_fitted(sizes, model, weights), sizes=sizes, check=check)
+    if megapixels is None:
+        megapixels = statistics.fmean(
+            [group.megapixels for group in groups], [len(group.sources) for group in groups]
+        )
+    speeds = _fitted(sizes, model, weights)
+    return MeasuredSpeeds(speeds=speeds, sizes=sizes, check=check, megapixels=megapixels)
 
 
 def _fitted(sizes: Sequence[SizeTimes], model: PreparedModel, weights: str) -> JobSpeeds:
     megapixels = [one.megapixels for one in sizes]
     on_gpu = [one.gpu for one in sizes if one.gpu is not None]
-    device = model.device if isinstance(model.device, torch.device) else torch.device("cpu")
     return JobSpeeds(
-        machine=f"{this_cpu().name}, {describe_device(device)}",
+        machine=f"{this_cpu().name}, {describe_device(_device_of(model))}",
         weights=weights,
         threads=model.threads,
         cores=processors(),
@@ -222,13 +249,16 @@ def _measure(group: SizeGroup, model: PreparedModel, batch_size: int) -> SizeTim
         stages, gpu = _stage_seconds(group.sources, model, batch_size, folder / "stages.tar")
         options = ShardOptions(folder, size=count, batch_size=batch_size)
         (shard,) = plan_shards(group.sources, options, shard_settings(model, options))
+        several = [shard] * -(-LISTED // count)
         start = time.process_time()
         make_shard(shard, model, options, FEWEST)
         made = time.process_time()
-        totals = write_manifest([shard], folder / "manifest.jsonl", folder / "predictions.csv")
+        totals = write_manifest(several, folder / "manifest.jsonl", folder / "predictions.csv")
         listed = time.process_time()
         if totals.failed:
-            raise UserError(f"{totals.failed} of {count} images cannot be segmented; give others")
+            raise UserError(
+                f"{totals.failed // len(several)} of {count} images cannot be segmented; give others"
+            )
         stages["other"] = max((made - start) - sum(stages.values()), 0.0)
         return SizeTimes(
             megapixels=group.megapixels,
@@ -237,7 +267,7 @@ def _measure(group: SizeGroup, model: PreparedModel, batch_size: int) -> SizeTim
             gpu=None if gpu is None else gpu / count,
             input_bytes=group.bytes,
             output_bytes=shard.path.stat().st_size / count,
-            driver_seconds=(listed - made) / count,
+            driver_seconds=(listed - made) / (count * len(several)),
         )
 
 
@@ -246,7 +276,7 @@ def _stage_seconds(
 ) -> tuple[dict[str, float], float | None]:
     """Return CPU seconds by stage of images one after another, and the seconds of a GPU."""
     seconds = dict.fromkeys(STAGES, 0.0)
-    device = model.device if isinstance(model.device, torch.device) else torch.device("cpu")
+    device = _device_of(model)
     clock, on_device = device_clock(device), 0.0
 
     @contextmanager
@@ -278,6 +308,10 @@ def _stage_seconds(
                 with timed("write"):
                     add(ShardRow(0, values, contours, mask_png(result.mask)))
     return seconds, None if device.type == "cpu" else on_device
+
+
+def _device_of(model: PreparedModel) -> torch.device:
+    return model.device if isinstance(model.device, torch.device) else torch.device("cpu")
 
 
 def entry_bytes() -> float:

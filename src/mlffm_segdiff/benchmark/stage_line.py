@@ -32,7 +32,7 @@ class JobSpeeds(BaseModel):
         gpu: Seconds of the network on a GPU; None on the CPU.
         input_bytes: Size of an image file.
         output_bytes: Size of an image's part of a shard.
-        driver_seconds: CPU seconds of the command itself per image: the plan and the manifest.
+        driver_seconds: CPU seconds of the command itself per image, for manifest and table.
         entry_bytes: Memory of the command per image: its entry in the list, and its place in a shard.
     """
 

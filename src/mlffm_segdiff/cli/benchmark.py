@@ -1,6 +1,5 @@
 """``mlffm-segdiff benchmark``: speed and memory of this machine against the project's goals."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,6 +13,7 @@ from mlffm_segdiff.cli.common import (
     ThreadsOption,
     set_threads,
 )
+from mlffm_segdiff.config.command_line import command_line
 from mlffm_segdiff.config.packaged import recipe_names
 from mlffm_segdiff.segmenters.device import AUTO
 
@@ -71,8 +71,7 @@ def benchmark(
     plan = BenchmarkPlan(weights, recipe, precision, chosen_measurements(only or []), repeats, images, device)
     reporter, folder = Reporter(quiet, as_json), output.expanduser()
     set_threads(threads)
-    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    facts, found = run_benchmark(plan, folder, command, reporter.status)
+    facts, found = run_benchmark(plan, folder, command_line(), reporter.status)
     _print_tables(found, reporter)
     reporter.info(f"table, chart and all timings: {output}")
     reporter.result({"output": folder, **benchmark_values(facts, found)})

@@ -1,7 +1,7 @@
 """``mlffm-segdiff plan``: time and money of segmenting very many images, before it is done."""
 
-import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +10,7 @@ import typer
 from mlffm_segdiff.cli.common import DeviceOption, JsonOption, QuietOption, Reporter
 from mlffm_segdiff.cli.runtime import RuntimeOption, WeightsOption, prepare_model
 from mlffm_segdiff.cli.sampling import SamplesOption, SamplingArgument, sampling_overrides
+from mlffm_segdiff.config.command_line import command_line
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.segmenters.device import AUTO
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from mlffm_segdiff.inference.prepared import PreparedModel
 
 DRAWN_MEGAPIXELS = 2.0
+USUAL_MEMORY = 16e9
+"""Bytes of a machine whose memory is not known."""
 
 
 def plan_job(
@@ -26,7 +29,8 @@ def plan_job(
     megapixels: Annotated[
         float | None,
         typer.Option(
-            help="Mean size of an image [default: of the images in -i, otherwise 2].", show_default=False
+            help="Mean size of an image [default: of the images measured with -i, otherwise 2].",
+            show_default=False,
         ),
     ] = None,
     shard_size: Annotated[int, typer.Option(min=1, help="Images of a shard.")] = 1000,
@@ -117,6 +121,13 @@ def plan_job(
     from mlffm_segdiff.data.memory import memory_bytes
 
     reporter = Reporter(quiet, as_json)
+    job = Job(images, DRAWN_MEGAPIXELS if megapixels is None else megapixels, shard_size)
+    memory = memory_bytes() or USUAL_MEMORY if driver_memory_gb is None else driver_memory_gb * 1e9
+    speed, restart = bandwidth * 1e6 / 8, 60 * restart_minutes
+    machines = Nodes(nodes, cores or 1, gpus, price_per_hour, speed, hours_between_losses, restart, memory)
+    store = ObjectStore(
+        gets_per_image, latency_ms / 1e3, get_rate, put_rate, get_price, put_price, storage_price, months
+    )
     if machine is not None:
         if places or save:
             raise UserError("--machine measures nothing; leave out -i and --save")
@@ -127,29 +138,14 @@ def plan_job(
         measured = _measured(model, weights, places or (), batch_size, repeats, reporter)
     if save is not None:
         write_text(save.expanduser(), measured.model_dump_json(indent=1) + "\n")
-    usual = measured.check.megapixels if places or machine else DRAWN_MEGAPIXELS
-    memory = driver_memory_gb * 1e9 if driver_memory_gb else memory_bytes() or 16e9
-    plan = JobPlan(
-        measured,
-        Job(images, megapixels or usual, shard_size),
-        Nodes(
-            nodes,
-            cores or measured.speeds.cores,
-            gpus,
-            price_per_hour,
-            bandwidth * 1e6 / 8,
-            hours_between_losses,
-            60 * restart_minutes,
-        ),
-        ObjectStore(
-            gets_per_image, latency_ms / 1e3, get_rate, put_rate, get_price, put_price, storage_price, months
-        ),
-        memory,
-    )
+    if megapixels is None:
+        job = replace(job, megapixels=measured.megapixels)
+    if cores is None:
+        machines = replace(machines, cores=measured.speeds.cores)
+    plan = JobPlan(measured, job, machines, store)
     values = plan_values(plan)
     if report is not None:
-        command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
-        write_text(report.expanduser(), plan_markdown(plan, command))
+        write_text(report.expanduser(), plan_markdown(plan, command_line()))
     for header, rows in plan_tables(plan):
         reporter.table(header, rows)
     reporter.info(summary(plan))
@@ -172,4 +168,4 @@ def _measured(
             groups = groups_of(merged([list_place(place) for place in places]).images)
             return measure_speeds(model, weights, groups, batch_size, repeats)
         with drawn_groups() as groups:
-            return measure_speeds(model, weights, groups, batch_size, repeats)
+            return measure_speeds(model, weights, groups, batch_size, repeats, DRAWN_MEGAPIXELS)

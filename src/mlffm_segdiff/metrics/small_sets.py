@@ -45,7 +45,9 @@ class LargerSet:
 
     scores: Mapping[str, Numbers]
     bounds: Mapping[float, Bounds]
-    _distances: dict[tuple[str, int], Numbers] = field(default_factory=dict, repr=False)
+    _distances: dict[tuple[str, int], Numbers] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def calibrated_on(cls, cases: Sequence[CheckedCase], levels: Sequence[float]) -> Self:

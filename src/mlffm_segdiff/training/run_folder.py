@@ -4,7 +4,6 @@ import json
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 import yaml
 
+from mlffm_segdiff.config.command_line import command_line
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import sweep_unfinished, write_text
@@ -227,7 +227,7 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
 def describe_environment(seed: int, split_digest: str, device: torch.device = CPU) -> dict[str, object]:
     """Return the command, seed, split, revision of the code, package versions and machine."""
     return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command_line(),
         "seed": seed,
         "split": split_digest,
         "git": git_revision(),
