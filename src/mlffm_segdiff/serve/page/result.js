@@ -81,9 +81,11 @@ export class Result {
     const { answer, one } = this;
     const share = Math.min(1, COARSE_SIDE / Math.max(this.width, this.height));
     const [width, height] = [this.width, this.height].map((side) => Math.max(1, Math.round(side * share)));
-    const values = this.#keep("sketch", null, () => resample(answer.probability, answer.size, width, height));
+    const edit = { ...one.edit, threshold };
+    const map = this.#keep("sketch's map", mapKey(edit), () => mapOf(answer, edit));
+    const values = this.#keep("sketch", map, () => resample(map.probability, map.size, width, height));
     const raster = thresholdMask(values, threshold, answer.post, width, height);
-    for (const step of one.edit.steps) applyStep(raster, scaled(step, share));
+    for (const step of edit.steps) applyStep(raster, scaled(step, share));
     return raster;
   }
 
