@@ -2,7 +2,6 @@
 
 import io
 import re
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -94,7 +93,7 @@ def test_a_restart_of_the_server_in_a_batch_sends_what_is_missing(
     page.locator("#add input").set_input_files(others)
     assert red.started.wait(60)
     until_kept(page, 6)
-    threading.Timer(0.5, red.gate.set).start()
+    live.when_stopping = red.gate.set
     live.stop()
     expect(page.locator("#progress-text")).to_have_text("1 of 6, the server does not answer")
     red.calls.clear()
@@ -200,7 +199,9 @@ def until_no_job(url: str) -> None:
     """Wait until the server has no job and no file of one."""
     end = time.monotonic() + PATIENCE_MS / 1000
     while True:
-        found = dict(re.findall(r"^(segdiff_job\S+) (\S+)$", httpx2.get(f"{url}metrics").text, re.M))
+        found = dict(
+            re.findall(r"^(segdiff_job\S+) (\S+)$", httpx2.get(f"{url}metrics", timeout=60).text, re.M)
+        )
         jobs = [value for name, value in found.items() if name.startswith("segdiff_jobs{")]
         if set(jobs) == {"0.0"} and found["segdiff_job_bytes"] == "0.0":
             return

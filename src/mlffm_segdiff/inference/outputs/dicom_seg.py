@@ -114,7 +114,9 @@ def _segmentation(described: Dataset, result: CaseResult) -> Dataset:
         source_images=[described],
         pixel_array=np.stack(list(segments.values()), axis=-1, dtype=np.uint8)[None],
         segmentation_type="BINARY",
-        segment_descriptions=[_segment(number, label, bool(by_user)) for number, label in enumerate(segments, 1)],
+        segment_descriptions=[
+            _segment(number, label, bool(by_user)) for number, label in enumerate(segments, 1)
+        ],
         series_instance_uid=UID(),
         series_number=100,
         sop_instance_uid=UID(),
