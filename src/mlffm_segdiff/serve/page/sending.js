@@ -1,5 +1,6 @@
 /** Sends waiting images to the server as small jobs, so that it segments them in batches. */
 
+import { stem } from "./download.js";
 import { endJob, jobEvents, jobResponse, startJob } from "./jobs.js";
 import { answerOf } from "./result.js";
 import { asProblem, Problem } from "./status.js";
@@ -117,17 +118,22 @@ export class Sender {
   }
 
   /**
-   * Fill a portion with images of the same options; the first has one image, so that it is shown soon.
+   * Fill a portion with images of the same options and different names, which the server needs; the first has one
+   * image, so that it is shown soon.
    * @param {Set<Case>} cases @returns {Promise<[Case, Blob][]>} those that were not dropped meanwhile, and their files
    */
   async #take(cases) {
     const options = JSON.stringify(this.waiting[0].options);
     const most = this.finished || this.running.size > 1 ? MOST_IMAGES : 1;
     const taken = [];
+    const names = new Set();
     let bytes = 0;
     while (this.waiting.length && JSON.stringify(this.waiting[0].options) === options) {
-      if (taken.length === most || bytes > MOST_BYTES || (taken.length && this.alone.has(this.waiting[0]))) break;
+      const name = stem(this.waiting[0].name).toLowerCase();
+      if (taken.length === most || bytes > MOST_BYTES || names.has(name)) break;
+      if (taken.length && this.alone.has(this.waiting[0])) break;
       const one = this.waiting.shift();
+      names.add(name);
       cases.add(one);
       const file = await this.store.get("files", one.id);
       taken.push([one, file]);
