@@ -148,12 +148,18 @@ def form(square: npt.NDArray[np.uint8], png: Callable[..., bytes]) -> Callable[.
 
 
 class Live:
-    """A server on its own port, in a thread."""
+    """A server on its own port, in a thread.
+
+    when_stopping: called once a stop has cancelled its jobs.
+    """
 
     def __init__(self, app: FastAPI, transport: Transport | None = None, port: int = 0) -> None:
         self.listening = listening_socket("127.0.0.1", port)
         self.url = url(self.listening, transport is not None and transport.certificate is not None)
         self.address = self.listening.getsockname()
+        self.when_stopping = lambda: None
+        cancel_jobs = app.state.on_stop
+        app.state.on_stop = lambda: (cancel_jobs(), self.when_stopping())
         self._server = make_server(app, lambda: None, transport)
         self._thread = threading.Thread(target=self._server.run, args=([self.listening],))
         self._thread.start()

@@ -667,6 +667,14 @@ def test_a_box_limits_the_mask_and_points_select_components(
     assert serve().post(URL, files=files, data={"box": "1,1,2"}).status_code == 422
 
 
+def test_a_dicom_seg_says_that_a_box_was_given(serve: Serve, dicom: bytes) -> None:
+    for given, kind in (({}, "AUTOMATIC"), ({"box": "2,2,12,10"}, "SEMIAUTOMATIC")):
+        answer = serve().post(URL, files={"image": ("a.dcm", dicom)}, data={"format": "dicom", **given})
+        found = highdicom.seg.segread(io.BytesIO(answer.content))
+        assert found.get_segment_description(1).algorithm_type.value == kind
+        assert ("by box or points" in found.ContentDescription) == bool(given)
+
+
 def test_a_prompted_mask_has_no_expected_dice(serve: Serve, form: Form) -> None:
     found = serve().post(URL, params={"points": "5,5,1", "maps": True}, **form()).json()
     assert found["quality"]["expected_dice"] is None

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 TOOL = runpy.run_path(str(ROOT / "tools" / "load_test.py"))
 URL = "/api/v1/batches"
 PATIENCE = 60
+get, post, delete = (partial(send, timeout=PATIENCE) for send in (httpx2.get, httpx2.post, httpx2.delete))
 Image = npt.NDArray[np.uint8]
 
 
@@ -41,7 +42,7 @@ def test_the_id_of_a_job_starts_with_the_name_of_its_server(
 def test_a_name_that_a_proxy_could_not_find_in_an_id_is_refused(
     make_app: Callable[..., object], name: str
 ) -> None:
-    with pytest.raises(UserError, match="give up to 32 small letters and digits"):
+    with pytest.raises(UserError, match="give at most 32 lowercase letters and digits"):
         make_app(worker=name)
 
 
@@ -89,13 +90,13 @@ def test_all_requests_of_a_job_reach_its_server(
     form = [("image", (f"{n}.png", png(np.roll(square, n, 1)))) for n in range(2)]
     found = set()
     for _ in range(6):  # in turns, as both are idle
-        job = httpx2.post(address + URL, files=form, timeout=PATIENCE).json()
+        job = post(address + URL, files=form).json()
         found.add(job["id"].partition("-")[0])
-        events = httpx2.get(f"{address}{job['url']}/events", timeout=PATIENCE).text
+        events = get(f"{address}{job['url']}/events").text
         assert events.count("event: image") == 2
-        assert [httpx2.get(address + job["url"]).json()["state"] for _ in range(4)] == ["done"] * 4
-        assert httpx2.get(f"{address}{job['url']}/zip").status_code == 200
-        assert httpx2.delete(address + job["url"]).status_code == 204
+        assert [get(address + job["url"]).json()["state"] for _ in range(4)] == ["done"] * 4
+        assert get(f"{address}{job['url']}/zip").status_code == 200
+        assert delete(address + job["url"]).status_code == 204
     assert found == {str(server.address[1]) for server in servers}
 
 
@@ -103,14 +104,11 @@ def test_a_lost_server_is_replaced_by_the_other_and_its_jobs_are_gone(
     behind: tuple[str, list[Any]], square: Image, png: Callable[..., bytes]
 ) -> None:
     address, (first, second) = behind
-    jobs = [
-        httpx2.post(address + URL, files=[("image", ("a.png", png(square)))], timeout=PATIENCE).json()
-        for _ in range(4)
-    ]
+    jobs = [post(address + URL, files=[("image", ("a.png", png(square)))]).json() for _ in range(4)]
     first.stop()
-    masks = [httpx2.post(f"{address}/api/v1/segment", files={"image": png(square)}) for _ in range(8)]
+    masks = [post(f"{address}/api/v1/segment", files={"image": png(square)}) for _ in range(8)]
     assert [mask.status_code for mask in masks] == [200] * 8
-    statuses = {job["id"].partition("-")[0]: httpx2.get(address + job["url"]).status_code for job in jobs}
+    statuses = {job["id"].partition("-")[0]: get(address + job["url"]).status_code for job in jobs}
     assert statuses == {str(first.address[1]): 502, str(second.address[1]): 200}
 
 
@@ -127,7 +125,7 @@ def test_two_servers_work_on_two_images_at_once(
         red.calls.clear()
         address = proxied([start_live(batch=1) for _ in range(count)])
         with ThreadPoolExecutor(6) as clients:
-            send = partial(httpx2.post, f"{address}/api/v1/segment", timeout=PATIENCE)
+            send = partial(post, f"{address}/api/v1/segment")
             sent = [clients.submit(send, files={"image": png(np.roll(square, n, 1))}) for n in range(6)]
             end = time.monotonic() + PATIENCE
             while len(red.calls) < count:
@@ -150,7 +148,7 @@ def test_what_a_full_server_refuses_the_other_one_does(
     address = proxied([start_live(queue=1), start_live(queue=3)])
     red.gate.clear()
     with ThreadPoolExecutor(4) as clients:
-        send = partial(httpx2.post, f"{address}/api/v1/segment", timeout=PATIENCE)
+        send = partial(post, f"{address}/api/v1/segment")
         sent = [clients.submit(send, files={"image": png(square)}) for _ in range(4)]
         time.sleep(1)  # in which a refusal would arrive
         assert not any(one.done() for one in sent)
@@ -160,9 +158,9 @@ def test_what_a_full_server_refuses_the_other_one_does(
 
 def test_metrics_are_those_of_each_server(behind: tuple[str, list[Any]]) -> None:
     address, servers = behind
-    assert httpx2.get(f"{address}/metrics").status_code == 404
+    assert get(f"{address}/metrics").status_code == 404
     for server in servers:
-        assert "segdiff_queue_length" in httpx2.get(f"{server.url}metrics").text
+        assert "segdiff_queue_length" in get(f"{server.url}metrics").text
 
 
 def test_the_example_is_accepted_by_nginx(tmp_path: Path) -> None:

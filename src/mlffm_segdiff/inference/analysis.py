@@ -104,6 +104,7 @@ def analyse(
         shown_level(how.level, calibration.levels if calibration else ()),
         outlier,
         agreement,
+        prompted,
     )
 
 

@@ -41,6 +41,7 @@ class CaseResult:
         outlier: How unlike the training images the image is; None without a detector of the weights.
         expected_human_agreement: How well people would agree on the outline; None where no Dice is expected,
             and without a predictor of the weights.
+        prompted: The segmentation depends on marks of a user.
     """
 
     image: CaseImage = field(repr=False)
@@ -53,6 +54,7 @@ class CaseResult:
     level: float | None = None
     outlier: OutlierScore | None = None
     expected_human_agreement: HumanAgreement | None = None
+    prompted: bool = False
 
     @property
     def probability(self) -> Map:

@@ -40,14 +40,16 @@ class Jobs:
         worker: Name of this server behind a proxy with several; empty for one server.
 
     Raises:
-        UserError: The name has other characters than small letters and digits, or more than 32.
+        UserError: The name has other characters than lowercase letters and digits, or more than 32.
     """
 
     def __init__(
         self, engine: Engine, metrics: Metrics, clock: Clock = time.monotonic, worker: str = ""
     ) -> None:
         if not WORKER_NAME.fullmatch(worker):
-            raise UserError(f"worker {worker!r} is not a name; give up to 32 small letters and digits")
+            raise UserError(
+                f"--worker {worker!r} cannot begin ids of jobs; give at most 32 lowercase letters and digits"
+            )
         self._worker = worker
         self.engine = engine
         self.disk = Disk(engine.limits.disk_bytes, metrics.job_disk)

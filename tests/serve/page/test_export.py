@@ -77,13 +77,18 @@ KINDS = {"masks": "png", "overlays": "jpg", "contours": "geojson"}
 def test_files_of_equal_names_are_kept_apart(
     open_page: OpenPage, blob: Path, tmp_path: Path, saved: Saved
 ) -> None:
-    other = tmp_path / "other" / "blob.png"
-    other.parent.mkdir()
-    other.write_bytes(blob.read_bytes())
+    others = [tmp_path / str(number) / "blob.png" for number in range(3)]
+    for other in others:
+        other.parent.mkdir()
+        other.write_bytes(blob.read_bytes())
     page = open_page()
-    put(page, blob, other)
+    refused = []
+    page.on("response", lambda response: refused.append(response.url) if response.status >= 400 else None)
+    put(page, blob, *others)
     expect(page.locator("#progress-box")).to_be_hidden()
-    assert zipped(page, saved, "masks").namelist() == ["masks/blob.png", "masks/blob_2.png"]
+    assert refused == []
+    names = [f"masks/blob{number}.png" for number in ("", "_2", "_3", "_4")]
+    assert zipped(page, saved, "masks").namelist() == names
 
 
 def test_a_dicom_image_gives_a_dicom_seg_of_its_mask_corrected_or_not(
@@ -107,8 +112,8 @@ def test_a_dicom_image_gives_a_dicom_seg_of_its_mask_corrected_or_not(
     expect(page.locator("#measures-state")).to_have_text("of the corrected mask")
     judge(saved(page, "DICOM SEG"), "SEMIAUTOMATIC")
     archive = zipped(page, saved, "dicom")
-    assert archive.namelist() == ["dicom/1.2.840.dcm"]
-    judge(io.BytesIO(archive.read("dicom/1.2.840.dcm")), "SEMIAUTOMATIC")
+    assert archive.namelist() == ["dicom/1.2.840.113.dcm"]
+    judge(io.BytesIO(archive.read("dicom/1.2.840.113.dcm")), "SEMIAUTOMATIC")
 
 
 def test_the_overlay_is_an_image_with_an_outline(open_page: OpenPage, blob: Path, saved: Saved) -> None:

@@ -1,7 +1,7 @@
 """Work is kept in the browser: over a reload, a restart of the server, and until it is removed."""
 
+import io
 import re
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx2
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from PIL import Image
+from playwright.sync_api import Page, Route, expect
 from serve.page.conftest import PATIENCE_MS
 from serve.page.user import BOTH, OpenPage, Read, Saved, choose, drag, put
 
@@ -92,7 +93,7 @@ def test_a_restart_of_the_server_in_a_batch_sends_what_is_missing(
     page.locator("#add input").set_input_files(others)
     assert red.started.wait(60)
     until_kept(page, 6)
-    threading.Timer(0.5, red.gate.set).start()
+    live.when_stopping = red.gate.set
     live.stop()
     expect(page.locator("#progress-text")).to_have_text("1 of 6, the server does not answer")
     red.calls.clear()
@@ -121,6 +122,62 @@ def test_sending_stops_and_continues(open_page: OpenPage, live, red, blobs: Blob
     assert page.locator("#list .status").all_inner_texts() == ["seen", "new", "new", "new"]
 
 
+def test_stop_ends_the_wait_for_a_busy_server(open_page: OpenPage, blobs: Blobs) -> None:
+    page = open_page()
+    refused = []
+
+    def refuse(route: Route) -> None:
+        refused.append(route)
+        route.fulfill(status=503, headers={"Retry-After": "3600"}, json={"detail": "busy", "hint": "wait"})
+
+    page.route("**/api/v1/batches", refuse)
+    page.get_by_label("Choose images").set_input_files(blobs(2))
+    end = time.monotonic() + PATIENCE_MS / 1000
+    while len(refused) < 2:
+        assert time.monotonic() < end
+        page.wait_for_timeout(10)
+    page.unroute_all(behavior="wait")
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator("#progress-box")).to_be_hidden()
+    assert page.locator("#list .status").all_inner_texts() == ["seen", "new"]
+
+
+def test_an_image_removed_while_others_are_sent_does_not_shift_their_masks(
+    open_page: OpenPage, blob: Path
+) -> None:
+    """Images of different widths; the second is removed while the third is read for the same job."""
+    images = []
+    for number in range(5):
+        file = io.BytesIO()
+        with Image.open(blob) as image:
+            image.resize((40 + number, 30)).save(file, "PNG")
+        images.append(list(file.getvalue()))
+    script = """async (images) => {
+        const { Case } = await import("./case.js");
+        const { Sender } = await import("./sending.js");
+        const files = images.map((bytes) => new Blob([Uint8Array.from(bytes)], { type: "image/png" }));
+        const cases = files.map((_, number) => new Case(String(number), `${number}.png`, {}));
+        const widths = {};
+        const store = {
+            get: async (_, id) => {
+                if (id === "2") sender.drop([cases[1]]);
+                return files[id];
+            },
+            put: async (_, id, answer) => { widths[id] = answer.width; },
+        };
+        let answered = () => {};
+        const all = new Promise((done) => { answered = () => sender.left || done(); });
+        const sender = new Sender(store, answered, () => {});
+        sender.send(cases);
+        await all;
+        return [widths, cases.map(({ problem }) => problem && problem.message)];
+    }"""
+    widths, problems = open_page().evaluate(script, images)
+    assert problems == [None] * 5
+    assert widths == {"0": 40, "2": 42, "3": 43, "4": 44}
+
+
 def test_the_server_keeps_nothing_of_an_answered_image_or_a_closed_page(
     open_page: OpenPage, live, red, blobs: Blobs
 ) -> None:
@@ -142,7 +199,9 @@ def until_no_job(url: str) -> None:
     """Wait until the server has no job and no file of one."""
     end = time.monotonic() + PATIENCE_MS / 1000
     while True:
-        found = dict(re.findall(r"^(segdiff_job\S+) (\S+)$", httpx2.get(f"{url}metrics").text, re.M))
+        found = dict(
+            re.findall(r"^(segdiff_job\S+) (\S+)$", httpx2.get(f"{url}metrics", timeout=60).text, re.M)
+        )
         jobs = [value for name, value in found.items() if name.startswith("segdiff_jobs{")]
         if set(jobs) == {"0.0"} and found["segdiff_job_bytes"] == "0.0":
             return

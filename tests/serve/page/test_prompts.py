@@ -215,10 +215,11 @@ def test_the_newest_box_wins_and_undo_cancels(
 
     red.gate.clear()
     drag(page, SIZE, [(4, 4), (30, 40)])
-    page.keyboard.press("Control+z")
+    page.get_by_role("button", name="Undo").click()
     expect(page.get_by_role("status").first).to_have_text("Box cancelled")
+    expect(page.get_by_role("button", name="Undo")).to_be_disabled()
     red.gate.set()
-    page.wait_for_timeout(500)
+    api_mask(live.url, clouds)  # answered after what was cancelled
     np.testing.assert_array_equal(pixels(saved(page, "Mask (PNG)")), before)
 
 
@@ -240,6 +241,23 @@ def test_a_box_arrives_while_another_image_is_open(
     expect(page.locator("#of-mask")).to_be_visible()
     expected = api_mask(live.url, clouds, box="36,4,62,25")
     np.testing.assert_array_equal(pixels(saved(page, "Mask (PNG)")), expected)
+
+
+def test_a_corner_is_forgotten_when_another_image_is_shown(
+    open_page: OpenPage, clouds: Path, blob: Path
+) -> None:
+    page = open_page()
+    put(page, clouds, blob)
+    expect(page.locator("#progress-box")).to_be_hidden()
+    choose(page, "Box")
+    click(page, SIZE, (4, 4))
+    expect(page.get_by_role("status").first).to_contain_text("opposite corner")
+    page.keyboard.press("j")
+    expect(page.locator("#case-name")).to_have_text("blob.png")
+    expect(page.locator("#of-mask")).to_be_visible()
+    drag(page, SIZE, [(20, 10), (50, 40)])
+    expect(page.locator("#measures-state")).to_have_text("of the corrected mask")
+    assert "-F box=20,10,50,40 " in copied(page, "curl")
 
 
 def test_a_server_that_stops_leaves_the_mask(
@@ -310,6 +328,31 @@ def test_a_sample_is_not_drawn_with_a_box(open_page: OpenPage, clouds: Path) -> 
     drag(page, SIZE, [(36, 4), (62, 25)])
     expect(page.locator("#measures-state")).to_have_text("of the corrected mask")
     expect(page.locator("#uncertainty-top")).to_have_text("0.50")
+
+
+@pytest.mark.parametrize("box", [None, [10, 5, 60, 30]])
+@pytest.mark.parametrize("points", [[], [[20, 20, 1], [50, 10, 0]]])
+def test_the_sketch_of_a_threshold_is_of_the_prompted_mask(
+    open_page: OpenPage, box: list[int] | None, points: list[list[int]]
+) -> None:
+    """At this size the sketch is as fine as the mask."""
+    whole, inside = (np.random.default_rng(seed).random((16, 16)).ravel().tolist() for seed in (0, 1))
+    script = """async ([box, points, whole, inside]) => {
+        const { maskOf, Result } = await import("./result.js");
+        const map = (values) => ({ size: 16, probability: Float32Array.from(values) });
+        const post = { fill_holes: false, largest: false, keep_specks: true };
+        const boxes = box ? { [box]: map(inside) } : {};
+        const answer = { width: 75, height: 41, post, boxes, ...map(whole) };
+        const edit = { threshold: 0.5, box, points, steps: [] };
+        const result = new Result({ edit }, answer, null);
+        return [0.3, 0.45, 0.6].map((threshold) => {
+            const exact = maskOf(answer, { ...edit, threshold });
+            return [[...result.sketch(threshold).data], [...exact.data]];
+        });
+    }"""
+    for sketch, exact in open_page().evaluate(script, [box, points, whole, inside]):
+        assert 0 < sum(exact) < len(exact)
+        assert sketch == exact
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.35])

@@ -81,7 +81,7 @@ def area(page: Page) -> int:
 def api_mask(url: str, path: Path, **options: object) -> npt.NDArray[np.uint8]:
     """The mask that the REST API gives."""
     files = {"image": (path.name, path.read_bytes())}
-    answer = httpx2.post(f"{url}api/v1/segment", params={"format": "png", **options}, files=files)
+    answer = httpx2.post(f"{url}api/v1/segment", params={"format": "png", **options}, files=files, timeout=60)
     with Image.open(io.BytesIO(answer.content)) as image:
         return np.array(image)
 

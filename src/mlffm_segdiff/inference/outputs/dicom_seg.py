@@ -64,8 +64,8 @@ def dicom_seg(result: CaseResult) -> bytes:
 
     Its segments are the lesion and, with a calibration that applies, its inner and outer contour. It names
     the patient and study of the image's data set, refers to its SOP instance, and is a new series of that
-    study. An empty mask is a frame of zeros. A mask that a person drew or corrected is marked as
-    SEMIAUTOMATIC (PS3.3 C.8.20.2), one of the network as AUTOMATIC.
+    study. An empty mask is a frame of zeros. A mask that a person drew, corrected or guided by a
+    box or points is marked as SEMIAUTOMATIC (PS3.3 C.8.20.2), one of the network as AUTOMATIC.
 
     Args:
         result: Of an image from a DICOM file.
@@ -108,12 +108,15 @@ def _segmentation(described: Dataset, result: CaseResult) -> Dataset:
     with needs_extra("dicom"):
         from highdicom import UID
         from highdicom.seg import Segmentation
-    segments, corrected = _segments(result), result.segmentation is None
+    segments = _segments(result)
+    by_user = "corrected by hand, " if result.segmentation is None else "by box or points, " * result.prompted
     return Segmentation(
         source_images=[described],
         pixel_array=np.stack(list(segments.values()), axis=-1, dtype=np.uint8)[None],
         segmentation_type="BINARY",
-        segment_descriptions=[_segment(number, label, corrected) for number, label in enumerate(segments, 1)],
+        segment_descriptions=[
+            _segment(number, label, bool(by_user)) for number, label in enumerate(segments, 1)
+        ],
         series_instance_uid=UID(),
         series_number=100,
         sop_instance_uid=UID(),
@@ -123,7 +126,7 @@ def _segmentation(described: Dataset, result: CaseResult) -> Dataset:
         software_versions=version(DISTRIBUTION),
         device_serial_number=version(DISTRIBUTION),
         content_label="LESION",
-        content_description=f"Lesion outline{', corrected by hand' * corrected}, not for diagnosis",
+        content_description=f"Lesion outline, {by_user}not for diagnosis",
         series_description=f"{PROGRAM} lesion",
         omit_empty_frames=False,
     )
@@ -179,7 +182,7 @@ def _valid_element(source: Dataset, tag: BaseTag) -> DataElement | None:
     return element
 
 
-def _segment(number: int, label: str, corrected: bool) -> SegmentDescription:
+def _segment(number: int, label: str, by_user: bool) -> SegmentDescription:
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.seg import SegmentDescription
     from pydicom.sr.codedict import codes
@@ -189,7 +192,7 @@ def _segment(number: int, label: str, corrected: bool) -> SegmentDescription:
         segment_label=label,
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
         segmented_property_type=codes.SCT.Lesion,
-        algorithm_type="SEMIAUTOMATIC" if corrected else "AUTOMATIC",
+        algorithm_type="SEMIAUTOMATIC" if by_user else "AUTOMATIC",
         algorithm_identification=AlgorithmIdentificationSequence(
             name=PROGRAM, family=codes.DCM.ArtificialIntelligence, version=version(DISTRIBUTION)
         ),

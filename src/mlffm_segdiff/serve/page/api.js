@@ -77,10 +77,18 @@ export async function ask(path, body, signal, patience = PATIENCE) {
   }
   if (BUSY.includes(response.status) && patience > 0) {
     const seconds = Number(response.headers.get("Retry-After")) || 1;
-    await new Promise((done) => setTimeout(done, 1000 * Math.min(seconds, MOST_WAIT_SECONDS)));
+    await pause(Math.min(seconds, MOST_WAIT_SECONDS), signal);
     return ask(path, body, signal, patience - 1);
   }
   throw await problemOf(response);
+}
+
+/** @param {number} seconds @param {AbortSignal} [signal] that ends it early */
+function pause(seconds, signal) {
+  return new Promise((done) => {
+    setTimeout(done, 1000 * seconds);
+    signal?.addEventListener("abort", done, { once: true });
+  });
 }
 
 /** @param {string} path @param {string | null} key @param {FormData} [body] @param {AbortSignal} [signal] */

@@ -31,6 +31,7 @@ export function useTools(editor) {
     if (awaited) drawAwaited(context, view, awaited);
     current()?.marks?.(context, view);
   };
+  editor.view.onshow = () => current()?.cancel?.();
   useGestures(canvas, editor, current);
   $("brush-size").addEventListener("input", () => setBrush(editor, Number($("brush-size").value)));
   $("removing").addEventListener("change", () => (editor.removing = $("removing").checked));

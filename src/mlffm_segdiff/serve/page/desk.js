@@ -49,12 +49,15 @@ export function showRamp(result) {
   $("uncertainty-top").textContent = result.uncertaintyTop.toFixed(2);
 }
 
-/** @param {import("./case.js").Case} one whose mask or decision changed */
-export function showCase(one) {
+/**
+ * @param {import("./case.js").Case} one whose mask or decision changed
+ * @param {import("./prompting.js").Prompting} prompting
+ */
+export function showCase(one, prompting) {
   const { history, edit, status } = one;
   $("threshold").value = String(edit.threshold);
   $("threshold-value").textContent = edit.threshold.toFixed(2);
-  $("undo").disabled = !history.past.length;
+  $("undo").disabled = !history.past.length && !prompting.boxOf(one);
   $("redo").disabled = !history.future.length;
   $("before-box").hidden = !one.corrected;
   $("save-dicom").hidden = !one.dicom;

@@ -7,7 +7,7 @@ export function download(content, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-/** @param {string} name @returns {string} without its ending */
+/** @param {string} name @returns {string} without its ending, unless that is a number: UIDs name DICOM files */
 export function stem(name) {
-  return name.replace(/\.[^.]+$/, "") || "image";
+  return name.replace(/\.(?!\d+$)[^.]+$/, "") || "image";
 }

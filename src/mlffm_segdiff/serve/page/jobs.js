@@ -12,7 +12,8 @@ import { Problem } from "./status.js";
 export async function startJob(images, options, signal) {
   const body = form({}, { ...options, outputs: "response" });
   for (const [image, name] of images) body.append("image", image, name);
-  return (await (await ask("api/v1/batches", body, signal)).json()).url.slice(1);
+  const { url } = await unlessCutOff((await ask("api/v1/batches", body, signal)).json());
+  return url.slice(1);
 }
 
 /**

@@ -29,7 +29,7 @@ const store = await Store.open();
 const queue = new Queue();
 const sender = new Sender(store, answered, sendingChanged);
 const view = new View($("image"), $("canvas"), $("minimap"));
-const prompting = new Prompting(store, boxed, () => view.refresh());
+const prompting = new Prompting(store, boxed, awaiting);
 const editor = new Editor(view, prompting, changed);
 const list = new List($("list"), choose);
 /** New images, of which the first that does not fail is opened. @type {Set<Case>} */
@@ -127,9 +127,15 @@ async function open(one) {
   close();
   view.show(new Result(one, answer, image));
   showResult(view);
-  showCase(one);
+  showCase(one, prompting);
   showNumbers(one);
   measureLater(one);
+}
+
+/** An image starts or ends to be segmented within a box, which undo cancels. */
+function awaiting() {
+  view.refresh();
+  if (view.result?.one === queue.shown) showCase(queue.shown, prompting);
 }
 
 /** A case has a mask within a new box. */
@@ -161,7 +167,7 @@ function changed() {
   const { one } = view.result;
   save(one);
   if (one === queue.shown) {
-    showCase(one);
+    showCase(one, prompting);
     showNumbers(one);
     showRamp(view.result);
   }
@@ -207,7 +213,7 @@ function decide(decision) {
   const back = one.decision === decision;
   one.decision = back ? "seen" : decision;
   save(one);
-  showCase(one);
+  showCase(one, prompting);
   showList();
   say(`${one.name}: ${back ? "not decided" : decision}`);
   if (!back && next) choose(next);
@@ -218,7 +224,7 @@ async function acceptListed() {
   if (!cases.length || !(await confirmed(`Accept ${cases.length} images?`, "Accept"))) return;
   for (const one of cases) one.decision = "accepted";
   for (const one of cases) await save(one);
-  if (queue.shown?.done) showCase(queue.shown);
+  if (queue.shown?.done) showCase(queue.shown, prompting);
   showList();
   say(`${cases.length} images accepted`);
 }

@@ -78,14 +78,12 @@ export class Result {
 
   /** The mask of another threshold at a lower resolution. @param {number} threshold @returns {import("./mask.js").Raster} */
   sketch(threshold) {
-    const { answer } = this;
-    const edit = { ...this.one.edit, threshold };
+    const { answer, one } = this;
     const share = Math.min(1, COARSE_SIDE / Math.max(this.width, this.height));
     const [width, height] = [this.width, this.height].map((side) => Math.max(1, Math.round(side * share)));
-    const values = this.#keep("sketch", mapKey(edit), () => {
-      const map = mapOf(answer, edit);
-      return resample(map.probability, map.size, width, height);
-    });
+    const edit = { ...one.edit, threshold };
+    const map = this.#keep("sketch's map", mapKey(edit), () => mapOf(answer, edit));
+    const values = this.#keep("sketch", map, () => resample(map.probability, map.size, width, height));
     const raster = thresholdMask(values, threshold, answer.post, width, height);
     for (const step of edit.steps) applyStep(raster, scaled(step, share));
     return raster;

@@ -1,5 +1,6 @@
 /** Sends waiting images to the server as small jobs, so that it segments them in batches. */
 
+import { stem } from "./download.js";
 import { endJob, jobEvents, jobResponse, startJob } from "./jobs.js";
 import { answerOf } from "./result.js";
 import { asProblem, Problem } from "./status.js";
@@ -117,35 +118,41 @@ export class Sender {
   }
 
   /**
-   * Fill a portion with images of the same options; the first has one image, so that it is shown soon.
-   * @param {Set<Case>} cases @returns {Promise<[Blob, string][]>} its images
+   * Fill a portion with images of the same options and different names, which the server needs; the first has one
+   * image, so that it is shown soon.
+   * @param {Set<Case>} cases @returns {Promise<[Case, Blob][]>} those that were not dropped meanwhile, and their files
    */
   async #take(cases) {
     const options = JSON.stringify(this.waiting[0].options);
     const most = this.finished || this.running.size > 1 ? MOST_IMAGES : 1;
-    const images = [];
+    const taken = [];
+    const names = new Set();
     let bytes = 0;
     while (this.waiting.length && JSON.stringify(this.waiting[0].options) === options) {
-      if (cases.size === most || bytes > MOST_BYTES || (cases.size && this.alone.has(this.waiting[0]))) break;
+      const name = stem(this.waiting[0].name).toLowerCase();
+      if (taken.length === most || bytes > MOST_BYTES || names.has(name)) break;
+      if (taken.length && this.alone.has(this.waiting[0])) break;
       const one = this.waiting.shift();
+      names.add(name);
       cases.add(one);
       const file = await this.store.get("files", one.id);
-      images.push([file, one.name]);
-      bytes += this.alone.has(one) ? Infinity : file.size;
+      taken.push([one, file]);
+      bytes += this.alone.has(one) ? Infinity : (file?.size ?? 0);
     }
-    return images;
+    return taken.filter(([one]) => cases.has(one));
   }
 
-  async #work(portion, images) {
+  async #work(portion, sent) {
+    if (!sent.length) return;
     const { signal } = portion.stop;
-    const cases = [...portion.cases];
-    const job = await startJob(images, cases[0].options, signal);
+    const images = sent.map(([one, file]) => [file, one.name]);
+    const job = await startJob(images, sent[0][0].options, signal);
     const end = () => endJob(job);
     signal.addEventListener("abort", end);
     try {
       while (portion.cases.size && !signal.aborted) {
         for await (const { kind, data } of jobEvents(job, signal)) {
-          const one = cases[data.number - 1];
+          const [one] = sent[data.number - 1] ?? [];
           if (portion.cases.has(one)) await this.#receive(portion, one, job, data.image);
           if (kind === "end" && data.state === "failed") throw new Problem(data.detail, "try again", 500);
         }

@@ -45,6 +45,8 @@ export class View {
     this.marks = () => {};
     /** Called after each change of the view. */
     this.onmove = () => {};
+    /** Called when another image is shown, or none. */
+    this.onshow = () => {};
     this.x = this.y = 0;
     this.scale = 1;
     this.fitted = true;
@@ -70,6 +72,7 @@ export class View {
   show(result) {
     this.result = result;
     this.mask = this.sketch = null;
+    this.onshow();
     if (!result) {
       this.refresh();
       return;
