@@ -128,7 +128,7 @@ def run_on_ray(folder: Path, size: int, disturbed: bool) -> None:
 def predict(folder: Path, size: int, output: str, *options: str) -> "subprocess.Popen[bytes]":
     """Start the command for the first images."""
     images = folder / f"{size}.txt"
-    images.write_text("".join(f"{image_path(number)}\n" for number in range(size)))
+    images.write_text("".join(f"{image_path(number)}\n" for number in range(size)), encoding="utf-8")
     command = [sys.executable, "-m", "mlffm_segdiff", "predict", images.name, "-o", output, "-q"]
     how = ["--weights", "weights", "--threads", "1", "--shards", "tar", "--shard-size", str(PER_SHARD)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")}
@@ -152,10 +152,12 @@ def require_done(status: int, size: int) -> None:
 
 def check(output: Path, size: int) -> None:
     """Exit unless the manifest and the table have each image once, and the shards those of the manifest."""
-    lines = [json.loads(line) for line in (output / "manifest.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in (output / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     listed = {line["shard"]: line["sha256"] for line in lines}
     found = {path.name: _sha256(path) for path in (output / "shards").iterdir()}
-    with (output / "predictions.csv").open(newline="") as file:
+    with (output / "predictions.csv").open(newline="", encoding="utf-8") as file:
         rows = [(row["source"], row["status"]) for row in csv.DictReader(file)]
     wanted = [
         (image_path(number), "failed" if number % DAMAGED == DAMAGED - 1 else "done")
@@ -188,7 +190,7 @@ def report(folder: Path, **values: Any) -> None:
     """Print what was measured and append it to the file."""
     rounded = {name: round(one, 1) if isinstance(one, float) else one for name, one in values.items()}
     print(json.dumps(rounded), flush=True)
-    with (folder / "measured.jsonl").open("a") as file:
+    with (folder / "measured.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(rounded) + "\n")
 
 
@@ -235,9 +237,9 @@ def _sample(process: Path) -> tuple[str, float, float]:
     """Return the kind of a process, its processor time in seconds and its peak memory in MB."""
     command = (process / "cmdline").read_bytes()
     kind = "actor" if b"ray::MapWorker" in command else "command" if b"\0predict\0" in command else "ray"
-    status = (process / "status").read_text()
+    status = (process / "status").read_text(encoding="utf-8")
     peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-    fields = (process / "stat").read_text().rpartition(")")[2].split()
+    fields = (process / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return kind, (int(fields[11]) + int(fields[12])) / TICKS, peak / 1024
 
 

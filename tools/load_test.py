@@ -130,7 +130,7 @@ def proxy(port: int, servers: Sequence[int], folder: Path) -> subprocess.Popen[b
 
 def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
     """CPU seconds that a process has used."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
