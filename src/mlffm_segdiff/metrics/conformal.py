@@ -4,13 +4,17 @@ All guarantees are on average over calibration and new cases, and assume that th
 case is drawn as the calibration cases were.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import betabinom
-from scipy.stats.distributions import rv_frozen
+
+if TYPE_CHECKING:
+    from scipy.stats.distributions import rv_frozen
 
 Numbers = npt.NDArray[np.float64]
 
@@ -63,6 +67,8 @@ def covered_cases(calibrated: int, tested: int, level: float, sides: int) -> rv_
         level: In (0, 1); not higher than this number of calibration cases guarantees.
         sides: 1 for a limit, 2 for an interval with (1 - level) / 2 on each side.
     """
+    from scipy.stats import betabinom  # slow to import; segmenting only applies a calibration
+
     rank = math.ceil((calibrated + 1) * (1 - (1 - level) / sides) - 1e-9)
     outside = sides * (calibrated + 1 - rank)
     return betabinom(tested, calibrated + 1 - outside, outside)
