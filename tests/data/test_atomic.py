@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -243,6 +245,22 @@ def test_writers_and_sweeps_at_once_lose_nothing(tmp_path: Path) -> None:
     while any(writer.is_alive() for writer in writers):
         sweep_unfinished(tmp_path)
     assert len(list(tmp_path.iterdir())) == 100
+
+
+def test_a_folder_that_is_removed_while_it_is_empty_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, make, removed = tmp_path / "masks", tempfile.TemporaryDirectory, iter(range(3))
+
+    def remove_first(*arguments: Any, **options: Any) -> Any:
+        if next(removed, None) is not None:
+            folder.rmdir()
+        return make(*arguments, **options)
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", remove_first)
+    write_bytes(folder / "a.png", b"a")
+    assert [path.name for path in folder.iterdir()] == ["a.png"]
+    assert next(removed, None) is None
 
 
 def test_without_locks_leftovers_are_removed_after_a_day(

@@ -26,6 +26,7 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _TEMPORARY = re.compile(rf"({re.escape(PART)}|{re.escape(BUILDING)})[a-z0-9_]{{8}}")
 _STALE_SECONDS = 24 * 3600
+_ATTEMPTS = 20
 
 
 @contextmanager
@@ -171,15 +172,27 @@ def working_folder(parent: Path) -> Iterator[Path]:
 @contextmanager
 def _temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
     """Yield a locked new folder, and remove it in the end."""
-    parent.mkdir(parents=True, exist_ok=True)
     while True:
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True) as name:
+        with _new_folder(parent, prefix) as name:
             folder = Path(name)
             with try_lock(folder) as locked:
                 if locked is not False and folder.is_dir():
                     yield folder
                     return
         # a sweep took the folder between its creation and its lock
+
+
+def _new_folder(parent: Path, prefix: str) -> tempfile.TemporaryDirectory[str]:
+    """Create a folder in ``parent``, which another thread may remove while it is empty."""
+    attempts = 0
+    while True:
+        attempts += 1
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            return tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True)
+        except (FileExistsError, FileNotFoundError):
+            if attempts == _ATTEMPTS:
+                raise
 
 
 def _remove_unless_in_use(folder: Path) -> None:
