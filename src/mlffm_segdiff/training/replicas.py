@@ -1,5 +1,6 @@
 """The processes of a training on several devices, which Lightning, torchrun or Slurm starts."""
 
+import atexit
 import logging
 import os
 import signal
@@ -125,7 +126,14 @@ def this_replica(settings: TrainConfig, device: Device) -> Replica:
             "a training on several devices starts its program again for each; run it from a file, or use "
             "mlffm-segdiff train"
         )
+    atexit.register(_leave)
     return Replica(trainer.global_rank, trainer.world_size)
+
+
+def _leave() -> None:
+    """End Gloo's threads, as Lightning does for NCCL only; one that outlives Python aborts the process."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def is_first_process() -> bool:
