@@ -10,15 +10,9 @@ import pytest
 from PIL import Image
 
 from mlffm_segdiff.benchmark import shard_stages
+from mlffm_segdiff.benchmark.measured_speeds import STAGES, MeasuredSpeeds
 from mlffm_segdiff.benchmark.photographs import write_photographs
-from mlffm_segdiff.benchmark.shard_stages import (
-    STAGES,
-    MeasuredSpeeds,
-    drawn_groups,
-    entry_bytes,
-    groups_of,
-    measure_speeds,
-)
+from mlffm_segdiff.benchmark.shard_stages import drawn_groups, entry_bytes, groups_of, measure_speeds
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.model import Model, load_model
 

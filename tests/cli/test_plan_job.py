@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from mlffm_segdiff.benchmark.measured_speeds import STAGES
 from mlffm_segdiff.benchmark.photographs import write_photographs
-from mlffm_segdiff.benchmark.shard_stages import STAGES
 
 Command = Callable[..., tuple[int, str, str]]
 

@@ -21,7 +21,7 @@ Machine = Callable[..., None]
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """Let torch find so many CUDA GPUs, Intel GPUs, and perhaps one of Apple."""
+    """Let torch find this many CUDA GPUs and Intel GPUs, and perhaps one of Apple."""
 
     def have(cuda: int = 0, xpu: int = 0, mps: bool = False) -> None:
         for module, count in ((torch.cuda, cuda), (torch.xpu, xpu)):

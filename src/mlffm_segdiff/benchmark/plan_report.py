@@ -14,7 +14,7 @@ from mlffm_segdiff.benchmark.job_estimate import (
     limits_of,
     scaled,
 )
-from mlffm_segdiff.benchmark.shard_stages import MeasuredSpeeds, SizeTimes
+from mlffm_segdiff.benchmark.measured_speeds import MeasuredSpeeds, SizeTimes
 from mlffm_segdiff.benchmark.timing import plain
 from mlffm_segdiff.evaluation.report import markdown_table
 

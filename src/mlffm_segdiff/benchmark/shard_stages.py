@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat, model_validator
 
+from mlffm_segdiff.benchmark.measured_speeds import STAGES, MeasuredSpeeds, SizeTimes
 from mlffm_segdiff.benchmark.photographs import write_photographs
 from mlffm_segdiff.benchmark.stage_line import JobSpeeds, fit_line
 from mlffm_segdiff.config.errors import UserError
@@ -37,8 +36,6 @@ from mlffm_segdiff.inference.shards.shard_file import ShardRow, shard_writer
 from mlffm_segdiff.segmenters.cpu import this_cpu
 from mlffm_segdiff.segmenters.device import describe_device, device_clock
 
-STAGES = ("read", "decode", "network", "post-processing", "write", "other")
-"""In the order of the work; post-processing includes measures and contours, other is what joins them."""
 DRAWN = ((640, 480), (1632, 1224), (3264, 2448))
 """Sizes of the drawn images: 0.3, 2 and 8 megapixels."""
 DRAWN_CHECK = (2304, 1728)
@@ -48,79 +45,6 @@ FEWEST_IMAGES = 8
 ENTRIES = 20_000
 LISTED = 1000
 """Rows of the manifest that is timed: as many as in a usual shard, as opening files takes as long for few."""
-
-
-class SizeTimes(BaseModel):
-    """What images of one size took, per image.
-
-    Attributes:
-        megapixels: Mean size.
-        images: Number of images.
-        stages: CPU seconds by stage.
-        gpu: Seconds of the network on a GPU; None on the CPU.
-        input_bytes: Size of the file.
-        output_bytes: Size of the image's part of the shard.
-        driver_seconds: CPU seconds of the manifest.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    megapixels: float
-    images: int
-    stages: dict[str, NonNegativeFloat]
-    gpu: float | None
-    input_bytes: float
-    output_bytes: float
-    driver_seconds: float
-
-    @property
-    def seconds(self) -> float:
-        """CPU seconds of all stages."""
-        return sum(self.stages.values())
-
-
-class MeasuredSpeeds(BaseModel):
-    """What was measured, and what was fitted to it.
-
-    Attributes:
-        speeds: Fitted to `sizes`.
-        sizes: Measured, from small to large.
-        check: Measured on images of which nothing was fitted.
-        megapixels: Mean size of the images of a job, unless another one is given.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    speeds: JobSpeeds
-    sizes: list[SizeTimes]
-    check: SizeTimes
-    megapixels: PositiveFloat
-
-    @model_validator(mode="after")
-    def all_stages_were_measured(self) -> Self:
-        """Refuse what no measurement writes."""
-        measured, stages = (*self.sizes, self.check), set(STAGES)
-        if self.speeds.stages.keys() != stages or any(one.stages.keys() != stages for one in measured):
-            raise ValueError(f"the stages must be {', '.join(STAGES)}")
-        if not (self.speeds.image_seconds(self.megapixels) and all(one.seconds for one in measured)):
-            raise ValueError("an image must take some time")
-        return self
-
-    @property
-    def check_error(self) -> float:
-        """Predicted over measured CPU seconds of the check, minus 1."""
-        return self.speeds.image_seconds(self.check.megapixels) / self.check.seconds - 1
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read a file that `plan --save` wrote. Raises UserError if it is none."""
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it has other contents"
-            raise UserError(
-                f"{path} has no measured speeds ({reason}); make it by mlffm-segdiff plan --save FILE"
-            ) from error
 
 
 @dataclass(frozen=True)

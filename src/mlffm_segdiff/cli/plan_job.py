@@ -15,7 +15,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
-    from mlffm_segdiff.benchmark.shard_stages import MeasuredSpeeds
+    from mlffm_segdiff.benchmark.measured_speeds import MeasuredSpeeds
     from mlffm_segdiff.inference.prepared import PreparedModel
 
 DRAWN_MEGAPIXELS = 2.0
@@ -115,8 +115,8 @@ def plan_job(
     Example: mlffm-segdiff plan --images 100000000 --nodes 100 --cores 16 --price-per-hour 0.8
     """
     from mlffm_segdiff.benchmark.job_estimate import Job, Nodes, ObjectStore
+    from mlffm_segdiff.benchmark.measured_speeds import MeasuredSpeeds
     from mlffm_segdiff.benchmark.plan_report import JobPlan, plan_markdown, plan_tables, plan_values, summary
-    from mlffm_segdiff.benchmark.shard_stages import MeasuredSpeeds
     from mlffm_segdiff.data.atomic import write_text
     from mlffm_segdiff.data.memory import memory_bytes
 
