@@ -161,6 +161,14 @@ def run(
 @study.command(short_help="Write the report of a study again, finished or not.")
 def report(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The study's folder.")],
+    properties: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="CSV with the column id and properties of the images, such as age or site: scores by thirds "
+            "of numbers, and by texts.",
+        ),
+    ] = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -172,7 +180,8 @@ def report(
 
     with needs_extra("study"):
         from mlffm_segdiff.study.report import write_report
-    reporter, written = Reporter(quiet, as_json), write_report(folder.expanduser())
+    table = properties and properties.expanduser()
+    reporter, written = Reporter(quiet, as_json), write_report(folder.expanduser(), table)
     reporter.info(f"report: {written}")
     reporter.result({"output": folder, "report": written})
 

@@ -90,6 +90,11 @@ class StudyFolder:
         return self.path / "plan.json"
 
     @property
+    def images(self) -> Path:
+        """Contrast and skin tone of the scored images, written with the report."""
+        return self.path / "images.csv"
+
+    @property
     def report(self) -> Path:
         """Tables and figures."""
         return self.path / "report"

@@ -78,7 +78,7 @@ def share_study(folder: StudyFolder, output: Path) -> list[Path]:
     plan = read_plan(folder.plan)
     if output.exists():
         raise UserError(f"{output} exists; choose another folder, or remove it")
-    files = {}
+    files = {folder.images: folder.images.read_bytes()} if folder.images.is_file() else {}
     for cell in plan.cells:
         place = folder.cell(cell.key)
         if place.finished.is_file():

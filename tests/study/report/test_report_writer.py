@@ -8,7 +8,7 @@ from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.study.plan import read_plan
-from mlffm_segdiff.study.report import figure_sections, write_report
+from mlffm_segdiff.study.report import write_report
 from mlffm_segdiff.study.study_folder import StudyFolder
 
 
@@ -27,7 +27,7 @@ def names(folder: Path) -> set[str]:
 
 
 def test_an_ablation_has_all_its_figures_and_tables(ablation: Path) -> None:
-    by_dataset = ("curves", "areas", "size", "tone", "worst", "fusion", "fusion_maps")
+    by_dataset = ("curves", "areas", "lesion_size", "contrast", "skin_tone", "worst", "fusion", "fusion_maps")
     figures = {f"{kind}_{name}.png" for kind in by_dataset for name in ("lesions", "by_image")}
     assert names(ablation / "figures") == figures | {"forest.png", "datasets.png"}
     for path in (ablation / "figures").iterdir():
@@ -50,16 +50,6 @@ def test_the_pages_say_what_came_out(ablation: Path) -> None:
     assert shown in (ablation / "tables" / "baseline_jaccard_source.tex").read_text()
 
 
-def test_tones_name_their_images(ablation: Path) -> None:
-    table = pd.read_csv(ablation / "tables" / "tone_lesions.csv").set_index("variant")
-    counts = [int(name.split("(")[1].rstrip(")")) for name in table]
-    assert sum(counts) == 8
-    scores = pd.read_csv(ablation / "tables" / "scores_source.csv")
-    full = scores[(scores["variant"] == "full") & (scores["data set"] == "lesions")]
-    weighted = sum(count * score for count, score in zip(counts, table.loc["full"], strict=True)) / 8
-    assert weighted == pytest.approx(full["jaccard per image, mean"].iloc[0])
-
-
 def test_every_figure_is_linked_and_names_the_command_that_makes_it(ablation: Path) -> None:
     page = (ablation / "report.md").read_text()
     linked = re.findall(r"!\[.*?\]\(figures/(.*?)\)\n\n(.*)\n", page)
@@ -76,22 +66,14 @@ def test_the_html_page_loads_nothing_from_outside(ablation: Path) -> None:
     assert not re.search(r"https?://|@import|url\(", page)
 
 
-def test_images_without_skin_leave_out_only_the_tones(
-    fabricate: Callable[..., StudyFolder], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(figure_sections, "skin_angles", lambda images: pd.Series(dtype=float))
-    report = write_report(fabricate(seeds=[0]).path)
-    assert "no image shows enough skin" in (report / "report.md").read_text()
-    assert "worst_synthetic.png" in names(report / "figures")
-
-
 def test_an_unfinished_comparison_lists_what_is_missing_and_reports_the_rest(comparison: Path) -> None:
     page = (comparison / "report.md").read_text()
     assert "2 of 9 trainings are missing" in page
     assert "- uniform weights, gone, seed 0: not finished" in page
     assert "## All variants" in page
     assert re.search("^Left out for gone: ", page, re.MULTILINE)  # the images
-    assert {"curves_gone.png", "size_gone.png", "ranks_gone.png"} <= names(comparison / "figures")
+    assert "Contrast and skin tone are left out for gone: " in page
+    assert {"curves_gone.png", "lesion_size_gone.png", "ranks_gone.png"} <= names(comparison / "figures")
     assert "worst_gone.png" not in names(comparison / "figures")
     friedman = pd.read_csv(comparison / "tables" / "friedman.csv")
     assert friedman["images"].tolist() == [8]

@@ -1,4 +1,4 @@
-"""The sections with figures: scores by data set, size and skin tone, curves, areas, contours, weights."""
+"""The sections with figures: scores by data set, curves, areas, contours, weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.skin_tone import TONES, tone_name
 from mlffm_segdiff.evaluation.figures import OutlinedCase, contour_figure
 from mlffm_segdiff.study.fusion_weights import fusion_steps
 from mlffm_segdiff.study.report.document import Document, Table
@@ -20,8 +19,8 @@ from mlffm_segdiff.study.report.figures.fusion import (
     fusion_shares,
     fusion_shares_figure,
 )
-from mlffm_segdiff.study.report.figures.trends import dataset_figure, trend_figure
-from mlffm_segdiff.study.report.scored_images import load_cell, open_images, outline, skin_angles
+from mlffm_segdiff.study.report.figures.trends import dataset_figure
+from mlffm_segdiff.study.report.scored_images import load_cell, open_images, outline
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.report.study_results import StudyResults
 from mlffm_segdiff.study.report.wording import number
@@ -29,12 +28,6 @@ from mlffm_segdiff.study.score_frame import CellResult, image_means, seed_means
 
 WORST, ROWS = 4, 4
 FUSION_IMAGES = 16
-TONE_DEFINITION = (
-    "The individual typology angle is arctan((L* - 50) / b*) of the skin outside the ground truth mask, in "
-    "CIELAB (Chardon et al. 1991), above 90 degrees where b* is negative, from means over the values within "
-    "one standard deviation, as in Kinyanjui et al. 2020. It depends on camera, light and white balance: it "
-    "is a proxy within one data set, not a person's skin type."
-)
 
 
 def add_datasets(study: ScoredVariants, document: Document) -> None:
@@ -77,39 +70,6 @@ def add_areas(study: ScoredVariants, document: Document) -> None:
         document.figure(f"areas_{dataset}", bland_altman_figure(areas), caption)
 
     _each_dataset(study, document, "Lesion areas", draw)
-
-
-def add_sizes(study: ScoredVariants, document: Document) -> None:
-    """Add scores against lesion size."""
-
-    def draw(dataset: str, scores: pd.DataFrame) -> None:
-        rows = study.main_rows()
-        truth = area_table(rows[rows["dataset"] == dataset])["true"]
-        figure = trend_figure(truth, scores, "true lesion area, % of the image")
-        caption = f"Jaccard against lesion size on {dataset}. {_trend_words(study, scores)}"
-        document.figure(f"size_{dataset}", figure, caption)
-
-    _each_dataset(study, document, "By lesion size", draw)
-
-
-def add_tones(study: StudyResults, document: Document) -> None:
-    """Add scores against the typology angle of the skin, if the images are available."""
-
-    def draw(dataset: str, scores: pd.DataFrame) -> None:
-        cell = next(one.cell for one in study.finished if one.cell.dataset == dataset)
-        angles = skin_angles(open_images(cell, study.plan.part))
-        missing = angles.reindex(scores.index).isna()
-        if missing.all():
-            raise UserError("no image shows enough skin next to the lesion")
-        label = "individual typology angle of the skin, degrees (high is light)"
-        caption = (
-            f"Jaccard against a proxy of skin tone on {dataset}. {_trend_words(study, scores)} "
-            f"Left out because the image shows too little skin: {missing.sum()}."
-        )
-        document.figure(f"tone_{dataset}", trend_figure(angles, scores, label), caption)
-        document.table(_tone_table(dataset, angles, scores))
-
-    _each_dataset(study, document, "By skin tone, a proxy", draw, TONE_DEFINITION)
 
 
 def add_worst_cases(study: StudyResults, document: Document) -> None:
@@ -196,34 +156,11 @@ def _each_dataset(
     document: Document,
     title: str,
     draw: Callable[[str, pd.DataFrame], None],
-    introduction: str = "",
 ) -> None:
     """Add a section: what ``draw`` makes of each data set and its Jaccard by image and variant."""
     document.heading(title)
-    if introduction:
-        document.text(introduction)
     for dataset, own in study.by_dataset():
         try:
             draw(dataset, image_means(own, "jaccard"))
         except UserError as error:
             document.text(f"Left out for {dataset}: {error}")
-
-
-def _tone_table(dataset: str, angles: pd.Series, scores: pd.DataFrame) -> Table:
-    """Tabulate the mean scores: a row per variant, a column per tone with its number of images."""
-    names = angles.reindex(scores.index).dropna().map(tone_name)
-    means = scores.loc[names.index].groupby(names).mean().T
-    counts = names.value_counts()
-    tones = [tone for tone in TONES if tone in counts]
-    means = means[tones].set_axis([f"{tone} ({counts[tone]})" for tone in tones], axis=1)
-    numbers = means.rename_axis(index="variant", columns=None).reset_index()
-    shown = numbers.assign(**{name: numbers[name].map(number) for name in means})
-    caption = f"Mean Jaccard per image by skin tone on {dataset}; in brackets the number of images."
-    return Table(f"tone_{dataset}", caption, numbers, shown)
-
-
-def _trend_words(study: ScoredVariants, scores: pd.DataFrame) -> str:
-    return (
-        f"Above: {scores.columns[0]!r}, each image over seeds, and means of equally large groups of images "
-        f"at the group's median. Below: how much the other {study.noun}s differ from these means."
-    )

@@ -13,6 +13,7 @@ from mlffm_segdiff.study.report import figure_sections as figures
 from mlffm_segdiff.study.report import score_sections as scores
 from mlffm_segdiff.study.report.document import Document, Table
 from mlffm_segdiff.study.report.group_section import add_groups
+from mlffm_segdiff.study.report.property_sections import add_sizes
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.report.wording import number
 from mlffm_segdiff.study.score_frame import image_means
@@ -77,7 +78,7 @@ def write_mask_report(
     if groups is not None:
         add_groups(study, groups, document)
     figures.add_areas(study, document)
-    figures.add_sizes(study, document)
+    add_sizes(study, document)
     _add_worst(study, document, outline)
     document.write()
     return document.files

@@ -7,6 +7,8 @@ from pathlib import Path
 from mlffm_segdiff.study.report import figure_sections as figures
 from mlffm_segdiff.study.report import score_sections as scores
 from mlffm_segdiff.study.report.document import Document
+from mlffm_segdiff.study.report.image_properties import read_properties
+from mlffm_segdiff.study.report.property_sections import add_properties
 from mlffm_segdiff.study.report.study_results import StudyResults, read_results
 
 SECTIONS = (
@@ -20,14 +22,12 @@ SECTIONS = (
     figures.add_datasets,
     figures.add_curves,
     figures.add_areas,
-    figures.add_sizes,
-    figures.add_tones,
     figures.add_worst_cases,
     figures.add_fusion_weights,
 )
 
 
-def write_report(study_folder: Path) -> Path:
+def write_report(study_folder: Path, properties: Path | None = None) -> Path:
     """Write report.md, report.html, tables and figures from a study's files.
 
     An unfinished study gets a report on its finished cells that lists what is missing. Figures whose
@@ -35,14 +35,17 @@ def write_report(study_folder: Path) -> Path:
 
     Args:
         study_folder: The study's folder.
+        properties: A CSV file with the column id and further properties of the images, see `read_properties`.
 
     Returns:
         The folder of the report: ``study_folder``/report.
 
     Raises:
-        UserError: If the folder is not a study, a case table is damaged, or the report cannot be written.
+        UserError: If the folder is not a study, a case table or the table of properties is damaged, or the
+            report cannot be written.
     """
     study = read_results(study_folder)
+    given = read_properties(properties) if properties else []
     document = Document(study.folder.report, study.plan.name, study.command)
     document.heading(f"Study {study.plan.name}", 1)
     document.text(
@@ -54,6 +57,7 @@ def write_report(study_folder: Path) -> Path:
         for add in SECTIONS:
             if add is not scores.add_ranking or study.plan.rank:
                 add(study, document)
+        add_properties(study, document, given)
         _add_reproduction(study, document)
     else:
         scores.add_state(study, document)

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import pandas as pd
-
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.cache import CachedPairs
 from mlffm_segdiff.data.case import Case
-from mlffm_segdiff.data.skin_tone import typology_angle
 from mlffm_segdiff.data.sources import load_split_cases, open_split
 from mlffm_segdiff.evaluation.figures import OutlinedCase
 from mlffm_segdiff.evaluation.model import outline_case, segment_cases
@@ -59,16 +55,6 @@ def open_images(cell: Cell, part: str) -> ScoredImages:
             f"the split of {cell.dataset} is {parts.digest} now, but was {cell.split}; restore it"
         )
     return ScoredImages(list(parts.cases[part]), open_split(parts, part, data.size))
-
-
-def skin_angles(images: ScoredImages) -> pd.Series:
-    """Return the typology angle of the skin in degrees by id; NaN if too little skin is visible."""
-    pairs = images.pairs
-    angles = [
-        typology_angle(np.asarray(image), np.asarray(mask) > 0)
-        for image, mask in zip(pairs.images, pairs.masks, strict=True)
-    ]
-    return pd.Series(angles, index=list(pairs.ids))
 
 
 def load_cell(one: CellResult, overrides: Sequence[str]) -> tuple[BaseSegmenter, Sampling]:
