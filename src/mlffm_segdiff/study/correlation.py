@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from scipy.stats import spearmanr
+import numpy.typing as npt
+from scipy.stats import rankdata, t
 
-from mlffm_segdiff.metrics.intervals import CONFIDENCE, TIE_TOLERANCE, Values
+from mlffm_segdiff.metrics.intervals import CONFIDENCE, TIE_TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Correlation:
 
     Attributes:
         images: Number of images.
-        rho: The correlation, -1 to 1; NaN if all values of one side are equal.
+        rho: The correlation, -1 to 1; NaN for too few images, or if all values of one side are equal.
         low: Lower end of its 95 % interval.
         high: Upper end.
         p: Two-sided p-value, not corrected; 1 if there is no correlation to compute.
@@ -29,29 +30,37 @@ class Correlation:
     p: float
 
 
-def rank_correlation(values: Values, scores: Values) -> Correlation:
-    """Compute Spearman's rank correlation with scipy, and its interval.
+def rank_correlation(
+    values: npt.ArrayLike, scores: npt.ArrayLike, controls: npt.ArrayLike | None = None
+) -> Correlation:
+    """Compute Spearman's rank correlation, or with controls the partial one, and its interval.
 
-    The interval uses Fisher's z with the variance (1 + rho^2 / 2) / (N - 3) of Bonett and Wright (2000).
+    The partial correlation is that of what is left of the ranks after a linear regression on the ranks of the
+    controls. p is that of the t distribution with N - 2 - K degrees of freedom. The interval uses Fisher's z
+    with the variance (1 + rho^2 / 2) / (N - 3 - K) of Bonett and Wright (2000).
 
     Args:
         values: One value per image, N.
         scores: Scores, or differences of scores, in the same order, N.
+        controls: Values of K other properties, NxK.
 
     Returns:
-        The correlation.
-
-    Raises:
-        ValueError: For different numbers of values and scores, or fewer than four.
+        The correlation, NaN for fewer than 4 + K images.
     """
-    if len(values) != len(scores) or len(values) < 4:
-        raise ValueError(f"{len(values)} values and {len(scores)} scores; at least four pairs are needed")
-    if min(np.ptp(values), np.ptp(scores)) <= TIE_TOLERANCE:
-        return Correlation(len(values), math.nan, math.nan, math.nan, 1.0)
-    found = spearmanr(values, scores)
-    rho = float(found.statistic)
-    middle = math.atanh(min(max(rho, -1 + 1e-12), 1 - 1e-12))
-    width = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * math.sqrt((1 + rho**2 / 2) / (len(values) - 3))
-    return Correlation(
-        len(values), rho, math.tanh(middle - width), math.tanh(middle + width), float(found.pvalue)
-    )
+    sides = np.column_stack([values, scores])
+    count = len(sides)
+    others = np.empty((count, 0)) if controls is None else np.asarray(controls)
+    free = count - 3 - others.shape[1]
+    if free < 1:
+        return Correlation(count, math.nan, math.nan, math.nan, 1.0)
+    design = np.column_stack([np.ones(count), rankdata(others, axis=0)])
+    ranks = rankdata(sides, axis=0)
+    left = ranks - design @ np.linalg.lstsq(design, ranks, rcond=None)[0]
+    norms = np.linalg.norm(left, axis=0)
+    if norms.min() <= TIE_TOLERANCE * count:
+        return Correlation(count, math.nan, math.nan, math.nan, 1.0)
+    rho = float(np.clip(left[:, 0] @ left[:, 1] / norms.prod(), -1 + 1e-12, 1 - 1e-12))
+    p = 2 * float(t.sf(abs(rho) * math.sqrt((free + 1) / (1 - rho**2)), free + 1))
+    width = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * math.sqrt((1 + rho**2 / 2) / free)
+    low, high = (math.tanh(math.atanh(rho) + side * width) for side in (-1, 1))
+    return Correlation(count, rho, low, high, p)

@@ -77,9 +77,11 @@ def test_a_report_has_scores_by_the_properties_of_a_table(
     )
     assert groups.loc["age", "images"].sum() == 8
     assert groups.loc["age", "full"].is_monotonic_increasing
-    found = pd.read_csv(report / "tables" / "correlations_lesions.csv").set_index(["property", "variant"])
-    assert found.loc[("age", "full"), "rho"] == pytest.approx(1)
-    assert set(found["minus"].dropna()) == {"full"}
+    found = pd.read_csv(report / "tables" / "correlations_lesions.csv").set_index("property")
+    assert found.loc["age", "rho"] == pytest.approx(1)
+    assert found.loc["age", "rho, given the others"] == pytest.approx(1)
+    differences = pd.read_csv(report / "tables" / "difference_correlations_lesions.csv")
+    assert set(differences["minus"]) == {"full"}
 
 
 @pytest.mark.parametrize(

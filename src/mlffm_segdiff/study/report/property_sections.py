@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import product
 
 import pandas as pd
 
@@ -32,6 +33,11 @@ DEFINITIONS = (
     "(Chardon et al. 1991), above 90 degrees where b* is negative, from means over the values within one "
     "standard deviation, as in Kinyanjui et al. 2020. It depends on camera, light and white balance: it is "
     "a proxy within one data set, not a person's skin type."
+)
+CONTROLS = ("lesion size", "contrast", "skin tone")
+INTERVAL = (
+    "Interval: Fisher's z with the variance of Bonett and Wright (2000). Holm: corrected for all tests of "
+    "the table."
 )
 
 
@@ -82,7 +88,10 @@ def _add(
             document.figure(stem, trend_figure(one.values, scores, one.label), _caption(study, one, dataset))
     if known:
         document.table(_group_table(study, dataset, scores, known))
-        document.table(_correlation_table(study, dataset, scores, known))
+        document.table(_correlation_table(dataset, scores.iloc[:, 0], known))
+        differences = _difference_table(study, dataset, scores, known)
+        if differences is not None:
+            document.table(differences)
 
 
 def _caption(study: ScoredVariants, one: ImageProperty, dataset: str) -> str:
@@ -105,7 +114,7 @@ def _group_table(
             if rows.empty:
                 continue
             interval = mean_interval(rows[first].to_numpy())
-            labels = {"property": one.label, "group": str(group), "images": len(rows)}
+            labels = {"property": one.name, "group": str(group), "images": len(rows)}
             ends_ = {"low": interval.low, "high": interval.high}
             numbers.append({**labels, **ends_, **rows.mean().to_dict()})
             shown.append({**labels, first: number(interval.mean), "95 % interval": ends(interval)})
@@ -116,40 +125,68 @@ def _group_table(
     return Table(f"properties_{dataset}", caption, pd.DataFrame(numbers), pd.DataFrame(shown))
 
 
-def _correlation_table(
-    study: ScoredVariants, dataset: str, scores: pd.DataFrame, properties: Sequence[ImageProperty]
-) -> Table:
-    """Tabulate the rank correlation of each number with the baseline's score and with the differences."""
-    first, *others = map(str, scores.columns)
-    sides = {first: ("", scores[first])}
-    for variant in others:
-        reference = study.reference(variant)
-        if reference in scores:
-            sides[variant] = (reference, scores[variant] - scores[reference])
-    found: list[tuple[dict[str, str], Correlation]] = []
-    for one in properties:
-        if one.values is not None:
-            for variant, (reference, side) in sides.items():
-                pairs = pd.concat([one.values, side], axis=1, join="inner").dropna().to_numpy(float)
-                labels = {"property": one.label, study.noun: variant, "minus": reference}
-                found.append((labels, rank_correlation(pairs[:, 0], pairs[:, 1])))
-    corrected = holm([result.p for _, result in found])
-    numbers = [
-        {**labels, **vars(result), "p, Holm": p} for (labels, result), p in zip(found, corrected, strict=True)
-    ]
-    shown = [
-        {
-            **labels,
-            "images": result.images,
-            "Spearman's rho": number(result.rho, 2, "+"),
-            "95 % interval": f"{number(result.low, 2, '+')} to {number(result.high, 2, '+')}",
-            "p, Holm": p_value(p),
-        }
-        for (labels, result), p in zip(found, corrected, strict=True)
-    ]
+def _correlation_table(dataset: str, scores: pd.Series, properties: Sequence[ImageProperty]) -> Table:
+    """Tabulate the rank correlation of each property with the score, by itself and given the controls."""
+    values = _numbers(properties)
+    found: list[Correlation] = []
+    for name in values:
+        others = [other for other in CONTROLS if other in values and other != name]
+        for controls in ([], others):
+            rows = pd.concat([values[[name]], scores, values[controls]], axis=1, join="inner").dropna()
+            found.append(rank_correlation(rows.iloc[:, 0], rows.iloc[:, 1], rows.iloc[:, 2:]))
+    corrected = holm([one.p for one in found])
+    numbers, shown = [], []
+    for place, name in enumerate(values):
+        number_row, text_row = {"property": name}, {"property": name}
+        for offset, suffix in enumerate(("", ", given the others")):
+            one, p = found[2 * place + offset], corrected[2 * place + offset]
+            number_row |= {f"{key}{suffix}": value for key, value in ({**vars(one), "p, Holm": p}).items()}
+            text_row |= {f"{key}{suffix}": text for key, text in _texts(one, p).items()}
+        numbers.append(number_row)
+        shown.append(text_row)
     caption = (
-        f"Rank correlation of properties of the images with the Jaccard of {first!r} on {dataset}, and with "
-        f"the difference of each other {study.noun} from the one in the column minus. Interval: Fisher's z "
-        f"with the variance of Bonett and Wright (2000). Holm: corrected for all rows."
+        f"Spearman's rank correlation of properties of the images with the Jaccard of {scores.name!r} on "
+        f"{dataset}, each by itself and given the others of {', '.join(CONTROLS)} (partial correlation). "
+        f"{INTERVAL}"
     )
     return Table(f"correlations_{dataset}", caption, pd.DataFrame(numbers), pd.DataFrame(shown))
+
+
+def _difference_table(
+    study: ScoredVariants, dataset: str, scores: pd.DataFrame, properties: Sequence[ImageProperty]
+) -> Table | None:
+    """Tabulate the rank correlation of each property with the differences; None for a single variant."""
+    values = _numbers(properties)
+    found: list[tuple[dict[str, str], Correlation]] = []
+    for name, variant in product(values, scores.columns[1:]):
+        reference = study.reference(variant)
+        if reference in scores:
+            difference = (scores[variant] - scores[reference]).rename("difference")
+            rows = pd.concat([values[name], difference], axis=1, join="inner").dropna()
+            labels = {"property": name, study.noun: str(variant), "minus": reference}
+            found.append((labels, rank_correlation(rows.iloc[:, 0], rows.iloc[:, 1])))
+    if not found:
+        return None
+    corrected = holm([one.p for _, one in found])
+    numbers = [
+        {**labels, **vars(one), "p, Holm": p} for (labels, one), p in zip(found, corrected, strict=True)
+    ]
+    shown = [{**labels, **_texts(one, p)} for (labels, one), p in zip(found, corrected, strict=True)]
+    caption = (
+        f"Spearman's rank correlation of properties of the images with differences in Jaccard on {dataset}: "
+        f"where it is not 0, a {study.noun} gains more on images with high or low values. {INTERVAL}"
+    )
+    return Table(f"difference_correlations_{dataset}", caption, pd.DataFrame(numbers), pd.DataFrame(shown))
+
+
+def _numbers(properties: Sequence[ImageProperty]) -> pd.DataFrame:
+    return pd.DataFrame({one.name: one.values for one in properties if one.values is not None})
+
+
+def _texts(one: Correlation, corrected: float) -> dict[str, str]:
+    return {
+        "images": str(one.images),
+        "rho": number(one.rho, 2, "+"),
+        "95 % interval": f"{number(one.low, 2, '+')} to {number(one.high, 2, '+')}",
+        "p, Holm": p_value(corrected),
+    }
