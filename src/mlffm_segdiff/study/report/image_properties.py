@@ -60,8 +60,8 @@ def skin_tones(angles: pd.Series) -> ImageProperty:
     return ImageProperty("skin tone", label, groups, known)
 
 
-def measured_properties(study: StudyResults, dataset: str) -> pd.DataFrame:
-    """Return contrast and typology angle of a data set's scored images by id.
+def measured_properties(study: StudyResults, dataset: str) -> list[ImageProperty]:
+    """Return contrast and skin tone of a data set's scored images.
 
     They are measured once, on the images at the network's input size, and kept in the study's images.csv.
 
@@ -78,7 +78,9 @@ def measured_properties(study: StudyResults, dataset: str) -> pd.DataFrame:
         cell = next(one.cell for one in study.finished if one.cell.dataset == dataset)
         own = _measure(open_images(cell, study.plan.part)).assign(dataset=dataset)[list(COLUMNS)]
         write_text(path, frame_csv(own if known.empty else pd.concat([known, own])))
-    return own.set_index("id")[list(MEASURES)].astype(float)
+    values = own.set_index("id")[list(MEASURES)].astype(float)
+    contrast = in_thirds("contrast", "contrast of lesion and skin, CIEDE2000", values["contrast"])
+    return [contrast, skin_tones(values["typology_angle"])]
 
 
 def read_properties(path: Path) -> list[ImageProperty]:

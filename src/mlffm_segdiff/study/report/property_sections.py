@@ -19,7 +19,6 @@ from mlffm_segdiff.study.report.image_properties import (
     ImageProperty,
     in_thirds,
     measured_properties,
-    skin_tones,
 )
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.report.study_results import StudyResults
@@ -52,29 +51,24 @@ def add_properties(study: StudyResults, document: Document, given: Sequence[Imag
     document.heading("By lesion size, contrast and skin tone")
     document.text(DEFINITIONS)
     for dataset, own in study.by_dataset():
-        found = [_size(own), *given]
+        found = [lesion_sizes(own)]
         try:
-            found += _measured(study, dataset)
+            found += measured_properties(study, dataset)
         except UserError as error:
             document.text(f"Contrast and skin tone are left out for {dataset}: {error}")
-        _add(study, document, dataset, found)
+        _add(study, document, dataset, [*found, *given])
 
 
 def add_sizes(study: ScoredVariants, document: Document) -> None:
     """Add scores by lesion size only."""
     document.heading("By lesion size")
     for dataset, own in study.by_dataset():
-        _add(study, document, dataset, [_size(own)])
+        _add(study, document, dataset, [lesion_sizes(own)])
 
 
-def _size(rows: pd.DataFrame) -> ImageProperty:
+def lesion_sizes(rows: pd.DataFrame) -> ImageProperty:
+    """Return the true lesion sizes of the rows' images, one data set at source size."""
     return in_thirds("lesion size", "true lesion area, % of the image", area_table(rows)["true"])
-
-
-def _measured(study: StudyResults, dataset: str) -> list[ImageProperty]:
-    measured = measured_properties(study, dataset)
-    label = "contrast of lesion and skin, CIEDE2000"
-    return [in_thirds("contrast", label, measured["contrast"]), skin_tones(measured["typology_angle"])]
 
 
 def _add(
@@ -87,8 +81,8 @@ def _add(
             stem = re.sub(r"\W+", "_", f"{one.name}_{dataset}")
             document.figure(stem, trend_figure(one.values, scores, one.label), _caption(study, one, dataset))
     if known:
-        document.table(_group_table(study, dataset, scores, known))
-        document.table(_correlation_table(dataset, scores.iloc[:, 0], known))
+        document.table(group_table(study, dataset, scores, known))
+        document.table(correlation_table(dataset, scores.iloc[:, 0], known))
         differences = _difference_table(study, dataset, scores, known)
         if differences is not None:
             document.table(differences)
@@ -102,10 +96,17 @@ def _caption(study: ScoredVariants, one: ImageProperty, dataset: str) -> str:
     )
 
 
-def _group_table(
+def group_table(
     study: ScoredVariants, dataset: str, scores: pd.DataFrame, properties: Sequence[ImageProperty]
 ) -> Table:
-    """Tabulate the baseline's mean scores by group; the numbers have the means of all variants."""
+    """Tabulate the baseline's mean scores by group; the numbers have the means of all variants.
+
+    Args:
+        study: The study.
+        dataset: Name of the data set.
+        scores: Its scores, one row per image and one column per variant.
+        properties: Properties of its images.
+    """
     first = str(scores.columns[0])
     numbers, shown = [], []
     for one in properties:
@@ -125,8 +126,14 @@ def _group_table(
     return Table(f"properties_{dataset}", caption, pd.DataFrame(numbers), pd.DataFrame(shown))
 
 
-def _correlation_table(dataset: str, scores: pd.Series, properties: Sequence[ImageProperty]) -> Table:
-    """Tabulate the rank correlation of each property with the score, by itself and given the controls."""
+def correlation_table(dataset: str, scores: pd.Series, properties: Sequence[ImageProperty]) -> Table:
+    """Tabulate the rank correlation of each property with the score, by itself and given the controls.
+
+    Args:
+        dataset: Name of the data set.
+        scores: A variant's score by image.
+        properties: Properties of the images.
+    """
     values = _numbers(properties)
     found: list[Correlation] = []
     for name in values:

@@ -32,4 +32,4 @@ def test_each_data_set_has_a_panel_and_each_variant_a_row() -> None:
 
 def test_rows_name_what_they_are_against_where_that_differs() -> None:
     figure = forest_figure([comparison("a", "ph2", 0.1, 1), comparison("b", "ph2", 0.1, 1, "a")], "Jaccard")
-    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["a\n- full", "b\n- a"]
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["a vs full", "b vs a"]

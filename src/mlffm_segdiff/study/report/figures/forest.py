@@ -26,7 +26,7 @@ def forest_figure(comparisons: Sequence[Comparison], score: str) -> Figure:
     """
     labels = list(dict.fromkeys(_label(one, comparisons) for one in comparisons))
     datasets = list(dict.fromkeys(one.dataset for one in comparisons))
-    figure = page_figure(1.5 + 0.32 * sum(label.count("\n") + 1 for label in labels))
+    figure = page_figure(1.5 + 0.3 * len(labels))
     panels = figure.subplots(1, len(datasets), sharey=True, squeeze=False)[0]
     for panel, dataset in zip(panels, datasets, strict=True):
         panel.axvline(0, color="black", linewidth=0.8)
@@ -37,7 +37,7 @@ def forest_figure(comparisons: Sequence[Comparison], score: str) -> Figure:
         panel.tick_params(labelsize=8)
         panel.set_xlabel(f"difference in {score}", fontsize=9)
         panel.grid(axis="x", alpha=0.3)
-    panels[0].set_yticks(range(len(labels)), labels)
+    panels[0].set_yticks(range(len(labels)), labels, fontsize=8)
     panels[0].set_ylim(len(labels) - 0.5, -0.5)
     _explain(figure)
     return figure
@@ -46,7 +46,7 @@ def forest_figure(comparisons: Sequence[Comparison], score: str) -> Figure:
 def _label(one: Comparison, comparisons: Sequence[Comparison]) -> str:
     """Return what is compared, and with what if that differs between comparisons."""
     same = len({other.other for other in comparisons}) == 1
-    return one.label if same else f"{one.label}\n- {one.other}"
+    return one.label if same else f"{one.label} vs {one.other}"
 
 
 def _draw(panel: Axes, one: Comparison, row: int) -> None:

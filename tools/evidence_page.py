@@ -1,0 +1,229 @@
+"""Write the tables and figures of docs/EVIDENCE.md from the shared studies: evidence_page.py [AGREEMENT.csv]
+
+Each folder in docs/evidence is what `mlffm-segdiff study share` wrote. AGREEMENT.csv, with the columns id and
+mean_jaccard (the mean over pairs of human masks of the same ISIC image), is not published here; without it,
+the table of human agreement stays as it is.
+"""
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from mlffm_segdiff.evaluation.figures import save_figure
+from mlffm_segdiff.evaluation.report import markdown_table
+from mlffm_segdiff.metrics.intervals import mean_interval
+from mlffm_segdiff.study.report import StudyResults, read_results
+from mlffm_segdiff.study.report.comparisons import Comparison, against_baseline, against_first_evaluation
+from mlffm_segdiff.study.report.document import Table
+from mlffm_segdiff.study.report.figures.curves import curves_figure
+from mlffm_segdiff.study.report.figures.forest import forest_figure
+from mlffm_segdiff.study.report.figures.trends import trend_figure
+from mlffm_segdiff.study.report.image_properties import (
+    ImageProperty,
+    in_thirds,
+    measured_properties,
+)
+from mlffm_segdiff.study.report.property_sections import correlation_table, group_table, lesion_sizes
+from mlffm_segdiff.study.report.split_comparison import split_table
+from mlffm_segdiff.study.report.wording import ends, number, over_seeds, p_value, signed
+from mlffm_segdiff.study.score_frame import image_means, pooled_scores
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE, STUDIES = DOCS / "EVIDENCE.md", DOCS / "evidence"
+NAMES = {"isic2018": "ISIC 2018", "ph2": "PH2", "ham10000": "HAM10000", "wounds": "foot ulcers"}
+DECISIVE = ("full", "without MLFFM", "U-Net")
+MARKED = re.compile(r"(<!-- (table|figure) (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def main(agreement: Path | None = None) -> None:
+    """Rewrite the tables between the marks of the page, and the figures."""
+    tables: dict[str, Callable[[], str]] = {
+        "parts": lambda: parts_table("evidence", "evidence_ham10000"),
+        "steps": steps_table,
+        "budget": budget_table,
+        "peers": peers_table,
+        "leak": lambda: table_text(split_table(study("evidence_leak"))),
+        "groups": groups_table,
+        "correlations": correlations_table,
+        "wounds": lambda: parts_table("evidence_wounds"),
+    }
+    if agreement:
+        tables["agreement"] = lambda: agreement_table(agreement)
+    figures: dict[str, Callable[[], Figure]] = {
+        "parts": lambda: forest_figure(against_baseline(study("evidence"), "jaccard", "source"), "Jaccard"),
+        "contrast": contrast_figure,
+        "peers": lambda: curves_figure(study("evidence_peers").finished, study("evidence_peers").variants),
+    }
+
+    def rewritten(found: re.Match[str]) -> str:
+        start, kind, name, end = found.groups()
+        if kind == "figure":
+            save_figure(figures[name](), STUDIES / "figures" / f"{name}.png")
+            return found[0]
+        return start + tables[name]() + end if name in tables else found[0]
+
+    PAGE.write_text(MARKED.sub(rewritten, PAGE.read_text("utf-8")), encoding="utf-8")
+
+
+@cache
+def study(name: str) -> StudyResults:
+    """Return the results of a shared study."""
+    return read_results(STUDIES / name)
+
+
+def pooled(
+    results: StudyResults, evaluation: str | None = None, score: str = "jaccard"
+) -> dict[tuple[str, str], str]:
+    """Return mean and spread over seeds of a pooled score at network size, by variant and data set."""
+    rows = results.select(evaluation=evaluation or results.evaluations[0], resolution="network")
+    groups = pooled_scores(rows).groupby(["variant", "dataset"])
+    return {(str(variant), str(dataset)): over_seeds(own[score]) for (variant, dataset), own in groups}
+
+
+def difference(one: Comparison | None) -> str:
+    """Return a difference with its interval and corrected p-value."""
+    if one is None:
+        return ""
+    interval = one.result.interval
+    p = p_value(one.corrected)
+    return f"{signed(interval.mean)} ({ends(interval, '+')}), p {p if p[0] == '<' else f'= {p}'}"
+
+
+def parts_table(*names: str) -> str:
+    """Return one row per variant: pooled score, and difference per image, on the data sets of the studies."""
+    results = [study(name) for name in names]
+    scores = {key: text for one in results for key, text in pooled(one).items()}
+    compared = [one for each in results for one in against_baseline(each, "jaccard", "source")]
+    found = {(one.label, one.dataset): one for one in compared}
+    datasets = [dataset for one in results for dataset in one.datasets]
+    header = ["model", "compared with"]
+    for dataset in datasets:
+        header += [f"{NAMES[dataset]}: pooled", "difference per image"]
+    first, rows = results[0], []
+    for variant in first.variants:
+        against = "" if variant == first.baseline else first.reference(variant)
+        cells = [
+            cell
+            for dataset in datasets
+            for cell in (scores.get((variant, dataset), ""), difference(found.get((variant, dataset))))
+        ]
+        rows.append([variant, against, *cells])
+    return markdown_table(header, rows)
+
+
+def steps_table() -> str:
+    """Return one row per variant and evaluation: pooled score, and difference from the posterior mean."""
+    results = study("evidence_steps")
+    header = ["training", "mask"]
+    for dataset in results.datasets:
+        header += [f"{NAMES[dataset]}: pooled", "difference per image"]
+    rows = []
+    for variant in results.variants:
+        own = replace(results, variants=[variant])
+        found = {(one.label, one.dataset): one for one in against_first_evaluation(own, "jaccard", "source")}
+        for evaluation in results.evaluations:
+            scores = pooled(results, evaluation)
+            cells = [
+                cell
+                for dataset in results.datasets
+                for cell in (scores[variant, dataset], difference(found.get((evaluation, dataset))))
+            ]
+            rows.append([variant, evaluation.replace("_", " "), *cells])
+    return markdown_table(header, rows)
+
+
+def budget_table() -> str:
+    """Return one row per model: pooled score after each number of training images."""
+    results = study("evidence_budget")
+    scores = pooled(results)
+    header = ["model", *(f"{int(name.removeprefix('images_')):,} images" for name in results.datasets)]
+    rows = [[one, *(scores[one, dataset] for dataset in results.datasets)] for one in results.variants]
+    return markdown_table(header, rows)
+
+
+def peers_table() -> str:
+    """Return one row per model: scores, images and minutes of training."""
+    results = study("evidence_peers")
+    (dataset,) = results.datasets
+    jaccard, dice = pooled(results), pooled(results, score="dice")
+    found = {one.label: one for one in against_baseline(results, "jaccard", "source")}
+    header = ["model", "Jaccard, pooled", "Dice, pooled", "difference per image", "images", "minutes"]
+    rows = []
+    for variant in results.variants:
+        accounts = [one.folder.account() for one in results.finished if one.cell.variant == variant]
+        minutes = pd.Series([one["training_seconds"] / 60 for one in accounts if not one["resumed"]])
+        rows.append(
+            [
+                variant,
+                jaccard[variant, dataset],
+                dice[variant, dataset],
+                difference(found.get(variant)),
+                f"{accounts[0]['images']:,}",
+                number(minutes.mean(), 0),
+            ]
+        )
+    return markdown_table(header, rows)
+
+
+def properties_of(results: StudyResults, dataset: str) -> tuple[pd.DataFrame, list[ImageProperty]]:
+    """Return the scores by image and variant, and the size, contrast and skin tone of the images."""
+    own = dict(results.by_dataset())[dataset]
+    return image_means(own, "jaccard"), [lesion_sizes(own), *measured_properties(results, dataset)]
+
+
+def groups_table() -> str:
+    """Return the baseline's score by size, contrast and skin tone on ISIC 2018."""
+    scores, properties = properties_of(study("evidence"), "isic2018")
+    return table_text(group_table(study("evidence"), "isic2018", scores, properties))
+
+
+def correlations_table() -> str:
+    """Return the rank correlation of size, contrast and skin tone with the baseline's score."""
+    tables = []
+    for dataset in study("evidence").datasets:
+        scores, properties = properties_of(study("evidence"), dataset)
+        shown = correlation_table(dataset, scores.iloc[:, 0], properties).shown
+        tables.append(shown.assign(**{"test images": NAMES[dataset]}))
+    joined = pd.concat(tables)
+    columns = ["rho", "95 % interval", "p, Holm"]
+    columns = ["test images", "property", *columns, *(f"{name}, given the others" for name in columns)]
+    return markdown_table(columns, joined[columns].to_numpy().tolist())
+
+
+def contrast_figure() -> Figure:
+    """Draw the score of the baseline against contrast, and what the MLFFM and diffusion change there."""
+    scores, (_, contrast, _) = properties_of(study("evidence"), "isic2018")
+    return trend_figure(contrast.values, scores[list(DECISIVE)], contrast.label)
+
+
+def agreement_table(path: Path) -> str:
+    """Return the score of each model by thirds of the agreement of people on the ISIC test images."""
+    results = study("evidence")
+    table = pd.read_csv(path).set_index("id")["mean_jaccard"]
+    scores = image_means(dict(results.by_dataset())["isic2018"], "jaccard")
+    known = table[table.index.intersection(scores.index)]
+    thirds = in_thirds("agreement", "agreement", known, digits=2).groups
+    groups = {third: thirds.index[thirds == third] for third in thirds.cat.categories}
+    groups["one mask only"] = scores.index.difference(known.index)
+    rows = []
+    for name, ids in groups.items():
+        means = [mean_interval(scores.loc[ids, model].to_numpy()) for model in DECISIVE]
+        people = number(known.reindex(ids).mean())
+        rows.append([name, str(len(ids)), people, *(f"{number(one.mean)} ({ends(one)})" for one in means)])
+    return markdown_table(["people with each other", "images", "mean", *DECISIVE], rows)
+
+
+def table_text(table: Table | None) -> str:
+    """Return a table of a report as Markdown."""
+    assert table is not None
+    return table.markdown()
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))
