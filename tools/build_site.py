@@ -25,7 +25,7 @@ PROJECT_PAGES = {
     "CITATION.cff": "CITATION.cff",
     "LICENSE": "LICENSE",
 }
-LISTED_FOLDERS = ("ablation", "performance", "quality", "results")
+LISTED_FOLDERS = ("performance", "quality", "results")
 CODE_BLOCK = re.compile(r"(^```.*?^```$|^(?: {4}[^\n]*\n)+)", re.MULTILINE | re.DOTALL)
 LINK_TARGET = re.compile(r"(?<=\]\()[\w./-]+(?=[)#])")
 LIST_AFTER_TEXT = re.compile(r"^((?!#|\||\s*[-*] |\s*\d+\. ).*\S)\n(?=[-*] |1\. )", re.MULTILINE)
@@ -46,8 +46,8 @@ def main(site: Path) -> int:
 
 
 def write_pages(target: Path) -> None:
-    """Copy docs/ to target and add the generated pages."""
-    shutil.copytree(DOCS, target)
+    """Copy docs/, without the scores of single cells of studies, to target and add the generated pages."""
+    shutil.copytree(DOCS, target, ignore=shutil.ignore_patterns("cells"))
     for name, copy in PROJECT_PAGES.items():
         text = (ROOT / name).read_text("utf-8")
         (target / copy).write_text(

@@ -44,7 +44,8 @@ MARKED = re.compile(r"(<!-- (table|figure) (\w+) -->\n).*?(<!-- end -->)", re.DO
 def main(agreement: Path | None = None) -> None:
     """Rewrite the tables between the marks of the page, and the figures."""
     tables: dict[str, Callable[[], str]] = {
-        "parts": lambda: parts_table("evidence", "evidence_ham10000"),
+        "parts": lambda: parts_table("evidence"),
+        "ham10000": lambda: parts_table("evidence_ham10000"),
         "steps": steps_table,
         "budget": budget_table,
         "peers": peers_table,
@@ -95,25 +96,23 @@ def difference(one: Comparison | None) -> str:
     return f"{signed(interval.mean)} ({ends(interval, '+')}), p {p if p[0] == '<' else f'= {p}'}"
 
 
-def parts_table(*names: str) -> str:
-    """Return one row per variant: pooled score, and difference per image, on the data sets of the studies."""
-    results = [study(name) for name in names]
-    scores = {key: text for one in results for key, text in pooled(one).items()}
-    compared = [one for each in results for one in against_baseline(each, "jaccard", "source")]
+def parts_table(name: str) -> str:
+    """Return one row per variant: pooled score and difference per image, on each data set of the study."""
+    results = study(name)
+    scores = pooled(results)
+    compared = against_baseline(results, "jaccard", "source")
     found = {(one.label, one.dataset): one for one in compared}
-    datasets = [dataset for one in results for dataset in one.datasets]
     header = ["model", "compared with"]
-    for dataset in datasets:
+    for dataset in results.datasets:
         header += [f"{NAMES[dataset]}: pooled", "difference per image"]
-    first, rows = results[0], []
-    for variant in first.variants:
-        against = "" if variant == first.baseline else first.reference(variant)
+    rows = []
+    for variant in results.variants:
         cells = [
             cell
-            for dataset in datasets
+            for dataset in results.datasets
             for cell in (scores.get((variant, dataset), ""), difference(found.get((variant, dataset))))
         ]
-        rows.append([variant, against, *cells])
+        rows.append([variant, "" if variant == results.baseline else results.reference(variant), *cells])
     return markdown_table(header, rows)
 
 

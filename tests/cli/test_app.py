@@ -296,7 +296,7 @@ def test_each_shell_gets_its_completion(shell: str) -> None:
     [
         ("mlffm-segdiff ev", ["evaluate"]),
         ("mlffm-segdiff train unet_", ["unet_lite0", "unet_ph2"]),
-        ("mlffm-segdiff study run dec", ["decisive"]),
+        ("mlffm-segdiff study run mod", ["models"]),
         ("mlffm-segdiff data sy", ["synthetic"]),
         ("mlffm-segdiff predict --mm", ["--mm-per-pixel"]),
         ("mlffm-segdiff export default --format op", ["openvino"]),

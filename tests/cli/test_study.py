@@ -18,7 +18,7 @@ KEY = re.compile(r"^([0-9a-f]{16}) (.+?), (\w+), seed (\d+): done in \d+ \w+; (.
 def _no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports have their own tests."""
     module = ModuleType("report")
-    module.write_report = lambda folder: f"report of {folder}"  # type: ignore[attr-defined]
+    module.write_report = lambda folder, properties: f"report of {folder}"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "mlffm_segdiff.study.report", module)
 
 
@@ -157,17 +157,17 @@ def test_changed_packages_are_named(study: Command, tmp_path: Path, monkeypatch:
         (["report", "nowhere"], ["nowhere", "plan.json"]),
         (["repeat", "nowhere", "a", "-o", "x"], ["nowhere", "plan.json"]),
         (["repeat", "nowhere", "a"], ["-o"]),
-        (["run", "decicive"], ["decicive", "decisive"]),
-        (["plan", "decisive"], ["full", "isic2018", "source isic2018=FOLDER"]),
+        (["run", "evidense"], ["evidense", "evidence"]),
+        (["plan", "evidence"], ["full", "isic2018", "source isic2018=FOLDER"]),
         (
-            ["run", "decisive", "train.imagse=3", "--source", "isic2018=x", "--source", "ph2=x"],
+            ["run", "evidence", "train.imagse=3", "--source", "isic2018=x", "--source", "ph2=x"],
             ["train.imagse"],
         ),
-        (["run", "decisive", "seed=3"], ["seed", "seeds"]),
-        (["run", "decisive", "--source", "isic2018=nowhere", "--source", "ph2=x"], ["nowhere"]),
-        (["run", "decisive", "--source", "ham10000=x"], ["source ham10000", "isic2018, ph2"]),
-        (["run", "decisive", "launcher.name=cloud"], ["launcher.name", "slurm"]),
-        (["run", "decisive", "launcher.gpus=1"], ["gpus", "in-process"]),
+        (["run", "evidence", "seed=3"], ["seed", "seeds"]),
+        (["run", "evidence", "--source", "isic2018=nowhere", "--source", "ph2=x"], ["nowhere"]),
+        (["run", "evidence", "--source", "ham10000=x"], ["source ham10000", "isic2018, ph2"]),
+        (["run", "evidence", "launcher.name=cloud"], ["launcher.name", "slurm"]),
+        (["run", "evidence", "launcher.gpus=1"], ["gpus", "in-process"]),
         (["run", "nowhere.yaml"], ["nowhere.yaml"]),
     ],
 )

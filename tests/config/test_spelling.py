@@ -39,7 +39,7 @@ def test_names_in_a_recipe_become_those_registered() -> None:
     values["data"]["sources"] = {"HAM10000": None}
     found = check_recipe(values, "here")
     assert (found.model.name, list(found.data.sources)) == ("mlffm_segdiff", ["ham10000"])
-    assert load_study("Decisive").name == "decisive"
+    assert load_study("Evidence").name == "evidence"
 
 
 @pytest.mark.parametrize(

@@ -45,9 +45,9 @@ OTHERS = {
     **dict.fromkeys(("pip", "uv", "pipx", "conda"), "installers"),
 }
 PARSED_ONLY = {
-    "study run decisive --source ... -o /shared/decisive launcher.name=ray": "a Ray cluster",
+    "study run evidence --source ... -o /shared/evidence launcher.name=ray": "a Ray cluster",
     "predict -i s3://bucket/photos -o /shared/results --engine ray": "a Ray cluster",
-    "study run decisive --source isic2018=/shared/isic2018": "a Slurm cluster",
+    "study run evidence --source isic2018=/shared/isic2018": "a Slurm cluster",
     "study run models": "153 trainings",
     "benchmark -o speed --threads 2": "hours; tests/cli/test_benchmark.py runs it in small",
     "plan ": "minutes; tests/cli/test_plan_job.py runs it in small",

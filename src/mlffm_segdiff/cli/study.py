@@ -63,7 +63,7 @@ def plan(
     """Check a study and list its cells, with their state and minutes: those that finished ones took, and
     those that unfinished ones will take, from 20 steps measured of each network, image and batch size.
 
-    Writes nothing. Example: mlffm-segdiff study plan decisive --source isic2018=DATA --source ph2=DATA
+    Writes nothing. Example: mlffm-segdiff study plan evidence --source isic2018=DATA --source ph2=DATA
     """
     from rich.table import Table
 
@@ -132,7 +132,7 @@ def run(
     launcher.name is in-process, local (processes), slurm or ray; further keys are workers, threads, gpus,
     memory_gb, partition, minutes and address (docs/STUDIES.md).
 
-    Example: mlffm-segdiff study run decisive --source isic2018=DATA/isic2018 --source ph2=DATA/ph2
+    Example: mlffm-segdiff study run evidence --source isic2018=DATA/isic2018 --source ph2=DATA/ph2
     """
     from mlffm_segdiff.config.extra import needs_extra
     from mlffm_segdiff.config.study import load_study
@@ -174,7 +174,7 @@ def report(
 ) -> None:
     """Write the report of a study from its files. Trains nothing; an unfinished study lists what is missing.
 
-    Example: mlffm-segdiff study report studies/decisive
+    Example: mlffm-segdiff study report studies/evidence
     """
     from mlffm_segdiff.config.extra import needs_extra
 
@@ -198,7 +198,7 @@ def share(
     The copy has no weights, images or paths of data. `study report` writes the report from it, without the
     parts that need weights or data.
 
-    Example: mlffm-segdiff study share studies/decisive -o published/decisive
+    Example: mlffm-segdiff study share studies/evidence -o published/evidence
     """
     from mlffm_segdiff.study.study_folder import StudyFolder
     from mlffm_segdiff.study.transfer import share_study
@@ -222,7 +222,7 @@ def repeat(
 ) -> None:
     """Train and score one cell of a study again, and report whether its weights are identical, byte for byte.
 
-    Exit status 1 if they differ. Example: mlffm-segdiff study repeat studies/decisive 3f0c -o again
+    Exit status 1 if they differ. Example: mlffm-segdiff study repeat studies/evidence 3f0c -o again
     """
     from mlffm_segdiff.study.launchers.in_process import InProcess
     from mlffm_segdiff.study.repeat import plan_repeat, same_weights, weights_file
