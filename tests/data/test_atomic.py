@@ -18,6 +18,8 @@ from mlffm_segdiff.data.atomic import (
     PART,
     atomic_folder,
     atomic_write,
+    require_writable_file,
+    require_writable_folder,
     sweep_unfinished,
     write_bytes,
     write_text,
@@ -194,6 +196,40 @@ def test_a_file_in_the_way_is_named_and_not_the_disk(tmp_path: Path) -> None:
     (tmp_path / "a.csv").mkdir()
     with pytest.raises(UserError, match=r"a\.csv cannot be written .*a folder has this name"):
         write_bytes(tmp_path / "a.csv", b"")
+
+
+def test_a_place_to_write_is_tried_without_a_trace(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("kept")
+    require_writable_file(tmp_path / "a.csv")
+    require_writable_file(tmp_path / "new" / "b.csv")
+    require_writable_folder(tmp_path)
+    require_writable_folder(tmp_path / "new" / "deep")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+    assert (tmp_path / "a.csv").read_text() == "kept"
+
+
+def test_a_place_that_cannot_be_written_is_named_with_its_fix(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "deep" / "deeper"):
+        with pytest.raises(UserError, match=rf"{folder} cannot be written: .*file is a file, not a folder"):
+            require_writable_folder(folder)
+    with pytest.raises(UserError, match=r"a\.csv cannot be written: .*file is a file, not a folder"):
+        require_writable_file(tmp_path / "file" / "a.csv")
+    with pytest.raises(UserError, match=r"cannot be written \(Is a directory\); a folder has this name"):
+        require_writable_file(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "absent")
+    with pytest.raises(UserError, match=r"link cannot be written \(File exists\)"):
+        require_writable_folder(tmp_path / "link")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="all folders can be written here")
+def test_a_folder_without_permission_is_named_with_its_fix(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    for folder in (closed, closed / "deep" / "deeper"):
+        message = rf"{folder} cannot be written \(Permission denied\); choose a folder with write permission"
+        with pytest.raises(UserError, match=message):
+            require_writable_folder(folder)
 
 
 KILLED = """

@@ -109,6 +109,21 @@ def atomic_folder(path: Path, fix: str | None = None) -> Iterator[Path]:
         raise unwritable(path, error, fix) from error
 
 
+def require_writable_file(path: Path) -> None:
+    """Raise UserError, before long work, if a file could not be written at a path; leave nothing behind."""
+    if path.is_dir():
+        raise unwritable(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+    _try_folder(path.parent, path)
+
+
+def require_writable_folder(folder: Path) -> None:
+    """Raise UserError, before long work, if nothing could be written into a folder; leave nothing behind.
+
+    The folder need not exist; then the one in which it would be created is tried.
+    """
+    _try_folder(folder, folder)
+
+
 def unwritable(path: Path, error: OSError, fix: str | None = None) -> UserError:
     """Return the error of a file or folder that cannot be written: its name, the cause and the fix."""
     in_the_way = error.errno in (errno.EEXIST, errno.ENOTDIR)
@@ -167,6 +182,16 @@ def working_folder(parent: Path) -> Iterator[Path]:
     """
     with _temporary_folder(parent, BUILDING) as folder:
         yield folder
+
+
+def _try_folder(folder: Path, path: Path) -> None:
+    """Write into a folder, or the nearest one above that exists. Raises UserError about the path."""
+    existing = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
+    try:
+        with _temporary_folder(existing, PART):
+            pass
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mlffm_segdiff.data.atomic import require_writable_folder
 from mlffm_segdiff.study.report import figure_sections as figures
 from mlffm_segdiff.study.report import score_sections as scores
 from mlffm_segdiff.study.report.document import Document
@@ -43,6 +44,7 @@ def write_report(study_folder: Path) -> Path:
         UserError: If the folder is not a study, a case table is damaged, or the report cannot be written.
     """
     study = read_results(study_folder)
+    require_writable_folder(study.folder.report)
     document = Document(study.folder.report, study.plan.name, study.command)
     document.heading(f"Study {study.plan.name}", 1)
     document.text(
