@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import override_values
-from mlffm_segdiff.config.schema import DataConfig, Recipe
+from mlffm_segdiff.config.schema import DEVICE_KEYS, DataConfig, Recipe
 from mlffm_segdiff.config.spelling import known_name
 from mlffm_segdiff.config.study import Study
 from mlffm_segdiff.data.sources import load_split_cases
@@ -20,9 +20,6 @@ from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 GENERATED = "synthetic"
 """The data set that needs no folder."""
-
-OF_NO_EFFECT = ("logger", "devices", "nodes")
-"""Keys of the section train on which weights do not depend, except for rounding."""
 
 Recipes = Mapping[tuple[str, str], Recipe]
 """Recipes by variant and data set."""
@@ -56,14 +53,14 @@ def cell_key(recipe: Recipe, split: str) -> str:
     """Compute the key of a cell from its full recipe and the digest of its split.
 
     The key does not depend on the folders of the data, but on the names of the data sets and the split; nor
-    on the loggers of the training.
+    on the loggers and devices of the training.
 
     Returns:
         16 hexadecimal digits.
     """
     values = recipe.model_dump(mode="json")
     values["data"] |= {"sources": sorted(values["data"]["sources"]), "split": split}
-    for key in OF_NO_EFFECT:
+    for key in ("logger", *DEVICE_KEYS):
         del values["train"][key]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 

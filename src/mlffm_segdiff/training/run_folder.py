@@ -16,7 +16,7 @@ import yaml
 
 from mlffm_segdiff.config.command_line import command_line
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.config.schema import DEVICE_KEYS, Recipe
 from mlffm_segdiff.data.atomic import sweep_unfinished, write_text
 from mlffm_segdiff.data.claim import LOCK, claimed, require_free
 from mlffm_segdiff.models.weight_files import require_sound
@@ -26,8 +26,6 @@ from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.segmenters.saved_weights import WEIGHTS
 from mlffm_segdiff.training.callbacks import BestAndLast
 
-MAY_CHANGE = ("train.devices", "train.nodes")
-"""Keys of the recipe on which weights do not depend, except for rounding."""
 CPU = torch.device("cpu")
 PACKAGES = ("mlffm-segdiff", "torch", "lightning", "monai", "numpy", "scipy")
 
@@ -148,7 +146,8 @@ class RunFolder:
         It can have been started on other numbers of devices and nodes.
         """
         here, there = (_flatten(one.model_dump(mode="json")) for one in (recipe, self.recipe()))
-        keys = [key for key in {**here, **there} if key not in MAY_CHANGE]
+        may_differ = {f"train.{key}" for key in DEVICE_KEYS}
+        keys = [key for key in {**here, **there} if key not in may_differ]
         key = next((key for key in keys if here.get(key) != there.get(key)), None)
         if key is not None:
             raise UserError(
