@@ -103,6 +103,13 @@ def test_the_folder_that_was_first_stays(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_new_folder_takes_the_place_of_what_killed_ones_left_next_to_it(tmp_path: Path) -> None:
+    (tmp_path / f"{BUILDING}abcd_123" / "folder").mkdir(parents=True)
+    with atomic_folder(tmp_path / "outer") as building, atomic_folder(tmp_path / "inner"):
+        assert building.is_dir(), "one that is still being filled is kept"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["inner", "outer"]
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     tmp_path.joinpath("file").write_text("")
     with pytest.raises(UserError, match=r"file.cache cannot be written"):

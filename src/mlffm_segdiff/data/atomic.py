@@ -84,7 +84,7 @@ def atomic_folder(path: Path, fix: str | None = None) -> Iterator[Path]:
     """Yield a temporary folder that becomes `path`, with the umask's permissions, when the block succeeds.
 
     If `path` exists by then, another process was first, and its folder is kept. If the block fails, nothing
-    is left behind; `sweep_unfinished` removes what a killed process leaves.
+    is left behind; the next use in the same parent folder removes what a killed process left.
 
     Args:
         path: Folder to create; missing parent folders are created.
@@ -96,6 +96,7 @@ def atomic_folder(path: Path, fix: str | None = None) -> Iterator[Path]:
     Raises:
         UserError: If `path` cannot be written.
     """
+    sweep_unfinished(path.parent)
     try:
         with _temporary_folder(path.parent, BUILDING) as outer:
             building = outer / path.name
@@ -139,9 +140,8 @@ def unwritable(path: Path, error: OSError, fix: str | None = None) -> UserError:
 def sweep_unfinished(folder: Path) -> None:
     """Remove the temporary files and folders that killed processes left directly in a folder.
 
-    Call it when a command starts to write into `folder`, once for each folder that `atomic_write` or
-    `atomic_folder` puts something into: for a run folder, the folder itself and its ``checkpoints``; for an
-    export, the parent of the exported folder.
+    Call it when a command starts to write into `folder`, once for each folder that `atomic_write` puts
+    something into: for a run folder, the folder itself and its ``checkpoints``.
 
     It is safe while other processes and threads write to the same folder: a writer holds a lock on its
     temporary folder until it ends, however it ends. Where the file system has no locks, temporary folders
