@@ -144,7 +144,8 @@ class JobOptions(ProcessingOptions):
         ge=1,
         allow_inf_nan=False,
         description="Cancel the job and remove its files once nobody has asked for it for this many seconds, "
-        "as its client has ended; reading its events or ZIP file is asking. Default: only after its end.",
+        "for example because its client ended; reading its events or ZIP file counts as asking. "
+        "Default: it is removed only after its end.",
     )
 
 
