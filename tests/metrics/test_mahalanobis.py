@@ -51,9 +51,9 @@ def test_directions_with_little_variance_and_constant_features_are_left_out() ->
     assert not space.basis[2].any()
 
 
-def test_there_are_five_cases_or_more_for_each_component() -> None:
-    features = np.random.default_rng(4).normal(size=(44, 20))
-    assert fit_space({"one": features[:29], "two": features[29:]}, kept=1.0).basis.shape == (20, 8)
+def test_there_are_ten_cases_or_more_for_each_component() -> None:
+    features = np.random.default_rng(4).normal(size=(84, 20))
+    assert fit_space({"one": features[:39], "two": features[39:]}, kept=1.0).basis.shape == (20, 8)
     assert fit_space({"one": features[:3]}).basis.shape == (20, 1)
 
 

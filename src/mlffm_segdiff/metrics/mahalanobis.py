@@ -10,7 +10,7 @@ Numbers = npt.NDArray[np.float64]
 
 KEPT_VARIANCE = 0.99
 """Share of the variance within groups that the principal components keep."""
-CASES_PER_COMPONENT = 5
+CASES_PER_COMPONENT = 10
 """Least number of cases for each principal component, so that covariances can be estimated from them."""
 PRIOR_CASES = 60
 """Cases that the covariance shared by all clusters counts as, in the covariance of each cluster."""
