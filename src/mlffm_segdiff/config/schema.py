@@ -26,8 +26,6 @@ LEAST_SHARE = 0.001
 MOST_IMAGES, MOST_STEPS, MOST_SAMPLES = 10**9, 100_000, 1024
 LARGEST_BATCH = 2**28
 """Pixels of a batch of images, which are 3 GiB in float32."""
-DEVICE_KEYS = ("devices", "nodes")
-"""Keys of `TrainConfig` on which weights do not depend, except for rounding."""
 Images = Annotated[int, Field(gt=0, le=MOST_IMAGES)]
 Steps = Annotated[int, Field(gt=0, le=MOST_STEPS)]
 

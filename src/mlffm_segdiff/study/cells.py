@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import override_values
-from mlffm_segdiff.config.schema import DEVICE_KEYS, DataConfig, Recipe
+from mlffm_segdiff.config.schema import DataConfig, Recipe
 from mlffm_segdiff.config.spelling import known_name
 from mlffm_segdiff.config.study import Study
 from mlffm_segdiff.data.sources import load_split_cases
@@ -17,6 +17,7 @@ from mlffm_segdiff.data.table import source_name
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
+from mlffm_segdiff.training.run_folder import DEVICE_KEYS
 
 GENERATED = "synthetic"
 """The data set that needs no folder."""

@@ -16,7 +16,7 @@ import yaml
 
 from mlffm_segdiff.config.command_line import command_line
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import DEVICE_KEYS, Recipe
+from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import sweep_unfinished, write_text
 from mlffm_segdiff.data.claim import LOCK, claimed, require_free
 from mlffm_segdiff.models.weight_files import require_sound
@@ -26,6 +26,8 @@ from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.segmenters.saved_weights import WEIGHTS
 from mlffm_segdiff.training.callbacks import BestAndLast
 
+DEVICE_KEYS = ("devices", "nodes")
+"""Keys of the recipe's section train on which weights do not depend, except for rounding."""
 CPU = torch.device("cpu")
 PACKAGES = ("mlffm-segdiff", "torch", "lightning", "monai", "numpy", "scipy")
 
