@@ -108,8 +108,10 @@ def test_markdown_reads_as_tables() -> None:
     assert "| rates | float32 | bf16 |" in lines
 
 
-def test_files_are_written(tmp_path: Path) -> None:
+def test_files_are_written_and_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "new" / ".part-abcd_123").mkdir(parents=True)
     write_report(tmp_path / "new", {}, FOUND)
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["benchmark.json", "benchmark.md"]
     assert json.loads((tmp_path / "new" / "benchmark.json").read_text())["goals"]
     assert (tmp_path / "new" / "benchmark.md").read_text().startswith("# Benchmark\n")
 

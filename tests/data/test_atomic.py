@@ -18,6 +18,8 @@ from mlffm_segdiff.data.atomic import (
     PART,
     atomic_folder,
     atomic_write,
+    require_writable_file,
+    require_writable_folder,
     sweep_unfinished,
     write_bytes,
     write_text,
@@ -99,6 +101,13 @@ def test_the_folder_that_was_first_stays(tmp_path: Path) -> None:
         path.joinpath("a").write_text("first")
     assert path.joinpath("a").read_text() == "first"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_new_folder_takes_the_place_of_what_killed_ones_left_next_to_it(tmp_path: Path) -> None:
+    (tmp_path / f"{BUILDING}abcd_123" / "folder").mkdir(parents=True)
+    with atomic_folder(tmp_path / "outer") as building, atomic_folder(tmp_path / "inner"):
+        assert building.is_dir(), "one that is still being filled is kept"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["inner", "outer"]
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -194,6 +203,40 @@ def test_a_file_in_the_way_is_named_and_not_the_disk(tmp_path: Path) -> None:
     (tmp_path / "a.csv").mkdir()
     with pytest.raises(UserError, match=r"a\.csv cannot be written .*a folder has this name"):
         write_bytes(tmp_path / "a.csv", b"")
+
+
+def test_a_place_to_write_is_tried_without_a_trace(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("kept")
+    require_writable_file(tmp_path / "a.csv")
+    require_writable_file(tmp_path / "new" / "b.csv")
+    require_writable_folder(tmp_path)
+    require_writable_folder(tmp_path / "new" / "deep")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+    assert (tmp_path / "a.csv").read_text() == "kept"
+
+
+def test_a_place_that_cannot_be_written_is_named_with_its_fix(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "deep" / "deeper"):
+        with pytest.raises(UserError, match=rf"{folder} cannot be written: .*file is a file, not a folder"):
+            require_writable_folder(folder)
+    with pytest.raises(UserError, match=r"a\.csv cannot be written: .*file is a file, not a folder"):
+        require_writable_file(tmp_path / "file" / "a.csv")
+    with pytest.raises(UserError, match=r"cannot be written \(Is a directory\); a folder has this name"):
+        require_writable_file(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "absent")
+    with pytest.raises(UserError, match=r"link cannot be written \(File exists\)"):
+        require_writable_folder(tmp_path / "link")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="all folders can be written here")
+def test_a_folder_without_permission_is_named_with_its_fix(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    for folder in (closed, closed / "deep" / "deeper"):
+        message = rf"{folder} cannot be written \(Permission denied\); choose a folder with write permission"
+        with pytest.raises(UserError, match=message):
+            require_writable_folder(folder)
 
 
 KILLED = """

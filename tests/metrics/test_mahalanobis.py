@@ -51,6 +51,12 @@ def test_directions_with_little_variance_and_constant_features_are_left_out() ->
     assert not space.basis[2].any()
 
 
+def test_there_are_ten_cases_or_more_for_each_component() -> None:
+    features = np.random.default_rng(4).normal(size=(84, 20))
+    assert fit_space({"one": features[:39], "two": features[39:]}, kept=1.0).basis.shape == (20, 8)
+    assert fit_space({"one": features[:3]}).basis.shape == (20, 1)
+
+
 def test_a_distance_by_hand() -> None:
     space = FeatureSpace(np.array([1.0, 2.0]), np.array([[2.0], [0.0]]))
     np.testing.assert_array_equal(space.project(np.array([[4.0, 9.0]])), [[6.0]])

@@ -85,6 +85,29 @@ def test_a_set_with_few_training_images_is_joined_with_the_others() -> None:
     assert fit_detector({"b": training["b"]}, {"b": drawn(generator, 40)}) is None
 
 
+@pytest.mark.parametrize("count", [33, 60])
+def test_nearly_as_many_features_as_training_images_or_more_are_no_problem(count: int) -> None:
+    """Without a fold, the images span fewer dimensions than with it."""
+    generator = np.random.default_rng(0)
+    found = fit_detector({"a": generator.normal(size=(count, 64))}, {"a": generator.normal(size=(5, 64))})
+    assert found is not None
+    assert found.sets["a"].cases == count + 5
+    assert flagged(found, generator.normal(size=(1000, 64))) < 2 * (1 - LEVEL)
+    assert flagged(found, generator.normal(size=(100, 64)) + 20) == 1
+
+
+def test_copies_of_an_image_count_once() -> None:
+    generator = np.random.default_rng(0)
+    images, new = drawn(generator, FEWEST_CASES), drawn(generator, 40)
+    once, several = (fit_detector({"a": one}, {"a": new}) for one in (images, np.tile(images, (20, 1))))
+    assert once is not None
+    assert several is not None
+    assert several.sets == once.sets
+    copies = np.tile(images[:1], (500, 1))
+    assert fit_detector({"a": copies}, {"a": copies}) is None
+    assert fit_detector({"a": copies, "b": images[1:]}, {"a": copies, "b": new}) is not None
+
+
 def test_a_detector_comes_back_as_written(tmp_path: Path) -> None:
     detector = fitted(3, training=400)
     OUTLIERS.write(detector, tmp_path, "abc")

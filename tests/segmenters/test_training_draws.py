@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.data.batch import ONLY, Batch, Replica
 from mlffm_segdiff.diffusion.process import MaskDiffusion, add_noise
 from mlffm_segdiff.losses.boundary_weight import BandWeight
 from mlffm_segdiff.losses.region import RegionLoss
@@ -141,18 +141,35 @@ def test_dual_draws_learn_as_one_batch_what_they_learn_apart(segmenter_of: Of, b
 def test_dual_self_conditioning_reads_an_estimate_in_half_of_the_rows_of_each_draw(
     recorded: Recorded, batch: Batch
 ) -> None:
-    """Rows 1 and 3 of pure noise, row 1 of the two noised masks."""
+    """Rows 2 and 3 of pure noise, row 1 of the two noised masks."""
     segmenter, network = recorded(
         lambda x, t, image: x[:, :1] + 1, self_conditioning=True, draws=Dual(noisy_share=0.5)
     )
     segmenter.loss(batch)
     (first, t_first), (second, t_second) = network.asked
     assert (len(first), len(second)) == (3, 6)
-    assert torch.equal(t_first, t_second[[1, 3, 5]])
-    assert torch.equal(first[:, 0], second[[1, 3, 5], 0])
+    assert torch.equal(t_first, t_second[[2, 3, 5]])
+    assert torch.equal(first[:, 0], second[[2, 3, 5], 0])
     assert not first[:, 1].any()
-    assert not second[[0, 2, 4], 1].any()
-    torch.testing.assert_close(second[[1, 3, 5], 1], torch.tanh((first[:, 0] + 1) / 2))
+    assert not second[[0, 1, 4], 1].any()
+    torch.testing.assert_close(second[[2, 3, 5], 1], torch.tanh((first[:, 0] + 1) / 2))
+
+
+@pytest.mark.parametrize("draws", [Single(), Dual(noisy_share=0.5), Dual(noisy_share=1.0)])
+def test_self_conditioning_is_the_same_work_for_each_of_several_devices(
+    draws: TrainingDraws, recorded: Recorded, batch: Batch
+) -> None:
+    """Otherwise some devices would wait for the others at every step."""
+    rows = [torch.cat([x, x]) for x in (batch.image, batch.mask, batch.distance)]
+
+    def counts(replica: Replica) -> list[int]:
+        segmenter, network = recorded(lambda x, t, image: x[:, :1] + 1, self_conditioning=True, draws=draws)
+        segmenter.loss(Batch(*map(replica.of, rows), [""] * (8 // replica.world_size), replica=replica))
+        return [len(x) for x, _ in network.asked]
+
+    parts = [counts(Replica(number, 2)) for number in range(2)]
+    assert parts[0] == parts[1]
+    assert [2 * count for count in parts[0]] == counts(ONLY)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.1])

@@ -1,5 +1,6 @@
 """Jobs: several images in one request, their events and results."""
 
+import asyncio
 import csv
 import io
 import json
@@ -8,6 +9,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx2
 import numpy as np
@@ -23,8 +25,11 @@ from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve import jobs as jobs_module
 from mlffm_segdiff.serve.job import Job
-from mlffm_segdiff.serve.jobs import RUNNING, SHORT
+from mlffm_segdiff.serve.jobs import RUNNING, SHORT, Jobs
 from mlffm_segdiff.serve.keys import ApiKeys
+from mlffm_segdiff.serve.limits import Limits
+from mlffm_segdiff.serve.metrics import Metrics
+from mlffm_segdiff.serve.problem import RefusedError
 
 URL = "/api/v1/batches"
 PATIENCE = 60
@@ -270,6 +275,68 @@ def test_a_client_has_a_number_of_jobs(start_live, images) -> None:
     assert [one.status_code for one in mine] == [202, 202, 429]
     assert int(mine[2].headers["retry-after"]) >= 1
     assert post("198.51.100.8").status_code == 202
+
+
+def test_a_refused_client_learns_when_a_job_of_its_own_may_be_removed() -> None:
+    """By hand: 2 s for an unfinished short job, 60 s for a long one, as long again for one that has ended."""
+    mine, theirs, now = "198.51.100.7", "198.51.100.8", 1000.0
+    limits = Limits(jobs=3, jobs_per_client=1, job_seconds=3600)
+    jobs = Jobs(SimpleNamespace(limits=limits), Metrics(), clock=lambda: now)  # type: ignore[arg-type]
+
+    def seconds(address: str) -> int:
+        with pytest.raises(RefusedError) as refused:
+            jobs.open(address, "")
+        return int(refused.value.headers["Retry-After"])
+
+    async def fill() -> None:
+        nonlocal now
+        async with jobs.running():
+            short, long = jobs.open(mine, ""), jobs.open(theirs, "")
+            for number in range(SHORT + 1):
+                long.new_file(str(number)).close()
+            assert (seconds(mine), seconds(theirs)) == (2, 60)
+            short.state, short.ended_at = "done", now
+            assert seconds(mine) == 2
+            now += 600
+            assert (seconds(mine), seconds(theirs)) == (600, 60)
+            now += 2990
+            assert seconds(mine) == 10
+            jobs.open("127.0.0.1", "")
+            assert seconds("127.0.0.1") == 2
+
+    asyncio.run(fill())
+
+
+def test_a_job_that_nobody_asks_for_is_removed_if_its_client_wanted_that(
+    start_live, images, red, monkeypatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "SWEEP_SECONDS", 0.05)
+    live = start_live(batch=1)
+    red.gate.clear()
+    text: list[str] = []
+
+    def post(**data: int) -> str:
+        job = httpx2.post(f"{live.url}api/v1/batches", files=images(2), data=data).json()
+        return f"{live.url}{job['url'][1:]}"
+
+    def wait_for(*lines: str) -> None:
+        end = time.monotonic() + PATIENCE
+        while not all(f"\n{line}\n" in httpx2.get(f"{live.url}metrics").text for line in lines):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    kept, read = post(), post(idle_seconds=1)
+    reader = threading.Thread(target=lambda: text.append(httpx2.get(f"{read}/events", timeout=PATIENCE).text))
+    reader.start()
+    wait_for("segdiff_streams 1.0")
+    left = post(idle_seconds=1)
+    wait_for('segdiff_jobs{state="running"} 2.0', 'segdiff_jobs{state="queued"} 1.0')
+    wait_for('segdiff_jobs{state="running"} 2.0', 'segdiff_jobs{state="queued"} 0.0')
+    assert httpx2.get(left).status_code == 404
+    red.gate.set()
+    reader.join(PATIENCE)
+    assert events(text[0])[-1][2]["state"] == "done"
+    assert ended(httpx2, kept)["state"] == "done"
 
 
 def test_a_job_is_that_of_its_api_key(serve: Serve, images) -> None:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Chart
 
 from mlffm_segdiff.benchmark.goals import Findings, Goal, Result
 from mlffm_segdiff.benchmark.timing import Timing, plain, quartiles
-from mlffm_segdiff.data.atomic import atomic_write, open_checked
+from mlffm_segdiff.data.atomic import atomic_write, open_checked, sweep_unfinished
 from mlffm_segdiff.evaluation.report import markdown_table
 
 JSON_FILE, MARKDOWN_FILE, CHART_FILE = "benchmark.json", "benchmark.md", "benchmark.png"
@@ -93,6 +93,7 @@ def benchmark_markdown(facts: Mapping[str, object], found: Found) -> str:
 def write_report(folder: Path, facts: Mapping[str, object], found: Found) -> None:
     """Write JSON_FILE and MARKDOWN_FILE. Raises UserError if the folder cannot be written."""
     values = json.dumps(benchmark_values(facts, found), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    sweep_unfinished(folder)
     texts = {JSON_FILE: values, MARKDOWN_FILE: benchmark_markdown(facts, found)}
     for name, text in texts.items():
         with atomic_write(folder / name) as path:

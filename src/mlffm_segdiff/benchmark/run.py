@@ -20,6 +20,7 @@ from mlffm_segdiff.benchmark.subject import Subject, load_subject, write_random_
 from mlffm_segdiff.benchmark.training_speed import measure_training
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import PrecisionChoice
+from mlffm_segdiff.data.atomic import require_writable_folder
 from mlffm_segdiff.segmenters.device import AUTO, describe_device, find_device
 
 MEASUREMENTS: Mapping[str, Callable[[Subject], Findings]] = MappingProxyType(
@@ -75,9 +76,11 @@ def run_benchmark(
         Facts about the run and the machine, and the findings by number format.
 
     Raises:
-        UserError: If a measurement is unknown, or the weights or the recipe cannot be measured.
+        UserError: If a measurement is unknown, the weights or the recipe cannot be measured, or the folder
+            cannot be written.
     """
     names = chosen_measurements(plan.measurements)
+    require_writable_folder(folder)
     with TemporaryDirectory() as random_weights:
         weights = plan.weights
         if plan.recipe is not None:
@@ -85,7 +88,6 @@ def run_benchmark(
             write_random_weights(plan.recipe, Path(weights))
         formats: list[PrecisionChoice] = ["float32", "bf16"] if plan.precision == "both" else [plan.precision]
         subjects = [load_subject(weights, one, plan.repeats, plan.images, plan.device) for one in formats]
-        folder.mkdir(parents=True, exist_ok=True)
         found: dict[str, list[Findings]] = {}
         for subject in subjects:
             for name in names:

@@ -84,6 +84,7 @@ def make(
     --by image ignores lesions and patients, to measure how much such a leak inflates scores.
     --by image-without-leaks is the same split without the training and validation images that leak.
     """
+    from mlffm_segdiff.data.atomic import require_writable_file
     from mlffm_segdiff.data.splits import (
         SPLITS,
         ignore_groups,
@@ -94,12 +95,12 @@ def make(
     )
     from mlffm_segdiff.data.table import read_cases
 
+    require_writable_file(output)
     pairs = [case for case in read_cases(name, path) if case.mask is not None]
     made = make_split(pairs if by == "group" else ignore_groups(pairs), _sizes(sizes), seed)
     groups = {case.id: case.group for case in pairs}
     if by == "image-without-leaks":
         made = without_leaks(made, groups)
-    output.parent.mkdir(parents=True, exist_ok=True)
     save_split(made, output, groups if any(key != group for key, group in groups.items()) else None)
     counts = {part: len(made.ids(part)) for part in SPLITS}
     count, shared, reporter = len(set(groups.values())), len(leaked(made, groups)), Reporter(quiet, as_json)

@@ -81,17 +81,19 @@ def evaluate(
     """
     if (weights is None) == (masks is None) or (masks is None) != (truth is None):
         raise UserError("give either a run or weights, or both --masks FOLDER and --truth FOLDER")
+    from mlffm_segdiff.evaluation.pipeline import require_free_folder
+
     reporter, overrides = Reporter(quiet, as_json), sampling_overrides(sampling, samples, style)
     if masks is not None and truth is not None:
         if source or split or calibrate or overrides:
             raise UserError(
                 "--source, --split, --calibrate and sampling settings are for a model, not for --masks"
             )
+        require_free_folder(output)
         _evaluate_masks(masks, truth, output, reporter)
         return
     from mlffm_segdiff import evaluation
     from mlffm_segdiff.evaluation.calibrating import calibration_folder, level_lines
-    from mlffm_segdiff.evaluation.pipeline import require_free_folder
     from mlffm_segdiff.segmenters.calibration import QUALITY
 
     assert weights is not None
@@ -124,7 +126,7 @@ def _calibrate_outliers(found: "Evaluation", folder: Path, reporter: Reporter) -
     reporter.info(
         f"outlier detector: {path}"
         if path is not None
-        else "no outlier detector: it needs 33 training images, and a network that encodes images"
+        else "no outlier detector: it needs 33 different training images, and a network that encodes images"
     )
 
 

@@ -117,7 +117,7 @@ def plan_job(
     from mlffm_segdiff.benchmark.job_estimate import Job, Nodes, ObjectStore
     from mlffm_segdiff.benchmark.measured_speeds import MeasuredSpeeds
     from mlffm_segdiff.benchmark.plan_report import JobPlan, plan_markdown, plan_tables, plan_values, summary
-    from mlffm_segdiff.data.atomic import write_text
+    from mlffm_segdiff.data.atomic import require_writable_file, write_text
     from mlffm_segdiff.data.memory import memory_bytes
 
     reporter = Reporter(quiet, as_json)
@@ -128,6 +128,8 @@ def plan_job(
     store = ObjectStore(
         gets_per_image, latency_ms / 1e3, get_rate, put_rate, get_price, put_price, storage_price, months
     )
+    for written in filter(None, (save, report)):
+        require_writable_file(written.expanduser())
     if machine is not None:
         if places or save:
             raise UserError("--machine measures nothing; leave out -i and --save")

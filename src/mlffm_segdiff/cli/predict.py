@@ -145,6 +145,7 @@ def predict(
 
     Example: mlffm-segdiff predict photos -o results -w overlay -w review
     """
+    from mlffm_segdiff.data.atomic import require_writable_folder
     from mlffm_segdiff.inference.analysis import Processing
     from mlffm_segdiff.inference.confidence import applicable_calibration
     from mlffm_segdiff.inference.outputs.predictions import row_values
@@ -164,6 +165,7 @@ def predict(
     reporter = Reporter(quiet, as_json)
     overrides = sampling_overrides(sampling, samples, style)
     cluster = Cluster(engine, address, workers, gpus)
+    require_writable_folder(output.expanduser())
     load = partial(prepare_model, weights, runtime, precision, overrides, batch_size, device=device)
     if shards or engine == "ray":
         require_shards(write, precision)

@@ -84,7 +84,7 @@ def atomic_folder(path: Path, fix: str | None = None) -> Iterator[Path]:
     """Yield a temporary folder that becomes `path`, with the umask's permissions, when the block succeeds.
 
     If `path` exists by then, another process was first, and its folder is kept. If the block fails, nothing
-    is left behind; `sweep_unfinished` removes what a killed process leaves.
+    is left behind; the next use in the same parent folder removes what a killed process left.
 
     Args:
         path: Folder to create; missing parent folders are created.
@@ -96,6 +96,7 @@ def atomic_folder(path: Path, fix: str | None = None) -> Iterator[Path]:
     Raises:
         UserError: If `path` cannot be written.
     """
+    sweep_unfinished(path.parent)
     try:
         with _temporary_folder(path.parent, BUILDING) as outer:
             building = outer / path.name
@@ -107,6 +108,21 @@ def atomic_folder(path: Path, fix: str | None = None) -> Iterator[Path]:
             _publish(building, path)
     except OSError as error:
         raise unwritable(path, error, fix) from error
+
+
+def require_writable_file(path: Path) -> None:
+    """Raise UserError, before long work, if a file could not be written at a path; leave nothing behind."""
+    if path.is_dir():
+        raise unwritable(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+    _try_folder(path.parent, path)
+
+
+def require_writable_folder(folder: Path) -> None:
+    """Raise UserError, before long work, if nothing could be written into a folder; leave nothing behind.
+
+    The folder need not exist; then the one in which it would be created is tried.
+    """
+    _try_folder(folder, folder)
 
 
 def unwritable(path: Path, error: OSError, fix: str | None = None) -> UserError:
@@ -124,9 +140,8 @@ def unwritable(path: Path, error: OSError, fix: str | None = None) -> UserError:
 def sweep_unfinished(folder: Path) -> None:
     """Remove the temporary files and folders that killed processes left directly in a folder.
 
-    Call it when a command starts to write into `folder`, once for each folder that `atomic_write` or
-    `atomic_folder` puts something into: for a run folder, the folder itself and its ``checkpoints``; for an
-    export, the parent of the exported folder.
+    Call it when a command starts to write into `folder`, once for each folder that `atomic_write` puts
+    something into: for a run folder, the folder itself and its ``checkpoints``.
 
     It is safe while other processes and threads write to the same folder: a writer holds a lock on its
     temporary folder until it ends, however it ends. Where the file system has no locks, temporary folders
@@ -167,6 +182,16 @@ def working_folder(parent: Path) -> Iterator[Path]:
     """
     with _temporary_folder(parent, BUILDING) as folder:
         yield folder
+
+
+def _try_folder(folder: Path, path: Path) -> None:
+    """Write into a folder, or the nearest one above that exists. Raises UserError about the path."""
+    existing = next(one for one in (folder, *folder.parents) if os.path.lexists(one))
+    try:
+        with _temporary_folder(existing, PART):
+            pass
+    except OSError as error:
+        raise unwritable(path, error) from error
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from PIL import Image
 from platformdirs import user_cache_path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import atomic_folder, sweep_unfinished
+from mlffm_segdiff.data.atomic import atomic_folder
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.files import rgb_rows
 from mlffm_segdiff.data.processors import processors
@@ -152,7 +152,6 @@ def open_cache(
     folder = (root or cache_root()) / f"{key}-{size}"
     try:
         if not folder.is_dir():
-            sweep_unfinished(folder.parent)
             with atomic_folder(folder, CACHE_FIX) as building:
                 _write(cases, size, building, progress or (lambda *_: None))
         images, masks, soft = (

@@ -3,6 +3,9 @@
 import logging
 import os
 import socket
+import sys
+from contextlib import AbstractContextManager, redirect_stdout
+from typing import TextIO
 
 import ray
 
@@ -41,3 +44,11 @@ def connect(address: str, threads: float) -> None:
         raise UserError(
             f"no Ray cluster at {address!r} ({one_line(error)}); start one: ray start --head"
         ) from error
+
+
+def messages_on_stderr() -> AbstractContextManager[TextIO]:
+    """Return a context in which Ray prints to standard error that a machine was lost, also at shutdown.
+
+    It does so on standard output by default, even without its log, and spoils a result that is printed there.
+    """
+    return redirect_stdout(sys.stderr)

@@ -6,19 +6,18 @@ from contextlib import suppress
 from pathlib import Path, PurePath
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import sweep_unfinished
+from mlffm_segdiff.data.atomic import require_writable_folder, sweep_unfinished
 
 
 def require_own(folder: Path, files: Iterable[str], own: Collection[str]) -> None:
-    """Raise UserError if the folder is a file, or a file that will be written is not one of an earlier run's.
+    """Raise UserError if a run could not write its files, or would overwrite others than an earlier run's.
 
     Args:
         folder: Of the results.
         files: To be written, relative to the folder.
         own: What an earlier run lists as its files, relative to the folder.
     """
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file, not a folder; choose another output folder")
+    require_writable_folder(folder)
     for name in files:
         path = folder / name
         if name not in own and os.path.lexists(path):

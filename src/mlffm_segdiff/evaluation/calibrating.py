@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import sweep_unfinished
+from mlffm_segdiff.data.atomic import require_writable_folder, sweep_unfinished
 from mlffm_segdiff.data.cache import CachedPairs
 from mlffm_segdiff.data.image_quality import quality_limits
 from mlffm_segdiff.data.sources import open_split
@@ -32,7 +32,7 @@ def calibration_folder(weights: str | Path, part: str) -> Path:
     """Return the folder that `calibrate` writes to, before anything is evaluated.
 
     Raises:
-        UserError: The part is not ``val``, or the weights are not in a folder.
+        UserError: The part is not ``val``, or the weights are not in a folder that can be written.
     """
     folder = weights_folder(weights)
     if part != "val":
@@ -41,6 +41,7 @@ def calibration_folder(weights: str | Path, part: str) -> Path:
         )
     if not folder.is_dir():
         raise UserError(f"{weights} is not a folder to write quality.json into; download the weights first")
+    require_writable_folder(folder)
     return folder
 
 

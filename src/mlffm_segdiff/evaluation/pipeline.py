@@ -225,7 +225,7 @@ def write_evaluation(found: Evaluation, folder: Path) -> dict[str, Summary]:
 
 
 def require_free_folder(folder: Path) -> None:
-    """Raise UserError, before anything is evaluated, if `write_evaluation` would overwrite other files."""
+    """Raise UserError, before anything is evaluated, if `write_evaluation` could not write its files."""
     require_own(folder, (SUMMARY_FILE, CASES_FILE), evaluated_files(folder))
 
 

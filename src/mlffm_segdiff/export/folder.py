@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import atomic_folder, sweep_unfinished
+from mlffm_segdiff.data.atomic import atomic_folder
 from mlffm_segdiff.export.formats import FORMATS, Runtime
 from mlffm_segdiff.export.manifest import FIX, MANIFEST, WHOLE, FormatName, Manifest, Signature, read_manifest
 from mlffm_segdiff.export.onnx import OPSET
@@ -40,7 +40,6 @@ def write_export(
     written, recipe = FORMATS[format_name], pretrained.recipe
     plain, size = _plain(pretrained.segmenter), recipe.data.size
     parts = plain.parts(torch.zeros(EXAMPLE_BATCH, 3, size, size))
-    sweep_unfinished(folder.parent)
     with atomic_folder(folder, fix) as building:
         for name, part in parts.items():
             written.write(part, building / f"{name}{written.suffix}")

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.extra import DISTRIBUTION
-from mlffm_segdiff.data.atomic import atomic_folder, sweep_unfinished
+from mlffm_segdiff.data.atomic import atomic_folder
 from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.segmenters.pretrained import Pretrained, require_trust
@@ -76,7 +76,6 @@ def write_bundle(pretrained: Pretrained, folder: Path) -> None:
         f"segmenter.{name}": value.contiguous().cpu()
         for name, value in pretrained.segmenter.state_dict().items()
     }
-    sweep_unfinished(folder.parent)
     with atomic_folder(folder) as building:
         for name in ("configs", "docs", "models"):
             (building / name).mkdir()

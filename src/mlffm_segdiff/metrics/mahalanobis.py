@@ -10,6 +10,8 @@ Numbers = npt.NDArray[np.float64]
 
 KEPT_VARIANCE = 0.99
 """Share of the variance within groups that the principal components keep."""
+CASES_PER_COMPONENT = 10
+"""Least number of cases for each principal component, so that covariances can be estimated from them."""
 PRIOR_CASES = 60
 """Cases that the covariance shared by all clusters counts as, in the covariance of each cluster."""
 MOST_CLUSTERS = 6
@@ -60,11 +62,12 @@ class Gaussians:
 def fit_space(groups: Mapping[str, Numbers], kept: float = KEPT_VARIANCE) -> FeatureSpace:
     """Fit the space to the deviations of features from the mean of their group.
 
-    Components with little variance are noise of the sample covariance, which would dominate a distance.
+    Components with little variance are noise of the sample covariance, which would dominate a distance. Few
+    cases have few components: with nearly as many as cases, covariances would be singular.
 
     Args:
-        groups: Features of each group, NxD; at least two cases in one of them.
-        kept: Share of the variance that is kept, in (0, 1].
+        groups: Features of each group, NxD; at least two different cases in one of them.
+        kept: Share of the variance that is kept, in (0, 1], but with `CASES_PER_COMPONENT`.
     """
     deviations = np.concatenate([features - features.mean(axis=0) for features in groups.values()])
     scale = deviations.std(axis=0)
@@ -73,6 +76,7 @@ def fit_space(groups: Mapping[str, Numbers], kept: float = KEPT_VARIANCE) -> Fea
     variances, directions = np.linalg.eigh(np.cov(deviations * inverse, rowvar=False, bias=True))
     variances, directions = variances[::-1], directions[:, ::-1]
     count = int(np.searchsorted(np.cumsum(variances), kept * variances.sum())) + 1
+    count = min(count, max(len(deviations) // CASES_PER_COMPONENT, 1))
     basis = inverse[:, None] * directions[:, :count] / np.sqrt(variances[:count])
     return FeatureSpace(np.mean([features.mean(axis=0) for features in groups.values()], axis=0), basis)
 

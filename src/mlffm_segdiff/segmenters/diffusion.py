@@ -133,15 +133,15 @@ class DiffusionSegmenter(BaseSegmenter):
         return self._denoiser.denoise(inputs, t, features)
 
     def denoise_in_training(
-        self, x_t: Tensor, t: Tensor, features: Sequence[Tensor], numbers: Tensor
+        self, x_t: Tensor, t: Tensor, features: Sequence[Tensor], conditioned: Tensor
     ) -> Tensor:
-        """Run `denoise`; with self-conditioning, every second row reads the network's own estimate.
+        """Run `denoise`; with self-conditioning, rows that are ``conditioned`` (B) read its own estimate.
 
-        Chen et al. 2022 (arXiv:2208.04202) also condition half of the rows: here those with odd ``numbers``.
+        Chen et al. 2022 (arXiv:2208.04202) condition half of the rows.
         """
         if not self.self_conditioning:
             return self.denoise(x_t, t, features)
-        previous, half = torch.zeros_like(x_t), (numbers % 2 == 1).to(x_t.device)
+        previous, half = torch.zeros_like(x_t), conditioned.to(x_t.device)
         if half.any():
             with torch.no_grad():
                 output = self.denoise(x_t[half], t[half], [f[half].detach() for f in features])

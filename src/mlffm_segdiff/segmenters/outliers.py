@@ -106,6 +106,7 @@ def fit_detector(
     each to Gaussians that were fitted without its fold (cross-conformal prediction, Vovk 2015). Its share of
     false alarms is then 1 - LEVEL in practice, and at most twice that in theory (Barber et al. 2021,
     theorem 4). If a data set has fewer than FEWEST_CASES training images, all sets are joined to one.
+    Training images with equal features, such as copies, count as one.
 
     Args:
         training: NxD by data set.
@@ -114,8 +115,9 @@ def fit_detector(
     Returns:
         The detector; None for fewer than FEWEST_CASES training images in all.
     """
+    training = {name: _distinct(features) for name, features in training.items()}
     if any(len(features) < FEWEST_CASES for features in training.values()):
-        training = {JOINED: np.concatenate(list(training.values()))}
+        training = {JOINED: _distinct(np.concatenate(list(training.values())))}
         validation = {JOINED: np.concatenate(list(validation.values()))}
     if min(map(len, training.values())) < FEWEST_CASES:
         return None
@@ -133,6 +135,12 @@ def fit_detector(
         limit = conformal_quantile(distances, LEVEL)
         sets[name] = TrainingSet(len(points[name]), len(distances), few, limit)
     return OutlierDetector(space, gaussians, sets)
+
+
+def _distinct(features: Numbers) -> Numbers:
+    """Return the rows (NxD) without repetitions, in their order."""
+    _, first = np.unique(features, axis=0, return_index=True)
+    return features[np.sort(first)]
 
 
 def _cross_fitted(points: Mapping[str, Numbers], name: str) -> Numbers:

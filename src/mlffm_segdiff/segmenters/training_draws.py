@@ -40,7 +40,8 @@ class Single:
         alpha_bar = model.alpha_bar_at(t)
         noise = noise_like(batch.mask, replica, count)
         x_t = add_noise(self._x0(model, batch, features), noise, alpha_bar)
-        output = model.denoise_in_training(x_t, t, features, replica.of(torch.arange(count)))
+        conditioned = replica.of(torch.arange(count) >= count / 2)
+        output = model.denoise_in_training(x_t, t, features, conditioned)
         weight = model.weight(batch.distance, alpha_bar.flatten(), t / model.process.train_steps)
         return model.objective.loss(output, batch, noise, alpha_bar, weight)
 
@@ -94,15 +95,20 @@ class Dual:
         replica, count = batch.replica, len(batch.mask)
         total = count * replica.world_size
         all_noisy = math.ceil(self.noisy_share * total)
-        numbers = torch.cat([replica.of(torch.arange(total)), replica.of(total + torch.arange(all_noisy))])
-        noisy = len(numbers) - count
+        conditioned = torch.cat(
+            [
+                replica.of(torch.arange(total) >= total / 2),
+                replica.of(torch.arange(all_noisy) >= all_noisy // 2),
+            ]
+        )
+        noisy = len(conditioned) - count
         t = torch.cat([model.last_timestep(count), replica.of(model.sample_timesteps(all_noisy))])
         alpha_bar = model.alpha_bar_at(t)
         pure_noise, mask = noise_like(batch.mask, replica, total), batch.mask[:noisy]
         noise = noise_like(mask, replica, all_noisy)
         noised = add_noise(model.process.mask_scale * mask, noise, alpha_bar[count:])
         rows = [torch.cat([f, f[:noisy]]) for f in features]
-        output = model.denoise_in_training(torch.cat([pure_noise, noised]), t, rows, numbers)
+        output = model.denoise_in_training(torch.cat([pure_noise, noised]), t, rows, conditioned)
         ones = torch.ones_like(alpha_bar[:count])
         weight = model.weight(batch.distance, ones.flatten(), 1 - ones.flatten())
         loss = model.objective.loss(output[:count], batch, pure_noise, alpha_bar[:count], weight)

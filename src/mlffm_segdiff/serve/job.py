@@ -142,6 +142,9 @@ class Job:
         faults: Errors of outputs that are one file for all images.
         bytes: On disk.
         ended_at: When it ended, in seconds; None before.
+        asked_at: When its client last asked for it, in seconds.
+        readers: Number of streams that are read from it.
+        idle_seconds: After which it is removed if nobody asked for it; None: it is not.
         changed: Set at the next change of rows or state.
     """
 
@@ -157,6 +160,9 @@ class Job:
         self.faults: list[str] = []
         self.bytes = 0
         self.ended_at: float | None = None
+        self.asked_at = 0.0
+        self.readers = 0
+        self.idle_seconds: float | None = None
         self.changed = asyncio.Event()
         self._disk = disk
         self._model: QueuedModel | None = None
@@ -181,6 +187,7 @@ class Job:
         """Set how the images are segmented. Raises RefusedError (422) if that is impossible."""
         if not self.images:
             raise RefusedError(UNUSABLE, "no image in the form", "send images: -F image=@FILE -F image=@FILE")
+        self.idle_seconds = options.idle_seconds
         self.sampling: Sampling = model.sampling
         self.processing: Processing = options.processing
         write = tuple(filter(None, options.outputs.split(",")))

@@ -70,9 +70,10 @@ def _add_streams(app: FastAPI, jobs: Jobs, metrics: Metrics, found: Any) -> None
     """Add the routes that send for long: events and ZIP files. `found` finds the job of a request."""
     streams = Lane(MOST_STREAMS, "streams of events and ZIP files")
 
-    def held(request: Request) -> ExitStack:
+    def held(request: Request, job: Job) -> ExitStack:
         """Count a stream. Raises RefusedError if its client (429) or the server (503) has too many."""
         with ExitStack() as stack:
+            stack.enter_context(jobs.reading(job))
             stack.enter_context(jobs.engine.clients.request(_address(request)))
             stack.enter_context(streams.slot())
             metrics.streams.inc()
@@ -88,7 +89,7 @@ def _add_streams(app: FastAPI, jobs: Jobs, metrics: Metrics, found: Any) -> None
         """Send server-sent events: `image` for each finished image, then `end`."""
         if job.ended and last_event_id > len(job.images):
             return Response(status_code=NOTHING_MORE)  # otherwise browsers connect again
-        return _stream(held(request), job_events(job, last_event_id), "text/event-stream")
+        return _stream(held(request, job), job_events(job, last_event_id), "text/event-stream")
 
     @app.get(ROUTE + "/{id}/zip", response_class=Response, responses=openapi.ZIP)
     async def get_zip(request: Request, job: Annotated[Job, found]) -> Response:
@@ -96,7 +97,7 @@ def _add_streams(app: FastAPI, jobs: Jobs, metrics: Metrics, found: Any) -> None
         if job.state != "done":
             hint = "wait until its state is done; results of single images are there earlier"
             raise RefusedError(UNFINISHED, f"the state of the job is {job.state}", hint)
-        stream = _stream(held(request), zip_pieces(job.output.folder, job.files), "application/zip")
+        stream = _stream(held(request, job), zip_pieces(job.output.folder, job.files), "application/zip")
         stream.headers["Content-Disposition"] = 'attachment; filename="results.zip"'
         return stream
 

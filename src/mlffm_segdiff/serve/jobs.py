@@ -1,14 +1,15 @@
 """The jobs of a server: how many there are, whose they are, and how long they are kept."""
 
 import asyncio
+import math
 import re
 import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
@@ -23,8 +24,8 @@ RUNNING = 2
 """Jobs that run at the same time; the others wait in their order."""
 SHORT = 8
 """Most images of a short job; as many short jobs run in addition, so that they do not wait for long ones."""
-SHORT_SECONDS = 2
-"""After which a client that found too many jobs, one of them short, should try again."""
+SHORT_SECONDS, LONG_SECONDS = 2, 60
+"""After which a client that found too many jobs should try again, if one is short, or all are long."""
 SWEEP_SECONDS = 5.0
 WORKER_NAME = re.compile(r"[a-z0-9]{0,32}")
 """A dash ends it in the id of a job, by which a proxy finds the worker."""
@@ -89,17 +90,17 @@ class Jobs:
         Raises:
             RefusedError: The client (429) or the server (503) has too many jobs.
         """
-        limits, client = self.engine.limits, client_of(address)
-        count = Counter(job.client for job in self._jobs.values())
-        if client is not None and count[client] >= limits.jobs_per_client:
+        limits, client, jobs = self.engine.limits, client_of(address), self._jobs.values()
+        own = [job for job in jobs if job.client == client]
+        if client is not None and len(own) >= limits.jobs_per_client:
             raise RefusedError(
                 TOO_MANY,
-                f"the server has {count[client]} jobs of this client",
+                f"the server has {len(own)} jobs of this client",
                 "fetch the results of one, and delete it",
-                headers={"Retry-After": str(self._retry_seconds())},
+                headers={"Retry-After": str(self._retry_seconds(own))},
             )
-        if len(self._jobs) >= limits.jobs:
-            raise busy(f"the server has {len(self._jobs)} jobs", self._retry_seconds())
+        if len(jobs) >= limits.jobs:
+            raise busy(f"the server has {len(jobs)} jobs", self._retry_seconds(jobs))
         job = Job(self._folder, client, owner, self.disk, self._worker)
         self._jobs[job.id] = job
         self._report()
@@ -107,7 +108,7 @@ class Jobs:
 
     def start(self, job: Job) -> None:
         """Queue a job that has all of its files."""
-        job.state = "queued"
+        job.state, job.asked_at = "queued", self._clock()
         self._waiting[_is_short(job)].put_nowait(job)
         self._report()
 
@@ -117,7 +118,18 @@ class Jobs:
         if job is None or job.owner != owner or job.state == "uploading":
             hint = "see the id in the response to POST; jobs are removed after a time, and with the server"
             raise RefusedError(NOT_FOUND, "there is no such job", hint)
+        job.asked_at = self._clock()
         return job
+
+    @contextmanager
+    def reading(self, job: Job) -> Iterator[None]:
+        """Count a reader of a job during the block: it is not left by its client."""
+        job.readers += 1
+        try:
+            yield
+        finally:
+            job.readers -= 1
+            job.asked_at = self._clock()
 
     def remove(self, job: Job) -> None:
         """Cancel a job and remove its files; those of a running one are removed when it has stopped."""
@@ -146,24 +158,31 @@ class Jobs:
     async def _expire(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            oldest = self._clock() - self.engine.limits.job_seconds
-            for job in [one for one in self._jobs.values() if one.ended]:
-                if job.ended_at is not None and job.ended_at < oldest:
-                    self.remove(job)
+            for job in [one for one in self._jobs.values() if self._is_over(one)]:
+                self.remove(job)
+
+    def _is_over(self, job: Job) -> bool:
+        """Return whether a job was kept as long as results are, or left by its client."""
+        now = self._clock()
+        if job.ended_at is not None and now - job.ended_at > self.engine.limits.job_seconds:
+            return True
+        return job.idle_seconds is not None and not job.readers and now - job.asked_at > job.idle_seconds
 
     def _discard(self, job: Job) -> None:
         self.disk.give_back(job)
         with suppress(OSError):
             shutil.rmtree(job.folder)
 
-    def _retry_seconds(self) -> int:
-        """Return the seconds until a job may be removed: a short one soon, another at the end of its time."""
-        if any(_is_short(job) and not job.ended for job in self._jobs.values()):
-            return SHORT_SECONDS
-        ended = [job.ended_at for job in self._jobs.values() if job.ended_at is not None]
-        if not ended:
-            return 60
-        return max(1, round(min(ended) + self.engine.limits.job_seconds - self._clock()))
+    def _retry_seconds(self, jobs: Iterable[Job]) -> int:
+        """Estimate the seconds until one of some jobs is removed."""
+        return max(1, math.ceil(min(map(self._seconds_left, jobs), default=LONG_SECONDS)))
+
+    def _seconds_left(self, job: Job) -> float:
+        """Estimate when a job is removed: one that has ended, after as long again as it has been kept."""
+        if job.ended_at is None:
+            return SHORT_SECONDS if _is_short(job) else LONG_SECONDS
+        kept = self._clock() - job.ended_at
+        return min(max(kept, SHORT_SECONDS), self.engine.limits.job_seconds - kept)
 
     def _report(self) -> None:
         counts = Counter(job.state for job in self._jobs.values())

@@ -139,6 +139,14 @@ class JobOptions(ProcessingOptions):
         f"mlffm-segdiff predict ({', '.join(WRITERS)}); or {RESPONSE}, the response of /api/v1/segment to "
         "each image with band, maps and preview.",
     )
+    idle_seconds: float | None = Field(
+        None,
+        ge=1,
+        allow_inf_nan=False,
+        description="Cancel the job and remove its files once nobody has asked for it for this many seconds, "
+        "for example because its client ended; reading its events or ZIP file counts as asking. "
+        "Default: it is removed only after its end.",
+    )
 
 
 Options = TypeVar("Options", bound=BaseModel)

@@ -17,12 +17,10 @@ from mlffm_segdiff.data.table import source_name
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
+from mlffm_segdiff.training.run_folder import DEVICE_KEYS
 
 GENERATED = "synthetic"
 """The data set that needs no folder."""
-
-OF_NO_EFFECT = ("logger", "devices", "nodes")
-"""Keys of the section train on which weights do not depend, except for rounding."""
 
 Recipes = Mapping[tuple[str, str], Recipe]
 """Recipes by variant and data set."""
@@ -56,14 +54,14 @@ def cell_key(recipe: Recipe, split: str) -> str:
     """Compute the key of a cell from its full recipe and the digest of its split.
 
     The key does not depend on the folders of the data, but on the names of the data sets and the split; nor
-    on the loggers of the training.
+    on the loggers and devices of the training.
 
     Returns:
         16 hexadecimal digits.
     """
     values = recipe.model_dump(mode="json")
     values["data"] |= {"sources": sorted(values["data"]["sources"]), "split": split}
-    for key in OF_NO_EFFECT:
+    for key in ("logger", *DEVICE_KEYS):
         del values["train"][key]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 

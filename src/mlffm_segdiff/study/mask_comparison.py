@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from mlffm_segdiff.data.claim import claimed_results
 from mlffm_segdiff.data.csv_columns import read_rows
 from mlffm_segdiff.data.datasets.mask_names import id_hint, match_key
 from mlffm_segdiff.data.files import Pixels, decode_image, decode_mask
+from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.results_folder import remove_results, require_own
 from mlffm_segdiff.evaluation.figures import OutlinedCase
 from mlffm_segdiff.evaluation.folders import first_ids, masks_by_id
@@ -105,39 +106,54 @@ def compare(
         for name, given in masks.items()
     }
     _check_methods(folders, baseline)
-    first = baseline or next(iter(folders))
     own = _own_files(output)
     require_own(output, [*RESULTS, *FOLDERS], own)
     found = find_runs(folders, truth, missing)
     grouped = None if groups is None else _read_groups(Path(groups).expanduser(), found.truths)
     found_images = {} if images is None else _find_images(Path(images).expanduser(), found.truths)
-    name = re.sub(r"[^\w.-]", "_", output.resolve().name)
-    with show("scoring") as progress:
-        scores = score_runs(found, name, progress)
     options = {"--groups": groups, "--images": images, "--baseline": baseline, "--missing": missing}
-    scored = ScoredVariants(
-        scores=scores,
-        variants=sorted(folders, key=lambda method: method != first),
+    command = _command(folders, truth, output, options)
+    with show("scoring") as progress:
+        scored = _score(found, baseline, output.resolve().name, command, progress)
+    facts = {
+        "command": command,
+        "methods": {method: list(map(str, several)) for method, several in folders.items()},
+        "truth": str(truth),
+        "missing": missing,
+        **_facts(found, scored),
+    }
+    outline = partial(_outline, found, scored, found_images)
+    files = _write(MaskComparison(output, scored, facts), own, outline, grouped)
+    return MaskComparison(output, scored, {**facts, "files": files})
+
+
+def _score(
+    found: MaskRuns, baseline: str | None, folder_name: str, command: str, progress: Progress
+) -> ScoredVariants:
+    """Score the masks; the first variant is the baseline, by default the first method."""
+    name = re.sub(r"[^\w.-]", "_", folder_name)
+    methods = list(dict.fromkeys(run.method for run in found.runs))
+    first = baseline or methods[0]
+    return ScoredVariants(
+        scores=score_runs(found, name, progress),
+        variants=sorted(methods, key=lambda method: method != first),
         datasets=[name],
         against={},
         subject=f"{len(found.truths)} images",
-        command=_command(folders, truth, output, options),
+        command=command,
         noun="method",
     )
-    facts = {
-        "command": scored.command,
-        "methods": {method: list(map(str, several)) for method, several in folders.items()},
-        "truth": str(truth),
-        "baseline": first,
+
+
+def _facts(found: MaskRuns, scored: ScoredVariants) -> dict[str, Any]:
+    """Return what was found, for comparison.json."""
+    return {
+        "baseline": scored.variants[0],
         "images": len(found.truths),
-        "missing": missing,
         "left_out": found.left_out,
-        "notes": _notes(found, scores),
+        "notes": _notes(found, scored.scores),
         "verdicts": verdicts(scored) if len(found.truths) >= LEAST_PAIRS else [],
     }
-    result = MaskComparison(output, scored, facts)
-    files = _write(result, own, partial(_outline, found, scored, found_images), grouped)
-    return replace(result, facts={**facts, "files": files})
 
 
 def _write(

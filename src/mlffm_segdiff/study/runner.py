@@ -9,7 +9,7 @@ import yaml
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.study import LauncherName, Study, check_study, load_study
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import atomic_write, require_writable_folder
 from mlffm_segdiff.data.processors import default_threads, processors
 from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.study.cells import Cell, make_cells
@@ -89,11 +89,12 @@ def start_study(
     """Check a whole study, write its plan, and return it with what runs its cells.
 
     Raises:
-        UserError: As `make_plan` and `save_plan` do, or if the launcher cannot run, or this machine has no
-            such device.
+        UserError: As `make_plan` and `save_plan` do, or if the launcher cannot run, this machine has no such
+            device, or the folder cannot be written.
     """
     if study.launcher.name in HERE:
         find_device(device)
+    require_writable_folder(folder.path)
     plan = make_plan(study, folder, sources, device)
     launcher = make_launcher(study.launcher, plan.threads)
     save_plan(plan, study, folder)

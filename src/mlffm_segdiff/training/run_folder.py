@@ -26,8 +26,8 @@ from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.segmenters.saved_weights import WEIGHTS
 from mlffm_segdiff.training.callbacks import BestAndLast
 
-MAY_CHANGE = ("train.devices", "train.nodes")
-"""Keys of the recipe on which weights do not depend, except for rounding."""
+DEVICE_KEYS = ("devices", "nodes")
+"""Keys of the recipe's section train on which weights do not depend, except for rounding."""
 CPU = torch.device("cpu")
 PACKAGES = ("mlffm-segdiff", "torch", "lightning", "monai", "numpy", "scipy")
 
@@ -148,7 +148,8 @@ class RunFolder:
         It can have been started on other numbers of devices and nodes.
         """
         here, there = (_flatten(one.model_dump(mode="json")) for one in (recipe, self.recipe()))
-        keys = [key for key in {**here, **there} if key not in MAY_CHANGE]
+        may_differ = {f"train.{key}" for key in DEVICE_KEYS}
+        keys = [key for key in {**here, **there} if key not in may_differ]
         key = next((key for key in keys if here.get(key) != there.get(key)), None)
         if key is not None:
             raise UserError(

@@ -14,7 +14,20 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
-from serve.page.user import BOTH, OpenPage, Read, Saved, api_mask, area, choose, copied, drag, put, zipped
+from serve.page.user import (
+    BOTH,
+    OpenPage,
+    Read,
+    Saved,
+    api_mask,
+    area,
+    choose,
+    click,
+    copied,
+    drag,
+    put,
+    zipped,
+)
 
 SIZE = 64, 48
 Blobs = Callable[[int], list[Path]]
@@ -100,20 +113,25 @@ def test_a_dicom_image_gives_a_dicom_seg_of_its_mask_corrected_or_not(
     put(page, path, blob)
     expect(page.locator("#progress-box")).to_be_hidden()
 
-    def judge(file: Path | io.BytesIO, kind: str) -> None:
+    def judge(file: Path | io.BytesIO, kind: str, by_user: str = "") -> None:
         seg = highdicom.seg.segread(file)
         assert seg.get_segment_description(1).algorithm_type.value == kind
+        assert seg.ContentDescription == f"Lesion outline, {by_user}not for diagnosis"
         mask = pixels(saved(page, "Mask (PNG)"))
         np.testing.assert_array_equal(seg.get_pixels_by_source_instance(["2.25.1"])[0, ..., 0], mask > 0)
 
     judge(saved(page, "DICOM SEG"), "AUTOMATIC")
+    choose(page, "Points")
+    click(page, (16, 16), (1, 13))
+    expect(page.locator("#measures-state")).to_have_text("of the corrected mask")
+    judge(saved(page, "DICOM SEG"), "SEMIAUTOMATIC", "by box or points, ")
     choose(page, "Brush")
     drag(page, (16, 16), [(1, 13), (7, 13)])
     expect(page.locator("#measures-state")).to_have_text("of the corrected mask")
-    judge(saved(page, "DICOM SEG"), "SEMIAUTOMATIC")
+    judge(saved(page, "DICOM SEG"), "SEMIAUTOMATIC", "corrected by hand, ")
     archive = zipped(page, saved, "dicom")
     assert archive.namelist() == ["dicom/1.2.840.113.dcm"]
-    judge(io.BytesIO(archive.read("dicom/1.2.840.113.dcm")), "SEMIAUTOMATIC")
+    judge(io.BytesIO(archive.read("dicom/1.2.840.113.dcm")), "SEMIAUTOMATIC", "corrected by hand, ")
 
 
 def test_the_overlay_is_an_image_with_an_outline(open_page: OpenPage, blob: Path, saved: Saved) -> None:

@@ -74,10 +74,10 @@ def start(diary: Any, toy: Any) -> Callable[..., "subprocess.Popen[str]"]:
     return launch
 
 
-def outcomes(launcher: "subprocess.Popen[str]") -> dict[str, str | None]:
+def outcomes(launcher: "subprocess.Popen[str]", quiet: bool = True) -> dict[str, str | None]:
     printed, errors = launcher.communicate(timeout=SECONDS)
     assert launcher.returncode == 0, errors
-    assert errors == "", "Ray prints nothing"
+    assert not (quiet and errors), "Ray prints nothing"
     lines = [json.loads(line) for line in printed.splitlines()]
     assert len(lines) == len(dict(lines))
     return dict(lines)
@@ -151,6 +151,7 @@ def test_every_cell_finishes_once_though_a_machine_is_lost(
         lose_one()
         until(lambda: not all(Path("/proc", pid).exists() for pid in pids))
         (diary.study / "go").touch()
-        assert outcomes(launcher) == {"a-waits": None, "b-waits": None, "c": None, "d": None}
+        found = outcomes(launcher, quiet=False)  # Ray may report the loss, but not among the outcomes
+        assert found == {"a-waits": None, "b-waits": None, "c": None, "d": None}
     assert diary.times("end") == {"a-waits": 1, "b-waits": 1, "c": 1, "d": 1}
     assert sorted(diary.times("begin").values()) == [1, 1, 1, 2], "one was lost and started again"

@@ -2,6 +2,7 @@ import base64
 import io
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -40,6 +41,13 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Document:
     document.table(TABLE)
     document.write()
     return document
+
+
+def test_what_a_killed_report_left_is_removed(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "tables", tmp_path / "figures"):
+        (folder / ".part-abcd_123").mkdir(parents=True)
+    Document(tmp_path, "T", "make it")
+    assert not list(tmp_path.rglob(".part-*"))
 
 
 def test_markdown_links_the_figures_and_keeps_a_bar_in_its_cell(document: Document) -> None:

@@ -11,7 +11,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import atomic_folder, atomic_write, open_checked
+from mlffm_segdiff.data.atomic import (
+    atomic_folder,
+    atomic_write,
+    open_checked,
+    require_writable_file,
+    require_writable_folder,
+)
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.csv_text import csv_table
 from mlffm_segdiff.data.datasets.image_folder import GROUPS
@@ -81,20 +87,22 @@ def write_splits(preprocessed: Path, name: str, parts: Mapping[str, Sequence[Cas
 
 
 def check_target(folder: Path) -> None:
-    """Raise UserError if the folder exists, or is not named DatasetXXX_NAME."""
+    """Raise UserError if the folder exists, cannot be created, or is not named DatasetXXX_NAME."""
     if not NAME.fullmatch(folder.name):
         raise UserError(
             f"{folder} is not a data set name of nnU-Net; use DatasetXXX_NAME, such as Dataset501_ISIC2018"
         )
     if folder.exists():
         raise UserError(f"{folder} exists; choose a new folder")
+    require_writable_folder(folder)
 
 
 def splits_target(preprocessed: Path, name: str) -> Path:
-    """Return where nnU-Net looks for the split of a data set. Raises UserError if the file exists."""
+    """Return where nnU-Net looks for a split. Raises UserError if the file exists or cannot be written."""
     path = preprocessed / name / SPLITS_FILE
     if path.exists():
         raise UserError(f"{path} exists; remove it, or leave --preprocessed out")
+    require_writable_file(path)
     return path
 
 

@@ -3,9 +3,8 @@
 import logging
 import os
 import pickle
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import ray.data
 from ray.exceptions import RayError
 
 from mlffm_segdiff.config.errors import UserError, one_line
-from mlffm_segdiff.data.ray_cluster import connect
+from mlffm_segdiff.data.ray_cluster import connect, messages_on_stderr
 from mlffm_segdiff.inference.pool import FEWEST
 from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.shards.make import make_shard, shard_settings
@@ -46,15 +45,15 @@ def ray_engine(
         UserError: There is no such cluster, or it was lost.
     """
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    try:
-        with redirect_stdout(sys.stderr):  # Ray reports lost machines on standard output
+    with messages_on_stderr():
+        try:
             connect(address, threads)
             ray.data.DataContext.get_current().enable_progress_bars = False
             yield RayEngine(load, workers, threads, gpus)
-    except RayError as error:
-        raise UserError(f"Ray stopped: {one_line(error)}; repeat the command to resume") from error
-    finally:
-        ray.shutdown()
+        except RayError as error:
+            raise UserError(f"Ray stopped: {one_line(error)}; repeat the command to resume") from error
+        finally:
+            ray.shutdown()
 
 
 class RayEngine:

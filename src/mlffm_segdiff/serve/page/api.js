@@ -1,6 +1,7 @@
 /** The server's REST API. Addresses are relative, so that the page works below any path of a proxy. */
 
 import { askForKey, storedKey } from "./key.js";
+import { promptFields } from "./prompt.js";
 import { Problem } from "./status.js";
 
 const PATIENCE = 5;
@@ -26,17 +27,18 @@ export async function segmentWithin(image, name, options, box, signal) {
 
 /**
  * @param {Blob} image @param {string} name its file's
- * @param {import("./settings.js").Settings} options @param {number} threshold
+ * @param {import("./settings.js").Settings} options
+ * @param {import("./mask.js").Edit} edit whose threshold, box and points give the mask
  * @returns {Promise<Blob>} the mask as a DICOM SEG
  */
-export async function segmentDicom(image, name, options, threshold) {
-  const fields = { ...options, threshold, format: "dicom" };
+export async function segmentDicom(image, name, options, edit) {
+  const fields = { ...options, threshold: edit.threshold, ...promptFields(edit), format: "dicom" };
   return (await ask("api/v1/segment", form({ image: [image, name] }, fields))).blob();
 }
 
 /**
  * @param {Blob} image @param {string} name its file's
- * @param {Blob} mask a corrected one
+ * @param {Blob} mask corrected by hand
  * @returns {Promise<Blob>} the mask as a DICOM SEG
  */
 export async function correctedDicom(image, name, mask) {

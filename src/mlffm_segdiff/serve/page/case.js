@@ -73,7 +73,7 @@ export class Case {
     return this.edit.steps.length > 0;
   }
 
-  /** Whether the mask was corrected by hand. */
+  /** Whether the user changed more than the threshold. */
   get corrected() {
     return this.prompted || this.drawn;
   }

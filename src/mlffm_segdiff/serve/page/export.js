@@ -51,12 +51,12 @@ class Opened {
     return canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 });
   }
 
-  /** @returns {Promise<Blob>} by the server, which segments the image again unless the mask was corrected */
+  /** @returns {Promise<Blob>} by the server, which segments the image again unless the mask was drawn on */
   async dicom() {
-    const { name, options, edit, corrected } = this.one;
+    const { name, options, edit, drawn } = this.one;
     const file = await this.store.get("files", this.one.id);
-    if (corrected) return correctedDicom(file, name, await this.mask());
-    return segmentDicom(file, name, options, edit.threshold);
+    if (drawn) return correctedDicom(file, name, await this.mask());
+    return segmentDicom(file, name, options, edit);
   }
 }
 

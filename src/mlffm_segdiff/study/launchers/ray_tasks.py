@@ -10,7 +10,7 @@ from ray.exceptions import RayError
 
 from mlffm_segdiff.config.errors import UserError, one_line
 from mlffm_segdiff.config.study import LauncherConfig
-from mlffm_segdiff.data.ray_cluster import connect
+from mlffm_segdiff.data.ray_cluster import connect, messages_on_stderr
 from mlffm_segdiff.study.launchers.base import Outcome, Work, attempt
 
 RETRIES = 3
@@ -46,12 +46,15 @@ class RayTasks:
                 while waiting and len(running) < (self.workers or len(keys)):
                     key = waiting.popleft()
                     running[remote(Path.cwd(), work, study, key)] = key
-                for ended in ray.wait(list(running), num_returns=1)[0]:
-                    yield _outcome(running.pop(ended), ended)
+                with messages_on_stderr():
+                    ended, _ = ray.wait(list(running), num_returns=1)
+                for task in ended:
+                    yield _outcome(running.pop(task), task)
         finally:
-            for task in running:
-                ray.cancel(task, force=True)
-            ray.shutdown()
+            with messages_on_stderr():
+                for task in running:
+                    ray.cancel(task, force=True)
+                ray.shutdown()
 
     def _remote(self) -> Callable[..., "ray.ObjectRef[Outcome]"]:
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]

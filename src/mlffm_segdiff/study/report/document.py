@@ -11,7 +11,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
-from mlffm_segdiff.data.atomic import write_text
+from mlffm_segdiff.data.atomic import sweep_unfinished, write_text
 from mlffm_segdiff.data.csv_text import csv_table
 from mlffm_segdiff.evaluation.figures import save_figure
 from mlffm_segdiff.evaluation.report import columns_of_words, markdown_table
@@ -96,7 +96,7 @@ Block = TextBlock | FigureBlock | Table
 
 @dataclass
 class Document:
-    """A report that sections are added to.
+    """A report that sections are added to; it removes what a killed one left unfinished in its folder.
 
     Attributes:
         folder: Folder of its files.
@@ -111,6 +111,11 @@ class Document:
     command: str
     blocks: list[Block] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Remove what a killed report left."""
+        for folder in (self.folder, self.folder / "tables", self.folder / "figures"):
+            sweep_unfinished(folder)
 
     def heading(self, text: str, level: int = 2) -> None:
         """Add a heading; level 1 is the title."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mlffm_segdiff.data.atomic import require_writable_folder
 from mlffm_segdiff.study.report import figure_sections as figures
 from mlffm_segdiff.study.report import score_sections as scores
 from mlffm_segdiff.study.report.document import Document
@@ -46,6 +47,7 @@ def write_report(study_folder: Path, properties: Path | None = None) -> Path:
     """
     study = read_results(study_folder)
     given = read_properties(properties) if properties else []
+    require_writable_folder(study.folder.report)
     document = Document(study.folder.report, study.plan.name, study.command)
     document.heading(f"Study {study.plan.name}", 1)
     document.text(
