@@ -44,6 +44,7 @@ MARKED = re.compile(r"(<!-- (table|figure) (\w+) -->\n).*?(<!-- end -->)", re.DO
 def main(agreement: Path | None = None) -> None:
     """Rewrite the tables between the marks of the page, and the figures."""
     tables: dict[str, Callable[[], str]] = {
+        "state": state_table,
         "parts": lambda: parts_table("evidence"),
         "ham10000": lambda: parts_table("evidence_ham10000"),
         "steps": steps_table,
@@ -94,6 +95,25 @@ def difference(one: Comparison | None) -> str:
     interval = one.result.interval
     p = p_value(one.corrected)
     return f"{signed(interval.mean)} ({ends(interval, '+')}), p {p if p[0] == '<' else f'= {p}'}"
+
+
+def state_table() -> str:
+    """Return one row per published study: finished training runs, images and minutes of each."""
+    rows = []
+    for folder in sorted(path.parent for path in STUDIES.glob("*/plan.json")):
+        results = study(folder.name)
+        accounts = [one.folder.account() for one in results.finished]
+        images = sorted({one["images"] for one in accounts})
+        seeds = sorted({one.cell.seed for one in results.finished})
+        rows.append(
+            [
+                f"`{folder.name}`",
+                f"{len(accounts)} of {len(results.cells)}",
+                ", ".join(map(str, seeds)),
+                ", ".join(f"{count:,}" for count in images),
+            ]
+        )
+    return markdown_table(["study", "training runs", "seeds", "images each"], rows)
 
 
 def parts_table(name: str) -> str:
