@@ -294,7 +294,7 @@ def test_tables_and_folders_of_other_images_are_refused(
     with pytest.raises(UserError, match=r"no image has the id 'case0\.png'.*write 'case0', without"):
         compare(masks, truth, tmp_path / "out", groups=groups)
     groups.write_text("id,group\ncase0,a\nCASE0,b\n")
-    with pytest.raises(UserError, match="line 3: 'CASE0' is in two groups"):
+    with pytest.raises(UserError, match="line 3: 'CASE0' has an earlier line that differs; keep one"):
         compare(masks, truth, tmp_path / "out", groups=groups)
     others = write_masks(tmp_path / "others", [3], ["elsewhere"])
     with pytest.raises(UserError, match="has the name of a ground truth"):
