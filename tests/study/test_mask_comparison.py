@@ -158,7 +158,8 @@ def test_groups_have_scores_and_tests_where_there_are_enough_images(compared: Ma
 def test_the_report_has_its_figures_and_the_command(compared: MaskComparison) -> None:
     names = {path.name for path in (compared.folder / "figures").iterdir()}
     assert names == {
-        "ranks_out.png", "forest.png", "groups.png", "areas_out.png", "lesion_size_out.png", "worst_out.png"
+        "ranks_out.png", "forest.png", "groups.png", "areas_out.png", "by_lesion_size_out.png",
+        "worst_out.png",
     }  # fmt: skip
     page = (compared.folder / "report.md").read_text()
     assert "mlffm-segdiff compare --masks ours=" in page

@@ -43,5 +43,6 @@ def rows_by_image(table: Path, rows: Iterable[tuple[int, str, Row]], ids: Collec
         if image is not None and found.setdefault(image, row) != row:
             raise UserError(f"{table}, line {line}: {key!r} has an earlier line that differs; keep one")
     if not found:
-        raise UserError(f"{table}: no image has the id {first!r} or another of its ids; {id_hint(first, ids)}")
+        hint = id_hint(first, ids)
+        raise UserError(f"{table}: no image has the id {first!r} or another of its ids; {hint}")
     return found
