@@ -40,7 +40,7 @@ def write_report(study_folder: Path, properties: Path | None = None) -> Path:
 
     Args:
         study_folder: The study's folder.
-        properties: A CSV file with the column id and further properties of the images, see `read_properties`.
+        properties: CSV file with further properties of the images, see `read_properties`.
 
     Returns:
         The folder of the report: ``study_folder``/report.
