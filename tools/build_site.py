@@ -46,7 +46,7 @@ def main(site: Path) -> int:
 
 
 def write_pages(target: Path) -> None:
-    """Copy docs/, without the scores of single cells of studies, to target and add the generated pages."""
+    """Copy docs/ without the cells of studies to target, and add the generated pages."""
     shutil.copytree(DOCS, target, ignore=shutil.ignore_patterns("cells"))
     for name, copy in PROJECT_PAGES.items():
         text = (ROOT / name).read_text("utf-8")

@@ -37,8 +37,8 @@ from mlffm_segdiff.study.score_frame import image_means, pooled_scores
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, STUDIES = DOCS / "EVIDENCE.md", DOCS / "evidence"
 NAMES = {"isic2018": "ISIC 2018", "ph2": "PH2", "ham10000": "HAM10000", "wounds": "foot ulcers"}
-DECISIVE = ("full", "without MLFFM", "U-Net")
-MARKED = re.compile(r"(<!-- (table|figure) (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+SHOWN = ("full", "without MLFFM", "U-Net")
+MARKED = re.compile(r"(<!-- (table|figure) (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
 def main(agreement: Path | None = None) -> None:
@@ -54,9 +54,8 @@ def main(agreement: Path | None = None) -> None:
         "groups": groups_table,
         "correlations": correlations_table,
         "wounds": lambda: parts_table("evidence_wounds"),
+        "agreement": lambda: agreement_table(agreement) if agreement else "",
     }
-    if agreement:
-        tables["agreement"] = lambda: agreement_table(agreement)
     figures: dict[str, Callable[[], Figure]] = {
         "parts": lambda: forest_figure(against_baseline(study("evidence"), "jaccard", "source"), "Jaccard"),
         "contrast": contrast_figure,
@@ -64,11 +63,11 @@ def main(agreement: Path | None = None) -> None:
     }
 
     def rewritten(found: re.Match[str]) -> str:
-        start, kind, name, end = found.groups()
+        start, kind, name, old, end = found.groups()
         if kind == "figure":
             save_figure(figures[name](), STUDIES / "figures" / f"{name}.png")
             return found[0]
-        return start + tables[name]() + end if name in tables else found[0]
+        return start + (tables[name]() or old) + end
 
     PAGE.write_text(MARKED.sub(rewritten, PAGE.read_text("utf-8")), encoding="utf-8")
 
@@ -218,7 +217,7 @@ def correlations_table() -> str:
 def contrast_figure() -> Figure:
     """Draw the score of the baseline against contrast, and what the MLFFM and diffusion change there."""
     scores, (_, contrast, _) = properties_of(study("evidence"), "isic2018")
-    return trend_figure(contrast.values, scores[list(DECISIVE)], contrast.label)
+    return trend_figure(contrast.values, scores[list(SHOWN)], contrast.label)
 
 
 def agreement_table(path: Path) -> str:
@@ -232,10 +231,10 @@ def agreement_table(path: Path) -> str:
     groups["one mask only"] = scores.index.difference(known.index)
     rows = []
     for name, ids in groups.items():
-        means = [mean_interval(scores.loc[ids, model].to_numpy()) for model in DECISIVE]
+        means = [mean_interval(scores.loc[ids, model].to_numpy()) for model in SHOWN]
         people = number(known.reindex(ids).mean())
         rows.append([name, str(len(ids)), people, *(f"{number(one.mean)} ({ends(one)})" for one in means)])
-    return markdown_table(["people with each other", "images", "mean", *DECISIVE], rows)
+    return markdown_table(["people with each other", "images", "mean", *SHOWN], rows)
 
 
 def table_text(table: Table | None) -> str:

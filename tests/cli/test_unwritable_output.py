@@ -18,7 +18,7 @@ VERBS = {
     "plan --report": "cli.plan_job.prepare_model",
     "export default -o": "export.folder.write_whole",
     "train synthetic --run": "training.fit.load_split_cases",
-    "study run decisive -o": "study.runner.make_plan",
+    "study run evidence -o": "study.runner.make_plan",
     "data split folder A --sizes 1/1/1 -o": "data.table.read_cases",
     "data synthetic --count 1 -o": "data.synthetic.generator.synthetic_case",
     "data nnunet folder A -o": "cli.data._parts",

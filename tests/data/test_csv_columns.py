@@ -1,7 +1,7 @@
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.csv_columns import read_rows
+from mlffm_segdiff.data.csv_columns import read_rows, read_table
 
 ROWS = [(2, ("a", "anna")), (3, ("b b", "bert"))]
 TEXT = "id,note,group\na,x,anna\nb b,y, bert \n"
@@ -31,3 +31,32 @@ def test_quoted_fields_keep_separators_and_fields_are_in_nfc():
 def test_a_line_that_is_too_short_is_named():
     with pytest.raises(UserError, match="x, line 3: no group; write id and group"):
         read_rows(b"id;group\na;1\nb\n", "x", ("id", "group"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_a_table_has_all_columns_with_a_name(separator, encoding):
+    text = ",Age,ID,Site \n0,45,0012,\n1,,b b\n\n".replace(",", separator)
+    assert read_table(text.encode(encoding), "x", "id") == [
+        (2, "0012", {"Age": "45", "Site": ""}),
+        (3, "b b", {"Age": "", "Site": ""}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "x must have the columns id and at least one line"),
+        (b"id,age\n,\n", "x must have the columns id and at least one line"),
+        (b"name,age\na,1\n", "x must have the columns id and at least one line"),
+        (b"id,\na,1\n", "x has no column but id; add one"),
+        (b"id,age,Age\na,1,2\n", "x has several columns 'age'; rename or remove all but one"),
+        (b"id,Id,age\na,b,2\n", "x has several columns 'id'"),
+        (b"id,age\n,1\n", "x, line 2: no id"),
+        (b"id,size\na,1\nb,1,5\n", "x, line 3: 3 fields in 2 columns; put fields with separators in quotes"),
+        (b"\x89PNG\r\n\x1a\n", "x, line 1: not UTF-8"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_a_user_error(text, message):
+    with pytest.raises(UserError, match=message):
+        read_table(text, "x", "id")

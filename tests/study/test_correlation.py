@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.stats import norm, spearmanr
+from scipy.stats import norm, rankdata, spearmanr
+from statsmodels.api import OLS, add_constant
 
 from mlffm_segdiff.study.correlation import rank_correlation
 
@@ -53,6 +54,24 @@ def test_the_partial_correlation_of_one_control_is_the_closed_form() -> None:
     assert found.p > 0.01 > rank_correlation(x, y).p  # what x and y share is z
 
 
+def test_the_p_value_given_two_controls_is_that_of_a_regression_of_the_ranks() -> None:
+    x, y, z, w = np.random.default_rng(2).standard_normal((4, 25)) + np.linspace(0, 2, 25)
+    ranks = rankdata([x, y, z, w], axis=1)
+    expected = OLS(ranks[1], add_constant(ranks[[0, 2, 3]].T)).fit().pvalues[1]
+    assert rank_correlation(x, y, np.column_stack([z, w])).p == pytest.approx(expected)
+
+
+def test_the_partial_interval_holds_the_true_correlation_as_often_as_it_says() -> None:
+    """Independent of each other given a control that both depend on, the true one is nearly 0."""
+    rng, held = np.random.default_rng(3), 0
+    for _ in range(1000):
+        x, y, z = rng.standard_normal((3, 40))
+        found = rank_correlation(x + z, y + z, z[:, None])
+        held += found.low <= 0 <= found.high
+    low, high = norm.interval(0.999, 950, math.sqrt(1000 * 0.95 * 0.05))
+    assert low <= held <= high
+
+
 def test_a_property_that_a_control_repeats_has_no_correlation_of_its_own() -> None:
     values = np.arange(9.0)
     assert math.isnan(rank_correlation(values, values[::-1] ** 2, np.column_stack([values, values])).rho)
@@ -61,7 +80,7 @@ def test_a_property_that_a_control_repeats_has_no_correlation_of_its_own() -> No
 def test_equal_values_have_no_correlation() -> None:
     found = rank_correlation(np.ones(6), np.arange(6.0))
     assert math.isnan(found.rho)
-    assert found.p == 1
+    assert math.isnan(found.p)
 
 
 def test_a_perfect_correlation_has_finite_ends() -> None:

@@ -158,7 +158,8 @@ def test_groups_have_scores_and_tests_where_there_are_enough_images(compared: Ma
 def test_the_report_has_its_figures_and_the_command(compared: MaskComparison) -> None:
     names = {path.name for path in (compared.folder / "figures").iterdir()}
     assert names == {
-        "ranks_out.png", "forest.png", "groups.png", "areas_out.png", "lesion_size_out.png", "worst_out.png"
+        "ranks_out.png", "forest.png", "groups.png", "areas_out.png", "by_lesion_size_out.png",
+        "worst_out.png",
     }  # fmt: skip
     page = (compared.folder / "report.md").read_text()
     assert "mlffm-segdiff compare --masks ours=" in page
@@ -294,7 +295,7 @@ def test_tables_and_folders_of_other_images_are_refused(
     with pytest.raises(UserError, match=r"no image has the id 'case0\.png'.*write 'case0', without"):
         compare(masks, truth, tmp_path / "out", groups=groups)
     groups.write_text("id,group\ncase0,a\nCASE0,b\n")
-    with pytest.raises(UserError, match="line 3: 'CASE0' is in two groups"):
+    with pytest.raises(UserError, match="line 3: 'CASE0' has an earlier line that differs; keep one"):
         compare(masks, truth, tmp_path / "out", groups=groups)
     others = write_masks(tmp_path / "others", [3], ["elsewhere"])
     with pytest.raises(UserError, match="has the name of a ground truth"):

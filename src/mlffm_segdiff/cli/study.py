@@ -165,8 +165,8 @@ def report(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="CSV with the column id and properties of the images, such as age or site: scores by thirds "
-            "of numbers, and by texts.",
+            help="CSV file with the column id and properties of the images, such as age or site, for scores "
+            "by thirds of numbers and by texts.",
         ),
     ] = None,
     quiet: QuietOption = False,

@@ -1,10 +1,10 @@
-"""Read columns of small CSV files: splits, groups, metadata."""
+"""Read small CSV files as spreadsheets save them: splits, groups, metadata."""
 
 import codecs
 import csv
 import io
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.csv_text import unguarded
@@ -29,13 +29,73 @@ def read_rows(data: bytes, name: str, columns: Sequence[str]) -> list[tuple[int,
     Raises:
         UserError: If the file is not UTF-8 or not CSV, a column or all rows are missing, or a field is empty.
     """
+    header, lines = _lines(data, name, columns)
+    names = [column.lower() for column in header]
+    places = [names.index(column) for column in columns]
+    rows = []
+    for number, line in lines:
+        fields = tuple(line[place] if place < len(line) else "" for place in places)
+        if not all(fields):
+            lacking = columns[fields.index("")]
+            raise UserError(f"{name}, line {number}: no {lacking}; write {' and '.join(columns)}")
+        rows.append((number, fields))
+    return rows
+
+
+def read_table(data: bytes, name: str, key: str) -> list[tuple[int, str, dict[str, str]]]:
+    """Read all columns of a CSV file, by the rules of `read_rows`; only one column must be filled.
+
+    Columns without a name are ignored, such as the index that pandas writes.
+
+    Args:
+        data: Content of the file.
+        name: Name of the file in errors.
+        key: That column, in lower case.
+
+    Returns:
+        Of each row its line number, its key, and its other fields by the column's name; missing ones are "".
+
+    Raises:
+        UserError: As `read_rows`, or if there is no other column, two columns have the same name in any case,
+            or a row has more fields than there are columns.
+    """
+    header, lines = _lines(data, name, (key,))
+    names = [column.lower() for column in header]
+    repeated = next((column for column in names if column and names.count(column) > 1), None)
+    if repeated:
+        raise UserError(f"{name} has several columns {repeated!r}; rename or remove all but one")
+    place = names.index(key)
+    others = [(number, column) for number, column in enumerate(header) if column and number != place]
+    if not others:
+        raise UserError(f"{name} has no column but {key}; add one")
+    rows = []
+    for number, line in lines:
+        if any(line[len(header) :]):
+            raise UserError(
+                f"{name}, line {number}: {len(line)} fields in {len(header)} columns; put fields with "
+                "separators in quotes"
+            )
+        fields = [*line, *[""] * (len(header) - len(line))]
+        if not fields[place]:
+            raise UserError(f"{name}, line {number}: no {key}; write it, or remove the line")
+        rows.append((number, fields[place], {column: fields[other] for other, column in others}))
+    return rows
+
+
+def _lines(data: bytes, name: str, columns: Sequence[str]) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Return the header of a table that has the columns, and number and fields of its lines."""
+    text = _text(data, name)
     try:
-        rows = list(_rows(_text(data, name), name, columns))
+        for separator in SEPARATORS:
+            reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+            header = [field.strip() for field in next(reader, [])]
+            if set(columns) <= {column.lower() for column in header}:
+                lines = [(reader.line_num, [unguarded(field.strip()) for field in line]) for line in reader]
+                if filled := [line for line in lines if any(line[1])]:
+                    return header, filled
     except csv.Error as error:
         raise UserError(f"{name} is not CSV ({error}); save it as CSV in UTF-8") from error
-    if not rows:
-        raise UserError(f"{name} must have the columns {','.join(columns)} and at least one line")
-    return rows
+    raise UserError(f"{name} must have the columns {','.join(columns)} and at least one line")
 
 
 def _text(data: bytes, name: str) -> str:
@@ -45,22 +105,3 @@ def _text(data: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise UserError(f"{name}, line {line}: not UTF-8; save the file as CSV in UTF-8") from error
-
-
-def _rows(text: str, name: str, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
-    for separator in SEPARATORS:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        names = [field.strip().lower() for field in next(reader, [])]
-        if set(columns) <= set(names):
-            break
-    else:
-        return
-    places = [names.index(column) for column in columns]
-    for row in reader:
-        if not any(field.strip() for field in row):
-            continue
-        fields = tuple(unguarded(row[place].strip()) if place < len(row) else "" for place in places)
-        if not all(fields):
-            lacking = columns[fields.index("")]
-            raise UserError(f"{name}, line {reader.line_num}: no {lacking}; write {' and '.join(columns)}")
-        yield reader.line_num, fields

@@ -47,8 +47,8 @@ def connect(address: str, threads: float) -> None:
 
 
 def messages_on_stderr() -> AbstractContextManager[TextIO]:
-    """Return a context in which Ray prints to standard error that a machine was lost, also at shutdown.
+    """Return a context in which Ray's messages, such as that a machine was lost, go to standard error.
 
-    It does so on standard output by default, even without its log, and spoils a result that is printed there.
+    Ray prints some on standard output even if its log is off, where they would mix with printed results.
     """
     return redirect_stdout(sys.stderr)

@@ -62,12 +62,13 @@ class Gaussians:
 def fit_space(groups: Mapping[str, Numbers], kept: float = KEPT_VARIANCE) -> FeatureSpace:
     """Fit the space to the deviations of features from the mean of their group.
 
-    Components with little variance are noise of the sample covariance, which would dominate a distance. Few
-    cases have few components: with nearly as many as cases, covariances would be singular.
+    Components with little variance are noise of the sample covariance, which would dominate a distance. With
+    nearly as many components as cases, covariances would be singular.
 
     Args:
         groups: Features of each group, NxD; at least two different cases in one of them.
-        kept: Share of the variance that is kept, in (0, 1], but with `CASES_PER_COMPONENT`.
+        kept: Share of the variance that is kept, in (0, 1]; less if there are fewer than
+            `CASES_PER_COMPONENT` cases for a component.
     """
     deviations = np.concatenate([features - features.mean(axis=0) for features in groups.values()])
     scale = deviations.std(axis=0)

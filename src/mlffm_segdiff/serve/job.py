@@ -144,7 +144,7 @@ class Job:
         ended_at: When it ended, in seconds; None before.
         asked_at: When its client last asked for it, in seconds.
         readers: Number of streams that are read from it.
-        idle_seconds: After which it is removed if nobody asked for it; None: it is not.
+        idle_seconds: Without a request after which it is removed; None: it is kept.
         changed: Set at the next change of rows or state.
     """
 

@@ -25,7 +25,7 @@ RUNNING = 2
 SHORT = 8
 """Most images of a short job; as many short jobs run in addition, so that they do not wait for long ones."""
 SHORT_SECONDS, LONG_SECONDS = 2, 60
-"""After which a client that found too many jobs should try again, if one is short, or all are long."""
+"""Seconds after which an unfinished short or long job may be gone, for clients that found too many jobs."""
 SWEEP_SECONDS = 5.0
 WORKER_NAME = re.compile(r"[a-z0-9]{0,32}")
 """A dash ends it in the id of a job, by which a proxy finds the worker."""
@@ -123,7 +123,7 @@ class Jobs:
 
     @contextmanager
     def reading(self, job: Job) -> Iterator[None]:
-        """Count a reader of a job during the block: it is not left by its client."""
+        """Count a reader of a job during the block, which keeps it from being removed as idle."""
         job.readers += 1
         try:
             yield
@@ -162,7 +162,7 @@ class Jobs:
                 self.remove(job)
 
     def _is_over(self, job: Job) -> bool:
-        """Return whether a job was kept as long as results are, or left by its client."""
+        """Return whether a job's results were kept long enough, or its client is gone."""
         now = self._clock()
         if job.ended_at is not None and now - job.ended_at > self.engine.limits.job_seconds:
             return True
@@ -178,7 +178,7 @@ class Jobs:
         return max(1, math.ceil(min(map(self._seconds_left, jobs), default=LONG_SECONDS)))
 
     def _seconds_left(self, job: Job) -> float:
-        """Estimate when a job is removed: one that has ended, after as long again as it has been kept."""
+        """Estimate the seconds until a job is removed; one that has ended stays as long again as it has."""
         if job.ended_at is None:
             return SHORT_SECONDS if _is_short(job) else LONG_SECONDS
         kept = self._clock() - job.ended_at

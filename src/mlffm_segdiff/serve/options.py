@@ -143,9 +143,9 @@ class JobOptions(ProcessingOptions):
         None,
         ge=1,
         allow_inf_nan=False,
-        description="Cancel the job and remove its files once nobody has asked for it for this many seconds, "
-        "for example because its client ended; reading its events or ZIP file counts as asking. "
-        "Default: it is removed only after its end.",
+        description="Cancel the job and remove its files after this many seconds without a request for it, "
+        "for example because its client ended. While its events or ZIP file are read, it is kept. Default: "
+        "it is only removed after its end.",
     )
 
 

@@ -17,10 +17,11 @@ class Correlation:
 
     Attributes:
         images: Number of images.
-        rho: The correlation, -1 to 1; NaN for too few images, or if all values of one side are equal.
+        rho: The correlation, -1 to 1; NaN, like the others, for too few images, if all values of one side
+            are equal, or if the controls determine one side.
         low: Lower end of its 95 % interval.
         high: Upper end.
-        p: Two-sided p-value, not corrected; 1 if there is no correlation to compute.
+        p: Two-sided p-value, not corrected.
     """
 
     images: int
@@ -35,9 +36,9 @@ def rank_correlation(
 ) -> Correlation:
     """Compute Spearman's rank correlation, or with controls the partial one, and its interval.
 
-    The partial correlation is that of what is left of the ranks after a linear regression on the ranks of the
-    controls. p is that of the t distribution with N - 2 - K degrees of freedom. The interval uses Fisher's z
-    with the variance (1 + rho^2 / 2) / (N - 3 - K) of Bonett and Wright (2000).
+    The partial correlation is that of the residuals of both ranks in a linear regression on the ranks of the
+    controls. p is from the t distribution with N - 2 - K degrees of freedom. The interval uses Fisher's z
+    with the variance (1 + rho^2 / 2) / (N - 3) of Bonett and Wright (2000), with N - K in place of N.
 
     Args:
         values: One value per image, N.
@@ -52,14 +53,14 @@ def rank_correlation(
     others = np.empty((count, 0)) if controls is None else np.asarray(controls)
     free = count - 3 - others.shape[1]
     if free < 1:
-        return Correlation(count, math.nan, math.nan, math.nan, 1.0)
+        return Correlation(count, math.nan, math.nan, math.nan, math.nan)
     design = np.column_stack([np.ones(count), rankdata(others, axis=0)])
     ranks = rankdata(sides, axis=0)
-    left = ranks - design @ np.linalg.lstsq(design, ranks, rcond=None)[0]
-    norms = np.linalg.norm(left, axis=0)
+    residuals = ranks - design @ np.linalg.lstsq(design, ranks, rcond=None)[0]
+    norms = np.linalg.norm(residuals, axis=0)
     if norms.min() <= TIE_TOLERANCE * count:
-        return Correlation(count, math.nan, math.nan, math.nan, 1.0)
-    rho = float(np.clip(left[:, 0] @ left[:, 1] / norms.prod(), -1 + 1e-12, 1 - 1e-12))
+        return Correlation(count, math.nan, math.nan, math.nan, math.nan)
+    rho = float(np.clip(residuals[:, 0] @ residuals[:, 1] / norms.prod(), -1 + 1e-12, 1 - 1e-12))
     p = 2 * float(t.sf(abs(rho) * math.sqrt((free + 1) / (1 - rho**2)), free + 1))
     width = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * math.sqrt((1 + rho**2 / 2) / free)
     low, high = (math.tanh(math.atanh(rho) + side * width) for side in (-1, 1))

@@ -108,10 +108,12 @@ def rank_biserial(differences: Values) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p-values with Holm's correction (1979) for the number given, by statsmodels."""
-    if not len(p_values):
-        return []
-    return [float(p) for p in multipletests(p_values, alpha=LEVEL, method="holm")[1]]
+    """Return the p-values with Holm's correction (1979) for their number, by statsmodels; NaN is no test."""
+    corrected = np.array(p_values, dtype=np.float64)
+    tests = ~np.isnan(corrected)
+    if tests.any():
+        corrected[tests] = multipletests(corrected[tests], alpha=LEVEL, method="holm")[1]
+    return [float(p) for p in corrected]
 
 
 def _with_exact_zeros(differences: Values) -> Values:

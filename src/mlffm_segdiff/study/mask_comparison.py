@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.claim import claimed_results
 from mlffm_segdiff.data.csv_columns import read_rows
-from mlffm_segdiff.data.datasets.mask_names import id_hint, match_key
+from mlffm_segdiff.data.datasets.mask_names import match_key
 from mlffm_segdiff.data.files import Pixels, decode_image, decode_mask
 from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.results_folder import remove_results, require_own
@@ -30,6 +30,7 @@ from mlffm_segdiff.evaluation.figures import OutlinedCase
 from mlffm_segdiff.evaluation.folders import first_ids, masks_by_id
 from mlffm_segdiff.evaluation.pipeline import ShowProgress, no_progress
 from mlffm_segdiff.study.differences import LEAST_PAIRS
+from mlffm_segdiff.study.image_table import MOST_GROUPS, rows_by_image, table_content
 from mlffm_segdiff.study.mask_folders import MaskRuns, find_runs, load_prediction, score_runs
 from mlffm_segdiff.study.report.document import frame_csv
 from mlffm_segdiff.study.report.mask_report import Outline, write_mask_report
@@ -41,7 +42,6 @@ FACTS_FILE = "comparison.json"
 SCORES_FILE = "scores.csv"
 RESULTS = (FACTS_FILE, SCORES_FILE, "report.md", "report.html")
 FOLDERS = ("tables", "figures")
-MOST_GROUPS = 20
 SHOWN_SIDE = 512
 """Larger images are drawn with this many pixels on their longer side."""
 
@@ -197,25 +197,14 @@ def _own_files(output: Path) -> list[str]:
         return []
 
 
-def _read_groups(table: Path, truths: Mapping[str, Entry]) -> pd.Series:
-    """Return the group of each image that the table names; other ids are ignored. Raises UserError."""
-    spelling = {match_key(key): key for key in truths}
-    try:
-        data = table.read_bytes()
-    except OSError as error:
-        raise UserError(f"{table} cannot be read ({error.strerror}); give a CSV file") from error
-    rows = read_rows(data, str(table), ("id", "group"))
-    found: dict[str, str] = {}
-    for line, (key, group) in rows:
-        image = spelling.get(match_key(key))
-        if image is not None and found.setdefault(image, group) != group:
-            raise UserError(f"{table}, line {line}: {key!r} is in two groups; keep one line")
-    if not found:
-        key = rows[0][1][0]
-        raise UserError(f"{table}: no image has the id {key!r} or another of its ids; {id_hint(key, truths)}")
-    if len(set(found.values())) > MOST_GROUPS:
-        raise UserError(f"{table} has {len(set(found.values()))} groups; give at most {MOST_GROUPS}")
-    return pd.Series(found)
+def _read_groups(table: Path, ids: Collection[str]) -> pd.Series:
+    """Return the group of each image that the table names. Raises UserError."""
+    rows = read_rows(table_content(table), str(table), ("id", "group"))
+    groups = rows_by_image(table, ((line, key, group) for line, (key, group) in rows), ids)
+    count = len(set(groups.values()))
+    if count > MOST_GROUPS:
+        raise UserError(f"{table} has {count} groups; give at most {MOST_GROUPS}")
+    return pd.Series(groups)
 
 
 def _find_images(folder: Path, truths: Mapping[str, Entry]) -> dict[str, Entry]:

@@ -91,7 +91,7 @@ class StudyFolder:
 
     @property
     def images(self) -> Path:
-        """Contrast and skin tone of the scored images, written with the report."""
+        """Contrast and skin tone of the scored images, measured for the report."""
         return self.path / "images.csv"
 
     @property

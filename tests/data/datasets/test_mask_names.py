@@ -107,5 +107,6 @@ def test_files_that_accompany_images_are_known(name, companion):
 def test_an_id_with_an_extension_or_in_another_case_is_corrected():
     assert id_hint("a.png", ["a"]) == "write 'a', without the extension"
     assert id_hint("A", ["a"]) == "write 'a'"
+    assert id_hint("12", ["0011", "0012"]) == "write '0012'"
     assert id_hint("A.png", ["a"]) == "write 'a'"
     assert id_hint("b", ["a"]) == "correct or remove the line"

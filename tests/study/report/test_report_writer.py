@@ -27,7 +27,9 @@ def names(folder: Path) -> set[str]:
 
 
 def test_an_ablation_has_all_its_figures_and_tables(ablation: Path) -> None:
-    by_dataset = ("curves", "areas", "lesion_size", "contrast", "skin_tone", "worst", "fusion", "fusion_maps")
+    by_dataset = (
+        "curves", "areas", "by_lesion_size", "by_contrast", "by_skin_tone", "worst", "fusion", "fusion_maps"
+    )  # fmt: skip
     figures = {f"{kind}_{name}.png" for kind in by_dataset for name in ("lesions", "by_image")}
     assert names(ablation / "figures") == figures | {"forest.png", "datasets.png"}
     for path in (ablation / "figures").iterdir():
@@ -73,7 +75,7 @@ def test_an_unfinished_comparison_lists_what_is_missing_and_reports_the_rest(com
     assert "## All variants" in page
     assert re.search("^Left out for gone: ", page, re.MULTILINE)  # the images
     assert "Contrast and skin tone are left out for gone: " in page
-    assert {"curves_gone.png", "lesion_size_gone.png", "ranks_gone.png"} <= names(comparison / "figures")
+    assert {"curves_gone.png", "by_lesion_size_gone.png", "ranks_gone.png"} <= names(comparison / "figures")
     assert "worst_gone.png" not in names(comparison / "figures")
     friedman = pd.read_csv(comparison / "tables" / "friedman.csv")
     assert friedman["images"].tolist() == [8]

@@ -95,11 +95,15 @@ def nearest(key: str, others: Collection[str]) -> str | None:
 
 
 def id_hint(key: str, known: Collection[str], otherwise: str = "correct or remove the line") -> str:
-    """Return how to correct an id that is not `known`; common mistakes are the file name and another case."""
+    """Return how to correct an id that is not `known`.
+
+    Common mistakes are the file name, another case, and a number whose zeros a spreadsheet removed.
+    """
     stem = Path(key).stem
     if stem in known:
         return f"write {stem!r}, without the extension"
-    same = [one for one in known if match_key(one) in (match_key(key), match_key(stem))]
+    mistaken = {match_key(one).lstrip("0") for one in (key, stem)}
+    same = [one for one in known if match_key(one).lstrip("0") in mistaken]
     return f"write {same[0]!r}" if same else otherwise
 
 

@@ -4,8 +4,8 @@ import { ask, form } from "./api.js";
 import { storedKey } from "./key.js";
 import { Problem } from "./status.js";
 
-/** Seconds without a request after which the server may take a page for closed, if it could not end its job. */
-const LEFT_SECONDS = 60;
+/** Seconds without a request after which the server removes the job of a page that is gone. */
+const IDLE_SECONDS = 60;
 
 /**
  * @param {[Blob, string][]} images with their files' names
@@ -13,7 +13,7 @@ const LEFT_SECONDS = 60;
  * @returns {Promise<string>} the address of the job
  */
 export async function startJob(images, options, signal) {
-  const body = form({}, { ...options, outputs: "response", idle_seconds: LEFT_SECONDS });
+  const body = form({}, { ...options, outputs: "response", idle_seconds: IDLE_SECONDS });
   for (const [image, name] of images) body.append("image", image, name);
   const { url } = await unlessCutOff((await ask("api/v1/batches", body, signal)).json());
   return url.slice(1);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,15 +11,23 @@ import numpy as np
 import pandas as pd
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.study import TITLE
 from mlffm_segdiff.data.atomic import write_text
+from mlffm_segdiff.data.csv_columns import read_table
 from mlffm_segdiff.data.csv_text import unguarded
 from mlffm_segdiff.data.lesion_contrast import lesion_contrast
 from mlffm_segdiff.data.skin_tone import TONES, tone_name, typology_angle
+from mlffm_segdiff.study.image_table import MOST_GROUPS, rows_by_image, table_content
 from mlffm_segdiff.study.report.document import frame_csv
 from mlffm_segdiff.study.report.scored_images import ScoredImages, open_images
 from mlffm_segdiff.study.report.study_results import StudyResults
 
-MOST_GROUPS = 20
+SIZE, CONTRAST, TONE = MEASURED = ("lesion size", "contrast", "skin tone")
+"""Names of the properties that every study has."""
+MOST_LETTERS = 60
+"""Of the name of a property, so that it can name a file."""
+UNKNOWN = ("", "na", "n/a", "nan")
+"""Fields without a value, in lower case."""
 MEASURES = {"contrast": lesion_contrast, "typology_angle": typology_angle}
 COLUMNS = ("dataset", "id", *MEASURES)
 
@@ -27,7 +37,7 @@ class ImageProperty:
     """A property of the images of a data set.
 
     Attributes:
-        name: Its name, also the stem of the figure's file.
+        name: Its name.
         label: Its name with the unit.
         groups: Group of each image by id, an ordered category; other images are left out.
         values: Value of each image by id, if it is a number.
@@ -40,14 +50,21 @@ class ImageProperty:
 
 
 def in_thirds(name: str, label: str, values: pd.Series, digits: int = 1) -> ImageProperty:
-    """Return a property whose groups are thirds of the images; equal values are in the same one."""
+    """Return a property whose groups are thirds of the images; equal values are in the same one.
+
+    Args:
+        name: Its name.
+        label: Its name with the unit.
+        values: Finite numbers by id; NaN is left out.
+        digits: Digits after the point in the names of the groups, more where two names would be equal.
+    """
     known = values.dropna()
     inner = np.unique(np.quantile(known, [1 / 3, 2 / 3])) if len(known) else np.empty(0)
     thirds = pd.Series(np.searchsorted(inner, known), index=known.index)
     ends = known.groupby(thirds).agg(["min", "max"])
-    names = {third: f"{low:.{digits}f} to {high:.{digits}f}" for third, low, high in ends.itertuples()}
-    groups = thirds.map(names).astype(pd.CategoricalDtype(list(dict.fromkeys(names.values())), ordered=True))
-    return ImageProperty(name, label, groups, known)
+    names = _range_names(list(ends.itertuples(index=False, name=None)), digits)
+    groups = thirds.map(dict(zip(ends.index, names, strict=True)))
+    return ImageProperty(name, label, groups.astype(pd.CategoricalDtype(names, ordered=True)), known)
 
 
 def skin_tones(angles: pd.Series) -> ImageProperty:
@@ -57,7 +74,7 @@ def skin_tones(angles: pd.Series) -> ImageProperty:
     shown = [tone for tone in TONES if tone in found]
     groups = pd.Series(pd.Categorical(found, shown, ordered=True), index=known.index)
     label = "individual typology angle of the skin, degrees (high is light)"
-    return ImageProperty("skin tone", label, groups, known)
+    return ImageProperty(TONE, label, groups, known)
 
 
 def measured_properties(study: StudyResults, dataset: str) -> list[ImageProperty]:
@@ -66,57 +83,88 @@ def measured_properties(study: StudyResults, dataset: str) -> list[ImageProperty
     They are measured once, on the images at the network's input size, and kept in the study's images.csv.
 
     Raises:
-        UserError: If images.csv does not have the data set and the images are not available, or if the file
+        UserError: If images.csv does not have all of the images and they are not available, or if the file
             cannot be read.
     """
     path = study.folder.images
-    known = _read(path) if path.is_file() else pd.DataFrame(columns=list(COLUMNS))
-    if missing := [name for name in COLUMNS if name not in known]:
-        raise UserError(f"{path} has no column {missing[0]!r}; delete the file and write the report again")
+    known = _read_measured(path) if path.is_file() else pd.DataFrame(columns=list(COLUMNS))
     own = known[known["dataset"] == dataset]
-    if own.empty:
+    scored = study.main_rows().query("dataset == @dataset")["id"]
+    if not scored.isin(own["id"]).all():
         cell = next(one.cell for one in study.finished if one.cell.dataset == dataset)
         own = _measure(open_images(cell, study.plan.part)).assign(dataset=dataset)[list(COLUMNS)]
-        write_text(path, frame_csv(own if known.empty else pd.concat([known, own])))
-    values = own.set_index("id")[list(MEASURES)].astype(float)
-    contrast = in_thirds("contrast", "contrast of lesion and skin, CIEDE2000", values["contrast"])
+        others = known[known["dataset"] != dataset]
+        write_text(path, frame_csv(pd.concat([others, own]) if len(others) else own))
+    values = own.set_index("id")
+    contrast = in_thirds(CONTRAST, "contrast of lesion and skin, CIEDE2000", values["contrast"])
     return [contrast, skin_tones(values["typology_angle"])]
 
 
-def read_properties(path: Path) -> list[ImageProperty]:
-    """Read properties from a table with a column id: numbers are grouped in thirds, texts are groups.
+def read_properties(path: Path, ids: Collection[str]) -> dict[str, pd.Series]:
+    """Read properties of images from a table of the user.
 
     Args:
-        path: A CSV file.
+        path: A CSV file with a column id, see `read_table`. Ids may be in any case.
+        ids: Of the scored images; others are ignored.
 
     Returns:
-        A property for each column other than id; empty cells are left out.
+        Numbers or texts by id, for each column other than id. Images whose field is empty, NA or NaN are
+        left out.
 
     Raises:
-        UserError: If the file cannot be read, has no column id or no other, two lines for an image, or a
-            column of texts with more than `MOST_GROUPS` different ones.
+        UserError: If the file cannot be read, has lines that contradict each other, none of the images, a
+            column whose name cannot be used, one with infinite numbers, or one of texts with more than
+            `MOST_GROUPS` different ones.
     """
-    table = _read(path)
-    if "id" not in table or len(table.columns) < 2:
-        raise UserError(
-            f"{path} has the columns {', '.join(map(str, table))}; it needs id and at least one property"
-        )
-    if (repeated := table["id"].duplicated()).any():
-        raise UserError(f"{path}: {table['id'][repeated].iloc[0]!r} has several lines; keep one")
-    rows = table.set_index("id")
-    return [_property(path, str(name), rows[name].dropna()) for name in rows]
+    rows = rows_by_image(path, read_table(table_content(path), str(path), "id"), ids)
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    taken = {file_stem(name): name for name in MEASURED}
+    for name in table:
+        if not re.fullmatch(TITLE, name) or len(name) > MOST_LETTERS:
+            raise UserError(
+                f"{path}: {name!r} cannot name a property; use at most {MOST_LETTERS} letters, digits, "
+                "spaces and + . , ( ) - _"
+            )
+        if (same := taken.get(file_stem(name))) is not None:
+            raise UserError(f"{path}: column {name!r} has the name of another property, {same!r}; rename it")
+        taken[file_stem(name)] = name
+    return {name: _numbers_or_texts(path, table[name]) for name in table}
 
 
-def _property(path: Path, name: str, values: pd.Series) -> ImageProperty:
-    if pd.api.types.is_numeric_dtype(values):
-        return in_thirds(name, name, values.astype(float), digits=2)
-    groups = values.astype(str).astype("category")
-    if len(groups.cat.categories) > MOST_GROUPS:
+def given_property(name: str, values: pd.Series) -> ImageProperty:
+    """Return a property that `read_properties` read: numbers are grouped in thirds, texts are the groups."""
+    if values.dtype == float:
+        return in_thirds(name, name, values, digits=0 if (values % 1 == 0).all() else 2)
+    return ImageProperty(name, name, values.astype("category"))
+
+
+def file_stem(name: str) -> str:
+    """Return the name of a property as part of a file's name."""
+    return re.sub(r"\W+", "_", name).casefold()
+
+
+def _numbers_or_texts(path: Path, column: pd.Series) -> pd.Series:
+    texts = column[~column.str.casefold().isin(UNKNOWN)].str.split().str.join(" ")
+    numbers = pd.to_numeric(texts, errors="coerce").astype(float)
+    if (infinite := texts[np.isinf(numbers)]).any():
+        raise UserError(f"{path}: column {column.name!r} has {infinite.iloc[0]!r}; leave it empty")
+    if numbers.notna().all():
+        return numbers
+    count = texts.nunique()
+    if count > MOST_GROUPS:
         raise UserError(
-            f"{path}: column {name!r} has {len(groups.cat.categories)} different texts, but at most "
-            f"{MOST_GROUPS} groups can be reported; remove the column, or join groups"
+            f"{path}: column {column.name!r} has {count} different texts, such as "
+            f"{texts[numbers.isna()].iloc[0]!r}, but at most {MOST_GROUPS} groups can be reported; join "
+            "groups or remove the column; for numbers, use a decimal point, and leave unknown ones empty"
         )
-    return ImageProperty(name, name, groups)
+    return texts
+
+
+def _range_names(ranges: Sequence[tuple[float, float]], digits: int) -> list[str]:
+    """Format ranges, with more digits where two names would be equal."""
+    texts = [[f"{end:.{digits}f}" for end in one] for one in ranges]
+    names = [low if low == high else f"{low} to {high}" for low, high in texts]
+    return names if len(set(names)) == len(names) else _range_names(ranges, digits + 1)
 
 
 def _measure(images: ScoredImages) -> pd.DataFrame:
@@ -128,9 +176,11 @@ def _measure(images: ScoredImages) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["id", *MEASURES])
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read_measured(path: Path) -> pd.DataFrame:
+    names = dict.fromkeys(("dataset", "id"), unguarded)
     try:
-        return pd.read_csv(path, converters={"id": unguarded})
-    except (OSError, ValueError) as error:
+        table = pd.read_csv(path, converters=names, dtype=dict.fromkeys(MEASURES, float))
+        return table[list(COLUMNS)]
+    except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path} cannot be read as CSV ({reason}); give another file") from None
+        raise UserError(f"{path} cannot be read ({reason}); delete it and write the report again") from None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from itertools import product
+import math
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -16,37 +15,42 @@ from mlffm_segdiff.study.report.document import Document, Table
 from mlffm_segdiff.study.report.figures.areas import area_table
 from mlffm_segdiff.study.report.figures.trends import trend_figure
 from mlffm_segdiff.study.report.image_properties import (
+    MEASURED,
+    SIZE,
     ImageProperty,
+    file_stem,
+    given_property,
     in_thirds,
     measured_properties,
 )
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.report.study_results import StudyResults
 from mlffm_segdiff.study.report.wording import ends, number, p_value
-from mlffm_segdiff.study.score_frame import image_means
+from mlffm_segdiff.study.score_frame import common_seeds, image_means, image_table
 
+SIZE_DEFINITION = "Lesion size is the share of the image that the ground truth mask covers, in percent."
 DEFINITIONS = (
-    "Lesion size is the share of the image in the ground truth mask. Contrast is the CIEDE2000 colour "
-    "difference between the medians of the lesion and of the ring of skin around it. Skin tone is the "
-    "individual typology angle, arctan((L* - 50) / b*) of the skin outside the ground truth mask, in CIELAB "
-    "(Chardon et al. 1991), above 90 degrees where b* is negative, from means over the values within one "
-    "standard deviation, as in Kinyanjui et al. 2020. It depends on camera, light and white balance: it is "
-    "a proxy within one data set, not a person's skin type."
+    f"{SIZE_DEFINITION} Contrast is the CIEDE2000 colour difference between the medians of the lesion and of "
+    "the ring of skin around it. Skin tone is the individual typology angle in degrees, high for light skin: "
+    "arctan((L* - 50) / b*) of the skin outside the ground truth mask, in CIELAB (Chardon et al. 1991), "
+    "above 90 degrees where b* is negative, from means over the values within one standard deviation, as in "
+    "Kinyanjui et al. 2020. It depends on camera, light and white balance: it is a proxy within one data "
+    "set, not a person's skin type."
 )
-CONTROLS = ("lesion size", "contrast", "skin tone")
+GIVEN = ", given the others"
 INTERVAL = (
     "Interval: Fisher's z with the variance of Bonett and Wright (2000). Holm: corrected for all tests of "
     "the table."
 )
 
 
-def add_properties(study: StudyResults, document: Document, given: Sequence[ImageProperty] = ()) -> None:
+def add_properties(study: StudyResults, document: Document, given: Mapping[str, pd.Series]) -> None:
     """Add scores by lesion size, contrast and skin tone, and by further properties.
 
     Args:
         study: The study. Contrast and skin tone are left out if its images were never available.
         document: The report.
-        given: Further properties, by id of the image.
+        given: Further properties: numbers or texts by id of the image.
     """
     document.heading("By lesion size, contrast and skin tone")
     document.text(DEFINITIONS)
@@ -56,43 +60,54 @@ def add_properties(study: StudyResults, document: Document, given: Sequence[Imag
             found += measured_properties(study, dataset)
         except UserError as error:
             document.text(f"Contrast and skin tone are left out for {dataset}: {error}")
-        _add(study, document, dataset, [*found, *given])
+        for name, values in given.items():
+            found.append(given_property(name, values[values.index.isin(own["id"])]))
+        _add_dataset(study, document, dataset, found)
 
 
 def add_sizes(study: ScoredVariants, document: Document) -> None:
     """Add scores by lesion size only."""
     document.heading("By lesion size")
+    document.text(SIZE_DEFINITION)
     for dataset, own in study.by_dataset():
-        _add(study, document, dataset, [lesion_sizes(own)])
+        _add_dataset(study, document, dataset, [lesion_sizes(own)])
 
 
 def lesion_sizes(rows: pd.DataFrame) -> ImageProperty:
     """Return the true lesion sizes of the rows' images, one data set at source size."""
-    return in_thirds("lesion size", "true lesion area, % of the image", area_table(rows)["true"])
+    return in_thirds(SIZE, "true lesion area, % of the image", area_table(rows)["true"])
 
 
-def _add(
+def _add_dataset(
     study: ScoredVariants, document: Document, dataset: str, properties: Sequence[ImageProperty]
 ) -> None:
     scores = image_means(study.main_rows().query("dataset == @dataset"), "jaccard")
-    known = [one for one in properties if len(one.groups.index.intersection(scores.index)) >= LEAST_PAIRS]
+    shared = {one.name: one.groups.index.isin(scores.index).sum() for one in properties}
+    known = [one for one in properties if shared[one.name] >= LEAST_PAIRS]
+    if few := [name for name, count in shared.items() if count < LEAST_PAIRS]:
+        document.text(
+            f"Left out for {dataset}, as fewer than {LEAST_PAIRS} images have a value: {', '.join(few)}."
+        )
+    if not known:
+        return
     for one in known:
         if one.values is not None:
-            stem = re.sub(r"\W+", "_", f"{one.name}_{dataset}")
-            document.figure(stem, trend_figure(one.values, scores, one.label), _caption(study, one, dataset))
-    if known:
-        document.table(group_table(study, dataset, scores, known))
-        document.table(correlation_table(dataset, scores.iloc[:, 0], known))
-        differences = _difference_table(study, dataset, scores, known)
-        if differences is not None:
-            document.table(differences)
+            figure = trend_figure(one.values, scores, one.label)
+            document.figure(
+                f"by_{file_stem(one.name)}_{dataset}", figure, _caption(study, scores, one, dataset)
+            )
+    document.table(group_table(study, dataset, scores, known))
+    document.table(correlation_table(dataset, scores.iloc[:, 0], known))
+    differences = _difference_table(study, dataset, known)
+    if differences is not None:
+        document.table(differences)
 
 
-def _caption(study: ScoredVariants, one: ImageProperty, dataset: str) -> str:
+def _caption(study: ScoredVariants, scores: pd.DataFrame, one: ImageProperty, dataset: str) -> str:
     return (
-        f"Jaccard by {one.name} on {dataset}. Above: {study.baseline!r}, each image over seeds, and means of "
-        f"equally large groups of images at the group's median. Below: how much the other {study.noun}s "
-        "differ from these means."
+        f"Jaccard by {one.name} on {dataset}. Above: {scores.columns[0]!r}, each image over seeds, and means "
+        "of equally large groups of images at the group's median. Below: how much the other "
+        f"{study.noun}s differ from these means."
     )
 
 
@@ -116,8 +131,8 @@ def group_table(
                 continue
             interval = mean_interval(rows[first].to_numpy())
             labels = {"property": one.name, "group": str(group), "images": len(rows)}
-            ends_ = {"low": interval.low, "high": interval.high}
-            numbers.append({**labels, **ends_, **rows.mean().to_dict()})
+            bounds = {f"{first}, low": interval.low, f"{first}, high": interval.high}
+            numbers.append({**labels, **bounds, **rows.mean().to_dict()})
             shown.append({**labels, first: number(interval.mean), "95 % interval": ends(interval)})
     caption = (
         f"Mean Jaccard per image of {first!r} by group on {dataset}, each image averaged over seeds, with "
@@ -127,7 +142,7 @@ def group_table(
 
 
 def correlation_table(dataset: str, scores: pd.Series, properties: Sequence[ImageProperty]) -> Table:
-    """Tabulate the rank correlation of each property with the score, by itself and given the controls.
+    """Tabulate the rank correlation of each property with the score, by itself and given `MEASURED` ones.
 
     Args:
         dataset: Name of the data set.
@@ -135,43 +150,46 @@ def correlation_table(dataset: str, scores: pd.Series, properties: Sequence[Imag
         properties: Properties of the images.
     """
     values = _numbers(properties)
-    found: list[Correlation] = []
+    found: list[tuple[str, str, Correlation]] = []
     for name in values:
-        others = [other for other in CONTROLS if other in values and other != name]
-        for controls in ([], others):
+        others = [other for other in MEASURED if other in values and other != name]
+        for suffix, controls in {"": [], GIVEN: others}.items() if others else [("", [])]:
             rows = pd.concat([values[[name]], scores, values[controls]], axis=1, join="inner").dropna()
-            found.append(rank_correlation(rows.iloc[:, 0], rows.iloc[:, 1], rows.iloc[:, 2:]))
-    corrected = holm([one.p for one in found])
-    numbers, shown = [], []
-    for place, name in enumerate(values):
-        number_row, text_row = {"property": name}, {"property": name}
-        for offset, suffix in enumerate(("", ", given the others")):
-            one, p = found[2 * place + offset], corrected[2 * place + offset]
-            number_row |= {f"{key}{suffix}": value for key, value in ({**vars(one), "p, Holm": p}).items()}
-            text_row |= {f"{key}{suffix}": text for key, text in _texts(one, p).items()}
-        numbers.append(number_row)
-        shown.append(text_row)
+            one = rank_correlation(rows.iloc[:, 0], rows.iloc[:, 1], rows.iloc[:, 2:])
+            found.append((name, suffix, one))
+    corrected = holm([one.p for *_, one in found])
+    numbers: dict[str, dict[str, object]] = {name: {"property": name} for name in values}
+    shown: dict[str, dict[str, object]] = {name: {"property": name} for name in values}
+    for (name, suffix, one), p in zip(found, corrected, strict=True):
+        columns = {**vars(one), "p, Holm": p}
+        numbers[name] |= {f"{column}{suffix}": value for column, value in columns.items()}
+        shown[name] |= {f"{column}{suffix}": text for column, text in _texts(one, p).items()}
     caption = (
         f"Spearman's rank correlation of properties of the images with the Jaccard of {scores.name!r} on "
-        f"{dataset}, each by itself and given the others of {', '.join(CONTROLS)} (partial correlation). "
+        f"{dataset}, each by itself and given the others of {', '.join(MEASURED)} (partial correlation). "
         f"{INTERVAL}"
     )
-    return Table(f"correlations_{dataset}", caption, pd.DataFrame(numbers), pd.DataFrame(shown))
+    frames = (pd.DataFrame(list(rows.values())) for rows in (numbers, shown))
+    return Table(f"correlations_{dataset}", caption, next(frames), next(frames).fillna("-"))
 
 
 def _difference_table(
-    study: ScoredVariants, dataset: str, scores: pd.DataFrame, properties: Sequence[ImageProperty]
+    study: ScoredVariants, dataset: str, properties: Sequence[ImageProperty]
 ) -> Table | None:
-    """Tabulate the rank correlation of each property with the differences; None for a single variant."""
+    """Tabulate the rank correlation of each property with the differences; None if there are none."""
     values = _numbers(properties)
     found: list[tuple[dict[str, str], Correlation]] = []
-    for name, variant in product(values, scores.columns[1:]):
+    rows = study.main_rows().query("dataset == @dataset")
+    for variant in study.variants[1:]:
         reference = study.reference(variant)
-        if reference in scores:
+        both = rows[rows["variant"].isin([variant, reference])]
+        if both["variant"].nunique() == 2 and common_seeds(both):
+            scores = image_table(both, "jaccard")
             difference = (scores[variant] - scores[reference]).rename("difference")
-            rows = pd.concat([values[name], difference], axis=1, join="inner").dropna()
-            labels = {"property": name, study.noun: str(variant), "minus": reference}
-            found.append((labels, rank_correlation(rows.iloc[:, 0], rows.iloc[:, 1])))
+            for name in values:
+                pairs = pd.concat([values[name], difference], axis=1, join="inner").dropna()
+                labels = {"property": name, study.noun: variant, "minus": reference}
+                found.append((labels, rank_correlation(pairs.iloc[:, 0], pairs.iloc[:, 1])))
     if not found:
         return None
     corrected = holm([one.p for _, one in found])
@@ -180,8 +198,9 @@ def _difference_table(
     ]
     shown = [{**labels, **_texts(one, p)} for (labels, one), p in zip(found, corrected, strict=True)]
     caption = (
-        f"Spearman's rank correlation of properties of the images with differences in Jaccard on {dataset}: "
-        f"where it is not 0, a {study.noun} gains more on images with high or low values. {INTERVAL}"
+        f"Spearman's rank correlation of properties of the images with differences in Jaccard on {dataset}, "
+        f"each image averaged over the seeds that both {study.noun}s have. If it is positive, the difference "
+        f"is larger on images with high values; if it is negative, on images with low ones. {INTERVAL}"
     )
     return Table(f"difference_correlations_{dataset}", caption, pd.DataFrame(numbers), pd.DataFrame(shown))
 
@@ -194,6 +213,6 @@ def _texts(one: Correlation, corrected: float) -> dict[str, str]:
     return {
         "images": str(one.images),
         "rho": number(one.rho, 2, "+"),
-        "95 % interval": f"{number(one.low, 2, '+')} to {number(one.high, 2, '+')}",
+        "95 % interval": "-" if math.isnan(one.rho) else f"{one.low:+.2f} to {one.high:+.2f}",
         "p, Holm": p_value(corrected),
     }

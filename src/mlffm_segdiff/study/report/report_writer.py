@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
+
+import pandas as pd
 
 from mlffm_segdiff.data.atomic import require_writable_folder
 from mlffm_segdiff.study.report import figure_sections as figures
@@ -36,7 +40,7 @@ def write_report(study_folder: Path, properties: Path | None = None) -> Path:
 
     Args:
         study_folder: The study's folder.
-        properties: A CSV file with the column id and further properties of the images, see `read_properties`.
+        properties: CSV file with further properties of the images, see `read_properties`.
 
     Returns:
         The folder of the report: ``study_folder``/report.
@@ -46,14 +50,18 @@ def write_report(study_folder: Path, properties: Path | None = None) -> Path:
             report cannot be written.
     """
     study = read_results(study_folder)
-    given = read_properties(properties) if properties else []
+    given: Mapping[str, pd.Series] = {}
+    command = study.command
+    if properties and len(study.scores):
+        given = read_properties(properties, study.scores["id"].unique())
+        command += f" --properties {shlex.quote(properties.name)}"
     require_writable_folder(study.folder.report)
-    document = Document(study.folder.report, study.plan.name, study.command)
+    document = Document(study.folder.report, study.plan.name, command)
     document.heading(f"Study {study.plan.name}", 1)
     document.text(
         f"{len(study.cells)} trainings: {len(study.variants)} variants on {', '.join(study.datasets)}; "
         f"baseline {study.baseline!r}; scored on {study.subject}. This page is written by: "
-        f"{study.command}"
+        f"{document.command}"
     )
     if len(study.scores):
         for add in SECTIONS:

@@ -42,8 +42,8 @@ def counted(count: int, noun: str) -> str:
 
 
 def p_value(p: float) -> str:
-    """Format a p-value with three decimals, or as below 0.001."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    """Format a p-value with three decimals, or as below 0.001; a dash for NaN."""
+    return "< 0.001" if p < 0.001 else number(p, 3)
 
 
 def verdict(
