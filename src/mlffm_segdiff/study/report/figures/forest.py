@@ -35,6 +35,7 @@ def forest_figure(comparisons: Sequence[Comparison], score: str) -> Figure:
                 _draw(panel, one, labels.index(_label(one, comparisons)))
         panel.set_title(dataset, fontsize=9)
         panel.tick_params(labelsize=8)
+        panel.locator_params(axis="x", nbins=4)
         panel.set_xlabel(f"difference in {score}", fontsize=9)
         panel.grid(axis="x", alpha=0.3)
     panels[0].set_yticks(range(len(labels)), labels, fontsize=8)
