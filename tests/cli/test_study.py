@@ -18,7 +18,9 @@ KEY = re.compile(r"^([0-9a-f]{16}) (.+?), (\w+), seed (\d+): done in \d+ \w+; (.
 def _no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports have their own tests."""
     module = ModuleType("report")
-    module.write_report = lambda folder, properties=None: f"report of {folder}"  # type: ignore[attr-defined]
+    monkeypatch.setattr(
+        module, "write_report", lambda folder, properties=None: f"report of {folder}", raising=False
+    )
     monkeypatch.setitem(sys.modules, "mlffm_segdiff.study.report", module)
 
 

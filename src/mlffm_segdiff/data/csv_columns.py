@@ -56,8 +56,8 @@ def read_table(data: bytes, name: str, key: str) -> list[tuple[int, str, dict[st
         Of each row its line number, its key, and its other fields by the column's name; missing ones are "".
 
     Raises:
-        UserError: As `read_rows`, or if there is no other column, two columns have the same name in any case,
-            or a row has more fields than there are columns.
+        UserError: If `read_rows` would raise it, there is only one column, two columns have names that differ
+            in case at most, or a row has more fields than the header.
     """
     header, lines = _lines(data, name, (key,))
     names = [column.lower() for column in header]

@@ -108,7 +108,7 @@ def rank_biserial(differences: Values) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return the p-values with Holm's correction (1979) for their number, by statsmodels; NaN is no test."""
+    """Return p-values after Holm's correction (1979), by statsmodels; NaN stays NaN and is not counted."""
     corrected = np.array(p_values, dtype=np.float64)
     tests = ~np.isnan(corrected)
     if tests.any():
