@@ -189,10 +189,12 @@ def test_the_account_names_the_code_that_trained_and_that_scored(
     before = json.loads(place.finished.read_text())
     assert before["training_code"] == before["code"] == code_digest()
     place.finished.unlink()
+    environment = json.loads(place.run.environment.read_text())
+    place.run.environment.write_text(json.dumps({**environment, "git": "older"}))
     monkeypatch.setattr(module, "code_digest", lambda: "newer")
     run_cell(copied.path, place.path.name)
     after = json.loads(place.finished.read_text())
-    assert (after["training_code"], after["code"]) == (before["code"], "newer")
+    assert (after["training_code"], after["code"], after["git"]) == (before["code"], "newer", "older")
 
 
 def test_a_cell_is_marked_only_while_it_runs(planned: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,6 @@ from mlffm_segdiff.study.plan import StudyPlan, read_plan
 from mlffm_segdiff.study.study_folder import CellFolder, StudyFolder
 from mlffm_segdiff.training.callbacks import ConsoleProgress
 from mlffm_segdiff.training.fit import resume, train
-from mlffm_segdiff.training.run_folder import describe_environment
 
 
 def run_cell(study: Path, key: str) -> None:
@@ -103,7 +102,7 @@ def _train_and_score(cell: Cell, plan: StudyPlan, place: CellFolder) -> None:
     shutil.rmtree(place.run.checkpoints, ignore_errors=True)
     started = time.monotonic()
     _score(cell, plan, place, parts)
-    _write(place.finished, _account(cell, plan, place, time.monotonic() - started))
+    _write(place.finished, _account(cell, place, time.monotonic() - started))
 
 
 def _train(cell: Cell, plan: StudyPlan, place: CellFolder) -> None:
@@ -152,8 +151,10 @@ def _provenance(cell: Cell, plan: StudyPlan, evaluation: str) -> dict[str, objec
     }
 
 
-def _account(cell: Cell, plan: StudyPlan, place: CellFolder, evaluation_seconds: float) -> dict[str, object]:
+def _account(cell: Cell, place: CellFolder, evaluation_seconds: float) -> dict[str, object]:
+    """Return what finished.json records: times, and the environment that the training ran in."""
     training: dict[str, Any] = json.loads(place.trained.read_text(encoding="utf-8"))
+    environment: dict[str, Any] = json.loads(place.run.environment.read_text(encoding="utf-8"))
     settings = cell.recipe.train
     return {
         "seconds": training["seconds"] + evaluation_seconds,
@@ -162,10 +163,9 @@ def _account(cell: Cell, plan: StudyPlan, place: CellFolder, evaluation_seconds:
         "resumed": training["resumed"],
         "images": settings.steps * settings.batch_size,
         "best_validation_jaccard": training["best_jaccard"],
-        "host": platform.node(),
         "training_code": training["code"],
         "code": code_digest(),
-        **describe_environment(cell.seed, cell.split, find_device(plan.device)),
+        **environment,
     }
 
 
