@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from scikit_posthocs import posthoc_nemenyi_friedman
-from scipy.stats import bootstrap, friedmanchisquare, rankdata, wilcoxon
+from scipy.stats import bootstrap, friedmanchisquare, rankdata, spearmanr, wilcoxon
 from statsmodels.stats.multitest import multipletests
 
 from mlffm_segdiff import compare
@@ -66,14 +66,16 @@ def without_report(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> MaskComparison:
-    """The three methods, with groups."""
+    """The three methods, with a site and an age of seven images."""
     place = tmp_path_factory.mktemp("made")
     truth = write_masks(place / "truth", [10] * 8, suffix="_lesion")
     masks = {name: write_masks(place / name, counts) for name, counts in ROWS.items()}
-    groups = place / "groups.csv"
-    lines = [f"{key.upper()},{'six' if number < 6 else 'one'}\n" for number, key in enumerate(IDS[:7])]
-    groups.write_text("id,group\n" + "".join(lines) + "elsewhere,three\n")
-    return compare(masks, truth, place / "out", groups=groups)
+    properties = place / "properties.csv"
+    lines = [
+        f"{key.upper()},{'six' if number < 6 else 'one'},{number}\n" for number, key in enumerate(IDS[:7])
+    ]
+    properties.write_text("id,site,age\n" + "".join(lines) + "elsewhere,three,9\n")
+    return compare(masks, truth, place / "out", properties=properties)
 
 
 def table(compared: MaskComparison, name: str) -> pd.DataFrame:
@@ -137,29 +139,38 @@ def test_scores_have_a_row_per_image_and_method_with_both_units(compared: MaskCo
     page = (compared.folder / "report.md").read_text()
     units = ("HD95 (px)", "HD95 (% of diagonal)", "ASSD (px)", "ASSD (% of diagonal)")
     headers = [line for line in page.splitlines() if line.startswith("|") and "HD95" in line]
-    assert len(headers) == 2  # all images, and groups
+    assert len(headers) == 4  # all images, and groups by lesion size, site and age
     for header in headers:
         assert all(f"| {unit} |" in header for unit in (*units, "boundary Dice (within 1 % of diagonal)"))
 
 
 def test_groups_have_scores_and_tests_where_there_are_enough_images(compared: MaskComparison) -> None:
-    groups = table(compared, "groups").set_index(["group", "method"])
+    groups = table(compared, "groups_site").set_index(["group", "method"])
     assert groups.loc[("six", "plain"), "jaccard"] == pytest.approx(jaccard("plain")[:6].mean())
     assert groups.loc[("one", "ours"), "jaccard"] == pytest.approx(0.7)
-    differences = table(compared, "group_differences")
+    differences = table(compared, "group_differences_site")
     assert set(differences["group"]) == {"six"}
     p = wilcoxon(np.round(jaccard("plain") - jaccard("ours"), 9)[:6], zero_method="pratt").pvalue
     assert differences["p"][0] == pytest.approx(p) == pytest.approx(2 / 2**6)  # all six are negative
     page = (compared.folder / "report.md").read_text()
-    assert "Images without a group are left out: 1." in page
+    assert "Images without a value are left out: 1." in page
     assert "because of fewer than 6 images: one." in page
+
+
+def test_a_number_is_grouped_in_thirds_and_correlated(compared: MaskComparison) -> None:
+    groups = table(compared, "groups_age").set_index(["group", "method"])
+    assert [*dict.fromkeys(groups.index.get_level_values("group"))] == ["0 to 2", "3 to 4", "5 to 6"]
+    assert groups.loc[("0 to 2", "plain"), "jaccard"] == pytest.approx(jaccard("plain")[:3].mean())
+    rho = spearmanr(np.arange(7), np.round(jaccard("plain") - jaccard("ours"), 9)[:7]).statistic
+    found = table(compared, "difference_correlations_out").set_index(["property", "method"])
+    assert found.loc[("age", "plain"), "rho"] == pytest.approx(rho)
 
 
 def test_the_report_has_its_figures_and_the_command(compared: MaskComparison) -> None:
     names = {path.name for path in (compared.folder / "figures").iterdir()}
     assert names == {
-        "ranks_out.png", "forest.png", "groups.png", "areas_out.png", "by_lesion_size_out.png",
-        "worst_out.png",
+        "ranks_out.png", "forest.png", "groups_site.png", "areas_out.png", "by_age_out.png",
+        "by_lesion_size_out.png", "worst_out.png",
     }  # fmt: skip
     page = (compared.folder / "report.md").read_text()
     assert "mlffm-segdiff compare --masks ours=" in page
@@ -257,7 +268,7 @@ def test_the_worst_cases_have_their_image_only_on_request(
     outlines = []
     monkeypatch.setattr(
         "mlffm_segdiff.study.mask_comparison.write_mask_report",
-        lambda study, folder, notes, outline, groups: outlines.append(outline(["case6"])) or [],
+        lambda study, folder, notes, outline, properties: outlines.append(outline(["case6"])) or [],
     )
     for images in (None, tmp_path / "images"):
         compare(masks, truth, tmp_path / "out", images=images)
@@ -273,7 +284,7 @@ def test_the_worst_cases_have_their_image_only_on_request(
         (lambda given: {"baseline": "theirs"}, "'theirs' is not a method; choose one of ours, plain, coarse"),
         (lambda given: {"masks": {"a": given["truth"], "b": given["truth"]}}, "truth is given twice"),
         (lambda given: {"masks": {"a/b": given["truth"], "c": given["truth"]}}, "'a/b' cannot name a method"),
-        (lambda given: {"groups": given["output"] / "no.csv"}, r"no\.csv cannot be read"),
+        (lambda given: {"properties": given["output"] / "no.csv"}, r"no\.csv cannot be read"),
         (lambda given: {"images": given["output"]}, "does not exist"),
     ],
 )
@@ -290,13 +301,13 @@ def test_bad_input_ends_in_one_line_and_writes_nothing(
 def test_tables_and_folders_of_other_images_are_refused(
     tmp_path: Path, truth: Path, masks: Mapping[str, Path]
 ) -> None:
-    groups = tmp_path / "groups.csv"
-    groups.write_text("id,group\ncase0.png,a\n")
+    properties = tmp_path / "properties.csv"
+    properties.write_text("id,group\ncase0.png,a\n")
     with pytest.raises(UserError, match=r"no image has the id 'case0\.png'.*write 'case0', without"):
-        compare(masks, truth, tmp_path / "out", groups=groups)
-    groups.write_text("id,group\ncase0,a\nCASE0,b\n")
+        compare(masks, truth, tmp_path / "out", properties=properties)
+    properties.write_text("id,group\ncase0,a\nCASE0,b\n")
     with pytest.raises(UserError, match="line 3: 'CASE0' has an earlier line that differs; keep one"):
-        compare(masks, truth, tmp_path / "out", groups=groups)
+        compare(masks, truth, tmp_path / "out", properties=properties)
     others = write_masks(tmp_path / "others", [3], ["elsewhere"])
     with pytest.raises(UserError, match="has the name of a ground truth"):
         compare({"ours": masks["ours"], "others": others}, truth, tmp_path / "out")

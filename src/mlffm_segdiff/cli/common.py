@@ -70,6 +70,14 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only err
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON; messages go to standard error.")
 ]
+PropertiesOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="CSV file with the column id and properties of the images, such as age or site: also report "
+        "scores by thirds of numbers and by texts.",
+    ),
+]
 LevelOption = Annotated[
     float | None,
     typer.Option(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlffm_segdiff.cli.common import JsonOption, QuietOption, Reporter, named_path
+from mlffm_segdiff.cli.common import JsonOption, PropertiesOption, QuietOption, Reporter, named_path
 from mlffm_segdiff.config.schema import MissingMasks
 
 if TYPE_CHECKING:
@@ -24,10 +24,7 @@ def compare(
     ],
     truth: Annotated[Path, typer.Option(metavar="FOLDER", help="Ground truth.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the report goes.")],
-    groups: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="CSV with columns id,group: also report scores by group."),
-    ] = None,
+    properties: PropertiesOption = None,
     images: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Draw the worst cases on these images.")
     ] = None,
@@ -64,7 +61,7 @@ def compare(
         folders,
         truth,
         output,
-        groups=groups,
+        properties=properties,
         images=images,
         baseline=baseline,
         missing=missing,

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlffm_segdiff.cli.common import DeviceOption, ExitStatus, JsonOption, QuietOption, Reporter, parse_source
+from mlffm_segdiff.cli.common import (
+    DeviceOption,
+    ExitStatus,
+    JsonOption,
+    PropertiesOption,
+    QuietOption,
+    Reporter,
+    parse_source,
+)
 from mlffm_segdiff.cli.environment import Verbs
 from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.errors import UserError
@@ -161,14 +169,7 @@ def run(
 @study.command(short_help="Write the report of a study again, finished or not.")
 def report(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The study's folder.")],
-    properties: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="CSV file with the column id and properties of the images, such as age or site, for scores "
-            "by thirds of numbers and by texts.",
-        ),
-    ] = None,
+    properties: PropertiesOption = None,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:

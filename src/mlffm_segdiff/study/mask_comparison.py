@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,6 @@ from mlffm_segdiff.config.study import TITLE
 from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.claim import claimed_results
-from mlffm_segdiff.data.csv_columns import read_rows
 from mlffm_segdiff.data.datasets.mask_names import match_key
 from mlffm_segdiff.data.files import Pixels, decode_image, decode_mask
 from mlffm_segdiff.data.progress import Progress
@@ -30,9 +29,10 @@ from mlffm_segdiff.evaluation.figures import OutlinedCase
 from mlffm_segdiff.evaluation.folders import first_ids, masks_by_id
 from mlffm_segdiff.evaluation.pipeline import ShowProgress, no_progress
 from mlffm_segdiff.study.differences import LEAST_PAIRS
-from mlffm_segdiff.study.image_table import MOST_GROUPS, rows_by_image, table_content
 from mlffm_segdiff.study.mask_folders import MaskRuns, find_runs, load_prediction, score_runs
 from mlffm_segdiff.study.report.document import frame_csv
+from mlffm_segdiff.study.report.given_properties import read_properties
+from mlffm_segdiff.study.report.image_properties import SIZE
 from mlffm_segdiff.study.report.mask_report import Outline, write_mask_report
 from mlffm_segdiff.study.report.score_sections import verdicts
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
@@ -69,7 +69,7 @@ def compare(
     truth: str | Path,
     output: str | Path,
     *,
-    groups: str | Path | None = None,
+    properties: str | Path | None = None,
     images: str | Path | None = None,
     baseline: str | None = None,
     missing: MissingMasks = "error",
@@ -85,7 +85,8 @@ def compare(
         truth: Folder of the ground truth.
         output: Folder of the report. Its name is the name of the data set in the report. Files of an earlier
             comparison there are replaced.
-        groups: CSV with columns id and group, for scores by group.
+        properties: CSV with a column id and one for each property of the images, such as age or site, for
+            scores by property: numbers are grouped in thirds, texts are the groups.
         images: Folder of the images, to draw the worst cases on them.
         baseline: The method that the others are compared with; by default the first one.
         missing: What to do with images of which a folder has no mask: ``error`` refuses them, ``empty``
@@ -109,9 +110,11 @@ def compare(
     own = _own_files(output)
     require_own(output, [*RESULTS, *FOLDERS], own)
     found = find_runs(folders, truth, missing)
-    grouped = None if groups is None else _read_groups(Path(groups).expanduser(), found.truths)
+    given: dict[str, pd.Series] = {}
+    if properties is not None:
+        given = read_properties(Path(properties).expanduser(), found.truths, [SIZE])
     found_images = {} if images is None else _find_images(Path(images).expanduser(), found.truths)
-    options = {"--groups": groups, "--images": images, "--baseline": baseline, "--missing": missing}
+    options = {"--properties": properties, "--images": images, "--baseline": baseline, "--missing": missing}
     command = _command(folders, truth, output, options)
     with show("scoring") as progress:
         scored = _score(found, baseline, output.resolve().name, command, progress)
@@ -123,7 +126,7 @@ def compare(
         **_facts(found, scored),
     }
     outline = partial(_outline, found, scored, found_images)
-    files = _write(MaskComparison(output, scored, facts), own, outline, grouped)
+    files = _write(MaskComparison(output, scored, facts), own, outline, given)
     return MaskComparison(output, scored, {**facts, "files": files})
 
 
@@ -157,7 +160,7 @@ def _facts(found: MaskRuns, scored: ScoredVariants) -> dict[str, Any]:
 
 
 def _write(
-    found: MaskComparison, own: Sequence[str], outline: Outline, groups: pd.Series | None
+    found: MaskComparison, own: Sequence[str], outline: Outline, properties: Mapping[str, pd.Series]
 ) -> list[str]:
     """Replace the files of an earlier comparison, and return the new ones."""
 
@@ -168,8 +171,8 @@ def _write(
     with claimed_results(found.folder), partly_written():
         remove_results(found.folder, [name for name in own if name not in (FACTS_FILE, *FOLDERS)])
         write_facts(RESULTS)  # so that the next comparison may replace the files of one that was killed
-        written = write_mask_report(found.scored, found.folder, found.facts["notes"], outline, groups)
-        write_text(found.folder / SCORES_FILE, _scores_csv(found.scored.scores, groups))
+        written = write_mask_report(found.scored, found.folder, found.facts["notes"], outline, properties)
+        write_text(found.folder / SCORES_FILE, _scores_csv(found.scored.scores))
         files = [FACTS_FILE, SCORES_FILE, *written]
         write_facts(files)
     return files
@@ -195,16 +198,6 @@ def _own_files(output: Path) -> list[str]:
         return [*map(str, files), *FOLDERS]
     except (OSError, ValueError, KeyError, TypeError):
         return []
-
-
-def _read_groups(table: Path, ids: Collection[str]) -> pd.Series:
-    """Return the group of each image that the table names. Raises UserError."""
-    rows = read_rows(table_content(table), str(table), ("id", "group"))
-    groups = rows_by_image(table, ((line, key, group) for line, (key, group) in rows), ids)
-    count = len(set(groups.values()))
-    if count > MOST_GROUPS:
-        raise UserError(f"{table} has {count} groups; give at most {MOST_GROUPS}")
-    return pd.Series(groups)
 
 
 def _find_images(folder: Path, truths: Mapping[str, Entry]) -> dict[str, Entry]:
@@ -278,8 +271,6 @@ def _shown_image(entry: Entry) -> Pixels:
     return np.asarray(image)
 
 
-def _scores_csv(scores: pd.DataFrame, groups: pd.Series | None) -> str:
+def _scores_csv(scores: pd.DataFrame) -> str:
     table = scores.rename(columns={"variant": "method"})
-    table["group"] = None if groups is None else table["id"].map(groups)
-    columns = ["method", "seed", "id", "group", "note", *SCORE_COLUMNS]
-    return frame_csv(table[[name for name in columns if name != "group" or groups is not None]])
+    return frame_csv(table[["method", "seed", "id", "note", *SCORE_COLUMNS]])

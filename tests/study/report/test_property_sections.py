@@ -7,9 +7,14 @@ from scipy.stats import spearmanr
 
 from mlffm_segdiff.study.report.document import Document
 from mlffm_segdiff.study.report.image_properties import in_thirds
-from mlffm_segdiff.study.report.property_sections import add_sizes, correlation_table
+from mlffm_segdiff.study.report.property_sections import (
+    add_correlations,
+    correlation_table,
+    lesion_sizes,
+    with_enough_images,
+)
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
-from mlffm_segdiff.study.score_frame import COLUMNS
+from mlffm_segdiff.study.score_frame import COLUMNS, image_means
 
 
 def drawn(seeds: dict[str, int], images: int = 12) -> ScoredVariants:
@@ -49,7 +54,8 @@ def test_constant_properties_are_no_tests_and_are_shown_as_dashes() -> None:
 def test_differences_are_of_the_seeds_that_both_have(tmp_path: Path) -> None:
     study = drawn({"full": 3, "other": 1})
     document = Document(tmp_path, "T", "compare")
-    add_sizes(study, document)
+    rows = study.main_rows()
+    add_correlations(study, document, "lesions", image_means(rows, "jaccard"), [lesion_sizes(rows)])
     found = pd.read_csv(tmp_path / "tables" / "difference_correlations_lesions.csv")
     first = study.scores[study.scores["seed"] == 0].pivot(index="id", columns="variant", values="jaccard")
     expected = spearmanr(range(12), first["other"] - first["full"]).statistic
@@ -59,7 +65,8 @@ def test_differences_are_of_the_seeds_that_both_have(tmp_path: Path) -> None:
 
 def test_properties_of_few_images_are_left_out_with_the_reason(tmp_path: Path) -> None:
     document = Document(tmp_path, "T", "compare")
-    add_sizes(drawn({"full": 1, "other": 1}, images=5), document)
-    assert document.files == []
+    rows = drawn({"full": 1, "other": 1}, images=5).main_rows()
+    found = with_enough_images(document, "lesions", image_means(rows, "jaccard"), [lesion_sizes(rows)])
+    assert found == []
     text = "Left out for lesions, as fewer than 6 images have a value: lesion size."
     assert document.blocks[-1].text == text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,23 +11,16 @@ import numpy as np
 import pandas as pd
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.study import TITLE
 from mlffm_segdiff.data.atomic import write_text
-from mlffm_segdiff.data.csv_columns import read_table
 from mlffm_segdiff.data.csv_text import unguarded
 from mlffm_segdiff.data.lesion_contrast import lesion_contrast
 from mlffm_segdiff.data.skin_tone import TONES, tone_name, typology_angle
-from mlffm_segdiff.study.image_table import MOST_GROUPS, rows_by_image, table_content
 from mlffm_segdiff.study.report.document import frame_csv
 from mlffm_segdiff.study.report.scored_images import ScoredImages, open_images
 from mlffm_segdiff.study.report.study_results import StudyResults
 
 SIZE, CONTRAST, TONE = MEASURED = ("lesion size", "contrast", "skin tone")
 """Names of the properties that every study has."""
-MOST_LETTERS = 60
-"""Of the name of a property, so that it can name a file."""
-UNKNOWN = ("", "na", "n/a", "nan")
-"""Fields without a value, in lower case."""
 MEASURES = {"contrast": lesion_contrast, "typology_angle": typology_angle}
 COLUMNS = ("dataset", "id", *MEASURES)
 
@@ -100,64 +93,9 @@ def measured_properties(study: StudyResults, dataset: str) -> list[ImageProperty
     return [contrast, skin_tones(values["typology_angle"])]
 
 
-def read_properties(path: Path, ids: Collection[str]) -> dict[str, pd.Series]:
-    """Read properties of images from a table of the user.
-
-    Args:
-        path: A CSV file with a column id, see `read_table`. Ids may be in any case.
-        ids: Of the scored images; others are ignored.
-
-    Returns:
-        Numbers or texts by id, for each column other than id. Images whose field is empty, NA or NaN are
-        left out.
-
-    Raises:
-        UserError: If the file cannot be read, has lines that contradict each other, none of the images, a
-            column whose name cannot be used, one with infinite numbers, or one of texts with more than
-            `MOST_GROUPS` different ones.
-    """
-    rows = rows_by_image(path, read_table(table_content(path), str(path), "id"), ids)
-    table = pd.DataFrame.from_dict(rows, orient="index")
-    taken = {file_stem(name): name for name in MEASURED}
-    for name in table:
-        if not re.fullmatch(TITLE, name) or len(name) > MOST_LETTERS:
-            raise UserError(
-                f"{path}: {name!r} cannot name a property; use at most {MOST_LETTERS} letters, digits, "
-                "spaces and + . , ( ) - _"
-            )
-        if (same := taken.get(file_stem(name))) is not None:
-            raise UserError(f"{path}: column {name!r} has the name of another property, {same!r}; rename it")
-        taken[file_stem(name)] = name
-    return {name: _numbers_or_texts(path, table[name]) for name in table}
-
-
-def given_property(name: str, values: pd.Series) -> ImageProperty:
-    """Return a property that `read_properties` read: numbers are grouped in thirds, texts are the groups."""
-    if values.dtype == float:
-        return in_thirds(name, name, values, digits=0 if (values % 1 == 0).all() else 2)
-    return ImageProperty(name, name, values.astype("category"))
-
-
 def file_stem(name: str) -> str:
     """Return the name of a property as part of a file's name."""
     return re.sub(r"\W+", "_", name).casefold()
-
-
-def _numbers_or_texts(path: Path, column: pd.Series) -> pd.Series:
-    texts = column[~column.str.casefold().isin(UNKNOWN)].str.split().str.join(" ")
-    numbers = pd.to_numeric(texts, errors="coerce").astype(float)
-    if (infinite := texts[np.isinf(numbers)]).any():
-        raise UserError(f"{path}: column {column.name!r} has {infinite.iloc[0]!r}; leave it empty")
-    if numbers.notna().all():
-        return numbers
-    count = texts.nunique()
-    if count > MOST_GROUPS:
-        raise UserError(
-            f"{path}: column {column.name!r} has {count} different texts, such as "
-            f"{texts[numbers.isna()].iloc[0]!r}, but at most {MOST_GROUPS} groups can be reported; join "
-            "groups or remove the column; for numbers, use a decimal point, and leave unknown ones empty"
-        )
-    return texts
 
 
 def _range_names(ranges: Sequence[tuple[float, float]], digits: int) -> list[str]:

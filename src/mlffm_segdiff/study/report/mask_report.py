@@ -13,7 +13,6 @@ from mlffm_segdiff.study.report import figure_sections as figures
 from mlffm_segdiff.study.report import score_sections as scores
 from mlffm_segdiff.study.report.document import Document, Table
 from mlffm_segdiff.study.report.group_section import add_groups
-from mlffm_segdiff.study.report.property_sections import add_sizes
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.report.wording import number
 from mlffm_segdiff.study.score_frame import image_means
@@ -31,7 +30,7 @@ def write_mask_report(
     folder: Path,
     notes: Sequence[str],
     outline: Outline,
-    groups: pd.Series | None = None,
+    properties: Mapping[str, pd.Series],
 ) -> list[str]:
     """Write report.md, report.html, tables/ and figures/ of a comparison on one data set.
 
@@ -43,7 +42,7 @@ def write_mask_report(
         folder: Folder of the report.
         notes: What a reader must know about the data.
         outline: Makes the outlines of the worst cases.
-        groups: Group by id of the image.
+        properties: Further properties of the images, from `read_properties`.
 
     Returns:
         The files written, relative to ``folder``.
@@ -75,10 +74,8 @@ def write_mask_report(
         else:
             document.text("The ranking with its critical-difference diagram needs three methods.")
         scores.add_baseline_comparisons(study, document)
-    if groups is not None:
-        add_groups(study, groups, document)
     figures.add_areas(study, document)
-    add_sizes(study, document)
+    add_groups(study, properties, document)
     _add_worst(study, document, outline)
     document.write()
     return document.files

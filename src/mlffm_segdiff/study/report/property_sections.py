@@ -14,12 +14,12 @@ from mlffm_segdiff.study.differences import LEAST_PAIRS, holm
 from mlffm_segdiff.study.report.document import Document, Table
 from mlffm_segdiff.study.report.figures.areas import area_table
 from mlffm_segdiff.study.report.figures.trends import trend_figure
+from mlffm_segdiff.study.report.given_properties import given_properties
 from mlffm_segdiff.study.report.image_properties import (
     MEASURED,
     SIZE,
     ImageProperty,
     file_stem,
-    given_property,
     in_thirds,
     measured_properties,
 )
@@ -60,17 +60,15 @@ def add_properties(study: StudyResults, document: Document, given: Mapping[str, 
             found += measured_properties(study, dataset)
         except UserError as error:
             document.text(f"Contrast and skin tone are left out for {dataset}: {error}")
-        for name, values in given.items():
-            found.append(given_property(name, values[values.index.isin(own["id"])]))
-        _add_dataset(study, document, dataset, found)
-
-
-def add_sizes(study: ScoredVariants, document: Document) -> None:
-    """Add scores by lesion size only."""
-    document.heading("By lesion size")
-    document.text(SIZE_DEFINITION)
-    for dataset, own in study.by_dataset():
-        _add_dataset(study, document, dataset, [lesion_sizes(own)])
+        scores = image_means(own, "jaccard")
+        known = with_enough_images(
+            document, dataset, scores, [*found, *given_properties(given, scores.index)]
+        )
+        for one in known:
+            add_trend(study, document, dataset, scores, one)
+        if known:
+            document.table(group_table(study, dataset, scores, known))
+            add_correlations(study, document, dataset, scores, known)
 
 
 def lesion_sizes(rows: pd.DataFrame) -> ImageProperty:
@@ -78,37 +76,44 @@ def lesion_sizes(rows: pd.DataFrame) -> ImageProperty:
     return in_thirds(SIZE, "true lesion area, % of the image", area_table(rows)["true"])
 
 
-def _add_dataset(
-    study: ScoredVariants, document: Document, dataset: str, properties: Sequence[ImageProperty]
-) -> None:
-    scores = image_means(study.main_rows().query("dataset == @dataset"), "jaccard")
+def with_enough_images(
+    document: Document, dataset: str, scores: pd.DataFrame, properties: Sequence[ImageProperty]
+) -> list[ImageProperty]:
+    """Return the properties that enough of the scored images have; the report names the others."""
     shared = {one.name: one.groups.index.isin(scores.index).sum() for one in properties}
-    known = [one for one in properties if shared[one.name] >= LEAST_PAIRS]
     if few := [name for name, count in shared.items() if count < LEAST_PAIRS]:
         document.text(
             f"Left out for {dataset}, as fewer than {LEAST_PAIRS} images have a value: {', '.join(few)}."
         )
-    if not known:
-        return
-    for one in known:
-        if one.values is not None:
-            figure = trend_figure(one.values, scores, one.label)
-            document.figure(
-                f"by_{file_stem(one.name)}_{dataset}", figure, _caption(study, scores, one, dataset)
-            )
-    document.table(group_table(study, dataset, scores, known))
-    document.table(correlation_table(dataset, scores.iloc[:, 0], known))
-    differences = _difference_table(study, dataset, known)
+    return [one for one in properties if shared[one.name] >= LEAST_PAIRS]
+
+
+def add_trend(
+    study: ScoredVariants, document: Document, dataset: str, scores: pd.DataFrame, one: ImageProperty
+) -> None:
+    """Draw the scores by a property, if it is a number."""
+    if one.values is not None:
+        figure = trend_figure(one.values, scores, one.label)
+        caption = (
+            f"Jaccard by {one.name} on {dataset}. Above: {scores.columns[0]!r}, each image over seeds, and "
+            "means of equally large groups of images at the group's median. Below: how much the other "
+            f"{study.noun}s differ from these means."
+        )
+        document.figure(f"by_{file_stem(one.name)}_{dataset}", figure, caption)
+
+
+def add_correlations(
+    study: ScoredVariants,
+    document: Document,
+    dataset: str,
+    scores: pd.DataFrame,
+    properties: Sequence[ImageProperty],
+) -> None:
+    """Add the rank correlation of properties with scores and with differences."""
+    document.table(correlation_table(dataset, scores.iloc[:, 0], properties))
+    differences = _difference_table(study, dataset, properties)
     if differences is not None:
         document.table(differences)
-
-
-def _caption(study: ScoredVariants, scores: pd.DataFrame, one: ImageProperty, dataset: str) -> str:
-    return (
-        f"Jaccard by {one.name} on {dataset}. Above: {scores.columns[0]!r}, each image over seeds, and means "
-        "of equally large groups of images at the group's median. Below: how much the other "
-        f"{study.noun}s differ from these means."
-    )
 
 
 def group_table(
@@ -164,10 +169,12 @@ def correlation_table(dataset: str, scores: pd.Series, properties: Sequence[Imag
         columns = {**vars(one), "p, Holm": p}
         numbers[name] |= {f"{column}{suffix}": value for column, value in columns.items()}
         shown[name] |= {f"{column}{suffix}": text for column, text in _texts(one, p).items()}
+    measured = [name for name in MEASURED if name in values]
+    held = f"the others of {', '.join(measured)}" if len(measured) > 1 else "".join(measured)
+    partial = f" and given {held} (partial correlation)" if held and len(values.columns) > 1 else ""
     caption = (
         f"Spearman's rank correlation of properties of the images with the Jaccard of {scores.name!r} on "
-        f"{dataset}, each by itself and given the others of {', '.join(MEASURED)} (partial correlation). "
-        f"{INTERVAL}"
+        f"{dataset}, each by itself{partial}. {INTERVAL}"
     )
     frames = (pd.DataFrame(list(rows.values())) for rows in (numbers, shown))
     return Table(f"correlations_{dataset}", caption, next(frames), next(frames).fillna("-"))

@@ -12,7 +12,8 @@ from mlffm_segdiff.data.atomic import require_writable_folder
 from mlffm_segdiff.study.report import figure_sections as figures
 from mlffm_segdiff.study.report import score_sections as scores
 from mlffm_segdiff.study.report.document import Document
-from mlffm_segdiff.study.report.image_properties import read_properties
+from mlffm_segdiff.study.report.given_properties import read_properties
+from mlffm_segdiff.study.report.image_properties import MEASURED
 from mlffm_segdiff.study.report.property_sections import add_properties
 from mlffm_segdiff.study.report.study_results import StudyResults, read_results
 
@@ -53,7 +54,7 @@ def write_report(study_folder: Path, properties: Path | None = None) -> Path:
     given: Mapping[str, pd.Series] = {}
     command = study.command
     if properties and len(study.scores):
-        given = read_properties(properties, study.scores["id"].unique())
+        given = read_properties(properties, study.scores["id"].unique(), MEASURED)
         command += f" --properties {shlex.quote(properties.name)}"
     require_writable_folder(study.folder.report)
     document = Document(study.folder.report, study.plan.name, command)
