@@ -1,7 +1,10 @@
+import json
+
 import pytest
 
+from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.study.report import read_results
-from mlffm_segdiff.study.report.figures.curves import by_images, curves_figure
+from mlffm_segdiff.study.report.figures.curves import by_images, curves_figure, minutes_per_image
 from mlffm_segdiff.study.study_folder import StudyFolder
 
 
@@ -12,9 +15,19 @@ def test_curves_run_over_images_with_the_range_of_seeds(finished: StudyFolder) -
     assert list(found) == [8, 16, 24, 32]  # batches of 4, two of them an epoch
     assert sorted(found[8]) == pytest.approx([1.0, 1.1, 1.2])
     figure = curves_figure(cells, ["full", "absent", "uniform weights"])
-    loss, jaccard = figure.axes
+    loss, jaccard, by_minutes = figure.axes
     assert len(loss.lines) == len(jaccard.lines) == 2
     assert loss.lines[0].get_ydata()[0] == pytest.approx(1.1)
     band = loss.collections[0].get_paths()[0].vertices
     assert (band[:, 1].min(), band[:, 1].max()) == pytest.approx((0.25, 1.2))
     assert jaccard.lines[0].get_ydata().tolist() == pytest.approx([0.5, 0.6, 0.7, 0.8])
+    minutes = 90 / 60 / 16  # per image, as every finished.json here says
+    assert by_minutes.lines[0].get_xdata() == pytest.approx(minutes * jaccard.lines[0].get_xdata())
+
+
+def test_the_pace_is_that_of_runs_without_interruption(finished: StudyFolder) -> None:
+    cells = [one for one in read_results(finished.path).cells if one.cell.variant == "full"]
+    for one, changes in zip(cells[:2], ({"training_seconds": 960.0}, {"resumed": True}), strict=True):
+        write_text(one.folder.finished, json.dumps({**one.folder.account(), **changes}))
+    assert minutes_per_image(cells[:2]) == 1
+    assert minutes_per_image(cells[1:2]) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -14,28 +14,33 @@ from mlffm_segdiff.study.report.figures.style import colour, legend_below, line,
 from mlffm_segdiff.study.score_frame import CellResult
 from mlffm_segdiff.training.metrics_log import read_rows
 
-PANELS = (("loss", "training loss"), ("val_jaccard", "validation Jaccard, pooled"))
+IMAGES, MINUTES = "images seen", "minutes of training"
+LOSS, JACCARD = ("loss", "training loss"), ("val_jaccard", "validation Jaccard, pooled")
+PANELS = ((LOSS, IMAGES), (JACCARD, IMAGES), (JACCARD, MINUTES))
 MARKED_POINTS = 12
 """Curves with at most this many points have markers, because a single point has no line."""
 
 
 def curves_figure(cells: Sequence[CellResult], variants: Sequence[str]) -> Figure:
-    """Draw the mean over seeds of each variant by images seen, in a band from the lowest to the highest.
+    """Draw the mean over seeds of each variant, in a band from the lowest to the highest.
+
+    By minutes, a variant has the mean pace of its runs that were never interrupted.
 
     Args:
         cells: Finished cells of one data set.
         variants: Their variants, in the order of colours.
     """
     figure = page_figure(3.1 + 0.12 * len(variants))
-    panels = figure.subplots(1, 2)
+    panels = figure.subplots(1, len(PANELS))
     handles = {}
-    for panel, (column, label) in zip(panels, PANELS, strict=True):
+    for panel, ((column, label), unit) in zip(panels, PANELS, strict=True):
         for place, variant in enumerate(variants):
             runs = [one for one in cells if one.cell.variant == variant]
-            if runs:
-                handles[variant] = _draw(panel, runs, column, place)
+            pace = 1.0 if unit == IMAGES else minutes_per_image(runs)
+            if runs and pace is not None:
+                handles[variant] = _draw(panel, by_images(runs, column), pace, place)
         panel.set_title(label, fontsize=9)
-        panel.set_xlabel("images seen", fontsize=9)
+        panel.set_xlabel(unit, fontsize=9)
         panel.tick_params(labelsize=8)
         panel.grid(alpha=0.3)
     legend_below(figure, list(handles.values()), list(handles))
@@ -53,9 +58,15 @@ def by_images(cells: Sequence[CellResult], column: str) -> dict[int, list[float]
     return dict(sorted(found.items()))
 
 
-def _draw(panel: Axes, cells: Sequence[CellResult], column: str, place: int) -> Artist:
-    points = by_images(cells, column)
-    seen, values = list(points), list(points.values())
+def minutes_per_image(cells: Sequence[CellResult]) -> float | None:
+    """Return the mean of the runs that were not resumed, or None if there are none."""
+    accounts = [one.folder.account() for one in cells]
+    paces = [one["training_seconds"] / 60 / one["images"] for one in accounts if not one["resumed"]]
+    return float(np.mean(paces)) if paces else None
+
+
+def _draw(panel: Axes, points: Mapping[int, Sequence[float]], pace: float, place: int) -> Artist:
+    seen, values = [pace * images for images in points], list(points.values())
     (drawn,) = panel.plot(
         seen,
         [np.mean(several) for several in values],
