@@ -21,7 +21,7 @@ from mlffm_segdiff.metrics.intervals import mean_interval
 from mlffm_segdiff.study.report import StudyResults, read_results
 from mlffm_segdiff.study.report.comparisons import Comparison, against_baseline, against_first_evaluation
 from mlffm_segdiff.study.report.document import Table
-from mlffm_segdiff.study.report.figures.curves import curves_figure
+from mlffm_segdiff.study.report.figures.curves import curves_figure, minutes_per_image
 from mlffm_segdiff.study.report.figures.forest import forest_figure
 from mlffm_segdiff.study.report.figures.trends import trend_figure
 from mlffm_segdiff.study.report.image_properties import (
@@ -174,18 +174,12 @@ def peers_table() -> str:
     header = ["model", "Jaccard, pooled", "Dice, pooled", "difference per image", "images", "minutes"]
     rows = []
     for variant in results.variants:
-        accounts = [one.folder.account() for one in results.finished if one.cell.variant == variant]
-        minutes = pd.Series([one["training_seconds"] / 60 for one in accounts if not one["resumed"]])
-        rows.append(
-            [
-                variant,
-                jaccard[variant, dataset],
-                dice[variant, dataset],
-                difference(found.get(variant)),
-                f"{accounts[0]['images']:,}",
-                number(minutes.mean(), 0),
-            ]
-        )
+        runs = [one for one in results.finished if one.cell.variant == variant]
+        if runs:
+            pace = minutes_per_image(runs)
+            images = runs[0].folder.account()["images"]
+            scores = [jaccard[variant, dataset], dice[variant, dataset], difference(found.get(variant))]
+            rows.append([variant, *scores, f"{images:,}", number(pace * images, 0) if pace else "-"])
     return markdown_table(header, rows)
 
 
