@@ -37,6 +37,14 @@ from mlffm_segdiff.study.score_frame import image_means, pooled_scores
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, STUDIES = DOCS / "EVIDENCE.md", DOCS / "evidence"
 NAMES = {"isic2018": "ISIC 2018", "ph2": "PH2", "ham10000": "HAM10000", "wounds": "foot ulcers"}
+MASKS = {
+    "posterior_mean": "posterior mean",
+    "steps_1": "one sample, 1 step",
+    "steps_4": "one sample, 4 steps",
+    "steps_10": "one sample, 10 steps",
+    "steps_20": "one sample, 20 steps",
+    "mean_of_16": "mean of 16 samples, 4 steps",
+}
 SHOWN = ("full", "without MLFFM", "U-Net")
 MARKED = re.compile(r"(<!-- (table|figure) (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
@@ -152,7 +160,7 @@ def steps_table() -> str:
                 for dataset in results.datasets
                 for cell in (scores[variant, dataset], difference(found.get((evaluation, dataset))))
             ]
-            rows.append([variant, evaluation.replace("_", " "), *cells])
+            rows.append([variant, MASKS[evaluation], *cells])
     return markdown_table(header, rows)
 
 
