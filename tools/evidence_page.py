@@ -21,10 +21,11 @@ from mlffm_segdiff.metrics.intervals import mean_interval
 from mlffm_segdiff.study.report import StudyResults, read_results
 from mlffm_segdiff.study.report.comparisons import Comparison, against_baseline, against_first_evaluation
 from mlffm_segdiff.study.report.document import Table
-from mlffm_segdiff.study.report.figures.curves import curves_figure, minutes_per_image
+from mlffm_segdiff.study.report.figures.curves import curves_figure
 from mlffm_segdiff.study.report.figures.forest import forest_figure
 from mlffm_segdiff.study.report.figures.trends import trend_figure
 from mlffm_segdiff.study.report.image_properties import (
+    MEASURED,
     ImageProperty,
     in_thirds,
     measured_properties,
@@ -32,7 +33,7 @@ from mlffm_segdiff.study.report.image_properties import (
 from mlffm_segdiff.study.report.property_sections import correlation_table, group_table, lesion_sizes
 from mlffm_segdiff.study.report.split_comparison import split_table
 from mlffm_segdiff.study.report.wording import ends, number, over_seeds, p_value, signed
-from mlffm_segdiff.study.score_frame import image_means, pooled_scores
+from mlffm_segdiff.study.score_frame import image_means, pooled_scores, training_minutes
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, STUDIES = DOCS / "EVIDENCE.md", DOCS / "evidence"
@@ -184,10 +185,9 @@ def peers_table() -> str:
     for variant in results.variants:
         runs = [one for one in results.finished if one.cell.variant == variant]
         if runs:
-            pace = minutes_per_image(runs)
-            images = runs[0].folder.account()["images"]
+            minutes, images = training_minutes(runs), runs[0].folder.account()["images"]
             scores = [jaccard[variant, dataset], dice[variant, dataset], difference(found.get(variant))]
-            rows.append([variant, *scores, f"{images:,}", number(pace * images, 0) if pace else "-"])
+            rows.append([variant, *scores, f"{images:,}", number(minutes, 0) if minutes else "-"])
     return markdown_table(header, rows)
 
 
@@ -208,7 +208,7 @@ def correlations_table() -> str:
     tables = []
     for dataset in study("evidence").datasets:
         scores, properties = properties_of(study("evidence"), dataset)
-        shown = correlation_table(dataset, scores.iloc[:, 0], properties).shown
+        shown = correlation_table(dataset, scores.iloc[:, 0], properties, MEASURED).shown
         tables.append(shown.assign(**{"test images": NAMES[dataset]}))
     joined = pd.concat(tables)
     columns = ["rho", "95 % interval", "p, Holm"]

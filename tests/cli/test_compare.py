@@ -32,6 +32,17 @@ def test_two_methods_are_compared_and_the_verdict_printed(
     assert (tmp_path / "ours" / "report.html").is_file()
 
 
+def test_scores_by_properties_of_a_table(tmp_path: Path, folders: dict[str, Path], command: Command) -> None:
+    table = tmp_path / "patients.csv"
+    table.write_text("id;age\n" + "".join(f"A{number};{30 + number}\n" for number in range(8)))
+    masks = ("--masks", f"all={folders['all']}", "--masks", f"half={folders['half']}")
+    where = ("--truth", folders["truth"], "-o", tmp_path / "ours")
+    status, _, err = command("compare", *masks, *where, "--properties", table)
+    assert (status, err) == (0, "")
+    rows = (tmp_path / "ours" / "tables" / "groups_age.csv").read_text().splitlines()
+    assert [row.split(",")[:3] for row in rows[1:3]] == [["30 to 32", "all", "3"], ["30 to 32", "half", "3"]]
+
+
 def test_json_is_one_document(tmp_path: Path, folders: dict[str, Path], command: Command) -> None:
     masks = ("--masks", f"all={folders['all']}", "--masks", f"half={folders['half']}")
     where = ("--truth", folders["truth"], "-o", tmp_path / "out")

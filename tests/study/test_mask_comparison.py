@@ -166,6 +166,19 @@ def test_a_number_is_grouped_in_thirds_and_correlated(compared: MaskComparison) 
     assert found.loc[("age", "plain"), "rho"] == pytest.approx(rho)
 
 
+@pytest.mark.usefixtures("few_resamples")
+def test_texts_are_shown_as_they_are_and_empty_columns_left_out(
+    tmp_path: Path, truth: Path, masks: Mapping[str, Path]
+) -> None:
+    texts = [r"$\q$", "<$10 | $50>"]
+    lines = [f'{key},"{texts[number % 2]}",\n' for number, key in enumerate(IDS)]
+    (tmp_path / "table.csv").write_text("id,price,contrast\n" + "".join(lines), encoding="utf-8")
+    found = compare(masks, truth, tmp_path / "out", properties=tmp_path / "table.csv")
+    assert set(table(found, "groups_price")["group"]) == set(texts)
+    page = (found.folder / "report.md").read_text(encoding="utf-8")
+    assert "fewer than 6 images have a value: contrast." in page
+
+
 def test_the_report_has_its_figures_and_the_command(compared: MaskComparison) -> None:
     names = {path.name for path in (compared.folder / "figures").iterdir()}
     assert names == {

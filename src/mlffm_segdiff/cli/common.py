@@ -75,7 +75,7 @@ PropertiesOption = Annotated[
     typer.Option(
         metavar="FILE",
         help="CSV file with the column id and properties of the images, such as age or site: also report "
-        "scores by thirds of numbers and by texts.",
+        "scores by each property: numbers in thirds, texts as groups.",
     ),
 ]
 LevelOption = Annotated[

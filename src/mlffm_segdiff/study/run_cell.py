@@ -152,9 +152,8 @@ def _provenance(cell: Cell, plan: StudyPlan, evaluation: str) -> dict[str, objec
 
 
 def _account(cell: Cell, place: CellFolder, evaluation_seconds: float) -> dict[str, object]:
-    """Return what finished.json records: times, and the environment that the training ran in."""
+    """Return what finished.json records: times, and the environment that the training started in."""
     training: dict[str, Any] = json.loads(place.trained.read_text(encoding="utf-8"))
-    environment: dict[str, Any] = json.loads(place.run.environment.read_text(encoding="utf-8"))
     settings = cell.recipe.train
     return {
         "seconds": training["seconds"] + evaluation_seconds,
@@ -165,7 +164,7 @@ def _account(cell: Cell, place: CellFolder, evaluation_seconds: float) -> dict[s
         "best_validation_jaccard": training["best_jaccard"],
         "training_code": training["code"],
         "code": code_digest(),
-        **environment,
+        **place.run.started_in(),
     }
 
 

@@ -41,6 +41,13 @@ class CellResult:
         return not self.finished and self.folder.failed.is_file()
 
 
+def training_minutes(cells: Sequence[CellResult]) -> float | None:
+    """Return the mean training time of finished cells that were not interrupted; None if there are none."""
+    accounts = [one.folder.account() for one in cells if one.finished]
+    minutes = [one["training_seconds"] / 60 for one in accounts if not one["resumed"]]
+    return sum(minutes) / len(minutes) if minutes else None
+
+
 def read_scores(cells: Sequence[CellResult], evaluations: Sequence[str]) -> pd.DataFrame:
     """Read the scores of the finished cells.
 

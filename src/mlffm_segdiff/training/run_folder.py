@@ -159,7 +159,7 @@ class RunFolder:
 
     def require_split(self, digest: str) -> None:
         """Raise UserError if the run was started with a split of another digest."""
-        started = self._started()["split"]
+        started = self.started_in()["split"]
         if started != digest:
             raise UserError(
                 f"{self.path} was started with another split ({started}) than that of the current data "
@@ -168,7 +168,7 @@ class RunFolder:
 
     def precision(self) -> Precision:
         """Return the number format of the run. Raises UserError if the environment cannot be read."""
-        return "bf16" if self._started()["precision"] == "bf16" else "float32"
+        return "bf16" if self.started_in()["precision"] == "bf16" else "float32"
 
     def is_unfinished(self) -> bool:
         """Return whether the folder holds a run whose weights are not written yet."""
@@ -208,10 +208,11 @@ class RunFolder:
         """Return the validation Jaccard index, over all pixels, of the best checkpoint."""
         return float(read_checkpoint(self.best)["callbacks"][BestAndLast.__qualname__]["best_jaccard"])
 
-    def _started(self) -> dict[str, Any]:
+    def started_in(self) -> dict[str, Any]:
+        """Return what environment.json records of the run's start. Raises UserError if it is damaged."""
         try:
             found: dict[str, Any] = json.loads(self.environment.read_text("utf-8"))
-            return {"split": found["split"], "precision": found["precision"]}
+            return {"split": found["split"], "precision": found["precision"], **found}
         except (OSError, ValueError, KeyError, TypeError):
             raise UserError(f"{self.environment} is missing or damaged; start a new run") from None
 

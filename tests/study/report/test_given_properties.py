@@ -38,6 +38,7 @@ def test_a_table_is_read_as_spreadsheets_save_it(tmp_path: Path, encoding: str) 
         ("id\na\n", "has no column but id"),
         ("id,age\na,1\nA,2\n", "line 3: 'A' has an earlier line that differs"),
         ("id,age\n7,1\n", "no image has the id '7' .*; write '0007'"),
+        ("id,age\na,1\n0001,2\n0002,old\n", "column 'age' has numbers and the text 'old'; leave unknown"),
         ("id,age\na,-inf\n", "column 'age' has '-inf'; leave it empty"),
         ("id,Skin Tone\na,1\n", "column 'Skin Tone' has the name of another property, 'skin tone'; rename"),
         ("id,contrast\na,1\n", "column 'contrast' has the name of another property, 'contrast'; rename"),
@@ -62,6 +63,18 @@ def test_a_table_that_is_absent_or_a_folder_is_a_user_error(tmp_path: Path) -> N
     for path in (tmp_path, tmp_path / "absent.csv"):
         with pytest.raises(UserError, match=r"cannot be read \(.*\); give a CSV file"):
             read_properties(path, ["a"], MEASURED)
+
+
+def test_unknown_fields_are_no_text_and_properties_keep_their_images(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("id,age,site,none\na,1,Unknown,-\nb,?,arm,\n", encoding="utf-8")
+    found = read_properties(path, ["a", "b"], MEASURED)
+    age, site, none = given_properties(found, {"b": 0, "a": 0}.keys())
+    assert (age.groups.to_dict(), site.groups.to_dict(), none.groups.to_dict()) == (
+        {"a": "1"},
+        {"b": "arm"},
+        {},
+    )
 
 
 def test_a_name_is_free_where_nothing_is_measured_by_it(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from mlffm_segdiff.study.report.document import Document
-from mlffm_segdiff.study.report.image_properties import in_thirds
+from mlffm_segdiff.study.report.image_properties import MEASURED, SIZE, in_thirds
 from mlffm_segdiff.study.report.property_sections import (
     add_correlations,
     correlation_table,
@@ -35,7 +35,7 @@ def drawn(seeds: dict[str, int], images: int = 12) -> ScoredVariants:
 def test_without_controls_there_is_one_test_a_property() -> None:
     scores = pd.Series(np.random.default_rng(0).uniform(size=9), name="full")
     sizes = in_thirds("lesion size", "size", pd.Series(np.arange(9.0)))
-    table = correlation_table("lesions", scores, [sizes])
+    table = correlation_table("lesions", scores, [sizes], MEASURED)
     assert "rho, given the others" not in table.numbers
     assert table.numbers["p, Holm"].iloc[0] == pytest.approx(spearmanr(np.arange(9), scores).pvalue)
 
@@ -46,7 +46,7 @@ def test_constant_properties_are_no_tests_and_are_shown_as_dashes() -> None:
         in_thirds("lesion size", "size", pd.Series(np.arange(9.0))),
         in_thirds("age", "age", pd.Series([40.0] * 9)),
     ]
-    table = correlation_table("lesions", scores, properties)
+    table = correlation_table("lesions", scores, properties, MEASURED)
     assert table.numbers["p, Holm"].iloc[0] == pytest.approx(spearmanr(np.arange(9), scores).pvalue)
     assert set(table.shown.iloc[1].drop(["property", "images", "images, given the others"])) == {"-"}
 
@@ -55,7 +55,7 @@ def test_differences_are_of_the_seeds_that_both_have(tmp_path: Path) -> None:
     study = drawn({"full": 3, "other": 1})
     document = Document(tmp_path, "T", "compare")
     rows = study.main_rows()
-    add_correlations(study, document, "lesions", image_means(rows, "jaccard"), [lesion_sizes(rows)])
+    add_correlations(study, document, "lesions", image_means(rows, "jaccard"), [lesion_sizes(rows)], [SIZE])
     found = pd.read_csv(tmp_path / "tables" / "difference_correlations_lesions.csv")
     first = study.scores[study.scores["seed"] == 0].pivot(index="id", columns="variant", values="jaccard")
     expected = spearmanr(range(12), first["other"] - first["full"]).statistic

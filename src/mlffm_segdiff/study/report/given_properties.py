@@ -19,7 +19,7 @@ MOST_GROUPS = 20
 """Different texts that a property may have."""
 MOST_LETTERS = 60
 """Of the name of a property, so that it can name a file."""
-UNKNOWN = ("", "na", "n/a", "nan")
+UNKNOWN = ("", "-", "?", "na", "n/a", "nan", "none", "null", "unknown")
 """Fields without a value, in lower case."""
 
 
@@ -32,13 +32,13 @@ def read_properties(path: Path, ids: Collection[str], measured: Collection[str])
         measured: Names of properties that the report has anyway.
 
     Returns:
-        Numbers or texts by id, for each column other than id. Images whose field is empty, NA or NaN are
+        Numbers or texts by id, for each column other than id. Images whose field is one of `UNKNOWN` are
         left out.
 
     Raises:
         UserError: If the file cannot be read, has lines that contradict each other, none of the images, a
-            column whose name cannot be used, one with infinite numbers, or one of texts with more than
-            `MOST_GROUPS` different ones.
+            column whose name cannot be used, one with infinite numbers, one that mixes numbers with a few
+            texts, or one of texts with more than `MOST_GROUPS` different ones.
     """
     try:
         content = path.read_bytes()
@@ -59,15 +59,15 @@ def read_properties(path: Path, ids: Collection[str], measured: Collection[str])
     return {name: _numbers_or_texts(path, table[name]) for name in table}
 
 
-def given_properties(given: Mapping[str, pd.Series], ids: Iterable[str]) -> list[ImageProperty]:
+def given_properties(given: Mapping[str, pd.Series], ids: Collection[str]) -> list[ImageProperty]:
     """Return the properties of some images: numbers are grouped in thirds, texts are the groups.
 
     Args:
         given: From `read_properties`.
         ids: Of the images of one data set.
     """
-    own = {name: values[values.index.isin(list(ids))] for name, values in given.items()}
-    return [_given_property(name, values) for name, values in own.items()]
+    wanted = list(ids)
+    return [_given_property(name, values[values.index.isin(wanted)]) for name, values in given.items()]
 
 
 def _given_property(name: str, values: pd.Series) -> ImageProperty:
@@ -101,11 +101,17 @@ def _numbers_or_texts(path: Path, column: pd.Series) -> pd.Series:
         raise UserError(f"{path}: column {column.name!r} has {infinite.iloc[0]!r}; leave it empty")
     if numbers.notna().all():
         return numbers
+    text = repr(texts[numbers.isna()].iloc[0])
+    if numbers.notna().mean() > 0.5:
+        raise UserError(
+            f"{path}: column {column.name!r} has numbers and the text {text}; leave unknown numbers empty, "
+            "and use a decimal point"
+        )
     count = texts.nunique()
     if count > MOST_GROUPS:
         raise UserError(
-            f"{path}: column {column.name!r} has {count} different texts, such as "
-            f"{texts[numbers.isna()].iloc[0]!r}, but at most {MOST_GROUPS} groups can be reported; join "
-            "groups or remove the column; for numbers, use a decimal point, and leave unknown ones empty"
+            f"{path}: column {column.name!r} has {count} different texts, such as {text}, but at most "
+            f"{MOST_GROUPS} groups can be reported; join groups or remove the column; for numbers, use a "
+            "decimal point, and leave unknown ones empty"
         )
     return texts

@@ -50,9 +50,9 @@ def add_groups(study: ScoredVariants, given: Mapping[str, pd.Series], document: 
         document.heading(f"Groups by {one.name}", 3)
         _add_property(study, rows, one, document)
         add_trend(study, document, dataset, scores, one)
-    if any(one.values is not None for one in known):
+    if known:
         document.heading("Correlations", 3)
-        add_correlations(study, document, dataset, scores, known)
+        add_correlations(study, document, dataset, scores, known, [SIZE])
 
 
 def _add_property(study: ScoredVariants, rows: pd.DataFrame, one: ImageProperty, document: Document) -> None:

@@ -32,7 +32,7 @@ class ImageProperty:
     Attributes:
         name: Its name.
         label: Its name with the unit.
-        groups: Group of each image by id, an ordered category; other images are left out.
+        groups: Group of each image by id, a category in the order to show; other images are left out.
         values: Value of each image by id, if it is a number.
     """
 

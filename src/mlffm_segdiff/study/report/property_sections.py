@@ -68,7 +68,7 @@ def add_properties(study: StudyResults, document: Document, given: Mapping[str, 
             add_trend(study, document, dataset, scores, one)
         if known:
             document.table(group_table(study, dataset, scores, known))
-            add_correlations(study, document, dataset, scores, known)
+            add_correlations(study, document, dataset, scores, known, MEASURED)
 
 
 def lesion_sizes(rows: pd.DataFrame) -> ImageProperty:
@@ -108,9 +108,10 @@ def add_correlations(
     dataset: str,
     scores: pd.DataFrame,
     properties: Sequence[ImageProperty],
+    measured: Sequence[str],
 ) -> None:
-    """Add the rank correlation of properties with scores and with differences."""
-    document.table(correlation_table(dataset, scores.iloc[:, 0], properties))
+    """Add the rank correlation of properties with scores, see `correlation_table`, and with differences."""
+    document.table(correlation_table(dataset, scores.iloc[:, 0], properties, measured))
     differences = _difference_table(study, dataset, properties)
     if differences is not None:
         document.table(differences)
@@ -146,18 +147,22 @@ def group_table(
     return Table(f"properties_{dataset}", caption, pd.DataFrame(numbers), pd.DataFrame(shown))
 
 
-def correlation_table(dataset: str, scores: pd.Series, properties: Sequence[ImageProperty]) -> Table:
-    """Tabulate the rank correlation of each property with the score, by itself and given `MEASURED` ones.
+def correlation_table(
+    dataset: str, scores: pd.Series, properties: Sequence[ImageProperty], measured: Sequence[str]
+) -> Table:
+    """Tabulate the rank correlation of each property with the score, by itself and given the measured ones.
 
     Args:
         dataset: Name of the data set.
         scores: A variant's score by image.
         properties: Properties of the images.
+        measured: Names of those that are measured rather than given.
     """
     values = _numbers(properties)
+    measured = [name for name in measured if name in values]
     found: list[tuple[str, str, Correlation]] = []
     for name in values:
-        others = [other for other in MEASURED if other in values and other != name]
+        others = [other for other in measured if other != name]
         for suffix, controls in {"": [], GIVEN: others}.items() if others else [("", [])]:
             rows = pd.concat([values[[name]], scores, values[controls]], axis=1, join="inner").dropna()
             one = rank_correlation(rows.iloc[:, 0], rows.iloc[:, 1], rows.iloc[:, 2:])
@@ -169,7 +174,6 @@ def correlation_table(dataset: str, scores: pd.Series, properties: Sequence[Imag
         columns = {**vars(one), "p, Holm": p}
         numbers[name] |= {f"{column}{suffix}": value for column, value in columns.items()}
         shown[name] |= {f"{column}{suffix}": text for column, text in _texts(one, p).items()}
-    measured = [name for name in MEASURED if name in values]
     held = f"the others of {', '.join(measured)}" if len(measured) > 1 else "".join(measured)
     partial = f" and given {held} (partial correlation)" if held and len(values.columns) > 1 else ""
     caption = (

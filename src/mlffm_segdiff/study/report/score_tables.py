@@ -12,7 +12,7 @@ from mlffm_segdiff.study.report.document import Table, without_constant
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.report.study_results import StudyResults
 from mlffm_segdiff.study.report.wording import ends, number, over_seeds
-from mlffm_segdiff.study.score_frame import image_means, pooled_scores, seed_means
+from mlffm_segdiff.study.score_frame import image_means, pooled_scores, seed_means, training_minutes
 
 POOLED = ("jaccard", "dice", "accuracy", "precision", "recall")
 PER_IMAGE = (*POOLED, *CONTOUR_SCORES)
@@ -31,7 +31,7 @@ def run_table(study: StudyResults) -> Table:
     for dataset, variant in product(study.datasets, study.variants):
         cells = [one for one in study.cells if (one.cell.variant, one.cell.dataset) == (variant, dataset)]
         accounts = [one.folder.account() for one in cells if one.finished]
-        minutes = [one["training_seconds"] / 60 for one in accounts if not one["resumed"]]
+        minutes = training_minutes(cells)
         images = sorted({one["images"] for one in accounts})
         codes = sorted({one["training_code"] for one in accounts})
         rows.append(
@@ -42,7 +42,7 @@ def run_table(study: StudyResults) -> Table:
                 "of": len(cells),
                 "failed": sum(one.failed for one in cells),
                 "images seen in training": "/".join(map(str, images)),
-                MINUTES: sum(minutes) / len(minutes) if minutes else float("nan"),
+                MINUTES: float("nan") if minutes is None else minutes,
                 "code": "/".join(codes),
             }
         )

@@ -4,7 +4,8 @@ import pytest
 
 from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.study.report import read_results
-from mlffm_segdiff.study.report.figures.curves import by_images, curves_figure, minutes_per_image
+from mlffm_segdiff.study.report.figures.curves import by_images, curves_figure
+from mlffm_segdiff.study.score_frame import training_minutes
 from mlffm_segdiff.study.study_folder import StudyFolder
 
 
@@ -25,9 +26,10 @@ def test_curves_run_over_images_with_the_range_of_seeds(finished: StudyFolder) -
     assert by_minutes.lines[0].get_xdata() == pytest.approx(minutes * jaccard.lines[0].get_xdata())
 
 
-def test_the_pace_is_that_of_runs_without_interruption(finished: StudyFolder) -> None:
+def test_minutes_are_those_of_runs_without_interruption(finished: StudyFolder) -> None:
     cells = [one for one in read_results(finished.path).cells if one.cell.variant == "full"]
     for one, changes in zip(cells[:2], ({"training_seconds": 960.0}, {"resumed": True}), strict=True):
         write_text(one.folder.finished, json.dumps({**one.folder.account(), **changes}))
-    assert minutes_per_image(cells[:2]) == 1
-    assert minutes_per_image(cells[1:2]) is None
+    assert training_minutes(cells[:2]) == 16
+    by_images, _, by_minutes = curves_figure(cells[1:2], ["full"]).axes
+    assert (len(by_images.lines), len(by_minutes.lines)) == (1, 0)

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mlffm_segdiff.study.report.figures.style import colour, legend_below, line, page_figure
-from mlffm_segdiff.study.score_frame import CellResult
+from mlffm_segdiff.study.score_frame import CellResult, training_minutes
 from mlffm_segdiff.training.metrics_log import read_rows
 
 IMAGES, MINUTES = "images seen", "minutes of training"
@@ -24,7 +24,7 @@ MARKED_POINTS = 12
 def curves_figure(cells: Sequence[CellResult], variants: Sequence[str]) -> Figure:
     """Draw the mean over seeds of each variant, in a band from the lowest to the highest.
 
-    By minutes, a variant has the mean pace of its runs that were never interrupted.
+    By minutes, a variant has the mean pace of its uninterrupted runs, and is absent if it has none.
 
     Args:
         cells: Finished cells of one data set.
@@ -36,9 +36,12 @@ def curves_figure(cells: Sequence[CellResult], variants: Sequence[str]) -> Figur
     for panel, ((column, label), unit) in zip(panels, PANELS, strict=True):
         for place, variant in enumerate(variants):
             runs = [one for one in cells if one.cell.variant == variant]
-            pace = 1.0 if unit == IMAGES else minutes_per_image(runs)
-            if runs and pace is not None:
-                handles[variant] = _draw(panel, by_images(runs, column), pace, place)
+            minutes = training_minutes(runs)
+            if runs and unit == IMAGES:
+                handles[variant] = _draw(panel, by_images(runs, column), 1, place)
+            elif minutes is not None:
+                pace = minutes / runs[0].folder.account()["images"]
+                _draw(panel, by_images(runs, column), pace, place)
         panel.set_title(label, fontsize=9)
         panel.set_xlabel(unit, fontsize=9)
         panel.tick_params(labelsize=8)
@@ -56,13 +59,6 @@ def by_images(cells: Sequence[CellResult], column: str) -> dict[int, list[float]
             if row.get(column):
                 found[(int(row["step"]) + 1) * batch].append(float(row[column]))
     return dict(sorted(found.items()))
-
-
-def minutes_per_image(cells: Sequence[CellResult]) -> float | None:
-    """Return the mean of the runs that were not resumed, or None if there are none."""
-    accounts = [one.folder.account() for one in cells]
-    paces = [one["training_seconds"] / 60 / one["images"] for one in accounts if not one["resumed"]]
-    return float(np.mean(paces)) if paces else None
 
 
 def _draw(panel: Axes, points: Mapping[int, Sequence[float]], pace: float, place: int) -> Artist:

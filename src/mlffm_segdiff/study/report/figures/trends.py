@@ -20,6 +20,8 @@ from mlffm_segdiff.study.report.figures.style import (
 )
 
 BINS = 6
+LETTERS_IN_A_ROW = 80
+"""Names of groups with more letters are written at a slant."""
 
 
 def binned_means(values: pd.Series, scores: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
@@ -94,7 +96,11 @@ def dataset_figure(
                 own = seeds[(seeds["variant"] == variant) & (seeds["dataset"] == dataset)]["jaccard"]
                 axes.plot([x + step / 4] * len(own), own, ".", color=colour(place), markersize=3)
                 handles[variant] = _draw_mean(axes, x, table[variant].to_numpy(), place)
-    axes.set_xticks(range(len(tables)), list(tables))
+    names = list(tables)
+    axes.set_xticks(range(len(names)), names, parse_math=False)
+    if len("".join(names)) > LETTERS_IN_A_ROW:
+        for label in axes.get_xticklabels():
+            label.set(rotation=30, horizontalalignment="right")
     axes.set_xlim(-0.5, len(tables) - 0.5)
     axes.grid(axis="y", alpha=0.3)
     legend_below(figure, list(handles.values()), list(handles))
