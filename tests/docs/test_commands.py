@@ -60,7 +60,7 @@ PARSED_ONLY = {
 }
 STAND_INS = (
     (r"--source isic2018=\S+( --source ph2=\S+)?( --source ham10000=\S+)?", "--source folder=lesions"),
-    (r"--source '?(ph2|ham10000|cvat)=\S+", "--source folder=lesions"),
+    (r"--source '?(ph2|ham10000|cvat|wounds)=\S+", "--source folder=lesions"),
     (r"data (check|split|plan) (isic2018|ham10000|cvat|yolo|NAME) \S+", r"data \1 folder lesions"),
     (r"--sizes \S+", "--sizes 10/5/5"),
     (r"data nnunet isic2018 \S+", "data nnunet folder lesions"),
@@ -77,6 +77,7 @@ STAND_INS = (
     (r"^(train (?!--resume).*--run) runs/\w+$", r"\1 runs/new"),
     (r"--count 100", "--count 2"),
     (r"study (plan|run) (?!models)\S+", r"study \1 small.yaml"),
+    (r"--reuse \S+", "--reuse studies/small"),
     (r"study report \S+", "study report studies/small"),
     (r"study repeat \S+ \w+", "study repeat studies/small CELL"),
     (r"evaluate default (--part val --calibrate)", r"evaluate runs/isic2018 \1"),

@@ -47,8 +47,8 @@ def compare(
 
     Masks are matched with the ground truth by name, as evaluate does, and scored at its size. Writes
     report.md, report.html, tables, figures, and scores.csv with one row per image and method: scores with
-    intervals, also by lesion size, paired Wilcoxon tests with Holm's correction, effect sizes, a critical-difference diagram of
-    three or more methods, and the worst cases.
+    intervals, also by lesion size, paired Wilcoxon tests with Holm's correction, effect sizes, a
+    critical-difference diagram of three or more methods, and the worst cases.
 
     Example: mlffm-segdiff compare --masks ours=OURS --masks nnunet=THEIRS --truth TRUTH -o comparison
     """
