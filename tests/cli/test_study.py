@@ -1,9 +1,7 @@
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import yaml
@@ -14,14 +12,12 @@ Command = Callable[..., tuple[int, str, str]]
 KEY = re.compile(r"^([0-9a-f]{16}) (.+?), (\w+), seed (\d+): done in \d+ \w+; (.*)$", re.MULTILINE)
 
 
-@pytest.fixture(autouse=True)
-def _no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports have their own tests."""
-    module = ModuleType("report")
     monkeypatch.setattr(
-        module, "write_report", lambda folder, properties=None: f"report of {folder}", raising=False
+        "mlffm_segdiff.study.report.write_report", lambda folder, properties=None: f"report of {folder}"
     )
-    monkeypatch.setitem(sys.modules, "mlffm_segdiff.study.report", module)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +41,12 @@ def study_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def study(
-    command: Command, study_file: Path, lesions: Path, tiny: tuple[str, ...], tmp_path: Path
+    command: Command,
+    study_file: Path,
+    lesions: Path,
+    tiny: tuple[str, ...],
+    tmp_path: Path,
+    no_report: None,
 ) -> Command:
     """Run or plan the study in `out`: study(verb, *more arguments)."""
 
@@ -126,6 +127,7 @@ def test_plan_for_other_machines_lists_cells_whose_device_is_not_here(
     assert "no device cuda" in error
 
 
+@pytest.mark.usefixtures("no_report")
 def test_report_trains_nothing(command: Command, tmp_path: Path) -> None:
     status, printed, error = command("study", "report", tmp_path / "out")
     assert (status, printed, error) == (0, f"report: report of {tmp_path / 'out'}\n", "")
@@ -177,8 +179,6 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], names: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    if arguments[0] == "report":
-        monkeypatch.delitem(sys.modules, "mlffm_segdiff.study.report")
     status, printed, error = command("study", *arguments)
     assert (status, printed) == (2, "")
     assert error.startswith("error: ")
