@@ -51,7 +51,7 @@ def add_curves(study: StudyResults, document: Document) -> None:
             caption = (
                 f"Training on {dataset}: mean over seeds; the band is from the lowest to the highest seed. "
                 "The validation Jaccard chose each run's weights. Minutes are those of runs that were not "
-                "interrupted, without variants that have none; other work on the machine makes them longer."
+                "interrupted, without variants that have none; they are longer if the machine was shared."
             )
             document.figure(f"curves_{dataset}", curves_figure(cells, study.variants), caption)
 

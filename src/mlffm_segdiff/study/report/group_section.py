@@ -81,7 +81,7 @@ def _add_differences(
     found = compare_within(study, "jaccard", tested.items())
     if found:
         caption = (
-            f"Each {study.noun} against {study.baseline!r} within each group by {name}: difference in "
+            f"Each {study.noun} against {study.baseline!r} within each group of {name}: difference in "
             f"Jaccard per image, {WHERE['source']}."
         )
         title = f"group_differences_{file_stem(name)}"
