@@ -239,7 +239,7 @@ def test_weights_of_another_model_to_start_from_are_refused(make_recipe: MakeRec
             "train": {"encoder_init": None},
         },
         {"diffusion": {"self_conditioning": True}, "loss": {"weight": "dermosegdiff", "kervadec": 0.1}},
-        {"train": {"precision": "bf16"}},
+        {"train": {"precision": "bf16"}, "diffusion": {"self_conditioning": True}},
         {"data": {"workers": 1}},
     ],
     ids=[
@@ -251,7 +251,7 @@ def test_weights_of_another_model_to_start_from_are_refused(make_recipe: MakeRec
         "styles",
         "efficientnet",
         "self_conditioning",
-        "bf16",
+        "bf16, self_conditioning",
         "worker",
     ],
 )

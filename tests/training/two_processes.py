@@ -15,6 +15,7 @@ from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe
 from mlffm_segdiff.training.whole_batch_layers import WholeBatchLayers
 
+COUNT, SIDE = 6, 64
 TINY = {"name": "mlffm_segdiff", "size": "tiny"}
 FCN = {"widths": (4, 8, 8, 16, 16), "convolutions": (1, 1, 1, 1, 1), "head_width": 32}
 SINGLE = {"objective": "epsilon", "training": "single"}
@@ -32,11 +33,10 @@ KINDS: dict[str, dict[str, dict[str, Any]]] = {
         "model": {"name": "unet", "encoder": "efficientnet_lite0", "decoder_widths": (8, 8, 8, 8)}
     },
     "batch Dice": {"loss": {"batch_dice": True}},
-    "deep supervision": {"model": {"name": "nnunet", "image_size": 32}, "loss": {"batch_dice": True}},
+    "deep supervision": {"model": {"name": "nnunet", "image_size": SIDE}, "loss": {"batch_dice": True}},
     "dropout": {"model": {"name": "fcn", **FCN}},
     "own loss": {"loss": {"target": f"{__name__}.largest_error"}},
 }
-COUNT, SIDE = 6, 32
 
 
 def largest_error(logit: Tensor, mask: Tensor, distance: Tensor, weight: Tensor) -> Tensor:

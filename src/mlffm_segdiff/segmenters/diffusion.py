@@ -145,7 +145,7 @@ class DiffusionSegmenter(BaseSegmenter):
         if half.any():
             with torch.no_grad():
                 output = self.denoise(x_t[half], t[half], [f[half].detach() for f in features])
-                x0 = self.objective.x0(output, x_t[half], self.alpha_bar_at(t[half]))
+                x0 = self.objective.x0(output.to(x_t.dtype), x_t[half], self.alpha_bar_at(t[half]))
             previous[half] = self._clipped(x0)
         return self.denoise(x_t, t, features, previous)
 

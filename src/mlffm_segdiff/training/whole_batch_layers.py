@@ -80,5 +80,6 @@ class WholeBatchDropout(nn.Dropout):
         if not (self.training and self.p):
             return super().forward(x)
         replica = Replica(distributed.get_rank(), distributed.get_world_size())
-        kept = F.dropout(torch.ones_like(x).repeat(replica.world_size, *[1] * (x.ndim - 1)), self.p)
+        # cat keeps the memory format, in whose order the zeros are drawn
+        kept = F.dropout(torch.cat([torch.ones_like(x)] * replica.world_size), self.p)
         return x * replica.of(kept)
