@@ -15,8 +15,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from mlffm_segdiff.config.diffusion_config import DiffusionConfig
 from mlffm_segdiff.config.packaged import recipe_names
-from mlffm_segdiff.config.schema import DiffusionConfig
 from mlffm_segdiff.segmenters.recipe import load_recipe
 
 Command = Callable[..., tuple[int, str, str]]

@@ -88,7 +88,7 @@ def test_the_nearest_key_is_one_of_the_chosen_model(write: Write) -> None:
         ("train.learning_rate=inf", r"key 'train\.learning_rate': .*finite"),
         ("train.ema_decay=1", r"key 'train\.ema_decay': .*less than 1"),
         ("diffusion.mask_scale=0", r"key 'diffusion\.mask_scale': .*greater than 0"),
-        ("diffusion.beta_end=5", r"key 'diffusion\.beta_end': .*less than 1"),
+        ("diffusion.beta_end=5", r"key 'diffusion\.beta_end': .*less than or equal to 0\.999"),
         ("diffusion.objective=v", r"key 'diffusion': objective v needs diffusion\.training=single"),
         ("diffusion.objective=y0", r"key 'diffusion\.objective': .*'x0', 'epsilon' or 'v'"),
         ("seed=-1", "key 'seed': .*greater than or equal to 0"),

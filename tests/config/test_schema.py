@@ -9,6 +9,7 @@ from mlffm_segdiff.config.conditions import NEEDS
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import DataConfig, Recipe, TrainConfig
 from mlffm_segdiff.models.mlffm_segdiff import SIZES, MLFFMSegDiffConfig
+from mlffm_segdiff.segmenters.assembly import build_process
 from mlffm_segdiff.segmenters.cost import count_cost
 from mlffm_segdiff.segmenters.recipe import check_recipe
 
@@ -172,6 +173,18 @@ EPSILON = {"objective": "epsilon", "training": "single"}
         ),
         ({"model": {"name": "single_path", "attention": False}}, r"model\.attention has no effect without"),
         ({"loss": {"dice": 0, "batch_dice": True}}, r"loss\.batch_dice=True .* without loss\.dice>0"),
+        (
+            {"diffusion": {"noisy_share": 0, "noisy_bias": 2}},
+            r"noisy_bias=2\.0 has no effect without diffusion\.noisy_share>0",
+        ),
+        (
+            {"data": {"sources": {"isic2018": None}, "synthetic_count": 50}},
+            r"synthetic_count has no effect without the source synthetic; leave it out",
+        ),
+        (
+            {"model": {"name": "mlffm_segdiff", "mask_widths": [8] * 5, "detail_width": 9}},
+            r"detail_width has no effect with a mask path of all levels; leave it out",
+        ),
     ],
 )
 def test_a_changed_option_without_effect_is_refused(sections: dict[str, Any], says: str) -> None:
@@ -192,11 +205,42 @@ def test_a_changed_option_without_effect_is_refused(sections: dict[str, Any], sa
         {"model": {"name": "mlffm_segdiff", "size": "tiny", "adaptive": False}},
         {"model": {"name": "mlffm_segdiff", "size": "tiny", "fusion_width": None, "adaptive": True}},
         {"loss": {"weight": "dermosegdiff", "dermosegdiff_gamma": 1}},
+        {"diffusion": {"training": "recycling", "noisy_bias": 2}},
+        {"data": {"sources": {"synthetic": None, "isic2018": None}, "synthetic_count": 50}},
+        {"model": {"name": "mlffm_segdiff", "mask_widths": [8] * 4, "detail_width": 9}},
     ],
 )
 def test_an_option_with_an_effect_is_taken(sections: dict[str, Any]) -> None:
     found = recipe_of(sections)
     assert check_recipe(found.model_dump(mode="json"), "here") == found
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (
+            {"train_steps": 20_000},
+            r"no signal is left in float32; set a lower beta_end, or fewer train_steps",
+        ),
+        ({"beta_start": 0.2, "beta_end": 0.1}, r"beta_start=0\.2 is above beta_end=0\.1; swap them"),
+        ({"beta_start": 1e-9}, r"beta_start.*greater than or equal to 0\.000001"),
+        ({"beta_end": 1 - 1e-9}, r"beta_end.*less than or equal to 0\.999"),
+    ],
+)
+def test_a_linear_schedule_that_float32_cannot_compute_is_refused(
+    values: dict[str, float], says: str
+) -> None:
+    with pytest.raises(UserError, match=says):
+        recipe_of({"diffusion": {"schedule": "linear", **values}})
+
+
+@pytest.mark.parametrize(
+    ("steps", "last"), [(1, 0.02), (1000, 0.02), (8000, 0.02), (100_000, 0.0016), (12, 0.999), (24, 0.999)]
+)
+def test_an_accepted_linear_schedule_has_signal_and_noise_at_each_timestep(steps: int, last: float) -> None:
+    taken = recipe_of({"diffusion": {"schedule": "linear", "train_steps": steps, "beta_end": last}})
+    share = build_process(taken.diffusion).alpha_bar
+    assert 0 < float(share.min()) <= float(share.max()) < 1
 
 
 def recipe_of(sections: dict[str, Any]) -> Recipe:

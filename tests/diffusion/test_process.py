@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from mlffm_segdiff.config.schema import ScheduleName
+from mlffm_segdiff.config.diffusion_config import ScheduleName
 from mlffm_segdiff.diffusion.process import MaskDiffusion, add_noise, sample_timesteps, velocity
 
 SCHEDULES: dict[ScheduleName, str] = {"cosine": "squaredcos_cap_v2", "linear": "linear"}

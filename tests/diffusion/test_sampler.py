@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from mlffm_segdiff.config.diffusion_config import ObjectiveName, ScheduleName
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import ObjectiveName, SamplerName, ScheduleName
+from mlffm_segdiff.config.schema import SamplerName
 from mlffm_segdiff.diffusion.dpm_solver import check_sampler
 from mlffm_segdiff.diffusion.noise import draw_noise, noise_generators
 from mlffm_segdiff.diffusion.process import MaskDiffusion

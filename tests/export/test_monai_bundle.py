@@ -19,6 +19,7 @@ from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.postprocessing import AS_THRESHOLDED
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
+from mlffm_segdiff.segmenters.sampling import override_sampling
 from mlffm_segdiff.segmenters.saved_weights import DEFAULT_SHA256
 
 Made = Callable[[str], Pretrained]
@@ -133,6 +134,14 @@ def test_code_that_a_recipe_names_needs_trust(made: Made) -> None:
     recipe = made("direct").recipe.model_dump(mode="json")
     with pytest.raises(UserError, match=r"import and run os\.system"):
         BundleNetwork({**recipe, "model": {"target": "os.system"}})
+
+
+def test_a_second_look_which_it_cannot_take_is_refused(tmp_path: Path) -> None:
+    pretrained = load_pretrained("default")
+    pretrained.recipe = override_sampling(pretrained.recipe, {"second_look": True})
+    with pytest.raises(UserError, match=r"export with sampling\.second_look=false"):
+        write_bundle(pretrained, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
 
 
 def test_an_existing_folder_is_kept(made: Made, folder: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mlffm_segdiff.config.schema import DiffusionConfig, ObjectiveName
+from mlffm_segdiff.config.diffusion_config import DiffusionConfig, ObjectiveName
 from mlffm_segdiff.data.batch import Batch, collate
 from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.data.synthetic import synthetic_pairs

@@ -1,10 +1,13 @@
 import pytest
 import torch
+from monai.networks.nets import BasicUNet
+from torch import nn
 
+from mlffm_segdiff.config.diffusion_config import DiffusionConfig
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.loss_config import LossConfig
 from mlffm_segdiff.config.packaged import recipe_names
-from mlffm_segdiff.config.schema import DiffusionConfig, Recipe, SamplingConfig
+from mlffm_segdiff.config.schema import Recipe, SamplingConfig
 from mlffm_segdiff.diffusion.process import MaskDiffusion
 from mlffm_segdiff.losses.boundary_weight import band_weight, dermosegdiff_weight
 from mlffm_segdiff.losses.region import RegionLoss
@@ -17,6 +20,7 @@ from mlffm_segdiff.segmenters.assembly import (
     build_sampling,
     build_segmenter,
     build_weight,
+    require_contract,
 )
 from mlffm_segdiff.segmenters.cost import build_on_meta
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
@@ -259,3 +263,15 @@ def test_the_rate_of_an_encoder_needs_a_pretrained_one(name: str, overrides: lis
     says = r"train\.encoder_rate=0\.1 has no effect without a pretrained encoder; leave it out"
     with pytest.raises(UserError, match=says):
         build_segmenter(recipe)
+
+
+def test_a_network_needs_the_methods_of_its_contract() -> None:
+    denoiser, one_pass = model().model, recipe(model=UNET).model
+    network = one_pass.build(mask_channels=1)
+    require_contract(network, one_pass)
+    require_contract(denoiser.build(mask_channels=1), denoiser)
+    require_contract(BasicUNet(spatial_dims=2, in_channels=3, out_channels=1), one_pass)
+    with pytest.raises(UserError, match=r"mlffm_segdiff has no encode\(\), as contract = 'denoiser' needs"):
+        require_contract(network, denoiser)
+    with pytest.raises(UserError, match=r"unet has no forward\(\), as contract = 'direct' needs"):
+        require_contract(nn.ModuleList(), one_pass)

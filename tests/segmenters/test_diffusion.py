@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mlffm_segdiff.config.schema import FusionName, ObjectiveName, SamplerName
+from mlffm_segdiff.config.diffusion_config import ObjectiveName
+from mlffm_segdiff.config.schema import FusionName, SamplerName
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.diffusion.fusion import staple_probability
 from mlffm_segdiff.diffusion.noise import draw_noise, noise_generators

@@ -5,7 +5,7 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
-from mlffm_segdiff.config.schema import ScheduleName
+from mlffm_segdiff.config.diffusion_config import ScheduleName
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.diffusion.process import MaskDiffusion, add_noise, velocity
 from mlffm_segdiff.losses.region import RegionLoss

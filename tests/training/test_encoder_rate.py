@@ -5,7 +5,7 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.config.schema import Recipe, TrainConfig
 from mlffm_segdiff.models.encoders import pretrained_encoder
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter
@@ -96,7 +96,10 @@ def test_sgd_has_a_group_for_each_rate(segmenter: BaseSegmenter) -> None:
         schedule.step()
 
 
-def test_without_a_pretrained_encoder_there_is_one_rate() -> None:
-    tiny: dict[str, object] = {"name": "mlffm_segdiff", "size": "tiny"}
-    optimizer, _ = optimise(build_segmenter(recipe(tiny)), model=tiny)
-    assert [group["initial_lr"] for group in optimizer.param_groups] == [RATE, RATE]
+@pytest.mark.parametrize(
+    ("model", "init"), [({"name": "mlffm_segdiff", "size": "tiny"}, "imagenet"), (MODEL, None)]
+)
+def test_without_a_pretrained_encoder_there_is_one_rate(model: dict[str, object], init: str | None) -> None:
+    plain = recipe(model).model_copy(update={"train": TrainConfig(learning_rate=RATE, encoder_init=init)})
+    made = SegmenterModule(build_segmenter(plain), plain).configure_optimizers()
+    assert {group["initial_lr"] for group in made["optimizer"].param_groups} == {RATE}  # type: ignore[index]

@@ -17,13 +17,10 @@ from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentati
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.training.module import (
     SegmenterModule,
-    build_optimizer,
     poly,
     update_weights,
     warmup_cosine,
 )
-
-WITH_ENCODER = {"name": "mlffm_segdiff", "encoder": "efficientnet_lite0"}
 
 
 def test_warmup_and_cosine_by_hand() -> None:
@@ -115,48 +112,6 @@ def test_weights_decay_but_biases_and_norms_do_not(make_recipe: Callable[..., Re
     both = [*decayed["params"], *other["params"]]
     assert sorted(map(id, both)) == sorted(map(id, segmenter.parameters()))
     assert schedule.get_last_lr() == [pytest.approx(2e-4)] * 2
-
-
-@pytest.mark.parametrize("rate", [0.3, 1.0])
-def test_a_pretrained_encoder_learns_at_its_own_rate(rate: float, make_recipe: Callable[..., Recipe]) -> None:
-    """Each parameter is in one group; the encoder's rate is a share of the others', also as they fall."""
-    settings = {"learning_rate": 2e-3, "weight_decay": 0.05, "warmup": 0, "encoder_rate": rate}
-    recipe = make_recipe(model=WITH_ENCODER, train=settings)
-    segmenter = build_segmenter(recipe)
-    module = SegmenterModule(segmenter, recipe)
-    made = module.configure_optimizers()
-    optimizer, schedule = made["optimizer"], made["lr_scheduler"]  # type: ignore[index]
-    names = {id(p): name for name, p in segmenter.named_parameters()}
-    found: dict[str, tuple[float, float]] = {}
-    for group in optimizer.param_groups:  # type: ignore[attr-defined]
-        for p in group["params"]:
-            assert names[id(p)] not in found
-            found[names[id(p)]] = group["lr"], group["weight_decay"]
-    expected = {
-        name: (
-            pytest.approx((rate if name.startswith("network.encoder.") else 1) * 2e-3),
-            0.05 if p.ndim > 1 else 0,
-        )
-        for name, p in segmenter.named_parameters()
-    }
-    assert found == expected
-    for _ in range(50):
-        optimizer.step()  # type: ignore[attr-defined]
-        schedule.step()
-    encoder, *_, rest = schedule.get_last_lr()
-    assert encoder == pytest.approx(rate * rest)
-    assert rest < 0.6 * 2e-3
-
-
-@pytest.mark.parametrize(
-    ("model", "init"), [({"name": "mlffm_segdiff", "size": "tiny"}, "imagenet"), (WITH_ENCODER, None)]
-)
-def test_an_encoder_from_scratch_learns_at_the_common_rate(
-    model: dict[str, str], init: str | None, make_recipe: Callable[..., Recipe]
-) -> None:
-    recipe = make_recipe(model=model, train={"learning_rate": 2e-3, "encoder_init": init})
-    optimizer = build_optimizer(build_segmenter(recipe), recipe.train)
-    assert {group["lr"] for group in optimizer.param_groups} == {2e-3}
 
 
 def test_the_rate_of_a_run_ends_at_a_hundredth(make_recipe: Callable[..., Recipe]) -> None:

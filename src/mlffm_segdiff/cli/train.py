@@ -48,7 +48,10 @@ def train(
         typer.Option("--run", metavar="FOLDER", help="The run's folder [default: runs/NAME-DATE-TIME]."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Resume the run in --run, exactly as if it had not stopped.")
+        bool,
+        typer.Option(
+            "--resume", help="Resume the run in --run; with the same --threads, as if it had not stopped."
+        ),
     ] = False,
     plan: Annotated[
         bool,

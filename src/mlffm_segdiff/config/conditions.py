@@ -14,6 +14,7 @@ OF_SAMPLES = (*NEED_SAMPLES, "widening")
 NEEDS: dict[str, tuple[str, ...]] = {
     "diffusion.beta_start": ("diffusion.schedule=linear",),
     "diffusion.beta_end": ("diffusion.schedule=linear",),
+    "diffusion.noisy_bias": ("diffusion.noisy_share>0",),
     "diffusion.noisy_share": ("diffusion.training=dual",),
     "diffusion.noisy_weight": ("diffusion.training=dual", "diffusion.noisy_share>0"),
     "diffusion.recycling_shift": ("diffusion.training=recycling",),

@@ -6,12 +6,19 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from mlffm_segdiff.config.conditions import refuse_options_without_effect
+from mlffm_segdiff.config.diffusion_config import DiffusionConfig
 from mlffm_segdiff.config.loss_config import LossConfig
 from mlffm_segdiff.config.model_config import ModelConfig
-from mlffm_segdiff.config.section import LARGEST_SIDE, NonNegative, Positive, Probability, Section, Seed
+from mlffm_segdiff.config.section import (
+    LARGEST_SIDE,
+    NonNegative,
+    Positive,
+    Probability,
+    Section,
+    Seed,
+    Steps,
+)
 
-ObjectiveName = Literal["x0", "epsilon", "v"]
-ScheduleName = Literal["cosine", "linear"]
 SamplerName = Literal["ddim", "ddpm", "dpm"]
 FusionName = Literal["mean", "staple"]
 Precision = Literal["float32", "bf16"]
@@ -20,14 +27,12 @@ RuntimeChoice = Literal["torch", "onnx", "openvino"]
 MissingMasks = Literal["error", "empty", "skip"]
 """What to do with images of which a folder has no mask."""
 LoggerName = Literal["csv", "tensorboard", "wandb", "mlflow"]
-NoiseVariance = Annotated[float, Field(gt=0, lt=1)]
 LEAST_SHARE = 0.001
 """Resolution of ``data.mix``."""
-MOST_IMAGES, MOST_STEPS, MOST_SAMPLES = 10**9, 100_000, 1024
+MOST_IMAGES, MOST_SAMPLES = 10**9, 1024
 LARGEST_BATCH = 2**28
 """Pixels of a batch of images, which are 3 GiB in float32."""
 Images = Annotated[int, Field(gt=0, le=MOST_IMAGES)]
-Steps = Annotated[int, Field(gt=0, le=MOST_STEPS)]
 
 
 class DataConfig(Section):
@@ -49,6 +54,13 @@ class DataConfig(Section):
     size: Annotated[int, Field(gt=0, le=LARGEST_SIDE)] = 128
     workers: Annotated[int, Field(ge=0, le=256)] = 1
     synthetic_count: Annotated[int, Field(gt=0, le=100_000)] = 600
+
+    @model_validator(mode="after")
+    def synthetic_count_needs_synthetic_cases(self) -> "DataConfig":
+        """Refuse a number of synthetic cases where none are used."""
+        if "synthetic" not in self.sources and "synthetic_count" in self.changed_keys():
+            raise ValueError("synthetic_count has no effect without the source synthetic; leave it out")
+        return self
 
     @model_validator(mode="after")
     def mix_fits_the_sources(self) -> "DataConfig":
@@ -85,46 +97,6 @@ class AugmentConfig(Section):
     colour: NonNegative = 1.0
     blur: Probability = 0.2
     hair: Probability = 0.3
-
-
-class DiffusionConfig(Section):
-    """The forward process, the objective and the training step (docs/METHOD.md).
-
-    Attributes:
-        objective: What the network predicts: the mask, the noise or the velocity.
-        schedule: Noise schedule.
-        train_steps: Number of timesteps T.
-        beta_start: First beta of the linear schedule.
-        beta_end: Last beta of the linear schedule.
-        mask_scale: Masks are noised at +-mask_scale.
-        noisy_bias: Training timesteps are t/T = u^(1/noisy_bias), u uniform; more than 1 favours noise.
-        self_conditioning: The network also reads its previous estimate.
-        training: How a training image is noised, see `segmenters.training_draws`; the objectives epsilon and
-            v need single.
-        noisy_share: For dual, the share of the images that get a draw at t < T.
-        noisy_weight: For dual, the factor of the loss at t < T.
-        recycling_shift: For recycling, the standard deviation of the logits' shift.
-    """
-
-    objective: ObjectiveName = "x0"
-    schedule: ScheduleName = "cosine"
-    train_steps: Steps = 1000
-    beta_start: NoiseVariance = 1e-4
-    beta_end: NoiseVariance = 0.02
-    mask_scale: Annotated[float, Field(gt=0, le=1)] = 0.05
-    noisy_bias: Positive = 1.0
-    self_conditioning: bool = False
-    training: Literal["dual", "single", "recycling"] = "dual"
-    noisy_share: Probability = 0.5
-    noisy_weight: NonNegative = 1.0
-    recycling_shift: NonNegative = 2.0
-
-    @model_validator(mode="after")
-    def training_suits_the_objective(self) -> "DiffusionConfig":
-        """Refuse other training than ``single`` where the target is noise."""
-        if self.training != "single" and self.objective != "x0":
-            raise ValueError(f"objective {self.objective} needs diffusion.training=single")
-        return self
 
 
 class SamplingConfig(Section):

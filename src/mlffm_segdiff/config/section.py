@@ -8,6 +8,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Steps = Annotated[int, Field(gt=0, le=100_000)]
 LARGEST_SIDE = 2048
 """Largest height and width of the images that a network sees."""
 Width = Annotated[int, Field(gt=0, le=8192)]

@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from mlffm_segdiff.config.schema import ScheduleName
+from mlffm_segdiff.config.diffusion_config import ScheduleName
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class MaskDiffusion:
     Args:
         schedule: ``cosine`` (Nichol & Dhariwal 2021, eq. 17) or ``linear`` (Ho et al. 2020).
         train_steps: Number of timesteps T; timesteps are 0 to T - 1.
-        beta_start: First beta of the linear schedule, in (0, 1).
+        beta_start: First beta of the linear schedule, in (0, 1), at most the last.
         beta_end: Last beta of the linear schedule, in (0, 1).
         mask_scale: s in (0, 1]. A scale below 1 lowers the signal at every timestep (Chen et al. 2022,
             arXiv:2210.06366), so that x_t reveals less of the mask.

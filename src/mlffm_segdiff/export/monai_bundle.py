@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import DISTRIBUTION
 from mlffm_segdiff.data.atomic import atomic_folder
 from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
@@ -69,8 +70,10 @@ def write_bundle(pretrained: Pretrained, folder: Path) -> None:
         folder: To create.
 
     Raises:
-        UserError: The folder cannot be written.
+        UserError: The folder cannot be written, or the recipe has a second look, which a bundle cannot take.
     """
+    if pretrained.sampling.second_look:
+        raise UserError("a MONAI bundle cannot hold a second look; export with sampling.second_look=false")
     recipe = pretrained.recipe.model_dump(mode="json")
     state = {
         f"segmenter.{name}": value.contiguous().cpu()

@@ -55,7 +55,7 @@ def band_weight(distance: Tensor, alpha_bar: Tensor, gain: float, width: float) 
 def dermosegdiff_weight(distance: Tensor, time_share: Tensor, gamma: float) -> Tensor:
     """DermoSegDiff's W(t), the nearness to the mask's edge to the power of (gamma (1 - t/T))^gamma.
 
-    All ones at t = T, sharpest on the edge at t = 0 (Bozorgpour et al. 2023, section 2.1, and
+    All ones in the limit t/T = 1, sharpest on the edge at t = 0 (Bozorgpour et al. 2023, section 2.1, and
     ``calc_boundary_att`` in their code).
 
     Args:

@@ -83,7 +83,7 @@ class RegionLoss(nn.Module):
 
 
 def weighted_squared_error(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean squared error of each case, the loss of a network that predicts epsilon or v.
+    """Compute the weighted mean squared error, the loss of a network that predicts epsilon or v.
 
     Args:
         output: B1HW.
@@ -91,6 +91,6 @@ def weighted_squared_error(output: Tensor, target: Tensor, weight: Tensor) -> Te
         weight: Broadcast to B1HW.
 
     Returns:
-        The mean of weight * (output - target)^2 for each case, B.
+        The mean of weight * (output - target)^2, a scalar.
     """
-    return (weight * (output - target).square()).flatten(1).mean(dim=1)
+    return (weight * (output - target).square()).mean()

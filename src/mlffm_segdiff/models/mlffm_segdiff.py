@@ -89,6 +89,8 @@ class MLFFMSegDiffConfig(FusionConfig):
         levels = len(widths) or 5
         if len(self.mask_widths) > levels:
             raise ValueError(f"mask_widths has more levels than the encoder; give it {levels} or fewer")
+        if len(self.mask_widths) == levels and self.detail_width != SIZES[self.size]["detail_width"]:
+            raise ValueError("detail_width has no effect with a mask path of all levels; leave it out")
         return self
 
     def build(self, mask_channels: int) -> "MLFFMSegDiff":

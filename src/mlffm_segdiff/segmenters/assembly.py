@@ -7,10 +7,12 @@ import torch
 from torch import nn
 
 from mlffm_segdiff.config.conditions import OF_SAMPLES
+from mlffm_segdiff.config.diffusion_config import DiffusionConfig
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.loss_config import LossConfig
+from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.config.registry import call_target, import_target
-from mlffm_segdiff.config.schema import DiffusionConfig, Recipe, SamplingConfig
+from mlffm_segdiff.config.schema import Recipe, SamplingConfig
 from mlffm_segdiff.diffusion.dpm_solver import check_sampler
 from mlffm_segdiff.diffusion.fusion import check_fusion
 from mlffm_segdiff.diffusion.process import MaskDiffusion
@@ -37,7 +39,8 @@ def build_segmenter(recipe: Recipe) -> BaseSegmenter:
     Weights are in the memory format channels_last, on which convolutions are faster.
 
     Raises:
-        UserError: The images' size or an option does not fit the model, or a ``target`` cannot be built.
+        UserError: The images' size or an option does not fit the model, its network lacks a method, or a
+            ``target`` cannot be built.
     """
     validate_options(recipe)
     segmenter = _segmenter(recipe)
@@ -57,6 +60,16 @@ def build_segmenter(recipe: Recipe) -> BaseSegmenter:
     if isinstance(recipe.model, TargetModelConfig):
         require_logit(segmenter.get_submodule("network"), size)
     return segmenter.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def require_contract(network: nn.Module, model: ModelConfig) -> None:
+    """Raise UserError unless a network has the methods of its section's contract (ARCHITECTURE.md)."""
+    for method in ("encode", "denoise") if model.contract == "denoiser" else ("forward",):
+        if getattr(type(network), method, None) is getattr(nn.Module, method, None):
+            raise UserError(
+                f"the network of {model.name} has no {method}(), as contract = {model.contract!r} needs; "
+                "write it, or change the contract of its section"
+            )
 
 
 @torch.no_grad()
@@ -85,7 +98,9 @@ def validate_options(recipe: Recipe) -> None:
     if recipe.model.contract == "denoiser":
         return
     unused = [f"diffusion.{key}" for key in recipe.diffusion.changed_keys()]
-    unused += [f"sampling.{key}" for key in sampling.changed_keys() if key in ("samples", *OF_SAMPLES)]
+    unused += [
+        f"sampling.{key}" for key in sampling.changed_keys() if key in ("samples", "seed", *OF_SAMPLES)
+    ]
     if unused:
         raise UserError(
             f"{name} segments in one pass, without diffusion or samples; leave out {', '.join(unused)}"
@@ -96,6 +111,7 @@ def _segmenter(recipe: Recipe) -> BaseSegmenter:
     loss, weight = build_loss(recipe.loss), build_weight(recipe.loss)
     settings = recipe.diffusion
     network = recipe.model.build(mask_channels=2 if settings.self_conditioning else 1)
+    require_contract(network, recipe.model)
     if recipe.model.contract == "direct":
         return DirectSegmenter(network, loss=loss, weight=weight)
     return DiffusionSegmenter(

@@ -54,7 +54,7 @@ class Epsilon:
 
     def loss(self, output: Tensor, batch: Batch, noise: Tensor, alpha_bar: Tensor, weight: Tensor) -> Tensor:  # noqa: ARG002
         """Compute the weighted squared error of the noise (Ho et al. 2020, eq. 14); see `Objective`."""
-        return weighted_squared_error(output, noise, weight).mean()
+        return weighted_squared_error(output, noise, weight)
 
     def x0(self, output: Tensor, x_t: Tensor, alpha_bar: Tensor) -> Tensor:
         """Solve x_t = sqrt(abar) x0 + sqrt(1 - abar) noise for x0."""
@@ -70,7 +70,7 @@ class V:
     def loss(self, output: Tensor, batch: Batch, noise: Tensor, alpha_bar: Tensor, weight: Tensor) -> Tensor:
         """Compute the weighted squared error of the velocity; see `Objective`."""
         target = velocity(self.mask_scale * batch.mask, noise, alpha_bar)
-        return weighted_squared_error(output, target, weight).mean()
+        return weighted_squared_error(output, target, weight)
 
     def x0(self, output: Tensor, x_t: Tensor, alpha_bar: Tensor) -> Tensor:
         """Return sqrt(abar) x_t - sqrt(1 - abar) v."""

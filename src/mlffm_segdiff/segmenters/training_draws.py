@@ -76,10 +76,11 @@ class Recycling(Single):
 
 @dataclass(frozen=True)
 class Dual:
-    """Two draws from one encoding of each image: pure noise at t = T, and a noised true mask at t < T.
+    """Two draws from one encoding of each image: pure noise at t = T, and a noised true mask at a random t.
 
-    At t = T the best estimate is the posterior mean, so the network is trained as a direct network is. At
-    t < T the loss is plain cross-entropy, a proper scoring rule, so that sampling draws from p(mask | image).
+    At t = T the best estimate is the posterior mean, so the network is trained as a direct network is. At the
+    random t the loss is plain cross-entropy, a proper scoring rule, so that sampling draws from
+    p(mask | image).
     For objective x0. Both draws run as one batch.
 
     Attributes:
@@ -91,7 +92,7 @@ class Dual:
     noisy_weight: float = 1.0
 
     def loss(self, model: DiffusionSegmenter, batch: Batch, features: Sequence[Tensor]) -> Tensor:
-        """Add the loss at t = T and the weighted loss at t < T; see `TrainingDraws`."""
+        """Add the loss at t = T and the weighted loss at a random t; see `TrainingDraws`."""
         replica, count = batch.replica, len(batch.mask)
         total = count * replica.world_size
         all_noisy = math.ceil(self.noisy_share * total)

@@ -111,7 +111,9 @@ def resume(
     device: str | Device = AUTO,
     overrides: Sequence[str] = (),
 ) -> TrainingResult:
-    """Continue a run from its last checkpoint, exactly as if it had not stopped. Prints nothing.
+    """Continue a run from its last checkpoint as if it had not stopped. Prints nothing.
+
+    On a CPU, with the same number of threads, the weights are the same bit for bit.
 
     Args:
         run: Run folder.

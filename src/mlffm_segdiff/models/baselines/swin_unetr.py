@@ -14,7 +14,7 @@ class SwinUNETRConfig(ModelConfig):
     """The recipe's section.
 
     Attributes:
-        feature_size: Channels of the first level.
+        feature_size: Channels of the first level; 24 is MONAI's default, and the paper has 48.
     """
 
     citation = "Hatamizadeh et al. 2022, arXiv:2201.01266"

@@ -1,4 +1,8 @@
-"""A plain U-Net, the direct control (Ronneberger et al. 2015): MONAI's, or one with a pretrained encoder."""
+"""A U-Net, the direct control (Ronneberger et al. 2015): MONAI's, or one with a pretrained encoder.
+
+MONAI's (doi:10.1007/978-3-030-12029-0_40) differs from the paper's: it has residual units, strided
+convolutions instead of pooling, padding, instance normalisation and PReLU.
+"""
 
 from collections.abc import Sequence
 from typing import Annotated
