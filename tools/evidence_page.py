@@ -10,7 +10,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from itertools import combinations
 from pathlib import Path
+from statistics import median
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -18,6 +20,7 @@ from matplotlib.figure import Figure
 from mlffm_segdiff.evaluation.figures import save_figure
 from mlffm_segdiff.evaluation.report import markdown_table
 from mlffm_segdiff.metrics.intervals import mean_interval
+from mlffm_segdiff.study.differences import LEVEL, Difference, compare_paired
 from mlffm_segdiff.study.report import StudyResults, read_results
 from mlffm_segdiff.study.report.comparisons import Comparison, against_baseline, against_first_evaluation
 from mlffm_segdiff.study.report.document import Table
@@ -59,6 +62,7 @@ def main(agreement: Path | None = None) -> None:
         "steps": steps_table,
         "budget": budget_table,
         "peers": peers_table,
+        "repeats": repeats_table,
         "leak": lambda: table_text(split_table(study("evidence_leak"))),
         "groups": groups_table,
         "correlations": correlations_table,
@@ -106,7 +110,7 @@ def difference(one: Comparison | None) -> str:
 
 
 def state_table() -> str:
-    """Return one row per published study: finished training runs, images and minutes of each."""
+    """Return one row per published study: finished training runs, their seeds, and the images of each."""
     rows = []
     for folder in sorted(path.parent for path in STUDIES.glob("*/plan.json")):
         results = study(folder.name)
@@ -124,24 +128,53 @@ def state_table() -> str:
     return markdown_table(["study", "training runs", "seeds", "images each"], rows)
 
 
+def by_seed(one: Comparison | None) -> str:
+    """Return the difference of each seed that both have."""
+    return ", ".join(map(signed, one.by_seed)) if one else ""
+
+
 def parts_table(name: str) -> str:
-    """Return one row per variant: pooled score and difference per image, on each data set of the study."""
+    """Return one row per variant: pooled score and differences per image, on each data set of the study."""
     results = study(name)
     scores = pooled(results)
     compared = against_baseline(results, "jaccard", "source")
     found = {(one.label, one.dataset): one for one in compared}
     header = ["model", "compared with"]
     for dataset in results.datasets:
-        header += [f"{NAMES[dataset]}: pooled", "difference per image"]
+        header += [f"{NAMES[dataset]}: pooled", "difference per image", "by seed"]
     rows = []
     for variant in results.variants:
-        cells = [
-            cell
-            for dataset in results.datasets
-            for cell in (scores.get((variant, dataset), ""), difference(found.get((variant, dataset))))
-        ]
+        cells = []
+        for dataset in results.datasets:
+            one = found.get((variant, dataset))
+            cells += [scores.get((variant, dataset), ""), difference(one), by_seed(one)]
         rows.append([variant, "" if variant == results.baseline else results.reference(variant), *cells])
     return markdown_table(header, rows)
+
+
+def repeats_table() -> str:
+    """Return one row per data set: differences per image between runs that differ in the seed only."""
+    rows = []
+    for name in ("evidence", "evidence_ham10000", "evidence_wounds"):
+        for dataset, scores in study(name).by_dataset():
+            found = repeat_differences(scores)
+            means = [abs(one.interval.mean) for one in found]
+            significant = str(sum(one.p < LEVEL for one in found))
+            rows.append(
+                [NAMES[dataset], str(len(found)), number(median(means)), number(max(means)), significant]
+            )
+    header = ["test images", "pairs of runs", "difference, median", "largest", f"p < {LEVEL}"]
+    return markdown_table(header, rows)
+
+
+def repeat_differences(scores: pd.DataFrame) -> list[Difference]:
+    """Compare each two runs of the same variant on one data set."""
+    found = []
+    for _, own in scores.groupby("variant"):
+        runs = own.pivot(index="id", columns="seed", values="jaccard")
+        for one, other in combinations(runs, 2):
+            found.append(compare_paired(runs[one].to_numpy(), runs[other].to_numpy()))
+    return found
 
 
 def steps_table() -> str:
