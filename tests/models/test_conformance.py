@@ -49,7 +49,7 @@ SMALL: dict[str, dict[str, object]] = {
         "widths": (32, 32, 32),
         "attention": (False, False, True),
         "blocks": 1,
-        "head_width": 16,
+        "heads": 2,
     },
     "single_path": {"widths": (8, 16), "blocks": (1, 1), "fusion_width": 8},
     "mlffm_unet": {"widths": (4, 8, 8, 8), "residual_units": 1, "fusion_width": 8},

@@ -31,7 +31,7 @@ SMALL: dict[str, dict[str, Any]] = {
     | {"blocks": 1, "rrdb_blocks": 1, "rrdb_width": 8},
     "medsegdiff": {"name": "medsegdiff", "widths": (64, 64, 64), "attention": (False, True, False)}
     | {"blocks": 1, "heads": 2, "spectrum_size": 32},
-    "diffusion_unet": {"name": "diffusion_unet", "widths": (32, 32, 32), "blocks": 1, "head_width": 16}
+    "diffusion_unet": {"name": "diffusion_unet", "widths": (32, 32, 32), "blocks": 1, "heads": 2}
     | {"attention": (False, False, True)},
     "single_path": {"name": "single_path", "widths": (8, 16), "blocks": (1, 1), "fusion_width": 8},
     "single_path_lite": {"name": "single_path", "widths": (8, 8, 8, 16, 16), **LITE},

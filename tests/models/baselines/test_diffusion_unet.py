@@ -6,7 +6,7 @@ from mlffm_segdiff.models.baselines.diffusion_unet import DiffusionUNet, Diffusi
 
 
 def perturbed(mask_channels: int = 1) -> DiffusionUNet:
-    network = DiffusionUNet((32, 32), (False, True), 1, 16, mask_channels)
+    network = DiffusionUNet((32, 32), (False, True), 1, 2, mask_channels)
     for p in network.parameters():
         p.data.add_(0.05 * torch.randn_like(p))
     return network
@@ -15,7 +15,7 @@ def perturbed(mask_channels: int = 1) -> DiffusionUNet:
 def test_as_many_parameters_as_in_the_paper() -> None:
     """Ho et al. 2020, appendix B: 35.7 M for CIFAR-10, which attends at 16 of 32 pixels."""
     with torch.device("meta"):
-        network = DiffusionUNet((128, 256, 256, 256), (False, True, False, False), 2, 256)
+        network = DiffusionUNet((128, 256, 256, 256), (False, True, False, False), 2, 1)
     assert round(sum(p.numel() for p in network.parameters()) / 1e6, 1) == 35.7
 
 
@@ -38,15 +38,15 @@ def test_the_output_depends_on_image_mask_and_time(mask_channels: int) -> None:
 
 def test_the_stride_is_that_of_its_levels() -> None:
     assert perturbed().total_stride == 2
-    assert DiffusionUNet((32,) * 4, (False,) * 4, 1, 32).total_stride == 8
+    assert DiffusionUNet((32,) * 4, (False,) * 4, 1, 1).total_stride == 8
 
 
 @pytest.mark.parametrize(
     ("values", "says"),
     [
         ({"widths": (32, 64), "attention": (True,)}, "one entry for each level"),
-        ({"widths": (32, 64), "attention": (True, False), "head_width": 64}, "head_width=64 does not divide"),
-        ({"widths": (48,), "attention": (False,), "head_width": 48}, "groups=32 does not divide"),
+        ({"widths": (32, 64), "attention": (True, False), "heads": 3}, "heads=3 does not divide"),
+        ({"widths": (48, 96), "attention": (False, False)}, "groups=32 does not divide"),
     ],
 )
 def test_what_does_not_go_together_is_refused(values: dict[str, object], says: str) -> None:
