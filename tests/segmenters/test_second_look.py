@@ -50,7 +50,7 @@ class RedIsLesion(BaseSegmenter):
 def settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings to calculate by hand: a crop is one and a half times as large as its lesion."""
     monkeypatch.setattr(second_look, "MARGIN", 0.25)
-    monkeypatch.setattr(second_look, "LARGEST_SIDE", 0.8)
+    monkeypatch.setattr(second_look, "LARGEST_CROP_SIDE", 0.8)
     monkeypatch.setattr(second_look, "SECOND_WEIGHT", 0.5)
     monkeypatch.setattr(second_look, "RAMP", 0.125)
 

@@ -256,7 +256,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def a_batch_fits_memory(self) -> "Recipe":
-        """Refuse batches whose images alone fill the memory of most machines."""
+        """Refuse batches whose images fill the memory of most machines by themselves."""
         batch, size = self.train.batch_size, self.data.size
         if batch * size**2 > LARGEST_BATCH:
             raise ValueError(

@@ -9,7 +9,7 @@ from mlffm_segdiff.config.extra import needs_extra
 from mlffm_segdiff.config.schema import FusionName
 
 STAPLE_ROUNDS = 500
-"""Most iterations of STAPLE; five samples of each of 194 ISIC images took 2 to 120."""
+"""Maximum number of iterations of STAPLE; five samples of each of 194 ISIC images took 2 to 120."""
 
 
 def check_fusion(fusion: FusionName) -> None:

@@ -20,7 +20,7 @@ Clock = Callable[[], float]
 BF16_SHARE = 0.9
 """bf16 is chosen if it takes at most this share of float32's time."""
 TURNS = 5
-"""Most repetitions of a measurement."""
+"""Maximum number of repetitions of a measurement."""
 MOST_SECONDS = 1.0
 """Time after which a measurement ends, in seconds."""
 

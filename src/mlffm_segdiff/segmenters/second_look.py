@@ -21,7 +21,7 @@ Pixels = npt.NDArray[np.uint8]
 
 MARGIN = 0.35
 """Added on each side of the lesion, as a share of its larger side."""
-LARGEST_SIDE = 0.9
+LARGEST_CROP_SIDE = 0.9
 """Side of the crop, as a share of the image's, above which there is no second look."""
 LEAST_COMPONENT = 0.1
 """Area of a component, as a share of the largest one's, from which the crop includes it."""
@@ -106,7 +106,7 @@ def lesion_crop(probability: Map) -> Crop | None:
     starts = [min(box[axis].start for box in boxes) / len(mask) for axis in (0, 1)]
     ends = [max(box[axis].stop for box in boxes) / len(mask) for axis in (0, 1)]
     side = max(end - start for start, end in zip(starts, ends, strict=True)) * (1 + 2 * MARGIN)
-    if side > LARGEST_SIDE:
+    if side > LARGEST_CROP_SIDE:
         return None
     top, left = (
         min(max((start + end - side) / 2, 0.0), 1 - side) for start, end in zip(starts, ends, strict=True)

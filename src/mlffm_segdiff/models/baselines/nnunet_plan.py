@@ -7,8 +7,10 @@ axes there, so only sizes matter. Heights and widths of data sets are medians, s
 from dataclasses import dataclass
 from math import ceil, prod
 
+from mlffm_segdiff.config.section import LARGEST_SIDE
+
 FIRST_FEATURES, MOST_FEATURES = 32, 512
-LEAST_SIDE, LARGEST_SIDE = 4, 2048
+LEAST_SIDE = 4
 CONVOLUTIONS = 2
 CLASSES = 2
 REFERENCE_VALUES, REFERENCE_BATCH = 85_000_000, 12
