@@ -73,8 +73,8 @@ def test_an_unknown_data_set_is_named_with_those_there_are(write: Write) -> None
     )
 
 
-def test_the_nearest_key_is_one_of_the_chosen_model(write: Write) -> None:
-    with pytest.raises(UserError, match=r"unknown key 'model\.size'; the nearest valid key is 'model\.name'"):
+def test_the_valid_keys_are_those_of_the_chosen_model(write: Write) -> None:
+    with pytest.raises(UserError, match=r"unknown key 'model\.size'; choose one of name, encoder, widths, "):
         load_recipe(write(MINIMAL.replace("mlffm_segdiff", "unet")))
 
 

@@ -52,7 +52,13 @@ def test_names_in_a_recipe_become_those_registered() -> None:
         ("num-workers=2", "did you mean data.workers?"),
         ("train.seed=3", "did you mean seed?"),
         ("gpu=1", "did you mean the option --device?"),
-        ("train.size=3", "the nearest valid key is"),
+        ("train.ema=2", "the nearest valid key is 'train.ema_decay'"),
+        ("data.batch_sizes=3", "the nearest valid key is 'train.batch_size'"),
+        ("foo=1", "unknown key 'foo'; choose one of name, seed, data, augment, model, diffusion, "),
+        (
+            "augment.rotate=true",
+            "unknown key 'augment.rotate'; choose one of flip, affine, colour, blur, hair",
+        ),
         ("train.imagess=3", "the nearest valid key is 'train.images'"),
     ],
 )

@@ -299,6 +299,8 @@ def test_threads_are_divided_among_the_devices(monkeypatch: pytest.MonkeyPatch) 
         ({"devices": 2}, "cpu", SLURM, "ntasks-per-node=4` does not match.*; correct these"),
         ({"devices": 2}, "mps", {}, "no training on train.devices=2 and train.nodes=1 .*; correct these"),
         ({"devices": 2}, "cpu", {}, "starts its program again for each; run it from a file"),
+        ({"nodes": 2}, "cpu", {}, r"train\.nodes=2 needs srun or torchrun"),
+        ({"nodes": 2}, "cpu", {"NODE_RANK": "1"}, r"train\.nodes=2 needs srun or torchrun"),
     ],
 )
 def test_processes_that_cannot_be_are_refused(
@@ -308,7 +310,7 @@ def test_processes_that_cannot_be_are_refused(
     says: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["-c"])
+    monkeypatch.setattr(sys, "argv", ["-c" if "devices" in settings else "program.py"])
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=says):

@@ -15,7 +15,7 @@ from yaml import YAMLError
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.packaged import RECIPES, recipe_names
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.config.spelling import known_name, meant_key
+from mlffm_segdiff.config.spelling import known_name, meant_key, nearest_key
 
 FIRST_RECIPE = "isic2018"
 
@@ -163,8 +163,7 @@ def _describe(error: Any, kind: type[Recipe]) -> str:
     if error["type"] == "extra_forbidden" or (error["loc"] and error["loc"][-1] == "[key]"):
         if meant := meant_key(key):
             return f"unknown key {key!r}; did you mean {meant}?"
-        close = difflib.get_close_matches(key, list(_keys(kind)), n=1, cutoff=0.0)
-        return f"unknown key {key!r}; the nearest valid key is {close[0]!r}"
+        return f"unknown key {key!r}; {nearest_key(key, _keys(kind))}"
     if error["type"] == "missing":
         return f"missing key {key!r}"
     message: str = error["msg"].removeprefix("Value error, ")

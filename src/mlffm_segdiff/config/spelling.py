@@ -1,5 +1,6 @@
 """Names as users write them: in another case, or as other tools call the same thing."""
 
+import difflib
 from collections.abc import Iterable
 
 KEYS = {
@@ -44,6 +45,9 @@ KEYS = {
 OPTIONS = dict.fromkeys(("accelerator", "cuda", "device", "devices", "gpu", "gpus"), "the option --device")
 """Options for words of other tools that are keys there."""
 
+SIMILAR_KEY, SIMILAR_WORD = 0.8, 0.6
+"""Least similarity (`difflib`) for a hint: of keys of other sections, of words of the same section."""
+
 MEANINGS = {"train.images": "the number of images seen in the whole run"}
 
 
@@ -58,6 +62,19 @@ def known_name(name: str, known: Iterable[str]) -> str:
     if name in names:
         return name
     return next((one for one in names if folded(one) == folded(name)), name)
+
+
+def nearest_key(key: str, keys: Iterable[str]) -> str:
+    """Return a hint for a key that does not exist: the nearest valid one, or those of its section."""
+    known = list(keys)
+    section, _, word = key.rpartition(".")
+    own = {one.rpartition(".")[2]: one for one in known if one.rpartition(".")[0] == section}
+    close = difflib.get_close_matches(key, set(known) - set(own.values()), 1, SIMILAR_KEY)
+    close += [one for name, one in own.items() if name.startswith(word)]
+    close += [own[name] for name in difflib.get_close_matches(word, own, 1, SIMILAR_WORD)]
+    if close:
+        return f"the nearest valid key is {close[0]!r}"
+    return f"choose one of {', '.join(own or [one for one in known if '.' not in one])}"
 
 
 def meant_key(key: str) -> str | None:

@@ -1,6 +1,5 @@
 """The schema of a study: variants x data sets x seeds, how models are scored, and what runs the cells."""
 
-import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import override_values, read_mapping
 from mlffm_segdiff.config.packaged import STUDIES, study_names
 from mlffm_segdiff.config.section import Section, Seed
-from mlffm_segdiff.config.spelling import known_name
+from mlffm_segdiff.config.spelling import known_name, nearest_key
 
 SET_ELSEWHERE = {"seed": "seeds", "data.sources": "datasets"}
 FILE_NAME = r"[A-Za-z0-9][\w.-]*"
@@ -147,7 +146,7 @@ class Study(Section):
 
     @model_validator(mode="after")
     def names_match(self) -> "Study":
-        """Refuse unknown names of variants and data sets, and a repeated seed."""
+        """Refuse unknown names of variants and data sets, names alike but for case, and a repeated seed."""
         if self.baseline not in self.variants:
             raise ValueError(
                 f"baseline {self.baseline!r} is not one of the variants {', '.join(self.variants)}"
@@ -155,6 +154,9 @@ class Study(Section):
         for name, variant in self.variants.items():
             if variant.against is not None and variant.against not in self.variants.keys() - {name}:
                 raise ValueError(f"variant {name!r} is against {variant.against!r}, not another variant")
+        for names in (self.variants, self.datasets, self.evaluations):
+            if len({name.casefold() for name in names}) < len(names):
+                raise ValueError(f"two of {', '.join(names)} differ only in case; rename one")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"a seed is repeated in {list(self.seeds)}")
         return self
@@ -216,8 +218,7 @@ def _describe(error: Any) -> str:
             "launcher": LauncherConfig,
         }
         section = sections[above[0]] if above else Study
-        (close,) = difflib.get_close_matches(last, section.model_fields, n=1, cutoff=0.0)
-        return f"unknown key {key!r}; the nearest valid key is {close!r}"
+        return f"unknown key {key!r}; {nearest_key(str(last), section.model_fields)}"
     if error["type"] == "missing":
         return f"missing key {key!r}"
     if error["type"] == "string_pattern_mismatch":

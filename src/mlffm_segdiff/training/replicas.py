@@ -126,6 +126,11 @@ def this_replica(settings: TrainConfig, device: Device) -> Replica:
             "a training on several devices starts its program again for each; run it from a file, or use "
             "mlffm-segdiff train"
         )
+    if not cluster.creates_processes_externally and settings.nodes > 1:
+        raise UserError(
+            f"train.nodes={settings.nodes} needs srun or torchrun to start the processes of all machines, "
+            "see docs/TRAINING.md; to train on this machine, leave it out"
+        )
     atexit.register(_leave)
     return Replica(trainer.global_rank, trainer.world_size)
 
