@@ -18,10 +18,13 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
+from mlffm_segdiff.data.image_memory import MOST_MEMORY
+from mlffm_segdiff.inference import pool
 from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
+from mlffm_segdiff.inference.reading import case_image
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve import jobs as jobs_module
 from mlffm_segdiff.serve.job import Job
@@ -130,6 +133,25 @@ def test_a_response_is_that_of_segment(serve: Serve, images) -> None:
         expected = client.post("/api/v1/segment", files={"image": file}, data=data | parts).json()
         assert client.get(f"{job['url']}/{path}").json() == expected
         assert expected["maps"]["samples"]
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_response_is_made_in_the_memory_of_one_image(
+    serve: Serve, images, monkeypatch: pytest.MonkeyPatch, shown: bool
+) -> None:
+    monkeypatch.setattr(pool, "RESULT_BYTES", MOST_MEMORY // 16**2)  # one image takes all
+    monkeypatch.setattr(case_image, "KEPT_PIXELS", 0)
+    monkeypatch.setattr(case_image, "MOST_SHOWN_PIXELS", 10**6 if shown else 255)
+    client = serve()
+    job = ended(client, client.post(URL, files=images(2), data={"outputs": "response"}).json()["url"])
+    single = client.post("/api/v1/segment", files=dict(images(1)), data={"preview": "true"})
+    error = "0.png is 16x16, above the limit of 0.000255 megapixels for outputs that show the whole image"
+    if shown:
+        assert [image["status"] for image in job["images"]] == ["done"] * 2
+        assert single.json()["preview"]
+    else:
+        assert job["images"][0]["error"].startswith(f"response: {error}; shrink it")
+        assert (single.status_code, single.json()["detail"]) == (422, error)
 
 
 def test_a_short_job_does_not_wait_for_long_ones(serve: Serve, images, red) -> None:

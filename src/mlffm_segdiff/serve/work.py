@@ -125,10 +125,13 @@ def _respond(
             return mask_png(result.mask)
         if wanted == "dicom":
             return dicom_response(result)
-        response = segment_response(result, model.sampling, options.processing, options.band, options.maps)
-    if options.preview:
-        response.preview = preview(image)
-    return response.model_dump_json().encode()
+        try:
+            shown = preview(image) if options.preview else None
+        except UserError as error:
+            raise refusal_of(error, image.name) from error
+        parts = options.band, options.maps, shown
+        response = segment_response(result, model.sampling, options.processing, *parts)
+        return response.model_dump_json().encode()
 
 
 def _measures(image: File, mask: File, engine: Engine, options: MeasureOptions) -> bytes:
