@@ -48,7 +48,8 @@ def serve(
         typer.Option(
             "--max-evaluations",
             min=1,
-            help="Evaluations of the network per image: samples times steps, times 4 with mirror images.",
+            help="Evaluations of the network per image: samples times steps, times 4 with mirror images, "
+            "times 2 with a box.",
         ),
     ] = 256,
     per_client: Annotated[
