@@ -31,7 +31,7 @@ Decoded = TypeVar("Decoded")
 
 ORIENTATION = 0x0112
 MIRRORED, TURNED = (3, 4, 7, 8), (5, 6, 7, 8)
-"""EXIF orientations whose first row is the last of the file's rows or columns; that swap the sides."""
+"""EXIF orientations that start at the last row or column of the file; that exchange width and height."""
 
 TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
