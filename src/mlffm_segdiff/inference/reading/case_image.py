@@ -259,10 +259,7 @@ def _is_here(source: Source) -> TypeGuard[Path | Entry | TarMember]:
 
 
 def _bytes_to_read(source: Path | Entry | TarMember) -> int:
-    """Return the memory for a file and its image by its header; 0 if it cannot be opened.
-
-    Of a member of an archive only the first bytes are read.
-    """
+    """Return the memory for a file and its image by its header; 0 if it cannot be opened."""
     entry = Entry(source) if isinstance(source, Path) else source
     try:
         size = entry.size()
