@@ -44,7 +44,7 @@ def test_predict_is_run_on_files_and_on_more(subject: Subject, monkeypatch: pyte
         files = len(list(Path(options["-i"]).iterdir()))
         runs.append((files, 3 * runs[0][1] if runs else peak_bytes(command)))
         assert (options["--batch-size"], options["--weights"]) == ("1", subject.weights)
-        assert options["--precision"] == "float32"
+        assert (options["--precision"], options["--device"]) == ("float32", "cpu")
         assert options["--threads"] == str(torch.get_num_threads())
         if files == 2:
             assert len(list(Path(options["-o"], "masks").iterdir())) == 2

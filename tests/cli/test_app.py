@@ -352,6 +352,6 @@ def test_options_of_other_tools_name_the_option_here(command: Command, line: str
 
 
 def test_formats_are_chosen_in_any_case(command: Command, tmp_path: Path) -> None:
-    line = f"predict {tmp_path} -o out --maps NPY --table Parquet --runtime ONNX --precision FLOAT32"
-    status, _, err = command(*line.split())
+    formats = "-w probability --maps NPY --table Parquet --runtime ONNX --precision FLOAT32"
+    status, _, err = command("predict", tmp_path, "-o", "out", *formats.split())
     assert (status, "no images directly in" in err) == (2, True)

@@ -69,12 +69,28 @@ def test_a_bad_option_ends_in_one_line_and_writes_nothing(
     tmp_path: Path, weights: Path, command: Command, options: list[str], message: str
 ) -> None:
     arguments = {"--weights": weights, "--threads": 1, "-o": tmp_path / "out"}
+    if "--recipe" in options:
+        del arguments["--weights"]
     given = [part for pair in arguments.items() if pair[0] not in options for part in pair]
     status, printed, error = command("benchmark", "--only", "predict", *given, *options)
     assert (status, printed, error.count("\n")) == (2, "", 1)
     assert error.startswith("error: ")
     assert message in error
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--recipe", "isic2018", "--weights", "default"], "--recipe is measured with random weights"),
+        (["--only", "peak", "--images", "5"], "only the measurement predict reads files"),
+    ],
+)
+def test_options_without_an_effect_are_refused(
+    tmp_path: Path, command: Command, options: list[str], message: str
+) -> None:
+    status, _, error = command("benchmark", "-o", tmp_path / "out", *options)
+    assert (status, error) == (2, f"error: {message}; leave out {options[2]}\n")
 
 
 def test_help_names_every_measurement(command: Command) -> None:

@@ -207,7 +207,7 @@ def test_a_data_set_is_written_for_nnunet_and_trained_on_as_it_came(
     assert (status, error) == (0, "")
     splits = preprocessed / "Dataset042_Lesions" / "splits_final.json"
     assert printed == (
-        f"{raw}: train 14, val 2, test 4\n{splits}: the fold 0\n"
+        f"{raw}: train 14, val 2, test 4\n{splits}: fold 0 written\n"
         "nnU-Net's plan for 16 images, 48 high and 48 wide (median): patch 48 x 48, 4 stages, batch 2\n"
     )
     assert splits.read_bytes() == (raw / "splits_final.json").read_bytes()

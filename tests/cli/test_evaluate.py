@@ -129,6 +129,26 @@ def test_calibrating_on_other_parts_or_on_masks_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--part", "val"),
+        ("--threads", "1"),
+        ("--device", "cpu"),
+        ("--style", "ph2"),
+        ("--samples", "2"),
+        ("--source", "ph2"),
+        ("--split", "split.csv"),
+    ],
+)
+def test_options_of_a_model_are_refused_for_masks(
+    command: Command, tmp_path: Path, option: tuple[str, str]
+) -> None:
+    where = ("--masks", tmp_path, "--truth", tmp_path, "-o", tmp_path / "out")
+    status, _, error = command("evaluate", *where, *option)
+    assert (status, error) == (2, f"error: --masks are scored without a model; leave out {option[0]}\n")
+
+
 def test_weights_are_scored_on_another_set_by_another_split_and_sampling(
     command: Command, trained: Path, lesions: Path, tmp_path: Path
 ) -> None:

@@ -102,7 +102,16 @@ def test_a_bad_number_is_refused_before_anything_is_measured(command: Command, t
     [
         (("--bandwidth", 0), "bandwidth 0 is out of range; give a number above 0"),
         (("--cores", 0), "--cores"),
-        (("--save", "other.json"), "leave out -i and --save"),
+        (("--save", "other.json"), "--machine measures nothing; leave out --save"),
+        (("-i", "photos"), "--machine measures nothing; leave out --input"),
+        (("--weights", "default"), "--machine measures nothing; leave out --weights"),
+        (("sampling.steps=2",), "--machine measures nothing; leave out sampling"),
+        (("--samples", 2), "--machine measures nothing; leave out --samples"),
+        (("--batch-size", 8), "--machine measures nothing; leave out --batch-size"),
+        (("--repeats", 7), "--machine measures nothing; leave out --repeats"),
+        (("--runtime", "onnx"), "--machine measures nothing; leave out --runtime"),
+        (("--device", "cpu"), "--machine measures nothing; leave out --device"),
+        (("--threads", 1), "--machine measures nothing; leave out --threads"),
         (("--shard-size", 0), "--shard-size"),
         (("--bandwidth", "nan"), "bandwidth nan is out of range"),
         (("--megapixels", 0), "megapixels 0 is out of range"),
@@ -110,9 +119,16 @@ def test_a_bad_number_is_refused_before_anything_is_measured(command: Command, t
         (("--hours-between-losses", 1e-6), "lower --shard-size"),
     ],
 )
-def test_a_bad_number_ends_in_one_line(
+def test_a_bad_number_or_an_option_without_effect_ends_in_one_line(
     machine: Path, command: Command, options: tuple[object, ...], message: str
 ) -> None:
     status, printed, error = command("plan", "--machine", machine, *options)
     assert (status, printed, error.count("\n")) == (2, "", 1)
     assert message in error
+
+
+def test_an_option_from_the_environment_is_not_refused_where_it_has_no_effect(
+    machine: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFFM_SEGDIFF_THREADS", "2")
+    assert command("plan", "--machine", machine)[0] == 0

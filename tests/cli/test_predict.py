@@ -376,13 +376,20 @@ def test_shards_are_written_on_request(tmp_path: Path, predict: Command) -> None
     ("options", "message"),
     [
         (["--shard-size", "2"], "add --shards tar or --shards parquet"),
-        (["--workers", "2"], "--workers is of a Ray cluster; add --engine ray, or leave it out"),
-        (["--shards", "tar", "-w", "overlay"], "shards have no further outputs"),
+        (["--workers", "2"], "--workers needs --engine ray; add it, or leave out --workers"),
+        (
+            ["--shards", "tar", "-w", "overlay"],
+            "only masks, contours and a table; leave out --write",
+        ),
+        (
+            ["--shards", "tar", "--maps", "npy"],
+            "only masks, contours and a table; leave out --maps",
+        ),
+        (["--engine", "ray", "--skip-existing"], "keeps finished shards anyway; leave out --skip-existing"),
+        (["-w", "overlay", "--maps", "png"], "--maps needs -w probability or -w spread; leave out --maps"),
         (["--shards", "tar", "--precision", "auto"], "may differ between workers; give float32 or bf16"),
     ],
 )
-def test_options_that_do_not_fit_shards_are_refused(
-    predict: Command, options: list[str], message: str
-) -> None:
+def test_options_without_an_effect_are_refused(predict: Command, options: list[str], message: str) -> None:
     status, _, error = predict(*options)
     assert (status, message in error) == (2, True)

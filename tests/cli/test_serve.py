@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from mlffm_segdiff.inference import model
 from mlffm_segdiff.serve import run
 
 Command = Callable[..., tuple[int, str, str]]
@@ -62,6 +63,19 @@ def test_a_server_for_the_network_without_keys_is_reported(
     for options, warned in ((network, True), ((*network, "--api-key-file", str(keys)), False), ((), False)):
         status, _, error = command("serve", "--port", "0", "--weights", str(trained), *options)
         assert (status, "anyone who can reach 0.0.0.0" in error) == (0, warned)
+
+
+def test_the_number_format_is_chosen_for_the_batches_of_the_server(
+    command: Command, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = []
+    monkeypatch.setattr(run, "serve_app", lambda _, listening, *__: listening.close())
+    monkeypatch.setattr(
+        model, "measured_precision", lambda _, image, __: measured.append(len(image)) or "float32"
+    )
+    options = ("--precision", "auto", "--batch-size", "3")
+    assert command("serve", "--port", "0", "--weights", str(trained), *options)[0] == 0
+    assert measured == [3]
 
 
 def test_wrong_keys_and_certificates_are_reported_in_one_line(

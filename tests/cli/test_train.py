@@ -296,5 +296,7 @@ def test_plan_says_how_long_it_takes_and_trains_nothing(
     assert (found["steps"], found["validations"], found["validation_images"]) == (2, 2, 2)
     assert found["seconds"] > found["steps"] * found["step_seconds"]
     assert list(tmp_path.iterdir()) == []
+    status, _, error = command("train", "synthetic", "--plan", "--run", tmp_path)
+    assert (status, error) == (2, "error: --plan trains nothing; leave out --run\n")
     status, _, error = command("train", "--plan", "--resume", "--run", tmp_path)
     assert (status, error) == (2, "error: --plan is for a new run; leave out --resume\n")

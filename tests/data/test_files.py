@@ -11,7 +11,7 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.files import (
@@ -20,6 +20,7 @@ from mlffm_segdiff.data.files import (
     decode_mask,
     decode_pil,
     image_size,
+    upright_size,
 )
 
 RGB = np.arange(60, dtype=np.uint8).reshape(4, 5, 3) * 4
@@ -53,6 +54,19 @@ def test_exif_orientation_is_applied(orientation, turned):
     exif = Image.Exif()
     exif[0x0112] = orientation
     assert (decode_image(saved(Image.fromarray(RGB), exif=exif), "x") == turned).all()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_size_of_a_header_is_that_of_the_file_and_of_the_upright_image(kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(Image.fromarray(np.tile(RGB, (4, 6, 1))), kind, exif=exif)
+    opened = Image.open(io.BytesIO(data))
+    opened.load()
+    assert image_size(data, "x") == (30, 16)
+    assert upright_size(data, "x") == ImageOps.exif_transpose(opened).size
+    assert upright_size(data, "x") == decode_pil(data, "x").size
 
 
 def test_a_decoded_image_has_the_pixels_and_none_of_the_metadata():

@@ -60,6 +60,13 @@ def test_memory_is_given_back_after_an_error() -> None:
         pass
 
 
+def test_a_block_in_another_is_an_error_and_not_an_endless_wait() -> None:
+    with reserved(1), pytest.raises(RuntimeError, match="must not be nested"), reserved(1):
+        pass
+    with reserved(1):
+        pass
+
+
 def test_too_much_is_refused_with_its_size() -> None:
     require_memory(MOST_MEMORY, "x.tif", "large")
     with pytest.raises(

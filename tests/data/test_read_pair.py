@@ -57,19 +57,20 @@ def test_each_reason_has_its_kind_and_one_line(case, encoded, image, mask, kind)
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
-def test_exif_of_one_of_a_pair_is_named_as_the_cause_of_other_sizes(case, encoded, orientation):
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_exif_of_one_of_a_pair_is_named_as_the_cause_of_other_sizes(case, encoded, kind, orientation):
     exif = turned(orientation)
     with pytest.raises(
         UnfitCaseError,
         match="mask 16x12, because EXIF orientation turns only the image",
     ):
-        read_pair(case(encoded(PIXELS, exif=exif), encoded(LESION)))
+        read_pair(case(encoded(PIXELS, kind, exif=exif), encoded(LESION, kind)))
     with pytest.raises(
         UnfitCaseError,
         match="mask 12x16, because EXIF orientation turns only the mask",
     ):
-        read_pair(case(encoded(PIXELS), encoded(LESION, exif=exif)))
-    read_pair(case(encoded(PIXELS, exif=exif), encoded(LESION, exif=exif)))
+        read_pair(case(encoded(PIXELS, kind), encoded(LESION, kind, exif=exif)))
+    read_pair(case(encoded(PIXELS, kind, exif=exif), encoded(LESION, kind, exif=exif)))
 
 
 def test_other_sizes_without_exif_do_not_name_it(case, encoded):

@@ -10,6 +10,7 @@ from torch import nn
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.analysis import Processing
+from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.inference.model import load_model
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.postprocessing import PostProcessing, post_process
@@ -237,3 +238,15 @@ def test_an_image_of_one_colour_is_refused(tiny_weights: Path, photo: Photo) -> 
 def test_what_is_no_list_of_images_is_reported(tiny_weights: Path, images: object) -> None:
     with pytest.raises(UserError, match="give a list of images"):
         segment(images, tiny_weights)
+
+
+def test_the_batch_size_changes_the_default_weights_results_only_in_the_last_digits() -> None:
+    paths = [samples_folder() / f"sample_{number}.png" for number in (1, 2, 3)]
+    for sampling in ({}, {"samples": 2, "steps": 2}):
+        single = segment(paths, sampling=sampling, batch_size=1)
+        for one, other in zip(single, segment(paths, sampling=sampling, batch_size=3), strict=True):
+            np.testing.assert_allclose(one.probability, other.probability, rtol=0, atol=1e-5)
+            np.testing.assert_allclose(one.spread, other.spread, rtol=0, atol=1e-5)
+            clear = np.abs(one.probability - 0.5) > 1e-5
+            np.testing.assert_array_equal(one.mask[clear], other.mask[clear])
+            assert one.certainty == pytest.approx(other.certainty, abs=1e-5)

@@ -561,6 +561,8 @@ def test_a_range_that_cannot_be_sent_is_a_problem(serve: Serve, given: str, stat
         ({"sampling.mirror": True}, 3, 422),
         ({"sampling.second_look": True}, 1, 422),
         ({"sampling.samples": 32, "sampling.steps": 50}, 256, 422),
+        ({"sampling.samples": 8, "sampling.steps": 2, "box": "2,2,12,10"}, 32, 200),
+        ({"sampling.samples": 8, "sampling.steps": 3, "box": "2,2,12,10"}, 32, 422),
     ],
 )
 def test_evaluations_of_the_network_are_limited(

@@ -205,6 +205,9 @@ def test_large_images_and_long_samplings_leave_room_for_others(
             heavy = post(live, params={"sampling.samples": 9, "sampling.steps": 4}, **form())
             assert (heavy.status_code, heavy.json()["problem"]) == (503, "busy")
             assert "large images and long samplings" in heavy.json()["detail"]
+            usual = {"sampling.samples": 2, "sampling.steps": 4}
+            assert post(live, params=usual, **form()).status_code == 200
+            assert post(live, params=usual | {"box": "2,2,12,10"}, **form()).status_code == 503
             assert [post(live, **form()).status_code for _ in range(3)] == [200] * 3
         finally:
             gate.set()

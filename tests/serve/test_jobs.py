@@ -18,10 +18,13 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
+from mlffm_segdiff.data.image_memory import MOST_MEMORY
+from mlffm_segdiff.inference import pool
 from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
+from mlffm_segdiff.inference.reading import case_image
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve import jobs as jobs_module
 from mlffm_segdiff.serve.job import Job
@@ -91,6 +94,8 @@ def test_a_job_writes_what_predict_writes(serve: Serve, images, red, tmp_path: P
     listed = job["files"] + [file for image in job["images"] for file in image["files"]]
     assert {client.get(f"{started['url']}/{file}").content for file in listed} == set(written.values())
     assert len(listed) == len(written) == 3 * 3 + 2
+    single = client.post("/api/v1/segment", files=dict(form[:1]), data={"threshold": "0.4", "format": "png"})
+    assert single.content == written["masks/0.png"]
     metrics = client.get("/metrics").text
     for line in (
         'segdiff_requests_total{route="/api/v1/batches",status="202"} 1.0',
@@ -130,6 +135,25 @@ def test_a_response_is_that_of_segment(serve: Serve, images) -> None:
         expected = client.post("/api/v1/segment", files={"image": file}, data=data | parts).json()
         assert client.get(f"{job['url']}/{path}").json() == expected
         assert expected["maps"]["samples"]
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_response_is_made_in_the_memory_of_one_image(
+    serve: Serve, images, monkeypatch: pytest.MonkeyPatch, shown: bool
+) -> None:
+    monkeypatch.setattr(pool, "RESULT_BYTES", MOST_MEMORY // 16**2)  # one image takes all
+    monkeypatch.setattr(case_image, "KEPT_PIXELS", 0)
+    monkeypatch.setattr(case_image, "MOST_SHOWN_PIXELS", 10**6 if shown else 255)
+    client = serve()
+    job = ended(client, client.post(URL, files=images(2), data={"outputs": "response"}).json()["url"])
+    single = client.post("/api/v1/segment", files=dict(images(1)), data={"preview": "true"})
+    error = "0.png is 16x16, above the limit of 0.000255 megapixels for outputs that show the whole image"
+    if shown:
+        assert [image["status"] for image in job["images"]] == ["done"] * 2
+        assert single.json()["preview"]
+    else:
+        assert job["images"][0]["error"].startswith(f"response: {error}; shrink it")
+        assert (single.status_code, single.json()["detail"]) == (422, error)
 
 
 def test_a_short_job_does_not_wait_for_long_ones(serve: Serve, images, red) -> None:
@@ -363,9 +387,62 @@ def test_other_sites_cannot_start_or_delete_a_job(serve: Serve, images) -> None:
     assert client.delete(url, headers=foreign).status_code == 403
 
 
-def test_a_path_outside_the_results_is_not_found(serve: Serve, images) -> None:
+def test_a_path_outside_the_results_is_not_found(start_live, images) -> None:
+    """As bytes, since clients shorten paths with dots before they send them."""
+    live = start_live()
+    url = httpx2.post(f"{live.url}api/v1/batches", files=images(1)).json()["url"]
+    ended(httpx2, f"{live.url}{url[1:]}")
+
+    def get(path: str) -> bytes:
+        sent = f"GET {url}/results/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+        with live.connect(sent.encode()) as connection, connection.makefile("rb") as answer:
+            return answer.readline().split()[1]
+
+    assert get("masks/0.png") == b"200"
+    for path in (
+        "../results/masks/0.png",
+        "%2e%2e/results/masks/0.png",
+        "/etc/passwd",
+        "masks",
+        ".predict.jsonl",
+    ):
+        assert get(path) == b"404"
+
+
+def test_files_of_a_job_are_not_looked_for_again_at_each_request(
+    serve: Serve, images, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = serve()
-    url = client.post(URL, files=images(1)).json()["url"]
+    url = client.post(URL, files=images(3)).json()["url"]
     ended(client, url)
-    for path in ("../uploads/1", "%2e%2e/uploads/1", ".predict.jsonl", "/etc/passwd", "masks"):
-        assert client.get(f"{url}/results/{path}").status_code == 404
+
+    def refuse(path: Path) -> bool:
+        raise AssertionError(f"{path} is looked for")
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    job = client.get(url).json()
+    assert client.get(f"{url}/{job['images'][2]['files'][0]}").status_code == 200
+    assert len(job["files"]) == 2
+
+
+def test_a_job_is_kept_while_its_results_are_sent(serve: Serve) -> None:
+    now = 0.0
+    engine = SimpleNamespace(limits=Limits(job_seconds=60))
+    jobs = Jobs(engine, Metrics(), clock=lambda: now)  # type: ignore[arg-type]
+
+    async def scene() -> None:
+        nonlocal now
+        async with jobs.running():
+            job = jobs.open("127.0.0.1", "")
+            job.state, job.ended_at, job.idle_seconds = "done", now, 10
+            with jobs.reading(job):
+                now = 61
+                await asyncio.sleep(0.2)
+                assert jobs.find(job.id, "") is job
+            await asyncio.sleep(0.2)
+            with pytest.raises(RefusedError):
+                jobs.find(job.id, "")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs_module, "SWEEP_SECONDS", 0.05)
+        asyncio.run(scene())

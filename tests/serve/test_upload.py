@@ -42,6 +42,34 @@ def test_an_upload_that_does_not_come_is_given_up() -> None:
     assert refused.value.status == 408
 
 
+@pytest.mark.parametrize(("pieces", "whole"), [(3, True), (4, False)])
+def test_a_long_upload_has_its_time_for_each_4_mib(
+    pieces: int, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each piece of an upload of 16 MiB takes 0.3 s; 1 s is enough for 4 MiB in three, but not in four."""
+    sent = 0
+
+    async def receive() -> dict[str, object]:
+        nonlocal sent
+        sent += 1
+        await asyncio.sleep(0.3)
+        return {"type": "http.request", "body": b"x" * (2**22 // pieces + 1), "more_body": sent < 4 * pieces}
+
+    async def scene() -> int:
+        headers = [(b"content-type", b"image/png")]
+        request = Request({"type": "http", "headers": headers}, receive)
+        with UploadMemory(2**25, lambda: 1).upload() as held:
+            upload = await read_upload(request, "a.png", 2**25, held, seconds=1)
+            return len(upload.files["image"].data)
+
+    if whole:
+        assert asyncio.run(scene()) > 2**24
+    else:
+        with pytest.raises(RefusedError, match="1 seconds for 4 MiB") as refused:
+            asyncio.run(scene())
+        assert refused.value.status == 408
+
+
 def test_a_large_image_is_never_written_to_disk(
     serve: Callable[..., TestClient], png: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,8 +75,9 @@ def _peak_of_predict(subject: Subject, files: int) -> int:
         source, target = Path(folder, "images"), Path(folder, "results")
         write_photographs(source, files)
         where = ["-i", str(source), "-o", str(target), "--weights", subject.weights]
-        how = f"--batch-size 1 --threads {torch.get_num_threads()} --precision {subject.precision}"
-        return peak_bytes([sys.executable, "-c", VERB, "predict", *where, *how.split()])
+        how = ["--batch-size", "1", "--threads", str(torch.get_num_threads())]
+        how += ["--precision", subject.precision, "--device", str(subject.model.device)]
+        return peak_bytes([sys.executable, "-c", VERB, "predict", *where, *how])
 
 
 def peak_bytes(command: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ from mlffm_segdiff.benchmark.timing import Timing, Work, figure, take_turns
 from mlffm_segdiff.segmenters.cost import count_flops
 
 ARITHMETIC = "arithmetic"
-MATRIX_SIDES = {"cpu": (1024, 2048, 4096), "cuda": (4096, 8192)}
+CPU_SIDES, GPU_SIDES = (1024, 2048, 4096), (4096, 8192)
 COPY_BYTES = 2**28
 SEGMENTATION, COPY = f"segmentation, batch {BATCH}", "copy"
 
@@ -24,10 +24,10 @@ def measure_peak_share(subject: Subject, sides: Sequence[int] | None = None) -> 
 
     Args:
         subject: The model to measure.
-        sides: Sides of the square matrices, by default MATRIX_SIDES of the device.
+        sides: Sides of the square matrices, by default CPU_SIDES or GPU_SIDES.
     """
     device = subject.model.device
-    sides = sides or MATRIX_SIDES[device.type]
+    sides = sides or (CPU_SIDES if device.type == "cpu" else GPU_SIDES)
     segmentation = partial(subject.segmenter.segment, subject.random_images(BATCH), subject.model.sampling)
     works: dict[str, Work] = {
         SEGMENTATION: segmentation,
@@ -91,7 +91,7 @@ def operation_shares(work: Work, device: torch.device, most: int = 12) -> dict[s
 
     Args:
         work: The call to profile.
-        device: On a GPU, the time of its kernels is measured.
+        device: On a CUDA GPU, the time of its kernels is measured.
         most: Number of kinds to list; the rest is summed as "others".
     """
     gpu = device.type == "cuda"

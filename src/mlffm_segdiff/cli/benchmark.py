@@ -11,8 +11,10 @@ from mlffm_segdiff.cli.common import (
     QuietOption,
     Reporter,
     ThreadsOption,
+    refuse_given,
     set_threads,
 )
+from mlffm_segdiff.cli.runtime import WeightsOption
 from mlffm_segdiff.config.command_line import command_line
 from mlffm_segdiff.config.packaged import recipe_names
 from mlffm_segdiff.segmenters.device import AUTO
@@ -22,11 +24,9 @@ if TYPE_CHECKING:
 
 
 def benchmark(
+    context: typer.Context,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder for the report.")],
-    weights: Annotated[
-        str,
-        typer.Option(metavar="RUN|WEIGHTS", help="A run folder, a folder of weights, a hub id, or default."),
-    ] = "default",
+    weights: WeightsOption = "default",
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -68,7 +68,12 @@ def benchmark(
     from mlffm_segdiff.benchmark.report import benchmark_values
     from mlffm_segdiff.benchmark.run import BenchmarkPlan, chosen_measurements, run_benchmark
 
-    plan = BenchmarkPlan(weights, recipe, precision, chosen_measurements(only or []), repeats, images, device)
+    names = chosen_measurements(only or [])
+    if recipe is not None:
+        refuse_given(context, "--recipe is measured with random weights", "weights")
+    if "predict" not in names:
+        refuse_given(context, "only the measurement predict reads files", "images")
+    plan = BenchmarkPlan(weights, recipe, precision, names, repeats, images, device)
     reporter, folder = Reporter(quiet, as_json), output.expanduser()
     set_threads(threads)
     facts, found = run_benchmark(plan, folder, command_line(), reporter.status)

@@ -93,6 +93,14 @@ SplitOption = Annotated[
 ]
 
 
+def refuse_given(context: typer.Context, reason: str, *names: str) -> None:
+    """Raise UserError if one of these parameters, which would have no effect, is on the command line."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
+            raise UserError(f"{reason}; leave out {max(parameter.opts, key=len)}")
+
+
 class _EchoHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         say(record.getMessage(), err=True)

@@ -170,7 +170,7 @@ def nnunet(
     counts = {part: len(cases) for part, cases in parts.cases.items()}
     reporter.info(f"{output}: {_counts(counts)}")
     if preprocessed is not None:
-        reporter.info(f"{write_splits(preprocessed, output.name, parts.cases)}: the fold 0")
+        reporter.info(f"{write_splits(preprocessed, output.name, parts.cases)}: fold 0 written")
     heights, widths = zip(*sizes, strict=True)
     planned = _report_plan(median(heights), median(widths), len(sizes), reporter)
     reporter.result({"output": output, "cases": counts, "plan": planned})

@@ -13,6 +13,7 @@ from mlffm_segdiff.cli.common import (
     ThreadsOption,
     set_threads,
 )
+from mlffm_segdiff.cli.runtime import WeightsOption
 from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
@@ -23,10 +24,7 @@ def demo(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the results go.")
     ] = Path("demo-output"),
-    weights: Annotated[
-        str,
-        typer.Option(metavar="RUN|WEIGHTS", help="A run folder, a folder of weights, a hub id, or default."),
-    ] = "default",
+    weights: WeightsOption = "default",
     device: DeviceOption = AUTO,
     threads: ThreadsOption = None,
     quiet: QuietOption = False,

@@ -17,6 +17,7 @@ from mlffm_segdiff.cli.common import (
     SplitOption,
     ThreadsOption,
     parse_source,
+    refuse_given,
     set_threads,
 )
 from mlffm_segdiff.cli.sampling import SamplesOption, SamplingArgument, StyleOption, sampling_overrides
@@ -33,6 +34,7 @@ Part = Literal["train", "val", "test"]
 
 
 def evaluate(
+    context: typer.Context,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where tables and figures go.")
     ],
@@ -83,12 +85,11 @@ def evaluate(
         raise UserError("give either a run or weights, or both --masks FOLDER and --truth FOLDER")
     from mlffm_segdiff.evaluation.pipeline import require_free_folder
 
-    reporter, overrides = Reporter(quiet, as_json), sampling_overrides(sampling, samples, style)
+    reporter = Reporter(quiet, as_json)
     if masks is not None and truth is not None:
-        if source or split or calibrate or overrides:
-            raise UserError(
-                "--source, --split, --calibrate and sampling settings are for a model, not for --masks"
-            )
+        reason = "--masks are scored without a model"
+        refuse_given(context, reason, "source", "split", "part", "sampling", "samples", "style")
+        refuse_given(context, reason, "calibrate", "device", "threads")
         require_free_folder(output)
         _evaluate_masks(masks, truth, output, reporter)
         return
@@ -105,7 +106,7 @@ def evaluate(
         sources=dict(map(parse_source, source or ())),
         split=split,
         part=part,
-        sampling=overrides,
+        sampling=sampling_overrides(sampling, samples, style),
         device=device,
         show=reporter.progress,
     )

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlffm_segdiff.cli.common import DeviceOption, JsonOption, QuietOption, Reporter
-from mlffm_segdiff.cli.runtime import RuntimeOption, WeightsOption, prepare_model
+from mlffm_segdiff.cli.common import DeviceOption, JsonOption, QuietOption, Reporter, refuse_given
+from mlffm_segdiff.cli.runtime import RuntimeOption, WeightsOrGraphsOption, prepare_model
 from mlffm_segdiff.cli.sampling import SamplesOption, SamplingArgument, sampling_overrides
 from mlffm_segdiff.config.command_line import command_line
-from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ USUAL_MEMORY = 16e9
 
 
 def plan_job(
+    context: typer.Context,
     sampling: SamplingArgument = None,
     images: Annotated[int, typer.Option(min=1, metavar="N", help="Images of the job.")] = 1_000_000,
     megapixels: Annotated[
@@ -93,7 +93,7 @@ def plan_job(
             help="Memory of the machine that runs predict [default: of this one].", show_default=False
         ),
     ] = None,
-    weights: WeightsOption = "default",
+    weights: WeightsOrGraphsOption = "default",
     samples: SamplesOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images segmented at once.")] = 8,
     repeats: Annotated[int, typer.Option(min=1, help="Turns of the measurement; the median counts.")] = 7,
@@ -128,11 +128,13 @@ def plan_job(
     store = ObjectStore(
         gets_per_image, latency_ms / 1e3, get_rate, put_rate, get_price, put_price, storage_price, months
     )
+    if machine is not None:
+        reason = "--machine measures nothing"
+        refuse_given(context, reason, "places", "save", "weights", "sampling", "samples")
+        refuse_given(context, reason, "batch_size", "repeats", "runtime", "device", "threads")
     for written in filter(None, (save, report)):
         require_writable_file(written.expanduser())
     if machine is not None:
-        if places or save:
-            raise UserError("--machine measures nothing; leave out -i and --save")
         measured = MeasuredSpeeds.read(machine.expanduser())
     else:
         overrides = sampling_overrides(sampling, samples, None)

@@ -17,6 +17,7 @@ from mlffm_segdiff.cli.common import (
     QuietOption,
     Reporter,
     ThreadsOption,
+    refuse_given,
 )
 from mlffm_segdiff.cli.predict_shards import (
     AddressOption,
@@ -27,9 +28,8 @@ from mlffm_segdiff.cli.predict_shards import (
     ShardsOption,
     WorkersOption,
     predict_into_shards,
-    require_shards,
 )
-from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, WeightsOption, prepare_model
+from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, WeightsOrGraphsOption, prepare_model
 from mlffm_segdiff.cli.sampling import SAMPLING_KEYS, SamplesOption, StyleOption, sampling_overrides
 from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.errors import UserError
@@ -47,6 +47,7 @@ SETTING = re.compile(r"[\w.]+=(?!.*\.[A-Za-z]\w*$)[^/]*")
 
 
 def predict(
+    context: typer.Context,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where results go.")],
     arguments: Annotated[
         list[str] | None,
@@ -65,7 +66,7 @@ def predict(
     recursive: Annotated[
         bool, typer.Option("--recursive", "-r", help="Also segment the images in subfolders of folders.")
     ] = False,
-    weights: WeightsOption = "default",
+    weights: WeightsOrGraphsOption = "default",
     samples: SamplesOption = None,
     style: StyleOption = None,
     write: Annotated[
@@ -103,7 +104,12 @@ def predict(
             help="Write no mask of an image that is flagged as not_dermoscopy; its row says why.",
         ),
     ] = False,
-    batch_size: Annotated[int, typer.Option(help="Images segmented at once; changes speed only.")] = 8,
+    batch_size: Annotated[
+        int,
+        typer.Option(
+            help="Images segmented at once; changes the speed, and results only in the last digits."
+        ),
+    ] = 8,
     shards: ShardsOption = None,
     shard_size: ShardSizeOption = None,
     engine: EngineOption = "local",
@@ -115,7 +121,7 @@ def predict(
         typer.Option(
             "--skip-existing",
             help="Keep the results of images that an earlier run into the folder finished, if image, weights "
-            "and settings are the same.",
+            "and settings, with --batch-size, are the same.",
         ),
     ] = False,
     runtime: RuntimeOption = None,
@@ -135,7 +141,7 @@ def predict(
     and of the samples' spread, overlays with the outline, contours as GeoJSON,
     the band between inner and outer contour, one COCO file, DICOM SEG (for
     DICOM files), nnU-Net's layout and a page to review the cases, which any
-    browser opens. Images are PNG, JPEG, TIFF, BMP, WebP, HEIC or DICOM. Images
+    browser opens. Images are PNG, JPEG, TIFF, BMP, WebP, GIF, AVIF, HEIC or DICOM. Images
     that cannot be read, and outputs that cannot be written, are reported; the exit
     status is then 1. Results of an earlier run in the folder are replaced; other
     files stay.
@@ -168,7 +174,10 @@ def predict(
     require_writable_folder(output.expanduser())
     load = partial(prepare_model, weights, runtime, precision, overrides, batch_size, device=device)
     if shards or engine == "ray":
-        require_shards(write, precision)
+        refuse_given(context, "shards have only masks, contours and a table", "write", "maps")
+        refuse_given(context, "a repeated command keeps finished shards anyway", "skip_existing")
+        if precision == "auto":
+            raise UserError("--precision auto may differ between workers; give float32 or bf16")
         options = ShardOptions(
             output.expanduser(), shards or "tar", shard_size or DEFAULT_SIZE, batch_size, processing
         )
@@ -176,7 +185,10 @@ def predict(
         predict_into_shards(found, load, options, table, cluster, threads, reporter)
         return
     if shard_size:
-        raise UserError("--shard-size is of shards; add --shards tar or --shards parquet")
+        raise UserError("--shard-size needs --shards; add --shards tar or --shards parquet")
+    written = tuple(known_name(name, WRITERS) for name in write or ())
+    if not {"probability", "spread"}.intersection(written):
+        refuse_given(context, "--maps needs -w probability or -w spread", "maps")
     found = find_images(*(places or ()), *more, recursive=recursive)
     model = load(threads, reporter)
     if precision == "auto":
@@ -189,9 +201,7 @@ def predict(
         reporter.warn(
             f"no intervals: they are for threshold {THRESHOLD:g} without --largest and --fill-holes"
         )
-    target = Output(
-        output.expanduser(), tuple(known_name(name, WRITERS) for name in write or ()), maps, table
-    )
+    target = Output(output.expanduser(), written, maps, table)
     rows: list[Row] = []
     faults: list[str] = []
     with reporter.progress("segmenting") as progress:

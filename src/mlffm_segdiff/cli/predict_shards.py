@@ -69,15 +69,7 @@ class Cluster:
         given = {"address": self.address, "workers": self.workers, "gpus": self.gpus}
         for option, value in given.items():
             if value is not None and self.engine != "ray":
-                raise UserError(f"--{option} is of a Ray cluster; add --engine ray, or leave it out")
-
-
-def require_shards(write: list[str] | None, precision: str) -> None:
-    """Raise UserError for options of `predict` that shards do not have."""
-    if write:
-        raise UserError("shards have no further outputs, only masks and contours; leave out --write")
-    if precision == "auto":
-        raise UserError("--precision auto may differ between workers; give float32 or bf16")
+                raise UserError(f"--{option} needs --engine ray; add it, or leave out --{option}")
 
 
 def predict_into_shards(

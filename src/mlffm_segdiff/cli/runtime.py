@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 WeightsOption = Annotated[
     str,
+    typer.Option(metavar="RUN|WEIGHTS", help="A run folder, a folder of weights, a hub id, or default."),
+]
+WeightsOrGraphsOption = Annotated[
+    str,
     typer.Option(
         metavar="RUN|WEIGHTS",
         help="A run folder, a folder of weights or of exported graphs, a hub id, or default.",

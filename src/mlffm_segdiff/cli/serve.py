@@ -16,7 +16,7 @@ from mlffm_segdiff.cli.common import (
 from mlffm_segdiff.cli.runtime import (
     PrecisionOption,
     RuntimeOption,
-    WeightsOption,
+    WeightsOrGraphsOption,
     load_weights,
     runtime_device,
 )
@@ -29,7 +29,7 @@ def serve(
     sampling: SamplingArgument = None,
     host: Annotated[str, typer.Option(help="Address to serve on; 0.0.0.0 for all networks.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 selects a free one.")] = 8000,
-    weights: WeightsOption = "default",
+    weights: WeightsOrGraphsOption = "default",
     samples: SamplesOption = None,
     style: StyleOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images segmented at once.")] = 8,
@@ -48,7 +48,8 @@ def serve(
         typer.Option(
             "--max-evaluations",
             min=1,
-            help="Evaluations of the network per image: samples times steps, times 4 with mirror images.",
+            help="Evaluations of the network per image: samples times steps, times 4 with mirror images, "
+            "times 2 with a box.",
         ),
     ] = 256,
     per_client: Annotated[
@@ -151,7 +152,7 @@ def serve(
     pretrained, on_graphs = load_weights(weights, runtime, precision, reporter)
     pretrained.recipe = override_sampling(pretrained.recipe, overrides)
     place = runtime_device(device, on_graphs)
-    model = load_model(pretrained, "float32" if on_graphs else precision, place)
+    model = load_model(pretrained, "float32" if on_graphs else precision, place, batch_size)
     choose = partial(chosen_sampling, pretrained.recipe)
     limits = Limits(
         body_bytes=max_mb * 2**20,

@@ -18,6 +18,7 @@ from mlffm_segdiff.cli.common import (
     SplitOption,
     ThreadsOption,
     choose_data,
+    refuse_given,
     set_threads,
 )
 from mlffm_segdiff.cli.terminal import say
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 
 def train(
+    context: typer.Context,
     recipe: Annotated[
         str | None,
         typer.Argument(
@@ -92,6 +94,8 @@ def train(
         )
     if plan and resume:
         raise UserError("--plan is for a new run; leave out --resume")
+    if plan:
+        refuse_given(context, "--plan trains nothing", "run")
     chosen = None
     if recipe is not None:
         chosen = choose_data(load_recipe(recipe, overrides or ()), source or (), split)

@@ -1,10 +1,13 @@
-"""Read small CSV files as spreadsheets save them: splits, groups, metadata."""
+"""Read CSV files as spreadsheets save them: splits, groups, metadata, lists of images."""
 
 import codecs
 import csv
 import io
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import tee
+from typing import IO, Any
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.csv_text import unguarded
@@ -82,26 +85,84 @@ def read_table(data: bytes, name: str, key: str) -> list[tuple[int, str, dict[st
     return rows
 
 
+def stream_column(file: IO[bytes], name: str, columns: Sequence[str]) -> Iterator[str]:
+    """Yield the fields of one column of a CSV file of any length, which is read as a stream.
+
+    Separators, encodings and column names are those of `read_rows`. Fields may be empty, and are not in NFC:
+    file systems may distinguish normal forms.
+
+    Args:
+        file: The opened file.
+        name: Name of the file in errors.
+        columns: Names of the column, in lower case; the first that is there is read.
+
+    Raises:
+        UserError: If the file is neither UTF-8 nor UTF-16, not CSV, or has none of the columns.
+    """
+    with _csv_errors(name):
+        found = _table(text_lines(file, name), lambda names: not names.isdisjoint(columns))
+        if found is None:
+            raise UserError(f"{name} has none of the columns {', '.join(columns)}; add one")
+        header, lines = found
+        names = [column.lower() for column in header]
+        place = next(names.index(column) for column in columns if column in names)
+        yield from (unguarded(line[place].strip()) for line in lines if place < len(line))
+
+
+def text_lines(file: IO[bytes], name: str) -> Iterator[str]:
+    """Yield the lines of a file in UTF-8 or UTF-16 with their ends. Raises UserError if it is neither."""
+    buffered = io.BufferedReader(file)  # type: ignore[type-var]
+    try:
+        with io.TextIOWrapper(buffered, _encoding(buffered.peek(2)), newline="") as text:
+            yield from text
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name} is not UTF-8 ({error}); save it as UTF-8") from error
+
+
 def _lines(data: bytes, name: str, columns: Sequence[str]) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Return the header of a table that has the columns, and number and fields of its lines."""
     text = _text(data, name)
-    try:
-        for separator in SEPARATORS:
-            reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-            header = [field.strip() for field in next(reader, [])]
-            if set(columns) <= {column.lower() for column in header}:
-                lines = [(reader.line_num, [unguarded(field.strip()) for field in line]) for line in reader]
-                if filled := [line for line in lines if any(line[1])]:
-                    return header, filled
-    except csv.Error as error:
-        raise UserError(f"{name} is not CSV ({error}); save it as CSV in UTF-8") from error
+    with _csv_errors(name):
+        if found := _table(io.StringIO(text, newline=""), set(columns).issubset):
+            header, reader = found
+            lines = [(reader.line_num, [unguarded(field.strip()) for field in line]) for line in reader]
+            if filled := [line for line in lines if any(line[1])]:
+                return header, filled
     raise UserError(f"{name} must have the columns {','.join(columns)} and at least one line")
 
 
-def _text(data: bytes, name: str) -> str:
-    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+def _table(lines: Iterator[str], fits: Callable[[set[str]], bool]) -> tuple[list[str], Any] | None:
+    """Return the header of a table, and the reader of its other lines, by the first separator that fits.
+
+    Args:
+        lines: Of the file.
+        fits: Returns whether names of columns, in lower case, are those of the table.
+    """
+    for separator in SEPARATORS:
+        lines, attempt = tee(lines)
+        reader = csv.reader(attempt, delimiter=separator)
+        header = [field.strip() for field in next(reader, [])]
+        if fits({column.lower() for column in header}):
+            return header, reader
+    return None
+
+
+@contextmanager
+def _csv_errors(name: str) -> Iterator[None]:
     try:
-        return unicodedata.normalize("NFC", data.decode("utf-16" if wide else "utf-8-sig"))
+        yield
+    except csv.Error as error:
+        raise UserError(f"{name} is not CSV ({error}); save it as CSV in UTF-8") from error
+
+
+def _encoding(start: bytes) -> str:
+    wide = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return "utf-16" if wide else "utf-8-sig"
+
+
+def _text(data: bytes, name: str) -> str:
+    try:
+        return unicodedata.normalize("NFC", data.decode(_encoding(data)))
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise UserError(f"{name}, line {line}: not UTF-8; save the file as CSV in UTF-8") from error

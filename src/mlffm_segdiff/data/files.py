@@ -6,13 +6,15 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.colour_profile import srgb_conversion
 from mlffm_segdiff.data.gray_levels import Values, high_byte, white_of
 from mlffm_segdiff.data.image_formats import (
     MOST_PIXELS,
+    TIFF_HEIGHT,
+    TIFF_WIDTH,
     check_size,
     check_speed,
     decoding_bytes,
@@ -29,7 +31,7 @@ Decoded = TypeVar("Decoded")
 
 ORIENTATION = 0x0112
 MIRRORED, TURNED = (3, 4, 7, 8), (5, 6, 7, 8)
-"""EXIF orientations whose first row is the last of the file's rows or columns; that swap the sides."""
+"""EXIF orientations that start at the last row or column of the file; that exchange width and height."""
 
 TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -102,7 +104,7 @@ def image_size(data: bytes, name: str) -> tuple[int, int]:
     Errors are those of `decode_image`.
     """
     with reported(name):
-        return open_checked(data, name).size
+        return _stored_size(open_checked(data, name))
 
 
 def upright_size(data: bytes, name: str) -> tuple[int, int]:
@@ -111,8 +113,9 @@ def upright_size(data: bytes, name: str) -> tuple[int, int]:
     Errors are those of `decode_image`.
     """
     with reported(name):
-        upright = _upright_rows(open_checked(data, name))
-    return upright.width, upright.height
+        image = open_checked(data, name)
+        width, height = _stored_size(image)
+        return (height, width) if image.getexif().get(ORIENTATION, 1) in TURNED else (width, height)
 
 
 def open_checked(data: bytes, name: str, most_pixels: int = MOST_PIXELS) -> ImageFile.ImageFile:
@@ -176,6 +179,13 @@ def _decode(data: bytes, name: str, pixel_bytes: int, convert: Callable[[Image.I
         image = open_checked(data, name)
         with reserved(decoding_bytes(image) + pixel_bytes * image.width * image.height):
             return convert(image)
+
+
+def _stored_size(image: ImageFile.ImageFile) -> tuple[int, int]:
+    """Return width and height of an opened image before EXIF orientation."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):  # of which Pillow gives the upright size
+        return image.tag_v2[TIFF_WIDTH], image.tag_v2[TIFF_HEIGHT]
+    return image.size
 
 
 def _upright_rows(image: Image.Image) -> ImageRows:

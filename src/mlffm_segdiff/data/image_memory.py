@@ -3,7 +3,7 @@
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import Condition, Lock
+from threading import Condition, Lock, local
 
 from mlffm_segdiff.config.errors import UserError
 
@@ -16,24 +16,36 @@ _CHANGED = Condition()
 _reserved = 0
 
 
+class _Thread(local):
+    reserves = False
+
+
+_THREAD = _Thread()
+
+
 @contextmanager
 def reserved(byte_count: int) -> Iterator[None]:
     """Run a block once the images in work leave it this much memory; more than MOST_MEMORY runs on its own.
 
-    While a block waits for memory, no other starts, so that small images do not hold up a large one for
-    ever. Blocks
-    must not be nested.
+    While a block waits for memory, no other starts, so that small images do not hold up a large one forever.
+
+    Raises:
+        RuntimeError: The thread is in such a block, and would wait forever for memory that it holds.
     """
     global _reserved
+    if _THREAD.reserves:
+        raise RuntimeError("blocks of reserved memory must not be nested")
     taken = min(byte_count, MOST_MEMORY)
     with _TURN, _CHANGED:
         _CHANGED.wait_for(lambda: _reserved + taken <= MOST_MEMORY)
         _reserved += taken
+    _THREAD.reserves = True
     try:
         if taken > LARGE_MEMORY:
             _release_memory()
         yield
     finally:
+        _THREAD.reserves = False
         with _CHANGED:
             _reserved -= taken
             _CHANGED.notify_all()

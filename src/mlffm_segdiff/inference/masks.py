@@ -48,7 +48,7 @@ def label_components(mask: Mask, structure: npt.NDArray[np.number]) -> tuple[Lab
         return labels, int(count)
 
 
-def resize_mask(mask: Mask, height: int, width: int) -> Mask:
+def nearest_mask(mask: Mask, height: int, width: int) -> Mask:
     """Return a mask at height x width: each pixel takes the value under its centre (nearest neighbour)."""
     rows, columns = (
         (2 * np.arange(new) + 1) * old // (2 * new)

@@ -192,10 +192,11 @@ def predict_files(
         model: What segments them.
         output: Where results go, and which.
         processing: How segmentations become masks, from which all outputs and measures are made.
-        batch_size: Images segmented at once; changes speed only.
+        batch_size: Images segmented at once; changes the speed, and results only in the last digits.
         warn: Receives the error of an output that is one file for all images.
         skip_existing: Keep the results of images that an earlier run, perhaps a killed one, finished, if
-            their content, the weights and all settings are the same and the files are as they were written.
+            their content, the weights, all settings and the batch size are the same and the files are as they
+            were written.
             All outputs are then as of a run over all images. Weights that are from no file are unknown, so
             nothing is kept.
         most_pixels: Largest image; a larger one fails.

@@ -51,6 +51,11 @@ class Prompt:
         """Whether anything was marked."""
         return self.box is not None or len(self.points) > 0
 
+    @property
+    def input_count(self) -> int:
+        """Number of images that the network must segment; see `PromptedImage.inputs`."""
+        return 1 if self.box is None else 2
+
     def check(self, image: CaseImage) -> None:
         """Raise UserError unless the prompt is within an image."""
         name, size = image.name or "image", f"{image.width}x{image.height}"

@@ -138,7 +138,7 @@ def segment(
         level: Of ``intervals`` and ``band`` of the results, as a share (0.9) or in per cent (90); None is
             0.9, or the highest that is calibrated.
         refuse_outliers: Raise OutlierError for an image that is flagged as ``not_dermoscopy``.
-        batch_size: Images segmented at once; changes speed only.
+        batch_size: Images segmented at once; changes the speed, and results only in the last digits.
         device: Where the network runs: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``xpu``. A
             `Segmenter` runs where it is.
 

@@ -75,7 +75,7 @@ def _complete(folder: Path) -> Path:
     if missing:
         raise UserError(
             f"{folder}: no {' and '.join(missing)} here; give a run folder whose training is done "
-            "(exported graphs are only for predict and serve)"
+            "(exported graphs are only for predict, serve and plan)"
         )
     return folder
 

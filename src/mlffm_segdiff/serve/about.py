@@ -5,7 +5,6 @@ from importlib.metadata import version
 from pydantic import BaseModel
 
 from mlffm_segdiff.config.extra import DISTRIBUTION
-from mlffm_segdiff.data.datasets.image_folder import IMAGE_EXTENSIONS
 from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.inference.reading.case_image import find_images
 from mlffm_segdiff.segmenters.sampling_settings import ANY_STYLE
@@ -25,11 +24,11 @@ class About(BaseModel):
         styles: Annotation styles to choose from; none if the model has only one.
         most_bytes: Of a request.
         most_pixels: Of an image.
-        most_evaluations: Of the network per image: samples times steps, times 4 with mirror images.
+        most_evaluations: Of the network per image: samples times steps, times 4 with mirror images, times 2
+            with a box.
         most_steps: Of a sample.
         least_samples: That the model accepts.
         most_samples: That the model accepts.
-        endings: Extensions of image files.
         sample_images: Files in samples/.
     """
 
@@ -44,7 +43,6 @@ class About(BaseModel):
     most_steps: int
     least_samples: int
     most_samples: int
-    endings: list[str]
     sample_images: list[str]
 
 
@@ -64,6 +62,5 @@ def about(engine: Engine, weights: str) -> About:
         most_steps=MOST_STEPS,
         least_samples=0 if engine.allows({"samples": 0}) else 1,
         most_samples=MOST_SAMPLES if engine.allows({"samples": 2}) else 0,
-        endings=sorted({*IMAGE_EXTENSIONS, ".dcm"}),
         sample_images=[path.name for path in find_images(samples_folder()).images],
     )

@@ -11,7 +11,6 @@ from PIL import ImageOps
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.files import decode_mask, image_size
 from mlffm_segdiff.inference.outputs.dicom_seg import dicom_seg
-from mlffm_segdiff.inference.pool import result_memory
 from mlffm_segdiff.inference.reading.case_image import CaseImage, decode_case, pixel_count
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.overlap import Mask
@@ -82,13 +81,11 @@ def decode_uploaded_mask(file: File, width: int, height: int) -> Mask:
 def preview(image: CaseImage) -> str:
     """Return an image, no side above PREVIEW_SIDE, as the data URL of a JPEG file.
 
-    Raises:
-        RefusedError: The image is too large to be shown.
+    Call it in a block of `result_memory`. Raises UserError if the image is too large to be shown.
     """
-    with _refusing(image.name), result_memory(image.width * image.height):
-        shown = image.full_size
-        if max(shown.size) > PREVIEW_SIDE:
-            shown = ImageOps.contain(shown, (PREVIEW_SIDE, PREVIEW_SIDE))
+    shown = image.full_size
+    if max(shown.size) > PREVIEW_SIDE:
+        shown = ImageOps.contain(shown, (PREVIEW_SIDE, PREVIEW_SIDE))
     stream = io.BytesIO()
     shown.save(stream, "JPEG", quality=PREVIEW_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()

@@ -110,21 +110,25 @@ class Engine:
                 self._metrics.in_flight.set(self.queue.taken - 1)
 
     @contextmanager
-    def heavy_slot(self, pixels: int, sampling: Sampling) -> Iterator[None]:
+    def heavy_slot(self, pixels: int, sampling: Sampling, inputs: int = 1) -> Iterator[None]:
         """Take one of the slots for heavy requests, if this is one.
 
         So heavy requests never fill the queue. Those like the default are not heavy. Raises RefusedError as
         `slot`.
         """
         usual = max(HEAVY_EVALUATIONS, evaluations(self.model.sampling))
-        if pixels > LARGE_PIXELS or evaluations(sampling) > usual:
+        if pixels > LARGE_PIXELS or evaluations(sampling, inputs) > usual:
             with self._heavy.slot():
                 yield
         else:
             yield
 
-    def sampling(self, overrides: Overrides) -> Sampling:
+    def sampling(self, overrides: Overrides, inputs: int = 1) -> Sampling:
         """Return the sampling of a request.
+
+        Args:
+            overrides: Of the default.
+            inputs: See `evaluations`.
 
         Raises:
             RefusedError: The weights do not support it, or it takes too many evaluations of the network.
@@ -133,12 +137,13 @@ class Engine:
             sampling = self._choose(overrides)
         except UserError as error:
             raise refusal_of(error, "") from error
-        count, most = evaluations(sampling), self.limits.evaluations
+        count, most = evaluations(sampling, inputs), self.limits.evaluations
         if count > most:
-            mirrors = ", each for four mirror images," if sampling.mirror else ""
+            repeats = ", each for four mirror images," if sampling.mirror else ""
+            repeats += ", for the image and its box," if inputs > 1 else ""
             raise RefusedError(
                 UNUSABLE,
-                f"sampling.samples={sampling.samples} with sampling.steps={sampling.steps}{mirrors} takes "
+                f"sampling.samples={sampling.samples} with sampling.steps={sampling.steps}{repeats} takes "
                 f"{count} evaluations of the network, above the limit of {most}",
                 "use fewer samples or steps, or start the server with --max-evaluations",
             )

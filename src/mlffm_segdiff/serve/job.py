@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import CancelledError, Executor, Future
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -137,6 +138,9 @@ class Job:
         folder: Of its files.
         images: In the order of the upload.
         rows: What was found in the first of them.
+        image_files: The files of each of these, its mask first, relative to the folder of the output; none of
+            a failed image.
+        run_files: The files for all images; none before the job is done.
         state: Of the job; "failed" only for a fault of the server.
         detail: Why it failed.
         faults: Errors of outputs that are one file for all images.
@@ -155,6 +159,8 @@ class Job:
         self.owner = owner
         self.images: list[JobImage] = []
         self.rows: list[Row] = []
+        self.image_files: list[list[str]] = []
+        self.run_files: list[str] = []
         self.state: State = "uploading"
         self.detail = ""
         self.faults: list[str] = []
@@ -200,26 +206,10 @@ class Job:
         except UserError as error:
             raise refusal_of(error, "") from error
 
-    def files_of(self, number: int) -> list[str]:
-        """Return the files of an image by its number from 0, its mask first; none before it has a row."""
-        if number >= len(self.rows) or self.rows[number].failed:
-            return []
-        names = case_files(case_name(self.images[number]), self.output, self._writers)
-        return [name for name in names if (self.output.folder / name).is_file()]
-
-    @property
-    def run_files(self) -> list[str]:
-        """The files for all images; none before the job is done."""
-        if self.state != "done":
-            return []
-        names = [self.output.table_path.name]
-        names += [name for writer in self._writers.values() for name in writer.run_files]
-        return [name for name in names if (self.output.folder / name).is_file()]
-
     @property
     def files(self) -> list[str]:
         """All files there are now, relative to the folder of the output."""
-        return self.run_files + [name for number in range(len(self.rows)) for name in self.files_of(number)]
+        return [*self.run_files, *chain.from_iterable(self.image_files)]
 
     async def run(self, engine: Engine, thread: Executor) -> None:
         """Segment the images; at the end the state is one of ENDED.
@@ -246,8 +236,9 @@ class Job:
                     return
                 self._add(row)
             if self.state == "running":
+                names = [name for writer in self._writers.values() for name in writer.run_files]
+                self.run_files = self._written([self.output.table_path.name, *names])
                 self._set("done")
-                self._count(self.run_files)
         except JobCancelledError:
             pass
         except RefusedError as refusal:
@@ -268,15 +259,19 @@ class Job:
         return not runs
 
     def _add(self, row: Row) -> None:
-        upload = self.images[len(self.rows)].path
+        image = self.images[len(self.rows)]
+        self._disk.take(self, -image.path.stat().st_size)
+        image.path.unlink()
+        names = () if row.failed else case_files(case_name(image), self.output, self._writers)
+        self.image_files.append(self._written(names))
         self.rows.append(row)
-        self._disk.take(self, -upload.stat().st_size)
-        upload.unlink()
-        self._count(self.files_of(len(self.rows) - 1))
         self._tell()
 
-    def _count(self, names: Sequence[str]) -> None:
-        self._disk.take(self, sum((self.output.folder / name).stat().st_size for name in names))
+    def _written(self, names: Sequence[str]) -> list[str]:
+        """Return which of some files there are, and count their bytes."""
+        found = [name for name in names if (self.output.folder / name).is_file()]
+        self._disk.take(self, sum((self.output.folder / name).stat().st_size for name in found))
+        return found
 
     def _fail(self, detail: str) -> None:
         self.detail = detail

@@ -110,7 +110,7 @@ def _image_status(job: Job, number: int) -> JobImageStatus:
         error=row.error,
         expected_dice=row.expected_dice,
         flags=row.flags.split(),
-        files=[_path(name) for name in job.files_of(number)],
+        files=[_path(name) for name in job.image_files[number]],
     )
 
 

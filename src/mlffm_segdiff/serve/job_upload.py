@@ -7,18 +7,19 @@ from starlette.datastructures import UploadFile
 
 from mlffm_segdiff.serve.job import Job
 from mlffm_segdiff.serve.limits import Limits
-from mlffm_segdiff.serve.problem import TIMEOUT, TOO_LARGE, UNSUPPORTED, UNUSABLE, RefusedError
+from mlffm_segdiff.serve.problem import TOO_LARGE, UNSUPPORTED, UNUSABLE, RefusedError
 from mlffm_segdiff.serve.upload import (
     FIELD_BYTES,
     FORM,
     MOST_FIELDS,
-    PROGRESS_BYTES,
     UPLOAD_SECONDS,
     CompleteParser,
     base_name,
     limited,
     refusing_broken,
+    renewing,
     require_once,
+    too_slow,
 )
 
 IMAGE_FIELD = "image"
@@ -39,25 +40,16 @@ async def read_job_upload(request: Request, job: Job, limits: Limits) -> dict[st
     if kind != FORM:
         hint = f"send {FORM} with images in fields {IMAGE_FIELD!r}: -F image=@FILE -F image=@FILE"
         raise RefusedError(UNSUPPORTED, f"a body of type {kind or 'none'!r} is not supported", hint)
-    loop, read = asyncio.get_running_loop(), 0
-
-    def take(count: int) -> None:
-        nonlocal read
-        if read // PROGRESS_BYTES != (read + count) // PROGRESS_BYTES:
-            limit.reschedule(loop.time() + UPLOAD_SECONDS)
-        read += count
-        job.receive(count)
-
     try:
         with refusing_broken():
             async with asyncio.timeout(UPLOAD_SECONDS) as limit:
+                take = renewing(limit, UPLOAD_SECONDS, job.receive)
                 body = limited(request, limits.job_bytes, take, "--max-job-mb")
                 parser = _ToFiles(request.headers, body, max_fields=MOST_FIELDS, max_part_size=FIELD_BYTES)
                 parser.job, parser.most = job, limits.job_images
                 form = await parser.parse()
     except TimeoutError:
-        detail = f"the upload took more than {UPLOAD_SECONDS:g} seconds for {PROGRESS_BYTES / 2**20:g} MiB"
-        raise RefusedError(TIMEOUT, detail, "use a faster connection") from None
+        raise too_slow(UPLOAD_SECONDS) from None
     fields = [(key, value) for key, value in form.multi_items() if isinstance(value, str)]
     require_once(key for key, _ in fields)
     return dict(fields)

@@ -49,7 +49,8 @@ class Jobs:
     ) -> None:
         if not WORKER_NAME.fullmatch(worker):
             raise UserError(
-                f"--worker {worker!r} cannot begin ids of jobs; give at most 32 lowercase letters and digits"
+                f"--worker {worker!r} cannot be used as a prefix of job ids; give at most 32 lowercase "
+                "letters and digits"
             )
         self._worker = worker
         self.engine = engine
@@ -123,7 +124,7 @@ class Jobs:
 
     @contextmanager
     def reading(self, job: Job) -> Iterator[None]:
-        """Count a reader of a job during the block, which keeps it from being removed as idle."""
+        """Count a reader of a job during the block, which keeps it from being removed by `_expire`."""
         job.readers += 1
         try:
             yield
@@ -163,10 +164,12 @@ class Jobs:
 
     def _is_over(self, job: Job) -> bool:
         """Return whether a job's results were kept long enough, or its client is gone."""
+        if job.readers:
+            return False
         now = self._clock()
         if job.ended_at is not None and now - job.ended_at > self.engine.limits.job_seconds:
             return True
-        return job.idle_seconds is not None and not job.readers and now - job.asked_at > job.idle_seconds
+        return job.idle_seconds is not None and now - job.asked_at > job.idle_seconds
 
     def _discard(self, job: Job) -> None:
         self.disk.give_back(job)

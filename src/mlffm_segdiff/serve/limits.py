@@ -53,7 +53,12 @@ class Limits:
         return max(1, self.queue // 2)
 
 
-def evaluations(sampling: Sampling) -> int:
-    """Return how often the network is evaluated for one image: steps times samples, once for each mirror."""
+def evaluations(sampling: Sampling, inputs: int = 1) -> int:
+    """Return how often the network is evaluated for one image: steps times samples, once for each mirror.
+
+    Args:
+        sampling: Of the image.
+        inputs: That the network gets of the image: two if there is a box.
+    """
     once = sampling.samples * sampling.steps if sampling.samples else 1 + sampling.second_look
-    return once * (len(MIRRORS) if sampling.mirror else 1)
+    return inputs * once * (len(MIRRORS) if sampling.mirror else 1)

@@ -1,7 +1,6 @@
 """The JSON responses of the REST API."""
 
 import base64
-import io
 from dataclasses import asdict
 from typing import Any
 
@@ -12,10 +11,8 @@ from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.confidence import Flag
 from mlffm_segdiff.inference.estimates import Ends
 from mlffm_segdiff.inference.outputs.geojson import contour_geojson
-from mlffm_segdiff.inference.outputs.image_file import mask_image
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.result import CaseResult
-from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.segmenters.at_source import Map
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
@@ -214,13 +211,6 @@ def encoded_maps(result: CaseResult) -> EncodedMaps:
         spread=_packed(output.spread),
         samples=[_packed(sample) for sample in (() if output.samples is None else output.samples)],
     )
-
-
-def mask_png(mask: Mask) -> bytes:
-    """Return a mask as a PNG file of 0 and 255, as ``mlffm-segdiff predict`` writes it."""
-    stream = io.BytesIO()
-    mask_image(mask).save(stream, "PNG")
-    return stream.getvalue()
 
 
 def _packed(values: Map) -> str:

@@ -85,7 +85,7 @@ async def read_upload(
         name: Of the file, if it is the body.
         most: Largest number of bytes.
         held: Its share of the memory of uploads.
-        seconds: Longest time.
+        seconds: Longest time for PROGRESS_BYTES.
 
     Raises:
         RefusedError: The body is of another type, broken, too large, or too slow.
@@ -94,13 +94,33 @@ async def read_upload(
         with refusing_broken():
             async with asyncio.timeout(seconds) as limit:
                 held.on_give_up = lambda: limit.reschedule(0)
-                upload = await _read(request, name, limited(request, most, held.take, "--max-mb"))
+                take = renewing(limit, seconds, held.take)
+                upload = await _read(request, name, limited(request, most, take, "--max-mb"))
                 held.complete = True
                 return upload
     except TimeoutError:
         held.take(0)  # raises if its memory went to others
-        hint = "send a smaller file, or use a faster connection"
-        raise RefusedError(TIMEOUT, f"the upload took more than {seconds:g} seconds", hint) from None
+        raise too_slow(seconds) from None
+
+
+def renewing(limit: asyncio.Timeout, seconds: float, take: Callable[[int], None]) -> Callable[[int], None]:
+    """Return a `take` for `limited` that renews a time limit whenever PROGRESS_BYTES more have arrived."""
+    loop, read = asyncio.get_running_loop(), 0
+
+    def take_and_renew(count: int) -> None:
+        nonlocal read
+        take(count)
+        if read // PROGRESS_BYTES != (read + count) // PROGRESS_BYTES:
+            limit.reschedule(loop.time() + seconds)
+        read += count
+
+    return take_and_renew
+
+
+def too_slow(seconds: float) -> RefusedError:
+    """Return the refusal of an upload that stopped, or sent less than PROGRESS_BYTES in some seconds."""
+    detail = f"the upload took more than {seconds:g} seconds for {PROGRESS_BYTES / 2**20:g} MiB"
+    return RefusedError(TIMEOUT, detail, "send a smaller file, or use a faster connection")
 
 
 @contextmanager

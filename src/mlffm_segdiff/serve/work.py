@@ -11,6 +11,7 @@ from fastapi import Request, Response
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.analysis import analyse, require_supported
 from mlffm_segdiff.inference.model import Model
+from mlffm_segdiff.inference.outputs.image_file import mask_png
 from mlffm_segdiff.inference.pool import result_memory
 from mlffm_segdiff.inference.prompt import PromptedImage
 from mlffm_segdiff.inference.reading.case_image import CaseImage
@@ -34,7 +35,7 @@ from mlffm_segdiff.serve.options import (
     with_fields,
 )
 from mlffm_segdiff.serve.problem import FAULT, RefusedError, refusal_of
-from mlffm_segdiff.serve.responses import MaskResponse, mask_fields, mask_png, segment_response
+from mlffm_segdiff.serve.responses import MaskResponse, mask_fields, segment_response
 from mlffm_segdiff.serve.upload import File, Upload, read_upload, require_once
 
 MEDIA_TYPES = {format_: kind for kind, format_ in FORMATS.items()}
@@ -70,13 +71,14 @@ async def _admitted(engine: Engine, request: Request, name: str, work: Work) -> 
 async def _segment(engine: Engine, options: SegmentOptions, accept: str, upload: Upload) -> Response:
     options = with_fields(options, upload.fields)
     wanted = response_format(options.format, accept)
-    sampling = engine.sampling(options.sampling)
+    inputs = options.prompt.input_count
+    sampling = engine.sampling(options.sampling, inputs)
     (file,) = upload.only("image")
     model = replace(engine.model, sampling=sampling)
     _require_level(model, options)
     with engine.slot():
         pixels = await engine.run_in_thread(partial(count_pixels, file, engine.limits.pixels))
-        with engine.heavy_slot(pixels, sampling):
+        with engine.heavy_slot(pixels, sampling, inputs):
             decode = partial(decode_upload, file, model.size, engine.limits.pixels, options.preview)
             image = await engine.run_in_thread(decode, pixels)
             prompted = _prompted(image, options)
@@ -125,10 +127,13 @@ def _respond(
             return mask_png(result.mask)
         if wanted == "dicom":
             return dicom_response(result)
-        response = segment_response(result, model.sampling, options.processing, options.band, options.maps)
-    if options.preview:
-        response.preview = preview(image)
-    return response.model_dump_json().encode()
+        try:
+            shown = preview(image) if options.preview else None
+        except UserError as error:
+            raise refusal_of(error, image.name) from error
+        parts = options.band, options.maps, shown
+        response = segment_response(result, model.sampling, options.processing, *parts)
+        return response.model_dump_json().encode()
 
 
 def _measures(image: File, mask: File, engine: Engine, options: MeasureOptions) -> bytes:

@@ -17,7 +17,7 @@ from mlffm_segdiff.data.files import decode_mask
 from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.evaluation.folders import first_ids, masks_by_id, match_masks
 from mlffm_segdiff.evaluation.rows import EvaluatedCase, row_values
-from mlffm_segdiff.inference.masks import resize_mask
+from mlffm_segdiff.inference.masks import nearest_mask
 from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.study.score_frame import COLUMNS
@@ -136,7 +136,7 @@ def load_prediction(run: MaskRun, key: str, truth: Mask) -> tuple[Mask, str]:
     predicted = decode_mask(entry.read(), str(entry), probability=True)
     if predicted.shape == truth.shape:
         return predicted, ""
-    return resize_mask(predicted, *truth.shape), "resized"
+    return nearest_mask(predicted, *truth.shape), "resized"
 
 
 def _find_run(method: str, number: int, folder: Path, truths: Mapping[str, Entry]) -> MaskRun:

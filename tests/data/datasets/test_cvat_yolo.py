@@ -203,11 +203,12 @@ def test_polygons_of_yolo_are_drawn_at_the_size_of_their_image(yolo_folder):
     assert {one.kind for one in check_pairing(found).findings} == {"empty mask"}
 
 
-def test_polygons_of_yolo_follow_exif_orientation(yolo_folder, write, encoded):
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_polygons_of_yolo_follow_exif_orientation(yolo_folder, write, encoded, kind):
     """Ultralytics reads images upright, so fractions are of the upright image."""
     turned = Image.Exif()
     turned[0x0112] = 6
-    write(yolo_folder, {"images/train/box.jpg": encoded(pixels(9), "JPEG", exif=turned)})
+    write(yolo_folder, {"images/train/box.jpg": encoded(pixels(9), kind, exif=turned)})
     masks = {case.id: drawn(case.mask) for case in read_cases("yolo", yolo_folder)}
     assert masks["box"].shape == (WIDTH, HEIGHT)
     assert not [

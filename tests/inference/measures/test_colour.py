@@ -7,7 +7,7 @@ from PIL import Image
 from skimage.color import deltaE_cie76, rgb2lab
 
 from mlffm_segdiff.data.view import VIEW_SIDE, view_of
-from mlffm_segdiff.inference.masks import resize_mask
+from mlffm_segdiff.inference.masks import nearest_mask
 from mlffm_segdiff.inference.measures.colour import (
     Colour,
     colour_clusters,
@@ -109,7 +109,7 @@ def test_masks_at_another_size_take_the_pixel_under_each_centre(
     h: int, w: int, height: int, width: int
 ) -> None:
     mask = np.random.default_rng(h * 31 + w).random((h, w)) < 0.5
-    found = resize_mask(mask, height, width)
+    found = nearest_mask(mask, height, width)
     for row, column in np.ndindex(height, width):
         expected = mask[int((row + 0.5) * h / height), int((column + 0.5) * w / width)]
         assert found[row, column] == expected

@@ -13,6 +13,7 @@ from mlffm_segdiff.inference.reading.image_source import (
     first_bytes,
     read_source,
 )
+from mlffm_segdiff.inference.reading.packed import ParquetImage
 from mlffm_segdiff.inference.reading.remote import RemoteFile
 
 
@@ -42,6 +43,11 @@ def archive(tmp_path: Path) -> Path:
         (Entry(Path("a.zip"), "console.png"), "console"),
         (Path("CON.png"), "CON"),
         (RemoteFile("zip://in/x.png::https://host/a.zip?token=1"), "x"),
+        (RemoteFile("zip://x.png::https://host/a.zip?token=1"), "x"),
+        (RemoteFile("zip://a#1?.png::s3://bucket/a.zip"), "a#1_"),
+        (RemoteFile("s3://bucket/in/a#1%20.png"), "a#1%20"),
+        (RemoteFile("HTTPS://host/a.jpg?token=x.y/z"), "a"),
+        (ParquetImage(Path("HAM.2018.parquet"), "image", 0, 1, 1), "HAM.2018-000000001"),
     ],
 )
 def test_a_case_has_its_files_name_without_what_another_system_refuses(source: Source, name: str) -> None:
@@ -66,6 +72,9 @@ def test_a_files_name_is_cut_only_if_the_mask_could_not_have_it() -> None:
 def test_a_url_is_shown_without_what_may_be_secret() -> None:
     shown = str(RemoteFile("zip://in/x.png::https://anna:secret@host:8/a.zip?X-Amz-Signature=secret#secret"))
     assert shown == "zip://in/x.png::https://host:8/a.zip"
+    assert str(RemoteFile("HTTPS://anna:secret@host/a.png?secret")) == "HTTPS://host/a.png"
+    assert str(RemoteFile("sftp://anna:secret@host/a#1?.png")) == "sftp://host/a#1?.png"
+    assert str(RemoteFile("zip://photo@2x.png::s3://b/a.zip")) == "zip://photo@2x.png::s3://b/a.zip"
 
 
 def test_files_and_members_are_read_whole_and_from_the_start(tmp_path: Path, archive: Path) -> None:

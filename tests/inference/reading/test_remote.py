@@ -12,9 +12,10 @@ import fsspec
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.inference.reading.image_source import read_source
+from mlffm_segdiff.inference.reading.image_lists import list_text
+from mlffm_segdiff.inference.reading.image_source import case_name, read_source
 from mlffm_segdiff.inference.reading.listing import list_place
-from mlffm_segdiff.inference.reading.remote import is_url, list_url, read_url
+from mlffm_segdiff.inference.reading.remote import RemoteFile, is_url, list_url, read_url
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # aiohttp's
 
@@ -24,7 +25,7 @@ def bucket() -> Iterator[str]:
     system = fsspec.filesystem("memory")
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        for name in ("in/x.png", "y.txt", "__MACOSX/in/._x.png", ".hidden.png"):
+        for name in ("in/x.png", "top #1?.png", "y.txt", "__MACOSX/in/._x.png", ".hidden.png"):
             archive.writestr(name, name.encode())
     files = {"a.png": b"A", "b.JPG": b"B", ".hidden.png": b"", "in/c.png": b"C", "d.zip": packed.getvalue()}
     for name, data in files.items():
@@ -80,8 +81,21 @@ def test_a_pattern_elsewhere_gives_what_it_matches(bucket: str) -> None:
 
 def test_an_archive_elsewhere_gives_the_files_in_it(bucket: str) -> None:
     urls, single = list_url(f"{bucket}/d.zip", "x")
-    assert (urls, single) == ([f"zip://{name}::{bucket}/d.zip" for name in ("in/x.png", "y.txt")], False)
-    assert read_url(urls[0], "x", 99) == b"in/x.png"
+    members = ["in/x.png", "top #1?.png", "y.txt"]
+    assert (urls, single) == ([f"zip://{name}::{bucket}/d.zip" for name in members], False)
+    images = list_place(f"{bucket}/d.zip").images
+    assert [read_source(image).decode() for image in images] == members[:2]
+    assert [case_name(image) for image in images] == ["x", "top #1_"]
+
+
+def test_an_objects_name_may_have_what_ends_a_web_address(bucket: str) -> None:
+    system = fsspec.filesystem("memory")
+    for name in ("in/a#1.png", "in/a?2.png", "b#1.zip"):
+        system.pipe(f"/bucket/{name}", system.cat("/bucket/d.zip") if "zip" in name else name.encode())
+    images = [image for image in list_place(f"{bucket}/in").images if image.name != "c.png"]
+    assert [str(image) for image in images] == ["memory:///bucket/in/a#1.png", "memory:///bucket/in/a?2.png"]
+    assert [read_source(image) for image in images] == [b"in/a#1.png", b"in/a?2.png"]
+    assert len(list_place(f"{bucket}/b#1.zip").images) == 2
 
 
 def test_only_the_requested_bytes_are_read(web: str, bucket: str) -> None:
@@ -89,10 +103,13 @@ def test_only_the_requested_bytes_are_read(web: str, bucket: str) -> None:
     assert len(read_url(f"{bucket}/d.zip", "x", 10)) == 10
 
 
-def test_the_web_is_read_also_with_a_query(web: str) -> None:
+def test_the_web_is_read_also_with_a_query(web: str, tmp_path: Path) -> None:
     url = f"{web}/a.png?token=1"
     assert list_url(url, "x") == ([url], True)
     assert read_url(url, "x", 7_000_000) == b"A" * 6_000_000
+    (tmp_path / "list.txt").write_text("a.png\n" * 100_000)
+    found = list_text(RemoteFile(f"{web}/list.txt?token=1/2"))[0]
+    assert found == [RemoteFile(f"{web}/a.png")] * 100_000
     with pytest.raises(UserError, match=r"x cannot be read \(.*range requests"):
         list_url(f"{web}/d.zip", "x")  # Python's server sends only whole files
 

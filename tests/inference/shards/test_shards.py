@@ -230,7 +230,7 @@ def test_the_path_of_the_images_is_part_of_the_bytes_but_not_that_of_the_output(
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("a.csv", "id,mask\n1,2\n", "has no column of images; name it image or path"),
+        ("a.csv", "id,mask\n1,2\n", "has none of the columns image, path, .*; add one"),
         ("a.txt", "\n", "no images in"),
         ("a.tar", "no tar", "is not an uncompressed tar file"),
         ("a.parquet", "no table", "cannot be read as a Parquet table"),

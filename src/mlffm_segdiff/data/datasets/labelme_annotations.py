@@ -35,10 +35,10 @@ def find_labelme(path: Path) -> Pairing:
     labels = LesionLabels.of(path)
     root = labels.root
     listing = list_files(root)
-    pictures = [entry for entry in listing.entries if is_image(entry)]
-    images = unique_by_id((case_id(entry), entry) for entry in pictures)
+    image_entries = [entry for entry in listing.entries if is_image(entry)]
+    images = unique_by_id((case_id(entry), entry) for entry in image_entries)
     require(images, "images", root, _LAYOUT)
-    files, keys = ImagesByName(pictures), {match_key(key): key for key in images}
+    files, keys = ImagesByName(image_entries), {match_key(key): key for key in images}
     masks: list[tuple[str, Entry]] = []
     for table in listing.entries:
         if not table.name.lower().endswith(".json"):

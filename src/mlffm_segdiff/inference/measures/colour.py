@@ -10,7 +10,7 @@ from scipy.spatial.distance import pdist
 from skimage.color import rgb2lab
 
 from mlffm_segdiff.data.files import Pixels
-from mlffm_segdiff.inference.masks import resize_mask
+from mlffm_segdiff.inference.masks import nearest_mask
 from mlffm_segdiff.metrics.overlap import Mask
 
 Lab = npt.NDArray[np.float64]
@@ -51,7 +51,7 @@ def measure_colour(view: Pixels, mask: Mask) -> Colour:
         view: hxwx3 uint8 sRGB, see `view_of`.
         mask: HxW bool, of any size.
     """
-    pixels = view[resize_mask(mask, view.shape[0], view.shape[1])]
+    pixels = view[nearest_mask(mask, view.shape[0], view.shape[1])]
     if not len(pixels):
         return Colour()
     lab = rgb2lab(pixels[:: -(-len(pixels) // MOST_PIXELS)])

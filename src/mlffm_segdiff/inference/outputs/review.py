@@ -16,7 +16,7 @@ from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.data.files import Pixels
 from mlffm_segdiff.inference.confidence import FLAGS
 from mlffm_segdiff.inference.estimates import ContourBand, Ends, with_interval
-from mlffm_segdiff.inference.masks import resize_mask
+from mlffm_segdiff.inference.masks import nearest_mask
 from mlffm_segdiff.inference.outputs.image_file import save_image
 from mlffm_segdiff.inference.outputs.overlay import draw_band, draw_outline
 from mlffm_segdiff.inference.outputs.predictions import COLUMNS, Intervals, Row, row_values
@@ -93,8 +93,8 @@ def thumbnail(view: Pixels, mask: Mask, band: ContourBand | None = None) -> Imag
     image = Image.fromarray(view)
     image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
     if band is not None:
-        draw_band(image, resize_mask(band.between, image.height, image.width))
-    draw_outline(image, resize_mask(mask, image.height, image.width))
+        draw_band(image, nearest_mask(band.between, image.height, image.width))
+    draw_outline(image, nearest_mask(mask, image.height, image.width))
     return image
 
 

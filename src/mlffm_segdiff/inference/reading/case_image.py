@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, TypeGuard, TypeVar
 from unicodedata import normalize
 
 from PIL import Image
@@ -32,13 +32,9 @@ from mlffm_segdiff.inference.reading.dicom import MARK_END, is_dicom, mm_per_pix
 from mlffm_segdiff.inference.reading.dicom_frame import dicom_bytes
 from mlffm_segdiff.inference.reading.dicom_layout import pixel_layout
 from mlffm_segdiff.inference.reading.dicom_pixels import dicom_rows
-from mlffm_segdiff.inference.reading.image_source import (
-    Source,
-    case_name,
-    first_bytes,
-    read_source,
-)
+from mlffm_segdiff.inference.reading.image_source import Source, case_name, first_bytes, read_source
 from mlffm_segdiff.inference.reading.listing import ImageFiles, list_place, merged
+from mlffm_segdiff.inference.reading.packed import TarMember
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -165,7 +161,7 @@ def read_unless_found(
     """
     name = str(source)
     with reported(name):
-        if not isinstance(source, Path | Entry):
+        if not _is_here(source):
             data = read_source(source)
             found = find(data)
             return decode_case(data, source, size, keep, most_pixels) if found is None else found
@@ -256,17 +252,21 @@ def _decode(data: bytes, name: str, most_pixels: int) -> tuple[ImageRows, Datase
     return rgb_rows(open_checked(data, name, most_pixels), name), None
 
 
-def _bytes_to_read(source: Path | Entry) -> int:
-    """Return the memory for a file and its image by its header; 0 if it cannot be opened.
+def _is_here(source: Source) -> TypeGuard[Path | Entry | TarMember]:
+    """Return whether a source is a file on this machine, or a member of one."""
+    in_tar = isinstance(source, TarMember) and isinstance(source.archive, Path)
+    return in_tar or isinstance(source, Path | Entry)
 
-    Of a member of an archive only the first bytes are unpacked.
-    """
+
+def _bytes_to_read(source: Path | Entry | TarMember) -> int:
+    """Return the memory for a file and its image by its header; 0 if it cannot be opened."""
     entry = Entry(source) if isinstance(source, Path) else source
     try:
         size = entry.size()
-        header = (
-            entry.path.open("rb") if entry.member is None else io.BytesIO(first_bytes(entry, HEADER_BYTES))
-        )
+        if isinstance(entry, Entry) and entry.member is None:
+            header: IO[bytes] = entry.path.open("rb")
+        else:
+            header = io.BytesIO(first_bytes(entry, HEADER_BYTES))
     except (OSError, KeyError, UserError):
         return 0
     with header as file:

@@ -1,12 +1,13 @@
 """Lists of images: a text file with a path or URL a line, or a CSV table with a column of them."""
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.inference.reading.remote import MOST_REMOTE_BYTES, RemoteFile, is_url, read_url
+from mlffm_segdiff.data.csv_columns import stream_column, text_lines
+from mlffm_segdiff.inference.reading.remote import RemoteFile, is_url, open_file
 
 COLUMNS = ("image", "path", "file", "filename", "url")
 """Columns of a CSV table that may hold the images; the first that is there does."""
@@ -18,7 +19,8 @@ def list_text(file: Path | RemoteFile) -> Listed:
     """Return the images of a text file, one path or URL a line.
 
     Args:
-        file: In UTF-8. Relative paths start at its folder; of a remote list they are URLs next to it.
+        file: In UTF-8 or UTF-16, of any length. Relative paths start at its folder; of a remote list they are
+            URLs next to it.
 
     Returns:
         The images, which need not exist, and no other files.
@@ -26,31 +28,22 @@ def list_text(file: Path | RemoteFile) -> Listed:
     Raises:
         UserError: The file cannot be read.
     """
-    return _sources(file, _text(file).splitlines()), ()
+    return _listed(file, text_lines)
 
 
 def list_csv(file: Path | RemoteFile) -> Listed:
     """Return the images of a CSV table, of its first column among COLUMNS; see `list_text`."""
-    table = csv.DictReader(io.StringIO(_text(file), newline=""))
-    column = next((name for name in COLUMNS if name in (table.fieldnames or ())), None)
-    if column is None:
-        raise UserError(f"{file} has no column of images; name it {' or '.join(COLUMNS)}")
-    return _sources(file, (row[column] or "" for row in table)), ()
+    return _listed(file, partial(stream_column, columns=COLUMNS))
 
 
-def _sources(file: Path | RemoteFile, places: Iterable[str]) -> list[Path | RemoteFile]:
-    named = filter(None, map(str.strip, places))
-    if isinstance(file, Path):
-        return [RemoteFile(place) if is_url(place) else file.parent / place for place in named]
-    folder = file.url.rpartition("/")[0]
-    return [RemoteFile(place if is_url(place) else f"{folder}/{place}") for place in named]
+def _listed(file: Path | RemoteFile, places: Callable[[IO[bytes], str], Iterable[str]]) -> Listed:
+    def source(place: str) -> Path | RemoteFile:
+        if is_url(place):
+            return RemoteFile(place)
+        return file.parent / place if isinstance(file, Path) else file.neighbour(place)
 
-
-def _text(file: Path | RemoteFile) -> str:
     try:
-        data = (
-            file.read_bytes() if isinstance(file, Path) else read_url(file.url, str(file), MOST_REMOTE_BYTES)
-        )
-        return data.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read as a list of images ({error}); save it as UTF-8") from error
+        with open_file(file, stream=True) as opened:
+            return [source(place) for place in map(str.strip, places(opened, str(file))) if place], ()
+    except OSError as error:
+        raise UserError(f"{file} cannot be read ({error.strerror}); check its permissions") from error

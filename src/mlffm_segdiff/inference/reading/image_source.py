@@ -33,11 +33,12 @@ def read_source(source: Source) -> bytes:
 def case_name(source: Source) -> str:
     """Return the stem of a source's output files: its name without the extension, unless that is a number.
 
-    DICOM files are often named by UIDs, which end in a number. Names from archives and URLs lose what some
-    file system refuses. Names of which the mask would be too long are cut, with a digest at the end.
+    DICOM files are often named by UIDs, which end in a number. Rows of a table have no extension. Names from
+    archives and URLs lose what some file system refuses. Names of which the mask would be too long are cut,
+    with a digest at the end.
     """
     stem, ending = Path(source.name).stem, Path(source.name).suffix
-    name = source.name if ending[1:].isdigit() else stem
+    name = source.name if ending[1:].isdigit() or isinstance(source, ParquetImage) else stem
     if isinstance(source, Path):
         return _cut(name, LONGEST_NAME)
     return _cut(RESERVED.sub(r"_\1", UNSAFE.sub("_", name)), LONGEST_MEMBER)
@@ -51,9 +52,11 @@ def _cut(name: str, most: int) -> str:
     return data[: most - len(end)].decode(errors="ignore") + end
 
 
-def first_bytes(entry: Entry, count: int) -> bytes:
+def first_bytes(entry: Entry | TarMember, count: int) -> bytes:
     """Return the first bytes of a file; none if it cannot be read."""
     try:
+        if isinstance(entry, TarMember):
+            return entry.first_bytes(count)
         if entry.member is None:
             with entry.path.open("rb") as file:
                 return file.read(count)

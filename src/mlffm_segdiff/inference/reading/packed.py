@@ -6,14 +6,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from threading import Lock
+from typing import Any
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import needs_extra
-from mlffm_segdiff.inference.reading.remote import RemoteFile, open_url, read_range
+from mlffm_segdiff.data.case import MOST_BYTES
+from mlffm_segdiff.inference.reading.remote import MOST_REMOTE_BYTES, RemoteFile, open_file, read_range
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "bytes")
 """Columns of a Parquet table that may hold encoded images; the first that is there does."""
+
+_READING = Lock()
 
 
 @dataclass(frozen=True)
@@ -24,13 +28,13 @@ class TarMember:
         archive: The tar file.
         member: Name of the member.
         start: Position of its content in the tar file, in bytes.
-        size: Of its content, in bytes.
+        length: Of its content, in bytes.
     """
 
     archive: Path | RemoteFile
     member: str
     start: int
-    size: int
+    length: int
 
     @property
     def name(self) -> str:
@@ -41,13 +45,23 @@ class TarMember:
         return f"{self.archive}:{self.member}"
 
     def read(self) -> bytes:
-        """Return the content. Raises UserError if it cannot be read."""
+        """Return the content. Raises UserError if it cannot be read, or is too large."""
+        _require_size(self.length, self.archive, str(self))
+        return self.first_bytes(self.length)
+
+    def size(self) -> int:
+        """Return the size of the content in bytes, as `Entry.size`."""
+        return self.length
+
+    def first_bytes(self, count: int) -> bytes:
+        """Return the first bytes of the content. Raises UserError if it cannot be read."""
+        size = min(count, self.length)
         if isinstance(self.archive, RemoteFile):
-            return read_range(self.archive.url, str(self), self.start, self.size)
+            return read_range(self.archive.url, str(self), self.start, size)
         try:
             with self.archive.open("rb") as file:
                 file.seek(self.start)
-                return file.read(self.size)
+                return file.read(size)
         except OSError as error:
             raise UserError(f"{self} cannot be read ({error}); restore or download it again") from error
 
@@ -79,11 +93,14 @@ class ParquetImage:
         return f"{self.table}:{self.number:09}"
 
     def read(self) -> bytes:
-        """Return the encoded image. Raises UserError if it cannot be read."""
-        value = _column(self.table, self.column, self.group)[self.row].as_py()
+        """Return the encoded image. Raises UserError if it cannot be read, or is too large."""
+        with _READING:  # otherwise all threads that start with a row group would read it
+            column = _column(self.table, self.column, self.group)
+        value = column[self.row].as_py()
         data = value.get("bytes") if isinstance(value, dict) else value
         if not isinstance(data, bytes):
             raise UserError(f"{self} has no image; remove the row, or store the file's bytes")
+        _require_size(len(data), self.table, str(self))
         return data
 
 
@@ -101,7 +118,7 @@ def list_tar(
     images: list[TarMember] = []
     others: list[TarMember] = []
     try:
-        with _opened(archive) as file, tarfile.open(fileobj=file, mode="r:", encoding="utf-8") as tar:
+        with open_file(archive) as file, tarfile.open(fileobj=file, mode="r:", encoding="utf-8") as tar:
             for info in tar:
                 if info.isfile() and not PurePosixPath(info.name).name.startswith("."):
                     member = TarMember(archive, info.name, info.offset_data, info.size)
@@ -116,18 +133,39 @@ def list_parquet(table: Path | RemoteFile) -> tuple[Sequence[ParquetImage], Sequ
     """Return the images of a Parquet table, one a row, by the first column that is one of IMAGE_COLUMNS.
 
     Raises:
-        UserError: It is not a Parquet table, or has no such column.
+        UserError: It is not a Parquet table, has no such column, or the images of a row group, which are
+            read together, have over MOST_BYTES.
     """
     with _parquet(table) as found:
         column = next((name for name in IMAGE_COLUMNS if name in found.schema_arrow.names), None)
-        counts = [found.metadata.row_group(group).num_rows for group in range(found.num_row_groups)]
+        groups = [found.metadata.row_group(group) for group in range(found.num_row_groups)]
     if column is None:
         raise UserError(f"{table} has no column of images; name it {' or '.join(IMAGE_COLUMNS)}")
-    images, number = [], 0
-    for group, count in enumerate(counts):
-        images += [ParquetImage(table, column, group, row, number + row) for row in range(count)]
-        number += count
+    images: list[ParquetImage] = []
+    for number, group in enumerate(groups):
+        if _bytes_of(group, column) > MOST_BYTES:
+            limit = f"{MOST_BYTES / 2**30:g} GiB"
+            raise UserError(
+                f"{table} has over {limit} of images in a row group; write it with row_group_size=100"
+            )
+        first = len(images)
+        images += [ParquetImage(table, column, number, row, first + row) for row in range(group.num_rows)]
     return images, ()
+
+
+def _bytes_of(group: Any, column: str) -> int:
+    """Return the uncompressed size of a column, or of all fields of a struct, in a row group."""
+    parts = map(group.column, range(group.num_columns))
+    return sum(part.total_uncompressed_size for part in parts if part.path_in_schema.split(".")[0] == column)
+
+
+def _require_size(size: int, place: Path | RemoteFile, name: str) -> None:
+    """Raise UserError if an image in a shard is larger than an image file at the same place may be."""
+    most = MOST_REMOTE_BYTES if isinstance(place, RemoteFile) else MOST_BYTES
+    if size > most:
+        raise UserError(
+            f"{name} is over {most / 2**20:g} MiB; save it as PNG or JPEG, or crop it to the lesion"
+        )
 
 
 @lru_cache(maxsize=2)
@@ -142,13 +180,7 @@ def _parquet(table: Path | RemoteFile) -> Iterator[Any]:
     with needs_extra("table"):
         from pyarrow import ArrowException, parquet
     try:
-        with _opened(table) as file:
+        with open_file(table) as file:
             yield parquet.ParquetFile(file)
     except (OSError, ArrowException) as error:
         raise UserError(f"{table} cannot be read as a Parquet table ({error}); make it again") from error
-
-
-@contextmanager
-def _opened(file: Path | RemoteFile) -> Iterator[IO[bytes]]:
-    with open_url(file.url, str(file)) if isinstance(file, RemoteFile) else file.open("rb") as opened:
-        yield opened

@@ -1,10 +1,11 @@
 """Remote files by URL: s3, gs, https and all other protocols of fsspec."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import IO, Any
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Self
 from urllib.parse import unquote, urlsplit
 
 from mlffm_segdiff.config.errors import UserError
@@ -24,15 +25,22 @@ class RemoteFile:
     @property
     def name(self) -> str:
         """The file's name without folders."""
-        return PurePosixPath(unquote(urlsplit(self.url.split("::")[0]).path) or self.url).name
+        link = self.url.split("::")[0]
+        path = unquote(urlsplit(link).path) if _is_web(link) else link.partition("://")[2]
+        return PurePosixPath(path or self.url).name
 
     def __str__(self) -> str:
-        """The URL without user and query, which may hold a password or a signature."""
-        parts = [urlsplit(part) for part in self.url.split("::")]
-        shown = [
-            part._replace(netloc=part.netloc.rpartition("@")[2], query="", fragment="") for part in parts
-        ]
-        return "::".join(part.geturl() for part in shown)
+        """The URL without user and query of the web, which may hold a password or a signature."""
+        inside, chain, link = self.url.rpartition("::")
+        scheme, mark, place = (re.split("[?#]", link)[0] if _is_web(link) else link).partition("://")
+        host, slash, path = place.partition("/")
+        return f"{inside}{chain}{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
+
+    def neighbour(self, place: str) -> Self:
+        """Return the file at a path that starts at the folder of this one."""
+        link, chain, behind = self.url.partition("::")
+        folder = (re.split("[?#]", link)[0] if _is_web(link) else link).rpartition("/")[0]
+        return type(self)(f"{folder}/{place}{chain}{behind}")
 
 
 def is_url(text: str) -> bool:
@@ -40,11 +48,13 @@ def is_url(text: str) -> bool:
     return "://" in text
 
 
+def _is_web(url: str) -> bool:
+    return url.partition("://")[0].lower() in WEB
+
+
 def read_url(url: str, name: str, most: int) -> bytes:
     """Return at most `most` bytes of the file at a URL; `name` names it in errors. Raises UserError."""
-    fsspec = _fsspec()
-    whole = {"block_size": 0} if urlsplit(url).scheme in WEB else {}  # not every server sends ranges
-    with _reported(name), fsspec.open(url, "rb", **whole) as file:
+    with _open_url(url, name, stream=True) as file:
         data = bytearray()
         while part := file.read(most - len(data)):  # a stream may return less than was asked for
             data += part
@@ -60,9 +70,25 @@ def read_range(url: str, name: str, start: int, size: int) -> bytes:
 
 
 @contextmanager
-def open_url(url: str, name: str) -> Iterator[IO[bytes]]:
-    """Open the file at a URL, which can seek; `name` names it in errors. Raises UserError."""
-    with _reported(name), _fsspec().open(url, "rb") as file:
+def open_file(file: Path | RemoteFile, stream: bool = False) -> Iterator[IO[bytes]]:
+    """Open a file here or elsewhere.
+
+    Args:
+        file: To be read in the block.
+        stream: It is read once, from start to end, for which a web server need not send ranges.
+
+    Raises:
+        UserError: A file elsewhere cannot be read.
+        OSError: A file here cannot be read.
+    """
+    with file.open("rb") if isinstance(file, Path) else _open_url(file.url, str(file), stream) as opened:
+        yield opened
+
+
+@contextmanager
+def _open_url(url: str, name: str, stream: bool) -> Iterator[IO[bytes]]:
+    whole = {"block_size": 0} if stream and _is_web(url) else {}
+    with _reported(name), _fsspec().open(url, "rb", **whole) as file:
         yield file
 
 
@@ -83,13 +109,13 @@ def list_url(url: str, name: str) -> tuple[list[str], bool]:
     """
     core = _fsspec().core
     with _reported(name):
-        if PurePosixPath(urlsplit(url).path).suffix.lower() == ".zip" and "::" not in url:
+        if PurePosixPath(RemoteFile(url).name).suffix.lower() == ".zip" and "::" not in url:
             archive, _ = core.url_to_fs(f"zip://::{url}")
             return [
                 f"zip://{member}::{url}" for member in sorted(archive.find("")) if _visible(member)
             ], False
         system, path = core.url_to_fs(url)
-        if any(mark in path for mark in ("*" if urlsplit(url).scheme in WEB else "*?[")):
+        if any(mark in path for mark in ("*" if _is_web(url) else "*?[")):
             return _urls(system, url, system.glob(path, detail=True).values()), False
         if system.info(path)["type"] == "directory":
             return _urls(system, url, system.ls(path, detail=True)), False
@@ -118,6 +144,8 @@ def _reported(name: str) -> Iterator[None]:
     """Turn every error of a remote file system into a UserError that names the file."""
     try:
         yield
+    except UserError:
+        raise
     except ImportError as error:
         extra = f"run: {pip_line('remote')}"
         raise UserError(f"{name} cannot be read ({error}); {extra}") from error

@@ -1,0 +1,112 @@
+import io
+import tarfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pytest
+from PIL import Image
+from pyarrow import parquet
+
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.case import MOST_BYTES
+from mlffm_segdiff.data.image_formats import striping_bytes
+from mlffm_segdiff.inference.reading import case_image, packed
+from mlffm_segdiff.inference.reading.case_image import find_images, read_image
+from mlffm_segdiff.inference.reading.packed import TarMember, list_parquet
+from mlffm_segdiff.inference.reading.remote import MOST_REMOTE_BYTES, RemoteFile
+
+
+@pytest.fixture
+def png() -> bytes:
+    """An image of 40 x 56 pixels with noise."""
+    stream = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 56, 3), np.uint8)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture
+def tar(tmp_path: Path, png: bytes) -> Path:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        info = tarfile.TarInfo("a.png")
+        info.size = len(png)
+        archive.addfile(info, io.BytesIO(png))
+    return tmp_path / "a.tar"
+
+
+def write_table(path: Path, images: list[bytes], rows: int = 100) -> Path:
+    table = pyarrow.table({"image": [{"bytes": image, "path": "x"} for image in images]})
+    parquet.write_table(table, path, row_group_size=rows)
+    return path
+
+
+def test_a_member_of_a_tar_file_waits_for_the_memory_of_file_and_image(
+    tar: Path, png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    @contextmanager
+    def reserved(byte_count: int) -> Iterator[None]:
+        asked.append(byte_count)
+        yield
+
+    monkeypatch.setattr(case_image, "reserved", reserved)
+    (member,) = find_images(tar).images
+    assert read_image(member, 16).width == 56
+    assert asked == [len(png) + 4 * 40 * 56 + striping_bytes(56, 40)]
+
+
+@pytest.mark.parametrize(
+    ("archive", "most", "limit"),
+    [
+        (Path("a.tar"), MOST_BYTES, "1024 MiB"),
+        (RemoteFile("memory://a.tar"), MOST_REMOTE_BYTES, "64 MiB"),
+    ],
+)
+def test_a_member_of_a_tar_file_may_be_as_large_as_a_file(
+    archive: Path | RemoteFile, most: int, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TarMember, "first_bytes", lambda _, count: b"x" * (count == most))
+    assert TarMember(archive, "a.png", 512, most).read() == b"x"
+    with pytest.raises(UserError, match=rf"a\.tar:a\.png is over {limit}; save it as PNG"):
+        TarMember(archive, "a.png", 512, most + 1).read()
+
+
+def test_a_row_group_with_too_many_bytes_is_refused_by_its_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = [np.random.default_rng(number).bytes(10_000) for number in range(6)]
+    monkeypatch.setattr(packed, "MOST_BYTES", 35_000)
+    assert len(list_parquet(write_table(tmp_path / "three.parquet", images, 3))[0]) == 6
+    with pytest.raises(UserError, match=r"six\.parquet has over .* of images in a row group; write it"):
+        list_parquet(write_table(tmp_path / "six.parquet", images, 6))
+
+
+def test_threads_read_a_row_group_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [bytes([number]) for number in range(16)]
+    rows, _ = list_parquet(write_table(tmp_path / "a.parquet", images, 8))
+    read, together = [], threading.Barrier(8)
+    whole = parquet.ParquetFile.read_row_group
+
+    def count(file: parquet.ParquetFile, group: int, columns: list[str]) -> pyarrow.Table:
+        read.append(group)
+        return whole(file, group, columns)
+
+    def start(row: packed.ParquetImage) -> bytes:
+        together.wait(20)
+        return row.read()
+
+    monkeypatch.setattr(parquet.ParquetFile, "read_row_group", count)
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(start, rows)) == images
+    assert sorted(read) == [0, 1]
+
+
+def test_rows_of_a_table_with_a_dot_in_its_name_have_different_results(tmp_path: Path, png: bytes) -> None:
+    write_table(tmp_path / "HAM.2018.parquet", [png, png])
+    images = find_images(tmp_path / "HAM.2018.parquet").images
+    assert [read_image(image, 16).stem for image in images] == ["HAM.2018-000000000", "HAM.2018-000000001"]
