@@ -67,6 +67,10 @@ class CellFolder:
         """Return the folder of an evaluation's cases.csv and summary.json."""
         return self.path / "scores" / evaluation
 
+    def scored(self, evaluation: str) -> Path:
+        """Return the record of an evaluation: its seconds and its code."""
+        return self.scores(evaluation) / "scored.json"
+
 
 @dataclass(frozen=True)
 class StudyFolder:

@@ -82,9 +82,11 @@ def _add_reproduction(study: StudyResults, document: Document) -> None:
     versions: dict[str, set[str]] = {}
     for one in study.finished:
         account = one.folder.account()
-        codes = {"training code": account["training_code"], "scoring code": account["code"]}
-        for name, version in {"python": account["python"], **account["packages"], **codes}.items():
+        found = {"python": account["python"], **account["packages"], "training code": account["training_code"]}
+        for name, version in found.items():
             versions.setdefault(name, set()).add(str(version))
+        scored = account.get("evaluations", {"all": account})  # older records have one code for all
+        versions.setdefault("scoring code", set()).update(one["code"] for one in scored.values())
     shown = ", ".join(f"{name} {' and '.join(sorted(found))}" for name, found in versions.items())
     document.heading("How to repeat it")
     document.points(
