@@ -1,6 +1,7 @@
 """Masks of which a known share is found, compared by scipy, statsmodels and scikit-posthocs."""
 
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from statsmodels.stats.multitest import multipletests
 
 from mlffm_segdiff import compare
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.study.mask_comparison import MaskComparison
+from mlffm_segdiff.data.case import Entry
+from mlffm_segdiff.study.mask_comparison import MaskComparison, _find_images
 
 ROWS = {
     "ours": [10, 9, 10, 8, 9, 10, 7, 9],
@@ -288,6 +290,20 @@ def test_the_worst_cases_have_their_image_only_on_request(
     plain, drawn = (found["plain"][0] for found in outlines)
     assert (plain.image, plain.jaccard, int(plain.predicted.sum())) == (None, 0.6, 60)
     assert drawn.image.shape == (256, 512, 3)
+
+
+def test_images_that_differ_only_in_case_are_told_apart(tmp_path: Path) -> None:
+    """Such names are in one folder on Linux only, but a zip archive has them everywhere."""
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        for name in ("case0.png", "CASE0.png", "Case1.png"):
+            archive.writestr(name, b"")
+    truths = {key: Entry(tmp_path / key) for key in ("CASE0", "case0", "case1")}
+    found = _find_images(tmp_path / "images.zip", truths)
+    assert {key: entry.member for key, entry in found.items()} == {
+        "CASE0": "CASE0.png",
+        "case0": "case0.png",
+        "case1": "Case1.png",
+    }
 
 
 @pytest.mark.parametrize(

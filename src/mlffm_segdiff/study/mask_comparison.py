@@ -21,7 +21,7 @@ from mlffm_segdiff.config.study import TITLE
 from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.claim import claimed_results
-from mlffm_segdiff.data.datasets.mask_names import match_key
+from mlffm_segdiff.data.datasets.mask_names import pair_ids
 from mlffm_segdiff.data.files import Pixels, decode_image, decode_mask
 from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.results_folder import remove_results, require_own
@@ -202,9 +202,8 @@ def _own_files(output: Path) -> list[str]:
 
 def _find_images(folder: Path, truths: Mapping[str, Entry]) -> dict[str, Entry]:
     """Return the images of the ground truth in a folder. Raises UserError if it has none."""
-    spelling = {match_key(key): key for key in truths}
-    entries = {spelling.get(match_key(key)): entry for key, entry in masks_by_id(folder).items()}
-    found = {key: entry for key, entry in entries.items() if key is not None}
+    entries = masks_by_id(folder)
+    found = {key: entries[name] for key, name in pair_ids(truths, entries).items()}
     if not found:
         raise UserError(f"no image in {folder} has the name of a ground truth; give the folder of the images")
     return found
