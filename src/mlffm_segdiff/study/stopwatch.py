@@ -9,8 +9,8 @@ from lightning.pytorch import Callback
 class Stopwatch(Callback):
     """Counts the seconds of a training from its construction on; checkpoints keep them.
 
-    A resumed training adds the seconds at the checkpoint that it resumes from, so work that was lost since then
-    is not counted.
+    A resumed training adds the seconds at the checkpoint that it resumes from, so work that was lost since
+    then is not counted.
     """
 
     def __init__(self) -> None:

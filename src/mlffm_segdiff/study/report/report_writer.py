@@ -82,9 +82,9 @@ def _add_reproduction(study: StudyResults, document: Document) -> None:
     versions: dict[str, set[str]] = {}
     for one in study.finished:
         account = one.folder.account()
-        found = {"python": account["python"], **account["packages"], "training code": account["training_code"]}
-        for name, version in found.items():
-            versions.setdefault(name, set()).add(str(version))
+        for name, version in {"python": account["python"], **account["packages"]}.items():
+            versions.setdefault(name, set()).add(version)
+        versions.setdefault("training code", set()).add(account["training_code"])
         scored = account.get("evaluations", {"all": account})  # older records have one code for all
         versions.setdefault("scoring code", set()).update(one["code"] for one in scored.values())
     shown = ", ".join(f"{name} {' and '.join(sorted(found))}" for name, found in versions.items())
