@@ -78,7 +78,8 @@ def test_a_report_has_scores_by_the_properties_of_a_table(
     table.write_text("\n".join(["id,age,site", *lines, "another,3,face"]), encoding="utf-8")
     report = write_report(folder.path, table)
     assert (report / "figures" / "by_age_lesions.png").is_file()
-    assert "study report study --properties table.csv" in (report / "report.md").read_text(encoding="utf-8")
+    command = f"study report {folder.path} --properties {table}"
+    assert command in (report / "report.md").read_text(encoding="utf-8")
     groups = pd.read_csv(report / "tables" / "properties_lesions.csv").set_index(["property", "group"])
     assert groups.loc["site", "full"].to_dict() == pytest.approx(
         {"arm": means.iloc[::2].mean(), "leg": means.iloc[1::2].mean()}
