@@ -41,10 +41,10 @@ def test_a_variant_may_be_against_another_than_the_baseline(
     less, more = against_baseline(study, "recall", "source")
     assert (less.other, more.other) == ("full", "without MLFFM")
     assert more.result.interval.mean == pytest.approx(-less.result.interval.mean)
-    table = comparison_table([less, more], "name", "Caption.", "recall", "variant")
+    table = comparison_table(study, [less, more], "name", "Caption.", "recall", "variant")
     assert table.shown["against"].tolist() == ["full", "without MLFFM"]
-    assert "against" not in comparison_table([less], "name", "Caption.", "recall", "variant").shown
-    alone = comparison_table([more], "name", "Caption.", "recall", "variant")
+    assert "against" not in comparison_table(study, [less], "name", "Caption.", "recall", "variant").shown
+    alone = comparison_table(study, [more], "name", "Caption.", "recall", "variant")
     assert alone.shown["against"].tolist() == ["without MLFFM"]
     assert sentence(more).startswith("uniform weights against 'without MLFFM' on lesions: ")
     assert sentence(less).startswith("without MLFFM on lesions: ")
@@ -74,8 +74,9 @@ def test_ways_to_draw_masks_are_compared_with_the_first(finished: StudyFolder) -
 
 
 def test_the_table_has_the_numbers_and_the_words(finished: StudyFolder) -> None:
-    found = against_baseline(read_results(finished.path), "hd95", "source")
-    table = comparison_table(found, "name", "Caption.", "hd95", "variant")
+    study = read_results(finished.path)
+    found = against_baseline(study, "hd95", "source")
+    table = comparison_table(study, found, "name", "Caption.", "hd95", "variant")
     assert table.text == "Caption. Holm: 4 comparisons."
     assert table.numbers["difference"].tolist() == [one.result.interval.mean for one in found]
     assert np.isfinite(table.numbers[["low", "high", "p", "p, Holm", "effect"]].to_numpy()).all()

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mlffm_segdiff.evaluation.report import DISTANCES
 from mlffm_segdiff.study.differences import LEAST_PAIRS, Difference, compare_paired, holm
-from mlffm_segdiff.study.report.document import Table, without_constant
+from mlffm_segdiff.study.report.document import Table
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.report.wording import counted, ends, number, p_value, signed, verdict
 from mlffm_segdiff.study.score_frame import common_seeds, image_table
@@ -93,6 +93,7 @@ def small_datasets(study: ScoredVariants) -> list[str]:
 
 
 def comparison_table(
+    study: ScoredVariants,
     comparisons: Sequence[Comparison],
     name: str,
     caption: str,
@@ -103,6 +104,7 @@ def comparison_table(
     """Tabulate comparisons.
 
     Args:
+        study: The scores. The text names the data set if the study has several.
         comparisons: Of one score, corrected together.
         name: Stem of the table's files.
         caption: What is compared.
@@ -121,10 +123,9 @@ def comparison_table(
         by_seed = ", ".join(map(signed, one.by_seed))
         shown.append({**labels, **texts, "by seed": by_seed, "verdict": one.verdict(score)})
     text = f"{caption} Holm: {counted(len(comparisons), 'comparison')}."
-    table = without_constant(pd.DataFrame(shown), (part,))
-    if not names_others(comparisons):
-        table = table.drop(columns="against")
-    return Table(name, text, pd.DataFrame(numbers), table)
+    hidden = [] if names_others(comparisons) else ["against"]
+    hidden += ["data set"] if part == "data set" and len(study.datasets) == 1 else []
+    return Table(name, text, pd.DataFrame(numbers), pd.DataFrame(shown).drop(columns=hidden))
 
 
 def difference_columns(result: Difference, corrected: float) -> tuple[dict[str, object], dict[str, str]]:

@@ -84,7 +84,7 @@ def _add_differences(
             f"Jaccard per image, {WHERE['source']}."
         )
         title = f"group_differences_{file_stem(name)}"
-        document.table(comparison_table(found, title, caption, "jaccard", study.noun, "group"))
+        document.table(comparison_table(study, found, title, caption, "jaccard", study.noun, "group"))
     small = [group for group, own in parts.items() if own["id"].nunique() < LEAST_PAIRS]
     if small:
         document.text(

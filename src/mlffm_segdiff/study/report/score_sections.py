@@ -109,7 +109,7 @@ def add_evaluations(study: ScoredVariants, document: Document) -> None:
             f"The evaluations of {study.baseline!r} against {study.evaluations[0]!r}, the same weights. "
             f"Difference in Jaccard per image {WHERE['source']}."
         )
-        document.table(comparison_table(found, "evaluations", caption, "jaccard", "evaluation"))
+        document.table(comparison_table(study, found, "evaluations", caption, "jaccard", "evaluation"))
 
 
 def add_ranking(study: ScoredVariants, document: Document) -> None:
@@ -146,7 +146,9 @@ def _add_comparison(
         f"Each {study.noun} against {_baseline(study)}: difference in {SCORE_LABELS[score]}, per image, "
         f"{WHERE[resolution]}{'; lower is better' if score in DISTANCES else ''}."
     )
-    document.table(comparison_table(found, f"baseline_{score}_{resolution}", caption, score, study.noun))
+    document.table(
+        comparison_table(study, found, f"baseline_{score}_{resolution}", caption, score, study.noun)
+    )
 
 
 def _baseline(study: ScoredVariants) -> str:

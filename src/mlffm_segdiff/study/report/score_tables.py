@@ -66,7 +66,8 @@ def score_table(study: ScoredVariants, resolution: str) -> Table:
     shown = pd.DataFrame(texts for key, (_, texts) in zip(keys, rows_of_all, strict=True) if key[1] == first)
     others = f" Evaluation {first!r}; the others are in the CSV." if len(study.evaluations) > 1 else ""
     caption = f"Scores on {study.subject}, {WHERE[resolution]}.{others}"
-    return Table(f"scores_{resolution}", caption, numbers, without_constant(shown, ("data set",)))
+    hidden = ["data set"] if len(study.datasets) == 1 else []
+    return Table(f"scores_{resolution}", caption, numbers, shown.drop(columns=hidden))
 
 
 def _score_row(
