@@ -12,6 +12,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from mlffm_segdiff.evaluation.report import markdown_table
+from mlffm_segdiff.metrics.thirds import thirds
 
 HEADER = ("test images", "cases", "people with each other", "ours with the data set's mask")
 
@@ -25,12 +26,11 @@ def read_column(path: Path, column: str) -> dict[str, float]:
 def main(agreement: str, cases: str) -> None:
     """Print a Markdown table of the images with several masks, in thirds by agreement, and of the others."""
     human, ours = read_column(Path(agreement), "mean_jaccard"), read_column(Path(cases), "network_jaccard")
-    several = sorted((case for case in ours if case in human), key=human.__getitem__)
+    several = [case for case in ours if case in human]
     groups = {"all with several masks": several}
-    for name, third in zip(
-        ("least agreed third", "middle third", "most agreed third"), range(3), strict=True
-    ):
-        groups[name] = [str(case) for case in np.array_split(several, 3)[third]]
+    places = thirds(np.array([human[case] for case in several]))
+    for number, name in enumerate(("least agreed third", "middle third", "most agreed third")):
+        groups[name] = [case for case, place in zip(several, places, strict=True) if place == number]
     groups["not in the agreement table"] = [case for case in ours if case not in human]
     rows = []
     for name, members in groups.items():

@@ -136,6 +136,8 @@ def test_strata_are_thirds_of_a_set_that_is_large_enough(found: list[Coverage]) 
     rising = [replace(case.checked, contrast=float(n)) for n, case in enumerate(cases)]
     groups = strata([CoverageCase("a", "a", checked) for checked in rising])
     assert [case.checked.contrast for case in groups["low contrast"]] == list(range(11))
+    of_31 = strata([CoverageCase("a", "a", checked) for checked in rising[:31]])
+    assert [len(of_31[f"{name} contrast"]) for name in ("low", "medium", "high")] == [11, 10, 10]
 
 
 def test_coverages_come_back_from_the_table(found: list[Coverage], tmp_path: Path) -> None:

@@ -172,6 +172,18 @@ def test_labels_of_several_classes_are_refused_on_both_sides(
         list(compare_masks(match_folders(*folders)))
 
 
+def test_a_pair_in_another_case_does_not_depend_on_names_that_differ_only_in_case(tmp_path: Path) -> None:
+    """Such names are in one folder on Linux only, so no file is written."""
+    entries = {name: Entry(tmp_path / f"{name}.png") for name in ("a", "A", "Mole", "mole_2", "b")}
+    predictions = {name: entries[name] for name in ("a", "A", "mole_2")}
+    matched = match_masks(predictions, {"A": entries["A"], "Mole_2": entries["Mole"], "b": entries["b"]})
+    assert {case.id: case.predicted for case in matched.pairs} == {
+        "A": entries["A"],
+        "Mole_2": entries["mole_2"],
+    }
+    assert (matched.missing, matched.extra) == (("b",), ("a",))
+
+
 def test_names_in_another_case_or_unicode_form_match(
     folders: tuple[Path, Path], save_mask: SaveMask, left_half: Mask
 ) -> None:

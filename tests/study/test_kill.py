@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from mlffm_segdiff.config.study import Study
 from mlffm_segdiff.study.plan import StudyPlan, read_plan, write_plan
@@ -82,9 +83,15 @@ def test_a_cell_killed_in_training_is_resumed(whole: StudyFolder, run_here: RunH
     assert place.run.last.is_file()
     assert place.running.is_file()
     assert not place.trained.exists()
+    checkpoint = torch.load(place.run.last, weights_only=True)
+    assert 0 < checkpoint["callbacks"]["Stopwatch"]["seconds"] < 600
+    checkpoint["callbacks"]["Stopwatch"]["seconds"] = 1000.0
+    torch.save(checkpoint, place.run.last)
     failures, _ = run_here(first, folder)
     assert failures == {}
-    assert json.loads(place.finished.read_text())["resumed"]
+    account = json.loads(place.finished.read_text())
+    assert account["resumed"]
+    assert 1000 < account["training_seconds"] < account["seconds"] < 2000
     found, expected = result(folder), result(whole)
     assert len(found) == 4
     assert {name: expected[name] for name in found} == found

@@ -1,6 +1,7 @@
 """Masks of which a known share is found, compared by scipy, statsmodels and scikit-posthocs."""
 
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from statsmodels.stats.multitest import multipletests
 
 from mlffm_segdiff import compare
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.study.mask_comparison import MaskComparison
+from mlffm_segdiff.data.case import Entry
+from mlffm_segdiff.study.mask_comparison import MaskComparison, _find_images
 
 ROWS = {
     "ours": [10, 9, 10, 8, 9, 10, 7, 9],
@@ -253,6 +255,7 @@ def test_folders_of_one_method_are_its_seeds(tmp_path: Path, truth: Path, masks:
     again = write_masks(tmp_path / "again", [max(count - 1, 1) for count in ROWS["plain"]])
     both = {"ours": [masks["ours"], masks["coarse"]], "plain": [masks["plain"], again]}
     found = compare(both, truth, tmp_path / "out")
+    assert not [note for note in found.facts["notes"] if "different numbers of runs" in note]
     rows = table(found, "baseline_jaccard_source").iloc[0]
     first = jaccard("plain").mean() - jaccard("ours").mean()
     second = jaccard("plain").mean() - 0.1 - jaccard("coarse").mean()
@@ -263,11 +266,28 @@ def test_folders_of_one_method_are_its_seeds(tmp_path: Path, truth: Path, masks:
 
 
 @pytest.mark.usefixtures("few_resamples")
+def test_each_comparison_uses_the_runs_that_both_have(
+    tmp_path: Path, truth: Path, masks: Mapping[str, Path]
+) -> None:
+    again = {name: write_masks(tmp_path / f"again_{name}", ROWS[name]) for name in ("ours", "plain")}
+    several = {"ours": [masks["ours"], again["ours"]], "plain": [masks["plain"], again["plain"]]}
+    found = compare({**several, "coarse": masks["coarse"]}, truth, tmp_path / "out")
+    rows = table(found, "baseline_jaccard_source").set_index("method")
+    assert rows["seeds"].to_dict() == {"plain": 2, "coarse": 1}
+    assert table(found, "friedman")["seeds"].tolist() == [0]
+    assert found.facts["notes"][-1] == (
+        "Methods have different numbers of runs. Each comparison uses the runs that both have; the ranking "
+        "uses the first 1; tables of scores use all."
+    )
+
+
+@pytest.mark.usefixtures("few_resamples")
 def test_too_few_images_leave_out_the_tests_and_say_so(tmp_path: Path, masks: Mapping[str, Path]) -> None:
     few = write_masks(tmp_path / "few", [10] * 5, IDS[:5])
     found = compare(masks, few, tmp_path / "out")
     page = (tmp_path / "out" / "report.md").read_text()
-    assert "Tests are left out: with fewer than 6 images" in page
+    assert "Tests are left out for out: with fewer than 6 images" in page
+    assert "Not ranked: out (fewer than 6 images in common)." in page
     assert "Wilcoxon signed-rank" not in page
     assert found.facts["verdicts"] == []
     assert "3 masks without ground truth ignored (case5, case6, case7)" in page
@@ -281,13 +301,27 @@ def test_the_worst_cases_have_their_image_only_on_request(
     outlines = []
     monkeypatch.setattr(
         "mlffm_segdiff.study.mask_comparison.write_mask_report",
-        lambda study, folder, notes, outline, properties: outlines.append(outline(["case6"])) or [],
+        lambda study, compared, folder, notes, outline, properties: outlines.append(outline(["case6"])) or [],
     )
     for images in (None, tmp_path / "images"):
         compare(masks, truth, tmp_path / "out", images=images)
     plain, drawn = (found["plain"][0] for found in outlines)
     assert (plain.image, plain.jaccard, int(plain.predicted.sum())) == (None, 0.6, 60)
     assert drawn.image.shape == (256, 512, 3)
+
+
+def test_images_that_differ_only_in_case_are_told_apart(tmp_path: Path) -> None:
+    """Such names are in one folder on Linux only, but a zip archive has them everywhere."""
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        for name in ("case0.png", "CASE0.png", "Case1.png"):
+            archive.writestr(name, b"")
+    truths = {key: Entry(tmp_path / key) for key in ("CASE0", "case0", "case1")}
+    found = _find_images(tmp_path / "images.zip", truths)
+    assert {key: entry.member for key, entry in found.items()} == {
+        "CASE0": "CASE0.png",
+        "case0": "case0.png",
+        "case1": "Case1.png",
+    }
 
 
 @pytest.mark.parametrize(

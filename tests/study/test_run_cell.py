@@ -182,19 +182,53 @@ def test_another_split_is_refused(planned: StudyFolder) -> None:
     assert not first_cell(planned).run.path.exists()
 
 
-def test_the_account_names_the_code_that_trained_and_that_scored(
+def test_the_account_names_the_code_and_the_seconds_of_the_training_and_of_each_evaluation(
     copied: StudyFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = first_cell(copied)
-    before = json.loads(place.finished.read_text())
-    assert before["training_code"] == before["code"] == code_digest()
+    plan, place = read_plan(copied.plan), first_cell(copied)
+    before = place.account()
+    first = before["evaluations"]["recipe"]
+    assert before["training_code"] == first["code"] == code_digest()
     place.finished.unlink()
     environment = json.loads(place.run.environment.read_text())
     place.run.environment.write_text(json.dumps({**environment, "git": "older"}))
+    write_plan(replace(plan, evaluations={**plan.evaluations, "one": ["sampling.steps=1"]}), copied.plan)
     monkeypatch.setattr(module, "code_digest", lambda: "newer")
     run_cell(copied.path, place.path.name)
-    after = json.loads(place.finished.read_text())
-    assert (after["training_code"], after["code"], after["git"]) == (before["code"], "newer", "older")
+    after = place.account()
+    assert (after["training_code"], after["git"]) == (code_digest(), "older")
+    assert after["evaluations"]["recipe"] == first
+    assert after["evaluations"]["one"]["code"] == "newer"
+    assert after["evaluation_seconds"] == first["seconds"] + after["evaluations"]["one"]["seconds"]
+    assert after["seconds"] == before["training_seconds"] + after["evaluation_seconds"]
+
+
+def test_scores_of_an_earlier_version_have_unknown_code(copied: StudyFolder) -> None:
+    place = first_cell(copied)
+    place.finished.unlink()
+    place.scored("recipe").unlink()
+    run_cell(copied.path, place.path.name)
+    assert place.account()["evaluations"] == {"recipe": {"seconds": 0.0, "code": "unknown"}}
+
+
+def test_a_cell_planned_again_meanwhile_runs_as_planned_last(
+    planned: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when its data moved: the key is the same, the recipe is not."""
+    plan, place, seen = read_plan(planned.plan), first_cell(planned), []
+    recipe = plan.cells[0].recipe
+    moved = recipe.data.model_copy(update={"sources": {"synthetic": Path("new")}})
+    cells = [replace(plan.cells[0], recipe=recipe.model_copy(update={"data": moved})), *plan.cells[1:]]
+    monkeypatch.setattr(module, "_train_and_score", lambda cell, *_: seen.append(cell.recipe.data.sources))
+    place.path.mkdir(parents=True)
+    with FileLock(place.guard):
+        thread = threading.Thread(target=run_cell, args=(planned.path, place.path.name))
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive()
+        write_plan(replace(plan, cells=cells), planned.plan)
+    thread.join()
+    assert seen == [{"synthetic": Path("new")}]
 
 
 def test_a_cell_is_marked_only_while_it_runs(planned: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:

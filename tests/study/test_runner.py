@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.study import Study, load_study
@@ -134,6 +135,17 @@ def test_a_cell_whose_process_died_has_failed(copied: StudyFolder) -> None:
     }
     assert place.failed.read_text() == "no result\n"
     assert Progress(plan, copied).state(plan.cells[0]) == "failed"
+
+
+def test_only_marks_of_killed_processes_are_removed(copied: StudyFolder) -> None:
+    """A job of an earlier command may still run a cell."""
+    plan = read_plan(copied.plan)
+    for cell in plan.cells[:2]:
+        copied.cell(cell.key).finished.unlink()
+        copied.cell(cell.key).running.write_text("{}")
+    with FileLock(copied.cell(plan.cells[0].key).guard):
+        run_cells(plan, copied, Recorded({}))
+    assert [copied.cell(cell.key).running.exists() for cell in plan.cells[:2]] == [True, False]
 
 
 def test_a_wrong_study_writes_nothing(make_study: MakeStudy, plan_here: PlanHere, tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ def test_a_damaged_case_table_is_a_user_error_that_names_it(whole: StudyFolder, 
     (one,) = cells_of(folder, plan)[:1]
     scores = one.folder.scores("recipe")
     scores.mkdir(parents=True)
+    (scores / "summary.json").write_text("{}")
     one.folder.finished.write_text("{}")
     for text in ("id,jaccard\na,0.5\n", ""):
         (scores / "cases.csv").write_text(text)

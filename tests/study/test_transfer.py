@@ -127,6 +127,26 @@ def test_a_shared_study_names_no_folder_of_the_data(
     assert data.split == Path("split.csv")
 
 
+@pytest.mark.parametrize("name", ["cases.csv", "summary.json"])
+def test_a_finished_cell_that_lacks_scores_is_named(name: str, whole: StudyFolder, tmp_path: Path) -> None:
+    study = StudyFolder(Path(shutil.copytree(whole.path, tmp_path / "study")))
+    key = read_plan(study.plan).cells[1].key
+    (study.cell(key).scores("recipe") / name).unlink()
+    message = rf"{key}.scores.recipe.{name} is missing, though its cell is finished; .* run the study again"
+    with pytest.raises(UserError, match=message):
+        share_study(study, tmp_path / "shared")
+    with pytest.raises(UserError, match=message):
+        read_results(study.path)
+    assert not (tmp_path / "shared").exists()
+
+
+def test_a_study_without_learning_curves_is_shared(whole: StudyFolder, tmp_path: Path) -> None:
+    study = StudyFolder(Path(shutil.copytree(whole.path, tmp_path / "study")))
+    study.cell(read_plan(study.plan).cells[0].key).run.metrics.unlink()
+    names = [path.name for path in share_study(study, tmp_path / "shared")]
+    assert (names.count("metrics.csv"), names.count("cases.csv")) == (3, 4)
+
+
 def test_nothing_is_overwritten(whole: StudyFolder, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="exists; choose another folder"):
         share_study(whole, tmp_path)

@@ -28,6 +28,7 @@ from mlffm_segdiff.metrics.case_bounds import (
 )
 from mlffm_segdiff.metrics.conformal import covered_cases
 from mlffm_segdiff.metrics.intervals import mean_interval
+from mlffm_segdiff.metrics.thirds import thirds
 from mlffm_segdiff.segmenters.calibration import SetBounds, StyleCalibration
 
 Numbers = npt.NDArray[np.float64]
@@ -35,7 +36,6 @@ Numbers = npt.NDArray[np.float64]
 ALL = "all"
 APPLIED = "applied"
 """The bounds that results get: of several data sets, the most conservative."""
-TERCILES = (1 / 3, 2 / 3)
 SIDES = {"area": 2, "dice": 2, "outer": 1, "inner": 1}
 """Ends of each kind of bound that holds in a share of cases."""
 EXPECTED_SHARES = (0.025, 0.975)
@@ -136,10 +136,9 @@ def strata(cases: Sequence[CoverageCase]) -> dict[str, list[CoverageCase]]:
         ("low contrast", "medium contrast", "high contrast"): lambda case: case.checked.contrast,
     }
     for names, value in kinds.items():
-        values = np.array([value(case) for case in cases])
-        group = np.searchsorted(np.quantile(values, TERCILES), values, side="right")
+        places = thirds(np.array([value(case) for case in cases]))
         for number, name in enumerate(names):
-            found[name] = [case for case, place in zip(cases, group, strict=True) if place == number]
+            found[name] = [case for case, place in zip(cases, places, strict=True) if place == number]
     return {name: chosen for name, chosen in found.items() if chosen}
 
 

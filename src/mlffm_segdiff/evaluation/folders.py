@@ -9,7 +9,7 @@ from pathlib import Path
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.image_folder import is_image
-from mlffm_segdiff.data.datasets.mask_names import case_id, mask_case_id, match_key
+from mlffm_segdiff.data.datasets.mask_names import case_id, mask_case_id, pair_ids
 from mlffm_segdiff.data.datasets.pairing import find_entries
 from mlffm_segdiff.data.files import decode_mask
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
@@ -72,22 +72,18 @@ def masks_by_id(folder: Path) -> dict[str, Entry]:
 
 
 def match_masks(predictions: Mapping[str, Entry], truths: Mapping[str, Entry]) -> MatchedMasks:
-    """Match masks by id, in any case if that is clear. Raises UserError if they have no id in common."""
-    spelling = {match_key(key): key for key in truths}
-    respelled = {spelling.get(match_key(key), key): entry for key, entry in predictions.items()}
-    if len(respelled) == len(predictions) and len(spelling) == len(truths):
-        predictions = respelled
-    shared = sorted(predictions.keys() & truths.keys())
-    if not shared:
+    """Match masks by id, see `pair_ids`. Raises UserError if they have no id in common."""
+    own = pair_ids(truths, predictions)
+    if not own:
         examples = [str(masks[min(masks)]) if masks else "none" for masks in (predictions, truths)]
         raise UserError(
             f"no prediction (such as {examples[0]}) has the name of a ground truth (such as {examples[1]}); "
             "name each prediction like its ground truth"
         )
     return MatchedMasks(
-        pairs=tuple(MaskFiles(key, predictions[key], truths[key]) for key in shared),
-        missing=tuple(sorted(truths.keys() - predictions.keys())),
-        extra=tuple(sorted(predictions.keys() - truths.keys())),
+        pairs=tuple(MaskFiles(key, predictions[own[key]], truths[key]) for key in sorted(own)),
+        missing=tuple(sorted(truths.keys() - own.keys())),
+        extra=tuple(sorted(predictions.keys() - set(own.values()))),
     )
 
 

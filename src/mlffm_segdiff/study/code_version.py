@@ -7,8 +7,12 @@ from pathlib import Path
 
 import mlffm_segdiff
 
-UNUSED = ("cli", "study", "serve", "benchmark", "inference", "export")
-"""Packages that neither train nor score a cell."""
+UNUSED = ("cli", "study", "serve", "benchmark", "export")
+"""Packages that do not count: no cell runs them, except `study`.
+
+What `study` decides for a cell, the recipe, split and sampling, is recorded with its weights and scores; most
+of it is about plans and reports.
+"""
 
 
 @cache

@@ -21,20 +21,20 @@ from mlffm_segdiff.config.study import TITLE
 from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.claim import claimed_results
-from mlffm_segdiff.data.datasets.mask_names import match_key
+from mlffm_segdiff.data.datasets.mask_names import pair_ids
 from mlffm_segdiff.data.files import Pixels, decode_image, decode_mask
 from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.results_folder import remove_results, require_own
 from mlffm_segdiff.evaluation.figures import OutlinedCase
 from mlffm_segdiff.evaluation.folders import first_ids, masks_by_id
 from mlffm_segdiff.evaluation.pipeline import ShowProgress, no_progress
-from mlffm_segdiff.study.differences import LEAST_PAIRS
 from mlffm_segdiff.study.mask_folders import MaskRuns, find_runs, load_prediction, score_runs
+from mlffm_segdiff.study.report.comparisons import Comparison
 from mlffm_segdiff.study.report.document import frame_csv
 from mlffm_segdiff.study.report.given_properties import read_properties
 from mlffm_segdiff.study.report.image_properties import SIZE
 from mlffm_segdiff.study.report.mask_report import Outline, write_mask_report
-from mlffm_segdiff.study.report.score_sections import verdicts
+from mlffm_segdiff.study.report.score_sections import main_comparisons, sentence
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.score_frame import SCORE_COLUMNS
 
@@ -118,15 +118,20 @@ def compare(
     command = _command(folders, truth, output, options)
     with show("scoring") as progress:
         scored = _score(found, baseline, output.resolve().name, command, progress)
+    compared = main_comparisons(scored)
     facts = {
         "command": command,
         "methods": {method: list(map(str, several)) for method, several in folders.items()},
         "truth": str(truth),
         "missing": missing,
-        **_facts(found, scored),
+        "baseline": scored.variants[0],
+        "images": len(found.truths),
+        "left_out": found.left_out,
+        "notes": _notes(found, scored.scores),
+        "verdicts": [*map(sentence, compared)],
     }
     outline = partial(_outline, found, scored, found_images)
-    files = _write(MaskComparison(output, scored, facts), own, outline, given)
+    files = _write(MaskComparison(output, scored, facts), compared, own, outline, given)
     return MaskComparison(output, scored, {**facts, "files": files})
 
 
@@ -148,19 +153,12 @@ def _score(
     )
 
 
-def _facts(found: MaskRuns, scored: ScoredVariants) -> dict[str, Any]:
-    """Return what was found, for comparison.json."""
-    return {
-        "baseline": scored.variants[0],
-        "images": len(found.truths),
-        "left_out": found.left_out,
-        "notes": _notes(found, scored.scores),
-        "verdicts": verdicts(scored) if len(found.truths) >= LEAST_PAIRS else [],
-    }
-
-
 def _write(
-    found: MaskComparison, own: Sequence[str], outline: Outline, properties: Mapping[str, pd.Series]
+    found: MaskComparison,
+    compared: Sequence[Comparison],
+    own: Sequence[str],
+    outline: Outline,
+    properties: Mapping[str, pd.Series],
 ) -> list[str]:
     """Replace the files of an earlier comparison, and return the new ones."""
 
@@ -171,7 +169,8 @@ def _write(
     with claimed_results(found.folder), partly_written():
         remove_results(found.folder, [name for name in own if name not in (FACTS_FILE, *FOLDERS)])
         write_facts(RESULTS)  # so that the next comparison may replace the files of one that was killed
-        written = write_mask_report(found.scored, found.folder, found.facts["notes"], outline, properties)
+        notes = found.facts["notes"]
+        written = write_mask_report(found.scored, compared, found.folder, notes, outline, properties)
         write_text(found.folder / SCORES_FILE, _scores_csv(found.scored.scores))
         files = [FACTS_FILE, SCORES_FILE, *written]
         write_facts(files)
@@ -202,9 +201,8 @@ def _own_files(output: Path) -> list[str]:
 
 def _find_images(folder: Path, truths: Mapping[str, Entry]) -> dict[str, Entry]:
     """Return the images of the ground truth in a folder. Raises UserError if it has none."""
-    spelling = {match_key(key): key for key in truths}
-    entries = {spelling.get(match_key(key)): entry for key, entry in masks_by_id(folder).items()}
-    found = {key: entry for key, entry in entries.items() if key is not None}
+    entries = masks_by_id(folder)
+    found = {key: entries[name] for key, name in pair_ids(truths, entries).items()}
     if not found:
         raise UserError(f"no image in {folder} has the name of a ground truth; give the folder of the images")
     return found
@@ -242,8 +240,8 @@ def _notes(found: MaskRuns, scores: pd.DataFrame) -> list[str]:
     counts = {run.method: run.number + 1 for run in found.runs}
     if len(set(counts.values())) > 1:
         notes.append(
-            f"Methods have different numbers of runs. Tests use the first {min(counts.values())} of each; "
-            "tables of scores use all."
+            "Methods have different numbers of runs. Each comparison uses the runs that both have; the "
+            f"ranking uses the first {min(counts.values())}; tables of scores use all."
         )
     return notes
 

@@ -17,7 +17,7 @@ from filelock import FileLock
 from rich.console import Console
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import atomic_write, sweep_unfinished
+from mlffm_segdiff.data.atomic import atomic_folder, atomic_write, sweep_unfinished
 from mlffm_segdiff.data.sources import SplitCases, load_split_cases, open_split
 from mlffm_segdiff.evaluation.model import evaluate_model
 from mlffm_segdiff.evaluation.report import CASES_FILE, SUMMARY_FILE, write_report
@@ -26,6 +26,7 @@ from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.study.cells import Cell, evaluation_sampling
 from mlffm_segdiff.study.code_version import code_digest
 from mlffm_segdiff.study.plan import StudyPlan, read_plan
+from mlffm_segdiff.study.stopwatch import Stopwatch
 from mlffm_segdiff.study.study_folder import CellFolder, StudyFolder
 from mlffm_segdiff.training.callbacks import ConsoleProgress
 from mlffm_segdiff.training.fit import resume, train
@@ -44,11 +45,12 @@ def run_cell(study: Path, key: str) -> None:
         UserError: If the cell is not in the plan, or the data no longer have the planned split.
     """
     folder = StudyFolder(study)
-    cell, place = read_plan(folder.plan).cell(key), folder.cell(key)
+    place = folder.cell(read_plan(folder.plan).cell(key).key)
     place.path.mkdir(parents=True, exist_ok=True)
     with FileLock(place.guard):
         sweep_unfinished(place.path)
-        plan = read_plan(folder.plan)  # another evaluation may have been planned while this waited
+        plan = read_plan(folder.plan)  # the study may have been planned again while this waited
+        cell = plan.cell(place.path.name)
         if not (place.finished.is_file() and is_scored(cell, plan, place)):
             torch.set_num_threads(plan.threads)
             with _status_files(place):
@@ -100,25 +102,23 @@ def _train_and_score(cell: Cell, plan: StudyPlan, place: CellFolder) -> None:
     if not place.trained.is_file():
         _train(cell, plan, place)
     shutil.rmtree(place.run.checkpoints, ignore_errors=True)
-    started = time.monotonic()
     _score(cell, plan, place, parts)
-    _write(place.finished, _account(cell, place, time.monotonic() - started))
+    _write(place.finished, _account(cell, plan, place))
 
 
 def _train(cell: Cell, plan: StudyPlan, place: CellFolder) -> None:
-    run, started = place.run, time.monotonic()
+    run, stopwatch = place.run, Stopwatch()
     resumed = run.config.is_file()
     with place.log.open("a", encoding="utf-8") as file:
-        progress = [ConsoleProgress(Console(file=file, width=110))]
+        progress = [ConsoleProgress(Console(file=file, width=110)), stopwatch]
         if resumed:
             run.write_config(cell.recipe)  # the data may have moved
             result = resume(run.path, progress, plan.device)
         else:
             shutil.rmtree(run.path, ignore_errors=True)  # a killed process may have left it incomplete
             result = train(cell.recipe, run.path, callbacks=progress, device=plan.device)
-    seconds = time.monotonic() - started
     values = {
-        "seconds": seconds,
+        "seconds": stopwatch.seconds,
         "resumed": resumed,
         "best_jaccard": result.best_jaccard,
         "code": code_digest(),
@@ -134,10 +134,14 @@ def _score(cell: Cell, plan: StudyPlan, place: CellFolder, parts: SplitCases) ->
     segmenter = load_pretrained(place.run.path, trust_code=True).segmenter.to(device).eval()
     pairs, cases = open_split(parts, plan.part, cell.recipe.data.size), parts.cases[plan.part]
     for name in missing:
+        started, scores = time.monotonic(), place.scores(name)
         sampling = evaluation_sampling(cell.recipe, plan.evaluations[name])
-        found = evaluate_model(segmenter, pairs, cases, sampling, cell.recipe.train.batch_size, device)
-        (place.scores(name) / CASES_FILE).unlink(missing_ok=True)  # it is written after summary.json
-        write_report(place.scores(name), list(found), _provenance(cell, plan, name))
+        found = list(evaluate_model(segmenter, pairs, cases, sampling, cell.recipe.train.batch_size, device))
+        with atomic_folder(scores) as building:
+            write_report(building, found, _provenance(cell, plan, name))
+            record = {"seconds": time.monotonic() - started, "code": code_digest()}
+            _write(building / place.scored(name).name, record)
+            shutil.rmtree(scores, ignore_errors=True)  # of other settings, or unfinished
 
 
 def _provenance(cell: Cell, plan: StudyPlan, evaluation: str) -> dict[str, object]:
@@ -151,9 +155,11 @@ def _provenance(cell: Cell, plan: StudyPlan, evaluation: str) -> dict[str, objec
     }
 
 
-def _account(cell: Cell, place: CellFolder, evaluation_seconds: float) -> dict[str, object]:
-    """Return what finished.json records: times, and the environment that the training started in."""
+def _account(cell: Cell, plan: StudyPlan, place: CellFolder) -> dict[str, object]:
+    """Return what finished.json records: times, code, and the environment that the training started in."""
     training: dict[str, Any] = json.loads(place.trained.read_text(encoding="utf-8"))
+    evaluations = {name: _scoring_record(place.scored(name)) for name in plan.evaluations}
+    evaluation_seconds = sum(one["seconds"] for one in evaluations.values())
     settings = cell.recipe.train
     return {
         "seconds": training["seconds"] + evaluation_seconds,
@@ -163,9 +169,17 @@ def _account(cell: Cell, place: CellFolder, evaluation_seconds: float) -> dict[s
         "images": settings.steps * settings.batch_size,
         "best_validation_jaccard": training["best_jaccard"],
         "training_code": training["code"],
-        "code": code_digest(),
+        "evaluations": evaluations,
         **place.run.started_in(),
     }
+
+
+def _scoring_record(path: Path) -> dict[str, Any]:
+    """Read scored.json; scores of earlier versions lack it."""
+    if not path.is_file():
+        return {"seconds": 0.0, "code": "unknown"}
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
 
 
 def _write(path: Path, values: Mapping[str, object]) -> None:

@@ -1,11 +1,12 @@
 """Plans and runs studies."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from filelock import FileLock, Timeout
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.study import LauncherName, Study, check_study, load_study
@@ -18,7 +19,7 @@ from mlffm_segdiff.study.launchers import make_launcher
 from mlffm_segdiff.study.launchers.base import Launcher
 from mlffm_segdiff.study.plan import StudyPlan, package_versions, read_plan, write_plan
 from mlffm_segdiff.study.run_cell import is_scored, run_cell
-from mlffm_segdiff.study.study_folder import StudyFolder
+from mlffm_segdiff.study.study_folder import CellFolder, StudyFolder
 from mlffm_segdiff.study.transfer import reuse_trained
 
 Sources = Mapping[str, Path | None]
@@ -185,6 +186,13 @@ def changes(plan: StudyPlan, folder: StudyFolder) -> list[str]:
     return found
 
 
+def _remove_stale_mark(place: CellFolder) -> None:
+    """Remove running.json of a process that was killed, not of a job that still runs the cell."""
+    if place.running.is_file():
+        with suppress(Timeout), FileLock(place.guard, timeout=0):
+            place.running.unlink(missing_ok=True)
+
+
 def run_cells(
     plan: StudyPlan, folder: StudyFolder, launcher: Launcher, on_end: OnEnd | None = None
 ) -> dict[str, str]:
@@ -210,7 +218,7 @@ def run_cells(
     waiting = sorted(cells, key=lambda key: folder.cell(key).failed.is_file())
     with folder.claimed(), closing(launcher.launch(run_cell, folder.path, waiting)) as outcomes:
         for key in waiting:
-            folder.cell(key).running.unlink(missing_ok=True)  # left by a killed process
+            _remove_stale_mark(folder.cell(key))
         for outcome in outcomes:
             place = folder.cell(outcome.key)
             error = None if place.finished.is_file() else outcome.error or "it ended without finished.json"

@@ -9,7 +9,6 @@ import pandas as pd
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.csv_text import unguarded
-from mlffm_segdiff.evaluation.report import CASES_FILE
 from mlffm_segdiff.evaluation.rows import NETWORK_PREFIX
 from mlffm_segdiff.metrics.case_scores import COUNT_NAMES, CaseScores
 from mlffm_segdiff.metrics.overlap import POOLED_SCORES, Counts
@@ -60,14 +59,9 @@ def read_scores(cells: Sequence[CellResult], evaluations: Sequence[str]) -> pd.D
         (the size of the network's input). Distances are in pixels of that size.
 
     Raises:
-        UserError: If a case table cannot be read or lacks a column.
+        UserError: If a case table is missing, cannot be read or lacks a column.
     """
-    tables = [
-        _case_rows(one, evaluation)
-        for evaluation in evaluations
-        for one in cells
-        if one.finished and (one.folder.scores(evaluation) / CASES_FILE).is_file()
-    ]
+    tables = [_case_rows(one, evaluation) for evaluation in evaluations for one in cells if one.finished]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
 
 
@@ -114,7 +108,7 @@ def pooled_scores(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _case_rows(one: CellResult, evaluation: str) -> pd.DataFrame:
-    path = one.folder.scores(evaluation) / CASES_FILE
+    path, _ = one.folder.score_files(evaluation)
     try:
         cases = pd.read_csv(path, converters={"id": unguarded})
         tables = [_at_resolution(cases, "source")]

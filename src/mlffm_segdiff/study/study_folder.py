@@ -9,6 +9,7 @@ from typing import Any
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.claim import claimed
+from mlffm_segdiff.evaluation.report import CASES_FILE, SUMMARY_FILE
 from mlffm_segdiff.training.run_folder import RunFolder
 
 
@@ -66,6 +67,20 @@ class CellFolder:
     def scores(self, evaluation: str) -> Path:
         """Return the folder of an evaluation's cases.csv and summary.json."""
         return self.path / "scores" / evaluation
+
+    def score_files(self, evaluation: str) -> tuple[Path, Path]:
+        """Return cases.csv and summary.json of a finished cell. Raises UserError if one is missing."""
+        files = self.scores(evaluation) / CASES_FILE, self.scores(evaluation) / SUMMARY_FILE
+        for file in files:
+            if not file.is_file():
+                raise UserError(
+                    f"{file} is missing, though its cell is finished; restore it, or run the study again"
+                )
+        return files
+
+    def scored(self, evaluation: str) -> Path:
+        """Return the record of an evaluation: its seconds and its code."""
+        return self.scores(evaluation) / "scored.json"
 
 
 @dataclass(frozen=True)

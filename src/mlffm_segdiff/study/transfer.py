@@ -10,7 +10,6 @@ from filelock import FileLock, Timeout
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import atomic_folder, write_bytes
-from mlffm_segdiff.evaluation.report import CASES_FILE, SUMMARY_FILE
 from mlffm_segdiff.study.cells import Cell
 from mlffm_segdiff.study.plan import StudyPlan, read_plan, write_plan
 from mlffm_segdiff.study.study_folder import CellFolder, StudyFolder
@@ -73,7 +72,8 @@ def share_study(folder: StudyFolder, output: Path) -> list[Path]:
         The copied files.
 
     Raises:
-        UserError: If there is no study, the folder exists, or a file cannot be written.
+        UserError: If there is no study, the folder exists, a finished cell lacks scores, or a file cannot be
+            written.
     """
     plan = read_plan(folder.plan)
     if output.exists():
@@ -84,10 +84,9 @@ def share_study(folder: StudyFolder, output: Path) -> list[Path]:
         if place.finished.is_file():
             account = {key: value for key, value in place.account().items() if key != "command"}
             files[place.finished] = json.dumps(account, indent=1).encode() + b"\n"
-            scores = [
-                place.scores(name) / file for name in plan.evaluations for file in (CASES_FILE, SUMMARY_FILE)
-            ]
-            files |= {file: file.read_bytes() for file in (place.run.metrics, *scores)}
+            curves = [place.run.metrics] if place.run.metrics.is_file() else []
+            scores = [file for name in plan.evaluations for file in place.score_files(name)]
+            files |= {file: file.read_bytes() for file in (*curves, *scores)}
     with atomic_folder(output) as building:
         for file, content in files.items():
             write_bytes(building / file.relative_to(folder.path), content)

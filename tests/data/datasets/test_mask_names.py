@@ -6,11 +6,13 @@ import pytest
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.mask_names import (
+    IdLookup,
     case_id,
     id_hint,
     is_companion,
     mask_case_id,
     masks_of_images,
+    pair_ids,
 )
 
 
@@ -66,6 +68,19 @@ def test_the_same_name_is_preferred_then_another_case_then_a_mark():
     assert matched(["a", "A"], ["a.png", "A.png"]) == {"a": "a.png", "A": "A.png"}
     assert matched(["a", "A", "b"], ["b.png", "a_MASK.png"]) == {"b": "b.png", "a": "a_MASK.png"}
     assert matched(["lesion_0"], ["Lesion_0_Lesion.png"]) == {"lesion_0": "Lesion_0_Lesion.png"}
+
+
+def test_ids_that_differ_only_in_case_are_told_apart():
+    lookup = IdLookup(["a", "A", "Mole"])
+    assert [lookup.find(name) for name in ("a", "A", "mole", "b")] == ["a", "A", "Mole", None]
+    assert IdLookup(["Aa", "aA"]).find("aa") is None
+
+
+def test_pairs_are_of_the_same_name_then_of_the_only_one_in_another_case():
+    assert pair_ids(["a", "A", "Mole"], ["A", "a", "mole"]) == {"a": "a", "A": "A", "Mole": "mole"}
+    assert pair_ids(["a", "A"], ["a"]) == {"a": "a"}
+    assert pair_ids(["a"], ["A", "a"]) == {"a": "a"}
+    assert pair_ids(["aa", "b"], ["Aa", "aA", "B"]) == {"b": "B"}
 
 
 def test_masks_without_an_image_keep_their_own_id():

@@ -149,6 +149,12 @@ def finished(fabricate: Fabricate, lesions: Path) -> StudyFolder:
     )
 
 
+@pytest.fixture
+def copied(finished: StudyFolder, tmp_path: Path) -> StudyFolder:
+    """A copy of `finished` that a test may change."""
+    return StudyFolder(Path(shutil.copytree(finished.path, tmp_path / "copied")))
+
+
 @pytest.fixture(scope="session")
 def unfinished(fabricate: Fabricate, lesions: Path) -> StudyFolder:
     """A ranked study that lacks cells, whose images are missing."""

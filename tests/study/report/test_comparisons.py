@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from mlffm_segdiff.study.report.comparisons import (
     against_first_evaluation,
     comparison_table,
 )
+from mlffm_segdiff.study.report.score_sections import sentence
 from mlffm_segdiff.study.study_folder import StudyFolder
 
 
@@ -29,18 +31,23 @@ def test_each_variant_is_compared_on_each_data_set(finished: StudyFolder) -> Non
 
 
 def test_a_variant_may_be_against_another_than_the_baseline(
-    fabricate: Callable[..., StudyFolder],
+    fabricate: Callable[..., StudyFolder], lesions: Path
 ) -> None:
     cut = {"recipe": "synthetic", "overrides": ["model.fusion_width=null"]}
     uniform = {"recipe": "synthetic", "overrides": ["model.adaptive=false"], "against": "without MLFFM"}
     variants = {"full": {"recipe": "synthetic"}, "without MLFFM": cut, "uniform weights": uniform}
-    study = read_results(fabricate(variants=variants).path)
+    sources = {"datasets": {"lesions": {"source": "folder"}}, "sources": {"lesions": lesions}}
+    study = read_results(fabricate(variants=variants, **sources).path)
     less, more = against_baseline(study, "recall", "source")
     assert (less.other, more.other) == ("full", "without MLFFM")
     assert more.result.interval.mean == pytest.approx(-less.result.interval.mean)
-    table = comparison_table([less, more], "name", "Caption.", "recall", "variant")
+    table = comparison_table(study, [less, more], "name", "Caption.", "recall", "variant")
     assert table.shown["against"].tolist() == ["full", "without MLFFM"]
-    assert "against" not in comparison_table([less], "name", "Caption.", "recall", "variant").shown
+    assert "against" not in comparison_table(study, [less], "name", "Caption.", "recall", "variant").shown
+    alone = comparison_table(study, [more], "name", "Caption.", "recall", "variant")
+    assert alone.shown["against"].tolist() == ["without MLFFM"]
+    assert sentence(more).startswith("uniform weights against 'without MLFFM' on lesions: ")
+    assert sentence(less).startswith("without MLFFM on lesions: ")
 
 
 def test_p_values_are_scipys_and_holms(finished: StudyFolder) -> None:
@@ -67,8 +74,9 @@ def test_ways_to_draw_masks_are_compared_with_the_first(finished: StudyFolder) -
 
 
 def test_the_table_has_the_numbers_and_the_words(finished: StudyFolder) -> None:
-    found = against_baseline(read_results(finished.path), "hd95", "source")
-    table = comparison_table(found, "name", "Caption.", "hd95", "variant")
+    study = read_results(finished.path)
+    found = against_baseline(study, "hd95", "source")
+    table = comparison_table(study, found, "name", "Caption.", "hd95", "variant")
     assert table.text == "Caption. Holm: 4 comparisons."
     assert table.numbers["difference"].tolist() == [one.result.interval.mean for one in found]
     assert np.isfinite(table.numbers[["low", "high", "p", "p, Holm", "effect"]].to_numpy()).all()

@@ -59,6 +59,12 @@ def test_a_table_that_cannot_be_used_is_a_user_error(tmp_path: Path, text: str, 
         read_properties(path, ["a", *(f"{n:04}" for n in range(21))], MEASURED)
 
 
+def test_ids_that_differ_only_in_case_have_their_own_lines(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("id,age\na,1\nA,2\nMOLE,3\n", encoding="utf-8")
+    assert read_properties(path, ["a", "A", "mole"], [])["age"].to_dict() == {"a": 1, "A": 2, "mole": 3}
+
+
 def test_a_table_that_is_absent_or_a_folder_is_a_user_error(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "absent.csv"):
         with pytest.raises(UserError, match=r"cannot be read \(.*\); give a CSV file"):

@@ -49,16 +49,16 @@ def test_tones_are_in_order_and_images_without_skin_are_left_out() -> None:
 
 
 def test_images_are_measured_once_and_shared_without_the_images(
-    finished: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    copied: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = read_results(finished.path)
+    study = read_results(copied.path)
     contrast, tone = measured_properties(study, "lesions")
     assert (contrast.name, tone.name) == ("contrast", "skin tone")
     images = open_images(study.cells[0].cell, study.plan.part)
     first = typology_angle(np.asarray(images.pairs.images[0]), np.asarray(images.pairs.masks[0]) > 0)
     assert tone.values is not None
     assert tone.values[images.pairs.ids[0]] == pytest.approx(first, abs=0.01)
-    share_study(finished, tmp_path / "shared")
+    share_study(copied, tmp_path / "shared")
     monkeypatch.delattr("mlffm_segdiff.study.report.image_properties.open_images")
     shared = measured_properties(read_results(tmp_path / "shared"), "lesions")
     pd.testing.assert_series_equal(shared[0].groups, contrast.groups)
@@ -78,7 +78,8 @@ def test_a_report_has_scores_by_the_properties_of_a_table(
     table.write_text("\n".join(["id,age,site", *lines, "another,3,face"]), encoding="utf-8")
     report = write_report(folder.path, table)
     assert (report / "figures" / "by_age_lesions.png").is_file()
-    assert "study report study --properties table.csv" in (report / "report.md").read_text(encoding="utf-8")
+    command = f"study report {folder.path} --properties {table}"
+    assert command in (report / "report.md").read_text(encoding="utf-8")
     groups = pd.read_csv(report / "tables" / "properties_lesions.csv").set_index(["property", "group"])
     assert groups.loc["site", "full"].to_dict() == pytest.approx(
         {"arm": means.iloc[::2].mean(), "leg": means.iloc[1::2].mean()}
@@ -92,15 +93,25 @@ def test_a_report_has_scores_by_the_properties_of_a_table(
     assert set(differences["minus"]) == {"full"}
 
 
-def test_images_that_the_file_does_not_have_are_measured(finished: StudyFolder, tmp_path: Path) -> None:
-    study = read_results(finished.path)
+def test_images_that_the_file_does_not_have_are_measured(copied: StudyFolder) -> None:
+    study = read_results(copied.path)
     whole = measured_properties(study, "lesions")
-    lines = finished.images.read_text(encoding="utf-8").splitlines()
-    finished.images.write_text("\n".join([*lines[:4], "2018,other,1,2"]) + "\n", encoding="utf-8")
+    lines = copied.images.read_text(encoding="utf-8").splitlines()
+    copied.images.write_text("\n".join([*lines[:4], "2018,other,1,2"]) + "\n", encoding="utf-8")
     again = measured_properties(study, "lesions")
     pd.testing.assert_series_equal(again[0].groups, whole[0].groups)
-    written = finished.images.read_text(encoding="utf-8").splitlines()
+    written = copied.images.read_text(encoding="utf-8").splitlines()
     assert sorted(written) == sorted([*lines, "2018,other,1.0,2.0"])
+
+
+def test_thirds_are_those_of_the_scored_images(copied: StudyFolder) -> None:
+    study = read_results(copied.path)
+    before = measured_properties(study, "lesions")
+    more = [f"lesions,more{number},{200 + number},{number}" for number in range(8)]
+    lines = copied.images.read_text(encoding="utf-8").splitlines()
+    copied.images.write_text("\n".join([*lines, *more]) + "\n", encoding="utf-8")
+    for known, again in zip(before, measured_properties(study, "lesions"), strict=True):
+        pd.testing.assert_series_equal(again.groups, known.groups)
 
 
 def test_a_damaged_file_of_images_is_a_user_error(finished: StudyFolder, tmp_path: Path) -> None:

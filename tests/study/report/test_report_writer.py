@@ -1,4 +1,5 @@
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,13 +14,13 @@ from mlffm_segdiff.study.study_folder import StudyFolder
 
 
 @pytest.fixture(scope="module")
-def ablation(finished: StudyFolder) -> Path:
-    return write_report(finished.path)
+def ablation(finished: StudyFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(shutil.copytree(finished.path, tmp_path_factory.mktemp("ablation") / "my study"))
 
 
 @pytest.fixture(scope="module")
-def comparison(unfinished: StudyFolder) -> Path:
-    return write_report(unfinished.path)
+def comparison(unfinished: StudyFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(shutil.copytree(unfinished.path, tmp_path_factory.mktemp("comparison") / "study"))
 
 
 def names(folder: Path) -> set[str]:
@@ -56,7 +57,7 @@ def test_every_figure_is_linked_and_names_the_command_that_makes_it(ablation: Pa
     page = (ablation / "report.md").read_text()
     linked = re.findall(r"!\[.*?\]\(figures/(.*?)\)\n\n(.*)\n", page)
     assert {name for name, _ in linked} == names(ablation / "figures")
-    command = "mlffm-segdiff study report study"
+    command = f"mlffm-segdiff study report '{ablation.parent}'"
     assert all(caption.endswith(f"Made by: {command}") for _, caption in linked)
 
 
@@ -79,8 +80,20 @@ def test_an_unfinished_comparison_lists_what_is_missing_and_reports_the_rest(com
     assert "worst_gone.png" not in names(comparison / "figures")
     friedman = pd.read_csv(comparison / "tables" / "friedman.csv")
     assert friedman["images"].tolist() == [8]
+    assert friedman["seeds"].astype(str).tolist() == ["1"]  # seeds 0 and 2 lack a variant each
     ranks = pd.read_csv(comparison / "tables" / "ranks.csv").set_index("variant")["gone"]
     assert ranks.to_dict() == {"full": 1.5, "without MLFFM": 3, "uniform weights": 1.5}  # the second is worst
+
+
+def test_a_data_set_with_few_images_has_no_tests(fabricate: Callable[..., StudyFolder]) -> None:
+    """Four test images: no p-value can be below 0.05, so nothing is said about significance."""
+    report = write_report(fabricate(seeds=[0], rank=True).path)
+    page = (report / "report.md").read_text()
+    assert "Tests are left out for synthetic: with fewer than 6 images" in page
+    assert "Not ranked: synthetic (fewer than 6 images in common)." in page
+    assert "significant" not in page
+    assert not {"baseline_jaccard_source.csv", "friedman.csv"} & names(report / "tables")
+    assert (report / "tables" / "scores_source.csv").is_file()
 
 
 def test_a_study_with_nothing_finished_lists_what_is_to_do(fabricate: Callable[..., StudyFolder]) -> None:

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from mlffm_segdiff.study.report import read_results
+from mlffm_segdiff.study.report.comparisons import against_baseline, comparison_table
 from mlffm_segdiff.study.report.score_tables import run_table, score_table
 from mlffm_segdiff.study.study_folder import StudyFolder
 
@@ -26,6 +29,18 @@ def test_scores_are_means_and_spreads_over_seeds(finished: StudyFolder) -> None:
     shown = table.shown.iloc[0]
     assert shown["Jaccard, per image"] == f"{means.mean():.4f} ± {means.std():.4f}"
     assert shown["Jaccard, pooled"] == f"{pooled.mean():.4f} ± {pooled.std():.4f}"
+
+
+def test_the_only_data_set_with_scores_is_named_if_the_study_has_others(finished: StudyFolder) -> None:
+    study = read_results(finished.path)
+    one = replace(study, scores=study.scores[study.scores["dataset"] == "lesions"])
+    found = against_baseline(one, "jaccard", "source")
+    compared = comparison_table(one, found, "name", "Caption.", "jaccard", "variant")
+    for table in (score_table(one, "source"), compared):
+        assert set(table.shown["data set"]) == {"lesions"}
+    only = replace(one, datasets=["lesions"])
+    assert "data set" not in score_table(only, "source").shown
+    assert "data set" not in comparison_table(only, found, "name", "Caption.", "jaccard", "variant").shown
 
 
 def test_what_was_run_counts_what_is_missing(unfinished: StudyFolder) -> None:

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,16 @@ def test_contours_are_of_the_masks_that_an_evaluation_scores(finished: StudyFold
     segmented = segment_cases(segmenter, images.pairs, images.cases, sampling, 2, device)
     expected = [evaluate_case(case).source.jaccard for case in segmented]
     assert [case.jaccard for case in outline(one, overrides, images)] == pytest.approx(expected)
+
+
+def test_weights_of_a_variant_that_names_code_by_target_are_loaded(copied: StudyFolder) -> None:
+    one = read_results(copied.path).cells[0]
+    path = one.folder.run.weights / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["recipe"]["loss"] = {"target": "torch.nn.functional.binary_cross_entropy_with_logits"}
+    path.write_text(json.dumps(config), encoding="utf-8")
+    segmenter, _ = load_cell(one, ["sampling.steps=2"])
+    assert not segmenter.training
 
 
 def test_a_changed_split_is_a_user_error(finished: StudyFolder) -> None:

@@ -46,6 +46,33 @@ def match_key(key: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", key).casefold())
 
 
+class IdLookup:
+    """Finds ids as they are written, or in another case if only one id is written so.
+
+    Args:
+        ids: The ids.
+    """
+
+    def __init__(self, ids: Iterable[str]) -> None:
+        self._spellings: dict[str, set[str]] = defaultdict(set)
+        for key in ids:
+            self._spellings[match_key(key)].add(key)
+
+    def find(self, name: str) -> str | None:
+        """Return the id of this name; None if there is none, or if several differ from it in case only."""
+        same = self._spellings.get(match_key(name), set())
+        if name in same:
+            return name
+        return next(iter(same)) if len(same) == 1 else None
+
+
+def pair_ids(ids: Collection[str], others: Collection[str]) -> dict[str, str]:
+    """Return for each id the other one of the same name, or the only one in another case, if there is one."""
+    known, found = IdLookup(ids), IdLookup(others)
+    pairs = ((key, found.find(key)) for key in ids)
+    return {key: other for key, other in pairs if other is not None and known.find(other) == key}
+
+
 def is_companion(entry: Entry) -> bool:
     """Return whether a file accompanies images: superpixels, attributes of ISIC's Task 2, or thumbnails."""
     *folders, name = (entry.member or f"{entry.path.parent.name}/{entry.path.name}").lower().split("/")
@@ -74,10 +101,8 @@ def masks_of_images(masks: Iterable[Entry], images: Collection[str]) -> dict[str
     Raises:
         UserError: If two masks are of one image, or no mask has the name of an image.
     """
-    spellings: dict[str, set[str]] = defaultdict(set)
-    for key in images:
-        spellings[match_key(key)].add(key)
-    found = unique_by_id((_image_of(case_id(mask), spellings), mask) for mask in masks)
+    lookup = IdLookup(images)
+    found = unique_by_id((_image_of(case_id(mask), lookup), mask) for mask in masks)
     if found and found.keys().isdisjoint(images):
         first = min(found)
         raise UserError(
@@ -107,14 +132,9 @@ def id_hint(key: str, known: Collection[str], otherwise: str = "correct or remov
     return f"write {same[0]!r}" if same else otherwise
 
 
-def _image_of(stem: str, spellings: dict[str, set[str]]) -> str:
-    for name in _candidates(stem):
-        same = spellings.get(match_key(name), set())
-        if name in same:
-            return name
-        if len(same) == 1:
-            return next(iter(same))
-    return mask_case_id(stem)
+def _image_of(stem: str, images: IdLookup) -> str:
+    found = (images.find(name) for name in _candidates(stem))
+    return next((key for key in found if key is not None), mask_case_id(stem))
 
 
 def _candidates(stem: str) -> Iterator[str]:

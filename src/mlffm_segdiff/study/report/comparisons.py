@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from mlffm_segdiff.evaluation.report import DISTANCES
-from mlffm_segdiff.study.differences import Difference, compare_paired, holm
-from mlffm_segdiff.study.report.document import Table, without_constant
+from mlffm_segdiff.study.differences import LEAST_PAIRS, Difference, compare_paired, holm
+from mlffm_segdiff.study.report.document import Table
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.report.wording import counted, ends, number, p_value, signed, verdict
 from mlffm_segdiff.study.score_frame import common_seeds, image_table
 
 METHOD = (
     "Differences are paired by image, each image averaged over the seeds that both have. Interval: 95 % BCa "
-    "bootstrap over images. p: Wilcoxon signed-rank test with Pratt's zeros, two-sided. Holm: corrected for "
+    "bootstrap over images. Intervals are of the mean difference and are not corrected for the number of "
+    "comparisons. p: Wilcoxon signed-rank test with Pratt's zeros, two-sided. Holm: corrected for "
     "all comparisons of a table. Effect: matched-pairs rank-biserial correlation, -1 to 1. The images are "
     "the units: neither the interval nor p includes the variation between trainings; for that see the "
     "difference of each seed. Verdict: by the corrected p at level 0.05, and by whether the seeds agree."
@@ -30,6 +31,7 @@ class Comparison:
     Attributes:
         label: What is compared: a variant or an evaluation.
         other: What it is compared with.
+        usual: What is compared with unless another is named: the baseline, or the first evaluation.
         dataset: The data set.
         result: Difference, label minus other.
         by_seed: Mean difference of each seed that both have.
@@ -38,6 +40,7 @@ class Comparison:
 
     label: str
     other: str
+    usual: str
     dataset: str
     result: Difference
     by_seed: tuple[float, ...]
@@ -51,7 +54,8 @@ class Comparison:
 def against_baseline(study: ScoredVariants, score: str, resolution: str) -> list[Comparison]:
     """Compare every variant with the baseline, or with the variant it is against, on each data set.
 
-    Pairs without a finished seed in common are left out. p-values are corrected together.
+    Pairs without a finished seed or `LEAST_PAIRS` images in common are left out. p-values are corrected
+    together.
     """
     return compare_within(study, score, study.by_dataset(resolution))
 
@@ -61,7 +65,7 @@ def compare_within(
 ) -> list[Comparison]:
     """Compare as `against_baseline` does, within named parts of the scores: data sets, or groups."""
     return _corrected(
-        _compare(rows, score, "variant", (variant, study.reference(variant)), part)
+        _compare(rows, score, "variant", (variant, study.reference(variant), study.baseline), part)
         for part, rows in parts
         for variant in study.variants[1:]
     )
@@ -72,13 +76,24 @@ def against_first_evaluation(study: ScoredVariants, score: str, resolution: str)
     rows = study.select(variant=study.baseline, resolution=resolution)
     first, *others = study.evaluations
     return _corrected(
-        _compare(rows[rows["dataset"] == dataset], score, "evaluation", (evaluation, first), dataset)
+        _compare(rows[rows["dataset"] == dataset], score, "evaluation", (evaluation, first, first), dataset)
         for dataset in study.datasets
         for evaluation in others
     )
 
 
+def names_others(comparisons: Iterable[Comparison]) -> bool:
+    """Return whether one is with another than the usual, so that each must say what it is with."""
+    return any(one.other != one.usual for one in comparisons)
+
+
+def small_datasets(study: ScoredVariants) -> list[str]:
+    """Return the data sets with fewer than `LEAST_PAIRS` scored images, which are too few for tests."""
+    return [dataset for dataset, rows in study.by_dataset() if rows["id"].nunique() < LEAST_PAIRS]
+
+
 def comparison_table(
+    study: ScoredVariants,
     comparisons: Sequence[Comparison],
     name: str,
     caption: str,
@@ -89,6 +104,7 @@ def comparison_table(
     """Tabulate comparisons.
 
     Args:
+        study: The scores. The text names the data set if the study has several.
         comparisons: Of one score, corrected together.
         name: Stem of the table's files.
         caption: What is compared.
@@ -107,8 +123,9 @@ def comparison_table(
         by_seed = ", ".join(map(signed, one.by_seed))
         shown.append({**labels, **texts, "by seed": by_seed, "verdict": one.verdict(score)})
     text = f"{caption} Holm: {counted(len(comparisons), 'comparison')}."
-    table = without_constant(pd.DataFrame(shown), ("against", part))
-    return Table(name, text, pd.DataFrame(numbers), table)
+    hidden = [] if names_others(comparisons) else ["against"]
+    hidden += ["data set"] if part == "data set" and len(study.datasets) == 1 else []
+    return Table(name, text, pd.DataFrame(numbers), pd.DataFrame(shown).drop(columns=hidden))
 
 
 def difference_columns(result: Difference, corrected: float) -> tuple[dict[str, object], dict[str, str]]:
@@ -135,21 +152,21 @@ def difference_columns(result: Difference, corrected: float) -> tuple[dict[str, 
 
 
 def _compare(
-    rows: pd.DataFrame, score: str, by: str, names: tuple[str, str], dataset: str
+    rows: pd.DataFrame, score: str, by: str, names: tuple[str, str, str], dataset: str
 ) -> Comparison | None:
-    """Compare two values of column ``by`` if they have a seed and an image in common."""
-    one, other = names
-    both = rows[rows[by].isin(names)]
+    """Compare values of a column, ``names``: one, the other and the usual one. None if too few are common."""
+    one, other, usual = names
+    both = rows[rows[by].isin([one, other])]
     seeds = common_seeds(both, by)
     if both[by].nunique() < 2 or not seeds:
         return None
     table = image_table(both, score, by)
-    if not len(table):
+    if len(table) < LEAST_PAIRS:
         return None
     each = [image_table(both[both["seed"] == seed], score, by) for seed in seeds]
     by_seed = tuple(float((pair[one] - pair[other]).mean()) for pair in each)
     result = compare_paired(table[one].to_numpy(), table[other].to_numpy())
-    return Comparison(one, other, dataset, result, by_seed)
+    return Comparison(one, other, usual, dataset, result, by_seed)
 
 
 def _corrected(comparisons: Iterable[Comparison | None]) -> list[Comparison]:

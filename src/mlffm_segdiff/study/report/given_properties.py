@@ -12,7 +12,7 @@ import pandas as pd
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.study import TITLE
 from mlffm_segdiff.data.csv_columns import read_table
-from mlffm_segdiff.data.datasets.mask_names import id_hint, match_key
+from mlffm_segdiff.data.datasets.mask_names import IdLookup, id_hint
 from mlffm_segdiff.study.report.image_properties import ImageProperty, file_stem, in_thirds
 
 MOST_GROUPS = 20
@@ -80,12 +80,12 @@ def _rows_by_image(
     table: Path, rows: Iterable[tuple[int, str, dict[str, str]]], ids: Collection[str]
 ) -> dict[str, dict[str, str]]:
     """Return the rows of a table by the id of their image; rows of other images are ignored."""
-    spelling = {match_key(key): key for key in ids}
+    images = IdLookup(ids)
     found: dict[str, dict[str, str]] = {}
     first = ""
     for line, key, row in rows:
         first = first or key
-        image = spelling.get(match_key(key))
+        image = images.find(key)
         if image is not None and found.setdefault(image, row) != row:
             raise UserError(f"{table}, line {line}: {key!r} has an earlier line that differs; keep one")
     if not found:

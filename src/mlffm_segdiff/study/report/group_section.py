@@ -77,16 +77,15 @@ def _add_property(study: ScoredVariants, rows: pd.DataFrame, one: ImageProperty,
 def _add_differences(
     study: ScoredVariants, name: str, parts: dict[str, pd.DataFrame], document: Document
 ) -> None:
-    tested = {group: own for group, own in parts.items() if own["id"].nunique() >= LEAST_PAIRS}
-    found = compare_within(study, "jaccard", tested.items())
+    found = compare_within(study, "jaccard", parts.items())
     if found:
         caption = (
             f"Each {study.noun} against {study.baseline!r} within each group of {name}: difference in "
             f"Jaccard per image, {WHERE['source']}."
         )
         title = f"group_differences_{file_stem(name)}"
-        document.table(comparison_table(found, title, caption, "jaccard", study.noun, "group"))
-    small = [group for group in parts if group not in tested]
+        document.table(comparison_table(study, found, title, caption, "jaccard", study.noun, "group"))
+    small = [group for group, own in parts.items() if own["id"].nunique() < LEAST_PAIRS]
     if small:
         document.text(
             f"Left out of the tests, because of fewer than {LEAST_PAIRS} images: {', '.join(small)}."

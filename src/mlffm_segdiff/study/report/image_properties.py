@@ -15,6 +15,7 @@ from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.data.csv_text import unguarded
 from mlffm_segdiff.data.lesion_contrast import lesion_contrast
 from mlffm_segdiff.data.skin_tone import TONES, tone_name, typology_angle
+from mlffm_segdiff.metrics.thirds import thirds
 from mlffm_segdiff.study.report.document import frame_csv
 from mlffm_segdiff.study.report.scored_images import ScoredImages, open_images
 from mlffm_segdiff.study.report.study_results import StudyResults
@@ -52,11 +53,10 @@ def in_thirds(name: str, label: str, values: pd.Series, digits: int = 1) -> Imag
         digits: Digits after the point in the names of the groups, more where two names would be equal.
     """
     known = values.dropna()
-    inner = np.unique(np.quantile(known, [1 / 3, 2 / 3])) if len(known) else np.empty(0)
-    thirds = pd.Series(np.searchsorted(inner, known), index=known.index)
-    ends = known.groupby(thirds).agg(["min", "max"])
+    number = pd.Series(thirds(known.to_numpy()), index=known.index)
+    ends = known.groupby(number).agg(["min", "max"])
     names = _range_names(list(ends.itertuples(index=False, name=None)), digits)
-    groups = thirds.map(dict(zip(ends.index, names, strict=True)))
+    groups = number.map(dict(zip(ends.index, names, strict=True)))
     return ImageProperty(name, label, groups.astype(pd.CategoricalDtype(names, ordered=True)), known)
 
 
@@ -73,7 +73,8 @@ def skin_tones(angles: pd.Series) -> ImageProperty:
 def measured_properties(study: StudyResults, dataset: str) -> list[ImageProperty]:
     """Return contrast and skin tone of a data set's scored images.
 
-    They are measured once, on the images at the network's input size, and kept in the study's images.csv.
+    They are measured once, on the images at the network's input size, and kept in the study's images.csv,
+    which may have further images.
 
     Raises:
         UserError: If images.csv does not have all of the images and they are not available, or if the file
@@ -82,13 +83,13 @@ def measured_properties(study: StudyResults, dataset: str) -> list[ImageProperty
     path = study.folder.images
     known = _read_measured(path) if path.is_file() else pd.DataFrame(columns=list(COLUMNS))
     own = known[known["dataset"] == dataset]
-    scored = study.main_rows().query("dataset == @dataset")["id"]
+    scored = study.main_rows().query("dataset == @dataset")["id"].drop_duplicates()
     if not scored.isin(own["id"]).all():
         cell = next(one.cell for one in study.finished if one.cell.dataset == dataset)
         own = _measure(open_images(cell, study.plan.part)).assign(dataset=dataset)[list(COLUMNS)]
         others = known[known["dataset"] != dataset]
         write_text(path, frame_csv(pd.concat([others, own]) if len(others) else own))
-    values = own.set_index("id")
+    values = own[own["id"].isin(scored)].set_index("id")
     contrast = in_thirds(CONTRAST, "contrast of lesion and skin, CIEDE2000", values["contrast"])
     return [contrast, skin_tones(values["typology_angle"])]
 

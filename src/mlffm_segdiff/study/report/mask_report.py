@@ -8,17 +8,15 @@ from pathlib import Path
 import pandas as pd
 
 from mlffm_segdiff.evaluation.figures import OutlinedCase
-from mlffm_segdiff.study.differences import LEAST_PAIRS
 from mlffm_segdiff.study.report import figure_sections as figures
 from mlffm_segdiff.study.report import score_sections as scores
+from mlffm_segdiff.study.report.comparisons import Comparison
 from mlffm_segdiff.study.report.document import Document, Table
 from mlffm_segdiff.study.report.group_section import add_groups
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.report.wording import number
 from mlffm_segdiff.study.score_frame import image_means
 
-LEAST_METHODS = 3
-"""A ranking needs as many."""
 WORST_OF_EACH = 5
 
 Outline = Callable[[Sequence[str]], Mapping[str, Sequence[OutlinedCase]]]
@@ -27,6 +25,7 @@ Outline = Callable[[Sequence[str]], Mapping[str, Sequence[OutlinedCase]]]
 
 def write_mask_report(
     study: ScoredVariants,
+    compared: Sequence[Comparison],
     folder: Path,
     notes: Sequence[str],
     outline: Outline,
@@ -34,11 +33,12 @@ def write_mask_report(
 ) -> list[str]:
     """Write report.md, report.html, tables/ and figures/ of a comparison on one data set.
 
-    Tests are left out for fewer than `LEAST_PAIRS` images, the ranking for fewer than `LEAST_METHODS`
+    Tests are left out for fewer than `LEAST_PAIRS` images, the ranking also for fewer than `LEAST_MODELS`
     methods; the report says so.
 
     Args:
         study: The scores; the methods are its variants.
+        compared: Its `main_comparisons`.
         folder: Folder of the report.
         notes: What a reader must know about the data.
         outline: Makes the outlines of the worst cases.
@@ -60,20 +60,10 @@ def write_mask_report(
     )
     document.text(study.command)
     document.points(*notes)
-    if images >= LEAST_PAIRS:
-        scores.add_verdicts(study, document)
+    scores.add_verdicts(study, compared, document)
     scores.add_scores(study, document)
-    if images < LEAST_PAIRS:
-        document.text(
-            f"Tests are left out: with fewer than {LEAST_PAIRS} images, Wilcoxon's two-sided p is above 0.05 "
-            "whatever the scores."
-        )
-    else:
-        if len(study.variants) >= LEAST_METHODS:
-            scores.add_ranking(study, document)
-        else:
-            document.text("The ranking with its critical-difference diagram needs three methods.")
-        scores.add_baseline_comparisons(study, document)
+    scores.add_ranking(study, document)
+    scores.add_baseline_comparisons(study, compared, document)
     figures.add_areas(study, document)
     add_groups(study, properties, document)
     _add_worst(study, document, outline)

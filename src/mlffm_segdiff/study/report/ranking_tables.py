@@ -2,40 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
-from mlffm_segdiff.study.differences import LEVEL
-from mlffm_segdiff.study.ranking import Ranking, rank_models
+from mlffm_segdiff.study.differences import LEAST_PAIRS, LEVEL
+from mlffm_segdiff.study.ranking import LEAST_MODELS, Ranking, rank_models
 from mlffm_segdiff.study.report.document import Table
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.report.wording import number, p_value
 from mlffm_segdiff.study.score_frame import common_seeds, image_table
 
 
-def rankings(study: ScoredVariants, score: str, resolution: str) -> dict[str, Ranking]:
-    """Rank the variants on each data set that has three of them with a seed in common."""
-    found = {}
+@dataclass(frozen=True)
+class DatasetRanking(Ranking):
+    """The ranking on one data set.
+
+    Attributes:
+        seeds: The seeds that every variant has; each image is averaged over them.
+    """
+
+    seeds: Sequence[int]
+
+
+def rankings(
+    study: ScoredVariants, score: str, resolution: str
+) -> tuple[dict[str, DatasetRanking], dict[str, str]]:
+    """Rank the variants on each data set.
+
+    Returns:
+        The rankings, and why other data sets have none, by data set.
+    """
+    found: dict[str, DatasetRanking] = {}
+    left_out = dict.fromkeys(study.datasets, "no finished run")
     for dataset, rows in study.by_dataset(resolution):
-        if rows["variant"].nunique() < 3 or not common_seeds(rows):
-            continue
-        table = image_table(rows, score)
-        if len(table) > 1:
-            found[dataset] = rank_models(table)
-    return found
+        seeds = common_seeds(rows)
+        if rows["variant"].nunique() < LEAST_MODELS:
+            left_out[dataset] = f"a ranking needs three {study.noun}s"
+        elif not seeds:
+            left_out[dataset] = f"its {study.noun}s have no finished seed in common"
+        elif len(table := image_table(rows, score)) < LEAST_PAIRS:
+            left_out[dataset] = f"fewer than {LEAST_PAIRS} images in common"
+        else:
+            found[dataset] = DatasetRanking(**vars(rank_models(table)), seeds=seeds)
+            del left_out[dataset]
+    return found, left_out
 
 
-def ranking_tables(study: ScoredVariants, found: Mapping[str, Ranking]) -> list[Table]:
+def ranking_tables(study: ScoredVariants, found: Mapping[str, DatasetRanking]) -> list[Table]:
     """Tabulate Friedman's test by data set, the mean ranks, and Nemenyi's p-values of each pair."""
     return [_friedman_table(study, found), _rank_table(study, found), _nemenyi_table(study, found)]
 
 
-def _friedman_table(study: ScoredVariants, found: Mapping[str, Ranking]) -> Table:
+def _friedman_table(study: ScoredVariants, found: Mapping[str, DatasetRanking]) -> Table:
     numbers = pd.DataFrame(
         {
             "data set": dataset,
             "images": one.images,
+            "seeds": ", ".join(map(str, one.seeds)),
             "chi-squared": one.statistic,
             "p": one.p,
             "critical difference": one.critical_difference,
@@ -46,7 +71,8 @@ def _friedman_table(study: ScoredVariants, found: Mapping[str, Ranking]) -> Tabl
     shown = numbers.assign(**two_digits, p=numbers["p"].map(p_value)).astype(str)
     caption = (
         f"Friedman's test over the {study.noun}s on the same images: Jaccard at source size, averaged over "
-        f"seeds. Mean ranks further apart than the critical difference differ at level {LEVEL} (Demsar 2006)."
+        "the seeds that all of them have, which are listed. Mean ranks further apart than the critical "
+        f"difference differ at level {LEVEL} (Demsar 2006)."
     )
     return Table("friedman", caption, numbers, shown)
 

@@ -17,21 +17,6 @@ from mlffm_segdiff.study.report.image_properties import MEASURED
 from mlffm_segdiff.study.report.property_sections import add_properties
 from mlffm_segdiff.study.report.study_results import StudyResults, read_results
 
-SECTIONS = (
-    scores.add_verdicts,
-    scores.add_state,
-    scores.add_scores,
-    scores.add_ranking,
-    scores.add_baseline_comparisons,
-    scores.add_evaluations,
-    scores.add_splits,
-    figures.add_datasets,
-    figures.add_curves,
-    figures.add_areas,
-    figures.add_worst_cases,
-    figures.add_fusion_weights,
-)
-
 
 def write_report(study_folder: Path, properties: Path | None = None) -> Path:
     """Write report.md, report.html, tables and figures from a study's files.
@@ -55,7 +40,7 @@ def write_report(study_folder: Path, properties: Path | None = None) -> Path:
     command = study.command
     if properties and len(study.scores):
         given = read_properties(properties, study.scores["id"].unique(), MEASURED)
-        command += f" --properties {shlex.quote(properties.name)}"
+        command += f" --properties {shlex.quote(str(properties))}"
     require_writable_folder(study.folder.report)
     document = Document(study.folder.report, study.plan.name, command)
     document.heading(f"Study {study.plan.name}", 1)
@@ -65,11 +50,7 @@ def write_report(study_folder: Path, properties: Path | None = None) -> Path:
         f"{document.command}"
     )
     if len(study.scores):
-        for add in SECTIONS:
-            if add is not scores.add_ranking or study.plan.rank:
-                add(study, document)
-        add_properties(study, document, given)
-        _add_reproduction(study, document)
+        _add_sections(study, document, given)
     else:
         scores.add_state(study, document)
         document.text("No cell is finished yet: there are no scores.")
@@ -77,14 +58,35 @@ def write_report(study_folder: Path, properties: Path | None = None) -> Path:
     return document.folder
 
 
+def _add_sections(study: StudyResults, document: Document, given: Mapping[str, pd.Series]) -> None:
+    compared = scores.main_comparisons(study)
+    scores.add_verdicts(study, compared, document)
+    scores.add_state(study, document)
+    scores.add_scores(study, document)
+    if study.plan.rank:
+        scores.add_ranking(study, document)
+    scores.add_baseline_comparisons(study, compared, document)
+    scores.add_evaluations(study, document)
+    scores.add_splits(study, document)
+    figures.add_datasets(study, document)
+    figures.add_curves(study, document)
+    figures.add_areas(study, document)
+    figures.add_worst_cases(study, document)
+    figures.add_fusion_weights(study, document)
+    add_properties(study, document, given)
+    _add_reproduction(study, document)
+
+
 def _add_reproduction(study: StudyResults, document: Document) -> None:
     """Add how to repeat a cell, and every version of code and packages that the finished cells ran with."""
     versions: dict[str, set[str]] = {}
     for one in study.finished:
         account = one.folder.account()
-        codes = {"training code": account["training_code"], "scoring code": account["code"]}
-        for name, version in {"python": account["python"], **account["packages"], **codes}.items():
-            versions.setdefault(name, set()).add(str(version))
+        for name, version in {"python": account["python"], **account["packages"]}.items():
+            versions.setdefault(name, set()).add(version)
+        versions.setdefault("training code", set()).add(account["training_code"])
+        scored = account.get("evaluations", {"all": account})  # older records have one code for all
+        versions.setdefault("scoring code", set()).update(one["code"] for one in scored.values())
     shown = ", ".join(f"{name} {' and '.join(sorted(found))}" for name, found in versions.items())
     document.heading("How to repeat it")
     document.points(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlffm_segdiff.evaluation.report import DISTANCES, SCORE_LABELS
+from mlffm_segdiff.study.differences import LEAST_PAIRS
 from mlffm_segdiff.study.report.comparisons import (
     METHOD,
     Comparison,
     against_baseline,
     against_first_evaluation,
     comparison_table,
+    small_datasets,
 )
 from mlffm_segdiff.study.report.document import Document
 from mlffm_segdiff.study.report.figures.forest import forest_figure
@@ -47,18 +49,17 @@ def add_state(study: StudyResults, document: Document) -> None:
     document.table(run_table(study))
 
 
-def add_verdicts(study: ScoredVariants, document: Document) -> None:
-    """Add one sentence per comparison with the baseline, by Jaccard at source size."""
-    sentences = verdicts(study)
-    if sentences:
+def main_comparisons(study: ScoredVariants) -> list[Comparison]:
+    """Compare with the baseline by Jaccard at source size."""
+    return against_baseline(study, *MAIN)
+
+
+def add_verdicts(study: ScoredVariants, compared: Sequence[Comparison], document: Document) -> None:
+    """Add one sentence for each of the `main_comparisons`."""
+    if compared:
         document.heading("In words")
         document.text(f"Jaccard per image at source size, against {_baseline(study)}:")
-        document.points(*sentences)
-
-
-def verdicts(study: ScoredVariants) -> list[str]:
-    """Return one sentence per comparison with the baseline, by Jaccard at source size."""
-    return [_sentence(one, study.baseline) for one in against_baseline(study, *MAIN)]
+        document.points(*map(sentence, compared))
 
 
 def add_scores(study: ScoredVariants, document: Document) -> None:
@@ -70,20 +71,28 @@ def add_scores(study: ScoredVariants, document: Document) -> None:
             document.table(score_table(study, resolution))
 
 
-def add_baseline_comparisons(study: ScoredVariants, document: Document) -> None:
-    """Add the comparisons with the baseline: the main score with a forest plot, then the other scores."""
-    found = against_baseline(study, *MAIN)
+def add_baseline_comparisons(
+    study: ScoredVariants, compared: Sequence[Comparison], document: Document
+) -> None:
+    """Add the `main_comparisons` with a forest plot, then those by other scores."""
     document.heading("Against the baseline")
-    if not found:
+    small = small_datasets(study)
+    if small:
+        document.text(
+            f"Tests are left out for {', '.join(small)}: with fewer than {LEAST_PAIRS} images, Wilcoxon's "
+            "two-sided p is above 0.05 whatever the scores."
+        )
+    elif not compared:
         document.text(f"No {study.noun} shares a finished seed with the baseline.")
+    if not compared:
         return
     document.text(METHOD)
-    _add_comparison(study, document, found, *MAIN)
+    _add_comparison(study, document, compared, *MAIN)
     caption = (
         f"Differences in Jaccard per image, source size, from {_baseline(study)}, paired by image, with 95 % "
         "BCa intervals over images; right of 0 is better."
     )
-    document.figure("forest", forest_figure(found, "Jaccard"), caption)
+    document.figure("forest", forest_figure(compared, "Jaccard"), caption)
     document.heading("By other scores", 3)
     for score, resolution in OTHERS:
         others = against_baseline(study, score, resolution)
@@ -100,15 +109,17 @@ def add_evaluations(study: ScoredVariants, document: Document) -> None:
             f"The evaluations of {study.baseline!r} against {study.evaluations[0]!r}, the same weights. "
             f"Difference in Jaccard per image {WHERE['source']}."
         )
-        document.table(comparison_table(found, "evaluations", caption, "jaccard", "evaluation"))
+        document.table(comparison_table(study, found, "evaluations", caption, "jaccard", "evaluation"))
 
 
 def add_ranking(study: ScoredVariants, document: Document) -> None:
     """Add the ranking of all variants on each data set: Friedman, Nemenyi, critical-difference diagram."""
-    found = rankings(study, *MAIN)
+    found, left_out = rankings(study, *MAIN)
     document.heading(f"All {study.noun}s")
+    if left_out:
+        reasons = (f"{dataset} ({reason})" for dataset, reason in left_out.items())
+        document.text(f"Not ranked: {', '.join(reasons)}.")
     if not found:
-        document.text(f"No data set has three {study.noun}s that share a finished seed, as a ranking needs.")
         return
     for table in ranking_tables(study, found):
         document.table(table)
@@ -135,15 +146,18 @@ def _add_comparison(
         f"Each {study.noun} against {_baseline(study)}: difference in {SCORE_LABELS[score]}, per image, "
         f"{WHERE[resolution]}{'; lower is better' if score in DISTANCES else ''}."
     )
-    document.table(comparison_table(found, f"baseline_{score}_{resolution}", caption, score, study.noun))
+    document.table(
+        comparison_table(study, found, f"baseline_{score}_{resolution}", caption, score, study.noun)
+    )
 
 
 def _baseline(study: ScoredVariants) -> str:
     return f"{study.baseline!r}" + (f" or the named {study.noun}" if study.against else "")
 
 
-def _sentence(one: Comparison, baseline: str) -> str:
-    compared = one.label if one.other == baseline else f"{one.label} against {one.other!r}"
+def sentence(one: Comparison) -> str:
+    """Return what one of the `main_comparisons` shows."""
+    compared = one.label if one.other == one.usual else f"{one.label} against {one.other!r}"
     interval = one.result.interval
     range_ = "" if interval.low is None else f", {ends(interval, '+')}"
     p = p_value(one.corrected)

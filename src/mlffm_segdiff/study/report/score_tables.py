@@ -61,43 +61,45 @@ def score_table(study: ScoredVariants, resolution: str) -> Table:
     groups = dict(list(rows.groupby(["dataset", "evaluation", "variant"], sort=False)))
     keys = [key for key in product(study.datasets, study.evaluations, study.variants) if key in groups]
     first = study.evaluations[0]
-    numbers = pd.DataFrame(_score_numbers(study.noun, key, groups[key]) for key in keys)
-    shown = pd.DataFrame(_score_texts(study.noun, key, groups[key]) for key in keys if key[1] == first)
+    rows_of_all = [_score_row(study.noun, key, groups[key]) for key in keys]
+    numbers = pd.DataFrame(values for values, _ in rows_of_all)
+    shown = pd.DataFrame(texts for key, (_, texts) in zip(keys, rows_of_all, strict=True) if key[1] == first)
     others = f" Evaluation {first!r}; the others are in the CSV." if len(study.evaluations) > 1 else ""
     caption = f"Scores on {study.subject}, {WHERE[resolution]}.{others}"
-    return Table(f"scores_{resolution}", caption, numbers, without_constant(shown, ("data set",)))
+    hidden = ["data set"] if len(study.datasets) == 1 else []
+    return Table(f"scores_{resolution}", caption, numbers, shown.drop(columns=hidden))
 
 
-def _score_numbers(noun: str, key: tuple[str, str, str], rows: pd.DataFrame) -> dict[str, object]:
+def _score_row(
+    noun: str, key: tuple[str, str, str], rows: pd.DataFrame
+) -> tuple[dict[str, object], dict[str, str]]:
+    """Return the row of a variant as numbers and as text."""
     dataset, evaluation, variant = key
     by_image, by_pixel = seed_means(rows, PER_IMAGE), pooled_scores(rows)
-    values: dict[str, object] = {
+    intervals = {
+        name: mean_interval(image_means(rows, name)[variant].to_numpy()) for name in ("jaccard", "dice")
+    }
+    seeds, images = rows["seed"].nunique(), rows["id"].nunique()
+    numbers: dict[str, object] = {
         noun: variant,
         "data set": dataset,
         "evaluation": evaluation,
-        "seeds": rows["seed"].nunique(),
-        "images": rows["id"].nunique(),
+        "seeds": seeds,
+        "images": images,
     }
     for how, table, names in (("per image", by_image, PER_IMAGE), ("pooled", by_pixel, POOLED)):
         for name in names:
-            values[f"{name} {how}, mean"] = table[name].mean()
-            values[f"{name} {how}, sd"] = table[name].std()
-    for name in ("jaccard", "dice"):
-        interval = mean_interval(image_means(rows, name)[variant].to_numpy())
-        values[f"{name} per image, low"], values[f"{name} per image, high"] = interval.low, interval.high
-    return values
-
-
-def _score_texts(noun: str, key: tuple[str, str, str], rows: pd.DataFrame) -> dict[str, str]:
-    dataset, _, variant = key
-    by_image, by_pixel = seed_means(rows, PER_IMAGE), pooled_scores(rows)
-    return {
+            numbers[f"{name} {how}, mean"] = table[name].mean()
+            numbers[f"{name} {how}, sd"] = table[name].std()
+    for name, interval in intervals.items():
+        numbers |= {f"{name} per image, low": interval.low, f"{name} per image, high": interval.high}
+    texts = {
         noun: variant,
         "data set": dataset,
-        "seeds": str(rows["seed"].nunique()),
-        "images": str(rows["id"].nunique()),
+        "seeds": str(seeds),
+        "images": str(images),
         "Jaccard, per image": over_seeds(by_image["jaccard"]),
-        "95 % interval": ends(mean_interval(image_means(rows, "jaccard")[variant].to_numpy())),
+        "95 % interval": ends(intervals["jaccard"]),
         "Dice, per image": over_seeds(by_image["dice"]),
         "Jaccard, pooled": over_seeds(by_pixel["jaccard"]),
         "Dice, pooled": over_seeds(by_pixel["dice"]),
@@ -106,3 +108,4 @@ def _score_texts(noun: str, key: tuple[str, str, str], rows: pd.DataFrame) -> di
             for name in CONTOUR_SCORES
         },
     }
+    return numbers, texts

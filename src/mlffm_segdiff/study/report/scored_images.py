@@ -62,7 +62,7 @@ def load_cell(one: CellResult, overrides: Sequence[str]) -> tuple[BaseSegmenter,
 
     Raises UserError if there are no weights.
     """
-    pretrained = load_pretrained(one.folder.run.path)
+    pretrained = load_pretrained(one.folder.run.path, trust_code=True)
     return pretrained.segmenter.eval(), evaluation_sampling(one.cell.recipe, overrides)
 
 

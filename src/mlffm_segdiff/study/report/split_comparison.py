@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pandas as pd
 
-from mlffm_segdiff.study.differences import Difference, compare_paired, compare_unpaired, holm
+from mlffm_segdiff.study.differences import LEAST_PAIRS, Difference, compare_paired, compare_unpaired, holm
 from mlffm_segdiff.study.report.comparisons import difference_columns
 from mlffm_segdiff.study.report.document import Table
 from mlffm_segdiff.study.report.study_results import StudyResults
@@ -62,7 +62,7 @@ def split_table(study: StudyResults) -> Table | None:
 def _compare(
     study: StudyResults, variant: str, pair: tuple[str, str]
 ) -> tuple[str, tuple[float, float], Difference] | None:
-    """Return whether the images are the same or others, the two means, and their difference."""
+    """Return whether the images are the same or others, the means, and their difference; None if too few."""
     rows = study.main_rows()
     both = rows[(rows["variant"] == variant) & rows["dataset"].isin(pair)]
     kept = both[both["seed"].isin(common_seeds(both, "dataset"))]
@@ -71,6 +71,8 @@ def _compare(
     first, second = (
         image_means(kept[kept["dataset"] == name], "jaccard")[variant].sort_index() for name in pair
     )
+    if min(len(first), len(second)) < LEAST_PAIRS:
+        return None
     same = first.index.equals(second.index)
     compare = compare_paired if same else compare_unpaired
     means = (float(first.mean()), float(second.mean()))

@@ -56,7 +56,7 @@ def read_results(folder: Path) -> StudyResults:
         datasets=list(dict.fromkeys(one.cell.dataset for one in cells)),
         against=plan.against,
         subject=f"part {plan.part!r}",
-        command=shlex.join(["mlffm-segdiff", "study", "report", paths.path.resolve().name]),
+        command=shlex.join(["mlffm-segdiff", "study", "report", str(folder)]),
         noun="variant",
         folder=paths,
         plan=plan,

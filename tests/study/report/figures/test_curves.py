@@ -26,8 +26,8 @@ def test_curves_run_over_images_with_the_range_of_seeds(finished: StudyFolder) -
     assert by_minutes.lines[0].get_xdata() == pytest.approx(minutes * jaccard.lines[0].get_xdata())
 
 
-def test_minutes_are_those_of_runs_without_interruption(finished: StudyFolder) -> None:
-    cells = [one for one in read_results(finished.path).cells if one.cell.variant == "full"]
+def test_minutes_are_those_of_runs_without_interruption(copied: StudyFolder) -> None:
+    cells = [one for one in read_results(copied.path).cells if one.cell.variant == "full"]
     for one, changes in zip(cells[:2], ({"training_seconds": 960.0}, {"resumed": True}), strict=True):
         write_text(one.folder.finished, json.dumps({**one.folder.account(), **changes}))
     assert training_minutes(cells[:2]) == 16

@@ -8,7 +8,7 @@ from mlffm_segdiff.study.report.figures.forest import OTHER, SIGNIFICANT, forest
 
 def comparison(label: str, dataset: str, mean: float, corrected: float, other: str = "full") -> Comparison:
     result = Difference(30, Interval(mean, mean - 0.01, mean + 0.01), corrected, 0.5)
-    return Comparison(label, other, dataset, result, [mean - 0.02, mean + 0.02], corrected)
+    return Comparison(label, other, "full", dataset, result, [mean - 0.02, mean + 0.02], corrected)
 
 
 def test_each_data_set_has_a_panel_and_each_variant_a_row() -> None:
@@ -30,6 +30,10 @@ def test_each_data_set_has_a_panel_and_each_variant_a_row() -> None:
     assert ticks.get_xdata() == pytest.approx([0.28, 0.32])
 
 
-def test_rows_name_what_they_are_against_where_that_differs() -> None:
+def test_rows_name_what_they_are_against_unless_it_is_the_baseline() -> None:
     figure = forest_figure([comparison("a", "ph2", 0.1, 1), comparison("b", "ph2", 0.1, 1, "a")], "Jaccard")
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["a vs full", "b vs a"]
+    figure = forest_figure(
+        [comparison("b", "ph2", 0.1, 1, "a"), comparison("c", "ph2", 0.1, 1, "a")], "Jaccard"
+    )
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["b vs a", "c vs a"]

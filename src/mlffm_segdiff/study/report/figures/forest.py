@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mlffm_segdiff.study.differences import LEVEL
-from mlffm_segdiff.study.report.comparisons import Comparison
+from mlffm_segdiff.study.report.comparisons import Comparison, names_others
 from mlffm_segdiff.study.report.figures.style import COLOURS, legend_below, page_figure
 
 SIGNIFICANT, OTHER = COLOURS[1], "white"
@@ -24,7 +24,8 @@ def forest_figure(comparisons: Sequence[Comparison], score: str) -> Figure:
         comparisons: Comparisons of one evaluation.
         score: Name of the score.
     """
-    labels = list(dict.fromkeys(_label(one, comparisons) for one in comparisons))
+    named = names_others(comparisons)
+    labels = list(dict.fromkeys(_label(one, named) for one in comparisons))
     datasets = list(dict.fromkeys(one.dataset for one in comparisons))
     figure = page_figure(1.5 + 0.3 * len(labels))
     panels = figure.subplots(1, len(datasets), sharey=True, squeeze=False)[0]
@@ -32,7 +33,7 @@ def forest_figure(comparisons: Sequence[Comparison], score: str) -> Figure:
         panel.axvline(0, color="black", linewidth=0.8)
         for one in comparisons:
             if one.dataset == dataset:
-                _draw(panel, one, labels.index(_label(one, comparisons)))
+                _draw(panel, one, labels.index(_label(one, named)))
         panel.set_title(dataset, fontsize=9)
         panel.tick_params(labelsize=8)
         panel.locator_params(axis="x", nbins=4)
@@ -44,10 +45,8 @@ def forest_figure(comparisons: Sequence[Comparison], score: str) -> Figure:
     return figure
 
 
-def _label(one: Comparison, comparisons: Sequence[Comparison]) -> str:
-    """Return what is compared, and with what if that differs between comparisons."""
-    same = len({other.other for other in comparisons}) == 1
-    return one.label if same else f"{one.label} vs {one.other}"
+def _label(one: Comparison, named: bool) -> str:
+    return f"{one.label} vs {one.other}" if named else one.label
 
 
 def _draw(panel: Axes, one: Comparison, row: int) -> None:
