@@ -178,10 +178,6 @@ EPSILON = {"objective": "epsilon", "training": "single"}
             r"noisy_bias=2\.0 has no effect without diffusion\.noisy_share>0",
         ),
         (
-            {"data": {"sources": {"isic2018": None}, "synthetic_count": 50}},
-            r"synthetic_count has no effect without the source synthetic; leave it out",
-        ),
-        (
             {"model": {"name": "mlffm_segdiff", "mask_widths": [8] * 5, "detail_width": 9}},
             r"detail_width has no effect with a mask path of all levels; leave it out",
         ),
@@ -206,7 +202,6 @@ def test_a_changed_option_without_effect_is_refused(sections: dict[str, Any], sa
         {"model": {"name": "mlffm_segdiff", "size": "tiny", "fusion_width": None, "adaptive": True}},
         {"loss": {"weight": "dermosegdiff", "dermosegdiff_gamma": 1}},
         {"diffusion": {"training": "recycling", "noisy_bias": 2}},
-        {"data": {"sources": {"synthetic": None, "isic2018": None}, "synthetic_count": 50}},
         {"model": {"name": "mlffm_segdiff", "mask_widths": [8] * 4, "detail_width": 9}},
     ],
 )

@@ -85,7 +85,7 @@ STAND_INS = (
     (r"--runtime onnx$", "--runtime onnx --weights unet"),
 )
 SHORT = {
-    "train": "model.size=tiny train.init=null data.size=32 data.workers=0 "
+    "train": "model.size=tiny train.init=null data.size=32 data.workers=0 data.synthetic_count=20 "
     "train.images=16 train.batch_size=8 train.validate_every=16 train.precision=float32 --threads 1",
     "benchmark": "--weights runs/isic2018 --only predict --images 2 --repeats 1 --precision float32",
 }

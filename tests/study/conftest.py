@@ -1,4 +1,6 @@
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,3 +95,9 @@ def whole(
     failures, _ = run_here(plan_here(make_study(), folder), folder)
     assert failures == {}
     return folder
+
+
+@pytest.fixture
+def copied(whole: StudyFolder, tmp_path: Path) -> StudyFolder:
+    """A copy of `whole` that a test may change."""
+    return StudyFolder(Path(shutil.copytree(whole.path, tmp_path / "copied")))

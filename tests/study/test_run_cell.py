@@ -33,11 +33,6 @@ def planned(whole: StudyFolder, tmp_path: Path) -> StudyFolder:
     return folder
 
 
-@pytest.fixture
-def copied(whole: StudyFolder, tmp_path: Path) -> StudyFolder:
-    return StudyFolder(Path(shutil.copytree(whole.path, tmp_path / "copied")))
-
-
 def test_a_finished_cell_has_its_run_its_scores_and_an_account(whole: StudyFolder) -> None:
     place = first_cell(whole)
     files = {str(path.relative_to(place.path)) for path in place.path.rglob("*") if path.is_file()}

@@ -1,4 +1,3 @@
-import shutil
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,11 +32,6 @@ class Recorded:
         self.asked = list(keys)
         for key in keys:
             yield Outcome(key, self.errors.get(key))
-
-
-@pytest.fixture
-def copied(whole: StudyFolder, tmp_path: Path) -> StudyFolder:
-    return StudyFolder(Path(shutil.copytree(whole.path, tmp_path / "copied")))
 
 
 def test_the_folder_has_the_request_and_the_plan(whole: StudyFolder, make_study: MakeStudy) -> None:
@@ -222,9 +216,10 @@ def test_a_lost_plan_is_made_again_and_a_damaged_account_named(
     copied.plan.unlink()
     plan = plan_here(make_study(), copied)
     assert Progress(plan, copied).count("done") == 4
-    copied.cell(plan.cells[0].key).finished.write_text("")
-    with pytest.raises(UserError, match=r"finished\.json cannot be read .* delete it"):
-        Progress(plan, copied).seconds(plan.cells[0])
+    for text in ("", "[]", "{}", '{"seconds": "abc"}'):
+        copied.cell(plan.cells[0].key).finished.write_text(text)
+        with pytest.raises(UserError, match=r"finished\.json cannot be read .* delete it"):
+            Progress(plan, copied).seconds(plan.cells[0])
 
 
 def test_other_packages_are_named(whole: StudyFolder) -> None:

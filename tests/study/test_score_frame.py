@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,7 @@ from mlffm_segdiff.study.score_frame import (
     seed_means,
 )
 from mlffm_segdiff.study.study_folder import StudyFolder
+from mlffm_segdiff.study.transfer import share_study
 
 
 def rows(*values: tuple[str, int, str, float]) -> pd.DataFrame:
@@ -54,12 +56,29 @@ def test_a_damaged_case_table_is_a_user_error_that_names_it(whole: StudyFolder, 
     (one,) = cells_of(folder, plan)[:1]
     scores = one.folder.scores("recipe")
     scores.mkdir(parents=True)
-    (scores / "summary.json").write_text("{}")
+    (scores / "summary.json").write_text(json.dumps({"source": {"cases": 1}}))
     one.folder.finished.write_text("{}")
     for text in ("id,jaccard\na,0.5\n", ""):
         (scores / "cases.csv").write_text(text)
         with pytest.raises(UserError, match=r"cases\.csv is not a case table .*run the study again"):
             read_scores([one], ["recipe"])
+
+
+@pytest.mark.parametrize("damage", ["a text for a score", "a row twice", "half of the rows"])
+def test_a_case_table_has_numbers_for_each_image_once(
+    damage: str, copied: StudyFolder, tmp_path: Path
+) -> None:
+    one = cells_of(copied, read_plan(copied.plan))[0]
+    path = one.folder.scores("recipe") / "cases.csv"
+    head, *lines = path.read_text().splitlines()
+    lines[0] = lines[0].replace("0.", "abc.") if damage == "a text for a score" else lines[0]
+    lines = lines + lines[:1] if damage == "a row twice" else lines
+    lines = lines[: len(lines) // 2] if damage == "half of the rows" else lines
+    path.write_text("\n".join([head, *lines, ""]))
+    with pytest.raises(UserError, match=r"cases\.csv is not a case table .*run the study again"):
+        read_scores([one], ["recipe"])
+    with pytest.raises(UserError, match=r"cases\.csv is not a case table"):
+        share_study(copied, tmp_path / "shared")
 
 
 def test_nothing_finished_is_an_empty_table_with_its_columns(whole: StudyFolder, tmp_path: Path) -> None:

@@ -56,13 +56,6 @@ class DataConfig(Section):
     synthetic_count: Annotated[int, Field(gt=0, le=100_000)] = 600
 
     @model_validator(mode="after")
-    def synthetic_count_needs_synthetic_cases(self) -> "DataConfig":
-        """Refuse a number of synthetic cases where none are used."""
-        if "synthetic" not in self.sources and "synthetic_count" in self.changed_keys():
-            raise ValueError("synthetic_count has no effect without the source synthetic; leave it out")
-        return self
-
-    @model_validator(mode="after")
     def mix_fits_the_sources(self) -> "DataConfig":
         """Require shares that sum to 1, for exactly the sources."""
         if self.mix is not None:

@@ -11,7 +11,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import check_values, read_recipe, recipe_of
 from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.table import SYNTHETIC, require_source, source_name
+from mlffm_segdiff.data.table import require_source, source_name
 from mlffm_segdiff.losses.mask_loss import LOSSES
 from mlffm_segdiff.models.registry import MODELS, model_section
 
@@ -58,8 +58,7 @@ def with_data(
     Args:
         recipe: The recipe whose data to replace.
         sources: Folders of data sets by name; None keeps the path of the recipe. The recipe's split list,
-            its mix if the names differ from its own, and its number of synthetic cases without these are left
-            out, because they are of its sources.
+            and its mix if the names differ from its own, are left out, because they are of its sources.
         split: CSV with columns id and part.
 
     Raises:
@@ -72,8 +71,6 @@ def with_data(
         known = data["sources"]
         mix = data["mix"] if set(sources) == set(known) else None
         data.update(sources={n: p or known.get(n) for n, p in sources.items()}, split=None, mix=mix)
-        if SYNTHETIC not in sources:
-            del data["synthetic_count"]
     if split is not None:
         data["split"] = split
     data["sources"] = {name: path and _absolute(path) for name, path in data["sources"].items()}

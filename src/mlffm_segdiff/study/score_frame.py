@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -59,7 +60,7 @@ def read_scores(cells: Sequence[CellResult], evaluations: Sequence[str]) -> pd.D
         (the size of the network's input). Distances are in pixels of that size.
 
     Raises:
-        UserError: If a case table is missing, cannot be read or lacks a column.
+        UserError: If a case table is missing, cannot be read, or lacks a column or an image.
     """
     tables = [_case_rows(one, evaluation) for evaluation in evaluations for one in cells if one.finished]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
@@ -108,14 +109,19 @@ def pooled_scores(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _case_rows(one: CellResult, evaluation: str) -> pd.DataFrame:
-    path, _ = one.folder.score_files(evaluation)
+    path, summary = one.folder.score_files(evaluation)
     try:
         cases = pd.read_csv(path, converters={"id": unguarded})
+        count = json.loads(summary.read_text("utf-8"))["source"]["cases"]
+        if len(cases) != count or not cases["id"].is_unique:
+            raise ValueError(
+                f"{len(cases)} rows of {cases['id'].nunique()} images, not one for each of {count}"
+            )
         tables = [_at_resolution(cases, "source")]
         if f"{NETWORK_PREFIX}{SCORE_COLUMNS[0]}" in cases:
             tables.append(_at_resolution(cases, "network"))
         rows = pd.concat(tables, ignore_index=True)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} is not a case table ({' '.join(str(error).split())}); delete {path.parent} and run the "
             "study again"
@@ -128,5 +134,5 @@ def _case_rows(one: CellResult, evaluation: str) -> pd.DataFrame:
 
 def _at_resolution(cases: pd.DataFrame, resolution: str) -> pd.DataFrame:
     prefix = NETWORK_PREFIX if resolution == "network" else ""
-    rows = cases[["id", *(prefix + name for name in SCORE_COLUMNS)]]
-    return rows.set_axis(["id", *SCORE_COLUMNS], axis=1).assign(resolution=resolution)
+    scores = cases[[prefix + name for name in SCORE_COLUMNS]].apply(pd.to_numeric)
+    return scores.set_axis(SCORE_COLUMNS, axis=1).assign(id=cases["id"], resolution=resolution)

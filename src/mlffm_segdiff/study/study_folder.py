@@ -12,6 +12,9 @@ from mlffm_segdiff.data.claim import claimed
 from mlffm_segdiff.evaluation.report import CASES_FILE, SUMMARY_FILE
 from mlffm_segdiff.training.run_folder import RunFolder
 
+RECORDS = {"seconds": int | float, "training_seconds": int | float, "images": int, "resumed": bool}
+"""What the record of every finished cell has."""
+
 
 @dataclass(frozen=True)
 class CellFolder:
@@ -55,9 +58,14 @@ class CellFolder:
         return self.path / "failed.txt"
 
     def account(self) -> dict[str, Any]:
-        """Return the content of finished.json. Raises UserError if it cannot be read."""
+        """Return the content of finished.json. Raises UserError if it cannot be read or lacks a record."""
         try:
             found: dict[str, Any] = json.loads(self.finished.read_text(encoding="utf-8"))
+            if not isinstance(found, dict):
+                raise ValueError("it is not a mapping")
+            for key, kind in RECORDS.items():
+                if not isinstance(found.get(key), kind):
+                    raise ValueError(f"{key} is {found.get(key)!r}")
         except (OSError, ValueError) as error:
             raise UserError(
                 f"{self.finished} cannot be read ({error}); delete it and run the study again"

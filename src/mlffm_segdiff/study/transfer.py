@@ -12,6 +12,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import atomic_folder, write_bytes
 from mlffm_segdiff.study.cells import Cell
 from mlffm_segdiff.study.plan import StudyPlan, read_plan, write_plan
+from mlffm_segdiff.study.score_frame import CellResult, read_scores
 from mlffm_segdiff.study.study_folder import CellFolder, StudyFolder
 
 
@@ -72,12 +73,14 @@ def share_study(folder: StudyFolder, output: Path) -> list[Path]:
         The copied files.
 
     Raises:
-        UserError: If there is no study, the folder exists, a finished cell lacks scores, or a file cannot be
-            written.
+        UserError: If there is no study, the folder exists, the record or the scores of a finished cell are
+            missing or damaged, or a file cannot be written.
     """
     plan = read_plan(folder.plan)
     if output.exists():
         raise UserError(f"{output} exists; choose another folder, or remove it")
+    cells = [CellResult(cell, folder.cell(cell.key)) for cell in plan.cells]
+    read_scores(cells, list(plan.evaluations))  # damaged ones are refused
     files = {folder.images: folder.images.read_bytes()} if folder.images.is_file() else {}
     for cell in plan.cells:
         place = folder.cell(cell.key)

@@ -82,7 +82,7 @@ def write_cell(cell: Cell, folder: CellFolder, evaluations: Mapping[str, Any], g
     for name in evaluations:
         folder.scores(name).mkdir(parents=True)
         (folder.scores(name) / "cases.csv").write_text(cases_csv(drawn_cases(cell, ids, gain)))
-        (folder.scores(name) / "summary.json").write_text("{}")
+        (folder.scores(name) / "summary.json").write_text(json.dumps({"source": {"cases": len(ids)}}))
     save_segmenter(build_segmenter(cell.recipe), cell.recipe, folder.run.weights)
     folder.run.metrics.parent.mkdir()
     with folder.run.metrics.open("w", newline="") as file:

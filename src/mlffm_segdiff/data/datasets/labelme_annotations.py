@@ -11,7 +11,7 @@ from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.drawn_mask import DrawnMask, ImagesByName, LesionLabels, read_annotations
 from mlffm_segdiff.data.datasets.drawn_shapes import Crop, Ellipse, Shape, polygon_of, rectangle_of
 from mlffm_segdiff.data.datasets.image_folder import is_image
-from mlffm_segdiff.data.datasets.mask_names import case_id, match_key, unique_by_id
+from mlffm_segdiff.data.datasets.mask_names import IdLookup, case_id, unique_by_id
 from mlffm_segdiff.data.datasets.pairing import Pairing, list_files, require
 
 _LAYOUT = "give the folder of the images and of LabelMe's JSON files"
@@ -38,12 +38,12 @@ def find_labelme(path: Path) -> Pairing:
     image_entries = [entry for entry in listing.entries if is_image(entry)]
     images = unique_by_id((case_id(entry), entry) for entry in image_entries)
     require(images, "images", root, _LAYOUT)
-    files, keys = ImagesByName(image_entries), {match_key(key): key for key in images}
+    files, keys = ImagesByName(image_entries), IdLookup(images)
     masks: list[tuple[str, Entry]] = []
     for table in listing.entries:
         if not table.name.lower().endswith(".json"):
             continue
-        own = keys.get(match_key(case_id(table)), case_id(table))
+        own = keys.find(case_id(table)) or case_id(table)
         try:
             content = read_annotations(table)
         except UserError as error:
