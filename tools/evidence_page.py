@@ -49,6 +49,7 @@ MASKS = {
     "steps_20": "one sample, 20 steps",
     "mean_of_16": "mean of 16 samples, 4 steps",
 }
+PEERS = ("evidence_peers", "evidence_peers_longer")
 SHOWN = ("full", "without MLFFM", "U-Net")
 MARKED = re.compile(r"(<!-- (table|figure) (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
@@ -72,7 +73,7 @@ def main(agreement: Path | None = None) -> None:
     figures: dict[str, Callable[[], Figure]] = {
         "parts": lambda: forest_figure(against_baseline(study("evidence"), "jaccard", "source"), "Jaccard"),
         "contrast": contrast_figure,
-        "peers": lambda: curves_figure(study("evidence_peers").finished, study("evidence_peers").variants),
+        "peers": peers_figure,
     }
 
     def rewritten(found: re.Match[str]) -> str:
@@ -209,19 +210,27 @@ def budget_table() -> str:
 
 def peers_table() -> str:
     """Return one row per model: scores, images and minutes of training."""
-    results = study("evidence_peers")
-    (dataset,) = results.datasets
-    jaccard, dice = pooled(results), pooled(results, score="dice")
-    found = {one.label: one for one in against_baseline(results, "jaccard", "source")}
     header = ["model", "Jaccard, pooled", "Dice, pooled", "difference per image", "images", "minutes"]
-    rows = []
-    for variant in results.variants:
-        runs = [one for one in results.finished if one.cell.variant == variant]
-        if runs:
-            minutes, images = training_minutes(runs), runs[0].folder.account()["images"]
-            scores = [jaccard[variant, dataset], dice[variant, dataset], difference(found.get(variant))]
-            rows.append([variant, *scores, f"{images:,}", number(minutes, 0) if minutes else "-"])
-    return markdown_table(header, rows)
+    rows = {}
+    for name in PEERS:
+        results = study(name)
+        (dataset,) = results.datasets
+        jaccard, dice = pooled(results), pooled(results, score="dice")
+        found = {one.label: difference(one) for one in against_baseline(results, "jaccard", "source")}
+        for variant in results.variants:
+            runs = [one for one in results.finished if one.cell.variant == variant]
+            if runs and variant not in rows:
+                minutes, images = training_minutes(runs), runs[0].folder.account()["images"]
+                scores = [jaccard[variant, dataset], dice[variant, dataset], found.get(variant, "")]
+                rows[variant] = [variant, *scores, f"{images:,}", number(minutes, 0) if minutes else "-"]
+    return markdown_table(header, list(rows.values()))
+
+
+def peers_figure() -> Figure:
+    """Draw the learning curves of MLFFM-SegDiff from scratch and of the peers."""
+    runs = {one.cell.key: one for name in PEERS for one in study(name).finished}
+    variants = dict.fromkeys(variant for name in PEERS for variant in study(name).variants)
+    return curves_figure(list(runs.values()), list(variants))
 
 
 def properties_of(results: StudyResults, dataset: str) -> tuple[pd.DataFrame, list[ImageProperty]]:
