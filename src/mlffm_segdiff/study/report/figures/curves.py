@@ -45,6 +45,7 @@ def curves_figure(cells: Sequence[CellResult], variants: Sequence[str]) -> Figur
         panel.set_title(label, fontsize=9)
         panel.set_xlabel(unit, fontsize=9)
         panel.tick_params(labelsize=8)
+        panel.locator_params(axis="x", nbins=4)
         panel.grid(alpha=0.3)
     legend_below(figure, list(handles.values()), list(handles))
     return figure
