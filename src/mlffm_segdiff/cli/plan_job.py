@@ -115,10 +115,18 @@ def plan_job(
     Example: mlffm-segdiff plan --images 100000000 --nodes 100 --cores 16 --price-per-hour 0.8
     """
     from mlffm_segdiff.benchmark.job_estimate import Job, Nodes, ObjectStore
-    from mlffm_segdiff.benchmark.measured_speeds import MeasuredSpeeds
-    from mlffm_segdiff.benchmark.plan_report import JobPlan, plan_markdown, plan_tables, plan_values, summary
-    from mlffm_segdiff.data.atomic import require_writable_file, write_text
+    from mlffm_segdiff.benchmark.measured_speeds import SAVED_START, MeasuredSpeeds
+    from mlffm_segdiff.benchmark.plan_report import (
+        REPORT_START,
+        JobPlan,
+        plan_markdown,
+        plan_tables,
+        plan_values,
+        summary,
+    )
+    from mlffm_segdiff.data.atomic import write_text
     from mlffm_segdiff.data.memory import memory_bytes
+    from mlffm_segdiff.data.results_folder import require_own_file
 
     reporter = Reporter(quiet, as_json)
     job = Job(images, DRAWN_MEGAPIXELS if megapixels is None else megapixels, shard_size)
@@ -132,8 +140,9 @@ def plan_job(
         reason = "--machine measures nothing"
         refuse_given(context, reason, "places", "save", "weights", "sampling", "samples")
         refuse_given(context, reason, "batch_size", "repeats", "runtime", "device", "threads")
-    for written in filter(None, (save, report)):
-        require_writable_file(written.expanduser())
+    for written, start in ((save, SAVED_START), (report, REPORT_START)):
+        if written is not None:
+            require_own_file(written.expanduser(), start)
     if machine is not None:
         measured = MeasuredSpeeds.read(machine.expanduser())
     else:
@@ -141,7 +150,7 @@ def plan_job(
         model = prepare_model(weights, runtime, "float32", overrides, batch_size, threads, reporter, device)
         measured = _measured(model, weights, places or (), batch_size, repeats, reporter)
     if save is not None:
-        write_text(save.expanduser(), measured.model_dump_json(indent=1) + "\n")
+        write_text(save.expanduser(), measured.saved_text())
     if megapixels is None:
         job = replace(job, megapixels=measured.megapixels)
     if cores is None:
