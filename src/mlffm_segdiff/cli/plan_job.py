@@ -11,6 +11,7 @@ from mlffm_segdiff.cli.common import DeviceOption, JsonOption, QuietOption, Repo
 from mlffm_segdiff.cli.runtime import RuntimeOption, WeightsOrGraphsOption, prepare_model
 from mlffm_segdiff.cli.sampling import SamplesOption, SamplingArgument, sampling_overrides
 from mlffm_segdiff.config.command_line import command_line
+from mlffm_segdiff.config.section import MOST_THREADS
 from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
@@ -99,7 +100,9 @@ def plan_job(
     repeats: Annotated[int, typer.Option(min=1, help="Turns of the measurement; the median counts.")] = 7,
     runtime: RuntimeOption = None,
     device: DeviceOption = AUTO,
-    threads: Annotated[int, typer.Option(min=1, metavar="N", help="CPU threads of a worker.")] = 1,
+    threads: Annotated[
+        int, typer.Option(min=1, max=MOST_THREADS, metavar="N", help="CPU threads of a worker.")
+    ] = 1,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -1,6 +1,5 @@
 """From the network's output for one image to its result."""
 
-import math
 from dataclasses import dataclass
 
 from mlffm_segdiff.config.errors import UserError
@@ -10,6 +9,7 @@ from mlffm_segdiff.inference.masks import lesion_box
 from mlffm_segdiff.inference.postprocessing import DEFAULT, PostProcessing, post_process
 from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.reading.case_image import CaseImage
+from mlffm_segdiff.inference.reading.dicom import LEAST_SPACING, MOST_SPACING
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.metrics.overlap import Mask
@@ -28,7 +28,7 @@ class Processing:
     Attributes:
         threshold: Probability from which a pixel is lesion, above 0 and at most 1.
         post: Post-processing of the thresholded mask.
-        mm_per_pixel: Side of a pixel in millimetres, instead of the value in the image's file.
+        mm_per_pixel: Side of a pixel in millimetres, 1e-6 to 1000, instead of the value in the image's file.
         level: Of the intervals and contours that outputs show, as a share (0.9) or in per cent (90); None is
             0.9, or the highest that is calibrated.
         refuse_outliers: Make no result of an image that is flagged as not dermoscopic.
@@ -46,8 +46,11 @@ class Processing:
             raise UserError(
                 f"threshold {self.threshold} is out of range; give a probability above 0 and at most 1"
             )
-        if self.mm_per_pixel is not None and not 0 < self.mm_per_pixel < math.inf:
-            raise UserError(f"{self.mm_per_pixel} mm per pixel is out of range; give a number above 0")
+        if self.mm_per_pixel is not None and not LEAST_SPACING <= self.mm_per_pixel <= MOST_SPACING:
+            raise UserError(
+                f"{self.mm_per_pixel} mm per pixel is out of range; give a number from {LEAST_SPACING:g} to "
+                f"{MOST_SPACING:g}"
+            )
         if self.level is not None:
             as_level(self.level)
 
