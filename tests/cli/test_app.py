@@ -152,6 +152,10 @@ def test_no_arguments_show_all_verbs(command: Command) -> None:
         (["data", "split", "folder", ".", "--sizes", "1/1/1", "-o", "a", "--seed", "-1"], ["--seed", "0"]),
         (["data", "synthetic", "-o", "new", "--count", "1", "--seed", str(2**32)], ["--seed", "4294967295"]),
         (["data"], ["command", "mlffm-segdiff data --help"]),
+        (["predict", "a.jpg", "-o", ""], ["empty argument after -o", "variable"]),
+        (["predict", "", "-o", "x"], ["empty argument; "]),
+        (["data", "check", "folder", ".", "--split="], ["empty argument after --split;"]),
+        (["study", "run", ""], ["empty argument; "]),
     ],
 )
 def test_a_wrong_command_line_is_reported_in_one_line(
