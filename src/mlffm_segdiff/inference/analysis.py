@@ -1,6 +1,7 @@
 """From the network's output for one image to its result."""
 
 from dataclasses import dataclass
+from numbers import Real
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.confidence import applicable_calibration, certainty_of, outlier_score
@@ -41,7 +42,10 @@ class Processing:
     refuse_outliers: bool = False
 
     def __post_init__(self) -> None:
-        """Raise UserError for a number out of range."""
+        """Raise UserError for what is not a number, or out of range."""
+        for name, number in (("threshold", self.threshold), ("mm_per_pixel", self.mm_per_pixel)):
+            if not isinstance(number, Real | None):
+                raise UserError(f"{name} {number!r} is not a number; give one without quotes")
         if not 0 < self.threshold <= 1:
             raise UserError(
                 f"threshold {self.threshold} is out of range; give a probability above 0 and at most 1"
