@@ -138,7 +138,7 @@ def test_a_split_replaces_no_other_file(command: Command, own: Path, tmp_path: P
         before = file.read_bytes()
         status, printed, error = command(*make, file, *options)
         assert (status, printed) == (2, "")
-        assert f"{file} exists and is not this split; choose another name" in error
+        assert f"{file} exists with other contents; choose another name" in error
         assert file.read_bytes() == before
 
 

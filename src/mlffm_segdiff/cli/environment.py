@@ -28,8 +28,8 @@ class Verb(TyperCommand):
         """
         for before, text in zip(["", *args], args, strict=False):
             if not text or (text.startswith("--") and text.endswith("=")):
-                option = text or before
-                after = f" after {option.rstrip('=')}" if option.startswith("-") else ""
+                name = (text or before).rstrip("=")
+                after = f" after {name}" if name.startswith("-") else ""
                 raise UserError(f"empty argument{after}; is a variable of the shell not set?")
         for option in environment_options(self):
             option.envvar, option.show_envvar = variables(ctx.command_path, option), False

@@ -192,7 +192,7 @@ def save_split(split: Split, path: Path, groups: Mapping[str, str] | None = None
     text = csv_table(header, rows)
     if path.exists() and path.read_bytes() != text.encode():
         raise UserError(
-            f"{path} exists and is not this split; choose another name, or delete the file if no run needs it"
+            f"{path} exists with other contents; choose another name, or delete it if nothing needs it"
         )
     write_text(path, text)
 

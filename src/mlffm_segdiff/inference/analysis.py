@@ -5,13 +5,14 @@ from numbers import Real
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.confidence import applicable_calibration, certainty_of, outlier_score
-from mlffm_segdiff.inference.estimates import as_level, shown_level
+from mlffm_segdiff.inference.estimates import require_level, shown_level
 from mlffm_segdiff.inference.masks import lesion_box
 from mlffm_segdiff.inference.postprocessing import DEFAULT, PostProcessing, post_process
 from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.reading.dicom import LEAST_SPACING, MOST_SPACING
 from mlffm_segdiff.inference.result import CaseResult
+from mlffm_segdiff.metrics.case_bounds import LEVELS
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.segmenters.at_source import NetworkOutput, map_at
@@ -56,7 +57,7 @@ class Processing:
                 f"{MOST_SPACING:g}"
             )
         if self.level is not None:
-            as_level(self.level)
+            require_level(self.level, LEVELS)
 
 
 def analyse(
