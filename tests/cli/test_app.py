@@ -147,7 +147,15 @@ def test_no_arguments_show_all_verbs(command: Command) -> None:
         (["evaluate", "default"], ["--output", "mlffm-segdiff evaluate --help"]),
         (["evaluate", "default", "-o", "x", "--part", "exam"], ["--part", "exam", "train", "val", "test"]),
         (["train", "synthetic", "--threads", "0"], ["--threads", "1"]),
+        (["predict", "a.jpg", "-o", "out", "--threads", "1025"], ["--threads", "1024"]),
+        (["plan", "--threads", "1025"], ["--threads", "1024"]),
+        (["data", "split", "folder", ".", "--sizes", "1/1/1", "-o", "a", "--seed", "-1"], ["--seed", "0"]),
+        (["data", "synthetic", "-o", "new", "--count", "1", "--seed", str(2**32)], ["--seed", "4294967295"]),
         (["data"], ["command", "mlffm-segdiff data --help"]),
+        (["predict", "a.jpg", "-o", ""], ["empty argument after -o", "variable"]),
+        (["predict", "", "-o", "x"], ["empty argument; "]),
+        (["data", "check", "folder", ".", "--split="], ["empty argument after --split;"]),
+        (["study", "run", ""], ["empty argument; "]),
     ],
 )
 def test_a_wrong_command_line_is_reported_in_one_line(

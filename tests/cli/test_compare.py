@@ -62,3 +62,17 @@ def test_what_is_not_name_and_folder_is_refused(
         status, out, err = command("compare", "--masks", text, *where)
         assert (status, out) == (2, "")
         assert err == f"error: --masks {text!r} is not NAME=PATH, for example --masks ours=OUT/masks\n"
+
+
+@pytest.mark.parametrize("where", ["all", "truth", "half/report"])
+def test_the_report_is_not_written_among_the_masks(
+    folders: dict[str, Path], command: Command, tmp_path: Path, where: str
+) -> None:
+    name, _, below = where.partition("/")
+    masks = [text for one in ("all", "half") for text in ("--masks", f"{one}={folders[one]}")]
+    output = folders[name] / below
+    before = sorted(folders[name].rglob("*"))
+    status, out, err = command("compare", *masks, "--truth", folders["truth"], "-o", output)
+    assert (status, out) == (2, "")
+    assert "is a folder of masks, or in one; choose another folder for the report" in err
+    assert sorted(folders[name].rglob("*")) == before

@@ -130,6 +130,18 @@ def test_a_seed_chooses_the_split(command: Command, lesions: Path, tmp_path: Pat
     assert first != other
 
 
+def test_a_split_replaces_no_other_file(command: Command, own: Path, tmp_path: Path) -> None:
+    image, split = min((own / "images").iterdir()), tmp_path / "split.csv"
+    make = ("data", "split", "folder", own, "--sizes", "12/4/4", "-o")
+    assert command(*make, split)[0] == command(*make, split)[0] == 0
+    for file, options in ((image, ()), (split, ("--seed", 1))):
+        before = file.read_bytes()
+        status, printed, error = command(*make, file, *options)
+        assert (status, printed) == (2, "")
+        assert f"{file} exists with other contents; choose another name" in error
+        assert file.read_bytes() == before
+
+
 def test_a_pair_without_its_mask_is_in_no_part(command: Command, own: Path, tmp_path: Path) -> None:
     lone = min((own / "masks").iterdir())
     lone.unlink()

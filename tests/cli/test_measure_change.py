@@ -82,9 +82,13 @@ def test_weights_without_a_calibration_say_that_nothing_can_be_said(command: Com
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--level", "99"], "level 0.99 is not calibrated; choose from"),
         (["--level", "0"], "level 0 is out of range"),
+        (
+            ["--level", "99", "--weights", "missing"],
+            "level 0.99 is not calibrated; choose from 0.8",
+        ),
         (["--mm-per-pixel", "0"], "mm per pixel is out of range"),
+        (["--mm-per-pixel", "1e300"], "mm per pixel is out of range; give a number from 1e-06 to 1000"),
         (["--mm-per-pixel", "1"] * 3, "--mm-per-pixel is given 3 times"),
     ],
 )

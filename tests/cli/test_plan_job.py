@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlffm_segdiff.benchmark.measured_speeds import STAGES
+from mlffm_segdiff.benchmark.measured_speeds import SAVED_START, STAGES
 from mlffm_segdiff.benchmark.photographs import write_photographs
 
 Command = Callable[..., tuple[int, str, str]]
@@ -81,6 +81,9 @@ def test_images_of_the_user_are_measured_and_saved(command: Command, trained: Pa
     status, printed, _ = command("plan", "-i", images, *few, "--save", saved)
     assert status == 0
     assert "1,000 images in 1 shard take" in printed
+    assert saved.read_text().startswith(SAVED_START)
+    for _ in range(2):
+        assert command("plan", "--machine", saved, "--report", tmp_path / "plan.md")[0] == 0
     again = command("plan", "--machine", saved, "--images", 1000, "--json")
     assert again[0] == 0
     found = json.loads(again[1])
@@ -89,6 +92,14 @@ def test_images_of_the_user_are_measured_and_saved(command: Command, trained: Pa
     assert all(one["stages"]["network"] > 0 for one in found["measured"]["sizes"])
     mean = sum(2 * side**2 for side in (32, 48, 64, 96)) / 8e6
     assert found["job"]["megapixels"] == pytest.approx(mean)
+
+
+@pytest.mark.parametrize("option", ["--save", "--report"])
+def test_a_file_of_another_command_is_not_replaced(command: Command, tmp_path: Path, option: str) -> None:
+    (tmp_path / "mine").write_text("mine")
+    status, _, error = command("plan", "--weights", tmp_path / "missing", option, tmp_path / "mine")
+    assert (status, (tmp_path / "mine").read_text()) == (2, "mine")
+    assert "mine exists, but no earlier run wrote it; choose another name" in error
 
 
 def test_a_bad_number_is_refused_before_anything_is_measured(command: Command, tmp_path: Path) -> None:

@@ -364,6 +364,9 @@ def test_another_sampling_than_the_calibrated_one_gives_no_expected_dice_and_a_w
     )
     row = only_row(tmp_path)
     assert (row["expected_dice"], bool(row["certainty"])) == ("", True)
+    status, _, error = command(*where, "--samples", "1", "-w", "spread")
+    assert (status, error.count("\n")) == (2, 1)
+    assert error.startswith("error: the spread map needs samples, but 1 are drawn")
 
 
 def test_shards_are_written_on_request(tmp_path: Path, predict: Command) -> None:

@@ -99,6 +99,7 @@ def test_a_study_survives_being_written_and_read(write: Write, tmp_path: Path) -
         ({"evaluations": {"few": ["train.images=3"]}}, ["train.images=3", "sampling.steps"]),
         ({"evaluations": {"../few": []}}, ["'../few'", "letters"]),
         ({"launcher": {"name": "cloud"}}, ["launcher.name", "slurm"]),
+        ({"launcher": {"threads": 1025}}, ["launcher.threads", "1024"]),
         ({"launcher": {"wokers": 3}}, ["'launcher.wokers'", "'workers'"]),
         ({"launcher": {"workers": 2}}, ["'in-process' has no option 'workers'; see local and slurm and ray"]),
         ({"launcher": {"name": "local", "gpus": 1}}, ["'local' has no option 'gpus'; see slurm and ray"]),

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mlffm_segdiff.config.errors import StoppedError, UserError, partly_written
-from mlffm_segdiff.data.results_folder import remove_results, require_own
+from mlffm_segdiff.data.results_folder import remove_results, require_own, require_own_file
 
 
 def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:
@@ -44,3 +44,12 @@ def test_an_error_after_the_first_file_is_told_from_one_before() -> None:
     with pytest.raises(StoppedError, match="the disk is full") as caught, partly_written():
         raise UserError("the disk is full; free space")
     assert caught.value.fix == "free space"
+
+
+def test_a_single_file_is_replaced_only_if_it_starts_as_those_of_the_command(tmp_path: Path) -> None:
+    (tmp_path / "own.md").write_text("# Plan of 7 images")
+    (tmp_path / "other.md").write_text("# Plans")
+    for name in ("new.md", "own.md"):
+        require_own_file(tmp_path / name, "# Plan of ")
+    with pytest.raises(UserError, match=r"other\.md exists, but no earlier run wrote it"):
+        require_own_file(tmp_path / "other.md", "# Plan of ")

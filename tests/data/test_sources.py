@@ -262,3 +262,8 @@ def test_unusable_cases_of_several_parts_are_named_together(tmp_path: Path) -> N
     with pytest.raises(UserError, match=r"2 of 4 cases .*case_1\.png is empty .*case_4\.png is empty"):
         open_splits(parts, ("train", "val"), 32)
     assert [len(pairs.ids) for pairs in open_splits(parts, ("test",), 32)] == [1]
+
+
+def test_synthetic_images_have_no_folder(tmp_path):
+    with pytest.raises(UserError, match="synthetic has no folder; leave out the path, or use folder=PATH"):
+        load_split_cases(data({"synthetic": tmp_path}))

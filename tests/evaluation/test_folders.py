@@ -99,7 +99,9 @@ def test_two_files_of_one_case_are_refused(
     for name in ("masks/a.png", "overlays/a.png"):
         save_mask(folders[0] / name, left_half)
     save_mask(folders[1] / "a.png", left_half)
-    with pytest.raises(UserError, match=r"masks.a\.png and .*overlays.a\.png are both masks of case 'a'"):
+    with pytest.raises(
+        UserError, match=r"masks.a\.png and .*overlays.a\.png are both files of case 'a'.* or give the folder"
+    ):
         match_folders(*folders)
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.analysis import analyse
 from mlffm_segdiff.inference.change import measure_change
 from mlffm_segdiff.inference.estimates import Estimate
@@ -115,3 +116,11 @@ def test_two_results_of_one_image_cannot_be_told_apart(red_model: MakeModel, cal
     assert found.before.interval(0.9) == result.area_mm2.interval(0.95)
     drawn = CaseResult(replace(image), result.mask)
     assert measure_change(drawn, result).is_certain() is None
+
+
+def test_lists_of_results_and_images_are_refused() -> None:
+    image = CaseImage(8, 8, np.zeros((8, 8, 3), np.uint8))
+    result = CaseResult(image, np.zeros((8, 8), bool))
+    for wrong in ([result], "a.jpg"):
+        with pytest.raises(UserError, match="no areas to compare; give one result of segment"):
+            measure_change(result, wrong)

@@ -19,16 +19,25 @@ def test_an_interval_is_chosen_by_its_level() -> None:
         DICE.interval(0.99)
 
 
+def test_levels_that_no_output_offers_are_not_offered() -> None:
+    area = Estimate(5, {0.8: (4, 6), 0.95: (3, 7), 0.975: (2, 8)})
+    for level in (0.5, 97.5):
+        with pytest.raises(UserError, match=r"not calibrated; choose from 0\.8, 0\.95$"):
+            area.interval(level)
+    with pytest.raises(UserError, match=r"level '90' is not a number; give a share such as 0\.9"):
+        area.interval("90")
+
+
 def test_intervals_are_scaled_with_their_number() -> None:
     assert Estimate(10, {0.9: (5, 20)}).scaled(0.5) == Estimate(5, {0.9: (2.5, 10)})
 
 
-@pytest.mark.parametrize(("given", "level"), [(0.9, 0.9), (90, 0.9), (97.5, 0.975), (1, 0.01), (0.5, 0.5)])
+@pytest.mark.parametrize(("given", "level"), [(0.9, 0.9), (90, 0.9), (97.5, 0.975), (0.5, 0.5)])
 def test_a_level_is_a_share_or_per_cent(given: float, level: float) -> None:
     assert as_level(given) == level
 
 
-@pytest.mark.parametrize("given", [0, -0.1, 100, 250, float("nan"), float("inf")])
+@pytest.mark.parametrize("given", [0, -0.1, 1, 100, 250, float("nan"), float("inf")])
 def test_other_levels_are_refused(given: float) -> None:
     with pytest.raises(UserError, match="is out of range; give a share"):
         as_level(given)

@@ -100,6 +100,10 @@ def test_points_on_the_wrong_side_change_the_mask_near_them_only() -> None:
     [
         (Prompt(box=(0, 0, 65, 10)), "a.png: the box 0,0,65,10 is not within the image of 64x64 pixels"),
         (Prompt(box=(10, 10, 10, 20)), "x0 < x1"),
+        (Prompt(box=(1, 2, 3)), r"the box \(1, 2, 3\) is not four numbers"),
+        (Prompt(box="1234"), "the box '1234' is not four numbers"),
+        (Prompt(box=(0.1, 0.1, 0.9, 0.9)), "within one pixel; give pixels, not shares"),
+        (Prompt(points=(10, 20, 1)), "the point 10 is not three numbers; give x, y, label"),
         (Prompt(box=(float("nan"), 10, 10, 20)), "is not within"),
         (Prompt(points=[(64, 0, 1)]), "the point 64,0,1 is not within the image"),
         (Prompt(points=[(1, 1, 2)]), "label"),

@@ -212,7 +212,12 @@ def test_other_thresholds_are_refused(threshold: float) -> None:
         Processing(threshold)
 
 
-@pytest.mark.parametrize("spacing", [0, -1, float("nan"), float("inf")])
-def test_a_pixel_has_a_size_above_zero(spacing: float) -> None:
+def test_a_level_that_no_weights_offer_is_refused() -> None:
+    with pytest.raises(UserError, match=r"level 0\.99 is not calibrated; choose from 0\.8, 0\.9, 0\.95"):
+        Processing(level=99)
+
+
+@pytest.mark.parametrize("spacing", [0, -1, float("nan"), float("inf"), 1e-7, 1001, 1e160])
+def test_a_pixel_has_a_plausible_size(spacing: float) -> None:
     with pytest.raises(UserError, match="mm per pixel is out of range"):
         Processing(mm_per_pixel=spacing)

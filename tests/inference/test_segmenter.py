@@ -138,7 +138,7 @@ def test_no_images_give_no_predictions(tiny_weights: Path) -> None:
 def test_an_array_that_is_not_an_image_is_named(
     tiny_weights: Path, photo: Photo, shape: tuple[int, ...], dtype: str
 ) -> None:
-    with pytest.raises(UserError, match=r"images\[1\] is an array .* give RGB"):
+    with pytest.raises(UserError, match=r"images\[1\] is an array .* give RGB .*\(255 \* x\)\.round"):
         segment([photo(0), np.zeros(shape, dtype)], tiny_weights)
 
 
@@ -155,6 +155,22 @@ def test_bad_arguments_are_reported(tmp_path: Path, tiny_weights: Path, photo: P
         segment([photo(0)], tiny_weights, sampling={"steps": 0})
     with pytest.raises(UserError, match="unknown sampling key 'step'; known keys: samples, sampler, steps"):
         segment([photo(0)], tiny_weights, sampling={"step": 2})
+    for sampling in ("samples=2", ["samples=2"]):
+        with pytest.raises(UserError, match=r"samples=2.* is not a mapping; write it as"):
+            segment([photo(0)], tiny_weights, sampling=sampling)
+    with pytest.raises(UserError, match=r"mm_per_pixel '0\.02' is not a number"):
+        segment([photo(0)], tiny_weights, mm_per_pixel="0.02")
+    with pytest.raises(UserError, match="is a folder; give a file"):
+        segment([tmp_path], tiny_weights)
+
+
+def test_a_batch_that_does_not_fit_the_network_is_named(tiny_weights: Path) -> None:
+    segmenter = Segmenter.from_pretrained(tiny_weights)
+    for shape in ((1, 3, 50, 50), (1, 1, 32, 32), (3, 32, 32)):
+        with pytest.raises(
+            UserError, match=rf"do not fit; give .* multiples of {segmenter.segmenter.total_stride}"
+        ):
+            segmenter(torch.zeros(shape))
 
 
 def test_a_segmenter_is_a_module_that_segments_batches_and_images(

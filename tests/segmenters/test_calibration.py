@@ -99,7 +99,7 @@ def test_what_only_concerns_samples_does_not_matter_for_the_posterior_mean() -> 
         known.mismatch(replace(other, style="ph2", mirror=True))
         == "sampling.mirror=False, sampling.style=any"
     )
-    assert known.mismatch(replace(other, samples=2)).startswith("sampling.samples=0, sampling.steps=4")
+    assert known.mismatch(replace(other, samples=2)) == "sampling.samples=0"
 
 
 def test_a_style_with_its_own_calibration_may_be_chosen() -> None:

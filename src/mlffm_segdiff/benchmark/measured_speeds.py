@@ -11,6 +11,9 @@ from mlffm_segdiff.config.errors import UserError
 STAGES = ("read", "decode", "network", "post-processing", "write", "other")
 """In the order of the work; post-processing includes measures and contours, other is what joins them."""
 
+SAVED_START = '{\n "speeds": '
+"""How a saved file starts."""
+
 
 class SizeTimes(BaseModel):
     """What images of one size took, per image.
@@ -72,6 +75,10 @@ class MeasuredSpeeds(BaseModel):
     def check_error(self) -> float:
         """Predicted over measured CPU seconds of the check, minus 1."""
         return self.speeds.image_seconds(self.check.megapixels) / self.check.seconds - 1
+
+    def saved_text(self) -> str:
+        """Return the content of the file that `plan --save` writes."""
+        return self.model_dump_json(indent=1) + "\n"
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -18,6 +18,8 @@ from mlffm_segdiff.benchmark.measured_speeds import MeasuredSpeeds, SizeTimes
 from mlffm_segdiff.benchmark.timing import plain
 from mlffm_segdiff.evaluation.report import markdown_table
 
+REPORT_START = "# Plan of "
+"""How a plan in Markdown starts."""
 LABELS = {
     "driver_memory": "memory of the command, bytes",
     "bandwidth": "bandwidth of a node, bytes per second",
@@ -106,7 +108,7 @@ def plan_markdown(plan: JobPlan, command: str) -> str:
     }
     first: Table = ("input", "value"), list(inputs.items())
     texts = [markdown_table(*table) for table in (first, *plan_tables(plan))]
-    return "\n".join([f"# Plan of {plan.job.images:,} images\n", *texts, summary(plan) + "\n"])
+    return "\n".join([f"{REPORT_START}{plan.job.images:,} images\n", *texts, summary(plan) + "\n"])
 
 
 def summary(plan: JobPlan) -> str:

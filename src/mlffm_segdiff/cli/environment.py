@@ -21,7 +21,16 @@ class Verb(TyperCommand):
     """A verb whose options can also be set in the environment; errors then name the variable."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the options; the command line takes precedence over the environment."""
+        """Read the options; the command line takes precedence over the environment.
+
+        Raises:
+            UserError: An argument or the value of an option is empty, which as a path is the current folder.
+        """
+        for before, text in zip(["", *args], args, strict=False):
+            if not text or (text.startswith("--") and text.endswith("=")):
+                name = (text or before).rstrip("=")
+                after = f" after {name}" if name.startswith("-") else ""
+                raise UserError(f"empty argument{after}; is a variable of the shell not set?")
         for option in environment_options(self):
             option.envvar, option.show_envvar = variables(ctx.command_path, option), False
         return super().parse_args(ctx, args)

@@ -69,7 +69,9 @@ def measure_change(
     from mlffm_segdiff.inference import change
     from mlffm_segdiff.inference.estimates import shown_level
     from mlffm_segdiff.inference.segmenter import Segmenter
+    from mlffm_segdiff.metrics.case_bounds import LEVELS
 
+    shown_level(level, LEVELS)
     spacings = _two_spacings(mm_per_pixel or [])
     set_threads(threads)
     reporter = Reporter(quiet, as_json)

@@ -11,6 +11,7 @@ from mlffm_segdiff.cli.common import DeviceOption, JsonOption, QuietOption, Repo
 from mlffm_segdiff.cli.runtime import RuntimeOption, WeightsOrGraphsOption, prepare_model
 from mlffm_segdiff.cli.sampling import SamplesOption, SamplingArgument, sampling_overrides
 from mlffm_segdiff.config.command_line import command_line
+from mlffm_segdiff.config.section import MOST_THREADS
 from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
@@ -99,7 +100,9 @@ def plan_job(
     repeats: Annotated[int, typer.Option(min=1, help="Turns of the measurement; the median counts.")] = 7,
     runtime: RuntimeOption = None,
     device: DeviceOption = AUTO,
-    threads: Annotated[int, typer.Option(min=1, metavar="N", help="CPU threads of a worker.")] = 1,
+    threads: Annotated[
+        int, typer.Option(min=1, max=MOST_THREADS, metavar="N", help="CPU threads of a worker.")
+    ] = 1,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -115,10 +118,18 @@ def plan_job(
     Example: mlffm-segdiff plan --images 100000000 --nodes 100 --cores 16 --price-per-hour 0.8
     """
     from mlffm_segdiff.benchmark.job_estimate import Job, Nodes, ObjectStore
-    from mlffm_segdiff.benchmark.measured_speeds import MeasuredSpeeds
-    from mlffm_segdiff.benchmark.plan_report import JobPlan, plan_markdown, plan_tables, plan_values, summary
-    from mlffm_segdiff.data.atomic import require_writable_file, write_text
+    from mlffm_segdiff.benchmark.measured_speeds import SAVED_START, MeasuredSpeeds
+    from mlffm_segdiff.benchmark.plan_report import (
+        REPORT_START,
+        JobPlan,
+        plan_markdown,
+        plan_tables,
+        plan_values,
+        summary,
+    )
+    from mlffm_segdiff.data.atomic import write_text
     from mlffm_segdiff.data.memory import memory_bytes
+    from mlffm_segdiff.data.results_folder import require_own_file
 
     reporter = Reporter(quiet, as_json)
     job = Job(images, DRAWN_MEGAPIXELS if megapixels is None else megapixels, shard_size)
@@ -132,8 +143,9 @@ def plan_job(
         reason = "--machine measures nothing"
         refuse_given(context, reason, "places", "save", "weights", "sampling", "samples")
         refuse_given(context, reason, "batch_size", "repeats", "runtime", "device", "threads")
-    for written in filter(None, (save, report)):
-        require_writable_file(written.expanduser())
+    for written, start in ((save, SAVED_START), (report, REPORT_START)):
+        if written is not None:
+            require_own_file(written.expanduser(), start)
     if machine is not None:
         measured = MeasuredSpeeds.read(machine.expanduser())
     else:
@@ -141,7 +153,7 @@ def plan_job(
         model = prepare_model(weights, runtime, "float32", overrides, batch_size, threads, reporter, device)
         measured = _measured(model, weights, places or (), batch_size, repeats, reporter)
     if save is not None:
-        write_text(save.expanduser(), measured.model_dump_json(indent=1) + "\n")
+        write_text(save.expanduser(), measured.saved_text())
     if megapixels is None:
         job = replace(job, megapixels=measured.megapixels)
     if cores is None:

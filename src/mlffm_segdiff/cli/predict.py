@@ -38,8 +38,10 @@ from mlffm_segdiff.inference.outputs.writers import WRITERS, MapFormat, TableFor
 from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
+    from mlffm_segdiff.inference.analysis import Processing
     from mlffm_segdiff.inference.outputs.predictions import Row
     from mlffm_segdiff.inference.outputs.writers import Output
+    from mlffm_segdiff.inference.prepared import PreparedModel
     from mlffm_segdiff.inference.reading.listing import ImageFiles
 
 SETTING = re.compile(r"[\w.]+=(?!.*\.[A-Za-z]\w*$)[^/]*")
@@ -153,7 +155,6 @@ def predict(
     """
     from mlffm_segdiff.data.atomic import require_writable_folder
     from mlffm_segdiff.inference.analysis import Processing
-    from mlffm_segdiff.inference.confidence import applicable_calibration
     from mlffm_segdiff.inference.outputs.predictions import row_values
     from mlffm_segdiff.inference.outputs.writers import Output
     from mlffm_segdiff.inference.postprocessing import PostProcessing
@@ -161,7 +162,6 @@ def predict(
     from mlffm_segdiff.inference.reading.case_image import find_images
     from mlffm_segdiff.inference.reading.listing import list_place, merged
     from mlffm_segdiff.inference.shards.plan import DEFAULT_SIZE, ShardOptions
-    from mlffm_segdiff.metrics.certainty import THRESHOLD
 
     more, sampling = _split_arguments(arguments or ())
     if not (places or more):
@@ -193,14 +193,6 @@ def predict(
     model = load(threads, reporter)
     if precision == "auto":
         reporter.warn(f"precision: {model.precision}")
-    if model.quality and (calibrated := model.quality.mismatch(model.sampling)):
-        reporter.warn(f"no expected Dice and no intervals: the weights are calibrated for {calibrated}")
-    elif level is not None and model.quality is None:
-        reporter.warn("no intervals: the weights have no calibration; make one with evaluate --calibrate")
-    elif level is not None and applicable_calibration(model, threshold, post) is None:
-        reporter.warn(
-            f"no intervals: they are for threshold {THRESHOLD:g} without --largest and --fill-holes"
-        )
     target = Output(output.expanduser(), written, maps, table)
     rows: list[Row] = []
     faults: list[str] = []
@@ -209,6 +201,8 @@ def predict(
             found.images, model, target, processing, batch_size, faults.append, skip_existing
         )
         for row in stream:
+            if not rows and (note := _calibration_note(model, processing)):
+                reporter.warn(note)
             rows.append(row)
             _report_fault(row)
             progress(len(rows), len(found.images))
@@ -236,6 +230,22 @@ def _split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the images, and the sampling settings."""
     settings = [text for text in arguments if SETTING.fullmatch(text) and not os.path.exists(text)]  # noqa: PTH110
     return [text for text in arguments if text not in settings], settings
+
+
+def _calibration_note(model: "PreparedModel", how: "Processing") -> str:
+    """Return why results have no expected Dice or no intervals; empty if they have, or nobody asked."""
+    from mlffm_segdiff.inference.confidence import applicable_calibration
+    from mlffm_segdiff.metrics.certainty import THRESHOLD
+
+    if model.quality and (calibrated := model.quality.mismatch(model.sampling)):
+        return f"no expected Dice and no intervals: the weights are calibrated for {calibrated}"
+    if how.level is None:
+        return ""
+    if model.quality is None:
+        return "no intervals: the weights have no calibration; make one with evaluate --calibrate"
+    if applicable_calibration(model, how.threshold, how.post) is None:
+        return f"no intervals: they are for threshold {THRESHOLD:g} without --largest and --fill-holes"
+    return ""
 
 
 def _report_fault(row: "Row") -> None:

@@ -121,6 +121,8 @@ class Entry:
         except Exception as error:  # zipfile lets zlib, struct and runtime errors through
             if isinstance(error, UserError):
                 raise
+            if self.path.is_dir():
+                raise UserError(f"{self} is a folder; give a file") from error
             raise UserError(f"{self} cannot be read ({error}); restore or download it again") from error
 
     def size(self) -> int:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path, PurePath
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import require_writable_folder, sweep_unfinished
+from mlffm_segdiff.data.atomic import require_writable_file, require_writable_folder, sweep_unfinished
 
 
 def require_own(folder: Path, files: Iterable[str], own: Collection[str]) -> None:
@@ -24,6 +24,20 @@ def require_own(folder: Path, files: Iterable[str], own: Collection[str]) -> Non
             raise UserError(
                 f"{path} exists, but no earlier run wrote it; move it, or choose another output folder"
             )
+
+
+def require_own_file(path: Path, start: str) -> None:
+    """Raise UserError if a file cannot be written, or exists and is not one of an earlier run.
+
+    Args:
+        path: The file.
+        start: How the files of the command start.
+    """
+    require_writable_file(path)
+    if path.exists():
+        with path.open("rb") as file:
+            if file.read(len(start)) != start.encode():
+                raise UserError(f"{path} exists, but no earlier run wrote it; choose another name")
 
 
 def remove_results(folder: Path, files: Iterable[str]) -> None:

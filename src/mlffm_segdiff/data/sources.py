@@ -156,6 +156,8 @@ def training_shares(styles: Sequence[str], mix: Mapping[str, float] | None) -> l
 def _find_source(name: str, data: DataConfig) -> Pairing:
     require_source(name)
     if name == SYNTHETIC:
+        if data.sources[name] is not None:
+            raise UserError(f"{SYNTHETIC} has no folder; leave out the path, or use folder=PATH")
         folder = cache_root() / f"synthetic-{GENERATOR}-{data.synthetic_count}-{SYNTHETIC_SIDE}"
         write_folder(folder, data.synthetic_count, SYNTHETIC_SIDE, seed=0)
         return find_pairs("folder", folder)

@@ -181,11 +181,20 @@ def _parse(data: bytes, name: str) -> Split:
 
 
 def save_split(split: Split, path: Path, groups: Mapping[str, str] | None = None) -> None:
-    """Write a split as CSV with columns id and part, and with column group if `groups` (by id) is given."""
+    """Write a split as CSV with columns id and part, and with column group if `groups` (by id) is given.
+
+    Raises:
+        UserError: If the file cannot be written, or exists with other contents.
+    """
     parts = sorted((key, part) for part in SPLITS for key in split.ids(part))
     header = ("id", "part") if groups is None else ("id", "part", "group")
     rows = ((*row, groups[row[0]]) if groups is not None else row for row in parts)
-    write_text(path, csv_table(header, rows))
+    text = csv_table(header, rows)
+    if path.exists() and path.read_bytes() != text.encode():
+        raise UserError(
+            f"{path} exists with other contents; choose another name, or delete it if nothing needs it"
+        )
+    write_text(path, text)
 
 
 def select_cases(cases: Iterable[Case], ids: Sequence[str]) -> list[Case]:

@@ -63,7 +63,8 @@ def masks_by_id(folder: Path) -> dict[str, Entry]:
         key = mask_case_id(case_id(entry))
         if key in found:
             raise UserError(
-                f"{found[key]} and {entry} are both masks of case {key!r}; keep one mask per case"
+                f"{found[key]} and {entry} are both files of case {key!r}; keep one per case, or give the "
+                "folder of one of them"
             )
         found[key] = entry
     if not found:

@@ -1,16 +1,18 @@
 """From the network's output for one image to its result."""
 
-import math
 from dataclasses import dataclass
+from numbers import Real
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.confidence import applicable_calibration, certainty_of, outlier_score
-from mlffm_segdiff.inference.estimates import as_level, shown_level
+from mlffm_segdiff.inference.estimates import require_level, shown_level
 from mlffm_segdiff.inference.masks import lesion_box
 from mlffm_segdiff.inference.postprocessing import DEFAULT, PostProcessing, post_process
 from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.reading.case_image import CaseImage
+from mlffm_segdiff.inference.reading.dicom import LEAST_SPACING, MOST_SPACING
 from mlffm_segdiff.inference.result import CaseResult
+from mlffm_segdiff.metrics.case_bounds import LEVELS
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.segmenters.at_source import NetworkOutput, map_at
@@ -28,7 +30,7 @@ class Processing:
     Attributes:
         threshold: Probability from which a pixel is lesion, above 0 and at most 1.
         post: Post-processing of the thresholded mask.
-        mm_per_pixel: Side of a pixel in millimetres, instead of the value in the image's file.
+        mm_per_pixel: Side of a pixel in millimetres, 1e-6 to 1000, instead of the value in the image's file.
         level: Of the intervals and contours that outputs show, as a share (0.9) or in per cent (90); None is
             0.9, or the highest that is calibrated.
         refuse_outliers: Make no result of an image that is flagged as not dermoscopic.
@@ -41,15 +43,21 @@ class Processing:
     refuse_outliers: bool = False
 
     def __post_init__(self) -> None:
-        """Raise UserError for a number out of range."""
+        """Raise UserError for what is not a number, or out of range."""
+        for name, number in (("threshold", self.threshold), ("mm_per_pixel", self.mm_per_pixel)):
+            if not isinstance(number, Real | None):
+                raise UserError(f"{name} {number!r} is not a number; give one without quotes")
         if not 0 < self.threshold <= 1:
             raise UserError(
                 f"threshold {self.threshold} is out of range; give a probability above 0 and at most 1"
             )
-        if self.mm_per_pixel is not None and not 0 < self.mm_per_pixel < math.inf:
-            raise UserError(f"{self.mm_per_pixel} mm per pixel is out of range; give a number above 0")
+        if self.mm_per_pixel is not None and not LEAST_SPACING <= self.mm_per_pixel <= MOST_SPACING:
+            raise UserError(
+                f"{self.mm_per_pixel} mm per pixel is out of range; give a number from {LEAST_SPACING:g} to "
+                f"{MOST_SPACING:g}"
+            )
         if self.level is not None:
-            as_level(self.level)
+            require_level(self.level, LEVELS)
 
 
 def analyse(

@@ -1,9 +1,14 @@
 """The change of a lesion between two images of it, such as those of two visits."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.estimates import Ends, Estimate, shown_level
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.case_bounds import LEVELS
@@ -71,7 +76,15 @@ def measure_change(before: CaseResult, after: CaseResult) -> Change:
 
     Returns:
         Areas, difference and ratio with intervals, in mm2 if the size of a pixel is known for both images.
+
+    Raises:
+        UserError: One of them is a list of results, or an image.
     """
+    for one in (before, after):
+        if isinstance(one, Sequence | Path | np.ndarray):
+            raise UserError(
+                f"{type(one).__name__} has no areas to compare; give one result of segment, such as found[0]"
+            )
     areas = before.area_mm2, after.area_mm2
     unit: Unit = "mm2"
     if areas[0] is None or areas[1] is None:

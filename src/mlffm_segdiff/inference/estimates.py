@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Self
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.metrics.case_bounds import LEVELS
 from mlffm_segdiff.metrics.overlap import Mask
 
 DEFAULT_LEVEL = 0.9
@@ -38,7 +40,7 @@ class Estimate:
         """
         if not self.intervals:
             return None
-        return self.intervals[require_level(level, self.intervals)]
+        return self.intervals[require_level(level, [one for one in self.intervals if one in LEVELS])]
 
     def scaled(self, factor: float) -> Self:
         """Return the number and its intervals times a factor, such as the area of a pixel."""
@@ -84,9 +86,11 @@ def as_level(number: float) -> float:
     """Return a level that is given as a share (0.9) or in per cent (90).
 
     Raises:
-        UserError: The number is not above 0 and below 100.
+        UserError: The number is not above 0 and below 100, or is 1, which is neither.
     """
-    if not 0 < number < 100:
+    if not isinstance(number, Real):
+        raise UserError(f"level {number!r} is not a number; give a share such as 0.9, or per cent such as 90")
+    if not 0 < number < 100 or number == 1:
         raise UserError(f"level {number:g} is out of range; give a share such as 0.9, or per cent such as 90")
     return number if number < 1 else round(number / 100, 9)
 

@@ -1,8 +1,9 @@
 """A box and points with which a user corrects the extent of a mask."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
@@ -57,10 +58,16 @@ class Prompt:
         return 1 if self.box is None else 2
 
     def check(self, image: CaseImage) -> None:
-        """Raise UserError unless the prompt is within an image."""
+        """Raise UserError unless the prompt is of numbers, and within an image."""
         name, size = image.name or "image", f"{image.width}x{image.height}"
         if self.box is not None:
+            if not _are_numbers(self.box, 4):
+                raise UserError(f"{name}: the box {self.box!r} is not four numbers; give x0, y0, x1, y1")
             left, top, right, bottom = self.box
+            if right <= 1 and bottom <= 1:
+                raise UserError(
+                    f"{name}: the box {_text(self.box)} is within one pixel; give pixels, not shares"
+                )
             if not (0 <= left < right <= image.width and 0 <= top < bottom <= image.height):
                 raise UserError(
                     f"{name}: the box {_text(self.box)} is not within the image of {size} pixels; give "
@@ -68,7 +75,10 @@ class Prompt:
                 )
         if len(self.points) > MOST_POINTS:
             raise UserError(f"{name}: {len(self.points)} points are too many; give at most {MOST_POINTS}")
-        for x, y, kind in self.points:
+        for point in self.points:
+            if not _are_numbers(point, 3):
+                raise UserError(f"{name}: the point {point!r} is not three numbers; give x, y, label")
+            x, y, kind = point
             if not (0 <= x < image.width and 0 <= y < image.height and kind in (0, 1)):
                 raise UserError(
                     f"{name}: the point {_text((x, y, kind))} is not within the image of {size} pixels, or "
@@ -187,6 +197,12 @@ class PromptedImage:
     def _cell(self, point: Point, values: npt.NDArray[np.generic]) -> tuple[int, int]:
         size = len(values)
         return int(point[1] / self.image.height * size), int(point[0] / self.image.width * size)
+
+
+def _are_numbers(values: object, count: int) -> bool:
+    """Return whether a value has this many numbers, which text has not."""
+    found = list(values) if isinstance(values, Iterable) else []
+    return len(found) == count and all(isinstance(one, Real) for one in found)
 
 
 def _places(start: float, end: float, places: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -190,6 +190,7 @@ def _case_image(image: ImageLike, position: int, size: int) -> CaseImage:
     found = np.asarray(image)
     if found.dtype != np.uint8 or found.ndim != 3 or found.shape[2] != 3 or found.size == 0:
         raise UserError(
-            f"{name} is an array {found.shape} of {found.dtype}; give RGB of shape (height, width, 3), uint8"
+            f"{name} is an array {found.shape} of {found.dtype}; give RGB of shape (height, width, 3), uint8 "
+            "(fractions: (255 * x).round().astype(np.uint8); grey: np.stack([x] * 3, -1)), or a Pillow image"
         )
     return require_contrast(array_image(found, size), name)

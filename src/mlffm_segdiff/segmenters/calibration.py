@@ -6,6 +6,7 @@ from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from mlffm_segdiff.config.conditions import OF_SAMPLES
 from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.metrics.case_bounds import LEVELS, Bounds, most_conservative
 from mlffm_segdiff.metrics.certainty import Calibration
@@ -121,13 +122,15 @@ class Quality(BaseModel):
     def mismatch(self, sampling: Sampling) -> str:
         """Describe the sampling settings in which the calibration differs; empty if it applies.
 
-        The seed never matters. For the posterior mean, settings of samples do not matter.
+        The seed never matters. For the posterior mean, settings of samples do not matter, and are not named.
         """
         known = self.sampling
         if sampling.style in self.styles:
             known = replace(known, style=sampling.style)
         calibrated, current = (asdict(_relevant(one)) for one in (known, sampling))
         differing = [key for key, value in calibrated.items() if current[key] != value]
+        if not known.samples and sampling.samples:
+            differing = [key for key in differing if key not in OF_SAMPLES]
         return ", ".join(f"sampling.{key}={calibrated[key]}" for key in differing)
 
 

@@ -104,7 +104,17 @@ class Pretrained(
         return build_sampling(self.recipe.sampling)
 
     def forward(self, image: Tensor, sampling: Sampling | None = None) -> Segmentation:
-        """Segment images, B3HW in [-1, 1], at the network's size, by default with the recipe's sampling."""
+        """Segment images, B3HW in [-1, 1], at the network's size, by default with the recipe's sampling.
+
+        Raises:
+            UserError: The images have another shape, or a side is not a multiple of the network's stride.
+        """
+        stride = self.segmenter.total_stride
+        if image.ndim != 4 or image.shape[1] != 3 or any(side % stride for side in image.shape[2:]):
+            raise UserError(
+                f"images of shape {tuple(image.shape)} do not fit; give (B, 3, height, width), height and "
+                f"width multiples of {stride}"
+            )
         return self.segmenter.segment(image, sampling or self.sampling)
 
     @classmethod

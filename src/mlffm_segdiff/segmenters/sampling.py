@@ -23,8 +23,11 @@ def override_sampling(recipe: Recipe, overrides: Overrides | None = None) -> Rec
         overrides: Values by the keys of `SamplingConfig`; text is converted to the type of its key.
 
     Raises:
-        UserError: A key is unknown, a value is out of range, or the model does not support the sampling.
+        UserError: A key is unknown, a value is out of range, the model does not support the sampling, or the
+            overrides are no mapping.
     """
+    if not isinstance(overrides, Mapping | None):
+        raise UserError(f'sampling {overrides!r} is not a mapping; write it as {{"samples": 2}}')
     given = dict(overrides or {})
     for key in given:
         if key not in SAMPLING_KEYS:

@@ -11,6 +11,7 @@ from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.outputs.writers import WRITERS
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.prompt import Box, Prompt
+from mlffm_segdiff.inference.reading.dicom import LEAST_SPACING, MOST_SPACING
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.serve.problem import NOT_ACCEPTABLE, UNUSABLE, RefusedError
 
@@ -34,8 +35,8 @@ class PixelOptions(BaseModel):
 
     mm_per_pixel: float | None = Field(
         None,
-        gt=0,
-        le=1000,
+        ge=LEAST_SPACING,
+        le=MOST_SPACING,
         allow_inf_nan=False,
         description="Side of a pixel in millimetres, instead of the value in a DICOM file.",
     )

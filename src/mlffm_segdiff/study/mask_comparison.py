@@ -107,6 +107,9 @@ def compare(
         for name, given in masks.items()
     }
     _check_methods(folders, baseline)
+    inputs = [truth, *(one for several in folders.values() for one in several)]
+    if any(output.resolve().is_relative_to(one.resolve()) for one in inputs):
+        raise UserError(f"{output} is a folder of masks, or in one; choose another folder for the report")
     own = _own_files(output)
     require_own(output, [*RESULTS, *FOLDERS], own)
     found = find_runs(folders, truth, missing)

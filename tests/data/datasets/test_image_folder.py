@@ -90,8 +90,9 @@ def test_two_files_of_one_id_are_a_user_error_that_names_both(own_folder, write,
 
 
 def test_wrong_layouts_are_explained(tmp_path, own_folder, write):
+    (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"must contain one of the folders images.*found: none"):
-        read_cases("folder", tmp_path / "nowhere")
+        read_cases("folder", tmp_path / "empty")
     write(own_folder, {"imgs/z.png": b"x"})
     with pytest.raises(UserError, match="found: images, imgs"):
         read_cases("folder", own_folder)

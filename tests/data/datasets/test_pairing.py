@@ -8,6 +8,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Case, Entry
 from mlffm_segdiff.data.datasets.pairing import Pairing, by_id, find_entries, list_files, outer_folder, within
 from mlffm_segdiff.data.splits import Split
+from mlffm_segdiff.data.table import DATASETS, find_pairs
 
 
 def test_cases_are_sorted_and_keep_images_without_mask():
@@ -82,8 +83,9 @@ def test_without_a_split_of_its_own_a_data_set_is_split_by_group():
 
 
 def test_an_absent_folder_and_a_broken_archive_are_user_errors(tmp_path):
-    with pytest.raises(UserError, match="nowhere does not exist"):
-        find_entries(tmp_path / "nowhere")
+    for name in sorted(DATASETS.keys() - {"nnunet"}):  # which names the file that it needs
+        with pytest.raises(UserError, match="nowhere does not exist; check the path"):
+            find_pairs(name, tmp_path / "nowhere")
     (tmp_path / "half.zip").write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(UserError, match=r"half\.zip cannot be read as a zip archive"):
         find_entries(tmp_path)

@@ -184,6 +184,8 @@ def test_of_several_frames_the_first_is_taken(dicom: Dicom, photo: Photo) -> Non
         ({"PixelSpacing": [0.02, 0.03]}, None),
         ({"PixelSpacing": [0, 0], "ImagerPixelSpacing": [0.03, 0.03]}, 0.03),
         ({"PixelSpacing": None}, None),
+        ({"PixelSpacing": [1e160, 1e160]}, None),
+        ({"PixelSpacing": [1e300, 1e300], "ImagerPixelSpacing": [0.03, 0.03]}, 0.03),
     ],
 )
 def test_the_spacing_is_the_first_that_serves(

@@ -48,8 +48,8 @@ def find_image_folder(path: Path) -> Pairing:
         path: Folder that contains both.
 
     Raises:
-        UserError: If a folder is missing or empty, two files have the same id, no mask has the name of an
-            image, or a line of groups.csv is invalid.
+        UserError: If `path` does not exist, a folder in it is missing or empty, two files have the same id,
+            no mask has the name of an image, or a line of groups.csv is invalid.
     """
     root = path.expanduser().absolute()
     listing, places = _find_folders(root)
@@ -73,13 +73,11 @@ def is_image(entry: Entry) -> bool:
 def _find_folders(root: Path) -> tuple[Listing, dict[Entry, PurePosixPath]]:
     """Return the files below `root`, in archives too if no folder has masks, and the folder of each."""
     for archives in (False, True):
-        if not root.exists():
-            break
         listing = list_files(root, archives)
         places = {entry: _folder(entry, root) for entry in listing.entries}
-        if archives or _outermost(places.values(), MASK_FOLDERS):
-            return listing, places
-    return Listing((), 0), {}
+        if _outermost(places.values(), MASK_FOLDERS):
+            break
+    return listing, places
 
 
 def _folder(entry: Entry, root: Path) -> PurePosixPath:

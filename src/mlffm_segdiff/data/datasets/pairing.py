@@ -95,7 +95,7 @@ def list_files(root: Path, archives: bool = True) -> Listing:
         UserError: If `root` does not exist, or a folder or an archive cannot be read.
     """
     if not root.exists():
-        raise UserError(f"{root} does not exist; give the folder of the data set")
+        raise UserError(f"{root} does not exist; check the path")
     paths = [root] if root.is_file() else sorted(files_below(root))
     packed = [path for path in paths if path.suffix.lower() == ".zip"]
     files = [Entry(path) for path in paths if path.suffix.lower() != ".zip"]
