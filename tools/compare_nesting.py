@@ -14,7 +14,7 @@ from scipy.special import logit
 
 from mlffm_segdiff.data.sources import load_split_cases, open_split
 from mlffm_segdiff.inference.model import load_model
-from mlffm_segdiff.metrics.case_bounds import LEAST_DOUBT, TOLERANCE
+from mlffm_segdiff.metrics.case_bounds import MIN_DOUBT, TOLERANCE
 from mlffm_segdiff.metrics.certainty import soft_dice_confidence
 from mlffm_segdiff.metrics.conformal import control_risk
 from mlffm_segdiff.segmenters.recipe import load_recipe
@@ -45,7 +45,7 @@ def main(source: str, step: str = "1") -> None:
         "level sets of the one-step probability": (level, "level"),
         "of the mean of 16 samples in 4 steps": (clear_logit(drawn), "level"),
         "distance to the border": (distance, "distance"),
-        "the same, divided by doubt": (distance / (1 - certainty + LEAST_DOUBT), "scaled"),
+        "the same, divided by doubt": (distance / (1 - certainty + MIN_DOUBT), "scaled"),
         "logit + 10 x the distance": (level + SHARPNESS * distance, "scaled"),
     }
     for kind, (scores, grid) in kinds.items():

@@ -37,7 +37,7 @@ HOST = "127.0.0.1"
 DISTINCT = 16
 COLUMNS = ("servers", "requests", "errors", "masks/s", "median, s", "p95, s", "longest, s", "CPU ms", "CPUs")
 """The last two: CPU time of the servers per request, and CPUs that they used."""
-MOST_SECONDS, MOST_CLIENTS, MOST_REQUESTS = 60, 32, 5000
+MAX_SECONDS, MAX_CLIENTS, MAX_REQUESTS = 60, 32, 5000
 PATIENCE = 120
 
 
@@ -141,7 +141,7 @@ def drive(port: int, images: Sequence[bytes], clients: int, seconds: float) -> L
 
     def client(number: int) -> None:
         connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE)
-        while time.monotonic() - start < seconds and len(load.latencies) < MOST_REQUESTS:
+        while time.monotonic() - start < seconds and len(load.latencies) < MAX_REQUESTS:
             number += clients
             sent = time.monotonic()
             try:
@@ -228,8 +228,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if not shutil.which("nginx"):
         raise SystemExit("nginx is not installed; on Debian and Ubuntu: apt-get install nginx-light")
-    if arguments.seconds > MOST_SECONDS or arguments.clients > MOST_CLIENTS:
-        raise SystemExit(f"at most {MOST_SECONDS} seconds and {MOST_CLIENTS} clients")
+    if arguments.seconds > MAX_SECONDS or arguments.clients > MAX_CLIENTS:
+        raise SystemExit(f"at most {MAX_SECONDS} seconds and {MAX_CLIENTS} clients")
     images = []
     for number in range(DISTINCT):
         stream = io.BytesIO()

@@ -20,7 +20,7 @@ from mlffm_segdiff.segmenters import pretrained, saved_weights
 from mlffm_segdiff.segmenters.recipe import check_recipe
 
 DEFAULT = Path(__file__).parent.parent / "src/mlffm_segdiff/weights/default"
-MOST_BYTES = 16_000_000
+MAX_BYTES = 16_000_000
 
 
 def main(*arguments: str) -> None:
@@ -37,8 +37,8 @@ def main(*arguments: str) -> None:
     changed = recipe.model_copy(update={"data": data, "train": train})
     pretrained.save_segmenter(found.segmenter, changed, DEFAULT, torch.float16)
     weights = DEFAULT / saved_weights.WEIGHTS
-    if weights.stat().st_size > MOST_BYTES:
-        sys.exit(f"{weights} has {weights.stat().st_size} bytes, more than {MOST_BYTES}")
+    if weights.stat().st_size > MAX_BYTES:
+        sys.exit(f"{weights} has {weights.stat().st_size} bytes, more than {MAX_BYTES}")
     code = Path(saved_weights.__file__)
     pinned = f'DEFAULT_SHA256 = "{saved_weights.weights_digest(weights)}"'
     text = re.sub(r'DEFAULT_SHA256 = "\w*"', pinned, code.read_text("utf-8"))

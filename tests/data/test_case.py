@@ -111,7 +111,7 @@ def test_a_member_is_read_in_pieces_to_its_end(tmp_path, pack, monkeypatch):
 @pytest.mark.parametrize("member", [None, "a"])
 def test_what_is_too_large_is_refused_by_its_size(tmp_path, pack, monkeypatch, member):
     pack(tmp_path / "z.zip", {"a": bytes(2000)})
-    monkeypatch.setattr(case, "MOST_BYTES", 100)
+    monkeypatch.setattr(case, "MAX_BYTES", 100)
     with pytest.raises(UserError, match=r"z\.zip.* is over"):
         Entry(tmp_path / "z.zip", member).read()
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.files import (
-    MOST_PIXELS,
+    MAX_PIXELS,
     decode_image,
     decode_mask,
     decode_pil,
@@ -232,7 +232,7 @@ def test_a_gigapixel_image_is_refused_by_its_header_with_the_fix(decode):
 
 
 def test_the_size_is_read_only_from_the_header_and_pillows_own_limit_stays():
-    width = MOST_PIXELS // 10_000
+    width = MAX_PIXELS // 10_000
     assert image_size(png_of(width, 10_000), "x") == (width, 10_000)
     with pytest.raises(UserError, match="megapixels"):
         image_size(png_of(width + 1, 10_000), "x")

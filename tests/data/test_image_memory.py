@@ -5,12 +5,12 @@ from threading import Barrier, BrokenBarrierError, Event
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.image_memory import MOST_MEMORY, require_memory, reserved
+from mlffm_segdiff.data.image_memory import MAX_MEMORY, require_memory, reserved
 
 
 @pytest.mark.parametrize(
     ("byte_count", "seconds", "expected"),
-    [(MOST_MEMORY // 2, 20, True), (MOST_MEMORY // 2 + 1, 0.1, False), (9 * MOST_MEMORY, 0.1, False)],
+    [(MAX_MEMORY // 2, 20, True), (MAX_MEMORY // 2 + 1, 0.1, False), (9 * MAX_MEMORY, 0.1, False)],
 )
 def test_blocks_run_together_only_if_their_memory_allows_it(
     byte_count: int, seconds: float, expected: bool
@@ -40,7 +40,7 @@ def test_a_large_block_does_not_wait_for_later_small_ones() -> None:
     with ThreadPoolExecutor(3) as threads:
         threads.submit(work, 10)
         assert first_runs.wait(20)
-        large = threads.submit(work, MOST_MEMORY)
+        large = threads.submit(work, MAX_MEMORY)
         while not large.running():
             pass
         Event().wait(0.05)
@@ -49,14 +49,14 @@ def test_a_large_block_does_not_wait_for_later_small_ones() -> None:
         release.set()
         large.result()
         small.result()
-    assert order == [10, MOST_MEMORY, 1]
+    assert order == [10, MAX_MEMORY, 1]
 
 
 def test_memory_is_given_back_after_an_error() -> None:
     for _ in range(3):
-        with suppress(ValueError), reserved(MOST_MEMORY):
+        with suppress(ValueError), reserved(MAX_MEMORY):
             raise ValueError
-    with reserved(MOST_MEMORY):
+    with reserved(MAX_MEMORY):
         pass
 
 
@@ -68,8 +68,8 @@ def test_a_block_in_another_is_an_error_and_not_an_endless_wait() -> None:
 
 
 def test_too_much_is_refused_with_its_size() -> None:
-    require_memory(MOST_MEMORY, "x.tif", "large")
+    require_memory(MAX_MEMORY, "x.tif", "large")
     with pytest.raises(
         UserError, match=r"x\.tif is large and needs 2\.60 GB of memory .* limit of 1\.30; shrink"
     ):
-        require_memory(2 * MOST_MEMORY, "x.tif", "large")
+        require_memory(2 * MAX_MEMORY, "x.tif", "large")

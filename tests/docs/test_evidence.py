@@ -34,7 +34,7 @@ def pooled(study: Path, variant: str, dataset: str, evaluation: str) -> str:
 
 def test_pooled_scores_of_the_parts_are_those_of_the_published_counts() -> None:
     study = DOCS / "evidence" / "evidence"
-    for variant, _, isic, _, ph2, _ in rows("parts"):
+    for variant, _, isic, _, _, ph2, _, _ in rows("parts"):
         assert [isic, ph2] == [pooled(study, variant, name, "recipe") for name in ("isic2018", "ph2")]
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 pytest.importorskip("resource", reason="this system does not report a process's peak memory")
 
-SIDE, MOST_BYTES = 10_000, 2e9
+SIDE, MAX_BYTES = 10_000, 2e9
 # Linux counts what a process was before it became another program: a small one starts the verb and asks.
 WITNESS = """
 import resource, subprocess, sys
@@ -43,6 +43,6 @@ def test_100_megapixels_stay_under_2_gb(
     what = [option for product in products for option in ("-w", product)]
     command = [sys.executable, "-c", WITNESS, *map(str, where), *what, "--threads", "1"]
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    assert int(printed) * (1 if sys.platform == "darwin" else 1024) < MOST_BYTES
+    assert int(printed) * (1 if sys.platform == "darwin" else 1024) < MAX_BYTES
     header = (tmp_path / "out" / "masks" / "scan.png").read_bytes()[16:24]
     assert struct.unpack(">II", header) == (SIDE, SIDE)

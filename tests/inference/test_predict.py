@@ -25,7 +25,7 @@ from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.outputs import writers
 from mlffm_segdiff.inference.outputs.journal import JOURNAL, Record
 from mlffm_segdiff.inference.outputs.writers import Output, Writer
-from mlffm_segdiff.inference.pool import MOST, helper_count
+from mlffm_segdiff.inference.pool import MAX_HELPERS, helper_count
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading import case_image
 from mlffm_segdiff.inference.reading.case_image import CaseImage, find_images
@@ -259,7 +259,7 @@ def test_files_are_read_shortly_before_and_written_shortly_after_their_turn(
     photos = [save(tmp_path / f"p{number:02d}.png", photo(number, 9, 9)) for number in range(count)]
     segmenter = Tamperer(photos[-1])
     model, out = red_model(segmenter=segmenter), Output(tmp_path / "out")
-    ahead = 2 * batch_size + MOST
+    ahead = 2 * batch_size + MAX_HELPERS
     for done, row in enumerate(predict_files(photos, model, out, batch_size=batch_size), 1):
         assert (out.masks / row.image).exists() != row.failed
         assert segmenter.calls * batch_size <= done + ahead

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mlffm_segdiff.segmenters.image_features import LEAST_DEVIATION, pool_features
+from mlffm_segdiff.segmenters.image_features import MIN_DEVIATION, pool_features
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
@@ -13,7 +13,7 @@ def test_means_and_log_deviations_by_hand() -> None:
     style, fine = torch.zeros(1, 6), torch.ones(1, 1, 4, 4)
     found = pool_features([fine, level, style], 8)
     assert found is not None
-    logs = [math.log(1 + LEAST_DEVIATION), math.log(LEAST_DEVIATION)]
+    logs = [math.log(1 + MIN_DEVIATION), math.log(MIN_DEVIATION)]
     assert found[0].tolist() == pytest.approx([2.0, 5.0, *logs], abs=1e-6)
 
 

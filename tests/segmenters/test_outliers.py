@@ -7,8 +7,8 @@ import pytest
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.outliers import (
-    FEWEST_CASES,
     LEVEL,
+    MIN_CASES,
     OUTLIERS,
     OutlierDetector,
     OutlierScore,
@@ -78,7 +78,7 @@ def test_the_threshold_is_the_limit_and_nan_is_an_outlier() -> None:
 
 def test_a_set_with_few_training_images_is_joined_with_the_others() -> None:
     generator = np.random.default_rng(0)
-    training = {"a": drawn(generator, 50), "b": drawn(generator, FEWEST_CASES - 1)}
+    training = {"a": drawn(generator, 50), "b": drawn(generator, MIN_CASES - 1)}
     found = fit_detector(training, {"a": drawn(generator, 40), "b": drawn(generator, 2)})
     assert found is not None
     assert {name: (one.training, one.cases) for name, one in found.sets.items()} == {"all": (82, 42)}
@@ -98,7 +98,7 @@ def test_nearly_as_many_features_as_training_images_or_more_are_no_problem(count
 
 def test_copies_of_an_image_count_once() -> None:
     generator = np.random.default_rng(0)
-    images, new = drawn(generator, FEWEST_CASES), drawn(generator, 40)
+    images, new = drawn(generator, MIN_CASES), drawn(generator, 40)
     once, several = (fit_detector({"a": one}, {"a": new}) for one in (images, np.tile(images, (20, 1))))
     assert once is not None
     assert several is not None

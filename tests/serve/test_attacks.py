@@ -296,7 +296,7 @@ def test_stalled_readers_of_events_hold_nothing_but_their_connections(
 ) -> None:
     """They never read, and still the job ends, others read its events, and readers that left are noticed."""
     monkeypatch.setattr(job_results, "ALIVE_SECONDS", 0.1)
-    monkeypatch.setattr(job_routes, "MOST_STREAMS", 40)
+    monkeypatch.setattr(job_routes, "MAX_STREAMS", 40)
     live = start_live(batch=1)
     red.gate.clear()
     files = [("image", (f"{number}.png", content)) for number in range(3)]

@@ -18,7 +18,7 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
-from mlffm_segdiff.data.image_memory import MOST_MEMORY
+from mlffm_segdiff.data.image_memory import MAX_MEMORY
 from mlffm_segdiff.inference import pool
 from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.model import Model
@@ -141,9 +141,9 @@ def test_a_response_is_that_of_segment(serve: Serve, images) -> None:
 def test_a_response_is_made_in_the_memory_of_one_image(
     serve: Serve, images, monkeypatch: pytest.MonkeyPatch, shown: bool
 ) -> None:
-    monkeypatch.setattr(pool, "RESULT_BYTES", MOST_MEMORY // 16**2)  # one image takes all
+    monkeypatch.setattr(pool, "RESULT_BYTES", MAX_MEMORY // 16**2)  # one image takes all
     monkeypatch.setattr(case_image, "KEPT_PIXELS", 0)
-    monkeypatch.setattr(case_image, "MOST_SHOWN_PIXELS", 10**6 if shown else 255)
+    monkeypatch.setattr(case_image, "MAX_SHOWN_PIXELS", 10**6 if shown else 255)
     client = serve()
     job = ended(client, client.post(URL, files=images(2), data={"outputs": "response"}).json()["url"])
     single = client.post("/api/v1/segment", files=dict(images(1)), data={"preview": "true"})

@@ -63,7 +63,7 @@ def test_data_without_a_folder_are_replaced_by_synthetic_images(empty: Path) -> 
 def test_slow_steps_are_measured_for_one_epoch(
     make_recipe: Callable[..., Recipe], empty: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(time_estimate, "MOST_SECONDS", 0.0)
+    monkeypatch.setattr(time_estimate, "MAX_SECONDS", 0.0)
     assert estimate_time(make_recipe()).measured_steps == 5
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from mlffm_segdiff.benchmark.stage_line import JobSpeeds
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.inference.pool import FEWEST
+from mlffm_segdiff.inference.pool import MIN_HELPERS
 
 HOUR = 3600.0
 LONGEST_SHARD = 20.0
@@ -192,7 +192,7 @@ def worker_seconds(job: Job, speeds: JobSpeeds, nodes: Nodes, store: ObjectStore
     moved = speeds.input_bytes.at(size) + speeds.output_bytes.at(size)
     found = {
         f"CPU ({max(stages, key=stages.__getitem__)})": sum(stages.values()) / speeds.threads,
-        "latency": (store.gets_per_image * store.latency + helpers) / FEWEST,
+        "latency": (store.gets_per_image * store.latency + helpers) / MIN_HELPERS,
         "bandwidth": workers * moved / nodes.bandwidth,
     }
     if speeds.gpu is not None:

@@ -20,7 +20,7 @@ SWIN_FEATURES = 24
 DERMOSEGDIFF = (128, 64, (1, 2, 3, 4, 5, 6), (1, 2, 4, 8, 16, 32))
 PUBLISHED_STEPS = 250
 FORMATS = (torch.contiguous_format, torch.channels_last)
-LEAST_SECONDS = 0.5
+MIN_SECONDS = 0.5
 
 
 @torch.inference_mode()
@@ -61,7 +61,7 @@ def measure_denoising(subject: Subject) -> Findings:
     }
     choose_memory_format(peer, _their_step(subject, peer, 1), subject.clock)
     step, whole = (
-        take_turns(pair, subject.few_repeats, subject.clock, LEAST_SECONDS) for pair in (one, ensemble)
+        take_turns(pair, subject.few_repeats, subject.clock, MIN_SECONDS) for pair in (one, ensemble)
     )
     results = (
         Result(GOALS["denoise-step"], time_ratio(*step.values())),

@@ -23,7 +23,7 @@ from mlffm_segdiff.inference.analysis import analyse
 from mlffm_segdiff.inference.outputs.geojson import geojson
 from mlffm_segdiff.inference.outputs.image_file import mask_png
 from mlffm_segdiff.inference.outputs.predictions import row_of, row_values
-from mlffm_segdiff.inference.pool import FEWEST
+from mlffm_segdiff.inference.pool import MIN_HELPERS
 from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.reading.case_image import CaseImage, decode_case, pixel_count
 from mlffm_segdiff.inference.reading.image_source import Source, read_source
@@ -41,7 +41,7 @@ DRAWN = ((640, 480), (1632, 1224), (3264, 2448))
 DRAWN_CHECK = (2304, 1728)
 """Size of the images of the check: 4 megapixels."""
 PER_SIZE = 8
-FEWEST_IMAGES = 8
+MIN_IMAGES = 8
 ENTRIES = 20_000
 LISTED = 1000
 """Rows of the manifest that is timed: as many as in a usual shard, as opening files takes as long for few."""
@@ -82,9 +82,9 @@ def groups_of(images: Sequence[Source]) -> list[SizeGroup]:
     Raises:
         UserError: There are fewer than eight images, or one cannot be read.
     """
-    if len(images) < FEWEST_IMAGES:
+    if len(images) < MIN_IMAGES:
         raise UserError(
-            f"{len(images)} images are too few to measure; give {FEWEST_IMAGES} or more, or leave out -i"
+            f"{len(images)} images are too few to measure; give {MIN_IMAGES} or more, or leave out -i"
         )
     most = PER_SIZE * (len(DRAWN) + 1)
     taken = images[:: -(-len(images) // most)]
@@ -175,7 +175,7 @@ def _measure(group: SizeGroup, model: PreparedModel, batch_size: int) -> SizeTim
         (shard,) = plan_shards(group.sources, options, shard_settings(model, options))
         several = [shard] * -(-LISTED // count)
         start = time.process_time()
-        make_shard(shard, model, options, FEWEST)
+        make_shard(shard, model, options, MIN_HELPERS)
         made = time.process_time()
         totals = write_manifest(several, folder / "manifest.jsonl", folder / "predictions.csv")
         listed = time.process_time()

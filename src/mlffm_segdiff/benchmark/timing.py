@@ -8,7 +8,7 @@ from dataclasses import dataclass
 Work = Callable[[], object]
 Clock = Callable[[], float]
 
-LEAST_SECONDS = 0.02
+MIN_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Timing:
 
 
 def take_turns(
-    contestants: Mapping[str, Work], repeats: int, clock: Clock, least_seconds: float = LEAST_SECONDS
+    contestants: Mapping[str, Work], repeats: int, clock: Clock, least_seconds: float = MIN_SECONDS
 ) -> dict[str, Timing]:
     """Time each contestant once per turn, every second turn in reverse order.
 

@@ -13,7 +13,7 @@ import typer
 
 from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.section import MOST_THREADS
+from mlffm_segdiff.config.section import MAX_THREADS
 from mlffm_segdiff.segmenters.device import device_name
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class ExitStatus(IntEnum):
 ThreadsOption = Annotated[
     int | None,
     typer.Option(
-        "--threads", min=1, max=MOST_THREADS, metavar="N", help="CPU threads [default: half of the CPUs]."
+        "--threads", min=1, max=MAX_THREADS, metavar="N", help="CPU threads [default: half of the CPUs]."
     ),
 ]
 

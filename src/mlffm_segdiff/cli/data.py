@@ -10,7 +10,7 @@ import typer
 from mlffm_segdiff.cli.common import ExitStatus, JsonOption, QuietOption, Reporter, SplitOption
 from mlffm_segdiff.cli.environment import Verbs
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.section import MOST_SEED
+from mlffm_segdiff.config.section import MAX_SEED
 
 if TYPE_CHECKING:
     from mlffm_segdiff.data.check_report import Report
@@ -70,7 +70,7 @@ def make(
     path: PathArgument,
     sizes: Annotated[str, typer.Option(metavar="TRAIN/VAL/TEST", help="Cases per part, such as 70/10/20.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The CSV file to write.")],
-    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of the random split.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the random split.")] = 0,
     by: Annotated[
         Literal["group", "image", "image-without-leaks"],
         typer.Option(
@@ -117,7 +117,7 @@ def synthetic(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="The new folder.")],
     count: Annotated[int, typer.Option(min=1, help="Number of cases.")],
     size: Annotated[int, typer.Option(min=32, max=4096, help="Height and width in pixels.")] = 256,
-    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Seed of the cases.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the cases.")] = 0,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:

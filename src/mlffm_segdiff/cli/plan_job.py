@@ -11,7 +11,7 @@ from mlffm_segdiff.cli.common import DeviceOption, JsonOption, QuietOption, Repo
 from mlffm_segdiff.cli.runtime import RuntimeOption, WeightsOrGraphsOption, prepare_model
 from mlffm_segdiff.cli.sampling import SamplesOption, SamplingArgument, sampling_overrides
 from mlffm_segdiff.config.command_line import command_line
-from mlffm_segdiff.config.section import MOST_THREADS
+from mlffm_segdiff.config.section import MAX_THREADS
 from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def plan_job(
     runtime: RuntimeOption = None,
     device: DeviceOption = AUTO,
     threads: Annotated[
-        int, typer.Option(min=1, max=MOST_THREADS, metavar="N", help="CPU threads of a worker.")
+        int, typer.Option(min=1, max=MAX_THREADS, metavar="N", help="CPU threads of a worker.")
     ] = 1,
     quiet: QuietOption = False,
     as_json: JsonOption = False,

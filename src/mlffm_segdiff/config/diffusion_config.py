@@ -11,7 +11,7 @@ ObjectiveName = Literal["x0", "epsilon", "v"]
 ScheduleName = Literal["cosine", "linear"]
 NoiseVariance = Annotated[float, Field(ge=1e-6, le=0.999)]
 """beta of a timestep; beyond these limits, 1 - beta is 1 or nearly 0 in float32."""
-LEAST_LOG_SIGNAL = math.log(2**-126)
+MIN_LOG_SIGNAL = math.log(2**-126)
 """Logarithm of the least signal share of a timestep: the smallest normal number in float32."""
 
 
@@ -62,7 +62,7 @@ class DiffusionConfig(Section):
             if first > last:
                 raise ValueError(f"beta_start={first:g} is above beta_end={last:g}; swap them")
             rise = (last - first) / max(steps - 1, 1)
-            if sum(math.log1p(-first - rise * t) for t in range(steps)) < LEAST_LOG_SIGNAL:
+            if sum(math.log1p(-first - rise * t) for t in range(steps)) < MIN_LOG_SIGNAL:
                 raise ValueError(
                     f"after train_steps={steps} with beta_end={last:g}, no signal is left in float32; "
                     "set a lower beta_end, or fewer train_steps"

@@ -27,12 +27,12 @@ RuntimeChoice = Literal["torch", "onnx", "openvino"]
 MissingMasks = Literal["error", "empty", "skip"]
 """What to do with images of which a folder has no mask."""
 LoggerName = Literal["csv", "tensorboard", "wandb", "mlflow"]
-LEAST_SHARE = 0.001
+MIN_SHARE = 0.001
 """Resolution of ``data.mix``."""
-MOST_IMAGES, MOST_SAMPLES = 10**9, 1024
+MAX_IMAGES, MAX_SAMPLES = 10**9, 1024
 LARGEST_BATCH = 2**28
 """Pixels of a batch of images, which are 3 GiB in float32."""
-Images = Annotated[int, Field(gt=0, le=MOST_IMAGES)]
+Images = Annotated[int, Field(gt=0, le=MAX_IMAGES)]
 
 
 class DataConfig(Section):
@@ -66,10 +66,10 @@ class DataConfig(Section):
             if abs(sum(self.mix.values()) - 1) > 1e-6:
                 raise ValueError(f"the shares of mix sum to {sum(self.mix.values()):g}; make them sum to 1")
             for name, share in self.mix.items():
-                if 0 < share < LEAST_SHARE:
+                if 0 < share < MIN_SHARE:
                     raise ValueError(
-                        f"mix draws in steps of {LEAST_SHARE}, so {name}={share:g} would never be drawn; "
-                        f"give it 0, or {LEAST_SHARE} or more"
+                        f"mix draws in steps of {MIN_SHARE}, so {name}={share:g} would never be drawn; "
+                        f"give it 0, or {MIN_SHARE} or more"
                     )
         return self
 
@@ -97,7 +97,7 @@ class SamplingConfig(Section):
 
     Attributes:
         samples: 0 for the posterior mean in one step, the best single mask; otherwise the number of masks to
-            sample, at most MOST_SAMPLES, which are computed at once.
+            sample, at most MAX_SAMPLES, which are computed at once.
         sampler: How samples are drawn.
         steps: Sampling steps of each sample.
         seed: Seed of the noise.
@@ -109,7 +109,7 @@ class SamplingConfig(Section):
         second_look: Segment the found lesion again, enlarged, and merge both maps.
     """
 
-    samples: Annotated[int, Field(ge=0, le=MOST_SAMPLES)] = 0
+    samples: Annotated[int, Field(ge=0, le=MAX_SAMPLES)] = 0
     sampler: SamplerName = "ddim"
     steps: Steps = 4
     seed: Seed = 0

@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
-MOST_SEED = 2**32 - 1
-Seed = Annotated[int, Field(ge=0, le=MOST_SEED)]
-MOST_THREADS = 1024
-"""Most CPU threads; each takes memory, also where they wait."""
+MAX_SEED = 2**32 - 1
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+MAX_THREADS = 1024
+"""Maximum number of CPU threads; each takes memory, also where they wait."""
 Steps = Annotated[int, Field(gt=0, le=100_000)]
 LARGEST_SIDE = 2048
 """Largest height and width of the images that a network sees."""

@@ -46,7 +46,7 @@ OPTIONS = dict.fromkeys(("accelerator", "cuda", "device", "devices", "gpu", "gpu
 """Options for words of other tools that are keys there."""
 
 SIMILAR_KEY, SIMILAR_WORD = 0.8, 0.6
-"""Least similarity (`difflib`) for a hint: of keys of other sections, of words of the same section."""
+"""Minimum similarity (`difflib`) for a hint: of keys of other sections, of words of the same section."""
 
 MEANINGS = {"train.images": "the number of images seen in the whole run"}
 

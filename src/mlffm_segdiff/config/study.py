@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, StringConstraints, ValidationError, 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import override_values, read_mapping
 from mlffm_segdiff.config.packaged import STUDIES, study_names
-from mlffm_segdiff.config.section import MOST_THREADS, Section, Seed
+from mlffm_segdiff.config.section import MAX_THREADS, Section, Seed
 from mlffm_segdiff.config.spelling import known_name, nearest_key
 
 SET_ELSEWHERE = {"seed": "seeds", "data.sources": "datasets"}
@@ -87,7 +87,7 @@ class LauncherConfig(Section):
 
     name: LauncherName = "in-process"
     workers: int | None = Field(default=None, ge=1)
-    threads: int | None = Field(default=None, ge=1, le=MOST_THREADS)
+    threads: int | None = Field(default=None, ge=1, le=MAX_THREADS)
     gpus: float | None = Field(default=None, ge=0)
     memory_gb: float | None = Field(default=None, gt=0)
     partition: str | None = None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 
-MOST_BYTES = 2**30
+MAX_BYTES = 2**30
 PIECE_BYTES = 2**20
 UTF_8 = 0x800
 """Flag of a member whose name is UTF-8."""
@@ -107,10 +107,10 @@ class Entry:
         return str(self.path) if self.member is None else f"{self.path}:{self.member}"
 
     def read(self) -> bytes:
-        """Return the content of the file. Raises UserError if it cannot be read, or is over MOST_BYTES."""
+        """Return the content of the file. Raises UserError if it cannot be read, or is over MAX_BYTES."""
         try:
-            if self.size() > MOST_BYTES:
-                limit = f"{MOST_BYTES / 2**30:.0f} GiB"
+            if self.size() > MAX_BYTES:
+                limit = f"{MAX_BYTES / 2**30:.0f} GiB"
                 raise UserError(f"{self} is over {limit}; save it as PNG or JPEG, or crop it to the lesion")
             if self.member is None:
                 return self.path.read_bytes()

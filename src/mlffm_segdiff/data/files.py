@@ -12,7 +12,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.colour_profile import srgb_conversion
 from mlffm_segdiff.data.gray_levels import Values, high_byte, white_of
 from mlffm_segdiff.data.image_formats import (
-    MOST_PIXELS,
+    MAX_PIXELS,
     TIFF_HEIGHT,
     TIFF_WIDTH,
     check_size,
@@ -63,7 +63,7 @@ def decode_image(data: bytes, name: str) -> Pixels:
         HxWx3 uint8 RGB.
 
     Raises:
-        UserError: If the file is empty, truncated, not an image, or has more than MOST_PIXELS.
+        UserError: If the file is empty, truncated, not an image, or has more than MAX_PIXELS.
     """
     return _decode(data, name, 3, lambda image: rgb_rows(image, name).pixels())
 
@@ -118,7 +118,7 @@ def upright_size(data: bytes, name: str) -> tuple[int, int]:
         return (height, width) if image.getexif().get(ORIENTATION, 1) in TURNED else (width, height)
 
 
-def open_checked(data: bytes, name: str, most_pixels: int = MOST_PIXELS) -> ImageFile.ImageFile:
+def open_checked(data: bytes, name: str, most_pixels: int = MAX_PIXELS) -> ImageFile.ImageFile:
     """Open an image file without decoding it.
 
     Args:

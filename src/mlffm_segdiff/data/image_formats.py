@@ -38,7 +38,7 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "AVIF", "HEIF")
 
 HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 MAGIC_BYTES = 64
-MOST_PIXELS = 200_000_000
+MAX_PIXELS = 200_000_000
 SLOW_PIXELS = 10_000_000
 
 PIXEL_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
@@ -121,7 +121,7 @@ def reported(name: str) -> Iterator[None]:
         raise UserError(f"{name} is damaged or truncated ({reason}); restore the file") from error
 
 
-def check_size(width: int, height: int, name: str, most_pixels: int = MOST_PIXELS) -> None:
+def check_size(width: int, height: int, name: str, most_pixels: int = MAX_PIXELS) -> None:
     """Raise UserError if an image has no pixels, or more than `most_pixels`."""
     if width < 1 or height < 1:
         raise UserError(f"{name} is {width}x{height}, which has no pixels; restore the file")

@@ -7,7 +7,7 @@ from threading import Condition, Lock, local
 
 from mlffm_segdiff.config.errors import UserError
 
-MOST_MEMORY = 1_300_000_000
+MAX_MEMORY = 1_300_000_000
 """Bytes for images in work; with torch, weights and network the process stays below 2 GB."""
 
 LARGE_MEMORY = 100_000_000
@@ -25,7 +25,7 @@ _THREAD = _Thread()
 
 @contextmanager
 def reserved(byte_count: int) -> Iterator[None]:
-    """Run a block once the images in work leave it this much memory; more than MOST_MEMORY runs on its own.
+    """Run a block once the images in work leave it this much memory; more than MAX_MEMORY runs on its own.
 
     While a block waits for memory, no other starts, so that small images do not hold up a large one forever.
 
@@ -35,9 +35,9 @@ def reserved(byte_count: int) -> Iterator[None]:
     global _reserved
     if _THREAD.reserves:
         raise RuntimeError("blocks of reserved memory must not be nested")
-    taken = min(byte_count, MOST_MEMORY)
+    taken = min(byte_count, MAX_MEMORY)
     with _TURN, _CHANGED:
-        _CHANGED.wait_for(lambda: _reserved + taken <= MOST_MEMORY)
+        _CHANGED.wait_for(lambda: _reserved + taken <= MAX_MEMORY)
         _reserved += taken
     _THREAD.reserves = True
     try:
@@ -52,11 +52,11 @@ def reserved(byte_count: int) -> Iterator[None]:
 
 
 def require_memory(byte_count: int, name: str, what: str) -> None:
-    """Raise UserError if an image, described by `what`, needs more than MOST_MEMORY."""
-    if byte_count > MOST_MEMORY:
+    """Raise UserError if an image, described by `what`, needs more than MAX_MEMORY."""
+    if byte_count > MAX_MEMORY:
         raise UserError(
             f"{name} is {what} and needs {byte_count / 1e9:.2f} GB of memory to decode, above the limit of "
-            f"{MOST_MEMORY / 1e9:.2f}; shrink it, crop the lesion, or save it as 8-bit PNG"
+            f"{MAX_MEMORY / 1e9:.2f}; shrink it, crop the lesion, or save it as 8-bit PNG"
         )
 
 

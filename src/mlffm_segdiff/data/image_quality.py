@@ -12,7 +12,7 @@ TAIL = 0.005
 """Share of the training images outside each limit."""
 
 BLANK = 3
-"""Most levels, of 255, between the darkest and the brightest value of a colour in a blank image."""
+"""Maximum difference of the darkest and the brightest value of a colour in a blank image, of 255."""
 
 Range = tuple[float, float]
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 STRIPE_PIXELS = 2_000_000
 STRIPE_BYTES = 24
-"""Most bytes that the conversion of a stripe holds per pixel."""
+"""Maximum number of bytes that the conversion of a stripe holds per pixel."""
 
 NARROW_BYTES = 4 * 512
 """Bytes per row of an image that is resized in width only, at most 512 pixels."""

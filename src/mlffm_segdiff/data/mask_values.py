@@ -13,10 +13,10 @@ Values = npt.NDArray[Any]
 
 BLACK, WHITE = 0.1, 0.9
 """Shares of the range up to which a value is black, and from which it is white."""
-FEW = 16
-"""Most values of a mask whose values may be labels."""
-FEWEST = 4
-"""Most values of a mask where a value that is nearly black or white may be a label."""
+MAX_LABELS = 16
+"""Maximum number of values of a mask whose values may be labels."""
+MAX_LABELS_AT_ENDS = 4
+"""Maximum number of values of a mask where a value that is nearly black or white may be a label."""
 MUCH = 0.05
 """Share of gray pixels, without their rim, above which an image is not a mask."""
 _AT_ONCE = 2**20
@@ -69,7 +69,7 @@ def mask_pixels(values: Values, name: str, probability: bool = False) -> MaskPix
         top = 255 if values.dtype == np.uint8 else white_of([values], name)
     except UserError as error:
         raise NotAMaskError(f"{error.problem}; {MASK_FIX}") from error
-    if fault := _fault(values, levels, top, probability and len(levels) > FEW):
+    if fault := _fault(values, levels, top, probability and len(levels) > MAX_LABELS):
         raise NotAMaskError(f"{name} {fault}; {MASK_FIX}")
     return MaskPixels(values >= top / 2, len(levels))
 
@@ -96,10 +96,10 @@ def _fault(
         return f"has {_listed(levels)}, none of them over half of {top:g}"
     if shares[0] > BLACK and shares[0] < WHITE and levels[0] >= top / 2:
         return f"has {_listed(levels)}, none of them under half of {top:g}"
-    if len(levels) <= FEW:
+    if len(levels) <= MAX_LABELS:
         for level, share in zip(levels[1:-1], shares[1:-1], strict=True):
             between = BLACK < share < WHITE
-            if (between or len(levels) <= FEWEST) and _solid(values == level).any():
+            if (between or len(levels) <= MAX_LABELS_AT_ENDS) and _solid(values == level).any():
                 return f"has {_listed(levels)}, labels of several classes"
     gray = (values > BLACK * top) & (values < WHITE * top)
     if len(levels) > 2 and not probability and gray.mean() > MUCH and _solid(gray).mean() > MUCH:

@@ -9,7 +9,7 @@ from skimage.color import rgb2lab
 TONES = ("very light", "light", "intermediate", "tan", "brown", "dark")
 DARKEST_SKIN = 20.0
 """L* below which a pixel is a dark corner or a frame, not skin."""
-LEAST_SKIN = 0.1
+MIN_SKIN = 0.1
 """Minimum share of the image that must be skin."""
 BOUNDS = (55.0, 41.0, 28.0, 10.0, -30.0)
 """Lower bounds (degrees) of all tones but the last (Chardon et al. 1991; Del Bino and Bernerd 2013)."""
@@ -32,7 +32,7 @@ def typology_angle(image: npt.NDArray[np.uint8], lesion: npt.NDArray[np.bool_]) 
     """
     lab = rgb2lab(image)
     lab = lab[~lesion & (lab[..., 0] >= DARKEST_SKIN)]
-    if len(lab) < LEAST_SKIN * lesion.size:
+    if len(lab) < MIN_SKIN * lesion.size:
         return math.nan
     lightness, yellow = _core_mean(lab[:, 0]), _core_mean(lab[:, 2])
     return math.degrees(math.atan2(lightness - 50, yellow))

@@ -40,7 +40,7 @@ SIDES = {"area": 2, "dice": 2, "outer": 1, "inner": 1}
 """Ends of each kind of bound that holds in a share of cases."""
 EXPECTED_SHARES = (0.025, 0.975)
 """Quantiles of the coverage of exchangeable cases between which it is expected."""
-FEWEST_IN_STRATA = 30
+MIN_IN_STRATA = 30
 """Number of cases from which a data set is divided into strata."""
 
 
@@ -128,7 +128,7 @@ def measure_coverage(cases: Sequence[CoverageCase], calibration: StyleCalibratio
 def strata(cases: Sequence[CoverageCase]) -> dict[str, list[CoverageCase]]:
     """Return all cases, and their thirds by size and contrast, by name."""
     found = {ALL: list(cases)}
-    if len(cases) < FEWEST_IN_STRATA:
+    if len(cases) < MIN_IN_STRATA:
         return found
     kinds: dict[tuple[str, str, str], Callable[[CoverageCase], float]] = {
         ("small", "medium", "large"): lambda case: case.checked.share,

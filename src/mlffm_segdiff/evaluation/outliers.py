@@ -19,7 +19,7 @@ from mlffm_segdiff.segmenters.outliers import OUTLIERS, fit_detector
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import WEIGHTS, weights_digest
 
-MOST_IMAGES = 2400
+MAX_IMAGES = 2400
 """Images of a data set in a part of the split that are used, evenly spaced."""
 BATCH = 16
 
@@ -90,7 +90,7 @@ def image_features(
 
 
 def _by_source(pairs: CachedPairs, model: EvaluatedModel) -> dict[str, npt.NDArray[np.int64]]:
-    """Return the rows of at most MOST_IMAGES images of each data set."""
+    """Return the rows of at most MAX_IMAGES images of each data set."""
     sources = np.array([model.parts.source[case] for case in pairs.ids])
     rows = {str(name): np.flatnonzero(sources == name) for name in np.unique(sources)}
-    return {name: found[:: -(-len(found) // MOST_IMAGES)] for name, found in rows.items()}
+    return {name: found[:: -(-len(found) // MAX_IMAGES)] for name, found in rows.items()}

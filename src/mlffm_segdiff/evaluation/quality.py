@@ -21,7 +21,7 @@ Numbers = npt.NDArray[np.float64]
 
 SHARES = (0.1, 0.2, 0.3)
 BINS = 10
-FEWEST_TO_RANK = 3
+MIN_TO_RANK = 3
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,6 @@ def _doubts(cases: Sequence[JudgedCase], name: str) -> list[float] | None:
 
 def _rank_correlation(doubts: Sequence[float], dices: Sequence[float]) -> float | None:
     """Return Spearman's correlation of certainty and Dice; None if one of them is constant."""
-    if len(doubts) < FEWEST_TO_RANK or len(set(doubts)) == 1 or len(set(dices)) == 1:
+    if len(doubts) < MIN_TO_RANK or len(set(doubts)) == 1 or len(set(dices)) == 1:
         return None
     return float(-spearmanr(doubts, dices).statistic)

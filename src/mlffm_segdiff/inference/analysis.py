@@ -10,7 +10,7 @@ from mlffm_segdiff.inference.masks import lesion_box
 from mlffm_segdiff.inference.postprocessing import DEFAULT, PostProcessing, post_process
 from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.reading.case_image import CaseImage
-from mlffm_segdiff.inference.reading.dicom import LEAST_SPACING, MOST_SPACING
+from mlffm_segdiff.inference.reading.dicom import MAX_SPACING, MIN_SPACING
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.case_bounds import LEVELS
 from mlffm_segdiff.metrics.certainty import THRESHOLD
@@ -51,10 +51,10 @@ class Processing:
             raise UserError(
                 f"threshold {self.threshold} is out of range; give a probability above 0 and at most 1"
             )
-        if self.mm_per_pixel is not None and not LEAST_SPACING <= self.mm_per_pixel <= MOST_SPACING:
+        if self.mm_per_pixel is not None and not MIN_SPACING <= self.mm_per_pixel <= MAX_SPACING:
             raise UserError(
-                f"{self.mm_per_pixel} mm per pixel is out of range; give a number from {LEAST_SPACING:g} to "
-                f"{MOST_SPACING:g}"
+                f"{self.mm_per_pixel} mm per pixel is out of range; give a number from {MIN_SPACING:g} to "
+                f"{MAX_SPACING:g}"
             )
         if self.level is not None:
             require_level(self.level, LEVELS)

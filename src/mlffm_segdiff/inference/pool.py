@@ -9,7 +9,7 @@ from typing import TypeVar
 from mlffm_segdiff.data.image_memory import reserved
 from mlffm_segdiff.data.processors import processors
 
-FEWEST, MOST = 2, 8
+MIN_HELPERS, MAX_HELPERS = 2, 8
 RESULT_BYTES = 14
 """Bytes per pixel of an image while its mask and outputs are made."""
 
@@ -18,8 +18,11 @@ Result = TypeVar("Result")
 
 
 def helper_count(network_threads: int) -> int:
-    """Return how many processors the network leaves free, FEWEST to MOST, as each thread holds an image."""
-    return min(max(FEWEST, processors() - network_threads), MOST)
+    """Return the number of threads that read images: the processors that the network leaves free, within limits.
+
+    Each holds an image, so there are MIN_HELPERS to MAX_HELPERS.
+    """
+    return min(max(MIN_HELPERS, processors() - network_threads), MAX_HELPERS)
 
 
 def in_order(

@@ -17,7 +17,7 @@ import numpy as np
 from mlffm_segdiff.config.errors import UserError, partly_written
 from mlffm_segdiff.config.extra import DISTRIBUTION
 from mlffm_segdiff.data.claim import claimed_results
-from mlffm_segdiff.data.image_formats import MOST_PIXELS
+from mlffm_segdiff.data.image_formats import MAX_PIXELS
 from mlffm_segdiff.inference.analysis import OutlierError, Processing, analyse, require_supported
 from mlffm_segdiff.inference.outputs.image_file import mask_image, save_image
 from mlffm_segdiff.inference.outputs.journal import Journal, Record
@@ -36,7 +36,7 @@ from mlffm_segdiff.inference.reading.image_source import Source, case_name
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 
-MOST_ROWS = 256
+MAX_ROWS = 256
 """Samples of all images of a batch that are computed at once, if the batch is more than one image."""
 NAME_ERRORS = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
 
@@ -152,7 +152,7 @@ def segment_stream(
         batch_size: Images segmented at once, fewer if many samples are drawn.
     """
     stream = iter(images)
-    size = max(1, min(batch_size, MOST_ROWS // max(1, model.sampling.samples)))
+    size = max(1, min(batch_size, MAX_ROWS // max(1, model.sampling.samples)))
     while chunk := list(islice(stream, size)):
         if not any(isinstance(one, ToSegment) for one in chunk):
             yield from (one for one in chunk if isinstance(one, Record))
@@ -176,7 +176,7 @@ def predict_files(
     batch_size: int = 8,
     warn: Callable[[str], object] = warnings.warn,
     skip_existing: bool = False,
-    most_pixels: int = MOST_PIXELS,
+    most_pixels: int = MAX_PIXELS,
 ) -> Generator[Row, None, None]:
     """Segment files, write masks and what `output` asks for, and yield the row of each image in order.
 

@@ -14,7 +14,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.masks import EIGHT
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.segmenters.at_source import Map, NetworkOutput
-from mlffm_segdiff.segmenters.second_look import MOST_ENLARGED, Crop, crop_image, sample_map
+from mlffm_segdiff.segmenters.second_look import MAX_ENLARGED, Crop, crop_image, sample_map
 
 Box = tuple[float, float, float, float]
 Point = tuple[float, float, int]
@@ -32,7 +32,7 @@ CLEAREST = 0.01
 """Probabilities of the network are clipped to [CLEAREST, 1 - CLEAREST], so that the box can change them."""
 REACH = 0.05
 """Radius in which a point changes the probability, as a share of the larger side of the box or image."""
-MOST_POINTS = 64
+MAX_POINTS = 64
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class Prompt:
                     f"{name}: the box {_text(self.box)} is not within the image of {size} pixels; give "
                     "x0,y0,x1,y1 with x0 < x1 and y0 < y1"
                 )
-        if len(self.points) > MOST_POINTS:
-            raise UserError(f"{name}: {len(self.points)} points are too many; give at most {MOST_POINTS}")
+        if len(self.points) > MAX_POINTS:
+            raise UserError(f"{name}: {len(self.points)} points are too many; give at most {MAX_POINTS}")
         for point in self.points:
             if not _are_numbers(point, 3):
                 raise UserError(f"{name}: the point {point!r} is not three numbers; give x, y, label")
@@ -142,7 +142,7 @@ class PromptedImage:
         crop, box = self.prompt.crop(self.image), self.prompt.box
         assert crop is not None
         assert box is not None
-        size = len(whole) * min(math.ceil(1 / crop.side), MOST_ENLARGED)
+        size = len(whole) * min(math.ceil(1 / crop.side), MAX_ENLARGED)
         centres = (np.arange(size) + 0.5) / size
         maps = (
             sample_map(whole, centres, centres),

@@ -26,15 +26,15 @@ MASK_INDEX = 91
 """Index of the threshold 0.5 of the mask itself."""
 TOLERANCE = 0.05
 """Share of its pixels that a contour may have on the wrong side where it holds for a case."""
-LEAST_SHARE = 1e-3
+MIN_SHARE = 1e-3
 """Added to areas (shares of the image) before their logarithm is taken."""
-LEAST_DOUBT = 0.01
+MIN_DOUBT = 0.01
 """Added to 1 - certainty, in which errors of the area are measured."""
 USUAL_CONTRAST = 24.0
 """Contrast (Delta E*ab) at which the nested sets have the probabilities of `THRESHOLDS`."""
 CONTRASTS = (6.0, 60.0)
 """Contrasts below and above have the effect of these."""
-LEAST_ERROR = 0.005
+MIN_ERROR = 0.005
 """Added to 1 - Dice and 1 - certainty before their logarithm is taken."""
 ERROR_EXPONENT = 1.25
 """Power of 1 - certainty that 1 - Dice is proportional to, roughly."""
@@ -140,7 +140,7 @@ def threshold_at(threshold: float, contrast: float) -> float:
 
 def area_scores(case: CheckedCase) -> float:
     """Return how far the true area is above that of the mask: log ratio, in units of the mask's doubt."""
-    ratio = (case.true_share + LEAST_SHARE) / (case.share + LEAST_SHARE)
+    ratio = (case.true_share + MIN_SHARE) / (case.share + MIN_SHARE)
     return math.log(ratio) / _doubt(case.certainty, case.contrast)
 
 
@@ -160,7 +160,7 @@ def area_interval(share: float, certainty: float, contrast: float, bounds: Bound
         return 0.0, 1.0
     doubt = _doubt(certainty, contrast)
     low, high = (
-        (share + LEAST_SHARE) * math.exp(score * doubt) - LEAST_SHARE
+        (share + MIN_SHARE) * math.exp(score * doubt) - MIN_SHARE
         for score in (-bounds.area_low, bounds.area_high)
     )
     return max(0.0, low), min(1.0, high)
@@ -168,13 +168,13 @@ def area_interval(share: float, certainty: float, contrast: float, bounds: Bound
 
 def dice_scores(case: CheckedCase) -> float:
     """Return how much larger 1 - Dice is than its usual value at the mask's certainty: a log ratio."""
-    return math.log(1 - case.dice + LEAST_ERROR) - _usual_error(case.certainty)
+    return math.log(1 - case.dice + MIN_ERROR) - _usual_error(case.certainty)
 
 
 def dice_interval(certainty: float, bounds: Bounds) -> tuple[float, float]:
     """Return the interval of the Dice of a mask with this certainty, in [0, 1]."""
     low, high = (
-        1 + LEAST_ERROR - math.exp(_usual_error(certainty) + score)
+        1 + MIN_ERROR - math.exp(_usual_error(certainty) + score)
         for score in (bounds.dice_low, -bounds.dice_high)
     )
     return min(max(low, 0.0), 1.0), min(max(high, 0.0), 1.0)
@@ -258,8 +258,8 @@ def _contrast_factor(contrast: float) -> float:
 
 
 def _doubt(certainty: float, contrast: float) -> float:
-    return (1 - certainty + LEAST_DOUBT) * _contrast_factor(contrast)
+    return (1 - certainty + MIN_DOUBT) * _contrast_factor(contrast)
 
 
 def _usual_error(certainty: float) -> float:
-    return ERROR_EXPONENT * math.log(1 - certainty + LEAST_ERROR)
+    return ERROR_EXPONENT * math.log(1 - certainty + MIN_ERROR)

@@ -11,13 +11,13 @@ Numbers = npt.NDArray[np.float64]
 KEPT_VARIANCE = 0.99
 """Share of the variance within groups that the principal components keep."""
 CASES_PER_COMPONENT = 10
-"""Least number of cases for each principal component, so that covariances can be estimated from them."""
+"""Minimum number of cases for each principal component, so that covariances can be estimated from them."""
 PRIOR_CASES = 60
 """Cases that the covariance shared by all clusters counts as, in the covariance of each cluster."""
-MOST_CLUSTERS = 6
+MAX_CLUSTERS = 6
 """Clusters of a group, each with a Gaussian."""
 CASES_PER_CLUSTER = 200
-"""Least mean number of cases in the clusters of a group."""
+"""Minimum mean number of cases in the clusters of a group."""
 CLUSTERED_COMPONENTS = 20
 """Leading components by which the cases of a group are clustered."""
 
@@ -113,7 +113,7 @@ def _divide(points: Numbers) -> list[Numbers]:
     """Divide the points of a group into clusters by k-means over the leading components."""
     from scipy.cluster.vq import kmeans2  # slow to import; segmenting only applies a detector
 
-    count = min(MOST_CLUSTERS, len(points) // CASES_PER_CLUSTER)
+    count = min(MAX_CLUSTERS, len(points) // CASES_PER_CLUSTER)
     if count < 2:
         return [points]
     generator = np.random.default_rng(0)

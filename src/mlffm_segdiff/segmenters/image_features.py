@@ -7,7 +7,7 @@ from torch import Tensor
 
 STRIDES = (4, 8, 16)
 """Strides of the maps that describe an image: texture and parts, not the lesion as a whole."""
-LEAST_DEVIATION = 1e-3
+MIN_DEVIATION = 1e-3
 """Added to standard deviations before the logarithm."""
 
 
@@ -29,5 +29,5 @@ def pool_features(features: Sequence[Tensor], side: int) -> Tensor | None:
     pooled = []
     for level in maps:
         deviation, mean = torch.std_mean(level, dim=(2, 3), correction=0)
-        pooled += [mean, (deviation + LEAST_DEVIATION).log()]
+        pooled += [mean, (deviation + MIN_DEVIATION).log()]
     return torch.cat(pooled, dim=1)

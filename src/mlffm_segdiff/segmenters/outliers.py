@@ -18,7 +18,7 @@ from mlffm_segdiff.segmenters.companion_file import CompanionFile
 
 LEVEL = 0.97
 """Share of images like those of a data set that are not flagged."""
-FEWEST_CASES = 33
+MIN_CASES = 33
 """Cases that a limit at this level needs: 33 / 34 is the first share of n + 1 cases to reach it."""
 FOLDS = 10
 JOINED = "all"
@@ -102,10 +102,10 @@ def fit_detector(
 ) -> OutlierDetector | None:
     """Fit a detector to features of training images, and its limits to those of validation images.
 
-    A data set with fewer than FEWEST_CASES validation images also uses the distances of its training images,
+    A data set with fewer than MIN_CASES validation images also uses the distances of its training images,
     each to Gaussians that were fitted without its fold (cross-conformal prediction, Vovk 2015). Its share of
     false alarms is then 1 - LEVEL in practice, and at most twice that in theory (Barber et al. 2021,
-    theorem 4). If a data set has fewer than FEWEST_CASES training images, all sets are joined to one.
+    theorem 4). If a data set has fewer than MIN_CASES training images, all sets are joined to one.
     Training images with equal features, such as copies, count as one.
 
     Args:
@@ -113,13 +113,13 @@ def fit_detector(
         validation: NxD by data set.
 
     Returns:
-        The detector; None for fewer than FEWEST_CASES training images in all.
+        The detector; None for fewer than MIN_CASES training images in all.
     """
     training = {name: _distinct(features) for name, features in training.items()}
-    if any(len(features) < FEWEST_CASES for features in training.values()):
+    if any(len(features) < MIN_CASES for features in training.values()):
         training = {JOINED: _distinct(np.concatenate(list(training.values())))}
         validation = {JOINED: np.concatenate(list(validation.values()))}
-    if min(map(len, training.values())) < FEWEST_CASES:
+    if min(map(len, training.values())) < MIN_CASES:
         return None
     space = _rounded(fit_space(training))
     points = {name: space.project(features) for name, features in training.items()}
@@ -129,7 +129,7 @@ def fit_detector(
         distances = np.empty(0)
         if name in validation:
             distances = fitted.distance(space.project(validation[name]))
-        few = len(distances) < FEWEST_CASES
+        few = len(distances) < MIN_CASES
         if few:
             distances = np.concatenate([distances, _cross_fitted(points, name)])
         limit = conformal_quantile(distances, LEVEL)

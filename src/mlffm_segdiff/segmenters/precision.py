@@ -21,7 +21,7 @@ BF16_SHARE = 0.9
 """bf16 is chosen if it takes at most this share of float32's time."""
 TURNS = 5
 """Maximum number of repetitions of a measurement."""
-MOST_SECONDS = 1.0
+MAX_SECONDS = 1.0
 """Time after which a measurement ends, in seconds."""
 
 
@@ -70,7 +70,7 @@ def faster_precision(
     """Choose the number format in which a piece of work runs faster on a device.
 
     Without measuring, this is bf16 on a GPU that has it, and float32 where bf16 would be emulated. On a CPU
-    each work runs once to warm up. Then they take turns, TURNS times or until MOST_SECONDS have passed, and
+    each work runs once to warm up. Then they take turns, TURNS times or until MAX_SECONDS have passed, and
     bf16 is chosen if its shortest time is at least 10 % below that of float32.
 
     Args:
@@ -91,7 +91,7 @@ def faster_precision(
             before = clock()
             work()
             shortest[name] = min(shortest[name], clock() - before)
-        if clock() - begin > MOST_SECONDS:
+        if clock() - begin > MAX_SECONDS:
             break
     return "bf16" if shortest["bf16"] <= BF16_SHARE * shortest["float32"] else "float32"
 

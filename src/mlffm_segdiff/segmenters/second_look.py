@@ -23,13 +23,13 @@ MARGIN = 0.35
 """Added on each side of the lesion, as a share of its larger side."""
 LARGEST_CROP_SIDE = 0.9
 """Side of the crop, as a share of the image's, above which there is no second look."""
-LEAST_COMPONENT = 0.1
+MIN_COMPONENT = 0.1
 """Area of a component, as a share of the largest one's, from which the crop includes it."""
 SECOND_WEIGHT = 0.5
 """Weight of the second map in the merged logit, in the middle of the crop."""
 RAMP = 0.125
 """Width of the band in which the weight rises from 0 at the crop's border, as a share of the crop's side."""
-MOST_ENLARGED = 4
+MAX_ENLARGED = 4
 """Side of the largest merged map, as a multiple of the network's size."""
 CLEAREST = 1e-4
 """Probabilities are clipped to [CLEAREST, 1 - CLEAREST] before merging, so that neither map dominates."""
@@ -101,7 +101,7 @@ def lesion_crop(probability: Map) -> Crop | None:
         return None
     labels, _ = label(mask)
     areas = np.bincount(labels.ravel())[1:]
-    large = areas >= LEAST_COMPONENT * areas.max()
+    large = areas >= MIN_COMPONENT * areas.max()
     boxes = [box for box, kept in zip(find_objects(labels), large, strict=True) if kept]
     starts = [min(box[axis].start for box in boxes) / len(mask) for axis in (0, 1)]
     ends = [max(box[axis].stop for box in boxes) / len(mask) for axis in (0, 1)]
@@ -136,9 +136,9 @@ def merge_maps(first: Map, second: Map, crop: Crop) -> Map:
 
     Returns:
         KxK float32 in [0, 1]; K is the multiple of S at which the crop has at least S pixels per side, but
-        no more than MOST_ENLARGED times S.
+        no more than MAX_ENLARGED times S.
     """
-    side = len(first) * min(math.ceil(1 / crop.side), MOST_ENLARGED)
+    side = len(first) * min(math.ceil(1 / crop.side), MAX_ENLARGED)
     centres = (np.arange(side) + 0.5) / side
     rows, columns = (centres - crop.top) / crop.side, (centres - crop.left) / crop.side
     whole = sample_map(first, centres, centres)

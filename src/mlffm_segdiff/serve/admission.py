@@ -10,7 +10,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from mlffm_segdiff.serve.problem import BUSY, TOO_MANY, RefusedError
 
 MEASURED = 32
-MOST_RETRY_SECONDS = 600
+MAX_RETRY_SECONDS = 600
 IPV6_PREFIX = 64
 
 Clock = Callable[[], float]
@@ -62,7 +62,7 @@ class Lane:
         """
         mean = sum(self._intervals) / len(self._intervals) if self._intervals else 0.0
         seconds = max(mean * self.taken, self._clock() - self._last_change if self.taken else 0.0)
-        return min(max(1, math.ceil(seconds)), MOST_RETRY_SECONDS)
+        return min(max(1, math.ceil(seconds)), MAX_RETRY_SECONDS)
 
 
 class Clients:

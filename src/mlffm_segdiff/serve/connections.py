@@ -26,9 +26,9 @@ from mlffm_segdiff.serve.upload import PROGRESS_BYTES, UPLOAD_SECONDS
 IDLE_SECONDS = 75
 """Longer than proxies keep a connection (nginx: 60 s), so that they never reuse one that is being closed."""
 SWEEP_SECONDS = 1.0
-MOST_CONNECTIONS = 512
-MOST_UNSENT = 256 * 2**20
-MOST_PIPELINED = 2**16
+MAX_CONNECTIONS = 512
+MAX_UNSENT = 256 * 2**20
+MAX_PIPELINED = 2**16
 SENT_PIECE = 2**16
 """Bytes that a client has read, about, when there is room for more in the buffer of its connection."""
 
@@ -138,7 +138,7 @@ class Connection(H11Protocol):
 
     def watch_for_disconnect(self) -> None:
         """Continue to read while the server works: uvicorn stops after a pipelined request."""
-        if self.pipelined < MOST_PIPELINED:
+        if self.pipelined < MAX_PIPELINED:
             self.flow.resume_reading()
 
 
@@ -152,7 +152,7 @@ class Watch:
     """
 
     def __init__(
-        self, most: int = MOST_CONNECTIONS, most_unsent: int = MOST_UNSENT, clock: Clock = time.monotonic
+        self, most: int = MAX_CONNECTIONS, most_unsent: int = MAX_UNSENT, clock: Clock = time.monotonic
     ) -> None:
         self._most = most
         self._most_unsent = most_unsent

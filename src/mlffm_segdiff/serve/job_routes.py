@@ -22,7 +22,7 @@ from mlffm_segdiff.serve.upload import require_once
 
 ROUTE = "/api/v1/batches"
 ACCEPTED, NOTHING_MORE = 202, 204
-MOST_STREAMS = 64
+MAX_STREAMS = 64
 
 
 def add_jobs(app: FastAPI, jobs: Jobs, metrics: Metrics, keys: ApiKeys | None) -> None:
@@ -68,7 +68,7 @@ def add_jobs(app: FastAPI, jobs: Jobs, metrics: Metrics, keys: ApiKeys | None) -
 
 def _add_streams(app: FastAPI, jobs: Jobs, metrics: Metrics, found: Any) -> None:
     """Add the routes that send for long: events and ZIP files. `found` finds the job of a request."""
-    streams = Lane(MOST_STREAMS, "streams of events and ZIP files")
+    streams = Lane(MAX_STREAMS, "streams of events and ZIP files")
 
     def held(request: Request, job: Job) -> ExitStack:
         """Count a stream. Raises RefusedError if its client (429) or the server (503) has too many."""

@@ -11,7 +11,7 @@ from mlffm_segdiff.serve.problem import TOO_LARGE, UNSUPPORTED, UNUSABLE, Refuse
 from mlffm_segdiff.serve.upload import (
     FIELD_BYTES,
     FORM,
-    MOST_FIELDS,
+    MAX_FIELDS,
     UPLOAD_SECONDS,
     CompleteParser,
     base_name,
@@ -45,7 +45,7 @@ async def read_job_upload(request: Request, job: Job, limits: Limits) -> dict[st
             async with asyncio.timeout(UPLOAD_SECONDS) as limit:
                 take = renewing(limit, UPLOAD_SECONDS, job.receive)
                 body = limited(request, limits.job_bytes, take, "--max-job-mb")
-                parser = _ToFiles(request.headers, body, max_fields=MOST_FIELDS, max_part_size=FIELD_BYTES)
+                parser = _ToFiles(request.headers, body, max_fields=MAX_FIELDS, max_part_size=FIELD_BYTES)
                 parser.job, parser.most = job, limits.job_images
                 form = await parser.parse()
     except TimeoutError:

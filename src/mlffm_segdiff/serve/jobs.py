@@ -23,7 +23,7 @@ from mlffm_segdiff.serve.problem import NOT_FOUND, TOO_MANY, RefusedError
 RUNNING = 2
 """Jobs that run at the same time; the others wait in their order."""
 SHORT = 8
-"""Most images of a short job; as many short jobs run in addition, so that they do not wait for long ones."""
+"""Maximum images of a short job; as many short jobs run in addition, so they do not wait for long ones."""
 SHORT_SECONDS, LONG_SECONDS = 2, 60
 """Seconds after which an unfinished short or long job may be gone, for clients that found too many jobs."""
 SWEEP_SECONDS = 5.0

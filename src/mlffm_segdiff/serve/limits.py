@@ -10,7 +10,7 @@ LARGE_PIXELS = 4_000_000
 HEAVY_EVALUATIONS = 8
 """Requests with more evaluations of the network take turns with the others."""
 BATCH_EVALUATIONS = 64
-"""Most evaluations in a batch of several images, which bounds how long others wait for it."""
+"""Maximum number of evaluations in a batch of several images, which bounds how long others wait for it."""
 
 
 @dataclass(frozen=True)

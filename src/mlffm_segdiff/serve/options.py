@@ -11,13 +11,13 @@ from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.outputs.writers import WRITERS
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.prompt import Box, Prompt
-from mlffm_segdiff.inference.reading.dicom import LEAST_SPACING, MOST_SPACING
+from mlffm_segdiff.inference.reading.dicom import MAX_SPACING, MIN_SPACING
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.serve.problem import NOT_ACCEPTABLE, UNUSABLE, RefusedError
 
-MOST_STEPS = 50
-MOST_SAMPLES = 32
-LIMITS = {"samples": MOST_SAMPLES, "steps": MOST_STEPS}
+MAX_STEPS = 50
+MAX_SAMPLES = 32
+LIMITS = {"samples": MAX_SAMPLES, "steps": MAX_STEPS}
 ATTRIBUTE = "sampling_"
 RESPONSE = "response"
 
@@ -35,8 +35,8 @@ class PixelOptions(BaseModel):
 
     mm_per_pixel: float | None = Field(
         None,
-        ge=LEAST_SPACING,
-        le=MOST_SPACING,
+        ge=MIN_SPACING,
+        le=MAX_SPACING,
         allow_inf_nan=False,
         description="Side of a pixel in millimetres, instead of the value in a DICOM file.",
     )

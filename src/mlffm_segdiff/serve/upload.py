@@ -17,8 +17,8 @@ FORM = "multipart/form-data"
 UPLOAD_SECONDS = 60.0
 PROGRESS_BYTES = 2**22
 """A long transfer is not slow if this many bytes pass in the time for the whole of a short one."""
-MOST_FIELDS = 32
-MOST_FILES = 8
+MAX_FIELDS = 32
+MAX_FILES = 8
 UNNAMED = "image"
 FIELD_BYTES = 4096
 
@@ -176,8 +176,8 @@ async def _read_form(request: Request, body: AsyncGenerator[bytes, None]) -> Upl
     parser = _InMemory(
         request.headers,
         body,
-        max_files=MOST_FILES,
-        max_fields=MOST_FIELDS,
+        max_files=MAX_FILES,
+        max_fields=MAX_FIELDS,
         max_part_size=FIELD_BYTES,
     )
     form = await parser.parse()

@@ -13,14 +13,11 @@ from mlffm_segdiff.config.schema import DataConfig, Recipe
 from mlffm_segdiff.config.spelling import known_name
 from mlffm_segdiff.config.study import Study
 from mlffm_segdiff.data.sources import load_split_cases
-from mlffm_segdiff.data.table import source_name
+from mlffm_segdiff.data.table import SYNTHETIC, require_source, source_name
 from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
 from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.training.run_folder import DEVICE_KEYS
-
-GENERATED = "synthetic"
-"""The data set that needs no folder."""
 
 Recipes = Mapping[tuple[str, str], Recipe]
 """Recipes by variant and data set."""
@@ -117,8 +114,10 @@ def variant_recipes(study: Study, sources: Mapping[str, Path | None]) -> dict[tu
 
 
 def _folder(study: Study, dataset: str, sources: Mapping[str, Path | None]) -> Path | None:
-    folder = sources.get(dataset, sources.get(study.source(dataset)))
-    if folder is None and source_name(study.source(dataset)) != GENERATED:
+    source = study.source(dataset)
+    folder = sources.get(dataset, sources.get(source))
+    require_source(source_name(source))
+    if folder is None and source_name(source) != SYNTHETIC:
         raise UserError(f"no folder for this data set; give its archives as source {dataset}=FOLDER")
     return folder and folder.expanduser().absolute()
 

@@ -19,7 +19,7 @@ from mlffm_segdiff.metrics.intervals import (
 
 LEVEL = 0.05
 """Significance level of every test of a study."""
-LEAST_PAIRS = 6
+MIN_PAIRS = 6
 """With fewer pairs, Wilcoxon's two-sided p is at least 2 / 2^5 = 0.0625, whatever the scores."""
 
 

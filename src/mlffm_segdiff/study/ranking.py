@@ -11,8 +11,8 @@ from scipy.stats import friedmanchisquare, studentized_range
 
 from mlffm_segdiff.study.differences import LEVEL
 
-LEAST_MODELS = 3
-"""Fewest models that are ranked; two are compared by Wilcoxon's test."""
+MIN_MODELS = 3
+"""Minimum number of models that are ranked; two are compared by Wilcoxon's test."""
 DECIMALS = 9
 """Scores are rounded before ranking, so that sums in a different order tie."""
 
@@ -52,7 +52,7 @@ def rank_models(table: pd.DataFrame, higher_is_better: bool = True) -> Ranking:
         ValueError: For fewer than three models or two images.
     """
     images, models = table.shape
-    if models < LEAST_MODELS or images < 2:
+    if models < MIN_MODELS or images < 2:
         raise ValueError(f"{models} models on {images} images cannot be ranked; three and two are needed")
     scores = table.round(DECIMALS) * (1 if higher_is_better else -1)
     ranks = scores.rank(axis=1, ascending=False).mean().sort_values(kind="stable")

@@ -24,7 +24,7 @@ EPOCHS = 5
 """The first one warms up, the others are measured."""
 VALIDATION_BATCHES = 4
 """Batches of each validation while measuring."""
-MOST_SECONDS = 60.0
+MAX_SECONDS = 60.0
 """Time after which measuring ends with the current epoch, but not before one is measured."""
 
 
@@ -171,7 +171,7 @@ class Stopwatch(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop if enough time is spent."""
         del pl_module
-        late = len(self.steps) > 1 and self.steps[-1][-1] - self.steps[0][-1] > MOST_SECONDS
+        late = len(self.steps) > 1 and self.steps[-1][-1] - self.steps[0][-1] > MAX_SECONDS
         if trainer.strategy.reduce_boolean_decision(late, all=False):
             trainer.should_stop = True
 

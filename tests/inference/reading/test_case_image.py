@@ -240,7 +240,7 @@ def test_the_largest_images_are_not_shown_whole(
 ) -> None:
     path = save(tmp_path / "a.png", photo(3))
     monkeypatch.setattr(case_image, "KEPT_PIXELS", 0)
-    monkeypatch.setattr(case_image, "MOST_SHOWN_PIXELS", 40 * 56 - 1)
+    monkeypatch.setattr(case_image, "MAX_SHOWN_PIXELS", 40 * 56 - 1)
     found = read_image(path, 16, keep=True)
     with pytest.raises(UserError, match=r"a\.png is 56x40, above the limit .* whole image; shrink it"):
         _ = found.full_size

@@ -7,7 +7,7 @@ import pytest
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.reading.image_lists import list_csv, list_text
-from mlffm_segdiff.inference.reading.remote import MOST_REMOTE_BYTES, RemoteFile
+from mlffm_segdiff.inference.reading.remote import MAX_REMOTE_BYTES, RemoteFile
 
 NAMES = ["a.png", "L\u00e4sion 1.jpg", "La\u0308sion 2.jpg", "b;c,d.png"]
 """The third in Unicode's decomposed form, as macOS writes names."""
@@ -75,7 +75,7 @@ def test_a_list_elsewhere_is_read_to_its_end_also_above_the_size_of_the_largest_
     bucket: Callable[[str, bytes], RemoteFile], name: str
 ) -> None:
     line = f"{'x' * 1000}.png"
-    count = MOST_REMOTE_BYTES // 1000
+    count = MAX_REMOTE_BYTES // 1000
     file = bucket(name, b"image\n" * name.endswith("csv") + f"{line}\n".encode() * count)
     images, _ = (list_text if name.endswith("txt") else list_csv)(file)
     assert (len(images), images[-1]) == (count, RemoteFile(f"memory://lists/{line}"))

@@ -5,7 +5,7 @@ import pytest
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data import case
-from mlffm_segdiff.data.case import MOST_BYTES, Entry
+from mlffm_segdiff.data.case import MAX_BYTES, Entry
 from mlffm_segdiff.inference.reading.image_source import (
     LONGEST_MEMBER,
     Source,
@@ -95,12 +95,12 @@ def test_what_is_not_there_is_named(tmp_path: Path, archive: Path) -> None:
 def test_a_file_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "huge.bmp"
     with path.open("wb") as file:
-        file.truncate(MOST_BYTES + 1)  # takes no space on the disk
+        file.truncate(MAX_BYTES + 1)  # takes no space on the disk
     with pytest.raises(UserError, match=r"huge\.bmp is over 1 GiB; save it as PNG"):
         read_source(path)
 
 
 def test_so_is_a_member_that_unpacks_to_too_much(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(case, "MOST_BYTES", 5)
+    monkeypatch.setattr(case, "MAX_BYTES", 5)
     with pytest.raises(UserError, match=r"in/x\.png is over"):
         read_source(Entry(archive, "in/x.png"))

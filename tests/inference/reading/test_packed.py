@@ -13,12 +13,12 @@ from PIL import Image
 from pyarrow import parquet
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.case import MOST_BYTES
+from mlffm_segdiff.data.case import MAX_BYTES
 from mlffm_segdiff.data.image_formats import striping_bytes
 from mlffm_segdiff.inference.reading import case_image, packed
 from mlffm_segdiff.inference.reading.case_image import find_images, read_image
 from mlffm_segdiff.inference.reading.packed import TarMember, list_parquet
-from mlffm_segdiff.inference.reading.remote import MOST_REMOTE_BYTES, RemoteFile
+from mlffm_segdiff.inference.reading.remote import MAX_REMOTE_BYTES, RemoteFile
 
 
 @pytest.fixture
@@ -63,8 +63,8 @@ def test_a_member_of_a_tar_file_waits_for_the_memory_of_file_and_image(
 @pytest.mark.parametrize(
     ("archive", "most", "limit"),
     [
-        (Path("a.tar"), MOST_BYTES, "1024 MiB"),
-        (RemoteFile("memory://a.tar"), MOST_REMOTE_BYTES, "64 MiB"),
+        (Path("a.tar"), MAX_BYTES, "1024 MiB"),
+        (RemoteFile("memory://a.tar"), MAX_REMOTE_BYTES, "64 MiB"),
     ],
 )
 def test_a_member_of_a_tar_file_may_be_as_large_as_a_file(
@@ -80,7 +80,7 @@ def test_a_row_group_with_too_many_bytes_is_refused_by_its_header(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = [np.random.default_rng(number).bytes(10_000) for number in range(6)]
-    monkeypatch.setattr(packed, "MOST_BYTES", 35_000)
+    monkeypatch.setattr(packed, "MAX_BYTES", 35_000)
     assert len(list_parquet(write_table(tmp_path / "three.parquet", images, 3))[0]) == 6
     with pytest.raises(UserError, match=r"six\.parquet has over .* of images in a row group; write it"):
         list_parquet(write_table(tmp_path / "six.parquet", images, 6))

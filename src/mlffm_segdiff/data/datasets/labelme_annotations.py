@@ -15,7 +15,7 @@ from mlffm_segdiff.data.datasets.mask_names import IdLookup, case_id, unique_by_
 from mlffm_segdiff.data.datasets.pairing import Pairing, list_files, require
 
 _LAYOUT = "give the folder of the images and of LabelMe's JSON files"
-_FEWEST = {"polygon": 3, "rectangle": 2, "circle": 2, "mask": 2}
+_MIN_POINTS = {"polygon": 3, "rectangle": 2, "circle": 2, "mask": 2}
 """Kinds of shapes that have an area, and the fewest points of each."""
 
 
@@ -72,7 +72,7 @@ def _draw(table: Entry, content: Mapping[str, Any], key: str, labels: LesionLabe
 def _shape(shape: Mapping[str, Any]) -> Shape:
     kind = shape.get("shape_type") or "polygon"
     points = [(float(x), float(y)) for x, y in shape["points"]]
-    if kind not in _FEWEST or len(points) < _FEWEST[kind]:
+    if kind not in _MIN_POINTS or len(points) < _MIN_POINTS[kind]:
         raise ValueError(f"a shape is a {kind} of {len(points)} points, which has no area")
     if kind == "circle":
         radius = math.dist(*points[:2])

@@ -11,7 +11,7 @@ from mlffm_segdiff.inference.measures.geometry import Geometry
 from mlffm_segdiff.metrics.overlap import Mask
 
 BOXES_ALONG = 4
-LEAST_SIZES = 3
+MIN_SIZES = 3
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ def box_dimension(mask: Mask) -> float | None:
     """Return the box-counting dimension of the border of a mask (HxW bool), after Cross et al. 1995.
 
     Minus the slope of log(boxes that contain border) on log(side of the boxes), by least squares. Sides are
-    powers of 2, from 2 to the mask's long side over BOXES_ALONG; None for fewer than LEAST_SIZES
+    powers of 2, from 2 to the mask's long side over BOXES_ALONG; None for fewer than MIN_SIZES
     of them. The boxes start one pixel before the mask. The border is the lesion pixels of which one of the
     four neighbours is not lesion.
     """
     sides = [2**k for k in range(1, 16) if 2**k <= max(mask.shape) / BOXES_ALONG]
-    if len(sides) < LEAST_SIZES or not mask.any():
+    if len(sides) < MIN_SIZES or not mask.any():
         return None
     boxes = np.pad(_border_pixels(mask), [(1, -(length + 1) % sides[-1]) for length in mask.shape])
     counts = []

@@ -21,7 +21,7 @@ BAND_OPACITY = 110
 """Of the band, out of 255."""
 LINES_PER_SIDE = 250
 FINE = 2048
-MOST_SIDE = 65_500
+MAX_SIDE = 65_500
 """Pixels per side that libjpeg can write; the overlays of longer images are smaller than these."""
 
 
@@ -83,5 +83,5 @@ def draw_outline(image: Image.Image, mask: Mask, colour: Colour = COLOUR) -> Non
 
 
 def _save(image: Image.Image, path: Path) -> None:
-    image.thumbnail((MOST_SIDE, MOST_SIDE))  # leaves smaller ones as they are
+    image.thumbnail((MAX_SIDE, MAX_SIDE))  # leaves smaller ones as they are
     save_image(image, path)

@@ -16,14 +16,14 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.files import image_size, open_checked, rgb_rows
 from mlffm_segdiff.data.image_formats import (
-    MOST_PIXELS,
+    MAX_PIXELS,
     check_size,
     decoding_bytes,
     has_known_format,
     open_image,
     reported,
 )
-from mlffm_segdiff.data.image_memory import MOST_MEMORY, reserved
+from mlffm_segdiff.data.image_memory import MAX_MEMORY, reserved
 from mlffm_segdiff.data.image_quality import is_blank
 from mlffm_segdiff.data.image_rows import ImageRows, Pixels
 from mlffm_segdiff.data.names import utf8_text
@@ -47,7 +47,7 @@ KEPT_PIXELS = 2_000_000
 KEPT_BYTES = 2**24
 """Files of at most this many bytes stay in memory while an output needs them; others are read again."""
 
-MOST_SHOWN_PIXELS = 100_000_000
+MAX_SHOWN_PIXELS = 100_000_000
 """Largest image of which outputs show all pixels; they hold several copies."""
 
 HEADER_BYTES = 2**20
@@ -88,18 +88,18 @@ class CaseImage:
     def full_size(self) -> Image.Image:
         """The whole image in RGB, decoded again if it was not kept; for the outputs that need it.
 
-        Raises UserError if it cannot be read again, or has more than MOST_SHOWN_PIXELS.
+        Raises UserError if it cannot be read again, or has more than MAX_SHOWN_PIXELS.
         """
         if self.pixels is not None:
             return self.pixels
         assert self.reread is not None
-        if self.width * self.height > MOST_SHOWN_PIXELS:
+        if self.width * self.height > MAX_SHOWN_PIXELS:
             raise UserError(
-                f"{self.name} is {self.width}x{self.height}, above the limit of {MOST_SHOWN_PIXELS / 1e6:g} "
+                f"{self.name} is {self.width}x{self.height}, above the limit of {MAX_SHOWN_PIXELS / 1e6:g} "
                 "megapixels for outputs that show the whole image; shrink it, or leave these outputs out"
             )
         with reported(self.name):
-            rows, _ = _decode(self.reread(), self.name, MOST_PIXELS)
+            rows, _ = _decode(self.reread(), self.name, MAX_PIXELS)
             return _without_metadata(rows.whole())
 
 
@@ -142,7 +142,7 @@ def read_unless_found(
     size: int,
     keep: bool,
     find: Callable[[bytes], Found | None],
-    most_pixels: int = MOST_PIXELS,
+    most_pixels: int = MAX_PIXELS,
 ) -> CaseImage | Found:
     """Read an image, and decode it unless its content is known.
 
@@ -174,7 +174,7 @@ def read_unless_found(
 
 
 def decode_case(
-    data: bytes, source: Source, size: int, keep: bool = False, most_pixels: int = MOST_PIXELS
+    data: bytes, source: Source, size: int, keep: bool = False, most_pixels: int = MAX_PIXELS
 ) -> CaseImage:
     """Decode the bytes of a source, as `read_image` does after reading them.
 
@@ -289,7 +289,7 @@ def _bytes_to_decode(file: IO[bytes], name: str) -> int:
     except Exception:  # decoding reports what is wrong
         if start and not is_dicom(start) and not has_known_format(start):
             raise
-        return MOST_MEMORY
+        return MAX_MEMORY
 
 
 def _without_metadata(image: Image.Image) -> Image.Image:

@@ -25,7 +25,7 @@ LONG_VRS = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN"
 UNDEFINED_LENGTH = 0xFFFFFFFF
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 SQUARE = 0.01
-LEAST_SPACING, MOST_SPACING = 1e-6, 1e3
+MIN_SPACING, MAX_SPACING = 1e-6, 1e3
 """Range of the side of a pixel in millimetres; other values are mistakes."""
 FUNCTIONAL_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
@@ -124,7 +124,7 @@ def header_number(header: Dataset, keyword: str) -> float | None:
 def mm_per_pixel(header: Dataset) -> float | None:
     """Return the side of a pixel in millimetres; None if it is unknown or pixels are not square within 1 %.
 
-    The first of SPACINGS with a value from LEAST_SPACING to MOST_SPACING counts. PixelSpacing is calibrated
+    The first of SPACINGS with a value from MIN_SPACING to MAX_SPACING counts. PixelSpacing is calibrated
     or in the patient, ImagerPixelSpacing is at the detector, NominalScannedPixelSpacing on a scanned film
     (PS3.3, 10.7.1, C.8.11.4, C.8.6.2).
     """
@@ -133,7 +133,7 @@ def mm_per_pixel(header: Dataset) -> float | None:
             found = [float(value) for value in np.ravel(_value(header, keyword) or ())]
         except (TypeError, ValueError):
             continue
-        if len(found) == 2 and all(LEAST_SPACING <= value <= MOST_SPACING for value in found):
+        if len(found) == 2 and all(MIN_SPACING <= value <= MAX_SPACING for value in found):
             between_rows, between_columns = found
             square = abs(between_rows - between_columns) <= SQUARE * between_rows
             return (between_rows + between_columns) / 2 if square else None

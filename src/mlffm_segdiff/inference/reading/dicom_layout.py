@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.image_formats import MOST_PIXELS, check_size
+from mlffm_segdiff.data.image_formats import MAX_PIXELS, check_size
 from mlffm_segdiff.inference.reading.dicom import header_number, header_value
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class PixelLayout:
         return self.width * self.height * self.samples
 
 
-def pixel_layout(header: Dataset, name: str, most_pixels: int = MOST_PIXELS) -> PixelLayout:
+def pixel_layout(header: Dataset, name: str, most_pixels: int = MAX_PIXELS) -> PixelLayout:
     """Return how the image of a header is stored; what is missing or contradictory is replaced.
 
     Args:

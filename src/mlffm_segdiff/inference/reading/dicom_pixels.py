@@ -11,7 +11,7 @@ from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.colour_profile import srgb_conversion
-from mlffm_segdiff.data.image_formats import MOST_PIXELS
+from mlffm_segdiff.data.image_formats import MAX_PIXELS
 from mlffm_segdiff.data.image_memory import require_memory
 from mlffm_segdiff.data.image_rows import STRIPE_PIXELS, ImageRows, Pixels
 from mlffm_segdiff.inference.reading.dicom import DicomFile, header_value, unusual
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 
-def dicom_rows(found: DicomFile, data: bytes, name: str, most_pixels: int = MOST_PIXELS) -> ImageRows:
+def dicom_rows(found: DicomFile, data: bytes, name: str, most_pixels: int = MAX_PIXELS) -> ImageRows:
     """Return the image of a DICOM file as rows of sRGB, as a viewer shows it.
 
     Of several frames the first is taken. Gray goes through the modality and the VOI transformation (see

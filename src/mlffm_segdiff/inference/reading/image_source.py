@@ -8,7 +8,7 @@ from pathlib import Path
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry, open_archive
 from mlffm_segdiff.inference.reading.packed import ParquetImage, TarMember
-from mlffm_segdiff.inference.reading.remote import MOST_REMOTE_BYTES, RemoteFile, read_url
+from mlffm_segdiff.inference.reading.remote import MAX_REMOTE_BYTES, RemoteFile, read_url
 
 LONGEST_NAME, LONGEST_MEMBER = 255 - len(".png"), 200
 RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(?=\.|$)", re.IGNORECASE)
@@ -21,9 +21,9 @@ Source = Path | Entry | RemoteFile | TarMember | ParquetImage
 def read_source(source: Source) -> bytes:
     """Read a file. Raises UserError naming it if it cannot be read or is too large."""
     if isinstance(source, RemoteFile):
-        data = read_url(source.url, str(source), MOST_REMOTE_BYTES + 1)
-        if len(data) > MOST_REMOTE_BYTES:
-            raise UserError(f"{source} is over {MOST_REMOTE_BYTES / 2**20:.0f} MiB; download it first")
+        data = read_url(source.url, str(source), MAX_REMOTE_BYTES + 1)
+        if len(data) > MAX_REMOTE_BYTES:
+            raise UserError(f"{source} is over {MAX_REMOTE_BYTES / 2**20:.0f} MiB; download it first")
         return data
     if isinstance(source, TarMember | ParquetImage):
         return source.read()

@@ -11,8 +11,8 @@ from typing import Any
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import needs_extra
-from mlffm_segdiff.data.case import MOST_BYTES
-from mlffm_segdiff.inference.reading.remote import MOST_REMOTE_BYTES, RemoteFile, open_file, read_range
+from mlffm_segdiff.data.case import MAX_BYTES
+from mlffm_segdiff.inference.reading.remote import MAX_REMOTE_BYTES, RemoteFile, open_file, read_range
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "bytes")
 """Columns of a Parquet table that may hold encoded images; the first that is there does."""
@@ -134,7 +134,7 @@ def list_parquet(table: Path | RemoteFile) -> tuple[Sequence[ParquetImage], Sequ
 
     Raises:
         UserError: It is not a Parquet table, has no such column, or the images of a row group, which are
-            read together, have over MOST_BYTES.
+            read together, have over MAX_BYTES.
     """
     with _parquet(table) as found:
         column = next((name for name in IMAGE_COLUMNS if name in found.schema_arrow.names), None)
@@ -143,8 +143,8 @@ def list_parquet(table: Path | RemoteFile) -> tuple[Sequence[ParquetImage], Sequ
         raise UserError(f"{table} has no column of images; name it {' or '.join(IMAGE_COLUMNS)}")
     images: list[ParquetImage] = []
     for number, group in enumerate(groups):
-        if _bytes_of(group, column) > MOST_BYTES:
-            limit = f"{MOST_BYTES / 2**30:g} GiB"
+        if _bytes_of(group, column) > MAX_BYTES:
+            limit = f"{MAX_BYTES / 2**30:g} GiB"
             raise UserError(
                 f"{table} has over {limit} of images in a row group; write it with row_group_size=100"
             )
@@ -161,7 +161,7 @@ def _bytes_of(group: Any, column: str) -> int:
 
 def _require_size(size: int, place: Path | RemoteFile, name: str) -> None:
     """Raise UserError if an image in a shard is larger than an image file at the same place may be."""
-    most = MOST_REMOTE_BYTES if isinstance(place, RemoteFile) else MOST_BYTES
+    most = MAX_REMOTE_BYTES if isinstance(place, RemoteFile) else MAX_BYTES
     if size > most:
         raise UserError(
             f"{name} is over {most / 2**20:g} MiB; save it as PNG or JPEG, or crop it to the lesion"

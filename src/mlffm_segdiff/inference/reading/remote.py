@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import needs_extra, pip_line
 
-MOST_REMOTE_BYTES = 2**26
+MAX_REMOTE_BYTES = 2**26
 WEB = ("http", "https")
 HINT = "check the address, the network and your permissions"
 

@@ -15,7 +15,7 @@ from ray.exceptions import RayError
 
 from mlffm_segdiff.config.errors import UserError, one_line
 from mlffm_segdiff.data.ray_cluster import connect, messages_on_stderr
-from mlffm_segdiff.inference.pool import FEWEST
+from mlffm_segdiff.inference.pool import MIN_HELPERS
 from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.shards.make import make_shard, shard_settings
 from mlffm_segdiff.inference.shards.plan import Shard, ShardOptions
@@ -126,7 +126,7 @@ class ShardActor:
         """Make the shard of a batch of one."""
         (shard,) = map(pickle.loads, batch["shard"])
         try:
-            make_shard(shard, self._model, self._options, FEWEST)
+            make_shard(shard, self._model, self._options, MIN_HELPERS)
         except UserError as error:
             return {"images": [0], "error": [str(error)]}
         return {"images": [len(shard.sources)], "error": [""]}

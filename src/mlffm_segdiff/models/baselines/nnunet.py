@@ -15,8 +15,8 @@ from mlffm_segdiff.models.baselines.nnunet_plan import Size, plan_network
 from mlffm_segdiff.models.registry import register_model
 
 KERNEL = 3
-LEAST_IMAGE = 16
-LEAST_DEVIATION = 1e-8
+MIN_IMAGE = 16
+MIN_DEVIATION = 1e-8
 
 
 @register_model("nnunet")
@@ -29,7 +29,7 @@ class NNUNetConfig(ModelConfig):
 
     citation = "Isensee et al. 2021, doi:10.1038/s41592-020-01008-z"
 
-    image_size: Annotated[int, Field(ge=LEAST_IMAGE, le=LARGEST_SIDE)] = 128
+    image_size: Annotated[int, Field(ge=MIN_IMAGE, le=LARGEST_SIDE)] = 128
 
     def build(self, mask_channels: int) -> "NNUNet":
         """Build the network with fresh weights."""
@@ -91,7 +91,7 @@ class NNUNet(DynUNet):
 def z_score(image: Tensor) -> Tensor:
     """Normalise images (B3HW) to mean 0 and deviation 1 in each channel, as nnU-Net does."""
     deviation, mean = torch.std_mean(image, (2, 3), correction=0, keepdim=True)
-    return (image - mean) / deviation.clamp(min=LEAST_DEVIATION)
+    return (image - mean) / deviation.clamp(min=MIN_DEVIATION)
 
 
 def supervision_weights(count: int) -> list[float]:

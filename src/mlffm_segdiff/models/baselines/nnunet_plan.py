@@ -9,12 +9,12 @@ from math import ceil, prod
 
 from mlffm_segdiff.config.section import LARGEST_SIDE
 
-FIRST_FEATURES, MOST_FEATURES = 32, 512
-LEAST_SIDE = 4
+FIRST_FEATURES, MAX_FEATURES = 32, 512
+MIN_SIDE = 4
 CONVOLUTIONS = 2
 CLASSES = 2
 REFERENCE_VALUES, REFERENCE_BATCH = 85_000_000, 12
-LEAST_BATCH = 2
+MIN_BATCH = 2
 LARGEST_SHARE = 0.05
 
 Size = tuple[int, int]
@@ -35,7 +35,7 @@ class Plan:
     @property
     def features(self) -> tuple[int, ...]:
         """Channels of each stage: 32, doubled from stage to stage up to 512."""
-        return tuple(min(FIRST_FEATURES * 2**stage, MOST_FEATURES) for stage in range(len(self.strides)))
+        return tuple(min(FIRST_FEATURES * 2**stage, MAX_FEATURES) for stage in range(len(self.strides)))
 
     @property
     def total_strides(self) -> Size:
@@ -50,7 +50,7 @@ def plan_network(height: float, width: float, classes: int = CLASSES) -> Plan:
     includes the background.
     """
     plan = plan_patch((min(height, LARGEST_SIDE), min(width, LARGEST_SIDE)))
-    while feature_values(plan, classes) * LEAST_BATCH > REFERENCE_VALUES * REFERENCE_BATCH:
+    while feature_values(plan, classes) * MIN_BATCH > REFERENCE_VALUES * REFERENCE_BATCH:
         plan = plan_patch(smaller_patch(plan, (height, width)))
     return plan
 
@@ -67,7 +67,7 @@ def plan_batch(plan: Plan, height: float, width: float, images: int, classes: in
     """
     fits = round(REFERENCE_VALUES / feature_values(plan, classes) * REFERENCE_BATCH)
     share = round(height * width * images * LARGEST_SHARE / prod(plan.patch))
-    return max(min(fits, share), LEAST_BATCH)
+    return max(min(fits, share), MIN_BATCH)
 
 
 def plan_patch(size: tuple[float, float]) -> Plan:
@@ -85,8 +85,8 @@ def next_stride(sides: tuple[float, float]) -> Size:
 
     Both axes are halved if they stay 4 or longer, a single one if it stays 6 or longer.
     """
-    height, width = (side >= 2 * LEAST_SIDE for side in sides)
-    if height != width and max(sides) < 3 * LEAST_SIDE:
+    height, width = (side >= 2 * MIN_SIDE for side in sides)
+    if height != width and max(sides) < 3 * MIN_SIDE:
         return 1, 1
     return 1 + height, 1 + width
 

@@ -6,7 +6,7 @@ import { Problem } from "./status.js";
 
 const PATIENCE = 5;
 const BUSY = [429, 503];
-const MOST_WAIT_SECONDS = 30;
+const MAX_WAIT_SECONDS = 30;
 
 /** @returns {Promise<any>} what the server reports */
 export async function about() {
@@ -79,7 +79,7 @@ export async function ask(path, body, signal, patience = PATIENCE) {
   }
   if (BUSY.includes(response.status) && patience > 0) {
     const seconds = Number(response.headers.get("Retry-After")) || 1;
-    await pause(Math.min(seconds, MOST_WAIT_SECONDS), signal);
+    await pause(Math.min(seconds, MAX_WAIT_SECONDS), signal);
     return ask(path, body, signal, patience - 1);
   }
   throw await problemOf(response);

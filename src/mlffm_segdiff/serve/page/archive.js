@@ -7,8 +7,8 @@ const CENTRAL = 0x02014b50;
 const END = 0x06054b50;
 const VERSION = 20;
 const UTF8_NAMES = 0x0800;
-const MOST_BYTES = 0xffffffff;
-const MOST_FILES = 0xffff;
+const MAX_BYTES = 0xffffffff;
+const MAX_FILES = 0xffff;
 
 export class Archive {
   constructor() {
@@ -25,7 +25,7 @@ export class Archive {
     const blob = new Blob([content]);
     const path = new TextEncoder().encode(name);
     const sum = checksum(new Uint8Array(await blob.arrayBuffer()));
-    if (this.size + blob.size > MOST_BYTES || this.entries.length === MOST_FILES) {
+    if (this.size + blob.size > MAX_BYTES || this.entries.length === MAX_FILES) {
       throw new RangeError("a ZIP file holds at most 4 GB and 65,535 files: choose fewer images");
     }
     const common = [[VERSION, 2], [UTF8_NAMES, 2], [0, 2], [this.stamp, 4], [sum, 4], [blob.size, 4], [blob.size, 4],

@@ -7,7 +7,7 @@ const LESION = "#00e5ff";
 const SKIN = "#ff8a80";
 const POINT = 7;
 const DASH = 6;
-const MOST_POINTS = 64;
+const MAX_POINTS = 64;
 
 /** Drag a box, or click two opposite corners. */
 export class BoxPrompter {
@@ -114,8 +114,8 @@ export class PointsPrompter {
       say("Point removed");
     } else if (x < 0 || y < 0 || x >= width || y >= height) {
       say("Click within the image");
-    } else if (points.length >= MOST_POINTS) {
-      say(`There are ${MOST_POINTS} points: click one to remove it`);
+    } else if (points.length >= MAX_POINTS) {
+      say(`There are ${MAX_POINTS} points: click one to remove it`);
     } else {
       const label = editor.removing !== this.alt ? 0 : 1;
       editor.change({ points: [...points, [x, y, label]] });

@@ -6,8 +6,8 @@ import { answerOf } from "./result.js";
 import { asProblem, Problem } from "./status.js";
 
 const AT_ONCE = 2;
-const MOST_IMAGES = 8;
-const MOST_BYTES = 2 ** 25;
+const MAX_IMAGES = 8;
+const MAX_BYTES = 2 ** 25;
 const LONGEST_PAUSE_SECONDS = 30;
 const THUMBNAIL_SIDE = 96;
 /** The status of a job that a stopped server had. */
@@ -124,13 +124,13 @@ export class Sender {
    */
   async #take(cases) {
     const options = JSON.stringify(this.waiting[0].options);
-    const most = this.finished || this.running.size > 1 ? MOST_IMAGES : 1;
+    const most = this.finished || this.running.size > 1 ? MAX_IMAGES : 1;
     const taken = [];
     const names = new Set();
     let bytes = 0;
     while (this.waiting.length && JSON.stringify(this.waiting[0].options) === options) {
       const name = stem(this.waiting[0].name).toLowerCase();
-      if (taken.length === most || bytes > MOST_BYTES || names.has(name)) break;
+      if (taken.length === most || bytes > MAX_BYTES || names.has(name)) break;
       if (taken.length && this.alone.has(this.waiting[0])) break;
       const one = this.waiting.shift();
       names.add(name);

@@ -16,7 +16,7 @@ import { contourNodes } from "./outline.js";
 import { BoxPrompter, PointsPrompter } from "./prompt_tools.js";
 import { say } from "./status.js";
 
-const LEAST_POINTS = 3;
+const MIN_POINTS = 3;
 const NODE_TOLERANCE = 0.004;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -85,7 +85,7 @@ class Enclosing {
   close() {
     const { points, editor } = this;
     this.points = [];
-    if (points.length >= LEAST_POINTS) editor.commit({ kind: "region", erase: editor.removing, points });
+    if (points.length >= MIN_POINTS) editor.commit({ kind: "region", erase: editor.removing, points });
     else editor.view.refresh();
   }
 
@@ -120,7 +120,7 @@ class Lasso extends Enclosing {
 class Polygon extends Enclosing {
   begin(place) {
     const [first] = this.points;
-    if (first && this.points.length >= LEAST_POINTS && near(first, place, CATCH / this.editor.view.scale)) this.close();
+    if (first && this.points.length >= MIN_POINTS && near(first, place, CATCH / this.editor.view.scale)) this.close();
     else this.points.push(place);
     this.editor.view.refresh();
   }

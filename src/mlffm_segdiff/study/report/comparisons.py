@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from mlffm_segdiff.evaluation.report import DISTANCES
-from mlffm_segdiff.study.differences import LEAST_PAIRS, Difference, compare_paired, holm
+from mlffm_segdiff.study.differences import MIN_PAIRS, Difference, compare_paired, holm
 from mlffm_segdiff.study.report.document import Table
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.report.wording import counted, ends, number, p_value, signed, verdict
@@ -54,7 +54,7 @@ class Comparison:
 def against_baseline(study: ScoredVariants, score: str, resolution: str) -> list[Comparison]:
     """Compare every variant with the baseline, or with the variant it is against, on each data set.
 
-    Pairs without a finished seed or `LEAST_PAIRS` images in common are left out. p-values are corrected
+    Pairs without a finished seed or `MIN_PAIRS` images in common are left out. p-values are corrected
     together.
     """
     return compare_within(study, score, study.by_dataset(resolution))
@@ -88,8 +88,8 @@ def names_others(comparisons: Iterable[Comparison]) -> bool:
 
 
 def small_datasets(study: ScoredVariants) -> list[str]:
-    """Return the data sets with fewer than `LEAST_PAIRS` scored images, which are too few for tests."""
-    return [dataset for dataset, rows in study.by_dataset() if rows["id"].nunique() < LEAST_PAIRS]
+    """Return the data sets with fewer than `MIN_PAIRS` scored images, which are too few for tests."""
+    return [dataset for dataset, rows in study.by_dataset() if rows["id"].nunique() < MIN_PAIRS]
 
 
 def comparison_table(
@@ -161,7 +161,7 @@ def _compare(
     if both[by].nunique() < 2 or not seeds:
         return None
     table = image_table(both, score, by)
-    if len(table) < LEAST_PAIRS:
+    if len(table) < MIN_PAIRS:
         return None
     each = [image_table(both[both["seed"] == seed], score, by) for seed in seeds]
     by_seed = tuple(float((pair[one] - pair[other]).mean()) for pair in each)

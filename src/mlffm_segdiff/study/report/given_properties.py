@@ -15,9 +15,9 @@ from mlffm_segdiff.data.csv_columns import read_table
 from mlffm_segdiff.data.datasets.mask_names import IdLookup, id_hint
 from mlffm_segdiff.study.report.image_properties import ImageProperty, file_stem, in_thirds
 
-MOST_GROUPS = 20
+MAX_GROUPS = 20
 """Different texts that a property may have."""
-MOST_LETTERS = 60
+MAX_LETTERS = 60
 """Of the name of a property, so that it can name a file."""
 UNKNOWN = ("", "-", "?", "na", "n/a", "nan", "none", "null", "unknown")
 """Fields without a value, in lower case."""
@@ -38,7 +38,7 @@ def read_properties(path: Path, ids: Collection[str], measured: Collection[str])
     Raises:
         UserError: If the file cannot be read, has lines that contradict each other, none of the images, a
             column whose name cannot be used, one with infinite numbers, one that mixes numbers with a few
-            texts, or one of texts with more than `MOST_GROUPS` different ones.
+            texts, or one of texts with more than `MAX_GROUPS` different ones.
     """
     try:
         content = path.read_bytes()
@@ -48,9 +48,9 @@ def read_properties(path: Path, ids: Collection[str], measured: Collection[str])
     table = pd.DataFrame.from_dict(rows, orient="index")
     taken = {file_stem(name): name for name in measured}
     for name in table:
-        if not re.fullmatch(TITLE, name) or len(name) > MOST_LETTERS:
+        if not re.fullmatch(TITLE, name) or len(name) > MAX_LETTERS:
             raise UserError(
-                f"{path}: {name!r} cannot name a property; use at most {MOST_LETTERS} letters, digits, "
+                f"{path}: {name!r} cannot name a property; use at most {MAX_LETTERS} letters, digits, "
                 "spaces and + . , ( ) - _"
             )
         if (same := taken.get(file_stem(name))) is not None:
@@ -108,10 +108,10 @@ def _numbers_or_texts(path: Path, column: pd.Series) -> pd.Series:
             "and use a decimal point"
         )
     count = texts.nunique()
-    if count > MOST_GROUPS:
+    if count > MAX_GROUPS:
         raise UserError(
             f"{path}: column {column.name!r} has {count} different texts, such as {text}, but at most "
-            f"{MOST_GROUPS} groups can be reported; join groups or remove the column; for numbers, use a "
+            f"{MAX_GROUPS} groups can be reported; join groups or remove the column; for numbers, use a "
             "decimal point, and leave unknown ones empty"
         )
     return texts

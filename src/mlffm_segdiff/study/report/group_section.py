@@ -9,7 +9,7 @@ import pandas as pd
 
 from mlffm_segdiff.evaluation.report import CONTOUR_SCORES, DISTANCES, SCORE_LABELS
 from mlffm_segdiff.metrics.intervals import mean_interval
-from mlffm_segdiff.study.differences import LEAST_PAIRS
+from mlffm_segdiff.study.differences import MIN_PAIRS
 from mlffm_segdiff.study.report.comparisons import compare_within, comparison_table
 from mlffm_segdiff.study.report.document import Document, Table
 from mlffm_segdiff.study.report.figures.trends import dataset_figure
@@ -85,11 +85,9 @@ def _add_differences(
         )
         title = f"group_differences_{file_stem(name)}"
         document.table(comparison_table(study, found, title, caption, "jaccard", study.noun, "group"))
-    small = [group for group, own in parts.items() if own["id"].nunique() < LEAST_PAIRS]
+    small = [group for group, own in parts.items() if own["id"].nunique() < MIN_PAIRS]
     if small:
-        document.text(
-            f"Left out of the tests, because of fewer than {LEAST_PAIRS} images: {', '.join(small)}."
-        )
+        document.text(f"Left out of the tests, because of fewer than {MIN_PAIRS} images: {', '.join(small)}.")
 
 
 def _group_table(study: ScoredVariants, name: str, parts: dict[str, pd.DataFrame], left_out: int) -> Table:

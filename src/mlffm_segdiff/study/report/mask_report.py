@@ -33,7 +33,7 @@ def write_mask_report(
 ) -> list[str]:
     """Write report.md, report.html, tables/ and figures/ of a comparison on one data set.
 
-    Tests are left out for fewer than `LEAST_PAIRS` images, the ranking also for fewer than `LEAST_MODELS`
+    Tests are left out for fewer than `MIN_PAIRS` images, the ranking also for fewer than `MIN_MODELS`
     methods; the report says so.
 
     Args:

@@ -10,7 +10,7 @@ import pandas as pd
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.metrics.intervals import mean_interval
 from mlffm_segdiff.study.correlation import Correlation, rank_correlation
-from mlffm_segdiff.study.differences import LEAST_PAIRS, holm
+from mlffm_segdiff.study.differences import MIN_PAIRS, holm
 from mlffm_segdiff.study.report.document import Document, Table
 from mlffm_segdiff.study.report.figures.areas import area_table
 from mlffm_segdiff.study.report.figures.trends import trend_figure
@@ -81,11 +81,11 @@ def with_enough_images(
 ) -> list[ImageProperty]:
     """Return the properties that enough of the scored images have; the report names the others."""
     shared = {one.name: one.groups.index.isin(scores.index).sum() for one in properties}
-    if few := [name for name, count in shared.items() if count < LEAST_PAIRS]:
+    if few := [name for name, count in shared.items() if count < MIN_PAIRS]:
         document.text(
-            f"Left out for {dataset}, as fewer than {LEAST_PAIRS} images have a value: {', '.join(few)}."
+            f"Left out for {dataset}, as fewer than {MIN_PAIRS} images have a value: {', '.join(few)}."
         )
-    return [one for one in properties if shared[one.name] >= LEAST_PAIRS]
+    return [one for one in properties if shared[one.name] >= MIN_PAIRS]
 
 
 def add_trend(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mlffm_segdiff.study.differences import LEAST_PAIRS, LEVEL
-from mlffm_segdiff.study.ranking import LEAST_MODELS, Ranking, rank_models
+from mlffm_segdiff.study.differences import LEVEL, MIN_PAIRS
+from mlffm_segdiff.study.ranking import MIN_MODELS, Ranking, rank_models
 from mlffm_segdiff.study.report.document import Table
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.report.wording import number, p_value
@@ -38,12 +38,12 @@ def rankings(
     left_out = dict.fromkeys(study.datasets, "no finished run")
     for dataset, rows in study.by_dataset(resolution):
         seeds = common_seeds(rows)
-        if rows["variant"].nunique() < LEAST_MODELS:
+        if rows["variant"].nunique() < MIN_MODELS:
             left_out[dataset] = f"a ranking needs three {study.noun}s"
         elif not seeds:
             left_out[dataset] = f"its {study.noun}s have no finished seed in common"
-        elif len(table := image_table(rows, score)) < LEAST_PAIRS:
-            left_out[dataset] = f"fewer than {LEAST_PAIRS} images in common"
+        elif len(table := image_table(rows, score)) < MIN_PAIRS:
+            left_out[dataset] = f"fewer than {MIN_PAIRS} images in common"
         else:
             found[dataset] = DatasetRanking(**vars(rank_models(table)), seeds=seeds)
             del left_out[dataset]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlffm_segdiff.evaluation.report import DISTANCES, SCORE_LABELS
-from mlffm_segdiff.study.differences import LEAST_PAIRS
+from mlffm_segdiff.study.differences import MIN_PAIRS
 from mlffm_segdiff.study.report.comparisons import (
     METHOD,
     Comparison,
@@ -79,7 +79,7 @@ def add_baseline_comparisons(
     small = small_datasets(study)
     if small:
         document.text(
-            f"Tests are left out for {', '.join(small)}: with fewer than {LEAST_PAIRS} images, Wilcoxon's "
+            f"Tests are left out for {', '.join(small)}: with fewer than {MIN_PAIRS} images, Wilcoxon's "
             "two-sided p is above 0.05 whatever the scores."
         )
     elif not compared:

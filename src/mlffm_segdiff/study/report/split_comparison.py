@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pandas as pd
 
-from mlffm_segdiff.study.differences import LEAST_PAIRS, Difference, compare_paired, compare_unpaired, holm
+from mlffm_segdiff.study.differences import MIN_PAIRS, Difference, compare_paired, compare_unpaired, holm
 from mlffm_segdiff.study.report.comparisons import difference_columns
 from mlffm_segdiff.study.report.document import Table
 from mlffm_segdiff.study.report.study_results import StudyResults
@@ -71,7 +71,7 @@ def _compare(
     first, second = (
         image_means(kept[kept["dataset"] == name], "jaccard")[variant].sort_index() for name in pair
     )
-    if min(len(first), len(second)) < LEAST_PAIRS:
+    if min(len(first), len(second)) < MIN_PAIRS:
         return None
     same = first.index.equals(second.index)
     compare = compare_paired if same else compare_unpaired
