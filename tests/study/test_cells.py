@@ -111,6 +111,7 @@ def test_sources_and_splits_are_the_studys(make_study: MakeStudy, lesions: Path,
             ["full", "twin", "leave"],
         ),
         ({"datasets": {"ph2": {}}}, ["ph2", "source ph2=FOLDER"]),
+        ({"datasets": {"foo": {}}}, ["unknown data set 'foo'; choose one of "]),
         (
             {"variants": {"full": {"recipe": "synthetic", "overrides": ["train.devices=2"]}}},
             ["'full'", "each cell on one device", "leave out train.devices"],

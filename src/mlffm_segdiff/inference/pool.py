@@ -18,9 +18,9 @@ Result = TypeVar("Result")
 
 
 def helper_count(network_threads: int) -> int:
-    """Return the number of threads that read images: the processors that the network leaves free, within limits.
+    """Return the number of threads that read images: the processors that the network leaves free.
 
-    Each holds an image, so there are MIN_HELPERS to MAX_HELPERS.
+    As each holds an image, there are MIN_HELPERS to MAX_HELPERS.
     """
     return min(max(MIN_HELPERS, processors() - network_threads), MAX_HELPERS)
 
