@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from statistics import median
 
@@ -209,28 +209,31 @@ def budget_table() -> str:
 
 
 def peers_table() -> str:
-    """Return one row per model: scores, images and minutes of training."""
+    """Return one row per model and number of images: scores, images and minutes of training."""
     header = ["model", "Jaccard, pooled", "Dice, pooled", "difference per image", "images", "minutes"]
-    rows = {}
+    rows: dict[tuple[str, int], list[str]] = {}
     for name in PEERS:
         results = study(name)
-        (dataset,) = results.datasets
         jaccard, dice = pooled(results), pooled(results, score="dice")
-        found = {one.label: difference(one) for one in against_baseline(results, "jaccard", "source")}
-        for variant in results.variants:
-            runs = [one for one in results.finished if one.cell.variant == variant]
-            if runs and variant not in rows:
+        found = {(one.label, one.dataset): one for one in against_baseline(results, "jaccard", "source")}
+        for arm in product(results.variants, results.datasets):
+            runs = [one for one in results.finished if (one.cell.variant, one.cell.dataset) == arm]
+            if runs:
                 minutes, images = training_minutes(runs), runs[0].folder.account()["images"]
-                scores = [jaccard[variant, dataset], dice[variant, dataset], found.get(variant, "")]
-                rows[variant] = [variant, *scores, f"{images:,}", number(minutes, 0) if minutes else "-"]
+                scores = [jaccard[arm], dice[arm], difference(found.get(arm))]
+                row = [arm[0], *scores, f"{images:,}", number(minutes, 0) if minutes else "-"]
+                rows.setdefault((arm[0], images), row)
     return markdown_table(header, list(rows.values()))
 
 
 def peers_figure() -> Figure:
     """Draw the learning curves of MLFFM-SegDiff from scratch and of the peers."""
-    runs = {one.cell.key: one for name in PEERS for one in study(name).finished}
-    variants = dict.fromkeys(variant for name in PEERS for variant in study(name).variants)
-    return curves_figure(list(runs.values()), list(variants))
+    runs = list(study(PEERS[0]).finished)
+    for one in study(PEERS[1]).finished:
+        if one.cell.dataset != study(PEERS[1]).datasets[0]:
+            name = f"{one.cell.variant}, {one.folder.account()['images']:,} images"
+            runs.append(replace(one, cell=replace(one.cell, variant=name)))
+    return curves_figure(runs, list(dict.fromkeys(one.cell.variant for one in runs)))
 
 
 def properties_of(results: StudyResults, dataset: str) -> tuple[pd.DataFrame, list[ImageProperty]]:
