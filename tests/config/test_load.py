@@ -92,7 +92,7 @@ def test_the_valid_keys_are_those_of_the_chosen_model(write: Write) -> None:
         ("diffusion.objective=v", r"key 'diffusion': objective v needs diffusion\.training=single"),
         ("diffusion.objective=y0", r"key 'diffusion\.objective': .*'x0', 'epsilon' or 'v'"),
         ("seed=-1", "key 'seed': .*greater than or equal to 0"),
-        ("seed=4294967296", "key 'seed': .*less than 4294967296"),
+        ("seed=4294967296", "key 'seed': .*less than or equal to 4294967295"),
         ("model.size=[1]", r"key 'model\.size': .*'tiny', 'small' or 'base'"),
         (
             "model.name=segformer",

@@ -26,7 +26,8 @@ def put(progress: Progress, place: int, state: State, seconds: float = 10.0) -> 
     path.mkdir(parents=True, exist_ok=True)
     for name in FILES.values():
         (path / name).unlink(missing_ok=True)
-    (path / FILES[state]).write_text(json.dumps({"seconds": seconds}))
+    record = {"seconds": seconds, "training_seconds": seconds, "images": 16, "resumed": False}
+    (path / FILES[state]).write_text(json.dumps(record))
 
 
 def test_cells_wait_until_something_is_known(progress: Progress) -> None:
