@@ -10,7 +10,7 @@ from mlffm_segdiff.models.encoders import pretrained_encoder
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe
-from mlffm_segdiff.training.module import SegmenterModule, poly, warmup_cosine
+from mlffm_segdiff.training.module import SegmenterModule, build_optimizer, poly, warmup_cosine
 
 RATE, SHARE, DECAY = 2e-3, 0.25, 0.05
 WARMUP, STEPS = 4, 12
@@ -101,5 +101,5 @@ def test_sgd_has_a_group_for_each_rate(segmenter: BaseSegmenter) -> None:
 )
 def test_without_a_pretrained_encoder_there_is_one_rate(model: dict[str, object], init: str | None) -> None:
     plain = recipe(model).model_copy(update={"train": TrainConfig(learning_rate=RATE, encoder_init=init)})
-    made = SegmenterModule(build_segmenter(plain), plain).configure_optimizers()
-    assert {group["initial_lr"] for group in made["optimizer"].param_groups} == {RATE}  # type: ignore[index]
+    optimizer = build_optimizer(build_segmenter(plain), plain.train)
+    assert {group["lr"] for group in optimizer.param_groups} == {RATE}

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import tee
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.csv_text import unguarded
@@ -111,7 +111,7 @@ def stream_column(file: IO[bytes], name: str, columns: Sequence[str]) -> Iterato
 
 def text_lines(file: IO[bytes], name: str) -> Iterator[str]:
     """Yield the lines of a file in UTF-8 or UTF-16 with their ends. Raises UserError if it is neither."""
-    buffered = io.BufferedReader(file)  # type: ignore[type-var]
+    buffered = io.BufferedReader(cast("io.RawIOBase", file))  # any readable file can be buffered
     try:
         with io.TextIOWrapper(buffered, _encoding(buffered.peek(2)), newline="") as text:
             yield from text

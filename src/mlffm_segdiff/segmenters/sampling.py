@@ -24,7 +24,7 @@ def override_sampling(recipe: Recipe, overrides: Overrides | None = None) -> Rec
 
     Raises:
         UserError: A key is unknown, a value is out of range, the model does not support the sampling, or the
-            overrides are no mapping.
+            overrides are not a mapping.
     """
     if not isinstance(overrides, Mapping | None):
         raise UserError(f'sampling {overrides!r} is not a mapping; write it as {{"samples": 2}}')

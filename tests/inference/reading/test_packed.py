@@ -1,9 +1,7 @@
 import io
 import tarfile
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,7 @@ from pyarrow import parquet
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import MAX_BYTES
 from mlffm_segdiff.data.image_formats import striping_bytes
-from mlffm_segdiff.inference.reading import case_image, packed
+from mlffm_segdiff.inference.reading import packed
 from mlffm_segdiff.inference.reading.case_image import find_images, read_image
 from mlffm_segdiff.inference.reading.packed import TarMember, list_parquet
 from mlffm_segdiff.inference.reading.remote import MAX_REMOTE_BYTES, RemoteFile
@@ -45,16 +43,8 @@ def write_table(path: Path, images: list[bytes], rows: int = 100) -> Path:
 
 
 def test_a_member_of_a_tar_file_waits_for_the_memory_of_file_and_image(
-    tar: Path, png: bytes, monkeypatch: pytest.MonkeyPatch
+    tar: Path, png: bytes, asked: list[int]
 ) -> None:
-    asked = []
-
-    @contextmanager
-    def reserved(byte_count: int) -> Iterator[None]:
-        asked.append(byte_count)
-        yield
-
-    monkeypatch.setattr(case_image, "reserved", reserved)
     (member,) = find_images(tar).images
     assert read_image(member, 16).width == 56
     assert asked == [len(png) + 4 * 40 * 56 + striping_bytes(56, 40)]
