@@ -11,7 +11,7 @@ from mlffm_segdiff.config.study import Study
 from mlffm_segdiff.study.plan import StudyPlan, read_plan
 from mlffm_segdiff.study.report import read_results, write_report
 from mlffm_segdiff.study.study_folder import StudyFolder
-from mlffm_segdiff.study.transfer import reuse_trained, share_study
+from mlffm_segdiff.study.transfer import ReusedCells, reuse_cells, share_study
 
 PlanHere = Callable[[Study, StudyFolder], StudyPlan]
 
@@ -26,9 +26,9 @@ def test_trained_cells_are_scored_elsewhere_without_training(
     folder = StudyFolder(tmp_path / "steps")
     evaluations = {"steps_1": ["sampling.steps=1"], "recipe": []}
     plan = plan_here(make_study(name="steps", seeds=[0, 1, 2], evaluations=evaluations), folder)
-    reused = reuse_trained(plan, folder, [whole])
+    reused = reuse_cells(plan, folder, [whole]).trained
     assert reused == [cell.key for cell in plan.cells if cell.seed < 2]
-    assert reuse_trained(plan, folder, [whole]) == []
+    assert reuse_cells(plan, folder, [whole]) == ReusedCells()
     weights = "run/weights/model.safetensors"
     for key in reused:
         assert (folder.cell(key).path / weights).read_bytes() == (whole.cell(key).path / weights).read_bytes()
@@ -41,6 +41,66 @@ def test_trained_cells_are_scored_elsewhere_without_training(
         assert (folder.cell(key).scores("steps_1") / "cases.csv").is_file()
 
 
+def test_a_shared_study_is_extended_without_its_weights(
+    whole: StudyFolder,
+    make_study: Callable[..., Study],
+    plan_here: PlanHere,
+    run_here: Callable[..., object],
+    tmp_path: Path,
+) -> None:
+    shared, folder = StudyFolder(tmp_path / "shared"), StudyFolder(tmp_path / "longer")
+    share_study(whole, shared.path)
+    plan = plan_here(make_study(seeds=[0, 1, 2]), folder)
+    kept = [cell.key for cell in plan.cells if cell.seed < 2]
+    assert reuse_cells(plan, folder, [shared]) == ReusedCells(finished=kept)
+    failures, _ = run_here(plan, folder)
+    assert failures == {}
+    assert {cell.key for cell in plan.cells if folder.cell(cell.key).log.exists()} == {
+        cell.key for cell in plan.cells if cell.seed == 2
+    }
+    for key in kept:
+        for file in shared.cell(key).path.rglob("*.*"):
+            assert (folder.path / file.relative_to(shared.path)).read_text() == file.read_text()
+    assert set(read_results(folder.path).scores["seed"]) == {0, 1, 2}
+
+
+def test_scores_without_weights_do_not_outlast_a_new_training(
+    whole: StudyFolder,
+    make_study: Callable[..., Study],
+    plan_here: PlanHere,
+    run_here: Callable[..., object],
+    tmp_path: Path,
+) -> None:
+    """A new evaluation needs weights, and all scores of a cell have to be of the same ones."""
+    shared = StudyFolder(tmp_path / "shared")
+    share_study(whole, shared.path)
+    plan = plan_here(make_study(evaluations={"steps_1": ["sampling.steps=1"], "recipe": []}), shared)
+    cell = shared.cell(plan.cells[0].key)
+    cases = cell.scores("recipe") / "cases.csv"
+    original = cases.read_bytes()
+    cases.write_bytes(b"of other weights\n")
+    failures, _ = run_here(plan, shared)
+    assert failures == {}
+    assert cases.read_bytes() == original
+
+
+@pytest.mark.parametrize(
+    "changed", [{"part": "val"}, {"evaluations": {"recipe": ["sampling.steps=1"]}}], ids=["part", "sampling"]
+)
+def test_scores_of_other_settings_are_not_copied(
+    changed: dict[str, object],
+    whole: StudyFolder,
+    make_study: Callable[..., Study],
+    plan_here: PlanHere,
+    tmp_path: Path,
+) -> None:
+    shared, folder = StudyFolder(tmp_path / "shared"), StudyFolder(tmp_path / "again")
+    share_study(whole, shared.path)
+    plan = plan_here(make_study(**changed), folder)
+    assert reuse_cells(plan, folder, [shared]) == ReusedCells()
+    assert reuse_cells(plan, folder, [shared, whole]).trained == [cell.key for cell in plan.cells]
+
+
 def test_an_unfinished_copy_is_made_again(
     whole: StudyFolder, make_study: Callable[..., Study], plan_here: PlanHere, tmp_path: Path
 ) -> None:
@@ -48,7 +108,7 @@ def test_an_unfinished_copy_is_made_again(
     plan = plan_here(make_study(), folder)
     (broken := folder.cell(plan.cells[0].key).run.path).mkdir(parents=True)
     (broken / "rest").touch()
-    assert len(reuse_trained(plan, folder, [whole])) == len(plan.cells)
+    assert len(reuse_cells(plan, folder, [whole]).finished) == len(plan.cells)
     assert not (broken / "rest").exists()
 
 
@@ -60,8 +120,8 @@ def test_a_cell_that_a_job_still_trains_keeps_its_run(
     first, *others = plan_here(make_study(), folder).cells
     (running := folder.cell(first.key)).run.path.mkdir(parents=True)
     with FileLock(running.guard):
-        copied = reuse_trained(read_plan(folder.plan), folder, [whole])
-    assert copied == [cell.key for cell in others]
+        copied = reuse_cells(read_plan(folder.plan), folder, [whole])
+    assert copied.finished == [cell.key for cell in others]
     assert list(running.run.path.iterdir()) == []
     assert not running.trained.exists()
 
@@ -76,7 +136,7 @@ def test_checkpoints_are_not_copied(
     left = other.cell(plan.cells[0].key).run.checkpoints
     left.mkdir()
     (left / "last.ckpt").touch()
-    assert plan.cells[0].key in reuse_trained(plan, folder, [other])
+    assert plan.cells[0].key in reuse_cells(plan, folder, [other]).finished
     assert not folder.cell(plan.cells[0].key).run.checkpoints.exists()
 
 
@@ -86,7 +146,7 @@ def test_a_folder_without_a_study_is_refused_before_anything_is_copied(
     folder = StudyFolder(tmp_path / "again")
     plan = plan_here(make_study(), folder)
     with pytest.raises(UserError, match="no study at"):
-        reuse_trained(plan, folder, [whole, StudyFolder(tmp_path / "nothing")])
+        reuse_cells(plan, folder, [whole, StudyFolder(tmp_path / "nothing")])
     assert not (folder.path / "cells").exists()
 
 

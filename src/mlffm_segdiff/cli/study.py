@@ -125,7 +125,7 @@ def run(
         list[Path] | None,
         typer.Option(
             metavar="FOLDER",
-            help="A study whose training runs of the same cells are copied and scored. Repeatable.",
+            help="A study, possibly shared, from which the same cells are copied. Repeatable.",
         ),
     ] = None,
     device: DeviceOption = AUTO,
@@ -146,17 +146,18 @@ def run(
     from mlffm_segdiff.config.study import load_study
     from mlffm_segdiff.study.runner import start_study
     from mlffm_segdiff.study.study_folder import StudyFolder
-    from mlffm_segdiff.study.transfer import reuse_trained
+    from mlffm_segdiff.study.transfer import reuse_cells
 
     with needs_extra("study"):
         from mlffm_segdiff.study.report import write_report
     loaded, reporter = load_study(name, overrides or ()), Reporter(quiet, as_json)
     folder = StudyFolder.of(loaded.name, output)
     planned, launcher = start_study(loaded, folder, _sources(source), device)
-    reused = reuse_trained(planned, folder, [StudyFolder(path.expanduser()) for path in reuse or ()])
+    reused = reuse_cells(planned, folder, [StudyFolder(path.expanduser()) for path in reuse or ()])
     if reuse:
         reporter.info(
-            f"training runs of {len(reused)} of {len(planned.cells)} cells copied from other studies"
+            f"copied from other studies: {len(reused.finished)} finished cells and the training of "
+            f"{len(reused.trained)} more, of {len(planned.cells)}"
         )
     failures = _run_cells(planned, folder, launcher, reporter)
     report = write_report(folder.path)

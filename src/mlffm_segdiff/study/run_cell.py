@@ -116,6 +116,7 @@ def _train(cell: Cell, plan: StudyPlan, place: CellFolder) -> None:
             result = resume(run.path, progress, plan.device)
         else:
             shutil.rmtree(run.path, ignore_errors=True)  # a killed process may have left it incomplete
+            shutil.rmtree(place.all_scores, ignore_errors=True)  # of weights that are not here
             result = train(cell.recipe, run.path, callbacks=progress, device=plan.device)
     values = {
         "seconds": stopwatch.seconds,

@@ -20,7 +20,7 @@ from mlffm_segdiff.study.launchers.base import Launcher
 from mlffm_segdiff.study.plan import StudyPlan, package_versions, read_plan, write_plan
 from mlffm_segdiff.study.run_cell import is_scored, run_cell
 from mlffm_segdiff.study.study_folder import CellFolder, StudyFolder
-from mlffm_segdiff.study.transfer import reuse_trained
+from mlffm_segdiff.study.transfer import reuse_cells
 
 Sources = Mapping[str, Path | None]
 """Folder of each data set, by its name in the study or the name of its source."""
@@ -64,7 +64,7 @@ def run_study(
         sources: See `Sources`.
         on_end: See `OnEnd`.
         device: Where cells run, as for `find_device`.
-        reuse: Folders of other studies whose training runs of the same cells are copied.
+        reuse: Folders of other studies from which the same cells are copied; see `reuse_cells`.
 
     Returns:
         The report's folder and the failed cells.
@@ -79,7 +79,7 @@ def run_study(
         study = load_study(study) if isinstance(study, str) else check_study(study, "run_study()")
     folder = StudyFolder.of(study.name, output)
     plan, launcher = start_study(study, folder, sources or {}, device)
-    reuse_trained(plan, folder, [StudyFolder(path.expanduser()) for path in reuse])
+    reuse_cells(plan, folder, [StudyFolder(path.expanduser()) for path in reuse])
     failures = run_cells(plan, folder, launcher, on_end)
     return StudyRun(folder.path, write_report(folder.path), failures)
 

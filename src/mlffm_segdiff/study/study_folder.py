@@ -72,9 +72,14 @@ class CellFolder:
             ) from None
         return found
 
+    @property
+    def all_scores(self) -> Path:
+        """The folders of the evaluations."""
+        return self.path / "scores"
+
     def scores(self, evaluation: str) -> Path:
         """Return the folder of an evaluation's cases.csv and summary.json."""
-        return self.path / "scores" / evaluation
+        return self.all_scores / evaluation
 
     def score_files(self, evaluation: str) -> tuple[Path, Path]:
         """Return cases.csv and summary.json of a finished cell. Raises UserError if one is missing."""

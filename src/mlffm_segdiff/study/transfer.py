@@ -1,9 +1,9 @@
-"""Takes over trained cells from other studies, and copies the part of a study that its report needs."""
+"""Takes over cells from other studies, and copies the part of a study that its report needs."""
 
 import json
 import shutil
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -12,52 +12,89 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import atomic_folder, write_bytes
 from mlffm_segdiff.study.cells import Cell
 from mlffm_segdiff.study.plan import StudyPlan, read_plan, write_plan
+from mlffm_segdiff.study.run_cell import is_scored
 from mlffm_segdiff.study.score_frame import CellResult, read_scores
 from mlffm_segdiff.study.study_folder import CellFolder, StudyFolder
 
 
-def reuse_trained(plan: StudyPlan, folder: StudyFolder, others: Sequence[StudyFolder]) -> list[str]:
-    """Copy the training runs of cells with the same key from other studies, so that they are only scored.
+@dataclass
+class ReusedCells:
+    """Keys of the cells that were copied.
+
+    Attributes:
+        finished: Cells with their scores, which are not run again.
+        trained: Cells that are only scored.
+    """
+
+    finished: list[str] = field(default_factory=list)
+    trained: list[str] = field(default_factory=list)
+
+
+def reuse_cells(plan: StudyPlan, folder: StudyFolder, others: Sequence[StudyFolder]) -> ReusedCells:
+    """Copy cells with the same key from other studies, finished ones first.
 
     Args:
         plan: The saved plan of the study.
         folder: Its folder.
-        others: Folders of other studies, finished or not.
+        others: Folders of other studies, finished or not, or shared. A finished cell is copied with its
+            scores if it has every evaluation of the plan; otherwise only its training, if the weights are
+            there.
 
     Returns:
-        Keys of the cells whose training was copied. A cell that is trained here, or that a job of an earlier
-        call still trains, keeps its own run.
+        The copied cells. A cell that is trained here, or that a job of an earlier call still trains, is not
+        replaced.
 
     Raises:
-        UserError: If a folder has no study, or a file cannot be written.
+        UserError: If a folder has no study, or a file cannot be read or written.
     """
     for other in others:
         read_plan(other.plan)
-    copied = []
+    reused = ReusedCells()
     with folder.claimed():
         for cell in plan.cells:
             here = folder.cell(cell.key)
-            theirs = [other.cell(cell.key) for other in others if other.cell(cell.key).trained.is_file()]
-            if here.trained.is_file() or not theirs:
+            theirs = [other.cell(cell.key) for other in others]
+            finished = [one for one in theirs if one.finished.is_file() and is_scored(cell, plan, one)]
+            trained = [one for one in theirs if one.trained.is_file()]
+            if here.finished.is_file() or here.trained.is_file() or not (finished or trained):
                 continue
             try:
                 here.path.mkdir(parents=True, exist_ok=True)
                 with FileLock(here.guard, timeout=0):
-                    _copy_training(theirs[0], here)
+                    if finished:
+                        _copy_finished(finished[0], here, plan.evaluations)
+                    else:
+                        _copy_training(trained[0], here)
             except Timeout:
                 continue
-            copied.append(cell.key)
-    return copied
+            (reused.finished if finished else reused.trained).append(cell.key)
+    return reused
+
+
+def _copy_finished(source: CellFolder, target: CellFolder, evaluations: Iterable[str]) -> None:
+    """Copy the training, if its weights are there, or the learning curve; the scores; and last the record."""
+    record = json.dumps(source.account(), indent=1).encode() + b"\n"
+    if source.trained.is_file():
+        _copy_training(source, target)
+    elif source.run.metrics.is_file():
+        write_bytes(target.run.metrics, source.run.metrics.read_bytes())
+    for name in evaluations:
+        _copy_folder(source.scores(name), target.scores(name))
+    write_bytes(target.finished, record)
 
 
 def _copy_training(source: CellFolder, target: CellFolder) -> None:
     """Copy all but the checkpoints, which the other study may be removing."""
-    with atomic_folder(target.run.path) as building:
-        checkpoints = shutil.ignore_patterns(source.run.checkpoints.name)
-        shutil.copytree(source.run.path, building, ignore=checkpoints, dirs_exist_ok=True)
-        if target.run.path.exists():
-            shutil.rmtree(target.run.path)  # unfinished
+    _copy_folder(source.run.path, target.run.path, shutil.ignore_patterns(source.run.checkpoints.name))
     write_bytes(target.trained, source.trained.read_bytes())
+
+
+def _copy_folder(source: Path, target: Path, ignore: Callable[..., set[str]] | None = None) -> None:
+    """Copy a folder at once; what an interrupted command left in its place is replaced."""
+    with atomic_folder(target) as building:
+        shutil.copytree(source, building, ignore=ignore, dirs_exist_ok=True)
+        if target.exists():
+            shutil.rmtree(target)
 
 
 def share_study(folder: StudyFolder, output: Path) -> list[Path]:
