@@ -1,6 +1,10 @@
 """The data set, the stream of draws and the loaders: the same batches for any reader."""
 
+import multiprocessing
+import os
 import pickle
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -290,6 +294,18 @@ def test_the_plain_loader_gives_every_case_in_order(plain):
 
 def test_more_workers_than_processors_are_not_started(plain):
     assert plain_loader(plain, 4, workers=10_000).num_workers < 10_000
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
+def test_a_worker_that_another_process_terminates_ends_quietly(plain):
+    """As ``timeout`` and schedulers do, with the main process, which then stops the training."""
+    batches = iter(plain_loader(plain, 1, workers=1))
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    terminate = f"import os, signal; os.kill({worker.pid}, signal.SIGTERM)"
+    subprocess.run([sys.executable, "-c", terminate], check=True)
+    worker.join(20)
+    assert worker.exitcode == 0
 
 
 def test_a_spawned_worker_gets_the_path_of_the_memory_maps_not_their_content(tmp_path):

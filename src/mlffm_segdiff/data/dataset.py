@@ -1,6 +1,7 @@
 """Cached cases as a torch dataset, an endless shuffled stream of draws, and loaders."""
 
 import mmap
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -205,11 +206,16 @@ def _loader(
         num_workers=count,
         collate_fn=partial(collate, replica=replica),
         pin_memory=pin and torch.cuda.is_available(),
-        worker_init_fn=_one_thread,
+        worker_init_fn=_prepare_worker,
         generator=torch.Generator().manual_seed(0),
         persistent_workers=count > 0,
     )
 
 
-def _one_thread(_worker: int) -> None:
+def _prepare_worker(_worker: int) -> None:
+    """Compute in one thread, and end quietly at SIGTERM: `timeout` and schedulers send it to workers too.
+
+    torch would report a worker that a signal kills as an error of the training that is being stopped.
+    """
     torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
