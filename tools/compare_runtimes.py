@@ -21,6 +21,7 @@ import torch
 from mlffm_segdiff.benchmark.timing import Work, take_turns
 from mlffm_segdiff.cli.common import choose_data
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
 from mlffm_segdiff.data.sources import load_split_cases, open_split
 from mlffm_segdiff.export.folder import read_export, write_export
@@ -31,7 +32,6 @@ from mlffm_segdiff.metrics.overlap import count_pixels, jaccard, total
 from mlffm_segdiff.segmenters.base import BaseSegmenter, segment_batch
 from mlffm_segdiff.segmenters.device import device_clock
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 BATCH = 8
 CPU = torch.device("cpu")
@@ -82,7 +82,7 @@ def load_cases(pretrained: Pretrained, sources: Sequence[str], count: int) -> Ca
     return Cases(np.array(pairs.images[:count]), pairs.masks[:count] > 0)
 
 
-def answers(segmenter: BaseSegmenter, cases: Cases, sampling: Sampling) -> npt.NDArray[np.float32]:
+def answers(segmenter: BaseSegmenter, cases: Cases, sampling: SamplingConfig) -> npt.NDArray[np.float32]:
     """Return the probabilities, NxSxS."""
     parts = [
         segment_batch(segmenter, cases.images[at : at + BATCH], sampling, CPU).probability[:, 0].numpy()
@@ -97,7 +97,7 @@ def scores(probability: npt.NDArray[np.float32], cases: Cases) -> tuple[float, f
     return jaccard(total(counts)), float(np.mean([jaccard(one) for one in counts]))
 
 
-def compare_answers(segmenters: Mapping[str, BaseSegmenter], cases: Cases, sampling: Sampling) -> None:
+def compare_answers(segmenters: Mapping[str, BaseSegmenter], cases: Cases, sampling: SamplingConfig) -> None:
     """Print how each runtime's probabilities and scores differ from the reference's."""
     found = {name: answers(segmenter, cases, sampling) for name, segmenter in segmenters.items()}
     pooled, mean = scores(found[REFERENCE], cases)
@@ -121,7 +121,7 @@ def compare_times(segmenters: Mapping[str, BaseSegmenter], cases: Cases, batch: 
     rows = [number % len(cases.images) for number in range(batch)]
     image = normalise_image(image_tensor(cases.images[rows]))
     works: dict[str, Work] = {
-        name: partial(segmenter.segment, image, Sampling()) for name, segmenter in segmenters.items()
+        name: partial(segmenter.segment, image, SamplingConfig()) for name, segmenter in segmenters.items()
     }
     found = take_turns(works, repeats, device_clock(CPU))
     print(f"\nbatch {batch}, {torch.get_num_threads()} threads, medians of {repeats} turns")

@@ -11,7 +11,7 @@ for data sets that are unlike the larger ones; for these, the rest of the set is
 import argparse
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -131,7 +131,7 @@ def validation_cases(weights: str, source: str) -> tuple[str, list[CheckedCase]]
     recipe = choose_data(pretrained.recipe, [source], None)
     parts = load_split_cases(recipe.data)
     pairs = open_split(parts, "val", recipe.data.size)
-    sampling = replace(chosen_sampling(pretrained.recipe), style=name)
+    sampling = chosen_sampling(pretrained.recipe).model_copy(update={"style": name})
     how = (sampling, BATCH, torch.device("cpu"), pretrained.quality)
     found = segment_cases(pretrained.segmenter.eval(), pairs, parts.cases["val"], *how)
     return name, [coverage_case(one, evaluate_case(one), name).checked for one in found]

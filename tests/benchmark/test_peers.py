@@ -16,11 +16,11 @@ from mlffm_segdiff.benchmark.peers import (
 )
 from mlffm_segdiff.benchmark.subject import Subject, load_subject
 from mlffm_segdiff.benchmark.timing import Figure, Timing
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.models.baselines.dermosegdiff import DermoSegDiff
 from mlffm_segdiff.models.baselines.weight_standardised import WeightStandardisedConv2d
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 CPU = torch.device("cpu")
 
@@ -108,7 +108,7 @@ def test_whole_segmentations_race_whole_forward_passes(
         now += seconds
 
     def segment(self: Any, image: torch.Tensor, sampling: object) -> None:
-        assert sampling == Sampling()
+        assert sampling == SamplingConfig()
         spend(2 * len(image))
 
     class Peer(torch.nn.Module):
@@ -130,7 +130,7 @@ def in_seconds(monkeypatch: pytest.MonkeyPatch, subject: Subject) -> list[object
         nonlocal now
         now += seconds
 
-    def segment(self: Any, image: Any, sampling: Sampling) -> None:
+    def segment(self: Any, image: Any, sampling: SamplingConfig) -> None:
         spend(3)
         asked.append((len(image), sampling))
 
@@ -148,7 +148,7 @@ def test_a_step_and_the_published_ensemble(monkeypatch: pytest.MonkeyPatch, subj
     asked = in_seconds(monkeypatch, subject)
     figures = {result.goal.name: result.figure for result in measure_denoising(subject).results}
     assert figures == {"denoise-step": Figure(3, 3, 3), "ensemble": Figure(*[250 * 5 * 6 / 3] * 3)}
-    assert set(asked) == {(1, Sampling(samples=5, steps=4))}
+    assert set(asked) == {(1, SamplingConfig(samples=5, steps=4))}
 
 
 @pytest.mark.usefixtures("small_peer")

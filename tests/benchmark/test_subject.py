@@ -6,10 +6,10 @@ import torch
 
 from mlffm_segdiff.benchmark.subject import Subject, load_subject, write_random_weights
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.inference import model
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Weights = Callable[..., Path]
 
@@ -18,7 +18,7 @@ def test_the_default_segmentation_is_measured_for_any_recipe(tiny_weights: Weigh
     weights = tiny_weights(
         "isic2018", "model.size=tiny", "sampling={steps: 7, samples: 2, sampler: dpm, seed: 5}"
     )
-    assert load_subject(str(weights), "float32", 1, 1).model.sampling == Sampling(seed=5)
+    assert load_subject(str(weights), "float32", 1, 1).model.sampling == SamplingConfig(seed=5)
 
 
 def test_only_the_network_is_in_bf16(subject: Subject) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.export.graph_cache import cached_export
 from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.inference.outputs.writers import WRITERS
@@ -21,7 +22,6 @@ from mlffm_segdiff.segmenters.base import segment_batch
 from mlffm_segdiff.segmenters.outliers import OUTLIERS, fit_detector
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import weights_digest
 
 SLOW = ("torch", "monai", "diffusers", "lightning", "huggingface_hub", "omegaconf", "onnx", "matplotlib")
@@ -51,7 +51,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         p.data.add_(0.05 * torch.randn_like(p))
     save_segmenter(segmenter, recipe, folder / "weights")
     image = np.zeros((1, 32, 32, 3), np.uint8)
-    features = segment_batch(segmenter.eval(), image, Sampling(), torch.device("cpu")).features
+    features = segment_batch(segmenter.eval(), image, SamplingConfig(), torch.device("cpu")).features
     assert features is not None
     cases = 100 + np.random.default_rng(0).normal(size=(80, features.shape[1]))
     detector = fit_detector({"a": cases[:40]}, {"a": cases[40:]})

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.cache import CachedPairs, open_cache
 from mlffm_segdiff.data.case import Case, Entry
@@ -20,10 +21,9 @@ from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.segmenters.at_source import map_at
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 SaveMask = Callable[[Path, Mask], Path]
-SAMPLING = Sampling(samples=3, steps=2, seed=5, sampler="ddim")
+SAMPLING = SamplingConfig(samples=3, steps=2, seed=5, sampler="ddim")
 CPU = torch.device("cpu")
 SIZE = 16
 
@@ -35,13 +35,13 @@ class RedIsLesion(BaseSegmenter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[tuple[Tensor, Sampling, bool]] = []
+        self.asked: list[tuple[Tensor, SamplingConfig, bool]] = []
         self.eval()
 
     def loss(self, batch: Batch) -> Tensor:
         raise NotImplementedError
 
-    def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
+    def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
         self.asked.append((image, sampling, torch.is_inference_mode_enabled()))
         probability = (image[:, :1] + 1) / 2
         return Segmentation(probability, torch.zeros_like(probability))
@@ -115,7 +115,7 @@ def test_the_source_mask_is_where_probability_reaches_one_half(cases: list[Case]
 class Undecided(RedIsLesion):
     """Return one half everywhere."""
 
-    def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
+    def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
         half = torch.full_like(image[:, :1], 0.5)
         return Segmentation(half, torch.zeros_like(half))
 
@@ -169,10 +169,10 @@ def test_a_second_look_is_scored_at_both_sizes_from_images_read_one_by_one(
         return image
 
     monkeypatch.setattr(model, "decode_pil", decode)
-    once = list(evaluate_model(RedIsLesion(), pairs, cases, Sampling(), 5, CPU))
+    once = list(evaluate_model(RedIsLesion(), pairs, cases, SamplingConfig(), 5, CPU))
     assert not images
     segmenter = RedIsLesion()
-    again = list(evaluate_model(segmenter, pairs, cases, Sampling(second_look=True), 5, CPU))
+    again = list(evaluate_model(segmenter, pairs, cases, SamplingConfig(second_look=True), 5, CPU))
     assert [len(image) for image, _, _ in segmenter.asked] == [5, len(images)]
     assert images
     for before, after in zip(once, again, strict=True):

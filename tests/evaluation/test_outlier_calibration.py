@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import torch
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.sources import load_split_cases, open_split
 from mlffm_segdiff.evaluation.outliers import calibrate_outliers, image_features
 from mlffm_segdiff.evaluation.pipeline import EvaluatedModel
-from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
+from mlffm_segdiff.segmenters.assembly import build_segmenter, checked_sampling
 from mlffm_segdiff.segmenters.base import segment_batch
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EvaluatedModel
     torch.manual_seed(0)
     segmenter, parts = build_segmenter(recipe).eval(), load_split_cases(recipe.data)
     save_segmenter(segmenter, recipe, tmp_path / "weights")
-    sampling, cpu = build_sampling(recipe.sampling), torch.device("cpu")
+    sampling, cpu = checked_sampling(recipe.sampling), torch.device("cpu")
     return EvaluatedModel(recipe, parts, "val", sampling, segmenter, cpu)
 
 
@@ -43,7 +43,7 @@ def test_the_detector_of_a_model_knows_its_own_images(evaluated: EvaluatedModel,
     stripes[:, ::2, :, 1] = 255
     flagged = []
     for images in (usual, stripes):
-        features = segment_batch(pretrained.segmenter, images, Sampling(), torch.device("cpu")).features
+        features = segment_batch(pretrained.segmenter, images, SamplingConfig(), torch.device("cpu")).features
         assert features is not None
         flagged.append(np.mean([detector.score(one.numpy()).flagged for one in features]))
     assert flagged[0] < 0.3

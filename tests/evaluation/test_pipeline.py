@@ -10,7 +10,7 @@ from mlffm_segdiff.data.sources import load_split_cases
 from mlffm_segdiff.evaluation import calibrate, evaluate_masks
 from mlffm_segdiff.evaluation.pipeline import EvaluatedModel
 from mlffm_segdiff.metrics.overlap import Mask
-from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
+from mlffm_segdiff.segmenters.assembly import build_segmenter, checked_sampling
 from mlffm_segdiff.segmenters.recipe import load_recipe
 
 
@@ -21,7 +21,7 @@ def test_only_a_models_evaluation_on_validation_ids_calibrates(
         save_mask(tmp_path / folder / "a.png", left_half)
     of_masks = evaluate_masks(tmp_path / "predicted", tmp_path / "truth")
     recipe = load_recipe("synthetic", ["data.synthetic_count=10"])
-    parts, sampling = load_split_cases(recipe.data), build_sampling(recipe.sampling)
+    parts, sampling = load_split_cases(recipe.data), checked_sampling(recipe.sampling)
     described = (recipe, parts, "test", sampling, build_segmenter(recipe), torch.device("cpu"))
     on_test = replace(of_masks, model=EvaluatedModel(*described))
     for found in (of_masks, on_test):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.export.folder import read_export, write_export
 from mlffm_segdiff.export.formats import FORMATS
@@ -18,7 +19,6 @@ from mlffm_segdiff.export.manifest import FormatName, is_export, read_manifest
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
 from mlffm_segdiff.segmenters.pretrained import Pretrained
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Made = Callable[[str], Pretrained]
 Exported = Callable[[str, FormatName], Path]
@@ -75,8 +75,8 @@ def test_a_moved_folder_reads_as_before(folder: Path, made: Made, images: Tensor
     assert is_export(moved)
     found = read_export(moved)
     assert found.recipe == made("direct").recipe
-    expected = made("direct").segmenter.segment(images, Sampling()).probability
-    probability = found.segmenter.segment(images, Sampling()).probability
+    expected = made("direct").segmenter.segment(images, SamplingConfig()).probability
+    probability = found.segmenter.segment(images, SamplingConfig()).probability
     torch.testing.assert_close(probability, expected, rtol=0, atol=1e-5)
 
 
@@ -173,7 +173,7 @@ def test_what_is_known_of_the_masks_goes_along(made: Made, tmp_path: Path) -> No
     pretrained = made("direct")
     limits = QualityLimits((0.0, 1.0), (0.0, 1.0), (0.0, 1.0), (0.0, 1.0))
     known = Quality(
-        sampling=Sampling(samples=1, steps=1),
+        sampling=SamplingConfig(samples=1, steps=1),
         sources=("ph2",),
         cases=1,
         training_images=1,

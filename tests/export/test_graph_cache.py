@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.export import graph_cache, graph_model
 from mlffm_segdiff.export.graph_cache import cached_export, load_graphs
@@ -16,7 +17,6 @@ from mlffm_segdiff.segmenters.agreement import AgreementPredictor
 from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
 from mlffm_segdiff.segmenters.outliers import fit_detector
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Made = Callable[[str], Pretrained]
 
@@ -86,7 +86,7 @@ def test_equal_weights_share_graphs_but_not_what_was_calibrated(
     pretrained.save_pretrained(tmp_path / "bare")
     limits = QualityLimits((0.0, 1.0), (0.0, 1.0), (0.0, 1.0), (0.0, 1.0))
     pretrained.quality = Quality(
-        sampling=Sampling(),
+        sampling=SamplingConfig(),
         sources=("ph2",),
         cases=1,
         training_images=1,

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.export import graph_cache
 from mlffm_segdiff.export.folder import write_export
 from mlffm_segdiff.export.graph_model import GraphModel, load_graph_model
@@ -17,7 +18,6 @@ from mlffm_segdiff.segmenters.agreement import AGREEMENT, AgreementPredictor
 from mlffm_segdiff.segmenters.base import segment_batch
 from mlffm_segdiff.segmenters.outliers import OUTLIERS, fit_detector
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained, save_segmenter
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import weights_digest
 
 Made = Callable[[str], Pretrained]
@@ -34,9 +34,9 @@ def test_an_exported_folder_segments_as_torch_does(made: Made, exported: Exporte
     folder = exported("styles", "onnx")
     model = load_graph_model(str(folder), None, 1)
     assert model is not None
-    assert (model.size, model.sampling, model.threads) == (32, Sampling(), 1)
+    assert (model.size, model.sampling, model.threads) == (32, SamplingConfig(), 1)
     segmenter = made("styles").segmenter
-    expected = segment_batch(segmenter, np.stack(PIXELS), Sampling(), torch.device("cpu"))
+    expected = segment_batch(segmenter, np.stack(PIXELS), SamplingConfig(), torch.device("cpu"))
     np.testing.assert_allclose(found_by(model), expected.probability[:, 0], rtol=0, atol=1e-5)
     outputs = model.segment(PIXELS)
     assert expected.features is not None

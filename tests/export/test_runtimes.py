@@ -12,22 +12,22 @@ import torch
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.export import onnx, openvino
 from mlffm_segdiff.export.folder import read_export
 from mlffm_segdiff.export.manifest import FormatName
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph
 from mlffm_segdiff.segmenters.precision import Precision
 from mlffm_segdiff.segmenters.pretrained import Pretrained
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Made = Callable[[str], Pretrained]
 Exported = Callable[[str, FormatName], Path]
-SAMPLING = Sampling(samples=2, steps=3)
+SAMPLING = SamplingConfig(samples=2, steps=3)
 MODELS = ("diffusion", "direct", "styles")
 
 
 def agree(
-    found: BaseSegmenter, expected: BaseSegmenter, images: Tensor, sampling: Sampling = SAMPLING
+    found: BaseSegmenter, expected: BaseSegmenter, images: Tensor, sampling: SamplingConfig = SAMPLING
 ) -> None:
     """Both find the same, in a batch of one and of three, and see something in each image."""
     for batch in (1, 3):
@@ -62,9 +62,12 @@ def test_styles_reach_the_encoders_graph(
 ) -> None:
     found = read_export(exported("styles", format_name)).segmenter
     assert found.styles == ("isic2018", "ph2")
-    for sampling in (Sampling(style=style), Sampling(2, 2, style=style, mirror=True)):
+    for sampling in (
+        SamplingConfig(style=style),
+        SamplingConfig(samples=2, steps=2, style=style, mirror=True),
+    ):
         agree(found, made("styles").segmenter, images, sampling)
-    plain, styled = (found.segment(images, Sampling(style=name)).probability for name in ("any", "ph2"))
+    plain, styled = (found.segment(images, SamplingConfig(style=name)).probability for name in ("any", "ph2"))
     assert not torch.allclose(plain, styled)
 
 
@@ -72,7 +75,7 @@ def test_styles_reach_the_encoders_graph(
 def test_the_posterior_mean_runs_on_graphs(
     format_name: FormatName, made: Made, exported: Exported, images: Tensor
 ) -> None:
-    for sampling in (Sampling(), Sampling(mirror=True)):
+    for sampling in (SamplingConfig(), SamplingConfig(mirror=True)):
         agree(
             read_export(exported("diffusion", format_name)).segmenter,
             made("diffusion").segmenter,
@@ -83,7 +86,7 @@ def test_the_posterior_mean_runs_on_graphs(
 
 @pytest.mark.parametrize("sampler", ["ddpm", "dpm"])
 def test_each_sampler_runs_on_graphs(sampler: str, made: Made, exported: Exported, images: Tensor) -> None:
-    sampling = Sampling(2, 3, 0, sampler)  # type: ignore[arg-type]
+    sampling = SamplingConfig(samples=2, steps=3, seed=0, sampler=sampler)  # type: ignore[arg-type]
     found = read_export(exported("diffusion", "onnx")).segmenter
     agree(found, made("diffusion").segmenter, images, sampling)
 
@@ -109,7 +112,7 @@ def test_each_image_is_encoded_once(
         name: counted(name, getattr(segmenter.network, name), rows) for name in ("encoder", "denoiser")
     }
     segmenter.run_on(graphs)
-    segmenter.segment(images, Sampling(samples, steps))
+    segmenter.segment(images, SamplingConfig(samples=samples, steps=steps))
     assert rows == {"encoder": 3, "denoiser": 3 * steps * samples}
 
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,13 +12,13 @@ import onnxruntime
 import pytest
 import torch
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.export.manifest import FormatName, read_manifest
 from mlffm_segdiff.export.whole import in_one_graph, write_whole
 from mlffm_segdiff.segmenters.base import segment_batch
 from mlffm_segdiff.segmenters.folding import fold_batch_norm
 from mlffm_segdiff.segmenters.pretrained import Pretrained
 from mlffm_segdiff.segmenters.sampling import override_sampling
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import weights_digest
 
 Made = Callable[[str], Pretrained]
@@ -94,21 +93,23 @@ def test_programs_find_in_it_what_they_must_know(exported: Exported) -> None:
     whole = read_manifest(folder).whole
     assert whole is not None
     assert whole.sha256 == weights_digest(folder / "segmenter.onnx")
-    assert json.loads((folder / "export.json").read_text())["whole"]["sampling"] == asdict(Sampling())
+    assert (
+        json.loads((folder / "export.json").read_text())["whole"]["sampling"] == SamplingConfig().model_dump()
+    )
 
 
 @pytest.mark.parametrize(
     ("sampling", "fits"),
     [
-        (Sampling(), True),
-        (Sampling(4, 8, mirror=True, widening=2.0), True),
-        (Sampling(2, sampler="ddpm"), True),
-        (Sampling(2, sampler="dpm"), False),
-        (Sampling(2, fusion="staple"), False),
-        (Sampling(second_look=True), False),
+        (SamplingConfig(), True),
+        (SamplingConfig(samples=4, steps=8, mirror=True, widening=2.0), True),
+        (SamplingConfig(samples=2, sampler="ddpm"), True),
+        (SamplingConfig(samples=2, sampler="dpm"), False),
+        (SamplingConfig(samples=2, fusion="staple"), False),
+        (SamplingConfig(second_look=True), False),
     ],
 )
 def test_samplings_that_other_packages_or_the_large_image_take_part_in_have_no_graph(
-    sampling: Sampling, fits: bool
+    sampling: SamplingConfig, fits: bool
 ) -> None:
     assert in_one_graph(sampling) is fits

@@ -15,13 +15,13 @@ from fuzz.mutators import hostile_name
 from PIL import Image
 from torch import Tensor
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading.case_image import find_images
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 GOOD = "good neighbour.png"
 SIZE = 16
@@ -37,7 +37,7 @@ class RedIsLesion(BaseSegmenter):
     def loss(self, batch: Batch) -> Tensor:
         raise NotImplementedError
 
-    def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
+    def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
         red = (image[:, :1] + 1) / 2
         samples = red.expand(sampling.samples, *red.shape) if sampling.samples else None
         return Segmentation(red, torch.zeros_like(red), samples)
@@ -51,7 +51,7 @@ class RedIsLesion(BaseSegmenter):
 
 def red_model() -> Model:
     """Return a model that finds red pixels."""
-    return Model(RedIsLesion().eval(), SIZE, Sampling(), torch.device("cpu"))
+    return Model(RedIsLesion().eval(), SIZE, SamplingConfig(), torch.device("cpu"))
 
 
 class Predicted(Reader):

@@ -15,6 +15,7 @@ from pydicom.pixels import set_pixel_data
 from pydicom.uid import UID, ExplicitVRLittleEndian, VLPhotographicImageStorage, generate_uid
 from torch import Tensor
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.inference.model import Model
@@ -25,7 +26,6 @@ from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
 from mlffm_segdiff.segmenters.calibration import Quality, SetBounds, StyleCalibration
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Save = Callable[..., Path]
 
@@ -38,7 +38,7 @@ class RedIsLesion(BaseSegmenter):
     def loss(self, batch: Batch) -> Tensor:
         raise NotImplementedError
 
-    def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
+    def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
         red = (image[:, :1] + 1) / 2
         samples = red.expand(sampling.samples, *red.shape) if sampling.samples else None
         return Segmentation(red, (image[:, 1:2] + 1) / 4, samples)
@@ -56,7 +56,7 @@ def red_model() -> Callable[..., Model]:
 
     def make(size: int = 8, samples: int = 5, segmenter: BaseSegmenter | None = None) -> Model:
         found = (segmenter or RedIsLesion()).eval()
-        return Model(found, size, Sampling(samples=samples), torch.device("cpu"))
+        return Model(found, size, SamplingConfig(samples=samples), torch.device("cpu"))
 
     return make
 

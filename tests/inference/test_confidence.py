@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.inference.confidence import applicable_calibration, certainty_of, raise_flags
 from mlffm_segdiff.inference.model import Model
@@ -11,7 +12,6 @@ from mlffm_segdiff.inference.postprocessing import DEFAULT, PostProcessing
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 SKIN = np.full((8, 8, 3), (214, 170, 150), np.uint8)  # L* 73, a* 14, b* 16
 LESION = np.zeros((20, 30), bool)
@@ -24,7 +24,7 @@ def known(
     red_green: tuple[float, float] = (-200, 200),
 ) -> Quality:
     return Quality(
-        sampling=Sampling(samples=1),
+        sampling=SamplingConfig(samples=1),
         sources=("ph2",),
         cases=3,
         training_images=3,
@@ -41,10 +41,10 @@ def test_the_certainty_by_hand() -> None:
 
 
 def test_a_calibration_applies_only_to_masks_made_in_its_way() -> None:
-    model = Model(None, 8, Sampling(samples=1), torch.device("cpu"), known())
+    model = Model(None, 8, SamplingConfig(samples=1), torch.device("cpu"), known())
     of_any, of_ph2 = (StyleCalibration(calibration=Calibration((0.5,), (dice,))) for dice in (0.4, 0.6))
     both = known().model_copy(update={"styles": {"any": of_any, "ph2": of_ph2}})
-    styled = replace(model, quality=both, sampling=Sampling(samples=1, style="ph2"))
+    styled = replace(model, quality=both, sampling=SamplingConfig(samples=1, style="ph2"))
     assert applicable_calibration(model, 0.5, DEFAULT) == known().styles["any"]
     assert applicable_calibration(styled, 0.5, DEFAULT) == of_ph2
     assert applicable_calibration(model, 0.5, PostProcessing(keep_specks=True)) is not None

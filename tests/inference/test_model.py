@@ -7,21 +7,21 @@ import numpy.typing as npt
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.inference.analysis import analyse
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.reading.case_image import CaseImage, array_image
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Photo = Callable[..., npt.NDArray[np.uint8]]
 
 
 def test_the_weights_own_sampling_holds_until_a_value_is_chosen(tiny_weights: Path) -> None:
-    assert load_model(tiny_weights).sampling == Sampling(samples=3, steps=2)
+    assert load_model(tiny_weights).sampling == SamplingConfig(samples=3, steps=2)
     chosen = load_model(
         str(tiny_weights), sampling={"steps": 7, "sampler": "ddpm", "seed": 5, "fusion": "staple"}
     )
-    assert chosen.sampling == Sampling(samples=3, steps=7, seed=5, sampler="ddpm", fusion="staple")
+    assert chosen.sampling == SamplingConfig(samples=3, steps=7, seed=5, sampler="ddpm", fusion="staple")
     assert (chosen.size, chosen.segmenter.training) == (32, False)
 
 
@@ -69,7 +69,7 @@ def test_a_second_look_gives_a_finer_map_of_what_was_found(red_model: Callable[.
     image = np.zeros((60, 80, 3), np.uint8)
     image[30:36, 40:52] = 255, 0, 0
     once = red_model(10, 0)
-    again = replace(once, sampling=Sampling(second_look=True))
+    again = replace(once, sampling=SamplingConfig(second_look=True))
     case, empty = array_image(image, 10), array_image(np.zeros_like(image), 10)
     (first,), (second,), (nothing,) = (
         segmented(model, [one]) for model, one in ((once, case), (again, case), (again, empty))

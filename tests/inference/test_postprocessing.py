@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 from scipy.ndimage import binary_fill_holes
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.inference.analysis import Processing, analyse
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.writers import Output
@@ -19,7 +20,6 @@ from mlffm_segdiff.inference.postprocessing import PostProcessing, post_process
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Mask = npt.NDArray[np.bool_]
 
@@ -123,7 +123,7 @@ def test_a_result_is_processed_as_its_whole_mask_is(mask: Mask, steps: PostProce
     square = np.zeros((side, side), np.float32)
     square[: mask.shape[0], : mask.shape[1]] = mask
     image = CaseImage(side, side, np.zeros((1, 1, 3), np.uint8))
-    model = Model(None, 1, Sampling(), torch.device("cpu"))
+    model = Model(None, 1, SamplingConfig(), torch.device("cpu"))
     found = analyse(image, NetworkOutput(square, 0 * square), model, Processing(0.5, steps))
     np.testing.assert_array_equal(found.mask, post_process(square > 0.5, steps))
     np.testing.assert_array_equal(found.probability, square)

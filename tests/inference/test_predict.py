@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import StoppedError, UserError
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.files import rgb_rows
 from mlffm_segdiff.data.image_rows import ImageRows
@@ -31,7 +32,6 @@ from mlffm_segdiff.inference.reading import case_image
 from mlffm_segdiff.inference.reading.case_image import CaseImage, find_images
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Photo = Callable[..., npt.NDArray[np.uint8]]
 Save = Callable[..., Path]
@@ -237,7 +237,7 @@ class Tamperer(BaseSegmenter):
     def loss(self, batch: Batch) -> Tensor:
         raise NotImplementedError
 
-    def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
+    def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
         del sampling
         self.calls += 1
         if self.calls == 1:
@@ -325,7 +325,7 @@ class Stage:
         self.watch("whole images", image)
         return rgb_rows(image, name)
 
-    def segment_batch(self, image: Tensor, sampling: Sampling) -> Segmentation:
+    def segment_batch(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
         with self.changed:
             batch, self.started = self.started, self.started + 1
             self.changed.notify_all()
@@ -576,7 +576,7 @@ class BrokenOnRed(BaseSegmenter):
     def loss(self, batch: Batch) -> Tensor:
         raise NotImplementedError
 
-    def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
+    def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
         probability = torch.zeros_like(image[:, :1])
         probability[image[:, 0, 0, 0] > 0.9, 0, 0, 0] = float("nan")
         if not sampling.samples:

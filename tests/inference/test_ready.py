@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.inference import model as inference
 from mlffm_segdiff.inference.model import load_model, measured_precision
 from mlffm_segdiff.segmenters import precision as formats
@@ -15,7 +16,6 @@ from mlffm_segdiff.segmenters.base import BaseSegmenter, Segmentation
 from mlffm_segdiff.segmenters.packing import PackedConvolution, can_pack
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 CPU = torch.device("cpu")
 WITH_BATCH_NORM = (
@@ -90,7 +90,7 @@ class Timed(BaseSegmenter):
         super().__init__()
         self.seconds = seconds
 
-    def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
+    def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
         Clock.now += self.seconds * len(image)
         return Segmentation(image[:, :1], image[:, :1])
 
@@ -114,7 +114,7 @@ def test_auto_is_what_the_weights_segment_faster_in(
 ) -> None:
     monkeypatch.setattr(formats, "has_bf16", lambda device: True)
     monkeypatch.setattr(inference, "in_bfloat16", lambda segmenter, image: Timed(bf16))
-    found = measured_precision(Timed(0.1), images(8), Sampling(), lambda: Clock.now)
+    found = measured_precision(Timed(0.1), images(8), SamplingConfig(), lambda: Clock.now)
     assert found == expected
 
 

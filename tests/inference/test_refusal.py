@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.inference.analysis import OutlierError, Processing, analyse
 from mlffm_segdiff.inference.model import Model, load_model
@@ -20,11 +21,10 @@ from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
 from mlffm_segdiff.segmenters.outliers import OutlierDetector, fit_detector
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 EVERYTHING = (-1e9, 1e9)
 QUALITY = Quality(
-    sampling=Sampling(),
+    sampling=SamplingConfig(),
     sources=("a",),
     cases=1,
     training_images=1,
@@ -51,7 +51,7 @@ def judged(detector: OutlierDetector) -> Callable[..., tuple[CaseImage, NetworkO
     def make(*features: float) -> tuple[CaseImage, NetworkOutput, Model]:
         probability = np.full((4, 4), 0.9, np.float32)
         found = NetworkOutput(probability, 0 * probability, features=np.float32(features))
-        model = Model(None, 4, Sampling(), torch.device("cpu"), QUALITY, outliers=detector)
+        model = Model(None, 4, SamplingConfig(), torch.device("cpu"), QUALITY, outliers=detector)
         return CaseImage(4, 4, np.zeros((4, 4, 3), np.uint8), name="cat.jpg"), found, model
 
     return make

@@ -118,7 +118,7 @@ def test_the_expected_dice_is_the_calibrated_certainty(red_model: MakeModel) -> 
     assert found.certainty == pytest.approx(0.75)
     assert found.expected_dice == Estimate(pytest.approx(0.65))
     assert analyse(image(2, 2), segmentation(UNSURE), red_model()).expected_dice is None
-    mirrored = replace(model, sampling=replace(model.sampling, mirror=True))
+    mirrored = replace(model, sampling=model.sampling.model_copy(update={"mirror": True}))
     assert analyse(image(2, 2), segmentation(UNSURE), mirrored).expected_dice is None
 
 
@@ -172,7 +172,7 @@ def test_intervals_hold_the_number_of_the_mask(red_model: MakeModel) -> None:
 
 def test_without_a_calibration_there_are_no_intervals(red_model: MakeModel) -> None:
     model = calibrated(red_model(), ph2=SetBounds(cases=20, levels={0.9: BOUNDS}))
-    other = replace(model, sampling=replace(model.sampling, mirror=True))
+    other = replace(model, sampling=model.sampling.model_copy(update={"mirror": True}))
     for result in (
         analyse(image(2, 2), segmentation(UNSURE), red_model()),
         analyse(image(2, 2), segmentation(UNSURE), other),

@@ -17,9 +17,9 @@ from mlffm_segdiff.models.registry import MODELS
 from mlffm_segdiff.segmenters.assembly import (
     build_draws,
     build_objective,
-    build_sampling,
     build_segmenter,
     build_weight,
+    checked_sampling,
     require_contract,
 )
 from mlffm_segdiff.segmenters.cost import build_on_meta
@@ -27,7 +27,6 @@ from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
 from mlffm_segdiff.segmenters.objectives import X0, Epsilon, V
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.training_draws import Dual, Recycling, Single, TrainingDraws
 
 UNET: dict[str, object] = {"name": "unet", "widths": [4, 4], "residual_units": 1}
@@ -147,10 +146,14 @@ def test_weights_by_name() -> None:
 
 
 def test_sampling() -> None:
-    assert build_sampling(SamplingConfig()) == Sampling(0, 4, 0, "ddim", mirror=False, style="any")
+    assert checked_sampling(SamplingConfig()) == SamplingConfig(
+        samples=0, steps=4, seed=0, sampler="ddim", mirror=False, style="any"
+    )
     chosen = SamplingConfig(sampler="dpm", steps=3, samples=5, seed=7)
-    assert build_sampling(chosen) == Sampling(5, 3, 7, "dpm")
-    assert build_sampling(SamplingConfig(mirror=True, style="ph2")) == Sampling(mirror=True, style="ph2")
+    assert checked_sampling(chosen) == SamplingConfig(samples=5, steps=3, seed=7, sampler="dpm")
+    assert checked_sampling(SamplingConfig(mirror=True, style="ph2")) == SamplingConfig(
+        mirror=True, style="ph2"
+    )
 
 
 @pytest.mark.parametrize(

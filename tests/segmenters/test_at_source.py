@@ -6,11 +6,11 @@ import torch
 from PIL import Image
 from scipy.ndimage import map_coordinates
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
 from mlffm_segdiff.segmenters.at_source import map_at
 from mlffm_segdiff.segmenters.base import BaseSegmenter, segment_batch
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Make = Callable[..., BaseSegmenter]
 
@@ -18,14 +18,14 @@ SIZE = 16
 
 
 def test_a_batch_is_segmented_as_by_the_segmenter_itself(trained: Make) -> None:
-    segmenter, sampling = trained(), Sampling(2, 2)
+    segmenter, sampling = trained(), SamplingConfig(samples=2, steps=2)
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     expected = segmenter.segment(torch.from_numpy(images).permute(0, 3, 1, 2) / 127.5 - 1, sampling)
     found = segment_batch(segmenter, images, sampling, torch.device("cpu"))
     torch.testing.assert_close(found.probability, expected.probability, rtol=0, atol=1e-5)
     torch.testing.assert_close(found.spread, expected.spread, rtol=0, atol=1e-5)
     torch.testing.assert_close(found.samples, expected.samples, rtol=0, atol=1e-5)
-    assert segment_batch(segmenter, images, Sampling(), torch.device("cpu")).samples is None
+    assert segment_batch(segmenter, images, SamplingConfig(), torch.device("cpu")).samples is None
     with pytest.raises(ValueError, match=r"in training mode; call its eval\(\) first"):
         segment_batch(segmenter.train(), images, sampling, torch.device("cpu"))
 

@@ -1,10 +1,10 @@
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.metrics.case_bounds import Bounds
 from mlffm_segdiff.metrics.certainty import Calibration
@@ -12,14 +12,13 @@ from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, SetBounds, StyleCalibration
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import weights_digest
 
 EVERYTHING = (0.0, 100.0)
 NARROW = Bounds(0.6, 0.4, 0.5, 0.5, 1.0, 2.0, 0.5, 0.6)
 WIDE = Bounds(0.7, 0.3, 0.5, 0.5, 0.9, 3.0, 0.7, 0.1)
 KNOWN = Quality(
-    sampling=Sampling(samples=1, steps=4),
+    sampling=SamplingConfig(samples=1, steps=4),
     sources=("ph2",),
     cases=20,
     training_images=80,
@@ -84,30 +83,33 @@ def test_it_is_saved_with_the_weights_it_belongs_to(weights: Path, tmp_path: Pat
     ],
 )
 def test_a_calibration_holds_for_no_other_sampling(change: dict[str, object]) -> None:
-    calibrated = Sampling(samples=4, steps=4)
+    calibrated = SamplingConfig(samples=4, steps=4)
     known = KNOWN.model_copy(update={"sampling": calibrated})
-    assert known.mismatch(replace(calibrated, seed=3)) == ""
-    found = known.mismatch(replace(calibrated, **change))
+    assert known.mismatch(calibrated.model_copy(update={"seed": 3})) == ""
+    found = known.mismatch(calibrated.model_copy(update=change))
     assert f"sampling.{next(iter(change))}=" in found
 
 
 def test_what_only_concerns_samples_does_not_matter_for_the_posterior_mean() -> None:
-    known = KNOWN.model_copy(update={"sampling": Sampling()})
-    other = Sampling(steps=9, sampler="ddpm", widening=2.0, seed=3)
+    known = KNOWN.model_copy(update={"sampling": SamplingConfig()})
+    other = SamplingConfig(steps=9, sampler="ddpm", widening=2.0, seed=3)
     assert known.mismatch(other) == ""
     assert (
-        known.mismatch(replace(other, style="ph2", mirror=True))
+        known.mismatch(other.model_copy(update={"style": "ph2", "mirror": True}))
         == "sampling.mirror=False, sampling.style=any"
     )
-    assert known.mismatch(replace(other, samples=2)) == "sampling.samples=0"
+    assert known.mismatch(other.model_copy(update={"samples": 2})) == "sampling.samples=0"
 
 
 def test_a_style_with_its_own_calibration_may_be_chosen() -> None:
     styles = KNOWN.styles | {"ph2": KNOWN.styles["any"]}
     known = KNOWN.model_copy(update={"styles": styles})
-    assert known.mismatch(replace(KNOWN.sampling, style="ph2")) == ""
-    assert known.mismatch(replace(KNOWN.sampling, style="ph2", mirror=True)) == "sampling.mirror=False"
-    assert known.mismatch(replace(KNOWN.sampling, style="isic2018")) == "sampling.style=any"
+    assert known.mismatch(KNOWN.sampling.model_copy(update={"style": "ph2"})) == ""
+    assert (
+        known.mismatch(KNOWN.sampling.model_copy(update={"style": "ph2", "mirror": True}))
+        == "sampling.mirror=False"
+    )
+    assert known.mismatch(KNOWN.sampling.model_copy(update={"style": "isic2018"})) == "sampling.style=any"
 
 
 def test_several_sets_give_the_most_conservative_bounds_of_those_with_all_levels() -> None:

@@ -6,7 +6,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
+from mlffm_segdiff.segmenters.assembly import build_segmenter, checked_sampling
 from mlffm_segdiff.segmenters.cost import ModelCost, build_on_meta, count_cost, count_flops, model_recipe
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
 
@@ -41,7 +41,7 @@ def test_as_many_parameters_and_operations_as_a_real_segmentation(
     chosen = recipe(model, steps=4, samples=samples, mirror=mirror)
     segmenter = build_segmenter(chosen).eval()
     with FlopCounterMode(display=False) as counter:
-        segmenter.segment(torch.zeros(1, 3, 128, 128), build_sampling(chosen.sampling))
+        segmenter.segment(torch.zeros(1, 3, 128, 128), checked_sampling(chosen.sampling))
     found = count_cost(chosen)
     assert found.parameters == sum(p.numel() for p in segmenter.parameters())
     assert found.flops == counter.get_total_flops() > 0

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mlffm_segdiff.config.diffusion_config import ObjectiveName
-from mlffm_segdiff.config.schema import FusionName, SamplerName
+from mlffm_segdiff.config.schema import FusionName, SamplerName, SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.diffusion.fusion import staple_probability
 from mlffm_segdiff.diffusion.noise import draw_noise, noise_generators
@@ -19,7 +19,6 @@ from mlffm_segdiff.losses.region import RegionLoss
 from mlffm_segdiff.segmenters import diffusion
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Make = Callable[..., BaseSegmenter]
 Recorded = Callable[..., tuple[DiffusionSegmenter, Any]]
@@ -28,7 +27,7 @@ OBJECTIVES: tuple[ObjectiveName, ...] = ("x0", "epsilon", "v")
 FUSIONS: tuple[FusionName, ...] = ("mean", "staple")
 
 
-def probability(segmenter: BaseSegmenter, image: Tensor, sampling: Sampling) -> Tensor:
+def probability(segmenter: BaseSegmenter, image: Tensor, sampling: SamplingConfig) -> Tensor:
     return segmenter.segment(image, sampling).probability
 
 
@@ -66,7 +65,7 @@ def test_a_case_does_not_depend_on_batch_order_or_neighbours(
         },
         sampling={"samples": 1},
     )
-    sampling = Sampling(samples, 4, 0, sampler)  # type: ignore[arg-type]
+    sampling = SamplingConfig(samples=samples, steps=4, seed=0, sampler=sampler)  # type: ignore[arg-type]
     together = probability(segmenter, batch.image, sampling)
     assert float(together.std()) > 0.01
     order = [2, 0, 3, 1]
@@ -82,16 +81,18 @@ def test_a_result_depends_on_the_seed_and_not_on_the_place_in_the_batch(
     samples: int, trained: Make, batch: Batch
 ) -> None:
     segmenter = trained()
-    first = probability(segmenter, batch.image, Sampling(samples, 2))
-    assert torch.equal(first, probability(segmenter, batch.image, Sampling(samples, 2)))
-    assert not torch.equal(first, probability(segmenter, batch.image, Sampling(samples, 2, seed=1)))
-    repeated = probability(segmenter, batch.image[[1, 1, 1, 1]], Sampling(samples, 2))
+    first = probability(segmenter, batch.image, SamplingConfig(samples=samples, steps=2))
+    assert torch.equal(first, probability(segmenter, batch.image, SamplingConfig(samples=samples, steps=2)))
+    assert not torch.equal(
+        first, probability(segmenter, batch.image, SamplingConfig(samples=samples, steps=2, seed=1))
+    )
+    repeated = probability(segmenter, batch.image[[1, 1, 1, 1]], SamplingConfig(samples=samples, steps=2))
     assert all(torch.equal(one, repeated[0]) for one in repeated)
 
 
 def test_every_image_starts_from_the_noise_of_the_seed_and_sample(recorded: Recorded, batch: Batch) -> None:
     segmenter, network = recorded(lambda x, t, image: x)
-    segmenter.segment(batch.image, Sampling(3, 1, 5))
+    segmenter.segment(batch.image, SamplingConfig(samples=3, steps=1, seed=5))
     ((x, _),) = network.asked
     noise = draw_noise(noise_generators(5, 3, 1), 32, 32)
     torch.testing.assert_close(x.view(3, 4, 32, 32), noise.expand(3, 4, 32, 32))
@@ -101,10 +102,12 @@ def test_every_image_starts_from_the_noise_of_the_seed_and_sample(recorded: Reco
 def test_torchs_own_generator_plays_no_part_in_segmenting(trained: Make, batch: Batch) -> None:
     segmenter = trained()
     state = torch.get_rng_state()
-    first = probability(segmenter, batch.image, Sampling(1, 3, sampler="ddpm"))
+    first = probability(segmenter, batch.image, SamplingConfig(samples=1, steps=3, sampler="ddpm"))
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(99)
-    assert torch.equal(first, probability(segmenter, batch.image, Sampling(1, 3, sampler="ddpm")))
+    assert torch.equal(
+        first, probability(segmenter, batch.image, SamplingConfig(samples=1, steps=3, sampler="ddpm"))
+    )
 
 
 @pytest.mark.parametrize(("samples", "steps"), [(1, 1), (1, 4), (5, 3)])
@@ -112,7 +115,7 @@ def test_the_image_is_encoded_once_whatever_the_steps_and_samples(
     samples: int, steps: int, recorded: Recorded, batch: Batch
 ) -> None:
     segmenter, network = recorded(lambda x, t, image: x)
-    segmenter.segment(batch.image, Sampling(samples, steps))
+    segmenter.segment(batch.image, SamplingConfig(samples=samples, steps=steps))
     assert len(network.encoded) == 1
     assert [len(x) for x, _ in network.asked] == [4 * samples] * steps
     segmenter.loss(batch)
@@ -130,7 +133,7 @@ def test_no_samples_give_the_posterior_mean_from_one_call_at_the_last_timestep(
         MaskDiffusion(mask_scale=0.3),
         self_conditioning=self_conditioning,
     )
-    found = segmenter.segment(batch.image, Sampling(0, 4, 7, sampler))  # type: ignore[arg-type]
+    found = segmenter.segment(batch.image, SamplingConfig(samples=0, steps=4, seed=7, sampler=sampler))  # type: ignore[arg-type]
     ((x, t),) = network.asked
     assert (len(x), t.tolist()) == (4, [999] * 4)
     assert found.samples is None
@@ -138,9 +141,9 @@ def test_no_samples_give_the_posterior_mean_from_one_call_at_the_last_timestep(
     assert not found.spread.any()
     noise = draw_noise(noise_generators(7, 1, 4), 32, 32)
     torch.testing.assert_close(found.probability, torch.sigmoid(2 * noise + 1))
-    drawn = segmenter.segment(batch.image, Sampling(1, 1, 7, sampler))  # type: ignore[arg-type]
+    drawn = segmenter.segment(batch.image, SamplingConfig(samples=1, steps=1, seed=7, sampler=sampler))  # type: ignore[arg-type]
     assert torch.equal(found.probability, drawn.probability)
-    several = segmenter.segment(batch.image, Sampling(3, 1, 7, sampler))  # type: ignore[arg-type]
+    several = segmenter.segment(batch.image, SamplingConfig(samples=3, steps=1, seed=7, sampler=sampler))  # type: ignore[arg-type]
     assert several.samples is not None
     torch.testing.assert_close(found.probability, several.samples[0])
 
@@ -154,8 +157,8 @@ def test_mirror_is_the_mean_over_four_mirrored_runs(
 
     monkeypatch.setattr("mlffm_segdiff.diffusion.noise.draw_noise", symmetric)
     segmenter = trained()
-    plain = Sampling(samples, steps, 3)
-    found = segmenter.segment(batch.image, Sampling(samples, steps, 3, mirror=True))
+    plain = SamplingConfig(samples=samples, steps=steps, seed=3)
+    found = segmenter.segment(batch.image, SamplingConfig(samples=samples, steps=steps, seed=3, mirror=True))
     runs = []
     for down in (1, -1):
         for across in (1, -1):
@@ -179,15 +182,17 @@ def test_mirroring_flips_the_noise_with_the_image_so_that_samples_stay_apart(
     sampler: SamplerName, recorded: Recorded, batch: Batch
 ) -> None:
     segmenter, _ = recorded(lambda x, t, image: 2 * x + image[:, :1])
-    plain = segmenter.segment(batch.image, Sampling(3, 3, 3, sampler))
-    mirrored = segmenter.segment(batch.image, Sampling(3, 3, 3, sampler, mirror=True))
+    plain = segmenter.segment(batch.image, SamplingConfig(samples=3, steps=3, seed=3, sampler=sampler))
+    mirrored = segmenter.segment(
+        batch.image, SamplingConfig(samples=3, steps=3, seed=3, sampler=sampler, mirror=True)
+    )
     torch.testing.assert_close(mirrored.samples, plain.samples)
     torch.testing.assert_close(mirrored.spread, plain.spread)
 
 
 def test_mirror_encodes_each_mirrored_image_once(recorded: Recorded, batch: Batch) -> None:
     segmenter, network = recorded(lambda x, t, image: x)
-    segmenter.segment(batch.image, Sampling(3, 2, mirror=True))
+    segmenter.segment(batch.image, SamplingConfig(samples=3, steps=2, mirror=True))
     axes: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
     assert len(network.encoded) == len(axes)
     for encoded, turned in zip(network.encoded, axes, strict=True):
@@ -196,7 +201,7 @@ def test_mirror_encodes_each_mirrored_image_once(recorded: Recorded, batch: Batc
 
 
 def test_a_mirrored_image_gets_the_mirrored_map(trained: Make, batch: Batch) -> None:
-    segmenter, sampling = trained(), Sampling(mirror=True)
+    segmenter, sampling = trained(), SamplingConfig(mirror=True)
     found = probability(segmenter, batch.image, sampling)
     for axes in ((2,), (3,), (2, 3)):
         turned = probability(segmenter, batch.image.flip(axes), sampling)
@@ -206,7 +211,7 @@ def test_a_mirrored_image_gets_the_mirrored_map(trained: Make, batch: Batch) -> 
 def test_probability_is_the_mean_and_spread_the_sd_of_the_samples(recorded: Recorded, batch: Batch) -> None:
     """With one step and a network that answers with its input, a sample is sigmoid(noise)."""
     segmenter, _ = recorded(lambda x, t, image: 3 * x)
-    found = segmenter.segment(batch.image, Sampling(4, 1, seed=7))
+    found = segmenter.segment(batch.image, SamplingConfig(samples=4, steps=1, seed=7))
     noise = draw_noise(noise_generators(7, 4, 4), 32, 32).double().numpy().reshape(4, 4, 1, 32, 32)
     samples = 1 / (1 + np.exp(-3 * noise))
     np.testing.assert_allclose(found.samples, samples, atol=1e-5)
@@ -219,7 +224,9 @@ def test_samples_are_fused_as_requested_and_their_spread_is_the_same(
     recorded: Recorded, batch: Batch
 ) -> None:
     segmenter, _ = recorded(lambda x, t, image: 3 * x)
-    mean, staple = (segmenter.segment(batch.image, Sampling(4, 1, 7, fusion=f)) for f in FUSIONS)
+    mean, staple = (
+        segmenter.segment(batch.image, SamplingConfig(samples=4, steps=1, seed=7, fusion=f)) for f in FUSIONS
+    )
     noise = draw_noise(noise_generators(7, 4, 1), 32, 32).numpy()
     expected = staple_probability(noise[:, 0] >= 0)
     for image in range(4):
@@ -228,7 +235,7 @@ def test_samples_are_fused_as_requested_and_their_spread_is_the_same(
 
 
 def test_one_sample_has_no_spread(trained: Make, batch: Batch) -> None:
-    found = trained().segment(batch.image, Sampling(1, 2))
+    found = trained().segment(batch.image, SamplingConfig(samples=1, steps=2))
     assert found.probability.shape == found.spread.shape == (4, 1, 32, 32)
     assert found.samples is not None
     assert torch.equal(found.samples, found.probability[None])
@@ -260,7 +267,9 @@ def test_a_perfect_network_has_no_loss_and_draws_the_mask(
     segmenter, _ = recorded(knowing(process, objective, batch.mask), process, objective=objective)
     assert float(segmenter.loss(batch)) < 1e-5
     for sampler in ("ddim", "ddpm", "dpm"):
-        found = probability(segmenter, batch.image, Sampling(2, 4, 0, sampler))  # type: ignore[arg-type]
+        found = probability(
+            segmenter, batch.image, SamplingConfig(samples=2, steps=4, seed=0, sampler=sampler)
+        )  # type: ignore[arg-type]
         torch.testing.assert_close(found, (batch.mask + 1) / 2, rtol=0, atol=0.05)
 
 
@@ -363,7 +372,7 @@ def test_self_conditioning_reads_the_last_estimate(recorded: Recorded, batch: Ba
     segmenter, network = recorded(
         lambda x, t, image: x[:, :1] + 1, MaskDiffusion(mask_scale=0.5), self_conditioning=True
     )
-    segmenter.segment(batch.image, Sampling(1, 3))
+    segmenter.segment(batch.image, SamplingConfig(samples=1, steps=3))
     inputs = [x for x, _ in network.asked]
     assert [x.shape[1] for x in inputs] == [2, 2, 2]
     assert not inputs[0][:, 1].any()
@@ -398,7 +407,7 @@ def test_widening_moves_the_last_logit_away_from_the_posterior_means(
     """A network whose logit is 0.3 at t = T and 0.5 later, everywhere: C leaves constants as they are."""
     segmenter, _ = recorded(lambda x, t, image: torch.where(t < 999, 0.5, 0.3).view(-1, 1, 1, 1).expand_as(x))
     for widening in (1.0, 2.5):
-        found = segmenter.segment(batch.image, Sampling(1, 2, widening=widening))
+        found = segmenter.segment(batch.image, SamplingConfig(samples=1, steps=2, widening=widening))
         expected = 1 / (1 + np.exp(-(0.5 + (widening - 1) * 0.2)))
         np.testing.assert_allclose(found.probability.numpy(), expected, rtol=1e-5)
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.losses.boundary_weight import BandWeight, uniform_weight
 from mlffm_segdiff.losses.region import RegionLoss
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter, truth_at
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 UNET = {"name": "unet", "widths": [4, 8, 16], "residual_units": 1}
 Make = Callable[..., BaseSegmenter]
@@ -24,8 +24,8 @@ def test_the_loss_is_the_region_loss_with_the_weight_of_a_clean_mask(trained: Ma
 
 def test_it_draws_nothing(trained: Make, batch: Batch) -> None:
     segmenter = trained(model=UNET)
-    found = segmenter.segment(batch.image, Sampling())
-    again = segmenter.segment(batch.image, Sampling(9, 9, 9, "ddpm"))
+    found = segmenter.segment(batch.image, SamplingConfig())
+    again = segmenter.segment(batch.image, SamplingConfig(samples=9, steps=9, seed=9, sampler="ddpm"))
     assert torch.equal(found.probability, again.probability)
     assert not found.spread.any()
     torch.testing.assert_close(found.probability, torch.sigmoid(segmenter.network(batch.image)))  # type: ignore[operator]
@@ -33,9 +33,9 @@ def test_it_draws_nothing(trained: Make, batch: Batch) -> None:
 
 def test_a_case_does_not_depend_on_its_batch(trained: Make, batch: Batch) -> None:
     segmenter = trained(model=UNET)
-    together = segmenter.segment(batch.image, Sampling()).probability
+    together = segmenter.segment(batch.image, SamplingConfig()).probability
     for row in range(4):
-        single = segmenter.segment(batch.image[row : row + 1], Sampling()).probability
+        single = segmenter.segment(batch.image[row : row + 1], SamplingConfig()).probability
         torch.testing.assert_close(single, together[row : row + 1], rtol=0, atol=1e-5)
 
 
@@ -76,7 +76,7 @@ def test_deep_supervision_weighs_the_losses_of_all_sizes(batch: Batch) -> None:
     expected = 2 / 3 * loss(full, batch.mask, batch.distance, weight)
     expected += 1 / 3 * loss(half, batch.mask[small], batch.distance[small] / 2, weight[small])
     torch.testing.assert_close(segmenter.loss(batch), expected)
-    found = segmenter.segment(batch.image, Sampling()).probability
+    found = segmenter.segment(batch.image, SamplingConfig()).probability
     assert torch.equal(found, torch.sigmoid(full))
 
 
@@ -93,16 +93,16 @@ def test_deep_supervision_without_a_boundary_weight(batch: Batch) -> None:
 
 def test_on_its_own_graph_it_is_the_same(trained: Make, batch: Batch) -> None:
     segmenter = trained(model=UNET)
-    expected = segmenter.segment(batch.image, Sampling()).probability
+    expected = segmenter.segment(batch.image, SamplingConfig()).probability
     stride = segmenter.total_stride
     segmenter.run_on({name: part.module for name, part in segmenter.parts(batch.image).items()})
-    assert torch.equal(segmenter.segment(batch.image, Sampling()).probability, expected)
+    assert torch.equal(segmenter.segment(batch.image, SamplingConfig()).probability, expected)
     assert segmenter.total_stride == stride
 
 
 def test_mirror_images_are_averaged_as_an_explicit_loop_does(trained: Make, batch: Batch) -> None:
     segmenter = trained(model=UNET)
-    found = segmenter.segment(batch.image, Sampling(mirror=True))
+    found = segmenter.segment(batch.image, SamplingConfig(mirror=True))
     expected = torch.zeros(4, 1, 32, 32)
     for row in range(4):
         for down in (False, True):
@@ -115,12 +115,12 @@ def test_mirror_images_are_averaged_as_an_explicit_loop_does(trained: Make, batc
                 expected[row] += torch.from_numpy(turned.copy()) / 4
     torch.testing.assert_close(found.probability, expected, rtol=0, atol=1e-6)
     assert not found.spread.any()
-    plain = segmenter.segment(batch.image, Sampling()).probability
+    plain = segmenter.segment(batch.image, SamplingConfig()).probability
     assert float((found.probability - plain).abs().max()) > 1e-3
 
 
 def test_a_mirrored_image_gets_the_mirrored_map(trained: Make, batch: Batch) -> None:
-    segmenter, sampling = trained(model=UNET), Sampling(mirror=True)
+    segmenter, sampling = trained(model=UNET), SamplingConfig(mirror=True)
     found = segmenter.segment(batch.image, sampling).probability
     for axes in ((2,), (3,), (2, 3)):
         turned = segmenter.segment(batch.image.flip(axes), sampling).probability
@@ -128,7 +128,7 @@ def test_a_mirrored_image_gets_the_mirrored_map(trained: Make, batch: Batch) -> 
 
 
 def test_mirror_images_run_on_graphs_too(trained: Make, batch: Batch) -> None:
-    segmenter, sampling = trained(model=UNET), Sampling(mirror=True)
+    segmenter, sampling = trained(model=UNET), SamplingConfig(mirror=True)
     expected = segmenter.segment(batch.image, sampling).probability
     segmenter.run_on({name: part.module for name, part in segmenter.parts(batch.image).items()})
     assert torch.equal(segmenter.segment(batch.image, sampling).probability, expected)

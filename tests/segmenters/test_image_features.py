@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.segmenters.image_features import MIN_DEVIATION, pool_features
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 
 def test_means_and_log_deviations_by_hand() -> None:
@@ -24,8 +24,8 @@ def test_no_map_of_a_known_stride_gives_none() -> None:
 def test_features_are_those_of_the_image_for_any_sampling() -> None:
     segmenter = load_pretrained("default").segmenter
     images = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    expected = segmenter.segment(images, Sampling()).features
+    expected = segmenter.segment(images, SamplingConfig()).features
     assert expected is not None
     assert expected.shape == (2, 2 * (64 + 128 + 256))
-    sampled = segmenter.segment(images[1:], Sampling(samples=2, steps=1, mirror=True)).features
+    sampled = segmenter.segment(images[1:], SamplingConfig(samples=2, steps=1, mirror=True)).features
     torch.testing.assert_close(sampled, expected[1:], rtol=1e-3, atol=1e-4)

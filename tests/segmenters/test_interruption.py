@@ -2,10 +2,10 @@ from collections.abc import Callable
 
 import pytest
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.interruption import InterruptedSamplingError, sampling_while
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpm"])
@@ -22,7 +22,7 @@ def test_sampling_stops_before_the_next_step_once_it_is_not_wanted(
         return denoise(*given)
 
     monkeypatch.setattr(segmenter, "denoise", counted)
-    sampling = Sampling(samples=2, steps=5, sampler=sampler)
+    sampling = SamplingConfig(samples=2, steps=5, sampler=sampler)
     with sampling_while(lambda: len(steps) < 3), pytest.raises(InterruptedSamplingError):
         segmenter.segment(batch.image, sampling)
     assert len(steps) == 3

@@ -16,11 +16,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.folding import fold_batch_norm
 from mlffm_segdiff.segmenters.recipe import load_recipe
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 SIZE = 128
 Work = Callable[[], object]
@@ -87,7 +87,7 @@ def image() -> Tensor:
 
 
 def segmenting(segmenter: DiffusionSegmenter, image: Tensor, samples: int = 0, steps: int = 4) -> Work:
-    return lambda: segmenter.segment(image, Sampling(samples, steps))
+    return lambda: segmenter.segment(image, SamplingConfig(samples=samples, steps=steps))
 
 
 def parts(segmenter: DiffusionSegmenter, image: Tensor) -> dict[str, Work]:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.segmenters.base import BaseSegmenter
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Make = Callable[..., BaseSegmenter]
 
@@ -24,7 +24,7 @@ def learn(segmenter: BaseSegmenter, batch: Batch, steps: int) -> None:
     segmenter.eval()
 
 
-def mean_dice(segmenter: BaseSegmenter, batch: Batch, sampling: Sampling) -> float:
+def mean_dice(segmenter: BaseSegmenter, batch: Batch, sampling: SamplingConfig) -> float:
     found = segmenter.segment(batch.image, sampling).probability >= 0.5
     truth = batch.mask > 0
     dice = 2 * (found & truth).sum((1, 2, 3)) / (found.sum((1, 2, 3)) + truth.sum((1, 2, 3)))
@@ -40,14 +40,14 @@ def test_four_cases_are_learnt_by_heart(
     sections: dict[str, dict[str, object]], fresh: Make, batch: Batch
 ) -> None:
     segmenter = fresh(**sections)
-    assert mean_dice(segmenter, batch, Sampling()) < 0.7
+    assert mean_dice(segmenter, batch, SamplingConfig()) < 0.7
     learn(segmenter, batch, 160)
     for sampling in (
-        Sampling(),
-        Sampling(1, 1),
-        Sampling(1, 4),
-        Sampling(1, 10),
-        Sampling(2, 4, 1, "ddpm"),
-        Sampling(1, 4, 0, "dpm"),
+        SamplingConfig(),
+        SamplingConfig(samples=1, steps=1),
+        SamplingConfig(samples=1, steps=4),
+        SamplingConfig(samples=1, steps=10),
+        SamplingConfig(samples=2, steps=4, seed=1, sampler="ddpm"),
+        SamplingConfig(samples=1, steps=4, seed=0, sampler="dpm"),
     ):
         assert mean_dice(segmenter, batch, sampling) >= 0.99

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.segmenters.base import BaseSegmenter
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Make = Callable[..., BaseSegmenter]
 UNET: dict[str, object] = {"name": "unet", "widths": [4, 8, 16], "residual_units": 1}
@@ -24,7 +24,7 @@ def test_run_on_its_own_parts_it_finds_the_same(
     sections: dict[str, dict[str, object]], trained: Make, batch: Batch
 ) -> None:
     segmenter = trained(**sections)
-    sampling, stride = Sampling(steps=3, samples=2), segmenter.total_stride
+    sampling, stride = SamplingConfig(steps=3, samples=2), segmenter.total_stride
     expected = segmenter.segment(batch.image, sampling)
     segmenter.run_on({name: part.module for name, part in segmenter.parts(batch.image).items()})
     found = segmenter.segment(batch.image, sampling)

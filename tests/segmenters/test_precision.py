@@ -4,6 +4,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.segmenters import precision as formats
 from mlffm_segdiff.segmenters.base import BaseSegmenter
@@ -16,7 +17,6 @@ from mlffm_segdiff.segmenters.precision import (
     has_bf16,
     in_bfloat16,
 )
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Make = Callable[..., BaseSegmenter]
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
@@ -29,9 +29,11 @@ SECTIONS: dict[str, dict[str, dict[str, object]]] = {
 
 
 @pytest.mark.parametrize("sections", SECTIONS.values(), ids=SECTIONS)
-@pytest.mark.parametrize("sampling", [Sampling(), Sampling(samples=2, steps=3)], ids=["mean", "samples"])
+@pytest.mark.parametrize(
+    "sampling", [SamplingConfig(), SamplingConfig(samples=2, steps=3)], ids=["mean", "samples"]
+)
 def test_bfloat16_finds_nearly_the_same(
-    sections: dict[str, dict[str, object]], sampling: Sampling, trained: Make, batch: Batch
+    sections: dict[str, dict[str, object]], sampling: SamplingConfig, trained: Make, batch: Batch
 ) -> None:
     segmenter = trained(**sections)
     half = in_bfloat16(segmenter, batch.image[:1])

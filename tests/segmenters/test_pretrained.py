@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters import pretrained, saved_weights
@@ -20,7 +21,6 @@ from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, StyleCalibration
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import WEIGHTS, weights_digest
 
 RECIPE = check_recipe(
@@ -33,7 +33,7 @@ RECIPE = check_recipe(
     "here",
 )
 QUALITY_OF_NOTHING = Quality(
-    sampling=Sampling(),
+    sampling=SamplingConfig(),
     sources=("synthetic",),
     cases=2,
     training_images=2,
@@ -63,7 +63,7 @@ def test_weights_and_recipe_come_back_as_they_were(segmenter: BaseSegmenter, sav
     for name in (saved, str(saved), saved.parent):  # the last as a run folder
         found = load_pretrained(name)
         assert found.recipe == RECIPE
-        assert found.sampling == Sampling(2, 3, 5, "dpm")
+        assert found.sampling == SamplingConfig(samples=2, steps=3, seed=5, sampler="dpm")
         assert not found.segmenter.training
         state = segmenter.state_dict()
         assert all(torch.equal(value, state[key]) for key, value in found.segmenter.state_dict().items())
@@ -80,8 +80,8 @@ def test_float16_halves_the_file_and_hardly_moves_the_masks(
     assert (tmp_path / "half" / WEIGHTS).stat().st_size < 0.6 * (saved / WEIGHTS).stat().st_size
     half = load_pretrained(tmp_path / "half").segmenter
     assert {p.dtype for p in half.parameters()} == {torch.float32}
-    whole = segmenter.segment(IMAGE, Sampling()).probability
-    assert float((half.segment(IMAGE, Sampling()).probability - whole).abs().max()) < 0.01
+    whole = segmenter.segment(IMAGE, SamplingConfig()).probability
+    assert float((half.segment(IMAGE, SamplingConfig()).probability - whole).abs().max()) < 0.01
     assert {p.dtype for p in segmenter.parameters()} == {torch.float32}  # the given one is unchanged
 
 

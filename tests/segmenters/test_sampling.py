@@ -4,10 +4,9 @@ import pytest
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.sampling_arguments import SAMPLING_KEYS, parse_sampling
-from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.config.schema import Recipe, SamplingConfig
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.segmenters.sampling import chosen_sampling
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 
 @pytest.fixture
@@ -18,15 +17,23 @@ def recipe() -> Recipe:
 
 
 def test_what_is_not_chosen_is_the_recipes(recipe: Recipe) -> None:
-    assert chosen_sampling(recipe) == Sampling(2, 5, 9, "ddim")
-    assert chosen_sampling(recipe, {"samples": 8}) == Sampling(8, 5, 9, "ddim")
-    assert chosen_sampling(recipe, {"samples": 0}) == Sampling(0, 4, 9, "ddim")
-    assert chosen_sampling(recipe, {"samples": "0"}) == Sampling(0, 4, 9, "ddim")
-    assert chosen_sampling(recipe, {"samples": 0, "second_look": True}).second_look
-    assert chosen_sampling(recipe, {"steps": 50, "samples": 1, "sampler": "dpm", "seed": 0}) == Sampling(
-        1, 50, 0, "dpm"
+    assert chosen_sampling(recipe) == SamplingConfig(samples=2, steps=5, seed=9, sampler="ddim")
+    assert chosen_sampling(recipe, {"samples": 8}) == SamplingConfig(
+        samples=8, steps=5, seed=9, sampler="ddim"
     )
-    assert chosen_sampling(recipe, {"fusion": "staple"}) == Sampling(2, 5, 9, "ddim", fusion="staple")
+    assert chosen_sampling(recipe, {"samples": 0}) == SamplingConfig(
+        samples=0, steps=4, seed=9, sampler="ddim"
+    )
+    assert chosen_sampling(recipe, {"samples": "0"}) == SamplingConfig(
+        samples=0, steps=4, seed=9, sampler="ddim"
+    )
+    assert chosen_sampling(recipe, {"samples": 0, "second_look": True}).second_look
+    assert chosen_sampling(
+        recipe, {"steps": 50, "samples": 1, "sampler": "dpm", "seed": 0}
+    ) == SamplingConfig(samples=1, steps=50, seed=0, sampler="dpm")
+    assert chosen_sampling(recipe, {"fusion": "staple"}) == SamplingConfig(
+        samples=2, steps=5, seed=9, sampler="ddim", fusion="staple"
+    )
 
 
 @pytest.mark.parametrize(

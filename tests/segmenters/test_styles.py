@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.diffusion import STYLE_DROP, DiffusionSegmenter
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.training_draws import Dual, Recycling, Single, TrainingDraws
 
 Make = Callable[..., BaseSegmenter]
@@ -55,7 +55,7 @@ def test_a_network_without_styles_gets_none(recorded: Recorded, batch: Batch) ->
     segmenter, network = recorded(lambda x, t, image: x)
     assert segmenter.styles == ()
     segmenter.loss(styled(batch, ["ph2"] * 4))
-    segmenter.segment(batch.image, Sampling())
+    segmenter.segment(batch.image, SamplingConfig())
     assert network.style_numbers == [None, None]
 
 
@@ -66,7 +66,7 @@ def test_the_style_of_sampling_reaches_the_encoder(
 ) -> None:
     segmenter, network = recorded(lambda x, t, image: x, styles=STYLES)
     assert segmenter.styles == STYLES
-    segmenter.segment(batch.image[:3], Sampling(samples, 1, style=style))
+    segmenter.segment(batch.image[:3], SamplingConfig(samples=samples, steps=1, style=style))
     (found,) = network.style_numbers
     assert found.tolist() == [number] * 3
     assert found.dtype == torch.int64
@@ -74,7 +74,7 @@ def test_the_style_of_sampling_reaches_the_encoder(
 
 def test_the_style_reaches_the_encoder_of_every_mirror_image(recorded: Recorded, batch: Batch) -> None:
     segmenter, network = recorded(lambda x, t, image: x, styles=STYLES)
-    segmenter.segment(batch.image, Sampling(mirror=True, style="ph2"))
+    segmenter.segment(batch.image, SamplingConfig(mirror=True, style="ph2"))
     assert [found.tolist() for found in network.style_numbers] == [[3] * 4] * 4
 
 
@@ -84,16 +84,18 @@ def test_a_fresh_token_changes_nothing(fresh: Make, trained: Make, batch: Batch)
     segmenter = fresh(model={**TINY, "styles": STYLES}).eval()
     missing, unexpected = segmenter.load_state_dict(plain.state_dict(), strict=False)
     assert (missing, unexpected) == (["network.style.weight"], [])
-    expected = plain.segment(batch.image, Sampling()).probability
+    expected = plain.segment(batch.image, SamplingConfig()).probability
     assert float(expected.std()) > 0.01
     for style in ("any", *STYLES):
-        assert torch.equal(segmenter.segment(batch.image, Sampling(style=style)).probability, expected)
+        assert torch.equal(segmenter.segment(batch.image, SamplingConfig(style=style)).probability, expected)
 
 
 def test_a_trained_token_changes_the_mask(trained: Make, batch: Batch) -> None:
     segmenter = trained(model={**TINY, "styles": STYLES})
     segmenter.get_parameter("network.style.weight").data.normal_()
-    found = [segmenter.segment(batch.image, Sampling(style=style)).probability for style in ("any", *STYLES)]
+    found = [
+        segmenter.segment(batch.image, SamplingConfig(style=style)).probability for style in ("any", *STYLES)
+    ]
     assert all(not torch.equal(one, other) for n, one in enumerate(found) for other in found[:n])
 
 
@@ -112,7 +114,7 @@ def test_training_moves_the_tokens_of_the_styles_it_sees(trained: Make, batch: B
 def test_a_model_with_styles_runs_on_its_own_parts(trained: Make, batch: Batch) -> None:
     segmenter = trained(model={**TINY, "styles": STYLES})
     segmenter.get_parameter("network.style.weight").data.normal_()
-    sampling = Sampling(2, 2, style="ph2")
+    sampling = SamplingConfig(samples=2, steps=2, style="ph2")
     expected = segmenter.segment(batch.image, sampling).probability
     parts = segmenter.parts(batch.image)
     assert parts["encoder"].input_names == ("image", "style")

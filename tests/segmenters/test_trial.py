@@ -12,7 +12,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.models.registry import MODELS
-from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
+from mlffm_segdiff.segmenters.assembly import build_segmenter, checked_sampling
 from mlffm_segdiff.segmenters.recipe import check_recipe
 from mlffm_segdiff.segmenters.trial import require_memory, require_trainable
 from mlffm_segdiff.training.module import build_optimizer, update_weights
@@ -94,7 +94,7 @@ def outcome(recipe: Recipe) -> str:
     optimizer = build_optimizer(segmenter, recipe.train)
     for _ in range(2):
         assert update_weights(segmenter.train(), batch_of(batch, size), optimizer, 1.0).isfinite()
-    found = segmenter.eval().segment(batch_of(1, size).image, build_sampling(recipe.sampling))
+    found = segmenter.eval().segment(batch_of(1, size).image, checked_sampling(recipe.sampling))
     assert found.probability.isfinite().all()
     return ""
 

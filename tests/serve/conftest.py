@@ -3,7 +3,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +18,10 @@ from pydicom.uid import ExplicitVRLittleEndian, VLPhotographicImageStorage
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve.app import create_app
 from mlffm_segdiff.serve.keys import ApiKeys
 from mlffm_segdiff.serve.limits import Limits
@@ -46,12 +45,12 @@ class GatedRed(BaseSegmenter):
         self.gate = threading.Event()
         self.gate.set()
         self.started = threading.Event()
-        self.calls: list[tuple[int, Sampling]] = []
+        self.calls: list[tuple[int, SamplingConfig]] = []
 
     def loss(self, batch: Batch) -> Tensor:
         raise NotImplementedError
 
-    def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
+    def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
         self.calls.append((len(image), sampling))
         self.started.set()
         assert self.gate.wait(WAIT_SECONDS)
@@ -82,12 +81,12 @@ MakeApp = Callable[..., FastAPI]
 @pytest.fixture
 def make_app(red: GatedRed) -> MakeApp:
     """Make the server of a model that finds red pixels: make_app(hosts, keys, worker, **fields of Limits)."""
-    model = Model(red, SIZE, Sampling(), torch.device("cpu"))
+    model = Model(red, SIZE, SamplingConfig(), torch.device("cpu"))
 
-    def choose(given: Mapping[str, object]) -> Sampling:
+    def choose(given: Mapping[str, object]) -> SamplingConfig:
         if given.get("style", "any") not in ("any", *red.styles):
             raise UserError("no such style; choose one of any, isic2018, ph2")
-        return replace(model.sampling, **given)
+        return model.sampling.model_copy(update=given)
 
     def make(
         hosts: Sequence[str] | None = None, keys: ApiKeys | None = None, worker: str = "", **limits: int

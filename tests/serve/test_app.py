@@ -17,6 +17,7 @@ from pydicom import dcmread
 
 from mlffm_segdiff import __version__, segment
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.postprocessing import PostProcessing
@@ -29,7 +30,6 @@ from mlffm_segdiff.segmenters.calibration import Quality, SetBounds, StyleCalibr
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.segmenters.sampling import chosen_sampling
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve.app import create_app
 from mlffm_segdiff.serve.limits import Limits
 
@@ -93,7 +93,7 @@ def calibrated(red: BaseSegmenter) -> Iterator[TestClient]:
         calibration=Calibration((0.0, 1.0), (0.0, 1.0)), sets={"ph2": SetBounds(cases=30, levels=bounds)}
     )
     quality = Quality(
-        sampling=Sampling(),
+        sampling=SamplingConfig(),
         sources=("ph2",),
         cases=30,
         training_images=3,
@@ -101,8 +101,8 @@ def calibrated(red: BaseSegmenter) -> Iterator[TestClient]:
         styles={"any": style},
         limits=QualityLimits((0, 1e9), (0, 100), (-200, 200), (-200, 200)),
     )
-    model = Model(red, 16, Sampling(), torch.device("cpu"), quality)
-    with TestClient(create_app(model, lambda given: replace(model.sampling, **given))) as client:
+    model = Model(red, 16, SamplingConfig(), torch.device("cpu"), quality)
+    with TestClient(create_app(model, lambda given: model.sampling.model_copy(update=given))) as client:
         yield client
 
 
@@ -226,7 +226,7 @@ def test_a_second_look_gives_finer_maps_of_one_size(serve: Serve, form: Form, re
 def test_style_and_mirror_reach_the_network(serve: Serve, form: Form, red) -> None:
     found = serve().post(URL, params={"sampling.style": "ph2", "sampling.mirror": True}, **form()).json()
     assert (found["sampling"]["style"], found["sampling"]["mirror"]) == ("ph2", True)
-    assert red.calls == [(1, Sampling(style="ph2", mirror=True))]
+    assert red.calls == [(1, SamplingConfig(style="ph2", mirror=True))]
 
 
 def test_masks_are_post_processed_as_requested(
@@ -576,7 +576,7 @@ def test_evaluations_of_the_network_are_limited(
 
 
 def test_a_default_sampling_above_the_limit_is_named_at_the_start(red) -> None:
-    model = Model(red, 16, Sampling(samples=9, steps=4), torch.device("cpu"))
+    model = Model(red, 16, SamplingConfig(samples=9, steps=4), torch.device("cpu"))
     with pytest.raises(UserError, match=r"36 evaluations .* --max-evaluations"):
         create_app(model, lambda _: model.sampling, limits=Limits(evaluations=35))
 
@@ -634,7 +634,7 @@ def test_an_output_that_is_not_finite_is_a_problem(
 ) -> None:
     segment = red.segment
 
-    def broken(image: torch.Tensor, sampling: Sampling) -> Segmentation:
+    def broken(image: torch.Tensor, sampling: SamplingConfig) -> Segmentation:
         found = segment(image, sampling)
         return replace(found, **{output: getattr(found, output) * torch.nan})
 

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.interruption import InterruptedSamplingError
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve.batching import Batcher, Wanted
 from mlffm_segdiff.serve.metrics import Metrics
 
-ONE, TWO = Sampling(samples=1), Sampling(samples=2)  # 4 and 8 evaluations
+ONE, TWO = SamplingConfig(samples=1), SamplingConfig(samples=2)  # 4 and 8 evaluations
 
 
 def image(name: str) -> CaseImage:
@@ -35,7 +35,7 @@ class Network:
         self.calls: list[list[str]] = []
 
     def __call__(
-        self, sampling: Sampling, images: Sequence[CaseImage], wanted: Wanted
+        self, sampling: SamplingConfig, images: Sequence[CaseImage], wanted: Wanted
     ) -> asyncio.Future[list[NetworkOutput]]:
         self.calls.append([one.name for one in images])
         self.images, self.wanted = images, wanted
@@ -53,7 +53,7 @@ async def settle() -> None:
 
 
 async def ask_all(
-    batcher: Batcher, asked: Sequence[tuple[str, Sampling]]
+    batcher: Batcher, asked: Sequence[tuple[str, SamplingConfig]]
 ) -> list[asyncio.Task[NetworkOutput]]:
     tasks = [asyncio.create_task(batcher.segment(image(name), sampling)) for name, sampling in asked]
     await settle()
@@ -89,7 +89,7 @@ def test_what_waits_goes_together_by_sampling_and_in_its_order() -> None:
 
 def test_heavy_requests_take_turns_with_others_and_have_smaller_batches() -> None:
     """More than 8 evaluations are heavy, and a batch has at most 64: two images of 28."""
-    heavy = Sampling(samples=7, steps=4)
+    heavy = SamplingConfig(samples=7, steps=4)
 
     async def scene() -> None:
         network = Network()
@@ -137,7 +137,7 @@ def test_an_image_that_fails_does_not_harm_the_others_of_its_batch() -> None:
         loop, calls = asyncio.get_running_loop(), []
 
         def network(
-            _: Sampling, images: Sequence[CaseImage], __: Wanted
+            _: SamplingConfig, images: Sequence[CaseImage], __: Wanted
         ) -> asyncio.Future[list[NetworkOutput]]:
             calls.append("".join(one.name for one in images))
             answer: asyncio.Future[list[NetworkOutput]] = loop.create_future()

@@ -18,6 +18,7 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.image_memory import MAX_MEMORY
 from mlffm_segdiff.inference import pool
 from mlffm_segdiff.inference.analysis import Processing
@@ -25,7 +26,6 @@ from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading import case_image
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve import jobs as jobs_module
 from mlffm_segdiff.serve.job import Job
 from mlffm_segdiff.serve.jobs import RUNNING, SHORT, Jobs
@@ -81,7 +81,7 @@ def test_a_job_writes_what_predict_writes(serve: Serve, images, red, tmp_path: P
     for _, (name, content) in form:
         (tmp_path / name).write_bytes(content)
     expected = Output(tmp_path / "out", ("overlay", "contours", "coco"))
-    model = Model(red, 16, Sampling(), torch.device("cpu"))
+    model = Model(red, 16, SamplingConfig(), torch.device("cpu"))
     list(predict_files(sorted(tmp_path.glob("*.png")), model, expected, Processing(0.4)))
     written = {
         path.relative_to(expected.folder).as_posix(): path.read_bytes()

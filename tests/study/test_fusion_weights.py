@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.study.fusion_weights import fusion_steps
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
@@ -17,7 +17,7 @@ def segmenter(*overrides: str) -> BaseSegmenter:
 
 
 def test_each_step_has_weights_by_level_that_sum_to_1() -> None:
-    found = fusion_steps(segmenter("model.size=tiny"), IMAGES, Sampling(steps=4, samples=3))
+    found = fusion_steps(segmenter("model.size=tiny"), IMAGES, SamplingConfig(steps=4, samples=3))
     assert [step.time for step in found] == [999, 749, 499, 249]  # of 1000, evenly spaced, as DDIM takes them
     for step in found:
         assert [level.shape for level in step.weights] == [(2, 2, 8, 8), (2, 2, 4, 4)]
@@ -31,7 +31,7 @@ def test_they_are_the_softmax_of_what_the_blocks_own_layers_give() -> None:
     for layer in model.network.fusion.weights.weigh:  # type: ignore[union-attr]
         torch.nn.init.zeros_(layer.weight)
         layer.bias.data = torch.tensor([1.0, 3.0]).log()
-    (step,) = fusion_steps(model, IMAGES, Sampling(steps=1))
+    (step,) = fusion_steps(model, IMAGES, SamplingConfig(steps=1))
     for level in step.weights:
         np.testing.assert_allclose(level[:, 0], 0.25, atol=1e-6)
         np.testing.assert_allclose(level[:, 1], 0.75, atol=1e-6)
@@ -44,15 +44,15 @@ def test_without_adaptive_weights_or_time_there_are_none(override: str) -> None:
         model = build_segmenter(load_recipe("unet", ["data.size=32"])).eval()
     else:
         model = segmenter(*own)
-    assert fusion_steps(model, IMAGES, Sampling(steps=1)) == []
+    assert fusion_steps(model, IMAGES, SamplingConfig(steps=1)) == []
 
 
 def test_mirror_images_add_no_steps() -> None:
-    found = fusion_steps(segmenter("model.size=tiny"), IMAGES, Sampling(steps=2, mirror=True))
+    found = fusion_steps(segmenter("model.size=tiny"), IMAGES, SamplingConfig(steps=2, mirror=True))
     assert [step.time for step in found] == [999, 499]
 
 
 def test_reading_them_leaves_the_model_as_it_was() -> None:
     model = segmenter("model.size=tiny")
-    fusion_steps(model, IMAGES, Sampling(steps=1))
+    fusion_steps(model, IMAGES, SamplingConfig(steps=1))
     assert not any(module._forward_hooks for module in model.modules())

@@ -15,14 +15,13 @@ from torch import Tensor
 
 from mlffm_segdiff import training
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.config.schema import Recipe, SamplingConfig
 from mlffm_segdiff.data.sources import load_split_cases, open_split
 from mlffm_segdiff.data.splits import Split, save_split
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.training import fit
 from mlffm_segdiff.training.fit import TrainingData, resume, train
 from mlffm_segdiff.training.run_folder import RunFolder
@@ -86,7 +85,9 @@ def test_tensorboard_has_the_same_numbers(finished: RunFolder) -> None:
     assert "loss" in events.Tags()["scalars"]
 
 
-def validation_masks(segmenter: BaseSegmenter, recipe: Recipe, sampling: Sampling) -> tuple[Masks, Masks]:
+def validation_masks(
+    segmenter: BaseSegmenter, recipe: Recipe, sampling: SamplingConfig
+) -> tuple[Masks, Masks]:
     """Masks that are found in the validation images, and the true ones."""
     pairs = open_split(load_split_cases(recipe.data), "val", 32)
     images = torch.from_numpy(np.array(pairs.images)).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -98,7 +99,7 @@ def test_training_learns(finished: RunFolder, recipe: Recipe) -> None:
     loss, score = (list(column(finished, name).values()) for name in ("loss", "val_jaccard"))
     assert loss[-1] < 0.8 * loss[0]
     torch.manual_seed(recipe.seed)
-    fresh, truth = validation_masks(build_segmenter(recipe).eval(), recipe, Sampling())
+    fresh, truth = validation_masks(build_segmenter(recipe).eval(), recipe, SamplingConfig())
     assert max(score) > (fresh & truth).sum() / (fresh | truth).sum() + 0.4
     assert max(score) > score[0] + 0.05
 

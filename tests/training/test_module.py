@@ -10,11 +10,10 @@ from lightning.pytorch import Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.config.schema import Recipe, SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.training.module import (
     SegmenterModule,
     poly,
@@ -57,7 +56,7 @@ class Seeds(BaseSegmenter):
         self.seen.append(torch.initial_seed())
         return self.layer(batch.mask.new_ones(1, 1)).sum()
 
-    def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
+    def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
         raise NotImplementedError
 
     def parts(self, image: Tensor) -> dict[str, Part]:

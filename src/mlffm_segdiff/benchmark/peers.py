@@ -10,11 +10,11 @@ from mlffm_segdiff.benchmark.goals import GOALS, Findings, Result
 from mlffm_segdiff.benchmark.roofline import ARITHMETIC, gigaflops
 from mlffm_segdiff.benchmark.subject import BATCH, SAMPLES, STEPS, Subject, parameter_count
 from mlffm_segdiff.benchmark.timing import Clock, Timing, Work, take_turns, time_ratio
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.models.baselines.dermosegdiff import DermoSegDiff
 from mlffm_segdiff.models.baselines.swin_unetr import SwinUNETR
 from mlffm_segdiff.segmenters.diffusion import Denoiser
 from mlffm_segdiff.segmenters.folding import fold_weight_standardisation
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 SWIN_FEATURES = 24
 DERMOSEGDIFF = (128, 64, (1, 2, 3, 4, 5, 6), (1, 2, 4, 8, 16, 32))
@@ -52,7 +52,7 @@ def measure_denoising(subject: Subject) -> Findings:
         "DermoSegDiff step, batch 1": _their_step(subject, peer, 1),
         "denoise step, batch 1": _our_step(subject),
     }
-    sampling = Sampling(SAMPLES, STEPS, subject.model.sampling.seed)
+    sampling = SamplingConfig(samples=SAMPLES, steps=STEPS, seed=subject.model.sampling.seed)
     ensemble: dict[str, Work] = {
         f"DermoSegDiff step, {SAMPLES} samples in a batch": _their_step(subject, peer, SAMPLES),
         f"segmentation, {STEPS} steps, {SAMPLES} samples, batch 1": partial(

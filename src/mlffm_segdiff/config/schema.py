@@ -92,8 +92,12 @@ class AugmentConfig(Section):
     hair: Probability = 0.3
 
 
+ANY_STYLE = "any"
+"""The annotation style of no particular data set."""
+
+
 class SamplingConfig(Section):
-    """How masks are made.
+    """How masks are made; direct segmenters read ``mirror`` only.
 
     Attributes:
         samples: 0 for the posterior mean in one step, the best single mask; otherwise the number of masks to
@@ -115,7 +119,7 @@ class SamplingConfig(Section):
     seed: Seed = 0
     mirror: bool = False
     fusion: FusionName = "mean"
-    style: str = "any"
+    style: str = ANY_STYLE
     widening: NonNegative = 1.0
     second_look: bool = False
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import ANY_STYLE
 from mlffm_segdiff.data.atomic import require_writable_folder, sweep_unfinished
 from mlffm_segdiff.data.cache import CachedPairs
 from mlffm_segdiff.data.image_quality import quality_limits
@@ -20,7 +20,6 @@ from mlffm_segdiff.metrics.certainty import fit_calibration
 from mlffm_segdiff.metrics.conformal import fewest_cases
 from mlffm_segdiff.metrics.small_sets import LargerSet, fit_few_bounds
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, SetBounds, StyleCalibration
-from mlffm_segdiff.segmenters.sampling_settings import ANY_STYLE
 from mlffm_segdiff.segmenters.saved_weights import WEIGHTS, weights_digest, weights_folder
 
 TRAINING_IMAGES = 2000
@@ -155,7 +154,7 @@ def _in_style(
 ) -> list[CoverageCase]:
     """Segment the validation cases of the data set called like the style, in this style."""
     cases = [case for case in model.parts.cases["val"] if model.parts.source[case.id] == style]
-    sampling = replace(model.sampling, style=style)
+    sampling = model.sampling.model_copy(update={"style": style})
     how = (sampling, model.recipe.train.batch_size, model.device)
     found = []
     with show(f"segmenting in style {style}") as progress:

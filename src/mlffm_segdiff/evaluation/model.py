@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.cache import CachedPairs
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.files import Pixels, decode_mask, decode_pil
@@ -27,7 +28,6 @@ from mlffm_segdiff.metrics.overlap import Mask, count_pixels, jaccard
 from mlffm_segdiff.segmenters.at_source import NetworkOutput, map_at
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.calibration import Quality
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 SCORED = Processing(post=AS_THRESHOLDED)
 
@@ -53,7 +53,7 @@ def segment_cases(
     segmenter: BaseSegmenter,
     pairs: CachedPairs,
     cases: Sequence[Case],
-    sampling: Sampling,
+    sampling: SamplingConfig,
     batch_size: int,
     device: torch.device,
     quality: Quality | None = None,
@@ -102,7 +102,7 @@ def evaluate_model(
     segmenter: BaseSegmenter,
     pairs: CachedPairs,
     cases: Sequence[Case],
-    sampling: Sampling,
+    sampling: SamplingConfig,
     batch_size: int,
     device: torch.device,
 ) -> Iterator[EvaluatedCase]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.atomic import sweep_unfinished
 from mlffm_segdiff.data.cache import CachedPairs
 from mlffm_segdiff.data.progress import Progress
@@ -16,7 +17,6 @@ from mlffm_segdiff.evaluation.pipeline import EvaluatedModel, ShowProgress, no_p
 from mlffm_segdiff.metrics.mahalanobis import Numbers
 from mlffm_segdiff.segmenters.base import BaseSegmenter, segment_batch
 from mlffm_segdiff.segmenters.outliers import OUTLIERS, fit_detector
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import WEIGHTS, weights_digest
 
 MAX_IMAGES = 2400
@@ -80,7 +80,7 @@ def image_features(
     found = []
     for start in range(0, len(rows), BATCH):
         batch = np.asarray(images[rows[start : start + BATCH]])
-        features = segment_batch(segmenter, batch, Sampling(), device).features
+        features = segment_batch(segmenter, batch, SamplingConfig(), device).features
         if features is None:
             return None
         found.append(features.numpy().astype(np.float64))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from mlffm_segdiff.config.errors import UserError, partly_written
-from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.config.schema import Recipe, SamplingConfig
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.claim import claimed_results
 from mlffm_segdiff.data.progress import Progress
@@ -42,7 +42,6 @@ from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.segmenters.recipe import with_data
 from mlffm_segdiff.segmenters.sampling import Overrides, chosen_sampling
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import DEFAULT
 
 CONTOURS_SHOWN = 6
@@ -59,7 +58,7 @@ class EvaluatedModel:
     recipe: Recipe
     parts: SplitCases
     part: str
-    sampling: Sampling
+    sampling: SamplingConfig
     segmenter: BaseSegmenter
     device: torch.device
 
@@ -258,7 +257,7 @@ def _facts(model: EvaluatedModel) -> dict[str, object]:
         "part": model.part,
         "split": model.parts.digest,
         "size": model.recipe.data.size,
-        "sampling": asdict(model.sampling),
+        "sampling": model.sampling.model_dump(),
     }
 
 

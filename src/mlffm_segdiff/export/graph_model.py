@@ -14,7 +14,7 @@ import numpy as np
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import DISTRIBUTION
-from mlffm_segdiff.config.schema import Precision, RuntimeChoice
+from mlffm_segdiff.config.schema import Precision, RuntimeChoice, SamplingConfig
 from mlffm_segdiff.data.cache import cache_root
 from mlffm_segdiff.data.image_rows import Pixels
 from mlffm_segdiff.export.manifest import (
@@ -33,7 +33,6 @@ from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.calibration import Quality
 from mlffm_segdiff.segmenters.companions import read_companions
 from mlffm_segdiff.segmenters.outliers import OutlierDetector
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import WEIGHTS, files_digest, local_folder, weights_digest
 
 CACHE_FORMAT = 4
@@ -61,7 +60,7 @@ class GraphModel:
 
     session: Any
     size: int
-    sampling: Sampling
+    sampling: SamplingConfig
     identity: str
     threads: int
     quality: Quality | None = None

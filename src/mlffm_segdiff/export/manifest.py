@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, StringConstraints, ValidationError
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import Precision
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
+from mlffm_segdiff.config.schema import Precision, SamplingConfig
 
 FormatName = Literal["onnx", "openvino", "torch"]
 MANIFEST = "export.json"
@@ -35,7 +34,7 @@ class Whole(BaseModel):
         sha256: Of its file.
     """
 
-    sampling: Sampling
+    sampling: SamplingConfig
     sha256: str
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.extra import DISTRIBUTION
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.image_tensor import normalise_image, scale_pixels
 from mlffm_segdiff.export import onnx
 from mlffm_segdiff.export.manifest import FEATURES, IMAGE, MASK, PROBABILITY, Whole
@@ -14,7 +15,6 @@ from mlffm_segdiff.export.trace import EXAMPLE_BATCH
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Part
 from mlffm_segdiff.segmenters.pretrained import Pretrained
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import DEFAULT_LICENCE, DEFAULT_SHA256, weights_digest
 
 LESION = 255
@@ -30,7 +30,7 @@ class WholeGraph(nn.Module):
         sampling: How masks are made; not changed later.
     """
 
-    def __init__(self, segmenter: BaseSegmenter, sampling: Sampling) -> None:
+    def __init__(self, segmenter: BaseSegmenter, sampling: SamplingConfig) -> None:
         super().__init__()
         self.segmenter = segmenter
         self.sampling = sampling
@@ -48,7 +48,7 @@ class WholeGraph(nn.Module):
         return (found.probability, mask, *([] if found.features is None else [found.features]))
 
 
-def in_one_graph(sampling: Sampling) -> bool:
+def in_one_graph(sampling: SamplingConfig) -> bool:
     """Return whether a sampling can be one graph: all of it is computed by torch, from the small image."""
     return sampling.sampler != "dpm" and sampling.fusion == "mean" and not sampling.second_look
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from numbers import Real
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import ANY_STYLE, SamplingConfig
 from mlffm_segdiff.inference.confidence import applicable_calibration, certainty_of, outlier_score
 from mlffm_segdiff.inference.estimates import require_level, shown_level
 from mlffm_segdiff.inference.masks import lesion_box
@@ -16,7 +17,6 @@ from mlffm_segdiff.metrics.case_bounds import LEVELS
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.segmenters.at_source import NetworkOutput, map_at
-from mlffm_segdiff.segmenters.sampling_settings import ANY_STYLE, Sampling
 
 
 class OutlierError(UserError):
@@ -116,7 +116,7 @@ def analyse(
     )
 
 
-def _is_default(sampling: Sampling) -> bool:
+def _is_default(sampling: SamplingConfig) -> bool:
     """Return whether masks are made as those that the predictor of human agreement was fitted to."""
     return not (sampling.samples or sampling.second_look) and sampling.style == ANY_STYLE
 

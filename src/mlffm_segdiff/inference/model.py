@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mlffm_segdiff.config.schema import PrecisionChoice
+from mlffm_segdiff.config.schema import PrecisionChoice, SamplingConfig
 from mlffm_segdiff.data.files import Pixels
 from mlffm_segdiff.inference.prepared import View
 from mlffm_segdiff.segmenters.agreement import AgreementPredictor
@@ -31,7 +31,6 @@ from mlffm_segdiff.segmenters.precision import (
 )
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
 from mlffm_segdiff.segmenters.sampling import Overrides, chosen_sampling
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.second_look import look_again
 
 
@@ -53,7 +52,7 @@ class Model:
 
     segmenter: BaseSegmenter
     size: int
-    sampling: Sampling
+    sampling: SamplingConfig
     device: torch.device
     quality: Quality | None = None
     precision: Precision = "float32"
@@ -146,7 +145,7 @@ def _identity(pretrained: Pretrained) -> str:
 
 
 def ready_to_segment(
-    segmenter: BaseSegmenter, image: Tensor, sampling: Sampling, precision: Precision
+    segmenter: BaseSegmenter, image: Tensor, sampling: SamplingConfig, precision: Precision
 ) -> BaseSegmenter:
     """Return a segmenter that computes the same in fewer operations, for inference only.
 
@@ -165,12 +164,12 @@ def ready_to_segment(
         ready = fold_padding(ready)
     if precision == "bf16":
         ready = in_bfloat16(ready, image)
-    once = replace(sampling, samples=1, steps=1, mirror=False, fusion="mean")
+    once = sampling.model_copy(update={"samples": 1, "steps": 1, "mirror": False, "fusion": "mean"})
     return pack_convolutions(ready, lambda: ready.segment(image, once)) if on_processor else ready
 
 
 def measured_precision(
-    segmenter: BaseSegmenter, image: Tensor, sampling: Sampling, clock: Clock = time.perf_counter
+    segmenter: BaseSegmenter, image: Tensor, sampling: SamplingConfig, clock: Clock = time.perf_counter
 ) -> Precision:
     """Return the number format in which a segmenter is faster; see `faster_precision`.
 

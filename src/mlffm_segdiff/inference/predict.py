@@ -241,7 +241,7 @@ def settings_text(model: PreparedModel, processing: Processing, batch_size: int,
     agreement = model.agreement and model.agreement.model_dump(mode="json")
     machine = [str(model.device), model.precision, batch_size]  # they decide how sums are rounded
     companions = [quality, sets, agreement]
-    chosen = [asdict(model.sampling), model.size, *machine, *companions, asdict(processing)]
+    chosen = [model.sampling.model_dump(), model.size, *machine, *companions, asdict(processing)]
     return json.dumps([version(DISTRIBUTION), model.identity, *chosen, *outputs])
 
 

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from mlffm_segdiff.config.schema import Precision
+from mlffm_segdiff.config.schema import Precision, SamplingConfig
 from mlffm_segdiff.data.image_rows import Pixels
 from mlffm_segdiff.segmenters.agreement import AgreementPredictor
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.calibration import Quality
 from mlffm_segdiff.segmenters.outliers import OutlierDetector
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 View = Callable[[int], Pixels | None]
 """Returns an image by its number, HxWx3 uint8 RGB, or None for no second look at it."""
@@ -23,7 +22,7 @@ class PreparedModel(Protocol):
         """Side of its input in pixels."""
 
     @property
-    def sampling(self) -> Sampling:
+    def sampling(self) -> SamplingConfig:
         """How masks are made."""
 
     @property

@@ -12,7 +12,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.loss_config import LossConfig
 from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.config.registry import call_target, import_target
-from mlffm_segdiff.config.schema import Recipe, SamplingConfig
+from mlffm_segdiff.config.schema import ANY_STYLE, Recipe, SamplingConfig
 from mlffm_segdiff.diffusion.dpm_solver import check_sampler
 from mlffm_segdiff.diffusion.fusion import check_fusion
 from mlffm_segdiff.diffusion.process import MaskDiffusion
@@ -29,7 +29,6 @@ from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
 from mlffm_segdiff.segmenters.objectives import X0, Epsilon, Objective, V
-from mlffm_segdiff.segmenters.sampling_settings import ANY_STYLE, Sampling
 from mlffm_segdiff.segmenters.training_draws import Dual, Recycling, Single, TrainingDraws
 
 
@@ -187,8 +186,8 @@ def build_weight(settings: LossConfig) -> BoundaryWeight:
     return weights[settings.weight]
 
 
-def build_sampling(settings: SamplingConfig) -> Sampling:
-    """Build the sampling settings. Raises UserError if sampler or fusion need a package not installed."""
+def checked_sampling(settings: SamplingConfig) -> SamplingConfig:
+    """Return the settings. Raises UserError if sampler or fusion need a package that is not installed."""
     check_sampler(settings.sampler)
     check_fusion(settings.fusion)
-    return Sampling(**settings.model_dump())
+    return settings

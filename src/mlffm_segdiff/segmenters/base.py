@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 MIRRORS = ((), (-2,), (-1,), (-2, -1))
 """The axes of images (...HW) that nnU-Net flips, in all combinations."""
@@ -74,7 +74,7 @@ class BaseSegmenter(nn.Module, ABC):
         return ()
 
     @abstractmethod
-    def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
+    def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
         """Segment images (B3HW in [-1, 1]); each result depends only on its own image and the sampling."""
 
     @abstractmethod
@@ -93,7 +93,7 @@ class BaseSegmenter(nn.Module, ABC):
 def segment_batch(
     segmenter: BaseSegmenter,
     images: npt.NDArray[np.uint8],
-    sampling: Sampling,
+    sampling: SamplingConfig,
     device: torch.device,
 ) -> Segmentation:
     """Segment a batch of images of the network's size.

@@ -1,18 +1,18 @@
 """The quality calibration of trained weights: quality.json, stored next to them."""
 
 import math
-from dataclasses import asdict, astuple, replace
+from dataclasses import astuple
 from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from mlffm_segdiff.config.conditions import OF_SAMPLES
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.metrics.case_bounds import LEVELS, Bounds, most_conservative
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.metrics.conformal import fewest_cases
 from mlffm_segdiff.segmenters.companion_file import JsonCompanion
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 
 class SetBounds(BaseModel):
@@ -102,7 +102,7 @@ class Quality(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    sampling: Sampling
+    sampling: SamplingConfig
     sources: tuple[str, ...]
     cases: int
     training_images: int
@@ -119,15 +119,15 @@ class Quality(BaseModel):
             raise ValueError("each of the limits needs a lower and an upper bound")
         return self
 
-    def mismatch(self, sampling: Sampling) -> str:
+    def mismatch(self, sampling: SamplingConfig) -> str:
         """Describe the sampling settings in which the calibration differs; empty if it applies.
 
         The seed never matters. For the posterior mean, settings of samples do not matter, and are not named.
         """
         known = self.sampling
         if sampling.style in self.styles:
-            known = replace(known, style=sampling.style)
-        calibrated, current = (asdict(_relevant(one)) for one in (known, sampling))
+            known = known.model_copy(update={"style": sampling.style})
+        calibrated, current = (_relevant(one).model_dump() for one in (known, sampling))
         differing = [key for key, value in calibrated.items() if current[key] != value]
         if not known.samples and sampling.samples:
             differing = [key for key in differing if key not in OF_SAMPLES]
@@ -139,8 +139,8 @@ QUALITY = JsonCompanion(
 )
 
 
-def _relevant(sampling: Sampling) -> Sampling:
+def _relevant(sampling: SamplingConfig) -> SamplingConfig:
     """Return the sampling with the settings that do not change the mask at their defaults."""
     if sampling.samples:
-        return replace(sampling, seed=0)
-    return Sampling(mirror=sampling.mirror, style=sampling.style, second_look=sampling.second_look)
+        return sampling.model_copy(update={"seed": 0})
+    return SamplingConfig(mirror=sampling.mirror, style=sampling.style, second_look=sampling.second_look)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.diffusion.fusion import fuse
 from mlffm_segdiff.diffusion.noise import HeldNoise, NoiseSource, noise_stream
@@ -18,7 +19,6 @@ from mlffm_segdiff.segmenters.denoiser_parts import GraphDenoiser, denoiser_part
 from mlffm_segdiff.segmenters.image_features import pool_features
 from mlffm_segdiff.segmenters.interruption import stop_if_unwanted
 from mlffm_segdiff.segmenters.objectives import Objective
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.training_draws import TrainingDraws
 
 
@@ -153,7 +153,7 @@ class DiffusionSegmenter(BaseSegmenter):
         return x0.clamp(-self.process.mask_scale, self.process.mask_scale)
 
     @torch.inference_mode()
-    def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
+    def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
         """Segment images by the posterior mean in one step, or by samples and their fusion.
 
         Each image is encoded once (with ``mirror``, once for each of `MIRRORS`). Its samples share these
@@ -161,7 +161,7 @@ class DiffusionSegmenter(BaseSegmenter):
 
         Args:
             image: B3HW in [-1, 1].
-            sampling: See `Sampling`.
+            sampling: See `SamplingConfig`.
 
         Returns:
             Probability and spread, B1HW, the samples, NB1HW, and the features of the images, BxD.
@@ -182,7 +182,7 @@ class DiffusionSegmenter(BaseSegmenter):
         return Segmentation(fuse(drawn, sampling.fusion), spread, drawn, pooled)
 
     def _draw(
-        self, encoded: Sequence[Tensor], shape: torch.Size, sampling: Sampling, axes: tuple[int, ...]
+        self, encoded: Sequence[Tensor], shape: torch.Size, sampling: SamplingConfig, axes: tuple[int, ...]
     ) -> Tensor:
         """Return samples (NB1HW in [0, 1]); the posterior mean as one sample if none are requested.
 

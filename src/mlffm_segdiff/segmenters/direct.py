@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
 from mlffm_segdiff.losses.mask_loss import MaskLoss
 from mlffm_segdiff.segmenters.base import MIRRORS, BaseSegmenter, Graph, Part, Segmentation
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.whole_batch import whole_loss
 
 
@@ -63,7 +63,7 @@ class DirectSegmenter(BaseSegmenter):
         return [(1.0, self.network(image))]
 
     @torch.inference_mode()
-    def segment(self, image: Tensor, sampling: Sampling) -> Segmentation:
+    def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
         """Segment images (B3HW in [-1, 1]); the spread is 0.
 
         With ``sampling.mirror`` the probability is the mean over `MIRRORS`, each flipped back.

@@ -18,18 +18,17 @@ from torch import Tensor, nn
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import is_installed
 from mlffm_segdiff.config.load import read_json
-from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.config.schema import Recipe, SamplingConfig
 from mlffm_segdiff.data.atomic import unwritable, write_bytes, write_text
 from mlffm_segdiff.models.weight_files import HUB_ERRORS, read_weights
 from mlffm_segdiff.segmenters.agreement import AgreementPredictor
-from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
+from mlffm_segdiff.segmenters.assembly import build_segmenter, checked_sampling
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Segmentation
 from mlffm_segdiff.segmenters.calibration import Quality
 from mlffm_segdiff.segmenters.companions import COMPANION_NAMES, Companions, read_companions
 from mlffm_segdiff.segmenters.device import find_device
 from mlffm_segdiff.segmenters.outliers import OutlierDetector
 from mlffm_segdiff.segmenters.recipe import check_recipe, recipe_packages
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.segmenters.saved_weights import (
     CONFIG,
     DEFAULT,
@@ -99,11 +98,11 @@ class Pretrained(
         self.quality, self.outliers, self.agreement = found
 
     @property
-    def sampling(self) -> Sampling:
+    def sampling(self) -> SamplingConfig:
         """The sampling of the recipe."""
-        return build_sampling(self.recipe.sampling)
+        return checked_sampling(self.recipe.sampling)
 
-    def forward(self, image: Tensor, sampling: Sampling | None = None) -> Segmentation:
+    def forward(self, image: Tensor, sampling: SamplingConfig | None = None) -> Segmentation:
         """Segment images, B3HW in [-1, 1], at the network's size, by default with the recipe's sampling.
 
         Raises:

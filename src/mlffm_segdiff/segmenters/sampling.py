@@ -6,11 +6,10 @@ from mlffm_segdiff.config.conditions import NEED_SAMPLES, OF_SAMPLES
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.config.sampling_arguments import KNOWN_KEYS, SAMPLING_KEYS
-from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.config.schema import Recipe, SamplingConfig
 from mlffm_segdiff.config.spelling import known_name
-from mlffm_segdiff.segmenters.assembly import build_sampling, validate_options
+from mlffm_segdiff.segmenters.assembly import checked_sampling, validate_options
 from mlffm_segdiff.segmenters.recipe import check_recipe
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Overrides = Mapping[str, object]
 
@@ -47,7 +46,7 @@ def override_sampling(recipe: Recipe, overrides: Overrides | None = None) -> Rec
     return chosen
 
 
-def chosen_sampling(recipe: Recipe, overrides: Overrides | None = None) -> Sampling:
+def chosen_sampling(recipe: Recipe, overrides: Overrides | None = None) -> SamplingConfig:
     """Return the recipe's sampling with the overrides applied.
 
     Raises:
@@ -55,7 +54,7 @@ def chosen_sampling(recipe: Recipe, overrides: Overrides | None = None) -> Sampl
             concerns samples and none are drawn.
     """
     chosen = override_sampling(recipe, overrides)
-    return build_sampling(chosen.sampling)
+    return checked_sampling(chosen.sampling)
 
 
 def _without_samples(model: ModelConfig, unused: str) -> str:

@@ -12,10 +12,10 @@ from PIL import Image
 from scipy.ndimage import find_objects, label
 from scipy.special import expit, logit
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.segmenters.at_source import Map
 from mlffm_segdiff.segmenters.base import BaseSegmenter, segment_batch
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -54,7 +54,7 @@ def look_again(
     segmenter: BaseSegmenter,
     first: Map,
     view: Callable[[int], Pixels | None],
-    sampling: Sampling,
+    sampling: SamplingConfig,
     device: torch.device,
 ) -> list[Map]:
     """Merge the maps of B images with those of a second look, for images that need one.

@@ -1,19 +1,17 @@
 """Checks before a training starts: a trial of the recipe's batches and image size, and the memory."""
 
 import copy
-from dataclasses import replace
 
 import torch
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.config.schema import Recipe, SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.memory import memory_bytes
 from mlffm_segdiff.models.registry import TargetModelConfig
-from mlffm_segdiff.segmenters.assembly import build_sampling
+from mlffm_segdiff.segmenters.assembly import checked_sampling
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.cost import build_on_meta
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 SAFE_CELLS = 4
 """Side of the coarsest feature map from which normalisations have values enough in a batch of any size."""
@@ -40,7 +38,7 @@ def require_trainable(segmenter: BaseSegmenter, recipe: Recipe) -> None:
     small = batch == 1 or size < SAFE_CELLS * segmenter.total_stride
     if not (small or isinstance(recipe.model, TargetModelConfig)):
         return
-    sampling = _quick(build_sampling(recipe.sampling))
+    sampling = _quick(checked_sampling(recipe.sampling))
     fault = _fault(segmenter, sampling, size, batch)
     if fault is None:
         return
@@ -73,13 +71,14 @@ def require_memory(recipe: Recipe) -> None:
         )
 
 
-def _quick(sampling: Sampling) -> Sampling:
+def _quick(sampling: SamplingConfig) -> SamplingConfig:
     """Return the sampling with at most one sample in one step."""
-    return replace(sampling, samples=min(sampling.samples, 1), steps=1, mirror=False, fusion="mean")
+    quick = {"samples": min(sampling.samples, 1), "steps": 1, "mirror": False, "fusion": "mean"}
+    return sampling.model_copy(update=quick)
 
 
 @torch.random.fork_rng(devices=())
-def _fault(segmenter: BaseSegmenter, sampling: Sampling, size: int, batch: int) -> str | None:
+def _fault(segmenter: BaseSegmenter, sampling: SamplingConfig, size: int, batch: int) -> str | None:
     """Return why a copy of the segmenter cannot learn from such images or segment one; None if it can."""
     rows, trial = min(batch, 2), copy.deepcopy(segmenter)
     image, mask = torch.rand(rows, 3, size, size) * 2 - 1, torch.ones(rows, 1, size, size)

@@ -5,9 +5,9 @@ from importlib.metadata import version
 from pydantic import BaseModel
 
 from mlffm_segdiff.config.extra import DISTRIBUTION
+from mlffm_segdiff.config.schema import ANY_STYLE
 from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.inference.reading.case_image import find_images
-from mlffm_segdiff.segmenters.sampling_settings import ANY_STYLE
 from mlffm_segdiff.serve.engine import Engine
 from mlffm_segdiff.serve.options import MAX_SAMPLES, MAX_STEPS
 from mlffm_segdiff.serve.responses import SamplingSettings, sampling_settings

@@ -6,20 +6,20 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve.limits import BATCH_EVALUATIONS, HEAVY_EVALUATIONS, evaluations
 from mlffm_segdiff.serve.metrics import Metrics
 
 Wanted = Callable[[], bool]
-SegmentBatch = Callable[[Sampling, Sequence[CaseImage], Wanted], "asyncio.Future[list[NetworkOutput]]"]
+SegmentBatch = Callable[[SamplingConfig, Sequence[CaseImage], Wanted], "asyncio.Future[list[NetworkOutput]]"]
 
 
 @dataclass(frozen=True, eq=False)
 class _Waiting:
     image: CaseImage
-    sampling: Sampling
+    sampling: SamplingConfig
     of_job: bool
     segmentation: "asyncio.Future[NetworkOutput]"
 
@@ -52,7 +52,9 @@ class Batcher:
         self._arrived = asyncio.Event()
         self._last_heavy = True
 
-    async def segment(self, image: CaseImage, sampling: Sampling, of_job: bool = False) -> NetworkOutput:
+    async def segment(
+        self, image: CaseImage, sampling: SamplingConfig, of_job: bool = False
+    ) -> NetworkOutput:
         """Return the network's output for an image; raises what the network raised."""
         waiting = _Waiting(image, sampling, of_job, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)

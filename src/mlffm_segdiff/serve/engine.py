@@ -10,13 +10,13 @@ from typing import TypeVar
 import torch
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.pool import helper_count
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.interruption import sampling_while
 from mlffm_segdiff.segmenters.sampling import Overrides
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve.admission import Clients, Lane
 from mlffm_segdiff.serve.batching import Batcher, Wanted
 from mlffm_segdiff.serve.limits import HEAVY_EVALUATIONS, LARGE_PIXELS, Limits, evaluations
@@ -26,7 +26,7 @@ from mlffm_segdiff.serve.upload_memory import UploadMemory
 
 Result = TypeVar("Result")
 
-ChooseSampling = Callable[[Overrides], Sampling]
+ChooseSampling = Callable[[Overrides], SamplingConfig]
 """How overrides become a sampling: `chosen_sampling` with the recipe of the weights."""
 
 
@@ -75,7 +75,7 @@ class Engine:
             network = pools.enter_context(network_thread(threads))
 
             def segment(
-                sampling: Sampling, images: Sequence[CaseImage], wanted: Wanted
+                sampling: SamplingConfig, images: Sequence[CaseImage], wanted: Wanted
             ) -> asyncio.Future[list[NetworkOutput]]:
                 return loop.run_in_executor(network, self._segment_batch, sampling, images, wanted)
 
@@ -87,7 +87,7 @@ class Engine:
                 self._worker.cancel()
 
     def _segment_batch(
-        self, sampling: Sampling, images: Sequence[CaseImage], wanted: Wanted
+        self, sampling: SamplingConfig, images: Sequence[CaseImage], wanted: Wanted
     ) -> list[NetworkOutput]:
         chosen = replace(self.model, sampling=sampling)
         inputs, views = [one.network_input for one in images], [one.view for one in images]
@@ -110,7 +110,7 @@ class Engine:
                 self._metrics.in_flight.set(self.queue.taken - 1)
 
     @contextmanager
-    def heavy_slot(self, pixels: int, sampling: Sampling, inputs: int = 1) -> Iterator[None]:
+    def heavy_slot(self, pixels: int, sampling: SamplingConfig, inputs: int = 1) -> Iterator[None]:
         """Take one of the slots for heavy requests, if this is one.
 
         So heavy requests never fill the queue. Those like the default are not heavy. Raises RefusedError as
@@ -123,7 +123,7 @@ class Engine:
         else:
             yield
 
-    def sampling(self, overrides: Overrides, inputs: int = 1) -> Sampling:
+    def sampling(self, overrides: Overrides, inputs: int = 1) -> SamplingConfig:
         """Return the sampling of a request.
 
         Args:
@@ -157,7 +157,9 @@ class Engine:
             return False
         return True
 
-    async def segment(self, image: CaseImage, sampling: Sampling, of_job: bool = False) -> NetworkOutput:
+    async def segment(
+        self, image: CaseImage, sampling: SamplingConfig, of_job: bool = False
+    ) -> NetworkOutput:
         """Return the network's output for an image, computed in a batch with others.
 
         Images of jobs take turns with those of requests.

@@ -14,6 +14,7 @@ from typing import BinaryIO, Literal
 from prometheus_client import Gauge
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.files import Pixels
 from mlffm_segdiff.inference.analysis import Processing, require_supported
@@ -25,7 +26,6 @@ from mlffm_segdiff.inference.prepared import View
 from mlffm_segdiff.inference.reading.case_image import CaseImage, require_unique_names
 from mlffm_segdiff.inference.reading.image_source import case_name
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve.admission import busy
 from mlffm_segdiff.serve.engine import Engine
 from mlffm_segdiff.serve.job_response import ResponseWriter
@@ -90,7 +90,7 @@ class QueuedModel:
         sampling: How masks are made.
     """
 
-    def __init__(self, engine: Engine, sampling: Sampling) -> None:
+    def __init__(self, engine: Engine, sampling: SamplingConfig) -> None:
         model = engine.model
         self.size, self.sampling, self.device = model.size, sampling, model.device
         self.quality, self.outliers, self.agreement = model.quality, model.outliers, model.agreement
@@ -194,7 +194,7 @@ class Job:
         if not self.images:
             raise RefusedError(UNUSABLE, "no image in the form", "send images: -F image=@FILE -F image=@FILE")
         self.idle_seconds = options.idle_seconds
-        self.sampling: Sampling = model.sampling
+        self.sampling: SamplingConfig = model.sampling
         self.processing: Processing = options.processing
         write = tuple(filter(None, options.outputs.split(",")))
         own = {RESPONSE: partial(ResponseWriter, sampling=self.sampling, processing=self.processing)}

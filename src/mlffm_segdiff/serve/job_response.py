@@ -1,10 +1,10 @@
 """The output of jobs that is what `/api/v1/segment` answers to each image."""
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.atomic import write_bytes
 from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.outputs.writers import Output, Writer
 from mlffm_segdiff.inference.result import CaseResult
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.serve.decoding import preview
 from mlffm_segdiff.serve.responses import segment_response
 
@@ -20,7 +20,7 @@ class ResponseWriter(Writer):
 
     needs_image = True
 
-    def __init__(self, output: Output, sampling: Sampling, processing: Processing) -> None:
+    def __init__(self, output: Output, sampling: SamplingConfig, processing: Processing) -> None:
         super().__init__(output)
         self._sampling = sampling
         self._processing = processing

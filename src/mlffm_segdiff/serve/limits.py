@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.segmenters.base import MIRRORS
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 LARGE_PIXELS = 4_000_000
 """Images with more pixels are decoded in threads of their own, so that smaller ones do not wait for them."""
@@ -53,7 +53,7 @@ class Limits:
         return max(1, self.queue // 2)
 
 
-def evaluations(sampling: Sampling, inputs: int = 1) -> int:
+def evaluations(sampling: SamplingConfig, inputs: int = 1) -> int:
     """Return how often the network is evaluated for one image: steps times samples, once for each mirror.
 
     Args:

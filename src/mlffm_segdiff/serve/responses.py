@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.confidence import Flag
 from mlffm_segdiff.inference.estimates import Ends
@@ -14,7 +15,6 @@ from mlffm_segdiff.inference.outputs.geojson import contour_geojson
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.segmenters.at_source import Map
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 SamplingSettings = dict[str, bool | int | float | str]
 
@@ -124,7 +124,7 @@ class SegmentResponse(MaskResponse):
 
 def segment_response(
     result: CaseResult,
-    sampling: Sampling,
+    sampling: SamplingConfig,
     processing: Processing,
     band: bool = True,
     maps: bool = True,
@@ -196,9 +196,9 @@ def band_response(result: CaseResult) -> BandResponse | None:
     )
 
 
-def sampling_settings(sampling: Sampling) -> SamplingSettings:
+def sampling_settings(sampling: SamplingConfig) -> SamplingSettings:
     """Return the sampling settings that responses report, by key."""
-    return asdict(sampling)
+    return sampling.model_dump()
 
 
 def encoded_maps(result: CaseResult) -> EncodedMaps:

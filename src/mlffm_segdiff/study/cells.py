@@ -9,14 +9,13 @@ from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import override_values
-from mlffm_segdiff.config.schema import DataConfig, Recipe
+from mlffm_segdiff.config.schema import DataConfig, Recipe, SamplingConfig
 from mlffm_segdiff.config.spelling import known_name
 from mlffm_segdiff.config.study import Study
 from mlffm_segdiff.data.sources import load_split_cases
 from mlffm_segdiff.data.table import SYNTHETIC, require_source, source_name
-from mlffm_segdiff.segmenters.assembly import build_sampling, build_segmenter
+from mlffm_segdiff.segmenters.assembly import build_segmenter, checked_sampling
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.training.run_folder import DEVICE_KEYS
 
 Recipes = Mapping[tuple[str, str], Recipe]
@@ -87,11 +86,11 @@ def make_cells(study: Study, sources: Mapping[str, Path | None]) -> list[Cell]:
     return list(cells.values())
 
 
-def evaluation_sampling(recipe: Recipe, overrides: Sequence[str]) -> Sampling:
+def evaluation_sampling(recipe: Recipe, overrides: Sequence[str]) -> SamplingConfig:
     """Return how an evaluation draws masks: the recipe's sampling with overrides. Raises UserError."""
     origin = f"evaluation {' '.join(overrides)}"
     chosen = override_values({"sampling": recipe.sampling.model_dump()}, overrides, origin)
-    return build_sampling(check_recipe(recipe.model_dump(mode="json") | chosen, origin).sampling)
+    return checked_sampling(check_recipe(recipe.model_dump(mode="json") | chosen, origin).sampling)
 
 
 def variant_recipes(study: Study, sources: Mapping[str, Path | None]) -> dict[tuple[str, str], Recipe]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from dataclasses import replace as replaced
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.models.mlffm import AdaptiveWeights
 from mlffm_segdiff.models.unet_blocks import TimeEmbedding
 from mlffm_segdiff.segmenters.base import BaseSegmenter, segment_batch
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 Weights = npt.NDArray[np.float32]
 
@@ -30,7 +29,7 @@ class FusionStep:
 
 
 def fusion_steps(
-    segmenter: BaseSegmenter, images: npt.NDArray[np.uint8], sampling: Sampling
+    segmenter: BaseSegmenter, images: npt.NDArray[np.uint8], sampling: SamplingConfig
 ) -> list[FusionStep]:
     """Draw one sample of each image, and record the weights of the MLFFM at each denoising step.
 
@@ -49,7 +48,7 @@ def fusion_steps(
         return []
     device = next(segmenter.parameters()).device
     with _recorded(weighing) as weights, _recorded(timing) as times:
-        segment_batch(segmenter, images, replaced(sampling, samples=1, mirror=False), device)
+        segment_batch(segmenter, images, sampling.model_copy(update={"samples": 1, "mirror": False}), device)
     return [
         FusionStep(int(inputs[0][0]), tuple(level.float().cpu().numpy() for level in levels))
         for (inputs, _), (_, levels) in zip(times, weights, strict=True)

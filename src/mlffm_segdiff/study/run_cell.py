@@ -7,7 +7,6 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -152,7 +151,7 @@ def _provenance(cell: Cell, plan: StudyPlan, evaluation: str) -> dict[str, objec
         "part": plan.part,
         "split": cell.split,
         "size": cell.recipe.data.size,
-        "sampling": asdict(evaluation_sampling(cell.recipe, plan.evaluations[evaluation])),
+        "sampling": evaluation_sampling(cell.recipe, plan.evaluations[evaluation]).model_dump(),
     }
 
 

@@ -13,7 +13,7 @@ from mlffm_segdiff.data.contour import mask_contours
 from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.data.names import printable
 from mlffm_segdiff.metrics.certainty import THRESHOLD
-from mlffm_segdiff.segmenters.assembly import build_sampling
+from mlffm_segdiff.segmenters.assembly import checked_sampling
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.training.metrics_log import read_rows
 from mlffm_segdiff.training.run_folder import RunFolder
@@ -52,7 +52,7 @@ def draw_overlays(segmenter: BaseSegmenter, recipe: Recipe, dataset: PairDataset
     chosen = np.linspace(0, len(dataset) - 1, min(OVERLAYS, len(dataset))).astype(int)
     batch = collate([dataset[int(index)] for index in chosen])
     segmenter.eval()
-    probability = segmenter.segment(batch.image, build_sampling(recipe.sampling)).probability
+    probability = segmenter.segment(batch.image, checked_sampling(recipe.sampling)).probability
     figure = Figure(figsize=(12, 2.2 * -(-len(chosen) // 6)), layout="constrained")
     for number, case in enumerate(batch.ids):
         panel = figure.add_subplot(-(-len(chosen) // 6), 6, number + 1)

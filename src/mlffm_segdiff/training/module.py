@@ -19,7 +19,7 @@ from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.metrics.overlap import Counts, count_pixels, jaccard, total
 from mlffm_segdiff.models.encoders import pretrained_encoder
-from mlffm_segdiff.segmenters.assembly import build_sampling
+from mlffm_segdiff.segmenters.assembly import checked_sampling
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 
 NNUNET_MOMENTUM = 0.99
@@ -73,7 +73,7 @@ class SegmenterModule(LightningModule):
         self.automatic_optimization = False
         self.segmenter = segmenter
         self.recipe = recipe
-        self.sampling = build_sampling(recipe.sampling)
+        self.sampling = checked_sampling(recipe.sampling)
         self._cases: list[Counts] = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 from serve.page.user import BOTH, OpenPage, Read, Saved, api_mask, area, choose, drag, put, set_samples
 
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.serve.keys import ApiKeys
 
 SIZE = 64, 48
@@ -150,7 +150,7 @@ def test_settings_reach_the_server_and_the_mask(
     options.get_by_label("Fill holes").check()
     options.get_by_role("button", name="Close").click()
     put(page, path)
-    assert red.calls[-1] == (1, Sampling(style="ph2", mirror=True))
+    assert red.calls[-1] == (1, SamplingConfig(style="ph2", mirror=True))
     expected = api_mask(live.url, path, largest=True, fill_holes=True)
     assert 0 < (expected > 0).sum() < (api_mask(live.url, path, fill_holes=True) > 0).sum()
     np.testing.assert_array_equal(pixels(saved(page, "Mask (PNG)")), expected)

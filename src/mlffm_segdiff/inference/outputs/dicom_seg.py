@@ -10,12 +10,12 @@ import numpy as np
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import DISTRIBUTION, needs_extra
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.atomic import write_bytes
 from mlffm_segdiff.inference.outputs.writers import Writer
 from mlffm_segdiff.inference.reading.dicom import header_number, header_value
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.overlap import Mask
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
@@ -47,7 +47,7 @@ class DicomSegWriter(Writer):
         """Return the file of the segmentation."""
         return (f"dicom-seg/{stem}.dcm",)
 
-    def check(self, sampling: Sampling) -> None:
+    def check(self, sampling: SamplingConfig) -> None:
         """Raise UserError unless highdicom is installed."""
         del sampling
         with needs_extra("dicom"):

@@ -7,12 +7,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.inference.outputs.image_file import save_image
 from mlffm_segdiff.inference.outputs.writers import Writer
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.segmenters.at_source import Map
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 WHITE = 65535
 BAND = 512
@@ -37,7 +37,7 @@ class SpreadWriter(Writer):
         """Return the file of the map."""
         return (f"spreads/{stem}.{self.output.maps}",)
 
-    def check(self, sampling: Sampling) -> None:
+    def check(self, sampling: SamplingConfig) -> None:
         """Raise UserError unless two or more samples are drawn."""
         if sampling.samples < 2:
             raise UserError(

@@ -17,9 +17,9 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.outputs.parquet import require_parquet
 
 if TYPE_CHECKING:
+    from mlffm_segdiff.config.schema import SamplingConfig
     from mlffm_segdiff.inference.outputs.predictions import Row
     from mlffm_segdiff.inference.result import CaseResult
-    from mlffm_segdiff.segmenters.sampling_settings import Sampling
 
 MapFormat = Literal["png", "npy"]
 TableFormat = Literal["csv", "parquet"]
@@ -94,7 +94,7 @@ class Writer(ABC):
     def __init__(self, output: Output) -> None:
         self.output = output
 
-    def check(self, sampling: Sampling) -> None:  # noqa: B027
+    def check(self, sampling: SamplingConfig) -> None:  # noqa: B027
         """Raise UserError, before anything is segmented, if this output cannot be written."""
 
     def case_files(self, stem: str) -> tuple[str, ...]:
@@ -122,7 +122,7 @@ class Writer(ABC):
         """Write the file for all images, if any; not called if the run is interrupted."""
 
 
-def make_writers(output: Output, sampling: Sampling) -> dict[str, Writer]:
+def make_writers(output: Output, sampling: SamplingConfig) -> dict[str, Writer]:
     """Return the writers of the requested outputs; those that need the decoded image come last.
 
     Raises:

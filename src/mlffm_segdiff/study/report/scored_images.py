@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.cache import CachedPairs
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.sources import load_split_cases, open_split
@@ -13,7 +14,6 @@ from mlffm_segdiff.evaluation.figures import OutlinedCase
 from mlffm_segdiff.evaluation.model import outline_case, segment_cases
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
-from mlffm_segdiff.segmenters.sampling_settings import Sampling
 from mlffm_segdiff.study.cells import Cell, evaluation_sampling
 from mlffm_segdiff.study.score_frame import CellResult
 
@@ -57,7 +57,7 @@ def open_images(cell: Cell, part: str) -> ScoredImages:
     return ScoredImages(list(parts.cases[part]), open_split(parts, part, data.size))
 
 
-def load_cell(one: CellResult, overrides: Sequence[str]) -> tuple[BaseSegmenter, Sampling]:
+def load_cell(one: CellResult, overrides: Sequence[str]) -> tuple[BaseSegmenter, SamplingConfig]:
     """Return a cell's segmenter, and how an evaluation with these overrides draws masks.
 
     Raises UserError if there are no weights.
