@@ -31,7 +31,8 @@ def test_both_formats_are_measured_and_reported(tmp_path: Path, monkeypatch: pyt
         shown.append(label)
         return nullcontext()
 
-    facts, found = run.run_benchmark(run.BenchmarkPlan(precision="both"), tmp_path / "new", "command", status)
+    plan = run.BenchmarkPlan(precision="both")
+    facts, found = run.run_benchmark(plan, tmp_path / "new", "command", status)
     assert shown == ["measuring segmentation, float32", "measuring segmentation, bf16"]
     assert list(found) == ["float32", "bf16"]
     assert (facts["command"], facts["weights"]) == ("command", "default")
@@ -40,3 +41,15 @@ def test_both_formats_are_measured_and_reported(tmp_path: Path, monkeypatch: pyt
         "benchmark.md",
         "benchmark.png",
     }
+
+
+@pytest.mark.parametrize("name", ["benchmark.json", "benchmark.md", "benchmark.png"])
+def test_files_of_something_else_are_kept(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "load_subject", lambda name, precision, *_: SimpleNamespace(precision=precision))
+    monkeypatch.setattr(run, "MEASUREMENTS", {"segmentation": lambda _: Findings(())})
+    (tmp_path / name).write_text("[1]")
+    with pytest.raises(UserError, match=f"{name} exists, but no earlier run wrote it"):
+        run.run_benchmark(run.BenchmarkPlan(), tmp_path, "command")
+    assert (tmp_path / name).read_text() == "[1]"
+    for _ in range(2):
+        run.run_benchmark(run.BenchmarkPlan(), tmp_path / "new", "command")

@@ -64,6 +64,27 @@ def test_what_is_not_name_and_folder_is_refused(
         assert err == f"error: --masks {text!r} is not NAME=PATH, for example --masks ours=OUT/masks\n"
 
 
+def test_the_report_is_not_written_among_the_images(
+    folders: dict[str, Path], command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "images").mkdir()
+    masks = [text for one in ("all", "half") for text in ("--masks", f"{one}={folders[one]}")]
+    where = "--truth", folders["truth"], "--images", tmp_path / "images", "-o", tmp_path / "images"
+    status, out, err = command("compare", *masks, *where)
+    assert (status, out) == (2, "")
+    assert "images is a folder of masks or images, or in one" in err
+    assert not list((tmp_path / "images").iterdir())
+
+
+def test_methods_need_names_that_differ_in_more_than_capital_letters(
+    folders: dict[str, Path], command: Command, tmp_path: Path
+) -> None:
+    masks = "--masks", f"ours={folders['all']}", "--masks", f"Ours={folders['half']}"
+    status, out, err = command("compare", *masks, "--truth", folders["truth"], "-o", tmp_path / "out")
+    assert (status, out) == (2, "")
+    assert err == "error: 'ours' and 'Ours' differ only in capital letters; rename one\n"
+
+
 @pytest.mark.parametrize("where", ["all", "truth", "half/report"])
 def test_the_report_is_not_written_among_the_masks(
     folders: dict[str, Path], command: Command, tmp_path: Path, where: str
@@ -74,5 +95,5 @@ def test_the_report_is_not_written_among_the_masks(
     before = sorted(folders[name].rglob("*"))
     status, out, err = command("compare", *masks, "--truth", folders["truth"], "-o", output)
     assert (status, out) == (2, "")
-    assert "is a folder of masks, or in one; choose another folder for the report" in err
+    assert "is a folder of masks or images, or in one; choose another folder for the report" in err
     assert sorted(folders[name].rglob("*")) == before

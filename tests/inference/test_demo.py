@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.demo import (
     COLUMNS,
     LINE,
@@ -52,6 +53,16 @@ def test_the_demo_writes_masks_overlays_and_a_summary_and_scores_them(
         assert sample.jaccard == pytest.approx((exact & found).sum() / (exact | found).sum())
     with Image.open(tmp_path / "demo" / "summary.png") as saved:
         assert min(saved.size) > 400
+
+
+def test_a_summary_that_is_not_the_demos_is_kept(tmp_path: Path, red_model: Callable[..., Model]) -> None:
+    (tmp_path / "summary.png").write_text("mine")
+    with pytest.raises(UserError, match=r"summary\.png exists, but no earlier run wrote it"):
+        run_demo(red_model(size=16), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.png"]
+    assert (tmp_path / "summary.png").read_text() == "mine"
+    for _ in range(2):
+        run_demo(red_model(size=16), tmp_path / "again")
 
 
 def test_a_perfect_mask_scores_one() -> None:

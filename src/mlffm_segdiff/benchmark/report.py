@@ -9,6 +9,7 @@ from matplotlib.figure import Figure as Chart
 from mlffm_segdiff.benchmark.goals import Findings, Goal, Result
 from mlffm_segdiff.benchmark.timing import Timing, plain, quartiles
 from mlffm_segdiff.data.atomic import atomic_write, open_checked, sweep_unfinished
+from mlffm_segdiff.data.results_folder import require_own
 from mlffm_segdiff.evaluation.report import markdown_table
 
 JSON_FILE, MARKDOWN_FILE, CHART_FILE = "benchmark.json", "benchmark.md", "benchmark.png"
@@ -88,6 +89,16 @@ def benchmark_markdown(facts: Mapping[str, object], found: Found) -> str:
         markdown_table(TIMING_HEADER, timing_rows(found)),
     ]
     return "# Benchmark\n\n" + "\n".join(part for part in parts if part)
+
+
+def require_own_report(folder: Path) -> None:
+    """Raise UserError if the folder cannot be written, or its files are not those of an earlier benchmark."""
+    files = JSON_FILE, MARKDOWN_FILE, CHART_FILE
+    try:
+        earlier = "goals" in json.loads((folder / JSON_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        earlier = False
+    require_own(folder, files, files if earlier else ())
 
 
 def write_report(folder: Path, facts: Mapping[str, object], found: Found) -> None:

@@ -14,13 +14,12 @@ from mlffm_segdiff.benchmark.goals import Findings
 from mlffm_segdiff.benchmark.machine import machine_facts
 from mlffm_segdiff.benchmark.peers import measure_denoising, measure_segmentation
 from mlffm_segdiff.benchmark.predict_cost import measure_memory, measure_predict
-from mlffm_segdiff.benchmark.report import Found, write_chart, write_report
+from mlffm_segdiff.benchmark.report import Found, require_own_report, write_chart, write_report
 from mlffm_segdiff.benchmark.roofline import measure_peak_share
 from mlffm_segdiff.benchmark.subject import Subject, load_subject, write_random_weights
 from mlffm_segdiff.benchmark.training_speed import measure_training
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import PrecisionChoice
-from mlffm_segdiff.data.atomic import require_writable_folder
 from mlffm_segdiff.segmenters.device import AUTO, describe_device, find_device
 
 MEASUREMENTS: Mapping[str, Callable[[Subject], Findings]] = MappingProxyType(
@@ -77,10 +76,10 @@ def run_benchmark(
 
     Raises:
         UserError: If a measurement is unknown, the weights or the recipe cannot be measured, or the folder
-            cannot be written.
+            cannot be written or has files of something else under these names.
     """
     names = chosen_measurements(plan.measurements)
-    require_writable_folder(folder)
+    require_own_report(folder)
     with TemporaryDirectory() as random_weights:
         weights = plan.weights
         if plan.recipe is not None:

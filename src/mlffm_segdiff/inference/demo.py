@@ -10,8 +10,10 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.files import Pixels, decode_image, decode_mask
+from mlffm_segdiff.data.results_folder import require_own
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.image_file import save_image
+from mlffm_segdiff.inference.outputs.journal import JOURNAL
 from mlffm_segdiff.inference.outputs.overlay import Colour, draw_outline
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
@@ -45,8 +47,9 @@ def run_demo(model: Model, folder: Path) -> list[ScoredSample]:
     """Segment the samples, write masks/, overlays/, predictions.csv and summary.png, and return the scores.
 
     Raises:
-        UserError: The folder cannot be written.
+        UserError: The folder cannot be written, or has files of something else under these names.
     """
+    require_own(folder, [SUMMARY_FILE], [SUMMARY_FILE] if (folder / JOURNAL).is_file() else [])
     images = sorted(samples_folder().glob("*.png"))
     output = Output(folder, ("overlay",))
     for _ in predict_files(images, model, output):

@@ -108,8 +108,12 @@ def compare(
     }
     _check_methods(folders, baseline)
     inputs = [truth, *(one for several in folders.values() for one in several)]
+    if images is not None:
+        inputs.append(Path(images).expanduser())
     if any(output.resolve().is_relative_to(one.resolve()) for one in inputs):
-        raise UserError(f"{output} is a folder of masks, or in one; choose another folder for the report")
+        raise UserError(
+            f"{output} is a folder of masks or images, or in one; choose another folder for the report"
+        )
     own = _own_files(output)
     require_own(output, [*RESULTS, *FOLDERS], own)
     found = find_runs(folders, truth, missing)
@@ -184,6 +188,12 @@ def _check_methods(folders: Mapping[str, Sequence[Path]], baseline: str | None) 
     for method in folders:
         if not re.fullmatch(TITLE, method):
             raise UserError(f"{method!r} cannot name a method; use letters, digits, spaces and + . , ( ) - _")
+    by_text = {method.casefold(): method for method in folders}
+    for method in folders:
+        if by_text[method.casefold()] != method:
+            raise UserError(
+                f"{method!r} and {by_text[method.casefold()]!r} differ only in capital letters; rename one"
+            )
     if len(folders) < 2:
         raise UserError(
             f"a comparison needs two methods, but {', '.join(folders) or 'none'} is given; add another "
