@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.prompt import Prompt, PromptedImage
@@ -93,6 +95,29 @@ def test_points_on_the_wrong_side_change_the_mask_near_them_only() -> None:
     assert 0 < (before & ~cut).sum() <= np.pi * 4**2
     assert added[16, 25]
     assert 0 < (added & ~(probability >= 0.5)).sum() <= np.pi * 4**2
+
+
+@given(
+    lesion=st.lists(st.tuples(st.integers(8, 23), st.integers(8, 23)), min_size=1, max_size=4),
+    other=st.lists(st.tuples(st.integers(0, 63), st.integers(0, 63)), max_size=4),
+)
+def test_points_on_the_lesion_are_in_the_mask_however_near_others_are(
+    lesion: list[tuple[int, int]], other: list[tuple[int, int]]
+) -> None:
+    points = [(x, y, 1) for x, y in lesion] + [(x, y, 0) for x, y in other]
+    found = mask(Prompt(points=points), output(squares()))
+    assert all(found[y, x] for x, y in lesion)
+    apart = [(x, y) for x, y in other if min(abs(x - u) + abs(y - v) for u, v in lesion) > 3]
+    assert not any(found[y, x] for x, y in apart)
+
+
+def test_the_features_of_the_image_are_kept_for_the_outlier_detector() -> None:
+    features = np.arange(4, dtype=np.float32)
+    found = [
+        NetworkOutput(squares(), np.zeros_like(squares()), features=one) for one in (features, -features)
+    ]
+    for prompt in (Prompt(points=[(10, 10, 1)]), Prompt(box=(4, 4, 60, 60))):
+        assert prompted(prompt).output(found, 0.5).features is features
 
 
 @pytest.mark.parametrize(

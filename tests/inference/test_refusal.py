@@ -2,6 +2,7 @@ import csv
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading.case_image import CaseImage
-from mlffm_segdiff.inference.segmenter import segment
+from mlffm_segdiff.inference.segmenter import Prompted, Segmenter, segment
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
@@ -158,3 +159,23 @@ def test_the_score_depends_neither_on_size_nor_on_the_file_format(tmp_path: Path
         assert found.outlier is not None
         scores.append(found.outlier.score)
     assert max(scores) < 1.1 * min(scores)
+
+
+def test_refusing_needs_weights_with_a_detector(tiny_weights: Path) -> None:
+    assert segment([text_page(300)], tiny_weights)
+    with pytest.raises(UserError, match="these weights have no outlier detector, so no image can be refused"):
+        segment([text_page(300)], tiny_weights, refuse_outliers=True)
+
+
+@pytest.mark.parametrize(
+    "prompt", [{"box": (20, 20, 280, 280)}, {"points": [(150, 150, 1)]}], ids=["box", "point"]
+)
+def test_a_prompt_does_not_hide_an_outlier(prompt: dict[str, Any]) -> None:
+    page, weights = text_page(300), Segmenter.from_pretrained("default")
+    marked, plain = segment([Prompted(page, **prompt), page], weights)
+    assert marked.flags[0] == plain.flags[0] == "not_dermoscopy"
+    assert marked.outlier is not None
+    assert plain.outlier is not None
+    assert marked.outlier.score == pytest.approx(plain.outlier.score)
+    with pytest.raises(OutlierError, match="not a dermoscopic image"):
+        segment([Prompted(page, **prompt)], weights, refuse_outliers=True)

@@ -119,7 +119,7 @@ class PromptedImage:
         return [self.image, replace(self.image, network_input=around, view=None)]
 
     def output(self, found: Sequence[NetworkOutput], threshold: float) -> NetworkOutput:
-        """Return the output for the image with its prompt, without samples.
+        """Return the output for the image with its prompt, without samples; features are the image's.
 
         With a box, the logits of both maps and of the box are added: that of the box is BOX_WEIGHT in its
         middle, 0 on the ellipse inscribed in it, and falls to -BOX_WEIGHT outside of that. Outside the box
@@ -136,7 +136,7 @@ class PromptedImage:
             probability = self._within_box(probability, found[1].probability)
         if self.prompt.points:
             probability = self._with_points(probability, threshold)
-        return NetworkOutput(probability, np.zeros_like(probability))
+        return NetworkOutput(probability, np.zeros_like(probability), features=found[0].features)
 
     def _within_box(self, whole: Map, around: Map) -> Map:
         crop, box = self.prompt.crop(self.image), self.prompt.box
@@ -159,9 +159,10 @@ class PromptedImage:
     def _with_points(self, probability: Map, threshold: float) -> Map:
         """Apply the points: first those on the lesion, then those that are not.
 
-        A point on the wrong side of the threshold gets its label as probability, fading out within REACH.
-        With points on the lesion, only components that contain one are kept; without, components that
-        contain a point that is not lesion are removed.
+        A point on the wrong side of the threshold gets its label as probability, fading out within REACH; one
+        that is not lesion leaves the points on the lesion as they are. With points on the lesion, only
+        components that contain one are kept; without, components that contain a point that is not lesion are
+        removed.
         """
         lesion = [point for point in self.prompt.points if point[2]]
         other = [point for point in self.prompt.points if not point[2]]
@@ -191,6 +192,11 @@ class PromptedImage:
         cell = max(width, height) / len(probability)
         radius = max(REACH * max(box[2] - box[0], box[3] - box[1]), 2 * cell)
         distance = np.hypot((centres * height - point[1])[:, None], centres * width - point[0])
+        if not point[2]:
+            lesion = (one for one in self.prompt.points if one[2])
+            radius = min([radius, *(float(distance[self._cell(one, distance)]) for one in lesion)])
+        if radius == 0:
+            return probability
         weight = np.clip(2 - 2 * distance / radius, 0, 1)
         return ((1 - weight) * probability + weight * point[2]).astype(np.float32)
 

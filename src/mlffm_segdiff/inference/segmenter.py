@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.inference.analysis import Processing, analyse
+from mlffm_segdiff.inference.analysis import Processing, analyse, require_supported
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.postprocessing import DEFAULT as DEFAULT_STEPS
 from mlffm_segdiff.inference.postprocessing import PostProcessing
@@ -153,6 +153,7 @@ def segment(
         model = weights.prepared(sampling)
     else:
         model = load_model(weights, device=device, sampling=sampling)
+    require_supported(model, how)
     results: list[CaseResult] = []
     numbered = enumerate(images)
     while chunk := list(islice(numbered, batch_size)):

@@ -18,6 +18,7 @@ from pyarrow import parquet
 
 from mlffm_segdiff import segment
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.image_formats import reported
 from mlffm_segdiff.inference.model import load_model
 from mlffm_segdiff.inference.reading.listing import list_place
 from mlffm_segdiff.inference.shards import make
@@ -253,3 +254,28 @@ def test_a_file_of_a_list_that_is_missing_is_a_row(run: Callable[..., Path], pho
 def test_weights_without_a_file_are_refused(red_model: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="shards need weights from a file or the hub"):
         predict_shards([tmp_path / "a.png"], LocalEngine(red_model()), ShardOptions(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("error", [OSError("the network is down"), MemoryError()], ids=["reading", "memory"])
+def test_what_failed_for_reasons_outside_of_the_image_is_made_again(
+    run: Callable[..., Path], photos: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """An image that is damaged itself is not: its shard is finished."""
+    read, fails = make.read_unless_found, True
+
+    def fail_once(source: Path, size: int, keep: bool, find: Callable[[bytes], None]) -> Any:
+        if fails and source.name == "1.png":
+            if isinstance(error, MemoryError):
+                find(source.read_bytes())
+            with reported(source.name):
+                raise error
+        return read(source, size, keep, find)
+
+    monkeypatch.setattr(make, "read_unless_found", fail_once)
+    out = run(photos)
+    first = table(out)
+    assert (first[1]["status"], first[1]["sha256"]) == ("failed", "")
+    damaged = out / "shards" / first[4]["shard"]
+    written, fails = damaged.stat().st_mtime_ns, False
+    assert table(run(photos))[1]["status"] == "done"
+    assert damaged.stat().st_mtime_ns == written

@@ -46,8 +46,8 @@ def make_shard(shard: Shard, model: PreparedModel, options: ShardOptions, thread
     """Write a shard unless it is finished; return whether it was written.
 
     The file appears complete or not at all. Its bytes depend on the content of the images, their sources and
-    the settings only. A shard is finished if its file is there and its images still have the content that
-    it was made from.
+    the settings only. A shard is finished if its file is there, its images still have the content that it was
+    made from. An image that failed for lack of memory or of a package, or could not be read, is tried again.
 
     Args:
         shard: From `plan_shards`.
@@ -98,9 +98,17 @@ def _read(source: Source, size: int) -> Record | ToSegment:
     try:
         image = read_unless_found(source, size, keep=False, find=note)
     except Exception as error:  # a bad image is a row
-        return failed_record(source.name, error, str(source), digest or _digest(source))
+        return _failure(source.name, error, str(source), digest)
     assert image is not None
     return ToSegment(digest, image)
+
+
+def _failure(name: str, error: Exception, shown: str, digest: str) -> Record:
+    """Return a failed record; without the digest if memory or a package lacked, so that it is tried again."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ImportError | MemoryError):
+        cause = cause.__cause__
+    return failed_record(name, error, shown, digest if cause is None else "")
 
 
 def _finish(case: Record | Segmented, model: PreparedModel, processing: Processing) -> ShardRow:
@@ -112,7 +120,7 @@ def _finish(case: Record | Segmented, model: PreparedModel, processing: Processi
         try:
             result = analyse(image, case.segmentation, model, processing)
         except Exception as error:
-            return _failed(failed_record(image.name, error, image.name, case.key))
+            return _failed(_failure(image.name, error, image.name, case.key))
         contours = json.dumps(geojson(result.mask, image.name))
         return ShardRow(0, _values(case.key, row_of(result)), contours, mask_png(result.mask))
 
