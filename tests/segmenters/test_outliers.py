@@ -48,6 +48,38 @@ def test_false_alarms_are_as_rare_as_promised(cases: int, used: int) -> None:
     assert np.mean(shares) - 3 * error < 1 - LEVEL
 
 
+def test_false_alarms_of_a_small_set_with_many_features_are_as_rare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Components chosen for images that are then held out would give these too large distances."""
+    monkeypatch.setattr("mlffm_segdiff.segmenters.outliers.FOLDS", 5)  # faster
+    mixing = np.random.default_rng(0).normal(size=(80, 80)) * 0.97 ** np.arange(80)[:, None]
+    shares = []
+    for seed in range(80):
+        points = np.random.default_rng(seed).normal(size=(1100, 80)) @ mixing
+        found = fit_detector({"a": points[:80]}, {"a": points[80:100]})
+        assert found is not None
+        assert found.sets["a"].cross_fitted
+        shares.append(np.mean(found.distances(points[100:])["a"] > found.sets["a"].limit))
+    error = np.std(shares) / len(shares) ** 0.5
+    assert np.mean(shares) == pytest.approx(1 - LEVEL, abs=0.01 + 3 * error)
+
+
+@pytest.mark.parametrize("scale", [1.0, 3e-6, 1e-9])
+def test_a_feature_that_hardly_varies_is_left_out(scale: float, tmp_path: Path) -> None:
+    features = np.random.default_rng(0).normal(size=(400, 20))
+    features[:, 3] *= scale
+    found = fit_detector({"a": features[:300]}, {"a": features[300:]})
+    assert found is not None
+    OUTLIERS.write(found, tmp_path, "digest")
+    read = OUTLIERS.read(tmp_path, "digest")
+    assert read is not None
+    assert read.score(features[0]).score == pytest.approx(found.score(features[0]).score, rel=1e-3)
+
+
+def test_features_too_small_for_the_files_number_format_have_no_detector() -> None:
+    features = 1e-7 * np.random.default_rng(0).normal(size=(400, 20))
+    assert fit_detector({"a": features[:300]}, {"a": features[300:]}) is None
+
+
 def test_images_of_each_set_pass_and_those_between_are_outliers() -> None:
     detector = fitted(0)
     generator = np.random.default_rng(1)

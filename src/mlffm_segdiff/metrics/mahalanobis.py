@@ -10,6 +10,8 @@ Numbers = npt.NDArray[np.float64]
 
 KEPT_VARIANCE = 0.99
 """Share of the variance within groups that the principal components keep."""
+SMALLEST_SCALE = 1e-4
+"""Standard deviation of a feature, as a share of the largest, below which it is left out as constant."""
 CASES_PER_COMPONENT = 10
 """Minimum number of cases for each principal component, so that covariances can be estimated from them."""
 PRIOR_CASES = 60
@@ -59,7 +61,9 @@ class Gaussians:
         return distance
 
 
-def fit_space(groups: Mapping[str, Numbers], kept: float = KEPT_VARIANCE) -> FeatureSpace:
+def fit_space(
+    groups: Mapping[str, Numbers], kept: float = KEPT_VARIANCE, components: int | None = None
+) -> FeatureSpace:
     """Fit the space to the deviations of features from the mean of their group.
 
     Components with little variance are noise of the sample covariance, which would dominate a distance. With
@@ -69,15 +73,18 @@ def fit_space(groups: Mapping[str, Numbers], kept: float = KEPT_VARIANCE) -> Fea
         groups: Features of each group, NxD; at least two different cases in one of them.
         kept: Share of the variance that is kept, in (0, 1]; less if there are fewer than
             `CASES_PER_COMPONENT` cases for a component.
+        components: Number of components, instead.
     """
     deviations = np.concatenate([features - features.mean(axis=0) for features in groups.values()])
     scale = deviations.std(axis=0)
-    varies = scale > 1e-6 * scale.max()
+    varies = scale > SMALLEST_SCALE * scale.max()
     inverse = np.divide(1.0, scale, out=np.zeros_like(scale), where=varies)
     variances, directions = np.linalg.eigh(np.cov(deviations * inverse, rowvar=False, bias=True))
     variances, directions = variances[::-1], directions[:, ::-1]
-    count = int(np.searchsorted(np.cumsum(variances), kept * variances.sum())) + 1
-    count = min(count, max(len(deviations) // CASES_PER_COMPONENT, 1))
+    count = components
+    if count is None:
+        count = int(np.searchsorted(np.cumsum(variances), kept * variances.sum())) + 1
+        count = min(count, max(len(deviations) // CASES_PER_COMPONENT, 1))
     basis = inverse[:, None] * directions[:, :count] / np.sqrt(variances[:count])
     return FeatureSpace(np.mean([features.mean(axis=0) for features in groups.values()], axis=0), basis)
 

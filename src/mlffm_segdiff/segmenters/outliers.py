@@ -103,17 +103,18 @@ def fit_detector(
     """Fit a detector to features of training images, and its limits to those of validation images.
 
     A data set with fewer than MIN_CASES validation images also uses the distances of its training images,
-    each to Gaussians that were fitted without its fold (cross-conformal prediction, Vovk 2015). Its share of
-    false alarms is then 1 - LEVEL in practice, and at most twice that in theory (Barber et al. 2021,
-    theorem 4). If a data set has fewer than MIN_CASES training images, all sets are joined to one.
-    Training images with equal features, such as copies, count as one.
+    each in a space and to Gaussians that were fitted without its fold (cross-validation). No share of false
+    alarms is guaranteed for it; docs/OUTLIERS.md has the measured one. If a data set has fewer than MIN_CASES
+    training images, all sets are joined to one. Training images with equal features, such as copies, count as
+    one.
 
     Args:
         training: NxD by data set.
         validation: NxD by data set.
 
     Returns:
-        The detector; None for fewer than MIN_CASES training images in all.
+        The detector; None for fewer than MIN_CASES training images in all, or if a feature varies so little
+            that the file's number format cannot hold its weight.
     """
     training = {name: _distinct(features) for name, features in training.items()}
     if any(len(features) < MIN_CASES for features in training.values()):
@@ -122,8 +123,14 @@ def fit_detector(
     if min(map(len, training.values())) < MIN_CASES:
         return None
     space = _rounded(fit_space(training))
+    if space is None:
+        return None
     points = {name: space.project(features) for name, features in training.items()}
-    gaussians = {name: _rounded(one) for name, one in fit_gaussians(points).items()}
+    gaussians = {}
+    for name, one in fit_gaussians(points).items():
+        if (rounded := _rounded(one)) is None:
+            return None
+        gaussians[name] = rounded
     sets = {}
     for name, fitted in gaussians.items():
         distances = np.empty(0)
@@ -131,7 +138,7 @@ def fit_detector(
             distances = fitted.distance(space.project(validation[name]))
         few = len(distances) < MIN_CASES
         if few:
-            distances = np.concatenate([distances, _cross_fitted(points, name)])
+            distances = np.concatenate([distances, _cross_fitted(training, name, space.basis.shape[1])])
         limit = conformal_quantile(distances, LEVEL)
         sets[name] = TrainingSet(len(points[name]), len(distances), few, limit)
     return OutlierDetector(space, gaussians, sets)
@@ -143,14 +150,17 @@ def _distinct(features: Numbers) -> Numbers:
     return features[np.sort(first)]
 
 
-def _cross_fitted(points: Mapping[str, Numbers], name: str) -> Numbers:
-    """Return the distance of each point of a group to the Gaussians fitted without the point's fold."""
-    own = points[name]
+def _cross_fitted(training: Mapping[str, Numbers], name: str, components: int) -> Numbers:
+    """Return the distance of each image of a set to the Gaussians fitted, in their space, without its fold."""
+    own = training[name]
     fold = np.random.default_rng(0).permutation(len(own)) % FOLDS
     distances = np.empty(len(own))
     for number in range(FOLDS):
-        gaussians = fit_gaussians({**points, name: own[fold != number]})[name]
-        distances[fold == number] = gaussians.distance(own[fold == number])
+        others = {**training, name: own[fold != number]}
+        space = fit_space(others, components=components)
+        points = {name: space.project(features) for name, features in others.items()}
+        fitted = fit_gaussians(points)[name]
+        distances[fold == number] = fitted.distance(space.project(own[fold == number]))
     return distances
 
 
@@ -196,7 +206,8 @@ OUTLIERS = _OutliersFile(
 )
 
 
-def _rounded(model: Model) -> Model:
-    """Round arrays as the file does, so that limits fit the detector that is read back."""
-    arrays = [array.astype(FORMATS[array.ndim]).astype(np.float64) for array in vars(model).values()]
-    return type(model)(*arrays)
+def _rounded(model: Model) -> Model | None:
+    """Round arrays as the file does, so that limits fit the detector that is read back; None if it cannot."""
+    with np.errstate(over="ignore"):
+        arrays = [array.astype(FORMATS[array.ndim]).astype(np.float64) for array in vars(model).values()]
+    return type(model)(*arrays) if all(np.isfinite(array).all() for array in arrays) else None
