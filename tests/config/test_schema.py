@@ -159,6 +159,11 @@ EPSILON = {"objective": "epsilon", "training": "single"}
         ),
         ({"loss": {"weight": "none", "band_gain": 1}}, r"loss\.band_gain=1\.0 .* without loss\.weight=band"),
         ({"loss": {"dermosegdiff_gamma": 1}}, r"without loss\.weight=dermosegdiff"),
+        ({"loss": {"cross_entropy": 0, "band_gain": 1}}, r"band_gain=1\.0 .* without loss\.cross_entropy>0"),
+        (
+            {"loss": {"cross_entropy": 0, "weight": "dermosegdiff"}},
+            r"loss\.weight=dermosegdiff .* without loss\.cross_entropy>0",
+        ),
         (
             {"train": {"init": "default", "encoder_init": None}},
             r"encoder_init=None .* train\.init=None",

@@ -181,6 +181,20 @@ def test_dpm_solver_is_diffusers_with_a_noise_network(steps: int) -> None:
     torch.testing.assert_close(found, x, rtol=1e-4, atol=1e-4)
 
 
+def test_dpm_solver_makes_as_many_steps_as_asked() -> None:
+    """Diffusers' own timesteps end at -1 for 61, 103, 121, 122 and more steps, by rounding."""
+    process, seen = MaskDiffusion(), list[int]()
+
+    def estimate(x: Tensor, t: int) -> Tensor:
+        seen.append(t)
+        return x
+
+    for steps in range(1, 131):
+        seen.clear()
+        sample(estimate, process, "dpm", steps, lambda: torch.zeros(1, 1, 1, 1))
+        assert seen == sampling_timesteps(process.train_steps, steps)
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_ddpm_draws_from_the_posterior_of_bayes_rule(schedule: ScheduleName) -> None:
     """Two steps of T = 2: the first is a draw from q(x_0' | x_1, x_0), by Bayes' rule on Gaussians."""

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import SamplingConfig
@@ -10,6 +11,7 @@ from mlffm_segdiff.metrics.case_bounds import Bounds
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, SetBounds, StyleCalibration
+from mlffm_segdiff.segmenters.companions import Companions
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.segmenters.saved_weights import weights_digest
@@ -67,6 +69,23 @@ def test_it_is_saved_with_the_weights_it_belongs_to(weights: Path, tmp_path: Pat
     found = load_pretrained(copy).quality
     assert found is not None
     assert found.styles == KNOWN.styles
+
+
+def test_it_is_not_saved_with_weights_that_have_changed_since(
+    weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    QUALITY.write(KNOWN, weights, weights_digest(weights / "model.safetensors"))
+    pretrained, copy = load_pretrained(weights), tmp_path / "copy"
+    with torch.no_grad():
+        next(pretrained.segmenter.parameters()).neg_()
+    config = {"recipe": pretrained.recipe.model_dump(mode="json")}
+    pretrained.save_pretrained(copy, config=config)
+    (message,) = caplog.messages
+    assert message.endswith("are not saved; make new ones by evaluate --calibrate")
+    assert load_pretrained(copy).quality is None
+    pretrained.companions = Companions(KNOWN, None, None)
+    pretrained.save_pretrained(tmp_path / "new", config=config)
+    assert load_pretrained(tmp_path / "new").quality is not None
 
 
 @pytest.mark.parametrize(

@@ -55,13 +55,13 @@ def test_a_choice_out_of_range_is_reported(
         chosen_sampling(recipe, choice)
 
 
-def test_a_fusion_that_is_not_installed_is_reported_before_anything_is_drawn(
+def test_a_sampler_that_is_not_installed_is_reported_before_anything_is_drawn(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "SimpleITK", None)
-    with pytest.raises(UserError, match=r"^SimpleITK is not installed.*\[staple\]\"$"):
-        chosen_sampling(recipe, {"fusion": "staple"})
-    assert chosen_sampling(recipe).fusion == "mean"
+    monkeypatch.setitem(sys.modules, "diffusers", None)
+    with pytest.raises(UserError, match=r"^diffusers is not installed.*\[dpm\]\"$"):
+        chosen_sampling(recipe, {"sampler": "dpm"})
+    assert chosen_sampling(recipe).sampler == "ddim"
 
 
 def test_a_network_of_one_pass_has_no_samples_to_fuse() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.segmenters.base import BaseSegmenter
@@ -76,6 +77,14 @@ def test_the_style_reaches_the_encoder_of_every_mirror_image(recorded: Recorded,
     segmenter, network = recorded(lambda x, t, image: x, styles=STYLES)
     segmenter.segment(batch.image, SamplingConfig(mirror=True, style="ph2"))
     assert [found.tolist() for found in network.style_numbers] == [[3] * 4] * 4
+
+
+@pytest.mark.parametrize("styles", [(), STYLES])
+def test_an_unknown_style_is_refused(trained: Make, batch: Batch, styles: tuple[str, ...]) -> None:
+    segmenter = trained(model={**TINY, "styles": styles}) if styles else trained()
+    choices = ", ".join(("any", *styles))
+    with pytest.raises(UserError, match=f"no annotation style 'ph3'; choose one of {choices}$"):
+        segmenter.segment(batch.image, SamplingConfig(style="ph3"))
 
 
 def test_a_fresh_token_changes_nothing(fresh: Make, trained: Make, batch: Batch) -> None:

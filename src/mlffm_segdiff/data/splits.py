@@ -25,6 +25,12 @@ PART_NAMES = {
 OFFICIAL = ("ham10000", "isic2018", "ph2")
 
 
+def check_part(name: str) -> None:
+    """Raise UserError for a name that is not one of SPLITS."""
+    if name not in SPLITS:
+        raise UserError(f"unknown part {name!r}; choose one of {', '.join(SPLITS)}")
+
+
 @dataclass(frozen=True)
 class Split:
     """The ids of the three parts, each sorted and without overlap."""
@@ -35,8 +41,7 @@ class Split:
 
     def ids(self, name: str) -> tuple[str, ...]:
         """Return the ids of `train`, `val` or `test`. Raises UserError for another name."""
-        if name not in SPLITS:
-            raise UserError(f"unknown part {name!r}; choose one of {', '.join(SPLITS)}")
+        check_part(name)
         ids: tuple[str, ...] = getattr(self, name)
         return ids
 

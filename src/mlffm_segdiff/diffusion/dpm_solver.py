@@ -1,7 +1,7 @@
 """DPM-Solver++, from the optional package diffusers."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
@@ -20,12 +20,13 @@ def check_sampler(sampler: SamplerName) -> None:
 def sample_dpm(
     estimate: Callable[[Tensor, int], Tensor],
     process: MaskDiffusion,
-    steps: int,
+    timesteps: Sequence[int],
     draw_noise: Callable[[], Tensor],
 ) -> Tensor:
     """Sample scaled masks by DPM-Solver++ of second order (Lu et al. 2022, arXiv:2211.01095).
 
-    Args and result as in `sample`; estimates are not clipped.
+    Args and result as in `sample`, with the timesteps of `sampling_timesteps`: those that diffusers makes end
+    at -1 for some numbers of steps, by rounding. Estimates are not clipped.
 
     Raises:
         UserError: diffusers is not installed.
@@ -36,12 +37,11 @@ def sample_dpm(
         process.train_steps,
         trained_betas=process.betas().tolist(),
         prediction_type="sample",
-        timestep_spacing="trailing",
         final_sigmas_type="zero",
     )
     with warnings.catch_warnings():  # diffusers converts tensors in a way that NumPy 2 deprecates
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-        scheduler.set_timesteps(steps)
+        scheduler.set_timesteps(timesteps=list(timesteps))
     x = draw_noise()
     for t in scheduler.timesteps:
         x = scheduler.step(estimate(x, int(t)), t, x, return_dict=False)[0]

@@ -33,11 +33,12 @@ def sample(
     Returns:
         x_0, B1HW.
     """
+    timesteps = sampling_timesteps(process.train_steps, steps)
     if sampler == "dpm":
-        return sample_dpm(estimate, process, steps, draw_noise)
+        return sample_dpm(estimate, process, timesteps, draw_noise)
     alpha_bar = torch.cat([process.alpha_bar, torch.ones(1)])  # abar_{-1} = 1: the mask itself
     x = draw_noise()
-    for t, following in pairwise([*sampling_timesteps(process.train_steps, steps), -1]):
+    for t, following in pairwise([*timesteps, -1]):
         x0, a_t, a_s = estimate(x, t), alpha_bar[t], alpha_bar[following]
         clipped = x0.clamp(-process.mask_scale, process.mask_scale)
         if sampler == "ddim":

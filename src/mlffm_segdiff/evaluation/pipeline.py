@@ -18,6 +18,7 @@ from mlffm_segdiff.data.claim import claimed_results
 from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.results_folder import remove_results, require_own
 from mlffm_segdiff.data.sources import SplitCases, load_split_cases, open_split
+from mlffm_segdiff.data.splits import check_part
 from mlffm_segdiff.evaluation import figures, quality_figures
 from mlffm_segdiff.evaluation.coverage import (
     Coverage,
@@ -117,6 +118,7 @@ def evaluate(
     Raises:
         UserError: The device, the weights, the data or an option cannot be used.
     """
+    check_part(part)
     place, pretrained = find_device(device), load_pretrained(weights)
     recipe = with_data(pretrained.recipe, sources, split)
     chosen = chosen_sampling(recipe, sampling)
@@ -143,7 +145,8 @@ def evaluate(
             progress(len(evaluated), len(cases))
     model = EvaluatedModel(recipe, parts, part, chosen, segmenter, place)
     facts = {"weights": str(weights), **_facts(model), "quality": quality_summary(judged)}
-    coverage = measure_coverage(covered, quality.styles[chosen.style]) if quality else []
+    # other parts had a say in the weights or in the calibration
+    coverage = measure_coverage(covered, quality.styles[chosen.style]) if quality and part == "test" else []
     if coverage:
         facts["coverage"] = coverage_summary(coverage)
     if samples:
@@ -184,7 +187,7 @@ def evaluate_masks(predicted: Path, truth: Path, show: ShowProgress = no_progres
 def write_evaluation(found: Evaluation, folder: Path) -> dict[str, Summary]:
     """Write cases.csv, summary.json and figures, and return the summaries.
 
-    Of a model also quality.csv, and coverage.csv where a calibration applies.
+    Of a model also quality.csv, and, of its test cases, coverage.csv where a calibration applies.
     The files of an earlier evaluation in the folder, which its summary.json lists, are removed first.
 
     Raises:

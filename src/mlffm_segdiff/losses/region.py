@@ -74,9 +74,9 @@ class RegionLoss(nn.Module):
         logit = logit.float()
         target = (mask > 0).float()
         entropy = F.binary_cross_entropy_with_logits(logit, target, reduction="none")
-        loss: Tensor = self.cross_entropy * (weight * entropy).mean() + self.dice * self.dice_loss(
-            logit, target
-        )
+        loss: Tensor = self.cross_entropy * (weight * entropy).mean()
+        if self.dice:
+            loss = loss + self.dice * self.dice_loss(logit, target)
         if self.kervadec:
             loss = loss + self.kervadec * kervadec_boundary(torch.sigmoid(logit), distance)
         return loss

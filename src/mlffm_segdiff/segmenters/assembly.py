@@ -14,7 +14,6 @@ from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.config.registry import call_target, import_target
 from mlffm_segdiff.config.schema import ANY_STYLE, Recipe, SamplingConfig
 from mlffm_segdiff.diffusion.dpm_solver import check_sampler
-from mlffm_segdiff.diffusion.fusion import check_fusion
 from mlffm_segdiff.diffusion.process import MaskDiffusion
 from mlffm_segdiff.losses.boundary_weight import (
     BandWeight,
@@ -187,7 +186,6 @@ def build_weight(settings: LossConfig) -> BoundaryWeight:
 
 
 def checked_sampling(settings: SamplingConfig) -> SamplingConfig:
-    """Return the settings. Raises UserError if sampler or fusion need a package that is not installed."""
+    """Return the settings. Raises UserError if the sampler needs a package that is not installed."""
     check_sampler(settings.sampler)
-    check_fusion(settings.fusion)
     return settings

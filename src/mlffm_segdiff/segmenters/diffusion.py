@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mlffm_segdiff.config.schema import SamplingConfig
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import ANY_STYLE, SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.diffusion.fusion import fuse
 from mlffm_segdiff.diffusion.noise import HeldNoise, NoiseSource, noise_stream
@@ -165,7 +166,13 @@ class DiffusionSegmenter(BaseSegmenter):
 
         Returns:
             Probability and spread, B1HW, the samples, NB1HW, and the features of the images, BxD.
+
+        Raises:
+            UserError: The network has no such annotation style.
         """
+        if sampling.style not in (ANY_STYLE, *self.styles):
+            known = ", ".join((ANY_STYLE, *self.styles))
+            raise UserError(f"no annotation style {sampling.style!r}; choose one of {known}")
         style = self._style_numbers([sampling.style], image.device).expand(image.shape[0])
         axes_of = MIRRORS if sampling.mirror else MIRRORS[:1]
         maps, pooled = [], None
@@ -234,7 +241,7 @@ class DiffusionSegmenter(BaseSegmenter):
         return self._denoiser.encode(image, styles) if self.styles else self._denoiser.encode(image)
 
     def _style_numbers(self, names: Sequence[str], device: torch.device) -> Tensor:
-        """Return each name's number: 0 for any, 1 + n for ``styles[n]``."""
+        """Return each name's number: 1 + n for ``styles[n]``, 0 for any other."""
         numbers = {name: number for number, name in enumerate(self.styles, 1)}
         return torch.tensor([numbers.get(name, 0) for name in names], device=device)
 

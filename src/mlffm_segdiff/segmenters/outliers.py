@@ -151,7 +151,7 @@ def _distinct(features: Numbers) -> Numbers:
 
 
 def _cross_fitted(training: Mapping[str, Numbers], name: str, components: int) -> Numbers:
-    """Return the distance of each image of a set to the Gaussians fitted, in their space, without its fold."""
+    """Return the distance of each image of a set to Gaussians that were fitted without its fold."""
     own = training[name]
     fold = np.random.default_rng(0).permutation(len(own)) % FOLDS
     distances = np.empty(len(own))

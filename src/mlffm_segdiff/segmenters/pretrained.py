@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,6 +38,8 @@ from mlffm_segdiff.segmenters.saved_weights import (
     local_folder,
     weights_digest,
 )
+
+LOG = logging.getLogger(__name__)
 
 TRUST_CODE = "MLFFM_SEGDIFF_TRUST_CODE"
 """Environment variable: 1 sets ``trust_code=True`` for all loading of weights."""
@@ -82,6 +85,7 @@ class Pretrained(
         self.agreement: AgreementPredictor | None = None
         self.outliers: OutlierDetector | None = None
         self.digest = ""
+        self._judged = ""
 
     @property
     def weights_sha256(self) -> str:
@@ -96,6 +100,7 @@ class Pretrained(
     @companions.setter
     def companions(self, found: Companions) -> None:
         self.quality, self.outliers, self.agreement = found
+        self._judged = _fingerprint(self.segmenter)
 
     @property
     def sampling(self) -> SamplingConfig:
@@ -182,7 +187,23 @@ class Pretrained(
         write_text(save_directory / CONFIG, json.dumps(config, sort_keys=True, indent=2))
         state = {name: value.contiguous() for name, value in self.segmenter.state_dict().items()}
         write_bytes(save_directory / WEIGHTS, save(state))
-        self.companions.write(save_directory, weights_digest(save_directory / WEIGHTS))
+        if not any(self.companions):
+            return
+        if self._judged in {"", _fingerprint(self.segmenter)}:
+            self.companions.write(save_directory, weights_digest(save_directory / WEIGHTS))
+        else:
+            LOG.warning(
+                "the weights have changed, so the calibration, the outlier detector and the predictor of "
+                "agreement that they were loaded with are not saved; make new ones by evaluate --calibrate"
+            )
+
+
+def _fingerprint(segmenter: BaseSegmenter) -> str:
+    """Return a digest of weights that a change from float32 to float16 leaves as it is."""
+    digest = sha256()
+    for name, value in sorted(segmenter.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().half().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def save_segmenter(
