@@ -108,8 +108,9 @@ class SamplingConfig(Section):
         mirror: Average over the image and its three mirror images, as nnU-Net does.
         fusion: How samples become one probability map: their mean, or STAPLE of their masks.
         style: Annotation style, for a model with several.
-        widening: Factor of the noisy mask's influence on the coarse estimate, for objective x0; chosen on
-            validation ids so that the areas of the samples cover the true ones (docs/METHOD.md).
+        widening: Factor of the noisy mask's influence on the coarse estimate from the second step on, for
+            objective x0; chosen on validation ids so that the areas of the samples cover the true ones
+            (docs/METHOD.md).
         second_look: Segment the found lesion again, enlarged, and merge both maps.
     """
 

@@ -76,7 +76,7 @@ class Coverage:
             mean kinds of the BCa bootstrap interval.
         high: Upper end.
         width: Of an area, the median of (high - low) / area of the mask; of a Dice, the median of high - low;
-            of a contour, the area between it and the mask, over the mask's, on average.
+            of a contour, the area between it and the mask over the mask's, both summed over the cases.
         expected_low: Lower end of the range that ``reached`` has in 95 % of draws of calibration and test
             cases, if all are exchangeable (`covered_cases`); None where that is not known.
         expected_high: Upper end; None for a small set, whose bounds are wider than its own cases ask for.
