@@ -143,8 +143,9 @@ def predict(
     and of the samples' spread, overlays with the outline, contours as GeoJSON,
     the band between inner and outer contour, one COCO file, DICOM SEG (for
     DICOM files), nnU-Net's layout and a page to review the cases, which any
-    browser opens. Images are PNG, JPEG, TIFF, BMP, WebP, GIF, AVIF, HEIC or DICOM. Images
-    that cannot be read, and outputs that cannot be written, are reported; the exit
+    browser opens. Images are PNG, JPEG, TIFF, BMP, WebP, GIF, AVIF, HEIC (needs
+    pillow-heif) or DICOM (extra dicom); URLs need the extra remote. Images that
+    cannot be read, and outputs that cannot be written, are reported; the exit
     status is then 1. Results of an earlier run in the folder are replaced; other
     files stay.
 
