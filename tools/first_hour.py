@@ -1,8 +1,8 @@
 """Time a newcomer's four tasks and write them as a Markdown page: first_hour.py WHEEL PAGE [PIP_OPTION ...]
 
-The wheel is installed into a new virtual environment, in a folder outside the checkout; the tasks run there one
-after another: a mask, training on a folder of images, comparing folders of masks, a new model by an entry point.
-PIP_OPTIONs go to each installation. The first command that fails ends the run. Needs Linux or macOS.
+The wheel is installed into a new virtual environment, in a folder outside the checkout; the tasks run there
+one after another: a mask, training on a folder of images, comparing folders of masks, a new model by an entry
+point. PIP_OPTIONs go to each installation. The first command that fails ends the run. Needs Linux or macOS.
 """
 
 import os
@@ -46,9 +46,10 @@ TASKS = {
 }
 HEAD = """# The first hour
 
-What somebody who has never used the package does first, in the project's folder and a new virtual environment, with
-the time of each command. `tools/first_hour.py` ran the commands outside that folder with the package's wheel,
-and wrote this page: {python}, {system}, {cores} CPU cores. Installing took packages from {source}.
+What somebody who has never used the package does first, in the project's folder and a new virtual
+environment, with the time of each command. `tools/first_hour.py` ran the commands outside that folder with
+the package's wheel, and wrote this page:
+{python}, {system}, {cores} CPU cores. Installing took packages from {source}.
 The trainings are short, to show the commands and not to give good masks.
 """
 
@@ -79,7 +80,7 @@ def machine(pip_options: Sequence[str]) -> dict[str, object]:
 
 
 def actual(command: str, wheel: str, pip_options: Sequence[str]) -> str:
-    """Return the command that runs outside the checkout: the wheel is installed, quietly, with the options."""
+    """Return the command that runs outside the checkout: it installs the wheel, quietly, with the options."""
     command = command.replace('".[', f'"{Path(wheel).resolve()}[')
     command = re.sub(r" (\./)?((examples|src|tools)/|constraints)", rf" {ROOT}/\2", command)
     installs = command.startswith(("pip ", "python "))
