@@ -1,4 +1,4 @@
-"""Compares methods by their masks: folders of any programs against one ground truth."""
+"""Compares methods by folders of their masks, of any program, against one ground truth."""
 
 from __future__ import annotations
 
