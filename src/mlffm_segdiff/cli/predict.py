@@ -30,9 +30,10 @@ from mlffm_segdiff.cli.predict_shards import (
     predict_into_shards,
 )
 from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, WeightsOrGraphsOption, prepare_model
-from mlffm_segdiff.cli.sampling import SAMPLING_KEYS, SamplesOption, StyleOption, sampling_overrides
+from mlffm_segdiff.cli.sampling import SamplesOption, StyleOption, sampling_overrides
 from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.sampling_arguments import KNOWN_KEYS
 from mlffm_segdiff.config.spelling import known_name
 from mlffm_segdiff.inference.outputs.writers import WRITERS, MapFormat, TableFormat
 from mlffm_segdiff.segmenters.device import AUTO
@@ -56,7 +57,7 @@ def predict(
         typer.Argument(
             metavar="[IMAGES|sampling.KEY=VALUE]...",
             help="Images: files, folders, zip archives, lists, shards, patterns or URLs; and sampling "
-            f"settings to change, such as sampling.steps=8. Keys: {SAMPLING_KEYS}.",
+            f"settings to change, such as sampling.steps=8; {KNOWN_KEYS}.",
         ),
     ] = None,
     places: Annotated[
