@@ -47,7 +47,7 @@ def test_its_extras_and_files_exist() -> None:
     assert all((ROOT / name).exists() for name in copied)
 
 
-def test_it_runs_without_rights() -> None:
+def test_it_runs_as_an_unprivileged_user() -> None:
     user = re.search(r"^USER (\d+):(\d+)$", DOCKERFILE[DOCKERFILE.rindex("\nFROM ") :], re.MULTILINE)
     assert user is not None
     assert "0" not in user.groups()
