@@ -1,5 +1,5 @@
 # Page and REST API on the CPU: docker build -t mlffm-segdiff . && docker run --rm -p 127.0.0.1:8000:8000 mlffm-segdiff
-# Runs as a user without rights and with a read-only root file system; only /tmp is written to.
+# Runs as an unprivileged user and with a read-only root file system; only /tmp is written to.
 FROM python:3.13-slim AS build
 WORKDIR /build
 RUN python -m venv /opt/mlffm-segdiff

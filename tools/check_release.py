@@ -1,9 +1,9 @@
 """Check the wheel and the sdist of a release: check_release.py DIST [PIP_OPTION ...]
 
 DIST is what `python -m build` wrote. The wheel is installed into a new virtual environment, with the extras
-of the image in Dockerfile and with the PIP_OPTIONs, such as --extra-index-url URL. There `demo`, `predict`
-and `serve` run with the variables, command and health check of Dockerfile. If root calls this, they run as a
-user without rights, who can write to one folder only and must be able to read this Python.
+of the image in Dockerfile and with the PIP_OPTIONs, after PyTorch by tools/install_torch.py. There
+`demo`, `predict` and `serve` run with the variables, command and health check of Dockerfile. If root calls
+this, they run as an unprivileged user, who can write to one folder only and must be able to read this Python.
 Needs Linux or macOS.
 """
 
@@ -85,6 +85,7 @@ def image_settings(dockerfile: str) -> tuple[dict[str, str], list[str], list[str
 def install(wheel: Path, venv: Path, extras: str, options: Sequence[str]) -> Path:
     """Install the wheel into a new virtual environment and return the folder of its commands."""
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+    subprocess.run([venv / "bin" / "python", ROOT / "tools" / "install_torch.py", *options], check=True)
     pip = [venv / "bin" / "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", *options]
     subprocess.run([*pip, f"{wheel}{extras}"], check=True)
     return venv / "bin"

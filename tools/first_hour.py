@@ -1,13 +1,13 @@
 """Time a newcomer's four tasks and write them as a Markdown page: first_hour.py WHEEL PAGE [PIP_OPTION ...]
 
-The wheel is installed into a new virtual environment outside the checkout; the tasks run there one after
-another: a mask, training on an own folder, comparing folders of masks, an own model by an entry point.
-PIP_OPTIONs go to each `pip install`. The first command that fails ends the run. Needs Linux or macOS.
+The wheel is installed into a new virtual environment, in a folder outside the checkout; the tasks run there
+one after another: a mask, training on a folder of images, comparing folders of masks, a new model by an entry
+point. PIP_OPTIONs go to each installation. The first command that fails ends the run. Needs Linux or macOS.
 """
 
 import os
 import platform
-import shutil
+import re
 import subprocess
 import sys
 import time
@@ -15,18 +15,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import install_torch
-
 ROOT = Path(__file__).parent.parent
 SHOWN_LINES = 6
 SHORT = "train.images=3200 train.validate_every=800 data.workers=0"
 TASKS = {
-    "Install": ["pip install {torch}", "pip install 'mlffm-segdiff[study]'"],
+    "Install": ["python tools/install_torch.py", 'pip install -c constraints.txt ".[study]"'],
     "Masks for an image": [
         "mlffm-segdiff demo -o demo",
+        "cp src/mlffm_segdiff/samples/sample_1.png lesion.png",
         "mlffm-segdiff predict lesion.png -o masks",
     ],
-    "Train on an own folder": [
+    "Train on a folder of your own images": [
         "mlffm-segdiff data synthetic -o lesions --count 60 --size 128",
         "mlffm-segdiff data check folder lesions",
         f"mlffm-segdiff train unet --source folder=lesions --run runs/own {SHORT} data.size=64",
@@ -38,17 +37,19 @@ TASKS = {
         "mlffm-segdiff compare --masks default=ours/masks --masks unet=unet/masks --truth lesions/masks"
         " -o compared",
     ],
-    "Use an own model": [
-        "pip install ./own_parts",
+    "Use a model of your own": [
+        "pip install ./examples/own_parts",
+        "sed s/side_by_side/folder/ examples/own_parts/recipe.yaml > own.yaml",
         f"mlffm-segdiff train own.yaml --source folder=lesions --run runs/three {SHORT} data.size=64",
         "mlffm-segdiff predict lesion.png -o three --weights runs/three",
     ],
 }
 HEAD = """# The first hour
 
-What somebody who has never used the package does first, with the time of each command: `tools/first_hour.py`
-installed the wheel into an empty virtual environment, ran the commands below in an empty folder, and wrote
-this page: {python}, {system}, {cores} CPU cores. Installing took packages from {source}.
+What somebody who has never used the package does first, in the project's folder and a new virtual
+environment, with the time of each command. `tools/first_hour.py` ran the commands outside that folder with
+the package's wheel, and wrote this page:
+{python}, {system}, {cores} CPU cores. Installing took packages from {source}.
 The trainings are short, to show the commands and not to give good masks.
 """
 
@@ -58,15 +59,11 @@ def main(wheel: str, page: str, *pip_options: str) -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
         subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
-        shutil.copy(ROOT / "src/mlffm_segdiff/samples/sample_1.png", folder / "lesion.png")
-        shutil.copytree(ROOT / "examples/own_parts", folder / "own_parts")
-        recipe = (ROOT / "examples/own_parts/recipe.yaml").read_text("utf-8")
-        (folder / "own.yaml").write_text(recipe.replace("side_by_side", "folder"), encoding="utf-8")
         lines = [HEAD.format(**machine(pip_options))]
         for title, commands in TASKS.items():
             lines += [f"## {title}", "```text"]
             for command in commands:
-                lines += [f"$ {shown(command)}", *timed(actual(command, wheel, pip_options), folder)]
+                lines += [f"$ {command}", *timed(actual(command, wheel, pip_options), folder)]
             lines[-1] = "```\n"
     Path(page).write_text("\n".join(lines), encoding="utf-8")
 
@@ -82,20 +79,12 @@ def machine(pip_options: Sequence[str]) -> dict[str, object]:
     }
 
 
-def torch_requirement() -> str:
-    """Return torch as tools/install_torch.py would ask for it first."""
-    return next(iter(install_torch.sources(install_torch.pinned_version())))[1][0]
-
-
-def shown(command: str) -> str:
-    """Return the command as the page has it."""
-    return command.format(torch=torch_requirement())
-
-
 def actual(command: str, wheel: str, pip_options: Sequence[str]) -> str:
-    """Return the command that runs: pip installs the wheel, quietly, with the options."""
-    command = shown(command).replace("mlffm-segdiff[", f"{Path(wheel).resolve()}[")
-    return " ".join([command, "-qqq", *pip_options]) if command.startswith("pip ") else command
+    """Return the command that runs outside the checkout: it installs the wheel, quietly, with the options."""
+    command = command.replace('".[', f'"{Path(wheel).resolve()}[')
+    command = re.sub(r" (\./)?((examples|src|tools)/|constraints)", rf" {ROOT}/\2", command)
+    installs = command.startswith(("pip ", "python "))
+    return " ".join([command, "-qqq", *pip_options]) if installs else command
 
 
 def timed(command: str, folder: Path) -> list[str]:
@@ -121,7 +110,7 @@ def timed(command: str, folder: Path) -> list[str]:
         print(done.stdout, file=sys.stderr)
         raise subprocess.CalledProcessError(done.returncode, command)
     last = [line.replace(str(folder), "...").rstrip() for line in done.stdout.splitlines()][-SHOWN_LINES:]
-    return [*last, f"# {seconds:.1f} s", ""]
+    return [*last, f"# {seconds:.1f} s", ""] if not command.startswith(("cp ", "sed ")) else []
 
 
 if __name__ == "__main__":

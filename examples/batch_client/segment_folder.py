@@ -50,8 +50,12 @@ class Server:
         connection.request(method, self._path + path, body, self._headers | named)
         response = connection.getresponse()
         if response.status >= 400:
-            problem = json.loads(response.read())
-            sys.exit(f"{response.status}: {problem['detail']}; {problem['hint']}")
+            try:
+                problem = json.loads(response.read())
+                reason = f"{problem['detail']}; {problem['hint']}"
+            except (ValueError, KeyError, TypeError):  # of a proxy
+                reason = response.reason
+            sys.exit(f"error: {response.status}: {reason}")
         return response
 
 
@@ -128,9 +132,15 @@ def main() -> int:
     parser.add_argument("options", nargs="*", metavar="NAME=VALUE")
     parser.add_argument("--server", default="http://127.0.0.1:8000")
     given = parser.parse_args()
+    for option in given.options:
+        if "=" not in option:
+            parser.error(f"{option!r} is not NAME=VALUE, for example threshold=0.4")
     options = dict(option.split("=", 1) for option in given.options)
     server = Server(given.server, os.environ.get("SEGDIFF_API_KEY", ""))
-    return int(segment_folder(server, given.folder, given.archive, options) > 0)
+    try:
+        return int(segment_folder(server, given.folder, given.archive, options) > 0)
+    except (OSError, HTTPException) as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ result = Segmenter.from_pretrained("default").segment("lesion.jpg")
 result.mask, result.probability, result.measures.area, result.expected_dice
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mlffm_segdiff.config.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from mlffm_segdiff.evaluation import evaluate
@@ -28,24 +29,14 @@ __all__ = [
     "train",
 ]
 
-_MODULES = {
-    "PostProcessing": "mlffm_segdiff.inference.postprocessing",
-    "Segmenter": "mlffm_segdiff.inference.segmenter",
-    "compare": "mlffm_segdiff.study",
-    "evaluate": "mlffm_segdiff.evaluation",
-    "measure_change": "mlffm_segdiff.inference.change",
-    "segment": "mlffm_segdiff.inference.segmenter",
-    "train": "mlffm_segdiff.training",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used (PEP 562), so that importing the package is instant."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(_MODULES[name]), name)
-    return found
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    {
+        "evaluation": "evaluate",
+        "inference.change": "measure_change",
+        "inference.postprocessing": "PostProcessing",
+        "inference.segmenter": "Segmenter segment",
+        "study": "compare",
+        "training": "train",
+    },
+)

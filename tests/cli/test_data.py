@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mlffm_segdiff.cli.data import NameArgument
 from mlffm_segdiff.config.schema import DataConfig
 from mlffm_segdiff.data.sources import load_split_cases
 from mlffm_segdiff.data.splits import load_split
+from mlffm_segdiff.data.table import DATASETS
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -30,6 +33,12 @@ def image_size(path: Path) -> tuple[int, int]:
 def words(printed: str) -> str:
     """The text of a table without its frame and line breaks."""
     return " ".join("".join(" " if "─" <= letter <= "╿" else letter for letter in printed).split())
+
+
+def test_the_help_lists_every_data_set() -> None:
+    """By hand, since importing the table takes longer than the help may."""
+    (argument,) = NameArgument.__metadata__
+    assert sorted(re.findall(r"\w+", argument.help.replace(" or ", " "))) == sorted(DATASETS)
 
 
 def test_a_sound_data_set_is_fit_for_training(command: Command, lesions: Path) -> None:

@@ -98,7 +98,7 @@ def test_the_valid_keys_are_those_of_the_chosen_model(write: Write) -> None:
             "model.name=segformer",
             r"key 'model\.name' must be one of attention_unet, .*unetr \(got 'segformer'\)",
         ),
-        ("model=tiny", "key 'model': .*dictionary"),
+        ("model=tiny", "key 'model': .*mapping of keys and values"),
         ("model.encoder_widths=[4, 8]", "key 'model': .*one entry for each level"),
         ("model.mask_widths=[4, 4, 4, 4]", "key 'model': .*more levels than the encoder; give it 3 or fewer"),
         ("model.mask_widths=[]", r"key 'model\.mask_widths': .*at least 1"),
@@ -113,7 +113,7 @@ def test_the_valid_keys_are_those_of_the_chosen_model(write: Write) -> None:
         ("data.mix={synthetic: 1.5}", r"key 'data\.mix\.synthetic': .*less than or equal to 1"),
         ("data.mix={ph2: 1}", "key 'data': mix needs a share for each of synthetic, and no other"),
         ("data.mix={}", "key 'data': mix needs a share for each of synthetic, and no other"),
-        ("data=here", "key 'data': .*dictionary"),
+        ("data=here", "key 'data': .*mapping of keys and values"),
         (
             "sampling={samples: 1, steps: 1001}",
             r"steps=1001 is more than diffusion\.train_steps=1000",
@@ -200,7 +200,7 @@ def test_the_recipe_to_start_from_for_a_model(model: str, recipe: str | None) ->
 
 
 def test_values_of_another_program_are_checked_the_same_way() -> None:
-    with pytest.raises(UserError, match=r"config\.json: .*dictionary"):
+    with pytest.raises(UserError, match=r"config\.json: .*mapping of keys and values"):
         check_recipe(None, "config.json")
     with pytest.raises(UserError, match=r"config\.json: missing key 'name'"):
         check_recipe({}, "config.json")

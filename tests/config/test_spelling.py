@@ -52,6 +52,8 @@ def test_names_in_a_recipe_become_those_registered() -> None:
         ("num-workers=2", "did you mean data.workers?"),
         ("train.seed=3", "did you mean seed?"),
         ("gpu=1", "did you mean the option --device?"),
+        ("gpus=4", "did you mean train.devices?"),
+        ("devices=4", "did you mean train.devices?"),
         ("train.ema=2", "the nearest valid key is 'train.ema_decay'"),
         ("data.batch_sizes=3", "the nearest valid key is 'train.batch_size'"),
         ("foo=1", "unknown key 'foo'; choose one of name, seed, data, augment, model, diffusion, "),

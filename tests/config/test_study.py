@@ -73,6 +73,14 @@ def test_overrides_of_the_launcher_change_only_the_launcher(write: Write) -> Non
         load_study(write(), ["launcher.workers=2"])
 
 
+def test_overrides_of_seeds_part_and_ranking_change_the_study(write: Write) -> None:
+    study = load_study(write(), ["seeds=[3]", "part=val", "rank=true", "train.images=4"])
+    assert (study.seeds, study.part, study.rank) == ((3,), "val", True)
+    assert study.overrides == ("train.images=4",)
+    with pytest.raises(UserError, match=r"override: key 'seeds': input should be a list, .*\(got 3\)"):
+        load_study(write(), ["seeds=3"])
+
+
 def test_a_study_survives_being_written_and_read(write: Write, tmp_path: Path) -> None:
     study = load_study(write(evaluations={"steps_1": ["sampling.steps=1"]}))
     (tmp_path / "again.yaml").write_text(yaml.safe_dump(study.model_dump(mode="json")))
@@ -86,7 +94,11 @@ def test_a_study_survives_being_written_and_read(write: Write, tmp_path: Path) -
         ({"variants": {"full": {"recpie": "x"}}}, ["unknown key 'variants.full.recpie'", "'recipe'"]),
         ({"variants": {"full": {}}}, ["missing key 'variants.full.recipe'"]),
         ({"variants": {"a/b": {"recipe": "x"}}}, ["'a/b'", "letters"]),
-        ({"variants": {}}, ["variants"]),
+        ({"variants": {}}, ["variants", "at least 1 item"]),
+        ({"variants": {"A": "unet"}}, ["'variants.A'", "mapping of keys and values (got 'unet')"]),
+        ({"variants": {"a|b": {"recipe": "x"}}}, ["'a|b'", "letters, digits, spaces and + . , ( ) - _"]),
+        ({"variants": {1: {"recipe": "x"}}}, ["'variants.1'", "valid string"]),
+        ({"seeds": []}, ["'seeds'", "at least 1 item"]),
         ({"datasets": {"ph2": {"overrids": []}}}, ["'datasets.ph2.overrids'", "'overrides'"]),
         ({"seeds": [0, 0]}, ["seed", "repeated"]),
         ({"seeds": [-1]}, ["seeds.0", "greater"]),
@@ -101,9 +113,18 @@ def test_a_study_survives_being_written_and_read(write: Write, tmp_path: Path) -
         ({"launcher": {"name": "cloud"}}, ["launcher.name", "slurm"]),
         ({"launcher": {"threads": 1025}}, ["launcher.threads", "1024"]),
         ({"launcher": {"wokers": 3}}, ["'launcher.wokers'", "'workers'"]),
-        ({"launcher": {"workers": 2}}, ["'in-process' has no option 'workers'; see local and slurm and ray"]),
-        ({"launcher": {"name": "local", "gpus": 1}}, ["'local' has no option 'gpus'; see slurm and ray"]),
-        ({"launcher": {"name": "ray", "minutes": 3}}, ["'ray' has no option 'minutes'; see slurm"]),
+        (
+            {"launcher": {"workers": 2}},
+            ["'in-process' has no option 'workers'; set launcher.name=local or slurm or ray"],
+        ),
+        (
+            {"launcher": {"name": "local", "gpus": 1}},
+            ["'local' has no option 'gpus'; set launcher.name=slurm or ray"],
+        ),
+        (
+            {"launcher": {"name": "ray", "minutes": 3}},
+            ["'ray' has no option 'minutes'; set launcher.name=slurm"],
+        ),
         ({"launcher": {"name": "slurm", "gpus": 0.5}}, ["gpus=0.5 must be a whole number"]),
         ({"launcher": {"name": "ray", "gpus": 1.5}}, ["gpus=1.5 must be a whole number"]),
     ],

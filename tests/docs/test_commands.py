@@ -37,6 +37,7 @@ OTHERS = {
     "torchrun": "torch's own; tests/training/test_replicas.py runs such a line",
     "docker": "a container engine; tools/check_release.py runs what the image runs",
     "pytest": "the tests themselves",
+    **dict.fromkeys(("ruff", "mypy", "lint-imports"), "checks of the source"),
     "nnUNetv2_plan_and_preprocess": "nnU-Net's own",
     "nnUNetv2_train": "nnU-Net's own",
     "nnUNetv2_predict": "nnU-Net's own",

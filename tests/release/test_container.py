@@ -47,7 +47,7 @@ def test_its_extras_and_files_exist() -> None:
     assert all((ROOT / name).exists() for name in copied)
 
 
-def test_it_runs_without_rights() -> None:
+def test_it_runs_as_an_unprivileged_user() -> None:
     user = re.search(r"^USER (\d+):(\d+)$", DOCKERFILE[DOCKERFILE.rindex("\nFROM ") :], re.MULTILINE)
     assert user is not None
     assert "0" not in user.groups()
@@ -58,6 +58,8 @@ def test_only_the_proxy_is_published_and_the_server_cannot_write() -> None:
     assert "ports" not in server
     assert server["read_only"]
     assert server["tmpfs"] == ["/tmp"]
+    memory_mb = int(server["mem_limit"].removesuffix("g")) * 1024
+    assert options(server["command"])["max_disk_mb"] <= memory_mb / 3  # what /tmp has is in memory
     assert server["cap_drop"] == ["ALL"]
     assert COMPOSE["networks"][server["networks"][0]]["internal"]
     assert options(server["command"])["host"] == "0.0.0.0"
@@ -70,8 +72,9 @@ def test_the_proxy_gets_its_settings_and_forwards_to_the_server() -> None:
     assert set(re.findall(r"\{\$(\w+)\}", caddyfile)) == set(proxy["environment"])
     assert "reverse_proxy segdiff:8000" in caddyfile
     assert "basic_auth" in caddyfile
-    largest = options(["serve"])["max_mb"]
-    assert f"max_size {largest}MiB" in caddyfile
+    limits = dict(re.findall(r"^request_body @(\w+) {\n\tmax_size (\d+)MiB$", caddyfile, re.MULTILINE))
+    served = options(COMPOSE["services"]["segdiff"]["command"])
+    assert limits == {"jobs": str(served["max_job_mb"]), "others": str(served["max_mb"])}
 
 
 @pytest.mark.parametrize("name", ["Dockerfile", "compose.yaml", "Caddyfile"])

@@ -5,7 +5,9 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +40,34 @@ def test_a_folder_becomes_a_zip_file(
     refused = run(tmp_path, "--server", live.url)
     assert refused.returncode == 1
     assert "API key" in refused.stderr
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """A proxy that refuses a request with a page instead of JSON."""
+
+    def do_POST(self) -> None:
+        while self.rfile.readline() not in (b"0\r\n", b""):  # the last chunk
+            pass
+        self.send_error(413)
+
+    def log_message(self, *given: object) -> None:
+        """Print nothing."""
+
+
+def test_errors_are_one_line(tmp_path: Path) -> None:
+    with HTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        Thread(target=proxy.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{proxy.server_port}"
+        refused = run(tmp_path, "--server", address)
+        proxy.shutdown()
+    assert refused.stderr == "error: 413: Request Entity Too Large\n"
+    gone = run(tmp_path, "--server", address)
+    assert (gone.returncode, gone.stderr.count("\n")) == (1, 1), gone.stderr
+    assert "refused" in gone.stderr
+    missing = run(tmp_path / "nowhere", "--server", address)
+    assert (missing.returncode, missing.stderr.count("\n")) == (1, 1), missing.stderr
+    assert "nowhere" in missing.stderr
+    assert "'threshold' is not NAME=VALUE" in run(tmp_path, "threshold").stderr
 
 
 def test_an_image_without_a_mask_is_named(

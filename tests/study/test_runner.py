@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -185,6 +186,18 @@ def test_cells_of_other_code_are_kept_and_named(
     assert Progress(plan, copied).count("done") == 4
     (said,) = changes(plan, copied)
     assert f"4 finished cells were trained by other code ({code}; now newer); they are kept" in said
+
+
+def test_cells_of_other_threads_are_named(copied: StudyFolder) -> None:
+    plan = read_plan(copied.plan)
+    finished = copied.cell(plan.cells[0].key).finished
+    account = json.loads(finished.read_text())
+    finished.write_text(json.dumps(account | {"threads": 4}))
+    (said,) = changes(plan, copied)
+    assert said.startswith("1 finished cells were trained with other threads (4; here 1), ")
+    del account["threads"]  # an older record
+    finished.write_text(json.dumps(account))
+    assert changes(plan, copied) == []
 
 
 def test_a_variant_under_another_name_is_the_same_training(

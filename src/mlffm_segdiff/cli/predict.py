@@ -30,9 +30,10 @@ from mlffm_segdiff.cli.predict_shards import (
     predict_into_shards,
 )
 from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, WeightsOrGraphsOption, prepare_model
-from mlffm_segdiff.cli.sampling import SAMPLING_KEYS, SamplesOption, StyleOption, sampling_overrides
+from mlffm_segdiff.cli.sampling import SamplesOption, StyleOption, sampling_overrides
 from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.sampling_arguments import KNOWN_KEYS
 from mlffm_segdiff.config.spelling import known_name
 from mlffm_segdiff.inference.outputs.writers import WRITERS, MapFormat, TableFormat
 from mlffm_segdiff.segmenters.device import AUTO
@@ -56,7 +57,7 @@ def predict(
         typer.Argument(
             metavar="[IMAGES|sampling.KEY=VALUE]...",
             help="Images: files, folders, zip archives, lists, shards, patterns or URLs; and sampling "
-            f"settings to change, such as sampling.steps=8. Keys: {SAMPLING_KEYS}.",
+            f"settings to change, such as sampling.steps=8; {KNOWN_KEYS}.",
         ),
     ] = None,
     places: Annotated[
@@ -143,8 +144,9 @@ def predict(
     and of the samples' spread, overlays with the outline, contours as GeoJSON,
     the band between inner and outer contour, one COCO file, DICOM SEG (for
     DICOM files), nnU-Net's layout and a page to review the cases, which any
-    browser opens. Images are PNG, JPEG, TIFF, BMP, WebP, GIF, AVIF, HEIC or DICOM. Images
-    that cannot be read, and outputs that cannot be written, are reported; the exit
+    browser opens. Images are PNG, JPEG, TIFF, BMP, WebP, GIF, AVIF, HEIC (needs
+    pillow-heif) or DICOM (extra dicom); URLs need the extra remote. Images that
+    cannot be read, and outputs that cannot be written, are reported; the exit
     status is then 1. Results of an earlier run in the folder are replaced; other
     files stay.
 

@@ -6,15 +6,13 @@ from typing import Annotated
 import typer
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.schema import SamplingConfig
-
-SAMPLING_KEYS = ", ".join(SamplingConfig.model_fields)
+from mlffm_segdiff.config.sampling_arguments import KNOWN_KEYS, parse_sampling
 
 SamplingArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[sampling.KEY=VALUE]...",
-        help=f"Sampling settings to change, such as sampling.steps=8. Keys: {SAMPLING_KEYS}.",
+        help=f"Sampling settings to change, such as sampling.steps=8; {KNOWN_KEYS}.",
     ),
 ]
 SamplesOption = Annotated[
@@ -42,8 +40,6 @@ def sampling_overrides(
     Raises:
         UserError: An argument is not sampling.KEY=VALUE, or a setting is given twice.
     """
-    from mlffm_segdiff.config.sampling_arguments import parse_sampling
-
     overrides: dict[str, object] = dict(parse_sampling(arguments or ()))
     for key, value in (("samples", samples), ("style", style)):
         if value is not None:

@@ -42,7 +42,8 @@ OverridesArgument = Annotated[
     typer.Argument(
         metavar="[KEY=VALUE]...",
         help="Changes of all recipes, such as train.images=4000 (overrides of a data set or variant take "
-        "precedence), or of the launcher, such as launcher.name=local launcher.workers=4.",
+        "precedence), of the launcher, such as launcher.name=local launcher.workers=4, or of the study's "
+        "seeds=[0], part=val and rank=true.",
     ),
 ]
 OutputOption = Annotated[

@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-from mlffm_segdiff.config.extra import extra_of, missing
-
 
 def lazy_exports(
     package: str, names: Mapping[str, str]
@@ -28,6 +26,8 @@ def lazy_exports(
         try:
             return getattr(import_module(f"{package}.{homes[name]}"), name)
         except ModuleNotFoundError as error:
+            from mlffm_segdiff.config.extra import extra_of, missing  # slow to import
+
             extra = extra_of(error.name or "")
             if extra is None:
                 raise

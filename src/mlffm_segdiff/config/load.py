@@ -3,7 +3,7 @@
 import difflib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,15 @@ from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.config.spelling import known_name, meant_key, nearest_key
 
 FIRST_RECIPE = "isic2018"
+Location = tuple[int | str, ...]
+"""Where pydantic found an error: keys of nested mappings, and indices."""
+UNKNOWN_KEY = ("extra_forbidden", "invalid_key")
+PYDANTIC_WORDS = (
+    (r"valid dictionary.*", "mapping of keys and values"),
+    (r"valid tuple", "list, for example [0, 1]"),
+    (r"^\w+ should have (at \w+ \d+ items?) after validation, not \d+", r"Input should have \1"),
+)
+"""Patterns of pydantic's messages, and what replaces them."""
 
 
 def recipe_of(model: str) -> str | None:
@@ -124,8 +133,44 @@ def check_values(values: Any, origin: str, kind: type[Recipe]) -> Recipe:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{origin}: {_describe(first, kind)}") from None
+
+        def hint(location: Location) -> str:
+            key = dotted(location)
+            meant = meant_key(key)
+            return f"did you mean {meant}?" if meant else nearest_key(key, _keys(kind))
+
+        raise UserError(f"{origin}: {describe_error(error, hint)}") from None
+
+
+def describe_error(error: ValidationError, hint: Callable[[Location], str]) -> str:
+    """Describe the first error of a recipe or a study in one line.
+
+    A misspelt key, which can also be missing under its right name, comes before other errors.
+
+    Args:
+        error: The errors.
+        hint: Returns the fix for an unknown key.
+    """
+    first = min(error.errors(), key=lambda one: one["type"] not in UNKNOWN_KEY)
+    kind, location = first["type"], first["loc"]
+    key = dotted(location)
+    if kind in UNKNOWN_KEY:
+        return f"unknown key {key!r}; {hint(location)}"
+    if kind == "missing":
+        return f"missing key {key!r}"
+    message = first["msg"].removeprefix("Value error, ")
+    for pattern, words in PYDANTIC_WORDS:
+        message = re.sub(pattern, words, message)
+    if not key:
+        return message
+    message = f"{message[0].lower()}{message[1:]}"
+    given = "" if kind == "value_error" or isinstance(first["input"], dict) else f" (got {first['input']!r})"
+    return f"key {key!r}: {message}{given}"
+
+
+def dotted(location: Location) -> str:
+    """Return the key of a place in nested values, such as train.images."""
+    return ".".join(str(part) for part in location if part != "[key]")
 
 
 def _read(name: str) -> DictConfig:
@@ -156,21 +201,6 @@ def _parse(overrides: Sequence[str]) -> DictConfig:
         return OmegaConf.from_dotlist(list(overrides))
     except (YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"overrides {' '.join(overrides)!r}: {' '.join(str(error).split())}") from None
-
-
-def _describe(error: Any, kind: type[Recipe]) -> str:
-    key = ".".join(str(part) for part in error["loc"] if part != "[key]")
-    if error["type"] == "extra_forbidden" or (error["loc"] and error["loc"][-1] == "[key]"):
-        if meant := meant_key(key):
-            return f"unknown key {key!r}; did you mean {meant}?"
-        return f"unknown key {key!r}; {nearest_key(key, _keys(kind))}"
-    if error["type"] == "missing":
-        return f"missing key {key!r}"
-    message: str = error["msg"].removeprefix("Value error, ")
-    if not key:
-        return message
-    given = "" if isinstance(error["input"], dict) else f" (got {error['input']!r})"
-    return f"key {key!r}: {message[0].lower()}{message[1:]}{given}"
 
 
 def _keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:

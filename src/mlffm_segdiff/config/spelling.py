@@ -11,9 +11,11 @@ KEYS = {
     "bs": "train.batch_size",
     "checkpoint": "train.init",
     "ckpt": "train.init",
+    "devices": "train.devices",
     "encoder": "model.encoder",
     "epochs": "train.images",
     "fp16": "train.precision",
+    "gpus": "train.devices",
     "image_size": "data.size",
     "img_size": "data.size",
     "imgsz": "data.size",
@@ -42,7 +44,7 @@ KEYS = {
 }
 """The recipe's key for words of other tools and for keys without their section."""
 
-OPTIONS = dict.fromkeys(("accelerator", "cuda", "device", "devices", "gpu", "gpus"), "the option --device")
+OPTIONS = dict.fromkeys(("accelerator", "cuda", "device", "gpu"), "the option --device")
 """Options for words of other tools that are keys there."""
 
 SIMILAR_KEY, SIMILAR_WORD = 0.8, 0.6

@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from omegaconf import OmegaConf
-from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.load import override_values, read_mapping
+from mlffm_segdiff.config.load import Location, describe_error, override_values, read_mapping
 from mlffm_segdiff.config.packaged import STUDIES, study_names
 from mlffm_segdiff.config.section import MAX_THREADS, Section, Seed
 from mlffm_segdiff.config.spelling import known_name, nearest_key
 
+OWN_KEYS = ("seeds", "part", "rank", "launcher")
+"""Keys of a study that ``key=value`` changes; other keys are those of its recipes."""
 SET_ELSEWHERE = {"seed": "seeds", "data.sources": "datasets"}
 FILE_NAME = r"[A-Za-z0-9][\w.-]*"
+TITLE_LETTERS = "letters, digits, spaces and + . , ( ) - _"
 TITLE = r"\w[\w +.,()-]*"
 
 
@@ -30,6 +33,20 @@ def recipe_override(text: str) -> str:
     return text
 
 
+def file_name(text: str) -> str:
+    """Return ``text`` if it can be the name of a file everywhere. Raises ValueError."""
+    if not re.fullmatch(FILE_NAME, text):
+        raise ValueError(f"{text!r} is not a name of only letters, digits and _ . -")
+    return text
+
+
+def title(text: str) -> str:
+    """Return ``text`` if it can be a name in tables and figures. Raises ValueError."""
+    if not re.fullmatch(TITLE, text):
+        raise ValueError(f"{text!r} is not a name of only {TITLE_LETTERS}")
+    return text
+
+
 def sampling_override(text: str) -> str:
     """Return ``text`` if it is KEY=VALUE with a key of the recipe's sampling. Raises ValueError."""
     if not re.match(r"sampling\.\w+=", text):
@@ -39,8 +56,8 @@ def sampling_override(text: str) -> str:
 
 Overrides = tuple[Annotated[str, AfterValidator(recipe_override)], ...]
 SamplingOverrides = tuple[Annotated[str, AfterValidator(sampling_override)], ...]
-FileName = Annotated[str, StringConstraints(pattern=rf"^{FILE_NAME}$")]
-Title = Annotated[str, StringConstraints(pattern=rf"^{TITLE}$")]
+FileName = Annotated[str, AfterValidator(file_name)]
+Title = Annotated[str, AfterValidator(title)]
 LauncherName = Literal["in-process", "local", "slurm", "ray"]
 
 
@@ -100,7 +117,7 @@ class LauncherConfig(Section):
         for option, launchers in LAUNCHER_OPTIONS.items():
             if getattr(self, option) is not None and self.name not in launchers:
                 raise ValueError(
-                    f"launcher {self.name!r} has no option {option!r}; see {' and '.join(launchers)}"
+                    f"{self.name!r} has no option {option!r}; set launcher.name={' or '.join(launchers)}"
                 )
         if self.gpus is not None and self.gpus != int(self.gpus) and (self.gpus > 1 or self.name == "slurm"):
             raise ValueError(f"gpus={self.gpus:g} must be a whole number; only Ray takes a share below 1")
@@ -171,7 +188,8 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
 
     Args:
         name: A packaged study, or a YAML file.
-        overrides: ``key=value`` changes: of the launcher (``launcher.workers=4``), otherwise of every recipe.
+        overrides: ``key=value`` changes: of `OWN_KEYS` (``seeds=[0]``, ``launcher.workers=4``), otherwise of
+            every recipe.
 
     Raises:
         UserError: For an unknown study, broken YAML, and an unknown or mistyped key.
@@ -184,10 +202,10 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
         path = Path(str(STUDIES / f"{name}.yaml"))
     values: Any = OmegaConf.to_container(read_mapping(path, "study", "seeds: [0, 1, 2]"))
     study = check_study(values, f"study {name!r}").model_dump()
-    of_launcher = [text for text in overrides if text.startswith("launcher.")]
-    of_recipes = [text for text in overrides if text not in of_launcher]
-    launcher = override_values({"launcher": study["launcher"]}, of_launcher, "override")
-    return check_study(study | launcher | {"overrides": [*study["overrides"], *of_recipes]}, "override")
+    own = [text for text in overrides if re.split(r"[.=]", text)[0] in OWN_KEYS]
+    of_recipes = [text for text in overrides if text not in own]
+    changed = override_values({"launcher": study["launcher"]}, own, "override")
+    return check_study(study | changed | {"overrides": [*study["overrides"], *of_recipes]}, "override")
 
 
 def check_study(values: Any, origin: str) -> Study:
@@ -203,25 +221,16 @@ def check_study(values: Any, origin: str) -> Study:
     try:
         return Study.model_validate(values)
     except ValidationError as error:
-        errors = error.errors()  # a misspelt key is also missing: name the misspelling
-        first = min(errors, key=lambda one: one["type"] != "extra_forbidden")
-        raise UserError(f"{origin}: {_describe(first)}") from None
+        raise UserError(f"{origin}: {describe_error(error, _nearest_key)}") from None
 
 
-def _describe(error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"] if part != "[key]")
-    if error["type"] == "extra_forbidden":
-        *above, last = error["loc"]
-        sections: dict[str, type[Section]] = {
-            "variants": Variant,
-            "datasets": StudyDataset,
-            "launcher": LauncherConfig,
-        }
-        section = sections[above[0]] if above else Study
-        return f"unknown key {key!r}; {nearest_key(str(last), section.model_fields)}"
-    if error["type"] == "missing":
-        return f"missing key {key!r}"
-    if error["type"] == "string_pattern_mismatch":
-        return f"name {error['input']!r} in {key!r}: take letters, digits and - . _"
-    message: str = error["msg"].removeprefix("Value error, ")
-    return f"key {key!r}: {message[0].lower()}{message[1:]}" if key else message
+def _nearest_key(location: Location) -> str:
+    """Return a hint for an unknown key: those of the same section."""
+    *above, last = location
+    sections: dict[int | str, type[Section]] = {
+        "variants": Variant,
+        "datasets": StudyDataset,
+        "launcher": LauncherConfig,
+    }
+    section = sections[above[0]] if above else Study
+    return nearest_key(str(last), section.model_fields)

@@ -9,7 +9,7 @@ from mlffm_segdiff.config.schema import ANY_STYLE
 from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.inference.reading.case_image import find_images
 from mlffm_segdiff.serve.engine import Engine
-from mlffm_segdiff.serve.options import MAX_SAMPLES, MAX_STEPS
+from mlffm_segdiff.serve.options import SERVED_LIMITS
 from mlffm_segdiff.serve.responses import SamplingSettings, sampling_settings
 
 
@@ -59,8 +59,8 @@ def about(engine: Engine, weights: str) -> About:
         most_bytes=engine.limits.body_bytes,
         most_pixels=engine.limits.pixels,
         most_evaluations=engine.limits.evaluations,
-        most_steps=MAX_STEPS,
+        most_steps=SERVED_LIMITS["steps"],
         least_samples=0 if engine.allows({"samples": 0}) else 1,
-        most_samples=MAX_SAMPLES if engine.allows({"samples": 2}) else 0,
+        most_samples=SERVED_LIMITS["samples"] if engine.allows({"samples": 2}) else 0,
         sample_images=[path.name for path in find_images(samples_folder()).images],
     )

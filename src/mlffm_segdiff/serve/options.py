@@ -15,9 +15,8 @@ from mlffm_segdiff.inference.reading.dicom import MAX_SPACING, MIN_SPACING
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.serve.problem import NOT_ACCEPTABLE, UNUSABLE, RefusedError
 
-MAX_STEPS = 50
-MAX_SAMPLES = 32
-LIMITS = {"samples": MAX_SAMPLES, "steps": MAX_STEPS}
+SERVED_LIMITS = {"samples": 32, "steps": 50}
+"""Maximum of a sampling setting in a request; a recipe may have more."""
 ATTRIBUTE = "sampling_"
 RESPONSE = "response"
 
@@ -55,7 +54,7 @@ def _sampling_parameters() -> Any:
     fields: dict[str, Any] = {}
     annotated: Any = Annotated
     for key, setting in SamplingConfig.model_fields.items():
-        limits = [Field(le=LIMITS[key])] if key in LIMITS else []
+        limits = [Field(le=SERVED_LIMITS[key])] if key in SERVED_LIMITS else []
         kind = annotated[(setting.annotation, *setting.metadata, *limits, None)] | None
         description = f"Sampling setting {key}, as in a recipe. Default: the server's own."
         fields[ATTRIBUTE + key] = kind, Field(None, alias=PREFIX + key, description=description)

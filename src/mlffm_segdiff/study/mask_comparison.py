@@ -1,4 +1,4 @@
-"""Compares methods by their masks: folders of any programs against one ground truth."""
+"""Compares methods by folders of their masks, of any program, against one ground truth."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError, partly_written
 from mlffm_segdiff.config.schema import MissingMasks
-from mlffm_segdiff.config.study import TITLE
+from mlffm_segdiff.config.study import TITLE, TITLE_LETTERS
 from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.claim import claimed_results
@@ -187,7 +187,7 @@ def _write(
 def _check_methods(folders: Mapping[str, Sequence[Path]], baseline: str | None) -> None:
     for method in folders:
         if not re.fullmatch(TITLE, method):
-            raise UserError(f"{method!r} cannot name a method; use letters, digits, spaces and + . , ( ) - _")
+            raise UserError(f"{method!r} cannot name a method; use {TITLE_LETTERS}")
     by_text = {method.casefold(): method for method in folders}
     for method in folders:
         if by_text[method.casefold()] != method:

@@ -168,7 +168,7 @@ def previous_plan(folder: StudyFolder, name: str) -> StudyPlan | None:
 
 
 def changes(plan: StudyPlan, folder: StudyFolder) -> list[str]:
-    """List what changed since the study was started and may change scores: packages, and the code."""
+    """List what may change scores: other packages than at the start, and cells of other code or threads."""
     now = package_versions()
     found = [
         f"{name} was {old} when the study was started, now it is {now.get(name)}; scores may differ slightly"
@@ -176,12 +176,19 @@ def changes(plan: StudyPlan, folder: StudyFolder) -> list[str]:
         if now.get(name) != old
     ]
     places = [folder.cell(cell.key) for cell in plan.cells]
-    codes = [place.account().get("training_code") for place in places if place.finished.is_file()]
-    other = [str(code) for code in codes if code != code_digest()]
-    if other:
+    accounts = [place.account() for place in places if place.finished.is_file()]
+    codes = [str(one.get("training_code")) for one in accounts if one.get("training_code") != code_digest()]
+    if codes:
         found.append(
-            f"{len(other)} finished cells were trained by other code ({', '.join(sorted(set(other)))}; now "
+            f"{len(codes)} finished cells were trained by other code ({', '.join(sorted(set(codes)))}; now "
             f"{code_digest()}); they are kept, and the report lists the code"
+        )
+    threads = [one["threads"] for one in accounts if one.get("threads", plan.threads) != plan.threads]
+    if threads:  # of another study
+        found.append(
+            f"{len(threads)} finished cells were trained with other threads "
+            f"({', '.join(map(str, sorted(set(threads))))}; here {plan.threads}), on which the last digits "
+            "of scores depend; the report lists them"
         )
     return found
 

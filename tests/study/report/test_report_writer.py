@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -110,6 +111,16 @@ def test_a_study_with_nothing_finished_lists_what_is_to_do(fabricate: Callable[.
     assert "9 of 9 trainings are missing" in page
     assert "- full, synthetic, seed 0: failed" in page
     assert "No cell is finished yet" in page
+
+
+def test_it_lists_the_threads_of_each_cell(fabricate: Callable[..., StudyFolder]) -> None:
+    """Cells that were copied from another study have other threads than this study's plan."""
+    folder = fabricate(seeds=[0])
+    for cell, threads in zip(read_plan(folder.plan).cells, (2, 4), strict=False):
+        finished = folder.cell(cell.key).finished
+        finished.write_text(json.dumps(json.loads(finished.read_text()) | {"threads": threads}))
+    page = (write_report(folder.path) / "report.md").read_text()
+    assert "ran with: threads per training 2 and 4, python 3.11.7, " in page
 
 
 def test_a_folder_without_a_study_is_a_user_error(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.study import TITLE
+from mlffm_segdiff.config.study import TITLE, TITLE_LETTERS
 from mlffm_segdiff.data.csv_columns import read_table
 from mlffm_segdiff.data.datasets.mask_names import IdLookup, id_hint
 from mlffm_segdiff.study.report.image_properties import ImageProperty, file_stem, in_thirds
@@ -50,8 +50,7 @@ def read_properties(path: Path, ids: Collection[str], measured: Collection[str])
     for name in table:
         if not re.fullmatch(TITLE, name) or len(name) > MAX_LETTERS:
             raise UserError(
-                f"{path}: {name!r} cannot name a property; use at most {MAX_LETTERS} letters, digits, "
-                "spaces and + . , ( ) - _"
+                f"{path}: {name!r} cannot name a property; use at most {MAX_LETTERS} {TITLE_LETTERS}"
             )
         if (same := taken.get(file_stem(name))) is not None:
             raise UserError(f"{path}: column {name!r} has the name of another property, {same!r}; rename it")

@@ -78,11 +78,12 @@ def _add_sections(study: StudyResults, document: Document, given: Mapping[str, p
 
 
 def _add_reproduction(study: StudyResults, document: Document) -> None:
-    """Add how to repeat a cell, and every version of code and packages that the finished cells ran with."""
+    """Add how to repeat a cell, and all threads, packages and code that the finished cells ran with."""
     versions: dict[str, set[str]] = {}
     for one in study.finished:
         account = one.folder.account()
-        for name, version in {"python": account["python"], **account["packages"]}.items():
+        threads = {"threads per training": str(account["threads"])} if "threads" in account else {}
+        for name, version in {**threads, "python": account["python"], **account["packages"]}.items():
             versions.setdefault(name, set()).add(version)
         versions.setdefault("training code", set()).add(account["training_code"])
         scored = account.get("evaluations", {"all": account})  # older records have one code for all
@@ -93,7 +94,7 @@ def _add_reproduction(study: StudyResults, document: Document) -> None:
         "plan.json in the study's folder has the full recipe, seed and split of each training; "
         "`mlffm-segdiff study repeat` trains one again and compares the weights.",
         "tables/ has each table as CSV, unrounded, and as LaTeX (package booktabs).",
-        f"{study.plan.threads} processor threads per training; {shown}.",
+        f"The trainings ran with: {shown}.",
     )
     if len(versions["training code"]) > 1:
         document.text(
