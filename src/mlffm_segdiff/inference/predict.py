@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
+from numbers import Integral
 from typing import TypeVar
 
 import numpy as np
@@ -229,7 +230,9 @@ def predict_files(
 
 
 def check_batch_size(batch_size: int) -> None:
-    """Raise UserError unless the batch size is 1 or more."""
+    """Raise UserError unless the batch size is a whole number of 1 or more."""
+    if not isinstance(batch_size, Integral) or isinstance(batch_size, bool):
+        raise UserError(f"batch size {batch_size!r} is not a whole number; give one without quotes")
     if batch_size < 1:
         raise UserError(f"batch size {batch_size} is out of range; give 1 or more")
 
