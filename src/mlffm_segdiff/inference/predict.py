@@ -182,9 +182,8 @@ def predict_files(
     """Segment files, write masks and what `output` asks for, and yield the row of each image in order.
 
     An image that cannot be read gives a row with status ``failed``, an outlier that `processing` refuses one
-    with status ``refused``, an output that cannot be written one with
-    status ``incomplete``; neither stops the run. Memory does not grow with the number of files. The table
-    appears after the last image.
+    with status ``refused``, an output that cannot be written one with status ``incomplete``; none of them
+    stops the run. Memory does not grow with the number of files. The table appears after the last image.
 
     The results of an earlier run in the folder are removed first, which its journal lists; other files stay.
 
