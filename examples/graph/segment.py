@@ -4,13 +4,13 @@ import sys
 
 import numpy as np
 import onnxruntime
-from PIL import Image
+from PIL import Image, ImageOps
 
 graph, source, target = sys.argv[1:]
 session = onnxruntime.InferenceSession(graph)
 about = session.get_modelmeta().custom_metadata_map
 side, threshold = int(about["size"]), float(about["threshold"])
-image = Image.open(source).convert("RGB")
+image = ImageOps.exif_transpose(Image.open(source)).convert("RGB")
 pixels = np.asarray(image.resize((side, side), Image.Resampling.BILINEAR))
 (probability,) = session.run(["probability"], {"image": pixels[None]})
 at_source = Image.fromarray(probability[0, 0]).resize(image.size, Image.Resampling.BILINEAR)

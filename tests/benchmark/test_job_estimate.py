@@ -166,7 +166,7 @@ def test_the_table_of_nodes_has_powers_of_ten_up_to_a_shard_each_and_the_given_n
         (
             replace(ONE, hours_between_losses=1e-4),
             speeds(),
-            "0.0833 hours .* every 0.0001 hours.* --shard-size",
+            "0.0833 hours .* lasts 0.0001 hours .* --shard-size",
         ),
     ],
 )

@@ -375,6 +375,28 @@ def test_shards_are_written_on_request(tmp_path: Path, predict: Command) -> None
     assert [path.suffix for path in (tmp_path / "out" / "shards").iterdir()] == [".tar", ".tar"]
 
 
+def test_shards_report_what_was_left_out_as_predict_does(
+    tmp_path: Path, photos: Path, command: Command
+) -> None:
+    (photos / "notes.txt").touch()
+    (photos / "inner").mkdir()
+    (photos / "p2.png").rename(photos / "inner" / "p2.png")
+    where = ("predict", photos, "-o", tmp_path / "out", "--shards", "tar", "--threads", "1", "--json")
+    status, out, error = command(*where, "--refuse-outliers", "--threshold", "0.4", "--level", "90")
+    assert status == 0
+    assert error.splitlines() == [
+        "no intervals: they are for threshold 0.5 without --largest and --fill-holes",
+        f"0 of 2 images segmented into 1 shards: {tmp_path / 'out'}",
+        "left out: 1 not images by their extension (.txt), 1 images in 1 subfolders (--recursive includes "
+        "them), 2 refused as not dermoscopic",
+    ]
+    counts = {"failed": 0, "refused": 2, "not_images": 1, "in_subfolders": 1}
+    found = json.loads(out)
+    assert {name: found[name] for name in counts} == counts
+    (line,) = (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()
+    assert json.loads(line)["refused"] == 2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -34,18 +34,30 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def share_that_differs(mask: Path, weights: Path) -> float:
-    (expected,) = segment([IMAGE], weights, post=AS_THRESHOLDED)
+@pytest.fixture(params=[1, 6], ids=["upright", "turned by EXIF"])
+def image(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A photograph that is wider than high in its file."""
+    exif = Image.Exif()
+    exif[0x0112] = request.param
+    with Image.open(IMAGE) as drawn:
+        drawn.crop((0, 20, drawn.width, drawn.height - 20)).save(tmp_path / "image.png", exif=exif)
+    return tmp_path / "image.png"
+
+
+def share_that_differs(mask: Path, image: Path, weights: Path) -> float:
+    (expected,) = segment([image], weights, post=AS_THRESHOLDED)
     found = np.asarray(Image.open(mask))
     assert set(np.unique(found)) <= {0, 255}
     assert expected.mask.any()
     return float(np.mean((found > 0) != expected.mask))
 
 
-def test_the_python_program_finds_the_mask_of_this_package(exported: Path, tmp_path: Path) -> None:
-    command = [exported / "graphs" / "segmenter.onnx", IMAGE, tmp_path / "mask.png"]
+def test_the_python_program_finds_the_mask_of_this_package(
+    exported: Path, image: Path, tmp_path: Path
+) -> None:
+    command = [exported / "graphs" / "segmenter.onnx", image, tmp_path / "mask.png"]
     subprocess.run([sys.executable, EXAMPLE / "segment.py", *command], check=True)
-    assert share_that_differs(tmp_path / "mask.png", exported / "weights") < 1e-4
+    assert share_that_differs(tmp_path / "mask.png", image, exported / "weights") < 1e-4
 
 
 @pytest.mark.skipif(NODE is None, reason="no Node.js")
@@ -56,11 +68,11 @@ def test_the_javascript_program_is_valid() -> None:
 @pytest.mark.skipif(
     not (EXAMPLE / "node_modules").is_dir(), reason="run npm install onnxruntime-node sharp in examples/graph"
 )
-def test_the_javascript_program_finds_nearly_that_mask(exported: Path, tmp_path: Path) -> None:
+def test_the_javascript_program_finds_nearly_that_mask(exported: Path, image: Path, tmp_path: Path) -> None:
     """sharp resizes by another filter than Pillow, so masks differ near the contour."""
-    command = [exported / "graphs" / "segmenter.onnx", IMAGE, tmp_path / "mask.png"]
+    command = [exported / "graphs" / "segmenter.onnx", image, tmp_path / "mask.png"]
     subprocess.run([str(NODE), EXAMPLE / "segment.mjs", *command], check=True)
-    assert share_that_differs(tmp_path / "mask.png", exported / "weights") < 0.05
+    assert share_that_differs(tmp_path / "mask.png", image, exported / "weights") < 0.05
 
 
 @pytest.mark.parametrize("name", ["segment.py", "segment.mjs"])

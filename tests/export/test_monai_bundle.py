@@ -153,7 +153,7 @@ def test_an_existing_folder_is_kept(made: Made, folder: Path) -> None:
 
 def test_the_default_weights_have_their_digest_and_licence(tmp_path: Path) -> None:
     write_bundle(load_pretrained("default"), tmp_path / "bundle")
-    licence = "The weights are under CC BY-NC-SA 4.0."
+    licence = "The weights are under CC-BY-NC-SA-4.0."
     assert (tmp_path / "bundle" / "LICENSE").read_text().startswith(licence)
     assert licence in (tmp_path / "bundle" / "docs" / "README.md").read_text()
     found = json.loads((tmp_path / "bundle" / "configs" / "metadata.json").read_text())

@@ -149,8 +149,13 @@ def test_bad_arguments_are_reported(tmp_path: Path, tiny_weights: Path, photo: P
         segment([tmp_path / "absent.jpg"], tiny_weights)
     with pytest.raises(UserError, match="threshold"):
         segment([photo(0)], tiny_weights, threshold=0)
-    with pytest.raises(UserError, match="batch size"):
+    with pytest.raises(UserError, match="threshold None is not a number"):
+        segment([photo(0)], tiny_weights, threshold=None)
+    with pytest.raises(UserError, match="batch size 0 is out of range"):
         segment([photo(0)], tiny_weights, batch_size=0)
+    for size in ("8", None, 8.0, True):
+        with pytest.raises(UserError, match=f"batch size {size!r} is not a whole number"):
+            segment([photo(0)], tiny_weights, batch_size=size)
     with pytest.raises(UserError, match=r"sampling\.steps"):
         segment([photo(0)], tiny_weights, sampling={"steps": 0})
     with pytest.raises(UserError, match="unknown sampling key 'step'; known keys: samples, sampler, steps"):

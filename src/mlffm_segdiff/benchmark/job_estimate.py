@@ -10,7 +10,7 @@ from mlffm_segdiff.inference.pool import MIN_HELPERS
 
 HOUR = 3600.0
 LONGEST_SHARD = 20.0
-"""Mean times between losses that a shard may take; it is then repeated 10^8 times."""
+"""Mean lifetimes of a node that a shard may take; it is then repeated 10^8 times."""
 
 
 def _require_positive(values: object, zero: tuple[str, ...] = ()) -> None:
@@ -55,7 +55,7 @@ class Nodes:
         gpus: GPUs of each; unused if the network was measured on the CPU.
         price_per_hour: Of each, in any currency.
         bandwidth: Between each and the object store, in bytes per second.
-        hours_between_losses: Mean hours until one of them is lost.
+        hours_between_losses: Mean hours that one node lasts (not the cluster).
         restart_seconds: From a loss until a replacement has loaded the model.
         driver_memory: Bytes of the machine that runs the command.
     """
@@ -136,7 +136,7 @@ def estimate_job(job: Job, speeds: JobSpeeds, nodes: Nodes, store: ObjectStore) 
     """Estimate a job: the slowest resource decides, and the others wait for it.
 
     A worker has the threads that were measured; a node has as many workers as fit its cores. Work on shards
-    is lost with a node and repeated: with exponential times between losses of mean M and a restart of R, a
+    is lost with a node and repeated: with exponential lifetimes of a node of mean M and a restart of R, a
     shard of t seconds takes (M + R) (exp(t / M) - 1) on average (compare Daly 2006, "A higher order estimate
     of the optimum checkpoint interval for restart dumps", Future Generation Computer Systems 22, eq. 13).
 
@@ -157,8 +157,8 @@ def estimate_job(job: Job, speeds: JobSpeeds, nodes: Nodes, store: ObjectStore) 
     between = nodes.hours_between_losses * HOUR
     if shard > LONGEST_SHARD * between:
         raise UserError(
-            f"a shard takes {shard / HOUR:.3g} hours and a node is lost every {nodes.hours_between_losses:g} "
-            "hours, so that no shard gets done; lower --shard-size"
+            f"a shard takes {shard / HOUR:.3g} hours and a node lasts {nodes.hours_between_losses:g} hours "
+            "on average, so that no shard gets done; lower --shard-size"
         )
     repeats = (between + nodes.restart_seconds) * math.expm1(shard / between) / shard
     gets, puts = repeats * job.images * store.gets_per_image, repeats * job.shards

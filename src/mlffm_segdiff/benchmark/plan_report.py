@@ -23,6 +23,7 @@ REPORT_START = "# Plan of "
 LABELS = {
     "driver_memory": "memory of the command, bytes",
     "bandwidth": "bandwidth of a node, bytes per second",
+    "hours_between_losses": "mean hours that one node lasts",
     "latency": "latency, seconds",
     "get_rate": "GET requests per second",
     "put_rate": "PUT requests per second",

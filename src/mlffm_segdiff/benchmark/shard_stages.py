@@ -1,6 +1,5 @@
 """Seconds and bytes of an image in a shard by stage, measured at three sizes and checked at a fourth."""
 
-import json
 import pickle
 import statistics
 import time
@@ -20,16 +19,14 @@ from mlffm_segdiff.benchmark.stage_line import JobSpeeds, fit_line
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.processors import processors
 from mlffm_segdiff.inference.analysis import analyse
-from mlffm_segdiff.inference.outputs.geojson import geojson
 from mlffm_segdiff.inference.outputs.image_file import mask_png
-from mlffm_segdiff.inference.outputs.predictions import row_of, row_values
 from mlffm_segdiff.inference.pool import MIN_HELPERS
 from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.reading.case_image import CaseImage, decode_case, pixel_count
 from mlffm_segdiff.inference.reading.image_source import Source, read_source
 from mlffm_segdiff.inference.reading.listing import ImageFiles, merged
 from mlffm_segdiff.inference.reading.remote import RemoteFile
-from mlffm_segdiff.inference.shards.make import make_shard, shard_settings
+from mlffm_segdiff.inference.shards.make import make_shard, shard_settings, values_and_contours
 from mlffm_segdiff.inference.shards.manifest import write_manifest
 from mlffm_segdiff.inference.shards.plan import ShardOptions, plan_shards
 from mlffm_segdiff.inference.shards.shard_file import ShardRow, shard_writer
@@ -227,10 +224,9 @@ def _stage_seconds(
             for image, digest, segmentation in zip(images, digests, found, strict=True):
                 with timed("post-processing"):
                     result = analyse(image, segmentation, model)
-                    values = {"source": image.name, "sha256": digest, **row_values(row_of(result))}
-                    contours = json.dumps(geojson(result.mask, image.name))
+                    values, contours = values_and_contours(digest, result)
                 with timed("write"):
-                    add(ShardRow(0, values, contours, mask_png(result.mask)))
+                    add(ShardRow(0, {"source": image.name, **values}, contours, mask_png(result.mask)))
     return seconds, None if device.type == "cpu" else on_device
 
 

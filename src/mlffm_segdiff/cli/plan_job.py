@@ -67,7 +67,9 @@ def plan_job(
     bandwidth: Annotated[
         float, typer.Option(help="Between a node and the object store, in megabits per second.")
     ] = 1000,
-    hours_between_losses: Annotated[float, typer.Option(help="Mean hours until a node is lost.")] = 1000,
+    hours_between_losses: Annotated[
+        float, typer.Option(help="Mean hours that one node lasts (not the cluster).")
+    ] = 1000,
     restart_minutes: Annotated[float, typer.Option(min=0, help="From a loss until a replacement works.")] = 5,
     gets_per_image: Annotated[
         float,

@@ -19,6 +19,7 @@ from mlffm_segdiff.cli.common import (
     ThreadsOption,
     refuse_given,
 )
+from mlffm_segdiff.cli.predict_report import left_out_counts, report_left_out, warn_of_missing_estimates
 from mlffm_segdiff.cli.predict_shards import (
     AddressOption,
     Cluster,
@@ -39,11 +40,7 @@ from mlffm_segdiff.inference.outputs.writers import WRITERS, MapFormat, TableFor
 from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
-    from mlffm_segdiff.inference.analysis import Processing
     from mlffm_segdiff.inference.outputs.predictions import Row
-    from mlffm_segdiff.inference.outputs.writers import Output
-    from mlffm_segdiff.inference.prepared import PreparedModel
-    from mlffm_segdiff.inference.reading.listing import ImageFiles
 
 SETTING = re.compile(r"[\w.]+=(?!.*\.[A-Za-z]\w*$)[^/]*")
 """KEY=VALUE, and not a URL with a query or the name of a file."""
@@ -203,8 +200,8 @@ def predict(
             found.images, model, target, processing, batch_size, faults.append, skip_existing
         )
         for row in stream:
-            if not rows and (note := _calibration_note(model, processing)):
-                reporter.warn(note)
+            if not rows:
+                warn_of_missing_estimates(model, processing, reporter)
             rows.append(row)
             _report_fault(row)
             progress(len(rows), len(found.images))
@@ -216,14 +213,13 @@ def predict(
         {
             "output": target.folder,
             "table": target.table_path,
-            "failed": failed,
-            "refused": refused,
-            "not_images": len(found.others),
-            "in_subfolders": len(found.nested),
+            **left_out_counts(found, failed, refused),
             "images": [row_values(row) for row in rows],
         }
     )
-    _report(found, target, failed, refused, reporter)
+    done = len(rows) - failed - refused
+    reporter.info(f"{done} of {len(rows)} images segmented: {target.folder}")
+    report_left_out(found, target.table_path, failed, refused, reporter)
     if faults or any(row.status not in {"done", "refused"} for row in rows):
         raise typer.Exit(ExitStatus.FAULTS)
 
@@ -234,44 +230,8 @@ def _split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return [text for text in arguments if text not in settings], settings
 
 
-def _calibration_note(model: "PreparedModel", how: "Processing") -> str:
-    """Return why results have no expected Dice or no intervals; empty if they have, or nobody asked."""
-    from mlffm_segdiff.inference.confidence import applicable_calibration
-    from mlffm_segdiff.metrics.certainty import THRESHOLD
-
-    if model.quality and (calibrated := model.quality.mismatch(model.sampling)):
-        return f"no expected Dice and no intervals: the weights are calibrated for {calibrated}"
-    if how.level is None:
-        return ""
-    if model.quality is None:
-        return "no intervals: the weights have no calibration; make one with evaluate --calibrate"
-    if applicable_calibration(model, how.threshold, how.post) is None:
-        return f"no intervals: they are for threshold {THRESHOLD:g} without --largest and --fill-holes"
-    return ""
-
-
 def _report_fault(row: "Row") -> None:
     if row.status == "incomplete":
         say(f"incomplete: {row.image}: {row.error}", err=True)
     elif row.failed:
         say(f"{'refused' if row.status == 'refused' else 'skipped'}: {row.error}", err=True)
-
-
-def _report(found: "ImageFiles", target: "Output", failed: int, refused: int, reporter: Reporter) -> None:
-    """Print how many images were segmented, and how many files were left out for which reason."""
-    done = len(found.images) - failed - refused
-    reporter.info(f"{done} of {len(found.images)} images segmented: {target.folder}")
-    left_out = []
-    if found.others:
-        endings = ", ".join(sorted({Path(other.name).suffix or other.name for other in found.others}))
-        left_out.append(f"{len(found.others)} not images by their extension ({endings})")
-    if found.nested:
-        folders = len({path.parent for path in found.nested})
-        left_out.append(f"{len(found.nested)} images in {folders} subfolders (--recursive includes them)")
-    if refused:
-        left_out.append(f"{refused} refused as not dermoscopic")
-    if failed:
-        left_out.append(f"{failed} unreadable (see {target.table_path})")
-        say(f"left out: {', '.join(left_out)}", err=True)
-    elif left_out:
-        reporter.warn(f"left out: {', '.join(left_out)}")

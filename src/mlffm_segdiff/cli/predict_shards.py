@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mlffm_segdiff.cli.common import ExitStatus, Reporter
+from mlffm_segdiff.cli.predict_report import left_out_counts, report_left_out, warn_of_missing_estimates
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import needs_extra
 from mlffm_segdiff.inference.outputs.writers import TableFormat
@@ -84,25 +85,32 @@ def predict_into_shards(
     """Make the shards, report, and exit with status 1 if images failed."""
     from mlffm_segdiff.inference.shards.job import predict_shards
 
-    with _engine(load, cluster, threads, reporter) as engine, reporter.progress("segmenting") as progress:
+    with (
+        _engine(load, options, cluster, threads, reporter) as engine,
+        reporter.progress("segmenting") as progress,
+    ):
         totals = predict_shards(found.images, engine, options, table, progress)
+    path = options.folder / f"predictions.{table}"
     reporter.result(
         {
             "output": options.folder,
-            "table": options.folder / f"predictions.{table}",
+            "table": path,
             "shards": totals.shards,
             "images": totals.images,
-            "failed": totals.failed,
+            **left_out_counts(found, totals.failed, totals.refused),
         }
     )
-    done = totals.images - totals.failed
+    done = totals.images - totals.failed - totals.refused
     reporter.info(f"{done} of {totals.images} images segmented into {totals.shards} shards: {options.folder}")
+    report_left_out(found, path, totals.failed, totals.refused, reporter)
     if totals.failed:
         raise typer.Exit(ExitStatus.FAULTS)
 
 
 @contextmanager
-def _engine(load: Load, cluster: Cluster, threads: int | None, reporter: Reporter) -> Iterator["Engine"]:
+def _engine(
+    load: Load, options: "ShardOptions", cluster: Cluster, threads: int | None, reporter: Reporter
+) -> Iterator["Engine"]:
     if cluster.engine == "ray":
         with needs_extra("cluster"):
             from mlffm_segdiff.inference.shards.ray_engine import ray_engine
@@ -113,4 +121,6 @@ def _engine(load: Load, cluster: Cluster, threads: int | None, reporter: Reporte
     else:
         from mlffm_segdiff.inference.shards.job import LocalEngine
 
-        yield LocalEngine(load(threads, reporter))
+        model = load(threads, reporter)
+        warn_of_missing_estimates(model, options.processing, reporter)
+        yield LocalEngine(model)

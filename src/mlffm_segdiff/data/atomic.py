@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -77,6 +77,16 @@ def write_text(path: Path, text: str) -> None:
         UserError: If `path` cannot be written.
     """
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_parts(path: Path, parts: Iterable[str]) -> None:
+    """Write texts one after another into a file in UTF-8, atomically.
+
+    Raises:
+        UserError: If `path` cannot be written.
+    """
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(parts)
 
 
 @contextmanager

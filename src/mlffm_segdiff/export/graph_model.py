@@ -54,7 +54,7 @@ class GraphModel:
         quality: Calibration of the weights; None without one.
         outliers: Detector of images unlike the training images; None without one.
         agreement: Predictor of how well people agree on an outline; None without one.
-        device: What computes.
+        device: Name of the runtime that the network runs in.
         precision: Number format that it computes in.
     """
 

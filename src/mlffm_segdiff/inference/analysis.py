@@ -44,8 +44,11 @@ class Processing:
 
     def __post_init__(self) -> None:
         """Raise UserError for what is not a number, or out of range."""
-        for name, number in (("threshold", self.threshold), ("mm_per_pixel", self.mm_per_pixel)):
-            if not isinstance(number, Real | None):
+        numbers = {"threshold": self.threshold}
+        if self.mm_per_pixel is not None:
+            numbers["mm_per_pixel"] = self.mm_per_pixel
+        for name, number in numbers.items():
+            if not isinstance(number, Real):
                 raise UserError(f"{name} {number!r} is not a number; give one without quotes")
         if not 0 < self.threshold <= 1:
             raise UserError(

@@ -16,7 +16,10 @@ SUBSAMPLED_SIDE = 1024
 
 
 def lesion_box(mask: Mask) -> tuple[slice, slice]:
-    """Return the rows and columns from the first to the last with a pixel of the mask; empty for no pixel."""
+    """Return the rows and columns from the first to the last with a pixel of the mask.
+
+    Empty slices if the mask is empty.
+    """
     return _extent(mask, 0), _extent(mask, 1)
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
+from numbers import Integral
 from typing import TypeVar
 
 import numpy as np
@@ -181,9 +182,8 @@ def predict_files(
     """Segment files, write masks and what `output` asks for, and yield the row of each image in order.
 
     An image that cannot be read gives a row with status ``failed``, an outlier that `processing` refuses one
-    with status ``refused``, an output that cannot be written one with
-    status ``incomplete``; neither stops the run. Memory does not grow with the number of files. The table
-    appears after the last image.
+    with status ``refused``, an output that cannot be written one with status ``incomplete``; none of them
+    stops the run. Memory does not grow with the number of files. The table appears after the last image.
 
     The results of an earlier run in the folder are removed first, which its journal lists; other files stay.
 
@@ -229,7 +229,9 @@ def predict_files(
 
 
 def check_batch_size(batch_size: int) -> None:
-    """Raise UserError unless the batch size is 1 or more."""
+    """Raise UserError unless the batch size is a whole number of 1 or more."""
+    if not isinstance(batch_size, Integral) or isinstance(batch_size, bool):
+        raise UserError(f"batch size {batch_size!r} is not a whole number; give one without quotes")
     if batch_size < 1:
         raise UserError(f"batch size {batch_size} is out of range; give 1 or more")
 

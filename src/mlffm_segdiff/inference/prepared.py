@@ -27,7 +27,7 @@ class PreparedModel(Protocol):
 
     @property
     def device(self) -> object:
-        """What computes; its text names it."""
+        """Device that the network runs on, or the name of the runtime; `str` describes it."""
 
     @property
     def quality(self) -> Quality | None:

@@ -23,12 +23,13 @@ ROWS = (
     Row("item9.png", 8, 6, 0.55, 0.7, "touches_frame blurred", LesionMeasures(30, 0.6, 1, None, 22.0, 6.2)),
     Row(HOSTILE, 8, 6, 0.0, 0.0, "nothing_found", LesionMeasures(0, 0.0, 0, None, 0.0, 0.0)),
     Row("broken\nname,.png", status="failed", error='it is "broken", sadly'),
+    Row("refused.png", status="refused", error="not a dermoscopic image"),
 )
 
 
 @pytest.fixture
 def page_file(tmp_path: Path) -> Path:
-    """The page of five cases as they come: certain, uncertain twice, nothing found, and failed."""
+    """The page of six cases as they come: certain, uncertain twice, nothing found, failed, and refused."""
     writer = ReviewWriter(Output(tmp_path))
     (tmp_path / "review").mkdir()
     for row in ROWS:

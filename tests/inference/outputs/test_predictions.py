@@ -90,6 +90,13 @@ def test_failed_rows_say_so() -> None:
     assert [Row("a").failed, Row("a", status="failed").failed] == [False, True]
 
 
+def test_a_fault_of_an_output_keeps_the_status_of_an_image_without_a_mask() -> None:
+    for status in ("failed", "refused"):
+        row = Row("a", status=status, error="unreadable").with_fault("review: no")
+        assert (row.status, row.error) == (status, "unreadable; review: no")
+    assert Row("a").with_fault("review: no").status == "incomplete"
+
+
 def test_a_parquet_table_has_the_same_columns_with_their_types(tmp_path: Path) -> None:
     measures = LesionMeasures(1, 1 / 6, 1, None, 2.5, 1.5, box_left=0, colours=2)
     rows = [

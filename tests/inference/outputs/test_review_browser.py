@@ -12,7 +12,7 @@ from mlffm_segdiff.inference.outputs.predictions import COLUMNS
 OpenPage = Callable[..., Page]
 HOSTILE = '<img src=x onerror="document.title=1">, "q" & \'s\' #50%.png'
 BROKEN = "broken\nname,.png"
-BY_UNCERTAINTY = [BROKEN, HOSTILE, "item9.png", "item10.png", "sure.png"]
+BY_UNCERTAINTY = [BROKEN, "refused.png", HOSTILE, "item9.png", "item10.png", "sure.png"]
 
 
 def shown(page: Page) -> list[str]:
@@ -25,9 +25,9 @@ def shown(page: Page) -> list[str]:
 def test_cases_are_sorted_by_doubt_and_every_image_is_found(open_page: OpenPage) -> None:
     page = open_page()
     assert shown(page) == BY_UNCERTAINTY
-    assert page.title() == "Review of 5 cases"
+    assert page.title() == "Review of 6 cases"
     expect(page.get_by_role("heading", name="item9.png")).to_be_visible()
-    expect(page.get_by_text("5 of 5 shown")).to_be_visible()
+    expect(page.get_by_text("6 of 6 shown")).to_be_visible()
     for image in page.locator("img").all():
         image.scroll_into_view_if_needed()
         page.wait_for_function("(image) => image.naturalWidth === 8", arg=image.element_handle())
@@ -37,15 +37,15 @@ def test_names_are_text_and_nothing_else(open_page: OpenPage) -> None:
     page = open_page()
     expect(page.get_by_role("heading", name=HOSTILE)).to_be_visible()
     assert page.locator("img").count() == 4
-    assert page.title() == "Review of 5 cases"
+    assert page.title() == "Review of 6 cases"
 
 
 def test_the_order_can_be_chosen_and_numbers_in_names_count(open_page: OpenPage) -> None:
     page = open_page()
     page.get_by_label("Sort by").select_option("name")
-    assert shown(page) == [HOSTILE, BROKEN, "item9.png", "item10.png", "sure.png"]
+    assert shown(page) == [HOSTILE, BROKEN, "item9.png", "item10.png", "refused.png", "sure.png"]
     page.get_by_label("Sort by").select_option("area")
-    assert shown(page) == ["sure.png", "item9.png", "item10.png", HOSTILE, BROKEN]
+    assert shown(page) == ["sure.png", "item9.png", "item10.png", HOSTILE, BROKEN, "refused.png"]
     page.get_by_label("Sort by").select_option("uncertainty")
     assert shown(page) == BY_UNCERTAINTY
 
@@ -54,7 +54,7 @@ def test_filters_narrow_the_cases_together_and_all_come_back(open_page: OpenPage
     page = open_page()
     page.get_by_label("Name contains").fill("ITEM")
     assert shown(page) == ["item9.png", "item10.png"]
-    expect(page.locator("output")).to_have_text("2 of 5 shown")
+    expect(page.locator("output")).to_have_text("2 of 6 shown")
     page.get_by_label("several components").check()
     page.get_by_label("too dark").check()
     assert shown(page) == ["item10.png"]
@@ -62,10 +62,10 @@ def test_filters_narrow_the_cases_together_and_all_come_back(open_page: OpenPage
     assert shown(page) == []
     expect(page.get_by_text("No cases match.")).to_be_visible()
     page.get_by_role("button", name="Show all").click()
-    expect(page.locator("output")).to_have_text("5 of 5 shown")
+    expect(page.locator("output")).to_have_text("6 of 6 shown")
     assert shown(page) == BY_UNCERTAINTY
     page.get_by_label("Expected Dice").fill("0.6")
-    assert shown(page) == [BROKEN, HOSTILE, "item9.png"]
+    assert shown(page) == [BROKEN, "refused.png", HOSTILE, "item9.png"]
 
 
 def test_the_download_is_the_table_of_the_cases_shown(open_page: OpenPage, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_the_download_is_the_table_of_the_cases_shown(open_page: OpenPage, tmp_p
     with saved.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == COLUMNS
-    assert [row["image"] for row in rows] == ["item9.png", "item10.png", HOSTILE, BROKEN]
+    assert [row["image"] for row in rows] == ["item9.png", "item10.png", HOSTILE, BROKEN, "refused.png"]
     assert (rows[0]["flags"], rows[0]["expected_dice"], rows[0]["area"]) == (
         "touches_frame blurred",
         "0.55",

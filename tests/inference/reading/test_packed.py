@@ -100,3 +100,9 @@ def test_rows_of_a_table_with_a_dot_in_its_name_have_different_results(tmp_path:
     write_table(tmp_path / "HAM.2018.parquet", [png, png])
     images = find_images(tmp_path / "HAM.2018.parquet").images
     assert [read_image(image, 16).stem for image in images] == ["HAM.2018-000000000", "HAM.2018-000000001"]
+
+
+def test_a_table_that_was_written_again_is_read_again(tmp_path: Path) -> None:
+    for content in (b"first", b"second"):
+        (row,) = list_parquet(write_table(tmp_path / "a.parquet", [content]))[0]
+        assert row.read() == content

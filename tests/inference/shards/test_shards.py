@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+import sys
 import tarfile
 from collections.abc import Callable
 from hashlib import sha256
@@ -20,6 +21,7 @@ from mlffm_segdiff import segment
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.image_formats import reported
 from mlffm_segdiff.inference.model import load_model
+from mlffm_segdiff.inference.outputs.writers import TableFormat
 from mlffm_segdiff.inference.reading.listing import list_place
 from mlffm_segdiff.inference.shards import make
 from mlffm_segdiff.inference.shards.job import LocalEngine, predict_shards
@@ -43,12 +45,12 @@ def photos(tmp_path: Path, photo: Any, save: Any) -> Path:
 def run(tiny_weights: Path, tmp_path: Path) -> Callable[..., Path]:
     """Make shards of three images: run(place, name of the output folder, format); returns the folder."""
 
-    def call(place: Path, name: str = "out", kind: Any = "tar", **options: Any) -> Path:
-        options = {"size": 3, "batch_size": 2} | options
+    def call(
+        place: Path, name: str = "out", kind: Any = "tar", table: TableFormat = "csv", **options: Any
+    ) -> Path:
+        shards = ShardOptions(tmp_path / name, kind, **({"size": 3, "batch_size": 2} | options))
         engine = LocalEngine(load_model(tiny_weights))
-        predict_shards(
-            list_place(place).images, engine, ShardOptions(tmp_path / name, kind, **options), progress=print
-        )
+        predict_shards(list_place(place).images, engine, shards, table, progress=print)
         return tmp_path / name
 
     return call
@@ -92,7 +94,8 @@ def test_masks_are_those_of_segment_and_bad_images_are_rows(
 def test_the_manifest_lists_every_shard_with_its_digest(run: Callable[..., Path], photos: Path) -> None:
     out = run(photos)
     lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
-    assert [(line["images"], line["failed"]) for line in lines] == [(3, 1), (3, 1), (1, 1)]
+    counts = [(line["images"], line["failed"], line["refused"]) for line in lines]
+    assert counts == [(3, 1, 0), (3, 1, 0), (1, 1, 0)]
     shards = {path.name: path.read_bytes() for path in (out / "shards").iterdir()}
     assert {line["shard"]: line["sha256"] for line in lines} == {
         name: sha256(data).hexdigest() for name, data in shards.items()
@@ -184,11 +187,42 @@ def test_shards_of_other_settings_are_removed_when_the_new_ones_are_complete(
     assert (photos.parent / "out" / "shards" / "mine.txt").read_text() == "stays"
 
 
-def test_results_of_somebody_else_are_not_overwritten(run: Callable[..., Path], photos: Path) -> None:
-    (photos.parent / "out").mkdir()
-    (photos.parent / "out" / "predictions.csv").write_text("mine")
+@pytest.mark.parametrize("name", ["predictions.csv", "predictions.parquet", "manifest.jsonl"])
+def test_results_of_somebody_else_are_not_overwritten(
+    run: Callable[..., Path], photos: Path, name: str
+) -> None:
+    """A folder named shards does not make them those of a job."""
+    (photos.parent / "out" / "shards").mkdir(parents=True)
+    (photos.parent / "out" / name).write_text("mine")
     with pytest.raises(UserError, match="no earlier run wrote it"):
-        run(photos)
+        run(photos, table="parquet" if name.endswith("parquet") else "csv")
+    assert (photos.parent / "out" / name).read_text() == "mine"
+
+
+def test_a_table_of_an_earlier_job_in_the_other_format_is_removed_but_not_that_of_somebody_else(
+    run: Callable[..., Path], photos: Path
+) -> None:
+    def tables() -> list[str]:
+        return sorted(path.name for path in (photos.parent / "out").glob("predictions.*"))
+
+    run(photos)
+    run(photos, table="parquet")
+    assert tables() == ["predictions.parquet"]
+    run(photos)
+    assert tables() == ["predictions.csv"]
+    (photos.parent / "out" / "predictions.parquet").write_text("mine")
+    run(photos)
+    assert tables() == ["predictions.csv", "predictions.parquet"]
+
+
+@pytest.mark.parametrize("where", ["kind", "table"])
+def test_parquet_without_pyarrow_is_reported_before_the_work(
+    run: Callable[..., Path], photos: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UserError, match="pyarrow is not installed"):
+        run(photos, **{where: "parquet"})
+    assert not (photos.parent / "out").exists()
 
 
 def test_lists_tar_files_and_parquet_tables_give_the_masks_of_the_folder(

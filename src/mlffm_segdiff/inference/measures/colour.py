@@ -18,7 +18,7 @@ Lab = npt.NDArray[np.float64]
 MAX_PIXELS = 20_000
 MAX_COLOURS = 6
 SAME_COLOUR = 10.0
-"""Distance (Delta E*ab) below which two clusters count as one colour."""
+"""Distance (Delta E*ab) up to which clusters are merged, by average linkage of their centres."""
 CELL_STEPS = np.array([10_000, 100, 1])
 """From the L*, a* and b* of a cell of the grid to its number; there are fewer than 100 cells along each."""
 MIN_SHARE = 0.05

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
 
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import write_parts
 from mlffm_segdiff.inference.masks import lesion_box, run_lengths
 from mlffm_segdiff.inference.outputs.predictions import Row
 from mlffm_segdiff.inference.outputs.spool import Spool
@@ -47,15 +48,10 @@ class CocoWriter(Writer):
 
     def close(self) -> None:
         """Write the file."""
-        with (
-            atomic_write(self.output.folder / self.run_files[0]) as temporary,
-            temporary.open("w", encoding="utf-8") as file,
-        ):
-            file.write(f'{{"categories": {json.dumps([CATEGORY])},\n"images": [\n')
-            file.writelines(self._images.separated())
-            file.write('],\n"annotations": [\n')
-            file.writelines(self._annotations.separated())
-            file.write("]}\n")
+        head = f'{{"categories": {json.dumps([CATEGORY])},\n"images": [\n'
+        images, annotations = self._images.separated(), self._annotations.separated()
+        parts = chain([head], images, ['],\n"annotations": [\n'], annotations, ["]}\n"])
+        write_parts(self.output.folder / self.run_files[0], parts)
 
 
 def annotation_of(result: CaseResult) -> Entry | None:

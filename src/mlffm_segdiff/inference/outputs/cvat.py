@@ -1,10 +1,11 @@
 """All images of a run as one XML file of CVAT ("CVAT for images 1.1")."""
 
 import re
+from itertools import chain
 from typing import ClassVar
 from xml.sax.saxutils import quoteattr
 
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import write_parts
 from mlffm_segdiff.inference.masks import lesion_box, run_lengths
 from mlffm_segdiff.inference.outputs.predictions import Row
 from mlffm_segdiff.inference.outputs.spool import Spool
@@ -48,13 +49,8 @@ class CvatWriter(Writer):
 
     def close(self) -> None:
         """Write the file."""
-        with (
-            atomic_write(self.output.folder / self.run_files[0]) as temporary,
-            temporary.open("w", encoding="utf-8") as file,
-        ):
-            file.write(_HEAD.format(count=len(self._images)))
-            file.writelines(self._images)
-            file.write("</annotations>\n")
+        parts = chain([_HEAD.format(count=len(self._images))], self._images, ["</annotations>\n"])
+        write_parts(self.output.folder / self.run_files[0], parts)
 
 
 def mask_element(mask: Mask) -> str:

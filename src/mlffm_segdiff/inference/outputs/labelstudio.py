@@ -2,13 +2,14 @@
 
 import json
 from importlib.metadata import version
+from itertools import chain
 from typing import Any, ClassVar
 from urllib.parse import quote
 
 import numpy as np
 
 from mlffm_segdiff.config.extra import DISTRIBUTION
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import write_parts
 from mlffm_segdiff.inference.masks import run_lengths
 from mlffm_segdiff.inference.outputs.predictions import Row
 from mlffm_segdiff.inference.outputs.spool import Spool
@@ -50,13 +51,8 @@ class LabelStudioWriter(Writer):
 
     def close(self) -> None:
         """Write the file."""
-        with (
-            atomic_write(self.output.folder / self.run_files[0]) as temporary,
-            temporary.open("w", encoding="utf-8") as file,
-        ):
-            file.write("[\n")
-            file.writelines(self._tasks.separated())
-            file.write("]\n")
+        parts = chain(["[\n"], self._tasks.separated(), ["]\n"])
+        write_parts(self.output.folder / self.run_files[0], parts)
 
 
 def prediction_of(mask: Mask, score: float | None) -> dict[str, Any]:

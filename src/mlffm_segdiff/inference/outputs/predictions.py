@@ -92,7 +92,8 @@ class Row:
         """Return the row with an output that was not written; as it is for an empty fault."""
         if not fault:
             return self
-        return replace(self, status="incomplete", error="; ".join(filter(None, (self.error, fault))))
+        status = self.status if self.failed else "incomplete"
+        return replace(self, status=status, error="; ".join(filter(None, (self.error, fault))))
 
 
 MEASURES = tuple(field.name for field in fields(LesionMeasures))

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader
 from PIL import Image
 
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import write_parts
 from mlffm_segdiff.data.files import Pixels
 from mlffm_segdiff.inference.confidence import FLAGS
 from mlffm_segdiff.inference.estimates import ContourBand, Ends, with_interval
@@ -75,11 +75,7 @@ class ReviewWriter(Writer):
                 script=_asset("review_page.js"),
             )
         )
-        with (
-            atomic_write(self.output.folder / self.run_files[0]) as temporary,
-            temporary.open("w", encoding="utf-8") as file,
-        ):
-            file.writelines(page)
+        write_parts(self.output.folder / self.run_files[0], page)
 
 
 def thumbnail(view: Pixels, mask: Mask, band: ContourBand | None = None) -> Image.Image:

@@ -13,9 +13,10 @@ const orders = {
 
 function wanted(item, { text, most, marks }) {
   const own = item.dataset.flags.split(" ");
+  const maskless = own.includes("failed") || own.includes("refused");
   const confidence = item.dataset.confidence;
   return item.dataset.image.toLowerCase().includes(text)
-    && (most === "" || own.includes("failed") || (confidence !== "" && Number(confidence) <= Number(most)))
+    && (most === "" || maskless || (confidence !== "" && Number(confidence) <= Number(most)))
     && (!marks.length || marks.some((mark) => own.includes(mark)));
 }
 

@@ -2,7 +2,7 @@
 
 import tarfile
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -95,7 +95,7 @@ class ParquetImage:
     def read(self) -> bytes:
         """Return the encoded image. Raises UserError if it cannot be read, or is too large."""
         with _READING:  # otherwise all threads that start with a row group would read it
-            column = _column(self.table, self.column, self.group)
+            column = _column(self.table, self.column, self.group, _version(self.table))
         value = column[self.row].as_py()
         data = value.get("bytes") if isinstance(value, dict) else value
         if not isinstance(data, bytes):
@@ -168,9 +168,19 @@ def _require_size(size: int, place: Path | RemoteFile, name: str) -> None:
         )
 
 
+def _version(table: Path | RemoteFile) -> tuple[int, int] | None:
+    """Return what changes with the content of a file here; None for a file elsewhere or a missing one."""
+    with suppress(OSError):
+        if isinstance(table, Path):
+            found = table.stat()
+            return found.st_mtime_ns, found.st_size
+    return None
+
+
 @lru_cache(maxsize=2)
-def _column(table: Path | RemoteFile, column: str, group: int) -> Any:
-    """Return the values of a row group; that of neighbouring rows is read once."""
+def _column(table: Path | RemoteFile, column: str, group: int, version: object) -> Any:
+    """Return the values of a row group; that of neighbouring rows is read once from each version."""
+    del version
     with _parquet(table) as found:
         return found.read_row_group(group, [column]).column(0)
 

@@ -3,18 +3,19 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, get_args
 
 from mlffm_segdiff.config.errors import partly_written
 from mlffm_segdiff.data.atomic import sweep_unfinished
 from mlffm_segdiff.data.claim import claimed_results
 from mlffm_segdiff.data.results_folder import require_own
+from mlffm_segdiff.inference.outputs.parquet import require_parquet
 from mlffm_segdiff.inference.outputs.writers import TableFormat
 from mlffm_segdiff.inference.pool import helper_count
 from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.reading.image_source import Source
 from mlffm_segdiff.inference.shards.make import make_shard, shard_settings
-from mlffm_segdiff.inference.shards.manifest import MANIFEST, Totals, write_manifest
+from mlffm_segdiff.inference.shards.manifest import MANIFEST, Totals, is_of_a_job, write_manifest
 from mlffm_segdiff.inference.shards.plan import SHARD_NAME, Shard, ShardOptions, plan_shards
 
 
@@ -65,7 +66,8 @@ def predict_shards(
 
     A killed job is resumed by calling this again, also with another engine: finished shards are kept,
     unfinished ones are made whole. An image that cannot be read is a row with status ``failed``. Shards of an
-    earlier job that are not in this one are removed when this one is complete.
+    earlier job that are not in this one, and its table in another format, are removed when this one is
+    complete.
 
     Args:
         images: Sorted by their sources before they are divided into shards.
@@ -75,12 +77,15 @@ def predict_shards(
         progress: Receives the number of images in finished shards, and of all.
 
     Raises:
-        UserError: The folder has files of others, or another command is using it; nothing was written.
+        UserError: The folder has files of others, or another command is using it, or pyarrow is not
+            installed; nothing was written.
         StoppedError: Shards cannot be written.
     """
     ordered = sorted(images, key=str)
+    if "parquet" in {table, options.format}:
+        require_parquet()
     results = {name: options.folder / name for name in (MANIFEST, f"predictions.{table}")}
-    require_own(options.folder, results, results if options.shards.is_dir() else ())
+    require_own(options.folder, results, {name for name, path in results.items() if is_of_a_job(path)})
     settings = engine.settings(options)
     shards = list(plan_shards(ordered, options, settings))
     with claimed_results(options.folder), partly_written():
@@ -91,12 +96,15 @@ def predict_shards(
             done += count
             progress(done, len(ordered))
         totals = write_manifest(shards, *results.values())
-        _remove_others(options, {shard.path.name for shard in shards})
+        _remove_others(options, {shard.path.name for shard in shards}, table)
     return totals
 
 
-def _remove_others(options: ShardOptions, names: set[str]) -> None:
-    for name in os.listdir(options.shards):  # noqa: PTH208
-        if SHARD_NAME.fullmatch(name) and name not in names:
-            with suppress(OSError):
-                (options.shards / name).unlink()
+def _remove_others(options: ShardOptions, names: set[str], table: TableFormat) -> None:
+    """Remove the shards of earlier jobs, and their table in another format."""
+    known = filter(SHARD_NAME.fullmatch, os.listdir(options.shards))  # noqa: PTH208
+    shards = [options.shards / name for name in known if name not in names]
+    tables = [options.folder / f"predictions.{kind}" for kind in get_args(TableFormat) if kind != table]
+    for path in (*shards, *filter(is_of_a_job, tables)):
+        with suppress(OSError):
+            path.unlink()

@@ -16,12 +16,13 @@ from mlffm_segdiff.inference.analysis import Processing, analyse, require_suppor
 from mlffm_segdiff.inference.outputs.geojson import geojson
 from mlffm_segdiff.inference.outputs.image_file import mask_png
 from mlffm_segdiff.inference.outputs.journal import Record
-from mlffm_segdiff.inference.outputs.predictions import Row, row_of, row_values
+from mlffm_segdiff.inference.outputs.predictions import Cell, Row, row_of, row_values
 from mlffm_segdiff.inference.pool import in_order, result_memory
 from mlffm_segdiff.inference.predict import Segmented, ToSegment, failed_record, segment_stream, settings_text
 from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.reading.case_image import read_unless_found
 from mlffm_segdiff.inference.reading.image_source import Source, read_source
+from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.inference.shards.plan import Shard, ShardOptions
 from mlffm_segdiff.inference.shards.shard_file import ShardRow, read_rows, shard_writer
 
@@ -121,15 +122,19 @@ def _finish(case: Record | Segmented, model: PreparedModel, processing: Processi
             result = analyse(image, case.segmentation, model, processing)
         except Exception as error:
             return _failed(_failure(image.name, error, image.name, case.key))
-        contours = json.dumps(geojson(result.mask, image.name))
-        return ShardRow(0, _values(case.key, row_of(result)), contours, mask_png(result.mask))
+        return ShardRow(0, *values_and_contours(case.key, result), mask_png(result.mask))
+
+
+def values_and_contours(digest: str, result: CaseResult) -> tuple[dict[str, Cell], str]:
+    """Return what a row of a shard has of a segmented image besides key, source and mask."""
+    return _values(digest, row_of(result)), json.dumps(geojson(result.mask, result.image.name))
 
 
 def _failed(record: Record) -> ShardRow:
     return ShardRow(0, _values(record.key, replace(record.row, error=ADDRESS.sub("", record.row.error))))
 
 
-def _values(digest: str, row: Row) -> dict[str, str | float | None]:
+def _values(digest: str, row: Row) -> dict[str, Cell]:
     return {"sha256": digest, **row_values(row)}
 
 
