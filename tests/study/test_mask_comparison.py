@@ -332,7 +332,7 @@ def test_images_that_differ_only_in_case_are_told_apart(tmp_path: Path) -> None:
         (lambda given: {"masks": {"a": given["truth"], "b": given["truth"]}}, "truth is given twice"),
         (lambda given: {"masks": {"a/b": given["truth"], "c": given["truth"]}}, "'a/b' cannot name a method"),
         (lambda given: {"properties": given["output"] / "no.csv"}, r"no\.csv cannot be read"),
-        (lambda given: {"images": given["output"]}, "does not exist"),
+        (lambda given: {"images": given["output"] / "none"}, "does not exist"),
     ],
 )
 def test_bad_input_ends_in_one_line_and_writes_nothing(
