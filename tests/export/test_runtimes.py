@@ -86,7 +86,7 @@ def test_the_posterior_mean_runs_on_graphs(
 
 @pytest.mark.parametrize("sampler", ["ddpm", "dpm"])
 def test_each_sampler_runs_on_graphs(sampler: str, made: Made, exported: Exported, images: Tensor) -> None:
-    sampling = SamplingConfig(samples=2, steps=3, seed=0, sampler=sampler)  # type: ignore[arg-type]
+    sampling = SamplingConfig(samples=2, steps=3, seed=0, sampler=sampler)
     found = read_export(exported("diffusion", "onnx")).segmenter
     agree(found, made("diffusion").segmenter, images, sampling)
 

@@ -50,7 +50,7 @@ def test_a_case_does_not_depend_on_batch_order_or_neighbours(
     schedule: str,
     samples: int,
     tolerance: float,
-    sampler: str,
+    sampler: SamplerName,
     self_conditioning: bool,
     trained: Make,
     batch: Batch,
@@ -65,7 +65,7 @@ def test_a_case_does_not_depend_on_batch_order_or_neighbours(
         },
         sampling={"samples": 1},
     )
-    sampling = SamplingConfig(samples=samples, steps=4, seed=0, sampler=sampler)  # type: ignore[arg-type]
+    sampling = SamplingConfig(samples=samples, steps=4, seed=0, sampler=sampler)
     together = probability(segmenter, batch.image, sampling)
     assert float(together.std()) > 0.01
     order = [2, 0, 3, 1]
@@ -125,7 +125,7 @@ def test_the_image_is_encoded_once_whatever_the_steps_and_samples(
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpm"])
 @pytest.mark.parametrize("self_conditioning", [True, False])
 def test_no_samples_give_the_posterior_mean_from_one_call_at_the_last_timestep(
-    sampler: str, self_conditioning: bool, recorded: Recorded, batch: Batch
+    sampler: SamplerName, self_conditioning: bool, recorded: Recorded, batch: Batch
 ) -> None:
     """It is the first sample's estimate in one step; here sigmoid(2 noise + 1), for any ``steps``."""
     segmenter, network = recorded(
@@ -133,7 +133,7 @@ def test_no_samples_give_the_posterior_mean_from_one_call_at_the_last_timestep(
         MaskDiffusion(mask_scale=0.3),
         self_conditioning=self_conditioning,
     )
-    found = segmenter.segment(batch.image, SamplingConfig(samples=0, steps=4, seed=7, sampler=sampler))  # type: ignore[arg-type]
+    found = segmenter.segment(batch.image, SamplingConfig(samples=0, steps=4, seed=7, sampler=sampler))
     ((x, t),) = network.asked
     assert (len(x), t.tolist()) == (4, [999] * 4)
     assert found.samples is None
@@ -141,9 +141,9 @@ def test_no_samples_give_the_posterior_mean_from_one_call_at_the_last_timestep(
     assert not found.spread.any()
     noise = draw_noise(noise_generators(7, 1, 4), 32, 32)
     torch.testing.assert_close(found.probability, torch.sigmoid(2 * noise + 1))
-    drawn = segmenter.segment(batch.image, SamplingConfig(samples=1, steps=1, seed=7, sampler=sampler))  # type: ignore[arg-type]
+    drawn = segmenter.segment(batch.image, SamplingConfig(samples=1, steps=1, seed=7, sampler=sampler))
     assert torch.equal(found.probability, drawn.probability)
-    several = segmenter.segment(batch.image, SamplingConfig(samples=3, steps=1, seed=7, sampler=sampler))  # type: ignore[arg-type]
+    several = segmenter.segment(batch.image, SamplingConfig(samples=3, steps=1, seed=7, sampler=sampler))
     assert several.samples is not None
     torch.testing.assert_close(found.probability, several.samples[0])
 
@@ -269,7 +269,7 @@ def test_a_perfect_network_has_no_loss_and_draws_the_mask(
     for sampler in ("ddim", "ddpm", "dpm"):
         found = probability(
             segmenter, batch.image, SamplingConfig(samples=2, steps=4, seed=0, sampler=sampler)
-        )  # type: ignore[arg-type]
+        )
         torch.testing.assert_close(found, (batch.mask + 1) / 2, rtol=0, atol=0.05)
 
 

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mlffm_segdiff.config.schema import SamplingConfig
+from mlffm_segdiff.config.schema import SamplerName, SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.interruption import InterruptedSamplingError, sampling_while
@@ -10,7 +10,7 @@ from mlffm_segdiff.segmenters.interruption import InterruptedSamplingError, samp
 
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpm"])
 def test_sampling_stops_before_the_next_step_once_it_is_not_wanted(
-    trained: Callable[..., BaseSegmenter], batch: Batch, sampler: str, monkeypatch: pytest.MonkeyPatch
+    trained: Callable[..., BaseSegmenter], batch: Batch, sampler: SamplerName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if sampler == "dpm":
         pytest.importorskip("diffusers")
