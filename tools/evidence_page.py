@@ -1,4 +1,4 @@
-"""Write the tables and figures of docs/EVIDENCE.md from the shared studies: evidence_page.py [AGREEMENT.csv]
+"""Write the tables and figures of EVIDENCE.md and its details page: evidence_page.py [AGREEMENT.csv]
 
 Each folder in docs/evidence is what `mlffm-segdiff study share` wrote. AGREEMENT.csv, with the columns id and
 mean_jaccard (the mean over pairs of human masks of the same ISIC image), is not published here; without it,
@@ -39,11 +39,11 @@ from mlffm_segdiff.study.report.wording import ends, number, over_seeds, p_value
 from mlffm_segdiff.study.score_frame import image_means, pooled_scores, training_minutes
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGE, STUDIES = DOCS / "EVIDENCE.md", DOCS / "evidence"
+STUDIES = DOCS / "evidence"
+PAGES = (DOCS / "EVIDENCE.md", STUDIES / "details.md")
 NAMES = {"isic2018": "ISIC 2018", "ph2": "PH2", "ham10000": "HAM10000", "wounds": "foot ulcers"}
 MASKS = {
     "posterior_mean": "posterior mean",
-    "steps_1": "one sample, 1 step",
     "steps_4": "one sample, 4 steps",
     "steps_10": "one sample, 10 steps",
     "steps_20": "one sample, 20 steps",
@@ -60,7 +60,7 @@ MARKED = re.compile(r"(<!-- (table|figure) (\w+) -->\n)(.*?)(<!-- end -->)", re.
 
 
 def main(agreement: Path | None = None) -> None:
-    """Rewrite the tables between the marks of the page, and the figures."""
+    """Rewrite the tables between the marks of the pages, and the figures."""
     tables: dict[str, Callable[[], str]] = {
         "state": state_table,
         "parts": lambda: parts_table("evidence"),
@@ -88,7 +88,8 @@ def main(agreement: Path | None = None) -> None:
             return found[0]
         return start + (tables[name]() or old) + end
 
-    PAGE.write_text(MARKED.sub(rewritten, PAGE.read_text("utf-8")), encoding="utf-8")
+    for page in PAGES:
+        page.write_text(MARKED.sub(rewritten, page.read_text("utf-8")), encoding="utf-8")
 
 
 @cache
@@ -193,14 +194,14 @@ def steps_table() -> str:
     for variant in results.variants:
         own = replace(results, variants=[variant])
         found = {(one.label, one.dataset): one for one in against_first_evaluation(own, "jaccard", "source")}
-        for evaluation in results.evaluations:
+        for evaluation, mask in MASKS.items():
             scores = pooled(results, evaluation)
             cells = [
                 cell
                 for dataset in results.datasets
                 for cell in (scores[variant, dataset], difference(found.get((evaluation, dataset))))
             ]
-            rows.append([variant, MASKS[evaluation], *cells])
+            rows.append([variant, mask, *cells])
     return markdown_table(header, rows)
 
 
