@@ -58,7 +58,7 @@ def study(
 
 
 def test_a_study_runs_to_its_end_names_failures_and_repeats_a_cell(
-    study: Command, command: Command, tmp_path: Path
+    study: Command, command: Command, study_file: Path, lesions: Path, tiny: tuple[str, ...], tmp_path: Path
 ) -> None:
     status, printed, error = study("run")
     assert status == 1
@@ -82,6 +82,24 @@ def test_a_study_runs_to_its_end_names_failures_and_repeats_a_cell(
     assert rows["broken"]["minutes"] is None
     assert rows["full"]["estimated_minutes"] is rows["broken"]["estimated_minutes"] is None
 
+    elsewhere = (
+        "study",
+        "plan",
+        study_file,
+        *tiny,
+        "--source",
+        f"folder={lesions}",
+        "-o",
+        tmp_path / "other",
+    )
+    for file, state in ((None, "to copy"), ("finished.json", "to score"), ("trained.json", "waiting")):
+        if file:
+            (tmp_path / "out" / "cells" / key / file).rename(tmp_path / file)
+        reused = json.loads(command(*elsewhere, "--reuse", tmp_path / "out")[1])
+        assert {row["state"] for row in reused["cells"]} == {state, "waiting"}
+    for file in ("finished.json", "trained.json"):
+        (tmp_path / file).rename(tmp_path / "out" / "cells" / key / file)
+
     repeat = ("study", "repeat", tmp_path / "out", key[:6], "-o")
     status, printed, error = command(*repeat, tmp_path / "again")
     assert (status, error) == (0, "")
@@ -101,14 +119,14 @@ def test_plan_lists_the_cells_and_their_time_and_writes_nothing(study: Command, 
     status, printed, error = study("plan", "--no-time")
     assert (status, error) == (0, "")
     assert printed.count("waiting") == 2
-    assert printed.endswith("0 of 2 cells done, 0 running, 0 failed, time left ?\n")
+    assert printed.endswith("2 cells: 2 waiting\n")
     status, printed, error = study("plan")
     assert status == 0
     assert re.fullmatch(r"cannot be trained: broken, folder, seed 3: .*/no/such/weights.*\n", error)
     total = (
         r"training takes about \d+ s on this machine for 1 of 2 cells, 1 at a time; scoring is not included\n"
     )
-    assert re.search(rf"time left \?\n{total}\Z", printed)
+    assert re.search(rf"2 cells: 2 waiting\n{total}\Z", printed)
     assert len(re.findall(r"about \d\.\d", printed)) == 1
     assert not (tmp_path / "out").exists()
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import norm, wilcoxon
 
 from mlffm_segdiff.study.differences import compare_paired, compare_unpaired, holm, rank_biserial, wilcoxon_p
 
@@ -50,6 +50,16 @@ def test_no_difference_anywhere_is_p_1_and_no_effect() -> None:
 def test_what_rounding_makes_is_not_a_difference() -> None:
     found = compare_paired(np.array([0.1 + 0.2, 0.5]), np.array([0.3, 0.5]))
     assert (found.p, found.effect) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("base", [0.0, 0.1, 0.7, 0.45])
+def test_equal_differences_tie_whatever_the_scores(base: float) -> None:
+    scores = np.full(7, base)
+    change = np.array([0.1] * 6 + [-0.1])
+    found = compare_paired(scores + change, scores)
+    # all ranks are (1 + ... + 7) / 7 = 4: the effect is (6 - 1) 4 / 28, and |W - E| as large in both tails
+    assert found.effect == pytest.approx(5 / 7)
+    assert found.p == wilcoxon(change, zero_method="pratt").pvalue
 
 
 def test_every_image_better_is_effect_1() -> None:

@@ -330,7 +330,11 @@ def test_images_that_differ_only_in_case_are_told_apart(tmp_path: Path) -> None:
         (lambda given: {"masks": {"ours": given["masks"]["ours"]}}, "needs two methods, but ours is given"),
         (lambda given: {"baseline": "theirs"}, "'theirs' is not a method; choose one of ours, plain, coarse"),
         (lambda given: {"masks": {"a": given["truth"], "b": given["truth"]}}, "truth is given twice"),
-        (lambda given: {"masks": {"a/b": given["truth"], "c": given["truth"]}}, "'a/b' cannot name a method"),
+        (
+            lambda given: {"masks": {"a/b": given["truth"], "c": given["truth"]}},
+            "'a/b' is not a name of only",
+        ),
+        (lambda given: {"masks": {"id": given["truth"], "c": given["truth"]}}, "'id' is a column of"),
         (lambda given: {"properties": given["output"] / "no.csv"}, r"no\.csv cannot be read"),
         (lambda given: {"images": given["output"] / "none"}, "does not exist"),
     ],

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from mlffm_segdiff.study.plan import StudyPlan, package_versions, read_plan, wri
 from mlffm_segdiff.study.progress import Progress
 from mlffm_segdiff.study.runner import changes, make_plan, run_cells
 from mlffm_segdiff.study.study_folder import StudyFolder
+from mlffm_segdiff.study.transfer import next_state
 
 MakeStudy = Callable[..., Study]
 PlanHere = Callable[[Study, StudyFolder], StudyPlan]
@@ -59,6 +61,31 @@ def test_a_larger_study_runs_what_is_new(
     plan, launcher = plan_here(make_study(seeds=[1, 2]), copied), Recorded({})
     run_cells(plan, copied, launcher)
     assert launcher.asked == [cell.key for cell in plan.cells if cell.seed == 2]
+
+
+def test_a_smaller_request_warns_of_the_cells_that_it_leaves_out(
+    copied: StudyFolder, make_study: MakeStudy, plan_here: PlanHere, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan_here(make_study(), copied)
+    assert caplog.messages == []
+    plan_here(make_study(seeds=[1]), copied)
+    (warning,) = caplog.messages
+    assert re.match(r"2 finished cells of .* are not in this request", warning)
+    plan = plan_here(make_study(), copied)
+    assert Progress(plan, copied).count("done") == 4
+
+
+def test_another_part_warns_of_the_scores_that_it_replaces(
+    copied: StudyFolder, make_study: MakeStudy, plan_here: PlanHere, caplog: pytest.LogCaptureFixture
+) -> None:
+    places = [copied.cell(cell.key) for cell in read_plan(copied.plan).cells]
+    places[0].trained.unlink()
+    study = make_study(part="val")
+    asked = make_plan(study, copied, {})
+    assert [next_state(cell, asked, copied) for cell in asked.cells] == ["waiting", *["to score"] * 3]
+    plan_here(study, copied)
+    (warning,) = caplog.messages
+    assert re.match(r"4 finished cells of .* lack requested scores; .* the 1 without weights", warning)
 
 
 def test_a_new_evaluation_opens_finished_cells_again(

@@ -1,5 +1,6 @@
-"""``mlffm-segdiff study``: plan, run and report a grid of trainings, or repeat one of them."""
+"""``mlffm-segdiff study``: plan, run and report a grid of training runs, or repeat one of them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,6 +55,12 @@ SourceOption = Annotated[
     list[str] | None,
     typer.Option("--source", metavar="NAME=PATH", help="Folder of a data set, or of its source. Repeatable."),
 ]
+ReuseOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FOLDER", help="A study, possibly shared, from which the same cells are copied. Repeatable."
+    ),
+]
 
 
 @study.command(short_help="Check a study and list its cells. Trains nothing.")
@@ -62,6 +69,7 @@ def plan(
     overrides: OverridesArgument = None,
     output: OutputOption = None,
     source: SourceOption = None,
+    reuse: ReuseOption = None,
     device: DeviceOption = AUTO,
     no_time: Annotated[
         bool, typer.Option("--no-time", help="Do not measure how long unfinished cells will take.")
@@ -70,7 +78,8 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Check a study and list its cells, with their state and minutes: those that finished ones took, and
-    those that unfinished ones will take, from 20 steps measured of each network, image and batch size.
+    those that unfinished ones will take, from 20 steps measured of each network, image and batch size. Cells
+    that `study run --reuse` would copy are "to copy"; those with weights, but without all scores, "to score".
 
     Writes nothing. Example: mlffm-segdiff study plan evidence --source isic2018=DATA --source ph2=DATA
     """
@@ -79,17 +88,21 @@ def plan(
     from mlffm_segdiff.config.study import load_study
     from mlffm_segdiff.study.plan_time import cells_at_once, makespan
     from mlffm_segdiff.study.progress import Progress
-    from mlffm_segdiff.study.runner import HERE, changes, make_plan
+    from mlffm_segdiff.study.runner import HERE, changes, losses, make_plan
     from mlffm_segdiff.study.study_folder import StudyFolder
+    from mlffm_segdiff.study.transfer import check_studies, next_state
     from mlffm_segdiff.training.time_estimate import duration
 
     loaded, reporter = load_study(name, overrides or ()), Reporter(quiet, as_json)
     folder = StudyFolder.of(loaded.name, output)
     planned = make_plan(loaded, folder, _sources(source), device)
     progress = Progress(planned, folder)
-    for change in changes(planned, folder):
+    for change in (*changes(planned, folder), *losses(planned, folder)):
         reporter.warn(change)
-    left = [cell for cell in planned.cells if progress.state(cell) != "done"]
+    others = _study_folders(reuse)
+    check_studies(others)
+    states = {cell.key: next_state(cell, planned, folder, others) for cell in planned.cells}
+    left = [cell for cell in planned.cells if states[cell.key] not in ("done", "to copy", "to score")]
     estimates = {} if no_time else _estimates(planned, left, loaded.launcher.name in HERE, reporter)
     table, rows = Table("cell", "variant", "data set", "seed", "state", "minutes"), []
     for cell in planned.cells:
@@ -97,12 +110,13 @@ def plan(
         row = {"key": cell.key, "variant": cell.variant, "dataset": cell.dataset, "seed": cell.seed}
         took = None if seconds is None else seconds / 60
         expected = None if estimate is None else estimate / 60
-        state = progress.state(cell)
+        state = states[cell.key]
         rows.append({**row, "state": state, "minutes": took, "estimated_minutes": expected})
         shown = "" if expected is None else f"about {expected:.1f}"
         table.add_row(*map(str, row.values()), state, shown if took is None else f"{took:.1f}")
     reporter.console().print(table)
-    reporter.info(progress.summary())
+    counts = Counter(states.values())
+    reporter.info(f"{len(states)} cells: {', '.join(f'{count} {state}' for state, count in counts.items())}")
     total = None
     if estimates:
         workers = cells_at_once(loaded.launcher, planned.threads, len(estimates))
@@ -122,13 +136,7 @@ def run(
     overrides: OverridesArgument = None,
     output: OutputOption = None,
     source: SourceOption = None,
-    reuse: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="A study, possibly shared, from which the same cells are copied. Repeatable.",
-        ),
-    ] = None,
+    reuse: ReuseOption = None,
     device: DeviceOption = AUTO,
     quiet: QuietOption = False,
     as_json: JsonOption = False,
@@ -154,7 +162,7 @@ def run(
     loaded, reporter = load_study(name, overrides or ()), Reporter(quiet, as_json)
     folder = StudyFolder.of(loaded.name, output)
     planned, launcher = start_study(loaded, folder, _sources(source), device)
-    reused = reuse_cells(planned, folder, [StudyFolder(path.expanduser()) for path in reuse or ()])
+    reused = reuse_cells(planned, folder, _study_folders(reuse))
     if reuse:
         reporter.info(
             f"copied from other studies: {len(reused.finished)} finished cells and the training of "
@@ -237,6 +245,8 @@ def repeat(
     planned = plan_repeat(original, cell, repeated, _sources(source), device)
     for change in changes(planned, original):
         reporter.warn(change)
+    if not weights_file(original, planned).is_file():
+        reporter.warn(f"{original.path} has no weights of this cell, so there is nothing to compare")
     failures = _run_cells(planned, repeated, InProcess(planned.threads), reporter)
     same = None if failures else same_weights(original, repeated, planned)
     run_folder = weights_file(repeated, planned).parent.parent
@@ -274,6 +284,12 @@ def _estimates(
 def _sources(texts: list[str] | None) -> dict[str, Path | None]:
     named = dict(parse_source(text) for text in texts or ())
     return {name: Path(path).expanduser().absolute() if path else None for name, path in named.items()}
+
+
+def _study_folders(paths: list[Path] | None) -> "list[StudyFolder]":
+    from mlffm_segdiff.study.study_folder import StudyFolder
+
+    return [StudyFolder(path.expanduser()) for path in paths or ()]
 
 
 def _run_cells(

@@ -20,6 +20,8 @@ SET_ELSEWHERE = {"seed": "seeds", "data.sources": "datasets"}
 FILE_NAME = r"[A-Za-z0-9][\w.-]*"
 TITLE_LETTERS = "letters, digits, spaces and + . , ( ) - _"
 TITLE = r"\w[\w +.,()-]*"
+COLUMNS = ("id", "images", "property", "group")
+"""Columns of tables that have a column for each variant."""
 
 
 def recipe_override(text: str) -> str:
@@ -44,6 +46,8 @@ def title(text: str) -> str:
     """Return ``text`` if it can be a name in tables and figures. Raises ValueError."""
     if not re.fullmatch(TITLE, text):
         raise ValueError(f"{text!r} is not a name of only {TITLE_LETTERS}")
+    if text in COLUMNS:
+        raise ValueError(f"{text!r} is a column of the report's tables; choose another name")
     return text
 
 
@@ -135,7 +139,7 @@ LAUNCHER_OPTIONS: dict[str, tuple[LauncherName, ...]] = {
 
 
 class Study(Section):
-    """A grid of trainings and their scores.
+    """A grid of training runs and their scores.
 
     Attributes:
         name: Name of the study, also of its default folder.

@@ -17,7 +17,8 @@ CONFIDENCE = 0.95
 RESAMPLES = 9999
 RESAMPLES_AT_ONCE = 1000
 """Bounds the memory of large samples."""
-TIE_TOLERANCE = 1e-9
+TIE_DIGITS = 9
+TIE_TOLERANCE = 10.0**-TIE_DIGITS
 """Scores closer than this are equal: they differ only by the order of a summation."""
 
 

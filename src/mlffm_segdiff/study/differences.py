@@ -10,6 +10,7 @@ from scipy.stats import mannwhitneyu, rankdata, wilcoxon
 from statsmodels.stats.multitest import multipletests
 
 from mlffm_segdiff.metrics.intervals import (
+    TIE_DIGITS,
     TIE_TOLERANCE,
     Interval,
     Values,
@@ -80,7 +81,7 @@ def compare_unpaired(scores: Values, others: Values, seed: int = 0) -> Differenc
     """
     if not (len(scores) and len(others)):
         raise ValueError("a set of scores is empty")
-    test = mannwhitneyu(scores, others)
+    test = mannwhitneyu(np.round(scores, TIE_DIGITS), np.round(others, TIE_DIGITS))
     p = float(test.pvalue) if np.ptp([*scores, *others]) > TIE_TOLERANCE else 1.0
     delta = 2 * float(test.statistic) / (len(scores) * len(others)) - 1
     return Difference(len(scores), mean_difference_interval(scores, others, seed), p, delta)
@@ -92,7 +93,7 @@ def wilcoxon_p(differences: Values) -> float:
     Zeros are ranked with the other differences and then dropped. The distribution is exact for up to 50
     differences (with ties or zeros up to 13), otherwise normal. The value is 1 if all differences are zero.
     """
-    kept = _with_exact_zeros(differences)
+    kept = _with_exact_ties(differences)
     return float(wilcoxon(kept, zero_method="pratt").pvalue) if kept.any() else 1.0
 
 
@@ -102,7 +103,7 @@ def rank_biserial(differences: Values) -> float:
     (R+ - R-) / (n (n + 1) / 2): |d| of all n pairs is ranked, zeros included; R+ and R- sum the ranks of the
     positive and negative differences. At 1 every image is better; at 0 the evidence is balanced or absent.
     """
-    kept = _with_exact_zeros(differences)
+    kept = _with_exact_ties(differences)
     ranks = rankdata(np.abs(kept))
     return float((np.sign(kept) * ranks).sum() / ranks.sum()) if len(kept) else 0.0
 
@@ -116,5 +117,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in corrected]
 
 
-def _with_exact_zeros(differences: Values) -> Values:
-    return np.where(np.abs(differences) <= TIE_TOLERANCE, 0.0, differences)
+def _with_exact_ties(differences: Values) -> Values:
+    """Round away the noise of subtraction, so that equal differences have equal ranks."""
+    return np.round(differences, TIE_DIGITS)

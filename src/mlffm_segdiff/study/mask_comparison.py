@@ -17,7 +17,7 @@ from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError, partly_written
 from mlffm_segdiff.config.schema import MissingMasks
-from mlffm_segdiff.config.study import TITLE, TITLE_LETTERS
+from mlffm_segdiff.config.study import title
 from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.claim import claimed_results
@@ -186,8 +186,10 @@ def _write(
 
 def _check_methods(folders: Mapping[str, Sequence[Path]], baseline: str | None) -> None:
     for method in folders:
-        if not re.fullmatch(TITLE, method):
-            raise UserError(f"{method!r} cannot name a method; use {TITLE_LETTERS}")
+        try:
+            title(method)
+        except ValueError as error:
+            raise UserError(f"method {error}") from None
     by_text = {method.casefold(): method for method in folders}
     for method in folders:
         if by_text[method.casefold()] != method:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, reason_of
 from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.segmenters.device import AUTO
 from mlffm_segdiff.segmenters.recipe import check_recipe
@@ -76,8 +76,9 @@ def read_plan(path: Path) -> StudyPlan:
             f"no study at {path.parent} on {platform.node()}: it has no {path.name}; check the folder"
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} is damaged ({reason}); delete it and run the study again") from None
+        raise UserError(
+            f"{path} is damaged ({reason_of(error)}); delete it and run the study again"
+        ) from None
 
 
 def _cell(values: Mapping[str, Any], path: Path) -> Cell:

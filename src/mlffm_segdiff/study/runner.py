@@ -1,5 +1,6 @@
 """Plans and runs studies."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from mlffm_segdiff.study.run_cell import is_scored, run_cell
 from mlffm_segdiff.study.study_folder import CellFolder, StudyFolder
 from mlffm_segdiff.study.transfer import reuse_cells
 
+LOG = logging.getLogger(__name__)
 Sources = Mapping[str, Path | None]
 """Folder of each data set, by its name in the study or the name of its source."""
 
@@ -141,6 +143,8 @@ def make_plan(study: Study, folder: StudyFolder, sources: Sources, device: str =
 def save_plan(plan: StudyPlan, study: Study, folder: StudyFolder) -> None:
     """Write study.yaml and plan.json. Raises UserError while another command uses the folder."""
     with folder.claimed():
+        for loss in losses(plan, folder):
+            LOG.warning(loss)
         write_plan(plan, folder.plan)  # first: it marks the folder as a study's
         with atomic_write(folder.study) as path:
             path.write_text(yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
@@ -148,6 +152,34 @@ def save_plan(plan: StudyPlan, study: Study, folder: StudyFolder) -> None:
             place = folder.cell(cell.key)
             if place.finished.is_file() and not is_scored(cell, plan, place):
                 place.finished.unlink()
+
+
+def losses(plan: StudyPlan, folder: StudyFolder) -> list[str]:
+    """List what a changed plan takes from the finished cells of a folder, in words.
+
+    Args:
+        plan: The new plan.
+        folder: The study's folder, with the plan that it had before.
+    """
+    if not folder.plan.is_file():
+        return []
+    finished = [cell for cell in read_plan(folder.plan).cells if folder.cell(cell.key).finished.is_file()]
+    requested = {cell.key: cell for cell in plan.cells}
+    found = []
+    if left_out := sum(cell.key not in requested for cell in finished):
+        found.append(
+            f"{left_out} finished cells of {folder.path} are not in this request; their files stay, and the "
+            "earlier request includes them again"
+        )
+    places = {cell.key: folder.cell(cell.key) for cell in finished if cell.key in requested}
+    stale = [place for key, place in places.items() if not is_scored(requested[key], plan, place)]
+    if stale:
+        without = sum(not place.trained.is_file() for place in stale)
+        found.append(
+            f"{len(stale)} finished cells of {folder.path} lack requested scores; those of another part or "
+            f"with other settings are replaced, and the {without} without weights are trained again"
+        )
+    return found
 
 
 def previous_plan(folder: StudyFolder, name: str) -> StudyPlan | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 
 import pandas as pd
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, reason_of
 from mlffm_segdiff.data.csv_text import unguarded
 from mlffm_segdiff.evaluation.rows import NETWORK_PREFIX
 from mlffm_segdiff.metrics.case_scores import COUNT_NAMES, CaseScores
@@ -123,8 +123,7 @@ def _case_rows(one: CellResult, evaluation: str) -> pd.DataFrame:
         rows = pd.concat(tables, ignore_index=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{path} is not a case table ({' '.join(str(error).split())}); delete {path.parent} and run the "
-            "study again"
+            f"{path} is not a case table ({reason_of(error)}); delete {path.parent} and run the study again"
         ) from None
     rows["evaluation"] = evaluation
     for name in ("variant", "dataset", "seed"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, reason_of
 from mlffm_segdiff.data.claim import claimed
 from mlffm_segdiff.evaluation.report import CASES_FILE, SUMMARY_FILE
 from mlffm_segdiff.training.run_folder import RunFolder
@@ -68,7 +68,7 @@ class CellFolder:
                     raise ValueError(f"{key} is {found.get(key)!r}")
         except (OSError, ValueError) as error:
             raise UserError(
-                f"{self.finished} cannot be read ({error}); delete it and run the study again"
+                f"{self.finished} cannot be read ({reason_of(error)}); delete it and run the study again"
             ) from None
         return found
 

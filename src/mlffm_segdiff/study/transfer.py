@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -12,6 +13,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import atomic_folder, write_bytes
 from mlffm_segdiff.study.cells import Cell
 from mlffm_segdiff.study.plan import StudyPlan, read_plan, write_plan
+from mlffm_segdiff.study.progress import Progress
 from mlffm_segdiff.study.run_cell import is_scored
 from mlffm_segdiff.study.score_frame import CellResult, read_scores
 from mlffm_segdiff.study.study_folder import CellFolder, StudyFolder
@@ -47,28 +49,75 @@ def reuse_cells(plan: StudyPlan, folder: StudyFolder, others: Sequence[StudyFold
     Raises:
         UserError: If a folder has no study, or a file cannot be read or written.
     """
-    for other in others:
-        read_plan(other.plan)
+    check_studies(others)
     reused = ReusedCells()
     with folder.claimed():
         for cell in plan.cells:
             here = folder.cell(cell.key)
-            theirs = [other.cell(cell.key) for other in others]
-            finished = [one for one in theirs if one.finished.is_file() and is_scored(cell, plan, one)]
-            trained = [one for one in theirs if one.trained.is_file()]
-            if here.finished.is_file() or here.trained.is_file() or not (finished or trained):
+            found = find_cell(cell, plan, others)
+            if here.finished.is_file() or here.trained.is_file() or found is None:
                 continue
             try:
                 here.path.mkdir(parents=True, exist_ok=True)
                 with FileLock(here.guard, timeout=0):
-                    if finished:
-                        _copy_finished(finished[0], here, plan.evaluations)
+                    if found.scored:
+                        _copy_finished(found.folder, here, plan.evaluations)
                     else:
-                        _copy_training(trained[0], here)
+                        _copy_training(found.folder, here)
             except Timeout:
                 continue
-            (reused.finished if finished else reused.trained).append(cell.key)
+            (reused.finished if found.scored else reused.trained).append(cell.key)
     return reused
+
+
+def check_studies(folders: Iterable[StudyFolder]) -> None:
+    """Raise UserError for a folder that has no study."""
+    for folder in folders:
+        read_plan(folder.plan)
+
+
+@dataclass(frozen=True)
+class FoundCell:
+    """A cell of another study with the same key.
+
+    Attributes:
+        folder: Its folder.
+        scored: Whether it is finished and has every evaluation; otherwise it is only trained.
+    """
+
+    folder: CellFolder
+    scored: bool
+
+
+def find_cell(cell: Cell, plan: StudyPlan, others: Iterable[StudyFolder]) -> FoundCell | None:
+    """Return the cell of the first other study that has its scores, or else its weights; None if none has."""
+    theirs = [other.cell(cell.key) for other in others]
+    scored = (FoundCell(one, True) for one in theirs if one.finished.is_file() and is_scored(cell, plan, one))
+    trained = (FoundCell(one, False) for one in theirs if one.trained.is_file())
+    return next(chain(scored, trained), None)
+
+
+def next_state(cell: Cell, plan: StudyPlan, folder: StudyFolder, others: Iterable[StudyFolder] = ()) -> str:
+    """Return what is left to do for a cell.
+
+    Args:
+        cell: The cell.
+        plan: A plan with it, saved or not.
+        folder: Folder of the study.
+        others: Studies to reuse cells of.
+
+    Returns:
+        "done"; "to score" if it is trained here or elsewhere; "to copy" if it is finished elsewhere;
+        otherwise its `State`, with "waiting" for a finished cell that lacks scores of the plan, and weights.
+    """
+    place, state = folder.cell(cell.key), Progress(plan, folder).state(cell)
+    if state == "done" and is_scored(cell, plan, place):
+        return state
+    if place.trained.is_file():
+        return "to score"
+    if found := find_cell(cell, plan, others):
+        return "to copy" if found.scored else "to score"
+    return "waiting" if state == "done" else state
 
 
 def _copy_finished(source: CellFolder, target: CellFolder, evaluations: Iterable[str]) -> None:

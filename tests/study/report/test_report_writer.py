@@ -72,7 +72,7 @@ def test_the_html_page_loads_nothing_from_outside(ablation: Path) -> None:
 
 def test_an_unfinished_comparison_lists_what_is_missing_and_reports_the_rest(comparison: Path) -> None:
     page = (comparison / "report.md").read_text()
-    assert "2 of 9 trainings are missing" in page
+    assert "2 of 9 training runs are missing" in page
     assert "- uniform weights, gone, seed 0: not finished" in page
     assert "## All variants" in page
     assert re.search("^Left out for gone: ", page, re.MULTILINE)  # the images
@@ -108,7 +108,7 @@ def test_a_study_with_nothing_finished_lists_what_is_to_do(fabricate: Callable[.
     folder.cell(key).path.mkdir(parents=True)
     folder.cell(key).failed.write_text("Traceback")
     page = (write_report(folder.path) / "report.md").read_text()
-    assert "9 of 9 trainings are missing" in page
+    assert "9 of 9 training runs are missing" in page
     assert "- full, synthetic, seed 0: failed" in page
     assert "No cell is finished yet" in page
 

@@ -50,6 +50,26 @@ def test_splits_with_the_same_test_images_are_paired(
     assert table.numbers["effect"].tolist() == [1, 1, 1]
 
 
+def test_images_in_both_test_parts_are_counted(
+    fabricate: Callable[..., StudyFolder], lesions: Path, tmp_path: Path
+) -> None:
+    names = sorted(path.stem for path in (lesions / "images").iterdir())
+    for file, order in (("one", names), ("other", [*names[-6:], *names[:-6]])):
+        parts = ["train"] * 26 + ["val"] * 4 + ["test"] * 10
+        rows = [f"{name},{part}\n" for name, part in zip(order, parts, strict=True)]
+        (tmp_path / f"{file}.csv").write_text("id,part\n" + "".join(rows))
+    study = fabricate(
+        datasets={
+            name: {"source": "folder", "overrides": [f"data.split={tmp_path / name}.csv"]}
+            for name in ("one", "other")
+        },
+        sources={"one": lesions, "other": lesions},
+    )
+    table = split_table(read_results(study.path))
+    assert table is not None
+    assert set(table.numbers["test images"]) == {"other (4 in both)"}
+
+
 def test_only_seeds_that_both_splits_have_are_compared(
     fabricate: Callable[..., StudyFolder], lesions: Path, tmp_path: Path
 ) -> None:

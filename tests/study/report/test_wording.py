@@ -47,6 +47,12 @@ def test_numbers_as_text() -> None:
     )
     assert (signed(0.5), signed(-0.25, 2), signed(None)) == ("+0.5000", "-0.25", "-")
     assert (p_value(0.0004), p_value(0.04567), p_value(1.0)) == ("< 0.001", "0.046", "1.000")
+    assert (p_value(0.0496), p_value(0.049997), p_value(0.05), p_value(0.0503)) == (
+        "0.0496",
+        "0.049997",
+        "0.050",
+        "0.050",
+    )
     assert ends(Interval(0.0, -0.1, 0.2), "+") == "-0.1000 to +0.2000"
     assert (ends(Interval(0.5, 0.4, 0.6)), ends(Interval(0.5, None, None))) == (
         "0.4000 to 0.6000",

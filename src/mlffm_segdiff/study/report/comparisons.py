@@ -19,7 +19,7 @@ METHOD = (
     "bootstrap over images. Intervals are of the mean difference and are not corrected for the number of "
     "comparisons. p: Wilcoxon signed-rank test with Pratt's zeros, two-sided. Holm: corrected for "
     "all comparisons of a table. Effect: matched-pairs rank-biserial correlation, -1 to 1. The images are "
-    "the units: neither the interval nor p includes the variation between trainings; for that see the "
+    "the units: neither the interval nor p includes the variation between training runs; for that see the "
     "difference of each seed. Verdict: by the corrected p at level 0.05, and by whether the seeds agree."
 )
 

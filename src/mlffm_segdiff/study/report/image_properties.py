@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, reason_of
 from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.data.csv_text import unguarded
 from mlffm_segdiff.data.lesion_contrast import lesion_contrast
@@ -121,5 +121,6 @@ def _read_measured(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, converters=names, dtype=dict.fromkeys(MEASURES, float))
         return table[list(COLUMNS)]
     except (OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} cannot be read ({reason}); delete it and write the report again") from None
+        raise UserError(
+            f"{path} cannot be read ({reason_of(error)}); delete it and write the report again"
+        ) from None

@@ -45,7 +45,7 @@ def write_report(study_folder: Path, properties: Path | None = None) -> Path:
     document = Document(study.folder.report, study.plan.name, command)
     document.heading(f"Study {study.plan.name}", 1)
     document.text(
-        f"{len(study.cells)} trainings: {len(study.variants)} variants on {', '.join(study.datasets)}; "
+        f"{len(study.cells)} training runs: {len(study.variants)} variants on {', '.join(study.datasets)}; "
         f"baseline {study.baseline!r}; scored on {study.subject}. This page is written by: "
         f"{document.command}"
     )
@@ -94,7 +94,7 @@ def _add_reproduction(study: StudyResults, document: Document) -> None:
         "plan.json in the study's folder has the full recipe, seed and split of each training; "
         "`mlffm-segdiff study repeat` trains one again and compares the weights.",
         "tables/ has each table as CSV, unrounded, and as LaTeX (package booktabs).",
-        f"The trainings ran with: {shown}.",
+        f"They ran with: {shown}.",
     )
     if len(versions["training code"]) > 1:
         document.text(

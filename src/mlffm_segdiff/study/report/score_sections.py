@@ -42,7 +42,7 @@ def add_state(study: StudyResults, document: Document) -> None:
     if missing:
         document.heading("Not finished")
         document.text(
-            f"{len(missing)} of {len(study.cells)} trainings are missing; this report is about the others."
+            f"{len(missing)} of {len(study.cells)} training runs are missing; this report has the others."
         )
         document.points(*(f"{one.cell}: {'failed' if one.failed else 'not finished'}" for one in missing))
     document.heading("What was run")

@@ -17,10 +17,10 @@ CAPTION = (
     "The same source under two splits: Jaccard at source size on the first split's test part minus that on "
     "the second's, each image averaged over the seeds that both have. If both test the same images, they are "
     "paired (BCa bootstrap, Wilcoxon's signed-rank test, effect: rank-biserial correlation). If the images "
-    "differ, nothing is paired (BCa bootstrap of both, Mann-Whitney U test, Cliff's delta). If the first "
-    "split puts images of one lesion into training and test and the second does not, the difference is how "
-    "much the leak inflates scores; with different images it also includes their difficulty. Holm: corrected "
-    "for all rows."
+    "differ, nothing is paired (BCa bootstrap of both, Mann-Whitney U test, Cliff's delta), and images that "
+    "are in both count as independent. If the first split puts images of one lesion into training and test "
+    "and the second does not, the difference is how much the leak inflates scores; with different images it "
+    "also includes their difficulty. Holm: corrected for all rows."
 )
 
 
@@ -76,4 +76,6 @@ def _compare(
     same = first.index.equals(second.index)
     compare = compare_paired if same else compare_unpaired
     means = (float(first.mean()), float(second.mean()))
-    return "same" if same else "other", means, compare(first.to_numpy(), second.to_numpy())
+    shared = len(first.index.intersection(second.index))
+    images = "same" if same else f"other ({shared} in both)" if shared else "other"
+    return images, means, compare(first.to_numpy(), second.to_numpy())

@@ -42,8 +42,14 @@ def counted(count: int, noun: str) -> str:
 
 
 def p_value(p: float) -> str:
-    """Format a p-value with three decimals, or as below 0.001; a dash for NaN."""
-    return "< 0.001" if p < 0.001 else number(p, 3)
+    """Format a p-value with three decimals, or as below 0.001; a dash for NaN.
+
+    One that would be rounded up to the significance level has more decimals.
+    """
+    digits = 3
+    while p < LEVEL <= round(p, digits):
+        digits += 1
+    return "< 0.001" if p < 0.001 else number(p, digits)
 
 
 def verdict(
