@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING
 from mlffm_segdiff.config.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from mlffm_segdiff.config.errors import UserError
     from mlffm_segdiff.evaluation import evaluate
+    from mlffm_segdiff.inference.analysis import OutlierError
     from mlffm_segdiff.inference.change import measure_change
     from mlffm_segdiff.inference.postprocessing import PostProcessing
-    from mlffm_segdiff.inference.segmenter import Segmenter, segment
+    from mlffm_segdiff.inference.segmenter import Prompted, Segmenter, segment
     from mlffm_segdiff.study import compare
     from mlffm_segdiff.training import train
 
 __version__ = "0.1.0"
 __all__ = [
+    "OutlierError",
     "PostProcessing",
+    "Prompted",
     "Segmenter",
+    "UserError",
     "__version__",
     "compare",
     "evaluate",
@@ -32,10 +37,12 @@ __all__ = [
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
+        "config.errors": "UserError",
         "evaluation": "evaluate",
+        "inference.analysis": "OutlierError",
         "inference.change": "measure_change",
         "inference.postprocessing": "PostProcessing",
-        "inference.segmenter": "Segmenter segment",
+        "inference.segmenter": "Prompted Segmenter segment",
         "study": "compare",
         "training": "train",
     },

@@ -45,6 +45,15 @@ def test_overrides_replace_values_of_the_file(write: Write) -> None:
     assert recipe.model.model_dump()["encoder_widths"] == (4, 8, 16)
 
 
+@pytest.mark.parametrize("text", ["/data/Study #2", "#2.csv", "/data/a: b", "C:", "0123", "12:30"])
+def test_a_path_is_read_as_it_is_written(text: str, write: Write) -> None:
+    assert load_recipe(write(MINIMAL), [f"data.split={text}"]).data.split == Path(text)
+
+
+def test_a_number_with_leading_zeros_is_not_octal(write: Write) -> None:
+    assert load_recipe(write(MINIMAL), ["seed=0123"]).seed == 123
+
+
 @pytest.mark.parametrize(
     ("override", "key", "nearest"),
     [

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Case, Entry
@@ -21,6 +22,7 @@ from mlffm_segdiff.data.splits import (
     select_cases,
     without_leaks,
 )
+from mlffm_segdiff.data.table import read_cases
 
 SIZES = {"isic2018": (1356, 194, 387), "ph2": (80, 20, 100), "ham10000": (7200, 1800, 1015)}
 
@@ -149,6 +151,26 @@ def test_a_split_is_saved_and_loaded_and_its_digest_follows_the_content(tmp_path
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["g.csv", "s.csv"]
     assert len(split.digest()) == 16
     assert len({split.digest(), Split(("a",), ("b", "c"), ("d",)).digest(), Split((), (), ()).digest()}) == 3
+
+
+@pytest.mark.parametrize("stem", ["a ", " a", "a\u00a0", "L\udce4sion", "a, b", "e\u0301", '"a"', "=a"])
+def test_a_split_names_every_image_of_a_folder(tmp_path, stem):
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+        for name in (stem, "b", "c"):
+            Image.new("L", (4, 4)).save(tmp_path / part / f"{name}.png", "PNG")
+    cases = read_cases("folder", tmp_path)
+    save_split(make_split(cases, (1, 1, 1)), tmp_path / "s.csv")
+    split = load_split(tmp_path / "s.csv")
+    assert {one.id for part in SPLITS for one in select_cases(cases, split.ids(part))} == {
+        one.id for one in cases
+    }
+    assert len(split.digest()) == 16
+
+
+def test_a_split_is_not_written_over_a_folder(tmp_path):
+    with pytest.raises(UserError, match="cannot be written"):
+        save_split(Split(("a",), (), ()), tmp_path)
 
 
 def test_a_part_has_to_be_known():

@@ -137,6 +137,19 @@ def test_averaged_and_current_weights_are_both_kept(finished: RunFolder) -> None
     assert last["averaging_state"]["n_averaged"] == 100  # type: ignore[index]
 
 
+def test_the_data_of_a_run_are_found_from_any_folder(
+    make_recipe: MakeRecipe,
+    made_lesions: Callable[[int], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fit, "_fit", lambda *_: None)
+    lesions = made_lesions(20)
+    monkeypatch.chdir(lesions.parent)
+    train(make_recipe(data={"sources": {"folder": lesions.name}}), tmp_path / "run")
+    assert RunFolder(tmp_path / "run").recipe().data.sources == {"folder": lesions}
+
+
 def test_a_folder_with_a_run_is_refused(finished: RunFolder, recipe: Recipe) -> None:
     before = finished.metrics.read_bytes()
     with pytest.raises(UserError, match="already holds a run"):

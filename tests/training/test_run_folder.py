@@ -1,6 +1,7 @@
 import json
 import platform
 import random
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -11,6 +12,7 @@ import torch
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.training.metrics_log import read_rows
 from mlffm_segdiff.training.run_folder import (
@@ -44,6 +46,17 @@ def test_a_folder_with_a_run_is_refused_and_left_as_it_is(recipe: Recipe, tmp_pa
 def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds no run \(no config\.yaml\)"):
         RunFolder(tmp_path).recipe()
+
+
+def test_what_a_killed_start_leaves_is_no_run(recipe: Recipe, tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "config.yaml") as temporary:
+        temporary.touch()
+        shutil.copytree(temporary.parent, tmp_path / "killed" / temporary.parent.name)
+    folder = RunFolder(tmp_path / "killed")
+    folder.require_new()
+    with folder.claimed():
+        folder.create(recipe, "abc")
+    assert folder.recipe() == recipe
 
 
 def test_a_folder_with_other_things_in_it_is_refused(recipe: Recipe, tmp_path: Path) -> None:

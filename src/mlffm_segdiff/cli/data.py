@@ -56,7 +56,7 @@ def check(
     from mlffm_segdiff.data.table import find_pairs
 
     found = find_pairs(name, path)
-    parts, reporter = None if split is None else load_split(split), Reporter(quiet, as_json)
+    parts, reporter = None if split is None else load_split(split.expanduser()), Reporter(quiet, as_json)
     with reporter.progress("reading") as progress:
         report = check_pairing(found, parts, progress)
     _print_report(report, found, reporter)
@@ -68,7 +68,12 @@ def check(
 def make(
     name: NameArgument,
     path: PathArgument,
-    sizes: Annotated[str, typer.Option(metavar="TRAIN/VAL/TEST", help="Cases per part, such as 70/10/20.")],
+    sizes: Annotated[
+        str,
+        typer.Option(
+            metavar="TRAIN/VAL/TEST", help="Cases per part, which add up to all pairs, such as 1815/259/520."
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The CSV file to write.")],
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of the random split.")] = 0,
     by: Annotated[
@@ -96,6 +101,7 @@ def make(
     )
     from mlffm_segdiff.data.table import read_cases
 
+    output = output.expanduser()
     require_writable_file(output)
     pairs = [case for case in read_cases(name, path) if case.mask is not None]
     made = make_split(pairs if by == "group" else ignore_groups(pairs), _sizes(sizes), seed)
@@ -124,6 +130,7 @@ def synthetic(
     """Make synthetic dermoscopic images with exact masks, in the layout of the data set `folder`."""
     from mlffm_segdiff.data.synthetic import write_folder
 
+    output = output.expanduser()
     if output.exists():
         raise UserError(f"{output} exists; choose a new folder")
     reporter = Reporter(quiet, as_json)
@@ -162,6 +169,7 @@ def nnunet(
         write_splits,
     )
 
+    output, preprocessed = output.expanduser(), preprocessed and preprocessed.expanduser()
     check_target(output)
     if preprocessed is not None:
         splits_target(preprocessed, output.name)
@@ -203,7 +211,9 @@ def _parts(name: str, path: Path, split: Path | None) -> "SplitCases":
     from mlffm_segdiff.data.table import DATASETS
 
     DATASETS.require(name)
-    return load_split_cases(DataConfig.model_validate({"sources": {name: path}, "split": split}))
+    return load_split_cases(
+        DataConfig.model_validate({"sources": {name: path}, "split": split and split.expanduser()})
+    )
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -41,6 +41,12 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
+def reason_of(error: Exception) -> str:
+    """Return why something failed in one line: of a system error only its text, without number and path."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()) or type(error).__name__
+
+
 @contextmanager
 def partly_written() -> Iterator[None]:
     """Raise a UserError of the block as StoppedError: files have been written before."""

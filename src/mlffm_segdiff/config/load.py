@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from yaml import YAMLError
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, reason_of
 from mlffm_segdiff.config.packaged import RECIPES, recipe_names
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.config.spelling import known_name, meant_key, nearest_key
@@ -23,10 +23,12 @@ Location = tuple[int | str, ...]
 UNKNOWN_KEY = ("extra_forbidden", "invalid_key")
 PYDANTIC_WORDS = (
     (r"valid dictionary.*", "mapping of keys and values"),
-    (r"valid tuple", "list, for example [0, 1]"),
+    (r"valid tuple", "list in brackets, such as [first, second]"),
     (r"^\w+ should have (at \w+ \d+ items?) after validation, not \d+", r"Input should have \1"),
 )
 """Patterns of pydantic's messages, and what replaces them."""
+LITERAL = re.compile(r"(?![\[{'\"])((.*\s)?#.*|.*:(\s.*)?|0\d+|\d+(:\d+)+)", re.DOTALL)
+"""Values that YAML would not read as their text, such as /data/Study #2 or 0123."""
 
 
 def recipe_of(model: str) -> str | None:
@@ -70,7 +72,7 @@ def override_values(values: Any, overrides: Sequence[str], origin: str) -> Any:
         refuse_resolvers(OmegaConf.to_container(merged, resolve=False), origin)
         return OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise UserError(f"{origin}: {' '.join(str(error).split())}") from None
+        raise UserError(f"{origin}: {reason_of(error)}") from None
 
 
 def refuse_resolvers(values: Any, origin: str) -> None:
@@ -103,7 +105,7 @@ def read_mapping(path: Path, noun: str, example: str) -> DictConfig:
     except FileNotFoundError:
         raise UserError(f"no {noun} file {path}; check the path") from None
     except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path}: not readable as YAML: {reason_of(error)}; correct it") from None
     except AssertionError:  # OmegaConf's, for a file that is a single value
         loaded = None
     if not isinstance(loaded, DictConfig):
@@ -116,7 +118,7 @@ def read_json(path: Path, fix: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} cannot be read ({' '.join(str(error).split())}); {fix}") from None
+        raise UserError(f"{path} cannot be read ({reason_of(error)}); {fix}") from None
 
 
 def check_values(values: Any, origin: str, kind: type[Recipe]) -> Recipe:
@@ -157,7 +159,7 @@ def describe_error(error: ValidationError, hint: Callable[[Location], str]) -> s
     if kind in UNKNOWN_KEY:
         return f"unknown key {key!r}; {hint(location)}"
     if kind == "missing":
-        return f"missing key {key!r}"
+        return f"missing key {key!r}; add it"
     message = first["msg"].removeprefix("Value error, ")
     for pattern, words in PYDANTIC_WORDS:
         message = re.sub(pattern, words, message)
@@ -193,14 +195,17 @@ def _hint(name: str) -> str:
 
 
 def _parse(overrides: Sequence[str]) -> DictConfig:
+    quoted = []
     for override in overrides:
-        key, equals, _ = override.partition("=")
+        key, equals, value = override.partition("=")
         if not (equals and key.strip()):
             raise UserError(f"override {override!r} is not key=value, for example train.images=20000")
+        literal = LITERAL.fullmatch(value.strip())
+        quoted.append(f"{key}={json.dumps(value.strip(), ensure_ascii=False)}" if literal else override)
     try:
-        return OmegaConf.from_dotlist(list(overrides))
+        return OmegaConf.from_dotlist(quoted)
     except (YAMLError, OmegaConfBaseException) as error:
-        raise UserError(f"overrides {' '.join(overrides)!r}: {' '.join(str(error).split())}") from None
+        raise UserError(f"overrides {' '.join(overrides)!r}: {reason_of(error)}") from None
 
 
 def _keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:

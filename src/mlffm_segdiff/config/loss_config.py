@@ -21,6 +21,10 @@ class LossConfig(Section):
         weight: The boundary weight (docs/METHOD.md). ``none``: 1. ``band``: 1 + band_gain * band.
             ``dermosegdiff``: 1 + dermosegdiff_gain * W(t), the hybrid loss of Bozorgpour et al. 2023;
             defaults are those of their configuration for HAM10000.
+        band_gain: Gain of weight ``band``: alpha in docs/METHOD.md.
+        band_width: Width of the band in pixels: s_b in docs/METHOD.md.
+        dermosegdiff_gain: Gain of weight ``dermosegdiff``: g in docs/METHOD.md.
+        dermosegdiff_gamma: Sharpness gamma of W(t).
         cross_entropy: Factor of the binary cross-entropy.
         dice: Factor of the soft Dice loss.
         batch_dice: Dice over the pixels of a batch together, not image by image.

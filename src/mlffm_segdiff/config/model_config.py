@@ -19,6 +19,7 @@ class ModelConfig(Section):
         contract: What `build` returns: a ``denoiser`` with ``encode`` and ``denoise``, or a ``direct``
             network that maps an image to a logit.
         citation: The source of the model.
+        name: The model.
     """
 
     contract: ClassVar[Contract] = "direct"

@@ -24,7 +24,8 @@ PART, BUILDING = ".part-", ".building-"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a full disk, a quota and a limit of file sizes."""
 
-_TEMPORARY = re.compile(rf"({re.escape(PART)}|{re.escape(BUILDING)})[a-z0-9_]{{8}}")
+TEMPORARY = re.compile(rf"({re.escape(PART)}|{re.escape(BUILDING)})[a-z0-9_]{{8}}")
+"""Their names."""
 _STALE_SECONDS = 24 * 3600
 _ATTEMPTS = 20
 
@@ -162,7 +163,7 @@ def sweep_unfinished(folder: Path) -> None:
         folder: Searched without its subfolders; it need not exist.
     """
     with suppress(OSError):
-        for leftover in [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)]:
+        for leftover in [path for path in folder.iterdir() if TEMPORARY.fullmatch(path.name)]:
             if leftover.is_dir() and not leftover.is_symlink():
                 _remove_unless_in_use(leftover)
 

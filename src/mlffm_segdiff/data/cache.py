@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 from platformdirs import user_cache_path
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, reason_of
 from mlffm_segdiff.data.atomic import atomic_folder
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.files import rgb_rows
@@ -159,7 +159,7 @@ def open_cache(
         )
     except (OSError, ValueError, EOFError) as error:
         raise UserError(
-            f"the cache {folder} cannot be used ({error}); delete it or free disk space"
+            f"the cache {folder} cannot be used ({reason_of(error)}); delete it or free disk space"
         ) from error
     return CachedPairs(tuple(case.id for case in cases), images, masks, soft)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, reason_of
 
 MAX_BYTES = 2**30
 PIECE_BYTES = 2**20
@@ -83,7 +83,9 @@ def open_archive(path: Path) -> zipfile.ZipFile:
         status = path.stat()
         return _archive(path, os.getpid(), status.st_size, status.st_mtime_ns)
     except (OSError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} cannot be read as a zip archive ({error}); download it again") from error
+        raise UserError(
+            f"{path} cannot be read as a zip archive ({reason_of(error)}); download it again"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,9 @@ class Entry:
                 raise
             if self.path.is_dir():
                 raise UserError(f"{self} is a folder; give a file") from error
-            raise UserError(f"{self} cannot be read ({error}); restore or download it again") from error
+            raise UserError(
+                f"{self} cannot be read ({reason_of(error)}); restore or download it again"
+            ) from error
 
     def size(self) -> int:
         """Return the size of the file in bytes, unpacked. Raises OSError, KeyError or UserError."""
@@ -147,7 +151,9 @@ class Entry:
             info = open_archive(self.path).getinfo(self.member)
             return f"{info.CRC:08x}-{info.file_size}"
         except (OSError, KeyError) as error:
-            raise UserError(f"{self} is missing ({error}); restore it or read the data set again") from error
+            raise UserError(
+                f"{self} is missing ({reason_of(error)}); restore it or read the data set again"
+            ) from error
 
 
 @dataclass(frozen=True)

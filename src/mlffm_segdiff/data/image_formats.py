@@ -21,7 +21,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, reason_of
 from mlffm_segdiff.data.image_rows import NARROW_BYTES, STRIPE_BYTES, STRIPE_PIXELS
 
 PLUGINS = (
@@ -117,7 +117,7 @@ def reported(name: str) -> Iterator[None]:
     except MemoryError as error:
         raise UserError(f"{name} needs more memory than is free; shrink it or crop the lesion") from error
     except Exception as error:  # decoders raise errors of many types on damaged bytes
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = reason_of(error)
         raise UserError(f"{name} is damaged or truncated ({reason}); restore the file") from error
 
 

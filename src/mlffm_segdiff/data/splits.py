@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import write_text
+from mlffm_segdiff.data.atomic import require_writable_file, write_text
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.csv_columns import read_rows
 from mlffm_segdiff.data.csv_text import csv_table
@@ -73,7 +73,8 @@ def make_split(
         UserError: If the sizes do not add up, or cannot be filled with whole groups.
     """
     if sum(sizes) != len(cases) or min(sizes) < 0:
-        raise UserError(f"split sizes {sizes} do not add up to the {len(cases)} cases")
+        shown = "/".join(map(str, sizes))
+        raise UserError(f"sizes {shown} do not add up to the {len(cases)} cases; make them {len(cases)}")
     members: dict[str, list[str]] = defaultdict(list)
     for case in cases:
         members[case.group].append(case.id)
@@ -164,7 +165,7 @@ def load_split(path: Path) -> Split:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(f"split file {path} cannot be read ({error})") from error
+        raise UserError(f"split file {path} cannot be read ({error.strerror}); check the path") from error
     return _parse(data, str(path))
 
 
@@ -195,6 +196,7 @@ def save_split(split: Split, path: Path, groups: Mapping[str, str] | None = None
     header = ("id", "part") if groups is None else ("id", "part", "group")
     rows = ((*row, groups[row[0]]) if groups is not None else row for row in parts)
     text = csv_table(header, rows)
+    require_writable_file(path)
     if path.exists() and path.read_bytes() != text.encode():
         raise UserError(
             f"{path} exists with other contents; choose another name, or delete it if nothing needs it"

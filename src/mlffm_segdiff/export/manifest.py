@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, StringConstraints, ValidationError
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, reason_of
 from mlffm_segdiff.config.schema import Precision, SamplingConfig
 
 FormatName = Literal["onnx", "openvino", "torch"]
@@ -75,4 +75,4 @@ def read_manifest(folder: Path) -> Manifest:
         key = ".".join(map(str, first["loc"]))
         raise UserError(f"{path}: {key}{': ' if key else ''}{first['msg']}; {FIX}") from None
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error}); {FIX}") from None
+        raise UserError(f"{path} cannot be read ({reason_of(error)}); {FIX}") from None

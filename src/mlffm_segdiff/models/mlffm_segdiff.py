@@ -48,7 +48,10 @@ class MLFFMSegDiffConfig(FusionConfig):
     """The recipe's section. ``size`` sets every width that is not given.
 
     Attributes:
-        encoder: The image path. ``encoder_widths`` and ``encoder_blocks`` are those of ``scratch``.
+        size: Sets the widths.
+        encoder: The image path.
+        encoder_widths: Channels of each level of the encoder ``scratch``.
+        encoder_blocks: Residual blocks of each level of the encoder ``scratch``.
         mask_widths: Channels of the mask path, which joins the encoder's coarsest levels.
         detail_width: Channels of the finer levels, which only the decoder has.
         interaction: ``none`` adds the image's features to the skips, where the mask path does not read them.

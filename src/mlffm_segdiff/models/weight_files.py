@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, reason_of
 
 HUB_ERRORS = (EntryNotFoundError, LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError)
 """Errors of a download from the hub: no such repository or file, or no connection."""
@@ -47,9 +47,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         state = load_file(path)
     except (SafetensorError, OSError, RuntimeError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())
         raise UserError(
-            f"{path} is not a safetensors file, or is cut off ({reason}); copy or download it again"
+            f"{path} is not a safetensors file, or is cut off ({reason_of(error)}); copy or download it again"
         ) from None
     require_sound(state, str(path))
     return {name: value.float() for name, value in state.items()}

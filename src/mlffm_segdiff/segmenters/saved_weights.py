@@ -8,7 +8,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, reason_of
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -92,5 +92,7 @@ def describe_weights(folder: Path) -> tuple[str, int]:
             learned = [key for key in file.keys() if not key.endswith(_STATISTICS)]  # noqa: SIM118
             shapes = [file.get_slice(key).get_shape() for key in learned]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise UserError(f"{folder} cannot be read ({error}); install mlffm-segdiff again") from error
+        raise UserError(
+            f"{folder} cannot be read ({reason_of(error)}); install mlffm-segdiff again"
+        ) from error
     return model, sum(map(math.prod, shapes))

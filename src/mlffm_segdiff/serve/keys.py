@@ -7,7 +7,7 @@ from pathlib import Path
 
 from starlette.datastructures import Headers
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, reason_of
 from mlffm_segdiff.serve.problem import UNAUTHORIZED, RefusedError
 
 SHORTEST = 16
@@ -56,7 +56,9 @@ def read_keys(path: Path) -> ApiKeys:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"the API keys in {path} cannot be read ({error}); see --api-key-file") from error
+        raise UserError(
+            f"the API keys in {path} cannot be read ({reason_of(error)}); see --api-key-file"
+        ) from error
     keys = {number: line.strip() for number, line in enumerate(lines, 1) if line.strip()}
     for number, key in keys.items():
         if len(key) < SHORTEST or not (key.isascii() and key.isprintable()) or " " in key:

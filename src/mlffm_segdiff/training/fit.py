@@ -30,7 +30,7 @@ from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.segmenters.precision import Precision, training_precision
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
-from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
+from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe, with_data
 from mlffm_segdiff.segmenters.trial import require_memory, require_trainable
 from mlffm_segdiff.training.callbacks import AtomicCheckpointIO, Averaging, BestAndLast
 from mlffm_segdiff.training.figures import draw_curves, draw_overlays
@@ -91,6 +91,7 @@ def train(
         recipe = load_recipe(recipe, overrides)
     elif overrides:
         recipe = check_recipe(override_values(recipe.model_dump(mode="json"), overrides, "recipe"), "recipe")
+    recipe = with_data(recipe)
     place, folder = training_device(device), RunFolder(Path(run).expanduser())
     replica = this_replica(recipe.train, place)
     if replica.is_first:

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch.loggers.logger import Logger
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, reason_of
 from mlffm_segdiff.data.atomic import atomic_write
 
 
@@ -68,5 +68,5 @@ def read_rows(path: Path) -> list[dict[str, str]]:
             int(row["step"])
             [float(value) for value in row.values() if value]
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise UserError(f"{path} is damaged ({error}); restore or delete it") from None
+        raise UserError(f"{path} is damaged ({reason_of(error)}); restore or delete it") from None
     return rows

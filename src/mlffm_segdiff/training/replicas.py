@@ -20,7 +20,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import device as Device
 from torch import distributed
 
-from mlffm_segdiff.config.errors import StoppedError, UserError
+from mlffm_segdiff.config.errors import StoppedError, UserError, reason_of
 from mlffm_segdiff.config.schema import TrainConfig
 from mlffm_segdiff.data.batch import Replica
 
@@ -119,7 +119,7 @@ def this_replica(settings: TrainConfig, device: Device) -> Replica:
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise UserError(
             f"no training on train.devices={settings.devices} and train.nodes={settings.nodes} "
-            f"({' '.join(str(error).split())}); correct these"
+            f"({reason_of(error)}); correct these"
         ) from error
     if not cluster.creates_processes_externally and sys.argv[0] in NO_FILE:
         raise UserError(

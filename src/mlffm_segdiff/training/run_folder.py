@@ -17,7 +17,7 @@ import yaml
 from mlffm_segdiff.config.command_line import command_line
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.atomic import sweep_unfinished, write_text
+from mlffm_segdiff.data.atomic import TEMPORARY, sweep_unfinished, write_text
 from mlffm_segdiff.data.claim import LOCK, claimed, require_free
 from mlffm_segdiff.models.weight_files import require_sound
 from mlffm_segdiff.segmenters.device import describe_device
@@ -103,7 +103,8 @@ class RunFolder:
         if self.config.exists():
             raise UserError(f"{self.path} already holds a run; resume it, or choose another run folder")
         left = {LOCK, self.environment.name}  # by a run that was killed before it had a configuration
-        if self.path.is_dir() and {path.name for path in self.path.iterdir()} - left:
+        found = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        if {name for name in found - left if not TEMPORARY.fullmatch(name)}:
             raise UserError(f"{self.path} is not empty; choose another run folder")
 
     def create(

@@ -43,7 +43,7 @@ def test_a_split_file_is_taken_else_nnunets_own_fold(nnunet_raw):
     drawn = nnunet_split(nnunet_raw)
     assert (len(drawn.train), len(drawn.val), drawn.test) == (4, 2, test)
     folds = [{"train": ["case_3", "case_1"], "val": ["case_0"]}, {"train": ["case_0"], "val": ["case_1"]}]
-    (nnunet_raw / "splits_final.json").write_text(json.dumps(folds))
+    (nnunet_raw / "splits_final.json").write_text(json.dumps(folds), encoding="utf-8-sig")
     assert nnunet_split(nnunet_raw) == Split(("case_1", "case_3"), ("case_0",), test)
 
 

@@ -1,3 +1,4 @@
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,7 +7,7 @@ import fsspec
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.inference.reading.listing import list_place
+from mlffm_segdiff.inference.reading.listing import list_place, merged
 
 DICOM = bytes(128) + b"DICM"
 
@@ -35,6 +36,24 @@ def test_a_folder_gives_its_own_images_by_name_and_its_other_files(tmp_path: Pat
     touch(tmp_path, "e.zip")
     touch(tmp_path / "inner", "d.png")
     assert found(tmp_path) == (["a.png", "b.JPG", "c.tiff", "d.heic", "scan.dcm"], ["e.zip", "notes.txt"])
+
+
+def test_a_broken_link_is_an_image_that_cannot_be_read_and_a_pipe_is_none(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png")
+    (tmp_path / "b.png").symlink_to(tmp_path / "not fetched.png")
+    os.mkfifo(tmp_path / "c.png")
+    assert found(tmp_path) == (["a.png", "b.png"], [])
+    assert [image.name for image in list_place(tmp_path, recursive=True).images] == ["a.png", "b.png"]
+
+
+def test_a_file_whose_path_is_written_in_two_ways_is_one_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path / "photos", "a.png", "b.png")
+    monkeypatch.chdir(tmp_path / "photos")
+    places = ("a.png", tmp_path / "photos" / "a.png", "../photos/b.png", ".")
+    listed = merged([list_place(place) for place in places])
+    assert [str(image) for image in listed.images] == ["a.png", "../photos/b.png"]
 
 
 def test_subfolders_are_searched_or_their_images_counted(tmp_path: Path) -> None:

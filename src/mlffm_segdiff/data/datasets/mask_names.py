@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
+from mlffm_segdiff.data.names import utf8_text
 
 MASK_WORDS = ("mask", "masks", "seg", "segmentation", "gt", "groundtruth", "label", "labels", "lesion")
 """Words that a mask's name may end in, after ``_``, ``-``, ``.`` or a space, in any case."""
@@ -29,8 +30,11 @@ _COMPANION_FOLDERS = frozenset({"thumbs", "thumbnails", "@eadir"})
 
 
 def case_id(entry: Entry) -> str:
-    """Return the id of a file: its name without the extension, in Unicode's NFC (macOS writes NFD)."""
-    return unicodedata.normalize("NFC", Path(entry.name).stem)
+    """Return the id of a file: its name without the extension, as tables of ids have it.
+
+    That is in Unicode's NFC (macOS writes NFD), as `utf8_text`, and without spaces at its ends.
+    """
+    return unicodedata.normalize("NFC", utf8_text(Path(entry.name).stem)).strip()
 
 
 def mask_case_id(stem: str) -> str:

@@ -147,7 +147,7 @@ def _merge(train: Mapping[str, Entry], test: Mapping[str, Entry]) -> dict[str, E
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}); {_LAYOUT}") from error
     except (ValueError, RecursionError) as error:

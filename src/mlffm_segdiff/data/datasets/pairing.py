@@ -117,12 +117,20 @@ def is_hidden(parts: Iterable[str]) -> bool:
     )
 
 
+def is_file(path: Path) -> bool:
+    """Return whether a path is a file or a broken link, such as git-annex leaves for a file not fetched.
+
+    A broken link is an image or a mask that cannot be read, not one that is absent.
+    """
+    return path.is_file() or (path.is_symlink() and not path.exists())
+
+
 def files_below(root: Path) -> Iterator[Path]:
     """Yield the files in a folder and its subfolders, as `list_files` finds them. Raises UserError."""
     for folder, folders, names in os.walk(root, onerror=_refuse, followlinks=True):
         here = Path(folder)
         folders[:] = [name for name in folders if not _contains(here / name)]
-        yield from (here / name for name in names)
+        yield from filter(is_file, (here / name for name in names))
 
 
 def _contains(folder: Path) -> bool:

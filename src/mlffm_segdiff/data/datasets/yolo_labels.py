@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, reason_of
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.drawn_mask import DrawnMask, LesionLabels
 from mlffm_segdiff.data.datasets.drawn_shapes import RelativePolygon
@@ -72,7 +72,7 @@ def _class_names(table: Entry) -> Mapping[str, str]:
         items = names.items() if isinstance(names, dict) else enumerate(names)
         return {str(number): str(name) for number, name in items}
     except (yaml.YAMLError, LookupError, TypeError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
+        reason = reason_of(error)
         raise UserError(f"{table} does not name the classes ({reason}); add names: [lesion]") from error
 
 

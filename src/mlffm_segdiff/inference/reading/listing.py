@@ -10,7 +10,7 @@ from pathlib import Path
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.image_folder import IMAGE_EXTENSIONS
-from mlffm_segdiff.data.datasets.pairing import files_below, find_entries, is_hidden
+from mlffm_segdiff.data.datasets.pairing import files_below, find_entries, is_file, is_hidden
 from mlffm_segdiff.inference.reading.dicom import MARK_END, is_dicom
 from mlffm_segdiff.inference.reading.image_lists import list_csv, list_text
 from mlffm_segdiff.inference.reading.image_source import Source, first_bytes
@@ -86,11 +86,19 @@ def _remote(url: str) -> ImageFiles:
 
 def merged(found: Sequence[ImageFiles]) -> ImageFiles:
     """Return what was found at several places, in order and without repetition."""
-    images = tuple(dict.fromkeys(image for one in found for image in one.images))
+    images = _distinct(image for one in found for image in one.images)
     others = tuple(dict.fromkeys(other for one in found for other in one.others))
     known = set(images)
     nested = dict.fromkeys(path for one in found for path in one.nested if path not in known)
     return ImageFiles(images, others, tuple(nested))
+
+
+def _distinct(images: Iterable[Source]) -> tuple[Source, ...]:
+    """Return the images without repetition, also of a file whose path is written in two ways."""
+    places: dict[Source | str, Source] = {}
+    for image in images:
+        places.setdefault(os.path.abspath(image) if isinstance(image, Path) else image, image)  # noqa: PTH100
+    return tuple(places.values())
 
 
 def _in_file(file: Path | RemoteFile) -> ImageFiles:
@@ -123,7 +131,7 @@ def _in_folder(folder: Path, recursive: bool) -> ImageFiles:
     if recursive:
         paths = [path for path in files_below(folder) if not is_hidden(path.relative_to(folder).parts)]
         return _select(map(Entry, sorted(paths)))
-    paths = [path for path in folder.iterdir() if path.is_file() and not is_hidden([path.name])]
+    paths = [path for path in folder.iterdir() if is_file(path) and not is_hidden([path.name])]
     found = _select(map(Entry, sorted(paths)))
     return ImageFiles(found.images, found.others, tuple(_nested(folder)))
 

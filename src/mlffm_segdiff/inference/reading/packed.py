@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import Any
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, reason_of
 from mlffm_segdiff.config.extra import needs_extra
 from mlffm_segdiff.data.case import MAX_BYTES
 from mlffm_segdiff.inference.reading.remote import MAX_REMOTE_BYTES, RemoteFile, open_file, read_range
@@ -63,7 +63,9 @@ class TarMember:
                 file.seek(self.start)
                 return file.read(size)
         except OSError as error:
-            raise UserError(f"{self} cannot be read ({error}); restore or download it again") from error
+            raise UserError(
+                f"{self} cannot be read ({reason_of(error)}); restore or download it again"
+            ) from error
 
 
 @dataclass(frozen=True)
