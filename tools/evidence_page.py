@@ -41,7 +41,13 @@ from mlffm_segdiff.study.score_frame import image_means, pooled_scores, training
 DOCS = Path(__file__).parent.parent / "docs"
 STUDIES = DOCS / "evidence"
 PAGES = (DOCS / "EVIDENCE.md", STUDIES / "details.md")
-NAMES = {"isic2018": "ISIC 2018", "ph2": "PH2", "ham10000": "HAM10000", "wounds": "foot ulcers"}
+NAMES = {
+    "isic2018": "ISIC 2018",
+    "ph2": "PH2",
+    "ham10000": "HAM10000",
+    "wounds": "foot ulcers",
+    **{f"images_{count}": f"{count:,} images" for count in (2000, 6000, 12000)},
+}
 MASKS = {
     "posterior_mean": "posterior mean",
     "steps_4": "one sample, 4 steps",
@@ -66,7 +72,7 @@ def main(agreement: Path | None = None) -> None:
         "parts": lambda: parts_table("evidence"),
         "ham10000": lambda: parts_table("evidence_ham10000"),
         "steps": steps_table,
-        "budget": budget_table,
+        "budget": lambda: parts_table("evidence_budget", seeds=False),
         "peers": peers_table,
         "repeats": repeats_table,
         "leak": leak_table,
@@ -112,8 +118,12 @@ def difference(one: Comparison | None) -> str:
     if one is None:
         return ""
     interval = one.result.interval
-    p = p_value(one.corrected)
-    return f"{signed(interval.mean)} ({ends(interval, '+')}), p {p if p[0] == '<' else f'= {p}'}"
+    return f"{signed(interval.mean)} ({ends(interval, '+')}), {p_text(p_value(one.corrected))}"
+
+
+def p_text(value: str) -> str:
+    """Return "p = 0.020" or "p < 0.001" for a formatted p-value."""
+    return f"p {value}" if value.startswith("<") else f"p = {value}"
 
 
 def state_table() -> str:
@@ -140,21 +150,24 @@ def by_seed(one: Comparison | None) -> str:
     return ", ".join(map(signed, one.by_seed)) if one else ""
 
 
-def parts_table(name: str) -> str:
-    """Return one row per variant: pooled score and differences per image, on each data set of the study."""
+def parts_table(name: str, seeds: bool = True) -> str:
+    """Return one row per variant: pooled score and differences per image, on each data set of the study.
+
+    ``seeds`` adds the difference of each seed.
+    """
     results = study(name)
     scores = pooled(results)
     compared = against_baseline(results, "jaccard", "source")
     found = {(one.label, one.dataset): one for one in compared}
     header = ["model", "compared with"]
     for dataset in results.datasets:
-        header += [f"{NAMES[dataset]}: pooled", "difference per image", "by seed"]
+        header += [f"{NAMES[dataset]}: pooled", "difference per image", *["by seed"] * seeds]
     rows = []
     for variant in results.variants:
         cells = []
         for dataset in results.datasets:
             one = found.get((variant, dataset))
-            cells += [scores.get((variant, dataset), ""), difference(one), by_seed(one)]
+            cells += [scores.get((variant, dataset), ""), difference(one), *[by_seed(one)] * seeds]
         rows.append([variant, "" if variant == results.baseline else results.reference(variant), *cells])
     return markdown_table(header, rows)
 
@@ -187,6 +200,7 @@ def repeat_differences(scores: pd.DataFrame) -> list[Difference]:
 def steps_table() -> str:
     """Return one row per variant and evaluation: pooled score, and difference from the posterior mean."""
     results = study("evidence_steps")
+    results = replace(results, scores=results.scores[results.scores["evaluation"].isin(MASKS)])
     header = ["training", "mask"]
     for dataset in results.datasets:
         header += [f"{NAMES[dataset]}: pooled", "difference per image"]
@@ -199,18 +213,9 @@ def steps_table() -> str:
             cells = [
                 cell
                 for dataset in results.datasets
-                for cell in (scores[variant, dataset], difference(found.get((evaluation, dataset))))
+                for cell in (scores.get((variant, dataset), ""), difference(found.get((evaluation, dataset))))
             ]
             rows.append([variant, mask, *cells])
-    return markdown_table(header, rows)
-
-
-def budget_table() -> str:
-    """Return one row per model: pooled score after each number of training images."""
-    results = study("evidence_budget")
-    scores = pooled(results)
-    header = ["model", *(f"{int(name.removeprefix('images_')):,} images" for name in results.datasets)]
-    rows = [[one, *(scores[one, dataset] for dataset in results.datasets)] for one in results.variants]
     return markdown_table(header, rows)
 
 
@@ -263,7 +268,13 @@ def correlations_table() -> str:
         tables.append(shown.assign(**{"test images": NAMES[dataset]}))
     joined = pd.concat(tables)
     columns = ["rho", "95 % interval", "p, Holm"]
-    columns = ["test images", "property", *columns, *(f"{name}, given the others" for name in columns)]
+    columns = [
+        "test images",
+        "images",
+        "property",
+        *columns,
+        *(f"{name}, given the others" for name in columns),
+    ]
     return markdown_table(columns, joined[columns].to_numpy().tolist())
 
 
@@ -293,13 +304,14 @@ def agreement_table(path: Path) -> str:
 def leak_table() -> str:
     """Return one row per pair of splits of HAM10000: mean Jaccard per image with each, and the difference."""
     results = study("evidence_leak")
+    assert len(results.variants) == 1
     compared = split_table(results)
     assert compared is not None
     means = results.main_rows().groupby(["dataset", "seed"])["jaccard"].mean().unstack("dataset")
     rows = []
     for row in compared.shown.to_dict("records"):
         one, other = row["first split"], row["second split"]
-        shown = f"{row['difference']} ({row['95 % interval']}), p = {row['p, Holm']}"
+        shown = f"{row['difference']} ({row['95 % interval']}), {p_text(row['p, Holm'])}"
         seeds = ", ".join(map(signed, (means[one] - means[other]).dropna()))
         rows.append(
             [

@@ -50,7 +50,8 @@ What somebody who has never used the package does first, in the project's folder
 environment, with the time of each command. `tools/first_hour.py` ran the commands outside that folder with
 the package's wheel, and wrote this page:
 {python}, {system}, {cores} CPU cores. Installing took packages from {source}.
-The trainings are short, to show the commands and not to give good masks.
+The training runs are short, to show the commands and not to give good masks. To save a second folder,
+`compare` includes images that the U-Net was trained on; compare real methods on images that none has seen.
 """
 
 

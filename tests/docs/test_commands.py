@@ -29,7 +29,7 @@ from mlffm_segdiff.segmenters.pretrained import save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
 
 ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 SHELL = ("sh", "bash", "console")
 
 OTHERS = {

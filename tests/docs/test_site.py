@@ -52,8 +52,10 @@ def pages(site: Path) -> dict[Path, Page]:
 
 def test_every_page_of_docs_is_there_and_in_the_navigation(site: Path, pages: dict[Path, Page]) -> None:
     home = pages[site / "index.html"]
-    for page in (ROOT / "docs").glob("*.md"):
-        assert f"./{page.stem}.html" in home.links  # of the navigation; those in text have no ./
+    docs = ROOT / "docs"
+    for page in docs.rglob("*.md"):
+        address = page.relative_to(docs).with_suffix(".html").as_posix()
+        assert f"./{address}" in home.links  # of the navigation; those in text have no ./
 
 
 def test_no_page_loads_anything_from_elsewhere(site: Path, pages: dict[Path, Page]) -> None:
