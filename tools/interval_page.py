@@ -1,4 +1,4 @@
-"""Write the tables and figures of docs/INTERVALS.md, from docs/intervals/*.csv and the samples.
+"""Write the tables and figures of INTERVALS.md and its details, from docs/intervals/*.csv and the samples.
 
 SET_STYLE.csv is the coverage.csv of `mlffm-segdiff evaluate default --style STYLE --source SET=FOLDER`,
 small_sets.csv the table of tools/small_set_coverage.py.
@@ -27,7 +27,8 @@ from mlffm_segdiff.segmenters.calibration import QUALITY, Quality
 from mlffm_segdiff.segmenters.saved_weights import DEFAULT, DEFAULT_SHA256, weights_folder
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGE, RESULTS = DOCS / "INTERVALS.md", DOCS / "intervals"
+RESULTS = DOCS / "intervals"
+PAGES = (DOCS / "INTERVALS.md", RESULTS / "details.md")
 NAMES = {"isic2018": "ISIC 2018", "ph2": "PH2", "ham10000": "HAM10000", "clinical": "clinical"}
 BOUNDS = ("area", "dice", "outer", "inner")
 TITLES = ("area", "Dice", "outer contour", "inner contour")
@@ -39,7 +40,7 @@ MARKED = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def main() -> None:
-    """Rewrite the tables between the marks of the page, and the figures."""
+    """Rewrite the tables between the marks of the pages, and the figures."""
     own = {name: read(name, name) for name in ("isic2018", "ph2", "ham10000")}
     anyone = {name: read(name, "any") for name in NAMES}
     quality = QUALITY.read(weights_folder(DEFAULT), DEFAULT_SHA256)
@@ -53,8 +54,9 @@ def main() -> None:
         "mean": levels_table(own, APPLIED, ("mean outer", "mean inner"), ("outer contour", "inner contour")),
         "strata": strata_table(own),
     }
-    text = PAGE.read_text("utf-8")
-    PAGE.write_text(MARKED.sub(lambda found: found[1] + tables[found[2]] + found[3], text), encoding="utf-8")
+    for page in PAGES:
+        text = MARKED.sub(lambda found: found[1] + tables[found[2]] + found[3], page.read_text("utf-8"))
+        page.write_text(text, encoding="utf-8")
     shown = [one for rows in own.values() for one in rows if one.calibrated_on == APPLIED]
     save_figure(coverage_figure(shown), RESULTS / "coverage.png")
     draw_bands(RESULTS / "band.jpg")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib import import_module
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -13,9 +14,9 @@ PAGE = (DOCS / "EVIDENCE.md").read_text(encoding="utf-8")
 STUDIES = sorted(path.parent for path in (DOCS / "evidence").glob("*/plan.json"))
 
 
-def rows(table: str) -> list[list[str]]:
+def rows(table: str, page: str = PAGE) -> list[list[str]]:
     """The cells of a table of the page, without its header."""
-    found = re.search(rf"<!-- table {table} -->\n(.*?)<!-- end -->", PAGE, re.DOTALL)
+    found = re.search(rf"<!-- table {table} -->\n(.*?)<!-- end -->", page, re.DOTALL)
     assert found
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in found[1].splitlines()[2:]]
 
@@ -36,6 +37,22 @@ def test_pooled_scores_of_the_parts_are_those_of_the_published_counts() -> None:
     study = DOCS / "evidence" / "evidence"
     for variant, _, isic, _, _, ph2, _, _ in rows("parts"):
         assert [isic, ph2] == [pooled(study, variant, name, "recipe") for name in ("isic2018", "ph2")]
+
+
+@pytest.mark.slow
+def test_the_tables_are_what_the_tool_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DOCS.parent / "tools")
+    tool = import_module("evidence_page")
+    pages = tool.PAGES
+    copies = [tmp_path / page.name for page in pages]
+    for page, copy in zip(pages, copies, strict=True):
+        copy.write_text(re.sub(r"(?<=[ -])0\.\d\d\d\d", "0.1234", page.read_text("utf-8")), encoding="utf-8")
+    monkeypatch.setattr(tool, "PAGES", copies)
+    monkeypatch.setattr(tool, "save_figure", lambda *_: None)
+    tool.main()
+    for page, copy in zip(pages, copies, strict=True):
+        for table in set(re.findall(r"<!-- table (\w+) -->", page.read_text("utf-8"))) - {"agreement"}:
+            assert rows(table, copy.read_text("utf-8")) == rows(table, page.read_text("utf-8")), table
 
 
 @pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.name)
