@@ -4,7 +4,7 @@
     python segment_folder.py photos results.zip --server http://127.0.0.1:8000
 
 Options of the API follow as NAME=VALUE: threshold=0.4 outputs=overlay,coco. An API key is taken from the
-variable SEGDIFF_API_KEY. It needs only Python's standard library; docs/SERVING.md has the API.
+variable SEGDIFF_API_KEY. It needs only Python's standard library; docs/API.md has the API.
 """
 
 import argparse
