@@ -82,16 +82,8 @@ def test_a_study_runs_to_its_end_names_failures_and_repeats_a_cell(
     assert rows["broken"]["minutes"] is None
     assert rows["full"]["estimated_minutes"] is rows["broken"]["estimated_minutes"] is None
 
-    elsewhere = (
-        "study",
-        "plan",
-        study_file,
-        *tiny,
-        "--source",
-        f"folder={lesions}",
-        "-o",
-        tmp_path / "other",
-    )
+    source = ("--source", f"folder={lesions}")
+    elsewhere = ("study", "plan", study_file, *tiny, *source, "-o", tmp_path / "other", "--json", "--no-time")
     for file, state in ((None, "to copy"), ("finished.json", "to score"), ("trained.json", "waiting")):
         if file:
             (tmp_path / "out" / "cells" / key / file).rename(tmp_path / file)
@@ -118,7 +110,7 @@ def test_a_study_runs_to_its_end_names_failures_and_repeats_a_cell(
 def test_plan_lists_the_cells_and_their_time_and_writes_nothing(study: Command, tmp_path: Path) -> None:
     status, printed, error = study("plan", "--no-time")
     assert (status, error) == (0, "")
-    assert printed.count("waiting") == 2
+    assert printed.count("waiting") == 3  # two rows, and the sum
     assert printed.endswith("2 cells: 2 waiting\n")
     status, printed, error = study("plan")
     assert status == 0
@@ -137,7 +129,7 @@ def test_plan_for_other_machines_lists_cells_whose_device_is_not_here(
     monkeypatch.setattr("mlffm_segdiff.segmenters.device.found_devices", lambda: ["cpu"])
     status, printed, error = study("plan", "launcher.name=slurm", "--device", "cuda")
     assert status == 0
-    assert printed.count("waiting") == 2
+    assert printed.count("waiting") == 3  # two rows, and the sum
     assert "training takes" not in printed
     assert error.startswith("times cannot be measured on this machine: no device cuda")
     status, _, error = study("plan", "launcher.name=local", "--device", "cuda")

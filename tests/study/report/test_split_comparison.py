@@ -21,7 +21,7 @@ def test_one_source_under_two_splits_is_compared_the_given_split_first(finished:
     first = table.numbers.iloc[0]
     assert first["difference"] == pytest.approx(means["by_image"] - means["lesions"])
     assert first["low"] < first["difference"] < first["high"]
-    assert first["test images"] == "other"
+    assert first["test images"] == "other (2 in both)"
 
 
 def test_splits_with_the_same_test_images_are_paired(
