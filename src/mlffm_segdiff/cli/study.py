@@ -23,6 +23,8 @@ from mlffm_segdiff.config.packaged import study_names
 from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from mlffm_segdiff.study.cells import Cell
     from mlffm_segdiff.study.launchers.base import Launcher
     from mlffm_segdiff.study.plan import StudyPlan
@@ -83,8 +85,6 @@ def plan(
 
     Writes nothing. Example: mlffm-segdiff study plan evidence --source isic2018=DATA --source ph2=DATA
     """
-    from rich.table import Table
-
     from mlffm_segdiff.config.study import load_study
     from mlffm_segdiff.study.plan_time import cells_at_once, makespan
     from mlffm_segdiff.study.progress import Progress
@@ -104,17 +104,19 @@ def plan(
     states = {cell.key: next_state(cell, planned, folder, others) for cell in planned.cells}
     left = [cell for cell in planned.cells if states[cell.key] not in ("done", "to copy", "to score")]
     estimates = {} if no_time else _estimates(planned, left, loaded.launcher.name in HERE, reporter)
-    table, rows = Table("cell", "variant", "data set", "seed", "state", "minutes"), []
-    for cell in planned.cells:
-        seconds, estimate = progress.seconds(cell), estimates.get(cell.key)
-        row = {"key": cell.key, "variant": cell.variant, "dataset": cell.dataset, "seed": cell.seed}
-        took = None if seconds is None else seconds / 60
-        expected = None if estimate is None else estimate / 60
-        state = states[cell.key]
-        rows.append({**row, "state": state, "minutes": took, "estimated_minutes": expected})
-        shown = "" if expected is None else f"about {expected:.1f}"
-        table.add_row(*map(str, row.values()), state, shown if took is None else f"{took:.1f}")
-    reporter.console().print(table)
+    rows = [
+        {
+            "key": cell.key,
+            "variant": cell.variant,
+            "dataset": cell.dataset,
+            "seed": cell.seed,
+            "state": states[cell.key],
+            "minutes": _minutes(progress.seconds(cell)),
+            "estimated_minutes": _minutes(estimates.get(cell.key)),
+        }
+        for cell in planned.cells
+    ]
+    reporter.console().print(_cell_table(rows))
     counts = Counter(states.values())
     reporter.info(f"{len(states)} cells: {', '.join(f'{count} {state}' for state, count in counts.items())}")
     total = None
@@ -258,6 +260,22 @@ def repeat(
         reporter.info(f"its weights {words} those in {weights_file(original, planned).parent}")
     if failures or same is False:
         raise typer.Exit(ExitStatus.FAULTS)
+
+
+def _minutes(seconds: float | None) -> float | None:
+    return None if seconds is None else seconds / 60
+
+
+def _cell_table(rows: Sequence[Mapping[str, object]]) -> "Table":
+    """Return the cells of a plan as a table; minutes still to come are "about"."""
+    from rich.table import Table
+
+    table = Table("cell", "variant", "data set", "seed", "state", "minutes")
+    for row in rows:
+        *labels, took, expected = row.values()
+        shown = "" if expected is None else f"about {expected:.1f}"
+        table.add_row(*map(str, labels), shown if took is None else f"{took:.1f}")
+    return table
 
 
 def _estimates(

@@ -56,6 +56,17 @@ def test_a_file_whose_path_is_written_in_two_ways_is_one_image(
     assert [str(image) for image in listed.images] == ["a.png", "../photos/b.png"]
 
 
+def test_links_to_one_image_and_a_folder_above_a_linked_one_are_images_of_their_own(tmp_path: Path) -> None:
+    touch(tmp_path / "photos", "a.png")
+    touch(tmp_path / "elsewhere", "a.png")
+    (tmp_path / "elsewhere" / "inner").mkdir()
+    (tmp_path / "photos" / "b.png").symlink_to("a.png")
+    (tmp_path / "photos" / "link").symlink_to(tmp_path / "elsewhere" / "inner")
+    above = tmp_path / "photos" / "link" / ".." / "a.png"  # the other a.png: the link is followed first
+    listed = merged([list_place(place) for place in (tmp_path / "photos", above)])
+    assert [image.name for image in listed.images] == ["a.png", "b.png", "a.png"]
+
+
 def test_subfolders_are_searched_or_their_images_counted(tmp_path: Path) -> None:
     touch(tmp_path, "a.png")
     touch(tmp_path / "one", "b.png", "notes.txt")

@@ -3,8 +3,9 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from glob import glob, has_magic
+from itertools import chain
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
@@ -86,18 +87,25 @@ def _remote(url: str) -> ImageFiles:
 
 def merged(found: Sequence[ImageFiles]) -> ImageFiles:
     """Return what was found at several places, in order and without repetition."""
-    images = _distinct(image for one in found for image in one.images)
+    images = _distinct([one.images for one in found])
     others = tuple(dict.fromkeys(other for one in found for other in one.others))
     known = set(images)
     nested = dict.fromkeys(path for one in found for path in one.nested if path not in known)
     return ImageFiles(images, others, tuple(nested))
 
 
-def _distinct(images: Iterable[Source]) -> tuple[Source, ...]:
-    """Return the images without repetition, also of a file whose path is written in two ways."""
-    places: dict[Source | str, Source] = {}
-    for image in images:
-        places.setdefault(os.path.abspath(image) if isinstance(image, Path) else image, image)  # noqa: PTH100
+def _distinct(found: Sequence[Iterable[Source]]) -> tuple[Source, ...]:
+    """Return images without repetition, also of a file whose folder is written in two ways at two places.
+
+    Links in a folder are different images, whatever they lead to.
+    """
+    if len(found) == 1:  # perhaps of millions of images, for which further paths would fill the memory
+        return tuple(dict.fromkeys(found[0]))
+    folder = cache(Path.resolve)
+    places: dict[Source, Source] = {}
+    for image in chain.from_iterable(found):
+        place = folder(image.parent) / image.name if isinstance(image, Path) else image
+        places.setdefault(place, image)
     return tuple(places.values())
 
 
