@@ -76,6 +76,17 @@ def test_a_row_group_with_too_many_bytes_is_refused_by_its_header(
         list_parquet(write_table(tmp_path / "six.parquet", images, 6))
 
 
+@pytest.mark.parametrize("struct", [True, False])
+def test_an_image_that_a_table_has_once_for_many_rows_is_once_in_memory(tmp_path: Path, struct: bool) -> None:
+    image = np.random.default_rng(0).bytes(100_000)
+    value = {"bytes": image} if struct else image
+    parquet.write_table(pyarrow.table({"image": [value] * 2_000}), tmp_path / "a.parquet")
+    before = pyarrow.total_allocated_bytes()
+    rows, _ = list_parquet(tmp_path / "a.parquet")
+    assert rows[1_999].read() == image
+    assert pyarrow.total_allocated_bytes() - before < 2_000_000
+
+
 def test_threads_read_a_row_group_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = [bytes([number]) for number in range(16)]
     rows, _ = list_parquet(write_table(tmp_path / "a.parquet", images, 8))

@@ -16,7 +16,6 @@ from mlffm_segdiff.inference.reading.remote import MAX_REMOTE_BYTES, RemoteFile,
 
 IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "bytes")
 """Columns of a Parquet table that may hold encoded images; the first that is there does."""
-
 _READING = Lock()
 
 
@@ -187,12 +186,19 @@ def _column(table: Path | RemoteFile, column: str, group: int, version: object) 
         return found.read_row_group(group, [column]).column(0)
 
 
+def _is_image(field: Any) -> bool:
+    return field.physical_type == "BYTE_ARRAY" and field.path.split(".")[0] in IMAGE_COLUMNS
+
+
 @contextmanager
 def _parquet(table: Path | RemoteFile) -> Iterator[Any]:
     with needs_extra("table"):
         from pyarrow import ArrowException, parquet
     try:
         with open_file(table) as file:
-            yield parquet.ParquetFile(file)
+            found = parquet.ParquetFile(file)
+            fields = map(found.schema.column, range(len(found.schema)))
+            images = [field.path for field in fields if _is_image(field)]  # one for many rows: once in memory
+            yield parquet.ParquetFile(file, metadata=found.metadata, read_dictionary=images)
     except (OSError, ArrowException) as error:
         raise UserError(f"{table} cannot be read as a Parquet table ({error}); make it again") from error
