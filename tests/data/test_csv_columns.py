@@ -1,7 +1,9 @@
+import io
+
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.csv_columns import read_rows, read_table
+from mlffm_segdiff.data.csv_columns import read_rows, read_table, stream_column
 
 ROWS = [(2, ("a", "anna")), (3, ("b b", "bert"))]
 TEXT = "id,note,group\na,x,anna\nb b,y, bert \n"
@@ -60,3 +62,20 @@ def test_a_table_has_all_columns_with_a_name(separator, encoding):
 def test_a_table_that_cannot_be_used_is_a_user_error(text, message):
     with pytest.raises(UserError, match=message):
         read_table(text, "x", "id")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"id,dx,group\na,mel,p1\nb,melanoma, in situ,p1\n", "x, line 3: 4 fields in 3 columns; put fields"),
+        (b"id,group,Group\na,p1,p2\n", "x has several columns 'group'; rename or remove all but one"),
+    ],
+)
+def test_a_field_whose_column_is_not_known_is_a_user_error(text, message):
+    with pytest.raises(UserError, match=message):
+        read_rows(text, "x", ("id", "group"))
+
+
+def test_a_streamed_column_must_be_the_only_one_of_its_name():
+    with pytest.raises(UserError, match="x has several columns 'image'"):
+        next(stream_column(io.BytesIO(b"image,Image\na.png,b.png\n"), "x", ("image",)))

@@ -30,7 +30,8 @@ def read_rows(data: bytes, name: str, columns: Sequence[str]) -> list[tuple[int,
         Line number and fields of each row.
 
     Raises:
-        UserError: If the file is not UTF-8 or not CSV, a column or all rows are missing, or a field is empty.
+        UserError: If the file is not UTF-8 or not CSV, a column or all rows are missing, a field is empty, two
+            columns have names that differ in case at most, or a row has more fields than the header.
     """
     header, lines = _lines(data, name, columns)
     names = [column.lower() for column in header]
@@ -59,25 +60,15 @@ def read_table(data: bytes, name: str, key: str) -> list[tuple[int, str, dict[st
         Of each row its line number, its key, and its other fields by the column's name; missing ones are "".
 
     Raises:
-        UserError: If `read_rows` would raise it, there is only one column, two columns have names that differ
-            in case at most, or a row has more fields than the header.
+        UserError: If `read_rows` would raise it, or there is only one column.
     """
     header, lines = _lines(data, name, (key,))
-    names = [column.lower() for column in header]
-    repeated = next((column for column in names if column and names.count(column) > 1), None)
-    if repeated:
-        raise UserError(f"{name} has several columns {repeated!r}; rename or remove all but one")
-    place = names.index(key)
+    place = [column.lower() for column in header].index(key)
     others = [(number, column) for number, column in enumerate(header) if column and number != place]
     if not others:
         raise UserError(f"{name} has no column but {key}; add one")
     rows = []
     for number, line in lines:
-        if any(line[len(header) :]):
-            raise UserError(
-                f"{name}, line {number}: {len(line)} fields in {len(header)} columns; put fields with "
-                "separators in quotes"
-            )
         fields = [*line, *[""] * (len(header) - len(line))]
         if not fields[place]:
             raise UserError(f"{name}, line {number}: no {key}; write it, or remove the line")
@@ -97,13 +88,15 @@ def stream_column(file: IO[bytes], name: str, columns: Sequence[str]) -> Iterato
         columns: Names of the column, in lower case; the first that is there is read.
 
     Raises:
-        UserError: If the file is neither UTF-8 nor UTF-16, not CSV, or has none of the columns.
+        UserError: If the file is neither UTF-8 nor UTF-16, not CSV, has none of the columns, or has two whose
+            names differ in case at most.
     """
     with _csv_errors(name):
         found = _table(text_lines(file, name), lambda names: not names.isdisjoint(columns))
         if found is None:
             raise UserError(f"{name} has none of the columns {', '.join(columns)}; add one")
         header, lines = found
+        _require_one_each(name, header)
         names = [column.lower() for column in header]
         place = next(names.index(column) for column in columns if column in names)
         yield from (unguarded(line[place].strip()) for line in lines if place < len(line))
@@ -120,15 +113,38 @@ def text_lines(file: IO[bytes], name: str) -> Iterator[str]:
 
 
 def _lines(data: bytes, name: str, columns: Sequence[str]) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the header of a table that has the columns, and number and fields of its lines."""
+    """Return the header of a table that has the columns, and number and fields of its lines.
+
+    Raises:
+        UserError: As `read_rows`, except for empty fields.
+    """
     text = _text(data, name)
     with _csv_errors(name):
         if found := _table(io.StringIO(text, newline=""), set(columns).issubset):
             header, reader = found
             lines = [(reader.line_num, [unguarded(field.strip()) for field in line]) for line in reader]
             if filled := [line for line in lines if any(line[1])]:
+                _require_one_each(name, header)
+                _require_columns_of(name, header, filled)
                 return header, filled
     raise UserError(f"{name} must have the columns {','.join(columns)} and at least one line")
+
+
+def _require_one_each(name: str, header: Sequence[str]) -> None:
+    """Raise UserError if two columns have names that differ in case at most."""
+    names = [column.lower() for column in header]
+    if repeated := next((column for column in names if column and names.count(column) > 1), None):
+        raise UserError(f"{name} has several columns {repeated!r}; rename or remove all but one")
+
+
+def _require_columns_of(name: str, header: Sequence[str], lines: Sequence[tuple[int, list[str]]]) -> None:
+    """Raise UserError if a line has more fields than the header, so that its columns are not known."""
+    for number, line in lines:
+        if any(line[len(header) :]):
+            raise UserError(
+                f"{name}, line {number}: {len(line)} fields in {len(header)} columns; put fields with "
+                "separators in quotes"
+            )
 
 
 def _table(lines: Iterator[str], fits: Callable[[set[str]], bool]) -> tuple[list[str], Any] | None:
