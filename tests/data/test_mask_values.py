@@ -166,6 +166,20 @@ def test_a_photograph_is_refused_and_a_map_of_probabilities_only_as_a_prediction
         decode_mask(stored(faint), "x")
 
 
+@pytest.mark.parametrize("top", [20, 200, 255, 3000, 4095, 30000])
+def test_low_probabilities_in_16_bits_are_no_lesion(top):
+    values = (top * np.exp(-(((ROWS - 30) / 15.5) ** 2) - ((COLUMNS - 40) / 20) ** 2)).astype(np.uint16)
+    assert values.max() == top
+    assert not decode_mask(stored(values), "x", probability=True).any()
+
+
+@pytest.mark.parametrize("white", [255, 4095, 65535])
+def test_soft_masks_of_8_and_12_bits_in_files_of_16_are_cut_at_half(white):
+    soft = np.clip(2 - np.hypot(ROWS - 30, COLUMNS - 40) / 12, 0, 1)
+    values = (white * soft).astype(np.uint16)
+    assert (decode_mask(stored(values), "x", probability=True) == (values >= white / 2)).all()
+
+
 def test_a_palette_mask_counts_by_the_gray_it_shows():
     indexed = Image.fromarray(np.array([[0, 1, 2]], np.uint8)).convert("P")
     indexed.putpalette([255, 255, 255, 0, 0, 0, 200, 200, 200])

@@ -56,7 +56,8 @@ def mask_pixels(values: Values, name: str, probability: bool = False) -> MaskPix
     Args:
         values: HxW, whole numbers or fractions.
         name: Name of the file in errors.
-        probability: Accept a map of probabilities, in which any number of pixels is gray.
+        probability: Accept a map of probabilities, in which any number of pixels is gray. With over
+            `MAX_LABELS` values, white is that of the file's type, even if no probability comes near to it.
 
     Raises:
         NotAMaskError: If the values are labels of several classes, all on one side of half the range, or
@@ -69,7 +70,10 @@ def mask_pixels(values: Values, name: str, probability: bool = False) -> MaskPix
         top = 255 if values.dtype == np.uint8 else white_of([values], name)
     except UserError as error:
         raise NotAMaskError(f"{error.problem}; {MASK_FIX}") from error
-    if fault := _fault(values, levels, top, probability and len(levels) > MAX_LABELS):
+    probability = probability and len(levels) > MAX_LABELS
+    if probability and values.dtype == np.uint16 and not _is_solid(values, levels[-1], top):
+        top = 65535
+    if fault := _fault(values, levels, top, probability):
         raise NotAMaskError(f"{name} {fault}; {MASK_FIX}")
     return MaskPixels(values >= top / 2, len(levels))
 
@@ -105,6 +109,11 @@ def _fault(
     if len(levels) > 2 and not probability and gray.mean() > MUCH and _solid(gray).mean() > MUCH:
         return f"has {len(levels)} values, {gray.mean():.0%} of its pixels are gray, as in a photograph"
     return None
+
+
+def _is_solid(values: Values, level: float, white: int) -> bool:
+    """Return whether the highest value is white and fills an area, as in a mask of 8 or 12 bits."""
+    return bool(level == white and _solid(values == level).any())
 
 
 def _solid(region: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
