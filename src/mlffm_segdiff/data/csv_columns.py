@@ -30,8 +30,8 @@ def read_rows(data: bytes, name: str, columns: Sequence[str]) -> list[tuple[int,
         Line number and fields of each row.
 
     Raises:
-        UserError: If the file is not UTF-8 or not CSV, a column or all rows are missing, a field is empty, two
-            columns have names that differ in case at most, or a row has more fields than the header.
+        UserError: If the file is not UTF-8 or not CSV, a column or all rows are missing, a field is empty,
+            two columns have names that differ in case at most, or a row has more fields than the header.
     """
     header, lines = _lines(data, name, columns)
     names = [column.lower() for column in header]

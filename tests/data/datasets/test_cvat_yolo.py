@@ -276,6 +276,18 @@ def test_yolos_folders_in_another_order_and_none_are_understood(tmp_path, write,
         find_pairs("yolo", tmp_path / "train" / "images")
 
 
+def test_a_test_folder_of_yolo_is_kept_where_no_images_validate(tmp_path, write, encoded):
+    names = {"train": "abcdefghijkl", "test": "xyz"}
+    images = {
+        f"{part}/images/{name}.png": encoded(pixels(0)) for part, ids in names.items() for name in ids
+    }
+    write(tmp_path, images | {"train/labels/a.txt": YOLO_BOX.encode()})
+    split = find_pairs("yolo", tmp_path).own_split()
+    assert split.test == ("x", "y", "z")
+    assert sorted(split.train + split.val) == sorted(names["train"])
+    assert len(split.val) == 1
+
+
 def test_datumaro_draws_the_same_masks_from_cvats_xml(cvat_folder):
     datumaro = pytest.importorskip("datumaro", reason="the reader of CVAT's makers")
     kept = {key: SHAPES[key] for key in ("polygon", "box", "mask")}

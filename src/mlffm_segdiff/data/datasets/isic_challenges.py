@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mlffm_segdiff.data.case import Case, Entry
-from mlffm_segdiff.data.datasets.pairing import Pairing, by_id, list_files, outer_folder, require, within
-from mlffm_segdiff.data.splits import SPLITS, Split, make_split, official_split
-
-VALIDATION_SHARE = 0.1
-"""Share of the training images that validate where a challenge has no validation images."""
+from mlffm_segdiff.data.datasets.pairing import (
+    Pairing,
+    by_id,
+    list_files,
+    outer_folder,
+    require,
+    split_of_parts,
+    within,
+)
+from mlffm_segdiff.data.splits import official_split
 
 _IMAGE = re.compile(r"(ISIC_\d+)\.jpe?g", re.IGNORECASE)
 _MASK = re.compile(r"(ISIC_\d+)_segmentation\.png", re.IGNORECASE)
@@ -63,7 +67,7 @@ def find_isic(path: Path, year: int) -> Pairing:
     """Find images and masks of the official archives of a challenge, packed or unpacked.
 
     Superpixels, attributes of Task 2, attribution and licence files are ignored. The split is
-    `official_parts` of what was found; for 2018 without the test archives, it is the packaged list, which
+    `split_of_parts` of what was found; for 2018 without the test archives, it is the packaged list, which
     splits the training images.
 
     Args:
@@ -92,32 +96,13 @@ def find_isic(path: Path, year: int) -> Pairing:
     return Pairing(
         every_image,
         masks,
-        split=official_split("isic2018") if listed else official_parts(images),
+        split=official_split("isic2018") if listed else split_of_parts(images),
         official=sum(part.pairs for part in present.values()),
         ignored=listing.without(every_image, masks),
     )
 
 
 find_isic2016, find_isic2017, find_isic2018 = (partial(find_isic, year=year) for year in CHALLENGES)
-
-
-def official_parts(images: Mapping[str, Mapping[str, Entry]]) -> Split | None:
-    """Return the split into the official parts that have images; None if that is only training.
-
-    Without official validation images, VALIDATION_SHARE of the training images validate, drawn with seed 0.
-
-    Args:
-        images: Images by part and id; parts may be empty or missing.
-    """
-    ids = {part: tuple(sorted(images.get(part, ()))) for part in SPLITS}
-    if not ids["val"] and not ids["test"]:
-        return None
-    if ids["train"] and not ids["val"]:
-        cases = [Case(key, images["train"][key], None, key) for key in ids["train"]]
-        count = max(1, round(VALIDATION_SHARE * len(cases)))
-        drawn = make_split(cases, (len(cases) - count, count, 0))
-        return Split(drawn.train, drawn.val, ids["test"])
-    return Split(ids["train"], ids["val"], ids["test"])
 
 
 def _hint(archive: str, year: int) -> str:

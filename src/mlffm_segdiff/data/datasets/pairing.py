@@ -9,9 +9,12 @@ from re import Pattern
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Case, Entry, open_archive
-from mlffm_segdiff.data.splits import Split, make_split
+from mlffm_segdiff.data.splits import SPLITS, Split, make_split
 
 OWN_SHARES = (0.7, 0.1, 0.2)
+VALIDATION_SHARE = 0.1
+"""Share of the training images that validate where a data set has test but no validation images."""
+
 SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 """Files that Windows adds to folders of images, in lower case."""
 
@@ -75,6 +78,25 @@ class Listing:
     def without(self, *used: Mapping[str, Entry]) -> int:
         """Return the number of files that are not used."""
         return len(self.entries) + self.hidden - sum(map(len, used))
+
+
+def split_of_parts(images: Mapping[str, Mapping[str, Entry]]) -> Split | None:
+    """Return the split into the parts that a data set has; None if there is nothing but training images.
+
+    Without validation images, VALIDATION_SHARE of the training images validate, drawn with seed 0.
+
+    Args:
+        images: Images by part and id; parts may be empty or missing.
+    """
+    ids = {part: tuple(sorted(images.get(part, ()))) for part in SPLITS}
+    if not ids["val"] and not ids["test"]:
+        return None
+    if ids["train"] and not ids["val"]:
+        cases = [Case(key, images["train"][key], None, key) for key in ids["train"]]
+        count = max(1, round(VALIDATION_SHARE * len(cases)))
+        drawn = make_split(cases, (len(cases) - count, count, 0))
+        return Split(drawn.train, drawn.val, ids["test"])
+    return Split(ids["train"], ids["val"], ids["test"])
 
 
 def find_entries(root: Path) -> list[Entry]:

@@ -1,6 +1,6 @@
 """Polygons in Ultralytics' YOLO format (https://docs.ultralytics.com/datasets/segment)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -11,8 +11,8 @@ from mlffm_segdiff.data.datasets.drawn_mask import DrawnMask, LesionLabels
 from mlffm_segdiff.data.datasets.drawn_shapes import RelativePolygon
 from mlffm_segdiff.data.datasets.image_folder import is_image
 from mlffm_segdiff.data.datasets.mask_names import case_id, unique_by_id
-from mlffm_segdiff.data.datasets.pairing import Pairing, list_files, location, require
-from mlffm_segdiff.data.splits import PART_NAMES, SPLITS, Split
+from mlffm_segdiff.data.datasets.pairing import Pairing, list_files, location, require, split_of_parts
+from mlffm_segdiff.data.splits import PART_NAMES, SPLITS
 
 _LAYOUT = "give the folder of data.yaml, with images/ and the same folders and names in labels/"
 _MARGIN = 0.01
@@ -23,7 +23,8 @@ def find_yolo(path: Path) -> Pairing:
     """Find images in images/, and masks that the polygons of the text files in labels/ draw.
 
     All polygons of an image are one mask; an image without a text file has an empty one. data.yaml names the
-    classes; otherwise their numbers are the names. Folders train, val (or valid) and test are the split.
+    classes; otherwise their numbers are the names. Folders train, val (or valid) and test are the split, see
+    `split_of_parts`.
 
     Args:
         path: Folder or zip file; with #LABEL after it, polygons of other classes are left out.
@@ -51,7 +52,7 @@ def find_yolo(path: Path) -> Pairing:
         masks.append((case_id(image), _draw(texts.pop(_label_place(place), None), image, names, labels)))
     masks += [(case_id(text), text) for text in texts.values() if case_id(text) not in images]
     labels.require()
-    return Pairing(images, unique_by_id(masks), split=_split_of(shown), ignored=ignored)
+    return Pairing(images, unique_by_id(masks), split=split_of_parts(_by_part(shown)), ignored=ignored)
 
 
 def _is_text(place: PurePosixPath) -> bool:
@@ -100,13 +101,11 @@ def _polygon(values: list[float], line: int) -> RelativePolygon:
     return RelativePolygon(tuple(zip(values[::2], values[1::2], strict=True)))
 
 
-def _split_of(images: Iterable[PurePosixPath]) -> Split | None:
-    """Return the split by the names of folders; None unless there are images to train and to validate."""
-    parts: dict[str, list[str]] = {part: [] for part in SPLITS}
-    for place in images:
+def _by_part(images: Mapping[PurePosixPath, Entry]) -> dict[str, dict[str, Entry]]:
+    """Return images by the part that one of their folders names, and by id."""
+    parts: dict[str, dict[str, Entry]] = {part: {} for part in SPLITS}
+    for place, image in images.items():
         named = {PART_NAMES[folder.lower()] for folder in place.parts[:-1] if folder.lower() in PART_NAMES}
         if len(named) == 1:
-            parts[named.pop()].append(case_id(Entry(Path(place))))
-    if not parts["train"] or not parts["val"]:
-        return None
-    return Split(*(tuple(sorted(parts[part])) for part in SPLITS))
+            parts[named.pop()][case_id(image)] = image
+    return parts
