@@ -49,6 +49,14 @@ def test_a_sound_data_set_is_fit_for_training(command: Command, lesions: Path) -
     )
 
 
+def test_the_number_of_groups_is_shown(command: Command, own: Path) -> None:
+    names = sorted(path.stem for path in (own / "images").iterdir())
+    (own / "groups.csv").write_text("id,group\n" + "".join(f"{name},anna\n" for name in names[:5]))
+    grouped = f"in {len(names) - 4} groups; ready for training"
+    assert grouped in words(command("data", "check", "folder", own)[1])
+    assert json.loads(command("data", "check", "folder", own, "--json")[1])["groups"] == len(names) - 4
+
+
 def test_what_affects_training_is_in_a_table_and_in_the_exit_status(command: Command, own: Path) -> None:
     images = sorted((own / "images").iterdir())
     (own / "masks" / images[0].name).unlink()

@@ -253,6 +253,19 @@ def test_masks_without_an_image_are_warned_about(tmp_path: Path, caplog: pytest.
     assert caplog.messages == ["1 masks of folder have no image, such as case_4"]
 
 
+def test_a_group_in_two_parts_is_warned_about(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    own = folder(tmp_path / "own", ["a", "b", "c", "d"])
+    (own / "groups.csv").write_text("id,group\na,anna\nb,bert\nc,anna\nd,anna\n")
+    save_split(Split(("a",), ("b",), ("c", "d")), tmp_path / "leaking.csv")
+    load_split_cases(data({"folder": own}, tmp_path / "leaking.csv"))
+    assert "2 of 2 cases in part 'test' share their group (lesion or patient) with an earlier" in caplog.text
+    assert "'val'" not in caplog.text
+    caplog.clear()
+    save_split(Split(("a", "c", "d"), ("b",), ()), tmp_path / "apart.csv")
+    load_split_cases(data({"folder": own}, tmp_path / "apart.csv"))
+    assert not caplog.text
+
+
 def test_unusable_cases_of_several_parts_are_named_together(tmp_path: Path) -> None:
     own = folder(tmp_path / "own", [f"case_{n}" for n in range(6)])
     for name in ("images/case_1.png", "masks/case_4.png"):

@@ -258,7 +258,14 @@ def _print_report(report: "Report", found: "Pairing", reporter: Reporter) -> Non
         reporter.info(f"{report.pairs:,} of {found.official:,} official pairs")
     if found.ignored:
         reporter.info(f"other files, ignored: {found.ignored:,}")
-    reporter.info(f"{report.pairs} pairs of image and mask; {verdict}")
+    groups = len({case.group for case in found.cases()})
+    grouped = f" in {groups:,} groups" if found.groups else ""
+    reporter.info(f"{report.pairs:,} pairs of image and mask{grouped}; {verdict}")
     findings = [{**asdict(one), "affects_training": one.affects_training} for one in report.findings]
-    facts = {"pairs": report.pairs, "official_pairs": found.official or None, "ignored": found.ignored}
+    facts = {
+        "pairs": report.pairs,
+        "groups": groups,
+        "official_pairs": found.official or None,
+        "ignored": found.ignored,
+    }
     reporter.result({**facts, "affects_training": report.affects_training, "findings": findings})

@@ -42,7 +42,7 @@ def load_split_cases(data: DataConfig) -> SplitCases:
 
     The split is data.split if given. Otherwise it is, for each source, the packaged list of a public data
     set, the first fold of nnU-Net's raw data, or about 70/10/20 % by group, with seed 0. Masks without an
-    image are logged as a warning.
+    image, and groups in two parts, are logged as warnings.
 
     Args:
         data: Data section of the recipe.
@@ -69,7 +69,24 @@ def load_split_cases(data: DataConfig) -> SplitCases:
         for part in SPLITS
     }
     source = {case.id: name for name, cases in sources.items() for case in cases}
+    _warn_of_leaks(parts, source)
     return SplitCases(parts, "+".join(split.digest() for _, split in splits), source)
+
+
+def _warn_of_leaks(parts: Mapping[str, Sequence[Case]], source: Mapping[str, str]) -> None:
+    """Log how many cases of val and test are of a lesion or patient that an earlier part has too."""
+    seen: set[tuple[str, str]] = set()
+    for part in SPLITS:
+        groups = [(source[case.id], case.group) for case in parts[part]]
+        if shared := sum(group in seen for group in groups):
+            LOG.warning(
+                "%d of %d cases in part %r share their group (lesion or patient) with an earlier part, so "
+                "their scores will be too high; see: mlffm-segdiff data check",
+                shared,
+                len(groups),
+                part,
+            )
+        seen.update(groups)
 
 
 def open_split(parts: SplitCases, part: str, size: int, progress: Progress | None = None) -> CachedPairs:

@@ -276,11 +276,23 @@ def test_yolos_folders_in_another_order_and_none_are_understood(tmp_path, write,
         find_pairs("yolo", tmp_path / "train" / "images")
 
 
+@pytest.mark.parametrize("kind", ["cvat", "yolo"])
+def test_annotations_may_have_groups(kind, request, write):
+    root = request.getfixturevalue(f"{kind}_folder")
+    plain = find_pairs(kind, root)
+    first, second, *_ = sorted(plain.images)
+    write(root, {"groups.csv": f"id,group\n{first},anna\n{second},anna\n".encode()})
+    found = find_pairs(kind, root)
+    assert found.groups == {first: "anna", second: "anna"}
+    assert (found.ignored, len(found.cases())) == (plain.ignored, len(plain.cases()))
+    write(root, {"groups.csv": b"id,group\nunknown,anna\n"})
+    with pytest.raises(UserError, match=r"groups\.csv, line 2: no image has the id 'unknown'"):
+        find_pairs(kind, root)
+
+
 def test_a_test_folder_of_yolo_is_kept_where_no_images_validate(tmp_path, write, encoded):
     names = {"train": "abcdefghijkl", "test": "xyz"}
-    images = {
-        f"{part}/images/{name}.png": encoded(pixels(0)) for part, ids in names.items() for name in ids
-    }
+    images = {f"{part}/images/{name}.png": encoded(pixels(0)) for part, ids in names.items() for name in ids}
     write(tmp_path, images | {"train/labels/a.txt": YOLO_BOX.encode()})
     split = find_pairs("yolo", tmp_path).own_split()
     assert split.test == ("x", "y", "z")

@@ -3,7 +3,7 @@ import pytest
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.datasets.image_folder import find_image_folder
 from mlffm_segdiff.data.datasets.mask_names import mask_case_id
-from mlffm_segdiff.data.table import read_cases
+from mlffm_segdiff.data.table import find_pairs, read_cases
 
 
 def test_masks_are_found_by_name_and_by_suffix(own_folder):
@@ -46,6 +46,25 @@ def test_groups_are_read_where_given(own_folder, write):
     write(own_folder, {"groups.csv": b"image,patient\na,anna\n"})
     with pytest.raises(UserError, match=r"groups\.csv must have the columns id,group"):
         read_cases("folder", own_folder)
+
+
+@pytest.mark.parametrize("place", ["", "own/", "own/images/", "own/masks/", "tables/"])
+def test_groups_are_read_from_any_folder(own_folder, tmp_path, write, place):
+    (tmp_path / "data").mkdir()
+    own_folder.rename(tmp_path / "data" / "own")
+    write(tmp_path / "data", {f"{place}groups.csv": b"id,group\na,anna\nb,anna\n"})
+    found = find_pairs("folder", tmp_path / "data")
+    assert found.groups == {"a": "anna", "b": "anna"}
+    assert found.ignored == 0
+
+
+def test_the_outermost_groups_count_and_two_are_refused(own_folder, write):
+    write(own_folder, {"groups.csv": b"id,group\na,anna\n", "old/groups.csv": b"id,group\nz,bert\n"})
+    assert find_image_folder(own_folder).groups == {"a": "anna"}
+    (own_folder / "groups.csv").unlink()
+    write(own_folder, {"new/groups.csv": b"id,group\na,anna\n"})
+    with pytest.raises(UserError, match=r"new/groups\.csv and .*old/groups\.csv are both tables of groups"):
+        find_image_folder(own_folder)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from PIL import Image
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.drawn_shapes import Shape
+from mlffm_segdiff.data.datasets.groups import groups_tables, read_groups
 from mlffm_segdiff.data.datasets.image_folder import is_image
 from mlffm_segdiff.data.datasets.mask_names import case_id, match_key, unique_by_id
 from mlffm_segdiff.data.datasets.pairing import Listing, Pairing
@@ -117,7 +118,7 @@ def pair_drawn(drawn: Iterable[DrawnMask], listing: Listing, tables: int) -> Pai
         tables: Number of annotation files in the listing.
 
     Raises:
-        UserError: If several images fit a name equally well, or two have the same id.
+        UserError: If several images fit a name equally well, two have the same id, or groups.csv is invalid.
     """
     files = ImagesByName(entry for entry in listing.entries if is_image(entry))
     images: list[tuple[str, Entry]] = []
@@ -127,8 +128,9 @@ def pair_drawn(drawn: Iterable[DrawnMask], listing: Listing, tables: int) -> Pai
         key = case_id(image or Entry(Path(mask.label)))
         masks.append((key, mask))
         images += [(key, image)] if image else []
-    found = unique_by_id(images)
-    return Pairing(found, unique_by_id(masks), ignored=listing.without(found) - tables)
+    found, by_case, groups = unique_by_id(images), unique_by_id(masks), groups_tables(listing)
+    ignored = listing.without(found, groups) - tables
+    return Pairing(found, by_case, read_groups(groups, {**by_case, **found}), ignored=ignored)
 
 
 def _path(entry: Entry) -> PurePosixPath:

@@ -5,10 +5,9 @@ from pathlib import Path, PurePosixPath
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
-from mlffm_segdiff.data.csv_columns import read_rows
+from mlffm_segdiff.data.datasets.groups import groups_tables, read_groups
 from mlffm_segdiff.data.datasets.mask_names import (
     case_id,
-    id_hint,
     is_companion,
     masks_of_images,
     unique_by_id,
@@ -34,22 +33,20 @@ IMAGE_EXTENSIONS = frozenset(
         ".webp",
     }
 )
-GROUPS = "groups.csv"
 _LAYOUT = "put images into images/ and masks of the same name (or name_mask) into masks/"
 
 
 def find_image_folder(path: Path) -> Pairing:
     """Find images in images/ and masks in masks/, paired by file name as `masks_of_images` does.
 
-    groups.csv (id,group) is read if present next to images/. All may be in a folder of their own, or in
-    archives.
+    groups.csv (id,group) is read if present. All may be in a folder of their own, or in archives.
 
     Args:
         path: Folder that contains both.
 
     Raises:
         UserError: If `path` does not exist, a folder in it is missing or empty, two files have the same id,
-            no mask has the name of an image, or a line of groups.csv is invalid.
+            no mask has the name of an image, or groups.csv is invalid.
     """
     root = path.expanduser().absolute()
     listing, places = _find_folders(root)
@@ -60,9 +57,9 @@ def find_image_folder(path: Path) -> Pairing:
     require(images, f"images in {IMAGE_FOLDERS[0]}/", root, _LAYOUT)
     masks = masks_of_images(_images(places, mask_folder), images)
     require(masks, f"images in {MASK_FOLDERS[0]}/", root, _LAYOUT)
-    tables = [e for e, place in places.items() if e.name.lower() == GROUPS and place == image_folder.parent]
-    groups = read_groups(tables[0] if tables else None, {**masks, **images})
-    return Pairing(images, masks, groups, ignored=listing.without(images, masks) - len(tables))
+    tables = groups_tables(listing)
+    groups = read_groups(tables, {**masks, **images})
+    return Pairing(images, masks, groups, ignored=listing.without(images, masks, tables))
 
 
 def is_image(entry: Entry) -> bool:
@@ -110,20 +107,3 @@ def _the_folder(places: Iterable[PurePosixPath], root: Path, names: tuple[str, .
 
 def _images(places: Mapping[Entry, PurePosixPath], folder: PurePosixPath) -> list[Entry]:
     return [entry for entry, place in places.items() if place.is_relative_to(folder) and is_image(entry)]
-
-
-def read_groups(table: Entry | None, known: Mapping[str, Entry]) -> dict[str, str]:
-    """Read groups by id from a CSV file (id,group); empty without a file.
-
-    Raises:
-        UserError: If a line is invalid or its id is not among the `known` ones.
-    """
-    if table is None:
-        return {}
-    found: dict[str, str] = {}
-    for line, (key, group) in read_rows(table.read(), str(table), ("id", "group")):
-        if key not in known:
-            raise UserError(f"{table}, line {line}: no image has the id {key!r}; {id_hint(key, known)}")
-        if found.setdefault(key, group) != group:
-            raise UserError(f"{table}, line {line}: {key!r} is in two groups; keep one line")
-    return found

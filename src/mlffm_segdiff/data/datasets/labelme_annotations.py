@@ -10,6 +10,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.drawn_mask import DrawnMask, ImagesByName, LesionLabels, read_annotations
 from mlffm_segdiff.data.datasets.drawn_shapes import Crop, Ellipse, Shape, polygon_of, rectangle_of
+from mlffm_segdiff.data.datasets.groups import groups_tables, read_groups
 from mlffm_segdiff.data.datasets.image_folder import is_image
 from mlffm_segdiff.data.datasets.mask_names import IdLookup, case_id, unique_by_id
 from mlffm_segdiff.data.datasets.pairing import Pairing, list_files, require
@@ -56,7 +57,9 @@ def find_labelme(path: Path) -> Pairing:
     found = unique_by_id(masks)
     require(found, "JSON files of LabelMe", root, _LAYOUT)
     labels.require()
-    return Pairing(images, found, ignored=listing.without(images, found))
+    tables = groups_tables(listing)
+    groups = read_groups(tables, {**found, **images})
+    return Pairing(images, found, groups, ignored=listing.without(images, found, tables))
 
 
 def _draw(table: Entry, content: Mapping[str, Any], key: str, labels: LesionLabels) -> DrawnMask:

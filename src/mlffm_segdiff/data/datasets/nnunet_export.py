@@ -20,7 +20,7 @@ from mlffm_segdiff.data.atomic import (
 )
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.csv_text import csv_table
-from mlffm_segdiff.data.datasets.image_folder import GROUPS
+from mlffm_segdiff.data.datasets.groups import GROUPS
 from mlffm_segdiff.data.datasets.nnunet_raw import DATASET_FILE, SPLITS_FILE, TEST, TRAIN
 from mlffm_segdiff.data.processors import processors
 from mlffm_segdiff.data.progress import Progress

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
-from mlffm_segdiff.data.datasets.image_folder import GROUPS, read_groups
+from mlffm_segdiff.data.datasets.groups import groups_tables, read_groups
 from mlffm_segdiff.data.datasets.pairing import Pairing, by_id, list_files, require
 from mlffm_segdiff.data.splits import Split
 
@@ -41,15 +41,15 @@ def find_nnunet(path: Path) -> Pairing:
     require(labels, f"labels labelsTr/CASE{extension}", root, _LAYOUT)
     images = _merge(train, {key: image for key, image in test.items() if key in test_labels})
     masks = _merge(labels, test_labels)
-    groups = Entry(root / GROUPS) if (root / GROUPS).exists() else None
     listing = list_files(root, archives=False)
-    tables = sum(entry.name in (DATASET_FILE, SPLITS_FILE, GROUPS) for entry in listing.entries)
+    tables = groups_tables(listing)
+    described = sum(entry.name in (DATASET_FILE, SPLITS_FILE) for entry in listing.entries)
     return Pairing(
         images,
         masks,
-        read_groups(groups, {**masks, **images}),
+        read_groups(tables, {**masks, **images}),
         nnunet_split(path),
-        ignored=listing.without(images, masks) - tables,
+        ignored=listing.without(images, masks, tables) - described,
     )
 
 

@@ -9,6 +9,7 @@ from mlffm_segdiff.config.errors import UserError, reason_of
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.drawn_mask import DrawnMask, LesionLabels
 from mlffm_segdiff.data.datasets.drawn_shapes import RelativePolygon
+from mlffm_segdiff.data.datasets.groups import groups_tables, read_groups
 from mlffm_segdiff.data.datasets.image_folder import is_image
 from mlffm_segdiff.data.datasets.mask_names import case_id, unique_by_id
 from mlffm_segdiff.data.datasets.pairing import Pairing, list_files, location, require, split_of_parts
@@ -46,13 +47,21 @@ def find_yolo(path: Path) -> Pairing:
     }
     images = unique_by_id((case_id(entry), entry) for entry in shown.values())
     require(images, "images in images/", root, _LAYOUT)
-    ignored = listing.without(images) - len(texts) - len(tables)
+    groups = groups_tables(listing)
+    ignored = listing.without(images, groups) - len(texts) - len(tables)
     masks: list[tuple[str, Entry]] = []
     for place, image in shown.items():
         masks.append((case_id(image), _draw(texts.pop(_label_place(place), None), image, names, labels)))
     masks += [(case_id(text), text) for text in texts.values() if case_id(text) not in images]
     labels.require()
-    return Pairing(images, unique_by_id(masks), split=split_of_parts(_by_part(shown)), ignored=ignored)
+    drawn = unique_by_id(masks)
+    return Pairing(
+        images,
+        drawn,
+        read_groups(groups, {**drawn, **images}),
+        split_of_parts(_by_part(shown)),
+        ignored=ignored,
+    )
 
 
 def _is_text(place: PurePosixPath) -> bool:
