@@ -72,7 +72,7 @@ def test_the_report_is_not_written_among_the_images(
     where = "--truth", folders["truth"], "--images", tmp_path / "images", "-o", tmp_path / "images"
     status, out, err = command("compare", *masks, *where)
     assert (status, out) == (2, "")
-    assert "images is a folder of masks or images, or in one" in err
+    assert "images is the folder of masks or images" in err
     assert not list((tmp_path / "images").iterdir())
 
 
@@ -95,5 +95,6 @@ def test_the_report_is_not_written_among_the_masks(
     before = sorted(folders[name].rglob("*"))
     status, out, err = command("compare", *masks, "--truth", folders["truth"], "-o", output)
     assert (status, out) == (2, "")
-    assert "is a folder of masks or images, or in one; choose another folder for the report" in err
+    assert "is the folder of masks or images" in err
+    assert "or in it; choose another output folder" in err
     assert sorted(folders[name].rglob("*")) == before

@@ -188,6 +188,16 @@ def test_weights_are_scored_on_another_set_by_another_split_and_sampling(
     assert facts["split"] == load_split(split).digest()
 
 
+@pytest.mark.parametrize("where", ["masks", "truth", "truth/scores"])
+def test_scores_are_not_written_among_the_masks(command: Command, tmp_path: Path, where: str) -> None:
+    truth, masks = save_masks(tmp_path / "truth", a=10), save_masks(tmp_path / "masks", a=10)
+    before = sorted(tmp_path.rglob("*"))
+    status, printed, error = command("evaluate", "--masks", masks, "--truth", truth, "-o", tmp_path / where)
+    assert (status, printed, error.count("\n")) == (2, "", 1)
+    assert f"{where} is the folder of masks or images" in error
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_masks_of_any_program_are_scored_against_true_masks(command: Command, tmp_path: Path) -> None:
     truth = save_masks(tmp_path / "truth", a=10, b=10, c_segmentation=8)
     masks = save_masks(tmp_path / "masks", a=10, b=5, c=16)

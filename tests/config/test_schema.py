@@ -176,6 +176,10 @@ EPSILON = {"objective": "epsilon", "training": "single"}
             {"model": {"name": "mlffm_segdiff", "size": "tiny", "fusion_width": None, "adaptive": False}},
             r"model\.adaptive has no effect without an MLFFM.*; leave out model\.adaptive$",
         ),
+        (
+            {"loss": {"weight": "band", "band_gain": 0, "band_width": 4}},
+            r"band_width=4.* has no effect without loss\.band_gain>0",
+        ),
         ({"model": {"name": "single_path", "attention": False}}, r"model\.attention has no effect without"),
         ({"loss": {"dice": 0, "batch_dice": True}}, r"loss\.batch_dice=True .* without loss\.dice>0"),
         (

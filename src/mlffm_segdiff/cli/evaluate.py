@@ -90,7 +90,7 @@ def evaluate(
         reason = "--masks are scored without a model"
         refuse_given(context, reason, "source", "split", "part", "sampling", "samples", "style")
         refuse_given(context, reason, "calibrate", "device", "threads")
-        require_free_folder(output)
+        require_free_folder(output, (masks, truth))
         _evaluate_masks(masks, truth, output, reporter)
         return
     from mlffm_segdiff import evaluation

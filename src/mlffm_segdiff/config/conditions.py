@@ -30,9 +30,13 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "loss.dice_smooth": ("diffusion.objective=x0", "loss.dice>0"),
     "loss.weight": ("loss.cross_entropy>0",),
     "loss.band_gain": ("loss.weight=band", "loss.cross_entropy>0"),
-    "loss.band_width": ("loss.weight=band", "loss.cross_entropy>0"),
+    "loss.band_width": ("loss.weight=band", "loss.band_gain>0", "loss.cross_entropy>0"),
     "loss.dermosegdiff_gain": ("loss.weight=dermosegdiff", "loss.cross_entropy>0"),
-    "loss.dermosegdiff_gamma": ("loss.weight=dermosegdiff", "loss.cross_entropy>0"),
+    "loss.dermosegdiff_gamma": (
+        "loss.weight=dermosegdiff",
+        "loss.dermosegdiff_gain>0",
+        "loss.cross_entropy>0",
+    ),
     "train.encoder_init": ("train.init=None",),
 }
 """Option to what it needs: another option with a value, or above 0."""

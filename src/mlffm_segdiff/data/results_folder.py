@@ -26,6 +26,15 @@ def require_own(folder: Path, files: Iterable[str], own: Collection[str]) -> Non
             )
 
 
+def require_outside(folder: Path, inputs: Iterable[Path]) -> None:
+    """Raise UserError if results would be written among the masks or images that they are made from."""
+    for given in inputs:
+        if folder.resolve().is_relative_to(given.expanduser().resolve()):
+            raise UserError(
+                f"{folder} is the folder of masks or images {given}, or in it; choose another output folder"
+            )
+
+
 def require_own_file(path: Path, start: str) -> None:
     """Raise UserError if a file cannot be written, or exists and is not one of an earlier run.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
-from mlffm_segdiff.data.datasets.image_folder import is_image
+from mlffm_segdiff.data.datasets.image_folder import images_among
 from mlffm_segdiff.data.datasets.mask_names import case_id, mask_case_id, pair_ids
 from mlffm_segdiff.data.datasets.pairing import find_entries
 from mlffm_segdiff.data.files import decode_mask
@@ -57,9 +57,7 @@ def masks_by_id(folder: Path) -> dict[str, Entry]:
         UserError: The folder does not exist or has no image, or two files have the same id.
     """
     found: dict[str, Entry] = {}
-    for entry in find_entries(folder.expanduser()):
-        if not is_image(entry):
-            continue
+    for entry in images_among(find_entries(folder.expanduser())):
         key = mask_case_id(case_id(entry))
         if key in found:
             raise UserError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from mlffm_segdiff.config.schema import Recipe, SamplingConfig
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.claim import claimed_results
 from mlffm_segdiff.data.progress import Progress
-from mlffm_segdiff.data.results_folder import remove_results, require_own
+from mlffm_segdiff.data.results_folder import remove_results, require_outside, require_own
 from mlffm_segdiff.data.sources import SplitCases, load_split_cases, open_split
 from mlffm_segdiff.data.splits import check_part
 from mlffm_segdiff.evaluation import figures, quality_figures
@@ -226,8 +226,14 @@ def write_evaluation(found: Evaluation, folder: Path) -> dict[str, Summary]:
     return summaries
 
 
-def require_free_folder(folder: Path) -> None:
-    """Raise UserError, before anything is evaluated, if `write_evaluation` could not write its files."""
+def require_free_folder(folder: Path, inputs: Iterable[Path] = ()) -> None:
+    """Raise UserError, before anything is evaluated, if `write_evaluation` could not write its files.
+
+    Args:
+        folder: Where they would be written.
+        inputs: Folders of masks, in which they would be masks themselves.
+    """
+    require_outside(folder, inputs)
     require_own(folder, (SUMMARY_FILE, CASES_FILE), evaluated_files(folder))
 
 

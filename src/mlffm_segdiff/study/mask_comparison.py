@@ -24,7 +24,7 @@ from mlffm_segdiff.data.claim import claimed_results
 from mlffm_segdiff.data.datasets.mask_names import pair_ids
 from mlffm_segdiff.data.files import Pixels, decode_image, decode_mask
 from mlffm_segdiff.data.progress import Progress
-from mlffm_segdiff.data.results_folder import remove_results, require_own
+from mlffm_segdiff.data.results_folder import remove_results, require_outside, require_own
 from mlffm_segdiff.evaluation.figures import OutlinedCase
 from mlffm_segdiff.evaluation.folders import first_ids, masks_by_id
 from mlffm_segdiff.evaluation.pipeline import ShowProgress, no_progress
@@ -110,10 +110,7 @@ def compare(
     inputs = [truth, *(one for several in folders.values() for one in several)]
     if images is not None:
         inputs.append(Path(images).expanduser())
-    if any(output.resolve().is_relative_to(one.resolve()) for one in inputs):
-        raise UserError(
-            f"{output} is a folder of masks or images, or in one; choose another folder for the report"
-        )
+    require_outside(output, inputs)
     own = _own_files(output)
     require_own(output, [*RESULTS, *FOLDERS], own)
     found = find_runs(folders, truth, missing)

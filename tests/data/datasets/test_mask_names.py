@@ -9,10 +9,10 @@ from mlffm_segdiff.data.datasets.mask_names import (
     IdLookup,
     case_id,
     id_hint,
-    is_companion,
     mask_case_id,
     masks_of_images,
     pair_ids,
+    without_companions,
 )
 
 
@@ -105,18 +105,23 @@ def test_two_masks_of_one_image_are_named():
     [
         ("ISIC_0000000_superpixels.png", True),
         ("ISIC_0000000_attribute_pigment_network.png", True),
-        ("a_thumb.jpg", True),
-        ("a-thumbnail.jpg", True),
         ("thumbs/a.jpg", True),
         ("@eaDir/a.jpg", True),
         ("a.jpg", False),
         ("attribute.jpg", False),
         ("thumb_lesion.jpg", False),
+        ("left_thumb.jpg", False),
     ],
 )
-def test_files_that_accompany_images_are_known(name, companion):
-    assert is_companion(Entry(Path(name))) is companion
-    assert is_companion(Entry(Path("thumbs/z.zip"), name)) is companion
+def test_files_that_accompany_images_are_left_out(name, companion):
+    for entry in (Entry(Path(name)), Entry(Path("thumbs/z.zip"), name)):
+        assert without_companions([entry]) == ([] if companion else [entry])
+
+
+def test_a_thumbnail_is_one_only_beside_its_image():
+    names = ("a.png", "a_thumb.jpg", "A-Thumbnail.jpg", "b_thumb.png", "b_thumb_thumb.jpg")
+    kept = without_companions([Entry(Path(name)) for name in names])
+    assert [entry.name for entry in kept] == ["a.png", "b_thumb.png"]
 
 
 def test_an_id_with_an_extension_or_in_another_case_is_corrected():

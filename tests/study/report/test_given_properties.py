@@ -45,7 +45,8 @@ def test_a_table_is_read_as_spreadsheets_save_it(tmp_path: Path, encoding: str) 
         ("id,a-b,a b\na,1,2\n", "column 'a b' has the name of another property, 'a-b'; rename"),
         ("id,$a$\na,1\n", r"'\$a\$' cannot name a property"),
         ("id," + "a" * 61 + "\na,1\n", "cannot name a property; use at most 60 letters"),
-        ("id;age\n" + "".join(f"{n:04};{n},5\n" for n in range(21)), "21 different texts, .*decimal point"),
+        ("id;age\n0001;4,5\n0002;5\n", "column 'age' has '4,5'; write numbers with a decimal point"),
+        ("id;age\n" + "".join(f"{n:04};{n} y\n" for n in range(21)), "21 different texts, .*decimal point"),
         (
             "id,site\n" + "".join(f"{n:04},site {n}\n" for n in range(21)),
             "21 .* such as 'site 0'",

@@ -16,7 +16,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.drawn_shapes import Shape
 from mlffm_segdiff.data.datasets.groups import groups_tables, read_groups
-from mlffm_segdiff.data.datasets.image_folder import is_image
+from mlffm_segdiff.data.datasets.image_folder import images_among
 from mlffm_segdiff.data.datasets.mask_names import case_id, match_key, unique_by_id
 from mlffm_segdiff.data.datasets.pairing import Listing, Pairing
 from mlffm_segdiff.data.files import upright_size
@@ -120,7 +120,7 @@ def pair_drawn(drawn: Iterable[DrawnMask], listing: Listing, tables: int) -> Pai
     Raises:
         UserError: If several images fit a name equally well, two have the same id, or groups.csv is invalid.
     """
-    files = ImagesByName(entry for entry in listing.entries if is_image(entry))
+    files = ImagesByName(images_among(listing.entries))
     images: list[tuple[str, Entry]] = []
     masks: list[tuple[str, Entry]] = []
     for mask in drawn:

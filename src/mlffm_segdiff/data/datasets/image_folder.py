@@ -8,9 +8,9 @@ from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.groups import groups_tables, read_groups
 from mlffm_segdiff.data.datasets.mask_names import (
     case_id,
-    is_companion,
     masks_of_images,
     unique_by_id,
+    without_companions,
 )
 from mlffm_segdiff.data.datasets.pairing import Listing, Pairing, list_files, location, require
 
@@ -62,9 +62,11 @@ def find_image_folder(path: Path) -> Pairing:
     return Pairing(images, masks, groups, ignored=listing.without(images, masks, tables))
 
 
-def is_image(entry: Entry) -> bool:
-    """Return whether a file is an image by its extension, and does not accompany others."""
-    return Path(entry.name).suffix.lower() in IMAGE_EXTENSIONS and not is_companion(entry)
+def images_among(entries: Iterable[Entry]) -> list[Entry]:
+    """Return the files that are images by their extension, and do not accompany others."""
+    return without_companions(
+        entry for entry in entries if Path(entry.name).suffix.lower() in IMAGE_EXTENSIONS
+    )
 
 
 def _find_folders(root: Path) -> tuple[Listing, dict[Entry, PurePosixPath]]:
@@ -106,4 +108,4 @@ def _the_folder(places: Iterable[PurePosixPath], root: Path, names: tuple[str, .
 
 
 def _images(places: Mapping[Entry, PurePosixPath], folder: PurePosixPath) -> list[Entry]:
-    return [entry for entry, place in places.items() if place.is_relative_to(folder) and is_image(entry)]
+    return images_among(entry for entry, place in places.items() if place.is_relative_to(folder))

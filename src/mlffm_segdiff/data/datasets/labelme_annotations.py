@@ -11,7 +11,7 @@ from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.drawn_mask import DrawnMask, ImagesByName, LesionLabels, read_annotations
 from mlffm_segdiff.data.datasets.drawn_shapes import Crop, Ellipse, Shape, polygon_of, rectangle_of
 from mlffm_segdiff.data.datasets.groups import groups_tables, read_groups
-from mlffm_segdiff.data.datasets.image_folder import is_image
+from mlffm_segdiff.data.datasets.image_folder import images_among
 from mlffm_segdiff.data.datasets.mask_names import IdLookup, case_id, unique_by_id
 from mlffm_segdiff.data.datasets.pairing import Pairing, list_files, require
 
@@ -36,7 +36,7 @@ def find_labelme(path: Path) -> Pairing:
     labels = LesionLabels.of(path)
     root = labels.root
     listing = list_files(root)
-    image_entries = [entry for entry in listing.entries if is_image(entry)]
+    image_entries = images_among(listing.entries)
     images = unique_by_id((case_id(entry), entry) for entry in image_entries)
     require(images, "images", root, _LAYOUT)
     files, keys = ImagesByName(image_entries), IdLookup(images)

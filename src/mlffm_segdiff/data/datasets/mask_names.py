@@ -25,7 +25,8 @@ ACCEPTED = (
 _SUFFIX = re.compile(rf"(.+)[_\-. ](?:{'|'.join(MASK_WORDS)})", re.IGNORECASE)
 _PREFIX = re.compile(rf"(?:{'|'.join(MASK_PREFIXES)})[_\-](.+)", re.IGNORECASE)
 _DOUBLE = re.compile(r"(.+)\.(?:jpe?g|png|bmp|tiff?)", re.IGNORECASE)
-_COMPANION = re.compile(r".*(?:_superpixels|_attribute_\w+|[_-]thumb(?:nail)?s?)|thumbs", re.IGNORECASE)
+_COMPANION = re.compile(r".*(?:_superpixels|_attribute_\w+)|thumbs", re.IGNORECASE)
+_THUMBNAIL = re.compile(r"(.+)[_-]thumb(?:nail)?s?", re.IGNORECASE)
 _COMPANION_FOLDERS = frozenset({"thumbs", "thumbnails", "@eadir"})
 
 
@@ -77,8 +78,18 @@ def pair_ids(ids: Collection[str], others: Collection[str]) -> dict[str, str]:
     return {key: other for key, other in pairs if other is not None and known.find(other) == key}
 
 
-def is_companion(entry: Entry) -> bool:
-    """Return whether a file accompanies images: superpixels, attributes of ISIC's Task 2, or thumbnails."""
+def without_companions(entries: Iterable[Entry]) -> list[Entry]:
+    """Leave out files that accompany others: superpixels, attributes of ISIC's Task 2, and thumbnails.
+
+    ``a_thumb.png`` is a thumbnail only beside a file ``a``, since lesions are on thumbs too.
+    """
+    found = [entry for entry in entries if not _is_companion(entry)]
+    keys = {match_key(case_id(entry)) for entry in found}
+    thumbnails = ((_THUMBNAIL.fullmatch(case_id(entry)), entry) for entry in found)
+    return [entry for name, entry in thumbnails if not (name and match_key(name[1]) in keys)]
+
+
+def _is_companion(entry: Entry) -> bool:
     *folders, name = (entry.member or f"{entry.path.parent.name}/{entry.path.name}").lower().split("/")
     return bool(_COMPANION.fullmatch(Path(name).stem)) or not _COMPANION_FOLDERS.isdisjoint(folders)
 

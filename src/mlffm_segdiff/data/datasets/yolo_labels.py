@@ -10,7 +10,7 @@ from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.drawn_mask import DrawnMask, LesionLabels
 from mlffm_segdiff.data.datasets.drawn_shapes import RelativePolygon
 from mlffm_segdiff.data.datasets.groups import groups_tables, read_groups
-from mlffm_segdiff.data.datasets.image_folder import is_image
+from mlffm_segdiff.data.datasets.image_folder import images_among
 from mlffm_segdiff.data.datasets.mask_names import case_id, unique_by_id
 from mlffm_segdiff.data.datasets.pairing import Pairing, list_files, location, require, split_of_parts
 from mlffm_segdiff.data.splits import PART_NAMES, SPLITS
@@ -42,9 +42,8 @@ def find_yolo(path: Path) -> Pairing:
     names = _class_names(tables[0]) if tables else {}
     texts = {place: entry for place, entry in places.items() if _is_text(place)}
     require({str(place): entry for place, entry in texts.items()}, "text files in labels/", root, _LAYOUT)
-    shown = {
-        place: entry for place, entry in places.items() if "images" in place.parts[:-1] and is_image(entry)
-    }
+    pictures = set(images_among(entry for place, entry in places.items() if "images" in place.parts[:-1]))
+    shown = {place: entry for place, entry in places.items() if entry in pictures}
     images = unique_by_id((case_id(entry), entry) for entry in shown.values())
     require(images, "images in images/", root, _LAYOUT)
     groups = groups_tables(listing)

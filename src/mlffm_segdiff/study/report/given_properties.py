@@ -37,8 +37,8 @@ def read_properties(path: Path, ids: Collection[str], measured: Collection[str])
 
     Raises:
         UserError: If the file cannot be read, has lines that contradict each other, none of the images, a
-            column whose name cannot be used, one with infinite numbers, one that mixes numbers with a few
-            texts, or one of texts with more than `MAX_GROUPS` different ones.
+            column whose name cannot be used, one with infinite numbers or decimal commas, one that mixes
+            numbers with a few texts, or one of texts with more than `MAX_GROUPS` different ones.
     """
     try:
         content = path.read_bytes()
@@ -101,6 +101,8 @@ def _numbers_or_texts(path: Path, column: pd.Series) -> pd.Series:
     if numbers.notna().all():
         return numbers
     text = repr(texts[numbers.isna()].iloc[0])
+    if pd.to_numeric(texts.str.replace(",", "."), errors="coerce").notna().all():
+        raise UserError(f"{path}: column {column.name!r} has {text}; write numbers with a decimal point")
     if numbers.notna().mean() > 0.5:
         raise UserError(
             f"{path}: column {column.name!r} has numbers and the text {text}; leave unknown numbers empty, "
