@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mlffm_segdiff.config.schema import DataConfig
+from mlffm_segdiff.data.sources import load_split_cases
 from mlffm_segdiff.data.splits import load_split, make_split, save_split
 from mlffm_segdiff.data.table import read_cases
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
@@ -169,7 +172,9 @@ def test_weights_are_scored_on_another_set_by_another_split_and_sampling(
         "-o",
         tmp_path / "scores",
     )
-    assert (status, error) == (0, "")
+    assert status == 0
+    assert "of 3 cases in part 'val', such as " in error
+    assert "have ids from training of these weights, so their scores may be too high" in error
     assert tuple(case["id"] for case in rows(tmp_path / "scores")) == load_split(split).val
     facts = json.loads((tmp_path / "scores" / "summary.json").read_text())
     drawn = {
@@ -186,6 +191,27 @@ def test_weights_are_scored_on_another_set_by_another_split_and_sampling(
     assert facts["sampling"] == drawn
     assert (facts["sources"], facts["part"], facts["size"]) == ({"folder": str(moved)}, "val", 32)
     assert facts["split"] == load_split(split).digest()
+
+
+def test_cases_that_a_run_was_trained_on_are_not_scored_as_a_test(
+    command: Command, tiny: tuple[str, ...], lesions: Path, tmp_path: Path
+) -> None:
+    own, trained, scores = tmp_path / "own", tmp_path / "run", tmp_path / "scores"
+    shutil.copytree(lesions, own)
+    command("train", "synthetic", *tiny, "--source", f"folder={own}", "--run", trained, "--threads", 1)
+    before = load_split(trained / "split.csv")
+    assert before == load_split_cases(DataConfig.model_validate({"sources": {"folder": own}})).split
+    for folder, path in ((path.parent, path) for path in [*own.glob("*/*.png")][:8]):
+        shutil.copy(path, folder / f"a_{path.name}")
+    status, printed, error = command("evaluate", trained, "-o", scores)
+    assert (status, printed, error.count("\n")) == (2, "", 1)
+    assert re.search(
+        r"\d of \d cases in part 'test', such as \S+, have ids from training or validation", error
+    )
+    assert f"add --split {trained / 'split.csv'}" in error
+    assert not scores.exists()
+    assert command("evaluate", trained, "--split", trained / "split.csv", "-o", scores)[::2] == (0, "")
+    assert tuple(case["id"] for case in rows(scores)) == before.test
 
 
 @pytest.mark.parametrize("where", ["masks", "truth", "truth/scores"])

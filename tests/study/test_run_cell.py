@@ -11,6 +11,7 @@ from filelock import FileLock
 from mlffm_segdiff.cli.app import run
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.study import Study
+from mlffm_segdiff.data.sources import load_split_cases
 from mlffm_segdiff.data.synthetic import write_folder
 from mlffm_segdiff.study import run_cell as module
 from mlffm_segdiff.study.code_version import code_digest
@@ -160,7 +161,7 @@ def test_data_that_moved_are_found_where_they_are_now(
     study, folder = make_study(datasets={"folder": {}}, seeds=[0]), StudyFolder(tmp_path / "study")
     before = make_plan(study, folder, {"folder": old})
     save_plan(before, study, folder)
-    first_cell(folder).run.create(before.cells[0].recipe, before.cells[0].split)
+    first_cell(folder).run.create(before.cells[0].recipe, load_split_cases(before.cells[0].recipe.data))
     old.rename(new)
     after = make_plan(study, folder, {"folder": new})
     assert after.cells[0].key == before.cells[0].key

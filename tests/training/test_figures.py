@@ -7,16 +7,19 @@ from PIL import Image
 
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.dataset import PairDataset
+from mlffm_segdiff.data.sources import SplitCases
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.training import figures as drawing
 from mlffm_segdiff.training.metrics_log import MetricsLog
 from mlffm_segdiff.training.run_folder import RunFolder
 
+CASES = SplitCases({"train": [], "val": [], "test": []}, "abc", {})
+
 
 @pytest.fixture
 def folder(recipe: Recipe, tmp_path: Path) -> RunFolder:
     made = RunFolder(tmp_path)
-    made.create(recipe, "abc")
+    made.create(recipe, CASES)
     log = MetricsLog(made.metrics)
     for epoch, (loss, score) in enumerate([(1.5, 0.2), (1.0, 0.6)]):
         log.log_metrics({"val_jaccard": score, "epoch": epoch}, 12 * epoch + 11)

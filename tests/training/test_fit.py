@@ -201,7 +201,8 @@ def test_a_run_starts_from_the_best_checkpoint_of_an_unfinished_one(
 def test_a_run_without_any_checkpoint_cannot_be_started_from(
     finished: RunFolder, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    RunFolder(tmp_path / "new").create(finished.recipe(), "abc")
+    recipe = finished.recipe()
+    RunFolder(tmp_path / "new").create(recipe, load_split_cases(recipe.data))
     with pytest.raises(UserError, match=r"new has no checkpoint yet; wait for the first validation"):
         train(make_recipe(train={"init": str(tmp_path / "new")}), tmp_path / "run")
     assert not (tmp_path / "run").exists()

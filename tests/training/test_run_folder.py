@@ -13,6 +13,7 @@ import torch
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.sources import SplitCases
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.training.metrics_log import read_rows
 from mlffm_segdiff.training.run_folder import (
@@ -23,10 +24,12 @@ from mlffm_segdiff.training.run_folder import (
     read_checkpoint,
 )
 
+CASES = SplitCases({"train": [], "val": [], "test": []}, "abc", {})
+
 
 def test_a_new_run_holds_its_recipe_and_environment(recipe: Recipe, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "runs" / "first")
-    folder.create(recipe, "abc")
+    folder.create(recipe, CASES)
     assert folder.recipe() == recipe == load_recipe(str(folder.config))
     environment = json.loads((folder.path / "environment.json").read_text())
     assert (environment["seed"], environment["split"]) == (recipe.seed, "abc")
@@ -36,10 +39,10 @@ def test_a_new_run_holds_its_recipe_and_environment(recipe: Recipe, tmp_path: Pa
 
 def test_a_folder_with_a_run_is_refused_and_left_as_it_is(recipe: Recipe, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.create(recipe, "abc")
+    folder.create(recipe, CASES)
     before = folder.config.stat().st_mtime_ns
     with pytest.raises(UserError, match="already holds a run; resume it"):
-        folder.create(recipe, "other")
+        folder.create(recipe, CASES)
     assert folder.config.stat().st_mtime_ns == before
 
 
@@ -55,14 +58,14 @@ def test_what_a_killed_start_leaves_is_no_run(recipe: Recipe, tmp_path: Path) ->
     folder = RunFolder(tmp_path / "killed")
     folder.require_new()
     with folder.claimed():
-        folder.create(recipe, "abc")
+        folder.create(recipe, CASES)
     assert folder.recipe() == recipe
 
 
 def test_a_folder_with_other_things_in_it_is_refused(recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UserError, match="is not empty; choose another run folder"):
-        RunFolder(tmp_path).create(recipe, "abc")
+        RunFolder(tmp_path).create(recipe, CASES)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -93,7 +96,7 @@ def test_a_damaged_checkpoint_is_one_line(content: bytes, tmp_path: Path) -> Non
 
 def test_an_environment_that_cannot_be_read_is_named(recipe: Recipe, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.create(recipe, "abc")
+    folder.create(recipe, CASES)
     for damage in (lambda: folder.environment.write_text("{"), folder.environment.unlink):
         damage()
         with pytest.raises(UserError, match=r"environment\.json is missing or damaged"):
@@ -102,7 +105,7 @@ def test_an_environment_that_cannot_be_read_is_named(recipe: Recipe, tmp_path: P
 
 def test_another_split_is_refused(recipe: Recipe, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.create(recipe, "abc")
+    folder.create(recipe, CASES)
     folder.require_split("abc")
     with pytest.raises(
         UserError, match=r"started with another split \(abc\) than that of the current data \(xyz\)"
@@ -134,7 +137,7 @@ def test_without_git_there_is_no_revision(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_checkpoint_of_another_version_is_not_resumed(recipe: Recipe, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.create(recipe, "abc")
+    folder.create(recipe, CASES)
     assert folder.checkpoint_to_resume() is None
     folder.checkpoints.mkdir()
     torch.save({"callbacks": {"ModelCheckpoint": {}}}, folder.last)
@@ -144,7 +147,7 @@ def test_a_checkpoint_of_another_version_is_not_resumed(recipe: Recipe, tmp_path
 
 def test_another_recipe_is_named_by_its_first_difference(recipe: Recipe, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.create(recipe, "abc")
+    folder.create(recipe, CASES)
     folder.require_recipe(recipe)
     train = recipe.train.model_copy(update={"clip": 2.0, "images": 8})
     with pytest.raises(UserError, match=r"was started with train\.images=400, not 8; leave the recipe out"):
@@ -155,7 +158,7 @@ def test_any_damage_of_a_checkpoint_is_one_line_or_leaves_finite_weights(
     recipe: Recipe, finished: RunFolder, tmp_path: Path
 ) -> None:
     folder = RunFolder(tmp_path)
-    folder.create(recipe, "abc")
+    folder.create(recipe, CASES)
     folder.checkpoints.mkdir()
     whole, draw, refused = finished.last.read_bytes(), random.Random(0), 0
     for number in range(60):
@@ -179,7 +182,7 @@ def test_a_checkpoint_of_damaged_weights_is_not_resumed(
     value: float, part: str, recipe: Recipe, finished: RunFolder, tmp_path: Path
 ) -> None:
     folder = RunFolder(tmp_path)
-    folder.create(recipe, "abc")
+    folder.create(recipe, CASES)
     folder.checkpoints.mkdir()
     checkpoint = torch.load(finished.last, weights_only=True)
     next(iter(checkpoint[part].values())).fill_(value)

@@ -14,7 +14,7 @@ from mlffm_segdiff.data.dataset import PairDataset, Share
 from mlffm_segdiff.data.datasets.pairing import Pairing
 from mlffm_segdiff.data.mask_traits import MaskTraits, all_empty, all_full, perhaps_inverted
 from mlffm_segdiff.data.progress import Progress
-from mlffm_segdiff.data.splits import SPLITS, load_split, select_cases
+from mlffm_segdiff.data.splits import SPLITS, Split, load_split, select_cases
 from mlffm_segdiff.data.synthetic import GENERATOR, write_folder
 from mlffm_segdiff.data.table import SYNTHETIC, find_pairs, require_source
 
@@ -35,6 +35,11 @@ class SplitCases:
     cases: Mapping[str, list[Case]]
     digest: str
     source: Mapping[str, str]
+
+    @property
+    def split(self) -> Split:
+        """The ids of each part."""
+        return Split(*(tuple(sorted(case.id for case in self.cases[part])) for part in SPLITS))
 
 
 def load_split_cases(data: DataConfig) -> SplitCases:

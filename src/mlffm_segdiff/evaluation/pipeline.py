@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -18,7 +19,7 @@ from mlffm_segdiff.data.claim import claimed_results
 from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.results_folder import remove_results, require_outside, require_own
 from mlffm_segdiff.data.sources import SplitCases, load_split_cases, open_split
-from mlffm_segdiff.data.splits import check_part
+from mlffm_segdiff.data.splits import check_part, load_split
 from mlffm_segdiff.evaluation import figures, quality_figures
 from mlffm_segdiff.evaluation.coverage import (
     Coverage,
@@ -43,8 +44,9 @@ from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.segmenters.recipe import with_data
 from mlffm_segdiff.segmenters.sampling import Overrides, chosen_sampling
-from mlffm_segdiff.segmenters.saved_weights import DEFAULT
+from mlffm_segdiff.segmenters.saved_weights import DEFAULT, split_file
 
+LOG = logging.getLogger(__name__)
 CONTOURS_SHOWN = 6
 QUALITY_TABLE = "quality.csv"
 COVERAGE_TABLE = "coverage.csv"
@@ -116,7 +118,8 @@ def evaluate(
         show: Shows the progress of a labelled step.
 
     Raises:
-        UserError: The device, the weights, the data or an option cannot be used.
+        UserError: The device, the weights, the data or an option cannot be used, or the data of a run have
+            changed, so that its part now has cases that it was trained on.
     """
     check_part(part)
     place, pretrained = find_device(device), load_pretrained(weights)
@@ -124,6 +127,7 @@ def evaluate(
     chosen = chosen_sampling(recipe, sampling)
     _require_paths(recipe)
     parts = load_split_cases(recipe.data)
+    _require_unseen(weights, pretrained.recipe, parts, part, own=not sources and split is None)
     with show("reading") as progress:
         pairs = open_split(parts, part, recipe.data.size, progress)
     known = pretrained.quality
@@ -280,6 +284,26 @@ def _require_paths(recipe: Recipe) -> None:
         raise UserError(
             f"no path for {', '.join(bare)}: name the data to evaluate on by --source {bare[0]}=FOLDER"
         )
+
+
+def _require_unseen(weights: str | Path, trained: Recipe, parts: SplitCases, part: str, own: bool) -> None:
+    """Refuse cases that a run was trained or chosen on; in a split other than its `own`, log them."""
+    path = split_file(weights)
+    if path is None or part == "train":
+        return
+    split = load_split(path)
+    used = {*split.train, *(split.val if part == "test" else ())}
+    cases = parts.cases[part]
+    seen = [one.id for one in cases if one.id in used and parts.source[one.id] in trained.data.sources]
+    if not seen:
+        return
+    where = "training or validation" if part == "test" else "training"
+    problem = f"{len(seen)} of {len(cases)} cases in part {part!r}, such as {seen[0]}, have ids from {where}"
+    if own:
+        raise UserError(
+            f"{problem}: data or split have changed since; restore them, or add --split {path}, the run's"
+        )
+    LOG.warning("%s of these weights, so their scores may be too high", problem)
 
 
 def _outline_files(files: MaskFiles, jaccard: float) -> OutlinedCase:

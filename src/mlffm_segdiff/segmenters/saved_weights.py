@@ -12,6 +12,8 @@ from mlffm_segdiff.config.errors import UserError, reason_of
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+SPLIT = "split.csv"
+"""The ids of a run's split, beside its folder of weights; weights that are passed on do not have it."""
 DEFAULT = "default"
 DEFAULT_SHA256 = "0c2ecc9991902f30751a7a63fed6208e3bcc0e705959ffe58621e13b8be4e062"
 """Digest of the packaged weights, written by tools/package_weights.py."""
@@ -26,6 +28,12 @@ def weights_folder(name: str | Path) -> Path:
         return Path(str(files("mlffm_segdiff") / "weights" / DEFAULT))
     folder = Path(name).expanduser()
     return folder / "weights" if (folder / "weights").is_dir() else folder
+
+
+def split_file(name: str | Path) -> Path | None:
+    """Return the split that weights were trained with, if they are in their run folder and it is known."""
+    path = weights_folder(name).parent / SPLIT
+    return path if weights_folder(name).name == "weights" and path.is_file() else None
 
 
 def weights_digest(path: Path) -> str:

@@ -102,7 +102,7 @@ def train(
         _load_initial_weights(segmenter, recipe.train)
         precision = training_precision(recipe, segmenter, place)
         if replica.is_first:
-            folder.create(recipe, cases.digest, precision, place)
+            folder.create(recipe, cases, precision, place)
         return _fit(folder, segmenter, data, callbacks, None, place, precision)
 
 

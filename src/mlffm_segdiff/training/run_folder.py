@@ -19,11 +19,13 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.atomic import TEMPORARY, sweep_unfinished, write_text
 from mlffm_segdiff.data.claim import LOCK, claimed, require_free
+from mlffm_segdiff.data.sources import SplitCases
+from mlffm_segdiff.data.splits import save_split
 from mlffm_segdiff.models.weight_files import require_sound
 from mlffm_segdiff.segmenters.device import describe_device
 from mlffm_segdiff.segmenters.precision import Precision
 from mlffm_segdiff.segmenters.recipe import load_recipe
-from mlffm_segdiff.segmenters.saved_weights import WEIGHTS
+from mlffm_segdiff.segmenters.saved_weights import SPLIT, WEIGHTS
 from mlffm_segdiff.training.callbacks import BestAndLast
 
 DEVICE_KEYS = ("devices", "nodes")
@@ -51,6 +53,11 @@ class RunFolder:
     def environment(self) -> Path:
         """The command, split, number format, code and machine that the run started with."""
         return self.path / "environment.json"
+
+    @property
+    def split(self) -> Path:
+        """The ids that it trains on, validates on and leaves for a test."""
+        return self.path / SPLIT
 
     @property
     def checkpoints(self) -> Path:
@@ -102,7 +109,11 @@ class RunFolder:
     def _require_empty(self) -> None:
         if self.config.exists():
             raise UserError(f"{self.path} already holds a run; resume it, or choose another run folder")
-        left = {LOCK, self.environment.name}  # by a run that was killed before it had a configuration
+        left = {
+            LOCK,
+            self.environment.name,
+            self.split.name,
+        }  # by a run that was killed before it had a configuration
         found = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
         if {name for name in found - left if not TEMPORARY.fullmatch(name)}:
             raise UserError(f"{self.path} is not empty; choose another run folder")
@@ -110,15 +121,15 @@ class RunFolder:
     def create(
         self,
         recipe: Recipe,
-        split_digest: str,
+        cases: SplitCases,
         precision: Precision = "float32",
         device: torch.device = CPU,
     ) -> None:
-        """Create the folder with its configuration and environment.
+        """Create the folder with its configuration, split and environment.
 
         Args:
             recipe: Recipe of the run.
-            split_digest: Digest of its split, see `SplitCases`.
+            cases: The cases of its split.
             precision: Number format that the run computes in, also after it is resumed.
             device: Where it computes.
 
@@ -127,8 +138,10 @@ class RunFolder:
         """
         self._require_empty()
         self.path.mkdir(parents=True, exist_ok=True)
-        facts = {**describe_environment(recipe.seed, split_digest, device), "precision": precision}
+        facts = {**describe_environment(recipe.seed, cases.digest, device), "precision": precision}
         write_text(self.environment, json.dumps(facts, indent=2) + "\n")
+        self.split.unlink(missing_ok=True)
+        save_split(cases.split, self.split)
         self.write_config(recipe)
 
     def write_config(self, recipe: Recipe) -> None:
