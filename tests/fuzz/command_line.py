@@ -7,7 +7,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from mlffm_segdiff.cli.app import run
-from mlffm_segdiff.data.image_formats import ignore_warnings
+from mlffm_segdiff.data.decoder_warnings import ignore_decoder_warnings
 
 
 class _Printed(logging.Handler):
@@ -32,8 +32,8 @@ def run_command(*arguments: str) -> tuple[int, str]:
     logging.getLogger().addHandler(logged)
     try:
         with redirect_stdout(printed), redirect_stderr(messages), warnings.catch_warnings(record=True) as raw:
-            warnings.simplefilter("default")  # as in a new process, which then imports the readers
-            ignore_warnings()
+            warnings.simplefilter("default")  # as in a new process
+            ignore_decoder_warnings()
             status = run(list(arguments))
     finally:
         logging.getLogger().removeHandler(logged)

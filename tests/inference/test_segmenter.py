@@ -1,3 +1,5 @@
+import copy
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from mlffm_segdiff.inference.model import load_model
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.postprocessing import PostProcessing, post_process
 from mlffm_segdiff.inference.predict import predict_files
-from mlffm_segdiff.inference.segmenter import Segmenter, segment
+from mlffm_segdiff.inference.segmenter import Prompted, Segmenter, segment
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import load_recipe
@@ -167,6 +169,42 @@ def test_bad_arguments_are_reported(tmp_path: Path, tiny_weights: Path, photo: P
         segment([photo(0)], tiny_weights, mm_per_pixel="0.02")
     with pytest.raises(UserError, match="is a folder; give a file"):
         segment([tmp_path], tiny_weights)
+    for post in (True, None, {"largest": True}):
+        with pytest.raises(UserError, match=r"post .* is no PostProcessing"):
+            segment([photo(0)], tiny_weights, post=post)
+    with pytest.raises(UserError, match="threshold True is not a number"):
+        segment([photo(0)], tiny_weights, threshold=True)
+    with pytest.raises(UserError, match="refuse_outliers 'no' is neither True nor False"):
+        segment([photo(0)], tiny_weights, refuse_outliers="no")
+    with pytest.raises(UserError, match="device 'nonsense'"):
+        segment([photo(0)], Segmenter.from_pretrained(tiny_weights), device="nonsense")
+    with pytest.raises(UserError, match=r"images\[0\]: points None is no list of \(x, y, label\)"):
+        segment([Prompted(photo(0), points=None)], tiny_weights)
+    with pytest.raises(UserError, match="unknown option 'revison'; choose one of revision"):
+        Segmenter.from_pretrained(tiny_weights, revison="x")
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (b"PNG", "is of type bytes; give a path"),
+        (None, "is of type NoneType; give a path"),
+        (torch.zeros(8, 8, 3, requires_grad=True), "cannot be an array .*; give a NumPy array"),
+    ],
+)
+def test_what_is_no_image_is_named_by_its_type(tiny_weights: Path, image: object, message: str) -> None:
+    with pytest.raises(UserError, match=rf"images\[0\] {message}"):
+        segment([image], tiny_weights)
+
+
+def test_a_level_and_a_box_may_be_numpys(photo: Photo) -> None:
+    segmenter = Segmenter.from_pretrained("default")
+    result = segmenter.segment(samples_folder() / "sample_1.png", level=np.float32(0.8))
+    assert result.intervals == segmenter.segment(samples_folder() / "sample_1.png", level=80).intervals
+    assert result.area.interval(np.float32(90)) == result.area.interval(0.9)
+    box, points = (20, 20, 120, 100), [(22, 22, 1)]
+    one, other = (segmenter.segment(photo(1, 120, 160), given, points) for given in (box, np.array(box)))
+    np.testing.assert_array_equal(one.mask, other.mask)
 
 
 def test_a_batch_that_does_not_fit_the_network_is_named(tiny_weights: Path) -> None:
@@ -176,6 +214,13 @@ def test_a_batch_that_does_not_fit_the_network_is_named(tiny_weights: Path) -> N
             UserError, match=rf"do not fit; give .* multiples of {segmenter.segmenter.total_stride}"
         ):
             segmenter(torch.zeros(shape))
+    for batch in (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), np.zeros((1, 3, 32, 32), np.float32)):
+        with pytest.raises(UserError, match=r"images are of type .*; give a float32 tensor"):
+            segmenter(batch)
+    with pytest.raises(UserError, match="have no pixels; give at least one image"):
+        segmenter(torch.zeros(0, 3, 32, 32))
+    with pytest.raises(UserError, match="is no SamplingConfig"):
+        segmenter(torch.zeros(1, 3, 32, 32), {"samples": 2})
 
 
 def test_a_segmenter_is_a_module_that_segments_batches_and_images(
@@ -219,6 +264,92 @@ def test_a_segmenter_is_prepared_again_when_its_weights_may_have_changed(
     )
 
 
+def test_changes_of_weights_and_calibration_are_seen_in_evaluation_mode(
+    tiny_weights: Path, photo: Photo
+) -> None:
+    segmenter = Segmenter.from_pretrained(tiny_weights)
+    before = segmenter.segment(photo(1)).probability
+    with torch.no_grad():
+        for weight in segmenter.parameters():
+            weight.mul_(0.5)
+    changed = segmenter.segment(photo(1)).probability
+    assert np.abs(changed - before).max() > 0.01
+    segmenter.segmenter.load_state_dict(load_pretrained(tiny_weights).segmenter.state_dict())
+    np.testing.assert_array_equal(segmenter.segment(photo(1)).probability, before)
+
+    calibrated = Segmenter.from_pretrained("default")
+    sample = samples_folder() / "sample_1.png"
+    assert calibrated.segment(sample).intervals
+    calibrated.quality = None
+    assert not calibrated.segment(sample).intervals
+
+
+def test_a_model_in_training_stays_in_training(tiny_weights: Path, photo: Photo) -> None:
+    segmenter = Segmenter.from_pretrained(tiny_weights)
+    expected = segmenter.segment(photo(1)).probability
+    segmenter.train()
+    segmenter.segmenter.network.head.eval()
+    modes = [module.training for module in segmenter.modules()]
+    np.testing.assert_array_equal(segmenter.segment(photo(1)).probability, expected)
+    assert [module.training for module in segmenter.modules()] == modes
+
+
+@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_a_segmenter_can_be_copied_and_pickled(
+    tiny_weights: Path, photo: Photo, duplicate: Callable[[Segmenter], Segmenter], used: bool
+) -> None:
+    segmenter = Segmenter.from_pretrained(tiny_weights)
+    if used:
+        segmenter.segment(photo(1))
+    twin = duplicate(segmenter)
+    assert twin.recipe == segmenter.recipe
+    np.testing.assert_array_equal(twin.segment(photo(1)).probability, segmenter.segment(photo(1)).probability)
+
+
+def test_the_packaged_model_with_its_companions_can_be_pickled() -> None:
+    segmenter, sample = Segmenter.from_pretrained("default"), samples_folder() / "sample_1.png"
+    found, again = (one.segment(sample) for one in (segmenter, pickle.loads(pickle.dumps(segmenter))))
+    np.testing.assert_array_equal(found.probability, again.probability)
+    assert (found.intervals, found.outlier, found.flags) == (again.intervals, again.outlier, again.flags)
+
+
+def test_probabilities_can_be_used_in_training(tiny_weights: Path) -> None:
+    segmenter, layer = Segmenter.from_pretrained(tiny_weights), nn.Conv2d(1, 1, 3)
+    found = segmenter(torch.rand(2, 3, 32, 32) * 2 - 1)
+    layer(found.probability.mul_(2)).sum().backward()
+    assert layer.weight.grad is not None
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_torchs_default_type_and_random_state_change_nothing(
+    tiny_weights: Path, photo: Photo, dtype: torch.dtype
+) -> None:
+    expected = segment([photo(1)], tiny_weights)[0].probability
+    segmenter = Segmenter.from_pretrained(tiny_weights)
+    state = torch.random.get_rng_state()
+    torch.set_default_dtype(dtype)
+    try:
+        for weights in (tiny_weights, segmenter):
+            np.testing.assert_array_equal(segment([photo(1)], weights)[0].probability, expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_another_number_format_is_refused_with_the_fix(tiny_weights: Path, photo: Photo) -> None:
+    segmenter = Segmenter.from_pretrained(tiny_weights).half()
+    with pytest.raises(UserError, match=r"weights are torch\.float16; call its float\(\)"):
+        segmenter.segment(photo(1))
+    segmenter.float().segment(photo(1))
+
+
+def test_results_and_marked_images_are_compared_by_identity(tiny_weights: Path, photo: Photo) -> None:
+    one, other = segment([photo(1), photo(1)], tiny_weights)
+    assert one != other
+    assert len({one, other, Prompted(photo(1))}) == 3
+
+
 def test_the_packages_weights_are_the_default() -> None:
     assert Segmenter.from_pretrained().recipe == load_pretrained("default").recipe
 
@@ -255,7 +386,7 @@ def test_an_image_of_one_colour_is_refused(tiny_weights: Path, photo: Photo) -> 
                 segment([photo(0), image], tiny_weights)
 
 
-@pytest.mark.parametrize("images", [Image.new("RGB", (9, 9)), 7, None])
+@pytest.mark.parametrize("images", [Image.new("RGB", (9, 9)), np.zeros((9, 9, 3), np.uint8), b"PNG", 7, None])
 def test_what_is_no_list_of_images_is_reported(tiny_weights: Path, images: object) -> None:
     with pytest.raises(UserError, match="give a list of images"):
         segment(images, tiny_weights)

@@ -34,7 +34,8 @@ def test_a_new_run_holds_its_recipe_and_environment(recipe: Recipe, tmp_path: Pa
     environment = json.loads((folder.path / "environment.json").read_text())
     assert (environment["seed"], environment["split"]) == (recipe.seed, "abc")
     assert environment["packages"]["torch"] == version("torch")
-    assert sorted(file.name for file in folder.path.iterdir()) == ["config.yaml", "environment.json"]
+    files = sorted(file.name for file in folder.path.iterdir())
+    assert files == ["config.yaml", "environment.json", "split.csv"]
 
 
 def test_a_folder_with_a_run_is_refused_and_left_as_it_is(recipe: Recipe, tmp_path: Path) -> None:

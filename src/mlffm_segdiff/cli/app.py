@@ -30,6 +30,7 @@ from mlffm_segdiff.cli.termination import interrupt_on_sigterm, was_terminated
 from mlffm_segdiff.cli.train import train
 from mlffm_segdiff.config.errors import StoppedError, UserError
 from mlffm_segdiff.config.extra import extra_of, missing
+from mlffm_segdiff.data.decoder_warnings import ignore_decoder_warnings
 
 COMMAND = "mlffm-segdiff"
 UsageError = cast("type[typer.BadParameter]", typer.BadParameter.__base__)
@@ -79,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if may_spin(arguments):
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns that its own cache is read-only
+    ignore_decoder_warnings()
     prepare_streams()
     interrupt_on_sigterm()
     sys.exit(run(arguments))

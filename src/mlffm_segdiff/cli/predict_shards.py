@@ -12,6 +12,7 @@ from mlffm_segdiff.cli.common import ExitStatus, Reporter
 from mlffm_segdiff.cli.predict_report import left_out_counts, report_left_out, warn_of_missing_estimates
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import needs_extra
+from mlffm_segdiff.data.decoder_warnings import ignore_decoder_warnings
 from mlffm_segdiff.inference.outputs.writers import TableFormat
 
 if TYPE_CHECKING:
@@ -107,6 +108,11 @@ def predict_into_shards(
         raise typer.Exit(ExitStatus.FAULTS)
 
 
+def _load_on_worker(load: Load, threads: int) -> "PreparedModel":
+    ignore_decoder_warnings()
+    return load(threads, Reporter(quiet=True))
+
+
 @contextmanager
 def _engine(
     load: Load, options: "ShardOptions", cluster: Cluster, threads: int | None, reporter: Reporter
@@ -114,7 +120,7 @@ def _engine(
     if cluster.engine == "ray":
         with needs_extra("cluster"):
             from mlffm_segdiff.inference.shards.ray_engine import ray_engine
-        on_worker = partial(load, threads or 1, Reporter(quiet=True))
+        on_worker = partial(_load_on_worker, load, threads or 1)
         address, gpus = cluster.address or "auto", cluster.gpus or 0
         with ray_engine(on_worker, address, cluster.workers, threads or 1, gpus) as engine:
             yield engine

@@ -2,7 +2,6 @@
 
 import os
 import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -51,15 +50,6 @@ TIFF_WIDTH, TIFF_HEIGHT = 256, 257
 ROWS_PER_STRIP, BITS_PER_SAMPLE, TILE_WIDTH, TILE_HEIGHT, TIFF_ORIENTATION = 278, 258, 322, 323, 274
 UNCOMPRESSED = "raw"
 JPEG_SCAN = b"\xff\xda"
-
-
-def ignore_warnings() -> None:
-    """Ignore warnings of the packages that decode images: they print the file's path, or a patient's data."""
-    for package in ("PIL", "pydicom", "highdicom"):
-        warnings.filterwarnings("ignore", module=rf"{package}\.")
-
-
-ignore_warnings()
 
 
 def open_image(file: IO[bytes]) -> ImageFile.ImageFile:

@@ -13,7 +13,7 @@ def image_tensor(pixels: npt.NDArray[np.uint8]) -> Tensor:
 
 def scale_pixels(pixels: Tensor) -> Tensor:
     """Convert RGB pixels (... H W 3, uint8) to ... 3 H W, float32 in [0, 1]."""
-    return pixels.movedim(-1, -3).div(255)
+    return pixels.movedim(-1, -3).to(torch.float32).div_(255)
 
 
 def normalise_image(image: Tensor) -> Tensor:

@@ -53,8 +53,12 @@ def noise_generators(seed: int, samples: int, images: int) -> list[torch.Generat
 
 
 def draw_noise(generators: Sequence[torch.Generator], height: int, width: int) -> Tensor:
-    """Draw standard normal noise, B1HW on the CPU, row b from generator b."""
-    return torch.stack([torch.randn(1, height, width, generator=generator) for generator in generators])
+    """Draw standard normal noise, B1HW float32 on the CPU, row b from generator b."""
+    rows = (
+        torch.randn(1, height, width, generator=generator, dtype=torch.float32, device="cpu")
+        for generator in generators
+    )
+    return torch.stack(list(rows))
 
 
 def _hash(text: str) -> int:

@@ -3,11 +3,15 @@
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mlffm_segdiff.config.diffusion_config import ScheduleName
+
+FLOATS: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+"""Type and place of the schedule, whatever the defaults of torch."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,13 @@ class MaskDiffusion:
     def betas(self) -> Tensor:
         """Return the variance beta_t that each timestep adds: T values in (0, 1), float32."""
         if self.schedule == "linear":
-            return torch.linspace(self.beta_start, self.beta_end, self.train_steps)
+            return torch.linspace(self.beta_start, self.beta_end, self.train_steps, **FLOATS)
         signal = [
             math.cos((step / self.train_steps + 0.008) / 1.008 * math.pi / 2) ** 2
             for step in range(self.train_steps + 1)
         ]
-        return torch.tensor([min(1 - signal[t + 1] / signal[t], 0.999) for t in range(self.train_steps)])
+        steps = range(self.train_steps)
+        return torch.tensor([min(1 - signal[t + 1] / signal[t], 0.999) for t in steps], **FLOATS)
 
     @cached_property
     def alpha_bar(self) -> Tensor:

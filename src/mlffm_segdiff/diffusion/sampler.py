@@ -36,7 +36,9 @@ def sample(
     timesteps = sampling_timesteps(process.train_steps, steps)
     if sampler == "dpm":
         return sample_dpm(estimate, process, timesteps, draw_noise)
-    alpha_bar = torch.cat([process.alpha_bar, torch.ones(1)])  # abar_{-1} = 1: the mask itself
+    alpha_bar = torch.cat(
+        [process.alpha_bar, process.alpha_bar.new_ones(1)]
+    )  # abar_{-1} = 1: the mask itself
     x = draw_noise()
     for t, following in pairwise([*timesteps, -1]):
         x0, a_t, a_s = estimate(x, t), alpha_bar[t], alpha_bar[following]

@@ -17,7 +17,6 @@ from mlffm_segdiff.data.atomic import atomic_folder
 from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.segmenters.pretrained import Pretrained, require_trust
-from mlffm_segdiff.segmenters.saved_weights import DEFAULT_LICENCE, DEFAULT_SHA256
 
 MONAI_VERSION = "1.6.1"
 """Version of MONAI that bundles were tested with."""
@@ -183,8 +182,8 @@ def _inference(recipe: dict[str, Any]) -> dict[str, Any]:
 
 def _licence(pretrained: Pretrained) -> str:
     code = "The code that runs this bundle is under the Apache License 2.0."
-    if pretrained.weights_sha256 == DEFAULT_SHA256:
-        return f"The weights are under {DEFAULT_LICENCE}. {code}"
+    if pretrained.licence:
+        return f"The weights are under {pretrained.licence}. {code}"
     return f"The licences of the data that the weights were trained on apply to the weights. {code}"
 
 

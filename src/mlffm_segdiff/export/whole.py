@@ -15,7 +15,7 @@ from mlffm_segdiff.export.trace import EXAMPLE_BATCH
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Part
 from mlffm_segdiff.segmenters.pretrained import Pretrained
-from mlffm_segdiff.segmenters.saved_weights import DEFAULT_LICENCE, DEFAULT_SHA256, weights_digest
+from mlffm_segdiff.segmenters.saved_weights import weights_digest
 
 LESION = 255
 """Value of lesion in the graph's masks, as in mask files."""
@@ -77,8 +77,8 @@ def _metadata(pretrained: Pretrained, size: int) -> dict[str, str]:
     """Return what describes the graph, as text by name."""
     weights = pretrained.weights_sha256
     known = {"weights_sha256": weights} if weights else {}
-    if weights == DEFAULT_SHA256:
-        known["license"] = DEFAULT_LICENCE
+    if pretrained.licence:
+        known["license"] = pretrained.licence
     sampling = pretrained.sampling
     drawn = {"samples": str(sampling.samples), "steps": str(sampling.steps if sampling.samples else 1)}
     return {

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from numbers import Real
 
+import numpy as np
+
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import ANY_STYLE, SamplingConfig
 from mlffm_segdiff.inference.confidence import applicable_calibration, certainty_of, outlier_score
@@ -48,8 +50,12 @@ class Processing:
         if self.mm_per_pixel is not None:
             numbers["mm_per_pixel"] = self.mm_per_pixel
         for name, number in numbers.items():
-            if not isinstance(number, Real):
+            if not isinstance(number, Real) or isinstance(number, bool):
                 raise UserError(f"{name} {number!r} is not a number; give one without quotes")
+        if not isinstance(self.post, PostProcessing):
+            raise UserError(f"post {self.post!r} is no PostProcessing; give PostProcessing(largest=True)")
+        if not isinstance(self.refuse_outliers, bool | np.bool_):
+            raise UserError(f"refuse_outliers {self.refuse_outliers!r} is neither True nor False")
         if not 0 < self.threshold <= 1:
             raise UserError(
                 f"threshold {self.threshold} is out of range; give a probability above 0 and at most 1"

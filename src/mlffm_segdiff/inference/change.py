@@ -1,12 +1,8 @@
 """The change of a lesion between two images of it, such as those of two visits."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
-
-import numpy as np
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.estimates import Ends, Estimate, shown_level
@@ -78,10 +74,10 @@ def measure_change(before: CaseResult, after: CaseResult) -> Change:
         Areas, difference and ratio with intervals, in mm2 if the size of a pixel is known for both images.
 
     Raises:
-        UserError: One of them is a list of results, or an image.
+        UserError: One of them is no result, such as a list of results, or an image.
     """
     for one in (before, after):
-        if isinstance(one, Sequence | Path | np.ndarray):
+        if not isinstance(one, CaseResult):
             raise UserError(
                 f"{type(one).__name__} has no areas to compare; give one result of segment, such as found[0]"
             )

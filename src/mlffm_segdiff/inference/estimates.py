@@ -1,5 +1,6 @@
 """Numbers and contours of one case with the intervals that hold for them."""
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
@@ -55,7 +56,7 @@ class Estimate:
         return with_interval(self.value, self.intervals.get(DEFAULT_LEVEL))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ContourBand:
     """The two masks between whose borders the lesion's border is, HxW bool each.
 
@@ -115,8 +116,9 @@ def shown_level(wanted: float | None, levels: Collection[float]) -> float | None
 def require_level(number: float, levels: Collection[float]) -> float:
     """Return a level, given as in `as_level`. Raises UserError unless it is one of these."""
     level = as_level(number)
-    if level not in levels:
+    found = next((one for one in levels if math.isclose(one, level, abs_tol=1e-6)), None)
+    if found is None:
         raise UserError(
             f"level {level:g} is not calibrated; choose from {', '.join(f'{one:g}' for one in levels)}"
         )
-    return level
+    return found

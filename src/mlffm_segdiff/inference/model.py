@@ -1,5 +1,6 @@
 """A segmenter prepared for inference, and its output for images."""
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import PrecisionChoice, SamplingConfig
 from mlffm_segdiff.data.files import Pixels
 from mlffm_segdiff.inference.prepared import View
@@ -115,14 +117,15 @@ def load_model(
         sampling: Overrides of the recipe's sampling, by the keys of `SamplingConfig`.
 
     Raises:
-        UserError: As `find_device`, `Pretrained.from_pretrained` and `chosen_sampling`.
+        UserError: As `find_device`, `Pretrained.from_pretrained` and `chosen_sampling`; or the weights are
+            not float32.
     """
     device = find_device(device)
     pretrained = weights if isinstance(weights, Pretrained) else load_pretrained(weights)
     chosen = chosen_sampling(pretrained.recipe, sampling)
     size = pretrained.recipe.data.size
-    segmenter = pretrained.segmenter.to(device).eval()
-    image = torch.zeros(batch_size, 3, size, size, device=device)
+    segmenter = _in_evaluation(pretrained.segmenter.to(device))
+    image = torch.zeros(batch_size, 3, size, size, dtype=torch.float32, device=device)
     if precision == "auto":
         precision = measured_precision(segmenter, image, chosen)
     ready = ready_to_segment(segmenter, image[:1], chosen, precision)
@@ -137,6 +140,16 @@ def load_model(
         pretrained.outliers,
         pretrained.agreement,
     )
+
+
+def _in_evaluation(segmenter: BaseSegmenter) -> BaseSegmenter:
+    """Return a segmenter in evaluation mode; one that is being trained stays in its mode, and is copied."""
+    formats = {one.dtype for one in segmenter.parameters() if one.is_floating_point()}
+    if formats - {torch.float32}:
+        raise UserError(f"the model's weights are {formats.pop()}; call its float() to segment images")
+    if any(module.training for module in segmenter.modules()):
+        segmenter = copy.deepcopy(segmenter)
+    return segmenter.eval()
 
 
 def _identity(pretrained: Pretrained) -> str:

@@ -97,7 +97,7 @@ class Prompt:
         return Crop(corner[0], corner[1], side)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PromptedImage:
     """An image with a prompt. Raises UserError as `Prompt.check`."""
 
@@ -188,7 +188,7 @@ class PromptedImage:
             return probability
         width, height = self.image.width, self.image.height
         centres = (np.arange(len(probability)) + 0.5) / len(probability)
-        box = self.prompt.box or (0, 0, width, height)
+        box = (0, 0, width, height) if self.prompt.box is None else self.prompt.box
         cell = max(width, height) / len(probability)
         radius = max(REACH * max(box[2] - box[0], box[3] - box[1]), 2 * cell)
         distance = np.hypot((centres * height - point[1])[:, None], centres * width - point[0])

@@ -22,12 +22,12 @@ POSSIBLE = 0.05
 """Probability from which a pixel counts for the mean spread."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CaseResult:
     """What was found in one image, at the image's own size.
 
     Maps are resized when they are read, and measures taken when they are first read, so that a result holds
-    only its mask.
+    its mask, a view of the image of at most 512 x 512 pixels, and the network's input and output.
 
     Attributes:
         image: The image.

@@ -1,10 +1,11 @@
 """The public way to segment images in Python: `Segmenter` and `segment`."""
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, reason_of
 from mlffm_segdiff.inference.analysis import Processing, analyse, require_supported
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.postprocessing import DEFAULT as DEFAULT_STEPS
@@ -28,7 +29,7 @@ from mlffm_segdiff.inference.reading.case_image import (
 )
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.certainty import THRESHOLD
-from mlffm_segdiff.segmenters.device import AUTO
+from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.segmenters.pretrained import Pretrained
 from mlffm_segdiff.segmenters.sampling import Overrides
 from mlffm_segdiff.segmenters.saved_weights import DEFAULT
@@ -36,7 +37,7 @@ from mlffm_segdiff.segmenters.saved_weights import DEFAULT
 ImageLike = npt.NDArray[np.uint8] | Image.Image | str | Path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prompted:
     """An image with marks of a user, see `Prompt`.
 
@@ -61,7 +62,7 @@ class Segmenter(Pretrained):
 
     def __init__(self, recipe: dict[str, Any], packages: Sequence[str] = ()) -> None:
         super().__init__(recipe, packages)
-        self._prepared: Model | None = None
+        self._prepared: tuple[object, Model] | None = None
 
     def segment(
         self, image: ImageLike, box: Box | None = None, points: Sequence[Point] = (), **options: Any
@@ -81,29 +82,27 @@ class Segmenter(Pretrained):
         return found
 
     def prepared(self, sampling: Overrides | None = None) -> Model:
-        """Return the model prepared for inference, again only after its weights may have changed."""
-        if sampling or self._prepared is None:
-            device = next(self.parameters()).device
-            model = load_model(self, device=device, sampling=sampling)
-            if sampling:
-                return model
-            self._prepared = model
-        return self._prepared
+        """Return the model prepared for inference, again only after its weights or calibration changed.
 
-    def train(self, mode: bool = True) -> Self:
-        """Set training or evaluation mode."""
-        self._prepared = None
-        return super().train(mode)
+        Changes of a parameter's ``data`` are not seen, as torch does not count them.
+        """
+        device = next(self.parameters()).device
+        if sampling:
+            return load_model(self, device=device, sampling=sampling)
+        state = self._state()
+        if self._prepared is None or self._prepared[0] != state:
+            self._prepared = state, load_model(self, device=device)
+        return self._prepared[1]
 
-    def load_state_dict(self, *arguments: Any, **options: Any) -> Any:
-        """Load weights, as `torch.nn.Module.load_state_dict` does."""
-        self._prepared = None
-        return super().load_state_dict(*arguments, **options)
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies and pickles have: all but the prepared model."""
+        return {**self.__dict__, "_prepared": None}
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        self._prepared = None  # moved to another device or number format
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        return self
+    def _state(self) -> tuple[object, ...]:
+        """Return what changes with the weights and with what goes with them."""
+        tensors = (*self.parameters(), *self.buffers())
+        versions = ((one.data_ptr(), None if one.is_inference() else one._version) for one in tensors)
+        return (*versions, *map(id, self.companions))
 
 
 def segment(
@@ -151,6 +150,10 @@ def segment(
     how = Processing(threshold, post, mm_per_pixel, level=level, refuse_outliers=refuse_outliers)
     if isinstance(weights, Segmenter):
         model = weights.prepared(sampling)
+        if device != AUTO and find_device(device) != model.device:
+            raise UserError(
+                f"the Segmenter is on {model.device}, not {device}; move it: segmenter.to({str(device)!r})"
+            )
     else:
         model = load_model(weights, device=device, sampling=sampling)
     require_supported(model, how)
@@ -171,24 +174,39 @@ def _require_several(images: object) -> None:
     """Raise UserError for one image in place of a list."""
     if isinstance(images, str | Path):
         raise UserError(f"images is the one path {str(images)!r}; give a list of images: [{str(images)!r}]")
-    if isinstance(images, Image.Image) or not isinstance(images, Iterable):
+    one_array = isinstance(images, np.ndarray | Tensor) and images.ndim == 3
+    if isinstance(images, Image.Image | bytes | Prompted) or one_array or not isinstance(images, Iterable):
         raise UserError(f"images is one {type(images).__name__}; give a list of images")
 
 
 def _prompted_case(image: ImageLike | Prompted, position: int, size: int) -> PromptedImage:
     if isinstance(image, Prompted):
-        prompt = Prompt(image.box, tuple(image.points))
+        prompt = Prompt(image.box, _points(image.points, position))
         return PromptedImage(_case_image(image.image, position, size), prompt)
     return PromptedImage(_case_image(image, position, size), Prompt())
 
 
+def _points(points: Sequence[Point], position: int) -> tuple[Point, ...]:
+    try:
+        return tuple(points)
+    except TypeError:
+        raise UserError(f"images[{position}]: points {points!r} is no list of (x, y, label)") from None
+
+
 def _case_image(image: ImageLike, position: int, size: int) -> CaseImage:
-    if isinstance(image, str | Path):
-        return read_image(Path(image), size)
+    if isinstance(image, str | os.PathLike):
+        return read_image(Path(image).expanduser(), size)
     name = f"images[{position}]"
     if isinstance(image, Image.Image):
         return require_contrast(pil_image(image, size, name), name)
-    found = np.asarray(image)
+    try:
+        found = np.asarray(image)
+    except (TypeError, ValueError, RuntimeError) as error:  # a tensor with gradients, or on another device
+        raise UserError(f"{name} cannot be an array ({reason_of(error)}); give a NumPy array") from error
+    if found.ndim == 0:
+        raise UserError(
+            f"{name} is of type {type(image).__name__}; give a path, a Pillow image, or an array of RGB"
+        )
     if found.dtype != np.uint8 or found.ndim != 3 or found.shape[2] != 3 or found.size == 0:
         raise UserError(
             f"{name} is an array {found.shape} of {found.dtype}; give RGB of shape (height, width, 3), uint8 "

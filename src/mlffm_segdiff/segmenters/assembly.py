@@ -34,7 +34,8 @@ from mlffm_segdiff.segmenters.training_draws import Dual, Recycling, Single, Tra
 def build_segmenter(recipe: Recipe) -> BaseSegmenter:
     """Build the recipe's segmenter with fresh weights, drawn from torch's global generator.
 
-    Weights are in the memory format channels_last, on which convolutions are faster.
+    Weights are float32, whatever torch's default, in the memory format channels_last, on which convolutions
+    are faster.
 
     Raises:
         UserError: The images' size or an option does not fit the model, its network lacks a method, or a
@@ -57,7 +58,9 @@ def build_segmenter(recipe: Recipe) -> BaseSegmenter:
         )
     if isinstance(recipe.model, TargetModelConfig):
         require_logit(segmenter.get_submodule("network"), size)
-    return segmenter.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return segmenter.to(  # type: ignore[call-overload, no-any-return]
+        dtype=torch.float32, memory_format=torch.channels_last
+    )
 
 
 def require_contract(network: nn.Module, model: ModelConfig) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 Map = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NetworkOutput:
     """The network's output for one image, at the network's size S, or finer after a second look.
 

@@ -17,7 +17,7 @@ MIRRORS = ((), (-2,), (-1,), (-2, -1))
 """The axes of images (...HW) that nnU-Net flips, in all combinations."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Segmentation:
     """A segmented batch of B images.
 
@@ -33,6 +33,11 @@ class Segmentation:
     spread: Tensor
     samples: Tensor | None = None
     features: Tensor | None = None
+
+    def clone(self) -> "Segmentation":
+        """Return a copy, whose tensors can be used in training unless inference mode is on."""
+        samples, features = (None if one is None else one.clone() for one in (self.samples, self.features))
+        return Segmentation(self.probability.clone(), self.spread.clone(), samples, features)
 
 
 Graph = Callable[..., Sequence[Tensor]]

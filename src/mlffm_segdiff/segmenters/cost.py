@@ -52,7 +52,7 @@ def build_on_meta(recipe: Recipe) -> BaseSegmenter:
     """Build a recipe's segmenter with shapes but no weights, on the device ``meta``."""
     try:
         with META:
-            return build_segmenter(recipe)
+            return build_segmenter(recipe).to(META)  # tables on the CPU too
     except RuntimeError:  # a constructor that reads values, as MONAI's Swin transformer does
         return build_segmenter(recipe).to(META)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from huggingface_hub import ModelHubMixin, hf_hub_download
+from huggingface_hub import ModelCard, ModelHubMixin, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -33,6 +33,8 @@ from mlffm_segdiff.segmenters.recipe import check_recipe, recipe_packages
 from mlffm_segdiff.segmenters.saved_weights import (
     CONFIG,
     DEFAULT,
+    DEFAULT_LICENCE,
+    DEFAULT_SHA256,
     WEIGHTS,
     files_digest,
     local_folder,
@@ -40,6 +42,8 @@ from mlffm_segdiff.segmenters.saved_weights import (
 )
 
 LOG = logging.getLogger(__name__)
+HUB_OPTIONS = ("revision", "token", "cache_dir", "force_download", "local_files_only")
+"""Options of `huggingface_hub.hf_hub_download` that `Pretrained.from_pretrained` takes."""
 
 TRUST_CODE = "MLFFM_SEGDIFF_TRUST_CODE"
 """Environment variable: 1 sets ``trust_code=True`` for all loading of weights."""
@@ -63,6 +67,7 @@ class Pretrained(
         quality: Calibration of its certainty; None without one.
         agreement: Predictor of how well people agree on an outline; None without one.
         outliers: Detector of images unlike its training images; None without one.
+        licence: Of the weights, by its SPDX identifier; empty if it is not known.
         digest: SHA-256 of the files that it was loaded from, separated by spaces, of weights as
             `files_digest` returns it; empty without any.
 
@@ -84,6 +89,7 @@ class Pretrained(
         self.quality: Quality | None = None
         self.agreement: AgreementPredictor | None = None
         self.outliers: OutlierDetector | None = None
+        self.licence = ""
         self.digest = ""
         self._judged = ""
 
@@ -108,18 +114,30 @@ class Pretrained(
         return checked_sampling(self.recipe.sampling)
 
     def forward(self, image: Tensor, sampling: SamplingConfig | None = None) -> Segmentation:
-        """Segment images, B3HW in [-1, 1], at the network's size, by default with the recipe's sampling.
+        """Segment images at the network's size.
+
+        Args:
+            image: B3HW float32 in [-1, 1].
+            sampling: By default the recipe's.
 
         Raises:
-            UserError: The images have another shape, or a side is not a multiple of the network's stride.
+            UserError: The images are of another type or shape, a side is not a multiple of the network's
+                stride, or the sampling is not a `SamplingConfig`.
         """
         stride = self.segmenter.total_stride
+        if not isinstance(image, Tensor) or image.dtype != torch.float32:
+            kind = image.dtype if isinstance(image, Tensor) else type(image).__name__
+            raise UserError(f"images are of type {kind}; give a float32 tensor in [-1, 1]")
         if image.ndim != 4 or image.shape[1] != 3 or any(side % stride for side in image.shape[2:]):
             raise UserError(
                 f"images of shape {tuple(image.shape)} do not fit; give (B, 3, height, width), height and "
                 f"width multiples of {stride}"
             )
-        return self.segmenter.segment(image, sampling or self.sampling)
+        if not image.numel():
+            raise UserError(f"images of shape {tuple(image.shape)} have no pixels; give at least one image")
+        if not isinstance(sampling, SamplingConfig | None):
+            raise UserError(f"sampling {sampling!r} is no SamplingConfig; segment() takes its keys")
+        return self.segmenter.segment(image, sampling or self.sampling).clone()
 
     @classmethod
     def from_pretrained(
@@ -137,16 +155,18 @@ class Pretrained(
             trust_code: Import the code that the recipe names by ``target``, if it does. Models and losses
                 that are registered by entry points need no trust: the user has installed their package.
             device: Where to put the model, as for `find_device`; ``auto`` is a CUDA GPU if there is one.
-            options: Of `huggingface_hub.ModelHubMixin.from_pretrained`, such as ``revision``.
+            options: Of the hub: `HUB_OPTIONS`. They have no effect on a folder.
 
         Raises:
-            UserError: The device or the weights do not exist, or the weights are broken, do not fit their
-                configuration, or need a package that is not installed or code that is not trusted.
+            UserError: An option is unknown, the device or the weights do not exist, or the weights are
+                broken, do not fit their configuration, or need a package that is not installed or code that
+                is not trusted.
         """
+        if unknown := [option for option in options if option not in HUB_OPTIONS]:
+            raise UserError(f"unknown option {unknown[0]!r}; choose one of {', '.join(HUB_OPTIONS)}")
         name, place = str(pretrained_model_name_or_path), find_device(device)
         folder = local_folder(name)
         get = folder.joinpath if folder else partial(_download, name, **options)
-        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries repeat the final error
         try:
             return cls._read(get, trust_code).to(place)
         except HUB_ERRORS as error:
@@ -169,10 +189,13 @@ class Pretrained(
         require_trust(config["recipe"], trust_code)
         weights = get(WEIGHTS)
         try:
-            model = cls(config["recipe"], config.get("packages", ()))
+            with torch.random.fork_rng(devices=()):  # initial weights are drawn, and then replaced
+                model = cls(config["recipe"], config.get("packages", ()))
         except UserError as error:
             raise UserError(f"{path}: {str(error).removeprefix(f'{CONFIG}: ')}") from None
         model.digest = files_digest(weights.parent)
+        known = str(config.get("licence", ""))
+        model.licence = DEFAULT_LICENCE if model.weights_sha256 == DEFAULT_SHA256 else known
         model.segmenter.load_state_dict(read_weights(weights))
         for name in COMPANION_NAMES:
             with contextlib.suppress(EntryNotFoundError):
@@ -180,10 +203,19 @@ class Pretrained(
         model.companions = read_companions(weights.parent, model.weights_sha256)
         return model.eval()
 
+    def generate_model_card(self, *arguments: Any, **options: Any) -> ModelCard:
+        """Return the card that is saved with the weights, with their licence."""
+        card = super().generate_model_card(*arguments, **options)
+        if self.licence:
+            card.data["license"] = self.licence.lower()
+        return card
+
     def _save_pretrained(self, save_directory: Path) -> None:
         config: dict[str, Any] = {"recipe": self.recipe.model_dump(mode="json")}
         if packages := recipe_packages(self.recipe):
             config["packages"] = packages
+        if self.licence:
+            config["licence"] = self.licence
         write_text(save_directory / CONFIG, json.dumps(config, sort_keys=True, indent=2))
         state = {name: value.contiguous() for name, value in self.segmenter.state_dict().items()}
         write_bytes(save_directory / WEIGHTS, save(state))
@@ -250,4 +282,10 @@ def read_config(path: Path, fix: str) -> dict[str, Any]:
 
 
 def _download(hub_id: str, name: str, **options: Any) -> Path:
-    return Path(hf_hub_download(hub_id, name, **options))
+    log = logging.getLogger("huggingface_hub")
+    level = log.level
+    log.setLevel(logging.ERROR)  # its retries repeat the final error
+    try:
+        return Path(hf_hub_download(hub_id, name, **options))
+    finally:
+        log.setLevel(level)

@@ -125,7 +125,14 @@ def _with_known_names(values: Any) -> Any:
 
 @cache
 def _recipe_type(section: type[ModelConfig]) -> type[Recipe]:
-    return create_model("Recipe", __base__=Recipe, model=(section, ...))
+    return create_model("Recipe", __base__=_PickledByValue, model=(section, ...))
+
+
+class _PickledByValue(Recipe):
+    """A recipe that pickle stores as its values, since its class, with the model's section, has no name."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return check_recipe, (self.model_dump(mode="json"), "the pickled recipe")
 
 
 def recipe_packages(recipe: Recipe) -> list[str]:

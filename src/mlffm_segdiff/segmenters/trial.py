@@ -81,7 +81,8 @@ def _quick(sampling: SamplingConfig) -> SamplingConfig:
 def _fault(segmenter: BaseSegmenter, sampling: SamplingConfig, size: int, batch: int) -> str | None:
     """Return why a copy of the segmenter cannot learn from such images or segment one; None if it can."""
     rows, trial = min(batch, 2), copy.deepcopy(segmenter)
-    image, mask = torch.rand(rows, 3, size, size) * 2 - 1, torch.ones(rows, 1, size, size)
+    image = torch.rand(rows, 3, size, size, dtype=torch.float32) * 2 - 1
+    mask = torch.ones(rows, 1, size, size, dtype=torch.float32)
     mask[..., : size // 2] = -1
     try:
         with torch.no_grad():

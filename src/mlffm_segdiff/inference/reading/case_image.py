@@ -54,7 +54,7 @@ HEADER_BYTES = 2**20
 """Bytes of an archive's member in which the header of an image is expected."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CaseImage:
     """One image; its full-size pixels are kept only if an output needs them and they are few.
 
