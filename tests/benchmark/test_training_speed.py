@@ -71,7 +71,7 @@ def test_all_learn_by_the_recipes_loss(subject: Subject) -> None:
     made = contestants(subject.recipe.model_copy(update={"loss": changed}), CPU)
     assert list(made) == [OURS, SWIN]
     for segmenter in made.values():
-        loss: Any = getattr(segmenter, "objective", segmenter).region_loss
+        loss: Any = getattr(segmenter, "objective", segmenter).mask_loss
         assert (loss.cross_entropy, loss.dice, loss.kervadec) == (1.0, 0.5, 0.25)
         assert type(segmenter.weight).__name__ == "DermoSegDiffWeight"
     assert [isinstance(segmenter, DirectSegmenter) for segmenter in made.values()] == [False, True]

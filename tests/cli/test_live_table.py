@@ -9,7 +9,7 @@ from mlffm_segdiff.cli.live_table import LiveTable
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.study.cells import Cell
 from mlffm_segdiff.study.plan import StudyPlan
-from mlffm_segdiff.study.progress import Progress
+from mlffm_segdiff.study.progress import StudyProgress
 from mlffm_segdiff.study.study_folder import StudyFolder
 
 
@@ -18,7 +18,7 @@ def cell(variant: str, dataset: str, seed: int) -> Cell:
 
 
 @pytest.fixture
-def progress(tmp_path: Path) -> Progress:
+def progress(tmp_path: Path) -> StudyProgress:
     """Of eight cells two are done in 100 s each, two run, one failed."""
     cells = [cell(v, d, s) for s in (0, 1) for d in ("isic2018", "ph2") for v in ("full", "plain [loss]")]
     files = ("finished.json", "finished.json", "failed.txt", "running.json", "running.json")
@@ -27,16 +27,16 @@ def progress(tmp_path: Path) -> Progress:
     for one, name in zip(cells, files, strict=False):
         folder.cell(one.key).path.mkdir(parents=True)
         (folder.cell(one.key).path / name).write_text(record)
-    return Progress(StudyPlan("s", "full", "test", {}, 1, {}, cells), folder)
+    return StudyProgress(StudyPlan("s", "full", "test", {}, 1, {}, cells), folder)
 
 
-def shown(progress: Progress, terminal: bool) -> tuple[LiveTable, io.StringIO]:
+def shown(progress: StudyProgress, terminal: bool) -> tuple[LiveTable, io.StringIO]:
     file = io.StringIO()
     console = Console(file=file, force_terminal=terminal, width=100, markup=False, highlight=False)
     return LiveTable(progress, console), file
 
 
-def test_the_table_has_a_row_a_variant_and_a_column_a_data_set(progress: Progress) -> None:
+def test_the_table_has_a_row_a_variant_and_a_column_a_data_set(progress: StudyProgress) -> None:
     table, file = shown(progress, terminal=True)
     table.console.print(table.draw())
     lines = [line for line in file.getvalue().splitlines() if "full" in line or "plain" in line]
@@ -50,7 +50,7 @@ def test_the_table_has_a_row_a_variant_and_a_column_a_data_set(progress: Progres
     )  # 5 x 100 s, two at once
 
 
-def test_the_table_stays_on_the_terminal_and_failures_above_it(progress: Progress) -> None:
+def test_the_table_stays_on_the_terminal_and_failures_above_it(progress: StudyProgress) -> None:
     table, file = shown(progress, terminal=True)
     failed, done = progress.plan.cells[2], progress.plan.cells[0]
     with table.shown():
@@ -61,7 +61,7 @@ def test_the_table_stays_on_the_terminal_and_failures_above_it(progress: Progres
     assert "1/2, 1 running" in file.getvalue()
 
 
-def test_elsewhere_there_is_one_line_a_cell(progress: Progress) -> None:
+def test_elsewhere_there_is_one_line_a_cell(progress: StudyProgress) -> None:
     table, file = shown(progress, terminal=False)
     with table.shown():
         for one, error in zip(progress.plan.cells[:3], (None, None, "no memory " * 20), strict=True):

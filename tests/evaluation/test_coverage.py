@@ -15,9 +15,9 @@ from mlffm_segdiff.evaluation.coverage import (
     coverage_summary,
     measure_coverage,
     strata,
-    write_coverage,
 )
 from mlffm_segdiff.evaluation.coverage_figure import coverage_figure
+from mlffm_segdiff.evaluation.rows import write_rows
 from mlffm_segdiff.metrics.case_bounds import check_case
 from mlffm_segdiff.metrics.intervals import Interval
 
@@ -141,7 +141,7 @@ def test_strata_are_thirds_of_a_set_that_is_large_enough(found: list[Coverage]) 
 
 
 def test_coverages_come_back_from_the_table(found: list[Coverage], tmp_path: Path) -> None:
-    write_coverage(found, tmp_path / "coverage.csv")
+    write_rows(Coverage, found, tmp_path / "coverage.csv")
     with (tmp_path / "coverage.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(found)

@@ -14,10 +14,9 @@ from mlffm_segdiff.evaluation.quality import (
     quality_summary,
     reliability_bins,
     retained_error,
-    write_judged,
 )
 from mlffm_segdiff.evaluation.quality_figures import reliability_figure, retention_figure
-from mlffm_segdiff.evaluation.rows import EvaluatedCase
+from mlffm_segdiff.evaluation.rows import EvaluatedCase, write_rows
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.case_scores import score_case
@@ -117,7 +116,7 @@ def test_expecting_too_much_is_a_calibration_error() -> None:
 
 
 def test_the_table_has_a_row_a_case(tmp_path: Path) -> None:
-    write_judged([JudgedCase("a", 0.5, 1 / 3, 0.25)], tmp_path / "q.csv")
+    write_rows(JudgedCase, [JudgedCase("a", 0.5, 1 / 3, 0.25)], tmp_path / "q.csv")
     with (tmp_path / "q.csv").open() as file:
         assert list(csv.DictReader(file)) == [
             {

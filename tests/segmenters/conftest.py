@@ -94,12 +94,12 @@ def around() -> Callable[..., DiffusionSegmenter]:
         objective: ObjectiveName = "x0",
         weight: BoundaryWeight = uniform_weight,
         draws: TrainingDraws | None = None,
-        region_loss: RegionLoss | None = None,
+        mask_loss: RegionLoss | None = None,
         **settings: Any,
     ) -> DiffusionSegmenter:
         process = process or MaskDiffusion()
         section = DiffusionConfig(objective=objective, mask_scale=process.mask_scale, training="single")
-        meaning = build_objective(section, region_loss or RegionLoss())
+        meaning = build_objective(section, mask_loss or RegionLoss())
         return DiffusionSegmenter(network, process, meaning, weight, draws or Single(), **settings)
 
     return make

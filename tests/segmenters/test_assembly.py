@@ -103,7 +103,7 @@ def test_the_recipe_reaches_the_segmenter() -> None:
     assert segmenter.objective.mask_scale == 0.3
     assert segmenter.draws == Dual(noisy_share=0.25, noisy_weight=0.7)
     assert (segmenter.noisy_bias, segmenter.self_conditioning) == (2, True)
-    loss = segmenter.objective.region_loss
+    loss = segmenter.objective.mask_loss
     assert (loss.cross_entropy, loss.dice, loss.kervadec) == (2, 3, 0.5)
     assert (loss.dice_loss.batch, loss.dice_loss.smooth_nr, loss.dice_loss.smooth_dr) == (True, 0.1, 0.1)
     assert isinstance(segmenter.network, MLFFMSegDiff)

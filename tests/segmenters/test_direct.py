@@ -15,7 +15,7 @@ UNET = {"name": "unet", "widths": [4, 8, 16], "residual_units": 1}
 Make = Callable[..., BaseSegmenter]
 
 
-def test_the_loss_is_the_region_loss_with_the_weight_of_a_clean_mask(trained: Make, batch: Batch) -> None:
+def test_the_loss_is_the_mask_loss_with_the_weight_of_a_clean_mask(trained: Make, batch: Batch) -> None:
     segmenter = trained(model=UNET, loss={"band_gain": 3, "band_width": 2})
     weight = 1 + 3 * torch.exp(-batch.distance.square() / 8)
     logit = segmenter.network(batch.image)  # type: ignore[operator]

@@ -227,6 +227,6 @@ def test_what_the_network_reads_has_unit_variance_at_every_time(
 
 def test_the_loss_without_boundary_weight_is_unweighted(around: Around, batch: Batch) -> None:
     network = Fixed(4)
-    segmenter = around(network, draws=Dual(0), region_loss=RegionLoss(dice=0))
+    segmenter = around(network, draws=Dual(0), mask_loss=RegionLoss(dice=0))
     expected = F.softplus(-batch.mask * network.answer).mean()
     torch.testing.assert_close(segmenter.loss(batch), expected)

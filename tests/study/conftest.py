@@ -8,7 +8,7 @@ import pytest
 from mlffm_segdiff.config.study import Study, check_study
 from mlffm_segdiff.study.launchers import InProcess
 from mlffm_segdiff.study.plan import StudyPlan
-from mlffm_segdiff.study.progress import Progress
+from mlffm_segdiff.study.progress import StudyProgress
 from mlffm_segdiff.study.runner import make_plan, run_cells, save_plan
 from mlffm_segdiff.study.study_folder import StudyFolder
 
@@ -58,7 +58,7 @@ def make_study() -> Callable[..., Study]:
     return make
 
 
-RunHere = Callable[[StudyPlan, StudyFolder], tuple[dict[str, str], Progress]]
+RunHere = Callable[[StudyPlan, StudyFolder], tuple[dict[str, str], StudyProgress]]
 
 
 @pytest.fixture(scope="session")
@@ -77,8 +77,8 @@ def plan_here() -> Callable[[Study, StudyFolder], StudyPlan]:
 def run_here() -> RunHere:
     """Run what a plan lacks in this process: the failures by key, and the progress."""
 
-    def run(plan: StudyPlan, folder: StudyFolder) -> tuple[dict[str, str], Progress]:
-        return run_cells(plan, folder, InProcess(plan.threads)), Progress(plan, folder)
+    def run(plan: StudyPlan, folder: StudyFolder) -> tuple[dict[str, str], StudyProgress]:
+        return run_cells(plan, folder, InProcess(plan.threads)), StudyProgress(plan, folder)
 
     return run
 

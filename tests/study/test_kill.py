@@ -13,11 +13,11 @@ import torch
 
 from mlffm_segdiff.config.study import Study
 from mlffm_segdiff.study.plan import StudyPlan, read_plan, write_plan
-from mlffm_segdiff.study.progress import Progress
+from mlffm_segdiff.study.progress import StudyProgress
 from mlffm_segdiff.study.study_folder import StudyFolder
 
 PlanHere = Callable[[Study, StudyFolder], StudyPlan]
-RunHere = Callable[[StudyPlan, StudyFolder], tuple[dict[str, str], Progress]]
+RunHere = Callable[[StudyPlan, StudyFolder], tuple[dict[str, str], StudyProgress]]
 
 SCRIPT = """
 import os, signal, sys
@@ -111,7 +111,7 @@ def test_a_study_killed_again_and_again_gives_the_same_results(
         plan_here(make_study(), folder)
         killed(folder, moment)
     plan = plan_here(make_study(), folder)
-    assert Progress(plan, folder).count("done") == 3
+    assert StudyProgress(plan, folder).count("done") == 3
     failures, progress = run_here(plan, folder)
     assert (failures, progress.count("done")) == ({}, 4)
     assert folder.plan.read_bytes() == whole.plan.read_bytes()

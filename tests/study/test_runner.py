@@ -14,14 +14,14 @@ from mlffm_segdiff.study import run_cell as run_cell_module
 from mlffm_segdiff.study import run_study, runner
 from mlffm_segdiff.study.launchers.base import Outcome, Work
 from mlffm_segdiff.study.plan import StudyPlan, package_versions, read_plan, write_plan
-from mlffm_segdiff.study.progress import Progress
+from mlffm_segdiff.study.progress import StudyProgress
 from mlffm_segdiff.study.runner import changes, make_plan, run_cells
 from mlffm_segdiff.study.study_folder import StudyFolder
 from mlffm_segdiff.study.transfer import next_state
 
 MakeStudy = Callable[..., Study]
 PlanHere = Callable[[Study, StudyFolder], StudyPlan]
-RunHere = Callable[[StudyPlan, StudyFolder], tuple[dict[str, str], Progress]]
+RunHere = Callable[[StudyPlan, StudyFolder], tuple[dict[str, str], StudyProgress]]
 
 
 class Recorded:
@@ -51,7 +51,7 @@ def test_finished_cells_are_never_run_again(
     plan, nobody = plan_here(make_study(), copied), Recorded({})
     assert run_cells(plan, copied, nobody) == {}
     assert nobody.asked == []
-    assert Progress(plan, copied).count("done") == 4
+    assert StudyProgress(plan, copied).count("done") == 4
     assert copied.plan.read_bytes() == before
 
 
@@ -72,7 +72,7 @@ def test_a_smaller_request_warns_of_the_cells_that_it_leaves_out(
     (warning,) = caplog.messages
     assert re.match(r"2 finished cells of .* are not in this request", warning)
     plan = plan_here(make_study(), copied)
-    assert Progress(plan, copied).count("done") == 4
+    assert StudyProgress(plan, copied).count("done") == 4
 
 
 def test_another_part_warns_of_the_scores_that_it_replaces(
@@ -156,7 +156,7 @@ def test_a_cell_whose_process_died_has_failed(copied: StudyFolder) -> None:
         plan.cells[0].key: "no result"
     }
     assert place.failed.read_text() == "no result\n"
-    assert Progress(plan, copied).state(plan.cells[0]) == "failed"
+    assert StudyProgress(plan, copied).state(plan.cells[0]) == "failed"
 
 
 def test_only_marks_of_killed_processes_are_removed(copied: StudyFolder) -> None:
@@ -194,7 +194,7 @@ def test_a_plan_that_was_killed_half_written_is_made_again(
     copied: StudyFolder, make_study: MakeStudy, plan_here: PlanHere, tmp_path: Path
 ) -> None:
     copied.study.unlink()
-    assert Progress(plan_here(make_study(), copied), copied).count("done") == 4
+    assert StudyProgress(plan_here(make_study(), copied), copied).count("done") == 4
     assert copied.study.is_file()
     unfinished = StudyFolder(tmp_path / "unfinished")
     (unfinished.path / ".part-1").mkdir(parents=True)  # see data/atomic.py
@@ -210,7 +210,7 @@ def test_cells_of_other_code_are_kept_and_named(
     monkeypatch.setattr(runner, "code_digest", lambda: "newer")
     plan = plan_here(make_study(), copied)
     assert [cell.key for cell in plan.cells] == [cell.key for cell in before.cells]
-    assert Progress(plan, copied).count("done") == 4
+    assert StudyProgress(plan, copied).count("done") == 4
     (said,) = changes(plan, copied)
     assert f"4 finished cells were trained by other code ({code}; now newer); they are kept" in said
 
@@ -233,7 +233,7 @@ def test_a_variant_under_another_name_is_the_same_training(
     first, *others = make_study().variants.items()
     renamed = {"renamed": first[1], **dict(others)}
     study = make_study().model_copy(update={"variants": renamed, "baseline": "renamed"})
-    assert Progress(plan_here(study, copied), copied).count("done") == 4
+    assert StudyProgress(plan_here(study, copied), copied).count("done") == 4
 
 
 def test_one_command_at_a_time(copied: StudyFolder, make_study: MakeStudy, plan_here: PlanHere) -> None:
@@ -255,11 +255,11 @@ def test_a_lost_plan_is_made_again_and_a_damaged_account_named(
 ) -> None:
     copied.plan.unlink()
     plan = plan_here(make_study(), copied)
-    assert Progress(plan, copied).count("done") == 4
+    assert StudyProgress(plan, copied).count("done") == 4
     for text in ("", "[]", "{}", '{"seconds": "abc"}'):
         copied.cell(plan.cells[0].key).finished.write_text(text)
         with pytest.raises(UserError, match=r"finished\.json cannot be read .* delete it"):
-            Progress(plan, copied).seconds(plan.cells[0])
+            StudyProgress(plan, copied).seconds(plan.cells[0])
 
 
 def test_other_packages_are_named(whole: StudyFolder) -> None:

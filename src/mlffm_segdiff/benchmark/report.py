@@ -8,8 +8,9 @@ from matplotlib.figure import Figure as Chart
 
 from mlffm_segdiff.benchmark.goals import Findings, Goal, Result
 from mlffm_segdiff.benchmark.timing import Timing, plain, quartiles
-from mlffm_segdiff.data.atomic import atomic_write, open_checked, sweep_unfinished
+from mlffm_segdiff.data.atomic import sweep_unfinished, write_text
 from mlffm_segdiff.data.results_folder import require_own
+from mlffm_segdiff.evaluation.figures import save_figure
 from mlffm_segdiff.evaluation.report import markdown_table
 
 JSON_FILE, MARKDOWN_FILE, CHART_FILE = "benchmark.json", "benchmark.md", "benchmark.png"
@@ -17,7 +18,6 @@ GOAL_HEADER = ("name", "what", "goal", "measured", "met", "format", "quartiles")
 TIMING_HEADER = ("contestant", "format", "median, ms", "quartiles, ms", "turns")
 MET, MISSED = "#1b7837", "#d6604d"
 SHORTEST, LONGEST = 0.01, 100.0
-DPI = 150
 
 Found = Mapping[str, Sequence[Findings]]
 """Findings by number format."""
@@ -107,8 +107,7 @@ def write_report(folder: Path, facts: Mapping[str, object], found: Found) -> Non
     sweep_unfinished(folder)
     texts = {JSON_FILE: values, MARKDOWN_FILE: benchmark_markdown(facts, found)}
     for name, text in texts.items():
-        with atomic_write(folder / name) as path:
-            path.write_text(text, encoding="utf-8")
+        write_text(folder / name, text)
 
 
 def _goal_row(result: Result, number_format: str) -> tuple[str, ...]:
@@ -189,8 +188,7 @@ def goal_chart(found: Found, title: str) -> Chart:
 
 def write_chart(folder: Path, found: Found, title: str) -> None:
     """Write CHART_FILE. Raises UserError if it cannot be written."""
-    with atomic_write(folder / CHART_FILE) as path, open_checked(path) as file:
-        goal_chart(found, title).savefig(file, format="png", dpi=DPI)
+    save_figure(goal_chart(found, title), folder / CHART_FILE)
 
 
 def _labels(measured: Sequence[tuple[str, Result]]) -> list[str]:

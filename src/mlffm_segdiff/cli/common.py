@@ -86,7 +86,7 @@ LevelOption = Annotated[
     typer.Option(
         "--level",
         metavar="80|90|95",
-        help="Level of intervals and contours in per cent, or as 0.9 [default: 90, or the highest that the "
+        help="Level of intervals and contours in percent, or as 0.9 [default: 90, or the highest that the "
         "weights are calibrated for].",
     ),
 ]

@@ -193,7 +193,7 @@ def plan(
     split: SplitOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print nnU-Net's plan for a data set at the size of our networks, and the recipe keys for it."""
+    """Print nnU-Net's plan for a data set at the size of this package's networks, and its recipe keys."""
     reporter = Reporter(json=as_json)
     counts = {part: len(cases) for part, cases in _parts(name, path, split).cases.items()}
     reporter.info(f"{name}: {_counts(counts)}")

@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 
 from mlffm_segdiff.study.cells import Cell
-from mlffm_segdiff.study.progress import Progress
+from mlffm_segdiff.study.progress import StudyProgress
 from mlffm_segdiff.training.time_estimate import duration
 
 
@@ -17,7 +17,7 @@ from mlffm_segdiff.training.time_estimate import duration
 class LiveTable:
     """Shows progress: a row per variant, a column per data set."""
 
-    progress: Progress
+    progress: StudyProgress
     console: Console
 
     @contextmanager

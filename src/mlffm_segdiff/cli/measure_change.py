@@ -45,7 +45,7 @@ def measure_change(
         float | None,
         typer.Option(
             metavar="80|90|95",
-            help="Level at which all intervals hold at once, in per cent, or as 0.9 [default: 90, or the "
+            help="Level at which all intervals hold at once, in percent, or as 0.9 [default: 90, or the "
             "highest that the weights are calibrated for].",
         ),
     ] = None,

@@ -87,7 +87,7 @@ def plan(
     """
     from mlffm_segdiff.config.study import load_study
     from mlffm_segdiff.study.plan_time import cells_at_once, makespan
-    from mlffm_segdiff.study.progress import Progress
+    from mlffm_segdiff.study.progress import StudyProgress
     from mlffm_segdiff.study.runner import HERE, changes, losses, make_plan
     from mlffm_segdiff.study.study_folder import StudyFolder
     from mlffm_segdiff.study.transfer import check_studies, next_state
@@ -96,7 +96,7 @@ def plan(
     loaded, reporter = load_study(name, overrides or ()), Reporter(quiet, as_json)
     folder = StudyFolder.of(loaded.name, output)
     planned = make_plan(loaded, folder, _sources(source), device)
-    progress = Progress(planned, folder)
+    progress = StudyProgress(planned, folder)
     for change in (*changes(planned, folder), *losses(planned, folder)):
         reporter.warn(change)
     others = _study_folders(reuse)
@@ -315,12 +315,12 @@ def _run_cells(
 ) -> Mapping[str, str]:
     """Run the unfinished cells under a live table; return the errors of failed ones, also on stderr."""
     from mlffm_segdiff.cli.live_table import LiveTable
-    from mlffm_segdiff.study.progress import Progress
+    from mlffm_segdiff.study.progress import StudyProgress
     from mlffm_segdiff.study.runner import changes, run_cells
 
     for change in changes(planned, folder):
         reporter.warn(change)
-    table = LiveTable(Progress(planned, folder), reporter.console())
+    table = LiveTable(StudyProgress(planned, folder), reporter.console())
     try:
         with table.shown():
             failures = run_cells(planned, folder, launcher, table.print_end)

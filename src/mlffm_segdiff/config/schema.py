@@ -198,7 +198,7 @@ class TrainConfig(Section):
     @field_validator("logger", mode="before")
     @classmethod
     def one_or_several_loggers(cls, given: object) -> object:
-        """Take one name for a list of one, and names in any case."""
+        """Accept one name as a list of one, and names in any case."""
         names = [given] if isinstance(given, str) else given
         if not isinstance(names, list | tuple):
             return given

@@ -66,7 +66,7 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
 def open_checked(path: Path) -> io.BufferedWriter:
     """Open a file for an encoder of images, so that what does not fit on the disk is an OSError.
 
-    Given a file with a descriptor, Pillow's encoders write past Python, and lose such bytes in silence.
+    Given a file with a descriptor, Pillow's encoders write past Python, and silently lose them.
     """
     return io.BufferedWriter(_NoDescriptor(path, "w"))
 

@@ -28,7 +28,7 @@ def _archive(path: Path, process: int, size: int, modified: int) -> zipfile.ZipF
     )
     archive = zipfile.ZipFile(path, metadata_encoding=encoding) if encoding else archive
     for info in archive.infolist():
-        info.filename = info.filename.replace("\\", "/")  # old tools of Windows separate folders so
+        info.filename = info.filename.replace("\\", "/")  # old Windows tools separate folders this way
     archive.NameToInfo = {info.filename: info for info in archive.infolist()}
     return archive
 

@@ -33,7 +33,7 @@ def claimed(folder: Path) -> Iterator[None]:
     created = [one for one in (folder, *folder.parents) if not os.path.exists(one)]  # noqa: PTH110, never raise
     with _locked(folder):
         try:
-            with suppress(OSError):  # on a full disk the lock holds as well
+            with suppress(OSError):  # the lock also holds on a full disk
                 path.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
             sweep_unfinished(folder)
             yield

@@ -1,4 +1,4 @@
-"""Tables as CSV text that spreadsheets show as it is: no cell starts a formula.
+"""Tables as CSV text that spreadsheets show unchanged: no cell starts a formula.
 
 The pages of `predict` and `serve` write their tables by the same rule (``csvCell`` in their scripts).
 """

@@ -41,7 +41,7 @@ def all_full(traits: Sequence[MaskTraits]) -> bool:
 
 
 def perhaps_inverted(traits: Sequence[MaskTraits]) -> bool:
-    """Return whether the lesion holds all four corners in nearly all of at least two masks.
+    """Return whether the lesion covers all four corners in nearly all of at least two masks.
 
     Empty and full masks do not count. A lesion may fill an image, but not nearly every one.
     """

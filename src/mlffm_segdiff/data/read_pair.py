@@ -72,6 +72,6 @@ def _cause_and_fix(case: Case, image_upright: Size, mask_upright: Size) -> str:
         return "; save the mask at the size of its image"
     one, other = ("image", "mask") if image_turned else ("mask", "image")
     return (
-        f", because EXIF orientation turns only the {one} by a quarter; "
+        f", because EXIF orientation turns only the {one} by 90 degrees; "
         f"turn the {other} too, or remove the orientation of the {one}"
     )

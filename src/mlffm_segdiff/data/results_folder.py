@@ -1,5 +1,6 @@
 """A folder of results that a command fills, and that its next run replaces without touching other files."""
 
+import json
 import os
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -47,6 +48,14 @@ def require_own_file(path: Path, start: str) -> None:
         with path.open("rb") as file:
             if file.read(len(start)) != start.encode():
                 raise UserError(f"{path} exists, but no earlier run wrote it; choose another name")
+
+
+def listed_files(facts: Path) -> list[str]:
+    """Return what a JSON file of an earlier run lists as its ``files``; nothing without such a file."""
+    try:
+        return list(map(str, json.loads(facts.read_text(encoding="utf-8"))["files"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def remove_results(folder: Path, files: Iterable[str]) -> None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
-from mlffm_segdiff.data.atomic import write_text
-from mlffm_segdiff.data.csv_text import csv_table
 from mlffm_segdiff.evaluation.model import ComparedCase
-from mlffm_segdiff.evaluation.rows import DECIMALS, EvaluatedCase
+from mlffm_segdiff.evaluation.rows import EvaluatedCase
 from mlffm_segdiff.metrics.case_bounds import (
     MASK_INDEX,
     THRESHOLDS,
@@ -149,15 +146,6 @@ def coverage_summary(found: Sequence[Coverage]) -> dict[str, dict[str, dict[str,
         if (one.stratum, one.calibrated_on) == (ALL, APPLIED):
             summary.setdefault(one.source, {}).setdefault(one.bound, {})[f"{one.level:g}"] = one.reached
     return summary
-
-
-def write_coverage(found: Sequence[Coverage], path: Path) -> None:
-    """Write the coverages as CSV, atomically. Raises UserError if it cannot be written."""
-    rows = (
-        [round(value, DECIMALS) if isinstance(value, float) else value for value in astuple(one)]
-        for one in found
-    )
-    write_text(path, csv_table([field.name for field in fields(Coverage)], rows))
 
 
 def _expected(

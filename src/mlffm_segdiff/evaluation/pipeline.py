@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,8 @@ from mlffm_segdiff.config.errors import UserError, partly_written
 from mlffm_segdiff.config.schema import Recipe, SamplingConfig
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.claim import claimed_results
-from mlffm_segdiff.data.progress import Progress
-from mlffm_segdiff.data.results_folder import remove_results, require_outside, require_own
+from mlffm_segdiff.data.progress import ShowProgress, no_progress
+from mlffm_segdiff.data.results_folder import listed_files, remove_results, require_outside, require_own
 from mlffm_segdiff.data.sources import SplitCases, load_split_cases, open_split
 from mlffm_segdiff.data.splits import check_part, load_split
 from mlffm_segdiff.evaluation import figures, quality_figures
@@ -27,15 +25,14 @@ from mlffm_segdiff.evaluation.coverage import (
     coverage_case,
     coverage_summary,
     measure_coverage,
-    write_coverage,
 )
 from mlffm_segdiff.evaluation.coverage_figure import coverage_figure
 from mlffm_segdiff.evaluation.figures import OutlinedCase, pick_cases, save_figure
 from mlffm_segdiff.evaluation.folders import MaskFiles, compare_masks, load_masks, match_folders
 from mlffm_segdiff.evaluation.model import ComparedCase, evaluate_case, outline_case, segment_cases
-from mlffm_segdiff.evaluation.quality import JudgedCase, judge_case, quality_summary, write_judged
+from mlffm_segdiff.evaluation.quality import JudgedCase, judge_case, quality_summary
 from mlffm_segdiff.evaluation.report import CASES_FILE, SUMMARY_FILE, write_report
-from mlffm_segdiff.evaluation.rows import EvaluatedCase
+from mlffm_segdiff.evaluation.rows import EvaluatedCase, write_rows
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.metrics.distribution import score_samples, summarise_samples
 from mlffm_segdiff.metrics.summary import Summary
@@ -50,8 +47,6 @@ LOG = logging.getLogger(__name__)
 CONTOURS_SHOWN = 6
 QUALITY_TABLE = "quality.csv"
 COVERAGE_TABLE = "coverage.csv"
-
-ShowProgress = Callable[[str], AbstractContextManager[Progress]]
 
 
 @dataclass(frozen=True)
@@ -89,13 +84,6 @@ class Evaluation:
     model: EvaluatedModel | None = None
 
 
-@contextmanager
-def no_progress(label: str) -> Iterator[Progress]:
-    """Show no progress."""
-    del label
-    yield _ignore
-
-
 def evaluate(
     weights: str | Path = DEFAULT,
     *,
@@ -125,7 +113,6 @@ def evaluate(
     place, pretrained = find_device(device), load_pretrained(weights)
     recipe = with_data(pretrained.recipe, sources, split)
     chosen = chosen_sampling(recipe, sampling)
-    _require_paths(recipe)
     parts = load_split_cases(recipe.data)
     _require_unseen(weights, pretrained.recipe, parts, part, own=not sources and split is None)
     with show("reading") as progress:
@@ -149,7 +136,7 @@ def evaluate(
             progress(len(evaluated), len(cases))
     model = EvaluatedModel(recipe, parts, part, chosen, segmenter, place)
     facts = {"weights": str(weights), **_facts(model), "quality": quality_summary(judged)}
-    # other parts had a say in the weights or in the calibration
+    # the other parts influenced the weights or the calibration
     coverage = measure_coverage(covered, quality.styles[chosen.style]) if quality and part == "test" else []
     if coverage:
         facts["coverage"] = coverage_summary(coverage)
@@ -222,9 +209,9 @@ def write_evaluation(found: Evaluation, folder: Path) -> dict[str, Summary]:
             remove_results(folder, [name for name in own if name != SUMMARY_FILE])  # it lists the files
             summaries = write_report(folder, found.cases, {**found.facts, "files": files})
             if found.judged:
-                write_judged(found.judged, folder / QUALITY_TABLE)
+                write_rows(JudgedCase, found.judged, folder / QUALITY_TABLE)
             if found.coverage:
-                write_coverage(found.coverage, folder / COVERAGE_TABLE)
+                write_rows(Coverage, found.coverage, folder / COVERAGE_TABLE)
             for name, figure in drawn.items():
                 save_figure(figure, folder / name)
     return summaries
@@ -243,10 +230,7 @@ def require_free_folder(folder: Path, inputs: Iterable[Path] = ()) -> None:
 
 def evaluated_files(folder: Path) -> list[str]:
     """Return the files of an earlier evaluation in a folder, as its summary.json lists them."""
-    try:
-        return list(map(str, json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))["files"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+    return listed_files(folder / SUMMARY_FILE)
 
 
 def _outlined(
@@ -272,18 +256,6 @@ def _facts(model: EvaluatedModel) -> dict[str, object]:
         "size": model.recipe.data.size,
         "sampling": model.sampling.model_dump(),
     }
-
-
-def _ignore(done: int, total: int) -> None:
-    del done, total
-
-
-def _require_paths(recipe: Recipe) -> None:
-    bare = [name for name, path in recipe.data.sources.items() if path is None and name != "synthetic"]
-    if bare:
-        raise UserError(
-            f"no path for {', '.join(bare)}: name the data to evaluate on by --source {bare[0]}=FOLDER"
-        )
 
 
 def _require_unseen(weights: str | Path, trained: Recipe, parts: SplitCases, part: str, own: bool) -> None:

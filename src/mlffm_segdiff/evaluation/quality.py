@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
-from mlffm_segdiff.data.atomic import write_text
-from mlffm_segdiff.data.csv_text import csv_table
-from mlffm_segdiff.evaluation.rows import DECIMALS, EvaluatedCase
+from mlffm_segdiff.evaluation.rows import EvaluatedCase
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.certainty import sample_agreement
 from mlffm_segdiff.metrics.overlap import JACCARD_THRESHOLD
@@ -115,15 +112,6 @@ def quality_summary(cases: Sequence[JudgedCase]) -> dict[str, object]:
         found["mean_dice"], found["mean_expected_dice"] = float(np.mean(dices)), float(np.mean(expected))
         found["calibration_error"] = sum(abs(a - b) * count for a, b, count in groups) / len(cases)
     return found
-
-
-def write_judged(cases: Sequence[JudgedCase], path: Path) -> None:
-    """Write the cases as CSV, atomically. Raises UserError if it cannot be written."""
-    rows = (
-        [round(value, DECIMALS) if isinstance(value, float) else value for value in astuple(case)]
-        for case in cases
-    )
-    write_text(path, csv_table([field.name for field in fields(JudgedCase)], rows))
 
 
 def _doubts(cases: Sequence[JudgedCase], name: str) -> list[float] | None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable
+from dataclasses import asdict, astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
 
+from mlffm_segdiff.data.atomic import write_text
+from mlffm_segdiff.data.csv_text import csv_table
 from mlffm_segdiff.metrics.case_scores import SCORE_NAMES, CaseScores
 
 DECIMALS = 6
@@ -30,6 +35,24 @@ def column_names(with_network: bool) -> list[str]:
     scores = [field.name for field in fields(CaseScores)]
     network = [NETWORK_PREFIX + name for name in scores] if with_network else []
     return ["id", *scores, *network]
+
+
+def write_rows(kind: type, rows: Iterable[Any], path: Path) -> None:
+    """Write a table of dataclasses as CSV, with numbers to six decimals, atomically.
+
+    Args:
+        kind: The dataclass, whose fields are the columns.
+        rows: Of this kind.
+        path: Of the table.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    values = (
+        [round(value, DECIMALS) if isinstance(value, float) else value for value in astuple(row)]
+        for row in rows
+    )
+    write_text(path, csv_table([field.name for field in fields(kind)], values))
 
 
 def row_values(case: EvaluatedCase) -> dict[str, str | float | int]:

@@ -74,7 +74,7 @@ def runtime_of(format_name: FormatName) -> Runtime:
 
 
 def read_export(folder: Path, precision: Precision = "float32") -> Pretrained:
-    """Load an exported folder; its graphs run on the processor with torch's number of threads.
+    """Load an exported folder; its graphs run on the CPU with torch's number of threads.
 
     The result can segment, but cannot be trained or saved.
 
@@ -100,7 +100,7 @@ def read_export(folder: Path, precision: Precision = "float32") -> Pretrained:
 
 
 def _plain(segmenter: BaseSegmenter) -> BaseSegmenter:
-    """Return a copy in evaluation mode on the processor, its batch normalisation folded.
+    """Return a copy in evaluation mode on the CPU, its batch normalisation folded.
 
     torch.export writes no channels_last weights.
     """

@@ -8,9 +8,10 @@ from pathlib import Path
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import RuntimeChoice
 from mlffm_segdiff.data.cache import CACHE_FIX
+from mlffm_segdiff.data.progress import ShowStatus
 from mlffm_segdiff.export.folder import read_export, runtime_of, write_export
 from mlffm_segdiff.export.formats import RuntimeName
-from mlffm_segdiff.export.graph_model import ShowStatus, cached_folder
+from mlffm_segdiff.export.graph_model import cached_folder
 from mlffm_segdiff.export.manifest import FormatName, is_export, read_manifest
 from mlffm_segdiff.segmenters.precision import Precision
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained

@@ -2,8 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib.metadata import version
@@ -17,6 +17,7 @@ from mlffm_segdiff.config.extra import DISTRIBUTION
 from mlffm_segdiff.config.schema import Precision, RuntimeChoice, SamplingConfig
 from mlffm_segdiff.data.cache import cache_root
 from mlffm_segdiff.data.image_rows import Pixels
+from mlffm_segdiff.data.progress import ShowStatus
 from mlffm_segdiff.export.manifest import (
     FEATURES,
     FIX,
@@ -37,8 +38,6 @@ from mlffm_segdiff.segmenters.saved_weights import WEIGHTS, files_digest, local_
 
 CACHE_FORMAT = 4
 """Version of the written graphs, raised if they change without a new version of the package."""
-
-ShowStatus = Callable[[str], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)

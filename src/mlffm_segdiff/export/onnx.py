@@ -1,4 +1,4 @@
-"""Graphs as ONNX, run by ONNX Runtime on the processor."""
+"""Graphs as ONNX, run by ONNX Runtime on the CPU."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the processor; needs no torch."""
+"""ONNX Runtime on the CPU; needs no torch."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ def check_precision(precision: Precision) -> None:
     import_onnxruntime()
     if precision != "float32":
         raise UserError(
-            f"ONNX Runtime does not compute in {precision} on a processor; "
+            f"ONNX Runtime does not compute in {precision} on a CPU; "
             "use --precision float32, or weights that are not exported with --runtime torch or openvino"
         )
 

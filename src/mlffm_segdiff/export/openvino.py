@@ -1,4 +1,4 @@
-"""Graphs as OpenVINO, run on the processor."""
+"""Graphs as OpenVINO, run on the CPU."""
 
 import sys
 from collections.abc import Mapping
@@ -65,10 +65,10 @@ def write(part: Part, path: Path) -> None:
 
 
 def check_precision(precision: Precision) -> None:
-    """Raise UserError if OpenVINO is missing, or cannot compute in this precision on this processor."""
+    """Raise UserError if OpenVINO is missing, or cannot compute in this precision on this CPU."""
     able = import_openvino().Core().get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
     if precision == "bf16" and "BF16" not in able:
-        raise UserError("this processor has no bf16 for OpenVINO to use; use --precision float32")
+        raise UserError("this CPU has no bf16 for OpenVINO to use; use --precision float32")
 
 
 def read(path: Path, precision: Precision, threads: int) -> OpenVINOGraph:

@@ -33,7 +33,7 @@ class Processing:
         threshold: Probability from which a pixel is lesion, above 0 and at most 1.
         post: Post-processing of the thresholded mask.
         mm_per_pixel: Side of a pixel in millimetres, 1e-6 to 1000, instead of the value in the image's file.
-        level: Of the intervals and contours that outputs show, as a share (0.9) or in per cent (90); None is
+        level: Of the intervals and contours that outputs show, as a share (0.9) or in percent (90); None is
             0.9, or the highest that is calibrated.
         refuse_outliers: Make no result of an image that is flagged as not dermoscopic.
     """

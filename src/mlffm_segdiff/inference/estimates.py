@@ -34,7 +34,7 @@ class Estimate:
         """Return the interval that holds the true value with this probability; None without a calibration.
 
         Args:
-            level: As a share (0.9) or in per cent (90).
+            level: As a share (0.9) or in percent (90).
 
         Raises:
             UserError: The weights are not calibrated for this level.
@@ -62,8 +62,8 @@ class ContourBand:
 
     Attributes:
         inner: Within the mask.
-        outer: Holds the mask.
-        level: At which they hold.
+        outer: Contains the mask.
+        level: At which the pair holds.
     """
 
     inner: Mask
@@ -84,15 +84,15 @@ def with_interval(value: float, ends: Ends | None) -> str:
 
 
 def as_level(number: float) -> float:
-    """Return a level that is given as a share (0.9) or in per cent (90).
+    """Return a level that is given as a share (0.9) or in percent (90).
 
     Raises:
         UserError: The number is not above 0 and below 100, or is 1, which is neither.
     """
     if not isinstance(number, Real):
-        raise UserError(f"level {number!r} is not a number; give a share such as 0.9, or per cent such as 90")
+        raise UserError(f"level {number!r} is not a number; give a share such as 0.9, or percent such as 90")
     if not 0 < number < 100 or number == 1:
-        raise UserError(f"level {number:g} is out of range; give a share such as 0.9, or per cent such as 90")
+        raise UserError(f"level {number:g} is out of range; give a share such as 0.9, or percent such as 90")
     return number if number < 1 else round(number / 100, 9)
 
 

@@ -162,7 +162,7 @@ def ready_to_segment(
 ) -> BaseSegmenter:
     """Return a segmenter that computes the same in fewer operations, for inference only.
 
-    Batch normalisation is folded into convolutions; on a processor padding is too, and weights are laid out
+    Batch normalisation is folded into convolutions; on a CPU padding is too, and weights are laid out
     for oneDNN. Results differ by rounding only.
 
     Args:
@@ -172,13 +172,13 @@ def ready_to_segment(
         precision: Number format that the network computes in.
     """
     ready = fold_batch_norm(segmenter)
-    on_processor = image.device.type == "cpu"
-    if on_processor:
+    on_cpu = image.device.type == "cpu"
+    if on_cpu:
         ready = fold_padding(ready)
     if precision == "bf16":
         ready = in_bfloat16(ready, image)
     once = sampling.model_copy(update={"samples": 1, "steps": 1, "mirror": False, "fusion": "mean"})
-    return pack_convolutions(ready, lambda: ready.segment(image, once)) if on_processor else ready
+    return pack_convolutions(ready, lambda: ready.segment(image, once)) if on_cpu else ready
 
 
 def measured_precision(

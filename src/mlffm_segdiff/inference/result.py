@@ -166,7 +166,7 @@ class CaseResult:
         pixels within the inner contour are not lesion; at most 5 % of the lesion is outside the outer one.
 
         Args:
-            level: One of `levels`, as a share (0.9) or in per cent (90).
+            level: One of `levels`, as a share (0.9) or in percent (90).
             mean: Contours for which these two shares are at most 1 - level on average over the cases instead.
 
         Raises:

@@ -134,7 +134,7 @@ def segment(
         threshold: Probability from which a pixel is lesion, above 0 and at most 1.
         mm_per_pixel: Side of a pixel in millimetres, instead of the value in DICOM files.
         post: Post-processing of the masks, such as ``PostProcessing(largest=True)``.
-        level: Of ``intervals`` and ``band`` of the results, as a share (0.9) or in per cent (90); None is
+        level: Of ``intervals`` and ``band`` of the results, as a share (0.9) or in percent (90); None is
             0.9, or the highest that is calibrated.
         refuse_outliers: Raise OutlierError for an image that is flagged as ``not_dermoscopy``.
         batch_size: Images segmented at once; changes the speed, and results only in the last digits.

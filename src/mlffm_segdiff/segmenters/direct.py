@@ -38,7 +38,7 @@ class DirectSegmenter(BaseSegmenter):
     def __init__(self, network: nn.Module, loss: MaskLoss, weight: BoundaryWeight) -> None:
         super().__init__()
         self.network = network
-        self.region_loss = loss
+        self.mask_loss = loss
         self.weight = weight
 
     @property
@@ -51,7 +51,7 @@ class DirectSegmenter(BaseSegmenter):
         ones = batch.mask.new_ones(len(batch.mask))
         weight = self.weight(batch.distance, ones, torch.zeros_like(ones))
         losses = [
-            share * whole_loss(self.region_loss, batch.replica, logit, *truth)
+            share * whole_loss(self.mask_loss, batch.replica, logit, *truth)
             for share, logit in self._outputs(batch.image)
             for truth in [truth_at(logit, batch.mask, batch.distance, weight)]
         ]

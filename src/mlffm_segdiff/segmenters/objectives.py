@@ -36,13 +36,13 @@ class Objective(Protocol):
 class X0:
     """The output is the mask's logit: x0 = s (2 sigmoid(logit) - 1), with s the mask scale."""
 
-    def __init__(self, region_loss: MaskLoss, mask_scale: float) -> None:
-        self.region_loss = region_loss
+    def __init__(self, mask_loss: MaskLoss, mask_scale: float) -> None:
+        self.mask_loss = mask_loss
         self.mask_scale = mask_scale
 
     def loss(self, output: Tensor, batch: Batch, noise: Tensor, alpha_bar: Tensor, weight: Tensor) -> Tensor:  # noqa: ARG002
         """Compute the region loss of the logit; see `Objective`."""
-        return whole_loss(self.region_loss, batch.replica, output, batch.mask, batch.distance, weight)
+        return whole_loss(self.mask_loss, batch.replica, output, batch.mask, batch.distance, weight)
 
     def x0(self, output: Tensor, x_t: Tensor, alpha_bar: Tensor) -> Tensor:  # noqa: ARG002
         """Return s tanh(logit / 2), which is s (2 sigmoid(logit) - 1)."""

@@ -50,7 +50,7 @@ def chosen_sampling(recipe: Recipe, overrides: Overrides | None = None) -> Sampl
     """Return the recipe's sampling with the overrides applied.
 
     Raises:
-        UserError: As `override_sampling`; the package of the fusion is not installed; or an override
+        UserError: As `override_sampling`; the package of the sampler is not installed; or an override
             concerns samples and none are drawn.
     """
     chosen = override_sampling(recipe, overrides)

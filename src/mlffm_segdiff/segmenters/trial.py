@@ -14,7 +14,7 @@ from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.cost import build_on_meta
 
 SAFE_CELLS = 4
-"""Side of the coarsest feature map from which normalisations have values enough in a batch of any size."""
+"""Side of the coarsest feature map from which normalisations have enough values in a batch of any size."""
 TRAINING_BYTES = 4 * 5
 """Bytes of a parameter with its gradient, its average and AdamW's two moments."""
 LARGER = 4
@@ -28,7 +28,7 @@ def require_trainable(segmenter: BaseSegmenter, recipe: Recipe) -> None:
     segmentation of one image are computed. The segmenter and torch's random state do not change.
 
     Args:
-        segmenter: On the processor.
+        segmenter: On the CPU.
         recipe: Of the segmenter.
 
     Raises:

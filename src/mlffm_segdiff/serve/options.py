@@ -75,7 +75,7 @@ class ProcessingOptions(_sampling_parameters()):  # type: ignore[misc]
         gt=0,
         lt=100,
         allow_inf_nan=False,
-        description="Of intervals and contours, as a share (0.9) or in per cent (90). Default: 0.9, or the "
+        description="Of intervals and contours, as a share (0.9) or in percent (90). Default: 0.9, or the "
         "highest that is calibrated.",
     )
 

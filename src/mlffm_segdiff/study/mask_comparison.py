@@ -23,11 +23,10 @@ from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.claim import claimed_results
 from mlffm_segdiff.data.datasets.mask_names import pair_ids
 from mlffm_segdiff.data.files import Pixels, decode_image, decode_mask
-from mlffm_segdiff.data.progress import Progress
-from mlffm_segdiff.data.results_folder import remove_results, require_outside, require_own
+from mlffm_segdiff.data.progress import Progress, ShowProgress, no_progress
+from mlffm_segdiff.data.results_folder import listed_files, remove_results, require_outside, require_own
 from mlffm_segdiff.evaluation.figures import OutlinedCase
 from mlffm_segdiff.evaluation.folders import first_ids, masks_by_id
-from mlffm_segdiff.evaluation.pipeline import ShowProgress, no_progress
 from mlffm_segdiff.study.mask_folders import MaskRuns, find_runs, load_prediction, score_runs
 from mlffm_segdiff.study.report.comparisons import Comparison
 from mlffm_segdiff.study.report.document import frame_csv
@@ -111,7 +110,8 @@ def compare(
     if images is not None:
         inputs.append(Path(images).expanduser())
     require_outside(output, inputs)
-    own = _own_files(output)
+    own = listed_files(output / FACTS_FILE)
+    own += FOLDERS if own else ()
     require_own(output, [*RESULTS, *FOLDERS], own)
     found = find_runs(folders, truth, missing)
     given: dict[str, pd.Series] = {}
@@ -200,15 +200,6 @@ def _check_methods(folders: Mapping[str, Sequence[Path]], baseline: str | None) 
         )
     if baseline is not None and baseline not in folders:
         raise UserError(f"the baseline {baseline!r} is not a method; choose one of {', '.join(folders)}")
-
-
-def _own_files(output: Path) -> list[str]:
-    """Return the files of an earlier comparison in the folder, and its subfolders."""
-    try:
-        files = json.loads((output / FACTS_FILE).read_text(encoding="utf-8"))["files"]
-        return [*map(str, files), *FOLDERS]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
 
 
 def _find_images(folder: Path, truths: Mapping[str, Entry]) -> dict[str, Entry]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlffm_segdiff.config.errors import UserError, reason_of
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.segmenters.device import AUTO
 from mlffm_segdiff.segmenters.recipe import check_recipe
 from mlffm_segdiff.study.cells import Cell
@@ -62,8 +62,7 @@ def package_versions() -> dict[str, str]:
 def write_plan(plan: StudyPlan, path: Path) -> None:
     """Write plan.json atomically. Raises UserError if it cannot be written."""
     cells = [{**vars(cell), "recipe": cell.recipe.model_dump(mode="json")} for cell in plan.cells]
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps({**vars(plan), "cells": cells}, indent=1) + "\n", encoding="utf-8")
+    write_text(path, json.dumps({**vars(plan), "cells": cells}, indent=1) + "\n")
 
 
 def read_plan(path: Path) -> StudyPlan:

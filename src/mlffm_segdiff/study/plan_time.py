@@ -1,18 +1,17 @@
 """How long the unfinished cells of a study will take on this machine."""
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-
-import torch
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.config.study import LauncherConfig
+from mlffm_segdiff.data.progress import ShowStatus
 from mlffm_segdiff.data.sources import load_split_cases
 from mlffm_segdiff.segmenters.device import find_device
 from mlffm_segdiff.study.cells import Cell
-from mlffm_segdiff.study.launchers.base import workers_that_fit
+from mlffm_segdiff.study.launchers.base import torch_threads, workers_that_fit
 from mlffm_segdiff.study.plan import StudyPlan
 from mlffm_segdiff.training.time_estimate import TimeEstimate, estimate_time
 
@@ -22,8 +21,6 @@ OF_A_STEP: Mapping[str, set[str] | bool] = {
     **dict.fromkeys(("model", "diffusion", "sampling", "loss", "augment"), True),
 }
 """What of a recipe the time of a step and of a validation image depends on, as pydantic's ``include``."""
-
-ShowStatus = Callable[[str], AbstractContextManager[object]]
 
 
 def estimate_cells(
@@ -45,9 +42,7 @@ def estimate_cells(
     find_device(plan.device)
     measured: dict[str, TimeEstimate | str] = {}
     validation_images: dict[str, int] = {}
-    before = torch.get_num_threads()
-    torch.set_num_threads(plan.threads)
-    try:
+    with torch_threads(plan.threads):
         for cell in cells:
             if cell.dataset not in validation_images:
                 validation_images[cell.dataset] = len(load_split_cases(cell.recipe.data).cases["val"])
@@ -55,8 +50,6 @@ def estimate_cells(
             if key not in measured:
                 with show(f"measuring {cell.variant}"):
                     measured[key] = _measured(cell.recipe, plan.device)
-    finally:
-        torch.set_num_threads(before)
     estimates: dict[str, TimeEstimate] = {}
     errors: dict[str, str] = {}
     for cell in cells:

@@ -13,7 +13,7 @@ State = Literal["waiting", "running", "done", "failed"]
 
 
 @dataclass(frozen=True)
-class Progress:
+class StudyProgress:
     """The states of a study's cells, read from files, which works in any process and with any launcher."""
 
     plan: StudyPlan

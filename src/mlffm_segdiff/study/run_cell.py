@@ -16,7 +16,7 @@ from filelock import FileLock
 from rich.console import Console
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import atomic_folder, atomic_write, sweep_unfinished
+from mlffm_segdiff.data.atomic import atomic_folder, sweep_unfinished, write_text
 from mlffm_segdiff.data.sources import SplitCases, load_split_cases, open_split
 from mlffm_segdiff.evaluation.model import evaluate_model
 from mlffm_segdiff.evaluation.report import CASES_FILE, SUMMARY_FILE, write_report
@@ -84,8 +84,7 @@ def _status_files(place: CellFolder) -> Iterator[None]:
     try:
         yield
     except Exception:
-        with atomic_write(place.failed) as temporary:
-            temporary.write_text(traceback.format_exc(), encoding="utf-8")
+        write_text(place.failed, traceback.format_exc())
         raise
     finally:
         place.running.unlink(missing_ok=True)
@@ -183,5 +182,4 @@ def _scoring_record(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, values: Mapping[str, object]) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(values, indent=1) + "\n")

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.study import LauncherName, Study, check_study, load_study
-from mlffm_segdiff.data.atomic import atomic_write, require_writable_folder
+from mlffm_segdiff.data.atomic import require_writable_folder, write_text
 from mlffm_segdiff.data.processors import default_threads, processors
 from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.study.cells import Cell, make_cells
@@ -146,8 +146,7 @@ def save_plan(plan: StudyPlan, study: Study, folder: StudyFolder) -> None:
         for loss in losses(plan, folder):
             LOG.warning(loss)
         write_plan(plan, folder.plan)  # first: it marks the folder as a study's
-        with atomic_write(folder.study) as path:
-            path.write_text(yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+        write_text(folder.study, yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False))
         for cell in plan.cells:  # a finished cell without a new evaluation is unfinished again
             place = folder.cell(cell.key)
             if place.finished.is_file() and not is_scored(cell, plan, place):
@@ -264,8 +263,7 @@ def run_cells(
             if error is not None:
                 failures[outcome.key] = error
                 if not place.failed.is_file():
-                    with atomic_write(place.failed) as path:
-                        path.write_text(f"{error}\n", encoding="utf-8")
+                    write_text(place.failed, f"{error}\n")
             if on_end is not None:
                 on_end(cells[outcome.key], error)
     return failures

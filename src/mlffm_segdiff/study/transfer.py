@@ -13,7 +13,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import atomic_folder, write_bytes
 from mlffm_segdiff.study.cells import Cell
 from mlffm_segdiff.study.plan import StudyPlan, read_plan, write_plan
-from mlffm_segdiff.study.progress import Progress
+from mlffm_segdiff.study.progress import StudyProgress
 from mlffm_segdiff.study.run_cell import is_scored
 from mlffm_segdiff.study.score_frame import CellResult, read_scores
 from mlffm_segdiff.study.study_folder import CellFolder, StudyFolder
@@ -110,7 +110,7 @@ def next_state(cell: Cell, plan: StudyPlan, folder: StudyFolder, others: Iterabl
         "done"; "to score" if it is trained here or elsewhere; "to copy" if it is finished elsewhere;
         otherwise its `State`, with "waiting" for a finished cell that lacks scores of the plan, and weights.
     """
-    place, state = folder.cell(cell.key), Progress(plan, folder).state(cell)
+    place, state = folder.cell(cell.key), StudyProgress(plan, folder).state(cell)
     if state == "done" and is_scored(cell, plan, place):
         return state
     if place.trained.is_file():

@@ -85,8 +85,9 @@ class TimeEstimate:
 
 
 def estimate_time(recipe: Recipe, device: str | Device = AUTO) -> TimeEstimate:
-    """Estimate the time of a training: run its first steps and a part of its validation, in a folder that is
-    removed. They run on as many devices as the training.
+    """Estimate the time of a training: run its first steps and a part of its validation.
+
+    They run on as many devices as the training, in a folder that is removed.
 
     Args:
         recipe: Of the training. Data sets without a folder are replaced by synthetic images.

@@ -156,7 +156,7 @@ def files_below(root: Path) -> Iterator[Path]:
 
 
 def _contains(folder: Path) -> bool:
-    """Return whether a folder is a link to one that contains it, which would be searched without an end."""
+    """Return whether a folder is a link to one that contains it, which would be searched endlessly."""
     if not folder.is_symlink():
         return False
     above = {place.resolve() for place in folder.parents}

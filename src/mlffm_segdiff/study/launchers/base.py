@@ -1,9 +1,12 @@
 """The contract of the launchers that run a study's cells."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import torch
 
 from mlffm_segdiff.config.errors import one_line
 from mlffm_segdiff.data.processors import processors
@@ -47,6 +50,17 @@ class Launcher(Protocol):
 def workers_that_fit(threads: int) -> int:
     """Return how many cells with this number of threads each fit on this machine, at least 1."""
     return max(processors() // threads, 1)
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch compute with this number of threads while the block runs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def attempt(work: Work, study: Path, key: str) -> Outcome:

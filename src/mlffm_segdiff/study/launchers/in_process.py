@@ -3,9 +3,7 @@
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
-import torch
-
-from mlffm_segdiff.study.launchers.base import Outcome, Work, attempt
+from mlffm_segdiff.study.launchers.base import Outcome, Work, attempt, torch_threads
 
 
 class InProcess:
@@ -22,10 +20,6 @@ class InProcess:
         """Run the cells in the given order. See `Launcher.launch`."""
         study = study.absolute()
         for key in keys:
-            before = torch.get_num_threads()
-            torch.set_num_threads(self.threads)
-            try:
+            with torch_threads(self.threads):
                 outcome = attempt(work, study, key)
-            finally:
-                torch.set_num_threads(before)
             yield outcome
