@@ -370,6 +370,22 @@ def test_a_pillow_image_is_segmented_as_its_file(
     assert deep.mask.shape == (40, 56)
 
 
+def test_files_are_read_by_url_and_from_the_home_folder(
+    tiny_weights: Path,
+    photo: Photo,
+    save: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    path = save(tmp_path / "a.png", photo(1))
+    fsspec.filesystem("memory").pipe("/segmenter/a.png", path.read_bytes())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    expected, *found = segment([path, "memory://segmenter/a.png", "~/a.png"], tiny_weights)
+    for one in found:
+        np.testing.assert_array_equal(one.mask, expected.mask)
+
+
 def test_a_generator_of_images_is_segmented_in_batches(tiny_weights: Path, photo: Photo) -> None:
     weights = load_pretrained(tiny_weights)
     found = segment((photo(seed) for seed in range(3)), weights, batch_size=2)

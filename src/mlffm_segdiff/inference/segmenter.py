@@ -27,6 +27,7 @@ from mlffm_segdiff.inference.reading.case_image import (
     read_image,
     require_contrast,
 )
+from mlffm_segdiff.inference.reading.remote import RemoteFile, is_url
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.segmenters.device import AUTO, find_device
@@ -34,7 +35,7 @@ from mlffm_segdiff.segmenters.pretrained import Pretrained
 from mlffm_segdiff.segmenters.sampling import Overrides
 from mlffm_segdiff.segmenters.saved_weights import DEFAULT
 
-ImageLike = npt.NDArray[np.uint8] | Image.Image | str | Path
+ImageLike = npt.NDArray[np.uint8] | Image.Image | str | os.PathLike[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,9 +125,9 @@ def segment(
     ``sampling={"samples": 8}``.
 
     Args:
-        images: Image files, Pillow images, or HxWx3 uint8 RGB arrays, in any mixture; also a generator. EXIF
-            orientation, transparency and ICC profile of a Pillow image are applied as those of a file. A
-            `Prompted` image is segmented with its box and points.
+        images: Image files, also by URL (extra ``remote``), Pillow images, or HxWx3 uint8 RGB arrays, in any
+            mixture; also a generator. EXIF orientation, transparency and ICC profile of a Pillow image are
+            applied as those of a file. A `Prompted` image is segmented with its box and points.
         weights: ``default``, a run folder, a weights folder, a hub id, or a `Segmenter` (loaded once, used
             often).
         sampling: Overrides of the weights' own sampling, by the keys of `SamplingConfig`, such as
@@ -194,6 +195,8 @@ def _points(points: Sequence[Point], position: int) -> tuple[Point, ...]:
 
 
 def _case_image(image: ImageLike, position: int, size: int) -> CaseImage:
+    if isinstance(image, str) and is_url(image):
+        return read_image(RemoteFile(image), size)
     if isinstance(image, str | os.PathLike):
         return read_image(Path(image).expanduser(), size)
     name = f"images[{position}]"
