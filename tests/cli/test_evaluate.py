@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import DataConfig
 from mlffm_segdiff.data.sources import load_split_cases
 from mlffm_segdiff.data.splits import load_split, make_split, save_split
 from mlffm_segdiff.data.table import read_cases
+from mlffm_segdiff.evaluation.pipeline import evaluate_masks, write_evaluation
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.training.run_folder import RunFolder
 
@@ -221,6 +223,8 @@ def test_scores_are_not_written_among_the_masks(command: Command, tmp_path: Path
     status, printed, error = command("evaluate", "--masks", masks, "--truth", truth, "-o", tmp_path / where)
     assert (status, printed, error.count("\n")) == (2, "", 1)
     assert f"{where} is the folder of masks or images" in error
+    with pytest.raises(UserError, match="is the folder of masks or images"):
+        write_evaluation(evaluate_masks(masks, truth), tmp_path / where)
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -69,11 +69,24 @@ def test_a_table_that_cannot_be_used_is_a_user_error(text, message):
     [
         (b"id,dx,group\na,mel,p1\nb,melanoma, in situ,p1\n", "x, line 3: 4 fields in 3 columns; put fields"),
         (b"id,group,Group\na,p1,p2\n", "x has several columns 'group'; rename or remove all but one"),
+        (b"id,note,Note,id,group\na,1,2,b,p1\n", "x has several columns 'id'"),
     ],
 )
 def test_a_field_whose_column_is_not_known_is_a_user_error(text, message):
     with pytest.raises(UserError, match=message):
         read_rows(text, "x", ("id", "group"))
+
+
+def test_a_column_that_is_not_read_may_be_there_twice():
+    assert read_rows(b"id,note,Note,group\na,1,2,p1\n", "x", ("id", "group")) == [(2, ("a", "p1"))]
+    assert list(stream_column(io.BytesIO(b"note,image,Note\n1,a.png,2\n"), "x", ("image",))) == ["a.png"]
+
+
+def test_a_line_with_more_fields_than_columns_is_named_in_a_stream():
+    rows = stream_column(io.BytesIO(b"note,image\nred,a.png\nred, scaly,b.png\n"), "x", ("image",))
+    assert next(rows) == "a.png"
+    with pytest.raises(UserError, match="x, line 3: 3 fields in 2 columns; put fields with separators in"):
+        next(rows)
 
 
 def test_a_streamed_column_must_be_the_only_one_of_its_name():

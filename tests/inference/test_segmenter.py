@@ -170,7 +170,7 @@ def test_bad_arguments_are_reported(tmp_path: Path, tiny_weights: Path, photo: P
     with pytest.raises(UserError, match="is a folder; give a file"):
         segment([tmp_path], tiny_weights)
     for post in (True, None, {"largest": True}):
-        with pytest.raises(UserError, match=r"post .* is no PostProcessing"):
+        with pytest.raises(UserError, match=r"post .* is not a PostProcessing"):
             segment([photo(0)], tiny_weights, post=post)
     with pytest.raises(UserError, match="threshold True is not a number"):
         segment([photo(0)], tiny_weights, threshold=True)
@@ -178,7 +178,7 @@ def test_bad_arguments_are_reported(tmp_path: Path, tiny_weights: Path, photo: P
         segment([photo(0)], tiny_weights, refuse_outliers="no")
     with pytest.raises(UserError, match="device 'nonsense'"):
         segment([photo(0)], Segmenter.from_pretrained(tiny_weights), device="nonsense")
-    with pytest.raises(UserError, match=r"images\[0\]: points None is no list of \(x, y, label\)"):
+    with pytest.raises(UserError, match=r"images\[0\]: points None is not a list of \(x, y, label\)"):
         segment([Prompted(photo(0), points=None)], tiny_weights)
     with pytest.raises(UserError, match="unknown option 'revison'; choose one of revision"):
         Segmenter.from_pretrained(tiny_weights, revison="x")
@@ -219,7 +219,7 @@ def test_a_batch_that_does_not_fit_the_network_is_named(tiny_weights: Path) -> N
             segmenter(batch)
     with pytest.raises(UserError, match="have no pixels; give at least one image"):
         segmenter(torch.zeros(0, 3, 32, 32))
-    with pytest.raises(UserError, match="is no SamplingConfig"):
+    with pytest.raises(UserError, match="is not a SamplingConfig"):
         segmenter(torch.zeros(1, 3, 32, 32), {"samples": 2})
 
 
@@ -282,6 +282,18 @@ def test_changes_of_weights_and_calibration_are_seen_in_evaluation_mode(
     assert calibrated.segment(sample).intervals
     calibrated.quality = None
     assert not calibrated.segment(sample).intervals
+
+
+def test_a_calibration_does_not_apply_to_changed_weights(caplog: pytest.LogCaptureFixture) -> None:
+    segmenter, sample = Segmenter.from_pretrained("default"), samples_folder() / "sample_1.png"
+    copied = copy.deepcopy(segmenter)
+    assert copied.segment(sample).intervals == segmenter.segment(sample).intervals
+    assert not caplog.text
+    with torch.no_grad():
+        next(segmenter.segmenter.parameters()).mul_(1.5)
+    found = segmenter.segment(sample)
+    assert (found.intervals, found.expected_dice, found.outlier) == ({}, None, None)
+    assert "the weights have changed, so the calibration" in caplog.text
 
 
 def test_a_model_in_training_stays_in_training(tiny_weights: Path, photo: Photo) -> None:

@@ -81,7 +81,7 @@ def test_it_is_not_saved_with_weights_that_have_changed_since(
     config = {"recipe": pretrained.recipe.model_dump(mode="json")}
     pretrained.save_pretrained(copy, config=config)
     (message,) = caplog.messages
-    assert message.endswith("are not saved; make new ones by evaluate --calibrate")
+    assert message.endswith("are left out; make new ones by evaluate --calibrate")
     assert load_pretrained(copy).quality is None
     pretrained.companions = Companions(KNOWN, None, None)
     pretrained.save_pretrained(tmp_path / "new", config=config)

@@ -13,6 +13,7 @@ from mlffm_segdiff.segmenters.device import (
     device_name,
     find_device,
     found_devices,
+    is_on,
 )
 from mlffm_segdiff.segmenters.precision import has_bf16
 
@@ -65,6 +66,19 @@ def test_a_typo_gets_a_hint(text: str, hint: str) -> None:
     with pytest.raises(UserError, match=f"device '{text}': .*") as caught:
         device_name(text)
     assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "wanted", "same"),
+    [
+        ("cuda:0", "cuda", True),
+        ("cuda:1", "cuda:1", True),
+        ("cuda:0", "cuda:1", False),
+        ("cpu", "cuda", False),
+    ],
+)
+def test_a_device_without_number_is_any_of_its_kind(place: str, wanted: str, same: bool) -> None:
+    assert is_on(torch.device(place), torch.device(wanted)) is same
 
 
 def test_auto_is_cuda_if_there_is_one_and_otherwise_the_cpu(machine: Machine) -> None:

@@ -21,7 +21,7 @@ from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, StyleCalibration
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe
-from mlffm_segdiff.segmenters.saved_weights import WEIGHTS, weights_digest
+from mlffm_segdiff.segmenters.saved_weights import DEFAULT_LICENCE, WEIGHTS, weights_digest
 
 RECIPE = check_recipe(
     {
@@ -96,6 +96,21 @@ def test_the_hubs_mixin_reads_and_writes_the_same_files(
         again.segmenter.state_dict()["network.stem.weight"], segmenter.state_dict()["network.stem.weight"]
     )
     assert json.loads((tmp_path / "again" / "config.json").read_text())["recipe"]["name"] == "x"
+
+
+def test_the_licence_of_the_packages_weights_goes_with_copies(tmp_path: Path) -> None:
+    load_pretrained("default").save_pretrained(tmp_path / "copy")
+    card = (tmp_path / "copy" / "README.md").read_text(encoding="utf-8")
+    assert "license: cc-by-nc-sa-4.0" in card
+    again = load_pretrained(tmp_path / "copy")
+    assert again.licence == DEFAULT_LICENCE
+    again.save_pretrained(tmp_path / "again")
+    assert load_pretrained(tmp_path / "again").licence == DEFAULT_LICENCE
+
+
+def test_weights_without_a_licence_have_none(saved: Path) -> None:
+    assert load_pretrained(saved).licence == ""
+    assert "licence" not in json.loads((saved / "config.json").read_text())
 
 
 def test_everyone_may_read_the_weights(saved: Path) -> None:

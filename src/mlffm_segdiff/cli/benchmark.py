@@ -17,6 +17,7 @@ from mlffm_segdiff.cli.common import (
 from mlffm_segdiff.cli.runtime import WeightsOption
 from mlffm_segdiff.config.command_line import command_line
 from mlffm_segdiff.config.packaged import recipe_names
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def benchmark(
     if "predict" not in names:
         refuse_given(context, "only the measurement predict reads files", "images")
     plan = BenchmarkPlan(weights, recipe, precision, names, repeats, images, device)
-    reporter, folder = Reporter(quiet, as_json), output.expanduser()
+    reporter, folder = Reporter(quiet, as_json), expanded(output)
     set_threads(threads)
     facts, found = run_benchmark(plan, folder, command_line(), reporter.status)
     _print_tables(found, reporter)

@@ -10,6 +10,7 @@ import typer
 from mlffm_segdiff.cli.common import ExitStatus, JsonOption, QuietOption, Reporter, SplitOption
 from mlffm_segdiff.cli.environment import Verbs
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.config.section import MAX_SEED
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def check(
     from mlffm_segdiff.data.table import find_pairs
 
     found = find_pairs(name, path)
-    parts, reporter = None if split is None else load_split(split.expanduser()), Reporter(quiet, as_json)
+    parts, reporter = None if split is None else load_split(expanded(split)), Reporter(quiet, as_json)
     with reporter.progress("reading") as progress:
         report = check_pairing(found, parts, progress)
     _print_report(report, found, reporter)
@@ -101,7 +102,7 @@ def make(
     )
     from mlffm_segdiff.data.table import read_cases
 
-    output = output.expanduser()
+    output = expanded(output)
     require_writable_file(output)
     pairs = [case for case in read_cases(name, path) if case.mask is not None]
     made = make_split(pairs if by == "group" else ignore_groups(pairs), _sizes(sizes), seed)
@@ -130,7 +131,7 @@ def synthetic(
     """Make synthetic dermoscopic images with exact masks, in the layout of the data set `folder`."""
     from mlffm_segdiff.data.synthetic import write_folder
 
-    output = output.expanduser()
+    output = expanded(output)
     if output.exists():
         raise UserError(f"{output} exists; choose a new folder")
     reporter = Reporter(quiet, as_json)
@@ -169,7 +170,7 @@ def nnunet(
         write_splits,
     )
 
-    output, preprocessed = output.expanduser(), preprocessed and preprocessed.expanduser()
+    output, preprocessed = expanded(output), preprocessed and expanded(preprocessed)
     check_target(output)
     if preprocessed is not None:
         splits_target(preprocessed, output.name)
@@ -212,7 +213,7 @@ def _parts(name: str, path: Path, split: Path | None) -> "SplitCases":
 
     DATASETS.require(name)
     return load_split_cases(
-        DataConfig.model_validate({"sources": {name: path}, "split": split and split.expanduser()})
+        DataConfig.model_validate({"sources": {name: path}, "split": split and expanded(split)})
     )
 
 

@@ -14,6 +14,7 @@ from mlffm_segdiff.cli.common import (
     set_threads,
 )
 from mlffm_segdiff.cli.runtime import WeightsOption
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def demo(
     from mlffm_segdiff.inference.model import load_model
 
     set_threads(threads)
-    folder = output.expanduser()
+    folder = expanded(output)
     samples = run_demo(load_model(weights, device=device), folder)
     reporter, mean = Reporter(quiet, as_json), sum(sample.jaccard for sample in samples) / len(samples)
     _print_scores(reporter, samples, mean)

@@ -8,6 +8,7 @@ import typer
 from mlffm_segdiff.cli.common import JsonOption, QuietOption, Reporter
 from mlffm_segdiff.cli.sampling import SamplingArgument, sampling_overrides
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.paths import expanded
 
 
 def export(
@@ -53,7 +54,7 @@ def export(
     from mlffm_segdiff.segmenters.pretrained import load_pretrained
     from mlffm_segdiff.segmenters.sampling import override_sampling
 
-    reporter, folder = Reporter(quiet, as_json), output.expanduser()
+    reporter, folder = Reporter(quiet, as_json), expanded(output)
     if folder.exists():
         raise UserError(f"{folder} exists already; choose another folder, or delete it")
     overrides = sampling_overrides(sampling, None, None)

@@ -17,6 +17,7 @@ from mlffm_segdiff.cli.common import (
 from mlffm_segdiff.cli.runtime import WeightsOption
 from mlffm_segdiff.cli.sampling import StyleOption, sampling_overrides
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def measure_change(
     segmenter = Segmenter.from_pretrained(weights, device=device)
     sampling = sampling_overrides(None, None, style)
     results = [
-        segmenter.segment(path.expanduser(), sampling=sampling, mm_per_pixel=spacing)
+        segmenter.segment(expanded(path), sampling=sampling, mm_per_pixel=spacing)
         for path, spacing in zip((before, after), spacings, strict=True)
     ]
     found = change.measure_change(*results)

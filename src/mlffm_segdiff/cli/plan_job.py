@@ -11,6 +11,7 @@ from mlffm_segdiff.cli.common import DeviceOption, JsonOption, QuietOption, Repo
 from mlffm_segdiff.cli.runtime import RuntimeOption, WeightsOrGraphsOption, prepare_model
 from mlffm_segdiff.cli.sampling import SamplesOption, SamplingArgument, sampling_overrides
 from mlffm_segdiff.config.command_line import command_line
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.config.section import MAX_THREADS
 from mlffm_segdiff.segmenters.device import AUTO
 
@@ -147,15 +148,15 @@ def plan_job(
         refuse_given(context, reason, "batch_size", "repeats", "runtime", "device", "threads")
     for written, start in ((save, SAVED_START), (report, REPORT_START)):
         if written is not None:
-            require_own_file(written.expanduser(), start)
+            require_own_file(expanded(written), start)
     if machine is not None:
-        measured = MeasuredSpeeds.read(machine.expanduser())
+        measured = MeasuredSpeeds.read(expanded(machine))
     else:
         overrides = sampling_overrides(sampling, samples, None)
         model = prepare_model(weights, runtime, "float32", overrides, batch_size, threads, reporter, device)
         measured = _measured(model, weights, places or (), batch_size, repeats, reporter)
     if save is not None:
-        write_text(save.expanduser(), measured.saved_text())
+        write_text(expanded(save), measured.saved_text())
     if megapixels is None:
         job = replace(job, megapixels=measured.megapixels)
     if cores is None:
@@ -163,7 +164,7 @@ def plan_job(
     plan = JobPlan(measured, job, machines, store)
     values = plan_values(plan)
     if report is not None:
-        write_text(report.expanduser(), plan_markdown(plan, command_line()))
+        write_text(expanded(report), plan_markdown(plan, command_line()))
     for header, rows in plan_tables(plan):
         reporter.table(header, rows)
     reporter.info(summary(plan))

@@ -34,6 +34,7 @@ from mlffm_segdiff.cli.runtime import PrecisionOption, RuntimeOption, WeightsOrG
 from mlffm_segdiff.cli.sampling import SamplesOption, StyleOption, sampling_overrides
 from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.config.sampling_arguments import KNOWN_KEYS
 from mlffm_segdiff.config.spelling import known_name
 from mlffm_segdiff.inference.outputs.writers import WRITERS, MapFormat, TableFormat
@@ -170,7 +171,7 @@ def predict(
     reporter = Reporter(quiet, as_json)
     overrides = sampling_overrides(sampling, samples, style)
     cluster = Cluster(engine, address, workers, gpus)
-    require_writable_folder(output.expanduser())
+    require_writable_folder(expanded(output))
     load = partial(prepare_model, weights, runtime, precision, overrides, batch_size, device=device)
     if shards or engine == "ray":
         refuse_given(context, "shards have only masks, contours and a table", "write", "maps")
@@ -178,7 +179,7 @@ def predict(
         if precision == "auto":
             raise UserError("--precision auto may differ between workers; give float32 or bf16")
         options = ShardOptions(
-            output.expanduser(), shards or "tar", shard_size or DEFAULT_SIZE, batch_size, processing
+            expanded(output), shards or "tar", shard_size or DEFAULT_SIZE, batch_size, processing
         )
         found = merged([list_place(place, recursive) for place in (*(places or ()), *more)])
         predict_into_shards(found, load, options, table, cluster, threads, reporter)
@@ -192,7 +193,7 @@ def predict(
     model = load(threads, reporter)
     if precision == "auto":
         reporter.warn(f"precision: {model.precision}")
-    target = Output(output.expanduser(), written, maps, table)
+    target = Output(expanded(output), written, maps, table)
     rows: list[Row] = []
     faults: list[str] = []
     with reporter.progress("segmenting") as progress:

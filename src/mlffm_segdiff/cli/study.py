@@ -20,6 +20,7 @@ from mlffm_segdiff.cli.environment import Verbs
 from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.packaged import study_names
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
@@ -193,8 +194,8 @@ def report(
 
     with needs_extra("study"):
         from mlffm_segdiff.study.report import write_report
-    table = properties and properties.expanduser()
-    reporter, written = Reporter(quiet, as_json), write_report(folder.expanduser(), table)
+    table = properties and expanded(properties)
+    reporter, written = Reporter(quiet, as_json), write_report(expanded(folder), table)
     reporter.info(f"report: {written}")
     reporter.result({"output": folder, "report": written})
 
@@ -216,7 +217,7 @@ def share(
     from mlffm_segdiff.study.study_folder import StudyFolder
     from mlffm_segdiff.study.transfer import share_study
 
-    files = share_study(StudyFolder(folder.expanduser()), output.expanduser())
+    files = share_study(StudyFolder(expanded(folder)), expanded(output))
     reporter = Reporter(quiet, as_json)
     size = sum(file.stat().st_size for file in files)
     reporter.info(f"{output}: {len(files)} files, {size / 1e6:.1f} MB")
@@ -242,7 +243,7 @@ def repeat(
     from mlffm_segdiff.study.runner import changes
     from mlffm_segdiff.study.study_folder import StudyFolder
 
-    original, repeated = StudyFolder(folder.expanduser()), StudyFolder(output.expanduser())
+    original, repeated = StudyFolder(expanded(folder)), StudyFolder(expanded(output))
     reporter = Reporter(quiet, as_json)
     planned = plan_repeat(original, cell, repeated, _sources(source), device)
     for change in changes(planned, original):
@@ -301,13 +302,13 @@ def _estimates(
 
 def _sources(texts: list[str] | None) -> dict[str, Path | None]:
     named = dict(parse_source(text) for text in texts or ())
-    return {name: Path(path).expanduser().absolute() if path else None for name, path in named.items()}
+    return {name: expanded(path).absolute() if path else None for name, path in named.items()}
 
 
 def _study_folders(paths: list[Path] | None) -> "list[StudyFolder]":
     from mlffm_segdiff.study.study_folder import StudyFolder
 
-    return [StudyFolder(path.expanduser()) for path in paths or ()]
+    return [StudyFolder(expanded(path)) for path in paths or ()]
 
 
 def _run_cells(

@@ -24,6 +24,7 @@ from mlffm_segdiff.cli.common import (
 from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.packaged import recipe_names
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _train(
     from mlffm_segdiff import training
 
     progress = [training.ConsoleProgress(reporter.console(markup=True))]
-    folder = training.RunFolder(run.expanduser())
+    folder = training.RunFolder(expanded(run))
     try:
         if resumed_with is not None:
             if recipe is not None:

@@ -18,6 +18,7 @@ from PIL import Image
 from platformdirs import user_cache_path
 
 from mlffm_segdiff.config.errors import UserError, reason_of
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.data.atomic import atomic_folder
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.files import rgb_rows
@@ -67,7 +68,7 @@ class CachedPairs:
 def cache_root() -> Path:
     """Return the folder of the cache: $MLFFM_SEGDIFF_CACHE, or the user's cache folder by default."""
     chosen = os.environ.get("MLFFM_SEGDIFF_CACHE")
-    return Path(chosen).expanduser() if chosen else user_cache_path("mlffm-segdiff")
+    return expanded(chosen) if chosen else user_cache_path("mlffm-segdiff")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import codecs
 import csv
 import io
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import tee
 from typing import IO, Any, cast
@@ -31,7 +31,7 @@ def read_rows(data: bytes, name: str, columns: Sequence[str]) -> list[tuple[int,
 
     Raises:
         UserError: If the file is not UTF-8 or not CSV, a column or all rows are missing, a field is empty,
-            two columns have names that differ in case at most, or a row has more fields than the header.
+            one of these columns is there twice, or a row has more fields than the header.
     """
     header, lines = _lines(data, name, columns)
     names = [column.lower() for column in header]
@@ -60,10 +60,12 @@ def read_table(data: bytes, name: str, key: str) -> list[tuple[int, str, dict[st
         Of each row its line number, its key, and its other fields by the column's name; missing ones are "".
 
     Raises:
-        UserError: If `read_rows` would raise it, or there is only one column.
+        UserError: If `read_rows` would raise it, there is only one column, or any column is there twice.
     """
     header, lines = _lines(data, name, (key,))
-    place = [column.lower() for column in header].index(key)
+    names = [column.lower() for column in header]
+    _require_one_each(name, header, filter(None, names))
+    place = names.index(key)
     others = [(number, column) for number, column in enumerate(header) if column and number != place]
     if not others:
         raise UserError(f"{name} has no column but {key}; add one")
@@ -88,18 +90,22 @@ def stream_column(file: IO[bytes], name: str, columns: Sequence[str]) -> Iterato
         columns: Names of the column, in lower case; the first that is there is read.
 
     Raises:
-        UserError: If the file is neither UTF-8 nor UTF-16, not CSV, has none of the columns, or has two whose
-            names differ in case at most.
+        UserError: If the file is neither UTF-8 nor UTF-16, not CSV, has none of the columns or the column
+            twice, or a row has more fields than the header.
     """
     with _csv_errors(name):
         found = _table(text_lines(file, name), lambda names: not names.isdisjoint(columns))
         if found is None:
             raise UserError(f"{name} has none of the columns {', '.join(columns)}; add one")
         header, lines = found
-        _require_one_each(name, header)
         names = [column.lower() for column in header]
-        place = next(names.index(column) for column in columns if column in names)
-        yield from (unguarded(line[place].strip()) for line in lines if place < len(line))
+        wanted = next(column for column in columns if column in names)
+        _require_one_each(name, header, [wanted])
+        place = names.index(wanted)
+        for line in lines:
+            _require_columns(name, header, lines.line_num, line)
+            if place < len(line):
+                yield unguarded(line[place].strip())
 
 
 def text_lines(file: IO[bytes], name: str) -> Iterator[str]:
@@ -124,27 +130,27 @@ def _lines(data: bytes, name: str, columns: Sequence[str]) -> tuple[list[str], l
             header, reader = found
             lines = [(reader.line_num, [unguarded(field.strip()) for field in line]) for line in reader]
             if filled := [line for line in lines if any(line[1])]:
-                _require_one_each(name, header)
-                _require_columns_of(name, header, filled)
+                _require_one_each(name, header, columns)
+                for number, line in filled:
+                    _require_columns(name, header, number, line)
                 return header, filled
     raise UserError(f"{name} must have the columns {','.join(columns)} and at least one line")
 
 
-def _require_one_each(name: str, header: Sequence[str]) -> None:
-    """Raise UserError if two columns have names that differ in case at most."""
+def _require_one_each(name: str, header: Sequence[str], columns: Iterable[str]) -> None:
+    """Raise UserError if one of these columns is there more than once; names differ in case at most."""
     names = [column.lower() for column in header]
-    if repeated := next((column for column in names if column and names.count(column) > 1), None):
+    if repeated := next((column for column in columns if names.count(column) > 1), None):
         raise UserError(f"{name} has several columns {repeated!r}; rename or remove all but one")
 
 
-def _require_columns_of(name: str, header: Sequence[str], lines: Sequence[tuple[int, list[str]]]) -> None:
-    """Raise UserError if a line has more fields than the header, so that its columns are not known."""
-    for number, line in lines:
-        if any(line[len(header) :]):
-            raise UserError(
-                f"{name}, line {number}: {len(line)} fields in {len(header)} columns; put fields with "
-                "separators in quotes"
-            )
+def _require_columns(name: str, header: Sequence[str], number: int, line: Sequence[str]) -> None:
+    """Raise UserError if a line has more fields than the header, so that they have no certain columns."""
+    if any(line[len(header) :]):
+        raise UserError(
+            f"{name}, line {number}: {len(line)} fields in {len(header)} columns; put fields with "
+            "separators in quotes"
+        )
 
 
 def _table(lines: Iterator[str], fits: Callable[[set[str]], bool]) -> tuple[list[str], Any] | None:

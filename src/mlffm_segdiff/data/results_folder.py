@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path, PurePath
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.data.atomic import require_writable_file, require_writable_folder, sweep_unfinished
 
 
@@ -30,7 +31,7 @@ def require_own(folder: Path, files: Iterable[str], own: Collection[str]) -> Non
 def require_outside(folder: Path, inputs: Iterable[Path]) -> None:
     """Raise UserError if results would be written among the masks or images that they are made from."""
     for given in inputs:
-        if folder.resolve().is_relative_to(given.expanduser().resolve()):
+        if expanded(folder).resolve().is_relative_to(expanded(given).resolve()):
             raise UserError(
                 f"{folder} is the folder of masks or images {given}, or in it; choose another output folder"
             )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.config.schema import AugmentConfig, DataConfig
 from mlffm_segdiff.data.augment import training_augmentation
 from mlffm_segdiff.data.cache import CachedPairs, UnusableCasesError, cache_root, open_cache
@@ -66,7 +67,7 @@ def load_split_cases(data: DataConfig) -> SplitCases:
     _require_unique_ids(sources.values())
     if data.split is not None:
         every = [case for cases in sources.values() for case in cases]
-        splits = [(every, load_split(data.split.expanduser()))]
+        splits = [(every, load_split(expanded(data.split)))]
     else:
         splits = [(cases, found[name].own_split()) for name, cases in sources.items()]
     parts = {
@@ -85,8 +86,8 @@ def _warn_of_leaks(parts: Mapping[str, Sequence[Case]], source: Mapping[str, str
         groups = [(source[case.id], case.group) for case in parts[part]]
         if shared := sum(group in seen for group in groups):
             LOG.warning(
-                "%d of %d cases in part %r share their group (lesion or patient) with an earlier part, so "
-                "their scores will be too high; see: mlffm-segdiff data check",
+                "%d of %d cases in part %r share their group (lesion or patient) with an earlier part; a "
+                "model trained on this split scores too high on them (see: mlffm-segdiff data check)",
                 shared,
                 len(groups),
                 part,
@@ -192,7 +193,7 @@ def _source_path(name: str, data: DataConfig) -> Path:
         raise UserError(
             f"data.sources.{name} has no path; add --source {name}=FOLDER, the folder of its archives"
         )
-    return Path(path).expanduser()
+    return expanded(path)
 
 
 def _require_unique_ids(sources: Iterable[list[Case]]) -> None:

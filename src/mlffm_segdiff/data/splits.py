@@ -96,6 +96,23 @@ def make_split(
     return _split(parts)
 
 
+def draw_validation(cases: Sequence[Case], share: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Draw about a share of training cases that validate, by group and with seed 0.
+
+    Returns:
+        The ids that train, and those that validate.
+    """
+    members: dict[str, list[str]] = defaultdict(list)
+    for case in cases:
+        members[case.group].append(case.id)
+    order = sorted(members)
+    random.Random(0).shuffle(order)
+    drawn = _fill_nearly(order, members, max(1, round(share * len(cases))), len(order) - 1)
+    val = {key for group in drawn for key in members[group]}
+    ids = sorted(case.id for case in cases)
+    return tuple(key for key in ids if key not in val), tuple(key for key in ids if key in val)
+
+
 def ignore_groups(cases: Iterable[Case]) -> list[Case]:
     """Return the cases with a group each, so that `make_split` splits by image.
 

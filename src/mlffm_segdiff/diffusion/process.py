@@ -11,7 +11,7 @@ from torch import Tensor
 from mlffm_segdiff.config.diffusion_config import ScheduleName
 
 FLOATS: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
-"""Type and place of the schedule, whatever the defaults of torch."""
+"""Dtype and device of the schedule, whatever the defaults of torch."""
 
 
 @dataclass(frozen=True)

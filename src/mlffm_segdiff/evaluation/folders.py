@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.image_folder import images_among
 from mlffm_segdiff.data.datasets.mask_names import case_id, mask_case_id, pair_ids
@@ -57,7 +58,7 @@ def masks_by_id(folder: Path) -> dict[str, Entry]:
         UserError: The folder does not exist or has no image, or two files have the same id.
     """
     found: dict[str, Entry] = {}
-    for entry in images_among(find_entries(folder.expanduser())):
+    for entry in images_among(find_entries(expanded(folder))):
         key = mask_case_id(case_id(entry))
         if key in found:
             raise UserError(

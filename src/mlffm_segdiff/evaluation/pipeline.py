@@ -114,7 +114,7 @@ def evaluate(
     recipe = with_data(pretrained.recipe, sources, split)
     chosen = chosen_sampling(recipe, sampling)
     parts = load_split_cases(recipe.data)
-    _require_unseen(weights, pretrained.recipe, parts, part, own=not sources and split is None)
+    _require_unseen(weights, parts, part, own=not sources and split is None)
     with show("reading") as progress:
         pairs = open_split(parts, part, recipe.data.size, progress)
     known = pretrained.quality
@@ -202,6 +202,7 @@ def write_evaluation(found: Evaluation, folder: Path) -> dict[str, Summary]:
         name for name, rows in ((QUALITY_TABLE, found.judged), (COVERAGE_TABLE, found.coverage)) if rows
     ]
     files = [SUMMARY_FILE, CASES_FILE, *tables, *drawn]
+    require_outside(folder, [Path(str(found.facts[key])) for key in ("masks", "truth") if key in found.facts])
     with claimed_results(folder):
         own = evaluated_files(folder)
         require_own(folder, files, own)
@@ -258,7 +259,7 @@ def _facts(model: EvaluatedModel) -> dict[str, object]:
     }
 
 
-def _require_unseen(weights: str | Path, trained: Recipe, parts: SplitCases, part: str, own: bool) -> None:
+def _require_unseen(weights: str | Path, parts: SplitCases, part: str, own: bool) -> None:
     """Refuse cases that a run was trained or chosen on; in a split other than its `own`, log them."""
     path = split_file(weights)
     if path is None or part == "train":
@@ -266,7 +267,7 @@ def _require_unseen(weights: str | Path, trained: Recipe, parts: SplitCases, par
     split = load_split(path)
     used = {*split.train, *(split.val if part == "test" else ())}
     cases = parts.cases[part]
-    seen = [one.id for one in cases if one.id in used and parts.source[one.id] in trained.data.sources]
+    seen = [one.id for one in cases if one.id in used]
     if not seen:
         return
     where = "training or validation" if part == "test" else "training"

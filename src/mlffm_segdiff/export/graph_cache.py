@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.config.schema import RuntimeChoice
 from mlffm_segdiff.data.cache import CACHE_FIX
 from mlffm_segdiff.data.progress import ShowStatus
@@ -37,7 +38,7 @@ def load_graphs(
     Raises:
         UserError: The runtime is not installed, cannot compute in this precision, or does not fit the folder.
     """
-    folder = Path(weights).expanduser()
+    folder = expanded(weights)
     if is_export(folder):
         found = read_manifest(folder).format
         if runtime not in (None, found):

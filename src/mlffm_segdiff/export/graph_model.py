@@ -14,6 +14,7 @@ import numpy as np
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import DISTRIBUTION
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.config.schema import Precision, RuntimeChoice, SamplingConfig
 from mlffm_segdiff.data.cache import cache_root
 from mlffm_segdiff.data.image_rows import Pixels
@@ -103,7 +104,7 @@ def load_graph_model(
     """
     if runtime not in (None, "onnx"):
         return None
-    folder = Path(weights).expanduser()
+    folder = expanded(weights)
     if is_export(folder):
         return _calibrated(_read(folder, threads), folder)
     source = local_folder(weights) if runtime == "onnx" else None

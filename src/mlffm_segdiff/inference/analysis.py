@@ -53,7 +53,7 @@ class Processing:
             if not isinstance(number, Real) or isinstance(number, bool):
                 raise UserError(f"{name} {number!r} is not a number; give one without quotes")
         if not isinstance(self.post, PostProcessing):
-            raise UserError(f"post {self.post!r} is no PostProcessing; give PostProcessing(largest=True)")
+            raise UserError(f"post {self.post!r} is not a PostProcessing; give PostProcessing(largest=True)")
         if not isinstance(self.refuse_outliers, bool | np.bool_):
             raise UserError(f"refuse_outliers {self.refuse_outliers!r} is neither True nor False")
         if not 0 < self.threshold <= 1:

@@ -74,7 +74,7 @@ def measure_change(before: CaseResult, after: CaseResult) -> Change:
         Areas, difference and ratio with intervals, in mm2 if the size of a pixel is known for both images.
 
     Raises:
-        UserError: One of them is no result, such as a list of results, or an image.
+        UserError: One of them is not a result, such as a list of results, or an image.
     """
     for one in (before, after):
         if not isinstance(one, CaseResult):

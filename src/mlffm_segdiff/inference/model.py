@@ -129,24 +129,25 @@ def load_model(
     if precision == "auto":
         precision = measured_precision(segmenter, image, chosen)
     ready = ready_to_segment(segmenter, image[:1], chosen, precision)
+    companions = pretrained.valid_companions()
     return Model(
         ready,
         size,
         chosen,
         device,
-        pretrained.quality,
+        companions.quality,
         precision,
         _identity(pretrained),
-        pretrained.outliers,
-        pretrained.agreement,
+        companions.outliers,
+        companions.agreement,
     )
 
 
 def _in_evaluation(segmenter: BaseSegmenter) -> BaseSegmenter:
     """Return a segmenter in evaluation mode; one that is being trained stays in its mode, and is copied."""
     formats = {one.dtype for one in segmenter.parameters() if one.is_floating_point()}
-    if formats - {torch.float32}:
-        raise UserError(f"the model's weights are {formats.pop()}; call its float() to segment images")
+    if others := formats - {torch.float32}:
+        raise UserError(f"the model's weights are {others.pop()}; call its float() to segment images")
     if any(module.training for module in segmenter.modules()):
         segmenter = copy.deepcopy(segmenter)
     return segmenter.eval()

@@ -30,7 +30,7 @@ from mlffm_segdiff.inference.reading.case_image import (
 from mlffm_segdiff.inference.reading.remote import RemoteFile, is_url
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.certainty import THRESHOLD
-from mlffm_segdiff.segmenters.device import AUTO, find_device
+from mlffm_segdiff.segmenters.device import AUTO, find_device, is_on
 from mlffm_segdiff.segmenters.pretrained import Pretrained
 from mlffm_segdiff.segmenters.sampling import Overrides
 from mlffm_segdiff.segmenters.saved_weights import DEFAULT
@@ -97,13 +97,11 @@ class Segmenter(Pretrained):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies and pickles have: all but the prepared model."""
-        return {**self.__dict__, "_prepared": None}
+        return {**super().__getstate__(), "_prepared": None}  # type: ignore[no-untyped-call]
 
     def _state(self) -> tuple[object, ...]:
         """Return what changes with the weights and with what goes with them."""
-        tensors = (*self.parameters(), *self.buffers())
-        versions = ((one.data_ptr(), None if one.is_inference() else one._version) for one in tensors)
-        return (*versions, *map(id, self.companions))
+        return (*self._versions(), *map(id, self.companions))
 
 
 def segment(
@@ -151,7 +149,7 @@ def segment(
     how = Processing(threshold, post, mm_per_pixel, level=level, refuse_outliers=refuse_outliers)
     if isinstance(weights, Segmenter):
         model = weights.prepared(sampling)
-        if device != AUTO and find_device(device) != model.device:
+        if device != AUTO and not is_on(model.device, find_device(device)):
             raise UserError(
                 f"the Segmenter is on {model.device}, not {device}; move it: segmenter.to({str(device)!r})"
             )
@@ -191,14 +189,14 @@ def _points(points: Sequence[Point], position: int) -> tuple[Point, ...]:
     try:
         return tuple(points)
     except TypeError:
-        raise UserError(f"images[{position}]: points {points!r} is no list of (x, y, label)") from None
+        raise UserError(f"images[{position}]: points {points!r} is not a list of (x, y, label)") from None
 
 
 def _case_image(image: ImageLike, position: int, size: int) -> CaseImage:
     if isinstance(image, str) and is_url(image):
         return read_image(RemoteFile(image), size)
     if isinstance(image, str | os.PathLike):
-        return read_image(Path(image).expanduser(), size)
+        return read_image(Path(os.path.expanduser(image)), size)  # noqa: PTH111, never raises
     name = f"images[{position}]"
     if isinstance(image, Image.Image):
         return require_contrast(pil_image(image, size, name), name)

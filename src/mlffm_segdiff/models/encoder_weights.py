@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import pip_line
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.models.encoders import EfficientNetLite, LiteName, pretrained_encoder
 from mlffm_segdiff.models.weight_files import HUB_ERRORS, is_hub_id, read_weights
 
@@ -101,7 +102,7 @@ def renamed(state: dict[str, Tensor], encoder: EfficientNetLite) -> dict[str, Te
 
 
 def _read_safetensors(source: str) -> dict[str, Tensor]:
-    path = Path(source).expanduser()
+    path = expanded(source)
     if not path.is_file():
         if not is_hub_id(source):
             raise UserError(f"train.encoder_init={source}: no such file; give a safetensors file or a hub id")

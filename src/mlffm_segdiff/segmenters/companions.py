@@ -19,9 +19,9 @@ class Companions(NamedTuple):
         agreement: Predictor of how well people agree on an outline.
     """
 
-    quality: Quality | None
-    outliers: OutlierDetector | None
-    agreement: AgreementPredictor | None
+    quality: Quality | None = None
+    outliers: OutlierDetector | None = None
+    agreement: AgreementPredictor | None = None
 
     def write(self, folder: Path, weights: str = "") -> None:
         """Write the files next to weights, bound to the SHA-256 of these; see `CompanionFile.write`."""

@@ -58,6 +58,11 @@ def find_device(device: "str | torch.device" = AUTO) -> "torch.device":
     return torch.device(name)
 
 
+def is_on(place: "torch.device", wanted: "torch.device") -> bool:
+    """Return whether a place is a device; without a number, it is any of its kind."""
+    return place.type == wanted.type and wanted.index in (None, place.index)
+
+
 def found_devices() -> list[str]:
     """Return the names of the devices that torch can use on this machine, the CPU first."""
     import torch

@@ -92,6 +92,7 @@ class Pretrained(
         self.licence = ""
         self.digest = ""
         self._judged = ""
+        self._judged_versions: tuple[object, ...] = ()
 
     @property
     def weights_sha256(self) -> str:
@@ -106,7 +107,24 @@ class Pretrained(
     @companions.setter
     def companions(self, found: Companions) -> None:
         self.quality, self.outliers, self.agreement = found
-        self._judged = _fingerprint(self.segmenter)
+        self._judged, self._judged_versions = _fingerprint(self.segmenter), self._versions()
+
+    def valid_companions(self) -> Companions:
+        """Return what goes with the weights; nothing, with a warning, if they have changed since."""
+        if not any(self.companions) or self._versions() == self._judged_versions:
+            return self.companions
+        if self._judged in {"", _fingerprint(self.segmenter)}:
+            return self.companions
+        LOG.warning(
+            "the weights have changed, so the calibration, the outlier detector and the predictor of "
+            "agreement that they were loaded with are left out; make new ones by evaluate --calibrate"
+        )
+        return Companions()
+
+    def _versions(self) -> tuple[object, ...]:
+        """Return what changes whenever weights change in place; it may change without that, too."""
+        tensors = (*self.parameters(), *self.buffers())
+        return tuple((one.data_ptr(), None if one.is_inference() else one._version) for one in tensors)
 
     @property
     def sampling(self) -> SamplingConfig:
@@ -136,7 +154,7 @@ class Pretrained(
         if not image.numel():
             raise UserError(f"images of shape {tuple(image.shape)} have no pixels; give at least one image")
         if not isinstance(sampling, SamplingConfig | None):
-            raise UserError(f"sampling {sampling!r} is no SamplingConfig; segment() takes its keys")
+            raise UserError(f"sampling {sampling!r} is not a SamplingConfig; segment() takes its keys")
         return self.segmenter.segment(image, sampling or self.sampling).clone()
 
     @classmethod
@@ -194,7 +212,7 @@ class Pretrained(
         except UserError as error:
             raise UserError(f"{path}: {str(error).removeprefix(f'{CONFIG}: ')}") from None
         model.digest = files_digest(weights.parent)
-        known = str(config.get("licence", ""))
+        known = str(config.get("licence") or "")
         model.licence = DEFAULT_LICENCE if model.weights_sha256 == DEFAULT_SHA256 else known
         model.segmenter.load_state_dict(read_weights(weights))
         for name in COMPANION_NAMES:
@@ -219,15 +237,9 @@ class Pretrained(
         write_text(save_directory / CONFIG, json.dumps(config, sort_keys=True, indent=2))
         state = {name: value.contiguous() for name, value in self.segmenter.state_dict().items()}
         write_bytes(save_directory / WEIGHTS, save(state))
-        if not any(self.companions):
-            return
-        if self._judged in {"", _fingerprint(self.segmenter)}:
-            self.companions.write(save_directory, weights_digest(save_directory / WEIGHTS))
-        else:
-            LOG.warning(
-                "the weights have changed, so the calibration, the outlier detector and the predictor of "
-                "agreement that they were loaded with are not saved; make new ones by evaluate --calibrate"
-            )
+        companions = self.valid_companions()
+        if any(companions):
+            companions.write(save_directory, weights_digest(save_directory / WEIGHTS))
 
 
 def _fingerprint(segmenter: BaseSegmenter) -> str:

@@ -10,6 +10,7 @@ from pydantic import create_model
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import check_values, read_recipe, recipe_of
 from mlffm_segdiff.config.model_config import ModelConfig
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.table import require_source, source_name
 from mlffm_segdiff.losses.mask_loss import LOSSES
@@ -80,7 +81,7 @@ def with_data(
 
 def _absolute(path: str | Path) -> str:
     """Return an absolute path, valid from any directory: runs are resumed and evaluated later."""
-    return str(Path(path).expanduser().absolute())
+    return str(expanded(path).absolute())
 
 
 def check_recipe(values: Any, origin: str) -> Recipe:

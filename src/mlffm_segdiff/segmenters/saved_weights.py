@@ -9,11 +9,12 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from mlffm_segdiff.config.errors import UserError, reason_of
+from mlffm_segdiff.config.paths import expanded
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 SPLIT = "split.csv"
-"""The ids of a run's split, beside its folder of weights; weights that are passed on do not have it."""
+"""The ids of a run's split, next to its folder of weights; weights that are passed on do not have it."""
 DEFAULT = "default"
 DEFAULT_SHA256 = "0c2ecc9991902f30751a7a63fed6208e3bcc0e705959ffe58621e13b8be4e062"
 """Digest of the packaged weights, written by tools/package_weights.py."""
@@ -26,7 +27,7 @@ def weights_folder(name: str | Path) -> Path:
     """Return the folder of the weights ``default``, or of a run or weights folder; it may not exist."""
     if str(name) == DEFAULT:
         return Path(str(files("mlffm_segdiff") / "weights" / DEFAULT))
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     return folder / "weights" if (folder / "weights").is_dir() else folder
 
 

@@ -15,7 +15,6 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from mlffm_segdiff.config.extra import DISTRIBUTION
-from mlffm_segdiff.data.decoder_warnings import ignore_decoder_warnings
 from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.serve import openapi
@@ -55,7 +54,6 @@ def create_app(
         keys: See `Guard`.
         worker: See `Jobs`.
     """
-    ignore_decoder_warnings()
     limits, metrics = limits or Limits(), Metrics()
     engine = Engine(model, choose, limits, metrics)
     jobs = Jobs(engine, metrics, worker=worker)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import override_values
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.config.schema import DataConfig, Recipe, SamplingConfig
 from mlffm_segdiff.config.spelling import known_name
 from mlffm_segdiff.config.study import Study
@@ -118,7 +119,7 @@ def _folder(study: Study, dataset: str, sources: Mapping[str, Path | None]) -> P
     require_source(source_name(source))
     if folder is None and source_name(source) != SYNTHETIC:
         raise UserError(f"no folder for this data set; give its archives as source {dataset}=FOLDER")
-    return folder and folder.expanduser().absolute()
+    return folder and expanded(folder).absolute()
 
 
 def _recipe(study: Study, variant: str, dataset: str, folder: Path | None) -> Recipe:
@@ -126,7 +127,7 @@ def _recipe(study: Study, variant: str, dataset: str, folder: Path | None) -> Re
     chosen = study.variants[variant]
     levels = (study.overrides, study.datasets[dataset].overrides, chosen.overrides)
     recipe = load_recipe(chosen.recipe, ["data.split=null", *(text for level in levels for text in level)])
-    split = recipe.data.split and recipe.data.split.expanduser().absolute()
+    split = recipe.data.split and expanded(recipe.data.split).absolute()
     data = recipe.data.model_copy(
         update={"sources": {source_name(study.source(dataset)): folder}, "split": split}
     )

@@ -16,6 +16,7 @@ import pandas as pd
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError, partly_written
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.config.schema import MissingMasks
 from mlffm_segdiff.config.study import title
 from mlffm_segdiff.data.atomic import write_text
@@ -100,15 +101,15 @@ def compare(
             has other files; nothing was written.
         StoppedError: A file cannot be written.
     """
-    truth, output = Path(truth).expanduser(), Path(output).expanduser()
+    truth, output = expanded(truth), expanded(output)
     folders = {
-        name: [Path(one).expanduser() for one in ([given] if isinstance(given, str | Path) else given)]
+        name: [expanded(one) for one in ([given] if isinstance(given, str | Path) else given)]
         for name, given in masks.items()
     }
     _check_methods(folders, baseline)
     inputs = [truth, *(one for several in folders.values() for one in several)]
     if images is not None:
-        inputs.append(Path(images).expanduser())
+        inputs.append(expanded(images))
     require_outside(output, inputs)
     own = listed_files(output / FACTS_FILE)
     own += FOLDERS if own else ()
@@ -116,8 +117,8 @@ def compare(
     found = find_runs(folders, truth, missing)
     given: dict[str, pd.Series] = {}
     if properties is not None:
-        given = read_properties(Path(properties).expanduser(), found.truths, [SIZE])
-    found_images = {} if images is None else _find_images(Path(images).expanduser(), found.truths)
+        given = read_properties(expanded(properties), found.truths, [SIZE])
+    found_images = {} if images is None else _find_images(expanded(images), found.truths)
     options = {"--properties": properties, "--images": images, "--baseline": baseline, "--missing": missing}
     command = _command(folders, truth, output, options)
     with show("scoring") as progress:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.config.schema import MissingMasks
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.files import decode_mask
@@ -73,7 +74,7 @@ def find_runs(masks: Mapping[str, Sequence[Path]], truth: Path, missing: Missing
             twice, or lacks a mask.
     """
     truths = masks_by_id(truth)
-    folders = [folder.expanduser().resolve() for several in masks.values() for folder in several]
+    folders = [expanded(folder).resolve() for several in masks.values() for folder in several]
     if twice := [folder for folder in folders if folders.count(folder) > 1]:
         raise UserError(f"{twice[0]} is given twice; each run needs a folder of its own")
     runs = [

@@ -10,6 +10,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.config.study import LauncherName, Study, check_study, load_study
 from mlffm_segdiff.data.atomic import require_writable_folder, write_text
 from mlffm_segdiff.data.processors import default_threads, processors
@@ -81,7 +82,7 @@ def run_study(
         study = load_study(study) if isinstance(study, str) else check_study(study, "run_study()")
     folder = StudyFolder.of(study.name, output)
     plan, launcher = start_study(study, folder, sources or {}, device)
-    reuse_cells(plan, folder, [StudyFolder(path.expanduser()) for path in reuse])
+    reuse_cells(plan, folder, [StudyFolder(expanded(path)) for path in reuse])
     failures = run_cells(plan, folder, launcher, on_end)
     return StudyRun(folder.path, write_report(folder.path), failures)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlffm_segdiff.config.errors import UserError, reason_of
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.data.claim import claimed
 from mlffm_segdiff.evaluation.report import CASES_FILE, SUMMARY_FILE
 from mlffm_segdiff.training.run_folder import RunFolder
@@ -105,7 +106,7 @@ class StudyFolder:
     @classmethod
     def of(cls, name: str, path: Path | None = None) -> "StudyFolder":
         """Return the folder of the study with this name: ``path``, or studies/NAME."""
-        return cls((path or Path("studies", name)).expanduser())
+        return cls(expanded(path or Path("studies", name)))
 
     @property
     def study(self) -> Path:

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import override_values
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.config.schema import Recipe, TrainConfig
 from mlffm_segdiff.data.atomic import NO_SPACE, unwritable
 from mlffm_segdiff.data.batch import ONLY, Pair, Replica
@@ -92,7 +93,7 @@ def train(
     elif overrides:
         recipe = check_recipe(override_values(recipe.model_dump(mode="json"), overrides, "recipe"), "recipe")
     recipe = with_data(recipe)
-    place, folder = training_device(device), RunFolder(Path(run).expanduser())
+    place, folder = training_device(device), RunFolder(expanded(run))
     replica = this_replica(recipe.train, place)
     if replica.is_first:
         folder.require_new()
@@ -130,7 +131,7 @@ def resume(
             checkpoint cannot be resumed, its split has changed, or a file cannot be written.
         KeyboardInterrupt: On Ctrl-C.
     """
-    place, folder = training_device(device), RunFolder(Path(run).expanduser())
+    place, folder = training_device(device), RunFolder(expanded(run))
     recipe = folder.recipe()
     if overrides:
         recipe = check_recipe(override_values(recipe.model_dump(mode="json"), overrides, "recipe"), "recipe")
@@ -212,7 +213,7 @@ def _load_initial_weights(segmenter: BaseSegmenter, settings: TrainConfig) -> No
         if settings.encoder_init is not None:
             initialise_encoder(segmenter, settings.encoder_init)
         return
-    run = RunFolder(Path(settings.init).expanduser())
+    run = RunFolder(expanded(settings.init))
     weights = (
         run.best_weights() if run.is_unfinished() else load_pretrained(settings.init).segmenter.state_dict()
     )

@@ -298,6 +298,26 @@ def test_a_test_folder_of_yolo_is_kept_where_no_images_validate(tmp_path, write,
     assert split.test == ("x", "y", "z")
     assert sorted(split.train + split.val) == sorted(names["train"])
     assert len(split.val) == 1
+    write(
+        tmp_path, {"groups.csv": "".join(["id,group\n", *(f"{n},{n in 'abc'}\n" for n in "abcdef")]).encode()}
+    )
+    split = find_pairs("yolo", tmp_path).own_split()
+    for group in ("abc", "def"):
+        assert len({name in split.val for name in group}) == 1
+
+
+def test_yolos_images_outside_of_the_folders_of_parts_train(tmp_path, write, encoded):
+    images = {f"images/{place}.png": encoded(pixels(0)) for place in ("a", "b", "val/c", "test/d")}
+    write(tmp_path, images | {"labels/a.txt": YOLO_BOX.encode()})
+    split = find_pairs("yolo", tmp_path).own_split()
+    assert (split.train, split.val, split.test) == (("a", "b"), ("c",), ("d",))
+
+
+def test_validation_images_alone_are_split_like_any(tmp_path, write, encoded):
+    images = {f"images/val/{name}.png": encoded(pixels(0)) for name in "abcdefghij"}
+    write(tmp_path, images | {"labels/val/a.txt": YOLO_BOX.encode()})
+    split = find_pairs("yolo", tmp_path).own_split()
+    assert list(map(len, (split.train, split.val, split.test))) == [7, 1, 2]
 
 
 def test_datumaro_draws_the_same_masks_from_cvats_xml(cvat_folder):

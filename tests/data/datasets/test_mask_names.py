@@ -122,6 +122,10 @@ def test_a_thumbnail_is_one_only_beside_its_image():
     names = ("a.png", "a_thumb.jpg", "A-Thumbnail.jpg", "b_thumb.png", "b_thumb_thumb.jpg")
     kept = without_companions([Entry(Path(name)) for name in names])
     assert [entry.name for entry in kept] == ["a.png", "b_thumb.png"]
+    apart = [Entry(Path("one/a.png")), Entry(Path("two/a_thumb.png"))]
+    assert without_companions(apart) == apart
+    packed = [Entry(Path("z.zip"), name) for name in ("one/a.png", "two/a_thumb.png", "one/a_thumb.png")]
+    assert without_companions(packed) == packed[:2]
 
 
 def test_an_id_with_an_extension_or_in_another_case_is_corrected():

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.drawn_shapes import Shape
 from mlffm_segdiff.data.datasets.groups import groups_tables, read_groups
@@ -163,7 +164,7 @@ class LesionLabels:
     @classmethod
     def of(cls, path: Path) -> Self:
         """Split FOLDER#LABEL or FOLDER#LABEL,LABEL; a path that exists is taken as it is."""
-        given = path.expanduser().absolute()
+        given = expanded(path).absolute()
         root, hash_sign, labels = str(given).rpartition("#")
         if given.exists() or not hash_sign:
             return cls(given, frozenset())

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.groups import groups_tables, read_groups
 from mlffm_segdiff.data.datasets.mask_names import (
@@ -48,7 +49,7 @@ def find_image_folder(path: Path) -> Pairing:
         UserError: If `path` does not exist, a folder in it is missing or empty, two files have the same id,
             no mask has the name of an image, or groups.csv is invalid.
     """
-    root = path.expanduser().absolute()
+    root = expanded(path).absolute()
     listing, places = _find_folders(root)
     image_folder, mask_folder = (
         _the_folder(places.values(), root, names) for names in (IMAGE_FOLDERS, MASK_FOLDERS)

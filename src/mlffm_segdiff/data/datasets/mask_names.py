@@ -81,12 +81,21 @@ def pair_ids(ids: Collection[str], others: Collection[str]) -> dict[str, str]:
 def without_companions(entries: Iterable[Entry]) -> list[Entry]:
     """Leave out files that accompany others: superpixels, attributes of ISIC's Task 2, and thumbnails.
 
-    ``a_thumb.png`` is a thumbnail only beside a file ``a``, since lesions are on thumbs too.
+    ``a_thumb.png`` is a thumbnail only next to a file ``a``, since lesions are on thumbs too.
     """
     found = [entry for entry in entries if not _is_companion(entry)]
-    keys = {match_key(case_id(entry)) for entry in found}
+    present = {(_folder(entry), match_key(case_id(entry))) for entry in found}
     thumbnails = ((_THUMBNAIL.fullmatch(case_id(entry)), entry) for entry in found)
-    return [entry for name, entry in thumbnails if not (name and match_key(name[1]) in keys)]
+    return [
+        entry for name, entry in thumbnails if not (name and (_folder(entry), match_key(name[1])) in present)
+    ]
+
+
+def _folder(entry: Entry) -> tuple[Path, str | None]:
+    """Return the folder of a file, or the archive and the folder in it."""
+    if entry.member is None:
+        return entry.path.parent, None
+    return entry.path, entry.member.rpartition("/")[0]
 
 
 def _is_companion(entry: Entry) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.groups import groups_tables, read_groups
 from mlffm_segdiff.data.datasets.pairing import Pairing, by_id, list_files, require
@@ -105,7 +106,7 @@ def draw_fold(ids: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _root(path: Path) -> tuple[Path, str]:
     """Return the folder of the data set and the extension of its files."""
-    root = path.expanduser().resolve()
+    root = expanded(path).resolve()
     dataset = _read_json(root / DATASET_FILE)
     values = dataset if isinstance(dataset, dict) else {}
     extension, labels = values.get("file_ending"), values.get("labels")

@@ -8,8 +8,9 @@ from pathlib import Path
 from re import Pattern
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.data.case import Case, Entry, open_archive
-from mlffm_segdiff.data.splits import SPLITS, Split, make_split
+from mlffm_segdiff.data.splits import SPLITS, Split, draw_validation, make_split
 
 OWN_SHARES = (0.7, 0.1, 0.2)
 VALIDATION_SHARE = 0.1
@@ -80,22 +81,24 @@ class Listing:
         return len(self.entries) + self.hidden - sum(map(len, used))
 
 
-def split_of_parts(images: Mapping[str, Mapping[str, Entry]]) -> Split | None:
+def split_of_parts(
+    images: Mapping[str, Mapping[str, Entry]], groups: Mapping[str, str] | None = None
+) -> Split | None:
     """Return the split into the parts that a data set has; None if there is nothing but training images.
 
-    Without validation images, VALIDATION_SHARE of the training images validate, drawn with seed 0.
+    Without validation images, about VALIDATION_SHARE of the training images validate, see `draw_validation`.
 
     Args:
         images: Images by part and id; parts may be empty or missing.
+        groups: Known groups by id.
     """
+    groups = groups or {}
     ids = {part: tuple(sorted(images.get(part, ()))) for part in SPLITS}
     if not ids["val"] and not ids["test"]:
         return None
     if ids["train"] and not ids["val"]:
-        cases = [Case(key, images["train"][key], None, key) for key in ids["train"]]
-        count = max(1, round(VALIDATION_SHARE * len(cases)))
-        drawn = make_split(cases, (len(cases) - count, count, 0))
-        return Split(drawn.train, drawn.val, ids["test"])
+        cases = [Case(key, images["train"][key], None, groups.get(key, key)) for key in ids["train"]]
+        return Split(*draw_validation(cases, VALIDATION_SHARE), ids["test"])
     return Split(ids["train"], ids["val"], ids["test"])
 
 
@@ -193,7 +196,7 @@ def location(entry: Entry, root: Path) -> str:
 def outer_folder(path: Path, inner: Sequence[str]) -> Path:
     """Return `path`, or the folder above it if it is, or links to, one of the official folders in `inner`."""
     names = {name.lower() for name in inner}
-    absolute = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100  # without following links
+    absolute = Path(os.path.abspath(expanded(path)))  # noqa: PTH100  # without following links
     for place in (absolute, absolute.resolve()):
         if place.stem.lower() in names:
             return outer_folder(place.parent, inner)

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.data.datasets.pairing import Pairing, by_id, list_files, require
 from mlffm_segdiff.data.splits import official_split
 
@@ -24,7 +25,7 @@ def find_ph2(path: Path) -> Pairing:
     Raises:
         UserError: If images or masks are missing.
     """
-    root = path.expanduser().absolute()
+    root = expanded(path).absolute()
     listing = list_files(root)
     entries = listing.entries
     images = by_id(entries, _IMAGE)

@@ -25,7 +25,7 @@ def find_yolo(path: Path) -> Pairing:
 
     All polygons of an image are one mask; an image without a text file has an empty one. data.yaml names the
     classes; otherwise their numbers are the names. Folders train, val (or valid) and test are the split, see
-    `split_of_parts`.
+    `split_of_parts`. groups.csv (id,group) is read if present.
 
     Args:
         path: Folder or zip file; with #LABEL after it, polygons of other classes are left out.
@@ -46,21 +46,17 @@ def find_yolo(path: Path) -> Pairing:
     shown = {place: entry for place, entry in places.items() if entry in pictures}
     images = unique_by_id((case_id(entry), entry) for entry in shown.values())
     require(images, "images in images/", root, _LAYOUT)
-    groups = groups_tables(listing)
-    ignored = listing.without(images, groups) - len(texts) - len(tables)
+    grouping = groups_tables(listing)
+    ignored = listing.without(images, grouping) - len(texts) - len(tables)
     masks: list[tuple[str, Entry]] = []
     for place, image in shown.items():
         masks.append((case_id(image), _draw(texts.pop(_label_place(place), None), image, names, labels)))
     masks += [(case_id(text), text) for text in texts.values() if case_id(text) not in images]
     labels.require()
     drawn = unique_by_id(masks)
-    return Pairing(
-        images,
-        drawn,
-        read_groups(groups, {**drawn, **images}),
-        split_of_parts(_by_part(shown)),
-        ignored=ignored,
-    )
+    groups, parts = read_groups(grouping, {**drawn, **images}), _by_part(shown)
+    split = split_of_parts(parts, groups) if parts["train"] or parts["test"] else None
+    return Pairing(images, drawn, groups, split, ignored=ignored)
 
 
 def _is_text(place: PurePosixPath) -> bool:
@@ -110,10 +106,10 @@ def _polygon(values: list[float], line: int) -> RelativePolygon:
 
 
 def _by_part(images: Mapping[PurePosixPath, Entry]) -> dict[str, dict[str, Entry]]:
-    """Return images by the part that one of their folders names, and by id."""
+    """Return images by id, by the part that one of their folders names; those in no such folder train."""
     parts: dict[str, dict[str, Entry]] = {part: {} for part in SPLITS}
     for place, image in images.items():
         named = {PART_NAMES[folder.lower()] for folder in place.parts[:-1] if folder.lower() in PART_NAMES}
-        if len(named) == 1:
-            parts[named.pop()][case_id(image)] = image
+        if len(named) < 2:
+            parts[named.pop() if named else "train"][case_id(image)] = image
     return parts

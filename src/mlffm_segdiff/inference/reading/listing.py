@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.image_folder import IMAGE_EXTENSIONS
 from mlffm_segdiff.data.datasets.pairing import files_below, find_entries, is_file, is_hidden
@@ -59,7 +60,7 @@ def list_place(place: str | Path, recursive: bool = False) -> ImageFiles:
     text = str(place)
     if is_url(text):
         return _remote(text)
-    path = Path(place).expanduser()
+    path = expanded(place)
     if path.is_file():
         return _require_images(_select(_archived(path)), path) if _is_archive(path) else _in_file(path)
     if not path.is_dir() and has_magic(text):

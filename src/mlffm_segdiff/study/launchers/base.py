@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 
 from mlffm_segdiff.config.errors import one_line
+from mlffm_segdiff.data.decoder_warnings import ignore_decoder_warnings
 from mlffm_segdiff.data.processors import processors
 
 Work = Callable[[Path, str], None]
@@ -65,6 +66,7 @@ def torch_threads(count: int) -> Iterator[None]:
 
 def attempt(work: Work, study: Path, key: str) -> Outcome:
     """Run one cell in this process; an exception becomes the error of the outcome."""
+    ignore_decoder_warnings()
     try:
         work(study, key)
     except Exception as error:
