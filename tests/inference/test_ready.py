@@ -40,7 +40,7 @@ def pretrained(name: str, changes: list[str]) -> Pretrained:
     averages = [value for name, value in made.segmenter.named_buffers() if "running" in name]
     for tensor in (*made.segmenter.parameters(), *averages):
         tensor.data.mul_(1 + 0.1 * torch.rand_like(tensor)).add_(0.01 * torch.rand_like(tensor))
-    return made
+    return made.eval()
 
 
 def images(size: int) -> Tensor:

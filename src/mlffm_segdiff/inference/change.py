@@ -77,7 +77,7 @@ def measure_change(before: CaseResult, after: CaseResult) -> Change:
         UserError: One of them is not a result, such as a list of results, or an image.
     """
     for one in (before, after):
-        if not isinstance(one, CaseResult):
+        if not isinstance(getattr(one, "area", None), Estimate):
             raise UserError(
                 f"{type(one).__name__} has no areas to compare; give one result of segment, such as found[0]"
             )
