@@ -11,6 +11,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.table import find_pairs
+
 Array = npt.NDArray[np.generic]
 
 ISIC_IDS = ("ISIC_0000001", "ISIC_0000002", "ISIC_0000010")
@@ -103,6 +106,24 @@ def encoded() -> Callable[..., bytes]:
 def write() -> Callable[[Path, Mapping[str, bytes]], None]:
     """Write files below a folder: write(root, {relative name: bytes})."""
     return write_files
+
+
+@pytest.fixture
+def grouped() -> Callable[[str, Path], None]:
+    """A check that groups.csv is read in a data set: grouped(kind, root)."""
+
+    def check(kind: str, root: Path) -> None:
+        plain = find_pairs(kind, root)
+        first, second, *_ = sorted(plain.images)
+        write_files(root, {"tables/groups.csv": f"id,group\n{first},anna\n{second},anna\n".encode()})
+        found = find_pairs(kind, root)
+        assert found.groups == {first: "anna", second: "anna"}
+        assert (found.ignored, len(found.cases())) == (plain.ignored, len(plain.cases()))
+        write_files(root, {"tables/groups.csv": b"id,group\nunknown,anna\n"})
+        with pytest.raises(UserError, match=r"groups\.csv, line 2: no image has the id 'unknown'"):
+            find_pairs(kind, root)
+
+    return check
 
 
 @pytest.fixture

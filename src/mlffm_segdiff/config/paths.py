@@ -7,6 +7,6 @@ from pathlib import Path
 def expanded(path: str | os.PathLike[str]) -> Path:
     """Return a path with the home folder in place of ``~``.
 
-    Unlike `Path.expanduser`, it leaves the path as it is if there is no such user: ``~a.png`` may be a file.
+    A path such as ``~a.png`` is unchanged if there is no user ``a.png``, where `Path.expanduser` raises.
     """
-    return Path(os.path.expanduser(path))  # noqa: PTH111
+    return Path(os.path.expanduser(path))  # noqa: PTH111  # Path.expanduser raises

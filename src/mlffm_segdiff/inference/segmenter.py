@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError, reason_of
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.inference.analysis import Processing, analyse, require_supported
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.postprocessing import DEFAULT as DEFAULT_STEPS
@@ -196,7 +197,7 @@ def _case_image(image: ImageLike, position: int, size: int) -> CaseImage:
     if isinstance(image, str) and is_url(image):
         return read_image(RemoteFile(image), size)
     if isinstance(image, str | os.PathLike):
-        return read_image(Path(os.path.expanduser(image)), size)  # noqa: PTH111, never raises
+        return read_image(expanded(image), size)
     name = f"images[{position}]"
     if isinstance(image, Image.Image):
         return require_contrast(pil_image(image, size, name), name)

@@ -277,17 +277,8 @@ def test_yolos_folders_in_another_order_and_none_are_understood(tmp_path, write,
 
 
 @pytest.mark.parametrize("kind", ["cvat", "yolo"])
-def test_annotations_may_have_groups(kind, request, write):
-    root = request.getfixturevalue(f"{kind}_folder")
-    plain = find_pairs(kind, root)
-    first, second, *_ = sorted(plain.images)
-    write(root, {"groups.csv": f"id,group\n{first},anna\n{second},anna\n".encode()})
-    found = find_pairs(kind, root)
-    assert found.groups == {first: "anna", second: "anna"}
-    assert (found.ignored, len(found.cases())) == (plain.ignored, len(plain.cases()))
-    write(root, {"groups.csv": b"id,group\nunknown,anna\n"})
-    with pytest.raises(UserError, match=r"groups\.csv, line 2: no image has the id 'unknown'"):
-        find_pairs(kind, root)
+def test_annotations_may_have_groups(kind, request, grouped):
+    grouped(kind, request.getfixturevalue(f"{kind}_folder"))
 
 
 def test_a_test_folder_of_yolo_is_kept_where_no_images_validate(tmp_path, write, encoded):

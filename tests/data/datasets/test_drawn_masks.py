@@ -233,14 +233,8 @@ def test_labelme_shapes_are_drawn(labelme_folder):
 
 
 @pytest.mark.parametrize("kind", ["coco", "labelme"])
-def test_images_with_annotations_may_have_groups(kind, request, write):
-    root = request.getfixturevalue(f"{kind}_folder")
-    plain = find_pairs(kind, root)
-    first, second, *_ = sorted(plain.images)
-    write(root, {"tables/groups.csv": f"id,group\n{first},anna\n{second},anna\n".encode()})
-    found = find_pairs(kind, root)
-    assert found.groups == {first: "anna", second: "anna"}
-    assert found.ignored == plain.ignored
+def test_images_with_annotations_may_have_groups(kind, request, grouped):
+    grouped(kind, request.getfixturevalue(f"{kind}_folder"))
 
 
 def test_json_files_may_be_in_a_folder_of_their_own(labelme_folder, tmp_path):
