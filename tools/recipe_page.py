@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.evaluation.report import markdown_table
+from mlffm_segdiff.models.mlffm_segdiff import SIZES
 from mlffm_segdiff.models.registry import MODELS
 
 PAGE = Path(__file__).parent.parent / "docs" / "RECIPE.md"
@@ -17,13 +18,16 @@ MODEL = "mlffm_segdiff"
 INTRODUCTION = """# Keys of a recipe
 
 A recipe is a YAML file with these sections; `KEY=VALUE` on the command line overrides a key
-([recipes](TRAINING.md#recipes)). A key that is left out has its default; one that would have no effect is an
-error, except `data.synthetic_count`. `name` is the recipe's name, and `seed` (default 0) seeds initial
+([recipes](TRAINING.md#recipes)). A key that is left out has its default; without a default, it is required.
+A key that would have no effect is an error, except `data.synthetic_count`, `sampling.widening` (for samples
+drawn later) and `train.encoder_init=null`. `name` is the recipe's name, and `seed` (default 0) seeds initial
 weights, training draws and augmentation.
 
 The section `model` is that of MLFFM-SegDiff. Other models (`mlffm-segdiff models`) have `name` and the keys
 of their own section in `mlffm_segdiff.models`. `python tools/recipe_page.py` makes this page.
 """
+BY_SIZE = {key for widths in SIZES.values() for key in widths}
+"""Keys of the model that its size sets."""
 BOUNDS = {
     "minimum": "from {}",
     "exclusiveMinimum": "above {}",
@@ -57,7 +61,7 @@ def rows(name: str, section: type[BaseModel]) -> list[list[str]]:
     return [
         [
             f"`{name}.{key}`",
-            default(values),
+            "by `size`" if name == "model" and key in BY_SIZE else default(values),
             allowed(values, schema),
             meanings.get(key, "").replace("|", "\\|"),
         ]

@@ -73,6 +73,12 @@ def test_any_number_of_steps_is_distinct_and_even(train_steps: int, data: st.Dat
     assert gaps.max() - gaps.min() <= 1
 
 
+@pytest.mark.parametrize("steps", [0, 6])
+def test_more_steps_than_timesteps_are_refused(steps: int) -> None:
+    with pytest.raises(ValueError, match=f"{steps} sampling steps of a process of 5; give 1 to 5"):
+        sampling_timesteps(5, steps)
+
+
 def toy(process: MaskDiffusion) -> Callable[[np.ndarray, float], np.ndarray]:
     """A denoiser that any array library computes: bounded, not linear, aware of time."""
     return lambda x, t: process.mask_scale * np.tanh(1.3 * x + 0.2 - t / process.train_steps)

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import nn
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.demo import samples_folder
 from mlffm_segdiff.inference.model import load_model
@@ -221,6 +222,13 @@ def test_a_batch_that_does_not_fit_the_network_is_named(tiny_weights: Path) -> N
         segmenter(torch.zeros(0, 3, 32, 32))
     with pytest.raises(UserError, match="is not a SamplingConfig"):
         segmenter(torch.zeros(1, 3, 32, 32), {"samples": 2})
+    for sampling, says in (
+        (SamplingConfig(samples=1, steps=2000), "steps"),
+        (SamplingConfig(second_look=True), "second_look needs images of full size"),
+        (SamplingConfig(style="ph2"), "no annotation style 'ph2'"),
+    ):
+        with pytest.raises(UserError, match=says):
+            segmenter(torch.zeros(1, 3, 32, 32), sampling)
 
 
 def test_a_segmenter_is_a_module_that_segments_batches_and_images(

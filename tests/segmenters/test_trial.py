@@ -134,7 +134,9 @@ def test_every_model_is_tried() -> None:
 
 def test_the_reported_case_names_the_batch() -> None:
     refusal = outcome(recipe_of(SMALL["fpn"] | {"head_width": 64}, 32, 1))
-    assert refusal.startswith("fpn cannot be trained with data.size=32 and train.batch_size=1 (Expected more")
+    assert refusal.startswith(
+        "fpn cannot be trained with data.size=32 and train.batch_size=1 (ValueError: Expected more"
+    )
     assert refusal.endswith("; use train.batch_size=2")
 
 

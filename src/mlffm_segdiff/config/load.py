@@ -4,6 +4,7 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from yaml import YAMLError
 
 from mlffm_segdiff.config.errors import UserError, reason_of
-from mlffm_segdiff.config.packaged import RECIPES, recipe_names
+from mlffm_segdiff.config.packaged import RECIPES, recipe_names, yaml_names
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.config.spelling import known_name, meant_key, nearest_key
 
@@ -87,6 +88,30 @@ def refuse_resolvers(values: Any, origin: str) -> None:
         raise UserError(
             f"{origin}: {values!r} is not the name of another key, as ${{data.size}} is; write the value"
         )
+
+
+def find_yaml(name: str, noun: str, packaged: Traversable, hint: Callable[[str], str] = lambda _: "") -> Path:
+    """Return the path of a YAML file.
+
+    Args:
+        name: Its path, or the name of one of the package.
+        noun: What the file is, for the error.
+        packaged: Folder of the package.
+        hint: Returns what to say of an unknown name, or an empty text.
+
+    Raises:
+        UserError: If the package has no file of this name.
+    """
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"}:
+        return path
+    names = yaml_names(packaged)
+    name = known_name(name, names)
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
+        likely = hint(name) or (f"did you mean {close[0]!r}? " if close else "")
+        raise UserError(f"no {noun} {name!r}: {likely}choose one of {', '.join(names)}, or a .yaml file")
+    return Path(str(packaged / f"{name}.yaml"))
 
 
 def read_mapping(path: Path, noun: str, example: str) -> DictConfig:
@@ -176,22 +201,13 @@ def dotted(location: Location) -> str:
 
 
 def _read(name: str) -> DictConfig:
-    path = Path(name)
-    if path.suffix not in {".yaml", ".yml"}:
-        name = known_name(name, recipe_names())
-        if name not in recipe_names():
-            raise UserError(
-                f"no recipe {name!r}: {_hint(name)}choose one of {', '.join(recipe_names())}, or a .yaml file"
-            )
-        path = Path(str(RECIPES / f"{name}.yaml"))
+    path = find_yaml(name, "recipe", RECIPES, _model_hint)
     return read_mapping(path, "recipe", "train: {images: 60000}")
 
 
-def _hint(name: str) -> str:
-    if (recipe := recipe_of(name)) is not None:
-        return f"it is the model of recipe {recipe!r}; "
-    close = difflib.get_close_matches(name, recipe_names(), n=1)
-    return f"did you mean {close[0]!r}? " if close else ""
+def _model_hint(name: str) -> str:
+    recipe = recipe_of(name)
+    return "" if recipe is None else f"it is the model of recipe {recipe!r}; "
 
 
 def _parse(overrides: Sequence[str]) -> DictConfig:

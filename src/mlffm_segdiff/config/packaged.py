@@ -9,15 +9,16 @@ STUDIES = files("mlffm_segdiff.config") / "studies"
 
 def recipe_names() -> list[str]:
     """Return the names of packaged recipes."""
-    return _yaml_names(RECIPES)
+    return yaml_names(RECIPES)
 
 
 def study_names() -> list[str]:
     """Return the names of packaged studies."""
-    return _yaml_names(STUDIES)
+    return yaml_names(STUDIES)
 
 
-def _yaml_names(folder: Traversable) -> list[str]:
+def yaml_names(folder: Traversable) -> list[str]:
+    """Return the names of the YAML files in a folder of the package, without the suffix."""
     return sorted(
         entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
     )

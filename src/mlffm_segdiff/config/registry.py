@@ -5,7 +5,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar, cast
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, one_line
 from mlffm_segdiff.config.spelling import known_name
 
 Part = TypeVar("Part")
@@ -24,6 +24,7 @@ class Registry(Mapping[str, Part]):
         group: The entry point group of other packages.
         modules: Modules of this package that register parts.
         parts: Parts that are registered from the start.
+        base: Class of which every part must be a subclass, if there is one.
     """
 
     def __init__(
@@ -32,10 +33,12 @@ class Registry(Mapping[str, Part]):
         group: str,
         modules: Sequence[str] = (),
         parts: Mapping[str, Part] | None = None,
+        base: type | None = None,
     ) -> None:
         self.noun = noun
         self.group = group
         self.modules = modules
+        self.base = base
         self._parts = dict(parts or {})
 
     def register(self, name: str) -> Callable[[Registered], Registered]:
@@ -43,9 +46,13 @@ class Registry(Mapping[str, Part]):
 
         Raises:
             ValueError: On decorating, if the name is taken by another part.
+            UserError: On decorating, if the part is not a subclass of ``base``.
         """
 
         def decorate(part: Registered) -> Registered:
+            self._require_kind(name, part)
+            if getattr(part, "__module__", None) not in self.modules:
+                self._has_own(name)
             registered: Any = self._parts.setdefault(name, cast(Part, part))
             if registered is not part:
                 raise ValueError(f"there is already a {self.noun} called {name!r}")
@@ -69,8 +76,9 @@ class Registry(Mapping[str, Part]):
         return self[name]
 
     def package_of(self, name: str) -> str | None:
-        """Return the installed package that has an entry point of this name, if there is one."""
-        found = self._entry_points(name)
+        """Return the installed package whose entry point is the part of this name, if there is one."""
+        built_in = self._has_own(name) and getattr(self._parts[name], "__module__", None) in self.modules
+        found = [] if built_in else self._entry_points(name)
         return found[0].dist.name if found and found[0].dist is not None else None
 
     def names_elsewhere(self) -> list[str]:
@@ -112,12 +120,21 @@ class Registry(Mapping[str, Part]):
                 f"{self.noun} {name!r} is in the packages {' and '.join(packages)}; uninstall one of them"
             )
         try:
-            return cast(Part, found[0].load())
-        except (ImportError, AttributeError) as error:
+            part = found[0].load()
+        except Exception as error:  # of code that is not ours
             raise UserError(
-                f"{self.noun} {name!r} of the package {packages[0]} cannot be imported ({error}); "
+                f"{self.noun} {name!r} of the package {packages[0]} cannot be imported ({one_line(error)}); "
                 "install that package again"
             ) from error
+        self._require_kind(name, part)
+        return cast(Part, part)
+
+    def _require_kind(self, name: str, part: object) -> None:
+        if self.base and not (isinstance(part, type) and issubclass(part, self.base)):
+            raise UserError(
+                f"{getattr(part, '__name__', part)} cannot be registered as the {self.noun} {name!r}; "
+                f"register a subclass of {self.base.__name__}"
+            )
 
 
 def import_target(target: str, key: str) -> Any:
@@ -128,25 +145,32 @@ def import_target(target: str, key: str) -> Any:
         key: The recipe's key, for errors.
 
     Raises:
-        UserError: The module does not exist, or has no such name.
+        UserError: The module does not exist, cannot be imported, or has no such name.
     """
     module, _, name = target.rpartition(".")
-    if not module:
-        raise UserError(f"{key}={target}: give the module too, for example my_package.{target}")
+    if not module or target.startswith("."):
+        raise UserError(f"{key}={target}: give the module too, for example my_package.{target.lstrip('.')}")
     try:
-        return getattr(import_module(module), name)
+        imported = import_module(module)
     except ModuleNotFoundError as error:
         raise UserError(
             f"{key}={target}: there is no module {error.name!r}; install its package, "
             "or add its folder to PYTHONPATH"
         ) from error
-    except AttributeError:
-        raise UserError(f"{key}={target}: module {module!r} has no {name!r}; check the name") from None
+    except Exception as error:  # of code that is not ours
+        raise UserError(
+            f"{key}={target}: module {module!r} cannot be imported ({one_line(error)}); correct it"
+        ) from error
+    if not hasattr(imported, name):
+        raise UserError(f"{key}={target}: module {module!r} has no {name!r}; check the name")
+    return getattr(imported, name)
 
 
 def call_target(part: Any, args: Mapping[str, Any], key: str) -> Any:
     """Call ``part`` with a recipe's ``args``; ``key`` is their key. Raises UserError if they do not fit."""
     try:
         return part(**args)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{key}={dict(args)}: {error}") from error
+    except UserError:
+        raise
+    except Exception as error:  # of code that is not ours
+        raise UserError(f"{key}={dict(args)}: {one_line(error)}; correct them") from error

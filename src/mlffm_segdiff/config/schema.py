@@ -17,6 +17,7 @@ from mlffm_segdiff.config.section import (
     Section,
     Seed,
     Steps,
+    Strength,
 )
 
 SamplerName = Literal["ddim", "ddpm", "dpm"]
@@ -86,8 +87,8 @@ class AugmentConfig(Section):
     """
 
     flip: bool = True
-    affine: NonNegative = 1.0
-    colour: NonNegative = 1.0
+    affine: Strength = 1.0
+    colour: Strength = 1.0
     blur: Probability = 0.2
     hair: Probability = 0.3
 

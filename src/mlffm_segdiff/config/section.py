@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
+Strength = Annotated[float, Field(ge=0, le=3)]
+"""Of augmentation; above 5, warps would turn images inside out."""
 Positive = Annotated[float, Field(gt=0)]
 MAX_SEED = 2**32 - 1
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]

@@ -2,17 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from omegaconf import OmegaConf
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.load import Location, describe_error, override_values, read_mapping
-from mlffm_segdiff.config.packaged import STUDIES, study_names
+from mlffm_segdiff.config.load import Location, describe_error, find_yaml, override_values, read_mapping
+from mlffm_segdiff.config.packaged import STUDIES
 from mlffm_segdiff.config.section import MAX_THREADS, Section, Seed
-from mlffm_segdiff.config.spelling import known_name, nearest_key
+from mlffm_segdiff.config.spelling import nearest_key
 
 OWN_KEYS = ("seeds", "part", "rank", "launcher")
 """Keys of a study that ``key=value`` changes; other keys are those of its recipes."""
@@ -198,12 +197,7 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
     Raises:
         UserError: For an unknown study, broken YAML, and an unknown or mistyped key.
     """
-    path = Path(name)
-    if path.suffix not in {".yaml", ".yml"}:
-        name = known_name(name, study_names())
-        if name not in study_names():
-            raise UserError(f"no study {name!r}: choose one of {', '.join(study_names())}, or a .yaml file")
-        path = Path(str(STUDIES / f"{name}.yaml"))
+    path = find_yaml(name, "study", STUDIES)
     values: Any = OmegaConf.to_container(read_mapping(path, "study", "seeds: [0, 1, 2]"))
     study = check_study(values, f"study {name!r}").model_dump()
     own = [text for text in overrides if re.split(r"[.=]", text)[0] in OWN_KEYS]

@@ -32,6 +32,9 @@ def sample(
 
     Returns:
         x_0, B1HW.
+
+    Raises:
+        ValueError: ``steps`` is out of range.
     """
     timesteps = sampling_timesteps(process.train_steps, steps)
     if sampler == "dpm":
@@ -60,5 +63,10 @@ def sampling_timesteps(train_steps: int, steps: int) -> list[int]:
     Args:
         train_steps: T.
         steps: Number of timesteps, 1 to T; it need not divide T.
+
+    Raises:
+        ValueError: ``steps`` is out of range.
     """
+    if not 1 <= steps <= train_steps:
+        raise ValueError(f"{steps} sampling steps of a process of {train_steps}; give 1 to {train_steps}")
     return [round(train_steps * (steps - number) / steps) - 1 for number in range(steps)]

@@ -92,5 +92,10 @@ def weighted_squared_error(output: Tensor, target: Tensor, weight: Tensor) -> Te
 
     Returns:
         The mean of weight * (output - target)^2, a scalar.
+
+    Raises:
+        ValueError: Output and target have different shapes.
     """
+    if output.shape != target.shape:
+        raise ValueError(f"output of shape {tuple(output.shape)} for a target of {tuple(target.shape)}")
     return (weight * (output - target).square()).mean()

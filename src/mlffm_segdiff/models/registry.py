@@ -22,6 +22,7 @@ MODELS: Registry[type[ModelConfig]] = Registry(
         "mlffm_segdiff.models.mlffm_segdiff",
         *(f"{baselines.__name__}.{module.name}" for module in iter_modules(baselines.__path__)),
     ),
+    base=ModelConfig,
 )
 """The section of each model. Every module of ``baselines`` is imported, so a new file there is enough."""
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from mlffm_segdiff.config.conditions import OF_SAMPLES
 from mlffm_segdiff.config.diffusion_config import DiffusionConfig
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, one_line
 from mlffm_segdiff.config.loss_config import LossConfig
 from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.config.registry import call_target, import_target
@@ -79,8 +79,11 @@ def require_logit(network: nn.Module, size: int) -> None:
     training = network.training
     try:
         found = network.eval()(torch.zeros(1, 3, size, size))
-    except (RuntimeError, TypeError) as error:
-        raise UserError(f"model.target cannot segment an image of 1x3x{size}x{size}: {error}") from error
+    except Exception as error:  # of code that is not ours
+        raise UserError(
+            f"model.target cannot segment an image of 1x3x{size}x{size} ({one_line(error)}); correct it, "
+            "model.args or data.size"
+        ) from error
     finally:
         network.train(training)
     shape = tuple(getattr(found, "shape", ()))
@@ -148,6 +151,8 @@ def build_loss(settings: LossConfig) -> MaskLoss:
     if isinstance(part, type):
         loss: MaskLoss = call_target(part, settings.arguments, "loss.args")
     else:
+        if not callable(part):
+            raise UserError(f"loss.target={name} is a {type(part).__name__}; name a function or a class")
         loss = partial(part, **settings.arguments)
     try:
         signature(loss).bind(*["logit", "mask", "distance", "weight"])

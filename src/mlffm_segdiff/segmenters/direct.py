@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
@@ -60,7 +61,13 @@ class DirectSegmenter(BaseSegmenter):
     def _outputs(self, image: Tensor) -> Sequence[tuple[float, Tensor]]:
         if isinstance(self.network, DeeplySupervised):
             return self.network.supervise(image)
-        return [(1.0, self.network(image))]
+        logit = self.network(image)
+        if not isinstance(logit, Tensor):
+            raise UserError(
+                f"in training mode the network returns a {type(logit).__name__}, not a logit of B1HW; return "
+                "only the logit, or give the network the method supervise() of DeeplySupervised"
+            )
+        return [(1.0, logit)]
 
     @torch.inference_mode()
     def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:

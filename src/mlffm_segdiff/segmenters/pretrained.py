@@ -30,6 +30,7 @@ from mlffm_segdiff.segmenters.companions import COMPANION_NAMES, Companions, rea
 from mlffm_segdiff.segmenters.device import find_device
 from mlffm_segdiff.segmenters.outliers import OutlierDetector
 from mlffm_segdiff.segmenters.recipe import check_recipe, recipe_packages
+from mlffm_segdiff.segmenters.sampling import network_sampling
 from mlffm_segdiff.segmenters.saved_weights import (
     CONFIG,
     DEFAULT,
@@ -140,7 +141,7 @@ class Pretrained(
 
         Raises:
             UserError: The images are of another type or shape, a side is not a multiple of the network's
-                stride, or the sampling is not a `SamplingConfig`.
+                stride, or the sampling is not a `SamplingConfig` or not one of this model.
         """
         stride = self.segmenter.total_stride
         if not isinstance(image, Tensor) or image.dtype != torch.float32:
@@ -155,6 +156,8 @@ class Pretrained(
             raise UserError(f"images of shape {tuple(image.shape)} have no pixels; give at least one image")
         if not isinstance(sampling, SamplingConfig | None):
             raise UserError(f"sampling {sampling!r} is not a SamplingConfig; segment() takes its keys")
+        if sampling is not None:
+            sampling = network_sampling(self.recipe, sampling)
         return self.segmenter.segment(image, sampling or self.sampling).clone()
 
     @classmethod

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import create_model
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.load import check_values, read_recipe, recipe_of
+from mlffm_segdiff.config.load import check_values, override_values, read_recipe, recipe_of
 from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.config.schema import Recipe
@@ -103,6 +103,11 @@ def check_recipe(values: Any, origin: str) -> Recipe:
     except UserError as error:
         raise UserError(f"{origin}: {error}") from None
     return check_values(values, origin, _recipe_type(kind))
+
+
+def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+    """Return a recipe with ``key=value`` changes. Raises UserError, as `load_recipe` does."""
+    return check_recipe(override_values(recipe.model_dump(mode="json"), overrides, "recipe"), "recipe")
 
 
 def _with_known_names(values: Any) -> Any:

@@ -57,6 +57,21 @@ def chosen_sampling(recipe: Recipe, overrides: Overrides | None = None) -> Sampl
     return checked_sampling(chosen.sampling)
 
 
+def network_sampling(recipe: Recipe, sampling: SamplingConfig) -> SamplingConfig:
+    """Return ``sampling`` if images of the network's size can be segmented with it.
+
+    Raises:
+        UserError: The recipe's model does not support it, or it takes a second look, for which images are
+            needed at full size.
+    """
+    if sampling.second_look:
+        raise UserError("sampling.second_look needs images of full size; use segment(), or leave it out")
+    values = recipe.model_dump(mode="json") | {"sampling": sampling.model_dump(mode="json")}
+    chosen = check_recipe(values, "the sampling")
+    validate_options(chosen)
+    return checked_sampling(chosen.sampling)
+
+
 def _without_samples(model: ModelConfig, unused: str) -> str:
     if model.contract == "direct":
         return f"{model.name} segments in one pass, without samples; leave out {unused}"

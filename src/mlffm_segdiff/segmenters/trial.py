@@ -4,15 +4,17 @@ import copy
 
 import torch
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, one_line
 from mlffm_segdiff.config.schema import Recipe, SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.memory import memory_bytes
+from mlffm_segdiff.losses.mask_loss import LOSSES
 from mlffm_segdiff.models.registry import TargetModelConfig
 from mlffm_segdiff.segmenters.assembly import checked_sampling
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.cost import build_on_meta
 
+PACKAGE = __name__.partition(".")[0]
 SAFE_CELLS = 4
 """Side of the coarsest feature map from which normalisations have enough values in a batch of any size."""
 TRAINING_BYTES = 4 * 5
@@ -24,32 +26,42 @@ LARGER = 4
 def require_trainable(segmenter: BaseSegmenter, recipe: Recipe) -> None:
     """Refuse sizes at which a network cannot be trained: maps of one pixel have nothing to normalise.
 
-    If images or batches are small, or the network is not registered, a loss in training mode and the
-    segmentation of one image are computed. The segmenter and torch's random state do not change.
+    If images or batches are small, or the network or the loss is from outside this package, a loss in
+    training mode, its gradients and the segmentation of one image are computed. The segmenter and torch's
+    random state do not change.
 
     Args:
         segmenter: On the CPU.
         recipe: Of the segmenter.
 
     Raises:
-        UserError: The loss or the segmentation fails; the error names the nearest size or batch that works.
+        UserError: The loss or the segmentation fails; the error names the nearest size or batch that works,
+            if one does.
     """
     size, batch = recipe.data.size, recipe.train.batch_size
     small = batch == 1 or size < SAFE_CELLS * segmenter.total_stride
-    if not (small or isinstance(recipe.model, TargetModelConfig)):
+    if not (small or _has_parts_of_others(recipe)):
         return
     sampling = _quick(checked_sampling(recipe.sampling))
     fault = _fault(segmenter, sampling, size, batch)
     if fault is None:
         return
+    sizes = f"data.size={size} and train.batch_size={batch}"
     larger = [size + number * segmenter.total_stride for number in range(1, LARGER + 1)]
     choices = {"train.batch_size=2": (size, 2)} if batch == 1 else {}
     choices |= {f"data.size={side}": (side, batch) for side in larger}
-    works = (hint for hint, tried in choices.items() if _fault(segmenter, sampling, *tried) is None)
-    raise UserError(
-        f"{recipe.model.name} cannot be trained with data.size={size} and train.batch_size={batch} "
-        f"({fault}); use {next(works, 'a larger data.size')}"
-    )
+    for hint, tried in choices.items():
+        if _fault(segmenter, sampling, *tried) is None:
+            raise UserError(f"{recipe.model.name} cannot be trained with {sizes} ({fault}); use {hint}")
+    raise UserError(f"{recipe.model.name} cannot be trained with this loss ({fault}); correct one of them")
+
+
+def _has_parts_of_others(recipe: Recipe) -> bool:
+    """Return whether the network or the loss is from outside this package."""
+    if isinstance(recipe.model, TargetModelConfig) or recipe.loss.target is not None:
+        return True
+    parts = (type(recipe.model), LOSSES.require(recipe.loss.name))
+    return not all(part.__module__.startswith(f"{PACKAGE}.") for part in parts)
 
 
 def require_memory(recipe: Recipe) -> None:
@@ -85,9 +97,10 @@ def _fault(segmenter: BaseSegmenter, sampling: SamplingConfig, size: int, batch:
     mask = torch.ones(rows, 1, size, size, dtype=torch.float32)
     mask[..., : size // 2] = -1
     try:
-        with torch.no_grad():
-            trial.train().loss(Batch(image, mask, -mask, [""] * rows))
-            trial.eval().segment(image[:1], sampling)
-    except (ValueError, RuntimeError) as error:
-        return str(error).splitlines()[0]
+        torch.autograd.backward(trial.train().loss(Batch(image, mask, -mask, [""] * rows)))
+        trial.eval().segment(image[:1], sampling)
+    except UserError:
+        raise
+    except Exception as error:  # the network or the loss may not be ours
+        return one_line(error)
     return None

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, distributed
 
+from mlffm_segdiff.config.errors import UserError
+
 if TYPE_CHECKING:
     from mlffm_segdiff.data.batch import Replica
     from mlffm_segdiff.losses.mask_loss import MaskLoss
@@ -25,10 +27,17 @@ def whole_loss(loss: MaskLoss, replica: Replica, *rows: Tensor) -> Tensor:
 
     Returns:
         A scalar.
+
+    Raises:
+        UserError: The loss returns something else.
     """
     if replica.world_size > 1 and not getattr(loss, "mean_over_images", False):
         rows = tuple(gather(x).transpose(0, 1).flatten(0, 1) for x in rows)  # in the order of the batch
-    return loss(*rows)
+    found: object = loss(*rows)
+    if not isinstance(found, Tensor) or found.ndim:
+        kind = f"of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        raise UserError(f"the loss must be a scalar tensor, but is {kind}; return its mean over the batch")
+    return found
 
 
 def gather(x: Tensor) -> Tensor:

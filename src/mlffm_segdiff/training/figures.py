@@ -41,7 +41,7 @@ def draw_overlays(segmenter: BaseSegmenter, recipe: Recipe, dataset: PairDataset
     """Draw the true contour (green) and the predicted one (orange) on validation images.
 
     Args:
-        segmenter: Trained segmenter, on the CPU.
+        segmenter: Trained segmenter.
         recipe: Its recipe, for the sampling.
         dataset: Validation cases; up to OVERLAYS of them are drawn.
         folder: Run folder.
@@ -52,7 +52,8 @@ def draw_overlays(segmenter: BaseSegmenter, recipe: Recipe, dataset: PairDataset
     chosen = np.linspace(0, len(dataset) - 1, min(OVERLAYS, len(dataset))).astype(int)
     batch = collate([dataset[int(index)] for index in chosen])
     segmenter.eval()
-    probability = segmenter.segment(batch.image, checked_sampling(recipe.sampling)).probability
+    images = batch.image.to(next(segmenter.parameters()).device)
+    probability = segmenter.segment(images, checked_sampling(recipe.sampling)).probability.cpu()
     figure = Figure(figsize=(12, 2.2 * -(-len(chosen) // 6)), layout="constrained")
     for number, case in enumerate(batch.ids):
         panel = figure.add_subplot(-(-len(chosen) // 6), 6, number + 1)

@@ -12,7 +12,6 @@ from torch import device as Device
 from torch.utils.data import DataLoader
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.load import override_values
 from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.config.schema import Recipe, TrainConfig
 from mlffm_segdiff.data.atomic import NO_SPACE, unwritable
@@ -31,7 +30,7 @@ from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.segmenters.precision import Precision, training_precision
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
-from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe, with_data
+from mlffm_segdiff.segmenters.recipe import load_recipe, override_recipe, with_data
 from mlffm_segdiff.segmenters.trial import require_memory, require_trainable
 from mlffm_segdiff.training.callbacks import AtomicCheckpointIO, Averaging, BestAndLast
 from mlffm_segdiff.training.figures import draw_curves, draw_overlays
@@ -91,7 +90,7 @@ def train(
     if isinstance(recipe, str):
         recipe = load_recipe(recipe, overrides)
     elif overrides:
-        recipe = check_recipe(override_values(recipe.model_dump(mode="json"), overrides, "recipe"), "recipe")
+        recipe = override_recipe(recipe, overrides)
     recipe = with_data(recipe)
     place, folder = training_device(device), RunFolder(expanded(run))
     replica = this_replica(recipe.train, place)
@@ -134,7 +133,7 @@ def resume(
     place, folder = training_device(device), RunFolder(expanded(run))
     recipe = folder.recipe()
     if overrides:
-        recipe = check_recipe(override_values(recipe.model_dump(mode="json"), overrides, "recipe"), "recipe")
+        recipe = override_recipe(recipe, overrides)
         folder.require_recipe(recipe)
     replica = this_replica(recipe.train, place)
     with folder.claimed() if replica.is_first else nullcontext():
@@ -288,15 +287,17 @@ def _fit(
         raise unwritable(Path(error.filename or folder.tensorboard), error) from error
     finally:
         close_loggers(loggers)
-    result = _write_result(folder, segmenter, data) if first else None
+    result = _write_result(folder, segmenter, data, device) if first else None
     with explained_errors(folder.path):
         shared: TrainingResult = trainer.strategy.broadcast(result)
     return shared
 
 
-def _write_result(folder: RunFolder, segmenter: BaseSegmenter, data: TrainingData) -> TrainingResult:
+def _write_result(
+    folder: RunFolder, segmenter: BaseSegmenter, data: TrainingData, device: Device
+) -> TrainingResult:
     segmenter.load_state_dict(folder.best_weights())
     save_segmenter(segmenter, data.recipe, folder.weights)
     draw_curves(folder)
-    draw_overlays(segmenter, data.recipe, data.validation, folder)
+    draw_overlays(segmenter.to(device), data.recipe, data.validation, folder)
     return TrainingResult(folder.path, folder.weights, folder.best_jaccard())
