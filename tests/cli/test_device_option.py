@@ -8,8 +8,10 @@ import torch
 import typer
 
 from mlffm_segdiff.cli.app import app
-from mlffm_segdiff.cli.runtime import runtime_device
+from mlffm_segdiff.cli.common import Reporter
+from mlffm_segdiff.cli.runtime import load_weights
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.export import graph_cache
 from mlffm_segdiff.inference.demo import samples_folder
 
 Command = Callable[..., tuple[int, str, str]]
@@ -88,12 +90,12 @@ def test_the_cpu_is_used_on_request_where_there_is_a_gpu(
 def test_exported_graphs_run_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert (
-        runtime_device("auto", on_graphs=True) == runtime_device("cpu", on_graphs=True) == torch.device("cpu")
-    )
-    assert runtime_device("auto", on_graphs=False) == torch.device("cuda")
+    assert load_weights("default", None, "float32", "auto", Reporter())[1] == torch.device("cuda")
+    monkeypatch.setattr(graph_cache, "load_graphs", lambda *_: "an exported folder")
+    for device in ("auto", "cpu"):
+        assert load_weights("exported", None, "float32", device, Reporter())[1] == torch.device("cpu")
     with pytest.raises(UserError, match="exported graphs run on the CPU, not on cuda:0; leave out --device"):
-        runtime_device("cuda:0", on_graphs=True)
+        load_weights("exported", None, "float32", "cuda:0", Reporter())
 
 
 def test_doctor_lists_the_devices(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ import httpx2
 import pytest
 
 from mlffm_segdiff.inference import model
-from mlffm_segdiff.serve import run
+from mlffm_segdiff.serve import app, run
+from mlffm_segdiff.serve.limits import Limits
 
 Command = Callable[..., tuple[int, str, str]]
 SERVE = "import sys; from mlffm_segdiff.cli import main; main(sys.argv[1:])"
@@ -76,6 +77,16 @@ def test_the_number_format_is_chosen_for_the_batches_of_the_server(
     options = ("--precision", "auto", "--batch-size", "3")
     assert command("serve", "--port", "0", "--weights", str(trained), *options)[0] == 0
     assert measured == [3]
+
+
+def test_the_defaults_are_those_of_a_server_started_in_python(
+    command: Command, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = []
+    monkeypatch.setattr(run, "serve_app", lambda _, listening, *__: listening.close())
+    monkeypatch.setattr(app, "create_app", lambda *given: limits.append(given[3]))
+    assert command("serve", "--port", "0", "--weights", str(trained))[0] == 0
+    assert limits == [Limits()]
 
 
 def test_wrong_keys_and_certificates_are_reported_in_one_line(

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -37,8 +38,9 @@ def measure_predict(subject: Subject) -> Findings:
     with TemporaryDirectory() as folder:
         paths = write_photographs(Path(folder, "images"), subject.images)
         images = [read_image(path, subject.model.size) for path in paths]
+        number = count()
         works = {
-            PREDICT: lambda: _predict(paths, subject.model, Path(folder, "results")),
+            PREDICT: lambda: _predict(paths, subject.model, Path(folder, f"results_{next(number)}")),
             NETWORK_ONLY: lambda: _segment(images, subject.model),
         }
         timings = take_turns(works, subject.few_repeats, subject.clock)

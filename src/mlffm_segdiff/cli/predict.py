@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from mlffm_segdiff.cli.common import (
     ThreadsOption,
     refuse_given,
 )
-from mlffm_segdiff.cli.predict_report import left_out_counts, report_left_out, warn_of_missing_estimates
+from mlffm_segdiff.cli.predict_report import left_out_counts, report_left_out
 from mlffm_segdiff.cli.predict_shards import (
     AddressOption,
     Cluster,
@@ -41,7 +42,7 @@ from mlffm_segdiff.inference.outputs.writers import WRITERS, MapFormat, TableFor
 from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
-    from mlffm_segdiff.inference.outputs.predictions import Row
+    from mlffm_segdiff.inference.outputs.predictions import Cell, Row
 
 SETTING = re.compile(r"[\w.]+=(?!.*\.[A-Za-z]\w*$)[^/]*")
 """KEY=VALUE, and not a URL with a query or the name of a file."""
@@ -154,7 +155,7 @@ def predict(
     Example: mlffm-segdiff predict photos -o results -w overlay -w review
     """
     from mlffm_segdiff.data.atomic import require_writable_folder
-    from mlffm_segdiff.inference.analysis import Processing
+    from mlffm_segdiff.inference.analysis import Processing, missing_estimates
     from mlffm_segdiff.inference.outputs.predictions import row_values
     from mlffm_segdiff.inference.outputs.writers import Output
     from mlffm_segdiff.inference.postprocessing import PostProcessing
@@ -194,20 +195,22 @@ def predict(
     if precision == "auto":
         reporter.warn(f"precision: {model.precision}")
     target = Output(expanded(output), written, maps, table)
-    rows: list[Row] = []
+    counts: Counter[str] = Counter()
+    values: list[dict[str, Cell]] = []
     faults: list[str] = []
     with reporter.progress("segmenting") as progress:
         stream = predict_files(
             found.images, model, target, processing, batch_size, faults.append, skip_existing
         )
         for row in stream:
-            if not rows:
-                warn_of_missing_estimates(model, processing, reporter)
-            rows.append(row)
+            if not counts and (lacking := missing_estimates(model, processing)):
+                reporter.warn(lacking)
+            counts[row.status] += 1
+            if as_json:
+                values.append(row_values(row))
             _report_fault(row)
-            progress(len(rows), len(found.images))
-    refused = sum(row.status == "refused" for row in rows)
-    failed = sum(row.failed for row in rows) - refused
+            progress(counts.total(), len(found.images))
+    refused, failed = counts["refused"], counts["failed"]
     for fault in faults:
         say(fault, err=True)
     reporter.result(
@@ -215,13 +218,13 @@ def predict(
             "output": target.folder,
             "table": target.table_path,
             **left_out_counts(found, failed, refused),
-            "images": [row_values(row) for row in rows],
+            "images": values,
         }
     )
-    done = len(rows) - failed - refused
-    reporter.info(f"{done} of {len(rows)} images segmented: {target.folder}")
+    done = counts.total() - failed - refused
+    reporter.info(f"{done} of {counts.total()} images segmented: {target.folder}")
     report_left_out(found, target.table_path, failed, refused, reporter)
-    if faults or any(row.status not in {"done", "refused"} for row in rows):
+    if faults or set(counts) - {"done", "refused"}:
         raise typer.Exit(ExitStatus.FAULTS)
 
 

@@ -1,4 +1,4 @@
-"""What ``predict`` reports about images without a mask, files left out and missing estimates."""
+"""What ``predict`` reports about images without a mask and files left out."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,8 +7,6 @@ from mlffm_segdiff.cli.common import Reporter
 from mlffm_segdiff.cli.terminal import say
 
 if TYPE_CHECKING:
-    from mlffm_segdiff.inference.analysis import Processing
-    from mlffm_segdiff.inference.prepared import PreparedModel
     from mlffm_segdiff.inference.reading.listing import ImageFiles
 
 
@@ -38,24 +36,3 @@ def report_left_out(found: "ImageFiles", table: Path, failed: int, refused: int,
         say(f"left out: {', '.join(left_out)}", err=True)
     elif left_out:
         reporter.warn(f"left out: {', '.join(left_out)}")
-
-
-def warn_of_missing_estimates(model: "PreparedModel", how: "Processing", reporter: Reporter) -> None:
-    """Print why results have no expected Dice or no intervals; nothing if they have, or nobody asked."""
-    if note := _calibration_note(model, how):
-        reporter.warn(note)
-
-
-def _calibration_note(model: "PreparedModel", how: "Processing") -> str:
-    from mlffm_segdiff.inference.confidence import applicable_calibration
-    from mlffm_segdiff.metrics.certainty import THRESHOLD
-
-    if model.quality and (calibrated := model.quality.mismatch(model.sampling)):
-        return f"no expected Dice and no intervals: the weights are calibrated for {calibrated}"
-    if how.level is None:
-        return ""
-    if model.quality is None:
-        return "no intervals: the weights have no calibration; make one with evaluate --calibrate"
-    if applicable_calibration(model, how.threshold, how.post) is None:
-        return f"no intervals: they are for threshold {THRESHOLD:g} without --largest and --fill-holes"
-    return ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mlffm_segdiff.cli.common import ExitStatus, Reporter
-from mlffm_segdiff.cli.predict_report import left_out_counts, report_left_out, warn_of_missing_estimates
+from mlffm_segdiff.cli.predict_report import left_out_counts, report_left_out
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import needs_extra
 from mlffm_segdiff.data.decoder_warnings import ignore_decoder_warnings
@@ -87,10 +87,10 @@ def predict_into_shards(
     from mlffm_segdiff.inference.shards.job import predict_shards
 
     with (
-        _engine(load, options, cluster, threads, reporter) as engine,
+        _engine(load, cluster, threads, reporter) as engine,
         reporter.progress("segmenting") as progress,
     ):
-        totals = predict_shards(found.images, engine, options, table, progress)
+        totals = predict_shards(found.images, engine, options, table, progress, reporter.warn)
     path = options.folder / f"predictions.{table}"
     reporter.result(
         {
@@ -114,9 +114,7 @@ def _load_on_worker(load: Load, threads: int) -> "PreparedModel":
 
 
 @contextmanager
-def _engine(
-    load: Load, options: "ShardOptions", cluster: Cluster, threads: int | None, reporter: Reporter
-) -> Iterator["Engine"]:
+def _engine(load: Load, cluster: Cluster, threads: int | None, reporter: Reporter) -> Iterator["Engine"]:
     if cluster.engine == "ray":
         with needs_extra("cluster"):
             from mlffm_segdiff.inference.shards.ray_engine import ray_engine
@@ -127,6 +125,4 @@ def _engine(
     else:
         from mlffm_segdiff.inference.shards.job import LocalEngine
 
-        model = load(threads, reporter)
-        warn_of_missing_estimates(model, options.processing, reporter)
-        yield LocalEngine(model)
+        yield LocalEngine(load(threads, reporter))

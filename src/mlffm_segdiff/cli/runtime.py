@@ -46,14 +46,30 @@ PrecisionOption = Annotated[
 
 
 def load_weights(
-    name: str, runtime: RuntimeChoice | None, precision: PrecisionChoice, reporter: Reporter
-) -> "tuple[Pretrained, bool]":
-    """Return weights, and whether a runtime runs them on the CPU, in a precision that is already chosen."""
+    name: str, runtime: RuntimeChoice | None, precision: PrecisionChoice, device: str, reporter: Reporter
+) -> "tuple[Pretrained, torch.device, bool]":
+    """Return weights, where they run, and whether it is on graphs, in a precision that is already chosen.
+
+    Raises:
+        UserError: There are no such weights or no such device, or graphs cannot run on it.
+    """
     from mlffm_segdiff.export.graph_cache import load_graphs
+    from mlffm_segdiff.segmenters.device import find_device
     from mlffm_segdiff.segmenters.pretrained import load_pretrained
 
+    place = find_device(device)
+    if runtime not in (None, "torch"):
+        _require_cpu(device)
     graphs = load_graphs(name, runtime, "float32" if precision == "auto" else precision, reporter.status)
-    return (graphs, True) if graphs is not None else (load_pretrained(name), False)
+    if graphs is None:
+        return load_pretrained(name), place, False
+    _require_cpu(device)
+    return graphs, find_device("cpu"), True
+
+
+def _require_cpu(device: str) -> None:
+    if device not in (AUTO, "cpu"):
+        raise UserError(f"exported graphs run on the CPU, not on {device}; leave out --device")
 
 
 def prepare_model(
@@ -79,17 +95,7 @@ def prepare_model(
     set_threads(threads)
     from mlffm_segdiff.inference.model import load_model
 
-    pretrained, on_graphs = load_weights(weights, runtime, precision, reporter)
-    place = runtime_device(device, on_graphs)
+    pretrained, place, on_graphs = load_weights(weights, runtime, precision, device, reporter)
     if on_graphs:
         return load_model(pretrained, device=place, sampling=sampling)
     return load_model(pretrained, precision, place, batch_size=max(batch_size, 1), sampling=sampling)
-
-
-def runtime_device(device: str, on_graphs: bool) -> "torch.device":
-    """Return where the network runs, which for exported graphs is the CPU. Raises UserError for another."""
-    from mlffm_segdiff.segmenters.device import find_device
-
-    if on_graphs and device not in (AUTO, "cpu"):
-        raise UserError(f"exported graphs run on the CPU, not on {device}; leave out --device")
-    return find_device("cpu" if on_graphs else device)

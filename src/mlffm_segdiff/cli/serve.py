@@ -18,7 +18,6 @@ from mlffm_segdiff.cli.runtime import (
     RuntimeOption,
     WeightsOrGraphsOption,
     load_weights,
-    runtime_device,
 )
 from mlffm_segdiff.cli.sampling import SamplesOption, SamplingArgument, StyleOption, sampling_overrides
 from mlffm_segdiff.config.extra import needs_extra
@@ -149,9 +148,8 @@ def serve(
     listening = listening_socket(host, port)
     set_threads(threads)
     reporter = Reporter(quiet, as_json)
-    pretrained, on_graphs = load_weights(weights, runtime, precision, reporter)
+    pretrained, place, on_graphs = load_weights(weights, runtime, precision, device, reporter)
     pretrained.recipe = override_sampling(pretrained.recipe, overrides)
-    place = runtime_device(device, on_graphs)
     model = load_model(pretrained, "float32" if on_graphs else precision, place, batch_size)
     choose = partial(chosen_sampling, pretrained.recipe)
     limits = Limits(

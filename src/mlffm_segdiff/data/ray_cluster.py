@@ -30,6 +30,7 @@ def connect(address: str, threads: float) -> None:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # a local cluster would send them otherwise
     environment = {name: os.environ[name] for name in FORWARDED if os.environ.get(name)}
     environment["OMP_NUM_THREADS"] = f"{threads:g}"
+    environment["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "1"  # otherwise workers with 0 GPUs see all of them
     host, _, port = address.rpartition(":")
     try:
         if host:  # Ray would retry for minutes at an address without a cluster

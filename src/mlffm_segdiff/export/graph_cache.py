@@ -79,7 +79,7 @@ def _read_cached(
     try:
         found = read_export(exported(), precision)
     except UserError:
-        shutil.rmtree(exported())
+        shutil.rmtree(exported(), ignore_errors=True)  # another process may be doing so
         found = read_export(exported(), precision)
     # the folder in the cache has those of the weights that it was made from, which may be an equal copy
     found.companions = pretrained.companions

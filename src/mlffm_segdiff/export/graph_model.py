@@ -116,7 +116,7 @@ def load_graph_model(
         try:
             found = _read(cached, threads)
         except UserError:
-            shutil.rmtree(cached)
+            shutil.rmtree(cached, ignore_errors=True)  # another process may be doing so
         else:
             return _calibrated(found, source, source / WEIGHTS)
     from mlffm_segdiff.export.graph_cache import cached_export

@@ -69,6 +69,19 @@ class Processing:
             require_level(self.level, LEVELS)
 
 
+def missing_estimates(model: PreparedModel, how: Processing) -> str:
+    """Return why results have no expected Dice or no intervals; an empty text if none are missing."""
+    if model.quality and (calibrated := model.quality.mismatch(model.sampling)):
+        return f"no expected Dice and no intervals: the weights are calibrated for {calibrated}"
+    if how.level is None:
+        return ""
+    if model.quality is None:
+        return "no intervals: the weights have no calibration; make one with evaluate --calibrate"
+    if applicable_calibration(model, how.threshold, how.post) is None:
+        return f"no intervals: they are for threshold {THRESHOLD:g} without --largest and --fill-holes"
+    return ""
+
+
 def analyse(
     image: CaseImage,
     segmentation: NetworkOutput,

@@ -183,7 +183,7 @@ def predict_files(
 
     An image that cannot be read gives a row with status ``failed``, an outlier that `processing` refuses one
     with status ``refused``, an output that cannot be written one with status ``incomplete``; none of them
-    stops the run. Memory does not grow with the number of files. The table appears after the last image.
+    stops the run. Images and masks do not accumulate in memory. The table appears after the last image.
 
     The results of an earlier run in the folder are removed first, which its journal lists; other files stay.
 

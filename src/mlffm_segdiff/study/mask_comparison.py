@@ -11,9 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError, partly_written
 from mlffm_segdiff.config.paths import expanded
@@ -23,9 +21,10 @@ from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.claim import claimed_results
 from mlffm_segdiff.data.datasets.mask_names import pair_ids
-from mlffm_segdiff.data.files import Pixels, decode_image, decode_mask
+from mlffm_segdiff.data.files import decode_mask, decode_pil
 from mlffm_segdiff.data.progress import Progress, ShowProgress, no_progress
 from mlffm_segdiff.data.results_folder import listed_files, remove_results, require_outside, require_own
+from mlffm_segdiff.data.view import view_of
 from mlffm_segdiff.evaluation.figures import OutlinedCase
 from mlffm_segdiff.evaluation.folders import first_ids, masks_by_id
 from mlffm_segdiff.study.mask_folders import MaskRuns, find_runs, load_prediction, score_runs
@@ -42,8 +41,6 @@ FACTS_FILE = "comparison.json"
 SCORES_FILE = "scores.csv"
 RESULTS = (FACTS_FILE, SCORES_FILE, "report.md", "report.html")
 FOLDERS = ("tables", "figures")
-SHOWN_SIDE = 512
-"""Larger images are drawn with this many pixels on their longer side."""
 
 MaskFolders = Mapping[str, str | Path | Sequence[str | Path]]
 """Folders of masks by method: one, or one per run."""
@@ -260,17 +257,11 @@ def _outline(
     for key in ids:
         entry = found.truths[key]
         truth = decode_mask(entry.read(), str(entry))
-        image = _shown_image(images[key]) if key in images else None
+        image = view_of(decode_pil(images[key].read(), str(images[key]))) if key in images else None
         for method, cases in outlined.items():
             predicted, _ = load_prediction(first[method], key, truth)
             cases.append(OutlinedCase(key, truth, predicted, float(rows[method, key]), image))
     return outlined
-
-
-def _shown_image(entry: Entry) -> Pixels:
-    image = Image.fromarray(decode_image(entry.read(), str(entry)))
-    image.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
-    return np.asarray(image)
 
 
 def _scores_csv(scores: pd.DataFrame) -> str:

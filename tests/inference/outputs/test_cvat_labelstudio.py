@@ -151,8 +151,8 @@ def test_runs_above_the_longest_length_are_split() -> None:
 
 def test_a_task_of_label_studio_has_image_score_and_region(tmp_path: Path, results: list[CaseResult]) -> None:
     first, second, third = json.loads(write(LabelStudioWriter(Output(tmp_path)), results).read_text())
-    assert first["data"] == {"image": "/data/local-files/?d=a.jpg"}
-    assert parse_qs(urlparse(third["data"]["image"]).query) == {"d": ['<b> & "c" d.png']}
+    assert first["data"] == {"image": "/data/local-files/?d=images/a.jpg"}
+    assert parse_qs(urlparse(third["data"]["image"]).query) == {"d": ['images/<b> & "c" d.png']}
     (prediction,) = first["predictions"]
     assert prediction["score"] == pytest.approx(0.75)
     assert prediction["model_version"].startswith("mlffm-segdiff ")

@@ -62,10 +62,10 @@ def test_a_long_name_is_cut_between_letters(letter: str) -> None:
     assert member != other
 
 
-def test_a_files_name_is_cut_only_if_the_mask_could_not_have_it() -> None:
-    assert case_name(Path("n" * 251 + ".png")) == "n" * 251
+def test_a_files_name_is_cut_only_if_an_output_could_not_have_it() -> None:
+    assert case_name(Path("n" * 246 + ".png")) == "n" * 246
     without_ending = case_name(Path("n" * 254))
-    assert len(f"{without_ending}.png") == 255
+    assert len(f"{without_ending}_0000.png") == 255
     assert without_ending != case_name(Path("n" * 255))
 
 

@@ -106,6 +106,13 @@ def test_nothing_is_left_of_a_local_cluster_when_the_command_is_killed(
     assert diary.times("end") == {}
 
 
+def test_a_cell_without_gpus_sees_none_of_the_machine(
+    start: Callable[..., Any], diary: Any, address: str
+) -> None:
+    assert outcomes(start("a", address=address)) == {"a": None}
+    assert [gpus for _, _, gpus, _ in diary.lines("sees")] == ["''"]
+
+
 @pytest.mark.slow
 def test_a_real_cell_gives_the_scores_of_the_uninterrupted_study(whole: StudyFolder, tmp_path: Path) -> None:
     folder, key = StudyFolder(tmp_path / "again"), read_plan(whole.plan).cells[0].key

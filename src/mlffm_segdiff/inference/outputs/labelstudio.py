@@ -17,8 +17,11 @@ from mlffm_segdiff.inference.outputs.writers import Kept, Output, Writer
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.overlap import Mask
 
-LOCAL_FILES = "/data/local-files/?d="
-"""Address of files below the folder that Label Studio's LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT names."""
+LOCAL_FILES = "/data/local-files/?d=images/"
+"""Address of the files in the folder ``images`` of Label Studio's LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT.
+
+Label Studio serves only folders below its root that a project has as storage, not the root itself.
+"""
 LABEL, IMAGE_TAG, MASK_TAG = "lesion", "image", "mask"
 """Label and names of tags in the labeling configuration; see docs/ANNOTATION.md."""
 CHANNELS = 4

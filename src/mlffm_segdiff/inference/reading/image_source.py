@@ -10,7 +10,8 @@ from mlffm_segdiff.data.case import Entry, open_archive
 from mlffm_segdiff.inference.reading.packed import ParquetImage, TarMember
 from mlffm_segdiff.inference.reading.remote import MAX_REMOTE_BYTES, RemoteFile, read_url
 
-LONGEST_NAME, LONGEST_MEMBER = 255 - len(".png"), 200
+LONGEST_NAME, LONGEST_MEMBER = 255 - len("_0000.png"), 200
+"""Bytes of the result names of files, with room for the longest ending, nnU-Net's, and of other sources."""
 RESERVED = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(?=\.|$)", re.IGNORECASE)
 UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
 

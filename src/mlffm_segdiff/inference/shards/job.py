@@ -1,6 +1,7 @@
 """Predictions of many images as shards: planned, made by an engine, and listed in a manifest."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol, get_args
@@ -14,7 +15,7 @@ from mlffm_segdiff.inference.outputs.writers import TableFormat
 from mlffm_segdiff.inference.pool import helper_count
 from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.reading.image_source import Source
-from mlffm_segdiff.inference.shards.make import make_shard, shard_settings
+from mlffm_segdiff.inference.shards.make import describe, make_shard
 from mlffm_segdiff.inference.shards.manifest import MANIFEST, Totals, is_of_a_job, write_manifest
 from mlffm_segdiff.inference.shards.plan import SHARD_NAME, Shard, ShardOptions, plan_shards
 
@@ -22,8 +23,8 @@ from mlffm_segdiff.inference.shards.plan import SHARD_NAME, Shard, ShardOptions,
 class Engine(Protocol):
     """What makes shards; all engines make the same bytes."""
 
-    def settings(self, options: ShardOptions) -> str:
-        """Return `shard_settings` of the model that makes the shards."""
+    def describe(self, options: ShardOptions) -> tuple[str, str]:
+        """Return `describe` of the model that makes the shards."""
 
     def make(self, shards: Sequence[Shard], options: ShardOptions, settings: str) -> Iterator[int]:
         """Make the shards that are not finished; yield the number of images of each finished one.
@@ -43,9 +44,9 @@ class LocalEngine:
     def __init__(self, model: PreparedModel) -> None:
         self._model = model
 
-    def settings(self, options: ShardOptions) -> str:
-        """Return `shard_settings` of the model."""
-        return shard_settings(self._model, options)
+    def describe(self, options: ShardOptions) -> tuple[str, str]:
+        """Return `describe` of the model."""
+        return describe(self._model, options)
 
     def make(self, shards: Sequence[Shard], options: ShardOptions, settings: str) -> Iterator[int]:
         """Make the shards. See `Engine.make`."""
@@ -61,6 +62,7 @@ def predict_shards(
     options: ShardOptions,
     table: TableFormat = "csv",
     progress: Callable[[int, int], object] = lambda *_: None,
+    warn: Callable[[str], object] = warnings.warn,
 ) -> Totals:
     """Segment images into shards, and write ``manifest.jsonl`` and the table of predictions after the last.
 
@@ -75,6 +77,7 @@ def predict_shards(
         options: How they are made.
         table: Format of the table of predictions.
         progress: Receives the number of images in finished shards, and of all.
+        warn: Receives why results have no expected Dice or no intervals; see `missing_estimates`.
 
     Raises:
         UserError: The folder has files of others, or another command is using it, or pyarrow is not
@@ -86,7 +89,9 @@ def predict_shards(
         require_parquet()
     results = {name: options.folder / name for name in (MANIFEST, f"predictions.{table}")}
     require_own(options.folder, results, {name for name, path in results.items() if is_of_a_job(path)})
-    settings = engine.settings(options)
+    settings, lacking = engine.describe(options)
+    if lacking:
+        warn(lacking)
     shards = list(plan_shards(ordered, options, settings))
     with claimed_results(options.folder), partly_written():
         sweep_unfinished(options.folder)

@@ -12,7 +12,7 @@ from hashlib import sha256
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.data.names import utf8_text
-from mlffm_segdiff.inference.analysis import Processing, analyse, require_supported
+from mlffm_segdiff.inference.analysis import Processing, analyse, missing_estimates, require_supported
 from mlffm_segdiff.inference.outputs.geojson import geojson
 from mlffm_segdiff.inference.outputs.image_file import mask_png
 from mlffm_segdiff.inference.outputs.journal import Record
@@ -41,6 +41,11 @@ def shard_settings(model: PreparedModel, options: ShardOptions) -> str:
         raise UserError("shards need weights from a file or the hub; save them and give their folder")
     require_supported(model, options.processing)
     return settings_text(model, options.processing, options.batch_size)
+
+
+def describe(model: PreparedModel, options: ShardOptions) -> tuple[str, str]:
+    """Return `shard_settings` and `missing_estimates`."""
+    return shard_settings(model, options), missing_estimates(model, options.processing)
 
 
 def make_shard(shard: Shard, model: PreparedModel, options: ShardOptions, threads: int) -> bool:

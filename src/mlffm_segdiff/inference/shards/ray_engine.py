@@ -17,7 +17,7 @@ from mlffm_segdiff.config.errors import UserError, one_line
 from mlffm_segdiff.data.ray_cluster import connect, messages_on_stderr
 from mlffm_segdiff.inference.pool import MIN_HELPERS
 from mlffm_segdiff.inference.prepared import PreparedModel
-from mlffm_segdiff.inference.shards.make import make_shard, shard_settings
+from mlffm_segdiff.inference.shards.make import describe, make_shard, shard_settings
 from mlffm_segdiff.inference.shards.plan import Shard, ShardOptions
 
 IN_FLIGHT = 2
@@ -65,14 +65,14 @@ class RayEngine:
         self._load, self._workers = load, workers
         self._threads, self._gpus = threads, gpus
 
-    def settings(self, options: ShardOptions) -> str:
-        """Return `shard_settings` of the model on a worker."""
+    def describe(self, options: ShardOptions) -> tuple[str, str]:
+        """Return `describe` of the model on a worker."""
         self._most_workers()  # Ray would wait forever for a task that no machine has room for
         remote = ray.remote(num_cpus=self._threads, num_gpus=self._gpus)(_describe).remote
-        settings, error = ray.get(remote(Path.cwd(), self._load, options))
+        settings, lacking, error = ray.get(remote(Path.cwd(), self._load, options))
         if error:
             raise UserError(error)
-        return str(settings)
+        return settings, lacking
 
     def make(self, shards: Sequence[Shard], options: ShardOptions, settings: str) -> Iterator[int]:
         """Make the shards. See `Engine.make`."""
@@ -142,10 +142,12 @@ class ShardActor:
         return model
 
 
-def _describe(directory: Path, load: Callable[[], PreparedModel], options: ShardOptions) -> tuple[str, str]:
-    """Return the settings, or an error, from a worker."""
+def _describe(
+    directory: Path, load: Callable[[], PreparedModel], options: ShardOptions
+) -> tuple[str, str, str]:
+    """Return `describe` of the model on a worker, and the error if there is one."""
     os.chdir(directory)
     try:
-        return shard_settings(load(), options), ""
+        return *describe(load(), options), ""
     except UserError as error:
-        return "", str(error)
+        return "", "", str(error)

@@ -83,7 +83,7 @@ export function labelStudioTask(one, contours) {
       closed: true, polygonlabels: [LABEL],
     },
   }));
-  const data = { image: `/data/local-files/?d=${encodeURIComponent(one.name)}` };
+  const data = { image: `/data/local-files/?d=images/${encodeURIComponent(one.name)}` };
   if (one.status === "accepted") return { data, annotations: [{ result }] };
   return { data, predictions: [{ model_version: "mlffm-segdiff", result }] };
 }
