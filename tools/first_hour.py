@@ -46,8 +46,8 @@ TASKS = {
 }
 HEAD = """# The first hour
 
-What somebody who has never used the package does first, in the project's folder and a new virtual
-environment, with the time of each command. `tools/first_hour.py` ran the commands outside that folder with
+A first session in the project's folder and a new virtual environment: the commands, their output and,
+after `#`, the time of each. `tools/first_hour.py` ran the commands outside that folder with
 the package's wheel, and wrote this page:
 {python}, {system}, {cores} CPU cores. Installing took packages from {source}.
 The training runs are short, to show the commands and not to give good masks. To save a second folder,

@@ -41,7 +41,7 @@ def rows(printed: str) -> dict[str, str]:
     return {name: found.strip() for name, _, found in (line.partition("  ") for line in printed.splitlines())}
 
 
-def test_it_shows_the_machine_and_the_installation(
+def test_doctor_shows_the_machine_and_the_installation(
     command: Command, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found_cpu = Cpu("Fast One", 6, {**dict.fromkeys(FLAGS, False), "avx2": True, "amx_bf16": True})

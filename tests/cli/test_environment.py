@@ -124,7 +124,7 @@ def test_errors_of_other_values_do_not(
 
 def test_the_help_says_how(command: Command) -> None:
     _, printed, _ = command("data", "check", "--help")
-    assert "MLFFM_SEGDIFF_DATA_CHECK_NAME, or MLFFM_SEGDIFF_NAME" in " ".join(printed.split())
+    assert "MLFFM_SEGDIFF_DATA_CHECK_SOME_OPTION, or MLFFM_SEGDIFF_SOME_OPTION" in " ".join(printed.split())
     assert "env var" not in printed
 
 

@@ -55,7 +55,7 @@ def test_a_variant_is_against_another_one(write: Write) -> None:
     full, plain = {"recipe": "isic2018"}, {"recipe": "unet", "against": "full"}
     assert load_study(write(variants={"full": full, "plain": plain})).variants["plain"].against == "full"
     for other in ("plain", "nothing"):
-        with pytest.raises(UserError, match=f"'plain' is against '{other}', not another variant"):
+        with pytest.raises(UserError, match=f"variant 'plain': against='{other}' is not another variant"):
             load_study(write(variants={"full": full, "plain": {**plain, "against": other}}))
 
 

@@ -144,14 +144,14 @@ def test_gray_of_8_or_12_bits_in_a_deeper_file_is_not_black(kind, top):
 @pytest.mark.parametrize("decode", [decode_image, decode_mask])
 def test_fractions_that_no_range_fits_are_refused_with_the_reason(values, words, decode):
     stored = saved(Image.fromarray(np.array([values, [0.1, 0.2, 0.3]], np.float32)), "TIFF")
-    with pytest.raises(UserError, match=rf"x\.tif has gray values .*{words}.*; (rescale|save)"):
+    with pytest.raises(UserError, match=rf"x\.tif has grey values .*{words}.*; (rescale|save)"):
         decode(stored, "x.tif")
 
 
 def test_whole_numbers_beyond_16_bits_are_refused_with_their_range():
     for values, words in (([-5, 9], "from -5 to 9"), ([0, 70_000], "from 0 to 70000")):
         stored = saved(Image.fromarray(np.array([values], np.int32)), "TIFF")
-        with pytest.raises(UserError, match=rf"x has gray values {words}"):
+        with pytest.raises(UserError, match=rf"x has grey values {words}"):
             decode_image(stored, "x")
 
 

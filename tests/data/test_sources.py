@@ -226,7 +226,7 @@ def test_training_masks_without_a_lesion_are_refused(tmp_path: Path) -> None:
         (lambda mask: mask * 0, ".png", "of the 2 masks in part 'test' none has a lesion"),
         (lambda mask: mask * 0 + 255, ".png", "of the 2 masks in part 'test' all are lesion everywhere"),
         (lambda mask: 255 - mask, ".png", "masks in part 'test' are perhaps inverted"),
-        (lambda mask: mask, ".jpg", "2 of 2 masks in part 'test' have gray values"),
+        (lambda mask: mask, ".jpg", "2 of 2 masks in part 'test' have grey values"),
     ],
 )
 def test_doubtful_masks_are_warned_about_also_from_the_cache(

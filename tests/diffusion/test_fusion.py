@@ -43,7 +43,7 @@ def expected_truth(masks: Masks, rounds: int) -> NDArray[np.float64]:
     return np.array(truth).reshape(masks.shape[1:])
 
 
-def test_it_equals_the_papers_equations() -> None:
+def test_staple_equals_the_papers_equations() -> None:
     """Three readers that agree within a pixel or two, and one who outlines something else."""
     masks = np.stack([disc(14, 12, 7), disc(15, 12, 6.5), disc(14, 11, 8), disc(8, 14, 9)])
     found = staple_probability(masks)
@@ -52,7 +52,7 @@ def test_it_equals_the_papers_equations() -> None:
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 16])
-def test_it_is_that_of_simpleitk(count: int) -> None:
+def test_staple_is_that_of_simpleitk(count: int) -> None:
     generator = np.random.default_rng(count)
     masks = np.stack([disc(*place) for place in generator.uniform((12, 10, 6), (17, 14, 9), (count, 3))])
     theirs = SimpleITK.STAPLEImageFilter()
@@ -71,7 +71,7 @@ def test_as_many_samples_as_there_may_be_are_fused() -> None:
     assert found[~disc(15, 12, 8)].max() < 0.01
 
 
-def test_it_trusts_who_agrees() -> None:
+def test_staple_trusts_who_agrees() -> None:
     """The mean has the outlier's part at 1/4 everywhere; STAPLE has it at almost 0."""
     good, bad = disc(20, 8, 6), disc(8, 16, 6)
     masks = np.stack([good, disc(20, 8, 6.5), disc(20, 8, 5.5), bad])

@@ -27,13 +27,13 @@ def run(notebook: str, folder: Path) -> list[dict[str, object]]:
     return [output for cell in ready.cells for output in cell.get("outputs", [])]
 
 
-def test_it_keeps_no_output() -> None:
+def test_the_tour_keeps_no_output() -> None:
     cells = [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"]
     assert len(cells) > 6
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
 
 
-def test_it_runs_in_small(tmp_path: Path) -> None:
+def test_the_tour_runs_in_small(tmp_path: Path) -> None:
     text = NOTEBOOK.read_text()
     for long, short in FAST:
         assert long in text
@@ -43,6 +43,6 @@ def test_it_runs_in_small(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_it_runs_as_it_is(tmp_path: Path) -> None:
+def test_the_tour_runs_as_it_is(tmp_path: Path) -> None:
     outputs = run(NOTEBOOK.read_text(), tmp_path)
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 4

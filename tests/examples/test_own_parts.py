@@ -51,13 +51,15 @@ def trained(own_parts: Path, side_by_side: Path, tmp_path_factory: pytest.TempPa
 @pytest.mark.parametrize(
     ("registry", "name"), [(MODELS, "three_convolutions"), (LOSSES, "tversky"), (DATASETS, "side_by_side")]
 )
-def test_its_parts_are_listed_with_our_own(own_parts: Path, registry: Registry[object], name: str) -> None:
+def test_parts_of_the_example_are_listed_with_our_own(
+    own_parts: Path, registry: Registry[object], name: str
+) -> None:
     assert name in registry
     assert name in list(registry)
     assert registry.package_of(name) == "own-parts"
 
 
-def test_its_loss_is_the_papers_formula(own_parts: Path) -> None:
+def test_the_loss_of_the_example_is_the_papers_formula(own_parts: Path) -> None:
     """Probabilities of 1/2 on 4 lesion and 12 skin pixels: 2 hits, 6 false, 2 missed."""
     loss = build_loss(load_recipe(str(own_parts / "recipe.yaml"), ["loss.args.alpha=0.2"]).loss)
     mask = torch.full((1, 1, 4, 4), -1.0)
@@ -66,13 +68,15 @@ def test_its_loss_is_the_papers_formula(own_parts: Path) -> None:
     assert found.item() == pytest.approx(1 - 3 / (2 + 0.2 * 6 + 0.8 * 2 + 1))
 
 
-def test_its_data_set_pairs_files_by_name(own_parts: Path, side_by_side: Path) -> None:
+def test_the_data_set_of_the_example_pairs_files_by_name(own_parts: Path, side_by_side: Path) -> None:
     cases = read_cases("side_by_side", side_by_side)
     assert len(cases) == 20
     assert all(case.mask is not None and case.mask.name == f"{case.id}_lesion.png" for case in cases)
 
 
-def test_its_weights_come_back_and_name_their_package(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_of_the_example_come_back_and_name_their_package(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = json.loads((trained / "weights" / "config.json").read_text())
     assert config["packages"] == ["own-parts"]
     assert config["recipe"]["model"] == {"name": "three_convolutions", "width": 16}
@@ -86,14 +90,14 @@ def test_its_weights_come_back_and_name_their_package(trained: Path, monkeypatch
         Segmenter.from_pretrained(trained)
 
 
-def test_it_predicts_and_evaluates(trained: Path, side_by_side: Path, tmp_path: Path) -> None:
+def test_the_example_predicts_and_evaluates(trained: Path, side_by_side: Path, tmp_path: Path) -> None:
     image = next(path for path in sorted(side_by_side.iterdir()) if not path.stem.endswith("_lesion"))
     (found,) = segment([str(image)], weights=trained)
     assert found.mask.shape == (48, 48)
     assert run(["evaluate", str(trained), "-o", str(tmp_path / "scores"), "--threads", "1"]) == 0
 
 
-def test_it_enters_a_study(
+def test_the_example_enters_a_study(
     own_parts: Path, side_by_side: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(own_parts.parents[1])

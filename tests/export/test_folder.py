@@ -50,7 +50,7 @@ def test_the_folder_describes_its_content(exported: Exported, made: Made) -> Non
         ("torch", {"encoder.pt2", "denoiser.pt2"}),
     ],
 )
-def test_its_files(format_name: FormatName, files: set[str], exported: Exported) -> None:
+def test_an_export_has_the_listed_files(format_name: FormatName, files: set[str], exported: Exported) -> None:
     names = {path.name for path in exported("diffusion", format_name).iterdir()}
     assert names == files | {"config.json", "export.json"}
 

@@ -55,7 +55,7 @@ def masks(folder: Path) -> dict[str, npt.NDArray[np.uint8]]:
     return {path.name: np.asarray(Image.open(path)) for path in sorted(folder.iterdir())}
 
 
-def test_it_has_the_files_of_a_bundle(folder: Path) -> None:
+def test_a_bundle_has_its_files(folder: Path) -> None:
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert files == {
         "LICENSE",

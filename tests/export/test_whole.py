@@ -39,7 +39,9 @@ def torch_finds(pretrained: Pretrained, images: npt.NDArray[np.uint8]) -> npt.ND
 
 
 @pytest.mark.parametrize("name", ["diffusion", "styles", "direct", "nnunet"])
-def test_it_finds_what_torch_finds_in_batches_of_any_size(name: str, made: Made, exported: Exported) -> None:
+def test_the_whole_graph_finds_what_torch_finds_in_batches_of_any_size(
+    name: str, made: Made, exported: Exported
+) -> None:
     path = exported(name, "onnx") / "segmenter.onnx"
     for images in (PIXELS[:1], PIXELS, np.concatenate([PIXELS, PIXELS])):
         probability, mask = run(path, images)
@@ -50,7 +52,7 @@ def test_it_finds_what_torch_finds_in_batches_of_any_size(name: str, made: Made,
         assert mask.dtype == np.uint8
 
 
-def test_it_holds_the_samples_and_steps_that_were_chosen(made: Made, tmp_path: Path) -> None:
+def test_the_whole_graph_has_the_samples_and_steps_that_were_chosen(made: Made, tmp_path: Path) -> None:
     """The noise is that of torch, whose generator no other program has."""
     given = made("styles")
     chosen = Pretrained(recipe=given.recipe.model_dump(mode="json"))

@@ -62,7 +62,9 @@ WORKS: dict[str, Callable[[Path, Path], object]] = {
 
 @pytest.mark.timeout(120, method="thread")
 @pytest.mark.parametrize("what", WORKS)
-def test_it_notices(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_campaign_notices_each_kind_of_fault(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(watch, "SECONDS", 0.5)
     monkeypatch.setattr(watch, "MEGABYTES", 100)
     summary = fuzz(Doing(tmp_path, WORKS[what]), 0, 0, 1, tmp_path / "faults")

@@ -131,8 +131,8 @@ def test_intervals_and_contours_follow_the_bounds(red_model: MakeModel) -> None:
     assert found.area == Estimate(2, {0.9: pytest.approx((low, high))})
     assert found.area_mm2 == Estimate(0.5, {0.9: pytest.approx((low / 4, high / 4))})
     round_of = [math.sqrt(4 * area / math.pi) for area in (2, low, high)]
-    assert found.diameter == Estimate(round_of[0], {0.9: pytest.approx(tuple(round_of[1:]))})
-    assert found.diameter_mm == found.diameter.scaled(0.5)
+    assert found.equivalent_diameter == Estimate(round_of[0], {0.9: pytest.approx(tuple(round_of[1:]))})
+    assert found.equivalent_diameter_mm == found.equivalent_diameter.scaled(0.5)
     assert found.expected_dice is not None
     usual = 0.255**1.25
     ends = (1.005 - usual * math.e, 1.005 - usual / math.e)

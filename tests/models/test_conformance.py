@@ -212,7 +212,7 @@ def test_the_seed_fixes_weights_loss_and_masks(segmenter: BaseSegmenter, name: s
     assert torch.equal(maps[0], maps[2])
 
 
-def test_its_parts_make_up_the_network(segmenter: BaseSegmenter, name: str, batch: Batch) -> None:
+def test_the_parts_make_up_the_network(segmenter: BaseSegmenter, name: str, batch: Batch) -> None:
     """These are what is exported; the export itself is tested in tests/export."""
     parts = segmenter.parts(batch.image[:2])
     for part in parts.values():
@@ -227,7 +227,7 @@ def test_its_parts_make_up_the_network(segmenter: BaseSegmenter, name: str, batc
     assert torch.equal(probability(rebuilt, name, batch.image[:1]), expected)
 
 
-def test_it_runs_in_bfloat16(segmenter: BaseSegmenter, name: str, batch: Batch) -> None:
+def test_the_network_runs_in_bfloat16(segmenter: BaseSegmenter, name: str, batch: Batch) -> None:
     image = batch.image[:1]
     half = in_bfloat16(segmenter, image)
     assert probability(half, name, image).isfinite().all()
@@ -240,7 +240,7 @@ def test_it_runs_in_bfloat16(segmenter: BaseSegmenter, name: str, batch: Batch) 
             assert float((rounded.float() - exact).abs().mean()) < 0.1 * float(exact.std())
 
 
-def test_it_weighs_and_costs_what_is_pinned(name: str) -> None:
+def test_parameters_and_cost_are_those_pinned(name: str) -> None:
     found = count_cost(model_recipe(name))
     assert (found.parameters, found.flops) == FIGURES[name]
     if name in MODELS:

@@ -36,7 +36,7 @@ def test_the_image_serves_all_networks_on_the_port_that_it_names() -> None:
     assert f'"{path[1]}"' in Path(serve_app.__file__).read_text("utf-8")
 
 
-def test_its_extras_and_files_exist() -> None:
+def test_extras_and_files_of_the_image_exist() -> None:
     variables, _, _, extras = image_settings(DOCKERFILE)
     known = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     assert set(extras.strip("[]").split(",")) <= set(known)
@@ -47,7 +47,7 @@ def test_its_extras_and_files_exist() -> None:
     assert all((ROOT / name).exists() for name in copied)
 
 
-def test_it_runs_as_an_unprivileged_user() -> None:
+def test_the_image_runs_as_an_unprivileged_user() -> None:
     user = re.search(r"^USER (\d+):(\d+)$", DOCKERFILE[DOCKERFILE.rindex("\nFROM ") :], re.MULTILINE)
     assert user is not None
     assert "0" not in user.groups()

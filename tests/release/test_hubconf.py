@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
 
 
-def test_it_is_the_segmenter_with_the_default_weights() -> None:
+def test_torch_hub_gives_the_segmenter_with_the_default_weights() -> None:
     found = torch.hub.load(str(ROOT), "mlffm_segdiff", source="local")
     assert isinstance(found, Segmenter)
     assert not found.training
@@ -30,7 +30,7 @@ def test_without_pretrained_the_weights_are_random() -> None:
     assert not np.array_equal(found.segment(IMAGE).probability, expected.probability)
 
 
-def test_it_needs_no_installation_of_the_package(tmp_path: Path) -> None:
+def test_torch_hub_needs_no_installation_of_the_package(tmp_path: Path) -> None:
     """-P and an empty PYTHONPATH leave only the checkout that hubconf.py adds, and installed packages."""
     code = (
         "import sys, torch; sys.path = [p for p in sys.path if 'src' not in p]; "

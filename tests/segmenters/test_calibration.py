@@ -43,7 +43,7 @@ def weights(tmp_path: Path) -> Path:
     return folder
 
 
-def test_it_comes_back_as_written(tmp_path: Path) -> None:
+def test_a_calibration_comes_back_as_written(tmp_path: Path) -> None:
     path = QUALITY.write(KNOWN, tmp_path)
     assert QUALITY.read(tmp_path) == KNOWN
     written = json.loads(path.read_text())["styles"]["any"]
@@ -59,7 +59,7 @@ def test_weights_carry_their_own_and_no_others(weights: Path) -> None:
     assert load_pretrained(weights).quality is None
 
 
-def test_it_is_saved_with_the_weights_it_belongs_to(weights: Path, tmp_path: Path) -> None:
+def test_a_calibration_is_saved_with_its_weights(weights: Path, tmp_path: Path) -> None:
     QUALITY.write(KNOWN, weights, weights_digest(weights / "model.safetensors"))
     pretrained = load_pretrained(weights)
     pretrained.segmenter.half()
@@ -71,7 +71,7 @@ def test_it_is_saved_with_the_weights_it_belongs_to(weights: Path, tmp_path: Pat
     assert found.styles == KNOWN.styles
 
 
-def test_it_is_not_saved_with_weights_that_have_changed_since(
+def test_a_calibration_is_not_saved_with_weights_that_have_changed_since(
     weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     QUALITY.write(KNOWN, weights, weights_digest(weights / "model.safetensors"))

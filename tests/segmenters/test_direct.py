@@ -22,7 +22,7 @@ def test_the_loss_is_the_mask_loss_with_the_weight_of_a_clean_mask(trained: Make
     torch.testing.assert_close(segmenter.loss(batch), RegionLoss()(logit, batch.mask, batch.distance, weight))
 
 
-def test_it_draws_nothing(trained: Make, batch: Batch) -> None:
+def test_a_direct_segmenter_draws_no_samples(trained: Make, batch: Batch) -> None:
     segmenter = trained(model=UNET)
     found = segmenter.segment(batch.image, SamplingConfig())
     again = segmenter.segment(batch.image, SamplingConfig(samples=9, steps=9, seed=9, sampler="ddpm"))

@@ -34,7 +34,7 @@ def test_the_interval_holds_the_true_correlation_as_often_as_it_says() -> None:
 
 
 @given(arrays(float, (12, 2), elements=st.integers(0, 6)))
-def test_it_is_that_of_scipy(pairs: np.ndarray) -> None:
+def test_the_correlation_is_that_of_scipy(pairs: np.ndarray) -> None:
     found = rank_correlation(*pairs.T)
     if min(np.ptp(pairs, axis=0)) > 0:
         expected = spearmanr(*pairs.T)

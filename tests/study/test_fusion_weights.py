@@ -25,7 +25,7 @@ def test_each_step_has_weights_by_level_that_sum_to_1() -> None:
             np.testing.assert_allclose(level.sum(axis=1), 1, atol=1e-5)
 
 
-def test_they_are_the_softmax_of_what_the_blocks_own_layers_give() -> None:
+def test_fusion_weights_are_the_softmax_of_the_blocks_own_layers() -> None:
     """With weighing layers of zero weights, lambda is the softmax of their biases."""
     model = segmenter("model.size=tiny")
     for layer in model.network.fusion.weights.weigh:  # type: ignore[union-attr]
@@ -52,7 +52,7 @@ def test_mirror_images_add_no_steps() -> None:
     assert [step.time for step in found] == [999, 499]
 
 
-def test_reading_them_leaves_the_model_as_it_was() -> None:
+def test_reading_fusion_weights_leaves_the_model_as_it_was() -> None:
     model = segmenter("model.size=tiny")
     fusion_steps(model, IMAGES, SamplingConfig(steps=1))
     assert not any(module._forward_hooks for module in model.modules())

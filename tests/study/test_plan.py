@@ -14,7 +14,7 @@ def test_a_plan_survives_being_written_and_read(whole: StudyFolder, tmp_path: Pa
     assert (tmp_path / "plan.json").read_bytes() == whole.plan.read_bytes()
 
 
-def test_it_names_packages_and_every_cell(whole: StudyFolder) -> None:
+def test_a_plan_names_packages_and_every_cell(whole: StudyFolder) -> None:
     found = json.loads(whole.plan.read_text())
     assert {"packages", "threads", "part", "evaluations", "baseline", "rank", "name"} <= set(found)
     assert {"python", "torch", "mlffm-segdiff"} <= set(found["packages"])
@@ -54,5 +54,5 @@ def test_a_plan_of_unknown_keys_is_reported_with_the_fixes(whole: StudyFolder, t
 
 
 def test_a_folder_without_a_plan_is_not_a_study(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no study at"):
+    with pytest.raises(UserError, match="is not a study folder"):
         read_plan(tmp_path / "plan.json")

@@ -145,7 +145,7 @@ def test_a_folder_without_a_study_is_refused_before_anything_is_copied(
 ) -> None:
     folder = StudyFolder(tmp_path / "again")
     plan = plan_here(make_study(), folder)
-    with pytest.raises(UserError, match="no study at"):
+    with pytest.raises(UserError, match="is not a study folder"):
         reuse_cells(plan, folder, [whole, StudyFolder(tmp_path / "nothing")])
     assert not (folder.path / "cells").exists()
 

@@ -298,7 +298,7 @@ def test_threads_are_divided_among_the_devices(monkeypatch: pytest.MonkeyPatch) 
         ({"devices": 4}, "cpu", TORCHRUN, "started 2 .* is 4; make them"),
         ({"devices": 2}, "cpu", SLURM, "ntasks-per-node=4` does not match.*; correct these"),
         ({"devices": 2}, "mps", {}, "no training on train.devices=2 and train.nodes=1 .*; correct these"),
-        ({"devices": 2}, "cpu", {}, "starts its program again for each; run it from a file"),
+        ({"devices": 2}, "cpu", {}, "runs the calling program once per device; run it from a file"),
         ({"nodes": 2}, "cpu", {}, r"train\.nodes=2 needs srun or torchrun"),
         ({"nodes": 2}, "cpu", {"NODE_RANK": "1"}, r"train\.nodes=2 needs srun or torchrun"),
     ],

@@ -88,7 +88,7 @@ def differing(one: object, other: object, where: str = "") -> list[str]:
     return [] if one == other else [where]
 
 
-def test_it_was_killed_in_the_middle(resumed: tuple[RunFolder, int]) -> None:
+def test_the_run_was_killed_in_the_middle(resumed: tuple[RunFolder, int]) -> None:
     _, step = resumed
     assert 12 <= step < 100
 

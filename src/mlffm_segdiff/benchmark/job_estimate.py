@@ -128,7 +128,7 @@ class JobEstimate:
 
     @property
     def cost(self) -> float:
-        """All money."""
+        """Total cost, in the currency of the prices."""
         return sum(self.costs.values())
 
 
@@ -213,7 +213,7 @@ def _workers(speeds: JobSpeeds, nodes: Nodes) -> int:
 
 @dataclass(frozen=True)
 class Limit:
-    """Where something stops to scale.
+    """A number beyond which a job no longer scales.
 
     Attributes:
         what: What happens there.

@@ -52,8 +52,8 @@ class Verb(TyperCommand):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write which variables set the options."""
-        own = f"{_words(ctx.command_path)}_NAME"
-        text = f"Environment: {own}, or {PREFIX}_NAME for every command, sets the option --name."
+        own = f"{_words(ctx.command_path)}_SOME_OPTION"
+        text = f"Environment: {own}, or {PREFIX}_SOME_OPTION for every command, sets --some-option."
         formatter.write_paragraph()
         formatter.write_text(text)
 

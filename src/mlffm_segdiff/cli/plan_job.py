@@ -1,4 +1,4 @@
-"""``mlffm-segdiff plan``: time and money of segmenting very many images, before it is done."""
+"""``mlffm-segdiff plan``: time and cost of segmenting very many images, before it is done."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -109,7 +109,7 @@ def plan_job(
     quiet: QuietOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Plan predict --shards for very many images: measure this machine, and estimate time and money.
+    """Plan predict --shards for very many images: measure this machine, and estimate time and cost.
 
     Measures reading, decoding, network, post-processing and writing at three image sizes, fits a line to each
     and checks their sum at a fourth. By the formula in docs/SCALE.md follow the time and the cost of the job,

@@ -102,7 +102,7 @@ class SamplingConfig(Section):
 
     Attributes:
         samples: 0 for the posterior mean in one step, the best single mask; otherwise the number of masks to
-            sample, at most MAX_SAMPLES, which are computed at once.
+            sample, which are computed as one batch.
         sampler: How samples are drawn.
         steps: Sampling steps of each sample.
         seed: Seed of the noise.

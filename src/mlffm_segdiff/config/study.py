@@ -173,7 +173,7 @@ class Study(Section):
             )
         for name, variant in self.variants.items():
             if variant.against is not None and variant.against not in self.variants.keys() - {name}:
-                raise ValueError(f"variant {name!r} is against {variant.against!r}, not another variant")
+                raise ValueError(f"variant {name!r}: against={variant.against!r} is not another variant")
         for names in (self.variants, self.datasets, self.evaluations):
             if len({name.casefold() for name in names}) < len(names):
                 raise ValueError(f"two of {', '.join(names)} differ only in case; rename one")

@@ -163,12 +163,12 @@ def colour_matrix(
 ) -> NDArray[np.float64]:
     """Return the 3 x 3 matrix on RGB columns: hue rotation, then saturation, channel gains and brightness.
 
-    Both hue and saturation keep gray unchanged.
+    Both hue and saturation keep grey unchanged.
 
     Args:
         brightness: Factor on all channels.
         saturation: 0 for luma only, 1 for the image itself.
-        hue: Rotation about the gray axis in radians (Rodrigues' formula).
+        hue: Rotation about the grey axis in radians (Rodrigues' formula).
         gains: Factor on each channel.
     """
     cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)

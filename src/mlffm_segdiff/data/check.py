@@ -165,7 +165,7 @@ def _inspect_mask(case: Case, image: Image.Image, seen: Fingerprint) -> _Inspect
         return _Inspection(((error.kind, case.id, str(error)),), seen)
     traits, name = MaskTraits.of(mask.lesion), case.mask.name
     marks = {SOFT_MASK: mask.soft, EMPTY_MASK: traits.empty, FULL_MASK: traits.full}
-    texts = {SOFT_MASK: f"{name} has {mask.levels} gray values, and is cut at half"}
+    texts = {SOFT_MASK: f"{name} has {mask.levels} grey values, and is cut at half"}
     remarks = tuple((kind, case.id, texts.get(kind, name)) for kind, applies in marks.items() if applies)
     return _Inspection(remarks, seen, traits)
 

@@ -4,7 +4,7 @@ import warnings
 
 
 def ignore_decoder_warnings() -> None:
-    """Ignore them, since they print the file's path, or a patient's data.
+    """Silence the warnings of image decoders, which may print the file's path or a patient's data.
 
     For programs of this package only: another program decides about its own warnings.
     """

@@ -28,7 +28,7 @@ class Fingerprint:
 
     Attributes:
         bits: 128 values of -1 or +1, pHash and dHash.
-        tone: Flattened gray thumbnail, of zero mean and unit length, so that a dot product is Pearson's
+        tone: Flattened grey thumbnail, of zero mean and unit length, so that a dot product is Pearson's
             correlation.
         detail: The same of the high-pass filtered thumbnail, weighted towards the centre.
         pixels: Digest of the size and all pixels, equal only for the same image.

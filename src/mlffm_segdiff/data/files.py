@@ -43,7 +43,7 @@ TRANSPOSITIONS = {
     8: Image.Transpose.ROTATE_90,
 }
 MASK_BYTES = 6
-"""Memory per pixel to read a mask: its values, and where they are gray or a label."""
+"""Memory per pixel to read a mask: its values, and where they are grey or a label."""
 DARKEST_DEEP = 15
 """Highest level of 255 that 12-bit colours reach where 16 bits are expected."""
 
@@ -52,7 +52,7 @@ def decode_image(data: bytes, name: str) -> Pixels:
     """Decode an image file.
 
     EXIF orientation is applied, colours with an ICC profile are converted to sRGB, transparent images are
-    composited over white, gray of more than 8 bits keeps its high byte, and only the first of several frames
+    composited over white, grey of more than 8 bits keeps its high byte, and only the first of several frames
     is read.
 
     Args:
@@ -84,7 +84,7 @@ def read_mask(data: bytes, name: str, probability: bool = False) -> MaskPixels:
     Args:
         data: Content of the file.
         name: Name of the file in errors.
-        probability: Accept a map of probabilities, in which any number of pixels is gray.
+        probability: Accept a map of probabilities, in which any number of pixels is grey.
 
     Raises:
         NotAMaskError: If the values of the file do not say which pixels are lesion.
@@ -234,7 +234,7 @@ def _rgb_conversion(
 
 
 def _gray(image: Image.Image, name: str) -> Values:
-    """Return the gray values of a mask. Raises NotAMaskError if they are all one and alpha has several."""
+    """Return the grey values of a mask. Raises NotAMaskError if they are all one and alpha has several."""
     load_image(image)
     upright = _upright_rows(image)
     values = np.empty((upright.height, upright.width), np.asarray(image.crop((0, 0, 1, 1))).dtype)
@@ -250,7 +250,7 @@ def _gray(image: Image.Image, name: str) -> Values:
 
 
 def _values(upright: ImageRows) -> Iterator[Values]:
-    """Yield the gray values of an image in stripes."""
+    """Yield the grey values of an image in stripes."""
     for _, rows in upright.stripes():
         if _is_deep(rows):
             yield np.asarray(rows)

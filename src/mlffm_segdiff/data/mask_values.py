@@ -18,7 +18,7 @@ MAX_LABELS = 16
 MAX_LABELS_AT_ENDS = 4
 """Maximum number of values of a mask where a value that is nearly black or white may be a label."""
 MUCH = 0.05
-"""Share of gray pixels, without their rim, above which an image is not a mask."""
+"""Share of grey pixels, without their rim, above which an image is not a mask."""
 _AT_ONCE = 2**20
 _BLOCK = np.ones((3, 3), bool)
 MASK_FIX = "save one class as 0 and 255, or 0 and 1"
@@ -42,21 +42,21 @@ class MaskPixels:
 
     @property
     def soft(self) -> bool:
-        """Whether the mask has gray values, as JPEG and resizing make them."""
+        """Whether the mask has grey values, as JPEG and resizing make them."""
         return self.levels > 2
 
 
 def mask_pixels(values: Values, name: str, probability: bool = False) -> MaskPixels:
-    """Convert the gray values of a mask to bool.
+    """Convert the grey values of a mask to bool.
 
     Where there are two values and one is 0, the other is lesion, so 0/1, 0/255, 16-bit masks and a dark
     colour on black give the same; a mask of only ones is all lesion. Otherwise values from half the range
-    on are lesion, if few pixels are gray, such as the edges of JPEG and of resized masks.
+    on are lesion, if few pixels are grey, such as the edges of JPEG and of resized masks.
 
     Args:
         values: HxW, whole numbers or fractions.
         name: Name of the file in errors.
-        probability: Accept a map of probabilities, in which any number of pixels is gray. With over
+        probability: Accept a map of probabilities, in which any number of pixels is grey. With over
             `MAX_LABELS` values, white is that of the file's type, even if no probability comes near to it.
 
     Raises:
@@ -107,7 +107,7 @@ def _fault(
                 return f"has {_listed(levels)}, labels of several classes"
     gray = (values > BLACK * top) & (values < WHITE * top)
     if len(levels) > 2 and not probability and gray.mean() > MUCH and _solid(gray).mean() > MUCH:
-        return f"has {len(levels)} values, {gray.mean():.0%} of its pixels are gray, as in a photograph"
+        return f"has {len(levels)} values, {gray.mean():.0%} of its pixels are grey, as in a photograph"
     return None
 
 

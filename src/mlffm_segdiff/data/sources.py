@@ -137,7 +137,7 @@ def _judge_masks(pairs: CachedPairs, part: str) -> None:
         )
     if soft := int(pairs.soft.sum()):
         LOG.warning(
-            "%d of %d masks in part %r have gray values, and are cut at half", soft, len(traits), part
+            "%d of %d masks in part %r have grey values, and are cut at half", soft, len(traits), part
         )
 
 

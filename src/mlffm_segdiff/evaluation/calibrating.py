@@ -37,7 +37,8 @@ def calibration_folder(weights: str | Path, part: str) -> Path:
     folder = weights_folder(weights)
     if part != "val":
         raise UserError(
-            f"--calibrate needs --part val, not {part}: training ids are too easy, test ids are for the end"
+            f"--calibrate cannot use --part {part}: the network was fitted to the training images, and test "
+            "images are for final scores only; use --part val"
         )
     if not folder.is_dir():
         raise UserError(f"{weights} is not a folder to write quality.json into; download the weights first")

@@ -105,6 +105,9 @@ def evaluate(
         device: Where the network runs, as for `find_device`.
         show: Shows the progress of a labelled step.
 
+    Returns:
+        The scores of all cases, at the image's full size and at the network's; distances are in pixels.
+
     Raises:
         UserError: The device, the weights, the data or an option cannot be used, or the data of a run have
             changed, so that its part now has cases that it was trained on.
@@ -274,7 +277,8 @@ def _require_unseen(weights: str | Path, parts: SplitCases, part: str, own: bool
     problem = f"{len(seen)} of {len(cases)} cases in part {part!r}, such as {seen[0]}, have ids from {where}"
     if own:
         raise UserError(
-            f"{problem}: data or split have changed since; restore them, or add --split {path}, the run's"
+            f"{problem}: the data or the split have changed since training; restore them, or use the run's "
+            f"split by --split {path}"
         )
     LOG.warning("%s of these weights, so their scores may be too high", problem)
 

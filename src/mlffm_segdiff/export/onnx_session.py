@@ -17,7 +17,7 @@ def check_precision(precision: Precision) -> None:
     if precision != "float32":
         raise UserError(
             f"ONNX Runtime does not compute in {precision} on a CPU; "
-            "use --precision float32, or weights that are not exported with --runtime torch or openvino"
+            "use --precision float32, or give the original weights with --runtime torch or openvino"
         )
 
 

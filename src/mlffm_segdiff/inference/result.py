@@ -131,14 +131,14 @@ class CaseResult:
         return None if self.mm_per_pixel is None else self.area.scaled(self.mm_per_pixel**2)
 
     @property
-    def diameter(self) -> Estimate:
-        """Diameter in pixels of the disc of the lesion's area; its intervals are those of the area."""
+    def equivalent_diameter(self) -> Estimate:
+        """Diameter in pixels of the disc of the lesion's area, with intervals from those of the area."""
         return self.area.mapped(lambda area: 2 * math.sqrt(area / math.pi))
 
     @property
-    def diameter_mm(self) -> Estimate | None:
-        """The diameter in millimetres; None if the size of a pixel is unknown."""
-        return None if self.mm_per_pixel is None else self.diameter.scaled(self.mm_per_pixel)
+    def equivalent_diameter_mm(self) -> Estimate | None:
+        """The equivalent diameter in millimetres; None if the size of a pixel is unknown."""
+        return None if self.mm_per_pixel is None else self.equivalent_diameter.scaled(self.mm_per_pixel)
 
     @property
     def intervals(self) -> dict[str, Ends]:
@@ -148,9 +148,9 @@ class CaseResult:
         estimates = {
             "expected_dice": self.expected_dice,
             "area": self.area,
-            "equivalent_diameter": self.diameter,
+            "equivalent_diameter": self.equivalent_diameter,
             "area_mm2": self.area_mm2,
-            "equivalent_diameter_mm": self.diameter_mm,
+            "equivalent_diameter_mm": self.equivalent_diameter_mm,
         }
         return {name: one.intervals[self.level] for name, one in estimates.items() if one is not None}
 

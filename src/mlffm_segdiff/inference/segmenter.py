@@ -69,16 +69,19 @@ class Segmenter(Pretrained):
     def segment(
         self, image: ImageLike, box: Box | None = None, points: Sequence[Point] = (), **options: Any
     ) -> CaseResult:
-        """Segment one image, or what a user marked in it.
+        """Segment one image, also with a box or points that say where the lesion is.
 
         Args:
-            image: An image file, a Pillow image, or an HxWx3 uint8 RGB array.
+            image: An image file, its URL, a Pillow image, or an HxWx3 uint8 RGB array.
             box: As in `Prompted`.
             points: As in `Prompted`.
             options: As for `segment`.
 
         Returns:
             Mask, probability, spread, measures, certainty and flags at the image's own size.
+
+        Raises:
+            UserError: As `segment`.
         """
         (found,) = segment([Prompted(image, box, points)], self, **options)
         return found

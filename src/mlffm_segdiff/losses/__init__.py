@@ -1,7 +1,8 @@
 """Losses: the region loss, Kervadec's boundary loss, and boundary weights.
 
-from mlffm_segdiff.losses import RegionLoss
-loss = RegionLoss(cross_entropy=1, dice=1)(logit, mask, distance, weight)
+Example:
+    >>> from mlffm_segdiff.losses import RegionLoss
+    >>> loss = RegionLoss(cross_entropy=1, dice=1)(logit, mask, distance, weight)
 
 `register_loss` adds a `MaskLoss` to `LOSSES`.
 """

@@ -21,7 +21,7 @@ class FusionConfig(ModelConfig):
     """The keys of a model's section that describe an MLFFM.
 
     Attributes:
-        fusion_width: Channels within the MLFFM; null for plain skips.
+        fusion_width: Channels within the MLFFM; null for plain skips without it.
         attention: CBAM on each skip.
         alignment: Learned projections to ``fusion_width`` channels; otherwise averages over channels.
         adaptive: Learned weights for each pixel and level; otherwise 1 / L.

@@ -45,7 +45,7 @@ SIZES: dict[str, dict[str, Any]] = {
 
 @register_model("mlffm_segdiff")
 class MLFFMSegDiffConfig(FusionConfig):
-    """The recipe's section. ``size`` sets every width that is not given.
+    """The recipe section of MLFFM-SegDiff. ``size`` sets every width that is not given.
 
     Attributes:
         size: Sets the widths.
@@ -55,7 +55,7 @@ class MLFFMSegDiffConfig(FusionConfig):
         mask_widths: Channels of the mask path, which joins the encoder's coarsest levels.
         detail_width: Channels of the finer levels, which only the decoder has.
         interaction: ``none`` adds the image's features to the skips, where the mask path does not read them.
-        styles: Data sets with their own annotation style; empty for a model without a style token.
+        styles: Data sets that have their own annotation style; empty for one style.
     """
 
     contract = "denoiser"

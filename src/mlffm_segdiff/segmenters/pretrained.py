@@ -139,6 +139,9 @@ class Pretrained(
             image: B3HW float32 in [-1, 1].
             sampling: By default the recipe's.
 
+        Returns:
+            Probability and spread, B1HW in [0, 1], at the size of the images.
+
         Raises:
             UserError: The images are of another type or shape, a side is not a multiple of the network's
                 stride, or the sampling is not a `SamplingConfig` or not one of this model.

@@ -83,7 +83,7 @@ def make_cells(study: Study, sources: Mapping[str, Path | None]) -> list[Cell]:
         key = cell_key(recipe, splits[dataset])
         cell = Cell(key, variant, dataset, seed, splits[dataset], recipe)
         if cells.setdefault(key, cell) is not cell:
-            raise UserError(f"one training under two names ({cells[key]}; {cell}); leave one out")
+            raise UserError(f"two names for one training run: {cells[key]} and {cell}; leave one out")
     return list(cells.values())
 
 

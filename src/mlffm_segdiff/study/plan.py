@@ -72,7 +72,7 @@ def read_plan(path: Path) -> StudyPlan:
         return StudyPlan(cells=[_cell(one, path) for one in values.pop("cells")], **values)
     except FileNotFoundError:
         raise UserError(
-            f"no study at {path.parent} on {platform.node()}: it has no {path.name}; check the folder"
+            f"{path.parent} on {platform.node()} is not a study folder, it has no {path.name}; check the path"
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(

@@ -123,8 +123,8 @@ def this_replica(settings: TrainConfig, device: Device) -> Replica:
         ) from error
     if not cluster.creates_processes_externally and sys.argv[0] in NO_FILE:
         raise UserError(
-            "a training on several devices starts its program again for each; run it from a file, or use "
-            "mlffm-segdiff train"
+            "training on several devices runs the calling program once per device; run it from a file, not "
+            "interactively, or use mlffm-segdiff train"
         )
     if not cluster.creates_processes_externally and settings.nodes > 1:
         raise UserError(

@@ -126,7 +126,7 @@ class TestMask:
 
 
 class TestArtifacts:
-    def test_they_change_the_image_and_never_the_mask(self) -> None:
+    def test_artifacts_change_the_image_and_never_the_mask(self) -> None:
         for seed in range(20):
             scene, bare = synthetic_scene(seed, 80, 60)
             image, mask = synthetic_case(seed, 80, 60)

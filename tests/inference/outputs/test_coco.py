@@ -62,7 +62,7 @@ def test_pycocotools_reads_every_image_and_mask_back(tmp_path: Path, found_mask:
             assert annotation["score"] == pytest.approx(one.probability[one.mask].mean(), abs=1e-6)
 
 
-def test_its_annotations_are_results_that_pycocotools_scores(tmp_path: Path, found_mask: FindMask) -> None:
+def test_annotations_are_results_that_pycocotools_scores(tmp_path: Path, found_mask: FindMask) -> None:
     coco = COCO(write(tmp_path, [found_mask(*random_maps(0))]))
     results = coco.loadRes(list(coco.anns.values()))
     assert results.anns[1]["score"] > 0.7

@@ -154,7 +154,7 @@ def zero(module: nn.Module) -> None:
         p.zero_()
 
 
-def test_it_runs_in_bfloat16_once_folded() -> None:
+def test_dermosegdiff_runs_in_bfloat16_once_folded() -> None:
     model = fold_weight_standardisation(network())
     image, noisy, t = inputs(32, 16)
     with torch.no_grad():

@@ -13,7 +13,7 @@ def network(attention: tuple[bool, ...], blocks: int = 1) -> ImprovedDiffusionUN
 
 @pytest.mark.parametrize("attention", [(False, True, False), (True, False), (False, False, True)])
 @pytest.mark.parametrize("blocks", [1, 2])
-def test_its_parts_make_up_monais_forward(attention: tuple[bool, ...], blocks: int) -> None:
+def test_the_parts_make_up_monais_forward(attention: tuple[bool, ...], blocks: int) -> None:
     unet = network(attention, blocks)
     noisy, t = torch.randn(2, 1, 8, 16), torch.tensor([0, 77])
     with torch.no_grad():

@@ -11,7 +11,7 @@ from mlffm_segdiff.models.baselines.nnunet_plan import plan_network
 FEATURES, STRIDES = (4, 6, 8, 8, 8), ((1, 1), (2, 2), (2, 2), (2, 2), (2, 1))
 
 
-def test_it_is_monais_dynunet() -> None:
+def test_nnunet_is_monais_dynunet() -> None:
     ours = NNUNet(FEATURES, STRIDES).eval()
     steps = [list(stride) for stride in STRIDES]
     theirs = DynUNet(2, 3, 1, [3] * 5, steps, steps[1:], filters=FEATURES).eval()

@@ -29,7 +29,7 @@ def convolved(h: Array, weight: Array, bias: Array) -> Array:
     return out
 
 
-def test_it_equals_numpy() -> None:
+def test_weight_standardised_convolution_equals_numpy() -> None:
     conv = WeightStandardisedConv2d(3, 5, 3)
     h = torch.randn(2, 3, 4, 6)
     weight, bias = (p.detach().double().numpy() for p in conv.parameters())

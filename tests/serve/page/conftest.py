@@ -136,7 +136,7 @@ def saved(tmp_path: Path) -> Callable[[Page, str], Path]:
 
 @pytest.fixture
 def pixels() -> Callable[[Path], npt.NDArray[np.uint8]]:
-    """Read a gray image."""
+    """Read a grey image."""
 
     def read(path: Path) -> npt.NDArray[np.uint8]:
         with Image.open(path) as image:

@@ -3,7 +3,7 @@
 from playwright.sync_api import expect
 
 
-def test_it_shows_the_routes_and_sends_requests(browser, live) -> None:
+def test_the_reference_shows_the_routes_and_sends_requests(browser, live) -> None:
     page = browser.new_page()
     complaints: list[str] = []
     requested: list[str] = []

@@ -123,7 +123,7 @@ def test_the_image_fills_the_height_and_intake_is_one_button(open_page: OpenPage
 
 
 def test_large_images_are_shown_at_full_size_when_zoomed_in(open_page: OpenPage, tmp_path: Path) -> None:
-    """A pattern finer than the preview is gray from afar, and black and white from near."""
+    """A pattern finer than the preview is grey from afar, and black and white from near."""
     stripes = np.zeros((1700, 3400, 3), np.uint8)
     stripes[:, ::2] = 255
     path = tmp_path / "stripes.png"

@@ -91,11 +91,11 @@ def test_without_slurm_the_error_names_where_to_run(
     run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(UserError, match=r"^Slurm took no jobs \(.*srun.*\); run this where sbatch works$"):
+    with pytest.raises(UserError, match=r"^Slurm rejected the jobs \(.*srun.*\); run this where sbatch works$"):
         run(slurm(), "a")
 
 
 def test_refused_slurm_jobs_are_reported(run: Callable[..., Any], fake: Path) -> None:
     (fake / "sbatch").write_text("#!/bin/bash\necho 'sbatch: error: invalid partition' >&2; exit 1\n")
-    with pytest.raises(UserError, match=r"Slurm took no jobs .*invalid partition"):
+    with pytest.raises(UserError, match=r"Slurm rejected the jobs .*invalid partition"):
         run(slurm(partition="none"), "a", "b")

@@ -113,7 +113,7 @@ def test_a_study_with_nothing_finished_lists_what_is_to_do(fabricate: Callable[.
     assert "No cell is finished yet" in page
 
 
-def test_it_lists_the_threads_of_each_cell(fabricate: Callable[..., StudyFolder]) -> None:
+def test_the_report_lists_the_threads_of_each_cell(fabricate: Callable[..., StudyFolder]) -> None:
     """Cells that were copied from another study have other threads than this study's plan."""
     folder = fabricate(seeds=[0])
     for cell, threads in zip(read_plan(folder.plan).cells, (2, 4), strict=False):
@@ -124,5 +124,5 @@ def test_it_lists_the_threads_of_each_cell(fabricate: Callable[..., StudyFolder]
 
 
 def test_a_folder_without_a_study_is_a_user_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no study at .*plan\.json"):
+    with pytest.raises(UserError, match=r"is not a study folder, it has no plan\.json"):
         write_report(tmp_path)

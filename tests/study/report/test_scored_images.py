@@ -17,7 +17,7 @@ def test_the_images_are_those_that_were_scored_and_a_choice_keeps_its_order(fini
     chosen = images.select(images.pairs.ids[3:1:-1])
     assert [case.id for case in chosen.cases] == list(images.pairs.ids[3:1:-1])
     np.testing.assert_array_equal(chosen.pairs.images[0], images.pairs.images[3])
-    with pytest.raises(UserError, match="x was scored, but the data no longer have it"):
+    with pytest.raises(UserError, match="x was scored but is no longer in the data"):
         images.select(["x"])
 
 

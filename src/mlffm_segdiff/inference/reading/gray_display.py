@@ -1,4 +1,4 @@
-"""How gray values of DICOM images are shown: modality and VOI transformation (PS3.3, C.11.1, C.11.2)."""
+"""How grey values of DICOM images are shown: modality and VOI transformation (PS3.3, C.11.1, C.11.2)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class WindowError(ValueError):
 def gray_table(
     header: Dataset, bits: int, signed: bool, dark_is_high: bool, used: tuple[int, int] | None = None
 ) -> Pixels:
-    """Return the shown value, 0 (black) to 255, of each gray value that can be stored, from the lowest.
+    """Return the shown value, 0 (black) to 255, of each grey value that can be stored, from the lowest.
 
     The VOI LUT counts, otherwise the first window, otherwise all stored values go from black to white; only
     those that the image uses if they are less than 1/SPARSE of them, such as 12 bits stored as 16.

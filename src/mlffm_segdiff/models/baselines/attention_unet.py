@@ -13,7 +13,7 @@ from mlffm_segdiff.models.registry import register_model
 
 @register_model("attention_unet")
 class AttentionUNetConfig(ModelConfig):
-    """The recipe's section.
+    """The recipe section of Attention U-Net.
 
     Attributes:
         widths: Channels of each level, finest first.

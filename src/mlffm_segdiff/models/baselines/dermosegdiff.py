@@ -23,7 +23,7 @@ BOTTLENECK_GROUPS = 4
 
 @register_model("dermosegdiff")
 class DermoSegDiffConfig(ModelConfig):
-    """The recipe's section. Defaults are the authors', which give 321,181,377 parameters.
+    """The recipe section of DermoSegDiff. Defaults are the authors', which give 321,181,377 parameters.
 
     Attributes:
         dim_x: Channels of the mask's branch at full resolution.

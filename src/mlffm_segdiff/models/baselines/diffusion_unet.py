@@ -17,7 +17,7 @@ from mlffm_segdiff.models.registry import register_model
 
 @register_model("diffusion_unet")
 class DiffusionUNetConfig(ImprovedDiffusionConfig):
-    """The recipe's section; defaults are Ho et al.'s, with attention at 16 x 16 for images of 128 x 128."""
+    """The recipe section of the diffusion U-Net; defaults are Ho et al.'s, with attention at 16 x 16."""
 
     citation = "Ho et al. 2020, arXiv:2006.11239"
 

@@ -16,7 +16,7 @@ from mlffm_segdiff.models.registry import register_model
 
 @register_model("fcn")
 class FCNConfig(ModelConfig):
-    """The recipe's section. The defaults are VGG-16's.
+    """The recipe section of FCN. The defaults are VGG-16's.
 
     Attributes:
         widths: Channels of each level of the encoder.

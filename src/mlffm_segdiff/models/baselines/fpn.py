@@ -26,7 +26,7 @@ LEVELS = 4
 
 @register_model("fpn")
 class FPNConfig(ModelConfig):
-    """The recipe's section. The defaults are ResNet-50 and both papers' widths.
+    """The recipe section of FPN. The defaults are ResNet-50 and both papers' widths.
 
     Attributes:
         encoder: Null for a ResNet, which is trained from scratch.

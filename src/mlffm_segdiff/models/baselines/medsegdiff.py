@@ -39,7 +39,7 @@ from mlffm_segdiff.models.registry import register_model
 
 @register_model("medsegdiff")
 class MedSegDiffConfig(ImprovedDiffusionConfig):
-    """The recipe's section. The defaults are those of the authors' code for 128 x 128 pixels.
+    """The recipe section of MedSegDiff. The defaults are those of the authors' code for 128 x 128 pixels.
 
     Attributes:
         spectrum_size: The size of the images whose frequencies have a weight each; see `FFParser`.

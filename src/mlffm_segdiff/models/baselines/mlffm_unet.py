@@ -14,7 +14,7 @@ from mlffm_segdiff.models.registry import register_model
 
 @register_model("mlffm_unet")
 class MLFFMUNetConfig(UNetConfig, FusionConfig):
-    """The recipe's section: that of ``unet``, and the MLFFM's."""
+    """The recipe section of the U-Net with an MLFFM: that of ``unet``, and the MLFFM's."""
 
     citation = "ours: the MLFFM without diffusion"
 

@@ -21,7 +21,7 @@ MIN_DEVIATION = 1e-8
 
 @register_model("nnunet")
 class NNUNetConfig(ModelConfig):
-    """The recipe's section.
+    """The recipe section of nnU-Net's network.
 
     Attributes:
         image_size: Side of the square images that the network is planned for.

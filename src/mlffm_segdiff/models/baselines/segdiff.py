@@ -30,7 +30,7 @@ LEAK = 0.2
 
 @register_model("segdiff")
 class SegDiffConfig(ImprovedDiffusionConfig):
-    """The recipe's section. The defaults are the authors' for 128 x 128 pixels, of their Cityscapes runs.
+    """The recipe section of SegDiff. Defaults: the authors' for 128 x 128 pixels, of their Cityscapes runs.
 
     Attributes:
         rrdb_blocks: Blocks of the image's encoder; the authors take 12 on MoNuSeg and 6 on Vaihingen, both at

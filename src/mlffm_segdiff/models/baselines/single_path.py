@@ -20,7 +20,7 @@ LEVELS = 5
 
 @register_model("single_path")
 class SinglePathConfig(FusionConfig):
-    """The recipe's section.
+    """The recipe section of the single-path diffusion model.
 
     Attributes:
         encoder: Null for residual blocks, which are trained from scratch.

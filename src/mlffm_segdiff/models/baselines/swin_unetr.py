@@ -11,7 +11,7 @@ from mlffm_segdiff.models.registry import register_model
 
 @register_model("swin_unetr")
 class SwinUNETRConfig(ModelConfig):
-    """The recipe's section.
+    """The recipe section of SwinUNETR.
 
     Attributes:
         feature_size: Channels of the first level; 24 is MONAI's default, and the paper has 48.

@@ -24,7 +24,7 @@ NORM_EPS = 1e-6
 
 @register_model("transunet")
 class TransUNetConfig(ModelConfig):
-    """The recipe's section. The defaults are the paper's R50-ViT-B/16.
+    """The recipe section of TransUNet. The defaults are the paper's R50-ViT-B/16.
 
     Attributes:
         stem_width: Channels of the ResNet's first convolution.

@@ -23,7 +23,7 @@ DecoderWidths = tuple[Width, Width, Width, Width]
 
 @register_model("unet")
 class UNetConfig(ModelConfig):
-    """The recipe's section.
+    """The recipe section of U-Net.
 
     Attributes:
         encoder: Null for MONAI's U-Net with residual units, which is trained from scratch.

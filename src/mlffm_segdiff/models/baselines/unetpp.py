@@ -19,7 +19,7 @@ from mlffm_segdiff.models.unet_blocks import ConcatBlock, double
 
 @register_model("unetpp")
 class UNetPlusPlusConfig(ModelConfig):
-    """The recipe's section.
+    """The recipe section of UNet++.
 
     Attributes:
         encoder: Null for MONAI's UNet++, which is trained from scratch.

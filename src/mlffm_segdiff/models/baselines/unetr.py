@@ -20,7 +20,7 @@ SKIP_LAYERS = (3, 6, 9)
 
 @register_model("unetr")
 class UNETRConfig(ModelConfig):
-    """The recipe's section; defaults are ViT-Base/16.
+    """The recipe section of UNETR; defaults are ViT-Base/16.
 
     Attributes:
         image_size: Side of the images that positions are stored for.

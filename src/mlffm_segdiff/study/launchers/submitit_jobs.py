@@ -74,7 +74,8 @@ class SubmititJobs:
             executor.update_parameters(**self.parameters)
             return executor.map_array(job, keys) if keys else ()
         except (RuntimeError, FailedJobError) as error:
-            raise UserError(f"Slurm took no jobs ({one_line(error)}); run this where sbatch works") from error
+            reason = one_line(error)
+            raise UserError(f"Slurm rejected the jobs ({reason}); run this where sbatch works") from error
 
     def _python(self) -> str:
         """Return the command of a job's interpreter, with variables that libraries read when they load."""

@@ -30,7 +30,7 @@ class ScoredImages:
         place = {name: number for number, name in enumerate(self.pairs.ids)}
         absent = [name for name in ids if name not in place]
         if absent:
-            raise UserError(f"{absent[0]} was scored, but the data no longer have it; restore the data")
+            raise UserError(f"{absent[0]} was scored but is no longer in the data; restore the data")
         rows = [place[name] for name in ids]
         pairs = CachedPairs(
             tuple(ids), self.pairs.images[rows], self.pairs.masks[rows], self.pairs.soft[rows]
