@@ -186,7 +186,7 @@ async function measureShown(result) {
   if (!result) return;
   const { one } = result;
   try {
-    await measureCase(store, one, () => ({ ...result.raster, data: result.mask() }));
+    await measureCase(store, one, result.answer, () => ({ ...result.raster, data: result.mask() }));
     save(one);
     if (view.result === result) showNumbers(one);
   } catch (error) {

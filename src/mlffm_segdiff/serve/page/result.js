@@ -11,15 +11,18 @@ const COARSE_SIDE = 800;
 
 /**
  * What the store keeps of the server's answer.
- * @typedef {{width: number, height: number, post: import("./components.js").PostProcessing, size: number,
- *   probability: Float32Array, spread: Float32Array, samples: Float32Array[], preview: Blob, contours: any,
+ * @typedef {{numbers: import("./case.js").Numbers, width: number, height: number,
+ *   post: import("./components.js").PostProcessing, size: number, probability: Float32Array,
+ *   spread: Float32Array, samples: Float32Array[], preview: Blob, contours: any,
  *   band: {inner: any, outer: any} | null,
  *   boxes: Record<string, import("./prompt.js").ProbabilityMap>}} Answer `boxes`: the map within each box
  */
 
 /** @param {any} response of the REST API @param {Blob} preview @returns {Answer} */
-export function answerOf({ width, height, post_processing, maps, contours, band }, preview) {
+export function answerOf(response, preview) {
+  const { measures, quality, intervals, width, height, mm_per_pixel, post_processing, maps, contours, band } = response;
   return {
+    numbers: { measures, quality, intervals, width, height, mm_per_pixel },
     width, height, preview, contours, band,
     boxes: {},
     post: post_processing,
