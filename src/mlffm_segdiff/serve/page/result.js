@@ -5,9 +5,11 @@ import { resample, unpack } from "./maps.js";
 import { applyStep, thresholdMask, wholeBox } from "./mask.js";
 import { outline } from "./outline.js";
 import { withPoints } from "./prompt.js";
+import { Problem } from "./status.js";
 
 const SKETCH_SIDE = 1600;
 const COARSE_SIDE = 800;
+const GONE = 410;
 
 /**
  * What the store keeps of the server's answer.
@@ -34,6 +36,16 @@ export function answerOf(response, preview) {
 }
 
 export class Result {
+  /**
+   * @param {import("./store.js").Store} store @param {import("./case.js").Case} one that is done
+   * @returns {Promise<Result>}
+   */
+  static async open(store, one) {
+    const answer = await store.get("answers", one.id);
+    if (!answer) throw new Problem("It was removed in another tab", "reload the page", GONE);
+    return new Result(one, answer, await createImageBitmap(answer.preview));
+  }
+
   /** @param {import("./case.js").Case} one @param {Answer} answer @param {ImageBitmap} image the preview */
   constructor(one, answer, image) {
     this.one = one;
