@@ -204,6 +204,17 @@ def test_a_wrong_file_is_named_and_stops_nothing(open_page: OpenPage, blob: Path
     expect(alert).to_be_hidden()
 
 
+@pytest.mark.parametrize("name", ["a\u2028b.png", "a\u2029b.png"])
+def test_a_name_with_a_line_separator_is_a_name(open_page: OpenPage, blob: Path, name: str) -> None:
+    """JSON has these characters as they are, while regular expressions see the end of a line."""
+    page = open_page()
+    page.get_by_label("Choose images").set_input_files(
+        {"name": name, "mimeType": "image/png", "buffer": blob.read_bytes()}
+    )
+    expect(page.locator("#of-mask")).to_be_visible()
+    assert page.locator("#case-name").text_content() == name
+
+
 def test_if_all_fail_the_first_is_shown(open_page: OpenPage, tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("a.txt", "b.txt")]
     for path in paths:
