@@ -215,6 +215,14 @@ def test_a_name_with_a_line_separator_is_a_name(open_page: OpenPage, blob: Path,
     assert page.locator("#case-name").text_content() == name
 
 
+def test_a_sample_that_the_server_refuses_is_no_image(open_page: OpenPage) -> None:
+    page = open_page()
+    page.route("**/samples/*", lambda route: route.fulfill(status=404, body="not found"))
+    page.get_by_role("button", name="Sample 3").click()
+    expect(page.get_by_role("status").first).to_contain_text("status 404: no sample")
+    expect(page.locator("#list li")).to_have_count(0)
+
+
 def test_if_all_fail_the_first_is_shown(open_page: OpenPage, tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("a.txt", "b.txt")]
     for path in paths:
