@@ -122,6 +122,34 @@ def test_layers_are_drawn(open_page: OpenPage, blob: Path) -> None:
     assert (hidden not in seen, page.evaluate(drawn)) == (True, seen[-1])
 
 
+def test_the_mask_is_not_hidden_for_good(open_page: OpenPage, blob: Path) -> None:
+    """The key is let go with Control held, in a dialog, or in another window."""
+    page = open_page()
+    put(page, blob)
+    drawn = """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() =>
+        done(document.querySelector("#canvas").toDataURL()))))"""
+    shown = page.evaluate(drawn)
+
+    def hide() -> None:
+        page.keyboard.down("h")
+        assert page.evaluate(drawn) != shown
+
+    hide()
+    page.keyboard.down("Control")
+    page.keyboard.up("h")
+    page.keyboard.up("Control")
+    assert page.evaluate(drawn) == shown
+    hide()
+    page.keyboard.press("?")
+    page.keyboard.up("h")
+    page.keyboard.press("Escape")
+    assert page.evaluate(drawn) == shown
+    hide()
+    page.evaluate("dispatchEvent(new Event('blur'))")
+    assert page.evaluate(drawn) == shown
+    page.keyboard.up("h")
+
+
 def test_without_samples_uncertainty_is_that_of_the_label(open_page: OpenPage, blob: Path) -> None:
     page = open_page()
     put(page, blob)
