@@ -379,6 +379,9 @@ def test_the_page_asks_for_the_key_and_keeps_it(browser: Browser, start_live) ->
     dialog, send = page.locator("#key-box"), page.get_by_role("button", name="Use this key")
     expect(dialog).to_be_visible()
     expect(page.locator("#key-refused")).to_be_hidden()
+    page.locator("#key").fill("0123456789abcdef\u200b")  # no header can have it
+    send.click()
+    expect(page.locator("#key:invalid")).to_be_visible()
     page.locator("#key").fill("another key".replace(" ", "-") * 2)
     send.click()
     expect(page.locator("#key-refused")).to_be_visible()
