@@ -122,6 +122,34 @@ def test_layers_are_drawn(open_page: OpenPage, blob: Path) -> None:
     assert (hidden not in seen, page.evaluate(drawn)) == (True, seen[-1])
 
 
+def test_the_mask_is_not_hidden_for_good(open_page: OpenPage, blob: Path) -> None:
+    """The key is let go with Control held, in a dialog, or in another window."""
+    page = open_page()
+    put(page, blob)
+    drawn = """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() =>
+        done(document.querySelector("#canvas").toDataURL()))))"""
+    shown = page.evaluate(drawn)
+
+    def hide() -> None:
+        page.keyboard.down("h")
+        assert page.evaluate(drawn) != shown
+
+    hide()
+    page.keyboard.down("Control")
+    page.keyboard.up("h")
+    page.keyboard.up("Control")
+    assert page.evaluate(drawn) == shown
+    hide()
+    page.keyboard.press("?")
+    page.keyboard.up("h")
+    page.keyboard.press("Escape")
+    assert page.evaluate(drawn) == shown
+    hide()
+    page.evaluate("dispatchEvent(new Event('blur'))")
+    assert page.evaluate(drawn) == shown
+    page.keyboard.up("h")
+
+
 def test_without_samples_uncertainty_is_that_of_the_label(open_page: OpenPage, blob: Path) -> None:
     page = open_page()
     put(page, blob)
@@ -202,6 +230,25 @@ def test_a_wrong_file_is_named_and_stops_nothing(open_page: OpenPage, blob: Path
     }""")
     rows.nth(1).click()
     expect(alert).to_be_hidden()
+
+
+@pytest.mark.parametrize("name", ["a\u2028b.png", "a\u2029b.png"])
+def test_a_name_with_a_line_separator_is_a_name(open_page: OpenPage, blob: Path, name: str) -> None:
+    """JSON has these characters as they are, while regular expressions see the end of a line."""
+    page = open_page()
+    page.get_by_label("Choose images").set_input_files(
+        {"name": name, "mimeType": "image/png", "buffer": blob.read_bytes()}
+    )
+    expect(page.locator("#of-mask")).to_be_visible()
+    assert page.locator("#case-name").text_content() == name
+
+
+def test_a_sample_that_the_server_refuses_is_no_image(open_page: OpenPage) -> None:
+    page = open_page()
+    page.route("**/samples/*", lambda route: route.fulfill(status=404, body="not found"))
+    page.get_by_role("button", name="Sample 3").click()
+    expect(page.get_by_role("status").first).to_contain_text("status 404: no sample")
+    expect(page.locator("#list li")).to_have_count(0)
 
 
 def test_if_all_fail_the_first_is_shown(open_page: OpenPage, tmp_path: Path) -> None:
@@ -332,6 +379,9 @@ def test_the_page_asks_for_the_key_and_keeps_it(browser: Browser, start_live) ->
     dialog, send = page.locator("#key-box"), page.get_by_role("button", name="Use this key")
     expect(dialog).to_be_visible()
     expect(page.locator("#key-refused")).to_be_hidden()
+    page.locator("#key").fill("0123456789abcdef\u200b")  # no header can have it
+    send.click()
+    expect(page.locator("#key:invalid")).to_be_visible()
     page.locator("#key").fill("another key".replace(" ", "-") * 2)
     send.click()
     expect(page.locator("#key-refused")).to_be_visible()

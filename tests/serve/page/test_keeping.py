@@ -220,6 +220,51 @@ def test_removed_images_stay_removed(open_page: OpenPage, blobs: Blobs) -> None:
     expect(page.locator("#drop")).to_be_visible()
 
 
+def test_what_another_tab_removed_is_said_and_does_not_come_back(
+    open_page: OpenPage, live, blobs: Blobs
+) -> None:
+    page = open_page()
+    put(page, *blobs(2))
+    expect(page.locator("#progress-box")).to_be_hidden()
+    other = page.context.new_page()
+    other.goto(live.url)
+    other.get_by_role("button", name="Remove everything").click()
+    other.locator("#confirm-box").get_by_role("button", name="Remove").click()
+    expect(other.locator("#drop")).to_be_visible()
+    page.keyboard.press("a")
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("img_2.png could not be shown")
+    expect(alert).to_contain_text("removed in another tab")
+    expect(alert.get_by_role("button")).to_have_count(0)
+    page.keyboard.press("a")
+    assert page.locator("#list .status").all_inner_texts() == ["accepted", "failed"]
+    assert kept(page)["cases"] > 0
+    page.reload()
+    expect(page.locator("#samples img")).to_have_count(8)
+    expect(page.locator("#drop")).to_be_visible()
+    assert kept(page) == {"cases": 0, "files": 0, "answers": 0}
+
+
+def test_an_image_whose_answer_was_not_kept_is_sent_again(open_page: OpenPage, blobs: Blobs) -> None:
+    """As on a full disk. What was drawn on its mask is lost with it."""
+    page = open_page()
+    put(page, *blobs(2))
+    expect(page.locator("#progress-box")).to_be_hidden()
+    page.get_by_role("button", name="Fill holes").click()
+    expect(page.locator("#list .status").first).to_have_text("corrected")
+    page.evaluate("""async () => {
+        const { Store } = await import("./store.js");
+        const { transaction } = (await Store.open()).database.transaction("answers", "readwrite")
+            .objectStore("answers").delete(IDBKeyRange.lowerBound("")).source;
+        await new Promise((done) => { transaction.oncomplete = done; });
+    }""")
+    page.reload()
+    expect(page.locator("#of-mask")).to_be_visible()
+    expect(page.locator("#progress-box")).to_be_hidden()
+    assert page.locator("#list .status").all_inner_texts() == ["seen", "new"]
+    assert kept(page)["answers"] == 2
+
+
 def until_kept(page: Page, cases: int) -> None:
     """Wait until the browser has a number of images."""
     end = time.monotonic() + PATIENCE_MS / 1000

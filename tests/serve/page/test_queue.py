@@ -136,6 +136,42 @@ def test_a_correction_keeps_that_the_image_is_an_outlier(
     assert "touches_frame" not in row["flags"].split()
 
 
+def test_an_undone_correction_has_the_numbers_of_the_network_again(
+    open_page: OpenPage, blob: Path, saved: Saved
+) -> None:
+    """The server measures a corrected mask without its expected Dice and intervals."""
+    page = open_page()
+    doubts = {"expected_dice": 0.9, "certainty": 0.7, "expected_human_agreement": 0.8}
+
+    def answer(route: object) -> None:
+        found = route.fetch()
+        body = found.json()
+        body["quality"] |= doubts
+        body["intervals"] = {"level": 0.9, "expected_dice": [0.5, 0.95]}
+        route.fulfill(response=found, json=body)
+
+    def row() -> dict[str, str]:
+        page.get_by_role("button", name="Download all").click()
+        (found,) = csv.DictReader(io.StringIO(saved(page, "Measures only (CSV)").read_text()))
+        page.keyboard.press("Escape")
+        return found
+
+    page.route("**/results/response/*", answer)
+    put(page, blob)
+    segmented(page)
+    page.unroute_all(behavior="wait")
+    first = row()
+    assert {name: float(first[name]) for name in doubts} == doubts
+    page.get_by_label("Threshold").fill("0.8")
+    expect(page.locator("#expected")).to_be_hidden()
+    assert row()["expected_dice"] == ""
+    page.reload()
+    expect(page.locator("#threshold-value")).to_have_text("0.80")
+    page.keyboard.press("Control+z")
+    expect(page.locator("#expected-value")).to_have_text("0.90 (0.50\u20130.95)")
+    assert row() == first
+
+
 def test_inner_and_outer_contour_are_drawn_if_the_server_sends_them(
     open_page: OpenPage, blobs: Blobs
 ) -> None:

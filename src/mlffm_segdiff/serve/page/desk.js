@@ -20,8 +20,9 @@ export function showFrame(queue) {
 }
 
 /** @param {import("./case.js").Case} one that failed @param {() => void} retry */
-export function showFailure({ name, problem }, retry) {
-  const parts = [element("strong", `${name} could not be segmented`), `${problem.message}: ${problem.hint}.`];
+export function showFailure({ name, done, problem }, retry) {
+  const head = element("strong", `${name} could not be ${done ? "shown" : "segmented"}`);
+  const parts = [head, `${problem.message}: ${problem.hint}.`];
   $("failure").replaceChildren(...parts);
   if (problem.status !== 0 && problem.status < 500) return;
   const again = Object.assign(element("button", "Try again"), { type: "button" });

@@ -31,7 +31,7 @@ class Opened {
 
   /** @returns {Promise<any>} GeoJSON */
   contours() {
-    return contoursOf(this.store, this.one, this.current, this.answer);
+    return contoursOf(this.store, this.one, this.answer, this.current);
   }
 
   /** @returns {Promise<Blob>} the preview with the outline, as JPEG */
@@ -85,7 +85,7 @@ export async function tableOf(store, cases) {
 async function measured(store, one) {
   if (one.fresh) return;
   const answer = await store.get("answers", one.id);
-  await measureCase(store, one, () => maskOf(answer, one.edit));
+  await measureCase(store, one, answer, () => maskOf(answer, one.edit));
 }
 
 /**

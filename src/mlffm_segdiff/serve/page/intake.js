@@ -1,5 +1,6 @@
 /** Where images come from: chosen, dropped, pasted, or one of the package's samples. */
 
+import { ask } from "./api.js";
 import { element } from "./status.js";
 
 /** @param {(files: File[]) => void} take */
@@ -33,7 +34,6 @@ export function showSamples(names, take, failed) {
 }
 
 async function fetchFile(name) {
-  const response = await fetch(`samples/${name}`);
-  const content = await response.blob();
+  const content = await (await ask(`samples/${name}`)).blob();
   return new File([content], name, { type: content.type });
 }

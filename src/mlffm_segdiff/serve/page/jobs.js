@@ -34,7 +34,7 @@ export async function* jobEvents(job, signal) {
     const blocks = (text + value).split("\n\n");
     text = blocks.pop();
     for (const block of blocks) {
-      const [, kind, data] = /^event: (.*)\ndata: (.*)$/m.exec(block) ?? [];
+      const [, kind, data] = /^event: ([^\n]*)\ndata: ([^\n]*)/m.exec(block) ?? [];
       if (kind) yield { kind, data: JSON.parse(data) };
     }
   }

@@ -15,18 +15,16 @@ export function useKeys(shortcuts) {
   const single = document.getElementById("single-keys");
   single.checked = localStorage.getItem(STORED) !== "off";
   single.addEventListener("change", () => localStorage.setItem(STORED, single.checked ? "on" : "off"));
-  const found = (event) => {
+  addEventListener("keydown", (event) => {
     const busy = event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || !single.checked
       || event.target.matches?.(TEXT_FIELDS) || document.querySelector("dialog[open]");
-    return busy ? null : runs.get(event.key.toLowerCase());
-  };
-  addEventListener("keydown", (event) => {
-    const shortcut = found(event);
+    const shortcut = busy ? null : runs.get(event.key.toLowerCase());
     if (!shortcut || (event.repeat && shortcut.up)) return;
     event.preventDefault();
     shortcut.run();
   });
-  addEventListener("keyup", (event) => found(event)?.up?.());
+  addEventListener("keyup", (event) => runs.get(event.key?.toLowerCase())?.up?.());
+  addEventListener("blur", () => runs.forEach(({ up }) => up?.()));
   document.getElementById("keys").tBodies[0].replaceChildren(...shortcuts.map(({ key, label }) => {
     const row = document.createElement("tr");
     const head = element("th", "");

@@ -17,7 +17,7 @@ import { Result } from "./result.js";
 import { Sender } from "./sending.js";
 import { readSettings, showSettings } from "./settings.js";
 import { useShortcuts } from "./shortcuts.js";
-import { say, sayProblem } from "./status.js";
+import { asProblem, say, sayProblem } from "./status.js";
 import { Store } from "./store.js";
 import { View } from "./view.js";
 
@@ -121,11 +121,15 @@ async function open(one) {
     else if (queue.cases.length) showBusy(one ? `Segmenting ${one.name} …` : "Segmenting …");
     return;
   }
-  const answer = await store.get("answers", one.id);
-  const image = await createImageBitmap(answer.preview);
-  if (turn !== opened) return image.close();
-  close();
-  view.show(new Result(one, answer, image));
+  try {
+    const result = await Result.open(store, one);
+    if (turn !== opened) return result.close();
+    close();
+    view.show(result);
+  } catch (error) {
+    one.problem = asProblem(error);
+    return turn === opened ? open(one) : showList();
+  }
   showResult(view);
   showCase(one, prompting);
   showNumbers(one);
@@ -186,7 +190,7 @@ async function measureShown(result) {
   if (!result) return;
   const { one } = result;
   try {
-    await measureCase(store, one, () => ({ ...result.raster, data: result.mask() }));
+    await measureCase(store, one, result.answer, () => ({ ...result.raster, data: result.mask() }));
     save(one);
     if (view.result === result) showNumbers(one);
   } catch (error) {
@@ -208,7 +212,7 @@ function showList() {
  */
 function decide(decision) {
   const one = queue.shown;
-  if (!one?.done) return;
+  if (!one?.done || one.problem) return;
   const next = queue.neighbour(1);
   const back = one.decision === decision;
   one.decision = back ? "seen" : decision;
@@ -303,7 +307,7 @@ addEventListener("beforeunload", (event) => {
   const work = queue.cases.some((one) => one.corrected || ["accepted", "rejected"].includes(one.decision));
   if (unkept || (work && !store.lasting)) event.preventDefault();
 });
-await restore();
+await restore().catch((error) => sayProblem(error, "earlier images are not shown"));
 try {
   const server = await about();
   showSettings(server);

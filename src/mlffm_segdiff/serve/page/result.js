@@ -5,21 +5,26 @@ import { resample, unpack } from "./maps.js";
 import { applyStep, thresholdMask, wholeBox } from "./mask.js";
 import { outline } from "./outline.js";
 import { withPoints } from "./prompt.js";
+import { Problem } from "./status.js";
 
 const SKETCH_SIDE = 1600;
 const COARSE_SIDE = 800;
+const GONE = 410;
 
 /**
  * What the store keeps of the server's answer.
- * @typedef {{width: number, height: number, post: import("./components.js").PostProcessing, size: number,
- *   probability: Float32Array, spread: Float32Array, samples: Float32Array[], preview: Blob, contours: any,
+ * @typedef {{numbers: import("./case.js").Numbers, width: number, height: number,
+ *   post: import("./components.js").PostProcessing, size: number, probability: Float32Array,
+ *   spread: Float32Array, samples: Float32Array[], preview: Blob, contours: any,
  *   band: {inner: any, outer: any} | null,
  *   boxes: Record<string, import("./prompt.js").ProbabilityMap>}} Answer `boxes`: the map within each box
  */
 
 /** @param {any} response of the REST API @param {Blob} preview @returns {Answer} */
-export function answerOf({ width, height, post_processing, maps, contours, band }, preview) {
+export function answerOf(response, preview) {
+  const { measures, quality, intervals, width, height, mm_per_pixel, post_processing, maps, contours, band } = response;
   return {
+    numbers: { measures, quality, intervals, width, height, mm_per_pixel },
     width, height, preview, contours, band,
     boxes: {},
     post: post_processing,
@@ -31,6 +36,16 @@ export function answerOf({ width, height, post_processing, maps, contours, band 
 }
 
 export class Result {
+  /**
+   * @param {import("./store.js").Store} store @param {import("./case.js").Case} one that is done
+   * @returns {Promise<Result>}
+   */
+  static async open(store, one) {
+    const answer = await store.get("answers", one.id);
+    if (!answer) throw new Problem("It was removed in another tab", "reload the page", GONE);
+    return new Result(one, answer, await createImageBitmap(answer.preview));
+  }
+
   /** @param {import("./case.js").Case} one @param {Answer} answer @param {ImageBitmap} image the preview */
   constructor(one, answer, image) {
     this.one = one;

@@ -203,10 +203,9 @@ export class Sender {
   async #keep(one, response) {
     const preview = blobOf(response.preview);
     one.thumbnail = await thumbnailOf(preview);
-    await this.store.put("answers", one.id, answerOf(response, preview));
-    const { measures, quality, intervals, width, height, mm_per_pixel } = response;
-    const numbers = { measures, quality, intervals, width, height, mm_per_pixel };
-    one.measured = { edit: one.edit, numbers };
+    const answer = answerOf(response, preview);
+    await this.store.put("answers", one.id, answer);
+    one.measured = { edit: one.edit, numbers: answer.numbers };
   }
 }
 

@@ -66,9 +66,21 @@ export class Store {
     this.lasting = this.database !== null;
   }
 
-  /** @returns {Promise<any[]>} the entries of an earlier visit */
+  /** @returns {Promise<any[]>} the entries of an earlier visit; without an answer, as they were before it */
   async entries() {
-    return this.database ? finished(this.#objects("cases", "readonly").getAll()) : [];
+    if (!this.database) return [];
+    const transaction = this.database.transaction(KINDS);
+    const reads = [["cases", "getAll"], ["files", "getAllKeys"], ["answers", "getAllKeys"]];
+    const [entries, files, answers] = await Promise.all(
+      reads.map(([kind, read]) => finished(transaction.objectStore(kind)[read]())),
+    );
+    const [withFile, withAnswer] = [new Set(files), new Set(answers)];
+    const removed = ({ id }) => !withFile.has(id) && !withAnswer.has(id);
+    for (const { id } of entries.filter(removed)) await this.remove(id);
+    return entries.filter((entry) => !removed(entry)).map((entry) => {
+      const { id, name, options, dicom } = entry;
+      return entry.measured && !withAnswer.has(id) ? { id, name, options, dicom } : entry;
+    });
   }
 
   /** @param {Kind} kind @param {IDBTransactionMode} mode */
