@@ -34,6 +34,8 @@ from mlffm_segdiff.serve.problem import UNUSABLE, RefusedError, refusal_of
 
 State = Literal["uploading", "queued", "running", "done", "failed", "cancelled"]
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
+STOPPING_SECONDS = 5
+"""After which a client may find a server again that is stopping."""
 
 
 class JobCancelledError(Exception):
@@ -185,6 +187,11 @@ class Job:
         self.images.append(image)
         return image.path.open("wb")
 
+    def require_wanted(self) -> None:
+        """Raise RefusedError (503) if it was cancelled during its upload, because the server is stopping."""
+        if self.ended:
+            raise busy("the server is stopping", STOPPING_SECONDS)
+
     def receive(self, count: int) -> None:
         """Count received bytes. Raises RefusedError as `Disk.take`."""
         self._disk.take(self, count)
@@ -243,6 +250,8 @@ class Job:
             pass
         except RefusedError as refusal:
             self._fail(refusal.detail)
+        except UserError as error:  # results cannot be written
+            self._fail(error.problem.replace(str(self.folder), "TMPDIR"))
         except Exception:
             logging.getLogger("uvicorn.error").exception("a job failed")
             self._fail("the server has a fault; see its log")

@@ -112,10 +112,10 @@ async def _received(jobs: Jobs, request: Request, owner: str, options: JobOption
             options = with_fields(options, fields)
             sampling = jobs.engine.sampling(options.sampling)
             job.plan(options, replace(jobs.engine.model, sampling=sampling))
+            jobs.start(job)
         except BaseException:
             jobs.remove(job)
             raise
-        jobs.start(job)
         return job
 
 

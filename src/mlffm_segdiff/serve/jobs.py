@@ -108,7 +108,8 @@ class Jobs:
         return job
 
     def start(self, job: Job) -> None:
-        """Queue a job that has all of its files."""
+        """Queue a job that has all of its files. Raises RefusedError as `Job.require_wanted`."""
+        job.require_wanted()
         job.state, job.asked_at = "queued", self._clock()
         self._waiting[_is_short(job)].put_nowait(job)
         self._report()
