@@ -29,6 +29,7 @@ from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading import case_image
+from mlffm_segdiff.serve import job_results
 from mlffm_segdiff.serve import jobs as jobs_module
 from mlffm_segdiff.serve.job import Job
 from mlffm_segdiff.serve.jobs import RUNNING, SHORT, Jobs
@@ -502,3 +503,36 @@ def test_results_on_a_full_disk_fail_the_job_with_the_cause(
     job = ended(client, client.post(URL, files=images(1)).json()["url"])
     cause = f"cannot be written ({os.strerror(errno.ENOSPC)})"
     assert (job["state"], job["detail"]) == ("failed", f"TMPDIR/results/.predict.jsonl {cause}")
+
+
+def test_the_number_of_images_may_be_above_a_thousand(serve: Serve) -> None:
+    """Starlette's own limit is 1,000 files."""
+    client = serve(job_images=1001)
+    files = [("image", (f"{number}.png", b"x")) for number in range(1002)]
+    answer = client.post(URL, files=files[:-1])
+    assert (answer.status_code, answer.json().get("count")) == (202, 1001)
+    assert client.post(URL, files=files).json()["detail"] == "the form has more than 1001 images"
+
+
+@pytest.mark.parametrize("path", ["zip", "results/masks/0.png"])
+def test_files_are_kept_until_they_are_read(
+    start_live, images, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """The job is deleted when the response has begun, before its files are opened."""
+    live = start_live()
+    url = f"{live.url}{httpx2.post(f'{live.url}api/v1/batches', files=images(3)).json()['url'][1:]}"
+    ended(httpx2, url)
+    expected = httpx2.get(f"{url}/{path}").content
+    call = job_results._Held.__call__
+
+    async def delete_first(response: object, *given: object) -> None:
+        deleted = await asyncio.to_thread(httpx2.delete, url)
+        assert deleted.status_code == 204
+        await call(response, *given)
+
+    monkeypatch.setattr(job_results._Held, "__call__", delete_first)
+    answer = httpx2.get(f"{url}/{path}")
+    assert (answer.status_code, answer.content) == (200, expected)
+    monkeypatch.undo()
+    assert httpx2.get(f"{url}/{path}").status_code == 404
+    assert "segdiff_job_bytes 0.0" in httpx2.get(f"{live.url}metrics").text

@@ -149,7 +149,8 @@ class Job:
         bytes: On disk.
         ended_at: When it ended, in seconds; None before.
         asked_at: When its client last asked for it, in seconds.
-        readers: Number of streams that are read from it.
+        readers: Number of responses that are read from it.
+        running: Whether its files are read or written by `run`.
         idle_seconds: Without a request after which it is removed; None: it is kept.
         changed: Set at the next change of rows or state.
     """
@@ -170,6 +171,7 @@ class Job:
         self.ended_at: float | None = None
         self.asked_at = 0.0
         self.readers = 0
+        self.running = False
         self.idle_seconds: float | None = None
         self.changed = asyncio.Event()
         self._disk = disk
@@ -227,6 +229,7 @@ class Job:
         """
         loop = asyncio.get_running_loop()
         self._set("running")
+        self.running = True
         self._model = QueuedModel(engine, self.sampling)
         rows = predict_files(
             self.images,
@@ -257,15 +260,14 @@ class Job:
             self._fail("the server has a fault; see its log")
         finally:
             await loop.run_in_executor(thread, rows.close)
+            self.running = False
 
-    def cancel(self) -> bool:
-        """Cancel the job; return whether its files are not in use."""
-        runs = self.state == "running"
+    def cancel(self) -> None:
+        """Cancel the job; `running` is true until it has stopped."""
         if not self.ended:
             self._set("cancelled")
         if self._model is not None:
             self._model.stop()
-        return not runs
 
     def _add(self, row: Row) -> None:
         image = self.images[len(self.rows)]

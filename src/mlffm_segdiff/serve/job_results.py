@@ -9,7 +9,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
-from fastapi.responses import StreamingResponse
+from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
@@ -192,12 +192,20 @@ class _Sink(io.RawIOBase):
         return taken
 
 
-class HeldStream(StreamingResponse):
-    """A stream that holds something until it ends, or its client leaves."""
+class _Held(Response):
+    """A response that holds something until it ends, or its client leaves."""
 
     held: ExitStack
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream."""
+        """Send the response."""
         with self.held, suppress(ClientDisconnect):
             await super().__call__(scope, receive, send)
+
+
+class HeldStream(_Held, StreamingResponse):
+    """A stream that holds something."""
+
+
+class HeldFile(_Held, FileResponse):
+    """A file that holds something."""

@@ -1,6 +1,7 @@
 """The images of a job, received into files."""
 
 import asyncio
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -51,7 +52,13 @@ async def read_job_upload(request: Request, job: Job, limits: Limits) -> dict[st
             async with asyncio.timeout(UPLOAD_SECONDS) as limit:
                 take = renewing(limit, UPLOAD_SECONDS, job.receive)
                 body = limited(request, limits.job_bytes, take, "--max-job-mb")
-                parser = _ToFiles(request.headers, body, max_fields=MAX_FIELDS, max_part_size=FIELD_BYTES)
+                parser = _ToFiles(
+                    request.headers,
+                    body,
+                    max_files=math.inf,  # `most` is the limit
+                    max_fields=MAX_FIELDS,
+                    max_part_size=FIELD_BYTES,
+                )
                 parser.job, parser.most = job, limits.job_images
                 with _refusing_unwritable(job):
                     form = await parser.parse()

@@ -125,20 +125,21 @@ class Jobs:
 
     @contextmanager
     def reading(self, job: Job) -> Iterator[None]:
-        """Count a reader of a job during the block, which keeps it from being removed by `_expire`."""
+        """Keep the files of a job during the block. Raises RefusedError as `find`."""
+        self.find(job.id, job.owner)
         job.readers += 1
         try:
             yield
         finally:
             job.readers -= 1
             job.asked_at = self._clock()
+            self._discard_removed(job)
 
     def remove(self, job: Job) -> None:
-        """Cancel a job and remove its files; those of a running one are removed when it has stopped."""
+        """Cancel a job and remove its files, once it has stopped and nobody reads them."""
         self._jobs.pop(job.id, None)
-        stopped = job.cancel()
-        if stopped:
-            self._discard(job)
+        job.cancel()
+        self._discard_removed(job)
         self._report()
 
     def stop(self) -> None:
@@ -153,8 +154,7 @@ class Jobs:
                 for row in job.rows:
                     self._metrics.job_images.labels(row.status).inc()
                 job.ended_at = self._clock()
-                if job.id not in self._jobs:
-                    self._discard(job)
+                self._discard_removed(job)
                 self._report()
 
     async def _expire(self) -> None:
@@ -172,7 +172,10 @@ class Jobs:
             return True
         return job.idle_seconds is not None and now - job.asked_at > job.idle_seconds
 
-    def _discard(self, job: Job) -> None:
+    def _discard_removed(self, job: Job) -> None:
+        """Remove the files of a job that was removed, unless they are in use."""
+        if job.id in self._jobs or job.running or job.readers:
+            return
         self.disk.give_back(job)
         with suppress(OSError):
             shutil.rmtree(job.folder)
