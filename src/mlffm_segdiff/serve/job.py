@@ -32,7 +32,8 @@ from mlffm_segdiff.serve.job_response import ResponseWriter
 from mlffm_segdiff.serve.options import RESPONSE, JobOptions
 from mlffm_segdiff.serve.problem import UNUSABLE, RefusedError, refusal_of
 
-State = Literal["uploading", "queued", "running", "done", "failed", "cancelled"]
+PublicState = Literal["queued", "running", "done", "failed", "cancelled"]
+State = Literal["uploading"] | PublicState
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
 STOPPING_SECONDS = 5
 """After which a client may find a server again that is stopping."""

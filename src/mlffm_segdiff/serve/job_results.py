@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from mlffm_segdiff.inference.outputs.predictions import Status
-from mlffm_segdiff.serve.job import Job, State
+from mlffm_segdiff.serve.job import Job, PublicState
 
 ALIVE_SECONDS = 15.0
 """Longest time without a line, so that proxies keep the stream, and readers that left are noticed."""
@@ -54,7 +54,7 @@ class JobCounts(BaseModel):
         faults: Errors of outputs that are one file for all images.
     """
 
-    state: State
+    state: PublicState
     detail: str
     count: int
     finished: int
