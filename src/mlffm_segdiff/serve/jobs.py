@@ -31,6 +31,17 @@ WORKER_NAME = re.compile(r"[a-z0-9]{0,32}")
 """A dash ends it in the id of a job, by which a proxy finds the worker."""
 
 
+def temporary_folder() -> Path:
+    """Return the folder for temporary files. Raises UserError if there is none."""
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError as error:
+        raise UserError(
+            f"batch jobs need a folder for temporary files ({error.strerror}); set TMPDIR to one with write "
+            "permission and free disk space"
+        ) from None
+
+
 class Jobs:
     """The jobs of one server, with their files in a private temporary folder; none survives the server.
 
@@ -65,7 +76,7 @@ class Jobs:
     async def running(self) -> AsyncIterator[None]:
         """Create the folder and run jobs; at the end remove all."""
         self._waiting = {False: asyncio.Queue(), True: asyncio.Queue()}
-        parent = Path(tempfile.gettempdir())
+        parent = temporary_folder()
         sweep_unfinished(parent)  # what a killed server left
         with working_folder(parent) as self._folder, ExitStack() as pools:
             queues = RUNNING * list(self._waiting.values())
