@@ -97,9 +97,8 @@ def events(server: Server, url: str) -> Iterator[tuple[str, dict]]:
     sys.exit("the connection was lost too often")
 
 
-def segment_folder(server: Server, folder: Path, archive: Path, options: dict[str, str]) -> int:
-    """Segment the images of a folder; return the number of those without a mask."""
-    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+def start(server: Server, images: list[Path], options: dict[str, str]) -> str:
+    """Send images, and return the address of their job."""
     boundary = secrets.token_hex(16)
     started = server.request(
         "POST",
@@ -107,20 +106,43 @@ def segment_folder(server: Server, folder: Path, archive: Path, options: dict[st
         form_pieces(images, boundary),
         Content_Type=f"multipart/form-data; boundary={boundary}",
     )
-    url = json.loads(started.read())["url"]
+    return json.loads(started.read())["url"]
+
+
+def wait(server: Server, url: str) -> dict:
+    """Print the images of a job as they are finished, and return its last state."""
+    for name, data in events(server, url):
+        if name == "end":
+            break
+        image = data["image"]
+        print(f"{data['number']}/{data['count']} {image['name']}: {image['error'] or image['status']}")
+    return data
+
+
+def segment_folder(server: Server, folder: Path, archive: Path, options: dict[str, str]) -> int:
+    """Segment the images of a folder; return the number of those without a mask."""
+    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+    part = archive.with_name(f"{archive.name}.part")
+    url, unsaved = "", False
     try:
-        for name, data in events(server, url):
-            if name == "end":
-                break
-            image = data["image"]
-            print(f"{data['number']}/{data['count']} {image['name']}: {image['error'] or image['status']}")
-        if data["state"] != "done":
-            sys.exit(f"the job is {data['state']}: {data['detail']}")
-        with archive.open("wb") as file:
+        with part.open("wb") as file:  # before anything is sent: it may be impossible
+            url = start(server, images, options)
+            data = wait(server, url)
+            if data["state"] != "done":
+                sys.exit(f"the job is {data['state']}: {data['detail']}")
+            unsaved = True
             shutil.copyfileobj(server.request("GET", f"{url}/zip"), file)
+        part.replace(archive)
+        unsaved = False
+    except (OSError, HTTPException) as error:
+        kept = f"; the server keeps the results for a time: {url}/zip" if unsaved else ""
+        sys.exit(f"error: {error}{kept}")
     finally:
-        with suppress(OSError):  # the server has stopped, and the job with it
-            server.request("DELETE", url)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        if url and not unsaved:
+            with suppress(OSError):  # the server has stopped, and the job with it
+                server.request("DELETE", url)
     return data["failed"]
 
 
@@ -135,6 +157,8 @@ def main() -> int:
     for option in given.options:
         if "=" not in option:
             parser.error(f"{option!r} is not NAME=VALUE, for example threshold=0.4")
+    if given.archive.is_dir():
+        parser.error(f"{given.archive} is a folder; name a ZIP file")
     options = dict(option.split("=", 1) for option in given.options)
     server = Server(given.server, os.environ.get("SEGDIFF_API_KEY", ""))
     try:

@@ -1,8 +1,10 @@
+import errno
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,3 +102,38 @@ def test_wrong_keys_and_certificates_are_reported_in_one_line(
     monkeypatch.setenv("MLFFM_SEGDIFF_API_KEY_FILE", missing)
     status, _, error = command("serve", "--port", "0")
     assert (status, missing in error) == (2, True)
+
+
+def test_the_memory_of_all_uploads_holds_the_largest_request(
+    command: Command, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The total is at least --max-mb by default; a smaller one that is given is refused."""
+    limits = []
+    monkeypatch.setattr(run, "serve_app", lambda _, listening, *__: listening.close())
+    monkeypatch.setattr(app, "create_app", lambda *given: limits.append(given[3]))
+    start = ("serve", "--port", "0", "--weights", str(trained), "--max-mb", "600")
+    assert command(*start)[0] == 0
+    assert (limits[0].body_bytes, limits[0].total_bytes) == (600 * 2**20, 600 * 2**20)
+    status, _, error = command(*start, "--max-total-mb", "599")
+    assert (status, error.count("\n")) == (2, 1)
+    assert error.startswith("error: --max-total-mb 599 is less than --max-mb 600")
+
+
+@pytest.mark.parametrize(
+    "options", [("--trust-proxy", "localhost"), ("--allow-host", "https://x"), ("--max-jobs", "0")]
+)
+def test_options_that_could_never_work_are_refused(command: Command, options: tuple[str, str]) -> None:
+    status, _, error = command("serve", "--port", "0", "--weights", "no-such-weights", *options)
+    assert (status, options[0] in error) == (2, True)
+
+
+def test_a_missing_folder_for_temporary_files_is_reported_in_one_line(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "gettempdir", missing)
+        status, _, error = command("serve", "--port", "0", "--weights", "no-such-weights")
+    assert (status, error.count("\n"), "TMPDIR" in error) == (2, 1, True)

@@ -42,6 +42,7 @@ OTHERS = {
     "nnUNetv2_train": "nnU-Net's own",
     "nnUNetv2_predict": "nnU-Net's own",
     "gdcmconv": "GDCM's own",
+    "mkdir": "the shell's own",
     "label-studio": "Label Studio's own",
     **dict.fromkeys(("pip", "uv", "pipx", "conda"), "installers"),
 }

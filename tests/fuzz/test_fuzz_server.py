@@ -24,6 +24,7 @@ from mlffm_segdiff.serve.app import create_app
 HEADER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00\r\n]*")
 END = b"\r\n\r\n"
 BOUNDARY = b"cut-here"
+CHARSETS = (b"utf-8", b"unicode_escape", b"utf-7", b"undefined", b"\xff")
 VALUES = {
     "threshold": ("0.5", "0", "nan", "1e-300"),
     "sampling.samples": ("0", "2", "33", "-1"),
@@ -66,6 +67,8 @@ class Requests(Reader):
             key = rng.choice(tuple(VALUES))
             option = f"?{key}={rng.choice(VALUES[key])}".encode().replace(b" ", b"%20").replace(b"\n", b"%0A")
             head = head.replace(b" HTTP", option + b" HTTP", 1)
+        elif how < 0.7:
+            head = head.replace(b"form-data;", b"form-data; charset=%b;" % rng.choice(CHARSETS), 1)
         if how > 0.5:
             body = damage_bytes(rng, body, other.partition(END)[2])
         return head + END + body

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from pydicom import dcmread
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 import mlffm_segdiff.serve.decoding as decoding
 from mlffm_segdiff.inference.model import Model
@@ -167,7 +169,7 @@ def one_bit_png(side: int) -> bytes:
 
 
 def test_a_bomb_is_refused_by_its_header(
-    serve, content: bytes, monkeypatch: pytest.MonkeyPatch, square, png
+    serve, content: bytes, monkeypatch: pytest.MonkeyPatch, dicom: bytes
 ) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("it was decoded")
@@ -181,6 +183,15 @@ def test_a_bomb_is_refused_by_its_header(
     assert "--max-megapixels" in answer.json()["hint"]
     answer = client.post("/api/v1/measure", files={"image": ("a.png", content), "mask": bomb})
     assert (answer.status_code, answer.json()["name"]) == (413, "bomb.png")
+
+    dataset = dcmread(io.BytesIO(dicom))
+    dataset.file_meta.FileMetaInformationVersion = bytes(5000)  # a long way to the transfer syntax
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    deflated = io.BytesIO()
+    dataset.save_as(deflated, enforce_file_format=True)
+    monkeypatch.setattr(zlib, "decompress", refuse)
+    answer = client.post("/api/v1/segment", files={"image": ("bomb.dcm", deflated.getvalue())})
+    assert (answer.status_code, "decompressed size is unknown" in answer.json()["detail"]) == (422, True)
 
 
 def test_large_images_and_long_samplings_leave_room_for_others(

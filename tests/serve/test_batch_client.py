@@ -1,24 +1,30 @@
 """examples/batch_client: a folder becomes a ZIP file."""
 
+import io
 import os
+import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 
+import httpx2
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from mlffm_segdiff.serve.keys import ApiKeys
 
 PROGRAM = Path(__file__).parents[2] / "examples" / "batch_client" / "segment_folder.py"
 
 
-def run(folder: Path, *given: str, key: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, PROGRAM, folder, folder / "results.zip", *given]
+def run(
+    folder: Path, *given: str, key: str = "", archive: str = "results.zip", before: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    command = [*before, sys.executable, PROGRAM, folder, folder / archive, *given]
     environment = os.environ | {"SEGDIFF_API_KEY": key}
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
@@ -79,3 +85,29 @@ def test_an_image_without_a_mask_is_named(
     assert done.returncode == 1
     assert "1/2 bad.png: bad.png" in done.stdout
     assert (tmp_path / "results.zip").is_file()
+
+
+def test_an_archive_that_cannot_be_written_costs_no_results(
+    live, tmp_path: Path, square: npt.NDArray[np.uint8], png: Callable[..., bytes]
+) -> None:
+    """In a missing folder, nothing is sent; on a disk that gets full, the server keeps the results."""
+    for number in range(9):
+        (tmp_path / f"{number}.png").write_bytes(png(np.roll(square, number, 1)))
+    missing = run(tmp_path, "--server", live.url, archive="missing/results.zip")
+    assert (missing.returncode, missing.stderr.count("\n")) == (1, 1)
+    assert "batches" not in httpx2.get(f"{live.url}metrics").text
+    assert "is a folder" in run(tmp_path, "--server", live.url, archive=".").stderr
+
+    (tmp_path / "results.zip").write_bytes(b"of last week")
+    if sys.platform == "win32":
+        pytest.skip("no limit of file sizes here: a full disk was not tested")
+    small = ("sh", "-c", 'ulimit -f 1; exec "$@"', "sh")  # a file has at most one block
+    full = run(tmp_path, "--server", live.url, before=small)
+    assert (full.returncode, full.stderr.count("\n")) == (1, 1), full.stderr
+    found = re.search("the server keeps the results for a time: (/.*/zip)", full.stderr)
+    assert found is not None, full.stderr
+    kept = httpx2.get(f"{live.url}{found[1][1:]}")
+    with zipfile.ZipFile(io.BytesIO(kept.content)) as archive:
+        assert sum(name.startswith("masks/") for name in archive.namelist()) == 9
+    assert (tmp_path / "results.zip").read_bytes() == b"of last week"
+    assert not (tmp_path / "results.zip.part").exists()

@@ -1,8 +1,10 @@
+import re
 from collections.abc import Callable
 
 import pytest
 from fastapi.testclient import TestClient
 
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.serve.guard import allowed_hosts, host_name
 
 Serve = Callable[..., TestClient]
@@ -28,6 +30,19 @@ def test_only_this_machine_is_answered_unless_other_hosts_are_served() -> None:
     assert allowed_hosts("0.0.0.0", ()) is None
     assert allowed_hosts("192.168.1.5", ()) == {*own, "192.168.1.5"}
     assert allowed_hosts("0.0.0.0", ["Lab.example"]) == {*own, "0.0.0.0", "lab.example"}
+
+
+@pytest.mark.parametrize(
+    ("given", "name"), [("Host:8443", "host"), ("[FE80::1]:80", "fe80::1"), ("FE80::1", "fe80::1")]
+)
+def test_an_allowed_host_is_its_name_only(given: str, name: str) -> None:
+    assert allowed_hosts("127.0.0.1", [given]) == {"localhost", "127.0.0.1", "::1", name}
+
+
+@pytest.mark.parametrize("given", ["https://x.example", "x.example/segdiff", "*", "*.example", "", ":8443"])
+def test_an_allowed_host_that_could_never_match_is_refused(given: str) -> None:
+    with pytest.raises(UserError, match=f"--allow-host '{re.escape(given)}' is not a host name"):
+        allowed_hosts("127.0.0.1", [given])
 
 
 def test_a_name_that_others_point_here_is_refused(serve: Serve) -> None:

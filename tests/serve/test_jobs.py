@@ -2,8 +2,10 @@
 
 import asyncio
 import csv
+import errno
 import io
 import json
+import os
 import threading
 import time
 import zipfile
@@ -19,6 +21,7 @@ import torch
 from fastapi.testclient import TestClient
 
 from mlffm_segdiff.config.schema import SamplingConfig
+from mlffm_segdiff.data import atomic
 from mlffm_segdiff.data.image_memory import MAX_MEMORY
 from mlffm_segdiff.inference import pool
 from mlffm_segdiff.inference.analysis import Processing
@@ -26,6 +29,7 @@ from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading import case_image
+from mlffm_segdiff.serve import job_results
 from mlffm_segdiff.serve import jobs as jobs_module
 from mlffm_segdiff.serve.job import Job
 from mlffm_segdiff.serve.jobs import RUNNING, SHORT, Jobs
@@ -446,3 +450,89 @@ def test_a_job_is_kept_while_its_results_are_sent(serve: Serve) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jobs_module, "SWEEP_SECONDS", 0.05)
         asyncio.run(scene())
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_job_whose_upload_ends_after_the_server_was_stopped_is_refused(
+    start_live, png: Callable[..., bytes], square: npt.NDArray[np.uint8], more: int
+) -> None:
+    """As bytes: the first image arrives before the stop; the end of the form, or one more image, after it."""
+    parts = [
+        b'--x\r\nContent-Disposition: form-data; name="image"; filename="%d.png"\r\n\r\n%b\r\n'
+        % (number, png(square))
+        for number in range(1 + more)
+    ]
+    first, *rest = [*parts, b"--x--\r\n"]
+    live = start_live()
+    head = (
+        "POST /api/v1/batches HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\n"
+        f"Content-Length: {len(first) + len(b''.join(rest))}\r\n\r\n"
+    )
+    with live.connect(head.encode() + first) as connection, connection.makefile("rb") as answer:
+        end = time.monotonic() + PATIENCE
+        while 'segdiff_jobs{state="uploading"} 1.0' not in httpx2.get(f"{live.url}metrics").text:
+            assert time.monotonic() < end
+        time.sleep(0.2)  # until the first image has been received
+        live.when_stopping = lambda: connection.sendall(b"".join(rest))
+        live.stop()
+        text = answer.read().decode()
+    assert text.startswith("HTTP/1.1 503 "), text
+    assert "the server is stopping" in text
+    assert "retry-after: 5" in text.lower()
+
+
+def no_space(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_an_upload_on_a_full_disk_is_refused(serve: Serve, images, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Job, "new_file", no_space)
+    client = serve()
+    answer = client.post(URL, files=images(1))
+    assert (answer.status_code, answer.json()["detail"]) == (503, "no space is left in TMPDIR")
+    assert int(answer.headers["retry-after"]) == 60
+    assert 'segdiff_jobs{state="uploading"} 0.0' in client.get("/metrics").text
+
+
+def test_results_on_a_full_disk_fail_the_job_with_the_cause(
+    serve: Serve, images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(atomic, "_sync", no_space)
+    client = serve()
+    job = ended(client, client.post(URL, files=images(1)).json()["url"])
+    cause = f"cannot be written ({os.strerror(errno.ENOSPC)})"
+    assert (job["state"], job["detail"]) == ("failed", f"TMPDIR/results/.predict.jsonl {cause}")
+
+
+def test_the_number_of_images_may_be_above_a_thousand(serve: Serve) -> None:
+    """Starlette's own limit is 1,000 files."""
+    client = serve(job_images=1001)
+    files = [("image", (f"{number}.png", b"x")) for number in range(1002)]
+    answer = client.post(URL, files=files[:-1])
+    assert (answer.status_code, answer.json().get("count")) == (202, 1001)
+    assert client.post(URL, files=files).json()["detail"] == "the form has more than 1001 images"
+
+
+@pytest.mark.parametrize("path", ["zip", "results/masks/0.png"])
+def test_files_are_kept_until_they_are_read(
+    start_live, images, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """The job is deleted when the response has begun, before its files are opened."""
+    live = start_live()
+    url = f"{live.url}{httpx2.post(f'{live.url}api/v1/batches', files=images(3)).json()['url'][1:]}"
+    ended(httpx2, url)
+    expected = httpx2.get(f"{url}/{path}").content
+    call = job_results._Held.__call__
+
+    async def delete_first(response: object, *given: object) -> None:
+        deleted = await asyncio.to_thread(httpx2.delete, url)
+        assert deleted.status_code == 204
+        await call(response, *given)
+
+    monkeypatch.setattr(job_results._Held, "__call__", delete_first)
+    answer = httpx2.get(f"{url}/{path}")
+    assert (answer.status_code, answer.content) == (200, expected)
+    monkeypatch.undo()
+    assert httpx2.get(f"{url}/{path}").status_code == 404
+    assert "segdiff_job_bytes 0.0" in httpx2.get(f"{live.url}metrics").text

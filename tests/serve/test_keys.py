@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from starlette.datastructures import Headers
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.serve import run
 from mlffm_segdiff.serve.keys import ApiKeys, read_keys
 from mlffm_segdiff.serve.run import Transport
 
@@ -92,6 +93,16 @@ def test_a_certificate_is_used_for_https(
     assert live.url.startswith("https://127.0.0.1:")
     found = httpx2.get(f"{live.url}healthz", verify=False)
     assert found.json() == {"status": "ok"}
+
+
+def test_a_connection_without_a_handshake_is_closed(
+    start_live: Callable[..., object], certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "HANDSHAKE_SECONDS", 0.2)
+    live = start_live(Transport(*certificate))
+    with live.connect(b"") as connection:
+        connection.settimeout(30)  # the default of asyncio is 60
+        assert connection.recv(1) == b""
 
 
 def test_a_certificate_that_cannot_be_used_is_named(tmp_path: Path, certificate: tuple[Path, Path]) -> None:

@@ -101,3 +101,8 @@ def try_operation(
         suppress_health_check=list(HealthCheck),
     )
     checks(given(case=operation.as_strategy(generation_mode=mode))(check))()
+
+
+def test_the_document_has_only_the_states_of_a_job_that_clients_see(make_app: Callable[..., FastAPI]) -> None:
+    state = make_app().openapi()["components"]["schemas"]["JobStatus"]["properties"]["state"]
+    assert state["enum"] == ["queued", "running", "done", "failed", "cancelled"]

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.serve.run import listening_socket, url
+from mlffm_segdiff.serve.run import Transport, listening_socket, url
 
 
 def test_a_free_port_is_used_on_this_machine_only() -> None:
@@ -23,6 +23,14 @@ def test_an_address_that_cannot_be_served_is_named() -> None:
             listening_socket("127.0.0.1", port)
     with pytest.raises(UserError, match="no-such-host"):
         listening_socket("no-such-host.invalid", 0)
+
+
+def test_a_proxy_that_could_never_match_is_refused() -> None:
+    proxies = ("*", "10.0.0.7", "10.0.0.0/8", "::1", "fd00::/8")
+    assert Transport(proxies=proxies).proxies == proxies
+    for wrong in ("localhost", "10.0.0.256", "10.0.0.1/8", "10.0.0.7:80", ""):
+        with pytest.raises(UserError, match=f"--trust-proxy '{wrong}' is not an IP address"):
+            Transport(proxies=(wrong,))
 
 
 def test_stopping_waits_for_running_requests(live, red, form: Callable[..., dict[str, object]]) -> None:

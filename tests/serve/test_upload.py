@@ -20,6 +20,9 @@ from mlffm_segdiff.serve.upload_memory import UploadMemory
         ("../../etc/a b.png", "a b.png"),
         ("", UNNAMED),
         ("x/", UNNAMED),
+        (".", UNNAMED),
+        ("x\\..", UNNAMED),
+        ("...", "..."),
     ],
 )
 def test_a_name_has_no_folders(said: str, name: str) -> None:
@@ -83,3 +86,23 @@ def test_a_large_image_is_never_written_to_disk(
         monkeypatch.setattr(tempfile, kind, refuse)
     answer = client.post("/api/v1/segment", files={"image": ("noise.png", content)})
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("route", ["segment", "batches"])
+@pytest.mark.parametrize("charset", ["unicode_escape", "utf-7", "undefined", "no-such-charset", "latin-1"])
+def test_a_form_in_another_encoding_is_refused(
+    serve: Callable[..., TestClient], charset: str, route: str
+) -> None:
+    r"""unicode_escape makes a half of a surrogate pair of \ud800, which no file can be named."""
+    form = (
+        b'--x\r\nContent-Disposition: form-data; name="image"; filename="\\ud800.png"\r\n\r\nx\r\n--x--\r\n'
+    )
+    client = serve()
+
+    def post(charset: str) -> tuple[int, str]:
+        headers = {"Content-Type": f"multipart/form-data; boundary=x; charset={charset}"}
+        answer = client.post(f"/api/v1/{route}", content=form, headers=headers)
+        return answer.status_code, answer.json().get("detail", "")
+
+    assert post(charset) == (400, "broken form: its charset is not UTF-8.")
+    assert post("UTF8")[0] in (202, 415)

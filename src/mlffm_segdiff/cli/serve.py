@@ -20,6 +20,7 @@ from mlffm_segdiff.cli.runtime import (
     load_weights,
 )
 from mlffm_segdiff.cli.sampling import SamplesOption, SamplingArgument, StyleOption, sampling_overrides
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import needs_extra
 from mlffm_segdiff.segmenters.device import AUTO
 
@@ -37,8 +38,13 @@ def serve(
     ] = 32,
     max_mb: Annotated[int, typer.Option("--max-mb", min=1, help="Largest request, in MiB.")] = 64,
     max_total_mb: Annotated[
-        int, typer.Option("--max-total-mb", min=1, help="Memory of all uploads together, in MiB.")
-    ] = 512,
+        int | None,
+        typer.Option(
+            "--max-total-mb",
+            min=1,
+            help="Memory of all uploads together, in MiB. [default: 512, or --max-mb if that is more]",
+        ),
+    ] = None,
     max_megapixels: Annotated[
         int, typer.Option("--max-megapixels", min=1, max=200, help="Largest image, in megapixels.")
     ] = 50,
@@ -55,7 +61,7 @@ def serve(
         int, typer.Option("--per-client", min=1, help="Requests of one remote address at the same time.")
     ] = 16,
     max_jobs: Annotated[
-        int, typer.Option("--max-jobs", min=0, help="Batch jobs kept at the same time; 0 for none.")
+        int, typer.Option("--max-jobs", min=1, help="Batch jobs kept at the same time.")
     ] = 32,
     jobs_per_client: Annotated[
         int, typer.Option("--jobs-per-client", min=1, help="Batch jobs of one remote address.")
@@ -132,6 +138,7 @@ def serve(
         from mlffm_segdiff.serve.admission import client_of
         from mlffm_segdiff.serve.app import create_app
         from mlffm_segdiff.serve.guard import allowed_hosts
+        from mlffm_segdiff.serve.jobs import temporary_folder
         from mlffm_segdiff.serve.keys import read_keys
         from mlffm_segdiff.serve.limits import Limits
         from mlffm_segdiff.serve.run import Transport, listening_socket, serve_app, url
@@ -143,7 +150,14 @@ def serve(
 
     overrides = sampling_overrides(sampling, samples, style)
     transport = Transport(tls_cert, tls_key, tuple(trust_proxy or ()))
+    hosts = allowed_hosts(host, allow_host or ())
     keys = None if api_key_file is None else read_keys(api_key_file)
+    if max_total_mb is not None and max_total_mb < max_mb:
+        raise UserError(
+            f"--max-total-mb {max_total_mb} is less than --max-mb {max_mb}, so the largest request would "
+            f"never be accepted; give at least {max_mb}"
+        )
+    temporary_folder()
     find_device(device)
     listening = listening_socket(host, port)
     set_threads(threads)
@@ -154,7 +168,7 @@ def serve(
     choose = partial(chosen_sampling, pretrained.recipe)
     limits = Limits(
         body_bytes=max_mb * 2**20,
-        total_bytes=max(max_mb, max_total_mb) * 2**20,
+        total_bytes=max(max_mb * 2**20, Limits.total_bytes) if max_total_mb is None else max_total_mb * 2**20,
         queue=queue,
         batch=batch_size,
         pixels=max_megapixels * 1_000_000,
@@ -167,7 +181,6 @@ def serve(
         disk_bytes=max_disk_mb * 2**20,
         job_seconds=60 * job_minutes,
     )
-    hosts = allowed_hosts(host, allow_host or ())
     app = create_app(model, choose, weights, limits, hosts, keys, worker)
     address = url(listening, tls_cert is not None)
     if keys is None and client_of(listening.getsockname()[0]) is not None:

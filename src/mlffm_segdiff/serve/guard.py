@@ -7,6 +7,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.serve.keys import ApiKeys
 from mlffm_segdiff.serve.problem import BAD_REQUEST, FORBIDDEN, RefusedError
 
@@ -153,7 +154,19 @@ def allowed_hosts(served: str, named: Collection[str]) -> frozenset[str] | None:
     Args:
         served: Address it serves on.
         named: Names given by the user, in addition to this machine's own.
+
+    Raises:
+        UserError: One of them could never match.
     """
     if not named and served in EVERY_ADDRESS:
         return None
-    return frozenset(name.lower() for name in (*LOOPBACK, served, *named))
+    return frozenset((*LOOPBACK, served.lower(), *map(_allowed_name, named)))
+
+
+def _allowed_name(given: str) -> str:
+    """Return a name without port or brackets. Raises UserError if it could never match."""
+    is_ipv6 = given.count(":") > 1 and not given.startswith("[")
+    name = given.lower() if is_ipv6 else host_name(given)
+    if not name or not {"/", "*"}.isdisjoint(given):
+        raise UserError(f"--allow-host {given!r} is not a host name; give one such as segment.example.org")
+    return name

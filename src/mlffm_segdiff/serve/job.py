@@ -32,8 +32,11 @@ from mlffm_segdiff.serve.job_response import ResponseWriter
 from mlffm_segdiff.serve.options import RESPONSE, JobOptions
 from mlffm_segdiff.serve.problem import UNUSABLE, RefusedError, refusal_of
 
-State = Literal["uploading", "queued", "running", "done", "failed", "cancelled"]
+PublicState = Literal["queued", "running", "done", "failed", "cancelled"]
+State = Literal["uploading"] | PublicState
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
+STOPPING_SECONDS = 5
+"""After which a client may find a server again that is stopping."""
 
 
 class JobCancelledError(Exception):
@@ -147,7 +150,8 @@ class Job:
         bytes: On disk.
         ended_at: When it ended, in seconds; None before.
         asked_at: When its client last asked for it, in seconds.
-        readers: Number of streams that are read from it.
+        readers: Number of responses that are read from it.
+        running: Whether its files are read or written by `run`.
         idle_seconds: Without a request after which it is removed; None: it is kept.
         changed: Set at the next change of rows or state.
     """
@@ -168,6 +172,7 @@ class Job:
         self.ended_at: float | None = None
         self.asked_at = 0.0
         self.readers = 0
+        self.running = False
         self.idle_seconds: float | None = None
         self.changed = asyncio.Event()
         self._disk = disk
@@ -184,6 +189,11 @@ class Job:
         image = JobImage(self.folder / "uploads" / str(len(self.images) + 1), label=name)
         self.images.append(image)
         return image.path.open("wb")
+
+    def require_wanted(self) -> None:
+        """Raise RefusedError (503) if it was cancelled during its upload, because the server is stopping."""
+        if self.ended:
+            raise busy("the server is stopping", STOPPING_SECONDS)
 
     def receive(self, count: int) -> None:
         """Count received bytes. Raises RefusedError as `Disk.take`."""
@@ -220,6 +230,7 @@ class Job:
         """
         loop = asyncio.get_running_loop()
         self._set("running")
+        self.running = True
         self._model = QueuedModel(engine, self.sampling)
         rows = predict_files(
             self.images,
@@ -243,20 +254,21 @@ class Job:
             pass
         except RefusedError as refusal:
             self._fail(refusal.detail)
+        except UserError as error:  # results cannot be written
+            self._fail(error.problem.replace(str(self.folder), "TMPDIR"))
         except Exception:
             logging.getLogger("uvicorn.error").exception("a job failed")
             self._fail("the server has a fault; see its log")
         finally:
             await loop.run_in_executor(thread, rows.close)
+            self.running = False
 
-    def cancel(self) -> bool:
-        """Cancel the job; return whether its files are not in use."""
-        runs = self.state == "running"
+    def cancel(self) -> None:
+        """Cancel the job; `running` is true until it has stopped."""
         if not self.ended:
             self._set("cancelled")
         if self._model is not None:
             self._model.stop()
-        return not runs
 
     def _add(self, row: Row) -> None:
         image = self.images[len(self.rows)]

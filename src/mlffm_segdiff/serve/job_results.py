@@ -9,13 +9,13 @@ from typing import Any, Literal
 from urllib.parse import quote
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
-from fastapi.responses import StreamingResponse
+from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from mlffm_segdiff.inference.outputs.predictions import Status
-from mlffm_segdiff.serve.job import Job, State
+from mlffm_segdiff.serve.job import Job, PublicState
 
 ALIVE_SECONDS = 15.0
 """Longest time without a line, so that proxies keep the stream, and readers that left are noticed."""
@@ -54,7 +54,7 @@ class JobCounts(BaseModel):
         faults: Errors of outputs that are one file for all images.
     """
 
-    state: State
+    state: PublicState
     detail: str
     count: int
     finished: int
@@ -192,12 +192,20 @@ class _Sink(io.RawIOBase):
         return taken
 
 
-class HeldStream(StreamingResponse):
-    """A stream that holds something until it ends, or its client leaves."""
+class _Held(Response):
+    """A response that holds something until it ends, or its client leaves."""
 
     held: ExitStack
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream."""
+        """Send the response."""
         with self.held, suppress(ClientDisconnect):
             await super().__call__(scope, receive, send)
+
+
+class HeldStream(_Held, StreamingResponse):
+    """A stream that holds something."""
+
+
+class HeldFile(_Held, FileResponse):
+    """A file that holds something."""

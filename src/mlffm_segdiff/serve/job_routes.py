@@ -6,12 +6,19 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse
 
 from mlffm_segdiff.serve import openapi
 from mlffm_segdiff.serve.admission import Lane
 from mlffm_segdiff.serve.job import Job
-from mlffm_segdiff.serve.job_results import HeldStream, JobStatus, job_events, job_status, zip_pieces
+from mlffm_segdiff.serve.job_results import (
+    HeldFile,
+    HeldStream,
+    JobStatus,
+    job_events,
+    job_status,
+    zip_pieces,
+)
 from mlffm_segdiff.serve.job_upload import read_job_upload
 from mlffm_segdiff.serve.jobs import Jobs
 from mlffm_segdiff.serve.keys import ApiKeys
@@ -63,7 +70,11 @@ def add_jobs(app: FastAPI, jobs: Jobs, metrics: Metrics, keys: ApiKeys | None) -
         """Send one file of a job, by its path in the job's state."""
         if path not in job.files:
             raise RefusedError(NOT_FOUND, "the job has no such file", "see the files in its state")
-        return FileResponse(job.output.folder / path)
+        with ExitStack() as stack:
+            stack.enter_context(jobs.reading(job))
+            response = HeldFile(job.output.folder / path)
+            response.held = stack.pop_all()
+            return response
 
 
 def _add_streams(app: FastAPI, jobs: Jobs, metrics: Metrics, found: Any) -> None:
@@ -112,10 +123,10 @@ async def _received(jobs: Jobs, request: Request, owner: str, options: JobOption
             options = with_fields(options, fields)
             sampling = jobs.engine.sampling(options.sampling)
             job.plan(options, replace(jobs.engine.model, sampling=sampling))
+            jobs.start(job)
         except BaseException:
             jobs.remove(job)
             raise
-        jobs.start(job)
         return job
 
 

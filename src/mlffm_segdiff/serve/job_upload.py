@@ -1,10 +1,15 @@
 """The images of a job, received into files."""
 
 import asyncio
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
 
+from mlffm_segdiff.data.atomic import NO_SPACE
+from mlffm_segdiff.serve.admission import busy
 from mlffm_segdiff.serve.job import Job
 from mlffm_segdiff.serve.limits import Limits
 from mlffm_segdiff.serve.problem import TOO_LARGE, UNSUPPORTED, UNUSABLE, RefusedError
@@ -23,6 +28,8 @@ from mlffm_segdiff.serve.upload import (
 )
 
 IMAGE_FIELD = "image"
+FULL_SECONDS = 60
+"""After which a disk that is full may have space again."""
 
 
 async def read_job_upload(request: Request, job: Job, limits: Limits) -> dict[str, str]:
@@ -34,7 +41,7 @@ async def read_job_upload(request: Request, job: Job, limits: Limits) -> dict[st
         limits: On their number and bytes.
 
     Raises:
-        RefusedError: The body is of another type, broken, too large or too slow.
+        RefusedError: The body is of another type, broken, too large or too slow, or cannot be written.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != FORM:
@@ -45,14 +52,33 @@ async def read_job_upload(request: Request, job: Job, limits: Limits) -> dict[st
             async with asyncio.timeout(UPLOAD_SECONDS) as limit:
                 take = renewing(limit, UPLOAD_SECONDS, job.receive)
                 body = limited(request, limits.job_bytes, take, "--max-job-mb")
-                parser = _ToFiles(request.headers, body, max_fields=MAX_FIELDS, max_part_size=FIELD_BYTES)
+                parser = _ToFiles(
+                    request.headers,
+                    body,
+                    max_files=math.inf,  # `most` is the limit
+                    max_fields=MAX_FIELDS,
+                    max_part_size=FIELD_BYTES,
+                )
                 parser.job, parser.most = job, limits.job_images
-                form = await parser.parse()
+                with _refusing_unwritable(job):
+                    form = await parser.parse()
     except TimeoutError:
         raise too_slow(UPLOAD_SECONDS) from None
     fields = [(key, value) for key, value in form.multi_items() if isinstance(value, str)]
     require_once(key for key, _ in fields)
     return dict(fields)
+
+
+@contextmanager
+def _refusing_unwritable(job: Job) -> Iterator[None]:
+    """Refuse files that cannot be written, with status 503: the disk is full, or the server is stopping."""
+    try:
+        yield
+    except OSError as error:
+        job.require_wanted()
+        if error.errno in NO_SPACE:
+            raise busy("no space is left in TMPDIR", FULL_SECONDS) from None
+        raise
 
 
 class _ToFiles(CompleteParser):

@@ -31,6 +31,17 @@ WORKER_NAME = re.compile(r"[a-z0-9]{0,32}")
 """A dash ends it in the id of a job, by which a proxy finds the worker."""
 
 
+def temporary_folder() -> Path:
+    """Return the folder for temporary files. Raises UserError if there is none."""
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError as error:
+        raise UserError(
+            f"batch jobs need a folder for temporary files ({error.strerror}); set TMPDIR to one with write "
+            "permission and free disk space"
+        ) from None
+
+
 class Jobs:
     """The jobs of one server, with their files in a private temporary folder; none survives the server.
 
@@ -65,7 +76,7 @@ class Jobs:
     async def running(self) -> AsyncIterator[None]:
         """Create the folder and run jobs; at the end remove all."""
         self._waiting = {False: asyncio.Queue(), True: asyncio.Queue()}
-        parent = Path(tempfile.gettempdir())
+        parent = temporary_folder()
         sweep_unfinished(parent)  # what a killed server left
         with working_folder(parent) as self._folder, ExitStack() as pools:
             queues = RUNNING * list(self._waiting.values())
@@ -108,7 +119,8 @@ class Jobs:
         return job
 
     def start(self, job: Job) -> None:
-        """Queue a job that has all of its files."""
+        """Queue a job that has all of its files. Raises RefusedError as `Job.require_wanted`."""
+        job.require_wanted()
         job.state, job.asked_at = "queued", self._clock()
         self._waiting[_is_short(job)].put_nowait(job)
         self._report()
@@ -124,20 +136,21 @@ class Jobs:
 
     @contextmanager
     def reading(self, job: Job) -> Iterator[None]:
-        """Count a reader of a job during the block, which keeps it from being removed by `_expire`."""
+        """Keep the files of a job during the block. Raises RefusedError as `find`."""
+        self.find(job.id, job.owner)
         job.readers += 1
         try:
             yield
         finally:
             job.readers -= 1
             job.asked_at = self._clock()
+            self._discard_removed(job)
 
     def remove(self, job: Job) -> None:
-        """Cancel a job and remove its files; those of a running one are removed when it has stopped."""
+        """Cancel a job and remove its files, once it has stopped and nobody reads them."""
         self._jobs.pop(job.id, None)
-        stopped = job.cancel()
-        if stopped:
-            self._discard(job)
+        job.cancel()
+        self._discard_removed(job)
         self._report()
 
     def stop(self) -> None:
@@ -152,8 +165,7 @@ class Jobs:
                 for row in job.rows:
                     self._metrics.job_images.labels(row.status).inc()
                 job.ended_at = self._clock()
-                if job.id not in self._jobs:
-                    self._discard(job)
+                self._discard_removed(job)
                 self._report()
 
     async def _expire(self) -> None:
@@ -171,7 +183,10 @@ class Jobs:
             return True
         return job.idle_seconds is not None and now - job.asked_at > job.idle_seconds
 
-    def _discard(self, job: Job) -> None:
+    def _discard_removed(self, job: Job) -> None:
+        """Remove the files of a job that was removed, unless they are in use."""
+        if job.id in self._jobs or job.running or job.readers:
+            return
         self.disk.give_back(job)
         with suppress(OSError):
             shutil.rmtree(job.folder)

@@ -23,7 +23,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     429: {"model": Problem, "description": "Too many requests of one client", "headers": RETRY},
     503: {
         "model": Problem,
-        "description": "The queue is full; try again after Retry-After",
+        "description": "The queue or disk is full, or the server is stopping; try again after Retry-After",
         "headers": RETRY,
     },
 }

@@ -7,8 +7,8 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -18,6 +18,7 @@ from mlffm_segdiff.serve.connections import IDLE_SECONDS, Connection, Watch
 
 BACKLOG = 128
 GRACE_SECONDS = 60
+HANDSHAKE_SECONDS = 10.0
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -46,7 +47,8 @@ class Transport:
     Attributes:
         certificate: PEM file with the certificate chain for TLS; None for plain HTTP.
         key: PEM file with its private key; None if it is in the same file.
-        proxies: Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted.
+        proxies: Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted; "*"
+            for any.
     """
 
     certificate: Path | None = None
@@ -54,7 +56,9 @@ class Transport:
     proxies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise UserError if certificate and key cannot be used."""
+        """Raise UserError if certificate and key cannot be used, or a proxy could never match."""
+        for proxy in self.proxies:
+            _require_address(proxy)
         if self.certificate is None:
             if self.key is not None:
                 raise UserError("--tls-key needs --tls-cert; give the certificate too")
@@ -69,6 +73,17 @@ class Transport:
             ) from error
 
 
+def _require_address(proxy: str) -> None:
+    try:
+        if proxy != "*":
+            (ip_network if "/" in proxy else ip_address)(proxy)
+    except ValueError as error:
+        raise UserError(
+            f"--trust-proxy {proxy!r} is not an IP address or network ({error}); give one such as 10.0.0.7, "
+            "10.0.0.0/8, or * for any proxy"
+        ) from None
+
+
 def make_server(
     app: FastAPI, started: Callable[[], None], transport: Transport | None = None
 ) -> uvicorn.Server:
@@ -77,7 +92,7 @@ def make_server(
     watch = Watch()
     config = uvicorn.Config(
         app,
-        http=cast(type[asyncio.Protocol], partial(Connection, watch=watch)),
+        http="h11",
         ws="none",
         log_level="error",
         access_log=False,
@@ -115,7 +130,7 @@ def serve_app(
 
 
 class _Watched(uvicorn.Server):
-    """A server that announces its start and watches its connections."""
+    """A server that announces its start, watches its connections and limits the time of TLS handshakes."""
 
     def __init__(
         self, config: uvicorn.Config, watch: Watch, on_start: Callable[[], None], on_stop: Callable[[], None]
@@ -127,10 +142,22 @@ class _Watched(uvicorn.Server):
         self._watching: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])
         if self.started:
+            self.servers = [await self._listen(one) for one in sockets or ()]
             self._watching = asyncio.create_task(self._watch.run(self.server_state.connections))
             self._on_start()
+
+    async def _listen(self, listening: socket.socket) -> asyncio.Server:
+        """Accept connections as uvicorn does, which waits for a TLS handshake for a minute."""
+        state = self.server_state, self.lifespan.state
+        return await asyncio.get_running_loop().create_server(
+            partial(Connection, self.config, *state, watch=self._watch),
+            sock=listening,
+            backlog=BACKLOG,
+            ssl=self.config.ssl,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS if self.config.ssl else None,
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._on_stop()

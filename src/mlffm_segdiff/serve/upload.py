@@ -50,9 +50,15 @@ class Upload:
 
 
 class CompleteParser(MultiPartParser):
-    """A parser that refuses a form without its end."""
+    """A parser that refuses a form without its end, or in another encoding than UTF-8."""
 
     ended = False
+
+    def on_part_begin(self) -> None:
+        """Check the encoding, which the form may choose. Raises MultiPartException."""
+        if self._charset != "utf-8":
+            raise MultiPartException("its charset is not UTF-8.")
+        super().on_part_begin()
 
     def on_end(self) -> None:
         """Note the end."""
@@ -203,5 +209,6 @@ def require_once(names: Iterable[str]) -> None:
 
 
 def base_name(name: str) -> str:
-    """Return a file name without folders, of POSIX or Windows; UNNAMED if it is empty."""
-    return name.replace("\\", "/").rpartition("/")[2] or UNNAMED
+    """Return a file name without folders, of POSIX or Windows; UNNAMED if it is empty or a folder's."""
+    base = name.replace("\\", "/").rpartition("/")[2]
+    return UNNAMED if base in ("", ".", "..") else base

@@ -2,6 +2,7 @@ import gc
 import io
 import sys
 import weakref
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +14,19 @@ from PIL import Image, ImageCms
 from pydicom import Dataset, Sequence
 from pydicom.encaps import encapsulate
 from pydicom.pixels import convert_color_space
-from pydicom.uid import UID, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.reading.case_image import read_image
-from mlffm_segdiff.inference.reading.dicom import DEFLATED, is_dicom, mm_per_pixel, read_dicom
+from mlffm_segdiff.inference.reading.dicom import is_dicom, mm_per_pixel, read_dicom
 from mlffm_segdiff.inference.reading.dicom_pixels import dicom_rows
 from mlffm_segdiff.inference.reading.gray_display import gray_table
 
@@ -137,10 +146,23 @@ def test_a_window_one_wide_is_a_step(dicom: Dicom) -> None:
     assert gray(dicom(np.array([[0, 1, 2, 3]], np.uint8), "MONOCHROME2", **elements)) == [0, 0, 255, 255]
 
 
-def test_a_deflated_file_is_refused_before_it_is_inflated(dicom: Dicom) -> None:
-    data = dicom(np.zeros((2, 2), np.uint8), "MONOCHROME2").replace(b"1.2.840.10008.1.2.1\0", DEFLATED)
-    with pytest.raises(UserError, match=r"x\.dcm is deflated as a whole"):
-        shown(data)
+@pytest.mark.parametrize(("padding", "start"), [(2, 0), (5000, 0), (5000, 128), (5000, 132)])
+def test_a_deflated_file_is_refused_before_it_is_inflated(
+    dicom: Dicom, dicom_dataset: Callable, monkeypatch: pytest.MonkeyPatch, padding: int, start: int
+) -> None:
+    """With elements of any length before the transfer syntax; with preamble, with the mark only, without."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("it was inflated")
+
+    dataset = dicom_dataset(dicom(np.zeros((2, 2), np.uint8), "MONOCHROME2"))
+    dataset.file_meta.FileMetaInformationVersion = bytes(padding)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    written = io.BytesIO()
+    dataset.save_as(written, enforce_file_format=True)
+    monkeypatch.setattr(zlib, "decompress", refuse)
+    with pytest.raises(UserError, match=r"x\.dcm uses the deflated transfer syntax, .*; export it with"):
+        shown(written.getvalue()[start:])
 
 
 def test_a_frame_larger_than_in_the_header_is_refused_before_it_is_decoded(

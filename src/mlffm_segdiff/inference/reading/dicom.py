@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass, replace
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.uid import UID
 
-DEFLATED = b"1.2.840.10008.1.2.1.99"
-"""The transfer syntax whose whole data set is compressed (PS3.5, A.5)."""
 MARK, MARK_START, MARK_END = b"DICM", 128, 132
 VRS = (b"AE", b"CS", b"DA", b"DT", b"LO", b"PN", b"SH", b"SQ", b"ST", b"TM", b"UI", b"UL", b"US")
 FIRST_GROUPS = (b"\x02\0", b"\x08\0")
@@ -74,13 +72,11 @@ def read_dicom(file: IO[bytes], name: str) -> DicomFile:
         from pydicom import config, dcmread
     config.settings.reading_validation_mode = config.IGNORE  # its warnings quote what may name a patient
     file.seek(0)
-    start = file.read(1024)
-    if DEFLATED in start:
-        raise UserError(f"{name} is deflated as a whole, which may hide any size; export it another way")
-    skipped = len(MARK) if start.startswith(MARK) else 0
+    skipped = len(MARK) if file.read(len(MARK)) == MARK else 0
     file.seek(skipped)
     file = io.BytesIO(file.read()) if skipped else file  # pydicom itself would start at the mark
     try:
+        _require_not_deflated(file, name)
         header = dcmread(file, stop_before_pixels=True, force=True)
         header.buffer = None  # it would keep the whole file in memory
         found = _with_pixel_data(header, file, name)
@@ -138,6 +134,21 @@ def mm_per_pixel(header: Dataset) -> float | None:
             square = abs(between_rows - between_columns) <= SQUARE * between_rows
             return (between_rows + between_columns) / 2 if square else None
     return None
+
+
+def _require_not_deflated(file: IO[bytes], name: str) -> None:
+    """Raise UserError if the whole data set is compressed (PS3.5, A.5), which pydicom would decompress."""
+    from pydicom.filereader import _read_file_meta_info, read_preamble
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    opened = cast("BinaryIO", file)
+    read_preamble(opened, force=True)
+    if _value(_read_file_meta_info(opened), "TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        raise UserError(
+            f"{name} uses the deflated transfer syntax, whose decompressed size is unknown; export it with "
+            "another transfer syntax"
+        )
+    file.seek(0)
 
 
 def _value(header: Any, keyword: str) -> Any:
