@@ -138,7 +138,7 @@ def mm_per_pixel(header: Dataset) -> float | None:
 
 def _require_not_deflated(file: IO[bytes], name: str) -> None:
     """Raise UserError if the whole data set is compressed (PS3.5, A.5), which pydicom would decompress."""
-    from pydicom.filereader import _read_file_meta_info, read_preamble
+    from pydicom.filereader import _read_file_meta_info, read_preamble  # the public function needs a path
     from pydicom.uid import DeflatedExplicitVRLittleEndian
 
     opened = cast("BinaryIO", file)
