@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,32 @@ def test_a_name_stands_for_one_part() -> None:
         parts.register("whole")(float)
 
 
+def test_the_name_of_a_built_in_part_is_refused_before_it_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, install: Install
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own.py").write_text("import registries\nregistries.PARTS.register('own')(lambda: 1)\n")
+    (tmp_path / "registries.py").write_text(
+        "from mlffm_segdiff.config.registry import Registry\n"
+        f"PARTS = Registry('part', {GROUP!r}, modules=('own',))\n"
+    )
+    parts = import_module("registries").PARTS
+    install("others", own="statistics:mean")
+    with pytest.raises(ValueError, match="there is already a part called 'own'"):
+        parts.register("own")(float)
+    assert parts["own"]() == 1
+    assert parts.package_of("own") is None
+
+
+def test_a_part_of_another_kind_is_refused(install: Install) -> None:
+    parts: Registry[type] = Registry("part", GROUP, base=Exception)
+    assert parts.register("own")(KeyError) is KeyError
+    install("others", whole="builtins:int")
+    for register in (lambda: parts.register("half")(int), lambda: parts["whole"]):
+        with pytest.raises(UserError, match=r"^int cannot be .*; register a subclass of Exception$"):
+            register()
+
+
 def test_modules_of_the_registry_are_imported_at_the_first_lookup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,7 +109,13 @@ def test_a_name_in_two_packages_is_refused(install: Install) -> None:
         Registry("part", GROUP).require("mean")
 
 
-def test_a_target_is_imported_or_the_error_names_the_fix() -> None:
+def test_a_target_is_imported_or_the_error_names_the_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "lacking.py").write_text("from pathlib import not_there\n")
+    (tmp_path / "faulty.py").write_text("import pathlib\npathlib.Pth\n")
+    (tmp_path / "unfinished.py").write_text("def part(:\n")
     assert import_target("pathlib.Path", "model.target") is Path
     for target, says in (
         ("pathlib.Pth", "model.target=pathlib.Pth: module 'pathlib' has no 'Pth'; check the name"),
@@ -91,6 +124,10 @@ def test_a_target_is_imported_or_the_error_names_the_fix() -> None:
             "there is no module 'no_such'; install its package, or add its folder to PYTHONPATH",
         ),
         ("Path", "give the module too, for example my_package.Path"),
+        (".parts.Path", "give the module too, for example my_package.parts.Path"),
+        ("lacking.part", r"module 'lacking' cannot be imported \(ImportError: .*'not_there'"),
+        ("faulty.part", r"module 'faulty' cannot be imported \(AttributeError: .*'Pth'"),
+        ("unfinished.part", r"module 'unfinished' cannot be imported \(SyntaxError: "),
     ):
         with pytest.raises(UserError, match=says):
             import_target(target, "model.target")
@@ -100,3 +137,5 @@ def test_arguments_that_do_not_fit_are_named() -> None:
     assert call_target(complex, {"real": 3}, "model.args") == 3
     with pytest.raises(UserError, match=r"model\.args=\{'width': 3\}: "):
         call_target(complex, {"width": 3}, "model.args")
+    with pytest.raises(UserError, match=r"model\.args=\{'key': 3\}: KeyError: 3"):
+        call_target(lambda key: {}[key], {"key": 3}, "model.args")

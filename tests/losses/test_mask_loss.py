@@ -64,6 +64,7 @@ def test_a_function_by_its_target_trains_a_direct_network(
             r"loss torch\.nn\.functional\.silu with args \{\}: ",
         ),
         ({"target": TARGET, "args": {"alpha": 1}}, r"loss\.args=\{'alpha': 1\}: "),
+        ({"target": "math.pi"}, r"loss\.target=math\.pi is a float; name a function or a class"),
     ],
 )
 def test_a_loss_that_cannot_be_built_is_named(keys: dict[str, object], says: str) -> None:

@@ -27,6 +27,8 @@ def test_every_model_is_of_the_contract_and_has_a_source() -> None:
     for name, section in MODELS.items():
         assert section.contract in {"denoiser", "direct"}, name
         assert section.citation, name
+        assert section.__module__.rpartition(".")[2] == name, "a second registration of the name is refused"
+        assert section.__module__.rpartition(".")[2] == name, "a second registration of the name is refused"
 
 
 def test_any_module_is_a_direct_network_by_its_target() -> None:
@@ -53,6 +55,12 @@ def test_the_stride_of_a_target_is_that_of_the_recipe_unless_it_has_one() -> Non
         ({"target": "torch.nn.Conv3"}, "module 'torch.nn' has no 'Conv3'"),
         ({"target": "torch.nn.Conv2d"}, r"model\.args=\{\}: .*missing 3 required"),
         ({"target": "pathlib.Path"}, "does not build a torch.nn.Module"),
+        (
+            {
+                "args": {"in1_features": 1, "in2_features": 1, "out_features": 1},
+            },
+            "x",
+        ),
         ({"target": "torch.nn.BatchNorm1d", "args": {"num_features": 3}}, r"cannot segment .*\(ValueError: "),
         (
             {**CONV, "args": {**CONV["args"], "out_channels": 2}},

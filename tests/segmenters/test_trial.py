@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,6 +139,47 @@ def test_the_reported_case_names_the_batch() -> None:
         "fpn cannot be trained with data.size=32 and train.batch_size=1 (ValueError: Expected more"
     )
     assert refusal.endswith("; use train.batch_size=2")
+
+
+@pytest.mark.parametrize(
+    ("loss", "says"),
+    [
+        (
+            "(logit - mask).square()",
+            r"must be a scalar tensor, .* of shape \(2, 1, 32, 32\); return its mean",
+        ),
+        ("(logit - mask).square().mean((1, 2, 3))", r"of shape \(2,\); return its mean"),
+        ("1.0", "must be a scalar tensor, but is a float"),
+        ("logit.mean().detach()", "the loss has no gradient; compute it from the logit"),
+        ("logit[9].mean()", r"cannot be trained with this loss \(IndexError: "),
+    ],
+)
+@pytest.mark.parametrize("model", ["unet", "mlffm_segdiff"])
+def test_a_loss_that_cannot_train_is_refused_before_training(
+    model: str, loss: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"losses_{abs(hash((model, loss)))}"
+    (tmp_path / f"{name}.py").write_text(f"def made(logit, mask, distance, weight): return {loss}")
+    monkeypatch.syspath_prepend(tmp_path)
+    refusal = outcome(recipe_of(SMALL[model], 32, 2, loss={"target": f"{name}.made"}))
+    assert re.search(says, refusal), refusal
+
+
+def test_a_network_that_returns_a_list_in_training_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "listed_network.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.head = nn.Conv2d(3, 1, 1)\n"
+        "    def forward(self, image):\n"
+        "        return [self.head(image)] * 2 if self.training else self.head(image)\n"
+    )
+    refusal = outcome(recipe_of({"target": "listed_network.Net"}, 32, 2))
+    assert "in training mode the network returns a list, not a logit" in refusal
 
 
 def test_self_conditioning_learns_from_single_images() -> None:

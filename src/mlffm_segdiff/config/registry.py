@@ -16,8 +16,8 @@ class Registry(Mapping[str, Part]):
     """Registered parts by name.
 
     A part is registered by the decorator that `register` returns, or by an entry point of an installed
-    package. Nothing is imported before the first lookup. A part of this package is looked for in the module
-    of its own name first, and of other packages only the requested part is imported.
+    package. Nothing is imported before the first lookup. A part of this package is in the module of its own
+    name, and of other packages only the requested part is imported.
 
     Args:
         noun: Word for a part in errors.
@@ -51,8 +51,9 @@ class Registry(Mapping[str, Part]):
 
         def decorate(part: Registered) -> Registered:
             self._require_kind(name, part)
-            if getattr(part, "__module__", None) not in self.modules:
-                self._has_own(name)
+            for module in self.modules:
+                if module.rpartition(".")[2] == name and getattr(part, "__module__", None) != module:
+                    import_module(module)
             registered: Any = self._parts.setdefault(name, cast(Part, part))
             if registered is not part:
                 raise ValueError(f"there is already a {self.noun} called {name!r}")

@@ -29,7 +29,7 @@ def whole_loss(loss: MaskLoss, replica: Replica, *rows: Tensor) -> Tensor:
         A scalar.
 
     Raises:
-        UserError: The loss returns something else.
+        UserError: The loss returns something else, or has no gradient.
     """
     if replica.world_size > 1 and not getattr(loss, "mean_over_images", False):
         rows = tuple(gather(x).transpose(0, 1).flatten(0, 1) for x in rows)  # in the order of the batch
@@ -37,6 +37,8 @@ def whole_loss(loss: MaskLoss, replica: Replica, *rows: Tensor) -> Tensor:
     if not isinstance(found, Tensor) or found.ndim:
         kind = f"of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
         raise UserError(f"the loss must be a scalar tensor, but is {kind}; return its mean over the batch")
+    if rows[0].requires_grad and not found.requires_grad:
+        raise UserError("the loss has no gradient; compute it from the logit by differentiable operations")
     return found
 
 
