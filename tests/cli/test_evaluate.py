@@ -210,7 +210,7 @@ def test_cases_that_a_run_was_trained_on_are_not_scored_as_a_test(
     assert re.search(
         r"\d of \d cases in part 'test', such as \S+, have ids from training or validation", error
     )
-    assert f"add --split {trained / 'split.csv'}" in error
+    assert f"use the run's split by --split {trained / 'split.csv'}" in error
     assert not scores.exists()
     assert command("evaluate", trained, "--split", trained / "split.csv", "-o", scores)[::2] == (0, "")
     assert tuple(case["id"] for case in rows(scores)) == before.test

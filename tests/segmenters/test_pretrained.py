@@ -228,7 +228,7 @@ def _zeros(folder: Path) -> None:
             _with_values(float("inf")),
             r"safetensors: the weights 'network\.\S*' are not finite \(NaN or Inf\); ",
         ),
-        (_with_values(-1e30), r"safetensors: weights 'network\.\S*' reach 1e\+30, probably by damage; "),
+        (_with_values(-1e30), r"safetensors: the weights 'network\.\S*' reach 1e\+30, probably by damage; "),
         (_zeros, r"safetensors: all weights are 0; restore or download"),
         (lambda f: (f / "config.json").unlink(), r"no config\.json here"),
         (lambda f: (f / WEIGHTS).unlink(), r"no model\.safetensors here"),

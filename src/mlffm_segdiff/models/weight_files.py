@@ -71,6 +71,6 @@ def require_sound(state: Mapping[str, Tensor], origin: str) -> None:
         if not size < float("inf"):
             raise UserError(f"{origin}: the weights {name!r} are not finite (NaN or Inf); {fix}")
         if size > LARGEST_WEIGHT:
-            raise UserError(f"{origin}: weights {name!r} reach {size:.3g}, probably by damage; {fix}")
+            raise UserError(f"{origin}: the weights {name!r} reach {size:.3g}, probably by damage; {fix}")
     if largest and not any(largest.values()):
         raise UserError(f"{origin}: all weights are 0; {fix}")
