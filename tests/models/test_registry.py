@@ -55,12 +55,6 @@ def test_the_stride_of_a_target_is_that_of_the_recipe_unless_it_has_one() -> Non
         ({"target": "torch.nn.Conv3"}, "module 'torch.nn' has no 'Conv3'"),
         ({"target": "torch.nn.Conv2d"}, r"model\.args=\{\}: .*missing 3 required"),
         ({"target": "pathlib.Path"}, "does not build a torch.nn.Module"),
-        (
-            {
-                "args": {"in1_features": 1, "in2_features": 1, "out_features": 1},
-            },
-            "x",
-        ),
         ({"target": "torch.nn.BatchNorm1d", "args": {"num_features": 3}}, r"cannot segment .*\(ValueError: "),
         (
             {**CONV, "args": {**CONV["args"], "out_channels": 2}},
