@@ -81,12 +81,18 @@ def test_the_number_format_is_chosen_for_the_batches_of_the_server(
     assert measured == [3]
 
 
-def test_the_defaults_are_those_of_a_server_started_in_python(
-    command: Command, trained: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    limits = []
+@pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch) -> list[Limits]:
+    """The limits of each server that would have been started."""
+    found: list[Limits] = []
     monkeypatch.setattr(run, "serve_app", lambda _, listening, *__: listening.close())
-    monkeypatch.setattr(app, "create_app", lambda *given: limits.append(given[3]))
+    monkeypatch.setattr(app, "create_app", lambda *given: found.append(given[3]))
+    return found
+
+
+def test_the_defaults_are_those_of_a_server_started_in_python(
+    command: Command, trained: Path, limits: list[Limits]
+) -> None:
     assert command("serve", "--port", "0", "--weights", str(trained))[0] == 0
     assert limits == [Limits()]
 
@@ -105,12 +111,9 @@ def test_wrong_keys_and_certificates_are_reported_in_one_line(
 
 
 def test_the_memory_of_all_uploads_holds_the_largest_request(
-    command: Command, trained: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command, trained: Path, limits: list[Limits]
 ) -> None:
     """The total is at least --max-mb by default; a smaller one that is given is refused."""
-    limits = []
-    monkeypatch.setattr(run, "serve_app", lambda _, listening, *__: listening.close())
-    monkeypatch.setattr(app, "create_app", lambda *given: limits.append(given[3]))
     start = ("serve", "--port", "0", "--weights", str(trained), "--max-mb", "600")
     assert command(*start)[0] == 0
     assert (limits[0].body_bytes, limits[0].total_bytes) == (600 * 2**20, 600 * 2**20)

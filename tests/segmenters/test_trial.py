@@ -158,7 +158,7 @@ def test_the_reported_case_names_the_batch() -> None:
 def test_a_loss_that_cannot_train_is_refused_before_training(
     model: str, loss: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = f"losses_{abs(hash((model, loss)))}"
+    name = f"loss_of_{tmp_path.name}"
     (tmp_path / f"{name}.py").write_text(f"def made(logit, mask, distance, weight): return {loss}")
     monkeypatch.syspath_prepend(tmp_path)
     refusal = outcome(recipe_of(SMALL[model], 32, 2, loss={"target": f"{name}.made"}))

@@ -51,7 +51,7 @@ def load_weights(
     """Return weights, where they run, and whether it is on graphs, in a precision that is already chosen.
 
     Raises:
-        UserError: There are no such weights or no such device, or graphs cannot run on it.
+        UserError: The weights or the device cannot be used, or graphs cannot run on this device.
     """
     from mlffm_segdiff.export.graph_cache import load_graphs
     from mlffm_segdiff.segmenters.device import find_device
