@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from mlffm_segdiff.evaluation.figures import save_figure
 from mlffm_segdiff.evaluation.report import markdown_table
-from mlffm_segdiff.metrics.intervals import mean_interval
+from mlffm_segdiff.metrics.intervals import Interval, mean_interval
 from mlffm_segdiff.study.differences import LEVEL, Difference, compare_paired
 from mlffm_segdiff.study.report import StudyResults, read_results
 from mlffm_segdiff.study.report.comparisons import Comparison, against_baseline, against_first_evaluation
@@ -60,6 +60,22 @@ SPLITS = {
     "by-image-without-leaks": "by image, without the leaking training images",
     "by-lesion": "by lesion",
 }
+STUDIES_OF_PARTS = ("evidence", "evidence_ham10000", "evidence_wounds")
+PARTS = {
+    "MLFFM": ("without MLFFM", False),
+    "MLFFM in the U-Net": ("U-Net with MLFFM", True),
+    "MLFFM instead of an FPN": ("FPN", False),
+    "MLFFM instead of UNet++": ("UNet++", False),
+    "attention in the MLFFM": ("MLFFM without attention", False),
+    "learned alignment in the MLFFM": ("MLFFM without learned alignment", False),
+    "learned weights in the MLFFM": ("MLFFM with uniform weights", False),
+    "a second path for the noisy mask": ("single path", False),
+    "interaction of the paths": ("two paths without interaction", False),
+    "diffusion instead of a U-Net": ("U-Net", False),
+    "true noise instead of recycling": ("recycling", False),
+    "boundary weight in the loss": ("plain loss", False),
+    "Kervadec's loss": ("Kervadec loss", True),
+}
 PEERS = ("evidence_peers", "evidence_peers_longer")
 SHOWN = ("full", "without MLFFM", "U-Net")
 MARKED = re.compile(r"(<!-- (table|figure) (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -69,20 +85,21 @@ def main(agreement: Path | None = None) -> None:
     """Rewrite the tables between the marks of the pages, and the figures."""
     tables: dict[str, Callable[[], str]] = {
         "state": state_table,
-        "parts": lambda: parts_table("evidence"),
-        "ham10000": lambda: parts_table("evidence_ham10000"),
+        "parts": parts_table,
+        "variants": lambda: variants_table("evidence"),
+        "ham10000": lambda: variants_table("evidence_ham10000"),
         "steps": steps_table,
-        "budget": lambda: parts_table("evidence_budget", seeds=False),
+        "budget": lambda: variants_table("evidence_budget", seeds=False),
         "peers": peers_table,
         "repeats": repeats_table,
         "leak": leak_table,
         "groups": groups_table,
         "correlations": correlations_table,
-        "wounds": lambda: parts_table("evidence_wounds"),
+        "wounds": lambda: variants_table("evidence_wounds"),
         "agreement": lambda: agreement_table(agreement) if agreement else "",
     }
     figures: dict[str, Callable[[], Figure]] = {
-        "parts": lambda: forest_figure(against_baseline(study("evidence"), "jaccard", "source"), "Jaccard"),
+        "parts": parts_figure,
         "contrast": contrast_figure,
         "peers": peers_figure,
     }
@@ -150,7 +167,54 @@ def by_seed(one: Comparison | None) -> str:
     return ", ".join(map(signed, one.by_seed)) if one else ""
 
 
-def parts_table(name: str, seeds: bool = True) -> str:
+def parts() -> list[Comparison]:
+    """Return what each part adds on each data set: the scores with it minus those without."""
+    results = [study(name) for name in STUDIES_OF_PARTS]
+    compared = [one for each in results for one in against_baseline(each, "jaccard", "source")]
+    return [
+        replace(one if adds else opposite(one), label=part, other=one.usual, dataset=NAMES[one.dataset])
+        for part, (variant, adds) in PARTS.items()
+        for one in compared
+        if one.label == variant
+    ]
+
+
+def opposite(one: Comparison) -> Comparison:
+    """Return a comparison in the other direction."""
+    interval = one.result.interval
+    assert interval.low is not None
+    assert interval.high is not None
+    turned = Interval(-interval.mean, -interval.high, -interval.low)
+    result = replace(one.result, interval=turned, effect=-one.result.effect)
+    return replace(one, result=result, by_seed=tuple(-seed for seed in one.by_seed))
+
+
+def parts_table() -> str:
+    """Return one row per part: what it adds per image, bold if significant and of one sign in all seeds."""
+    found = {(one.label, one.dataset): one for one in parts()}
+    datasets = list(dict.fromkeys(dataset for _, dataset in found))
+    rows = [[part, *(added(found.get((part, dataset))) for dataset in datasets)] for part in PARTS]
+    return markdown_table(["part", *datasets], rows)
+
+
+def added(one: Comparison | None) -> str:
+    """Return a difference with its interval, in three decimals."""
+    if one is None:
+        return ""
+    interval = one.result.interval
+    mean = signed(interval.mean, 3)
+    agreed = len({seed > 0 for seed in one.by_seed}) == 1
+    shown = f"**{mean}**" if one.corrected < LEVEL and agreed else mean
+    return f"{shown} ({signed(interval.low, 3)} to {signed(interval.high, 3)})"
+
+
+def parts_figure() -> Figure:
+    """Draw what each part adds on the two data sets that have all of them."""
+    shown = [NAMES[dataset] for dataset in study("evidence").datasets]
+    return forest_figure([one for one in parts() if one.dataset in shown], "Jaccard")
+
+
+def variants_table(name: str, seeds: bool = True) -> str:
     """Return one row per variant: pooled score and differences per image, on each data set of the study.
 
     ``seeds`` adds the difference of each seed.
@@ -175,7 +239,7 @@ def parts_table(name: str, seeds: bool = True) -> str:
 def repeats_table() -> str:
     """Return one row per data set: differences per image between runs that differ in the seed only."""
     rows = []
-    for name in ("evidence", "evidence_ham10000", "evidence_wounds"):
+    for name in STUDIES_OF_PARTS:
         for dataset, scores in study(name).by_dataset():
             found = repeat_differences(scores)
             means = [abs(one.interval.mean) for one in found]
