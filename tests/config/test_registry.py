@@ -65,6 +65,10 @@ def test_the_name_of_a_built_in_part_is_refused_before_it_is_imported(
         parts.register("own")(float)
     assert parts["own"]() == 1
     assert parts.package_of("own") is None
+    with pytest.raises(
+        UserError, match=r"^part 'own' is built in, and others has one of that name, too; ren"
+    ):
+        parts.require("own")
 
 
 def test_a_part_of_another_kind_is_refused(install: Install) -> None:

@@ -74,12 +74,16 @@ class Registry(Mapping[str, Part]):
         name = self.spelling(name)
         if name not in self:
             raise UserError(f"unknown {self.noun} {name!r}; choose one of {', '.join(self)}")
+        if self._is_built_in(name) and (others := self._entry_points(name)):
+            raise UserError(
+                f"{self.noun} {name!r} is built in, and {_packages(others)[0]} has one of that name, too; "
+                "rename that one, or uninstall its package"
+            )
         return self[name]
 
     def package_of(self, name: str) -> str | None:
         """Return the installed package whose entry point is the part of this name, if there is one."""
-        built_in = self._has_own(name) and getattr(self._parts[name], "__module__", None) in self.modules
-        found = [] if built_in else self._entry_points(name)
+        found = [] if self._is_built_in(name) else self._entry_points(name)
         return found[0].dist.name if found and found[0].dist is not None else None
 
     def names_elsewhere(self) -> list[str]:
@@ -108,6 +112,9 @@ class Registry(Mapping[str, Part]):
             import_module(module)
         return name in self._parts
 
+    def _is_built_in(self, name: str) -> bool:
+        return self._has_own(name) and getattr(self._parts[name], "__module__", None) in self.modules
+
     def _entry_points(self, name: str) -> list[EntryPoint]:
         return list(entry_points(group=self.group, name=name))
 
@@ -115,7 +122,7 @@ class Registry(Mapping[str, Part]):
         found = self._entry_points(name)
         if not found:
             raise KeyError(name)
-        packages = sorted(point.dist.name if point.dist is not None else point.value for point in found)
+        packages = _packages(found)
         if len(found) > 1:
             raise UserError(
                 f"{self.noun} {name!r} is in the packages {' and '.join(packages)}; uninstall one of them"
@@ -136,6 +143,10 @@ class Registry(Mapping[str, Part]):
                 f"{getattr(part, '__name__', part)} cannot be registered as the {self.noun} {name!r}; "
                 f"register a subclass of {self.base.__name__}"
             )
+
+
+def _packages(points: Sequence[EntryPoint]) -> list[str]:
+    return sorted(point.dist.name if point.dist is not None else point.value for point in points)
 
 
 def import_target(target: str, key: str) -> Any:
