@@ -246,6 +246,13 @@ def test_masks_of_any_program_are_scored_against_true_masks(command: Command, tm
     assert "network" not in printed
 
 
+def test_ground_truth_against_itself_is_a_warning(command: Command, tmp_path: Path) -> None:
+    truth = save_masks(tmp_path / "truth", a=10)
+    status, _, error = command("evaluate", "--masks", truth, "--truth", truth, "-o", tmp_path / "scores")
+    assert status == 0
+    assert error.startswith("--masks and --truth are the same folder: ")
+
+
 def test_missing_predictions_are_named_and_set_the_exit_status(command: Command, tmp_path: Path) -> None:
     truth = save_masks(tmp_path / "truth", a=10, b=10, c=10)
     masks = save_masks(tmp_path / "masks", b=10, x=3)

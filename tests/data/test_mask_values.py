@@ -81,7 +81,6 @@ def test_a_dark_colour_on_black_is_lesion_in_a_palette_and_in_rgb():
         labels(0, 128, 255, np.uint16),
         labels(0, 32768, 65535, np.uint16),
         labels(0, 1, 2, np.int32),
-        labels(0, 0.5, 1, np.float32),
         labels(-1, 0, 1, np.float32),
         labels(0, np.nan, 1, np.float32),
         labels(0, 1, 4095, np.float32),
@@ -93,6 +92,13 @@ def test_other_labels_are_refused_by_name_with_the_fix(values):
         decode_mask(stored(values, "TIFF"), "lesion.tif")
     with pytest.raises(NotAMaskError):
         decode_mask(stored(values, "TIFF"), "lesion.tif", probability=True)
+
+
+def test_three_fractions_are_labels_in_ground_truth_and_probabilities_in_a_prediction() -> None:
+    values = labels(0, 0.5, 1, np.float32)
+    with pytest.raises(NotAMaskError, match="labels of several classes"):
+        decode_mask(stored(values, "TIFF"), "x")
+    assert (decode_mask(stored(values, "TIFF"), "x", probability=True) == (values >= 0.5)).all()
 
 
 def test_classes_in_colours_are_refused():
@@ -164,6 +170,42 @@ def test_a_photograph_is_refused_and_a_map_of_probabilities_only_as_a_prediction
     assert not decode_mask(stored(faint), "x", probability=True).any()
     with pytest.raises(NotAMaskError):
         decode_mask(stored(faint), "x")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
+def test_a_photograph_in_colour_is_refused_as_a_prediction_too(kind: str) -> None:
+    skin = np.array([200, 150, 120]) - np.hypot(ROWS - 30, COLUMNS - 40)[..., None]
+    with pytest.raises(NotAMaskError, match="as in a photograph"):
+        decode_mask(stored(skin.astype(np.uint8), kind), "x", probability=True)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_grey_map_of_probabilities_may_be_saved_in_colour(kind: str) -> None:
+    soft = np.clip(255 - 6 * np.hypot(ROWS - 30, COLUMNS - 40), 0, 255).astype(np.uint8)
+    colours = np.repeat(soft[..., None], 3, axis=2)
+    found = decode_mask(stored(colours, kind), "x", probability=True)
+    assert (found != (soft >= 128)).mean() < 0.01
+
+
+def test_a_mask_in_one_colour_on_black_is_a_mask_as_a_prediction_too() -> None:
+    lesion = np.hypot(ROWS - 30, COLUMNS - 40) < 15
+    red = np.where(lesion[..., None], [255, 0, 0], 0).astype(np.uint8)
+    assert (decode_mask(stored(red), "x", probability=True) == lesion).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "lesion"),
+    [
+        ([0, 1 / 3, 2 / 3, 1], [False, False, True, True]),
+        ([0, 1 / 3], [False, False]),
+        ([0.5, 0.75], [True, True]),
+        ([0, 1], [False, True]),
+        ([0, 255], [False, True]),
+    ],
+)
+def test_fractions_are_probabilities_however_few_there_are(values: list[float], lesion: list[bool]) -> None:
+    pixels = np.float32(np.repeat([values], 8, axis=0).repeat(8, axis=1))
+    assert (decode_mask(stored(pixels, "TIFF"), "x", probability=True) == np.repeat(lesion, 8)).all()
 
 
 @pytest.mark.parametrize("top", [20, 200, 255, 3000, 4095, 30000])

@@ -71,7 +71,7 @@ STAND_INS = (
     (r"folder([ =])MINE", r"folder\1lesions"),
     (r"--masks (PREDICTED|predicted)", "--masks lesions/masks"),
     (r"--truth (TRUTH|raw/\S+)", "--truth lesions/masks"),
-    (r"=OURS --masks nnunet=THEIRS", "=lesions/masks --masks nnunet=other_masks"),
+    (r"=OURS --masks nnunet=THEIRS", "=our_masks --masks nnunet=their_masks"),
     (r"-i IMAGES", "-i images"),
     (r"runs/isic2018 -o", "runs/isic2018 --part val -o"),
     (r"-o FOLDER\b", "-o made"),
@@ -176,7 +176,8 @@ def place(tmp_path_factory: pytest.TempPathFactory, dicom_photo: Path) -> Path:
     """A folder with what the commands name: lesions, images, a run, a study."""
     folder = tmp_path_factory.mktemp("reader")
     write_folder(folder / "lesions", 20, 48, seed=3)
-    shutil.copytree(folder / "lesions" / "masks", folder / "other_masks")
+    for masks in ("our_masks", "their_masks"):
+        shutil.copytree(folder / "lesions" / "masks", folder / masks)
     (folder / "images").mkdir()
     for name, target in (("sample_5", "images/a"), ("sample_6", "images/b")):
         shutil.copy(samples_folder() / f"{name}.png", folder / f"{target}.png")

@@ -86,6 +86,14 @@ def test_bins_hold_every_case_once_and_rise(pairs: list[tuple[float, float]]) ->
     assert sum(group[1] * group[2] for group in groups) == pytest.approx(sum(dices))
 
 
+@given(st.permutations([0.6] * 3 + [1.0] * 5))
+def test_the_order_of_equally_certain_cases_does_not_count(dices: list[float]) -> None:
+    bad = [dice < 0.8 for dice in dices]
+    assert quality_summary(judged(*((0.85, dice) for dice in dices)))["calibration_error"] == pytest.approx(0)
+    np.testing.assert_allclose(retained_error([0.5] * 8, dices), [0.15] * 8)
+    assert caught_share([0.5] * 8, bad, 0.25) == pytest.approx(0.25)
+
+
 def test_a_model_with_perfect_certainty_is_summarised() -> None:
     found = quality_summary(judged(*[(x, x) for x in np.linspace(0.3, 0.95, 20).tolist()]))
     assert found["bad"] == 15  # Jaccard 0.65 is Dice 0.788
@@ -104,7 +112,7 @@ def test_what_was_not_known_is_not_summed_up() -> None:
     assert found.keys() == {"bad", "error", "best_retained_error", "certainty"}
     assert found["certainty"] == {
         "caught": {"0.1": None, "0.2": None, "0.3": None},
-        "retained_error": pytest.approx(0.125),
+        "retained_error": pytest.approx(0.15),
         "rank_correlation": None,
     }
 

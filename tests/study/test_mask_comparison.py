@@ -310,6 +310,18 @@ def test_the_worst_cases_have_their_image_only_on_request(
     assert drawn.image.shape == (256, 512, 3)
 
 
+@pytest.mark.usefixtures("few_resamples")
+def test_methods_and_folders_may_have_names_that_the_tables_use(
+    masks: dict[str, Path], truth: Path, tmp_path: Path
+) -> None:
+    named = dict(zip(("self", "method", "score"), masks.values(), strict=True))
+    found = compare(named, truth, tmp_path / "method")
+    assert set(named) <= set(table(found, "worst").columns)
+    ranks = pd.read_csv(found.folder / "tables" / "ranks.csv")
+    assert ranks.shape == (3, 2)
+    assert sorted(ranks.iloc[:, 0]) == ["method", "score", "self"]
+
+
 def test_images_that_differ_only_in_case_are_told_apart(tmp_path: Path) -> None:
     """Such names are in one folder on Linux only, but a zip archive has them everywhere."""
     with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
@@ -329,7 +341,15 @@ def test_images_that_differ_only_in_case_are_told_apart(tmp_path: Path) -> None:
     [
         (lambda given: {"masks": {"ours": given["masks"]["ours"]}}, "needs two methods, but ours is given"),
         (lambda given: {"baseline": "theirs"}, "'theirs' is not a method; choose one of ours, plain, coarse"),
-        (lambda given: {"masks": {"a": given["truth"], "b": given["truth"]}}, "truth is given twice"),
+        (
+            lambda given: {"masks": {"a": given["masks"]["ours"], "b": given["masks"]["ours"]}},
+            "ours is given twice",
+        ),
+        (
+            lambda given: {"masks": {**given["masks"], "a": given["truth"]}},
+            "truth is the ground truth and cannot be a method, too",
+        ),
+        (lambda given: {"masks": {**given["masks"], "a": []}}, "method 'a' has no folder of masks; add one"),
         (
             lambda given: {"masks": {"a/b": given["truth"], "c": given["truth"]}},
             "'a/b' is not a name of only",

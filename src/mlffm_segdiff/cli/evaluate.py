@@ -135,6 +135,8 @@ def _evaluate_masks(masks: Path, truth: Path, output: Path, reporter: Reporter) 
     from mlffm_segdiff.evaluation import evaluate_masks
     from mlffm_segdiff.evaluation.folders import first_ids
 
+    if masks.resolve() == truth.resolve():
+        reporter.warn("--masks and --truth are the same folder: the ground truth is scored against itself")
     found = evaluate_masks(masks, truth, reporter.progress)
     _report(found, output, reporter)
     missing, extra = found.facts["missing"], found.facts["extra"]

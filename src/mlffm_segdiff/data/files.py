@@ -44,6 +44,10 @@ TRANSPOSITIONS = {
 }
 MASK_BYTES = 6
 """Memory per pixel to read a mask: its values, and where they are grey or a label."""
+GREY_NOISE = 24
+"""Difference of the channels of a pixel, of 255, up to which it is grey."""
+FEW = 0.01
+"""Share of pixels in colour up to which an image is grey."""
 DARKEST_DEEP = 15
 """Highest level of 255 that 12-bit colours reach where 16 bits are expected."""
 
@@ -81,6 +85,8 @@ def decode_pil(data: bytes, name: str) -> Image.Image:
 def read_mask(data: bytes, name: str, probability: bool = False) -> MaskPixels:
     """Decode a mask file; see `mask_pixels`. Colours are converted to luma, alpha is ignored.
 
+    An image in colour is never a map of probabilities, but a photograph or an overlay.
+
     Args:
         data: Content of the file.
         name: Name of the file in errors.
@@ -90,7 +96,12 @@ def read_mask(data: bytes, name: str, probability: bool = False) -> MaskPixels:
         NotAMaskError: If the values of the file do not say which pixels are lesion.
         UserError: As `decode_image`.
     """
-    return _decode(data, name, MASK_BYTES, lambda image: mask_pixels(_gray(image, name), name, probability))
+
+    def understood(image: Image.Image) -> MaskPixels:
+        values = _gray(image, name)
+        return mask_pixels(values, name, probability and not _in_colour(image))
+
+    return _decode(data, name, MASK_BYTES, understood)
 
 
 def decode_mask(data: bytes, name: str, probability: bool = False) -> npt.NDArray[np.bool_]:
@@ -257,6 +268,17 @@ def _values(upright: ImageRows) -> Iterator[Values]:
         else:
             opaque = rows if rows.mode in ("1", "L", "LA") else rows.convert("RGBA").convert("RGB")
             yield np.asarray(opaque.convert("L"))
+
+
+def _in_colour(image: Image.Image) -> bool:
+    """Return whether more than a few pixels have a colour, beyond the noise of JPEG."""
+    if _is_deep(image) or image.mode in ("1", "L", "LA"):
+        return False
+    coloured = 0
+    for _, rows in _upright_rows(image).stripes():
+        colours = np.asarray(rows.convert("RGBA").convert("RGB"))
+        coloured += int(np.count_nonzero(np.ptp(colours, axis=2) > GREY_NOISE))
+    return coloured > FEW * image.width * image.height
 
 
 def _is_deep(image: Image.Image) -> bool:

@@ -56,14 +56,17 @@ def mask_pixels(values: Values, name: str, probability: bool = False) -> MaskPix
     Args:
         values: HxW, whole numbers or fractions.
         name: Name of the file in errors.
-        probability: Accept a map of probabilities, in which any number of pixels is grey. With over
-            `MAX_LABELS` values, white is that of the file's type, even if no probability comes near to it.
+        probability: Accept a map of probabilities, in which any number of pixels is grey: of fractions from 0
+            to 1, or of whole numbers with over `MAX_LABELS` values. White is then that of the file's type,
+            even if no probability comes near to it.
 
     Raises:
         NotAMaskError: If the values are labels of several classes, all on one side of half the range, or
             those of a photograph.
     """
     levels = _levels(values)
+    if probability and _are_fractions(levels):
+        return MaskPixels(values >= 0.5, len(levels))
     if (levels[0] == 0 and len(levels) <= 2) or levels.tolist() == [1]:
         return MaskPixels(values != 0, len(levels))
     try:
@@ -86,6 +89,10 @@ def _levels(values: Values) -> npt.NDArray[np.float64]:
     for part in np.array_split(values.ravel(), 1 + values.size // _AT_ONCE):  # bincount copies to 8 bytes
         counts += np.bincount(part, minlength=len(counts))
     return np.flatnonzero(counts).astype(float)
+
+
+def _are_fractions(levels: npt.NDArray[np.float64]) -> bool:
+    return bool(levels[0] >= 0 and levels[-1] <= 1 and ((levels > 0) & (levels < 1)).any())
 
 
 def _fault(

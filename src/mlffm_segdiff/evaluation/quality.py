@@ -58,26 +58,38 @@ def judge_case(result: CaseResult, evaluated: EvaluatedCase) -> JudgedCase:
 def caught_share(doubt: Sequence[float], bad: Sequence[bool], share: float) -> float | None:
     """Return the share of all bad cases that are among the `share` most doubtful; None if none is bad.
 
-    Equally doubtful cases are taken in their order.
+    Of equally doubtful cases, each has the share of them that is bad, so their order does not count.
     """
-    order = np.argsort(-np.asarray(doubt), kind="stable")[: round(share * len(doubt))]
+    _, rising = _rising(doubt, bad)
+    doubtful = rising[len(rising) - round(share * len(rising)) :]
     total = np.count_nonzero(bad)
-    return float(np.count_nonzero(np.asarray(bad)[order]) / total) if total else None
+    return float(doubtful.sum() / total) if total else None
 
 
 def retained_error(doubt: Sequence[float], dices: Sequence[float]) -> Numbers:
-    """Return the mean of 1 - Dice of the 1, 2, .. n least doubtful cases (error-retention curve)."""
-    errors = 1 - np.asarray(dices, dtype=np.float64)[np.argsort(doubt, kind="stable")]
-    mean: Numbers = np.cumsum(errors) / np.arange(1, len(errors) + 1)
+    """Return the mean of 1 - Dice of the 1, 2, .. n least doubtful cases (error-retention curve).
+
+    Equally doubtful cases have their mean Dice.
+    """
+    _, rising = _rising(doubt, dices)
+    mean: Numbers = np.cumsum(1 - rising) / np.arange(1, len(rising) + 1)
     return mean
 
 
 def reliability_bins(expected: Sequence[float], dices: Sequence[float]) -> list[tuple[float, float, int]]:
-    """Return mean expected Dice, mean Dice and number of cases of BINS groups of similar size, rising."""
-    order = np.argsort(expected, kind="stable")
-    groups = [group for group in np.array_split(order, BINS) if len(group)]
-    every = (np.asarray(expected), np.asarray(dices))
-    return [(*(float(values[group].mean()) for values in every), len(group)) for group in groups]  # type: ignore[misc]
+    """Return mean expected Dice, mean Dice and number of cases of BINS groups of similar size, rising.
+
+    Cases of the same expected Dice have their mean Dice, so it does not count which group they are in.
+    """
+    groups = zip(*(np.array_split(values, BINS) for values in _rising(expected, dices)), strict=True)
+    return [(float(one.mean()), float(other.mean()), len(one)) for one, other in groups if len(one)]
+
+
+def _rising(keys: Sequence[float], values: Sequence[float]) -> tuple[Numbers, Numbers]:
+    """Return keys in rising order, and the values of each, those of equal keys averaged."""
+    different, place, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    means = np.bincount(place, weights=np.asarray(values, dtype=np.float64)) / counts
+    return np.repeat(different, counts), np.repeat(means, counts)
 
 
 def quality_summary(cases: Sequence[JudgedCase]) -> dict[str, object]:

@@ -185,6 +185,8 @@ def _check_methods(folders: Mapping[str, Sequence[Path]], baseline: str | None) 
             title(method)
         except ValueError as error:
             raise UserError(f"method {error}") from None
+        if not folders[method]:
+            raise UserError(f"method {method!r} has no folder of masks; add one, or leave the method out")
     by_text = {method.casefold(): method for method in folders}
     for method in folders:
         if by_text[method.casefold()] != method:

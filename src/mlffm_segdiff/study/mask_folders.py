@@ -71,12 +71,14 @@ def find_runs(masks: Mapping[str, Sequence[Path]], truth: Path, missing: Missing
 
     Raises:
         UserError: A folder cannot be read, has two masks of a case or none of the ground truth, is given
-            twice, or lacks a mask.
+            twice or is the ground truth, or lacks a mask.
     """
     truths = masks_by_id(truth)
     folders = [expanded(folder).resolve() for several in masks.values() for folder in several]
     if twice := [folder for folder in folders if folders.count(folder) > 1]:
         raise UserError(f"{twice[0]} is given twice; each run needs a folder of its own")
+    if truth.resolve() in folders:
+        raise UserError(f"{truth} is the ground truth and cannot be a method, too; give the method's masks")
     runs = [
         _find_run(method, number, folder, truths)
         for method, several in masks.items()

@@ -9,12 +9,11 @@ import pandas as pd
 from scikit_posthocs import posthoc_nemenyi_friedman
 from scipy.stats import friedmanchisquare, studentized_range
 
+from mlffm_segdiff.metrics.intervals import TIE_DIGITS
 from mlffm_segdiff.study.differences import LEVEL
 
 MIN_MODELS = 3
 """Minimum number of models that are ranked; two are compared by Wilcoxon's test."""
-DECIMALS = 9
-"""Scores are rounded before ranking, so that sums in a different order tie."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def rank_models(table: pd.DataFrame, higher_is_better: bool = True) -> Ranking:
     images, models = table.shape
     if models < MIN_MODELS or images < 2:
         raise ValueError(f"{models} models on {images} images cannot be ranked; three and two are needed")
-    scores = table.round(DECIMALS) * (1 if higher_is_better else -1)
+    scores = table.round(TIE_DIGITS) * (1 if higher_is_better else -1)
     ranks = scores.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
     tied = (scores.nunique(axis=1) == 1).all()
     statistic, p = (0.0, 1.0) if tied else friedmanchisquare(*scores.to_numpy().T)

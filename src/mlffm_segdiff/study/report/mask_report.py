@@ -82,7 +82,8 @@ def _add_worst(study: ScoredVariants, document: Document, outline: Outline) -> N
         for key in means[name].sort_values(kind="stable").index[:WORST_OF_EACH]
     ]
     numbers = pd.DataFrame(rows)
-    shown = numbers.assign(**{name: numbers[name].map(number) for name in study.variants})
+    shown = numbers.copy()
+    shown[study.variants] = numbers[study.variants].map(number)
     caption = (
         f"The {WORST_OF_EACH} cases with the lowest Jaccard of each {study.noun}, with the score of all."
     )

@@ -80,8 +80,9 @@ def _friedman_table(study: ScoredVariants, found: Mapping[str, DatasetRanking]) 
 def _rank_table(study: ScoredVariants, found: Mapping[str, Ranking]) -> Table:
     ranks = pd.DataFrame({dataset: one.ranks for dataset, one in found.items()})
     ranks = ranks.loc[[name for name in study.variants if name in ranks.index]]
-    numbers = ranks.rename_axis(study.noun).reset_index()
-    shown = numbers.assign(**{name: numbers[name].map(lambda rank: number(rank, 2)) for name in found})
+    numbers, shown = ranks.copy(), ranks.map(lambda rank: number(rank, 2))
+    for table in (numbers, shown):
+        table.insert(0, study.noun, ranks.index, allow_duplicates=True)  # a data set may have the noun's name
     return Table("ranks", "Mean ranks on the images of each data set; 1 is best.", numbers, shown)
 
 
