@@ -67,6 +67,7 @@ def test_a_study_runs_to_its_end_names_failures_and_repeats_a_cell(
     ((key, *cell, summary),) = KEY.findall(printed)
     assert (cell, summary) == (["full", "folder", "3"], "1 of 2 cells done, 0 running, 1 failed")
     said = rf"failed: broken, folder, seed 3: .*no/such.* \(see {tmp_path}/out/cells/\w+/failed\.txt\)\n"
+    said += "the same command tries the failed cells again\n"
     assert re.fullmatch(said, error)
 
     status, printed, _ = study("run")
@@ -211,5 +212,5 @@ def test_json_has_the_report_and_what_failed(study: Command, tmp_path: Path) -> 
     ((key, reason),) = found["failed"].items()
     assert "no/such" in reason
     assert error.startswith("failed: broken, folder, seed 3: ")
-    assert error.count("\n") == 1
+    assert error.count("\n") == 2
     assert key in [cell["key"] for cell in json.loads((tmp_path / "out" / "plan.json").read_text())["cells"]]

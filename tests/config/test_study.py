@@ -99,7 +99,7 @@ def test_a_study_survives_being_written_and_read(write: Write, tmp_path: Path) -
         ({"variants": {}}, ["variants", "at least 1 item"]),
         ({"variants": {"A": "unet"}}, ["'variants.A'", "mapping of keys and values (got 'unet')"]),
         ({"variants": {"a|b": {"recipe": "x"}}}, ["'a|b'", "letters, digits, spaces and + . , ( ) - _"]),
-        ({"variants": {1: {"recipe": "x"}}}, ["'variants.1'", "valid string"]),
+        ({"variants": {1: {"recipe": "x"}}}, ["1 in variants is not text; write the name in quotes"]),
         ({"seeds": []}, ["'seeds'", "at least 1 item"]),
         ({"datasets": {"ph2": {"overrids": []}}}, ["'datasets.ph2.overrids'", "'overrides'"]),
         ({"seeds": [0, 0]}, ["seed", "repeated"]),
@@ -195,3 +195,35 @@ def test_the_evidence_study_removes_only_the_fusion_module() -> None:
     assert study.variants["without MLFFM"].overrides == ("model.fusion_width=null",)
     assert study.variants["full"].recipe == study.variants["without MLFFM"].recipe
     assert len(study.seeds) == 3
+
+
+@pytest.mark.parametrize(
+    "change", ["baseline=plain", "name=other", "datasets.isic2018={}", "evaluations.a=[]"]
+)
+def test_what_only_the_file_sets_is_refused_on_the_command_line(change: str, write: Write) -> None:
+    key = re.split(r"[.=]", change)[0]
+    with pytest.raises(
+        UserError, match=f"^{key} cannot be changed here, only seeds, part, rank, launcher and"
+    ):
+        load_study(write(), [change])
+
+
+@pytest.mark.parametrize("name", [2, False, 1.5])
+def test_a_name_that_yaml_reads_as_a_number_or_truth_value_needs_quotes(name: object, write: Write) -> None:
+    variants = {"full": {"recipe": "isic2018"}, name: {"recipe": "isic2018"}}
+    with pytest.raises(UserError, match=f"{name} in variants is not text; write the name in quotes"):
+        load_study(write(variants=variants))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"datasets": {"\u00e9tude": {"source": "ph2"}}}, "that begins with A to Z or a digit"),
+        ({"variants": {"full ": {"recipe": "isic2018"}}, "baseline": "full "}, "does not end with a space"),
+        ({"datasets": {"a" * 61: {"source": "ph2"}}}, "has 61 characters; choose a name of at most 60"),
+        ({"evaluations": {"e" * 240: []}}, "has 240 characters; choose a name of at most 60"),
+    ],
+)
+def test_names_that_a_report_cannot_use_are_refused(given: dict[str, Any], said: str, write: Write) -> None:
+    with pytest.raises(UserError, match=said):
+        load_study(write(**given))

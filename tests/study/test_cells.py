@@ -1,4 +1,5 @@
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def test_any_other_setting_is_another_key(change: str) -> None:
     assert cell_key(load_recipe("ph2"), "") != cell_key(load_recipe("ph2", [change]), "")
 
 
-@pytest.mark.parametrize("change", ["train.logger=csv", "train.devices=2", "train.nodes=4"])
+@pytest.mark.parametrize("change", ["train.logger=csv", "train.devices=2", "train.nodes=4", "data.workers=3"])
 def test_what_weights_do_not_depend_on_is_not_in_the_key(change: str) -> None:
     assert cell_key(load_recipe("ph2"), "") == cell_key(load_recipe("ph2", [change]), "")
 
@@ -88,6 +89,17 @@ def test_sources_and_splits_are_the_studys(make_study: MakeStudy, lesions: Path,
     digests = {cell.dataset: cell.split for cell in cells}
     assert digests["folder"] != digests["again"]
     assert digests == {cell.dataset: load_split_cases(cell.recipe.data).digest for cell in cells}
+
+
+def test_two_folders_with_the_same_ids_are_refused(
+    make_study: MakeStudy, lesions: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(lesions, tmp_path / "bald")
+    study = make_study(datasets={"raw": {"source": "folder"}, "bald": {"source": "folder"}})
+    with pytest.raises(
+        UserError, match=r"^raw and bald have the same ids in different folders, which a study"
+    ):
+        make_cells(study, {"raw": lesions, "bald": tmp_path / "bald"})
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 import mlffm_segdiff
-from mlffm_segdiff.study.code_version import UNUSED, code_digest, digest_of
+from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.study.code_version import UNUSED, code_digest, code_of, digest_of
 
 CODE = '''"""What it is."""
 
@@ -81,3 +82,24 @@ def test_every_package_that_a_cell_loads_counts() -> None:
     assert {"training", "evaluation", "inference"} <= loaded
     assert packages - loaded | {"study"} == set(UNUSED)
     assert code_digest() == digest_of(root, UNUSED)
+
+
+def test_a_changed_loss_of_the_user_is_another_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "loss_of_a_user.py"
+    module.write_text("def own(logit, mask, distance, weight):\n    return (logit - mask).square().mean()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    recipe = load_recipe("isic2018", ["loss={target: loss_of_a_user.own}"])
+    before = code_of(recipe)
+    assert before != code_digest() == code_of(load_recipe("isic2018"))
+    module.write_text(module.read_text() + "# a comment\n")
+    assert code_of(recipe) == before
+    module.write_text(module.read_text().replace("square", "abs"))
+    assert code_of(recipe) != before
+
+
+def test_a_compiled_or_packaged_loss_is_found_by_its_module() -> None:
+    recipe = load_recipe("isic2018", ["loss={target: torch.nn.functional.binary_cross_entropy_with_logits}"])
+    assert code_of(recipe) != code_digest()
+    assert code_of(load_recipe("unet", ["loss={target: math.fsum}"])) == code_digest()

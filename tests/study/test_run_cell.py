@@ -189,7 +189,7 @@ def test_the_account_names_the_code_and_the_seconds_of_the_training_and_of_each_
     environment = json.loads(place.run.environment.read_text())
     place.run.environment.write_text(json.dumps({**environment, "git": "older"}))
     write_plan(replace(plan, evaluations={**plan.evaluations, "one": ["sampling.steps=1"]}), copied.plan)
-    monkeypatch.setattr(module, "code_digest", lambda: "newer")
+    monkeypatch.setattr(module, "code_of", lambda recipe: "newer")
     run_cell(copied.path, place.path.name)
     after = place.account()
     assert (after["training_code"], after["git"]) == (code_digest(), "older")

@@ -64,7 +64,9 @@ def test_a_damaged_case_table_is_a_user_error_that_names_it(whole: StudyFolder, 
             read_scores([one], ["recipe"])
 
 
-@pytest.mark.parametrize("damage", ["a text for a score", "a row twice", "half of the rows"])
+@pytest.mark.parametrize(
+    "damage", ["a text for a score", "a row twice", "half of the rows", "half of the last row"]
+)
 def test_a_case_table_has_numbers_for_each_image_once(
     damage: str, copied: StudyFolder, tmp_path: Path
 ) -> None:
@@ -74,6 +76,7 @@ def test_a_case_table_has_numbers_for_each_image_once(
     lines[0] = lines[0].replace("0.", "abc.") if damage == "a text for a score" else lines[0]
     lines = lines + lines[:1] if damage == "a row twice" else lines
     lines = lines[: len(lines) // 2] if damage == "half of the rows" else lines
+    lines[-1] = lines[-1][: len(lines[-1]) // 2] if damage == "half of the last row" else lines[-1]
     path.write_text("\n".join([head, *lines, ""]))
     with pytest.raises(UserError, match=r"cases\.csv is not a case table .*run the study again"):
         read_scores([one], ["recipe"])

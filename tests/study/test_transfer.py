@@ -10,6 +10,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.study import Study
 from mlffm_segdiff.study.plan import StudyPlan, read_plan
 from mlffm_segdiff.study.report import read_results, write_report
+from mlffm_segdiff.study.runner import run_study
 from mlffm_segdiff.study.study_folder import StudyFolder
 from mlffm_segdiff.study.transfer import ReusedCells, reuse_cells, share_study
 
@@ -150,6 +151,14 @@ def test_a_folder_without_a_study_is_refused_before_anything_is_copied(
     assert not (folder.path / "cells").exists()
 
 
+def test_a_study_is_not_begun_before_those_that_it_reuses_are_found(
+    make_study: Callable[..., Study], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="is not a study folder"):
+        run_study(make_study(), tmp_path / "new", reuse=[tmp_path / "nothing"])
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_shared_study_gives_the_same_tables(whole: StudyFolder, tmp_path: Path) -> None:
     files = share_study(whole, tmp_path / "shared")
     assert sorted(files) == sorted(path for path in (tmp_path / "shared").rglob("*") if path.is_file())
@@ -185,6 +194,17 @@ def test_a_shared_study_names_no_folder_of_the_data(
     (data, *_) = [cell.recipe.data for cell in read_plan(tmp_path / "shared/plan.json").cells]
     assert data.sources == {"ph2": None}
     assert data.split == Path("split.csv")
+
+
+def test_two_folders_of_a_shared_study_stay_two(whole: StudyFolder, tmp_path: Path) -> None:
+    plan = json.loads(whole.plan.read_text())
+    for cell, folder in zip(plan["cells"], ("a", "b", "a", "b"), strict=True):
+        cell["recipe"]["data"]["sources"] = {"folder": f"/secret/{folder}"}
+    study = StudyFolder(Path(shutil.copytree(whole.path, tmp_path / "study")))
+    study.plan.write_text(json.dumps(plan))
+    share_study(study, tmp_path / "shared")
+    cells = read_plan(tmp_path / "shared/plan.json").cells
+    assert [str(cell.recipe.data.sources["folder"]) for cell in cells] == ["folder_0", "folder_1"] * 2
 
 
 @pytest.mark.parametrize("name", ["cases.csv", "summary.json"])

@@ -116,9 +116,10 @@ def summary(plan: JobPlan) -> str:
     """Return what a job takes in two sentences."""
     found, job, first = plan.estimate, plan.job, plan.limits[0]
     shards = "1 shard" if job.shards == 1 else f"{job.shards:,} shards"
+    nodes = "1 node" if plan.nodes.nodes == 1 else f"{plan.nodes.nodes:,} nodes"
     return (
         f"{job.images:,} images in {shards} take {plain(found.seconds / HOUR)} hours on "
-        f"{plan.nodes.nodes:,} nodes and cost {plain(found.cost)}; the bottleneck is {found.bottleneck}, and "
+        f"{nodes} and cost {plain(found.cost)}; the bottleneck is {found.bottleneck}, and "
         f"{plain(found.lost_shards)} shards are expected to be lost and repeated. The nearest limit: "
         f"{first.what}, from {plain(first.at)} {first.unit}."
     )

@@ -164,8 +164,9 @@ def run(
         from mlffm_segdiff.study.report import write_report
     loaded, reporter = load_study(name, overrides or ()), Reporter(quiet, as_json)
     folder = StudyFolder.of(loaded.name, output)
-    planned, launcher = start_study(loaded, folder, _sources(source), device)
-    reused = reuse_cells(planned, folder, _study_folders(reuse))
+    others = _study_folders(reuse)
+    planned, launcher = start_study(loaded, folder, _sources(source), device, others)
+    reused = reuse_cells(planned, folder, others)
     if reuse:
         reporter.info(
             f"copied from other studies: {len(reused.finished)} finished cells and the training of "
@@ -330,4 +331,6 @@ def _run_cells(
         raise
     for key, error in failures.items():
         say(f"failed: {planned.cell(key)}: {error} (see {folder.cell(key).failed})", err=True)
+    if failures:
+        say("the same command tries the failed cells again", err=True)
     return failures

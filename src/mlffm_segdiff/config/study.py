@@ -1,7 +1,7 @@
 """The schema of a study: variants x data sets x seeds, how models are scored, and what runs the cells."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from omegaconf import OmegaConf
@@ -15,10 +15,14 @@ from mlffm_segdiff.config.spelling import nearest_key
 
 OWN_KEYS = ("seeds", "part", "rank", "launcher")
 """Keys of a study that ``key=value`` changes; other keys are those of its recipes."""
+FIXED_KEYS = ("name", "variants", "datasets", "overrides", "evaluations", "baseline")
+"""Keys of a study that only its YAML file sets."""
 SET_ELSEWHERE = {"seed": "seeds", "data.sources": "datasets"}
 FILE_NAME = r"[A-Za-z0-9][\w.-]*"
 TITLE_LETTERS = "letters, digits, spaces and + . , ( ) - _"
-TITLE = r"\w[\w +.,()-]*"
+TITLE = r"\w([\w +.,()-]*[\w+.,()-])?"
+MAX_LETTERS = 60
+"""Maximum length of a name; with what the report adds, it is the name of a file."""
 COLUMNS = ("id", "images", "property", "group")
 """Columns of tables that have a column for each variant."""
 
@@ -37,16 +41,27 @@ def recipe_override(text: str) -> str:
 def file_name(text: str) -> str:
     """Return ``text`` if it can be the name of a file everywhere. Raises ValueError."""
     if not re.fullmatch(FILE_NAME, text):
-        raise ValueError(f"{text!r} is not a name of only letters, digits and _ . -")
-    return text
+        raise ValueError(
+            f"{text!r} is not a name of only letters, digits and _ . - that begins with A to Z or a digit"
+        )
+    return _short(text)
 
 
 def title(text: str) -> str:
     """Return ``text`` if it can be a name in tables and figures. Raises ValueError."""
     if not re.fullmatch(TITLE, text):
-        raise ValueError(f"{text!r} is not a name of only {TITLE_LETTERS}")
+        raise ValueError(
+            f"{text!r} is not a name of only {TITLE_LETTERS} that begins with a letter or digit and does not "
+            "end with a space"
+        )
     if text in COLUMNS:
         raise ValueError(f"{text!r} is a column of the report's tables; choose another name")
+    return _short(text)
+
+
+def _short(text: str) -> str:
+    if len(text) > MAX_LETTERS:
+        raise ValueError(f"{text!r} has {len(text)} characters; choose a name of at most {MAX_LETTERS}")
     return text
 
 
@@ -200,6 +215,12 @@ def load_study(name: str, overrides: Sequence[str] = ()) -> Study:
     path = find_yaml(name, "study", STUDIES)
     values: Any = OmegaConf.to_container(read_mapping(path, "study", "seeds: [0, 1, 2]"))
     study = check_study(values, f"study {name!r}").model_dump()
+    fixed = [key for text in overrides if (key := re.split(r"[.=]", text)[0]) in FIXED_KEYS]
+    if fixed:
+        raise UserError(
+            f"{fixed[0]} cannot be changed here, only {', '.join(OWN_KEYS)} and keys of recipes; copy the "
+            "YAML file and change it there"
+        )
     own = [text for text in overrides if re.split(r"[.=]", text)[0] in OWN_KEYS]
     of_recipes = [text for text in overrides if text not in own]
     changed = override_values({"launcher": study["launcher"]}, own, "override")
@@ -216,6 +237,11 @@ def check_study(values: Any, origin: str) -> Study:
     Raises:
         UserError: Names the invalid key.
     """
+    for section in ("variants", "datasets", "evaluations"):
+        names = values.get(section) if isinstance(values, Mapping) else None
+        for name in names if isinstance(names, Mapping) else ():
+            if not isinstance(name, str):
+                raise UserError(f"{origin}: {name!r} in {section} is not text; write the name in quotes")
     try:
         return Study.model_validate(values)
     except ValidationError as error:

@@ -51,13 +51,14 @@ def cell_key(recipe: Recipe, split: str) -> str:
     """Compute the key of a cell from its full recipe and the digest of its split.
 
     The key does not depend on the folders of the data, but on the names of the data sets and the split; nor
-    on the loggers and devices of the training.
+    on the loggers and devices of the training, and on how many processes load images.
 
     Returns:
         16 hexadecimal digits.
     """
     values = recipe.model_dump(mode="json")
-    values["data"] |= {"sources": sorted(values["data"]["sources"]), "split": split}
+    workers = DataConfig.model_fields["workers"].default
+    values["data"] |= {"sources": sorted(values["data"]["sources"]), "split": split, "workers": workers}
     for key in ("logger", *DEVICE_KEYS):
         del values["train"][key]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
@@ -83,7 +84,13 @@ def make_cells(study: Study, sources: Mapping[str, Path | None]) -> list[Cell]:
         key = cell_key(recipe, splits[dataset])
         cell = Cell(key, variant, dataset, seed, splits[dataset], recipe)
         if cells.setdefault(key, cell) is not cell:
-            raise UserError(f"two names for one training run: {cells[key]} and {cell}; leave one out")
+            other = cells[key]
+            if other.recipe.data.sources != recipe.data.sources:
+                raise UserError(
+                    f"{other.dataset} and {dataset} have the same ids in different folders, which a study "
+                    "cannot tell apart; rename the images of one, or use two studies"
+                )
+            raise UserError(f"two names for one training run: {other} and {cell}; leave one out")
     return list(cells.values())
 
 

@@ -2,10 +2,16 @@
 
 import ast
 import hashlib
+import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import mlffm_segdiff
+from mlffm_segdiff.config.registry import import_target
+from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.losses import LOSSES
+from mlffm_segdiff.models.registry import TargetModelConfig
 
 UNUSED = ("cli", "study", "serve", "benchmark", "export")
 """Packages that do not count: no cell runs them, except `study`.
@@ -21,6 +27,32 @@ def code_digest() -> str:
     return digest_of(Path(mlffm_segdiff.__file__).parent, UNUSED)
 
 
+def code_of(recipe: Recipe) -> str:
+    """Return the digest of the code that trains and scores by a recipe.
+
+    It is `code_digest`, and for a model or loss of the user also of the module that defines it; of modules
+    that this one imports it knows nothing.
+    """
+    model, loss = recipe.model, recipe.loss
+    parts = (
+        import_target(model.target, "model.target") if isinstance(model, TargetModelConfig) else type(model),
+        LOSSES.require(loss.name) if loss.target is None else import_target(loss.target, "loss.target"),
+    )
+    own = sorted({path for part in parts if (path := _own_module(part)) is not None})
+    if not own:
+        return code_digest()
+    return _digest(code_digest(), *map(_statements, own))
+
+
+def _own_module(part: Any) -> Path | None:
+    """Return the file of the module that defines a part; None if it is of this package or compiled."""
+    name = str(getattr(part, "__module__", ""))
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if name.partition(".")[0] == mlffm_segdiff.__name__ or file is None or not file.endswith(".py"):
+        return None
+    return Path(file)
+
+
 def digest_of(root: Path, unused: tuple[str, ...] = ()) -> str:
     """Compute a digest of a package's statements.
 
@@ -33,13 +65,22 @@ def digest_of(root: Path, unused: tuple[str, ...] = ()) -> str:
     Returns:
         16 hexadecimal digits.
     """
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        relative = path.relative_to(root)
-        if relative.parts[0] not in unused:
-            tree = _WithoutDocstrings().visit(ast.parse(path.read_text(encoding="utf-8")))
-            digest.update(f"{relative.as_posix()}\n{ast.unparse(tree)}\n".encode())
-    return digest.hexdigest()[:16]
+    files = {path.relative_to(root): path for path in root.rglob("*.py")}
+    return _digest(
+        *(
+            f"{name.as_posix()}\n{_statements(files[name])}\n"
+            for name in sorted(files)
+            if name.parts[0] not in unused
+        )
+    )
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
+
+
+def _statements(path: Path) -> str:
+    return ast.unparse(_WithoutDocstrings().visit(ast.parse(path.read_text(encoding="utf-8"))))
 
 
 class _WithoutDocstrings(ast.NodeTransformer):

@@ -23,7 +23,7 @@ from mlffm_segdiff.evaluation.report import CASES_FILE, SUMMARY_FILE, write_repo
 from mlffm_segdiff.segmenters.device import find_device
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.study.cells import Cell, evaluation_sampling
-from mlffm_segdiff.study.code_version import code_digest
+from mlffm_segdiff.study.code_version import code_of
 from mlffm_segdiff.study.plan import StudyPlan, read_plan
 from mlffm_segdiff.study.stopwatch import Stopwatch
 from mlffm_segdiff.study.study_folder import CellFolder, StudyFolder
@@ -120,7 +120,7 @@ def _train(cell: Cell, plan: StudyPlan, place: CellFolder) -> None:
         "seconds": stopwatch.seconds,
         "resumed": resumed,
         "best_jaccard": result.best_jaccard,
-        "code": code_digest(),
+        "code": code_of(cell.recipe),
     }
     _write(place.trained, values)
 
@@ -138,7 +138,7 @@ def _score(cell: Cell, plan: StudyPlan, place: CellFolder, parts: SplitCases) ->
         found = list(evaluate_model(segmenter, pairs, cases, sampling, cell.recipe.train.batch_size, device))
         with atomic_folder(scores) as building:
             write_report(building, found, _provenance(cell, plan, name))
-            record = {"seconds": time.monotonic() - started, "code": code_digest()}
+            record = {"seconds": time.monotonic() - started, "code": code_of(cell.recipe)}
             _write(building / place.scored(name).name, record)
             shutil.rmtree(scores, ignore_errors=True)  # of other settings, or unfinished
 

@@ -16,13 +16,13 @@ from mlffm_segdiff.data.atomic import require_writable_folder, write_text
 from mlffm_segdiff.data.processors import default_threads, processors
 from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.study.cells import Cell, make_cells
-from mlffm_segdiff.study.code_version import code_digest
+from mlffm_segdiff.study.code_version import code_of
 from mlffm_segdiff.study.launchers import make_launcher
 from mlffm_segdiff.study.launchers.base import Launcher
 from mlffm_segdiff.study.plan import StudyPlan, package_versions, read_plan, write_plan
 from mlffm_segdiff.study.run_cell import is_scored, run_cell
-from mlffm_segdiff.study.study_folder import CellFolder, StudyFolder
-from mlffm_segdiff.study.transfer import reuse_cells
+from mlffm_segdiff.study.study_folder import CellFolder, StudyFolder, scoring_codes, training_codes
+from mlffm_segdiff.study.transfer import check_studies, reuse_cells
 
 LOG = logging.getLogger(__name__)
 Sources = Mapping[str, Path | None]
@@ -81,21 +81,29 @@ def run_study(
     if not isinstance(study, Study):
         study = load_study(study) if isinstance(study, str) else check_study(study, "run_study()")
     folder = StudyFolder.of(study.name, output)
-    plan, launcher = start_study(study, folder, sources or {}, device)
-    reuse_cells(plan, folder, [StudyFolder(expanded(path)) for path in reuse])
+    others = [StudyFolder(expanded(path)) for path in reuse]
+    plan, launcher = start_study(study, folder, sources or {}, device, others)
+    reuse_cells(plan, folder, others)
+    for change in changes(plan, folder):
+        LOG.warning(change)
     failures = run_cells(plan, folder, launcher, on_end)
     return StudyRun(folder.path, write_report(folder.path), failures)
 
 
 def start_study(
-    study: Study, folder: StudyFolder, sources: Sources, device: str = AUTO
+    study: Study,
+    folder: StudyFolder,
+    sources: Sources,
+    device: str = AUTO,
+    others: Sequence[StudyFolder] = (),
 ) -> tuple[StudyPlan, Launcher]:
-    """Check a whole study, write its plan, and return it with what runs its cells.
+    """Check a whole study and those that it reuses, write its plan, and return it with what runs its cells.
 
     Raises:
         UserError: As `make_plan` and `save_plan` do, or if the launcher cannot run, this machine has no such
-            device, or the folder cannot be written.
+            device, the folder cannot be written, or one of ``others`` has no study.
     """
+    check_studies(others)
     if study.launcher.name in HERE:
         find_device(device)
     require_writable_folder(folder.path)
@@ -207,14 +215,17 @@ def changes(plan: StudyPlan, folder: StudyFolder) -> list[str]:
         for name, old in plan.packages.items()
         if now.get(name) != old
     ]
-    places = [folder.cell(cell.key) for cell in plan.cells]
-    accounts = [place.account() for place in places if place.finished.is_file()]
-    codes = [str(one.get("training_code")) for one in accounts if one.get("training_code") != code_digest()]
-    if codes:
-        found.append(
-            f"{len(codes)} finished cells were trained by other code ({', '.join(sorted(set(codes)))}; now "
-            f"{code_digest()}); they are kept, and the report lists the code"
-        )
+    finished = [cell for cell in plan.cells if folder.cell(cell.key).finished.is_file()]
+    accounts = [folder.cell(cell.key).account() for cell in finished]
+    now_code = [code_of(cell.recipe) for cell in finished]
+    for what, codes_of in (("trained", training_codes), ("scored", scoring_codes)):
+        codes = map(codes_of, accounts)
+        other = [own for own, code in zip(codes, now_code, strict=True) if own != {code}]
+        if other:
+            found.append(
+                f"{len(other)} finished cells were {what} by other code than now "
+                f"({', '.join(sorted(set().union(*other)))}); they are kept, and the report lists the code"
+            )
     threads = [one["threads"] for one in accounts if one.get("threads", plan.threads) != plan.threads]
     if threads:  # of another study
         found.append(

@@ -121,6 +121,8 @@ def _case_rows(one: CellResult, evaluation: str) -> pd.DataFrame:
         if f"{NETWORK_PREFIX}{SCORE_COLUMNS[0]}" in cases:
             tables.append(_at_resolution(cases, "network"))
         rows = pd.concat(tables, ignore_index=True)
+        if rows[list(COUNT_NAMES)].isna().any(axis=None):
+            raise ValueError("a row lacks counts of pixels")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} is not a case table ({reason_of(error)}); delete {path.parent} and run the study again"

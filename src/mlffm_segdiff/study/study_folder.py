@@ -1,7 +1,7 @@
 """Paths of a study and of its cells."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,17 @@ from mlffm_segdiff.training.run_folder import RunFolder
 
 RECORDS = {"seconds": int | float, "training_seconds": int | float, "images": int, "resumed": bool}
 """What the record of every finished cell has."""
+
+
+def training_codes(account: Mapping[str, Any]) -> set[str]:
+    """Return the digest of the code that trained a cell, of its record, as `scoring_codes` does."""
+    return {str(account.get("training_code"))}
+
+
+def scoring_codes(account: Mapping[str, Any]) -> set[str]:
+    """Return the digests of the code that made a cell's scores, of its record."""
+    scored = account.get("evaluations", {"all": account})  # older records have one code for all
+    return {str(one.get("code")) for one in scored.values()}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -179,14 +179,26 @@ def share_study(folder: StudyFolder, output: Path) -> list[Path]:
     with atomic_folder(output) as building:
         for file, content in files.items():
             write_bytes(building / file.relative_to(folder.path), content)
-        shared = replace(plan, cells=[_without_paths(cell) for cell in plan.cells])
+        shared = replace(plan, cells=_without_paths(plan.cells))
         write_plan(shared, building / folder.plan.name)
     return [output / file.relative_to(folder.path) for file in (folder.plan, *files)]
 
 
-def _without_paths(cell: Cell) -> Cell:
+def _without_paths(cells: Sequence[Cell]) -> list[Cell]:
+    """Return the cells without the folders of their data; if one data set has several, with their numbers."""
+    folders: dict[str, list[Path | None]] = {}
+    for cell in cells:
+        for name, folder in cell.recipe.data.sources.items():
+            known = folders.setdefault(name, [])
+            known += [] if folder in known else [folder]
+    return [_without_path(cell, folders) for cell in cells]
+
+
+def _without_path(cell: Cell, folders: Mapping[str, Sequence[Path | None]]) -> Cell:
     data = cell.recipe.data
-    data = data.model_copy(
-        update={"sources": dict.fromkeys(data.sources), "split": data.split and Path(data.split.name)}
-    )
+    sources = {
+        name: Path(f"folder_{folders[name].index(folder)}") if len(folders[name]) > 1 else None
+        for name, folder in data.sources.items()
+    }
+    data = data.model_copy(update={"sources": sources, "split": data.split and Path(data.split.name)})
     return replace(cell, recipe=cell.recipe.model_copy(update={"data": data}))

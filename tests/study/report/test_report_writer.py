@@ -1,7 +1,7 @@
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -9,8 +9,11 @@ import pytest
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.evaluation.figures import OutlinedCase
 from mlffm_segdiff.study.plan import read_plan
-from mlffm_segdiff.study.report import write_report
+from mlffm_segdiff.study.report import figure_sections, write_report
+from mlffm_segdiff.study.report.scored_images import ScoredImages
+from mlffm_segdiff.study.score_frame import CellResult
 from mlffm_segdiff.study.study_folder import StudyFolder
 
 
@@ -86,6 +89,55 @@ def test_an_unfinished_comparison_lists_what_is_missing_and_reports_the_rest(com
     assert ranks.to_dict() == {"full": 1.5, "without MLFFM": 3, "uniform weights": 1.5}  # the second is worst
 
 
+def test_a_report_replaces_its_files_and_keeps_those_of_others(
+    fabricate: Callable[..., StudyFolder], lesions: Path
+) -> None:
+    folder = fabricate(
+        seeds=[0],
+        evaluations={"one": [], "two": ["sampling.steps=2"]},
+        datasets={"lesions": {"source": "folder"}},
+        sources={"lesions": lesions},
+    )
+    report = write_report(folder.path)
+    assert "evaluations.csv" in names(report / "tables")
+    (report / "tables" / "notes.csv").write_text("mine")
+    plan = json.loads(folder.plan.read_text())
+    folder.plan.write_text(json.dumps({**plan, "evaluations": {"one": []}}))
+    write_report(folder.path)
+    assert names(report / "tables") >= {"notes.csv", "scores_source.csv"}
+    assert not [name for name in names(report / "tables") if name.startswith("evaluations.")]
+
+
+def test_a_study_of_one_variant_compares_nothing(fabricate: Callable[..., StudyFolder]) -> None:
+    folder = fabricate(seeds=[0], variants={"full": {"recipe": "synthetic"}})
+    page = (write_report(folder.path) / "report.md").read_text()
+    assert "## Scores" in page
+    assert "baseline`" not in page
+    assert "Against the baseline" not in page
+
+
+def test_worst_cases_are_segmented_at_the_size_of_each_variant(
+    fabricate: Callable[..., StudyFolder], lesions: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {}
+
+    def outline(one: CellResult, overrides: Sequence[str], images: ScoredImages) -> list[OutlinedCase]:
+        sizes[one.cell.variant] = images.pairs.images.shape[1]
+        return []
+
+    monkeypatch.setattr(figure_sections, "outline", outline)
+    larger = {"recipe": "synthetic", "overrides": ["data.size=64"]}
+    folder = fabricate(
+        seeds=[0],
+        gains={"full": 0.0, "larger": 0.0},
+        variants={"full": {"recipe": "synthetic"}, "larger": larger},
+        datasets={"lesions": {"source": "folder"}},
+        sources={"lesions": lesions},
+    )
+    write_report(folder.path)
+    assert sizes == {"full": 32, "larger": 64}
+
+
 def test_a_data_set_with_few_images_has_no_tests(fabricate: Callable[..., StudyFolder]) -> None:
     """Four test images: no p-value can be below 0.05, so nothing is said about significance."""
     report = write_report(fabricate(seeds=[0], rank=True).path)
@@ -109,7 +161,7 @@ def test_a_study_with_nothing_finished_lists_what_is_to_do(fabricate: Callable[.
     folder.cell(key).failed.write_text("Traceback")
     page = (write_report(folder.path) / "report.md").read_text()
     assert "9 of 9 training runs are missing" in page
-    assert "- full, synthetic, seed 0: failed" in page
+    assert "- full, synthetic, seed 0: failed (Traceback)" in page
     assert "No cell is finished yet" in page
 
 

@@ -79,10 +79,14 @@ def add_worst_cases(study: StudyResults, document: Document) -> None:
     def draw(dataset: str, scores: pd.DataFrame) -> None:
         worst = worst_ids(scores)
         cells = [one for name in scores if (one := study.first_cell(str(name), dataset))][:ROWS]
-        images = open_images(cells[0].cell, study.plan.part).select(worst)
+        by_size = {one.cell.recipe.data.size: one.cell for one in cells}
+        images = {size: open_images(cell, study.plan.part).select(worst) for size, cell in by_size.items()}
         overrides = study.plan.evaluations[study.evaluations[0]]
         groups = {
-            f"{one.cell.variant}, seed {one.cell.seed}": outline(one, overrides, images) for one in cells
+            f"{one.cell.variant}, seed {one.cell.seed}": outline(
+                one, overrides, images[one.cell.recipe.data.size]
+            )
+            for one in cells
         }
         add_worst_figure(document, dataset, groups, str(scores.columns[0]))
 

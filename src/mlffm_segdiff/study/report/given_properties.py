@@ -10,15 +10,13 @@ import numpy as np
 import pandas as pd
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.study import TITLE, TITLE_LETTERS
+from mlffm_segdiff.config.study import MAX_LETTERS, TITLE, TITLE_LETTERS
 from mlffm_segdiff.data.csv_columns import read_table
 from mlffm_segdiff.data.datasets.mask_names import IdLookup, id_hint
 from mlffm_segdiff.study.report.image_properties import ImageProperty, file_stem, in_thirds
 
 MAX_GROUPS = 20
 """Different texts that a property may have."""
-MAX_LETTERS = 60
-"""Of the name of a property, so that it can name a file."""
 UNKNOWN = ("", "-", "?", "na", "n/a", "nan", "none", "null", "unknown")
 """Fields without a value, in lower case."""
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from mlffm_segdiff.data.atomic import require_writable_folder
+from mlffm_segdiff.data.atomic import require_writable_folder, write_text
+from mlffm_segdiff.data.results_folder import listed_files, remove_results
 from mlffm_segdiff.study.report import figure_sections as figures
 from mlffm_segdiff.study.report import score_sections as scores
 from mlffm_segdiff.study.report.document import Document
@@ -16,6 +18,10 @@ from mlffm_segdiff.study.report.given_properties import read_properties
 from mlffm_segdiff.study.report.image_properties import MEASURED
 from mlffm_segdiff.study.report.property_sections import add_properties
 from mlffm_segdiff.study.report.study_results import StudyResults, read_results
+from mlffm_segdiff.study.study_folder import scoring_codes, training_codes
+
+FILES = "files.json"
+"""Lists the files of the report; the next report removes those that it does not write again."""
 
 
 def write_report(study_folder: Path, properties: Path | None = None) -> Path:
@@ -55,6 +61,9 @@ def write_report(study_folder: Path, properties: Path | None = None) -> Path:
         scores.add_state(study, document)
         document.text("No cell is finished yet: there are no scores.")
     document.write()
+    listing = document.folder / FILES
+    remove_results(document.folder, set(listed_files(listing)) - set(document.files))
+    write_text(listing, json.dumps({"files": document.files}, indent=2) + "\n")
     return document.folder
 
 
@@ -85,9 +94,8 @@ def _add_reproduction(study: StudyResults, document: Document) -> None:
         threads = {"threads per training": str(account["threads"])} if "threads" in account else {}
         for name, version in {**threads, "python": account["python"], **account["packages"]}.items():
             versions.setdefault(name, set()).add(version)
-        versions.setdefault("training code", set()).add(account["training_code"])
-        scored = account.get("evaluations", {"all": account})  # older records have one code for all
-        versions.setdefault("scoring code", set()).update(one["code"] for one in scored.values())
+        versions.setdefault("training code", set()).update(training_codes(account))
+        versions.setdefault("scoring code", set()).update(scoring_codes(account))
     shown = ", ".join(f"{name} {' and '.join(sorted(found))}" for name, found in versions.items())
     document.heading("How to repeat it")
     document.points(
@@ -96,7 +104,8 @@ def _add_reproduction(study: StudyResults, document: Document) -> None:
         "tables/ has each table as CSV, unrounded, and as LaTeX (package booktabs).",
         f"They ran with: {shown}.",
     )
-    if len(versions["training code"]) > 1:
-        document.text(
-            "Cells were trained by different versions of the code (see above): compare them with care."
-        )
+    for kind, word in (("training code", "trained"), ("scoring code", "scored")):
+        if len(versions[kind]) > 1:
+            document.text(
+                f"Cells were {word} by different versions of the code (see above): compare them with care."
+            )

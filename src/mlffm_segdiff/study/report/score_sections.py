@@ -23,7 +23,7 @@ from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.report.split_comparison import split_table
 from mlffm_segdiff.study.report.study_results import StudyResults
 from mlffm_segdiff.study.report.wording import counted, ends, p_value, signed
-from mlffm_segdiff.study.score_frame import RESOLUTIONS
+from mlffm_segdiff.study.score_frame import RESOLUTIONS, CellResult
 
 MAIN = ("jaccard", "source")
 OTHERS = (
@@ -44,9 +44,17 @@ def add_state(study: StudyResults, document: Document) -> None:
         document.text(
             f"{len(missing)} of {len(study.cells)} training runs are missing; this report has the others."
         )
-        document.points(*(f"{one.cell}: {'failed' if one.failed else 'not finished'}" for one in missing))
+        document.points(*(f"{one.cell}: {_why(one)}" for one in missing))
     document.heading("What was run")
     document.table(run_table(study))
+
+
+def _why(one: CellResult) -> str:
+    """Return why a cell has no scores: the last line of its error, if it failed."""
+    if not one.failed:
+        return "not finished"
+    lines = one.folder.failed.read_text(encoding="utf-8").strip().splitlines()
+    return f"failed ({lines[-1]})" if lines else "failed"
 
 
 def main_comparisons(study: ScoredVariants) -> list[Comparison]:
@@ -75,6 +83,8 @@ def add_baseline_comparisons(
     study: ScoredVariants, compared: Sequence[Comparison], document: Document
 ) -> None:
     """Add the `main_comparisons` with a forest plot, then those by other scores."""
+    if len(study.variants) < 2:
+        return
     document.heading("Against the baseline")
     small = small_datasets(study)
     if small:
