@@ -208,24 +208,23 @@ def test_a_run_without_any_checkpoint_cannot_be_started_from(
     assert not (tmp_path / "run").exists()
 
 
-def test_training_by_a_recipes_name_prints_nothing(
+def test_a_recipes_name_and_a_recipe_are_trained_alike_and_print_nothing(
     tmp_path: Path, finished: RunFolder, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A name with overrides and a recipe with overrides are trained alike, and the result says where."""
+    """Both with overrides; the result says where the run is."""
     keys = ["train.images=8", "train.validate_every=4"]
     results = [
         training.train(recipe, tmp_path / name, keys)
         for name, recipe in (("by name", str(finished.config)), ("by recipe", finished.recipe()))
     ]
     assert capfd.readouterr() == ("", "")
-    for result in results:
-        folder = RunFolder(result.run)
+    folders = [RunFolder(result.run) for result in results]
+    for result, folder in zip(results, folders, strict=True):
         assert folder.recipe().train.images == 8
         assert result.weights == folder.weights
         assert result.best_jaccard == pytest.approx(max(column(folder, "val_jaccard").values()))
-    assert all(
-        torch.equal(v, weights(folder)[k]) for k, v in weights(RunFolder(tmp_path / "by name")).items()
-    )
+    by_name, by_recipe = map(weights, folders)
+    assert all(torch.equal(value, by_recipe[name]) for name, value in by_name.items())
 
 
 def test_weights_of_another_model_to_start_from_are_refused(make_recipe: MakeRecipe, tmp_path: Path) -> None:
