@@ -31,14 +31,6 @@ def test_a_direct_segmenter_draws_no_samples(trained: Make, batch: Batch) -> Non
     torch.testing.assert_close(found.probability, torch.sigmoid(segmenter.network(batch.image)))  # type: ignore[operator]
 
 
-def test_a_case_does_not_depend_on_its_batch(trained: Make, batch: Batch) -> None:
-    segmenter = trained(model=UNET)
-    together = segmenter.segment(batch.image, SamplingConfig()).probability
-    for row in range(4):
-        single = segmenter.segment(batch.image[row : row + 1], SamplingConfig()).probability
-        torch.testing.assert_close(single, together[row : row + 1], rtol=0, atol=1e-5)
-
-
 def test_gradients_are_finite_and_reach_every_parameter(trained: Make, batch: Batch) -> None:
     segmenter = trained(model=UNET)
     segmenter.loss(batch).backward()  # type: ignore[no-untyped-call]
@@ -89,15 +81,6 @@ def test_deep_supervision_without_a_boundary_weight(batch: Batch) -> None:
     assert distance.shape == mask.shape == half.shape
     assert weight.unique().tolist() == [1]
     assert segmenter.loss(batch).isfinite()
-
-
-def test_on_its_own_graph_it_is_the_same(trained: Make, batch: Batch) -> None:
-    segmenter = trained(model=UNET)
-    expected = segmenter.segment(batch.image, SamplingConfig()).probability
-    stride = segmenter.total_stride
-    segmenter.run_on({name: part.module for name, part in segmenter.parts(batch.image).items()})
-    assert torch.equal(segmenter.segment(batch.image, SamplingConfig()).probability, expected)
-    assert segmenter.total_stride == stride
 
 
 def test_mirror_images_are_averaged_as_an_explicit_loop_does(trained: Make, batch: Batch) -> None:

@@ -124,13 +124,6 @@ def test_a_service_that_cannot_start_is_one_line(
         loggers.make_loggers(make_recipe(train={"logger": "wandb"}), RunFolder(tmp_path))
 
 
-def test_the_key_of_a_cell_does_not_depend_on_its_logs() -> None:
-    from mlffm_segdiff.study.cells import cell_key
-
-    logged = load_recipe("synthetic", ["train.logger=mlflow"])
-    assert cell_key(logged, "split") == cell_key(load_recipe("synthetic"), "split")
-
-
 @pytest.mark.filterwarnings("ignore")
 def test_mlflow_itself_keeps_metrics_and_recipe(
     make_recipe: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
