@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -7,13 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from lightning.pytorch import Trainer
+from stand_ins import StandIn
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from mlffm_segdiff.config.schema import Recipe, SamplingConfig
+from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
 from mlffm_segdiff.training.module import (
     SegmenterModule,
     poly,
@@ -42,10 +42,8 @@ def test_the_rate_rises_then_falls_and_stays_between_floor_and_one(
     assert all(min(floor, 1 / warmup) - 1e-12 <= share <= 1 for share in shares)
 
 
-class Seeds(BaseSegmenter):
+class Seeds(StandIn):
     """Records torch's seed when the loss is computed."""
-
-    total_stride = 1
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,15 +53,6 @@ class Seeds(BaseSegmenter):
     def loss(self, batch: Batch) -> Tensor:
         self.seen.append(torch.initial_seed())
         return self.layer(batch.mask.new_ones(1, 1)).sum()
-
-    def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
-        raise NotImplementedError
-
-    def parts(self, image: Tensor) -> dict[str, Part]:
-        raise NotImplementedError
-
-    def run_on(self, graphs: Mapping[str, Graph]) -> None:
-        raise NotImplementedError
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning", "ignore::UserWarning:lightning")
