@@ -94,7 +94,7 @@ def test_entry_points_are_listed_and_only_the_wanted_one_is_imported(install: In
     install("others", mean="statistics:mean", lost="no_such_module:part")
     parts: Registry[object] = Registry("part", GROUP, parts={"whole": int})
     assert list(parts) == ["lost", "mean", "whole"]
-    assert parts.require("mean")([1, 2, 6]) == 3  # type: ignore[operator]
+    assert parts.require("mean")([1, 2, 6]) == 3
     assert (parts.package_of("mean"), parts.package_of("whole"), parts.package_of("x")) == (
         "others",
         None,

@@ -33,7 +33,7 @@ def folder(root: Path, ids: list[str]) -> Path:
 
 
 def data(sources: Mapping[str, Path | None], split: Path | None = None, **keys: object) -> DataConfig:
-    return DataConfig(sources=sources, split=split, size=32, **keys)  # type: ignore[arg-type]
+    return DataConfig(sources=sources, split=split, size=32, **keys)
 
 
 def ids(parts: SplitCases) -> dict[str, list[str]]:

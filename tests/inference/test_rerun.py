@@ -45,7 +45,7 @@ def run(
 
     def count(model: Model, inputs: Sequence[object], view: object) -> object:
         counted.append(sum(bool(np.any(one)) for one in inputs))  # the others hold a place
-        return real(model, inputs, view)  # type: ignore[arg-type]
+        return real(model, inputs, view)
 
     monkeypatch.setattr(Model, "segment", count)
 
@@ -53,7 +53,7 @@ def run(
         images: Sequence[Path], name: str = "out", write: tuple[str, ...] = (), **options: object
     ) -> tuple[list[Row], int]:
         counted.clear()
-        rows = list(predict_files(images, model, Output(tmp_path / name, write), batch_size=2, **options))  # type: ignore[arg-type]
+        rows = list(predict_files(images, model, Output(tmp_path / name, write), batch_size=2, **options))
         return rows, sum(counted)
 
     return call

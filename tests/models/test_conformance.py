@@ -83,7 +83,7 @@ def test_an_image_becomes_a_map_of_its_size(segmenter: BaseSegmenter, name: str,
 def test_gradients_reach_every_parameter(segmenter: BaseSegmenter, batch: Batch) -> None:
     learner = copy.deepcopy(segmenter).train()
     loss = learner.loss(batch)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert loss.isfinite()
     idle = [n for n, p in learner.named_parameters() if p.grad is None or not p.grad.any()]
     assert idle == []

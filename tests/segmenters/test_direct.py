@@ -18,7 +18,7 @@ Make = Callable[..., BaseSegmenter]
 def test_the_loss_is_the_mask_loss_with_the_weight_of_a_clean_mask(trained: Make, batch: Batch) -> None:
     segmenter = trained(model=UNET, loss={"band_gain": 3, "band_width": 2})
     weight = 1 + 3 * torch.exp(-batch.distance.square() / 8)
-    logit = segmenter.network(batch.image)  # type: ignore[operator]
+    logit = segmenter.network(batch.image)
     torch.testing.assert_close(segmenter.loss(batch), RegionLoss()(logit, batch.mask, batch.distance, weight))
 
 
@@ -28,12 +28,12 @@ def test_a_direct_segmenter_draws_no_samples(trained: Make, batch: Batch) -> Non
     again = segmenter.segment(batch.image, SamplingConfig(samples=9, steps=9, seed=9, sampler="ddpm"))
     assert torch.equal(found.probability, again.probability)
     assert not found.spread.any()
-    torch.testing.assert_close(found.probability, torch.sigmoid(segmenter.network(batch.image)))  # type: ignore[operator]
+    torch.testing.assert_close(found.probability, torch.sigmoid(segmenter.network(batch.image)))
 
 
 def test_gradients_are_finite_and_reach_every_parameter(trained: Make, batch: Batch) -> None:
     segmenter = trained(model=UNET)
-    segmenter.loss(batch).backward()  # type: ignore[no-untyped-call]
+    segmenter.loss(batch).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in segmenter.parameters())
 
 
@@ -93,7 +93,7 @@ def test_mirror_images_are_averaged_as_an_explicit_loop_does(trained: Make, batc
                 image = batch.image[row].numpy()
                 image = image[:, :: -1 if down else 1, :: -1 if across else 1].copy()
                 with torch.no_grad():
-                    logit = segmenter.network(torch.from_numpy(image)[None])[0]  # type: ignore[operator]
+                    logit = segmenter.network(torch.from_numpy(image)[None])[0]
                 turned = torch.sigmoid(logit).numpy()[:, :: -1 if down else 1, :: -1 if across else 1]
                 expected[row] += torch.from_numpy(turned.copy()) / 4
     torch.testing.assert_close(found.probability, expected, rtol=0, atol=1e-6)

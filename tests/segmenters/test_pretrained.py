@@ -228,7 +228,7 @@ def _zeros(folder: Path) -> None:
     ],
 )
 def test_damage_is_reported_in_one_line_with_its_place(damage: object, says: str, saved: Path) -> None:
-    damage(saved)  # type: ignore[operator]
+    damage(saved)
     with pytest.raises(UserError, match=says) as found:
         load_pretrained(saved)
     assert "\n" not in str(found.value)

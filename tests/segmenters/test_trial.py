@@ -87,7 +87,7 @@ def test_a_size_that_no_stride_divides_is_refused_with_the_nearest(name: str) ->
     model = TRIED[name]
     refusal = outcome(recipe_of(model, 33, 2))
     stride = smallest(model)
-    near = int(re.search(r"use (\d+)$", refusal)[1])  # type: ignore[index]
+    near = int(re.search(r"use (\d+)$", refusal)[1])
     assert near == (64 if name == "swin_unetr" else 32)
     assert near % stride == 0
 

@@ -39,10 +39,10 @@ class Log(Logger):
     def finish(self) -> None:
         self.finished += 1
 
-    def log_hyperparams(self, params: dict[str, Any]) -> None:  # type: ignore[override]
+    def log_hyperparams(self, params: dict[str, Any]) -> None:
         self.recipe = params
 
-    def log_metrics(self, metrics: dict[str, float], step: int) -> None:  # type: ignore[override]
+    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
         self.rows.append((step, set(metrics)))
 
 
@@ -60,7 +60,7 @@ def services(monkeypatch: pytest.MonkeyPatch) -> dict[str, type[Log]]:
 
 def test_one_or_several_are_chosen() -> None:
     assert TrainConfig().logger == ("csv", "tensorboard")
-    assert TrainConfig(logger="MLflow").logger == ("mlflow",)  # type: ignore[arg-type]
+    assert TrainConfig(logger="MLflow").logger == ("mlflow",)
     assert load_recipe("synthetic", ["train.logger=[csv,wandb]"]).train.logger == ("csv", "wandb")
     with pytest.raises(UserError, match="'csv', 'tensorboard', 'wandb' or 'mlflow'"):
         load_recipe("synthetic", ["train.logger=tensorbord"])

@@ -92,8 +92,8 @@ def test_weights_decay_but_biases_and_norms_do_not(make_recipe: Callable[..., Re
     segmenter = build_segmenter(recipe)
     module = SegmenterModule(segmenter, recipe)
     made = module.configure_optimizers()
-    optimizer, schedule = made["optimizer"], made["lr_scheduler"]  # type: ignore[index]
-    decayed, other = optimizer.param_groups  # type: ignore[attr-defined]
+    optimizer, schedule = made["optimizer"], made["lr_scheduler"]
+    decayed, other = optimizer.param_groups
     assert (decayed["weight_decay"], other["weight_decay"]) == (0.05, 0)
     assert {p.ndim for p in other["params"]} == {1}
     assert min(p.ndim for p in decayed["params"]) >= 2
@@ -105,7 +105,7 @@ def test_weights_decay_but_biases_and_norms_do_not(make_recipe: Callable[..., Re
 def test_the_rate_of_a_run_ends_at_a_hundredth(make_recipe: Callable[..., Recipe]) -> None:
     recipe = make_recipe(train={"learning_rate": 1.0})
     module = SegmenterModule(build_segmenter(recipe), recipe)
-    schedule = module.configure_optimizers()["lr_scheduler"]  # type: ignore[index]
+    schedule = module.configure_optimizers()["lr_scheduler"]
     schedule.optimizer.step()
     for _ in range(100):
         schedule.step()
@@ -120,12 +120,12 @@ def test_sgd_is_nnunets_by_hand(make_recipe: Callable[..., Recipe]) -> None:
     settings = {"optimizer": "sgd", "learning_rate": 0.01, "weight_decay": 3e-5, "warmup": 0, "images": 16}
     module = SegmenterModule(segmenter, make_recipe(train=settings))
     made = module.configure_optimizers()
-    optimizer, schedule = made["optimizer"], made["lr_scheduler"]  # type: ignore[index]
+    optimizer, schedule = made["optimizer"], made["lr_scheduler"]
     w, velocity = 1.0, 0.0
     for step in range(4):
-        optimizer.zero_grad()  # type: ignore[attr-defined]
+        optimizer.zero_grad()
         (2 * (segmenter.layer.weight + segmenter.layer.bias)).sum().backward()
-        optimizer.step()  # type: ignore[attr-defined]
+        optimizer.step()
         schedule.step()
         gradient = 2 + 3e-5 * w
         velocity = 0.99 * velocity + gradient

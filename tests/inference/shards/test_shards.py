@@ -78,7 +78,7 @@ def test_masks_are_those_of_segment_and_bad_images_are_rows(
                 assert row["error"].startswith(str(path))
                 continue
             assert names == [f"{number:09}.{ending}" for ending in ("json", "geojson", "mask.png")]
-            mask, contours, values = (tar.extractfile(name).read() for name in reversed(names))  # type: ignore[union-attr]
+            mask, contours, values = (tar.extractfile(name).read() for name in reversed(names))
         (found,) = segment([path], tiny_weights)
         with Image.open(io.BytesIO(mask)) as image:
             np.testing.assert_array_equal(np.array(image) > 0, found.mask)
@@ -105,7 +105,7 @@ def test_parquet_shards_hold_the_same_as_tar_shards(run: Callable[..., Path], ph
     members = {}
     for path in (tar / "shards").iterdir():
         with tarfile.open(path) as file:
-            members |= {one.name: file.extractfile(one).read() for one in file}  # type: ignore[union-attr]
+            members |= {one.name: file.extractfile(one).read() for one in file}
     for row in rows:
         key = row.pop("key")
         mask, contours = row.pop("mask"), row.pop("contours")
