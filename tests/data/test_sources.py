@@ -277,6 +277,6 @@ def test_unusable_cases_of_several_parts_are_named_together(tmp_path: Path) -> N
     assert [len(pairs.ids) for pairs in open_splits(parts, ("test",), 32)] == [1]
 
 
-def test_synthetic_images_have_no_folder(tmp_path):
+def test_synthetic_images_have_no_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="synthetic has no folder; leave out the path, or use folder=PATH"):
         load_split_cases(data({"synthetic": tmp_path}))

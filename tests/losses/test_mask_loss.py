@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
+from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.loss_config import LossConfig
@@ -29,7 +30,7 @@ def test_a_registered_function_is_called_with_its_arguments(monkeypatch: pytest.
     monkeypatch.setattr(LOSSES, "_parts", dict(LOSSES))
 
     @register_loss("scaled")
-    def scaled(logit, mask, distance, weight, factor):
+    def scaled(logit: Tensor, mask: Tensor, distance: Tensor, weight: Tensor, factor: float) -> Tensor:
         return factor * (logit - mask).abs().mean()
 
     loss = built(name="scaled", args={"factor": 3})
