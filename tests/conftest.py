@@ -61,10 +61,15 @@ def _crash_names_its_test(request: pytest.FixtureRequest) -> None:
     faulthandler.enable(request.config.stash[STANDARD_ERROR])
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Use one thread, in shared fixtures too: networks as small as these only wait for a second one."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def _same_weights_each_time() -> None:
-    """Use one thread: networks as small as these only wait for a second one."""
-    torch.set_num_threads(1)
+    """Start the random numbers of torch at the same seed."""
     torch.manual_seed(0)
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from mlffm_segdiff.benchmark import peers
 from mlffm_segdiff.benchmark.subject import Subject, load_subject
 
 Weights = Callable[..., Path]
@@ -23,9 +22,3 @@ def subject(tiny_weights: Weights) -> Subject:
     ticks = count()
     made = load_subject(str(tiny_weights("isic2018", "model.size=tiny")), "float32", repeats=2, images=9)
     return replace(made, clock=lambda: float(next(ticks)))
-
-
-@pytest.fixture
-def small_peer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make DermoSegDiff small."""
-    monkeypatch.setattr(peers, "DERMOSEGDIFF", (8, 8, (1, 2), (1, 2)))

@@ -25,6 +25,12 @@ from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
 CPU = torch.device("cpu")
 
 
+@pytest.fixture
+def small_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make DermoSegDiff small."""
+    monkeypatch.setattr(peers, "DERMOSEGDIFF", (8, 8, (1, 2), (1, 2)))
+
+
 def test_dermosegdiff_is_the_published_one() -> None:
     with torch.device("meta"):
         network = DermoSegDiff(*DERMOSEGDIFF)

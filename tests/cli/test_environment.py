@@ -20,7 +20,7 @@ DOCS = [path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md"
 def verbs(group: object = None, path: str = COMMAND) -> Iterator[tuple[str, Verb]]:
     """Yield each verb with its words."""
     group = group or typer.main.get_command(app)
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
+    for name, command in group.commands.items():
         if isinstance(command, Verb):
             yield f"{path} {name}", command
         else:

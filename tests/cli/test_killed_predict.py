@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from folder_content import folder_content
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -45,13 +46,6 @@ main(sys.argv[3:])
 """
 
 
-def content(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
-        for path in folder.rglob("*")
-    }
-
-
 @pytest.fixture(scope="module")
 def options(trained: Path, lesions: Path) -> tuple[str, ...]:
     """The options of a run over six images."""
@@ -69,7 +63,7 @@ def options(trained: Path, lesions: Path) -> tuple[str, ...]:
 def unbroken(options: tuple[str, ...], tmp_path: Path, command: Command) -> dict[str, bytes]:
     """The folder of a run that is not killed."""
     assert command(*options, "-o", tmp_path / "unbroken")[0] == 0
-    return content(tmp_path / "unbroken")
+    return folder_content(tmp_path / "unbroken")
 
 
 def kill_at(
@@ -80,12 +74,12 @@ def kill_at(
 
 
 def check_reruns(out: Path, options: tuple[str, ...], unbroken: dict[str, bytes], command: Command) -> None:
-    for name, data in content(out).items():  # each file is whole, and none is of another run
+    for name, data in folder_content(out).items():  # each file is whole, and none is of another run
         assert ".part-" in name or name == ".predict.jsonl" or data == unbroken[name]
     shutil.copytree(out, out.with_name("again"))
     for folder, more in ((out, ["--skip-existing"]), (out.with_name("again"), [])):
         assert command(*options, "-o", folder, *more)[0] == 0
-        assert content(folder) == unbroken
+        assert folder_content(folder) == unbroken
         shutil.rmtree(folder)
 
 
@@ -104,8 +98,8 @@ def test_sigterm_ends_with_143_one_line_and_no_leftovers(
 ) -> None:
     done = kill_at(9, signal.SIGTERM, options, tmp_path / "out")
     assert (done.returncode, done.stdout, done.stderr) == (143, "", "terminated\n")
-    assert not any(".part-" in name for name in content(tmp_path / "out"))
-    assert "predictions.csv" not in content(tmp_path / "out")
+    assert not any(".part-" in name for name in folder_content(tmp_path / "out"))
+    assert "predictions.csv" not in folder_content(tmp_path / "out")
     check_reruns(tmp_path / "out", options, unbroken, command)
 
 

@@ -213,16 +213,14 @@ def test_several_places_and_outputs_are_chosen_by_repeating_an_option(
     assert len(json.loads((tmp_path / "out" / "coco.json").read_text())["images"]) == 3
 
 
-def test_an_empty_folder_and_absent_weights_end_in_one_line(tmp_path: Path, predict: Command) -> None:
+@pytest.mark.parametrize(("option", "name"), [("source", "empty"), ("source", "absent"), ("model", "empty")])
+def test_an_empty_folder_and_absent_weights_end_in_one_line(
+    tmp_path: Path, predict: Command, option: str, name: str
+) -> None:
     (tmp_path / "empty").mkdir()
-    for source in (
-        {"source": tmp_path / "empty"},
-        {"source": tmp_path / "absent"},
-        {"model": tmp_path / "empty"},
-    ):
-        status, out, err = predict(**source)
-        assert (status, out, err.count("\n")) == (2, "", 1)
-        assert str(next(iter(source.values()))) in err
+    status, out, err = predict(**{option: tmp_path / name})
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert str(tmp_path / name) in err
     assert not (tmp_path / "out").exists()
 
 

@@ -2,6 +2,7 @@ import errno
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -49,10 +50,19 @@ def test_the_verb_serves_until_it_is_stopped(trained: Path, number: int) -> None
         assert process.wait(60) == 0
 
 
-def test_a_port_in_use_is_reported_in_one_line(command: Command) -> None:
+def test_an_unknown_host_is_reported_in_one_line(command: Command) -> None:
     status, _, error = command("serve", "--host", "no-such-host.invalid")
     assert status == 2
     assert error.startswith("error: no-such-host.invalid port 8000 cannot be served")
+    assert error.count("\n") == 1
+
+
+def test_a_port_in_use_is_reported_in_one_line(command: Command) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, _, error = command("serve", "--port", str(port))
+    assert status == 2
+    assert error.startswith(f"error: 127.0.0.1 port {port} cannot be served (Address already in use")
     assert error.count("\n") == 1
 
 
@@ -97,17 +107,36 @@ def test_the_defaults_are_those_of_a_server_started_in_python(
     assert limits == [Limits()]
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (
+            "--api-key-file",
+            "the API keys in missing cannot be read (No such file or directory); see --api-key-file",
+        ),
+        (
+            "--tls-cert",
+            "the TLS certificate missing cannot be used ([Errno 2] No such file or directory); give PEM "
+            "files without a password as --tls-cert and --tls-key",
+        ),
+        ("--tls-key", "--tls-key needs --tls-cert; give the certificate too"),
+    ],
+)
 def test_wrong_keys_and_certificates_are_reported_in_one_line(
+    command: Command, option: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command("serve", "--port", "0", option, "missing") == (2, "", f"error: {message}\n")
+
+
+def test_a_missing_file_of_keys_named_by_the_variable_is_reported_in_one_line(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    missing = str(tmp_path / "missing")
-    for options in (("--api-key-file", missing), ("--tls-cert", missing), ("--tls-key", missing)):
-        status, _, error = command("serve", "--port", "0", *options)
-        assert (status, error.count("\n")) == (2, 1)
-        assert missing in error or "--tls-cert" in error
-    monkeypatch.setenv("MLFFM_SEGDIFF_API_KEY_FILE", missing)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFFM_SEGDIFF_API_KEY_FILE", "missing")
     status, _, error = command("serve", "--port", "0")
-    assert (status, missing in error) == (2, True)
+    assert (status, error.count("\n")) == (2, 1)
+    assert error.startswith("error: the API keys in missing cannot be read")
 
 
 def test_the_memory_of_all_uploads_holds_the_largest_request(

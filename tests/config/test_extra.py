@@ -40,7 +40,7 @@ def test_the_installed_metadata_is_read() -> None:
 
 def test_a_missing_package_is_reported_with_the_line_that_installs_it() -> None:
     with pytest.raises(UserError) as caught, extra.needs_extra("study"):
-        import no_such_package  # type: ignore[import-not-found]  # noqa: F401
+        import no_such_package  # noqa: F401
     assert str(caught.value) == f"no_such_package is not installed; run: {extra.pip_line('study')}"
 
 

@@ -94,7 +94,7 @@ def test_entry_points_are_listed_and_only_the_wanted_one_is_imported(install: In
     install("others", mean="statistics:mean", lost="no_such_module:part")
     parts: Registry[object] = Registry("part", GROUP, parts={"whole": int})
     assert list(parts) == ["lost", "mean", "whole"]
-    assert parts.require("mean")([1, 2, 6]) == 3  # type: ignore[operator]
+    assert parts.require("mean")([1, 2, 6]) == 3
     assert (parts.package_of("mean"), parts.package_of("whole"), parts.package_of("x")) == (
         "others",
         None,
@@ -113,15 +113,13 @@ def test_a_name_in_two_packages_is_refused(install: Install) -> None:
         Registry("part", GROUP).require("mean")
 
 
-def test_a_target_is_imported_or_the_error_names_the_fix(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "lacking.py").write_text("from pathlib import not_there\n")
-    (tmp_path / "faulty.py").write_text("import pathlib\npathlib.Pth\n")
-    (tmp_path / "unfinished.py").write_text("def part(:\n")
+def test_a_target_is_imported() -> None:
     assert import_target("pathlib.Path", "model.target") is Path
-    for target, says in (
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
         ("pathlib.Pth", "model.target=pathlib.Pth: module 'pathlib' has no 'Pth'; check the name"),
         (
             "no_such.part",
@@ -132,9 +130,17 @@ def test_a_target_is_imported_or_the_error_names_the_fix(
         ("lacking.part", r"module 'lacking' cannot be imported \(ImportError: .*'not_there'"),
         ("faulty.part", r"module 'faulty' cannot be imported \(AttributeError: .*'Pth'"),
         ("unfinished.part", r"module 'unfinished' cannot be imported \(SyntaxError: "),
-    ):
-        with pytest.raises(UserError, match=says):
-            import_target(target, "model.target")
+    ],
+)
+def test_a_target_that_cannot_be_imported_is_an_error_that_names_the_fix(
+    target: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "lacking.py").write_text("from pathlib import not_there\n")
+    (tmp_path / "faulty.py").write_text("import pathlib\npathlib.Pth\n")
+    (tmp_path / "unfinished.py").write_text("def part(:\n")
+    with pytest.raises(UserError, match=says):
+        import_target(target, "model.target")
 
 
 def test_arguments_that_do_not_fit_are_named() -> None:

@@ -47,7 +47,7 @@ def as_image(mask: torch.Tensor) -> torch.Tensor:
     return mask.expand(3, -1, -1).clone()
 
 
-def test_flips_and_turns_move_image_and_mask_alike_through_all_eight_symmetries(blob):
+def test_flips_and_turns_move_image_and_mask_alike_through_all_eight_symmetries(blob: torch.Tensor) -> None:
     augmentation = training_augmentation(True, 0, 0, 0, 0, size=SIDE)
     seen = []
     for index in range(64):
@@ -62,7 +62,9 @@ def test_flips_and_turns_move_image_and_mask_alike_through_all_eight_symmetries(
 
 
 @pytest.mark.parametrize("index", range(8))
-def test_warp_is_the_drawn_matrix_about_the_centre_mirrored_at_the_border(photo, blob, index):
+def test_warp_is_the_drawn_matrix_about_the_centre_mirrored_at_the_border(
+    photo: torch.Tensor, blob: torch.Tensor, index: int
+) -> None:
     warp = RandWarpd(1.5, SIDE, prob=1.0)
     warped = augment_pair(Compose([warp]), {"image": photo, "mask": blob}, 5, 1, index)
     centre = (SIDE - 1) / 2
@@ -77,7 +79,7 @@ def test_warp_is_the_drawn_matrix_about_the_centre_mirrored_at_the_border(photo,
 
 
 @pytest.mark.parametrize("index", range(12))
-def test_geometry_is_the_same_for_image_and_mask(blob, index):
+def test_geometry_is_the_same_for_image_and_mask(blob: torch.Tensor, index: int) -> None:
     augmentation = training_augmentation(True, 1, 0, 0, 0, size=SIDE)
     moved = augment_pair(augmentation, {"image": as_image(blob), "mask": blob}, 1, 0, index)
     wrong = (moved["image"][:1] - moved["mask"]).abs()
@@ -86,7 +88,7 @@ def test_geometry_is_the_same_for_image_and_mask(blob, index):
 
 
 @given(st.integers(0, 10_000), st.floats(0, 2), st.floats(0, 2))
-def test_ranges_hold_under_any_strength(number, affine, colour):
+def test_ranges_hold_under_any_strength(number: int, affine: float, colour: float) -> None:
     state = np.random.RandomState(number)
     image = torch.from_numpy(state.rand(3, 16, 16).astype(np.float32))
     mask = torch.from_numpy((state.rand(1, 16, 16) > 0.5).astype(np.float32))
@@ -101,7 +103,9 @@ def test_ranges_hold_under_any_strength(number, affine, colour):
 
 
 @pytest.mark.parametrize("part", [RandColourd(1.0, prob=1.0), RandBlurd(1.0), RandHaird(1.0)])
-def test_colour_changes_leave_the_mask_and_their_input_unchanged(photo, blob, part):
+def test_colour_changes_leave_the_mask_and_their_input_unchanged(
+    photo: torch.Tensor, blob: torch.Tensor, part: RandColourd | RandBlurd | RandHaird
+) -> None:
     before = photo.clone(), blob.clone()
     result = augment_pair(Compose([part]), {"image": photo, "mask": blob}, 0, 0, 0)
     assert torch.equal(result["mask"], before[1])
@@ -109,7 +113,9 @@ def test_colour_changes_leave_the_mask_and_their_input_unchanged(photo, blob, pa
     assert not torch.equal(result["image"], before[0])
 
 
-def test_the_same_numbers_give_the_same_image_whatever_was_drawn_before(photo, blob):
+def test_the_same_numbers_give_the_same_image_whatever_was_drawn_before(
+    photo: torch.Tensor, blob: torch.Tensor
+) -> None:
     augmentation = training_augmentation(True, 1, 1, 1, 1, size=SIDE)
     pair = {"image": photo, "mask": blob}
     first = augment_pair(augmentation, pair, 7, 2, 30)
@@ -124,31 +130,31 @@ def test_the_same_numbers_give_the_same_image_whatever_was_drawn_before(photo, b
         assert not torch.equal(first["image"], augment_pair(augmentation, pair, seed, epoch, index)["image"])
 
 
-def test_strength_zero_changes_nothing(photo, blob):
+def test_strength_zero_changes_nothing(photo: torch.Tensor, blob: torch.Tensor) -> None:
     result = augment_pair(training_augmentation(False, 0, 0, 0, 0), {"image": photo, "mask": blob}, 0, 0, 0)
     assert torch.equal(result["image"], photo)
     assert torch.equal(result["mask"], blob)
 
 
-def test_the_tracking_of_metadata_is_put_back_even_after_a_failure(photo):
+def test_the_tracking_of_metadata_is_put_back_even_after_a_failure(photo: torch.Tensor) -> None:
     assert get_track_meta()
     with pytest.raises(RuntimeError):
         augment_pair(training_augmentation(True, 0, 0, 0, 0), {"image": photo}, 0, 0, 0)
     assert get_track_meta()
 
 
-def test_a_third_of_a_turn_of_hue_swaps_the_channels():
+def test_a_third_of_a_turn_of_hue_swaps_the_channels() -> None:
     matrix = colour_matrix(1, 1, 2 * math.pi / 3, [1, 1, 1])
     np.testing.assert_allclose(matrix @ [1, 0, 0], [0, 1, 0], atol=1e-12)
     np.testing.assert_allclose(matrix @ [0, 1, 0], [0, 0, 1], atol=1e-12)
 
 
 @given(st.floats(0.5, 1.5), st.floats(-3, 3))
-def test_gray_stays_gray_under_saturation_and_hue(saturation, hue):
+def test_gray_stays_gray_under_saturation_and_hue(saturation: float, hue: float) -> None:
     np.testing.assert_allclose(colour_matrix(1, saturation, hue, [1, 1, 1]) @ np.ones(3), 1, atol=1e-12)
 
 
-def test_without_saturation_every_pixel_is_its_luma_as_pillow_has_it(photo):
+def test_without_saturation_every_pixel_is_its_luma_as_pillow_has_it(photo: torch.Tensor) -> None:
     pixels = (photo.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
     image = torch.from_numpy(pixels).permute(2, 0, 1) / 255
     gray = shift_colour(image, colour_matrix(1, 0, 0, [1, 1, 1]), 1) * 255
@@ -157,7 +163,7 @@ def test_without_saturation_every_pixel_is_its_luma_as_pillow_has_it(photo):
         np.testing.assert_allclose(channel, expected, atol=0.51)
 
 
-def test_brightness_gain_and_contrast():
+def test_brightness_gain_and_contrast() -> None:
     image = torch.tensor([[[0.2, 0.4]], [[0.2, 0.4]], [[0.2, 0.4]]])
     bright = shift_colour(image, colour_matrix(1.5, 1, 0, [1, 1, 2]), 1)
     np.testing.assert_allclose(bright[:, 0], [[0.3, 0.6], [0.3, 0.6], [0.6, 1.0]], atol=1e-6)
@@ -167,13 +173,13 @@ def test_brightness_gain_and_contrast():
     np.testing.assert_allclose(double[0, 0], [0.1, 0.5], atol=1e-6)
 
 
-def test_blur_keeps_a_flat_image_flat_up_to_the_border():
+def test_blur_keeps_a_flat_image_flat_up_to_the_border() -> None:
     flat = torch.full((3, SIDE, SIDE), 0.6)
     result = augment_pair(Compose([RandBlurd(1.0)]), {"image": flat, "mask": flat[:1]}, 0, 0, 0)
     np.testing.assert_allclose(result["image"], 0.6, atol=1e-6)
 
 
-def test_blur_spreads_a_point_by_the_drawn_sigma():
+def test_blur_spreads_a_point_by_the_drawn_sigma() -> None:
     blur = RandBlurd(1.0)
     point = torch.zeros(3, 129, 129)
     point[:, 64, 64] = 1
@@ -188,7 +194,7 @@ def test_blur_spreads_a_point_by_the_drawn_sigma():
 
 
 @given(st.integers(0, 1000))
-def test_bezier_starts_and_ends_on_its_outer_points_and_is_straight_when_they_are(seed):
+def test_bezier_starts_and_ends_on_its_outer_points_and_is_straight_when_they_are(seed: int) -> None:
     controls = np.random.RandomState(seed).rand(2, 3, 2)
     controls[1, 1] = (controls[1, 0] + controls[1, 2]) / 2
     curves = bezier(controls, samples=5)
@@ -197,7 +203,7 @@ def test_bezier_starts_and_ends_on_its_outer_points_and_is_straight_when_they_ar
     np.testing.assert_allclose(curves[1], np.linspace(controls[1, 0], controls[1, 2], 5))
 
 
-def test_a_stroke_covers_its_length_times_its_width():
+def test_a_stroke_covers_its_length_times_its_width() -> None:
     curve = np.array([[[0.25, 0.5], [0.5, 0.5], [0.75, 0.5]]])
     cover = draw_strokes(curve, np.array([2 / 64]), height=64, width=64)
     assert cover.shape == (64, 64)
@@ -207,7 +213,7 @@ def test_a_stroke_covers_its_length_times_its_width():
     assert not cover[34:].any()
 
 
-def test_hair_darkens_some_of_a_light_skin_and_lightens_none():
+def test_hair_darkens_some_of_a_light_skin_and_lightens_none() -> None:
     skin = torch.full((3, 128, 128), 0.8)
     for index in range(10):
         hairy = augment_pair(Compose([RandHaird(1.0)]), {"image": skin, "mask": skin[:1]}, 0, 0, index)[
@@ -218,6 +224,6 @@ def test_hair_darkens_some_of_a_light_skin_and_lightens_none():
         assert (hairy[0] == 0.8).float().mean() > 0.5
 
 
-def test_random_state_is_defined_by_its_numbers_in_their_order():
+def test_random_state_is_defined_by_its_numbers_in_their_order() -> None:
     assert random_state(1, 2, 3).rand() == random_state(1, 2, 3).rand()
     assert len({random_state(*numbers).rand() for numbers in ((1, 2, 3), (3, 2, 1), (1, 2, 4))}) == 3

@@ -11,7 +11,7 @@ def pair(number: int, side: int = 4) -> Pair:
     return Pair(plane.expand(3, -1, -1), plane + 10, plane + 20, f"case{number}", f"style{number}")
 
 
-def test_cases_keep_their_order_and_their_place():
+def test_cases_keep_their_order_and_their_place() -> None:
     batch = collate([pair(2), pair(0), pair(1)])
     assert isinstance(batch, Batch)
     assert batch.ids == ["case2", "case0", "case1"]
@@ -22,6 +22,6 @@ def test_cases_keep_their_order_and_their_place():
         assert field[:, 0, 0, 0].tolist() == [2 + offset, 0 + offset, 1 + offset]
 
 
-def test_cases_of_two_sizes_do_not_stack():
+def test_cases_of_two_sizes_do_not_stack() -> None:
     with pytest.raises(RuntimeError, match="equal size"):
         collate([pair(0), pair(1, side=5)])

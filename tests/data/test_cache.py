@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,12 @@ from mlffm_segdiff.data.cache import (
 from mlffm_segdiff.data.files import decode_image, decode_mask
 from mlffm_segdiff.data.table import read_cases
 
+Write = Callable[[Path, Mapping[str, bytes]], None]
+Encode = Callable[..., bytes]
+
 
 @given(arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=23)), st.integers(1, 9))
-def test_a_mask_pixel_is_lesion_where_lesion_covers_half_its_area(mask, size):
+def test_a_mask_pixel_is_lesion_where_lesion_covers_half_its_area(mask: np.ndarray, size: int) -> None:
     def overlaps(length: int) -> np.ndarray:
         edges = np.arange(size + 1) * length / size
         low = np.maximum(edges[:-1, None], np.arange(length))
@@ -38,14 +42,14 @@ def test_a_mask_pixel_is_lesion_where_lesion_covers_half_its_area(mask, size):
     assert (resize_mask(mask, size) == (coverage >= 0.5 - 1e-9)).all()
 
 
-def test_an_image_is_resized_as_torch_does_with_antialiasing():
+def test_an_image_is_resized_as_torch_does_with_antialiasing() -> None:
     image = np.random.default_rng(0).integers(0, 256, (53, 71, 3), dtype=np.uint8)
     source = torch.from_numpy(image).permute(2, 0, 1)[None].float()
     theirs = torch.nn.functional.interpolate(source, (16, 16), mode="bilinear", antialias=True)
     assert np.abs(resize_image(image, 16) - theirs[0].permute(1, 2, 0).numpy()).max() <= 1.5
 
 
-def test_the_cache_holds_the_resized_pairs_in_the_order_requested(own_folder, tmp_path):
+def test_the_cache_holds_the_resized_pairs_in_the_order_requested(own_folder: Path, tmp_path: Path) -> None:
     cases = read_cases("folder", own_folder)[::-1]
     pairs = open_cache(cases, 8, tmp_path / "cache")
     assert pairs.ids == ("c", "b", "a")
@@ -60,7 +64,7 @@ def test_the_cache_holds_the_resized_pairs_in_the_order_requested(own_folder, tm
             array[0] = 0
 
 
-def test_a_second_opening_decodes_nothing(isic2018, tmp_path):
+def test_a_second_opening_decodes_nothing(isic2018: Path, tmp_path: Path) -> None:
     cases = read_cases("isic2018", isic2018)
     calls: list[tuple[int, int]] = []
     for _ in range(2):
@@ -72,7 +76,9 @@ def folders(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir())
 
 
-def test_another_size_order_or_content_is_another_cache(own_folder, tmp_path, encoded):
+def test_another_size_order_or_content_is_another_cache(
+    own_folder: Path, tmp_path: Path, encoded: Encode
+) -> None:
     root = tmp_path / "cache"
     cases = read_cases("folder", own_folder)
     first = open_cache(cases, 8, root).masks.copy()
@@ -87,7 +93,7 @@ def test_another_size_order_or_content_is_another_cache(own_folder, tmp_path, en
     assert (changed[1:] == first[1:]).all()
 
 
-def test_a_changed_archive_is_another_cache(tmp_path, pack, encoded):
+def test_a_changed_archive_is_another_cache(tmp_path: Path, pack: Write, encoded: Encode) -> None:
     for level in (10, 200):
         image = encoded(np.full((8, 8, 3), level, np.uint8), "BMP")
         mask = encoded(np.eye(8, dtype=np.uint8) * 255, "BMP")
@@ -96,7 +102,9 @@ def test_a_changed_archive_is_another_cache(tmp_path, pack, encoded):
         assert (pairs.images == level).all()
 
 
-def test_the_place_of_the_cache_can_be_chosen(own_folder, tmp_path, monkeypatch):
+def test_the_place_of_the_cache_can_be_chosen(
+    own_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFFM_SEGDIFF_CACHE", str(tmp_path / "chosen"))
     open_cache(read_cases("folder", own_folder), 4)
     assert len(folders(tmp_path / "chosen")) == 1
@@ -105,7 +113,7 @@ def test_the_place_of_the_cache_can_be_chosen(own_folder, tmp_path, monkeypatch)
     assert cache_root().name == "mlffm-segdiff"
 
 
-def test_unusable_cases_are_named_and_nothing_is_left(own_folder, tmp_path, write):
+def test_unusable_cases_are_named_and_nothing_is_left(own_folder: Path, tmp_path: Path, write: Write) -> None:
     root = tmp_path / "cache"
     write(
         own_folder, {"images/d.png": b"", "masks/d.png": b"", "images/e.png": b"no image", "masks/e.png": b""}
@@ -117,14 +125,16 @@ def test_unusable_cases_are_named_and_nothing_is_left(own_folder, tmp_path, writ
     assert folders(root) == []
 
 
-def test_a_mask_of_another_size_is_refused(own_folder, tmp_path, encoded):
+def test_a_mask_of_another_size_is_refused(own_folder: Path, tmp_path: Path, encoded: Encode) -> None:
     (own_folder / "masks" / "a.png").write_bytes(encoded(np.eye(10, dtype=np.uint8) * 255))
     with pytest.raises(UserError, match=r"1 of 3 cases .*\(a: image 16x12, mask 10x10\).*segdiff data check"):
         open_cache(read_cases("folder", own_folder), 8, tmp_path / "cache")
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="space cannot be reserved here")
-def test_a_disk_that_is_full_is_a_user_error_before_anything_is_written(own_folder, tmp_path, monkeypatch):
+def test_a_disk_that_is_full_is_a_user_error_before_anything_is_written(
+    own_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
 
     def full(file: int, offset: int, length: int) -> None:
@@ -139,7 +149,9 @@ def test_a_disk_that_is_full_is_a_user_error_before_anything_is_written(own_fold
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="space cannot be reserved here")
-def test_a_file_system_that_cannot_reserve_space_is_used_anyway(own_folder, tmp_path, monkeypatch):
+def test_a_file_system_that_cannot_reserve_space_is_used_anyway(
+    own_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def unable(*_: int) -> None:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
@@ -147,7 +159,9 @@ def test_a_file_system_that_cannot_reserve_space_is_used_anyway(own_folder, tmp_
     assert len(open_cache(read_cases("folder", own_folder), 8, tmp_path / "cache").images) == 3
 
 
-def test_cases_without_mask_and_no_cases_are_user_errors(own_folder, tmp_path, write):
+def test_cases_without_mask_and_no_cases_are_user_errors(
+    own_folder: Path, tmp_path: Path, write: Write
+) -> None:
     write(own_folder, {f"images/{name}.png": b"" for name in "defgh"})
     with pytest.raises(UserError, match=r"5 of 8 cases .*\(d: no mask; e: no mask; f: no mask and 2 more\)"):
         open_cache(read_cases("folder", own_folder), 8, tmp_path)
@@ -155,7 +169,7 @@ def test_cases_without_mask_and_no_cases_are_user_errors(own_folder, tmp_path, w
         open_cache([], 8, tmp_path)
 
 
-def test_a_damaged_cache_is_a_user_error_that_names_what_to_delete(own_folder, tmp_path):
+def test_a_damaged_cache_is_a_user_error_that_names_what_to_delete(own_folder: Path, tmp_path: Path) -> None:
     cases = read_cases("folder", own_folder)
     open_cache(cases, 8, tmp_path / "cache")
     (folder,) = folders(tmp_path / "cache")
@@ -182,7 +196,7 @@ print(int(pairs.images.sum()), int(pairs.masks.sum()), *pairs.ids)
 """
 
 
-def test_two_processes_that_build_at_once_both_get_the_whole_cache(own_folder, tmp_path):
+def test_two_processes_that_build_at_once_both_get_the_whole_cache(own_folder: Path, tmp_path: Path) -> None:
     root = tmp_path / "cache"
     marks = [str(tmp_path / "first"), str(tmp_path / "second")]
     racers = [
@@ -213,7 +227,9 @@ open_cache(read_cases("folder", own), 8, root, lambda *_: os.kill(os.getpid(), s
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
-def test_a_killed_build_leaves_no_cache_and_the_next_build_sweeps_its_remains(own_folder, tmp_path):
+def test_a_killed_build_leaves_no_cache_and_the_next_build_sweeps_its_remains(
+    own_folder: Path, tmp_path: Path
+) -> None:
     root = tmp_path / "cache"
     killed = subprocess.run([sys.executable, "-c", KILLED, str(own_folder), str(root)], check=False)
     assert killed.returncode == -9
@@ -235,7 +251,9 @@ def test_use_counts_entries_and_their_bytes(tmp_path: Path) -> None:
     assert 0 < found.free < shutil.disk_usage(root).total
 
 
-def test_a_pair_of_which_exif_turns_one_is_refused_with_the_cause(own_folder, encoded, tmp_path):
+def test_a_pair_of_which_exif_turns_one_is_refused_with_the_cause(
+    own_folder: Path, encoded: Encode, tmp_path: Path
+) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     path = own_folder / "images" / "a.png"
@@ -244,7 +262,7 @@ def test_a_pair_of_which_exif_turns_one_is_refused_with_the_cause(own_folder, en
         open_cache(read_cases("folder", own_folder), 8, tmp_path / "cache")
 
 
-def test_masks_of_gray_values_are_marked(own_folder, encoded, tmp_path):
+def test_masks_of_gray_values_are_marked(own_folder: Path, encoded: Encode, tmp_path: Path) -> None:
     mask = np.zeros((12, 16), np.uint8)
     mask[2:9, 3:12], mask[2, 3:12] = 255, 128
     (own_folder / "masks" / "b_mask.png").write_bytes(encoded(mask))

@@ -16,12 +16,15 @@ PRIMARIES = {  # x, y of red, green, blue; white; gamma: of the standards' texts
     "Adobe RGB": ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06), (0.3127, 0.3290), 563 / 256),
     "ProPhoto": ((0.7347, 0.2653), (0.1596, 0.8404), (0.0366, 0.0001), (0.3457, 0.3585), 1.8),
 }
+Space = tuple[
+    tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float], float | str
+]  # x, y of red, green, blue; white; gamma
 SRGB = ((0.64, 0.33), (0.30, 0.60), (0.15, 0.06), (0.3127, 0.3290), "srgb")
 D50 = np.array([0.9642, 1.0, 0.8249])
 BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
 
-def to_d50(space):
+def to_d50(space: Space) -> np.ndarray:
     """RGB to XYZ at D50 by primaries and white point (Lindbloom), with Bradford's adaptation."""
     *corners, white, _ = space
     xyz = np.array([[x / y, 1, (1 - x - y) / y] for x, y in corners]).T
@@ -31,13 +34,13 @@ def to_d50(space):
     return np.linalg.inv(BRADFORD) @ gains @ BRADFORD @ matrix
 
 
-def profile_of(space):
+def profile_of(space: Space) -> bytes:
     """An ICC profile of version 2 with a matrix and a curve of 1024 points (ICC.1:2001)."""
 
-    def tag(kind, content):
+    def tag(kind: bytes, content: bytes) -> bytes:
         return kind + b"\0" * 4 + content
 
-    def fixed(values):
+    def fixed(values: np.ndarray) -> bytes:
         return np.round(np.asarray(values) * 65536).astype(">i4").tobytes()
 
     curve = np.round(linear(np.linspace(0, 1, 1024), space[-1]) * 65535).astype(">u2").tobytes()
@@ -60,33 +63,33 @@ def profile_of(space):
     return (128 + len(table) + len(body)).to_bytes(4, "big") + (header + table + body)[4:]
 
 
-def linear(values, gamma):
+def linear(values: np.ndarray, gamma: float | str) -> np.ndarray:
     if gamma == "srgb":
         return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
     return values**gamma
 
 
-def encoded(values, gamma):
+def encoded(values: np.ndarray, gamma: float | str) -> np.ndarray:
     values = np.clip(values, 0, 1)
     if gamma == "srgb":
         return np.where(values <= 0.0031308, values * 12.92, 1.055 * values ** (1 / 2.4) - 0.055)
     return values ** (1 / gamma)
 
 
-def in_space(rgb, space):
+def in_space(rgb: np.ndarray, space: Space) -> np.ndarray:
     """sRGB colours as the levels that show them in another space."""
     xyz = linear(rgb / 255, "srgb") @ to_d50(SRGB).T
     return np.round(encoded(xyz @ np.linalg.inv(to_d50(space)).T, space[-1]) * 255).astype(np.uint8)
 
 
-def saved(image, kind="PNG", **options):
+def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
 
 
 @pytest.mark.parametrize("name", PRIMARIES)
-def test_colours_of_a_profile_are_shown_in_srgb(name, monkeypatch):
+def test_colours_of_a_profile_are_shown_in_srgb(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_rows, "STRIPE_PIXELS", 700)
     stored = in_space(SMOOTH, PRIMARIES[name])
     assert np.abs(stored.astype(int) - SMOOTH).max() > 12
@@ -96,7 +99,7 @@ def test_colours_of_a_profile_are_shown_in_srgb(name, monkeypatch):
         assert np.abs(found - SMOOTH).max() <= 4
 
 
-def test_transparent_colours_are_converted_before_they_are_composited():
+def test_transparent_colours_are_converted_before_they_are_composited() -> None:
     space = PRIMARIES["Display P3"]
     layer = np.dstack([in_space(SMOOTH, space), np.full(SMOOTH.shape[:2], 255, np.uint8)])
     layer[:10, :, 3] = 0
@@ -105,7 +108,7 @@ def test_transparent_colours_are_converted_before_they_are_composited():
     assert np.abs(found[10:] - SMOOTH[10:]).max() <= 4
 
 
-def test_srgb_itself_changes_no_level():
+def test_srgb_itself_changes_no_level() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     assert srgb_conversion(profile, "RGB") is None
     assert srgb_conversion(profile_of(SRGB), "RGB") is None
@@ -114,20 +117,20 @@ def test_srgb_itself_changes_no_level():
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "P", "1"])
 @pytest.mark.parametrize("profile", [b"", b"no profile", profile_of(SRGB)[:300], b"\0" * 500])
-def test_a_broken_profile_is_ignored(mode, profile):
+def test_a_broken_profile_is_ignored(mode: str, profile: bytes) -> None:
     image = Image.fromarray(SMOOTH).convert(mode)
     data = saved(image, "TIFF", icc_profile=profile)
     assert (decode_image(data, "x") == np.asarray(image.convert("RGB"))).all()
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
-def test_a_profile_of_another_colour_space_is_ignored(mode):
+def test_a_profile_of_another_colour_space_is_ignored(mode: str) -> None:
     image = Image.fromarray(SMOOTH).convert(mode)
     data = saved(image, "TIFF", icc_profile=profile_of(PRIMARIES["ProPhoto"]))
     assert (decode_image(data, "x") == np.asarray(image.convert("RGB"))).all()
 
 
-def test_a_gray_profile_is_applied():
+def test_a_gray_profile_is_applied() -> None:
     gray = Image.fromarray(SMOOTH[..., 0])
     text = b"test\0"
     tags = {
@@ -151,7 +154,7 @@ def test_a_gray_profile_is_applied():
     assert (read == (SMOOTH[..., 0] >= 128)).all()
 
 
-def test_lab_is_read():
+def test_lab_is_read() -> None:
     lab = ImageCms.profileToProfile(
         Image.fromarray(SMOOTH),
         ImageCms.createProfile("sRGB"),

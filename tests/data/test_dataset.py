@@ -27,6 +27,7 @@ from mlffm_segdiff.data.dataset import (
 )
 from mlffm_segdiff.data.distance import signed_distance
 
+Mix = tuple[tuple[int, float], ...]
 CASES, SIDE = 10, 24
 PATTERN = ShuffledStream.PATTERN
 
@@ -54,12 +55,12 @@ def pairs_in(folder: Path, augmented: bool) -> PairDataset:
 
 
 @pytest.fixture
-def augmented(tmp_path) -> PairDataset:
+def augmented(tmp_path: Path) -> PairDataset:
     return pairs_in(tmp_path, augmented=True)
 
 
 @pytest.fixture
-def plain(tmp_path) -> PairDataset:
+def plain(tmp_path: Path) -> PairDataset:
     return pairs_in(tmp_path, augmented=False)
 
 
@@ -90,7 +91,7 @@ def same(left: Batch, right: Batch) -> bool:
     return left[3:] == right[3:] and all(torch.equal(one, other) for one, other in tensors)
 
 
-def test_a_plain_item_is_the_cached_pair_in_its_units(plain):
+def test_a_plain_item_is_the_cached_pair_in_its_units(plain: PairDataset) -> None:
     item = plain[3]
     assert item.id == "case3"
     np.testing.assert_allclose(item.image, plain.images[3].transpose(2, 0, 1) / 127.5 - 1, atol=1e-6)
@@ -100,7 +101,9 @@ def test_a_plain_item_is_the_cached_pair_in_its_units(plain):
     assert all(field.is_contiguous() for field in item[:3])
 
 
-def test_an_augmented_item_has_two_mask_values_its_own_distance_and_an_image_in_range(augmented):
+def test_an_augmented_item_has_two_mask_values_its_own_distance_and_an_image_in_range(
+    augmented: PairDataset,
+) -> None:
     changed = 0
     for index in range(CASES):
         for epoch in range(4):
@@ -114,7 +117,7 @@ def test_an_augmented_item_has_two_mask_values_its_own_distance_and_an_image_in_
 
 
 @given(st.integers(1, 7), st.integers(0, 40), st.integers(0, 40), st.integers(0, 3))
-def test_the_stream_can_be_entered_anywhere(length, start, count, seed):
+def test_the_stream_can_be_entered_anywhere(length: int, start: int, count: int, seed: int) -> None:
     whole = list(ShuffledStream(all_of(length), seed, 0, start + count))
     part = ShuffledStream(all_of(length), seed, start, start + count)
     assert list(part) == whole[start:]
@@ -122,7 +125,7 @@ def test_the_stream_can_be_entered_anywhere(length, start, count, seed):
 
 
 @given(st.integers(1, 50), st.integers(0, 5))
-def test_each_pass_draws_every_case_once(length, seed):
+def test_each_pass_draws_every_case_once(length: int, seed: int) -> None:
     draws = list(ShuffledStream(all_of(length), seed, 0, 3 * length))
     for epoch in range(3):
         one_pass = draws[epoch * length : (epoch + 1) * length]
@@ -130,7 +133,7 @@ def test_each_pass_draws_every_case_once(length, seed):
         assert sorted(draw.index for draw in one_pass) == list(range(length))
 
 
-def test_passes_and_seeds_have_orders_of_their_own():
+def test_passes_and_seeds_have_orders_of_their_own() -> None:
     orders = [
         tuple(draw.index for draw in ShuffledStream(all_of(30), seed, 30 * epoch, 30 * epoch + 30))
         for seed in range(3)
@@ -151,7 +154,7 @@ MIXES = [
 
 @pytest.mark.parametrize("mix", MIXES)
 @pytest.mark.parametrize("seed", [0, 5])
-def test_each_share_has_its_number_of_draws_in_every_thousand(mix, seed):
+def test_each_share_has_its_number_of_draws_in_every_thousand(mix: Mix, seed: int) -> None:
     """Thirds are 333.3, so one of them occurs once more, always the same one."""
     shares = shares_of(*mix)
     draws = list(ShuffledStream(shares, seed, 0, 4 * PATTERN))
@@ -166,7 +169,7 @@ def test_each_share_has_its_number_of_draws_in_every_thousand(mix, seed):
 
 
 @pytest.mark.parametrize("mix", MIXES)
-def test_within_a_share_each_pass_draws_every_image_once(mix):
+def test_within_a_share_each_pass_draws_every_image_once(mix: Mix) -> None:
     shares = shares_of(*mix)
     draws = list(ShuffledStream(shares, 3, 0, 4 * PATTERN))
     orders = set()
@@ -186,7 +189,7 @@ def test_within_a_share_each_pass_draws_every_image_once(mix):
     st.sampled_from([0, 1, 7, PATTERN - 1, PATTERN, PATTERN + 1]),
     st.integers(0, 3),
 )
-def test_a_mixed_stream_can_be_entered_anywhere(mix, start, count, seed):
+def test_a_mixed_stream_can_be_entered_anywhere(mix: Mix, start: int, count: int, seed: int) -> None:
     shares = shares_of(*mix)
     whole = list(ShuffledStream(shares, seed, 0, start + count))
     part = ShuffledStream(shares, seed, start, start + count)
@@ -195,7 +198,7 @@ def test_a_mixed_stream_can_be_entered_anywhere(mix, start, count, seed):
     assert (len(part), len(whole)) == (count, start + count)
 
 
-def test_blocks_and_seeds_have_patterns_of_their_own():
+def test_blocks_and_seeds_have_patterns_of_their_own() -> None:
     shares = shares_of((1, 0.5), (1, 0.5))
     patterns = {
         tuple(draw.index for draw in ShuffledStream(shares, seed, PATTERN * block, PATTERN * (block + 1)))
@@ -207,7 +210,7 @@ def test_blocks_and_seeds_have_patterns_of_their_own():
         assert 400 < sum(one != other for one, other in pairwise(pattern)) < 600
 
 
-def test_one_share_is_plain_shuffled_passes():
+def test_one_share_is_plain_shuffled_passes() -> None:
     """The passes of a share do not depend on the other shares."""
     (share,) = all_of(30)
     plain = list(ShuffledStream([share], 4, 0, 90))
@@ -216,14 +219,14 @@ def test_one_share_is_plain_shuffled_passes():
     assert own[:90] == plain
 
 
-def test_two_shares_of_one_size_have_orders_of_their_own():
+def test_two_shares_of_one_size_have_orders_of_their_own() -> None:
     draws = list(ShuffledStream(shares_of((30, 0.5), (30, 0.5)), 0, 0, PATTERN))
     one, other = ([draw.index % 30 for draw in draws if draw.index // 30 == n][:30] for n in (0, 1))
     assert sorted(one) == sorted(other)
     assert one != other
 
 
-def test_shares_need_not_be_contiguous():
+def test_shares_need_not_be_contiguous() -> None:
     draws = list(ShuffledStream([Share([8, 2, 5], 0.25), Share([1], 0.75)], 0, 0, PATTERN))
     counts = {index: sum(draw.index == index for draw in draws) for index in (8, 2, 5, 1)}
     assert sum(counts[index] for index in (8, 2, 5)) == 250
@@ -231,7 +234,7 @@ def test_shares_need_not_be_contiguous():
     assert {counts[index] for index in (8, 2, 5)} == {83, 84}
 
 
-def test_a_style_stays_with_its_case(tmp_path):
+def test_a_style_stays_with_its_case(tmp_path: Path) -> None:
     plain = pairs_in(tmp_path, augmented=False)
     assert {plain[index].style for index in range(CASES)} == {""}
     styles = [f"style{number % 3}" for number in range(CASES)]
@@ -241,7 +244,7 @@ def test_a_style_stays_with_its_case(tmp_path):
     assert pickle.loads(pickle.dumps(dataset))[5].style == "style2"
 
 
-def test_a_mixed_loader_reads_its_shares_and_resumes(plain):
+def test_a_mixed_loader_reads_its_shares_and_resumes(plain: PairDataset) -> None:
     shares = shares_of((2, 0.7), (8, 0.3))
     whole = list(loader(plain, 4, 0, 400, 0, shares=shares))
     rest = list(loader(plain, 4, 120, 400, 1, shares=shares))
@@ -250,7 +253,9 @@ def test_a_mixed_loader_reads_its_shares_and_resumes(plain):
     assert sum(name in {"case0", "case1"} for name in ids) / 400 == pytest.approx(0.7, abs=0.07)
 
 
-def test_batches_do_not_depend_on_the_number_of_workers(augmented, capfd):
+def test_batches_do_not_depend_on_the_number_of_workers(
+    augmented: PairDataset, capfd: pytest.CaptureFixture[str]
+) -> None:
     alone = list(loader(augmented, 4, 0, 26, 0))
     assert [len(batch.ids) for batch in alone] == [4] * 6 + [2]
     for workers in (1, 2):
@@ -259,26 +264,26 @@ def test_batches_do_not_depend_on_the_number_of_workers(augmented, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_resuming_within_a_pass_gives_the_same_batches(augmented):
+def test_resuming_within_a_pass_gives_the_same_batches(augmented: PairDataset) -> None:
     whole = list(loader(augmented, 4, 0, 32, 0))
     rest = list(loader(augmented, 4, 12, 32, 1))
     assert all(same(*both) for both in zip(whole[3:], rest, strict=True))
 
 
-def test_the_next_pass_shows_the_same_cases_changed_again(augmented):
+def test_the_next_pass_shows_the_same_cases_changed_again(augmented: PairDataset) -> None:
     first, second = list(loader(augmented, CASES, 0, 2 * CASES, 1))
     assert sorted(first.ids) == sorted(second.ids)
     places = [second.ids.index(name) for name in first.ids]
     assert not any(torch.equal(*both) for both in zip(first.image, second.image[places], strict=True))
 
 
-def test_a_loader_iterated_again_gives_the_same_batches(augmented):
+def test_a_loader_iterated_again_gives_the_same_batches(augmented: PairDataset) -> None:
     batches = loader(augmented, 5, 3, 18, 1)
     assert all(same(*both) for both in zip(list(batches), list(batches), strict=True))
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_reading_does_not_use_the_global_generators(augmented, workers):
+def test_reading_does_not_use_the_global_generators(augmented: PairDataset, workers: int) -> None:
     torch_state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
     list(loader(augmented, 4, 0, 8, workers))
     list(plain_loader(augmented, 4, workers=workers))
@@ -286,18 +291,18 @@ def test_reading_does_not_use_the_global_generators(augmented, workers):
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
 
 
-def test_the_plain_loader_gives_every_case_in_order(plain):
+def test_the_plain_loader_gives_every_case_in_order(plain: PairDataset) -> None:
     batches = list(plain_loader(plain, 4, workers=1))
     assert [name for batch in batches for name in batch.ids] == plain.ids
     assert torch.equal(torch.cat([batch.mask for batch in batches])[7], plain[7].mask)
 
 
-def test_more_workers_than_processors_are_not_started(plain):
+def test_more_workers_than_processors_are_not_started(plain: PairDataset) -> None:
     assert plain_loader(plain, 4, workers=10_000).num_workers < 10_000
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
-def test_a_worker_that_another_process_terminates_ends_quietly(plain):
+def test_a_worker_that_another_process_terminates_ends_quietly(plain: PairDataset) -> None:
     """As ``timeout`` and schedulers do, with the main process, which then stops the training."""
     batches = iter(plain_loader(plain, 1, workers=1))
     next(batches)
@@ -308,7 +313,7 @@ def test_a_worker_that_another_process_terminates_ends_quietly(plain):
     assert worker.exitcode == 0
 
 
-def test_a_spawned_worker_gets_the_path_of_the_memory_maps_not_their_content(tmp_path):
+def test_a_spawned_worker_gets_the_path_of_the_memory_maps_not_their_content(tmp_path: Path) -> None:
     pixels = np.random.RandomState(0).randint(0, 256, (16, 128, 128, 3), np.uint8)
     images = memory_map(tmp_path / "images.npy", pixels)
     masks = memory_map(tmp_path / "masks.npy", pixels[..., 0] // 128)
@@ -323,7 +328,7 @@ def test_a_spawned_worker_gets_the_path_of_the_memory_maps_not_their_content(tmp
 
 
 @pytest.mark.parametrize("cut", [slice(1, 3), [3, 0]])
-def test_a_part_of_a_memory_map_travels_as_that_part(plain, cut):
+def test_a_part_of_a_memory_map_travels_as_that_part(plain: PairDataset, cut: slice | list[int]) -> None:
     part = PairDataset(plain.images[cut], plain.masks[cut], ["a", "b"], None, seed=0)
     received = pickle.loads(pickle.dumps(part))
     np.testing.assert_array_equal(received.images, part.images)

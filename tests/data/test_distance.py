@@ -20,20 +20,20 @@ def brute_force(mask: np.ndarray) -> np.ndarray:
 
 
 @given(arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9)))
-def test_equals_brute_force(mask):
+def test_equals_brute_force(mask: np.ndarray) -> None:
     if mask.any() and not mask.all():
         np.testing.assert_allclose(signed_distance(mask), brute_force(mask), rtol=1e-6)
 
 
 @given(st.integers(1, 15))
-def test_half_plane_has_the_contour_between_its_columns(edge):
+def test_half_plane_has_the_contour_between_its_columns(edge: int) -> None:
     columns = np.arange(16)
     mask = np.broadcast_to(columns < edge, (5, 16))
     expected = np.broadcast_to(columns + 0.5 - edge, (5, 16))
     np.testing.assert_array_equal(signed_distance(mask), expected)
 
 
-def test_one_pixel():
+def test_one_pixel() -> None:
     mask = np.zeros((5, 7), bool)
     mask[2, 3] = True
     distance = signed_distance(mask)
@@ -44,12 +44,12 @@ def test_one_pixel():
 
 
 @pytest.mark.parametrize(("lesion", "sign"), [(False, 1), (True, -1)])
-def test_without_a_contour_it_is_the_diagonal(lesion, sign):
+def test_without_a_contour_it_is_the_diagonal(lesion: bool, sign: int) -> None:
     distance = signed_distance(np.full((3, 4), lesion))
     np.testing.assert_array_equal(distance, np.full((3, 4), 5.0 * sign, np.float32))
 
 
-def test_the_mask_is_left_as_it_was():
+def test_the_mask_is_left_as_it_was() -> None:
     mask = np.random.RandomState(0).rand(20, 20) > 0.7
     before = mask.copy()
     signed_distance(mask)

@@ -15,7 +15,7 @@ def random_image(seed: int) -> np.ndarray:
     return (255 * (smooth - smooth.min()) / np.ptp(smooth)).astype(np.uint8)
 
 
-def test_bits_are_those_of_imagehash():
+def test_bits_are_those_of_imagehash() -> None:
     first, second = random_image(0), random_image(1)
     ours = (128 - fingerprint(first).bits @ fingerprint(second).bits) / 2
     gray = [Image.fromarray(item).convert("L") for item in (first, second)]
@@ -23,14 +23,14 @@ def test_bits_are_those_of_imagehash():
     assert ours == theirs
 
 
-def test_a_resized_recompressed_brighter_copy_is_found_and_others_are_not():
+def test_a_resized_recompressed_brighter_copy_is_found_and_others_are_not() -> None:
     images = [random_image(seed) for seed in range(30)]
     copy = Image.fromarray(images[7]).resize((200, 150)).point(lambda value: min(255, value * 0.9 + 20))
     prints = [fingerprint(item) for item in [*images, np.asarray(copy)]]
     assert near_duplicates(prints) == [(7, 30)]
 
 
-def test_two_lesions_under_one_vignette_are_distinguished():
+def test_two_lesions_under_one_vignette_are_distinguished() -> None:
     rows, columns = np.mgrid[:96, :128]
     radius = np.hypot((rows - 48) / 48, (columns - 64) / 64)
     lens = 200 * (radius < 0.95)
@@ -45,21 +45,21 @@ def test_two_lesions_under_one_vignette_are_distinguished():
     assert near_duplicates(prints) == []
 
 
-def test_every_pair_is_seen_across_blocks(monkeypatch):
+def test_every_pair_is_seen_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlffm_segdiff.data.duplicates._BLOCK", 3)
     prints = [fingerprint(random_image(seed % 4)) for seed in range(10)]
     expected = [(i, j) for i in range(10) for j in range(i + 1, 10) if (j - i) % 4 == 0]
     assert sorted(near_duplicates(prints)) == expected
 
 
-def test_uniform_images_and_no_images_are_accepted():
+def test_uniform_images_and_no_images_are_accepted() -> None:
     flat = fingerprint(np.full((20, 20, 3), 9, np.uint8))
     assert near_duplicates([]) == []
     assert near_duplicates([flat, flat]) == []
 
 
 @given(st.integers(1, 12).flatmap(lambda n: st.lists(st.tuples(st.integers(0, n), st.integers(0, n)))))
-def test_joined_groups_are_the_connected_components(pairs):
+def test_joined_groups_are_the_connected_components(pairs: list[tuple[int, int]]) -> None:
     count = 13
     groups = joined_groups([f"{i:02}" for i in range(count)], pairs)
     graph = np.eye(count, dtype=int)
@@ -70,11 +70,11 @@ def test_joined_groups_are_the_connected_components(pairs):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 400)])
-def test_odd_shapes_have_fingerprints(size):
+def test_odd_shapes_have_fingerprints(size: tuple[int, int]) -> None:
     assert np.isfinite(fingerprint(np.full((*size, 3), 7, np.uint8)).detail).all()
 
 
-def test_images_are_the_same_if_all_pixels_are():
+def test_images_are_the_same_if_all_pixels_are() -> None:
     images = [random_image(seed) for seed in (0, 1, 0, 2, 1, 0)]
     images[3] = images[3].copy()
     changed = images[5].copy()

@@ -12,7 +12,7 @@ def traits(*masks: np.ndarray) -> list[MaskTraits]:
     return [MaskTraits.of(mask) for mask in masks]
 
 
-def test_traits_of_one_mask():
+def test_traits_of_one_mask() -> None:
     assert traits(SPOT, 1 - SPOT, 0 * SPOT, 0 * SPOT + 1, CORNER) == [
         MaskTraits(empty=False, full=False, corners=False),
         MaskTraits(empty=False, full=False, corners=True),
@@ -22,7 +22,7 @@ def test_traits_of_one_mask():
     ]
 
 
-def test_masks_are_all_empty_or_full_only_if_there_are_some():
+def test_masks_are_all_empty_or_full_only_if_there_are_some() -> None:
     assert all_full(traits(0 * SPOT + 1, 0 * SPOT + 1))
     assert not all_full(traits(0 * SPOT + 1, SPOT))
     assert not all_full([])
@@ -31,7 +31,7 @@ def test_masks_are_all_empty_or_full_only_if_there_are_some():
     assert not all_empty([])
 
 
-def test_masks_are_perhaps_inverted_if_nearly_all_hold_the_corners():
+def test_masks_are_perhaps_inverted_if_nearly_all_hold_the_corners() -> None:
     assert perhaps_inverted(traits(1 - SPOT, 1 - SPOT))
     assert perhaps_inverted(traits(*[1 - SPOT] * 9, SPOT))
     assert perhaps_inverted(traits(1 - SPOT, 1 - SPOT, 0 * SPOT, 0 * SPOT + 1))

@@ -22,7 +22,7 @@ def saved(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     return stream.getvalue()
 
 
-def stored(values, kind: str = "PNG") -> bytes:
+def stored(values: object, kind: str = "PNG") -> bytes:
     return saved(Image.fromarray(np.asarray(values)), kind)
 
 
@@ -34,7 +34,7 @@ def labels(outside: float, rim: float, inside: float, dtype: type = np.uint8) ->
 @given(
     arrays(np.bool_, (3, 4)), st.sampled_from(["two-level", "0/1", "0/255", "16 bit", "16 bit 0/1", "alpha"])
 )
-def test_every_way_to_store_a_mask_gives_the_same_mask(mask, how):
+def test_every_way_to_store_a_mask_gives_the_same_mask(mask: np.ndarray, how: str) -> None:
     gray = mask.astype(np.uint8) * 255
     ways = {
         "two-level": mask,
@@ -50,14 +50,14 @@ def test_every_way_to_store_a_mask_gives_the_same_mask(mask, how):
 
 
 @pytest.mark.parametrize("level", [1, 2, 100, 127, 128, 254, 255])
-def test_the_only_value_other_than_zero_is_lesion(level):
+def test_the_only_value_other_than_zero_is_lesion(level: int) -> None:
     for kind in (np.uint8, np.uint16, np.int32, np.float32):
         found = read_mask(stored(MASK.astype(kind) * kind(level), "TIFF"), "x")
         assert (found.lesion == MASK).all()
         assert (found.levels, found.soft) == (2, False)
 
 
-def test_a_dark_colour_on_black_is_lesion_in_a_palette_and_in_rgb():
+def test_a_dark_colour_on_black_is_lesion_in_a_palette_and_in_rgb() -> None:
     indexed = Image.fromarray(MASK.astype(np.uint8)).convert("P")
     indexed.putpalette([0, 0, 0, 128, 0, 0])
     assert (decode_mask(saved(indexed), "x") == MASK).all()
@@ -87,7 +87,7 @@ def test_a_dark_colour_on_black_is_lesion_in_a_palette_and_in_rgb():
     ],
     ids=lambda values: f"{values.dtype} {np.unique(values).tolist()}",
 )
-def test_other_labels_are_refused_by_name_with_the_fix(values):
+def test_other_labels_are_refused_by_name_with_the_fix(values: np.ndarray) -> None:
     with pytest.raises(NotAMaskError, match=r"lesion\.tif has .*; save one class as 0 and 255, or 0 and 1"):
         decode_mask(stored(values, "TIFF"), "lesion.tif")
     with pytest.raises(NotAMaskError):
@@ -101,7 +101,7 @@ def test_three_fractions_are_labels_in_ground_truth_and_probabilities_in_a_predi
     assert (decode_mask(stored(values, "TIFF"), "x", probability=True) == (values >= 0.5)).all()
 
 
-def test_classes_in_colours_are_refused():
+def test_classes_in_colours_are_refused() -> None:
     indexed = Image.fromarray(labels(0, 1, 2)).convert("P")
     for palette in ([0, 0, 0, 128, 0, 0, 0, 128, 0], [0, 0, 0, 255, 0, 0, 0, 255, 0]):
         indexed.putpalette(palette)
@@ -111,7 +111,7 @@ def test_classes_in_colours_are_refused():
 
 
 @pytest.mark.parametrize("colour", [0, 255])
-def test_a_mask_only_in_the_alpha_channel_is_refused(colour):
+def test_a_mask_only_in_the_alpha_channel_is_refused(colour: int) -> None:
     alpha = labels(0, 255, 255)
     for layers in ([np.full_like(alpha, colour)] * 3, [np.full_like(alpha, colour)]):
         with pytest.raises(NotAMaskError, match="only in the alpha channel"):
@@ -120,7 +120,7 @@ def test_a_mask_only_in_the_alpha_channel_is_refused(colour):
 
 @pytest.mark.parametrize("size", [(64, 80), (24, 30), (512, 640)])
 @pytest.mark.parametrize("quality", [50, 75, 95])
-def test_masks_as_jpeg_are_cut_at_half(size, quality):
+def test_masks_as_jpeg_are_cut_at_half(size: tuple[int, int], quality: int) -> None:
     height, width = size
     rows, columns = np.mgrid[:height, :width]
     lesion = ((rows / height - 0.5) * 3) ** 2 + ((columns / width - 0.5) * 2.5) ** 2 < 1
@@ -130,7 +130,7 @@ def test_masks_as_jpeg_are_cut_at_half(size, quality):
     assert (found.lesion == lesion).mean() > 0.99
 
 
-def test_resized_masks_are_cut_at_half():
+def test_resized_masks_are_cut_at_half() -> None:
     large = Image.fromarray(np.kron(LESION, np.ones((4, 4))).astype(np.uint8) * np.uint8(255))
     for filter_ in (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.LANCZOS):
         found = read_mask(saved(large.resize((120, 96), filter_)), "x")
@@ -138,7 +138,7 @@ def test_resized_masks_are_cut_at_half():
         assert found.lesion.mean() == pytest.approx(LESION.mean(), abs=0.01)
 
 
-def test_gray_values_of_several_types_are_cut_at_half():
+def test_gray_values_of_several_types_are_cut_at_half() -> None:
     edge = np.repeat([0.0, 1.0], [50, 50]).reshape(10, 10)
     edge[5, :5] = 0, 0.25, 0.499, 0.501, 1
     for top, kind in (
@@ -152,14 +152,14 @@ def test_gray_values_of_several_types_are_cut_at_half():
         assert decode_mask(stored(values.astype(kind), "TIFF"), "x")[5, :5].tolist() == [0, 0, 0, 1, 1]
 
 
-def test_empty_and_full_masks_are_masks():
+def test_empty_and_full_masks_are_masks() -> None:
     for level, lesion in ((0, False), (1, True), (255, True)):
         found = read_mask(stored(np.full((8, 9), level, np.uint8)), "x")
         assert (found.lesion == lesion).all()
         assert not found.soft
 
 
-def test_a_photograph_is_refused_and_a_map_of_probabilities_only_as_a_prediction():
+def test_a_photograph_is_refused_and_a_map_of_probabilities_only_as_a_prediction() -> None:
     ramp = np.hypot(ROWS - 30, COLUMNS - 40)
     soft = np.clip(255 - 6 * ramp, 0, 255).astype(np.uint8)
     for values in (soft, np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8)):
@@ -209,26 +209,26 @@ def test_fractions_are_probabilities_however_few_there_are(values: list[float], 
 
 
 @pytest.mark.parametrize("top", [20, 200, 255, 3000, 4095, 30000])
-def test_low_probabilities_in_16_bits_are_no_lesion(top):
+def test_low_probabilities_in_16_bits_are_no_lesion(top: int) -> None:
     values = (top * np.exp(-(((ROWS - 30) / 15.5) ** 2) - ((COLUMNS - 40) / 20) ** 2)).astype(np.uint16)
     assert values.max() == top
     assert not decode_mask(stored(values), "x", probability=True).any()
 
 
 @pytest.mark.parametrize("white", [255, 4095, 65535])
-def test_soft_masks_of_8_and_12_bits_in_files_of_16_are_cut_at_half(white):
+def test_soft_masks_of_8_and_12_bits_in_files_of_16_are_cut_at_half(white: int) -> None:
     soft = np.clip(2 - np.hypot(ROWS - 30, COLUMNS - 40) / 12, 0, 1)
     values = (white * soft).astype(np.uint16)
     assert (decode_mask(stored(values), "x", probability=True) == (values >= white / 2)).all()
 
 
-def test_a_palette_mask_counts_by_the_gray_it_shows():
+def test_a_palette_mask_counts_by_the_gray_it_shows() -> None:
     indexed = Image.fromarray(np.array([[0, 1, 2]], np.uint8)).convert("P")
     indexed.putpalette([255, 255, 255, 0, 0, 0, 200, 200, 200])
     assert decode_mask(saved(indexed), "x")[0].tolist() == [True, False, True]
 
 
-def test_a_cmyk_mask_is_read():
+def test_a_cmyk_mask_is_read() -> None:
     cmyk = Image.fromarray(np.repeat(np.array([[255] * 8, [0] * 8] * 4, np.uint8)[..., None], 3, 2)).convert(
         "CMYK"
     )
@@ -236,7 +236,7 @@ def test_a_cmyk_mask_is_read():
 
 
 @given(arrays(np.uint8, (5, 6)))
-def test_values_that_are_read_are_counted_and_cut_at_half(values):
+def test_values_that_are_read_are_counted_and_cut_at_half(values: np.ndarray) -> None:
     try:
         found = read_mask(stored(values), "x")
     except NotAMaskError:

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from mlffm_segdiff.data.processors import processors
+from mlffm_segdiff.data.processors import default_threads, processors
 
 
 def test_the_processors_this_process_may_run_on_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,3 +16,8 @@ def test_all_processors_count_where_the_system_has_no_affinity(monkeypatch: pyte
     assert processors() == 12
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert processors() == 1
+
+
+@pytest.mark.parametrize(("available", "expected"), [(1, 1), (2, 2), (3, 2), (4, 2), (8, 4), (64, 32)])
+def test_half_of_the_processors_work(available: int, expected: int) -> None:
+    assert default_threads(available) == expected

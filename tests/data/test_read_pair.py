@@ -1,3 +1,6 @@
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,13 +15,15 @@ from mlffm_segdiff.data.read_pair import (
     read_pair,
 )
 
+MakeCase = Callable[[bytes, bytes | None], Case]
+Encode = Callable[..., bytes]
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
 LESION = np.zeros((12, 16), np.uint8)
 LESION[3:9, 4:10] = 255
 
 
 @pytest.fixture
-def case(tmp_path, write, encoded):
+def case(tmp_path: Path, write: Callable[[Path, Mapping[str, bytes]], None], encoded: Encode) -> MakeCase:
     """Write a case: case(image bytes, mask bytes or None)."""
 
     def make(image: bytes, mask: bytes | None) -> Case:
@@ -34,7 +39,7 @@ def turned(orientation: int) -> Image.Exif:
     return exif
 
 
-def test_a_sound_pair_is_read(case, encoded):
+def test_a_sound_pair_is_read(case: MakeCase, encoded: Encode) -> None:
     image, mask = read_pair(case(encoded(PIXELS), encoded(LESION)))
     assert (np.asarray(image) == PIXELS).all()
     assert (mask.lesion == (LESION > 0)).all()
@@ -49,7 +54,9 @@ def test_a_sound_pair_is_read(case, encoded):
         (PIXELS, LESION[:6], SIZE_MISMATCH),
     ],
 )
-def test_each_reason_has_its_kind_and_one_line(case, encoded, image, mask, kind):
+def test_each_reason_has_its_kind_and_one_line(
+    case: MakeCase, encoded: Encode, image: np.ndarray | None, mask: np.ndarray | None, kind: str
+) -> None:
     made = case(b"broken" if image is None else encoded(image), None if mask is None else encoded(mask))
     with pytest.raises(UnfitCaseError, match=r"^[^\n]*; [^\n]*$") as caught:
         read_pair(made)
@@ -58,7 +65,9 @@ def test_each_reason_has_its_kind_and_one_line(case, encoded, image, mask, kind)
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_exif_of_one_of_a_pair_is_named_as_the_cause_of_other_sizes(case, encoded, kind, orientation):
+def test_exif_of_one_of_a_pair_is_named_as_the_cause_of_other_sizes(
+    case: MakeCase, encoded: Encode, kind: str, orientation: int
+) -> None:
     exif = turned(orientation)
     with pytest.raises(
         UnfitCaseError,
@@ -73,6 +82,6 @@ def test_exif_of_one_of_a_pair_is_named_as_the_cause_of_other_sizes(case, encode
     read_pair(case(encoded(PIXELS, kind, exif=exif), encoded(LESION, kind, exif=exif)))
 
 
-def test_other_sizes_without_exif_do_not_name_it(case, encoded):
+def test_other_sizes_without_exif_do_not_name_it(case: MakeCase, encoded: Encode) -> None:
     with pytest.raises(UnfitCaseError, match="mask 12x16; save the mask at the size of its image"):
         read_pair(case(encoded(PIXELS), encoded(np.ascontiguousarray(LESION.T))))

@@ -33,7 +33,7 @@ def folder(root: Path, ids: list[str]) -> Path:
 
 
 def data(sources: Mapping[str, Path | None], split: Path | None = None, **keys: object) -> DataConfig:
-    return DataConfig(sources=sources, split=split, size=32, **keys)  # type: ignore[arg-type]
+    return DataConfig(sources=sources, split=split, size=32, **keys)
 
 
 def ids(parts: SplitCases) -> dict[str, list[str]]:
@@ -277,6 +277,6 @@ def test_unusable_cases_of_several_parts_are_named_together(tmp_path: Path) -> N
     assert [len(pairs.ids) for pairs in open_splits(parts, ("test",), 32)] == [1]
 
 
-def test_synthetic_images_have_no_folder(tmp_path):
+def test_synthetic_images_have_no_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="synthetic has no folder; leave out the path, or use folder=PATH"):
         load_split_cases(data({"synthetic": tmp_path}))

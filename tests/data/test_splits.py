@@ -32,13 +32,13 @@ def case(key: str, group: str) -> Case:
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_the_committed_lists_have_their_sizes_and_no_id_twice(name):
+def test_the_committed_lists_have_their_sizes_and_no_id_twice(name: str) -> None:
     split = official_split(name)
     assert tuple(len(split.ids(part)) for part in SPLITS) == SIZES[name]
     assert len({key for part in SPLITS for key in split.ids(part)}) == sum(SIZES[name])
 
 
-def test_no_lesion_of_ham10000_is_in_two_parts():
+def test_no_lesion_of_ham10000_is_in_two_parts() -> None:
     text = resources.files("mlffm_segdiff.data").joinpath("split_lists", "ham10000.csv").read_text()
     parts = defaultdict(set)
     for row in csv.DictReader(text.splitlines()):
@@ -51,7 +51,9 @@ GROUPS = st.lists(st.integers(1, 4), min_size=1, max_size=12)
 
 
 @given(GROUPS, st.integers(8, 30), st.integers(0, 5), st.data())
-def test_parts_are_exact_and_disjoint_and_no_group_is_cut(groups, singles, seed, data):
+def test_parts_are_exact_and_disjoint_and_no_group_is_cut(
+    groups: list[int], singles: int, seed: int, data: st.DataObject
+) -> None:
     cases = [case(f"g{i}-{j}", f"g{i}") for i, count in enumerate(groups) for j in range(count)]
     cases += [case(f"s{i}", f"s{i}") for i in range(singles)]
     test = data.draw(st.integers(0, 4))
@@ -69,12 +71,12 @@ def test_parts_are_exact_and_disjoint_and_no_group_is_cut(groups, singles, seed,
     assert make_split(shuffled, sizes, seed) == split
 
 
-def test_another_seed_gives_another_split():
+def test_another_seed_gives_another_split() -> None:
     cases = [case(str(i), str(i)) for i in range(50)]
     assert make_split(cases, (30, 10, 10), 0) != make_split(cases, (30, 10, 10), 1)
 
 
-def test_sizes_that_cannot_be_met_are_user_errors():
+def test_sizes_that_cannot_be_met_are_user_errors() -> None:
     cases = [case("a1", "a"), case("a2", "a"), case("b", "b")]
     with pytest.raises(UserError, match="do not add up to the 3 cases"):
         make_split(cases, (1, 1, 2))
@@ -85,7 +87,7 @@ def test_sizes_that_cannot_be_met_are_user_errors():
 PAIRS = [case(f"g{i:02d}-{j}", f"g{i:02d}") for i in range(15) for j in range(2)]
 
 
-def test_sizes_that_whole_groups_cannot_meet_are_aimed_at():
+def test_sizes_that_whole_groups_cannot_meet_are_aimed_at() -> None:
     with pytest.raises(UserError, match="cannot fill val with exactly 3 cases"):
         make_split(PAIRS, (21, 3, 6))
     split = make_split(PAIRS, (21, 3, 6), exact=False)
@@ -93,7 +95,7 @@ def test_sizes_that_whole_groups_cannot_meet_are_aimed_at():
 
 
 @given(st.lists(st.integers(1, 6), min_size=3, max_size=12), st.integers(0, 5))
-def test_inexact_parts_are_filled_and_no_group_is_cut(groups, seed):
+def test_inexact_parts_are_filled_and_no_group_is_cut(groups: list[int], seed: int) -> None:
     cases = [case(f"g{i}-{j}", f"g{i}") for i, count in enumerate(groups) for j in range(count)]
     test, val = len(cases) // 5, len(cases) // 10
     split = make_split(cases, (len(cases) - val - test, val, test), seed, exact=False)
@@ -104,17 +106,17 @@ def test_inexact_parts_are_filled_and_no_group_is_cut(groups, seed):
     assert sorted(split.train + split.val + split.test) == sorted(group_of)
 
 
-def test_where_groups_fit_an_inexact_split_is_the_exact_one():
+def test_where_groups_fit_an_inexact_split_is_the_exact_one() -> None:
     cases = [case(str(i), str(i)) for i in range(50)]
     assert make_split(cases, (35, 5, 10), exact=False) == make_split(cases, (35, 5, 10))
 
 
-def test_fewer_groups_than_parts_are_a_user_error():
+def test_fewer_groups_than_parts_are_a_user_error() -> None:
     with pytest.raises(UserError, match=r"2 group\(s\) cannot fill train, val, test; add cases or give"):
         make_split(PAIRS[:4], (2, 1, 1), exact=False)
 
 
-def test_by_image_a_group_may_land_in_several_parts_and_its_test_cases_are_known():
+def test_by_image_a_group_may_land_in_several_parts_and_its_test_cases_are_known() -> None:
     split = make_split(ignore_groups(PAIRS), (15, 5, 10), seed=1)
     assert tuple(len(split.ids(part)) for part in SPLITS) == (15, 5, 10)
     groups = {item.id: item.group for item in PAIRS}
@@ -125,23 +127,23 @@ def test_by_image_a_group_may_land_in_several_parts_and_its_test_cases_are_known
     assert set(leaked(split, groups)) <= set(split.test)
 
 
-def test_by_group_nothing_leaks():
+def test_by_group_nothing_leaks() -> None:
     split = make_split(PAIRS, (20, 4, 6))
     assert leaked(split, {item.id: item.group for item in PAIRS}) == ()
 
 
-def test_only_test_cases_leak_also_to_validation():
+def test_only_test_cases_leak_also_to_validation() -> None:
     split = Split(("a1",), ("b1",), ("a2", "b2", "c1", "c2"))
     assert leaked(split, {key: key[0] for key in ("a1", "b1", "a2", "b2", "c1", "c2")}) == ("a2", "b2")
 
 
-def test_without_leaks_keeps_the_test_ids_and_loses_the_others_of_their_groups():
+def test_without_leaks_keeps_the_test_ids_and_loses_the_others_of_their_groups() -> None:
     split = Split(("a1", "d1"), ("b1", "e1"), ("a2", "b2", "c1", "c2"))
     groups = {key: key[0] for part in SPLITS for key in split.ids(part)}
     assert without_leaks(split, groups) == Split(("d1",), ("e1",), split.test)
 
 
-def test_a_split_is_saved_and_loaded_and_its_digest_follows_the_content(tmp_path):
+def test_a_split_is_saved_and_loaded_and_its_digest_follows_the_content(tmp_path: Path) -> None:
     split = Split(("a", "c"), ("b",), ("d",))
     save_split(split, tmp_path / "s.csv")
     assert (tmp_path / "s.csv").read_text() == "id,part\na,train\nb,val\nc,train\nd,test\n"
@@ -154,7 +156,7 @@ def test_a_split_is_saved_and_loaded_and_its_digest_follows_the_content(tmp_path
 
 
 @pytest.mark.parametrize("stem", ["a ", " a", "a\u00a0", "L\udce4sion", "a, b", "e\u0301", '"a"', "=a"])
-def test_a_split_names_every_image_of_a_folder(tmp_path, stem):
+def test_a_split_names_every_image_of_a_folder(tmp_path: Path, stem: str) -> None:
     for part in ("images", "masks"):
         (tmp_path / part).mkdir()
         for name in (stem, "b", "c"):
@@ -168,12 +170,12 @@ def test_a_split_names_every_image_of_a_folder(tmp_path, stem):
     assert len(split.digest()) == 16
 
 
-def test_a_split_is_not_written_over_a_folder(tmp_path):
+def test_a_split_is_not_written_over_a_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be written"):
         save_split(Split(("a",), (), ()), tmp_path)
 
 
-def test_a_part_has_to_be_known():
+def test_a_part_has_to_be_known() -> None:
     with pytest.raises(UserError, match="unknown part 'validation'; choose one of train, val, test"):
         Split((), (), ()).ids("validation")
 
@@ -193,34 +195,34 @@ def test_a_part_has_to_be_known():
         ),
     ],
 )
-def test_a_faulty_split_file_is_a_user_error_that_names_it(tmp_path, text, message):
+def test_a_faulty_split_file_is_a_user_error_that_names_it(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "mine.csv"
     path.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(UserError, match=rf"mine\.csv.*{message}"):
         load_split(path)
 
 
-def test_an_absent_split_file_and_an_absent_official_one_are_user_errors(tmp_path):
+def test_an_absent_split_file_and_an_absent_official_one_are_user_errors(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.csv cannot be read"):
         load_split(tmp_path / "none.csv")
     with pytest.raises(UserError, match="no packaged split for 'folder'"):
         official_split("folder")
 
 
-def test_selected_cases_keep_the_order_and_absent_ids_are_named():
+def test_selected_cases_keep_the_order_and_absent_ids_are_named() -> None:
     cases = [case(key, key) for key in "abc"]
     assert [item.id for item in select_cases(cases, ("c", "a"))] == ["c", "a"]
     with pytest.raises(UserError, match=r"2 id\(s\) \(x, y\) of the 3 ids in the split"):
         select_cases(cases, ("x", "a", "y"))
 
 
-def test_parts_may_have_their_usual_names_in_any_case(tmp_path):
+def test_parts_may_have_their_usual_names_in_any_case(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("ID;Part\na;Training\nb;validation\nc;VALID\nd;testing\ne;train\n")
     assert load_split(path) == Split(("a", "e"), ("b", "c"), ("d",))
 
 
-def test_ids_with_an_extension_or_in_another_case_are_corrected():
+def test_ids_with_an_extension_or_in_another_case_are_corrected() -> None:
     cases = [case(key, key) for key in ("a", "Lesion1")]
     with pytest.raises(UserError, match=r"'?a\.jpg.*; write 'a', without the extension"):
         select_cases(cases, ("a.jpg",))

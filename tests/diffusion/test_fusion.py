@@ -85,7 +85,7 @@ def test_the_order_of_samples_changes_nothing_and_probabilities_are_probabilitie
     masks: Masks, random: object
 ) -> None:
     found = staple_probability(masks)
-    order = random.sample(range(len(masks)), len(masks))  # type: ignore[attr-defined]
+    order = random.sample(range(len(masks)), len(masks))
     np.testing.assert_array_equal(staple_probability(masks[order]), found)
     assert found.shape == masks.shape[1:]
     assert np.isfinite(found).all()

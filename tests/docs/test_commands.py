@@ -326,7 +326,7 @@ def known_options() -> set[str]:
     """Return every option of every verb."""
 
     def walk(command: object) -> Iterator[str]:
-        for parameter in command.params:  # type: ignore[attr-defined]
+        for parameter in command.params:
             yield from (*parameter.opts, *parameter.secondary_opts)
         for inner in getattr(command, "commands", {}).values():
             yield from walk(inner)

@@ -1,16 +1,16 @@
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from stand_ins import RedIsLesion
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import SamplingConfig
-from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.cache import CachedPairs, open_cache
 from mlffm_segdiff.data.case import Case, Entry
 from mlffm_segdiff.data.files import decode_pil
@@ -20,7 +20,7 @@ from mlffm_segdiff.evaluation.model import evaluate_model, outline_case, segment
 from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.segmenters.at_source import map_at
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
+from mlffm_segdiff.segmenters.base import Segmentation
 
 SaveMask = Callable[[Path, Mask], Path]
 SAMPLING = SamplingConfig(samples=3, steps=2, seed=5, sampler="ddim")
@@ -28,29 +28,17 @@ CPU = torch.device("cpu")
 SIZE = 16
 
 
-class RedIsLesion(BaseSegmenter):
-    """Return the red channel, and keep the arguments."""
-
-    total_stride = 1
+class Recording(RedIsLesion):
+    """Keeps the arguments."""
 
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[tuple[Tensor, SamplingConfig, bool]] = []
         self.eval()
 
-    def loss(self, batch: Batch) -> Tensor:
-        raise NotImplementedError
-
     def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
         self.asked.append((image, sampling, torch.is_inference_mode_enabled()))
-        probability = (image[:, :1] + 1) / 2
-        return Segmentation(probability, torch.zeros_like(probability))
-
-    def parts(self, image: Tensor) -> dict[str, Part]:
-        raise NotImplementedError
-
-    def run_on(self, graphs: Mapping[str, Graph]) -> None:
-        raise NotImplementedError
+        return super().segment(image, sampling)
 
 
 @pytest.fixture
@@ -73,7 +61,7 @@ def pairs(cases: list[Case], tmp_path: Path) -> CachedPairs:
 
 
 def test_a_segmenter_is_scored_at_both_sizes(cases: list[Case], pairs: CachedPairs) -> None:
-    evaluated = list(evaluate_model(RedIsLesion(), pairs, cases, SAMPLING, 2, CPU))
+    evaluated = list(evaluate_model(Recording(), pairs, cases, SAMPLING, 2, CPU))
     assert [case.id for case in evaluated] == [case.id for case in cases]
     for index, (case, result) in enumerate(zip(cases, evaluated, strict=True)):
         assert result.network is not None
@@ -87,7 +75,7 @@ def test_a_segmenter_is_scored_at_both_sizes(cases: list[Case], pairs: CachedPai
 def test_the_segmenter_is_called_in_batches_of_images_with_the_sampling(
     cases: list[Case], pairs: CachedPairs
 ) -> None:
-    segmenter = RedIsLesion()
+    segmenter = Recording()
     list(evaluate_model(segmenter, pairs, cases, SAMPLING, 2, CPU))
     assert [asked[1:] for asked in segmenter.asked] == [(SAMPLING, True)] * 3
     for (image, _, _), rows in zip(segmenter.asked, ([0, 1], [2, 3], [4]), strict=True):
@@ -97,14 +85,14 @@ def test_the_segmenter_is_called_in_batches_of_images_with_the_sampling(
 def test_a_part_in_any_order_and_batch_size_scores_each_case_the_same(
     cases: list[Case], pairs: CachedPairs
 ) -> None:
-    whole = {case.id: case for case in evaluate_model(RedIsLesion(), pairs, cases, SAMPLING, 2, CPU)}
+    whole = {case.id: case for case in evaluate_model(Recording(), pairs, cases, SAMPLING, 2, CPU)}
     part = [cases[4], cases[1], cases[2]]
-    again = list(evaluate_model(RedIsLesion(), pairs, part, SAMPLING, 5, CPU))
+    again = list(evaluate_model(Recording(), pairs, part, SAMPLING, 5, CPU))
     assert again == [whole["case4"], whole["case1"], whole["case2"]]
 
 
 def test_the_source_mask_is_where_probability_reaches_one_half(cases: list[Case], pairs: CachedPairs) -> None:
-    (segmented,) = segment_cases(RedIsLesion(), pairs, cases[2:3], SAMPLING, 1, CPU)
+    (segmented,) = segment_cases(Recording(), pairs, cases[2:3], SAMPLING, 1, CPU)
     assert segmented.result.mask.shape == segmented.truth.shape == (48, 64)
     assert segmented.result.segmentation is not None
     small = segmented.result.segmentation.probability
@@ -112,7 +100,7 @@ def test_the_source_mask_is_where_probability_reaches_one_half(cases: list[Case]
     np.testing.assert_array_equal(segmented.truth, np.asarray(Image.open(str(cases[2].mask))) > 0)
 
 
-class Undecided(RedIsLesion):
+class Undecided(Recording):
     """Return one half everywhere."""
 
     def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
@@ -132,15 +120,15 @@ def test_a_probability_of_exactly_one_half_is_lesion(tmp_path: Path, save_mask: 
 
 
 def test_an_outline_has_the_masks_and_score_of_source_size(cases: list[Case], pairs: CachedPairs) -> None:
-    (segmented,) = segment_cases(RedIsLesion(), pairs, cases[:1], SAMPLING, 1, CPU)
-    (evaluated,) = evaluate_model(RedIsLesion(), pairs, cases[:1], SAMPLING, 1, CPU)
+    (segmented,) = segment_cases(Recording(), pairs, cases[:1], SAMPLING, 1, CPU)
+    (evaluated,) = evaluate_model(Recording(), pairs, cases[:1], SAMPLING, 1, CPU)
     outline = outline_case(segmented)
     assert (outline.id, outline.jaccard) == ("case0", evaluated.source.jaccard)
     assert score_case(outline.predicted, outline.truth) == evaluated.source
 
 
 def test_a_case_outside_the_cache_is_named_before_any_work(cases: list[Case], pairs: CachedPairs) -> None:
-    segmenter, stranger = RedIsLesion(), Case("stranger", cases[0].image, cases[0].mask, "stranger")
+    segmenter, stranger = Recording(), Case("stranger", cases[0].image, cases[0].mask, "stranger")
     with pytest.raises(UserError, match="stranger"):
         list(evaluate_model(segmenter, pairs, [*cases, stranger], SAMPLING, 2, CPU))
     assert not segmenter.asked
@@ -149,12 +137,12 @@ def test_a_case_outside_the_cache_is_named_before_any_work(cases: list[Case], pa
 def test_a_case_without_a_mask_is_named(cases: list[Case], pairs: CachedPairs) -> None:
     bare = Case("case0", cases[0].image, None, "case0")
     with pytest.raises(UserError, match="case0 has no mask"):
-        list(evaluate_model(RedIsLesion(), pairs, [bare], SAMPLING, 2, CPU))
+        list(evaluate_model(Recording(), pairs, [bare], SAMPLING, 2, CPU))
 
 
 def test_a_segmenter_in_training_mode_is_refused(cases: list[Case], pairs: CachedPairs) -> None:
     with pytest.raises(ValueError, match="training mode"):
-        list(evaluate_model(RedIsLesion().train(), pairs, cases, SAMPLING, 2, CPU))
+        list(evaluate_model(Recording().train(), pairs, cases, SAMPLING, 2, CPU))
 
 
 def test_a_second_look_is_scored_at_both_sizes_from_images_read_one_by_one(
@@ -169,9 +157,9 @@ def test_a_second_look_is_scored_at_both_sizes_from_images_read_one_by_one(
         return image
 
     monkeypatch.setattr(model, "decode_pil", decode)
-    once = list(evaluate_model(RedIsLesion(), pairs, cases, SamplingConfig(), 5, CPU))
+    once = list(evaluate_model(Recording(), pairs, cases, SamplingConfig(), 5, CPU))
     assert not images
-    segmenter = RedIsLesion()
+    segmenter = Recording()
     again = list(evaluate_model(segmenter, pairs, cases, SamplingConfig(second_look=True), 5, CPU))
     assert [len(image) for image, _, _ in segmenter.asked] == [5, len(images)]
     assert images

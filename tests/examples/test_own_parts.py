@@ -1,6 +1,9 @@
 """The example package trains, predicts, evaluates and enters a study, without a change to this package."""
 
 import json
+import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from mlffm_segdiff.segmenters.assembly import build_loss
 from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.segmenters.recipe import load_recipe
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own_parts"
 TINY = (
     "data.size=32",
     "data.workers=0",
@@ -27,6 +31,27 @@ TINY = (
     "train.validate_every=16",
     "train.precision=float32",
 )
+
+
+@pytest.fixture(scope="module")
+def own_parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The example as if it were installed: on the path, with the metadata that pip writes."""
+    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
+    site = tmp_path_factory.mktemp("site")
+    info = site / f"own_parts-{project['version']}.dist-info"
+    info.mkdir()
+    info.joinpath("METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
+    lines = [
+        line
+        for group, points in project["entry-points"].items()
+        for line in (f"[{group}]", *(f"{name} = {target}" for name, target in points.items()))
+    ]
+    info.joinpath("entry_points.txt").write_text("\n".join(lines))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(site)
+        patch.syspath_prepend(EXAMPLE)
+        yield EXAMPLE
+        sys.modules.pop("own_parts", None)
 
 
 @pytest.fixture(scope="module")

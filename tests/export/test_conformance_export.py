@@ -1,11 +1,10 @@
-"""Every model of the table, as small as tests/models/test_conformance.py makes it, as ONNX."""
+"""Every model of the table, as small as tests/small_models.py makes it, as ONNX."""
 
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
+from small_models import made, small_recipe
 
 from mlffm_segdiff.export import onnx
 from mlffm_segdiff.export.folder import read_export, write_export
@@ -13,30 +12,18 @@ from mlffm_segdiff.models.registry import MODELS
 from mlffm_segdiff.segmenters.pretrained import Pretrained
 from mlffm_segdiff.segmenters.sampling import chosen_sampling
 
-CONFORMANCE = Path(__file__).parents[1] / "models" / "test_conformance.py"
 SLOW = ("dermosegdiff", "medsegdiff", "mlffm_unet", "segdiff", "swin_unetr", "unetr")
 """Those of many operators, at 6 to 22 seconds each; the others take 45 together (one thread)."""
-
-
-@pytest.fixture(scope="module")
-def conformance() -> ModuleType:
-    """The module of the conformance suite, for its small models; tests import no other tests by name."""
-    spec = spec_from_file_location("conformance", CONFORMANCE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in MODELS]
 )
-def test_a_models_graphs_compute_what_torch_does(name: str, conformance: ModuleType, tmp_path: Path) -> None:
+def test_a_models_graphs_compute_what_torch_does(name: str, tmp_path: Path) -> None:
     """Each graph gives the same as its part, one by one and in threes; together they find the same mask."""
-    recipe = conformance.small_recipe(name)
+    recipe = small_recipe(name)
     pretrained = Pretrained(recipe=recipe.model_dump(mode="json"))
-    pretrained.segmenter = conformance.made(name)
+    pretrained.segmenter = made(name)
     folder = tmp_path / "exported"
     write_export(pretrained, "onnx", folder)
     images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1

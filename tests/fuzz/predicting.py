@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
@@ -13,40 +12,18 @@ from fuzz.campaign import Reader
 from fuzz.drawn import encoded, photo
 from fuzz.mutators import hostile_name
 from PIL import Image
-from torch import Tensor
+from stand_ins import RedIsLesion
 
 from mlffm_segdiff.config.schema import SamplingConfig
-from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading.case_image import find_images
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
 
 GOOD = "good neighbour.png"
 SIZE = 16
 DOCUMENTED = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "DIB", "WEBP", "GIF", "HEIF", "AVIF")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-class RedIsLesion(BaseSegmenter):
-    """Return the red channel as probability: no network, so that time goes into reading and writing."""
-
-    total_stride = 1
-
-    def loss(self, batch: Batch) -> Tensor:
-        raise NotImplementedError
-
-    def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
-        red = (image[:, :1] + 1) / 2
-        samples = red.expand(sampling.samples, *red.shape) if sampling.samples else None
-        return Segmentation(red, torch.zeros_like(red), samples)
-
-    def parts(self, image: Tensor) -> dict[str, Part]:
-        raise NotImplementedError
-
-    def run_on(self, graphs: Mapping[str, Graph]) -> None:
-        raise NotImplementedError
 
 
 def red_model() -> Model:

@@ -2,10 +2,11 @@
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 
+from fuzz.campaign import Reader
 from fuzz.drawn import dicom_files, encoded, photo
 from fuzz.mutators import damage_names
 from fuzz.predicting import Predicted
@@ -57,5 +58,7 @@ class Archives(Predicted):
 
 
 @sizes(0.09)
-def test_damaged_archives_never_break_predict(count: int, campaign, tmp_path: Path) -> None:
+def test_damaged_archives_never_break_predict(
+    count: int, campaign: Callable[[Reader, int], None], tmp_path: Path
+) -> None:
     campaign(Archives(tmp_path), count)

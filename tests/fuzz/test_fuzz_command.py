@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from fuzz.campaign import Reader
 from fuzz.command_line import run_command
 from fuzz.drawn import deflated_dicom, dicom_files, foreign_files, image_files
 from fuzz.predicting import Predicted, check_files
@@ -49,5 +50,7 @@ class Command(Predicted):
 
 
 @sizes(0.03)
-def test_damaged_files_never_break_the_command(count: int, campaign, weights: Path, tmp_path: Path) -> None:
+def test_damaged_files_never_break_the_command(
+    count: int, campaign: Callable[[Reader, int], None], weights: Path, tmp_path: Path
+) -> None:
     campaign(Command(tmp_path, weights), count)

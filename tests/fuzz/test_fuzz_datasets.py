@@ -1,7 +1,7 @@
 """Damaged files of data sets: images, masks and JSON, through the check and into the cache of training."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 
@@ -170,5 +170,7 @@ def yolo_files() -> Files:
 
 
 @sizes(0.12)
-def test_damaged_data_sets_are_refused_or_reported(count: int, campaign, tmp_path: Path) -> None:
+def test_damaged_data_sets_are_refused_or_reported(
+    count: int, campaign: Callable[[Reader, int], None], tmp_path: Path
+) -> None:
     campaign(DataSets(tmp_path), count)

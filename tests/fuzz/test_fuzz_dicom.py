@@ -1,8 +1,10 @@
 """Damaged DICOM files of seven transfer syntaxes, through `predict` and into DICOM SEG."""
 
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+from fuzz.campaign import Reader
 from fuzz.drawn import deflated_dicom, dicom_files
 from fuzz.mutators import damage_bytes, lie_about_length
 from fuzz.predicting import Predicted
@@ -31,5 +33,7 @@ class Dicom(Predicted):
 
 
 @sizes(0.2)
-def test_damaged_dicom_files_never_break_predict(count: int, campaign, tmp_path: Path) -> None:
+def test_damaged_dicom_files_never_break_predict(
+    count: int, campaign: Callable[[Reader, int], None], tmp_path: Path
+) -> None:
     campaign(Dicom(tmp_path), count)

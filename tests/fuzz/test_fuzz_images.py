@@ -1,8 +1,9 @@
 """Damaged images of every documented format, and images of other formats, through `predict`."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from fuzz.campaign import accepts
+from fuzz.campaign import Reader, accepts
 from fuzz.drawn import foreign_files, image_files
 from fuzz.predicting import Predicted, documented
 from fuzz.sizes import sizes
@@ -25,7 +26,9 @@ class Images(Predicted):
 
 
 @sizes(0.26)
-def test_damaged_images_never_break_predict(count: int, campaign, tmp_path: Path) -> None:
+def test_damaged_images_never_break_predict(
+    count: int, campaign: Callable[[Reader, int], None], tmp_path: Path
+) -> None:
     campaign(Images(tmp_path), count)
 
 

@@ -1,6 +1,7 @@
 """Damaged recipes and studies."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -11,6 +12,8 @@ from fuzz.sizes import sizes
 from mlffm_segdiff.config.packaged import RECIPES, STUDIES
 from mlffm_segdiff.config.study import load_study
 from mlffm_segdiff.segmenters.recipe import load_recipe
+
+Campaign = Callable[[Reader, int], None]
 
 
 class Values(Reader):
@@ -52,10 +55,10 @@ class Studies(Values):
 
 
 @sizes(0.09)
-def test_damaged_recipes_are_refused(count: int, campaign, tmp_path: Path) -> None:
+def test_damaged_recipes_are_refused(count: int, campaign: Campaign, tmp_path: Path) -> None:
     campaign(Recipes(tmp_path), count)
 
 
 @sizes(0.06)
-def test_damaged_studies_are_refused(count: int, campaign, tmp_path: Path) -> None:
+def test_damaged_studies_are_refused(count: int, campaign: Campaign, tmp_path: Path) -> None:
     campaign(Studies(tmp_path), count)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -193,5 +193,7 @@ def server(tmp_path: Path) -> Iterator[Requests]:
 
 
 @sizes(0.09)
-def test_damaged_requests_are_answered_or_refused(count: int, campaign, server: Requests) -> None:
+def test_damaged_requests_are_answered_or_refused(
+    count: int, campaign: Callable[[Reader, int], None], server: Requests
+) -> None:
     campaign(server, count)

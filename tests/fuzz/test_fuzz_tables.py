@@ -1,5 +1,6 @@
 """Damaged CSV files: splits, groups, metadata."""
 
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -58,5 +59,7 @@ def _table(header: str, rows: object) -> bytes:
 
 
 @sizes(0.09)
-def test_damaged_tables_are_refused(count: int, campaign, tmp_path: Path) -> None:
+def test_damaged_tables_are_refused(
+    count: int, campaign: Callable[[Reader, int], None], tmp_path: Path
+) -> None:
     campaign(Tables(tmp_path), count)

@@ -78,6 +78,6 @@ class Weights(Reader):
 
 @sizes(0.06)
 def test_damaged_weights_are_refused_or_give_probabilities(
-    count: int, campaign, weights: Path, tmp_path: Path
+    count: int, campaign: Callable[[Reader, int], None], weights: Path, tmp_path: Path
 ) -> None:
     campaign(Weights(tmp_path, weights), count)

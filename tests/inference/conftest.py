@@ -1,5 +1,5 @@
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.pixels import set_pixel_data
 from pydicom.uid import UID, ExplicitVRLittleEndian, VLPhotographicImageStorage, generate_uid
+from stand_ins import StandIn
 from torch import Tensor
 
 from mlffm_segdiff.config.schema import SamplingConfig
-from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.reading.case_image import CaseImage
@@ -24,30 +24,19 @@ from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.case_bounds import Bounds
 from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.segmenters.at_source import NetworkOutput
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Segmentation
 from mlffm_segdiff.segmenters.calibration import Quality, SetBounds, StyleCalibration
 
 Save = Callable[..., Path]
 
 
-class RedIsLesion(BaseSegmenter):
-    """Return the red channel as probability (0 to 1) and half the green one as spread."""
-
-    total_stride = 1
-
-    def loss(self, batch: Batch) -> Tensor:
-        raise NotImplementedError
+class RedAndGreen(StandIn):
+    """Returns the red channel as probability (0 to 1) and half the green one as spread."""
 
     def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
         red = (image[:, :1] + 1) / 2
         samples = red.expand(sampling.samples, *red.shape) if sampling.samples else None
         return Segmentation(red, (image[:, 1:2] + 1) / 4, samples)
-
-    def parts(self, image: Tensor) -> dict[str, Part]:
-        raise NotImplementedError
-
-    def run_on(self, graphs: Mapping[str, Graph]) -> None:
-        raise NotImplementedError
 
 
 @pytest.fixture
@@ -55,7 +44,7 @@ def red_model() -> Callable[..., Model]:
     """A model that finds red pixels: red_model(size=8, samples=5, segmenter=its own)."""
 
     def make(size: int = 8, samples: int = 5, segmenter: BaseSegmenter | None = None) -> Model:
-        found = (segmenter or RedIsLesion()).eval()
+        found = (segmenter or RedAndGreen()).eval()
         return Model(found, size, SamplingConfig(samples=samples), torch.device("cpu"))
 
     return make

@@ -3,7 +3,7 @@ import json
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 from threading import Condition
@@ -13,11 +13,11 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
+from stand_ins import StandIn
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import StoppedError, UserError
 from mlffm_segdiff.config.schema import SamplingConfig
-from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.files import rgb_rows
 from mlffm_segdiff.data.image_rows import ImageRows
 from mlffm_segdiff.inference import predict
@@ -31,7 +31,7 @@ from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading import case_image
 from mlffm_segdiff.inference.reading.case_image import CaseImage, find_images
 from mlffm_segdiff.inference.result import CaseResult
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
+from mlffm_segdiff.segmenters.base import Segmentation
 
 Photo = Callable[..., npt.NDArray[np.uint8]]
 Save = Callable[..., Path]
@@ -224,18 +224,13 @@ def test_results_depend_on_image_and_seed_only(
     assert all(np.abs(other[name] - whole[name]).max() > 257 for name in other)
 
 
-class Tamperer(BaseSegmenter):
+class Tamperer(StandIn):
     """Find lesion everywhere. At the first call it gives readers time to run ahead, then removes a file."""
-
-    total_stride = 1
 
     def __init__(self, victim: Path) -> None:
         super().__init__()
         self.victim = victim
         self.calls = 0
-
-    def loss(self, batch: Batch) -> Tensor:
-        raise NotImplementedError
 
     def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
         del sampling
@@ -244,12 +239,6 @@ class Tamperer(BaseSegmenter):
             time.sleep(0.3)
             self.victim.unlink()
         return Segmentation(image[:, :1] * 0 + 1, image[:, :1] * 0)
-
-    def parts(self, image: Tensor) -> dict[str, Part]:
-        raise NotImplementedError
-
-    def run_on(self, graphs: Mapping[str, Graph]) -> None:
-        raise NotImplementedError
 
 
 def test_files_are_read_shortly_before_and_written_shortly_after_their_turn(
@@ -568,13 +557,8 @@ def test_damaged_files_of_every_kind_fail_alone(
     assert len(list((tmp_path / "out" / "masks").iterdir())) == 2
 
 
-class BrokenOnRed(BaseSegmenter):
+class BrokenOnRed(StandIn):
     """Give NaN in the first pixel of images whose first pixel is red, otherwise zeros, or NaN in samples."""
-
-    total_stride = 1
-
-    def loss(self, batch: Batch) -> Tensor:
-        raise NotImplementedError
 
     def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
         probability = torch.zeros_like(image[:, :1])
@@ -583,12 +567,6 @@ class BrokenOnRed(BaseSegmenter):
             return Segmentation(probability, torch.zeros_like(probability))
         samples = probability.expand(sampling.samples, *probability.shape)
         return Segmentation(probability.nan_to_num(), torch.zeros_like(probability), samples)
-
-    def parts(self, image: Tensor) -> dict[str, Part]:
-        raise NotImplementedError
-
-    def run_on(self, graphs: Mapping[str, Graph]) -> None:
-        raise NotImplementedError
 
 
 @pytest.mark.parametrize("samples", [0, 3])

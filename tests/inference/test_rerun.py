@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from folder_content import folder_content
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
@@ -22,14 +23,6 @@ Photo = Callable[..., npt.NDArray[np.uint8]]
 Save = Callable[..., Path]
 Run = Callable[..., tuple[list[Row], int]]
 ALL = ("probability", "overlay", "contours", "coco", "nnunet", "review")
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """Return all files of a folder by name, and its subfolders as empty ones, hidden ones too."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
-        for path in folder.rglob("*")
-    }
 
 
 @pytest.fixture
@@ -52,7 +45,7 @@ def run(
 
     def count(model: Model, inputs: Sequence[object], view: object) -> object:
         counted.append(sum(bool(np.any(one)) for one in inputs))  # the others hold a place
-        return real(model, inputs, view)  # type: ignore[arg-type]
+        return real(model, inputs, view)
 
     monkeypatch.setattr(Model, "segment", count)
 
@@ -60,7 +53,7 @@ def run(
         images: Sequence[Path], name: str = "out", write: tuple[str, ...] = (), **options: object
     ) -> tuple[list[Row], int]:
         counted.clear()
-        rows = list(predict_files(images, model, Output(tmp_path / name, write), batch_size=2, **options))  # type: ignore[arg-type]
+        rows = list(predict_files(images, model, Output(tmp_path / name, write), batch_size=2, **options))
         return rows, sum(counted)
 
     return call
@@ -77,8 +70,8 @@ def test_a_rerun_leaves_nothing_of_the_earlier_run_and_all_files_of_the_user(
         (out / name).write_bytes(data)
     run(photos[1:2], write=("contours",), processing=Processing(0.9))
     run(photos[1:2], "new", write=("contours",), processing=Processing(0.9))
-    expected = content(tmp_path / "new") | mine | {"overlays": b"", "more": b""}
-    assert content(out) == expected
+    expected = folder_content(tmp_path / "new") | mine | {"overlays": b"", "more": b""}
+    assert folder_content(out) == expected
 
 
 def test_a_resumed_run_keeps_intervals_and_makes_those_of_another_level_again(
@@ -105,7 +98,7 @@ def test_a_file_of_the_users_is_not_overwritten(
     path.write_bytes(b"mine")
     with pytest.raises(UserError, match=rf"{path.name} exists, but no earlier run wrote it; move it, or"):
         run(photos, write=("overlay", "coco"))
-    assert [data for data in content(tmp_path / "out").values() if data] == [b"mine"]
+    assert [data for data in folder_content(tmp_path / "out").values() if data] == [b"mine"]
 
 
 @pytest.mark.parametrize("foreign", [b"", b"{}\n", b"not a journal", b'{"settings": "", "files": 3}\n'])
@@ -114,10 +107,10 @@ def test_with_a_journal_that_cannot_be_read_the_run_refuses(
 ) -> None:
     run(photos)
     (tmp_path / "out" / JOURNAL).write_bytes(foreign)
-    before = content(tmp_path / "out")
+    before = folder_content(tmp_path / "out")
     with pytest.raises(UserError, match="no earlier run wrote it"):
         run(photos)
-    assert content(tmp_path / "out") == before
+    assert folder_content(tmp_path / "out") == before
 
 
 def test_a_journal_from_somebody_else_removes_nothing_outside(
@@ -151,10 +144,10 @@ def test_with_skip_existing_a_finished_folder_stays_as_it_is(
 ) -> None:
     rows, segmented = run(photos, write=ALL)
     assert segmented == 5
-    before = content(tmp_path / "out")
+    before = folder_content(tmp_path / "out")
     again, segmented = run(photos, write=ALL, skip_existing=True)
     assert (again, segmented) == (rows, 0)
-    assert content(tmp_path / "out") == before
+    assert folder_content(tmp_path / "out") == before
 
 
 def change_image(photos: list[Path], out: Path) -> None:
@@ -222,7 +215,7 @@ def test_with_skip_existing_only_what_changed_is_done_again_and_all_is_as_of_one
     rows, found = run(photos, write=ALL, skip_existing=True)
     assert found == segmented
     assert run(photos, "new", write=ALL)[0] == rows
-    assert content(tmp_path / "out") == content(tmp_path / "new")
+    assert folder_content(tmp_path / "out") == folder_content(tmp_path / "new")
 
 
 def test_with_skip_existing_other_settings_or_weights_start_again(
@@ -236,7 +229,7 @@ def test_with_skip_existing_other_settings_or_weights_start_again(
     out = Output(tmp_path / "out")
     list(predict_files(photos, other, out, skip_existing=True, batch_size=2))
     list(predict_files(photos, other, Output(tmp_path / "new"), batch_size=2))
-    assert content(out.folder) == content(tmp_path / "new")
+    assert folder_content(out.folder) == folder_content(tmp_path / "new")
     assert run(photos, skip_existing=True)[1] == 5
 
 
@@ -252,7 +245,7 @@ def test_with_skip_existing_what_failed_is_tried_again(tmp_path: Path, photos: l
     rows, segmented = run(photos, write=("overlay",), skip_existing=True)
     assert ({row.status for row in rows}, segmented) == ({"done"}, 5)
     run(photos, "new", write=("overlay",))
-    assert content(tmp_path / "out") == content(tmp_path / "new")
+    assert folder_content(tmp_path / "out") == folder_content(tmp_path / "new")
 
 
 def test_weights_that_are_from_no_file_are_not_trusted(
@@ -270,14 +263,14 @@ def test_a_run_that_is_stopped_leaves_no_table_of_the_earlier_one(
     tmp_path: Path, photos: list[Path], model: Model, run: Run, skip_existing: bool
 ) -> None:
     run(photos, write=("coco", "review"))
-    before = content(tmp_path / "out")
+    before = folder_content(tmp_path / "out")
     Image.open(photos[2]).rotate(180).save(photos[2])
     output = Output(tmp_path / "out", ("coco", "review"))
     stream = predict_files(photos, model, output, batch_size=2, skip_existing=skip_existing)
     next(stream)
-    assert not {"predictions.csv", "coco.json", "review.html"} & set(content(tmp_path / "out"))
+    assert not {"predictions.csv", "coco.json", "review.html"} & set(folder_content(tmp_path / "out"))
     stream.close()
-    assert not any(PART in name for name in content(tmp_path / "out"))
+    assert not any(PART in name for name in folder_content(tmp_path / "out"))
     run(photos, write=("coco", "review"), skip_existing=True)
     run(photos, "new", write=("coco", "review"))
-    assert content(tmp_path / "out") == content(tmp_path / "new") != before
+    assert folder_content(tmp_path / "out") == folder_content(tmp_path / "new") != before

@@ -7,13 +7,11 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import array_shapes, arrays
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.inference.analysis import Processing, analyse
 from mlffm_segdiff.inference.estimates import Estimate
-from mlffm_segdiff.inference.masks import lesion_box
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.postprocessing import AS_THRESHOLDED, PostProcessing, post_process
 from mlffm_segdiff.inference.reading.case_image import CaseImage
@@ -188,17 +186,6 @@ def test_the_spacing_requested_overrides_that_of_the_file(red_model: MakeModel) 
     maps, case = segmentation(np.ones((2, 2), np.float32)), replace(image(2, 2), mm_per_pixel=0.5)
     assert analyse(case, maps, red_model()).measures.area_mm2 == 1
     assert analyse(case, maps, red_model(), Processing(mm_per_pixel=2)).measures.area_mm2 == 16
-
-
-@given(arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=12)))
-def test_the_box_of_a_lesion_is_the_smallest_that_holds_it(mask: npt.NDArray[np.bool_]) -> None:
-    places = np.argwhere(mask)
-    box = lesion_box(mask)
-    if not len(places):
-        assert mask[box].size == 0
-    else:
-        corners = zip(places.min(axis=0), places.max(axis=0) + 1, strict=True)
-        assert box == tuple(slice(first, last) for first, last in corners)
 
 
 @given(st.floats(0, 1, exclude_min=True))

@@ -145,42 +145,49 @@ def test_an_array_that_is_not_an_image_is_named(
         segment([photo(0), np.zeros(shape, dtype)], tiny_weights)
 
 
-def test_bad_arguments_are_reported(tmp_path: Path, tiny_weights: Path, photo: Photo) -> None:
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threshold": 0}, "threshold"),
+        ({"threshold": None}, "threshold None is not a number"),
+        ({"threshold": True}, "threshold True is not a number"),
+        ({"batch_size": 0}, "batch size 0 is out of range"),
+        ({"batch_size": "8"}, "batch size '8' is not a whole number"),
+        ({"batch_size": None}, "batch size None is not a whole number"),
+        ({"batch_size": 8.0}, r"batch size 8\.0 is not a whole number"),
+        ({"batch_size": True}, "batch size True is not a whole number"),
+        ({"sampling": {"steps": 0}}, r"sampling\.steps"),
+        ({"sampling": {"step": 2}}, "unknown sampling key 'step'; known keys: samples, sampler, steps"),
+        ({"sampling": "samples=2"}, r"samples=2.* is not a mapping; write it as"),
+        ({"sampling": ["samples=2"]}, r"samples=2.* is not a mapping; write it as"),
+        ({"mm_per_pixel": "0.02"}, r"mm_per_pixel '0\.02' is not a number"),
+        ({"post": True}, r"post .* is not a PostProcessing"),
+        ({"post": None}, r"post .* is not a PostProcessing"),
+        ({"post": {"largest": True}}, r"post .* is not a PostProcessing"),
+        ({"refuse_outliers": "no"}, "refuse_outliers 'no' is neither True nor False"),
+    ],
+)
+def test_bad_options_are_reported(
+    options: dict[str, object], message: str, tiny_weights: Path, photo: Photo
+) -> None:
+    with pytest.raises(UserError, match=message):
+        segment([photo(0)], tiny_weights, **options)
+
+
+def test_bad_images_are_reported(tmp_path: Path, tiny_weights: Path, photo: Photo) -> None:
     with pytest.raises(UserError, match="give a list of images"):
         segment("lesion.jpg", tiny_weights)
     with pytest.raises(UserError, match=r"absent\.jpg cannot be read"):
         segment([tmp_path / "absent.jpg"], tiny_weights)
-    with pytest.raises(UserError, match="threshold"):
-        segment([photo(0)], tiny_weights, threshold=0)
-    with pytest.raises(UserError, match="threshold None is not a number"):
-        segment([photo(0)], tiny_weights, threshold=None)
-    with pytest.raises(UserError, match="batch size 0 is out of range"):
-        segment([photo(0)], tiny_weights, batch_size=0)
-    for size in ("8", None, 8.0, True):
-        with pytest.raises(UserError, match=f"batch size {size!r} is not a whole number"):
-            segment([photo(0)], tiny_weights, batch_size=size)
-    with pytest.raises(UserError, match=r"sampling\.steps"):
-        segment([photo(0)], tiny_weights, sampling={"steps": 0})
-    with pytest.raises(UserError, match="unknown sampling key 'step'; known keys: samples, sampler, steps"):
-        segment([photo(0)], tiny_weights, sampling={"step": 2})
-    for sampling in ("samples=2", ["samples=2"]):
-        with pytest.raises(UserError, match=r"samples=2.* is not a mapping; write it as"):
-            segment([photo(0)], tiny_weights, sampling=sampling)
-    with pytest.raises(UserError, match=r"mm_per_pixel '0\.02' is not a number"):
-        segment([photo(0)], tiny_weights, mm_per_pixel="0.02")
     with pytest.raises(UserError, match="is a folder; give a file"):
         segment([tmp_path], tiny_weights)
-    for post in (True, None, {"largest": True}):
-        with pytest.raises(UserError, match=r"post .* is not a PostProcessing"):
-            segment([photo(0)], tiny_weights, post=post)
-    with pytest.raises(UserError, match="threshold True is not a number"):
-        segment([photo(0)], tiny_weights, threshold=True)
-    with pytest.raises(UserError, match="refuse_outliers 'no' is neither True nor False"):
-        segment([photo(0)], tiny_weights, refuse_outliers="no")
-    with pytest.raises(UserError, match="device 'nonsense'"):
-        segment([photo(0)], Segmenter.from_pretrained(tiny_weights), device="nonsense")
     with pytest.raises(UserError, match=r"images\[0\]: points None is not a list of \(x, y, label\)"):
         segment([Prompted(photo(0), points=None)], tiny_weights)
+
+
+def test_bad_arguments_of_a_segmenter_are_reported(tiny_weights: Path, photo: Photo) -> None:
+    with pytest.raises(UserError, match="device 'nonsense'"):
+        segment([photo(0)], Segmenter.from_pretrained(tiny_weights), device="nonsense")
     with pytest.raises(UserError, match="unknown option 'revison'; choose one of revision"):
         Segmenter.from_pretrained(tiny_weights, revison="x")
 
@@ -208,27 +215,41 @@ def test_a_level_and_a_box_may_be_numpys(photo: Photo) -> None:
     np.testing.assert_array_equal(one.mask, other.mask)
 
 
-def test_a_batch_that_does_not_fit_the_network_is_named(tiny_weights: Path) -> None:
+@pytest.mark.parametrize("shape", [(1, 3, 50, 50), (1, 1, 32, 32), (3, 32, 32)])
+def test_a_batch_that_does_not_fit_the_network_is_named(tiny_weights: Path, shape: tuple[int, ...]) -> None:
     segmenter = Segmenter.from_pretrained(tiny_weights)
-    for shape in ((1, 3, 50, 50), (1, 1, 32, 32), (3, 32, 32)):
-        with pytest.raises(
-            UserError, match=rf"do not fit; give .* multiples of {segmenter.segmenter.total_stride}"
-        ):
-            segmenter(torch.zeros(shape))
-    for batch in (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), np.zeros((1, 3, 32, 32), np.float32)):
-        with pytest.raises(UserError, match=r"images are of type .*; give a float32 tensor"):
-            segmenter(batch)
-    with pytest.raises(UserError, match="have no pixels; give at least one image"):
-        segmenter(torch.zeros(0, 3, 32, 32))
-    with pytest.raises(UserError, match="is not a SamplingConfig"):
-        segmenter(torch.zeros(1, 3, 32, 32), {"samples": 2})
-    for sampling, says in (
+    stride = segmenter.segmenter.total_stride
+    with pytest.raises(UserError, match=rf"do not fit; give .* multiples of {stride}"):
+        segmenter(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), r"images are of type .*; give a float32 tensor"),
+        (np.zeros((1, 3, 32, 32), np.float32), r"images are of type .*; give a float32 tensor"),
+        (torch.zeros(0, 3, 32, 32), "have no pixels; give at least one image"),
+    ],
+)
+def test_a_batch_that_is_no_images_is_named(tiny_weights: Path, batch: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Segmenter.from_pretrained(tiny_weights)(batch)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "message"),
+    [
+        ({"samples": 2}, "is not a SamplingConfig"),
         (SamplingConfig(samples=1, steps=2000), "steps"),
         (SamplingConfig(second_look=True), "second_look needs images of full size"),
         (SamplingConfig(style="ph2"), "no annotation style 'ph2'"),
-    ):
-        with pytest.raises(UserError, match=says):
-            segmenter(torch.zeros(1, 3, 32, 32), sampling)
+    ],
+)
+def test_a_sampling_that_does_not_fit_a_batch_is_named(
+    tiny_weights: Path, sampling: object, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        Segmenter.from_pretrained(tiny_weights)(torch.zeros(1, 3, 32, 32), sampling)
 
 
 def test_a_segmenter_is_a_module_that_segments_batches_and_images(

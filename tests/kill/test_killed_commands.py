@@ -4,6 +4,7 @@ Run with ``pytest -m kill``; KILL_SEED draws other moments.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,34 @@ pytestmark = [
 
 WRITTEN = ("overlay", "contours", "coco", "probability", "nnunet", "review")
 RUN = ("**/weights/*", "**/logs/metrics.csv", "**/config.yaml", "**/curves.png", "**/overlays*")
+TINY = (
+    "model.size=tiny",
+    "model.encoder_widths=[8,16]",
+    "model.encoder_blocks=[1,1]",
+    "model.mask_widths=[8,8]",
+    "data.size=32",
+    "data.workers=0",
+    "data.synthetic_count=20",
+    "train.images=16",
+    "train.batch_size=4",
+    "train.warmup=4",
+    "train.validate_every=8",
+    "train.ema_decay=0.9",
+    "train.precision=float32",
+)
 SCORES = ("**/cases.csv", "**/summary.json")
+
+
+@pytest.fixture(scope="module")
+def lesions(made_lesions: Callable[[int], Path]) -> Path:
+    """A folder of six synthetic pairs, in images/ and masks/."""
+    return made_lesions(6)
+
+
+@pytest.fixture(scope="module")
+def weights(untrained: Callable[..., Path]) -> Path:
+    """A folder of tiny untrained weights."""
+    return untrained("synthetic", *TINY)
 
 
 def test_predict(lesions: Path, weights: Path, tmp_path: Path, rows: list[str]) -> None:
@@ -29,9 +57,9 @@ def test_predict(lesions: Path, weights: Path, tmp_path: Path, rows: list[str]) 
     Killing(tmp_path / "predict", lambda place: command(*given, "-o", place)).check(40, rows)
 
 
-def test_train(lesions: Path, tiny: tuple[str, ...], tmp_path: Path, rows: list[str]) -> None:
+def test_train(lesions: Path, tmp_path: Path, rows: list[str]) -> None:
     """A run is resumed; one that was killed before it had a configuration is started again."""
-    begun = ["train", "synthetic", *tiny, "--threads", "1", "--run"]
+    begun = ["train", "synthetic", *TINY, "--threads", "1", "--run"]
     resumed = ["train", "--resume", "--threads", "1", "--run"]
     Killing(
         tmp_path / "train",
@@ -41,7 +69,7 @@ def test_train(lesions: Path, tiny: tuple[str, ...], tmp_path: Path, rows: list[
     ).check(20, rows)
 
 
-def test_study(tiny: tuple[str, ...], tmp_path: Path, rows: list[str]) -> None:
+def test_study(tmp_path: Path, rows: list[str]) -> None:
     study = {
         "name": "out",
         "variants": {
@@ -50,7 +78,7 @@ def test_study(tiny: tuple[str, ...], tmp_path: Path, rows: list[str]) -> None:
         },
         "datasets": {"synthetic": {}},
         "seeds": [0],
-        "overrides": list(tiny),
+        "overrides": list(TINY),
         "baseline": "full",
         "launcher": {"threads": 1},
     }

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
+from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.loss_config import LossConfig
@@ -29,12 +30,12 @@ def test_a_registered_function_is_called_with_its_arguments(monkeypatch: pytest.
     monkeypatch.setattr(LOSSES, "_parts", dict(LOSSES))
 
     @register_loss("scaled")
-    def scaled(logit, mask, distance, weight, factor):  # type: ignore[no-untyped-def]
+    def scaled(logit: Tensor, mask: Tensor, distance: Tensor, weight: Tensor, factor: float) -> Tensor:
         return factor * (logit - mask).abs().mean()
 
     loss = built(name="scaled", args={"factor": 3})
     one = torch.ones(1, 1, 2, 2)
-    assert loss(one, -one, one, one).item() == 6  # type: ignore[operator]
+    assert loss(one, -one, one, one).item() == 6
 
 
 def test_a_function_by_its_target_trains_a_direct_network(
@@ -50,7 +51,7 @@ def test_a_function_by_its_target_trains_a_direct_network(
     segmenter = build_segmenter(check_recipe({**values, "model": model, "loss": loss}, "here"))
     mask = torch.ones(2, 1, 32, 32)
     batch = Batch(torch.zeros(2, 3, 32, 32), mask, mask, ["a", "b"], [])
-    expected = 3 * F.l1_loss(segmenter.network(batch.image), mask)  # type: ignore[operator]
+    expected = 3 * F.l1_loss(segmenter.network(batch.image), mask)
     torch.testing.assert_close(segmenter.loss(batch), expected)
 
 

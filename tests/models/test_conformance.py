@@ -1,8 +1,7 @@
-"""What every model of the table must do; a new one is added by its line there and its lines here.
+"""What every model of the table must do; a new one is added by its lines there, here and in small_models.py.
 
-A name is a model's, or that of a recipe which gives a model another encoder. SMALL: arguments that make a
-model quick, the defaults where it has none. FIGURES: parameters, and floating-point operations of one
-segmentation at 128 x 128, of the recipe of that name.
+A name is a model's, or that of a recipe which gives a model another encoder. FIGURES: parameters, and
+floating-point operations of one segmentation at 128 x 128, of the recipe of that name.
 """
 
 import copy
@@ -10,70 +9,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_models import SIDE, SMALL, is_denoiser, made, small_recipe
 from torch import Tensor
 
-from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch, collate
 from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.data.synthetic import synthetic_pairs
-from mlffm_segdiff.models.encoder_weights import IMAGENET, initialise_encoder
 from mlffm_segdiff.models.registry import MODELS
-from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.cost import count_cost, model_recipe
 from mlffm_segdiff.segmenters.model_list import ListedModel, packaged_models
 from mlffm_segdiff.segmenters.precision import in_bfloat16
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
-from mlffm_segdiff.segmenters.recipe import check_recipe
 from mlffm_segdiff.segmenters.sampling import chosen_sampling
 
-LITE0 = {"encoder": "efficientnet_lite0"}
-SMALL: dict[str, dict[str, object]] = {
-    "mlffm_segdiff": {"size": "tiny"},
-    "dermosegdiff": {"dim_x": 8, "dim_g": 8, "x_mults": (1, 1, 2), "g_mults": (1, 1, 2), "groups": 4},
-    "segdiff": {
-        "widths": (64, 64, 64),
-        "attention": (False, True, False),
-        "blocks": 1,
-        "rrdb_blocks": 1,
-        "rrdb_width": 8,
-    },
-    "medsegdiff": {
-        "widths": (64, 64, 64),
-        "attention": (False, True, False),
-        "blocks": 1,
-        "heads": 2,
-        "spectrum_size": 32,
-    },
-    "diffusion_unet": {
-        "widths": (32, 32, 32),
-        "attention": (False, False, True),
-        "blocks": 1,
-        "heads": 2,
-    },
-    "single_path": {"widths": (8, 16), "blocks": (1, 1), "fusion_width": 8},
-    "mlffm_unet": {"widths": (4, 8, 8, 8), "residual_units": 1, "fusion_width": 8},
-    "unet": {"widths": (4, 8, 8, 8), "residual_units": 1},
-    "attention_unet": {"widths": (4, 8, 8, 8)},
-    "unetpp": {"widths": (4, 4, 8, 8, 8)},
-    "nnunet": {"image_size": 32},
-    "swin_unetr": {"feature_size": 12},
-    "unetr": {"image_size": 64, "feature_size": 4, "hidden_size": 24, "mlp_size": 24, "heads": 2},
-    "transunet": {
-        "stem_width": 32,
-        "blocks": (1, 1, 1),
-        "token_width": 32,
-        "layers": 1,
-        "heads": 2,
-        "decoder_widths": (16, 8, 8, 8),
-    },
-    "fcn": {"widths": (4, 8, 8, 16, 16), "convolutions": (1, 1, 1, 1, 1), "head_width": 32},
-    "fpn": {"widths": (8, 8, 16, 16), "blocks": (1, 1, 1, 1), "pyramid_width": 16, "head_width": 32},
-    "mlffm_unet_lite0": {**LITE0, "decoder_widths": (8, 8, 8, 8), "fusion_width": 8},
-    "unet_lite0": {**LITE0, "decoder_widths": (8, 8, 8, 8)},
-    "unetpp_lite0": {**LITE0, "decoder_widths": (8, 8, 8, 8)},
-    "fpn_lite0": {**LITE0, "pyramid_width": 16, "head_width": 32},
-}
 FIGURES: dict[str, tuple[int, int]] = {
     "mlffm_segdiff": (7_727_869, 875_119_424),
     "dermosegdiff": (321_181_377, 261_881_411_731_456),
@@ -96,42 +45,7 @@ FIGURES: dict[str, tuple[int, int]] = {
     "unetpp_lite0": (4_937_220, 2_859_375_616),
     "fpn_lite0": (7_071_105, 2_838_338_560),
 }
-SIDE = 64
 IDS = ["a", "b", "c"]
-
-
-def is_denoiser(name: str) -> bool:
-    """Return whether a model, or the model of a recipe, is a denoiser."""
-    return MODELS[model_recipe(name).model.name].contract == "denoiser"
-
-
-def small_recipe(name: str) -> Recipe:
-    """Return the recipe that is called as the model, of a small one; a denoiser samples in two steps."""
-    values = model_recipe(name).model_dump(mode="json")
-    drawn = {"steps": 2, "samples": 1} if is_denoiser(name) else {}
-    return check_recipe(
-        {
-            **values,
-            "model": {**(SMALL.get(name) or values["model"]), "name": values["model"]["name"]},
-            "data": {"sources": {"synthetic": None}, "size": SIDE},
-            "sampling": {**values["sampling"], **drawn},
-        },
-        name,
-    )
-
-
-def made(name: str) -> BaseSegmenter:
-    """Return a segmenter in which nothing is switched off by weights that start at 0.
-
-    A pretrained encoder has its ImageNet weights: with random ones and no statistics, the signal fades in it.
-    """
-    torch.manual_seed(0)
-    segmenter = build_segmenter(small_recipe(name))
-    for p in segmenter.parameters():
-        if not p.any():
-            p.data.normal_(std=0.05)
-    initialise_encoder(segmenter, IMAGENET)
-    return segmenter.eval()
 
 
 @pytest.fixture(scope="module", params=list(FIGURES))
@@ -169,7 +83,7 @@ def test_an_image_becomes_a_map_of_its_size(segmenter: BaseSegmenter, name: str,
 def test_gradients_reach_every_parameter(segmenter: BaseSegmenter, batch: Batch) -> None:
     learner = copy.deepcopy(segmenter).train()
     loss = learner.loss(batch)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert loss.isfinite()
     idle = [n for n, p in learner.named_parameters() if p.grad is None or not p.grad.any()]
     assert idle == []
@@ -252,5 +166,4 @@ def test_parameters_and_cost_are_those_pinned(name: str) -> None:
 def test_only_models_are_pinned() -> None:
     assert {model_recipe(name).model.name for name in FIGURES} == set(MODELS)
     assert list(MODELS) == list(packaged_models())
-    assert set(MODELS) <= set(FIGURES)
-    assert set(SMALL) <= set(FIGURES)
+    assert set(MODELS) <= set(FIGURES) == set(SMALL)

@@ -107,7 +107,7 @@ def test_unpickling_is_restricted_to_weights(monkeypatch: pytest.MonkeyPatch) ->
 
     def spy(*arguments: object, **options: object) -> object:
         seen.append(options["weights_only"])
-        return load(*arguments, **options)  # type: ignore[arg-type]
+        return load(*arguments, **options)
 
     monkeypatch.setattr(torch, "load", spy)
     imagenet_weights("efficientnet_lite0")

@@ -3,7 +3,7 @@ from typing import get_args
 import pytest
 import torch
 import torch.nn.functional as F
-from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-untyped]
+from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 
 from mlffm_segdiff.config.errors import UserError
@@ -74,7 +74,7 @@ def test_depths_are_rounded_up_and_widths_to_eights(
     stages = scaled_stages(name)
     assert tuple(stage.repeats for stage in stages) == repeats
     assert tuple(stage.width for stage in stages) == widths
-    assert [len(stage) for stage in EfficientNetLite(name).stages] == list(repeats)  # type: ignore[arg-type]
+    assert [len(stage) for stage in EfficientNetLite(name).stages] == list(repeats)
 
 
 def test_the_encoder_from_scratch_halves_level_by_level() -> None:
@@ -83,7 +83,7 @@ def test_the_encoder_from_scratch_halves_level_by_level() -> None:
     assert encoder.widths == (8, 16, 24)
     shapes = [tuple(feature.shape) for feature in encoder(torch.randn(2, 3, 16, 24))]
     assert shapes == [(2, 8, 8, 12), (2, 16, 4, 6), (2, 24, 2, 3)]
-    assert [len(level) for level in encoder.levels] == [1, 2, 1]  # type: ignore[arg-type]
+    assert [len(level) for level in encoder.levels] == [1, 2, 1]
 
 
 def test_the_pretrained_encoder_of_a_segmenter() -> None:

@@ -184,7 +184,7 @@ def test_channel_attention_with_set_weights() -> None:
 def test_spatial_attention_by_hand() -> None:
     attend = SpatialAttention()
     kernel = attend.conv.weight.detach().numpy().astype(np.float64)[0]
-    bias = attend.conv.bias.item()  # type: ignore[union-attr]
+    bias = attend.conv.bias.item()
     a = np.random.default_rng(1).normal(size=(2, 3, 9, 8))
     weight = [
         sigmoid(
@@ -246,7 +246,7 @@ def test_channel_pool_averages_runs_of_channels() -> None:
 def test_lateral_projection_is_a_matrix_on_the_channels() -> None:
     project = LateralProjection(5, 3).double()
     a = torch.from_numpy(RNG.normal(size=(2, 5, 4, 4)))
-    matrix, bias = project.weight.detach().numpy()[:, :, 0, 0], project.bias.detach().numpy()  # type: ignore[union-attr]
+    matrix, bias = project.weight.detach().numpy()[:, :, 0, 0], project.bias.detach().numpy()
     expected = np.einsum("oc,bchw->bohw", matrix, a.numpy()) + bias[:, None, None]
     np.testing.assert_allclose(project(a).detach(), expected, rtol=1e-10)
 

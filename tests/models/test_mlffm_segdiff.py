@@ -173,7 +173,7 @@ def test_gated_injection_equals_the_unfactored_formula() -> None:
     gate = nn.Conv2d(8, 4, 1).double()
     with torch.no_grad():
         gate.weight.copy_(torch.cat([inject.gate_mask.weight, inject.gate_key.weight], dim=1))
-        gate.bias.copy_(inject.gate_mask.bias)  # type: ignore[arg-type, union-attr]
+        gate.bias.copy_(inject.gate_mask.bias)
         h, image = torch.randn(2, 4, 6, 7).double(), torch.randn(2, 5, 6, 7).double()
         k, v = inject.key_value(image).split(4, dim=1)
         expected = h * torch.sigmoid(gate(torch.cat([h, k], dim=1))) + v

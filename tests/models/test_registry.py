@@ -59,8 +59,8 @@ def test_the_stride_of_a_target_is_that_of_the_recipe_unless_it_has_one() -> Non
         (
             {**CONV, "args": {**CONV["args"], "out_channels": 2}},
             r"a logit of 1x1x32x32, not \(1, 2, 32, 32\)",
-        ),  # type: ignore[dict-item]
-        ({**CONV, "args": {**CONV["args"], "in_channels": 4}}, "cannot segment an image of 1x3x32x32"),  # type: ignore[dict-item]
+        ),
+        ({**CONV, "args": {**CONV["args"], "in_channels": 4}}, "cannot segment an image of 1x3x32x32"),
         ({**CONV, "stride": 5}, r"data\.size=32 is not a multiple of 5"),
         ({**CONV, "width": 3}, r"unknown key 'model\.width'"),
     ],

@@ -74,7 +74,7 @@ def test_time_scales_and_shifts_the_second_normalisation() -> None:
     h, time = torch.randn(2, 8, 5, 5), torch.randn(2, 6)
     with torch.no_grad():
         r = block.norm2(block.conv1(nn.functional.silu(block.norm1(h))))
-        scale, shift = (block.modulation(time)[:, s, None, None] for s in (slice(8), slice(8, 16)))  # type: ignore[misc]
+        scale, shift = (block.modulation(time)[:, s, None, None] for s in (slice(8), slice(8, 16)))
         expected = h + block.conv2(nn.functional.silu(r * (1 + scale) + shift))
         torch.testing.assert_close(block(h, time), expected)
         assert not torch.equal(block(h, time), block(h, time + 1))

@@ -60,7 +60,7 @@ def test_each_switch_of_the_recipe_takes_parameters_away(switch: str) -> None:
 def test_each_switch_reaches_its_own_part() -> None:
     parts = {"attention": "attend", "alignment": "align", "adaptive": "weights"}
     for switch in parts:
-        fusion = build_segmenter(model(**{switch: False})).network.fusion  # type: ignore[union-attr]
+        fusion = build_segmenter(model(**{switch: False})).network.fusion
         learning = {name for name in parts if list(getattr(fusion, parts[name]).parameters())}
         assert learning == set(parts) - {switch}
 
@@ -70,7 +70,7 @@ def test_fusion_off_is_exactly_the_rest_of_the_network() -> None:
     with_fusion, without = build_segmenter(model()), build_segmenter(model(fusion_width=None))
     names = {name for name in with_fusion.state_dict() if not name.startswith("network.fusion.")}
     assert set(without.state_dict()) == names
-    assert isinstance(with_fusion.network.fusion, MLFFM)  # type: ignore[union-attr]
+    assert isinstance(with_fusion.network.fusion, MLFFM)
 
 
 def test_the_recipe_reaches_the_segmenter() -> None:

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,9 @@ from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.image_quality import QualityLimits
 from mlffm_segdiff.metrics.case_bounds import Bounds
 from mlffm_segdiff.metrics.certainty import Calibration
-from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.calibration import QUALITY, Quality, SetBounds, StyleCalibration
 from mlffm_segdiff.segmenters.companions import Companions
-from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
-from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.segmenters.saved_weights import weights_digest
 
 EVERYTHING = (0.0, 100.0)
@@ -36,11 +35,8 @@ KNOWN = Quality(
 
 
 @pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    recipe = load_recipe("isic2018", ["model.size=tiny", "data.size=32"])
-    folder = tmp_path / "weights"
-    save_segmenter(build_segmenter(recipe), recipe, folder)
-    return folder
+def weights(untrained: Callable[..., Path]) -> Path:
+    return untrained("isic2018", "model.size=tiny", "data.size=32")
 
 
 def test_a_calibration_comes_back_as_written(tmp_path: Path) -> None:

@@ -338,7 +338,7 @@ def test_gradients_are_finite_and_reach_every_parameter(
         sampling={"samples": 1},
     )
     loss = segmenter.loss(batch)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert loss.isfinite()
     wrong = [
         n

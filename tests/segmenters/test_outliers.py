@@ -170,6 +170,6 @@ def test_weights_carry_their_own_detector_and_no_other(
 @pytest.mark.parametrize("damage", [lambda data: data[:100], lambda data: b"", lambda data: data[:-8]])
 def test_a_damaged_file_is_one_error(tmp_path: Path, damage: object) -> None:
     path = OUTLIERS.write(fitted(0), tmp_path)
-    path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]
+    path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(UserError, match="remove it, or calibrate again"):
         OUTLIERS.read(tmp_path)

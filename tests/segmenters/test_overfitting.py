@@ -17,7 +17,7 @@ def learn(segmenter: BaseSegmenter, batch: Batch, steps: int) -> None:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-2, total_steps=steps)
     for _ in range(steps):
         optimizer.zero_grad()
-        segmenter.loss(batch).backward()  # type: ignore[no-untyped-call]
+        segmenter.loss(batch).backward()
         torch.nn.utils.clip_grad_norm_(segmenter.parameters(), 1)
         optimizer.step()
         schedule.step()

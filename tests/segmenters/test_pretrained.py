@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from trap import Trap
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import SamplingConfig
@@ -131,18 +132,10 @@ def test_the_default_name_is_the_packages_folder(saved: Path, monkeypatch: pytes
     assert load_pretrained("default").recipe == RECIPE
 
 
-class _Trap:
-    def __init__(self, made: Path) -> None:
-        self.made = made
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.mkdir, (self.made,)
-
-
 @pytest.mark.parametrize("name", ["pytorch_model.bin", WEIGHTS, "model.ckpt", "config.json"])
 @pytest.mark.parametrize("only", [True, False])
 def test_no_pickle_is_ever_loaded(name: str, only: bool, saved: Path, tmp_path: Path) -> None:
-    trap = pickle.dumps(_Trap(tmp_path / "sprung"))
+    trap = pickle.dumps(Trap(tmp_path / "sprung"))
     if only:
         for file in saved.iterdir():
             file.unlink()
@@ -235,7 +228,7 @@ def _zeros(folder: Path) -> None:
     ],
 )
 def test_damage_is_reported_in_one_line_with_its_place(damage: object, says: str, saved: Path) -> None:
-    damage(saved)  # type: ignore[operator]
+    damage(saved)
     with pytest.raises(UserError, match=says) as found:
         load_pretrained(saved)
     assert "\n" not in str(found.value)

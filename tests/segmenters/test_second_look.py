@@ -1,49 +1,35 @@
 import weakref
-from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
 from scipy.special import expit, logit
+from stand_ins import RedIsLesion
 from torch import Tensor
 
 from mlffm_segdiff.config.schema import SamplingConfig
-from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.data.cache import resize_image
 from mlffm_segdiff.segmenters import second_look
 from mlffm_segdiff.segmenters.at_source import Map, map_at
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
+from mlffm_segdiff.segmenters.base import Segmentation
 from mlffm_segdiff.segmenters.second_look import Crop, crop_image, lesion_crop, look_again, merge_maps
 
 SIZE = 20
 CPU = torch.device("cpu")
 
 
-class RedIsLesion(BaseSegmenter):
-    """Answers with the red channel as probability, and counts the images of each call."""
-
-    total_stride = 1
+class Counting(RedIsLesion):
+    """Counts the images of each call."""
 
     def __init__(self) -> None:
         super().__init__()
         self.batches: list[int] = []
         self.eval()
 
-    def loss(self, batch: Batch) -> Tensor:
-        raise NotImplementedError
-
     def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
-        del sampling
         self.batches.append(len(image))
-        probability = (image[:, :1] + 1) / 2
-        return Segmentation(probability, torch.zeros_like(probability))
-
-    def parts(self, image: Tensor) -> dict[str, Part]:
-        raise NotImplementedError
-
-    def run_on(self, graphs: Mapping[str, Graph]) -> None:
-        raise NotImplementedError
+        return super().segment(image, sampling)
 
 
 @pytest.fixture(autouse=True)
@@ -153,7 +139,7 @@ def disc(height: int, width: int, radius: float) -> npt.NDArray[np.bool_]:
 def test_a_segmenter_that_answers_the_truth_gives_a_finer_truth() -> None:
     truth = disc(240, 320, 40)
     image = np.repeat(truth[..., None] * np.uint8(255), 3, axis=2)
-    segmenter = RedIsLesion()
+    segmenter = Counting()
     first = (resize_image(image, SIZE)[None, ..., 0] / 255).astype(np.float32)
     (merged,) = look_again(segmenter, first, lambda _: image, SamplingConfig(second_look=True), CPU)
 
@@ -169,7 +155,7 @@ def test_what_is_seen_the_same_twice_stays_the_same() -> None:
     smooth = map_at(found(slice(8, 12), slice(8, 12)), 80, 80)
     image = np.repeat(np.rint(smooth * 255).astype(np.uint8)[..., None], 3, axis=2)
     first = (resize_image(image, 80)[None, ..., 0] / 255).astype(np.float32)
-    (merged,) = look_again(RedIsLesion(), first, lambda _: image, SamplingConfig(), CPU)
+    (merged,) = look_again(Counting(), first, lambda _: image, SamplingConfig(), CPU)
     np.testing.assert_allclose(merged, map_at(first[0], *merged.shape), atol=0.01)
 
 
@@ -189,7 +175,7 @@ def test_images_are_held_one_at_a_time_and_only_those_looked_at_again() -> None:
     nothing, small = found(slice(0), slice(0)), found(slice(8, 12), slice(8, 12))
     whole = found(slice(0, 20), slice(0, 20))
     first = np.stack([small, nothing, small, small, whole])
-    segmenter = RedIsLesion()
+    segmenter = Counting()
     merged = look_again(segmenter, first, view, SamplingConfig(), CPU)
     assert (asked, segmenter.batches) == ([0, 2, 3], [2])
     assert [len(one) for one in merged] == [4 * SIZE, SIZE, 4 * SIZE, SIZE, SIZE]
@@ -198,7 +184,7 @@ def test_images_are_held_one_at_a_time_and_only_those_looked_at_again() -> None:
 
 
 def test_a_batch_without_lesions_is_not_segmented_again() -> None:
-    segmenter = RedIsLesion()
+    segmenter = Counting()
     nothing = found(slice(0), slice(0))[None]
     (merged,) = look_again(segmenter, nothing, lambda _: None, SamplingConfig(), CPU)
     np.testing.assert_array_equal(merged, nothing[0])

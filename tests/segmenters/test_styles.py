@@ -114,7 +114,7 @@ def test_training_moves_the_tokens_of_the_styles_it_sees(trained: Make, batch: B
     dropped = torch.rand(4) < STYLE_DROP
     assert 0 < int(dropped.sum()) < 4
     torch.manual_seed(5)
-    segmenter.loss(styled(batch, ["ham10000"] * 4)).backward()  # type: ignore[no-untyped-call]
+    segmenter.loss(styled(batch, ["ham10000"] * 4)).backward()
     gradient = segmenter.get_parameter("network.style.weight").grad
     assert gradient is not None
     assert gradient.any(dim=1).tolist() == [True, False, True, False]

@@ -130,7 +130,7 @@ def test_dual_draws_learn_as_one_batch_what_they_learn_apart(segmenter_of: Of, b
     """Gradients of both terms reach the network, each with its factor."""
     network = Fixed(6)
     segmenter = segmenter_of(network, Dual(0.5, 3.0), 0.1)
-    segmenter.loss(batch).backward()  # type: ignore[no-untyped-call]
+    segmenter.loss(batch).backward()
     entropy = F.softplus(-batch.mask[:2] * network.answer[4:]).mean()
     (expected,) = torch.autograd.grad(3 * entropy, [network.answer])
     assert network.answer.grad is not None

@@ -1,67 +1,30 @@
 """Every model learns at every size and batch, or one line says before training why not, with what works."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from small_models import SMALL
 from torch import nn
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch
-from mlffm_segdiff.models.registry import MODELS
 from mlffm_segdiff.segmenters.assembly import build_segmenter, checked_sampling
+from mlffm_segdiff.segmenters.cost import model_recipe
 from mlffm_segdiff.segmenters.recipe import check_recipe
 from mlffm_segdiff.segmenters.trial import require_memory, require_trainable
 from mlffm_segdiff.training.module import build_optimizer, update_weights
 
-LITE = {"encoder": "efficientnet_lite0"}
-DECODER = {"decoder_widths": (8, 8, 8, 8)}
-SMALL: dict[str, dict[str, Any]] = {
-    "mlffm_segdiff": {"name": "mlffm_segdiff", "size": "tiny"},
-    "mlffm_segdiff_lite": {
-        **{"name": "mlffm_segdiff", "size": "tiny", "mask_widths": (16, 16), "detail_width": 8},
-        **LITE,
-    },
-    "dermosegdiff": {"name": "dermosegdiff", "dim_x": 8, "dim_g": 8, "groups": 4}
-    | {"x_mults": (1, 1, 2), "g_mults": (1, 1, 2)},
-    "segdiff": {"name": "segdiff", "widths": (64, 64, 64), "attention": (False, True, False)}
-    | {"blocks": 1, "rrdb_blocks": 1, "rrdb_width": 8},
-    "medsegdiff": {"name": "medsegdiff", "widths": (64, 64, 64), "attention": (False, True, False)}
-    | {"blocks": 1, "heads": 2, "spectrum_size": 32},
-    "diffusion_unet": {"name": "diffusion_unet", "widths": (32, 32, 32), "blocks": 1, "heads": 2}
-    | {"attention": (False, False, True)},
-    "single_path": {"name": "single_path", "widths": (8, 16), "blocks": (1, 1), "fusion_width": 8},
-    "single_path_lite": {"name": "single_path", "widths": (8, 8, 8, 16, 16), **LITE},
-    "mlffm_unet": {"name": "mlffm_unet", "widths": (4, 8, 8, 8), "fusion_width": 8},
-    "mlffm_unet_lite": {"name": "mlffm_unet", "fusion_width": 8, **LITE, **DECODER},
-    "unet": {"name": "unet", "widths": (4, 8, 8, 8)},
-    "unet_lite": {"name": "unet", **LITE, **DECODER},
-    "attention_unet": {"name": "attention_unet", "widths": (4, 8, 8, 8)},
-    "unetpp": {"name": "unetpp", "widths": (4, 4, 8, 8, 8)},
-    "unetpp_lite": {"name": "unetpp", **LITE, **DECODER},
-    "nnunet": {"name": "nnunet", "image_size": 32},
-    "swin_unetr": {"name": "swin_unetr", "feature_size": 12},
-    "unetr": {"name": "unetr", "image_size": 32, "feature_size": 4, "hidden_size": 24}
-    | {"mlp_size": 24, "heads": 2},
-    "transunet": {"name": "transunet", "stem_width": 32, "blocks": (1, 1, 1), "token_width": 32}
-    | {"layers": 1, "heads": 2, "decoder_widths": (16, 8, 8, 8)},
-    "fcn": {"name": "fcn", "widths": (4, 8, 8, 16, 16), "convolutions": (1,) * 5, "head_width": 32},
-    "fpn": {"name": "fpn", "widths": (8, 8, 16, 16), "blocks": (1, 1, 1, 1)}
-    | {"pyramid_width": 16, "head_width": 32},
-    "fpn_lite": {"name": "fpn", "pyramid_width": 16, "head_width": 32, **LITE},
+LITE0 = {"encoder": "efficientnet_lite0"}
+TRIED: dict[str, dict[str, Any]] = {
+    **{name: {**SMALL[name], "name": model_recipe(name).model.name} for name in SMALL},
+    "mlffm_segdiff_lite0": {**SMALL["mlffm_segdiff"], "name": "mlffm_segdiff", **LITE0}
+    | {"mask_widths": (16, 16), "detail_width": 8},
+    "single_path_lite0": {"name": "single_path", "widths": (8, 8, 8, 16, 16), **LITE0},
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def recipe_of(model: dict[str, Any], size: int, batch: int, **sections: dict[str, Any]) -> Recipe:
@@ -104,9 +67,9 @@ def smallest(model: dict[str, Any]) -> int:
     return build_segmenter(recipe_of(model, 96, 2)).total_stride
 
 
-@pytest.mark.parametrize("name", list(SMALL))
+@pytest.mark.parametrize("name", list(TRIED))
 def test_small_sizes_and_batches_work_or_are_refused_with_what_works(name: str) -> None:
-    model = SMALL[name]
+    model = TRIED[name]
     for size in sorted({smallest(model), 32, 96}):
         for batch in (1, 2, 3) if size < 96 else (1,):
             refusal = outcome(recipe_of(model, size, batch))
@@ -119,22 +82,18 @@ def test_small_sizes_and_batches_work_or_are_refused_with_what_works(name: str) 
                 assert outcome(better) == "", refusal
 
 
-@pytest.mark.parametrize("name", list(SMALL))
+@pytest.mark.parametrize("name", list(TRIED))
 def test_a_size_that_no_stride_divides_is_refused_with_the_nearest(name: str) -> None:
-    model = SMALL[name]
+    model = TRIED[name]
     refusal = outcome(recipe_of(model, 33, 2))
     stride = smallest(model)
-    near = int(re.search(r"use (\d+)$", refusal)[1])  # type: ignore[index]
+    near = int(re.search(r"use (\d+)$", refusal)[1])
     assert near == (64 if name == "swin_unetr" else 32)
     assert near % stride == 0
 
 
-def test_every_model_is_tried() -> None:
-    assert {str(model["name"]) for model in SMALL.values()} == set(MODELS)
-
-
 def test_the_reported_case_names_the_batch() -> None:
-    refusal = outcome(recipe_of(SMALL["fpn"] | {"head_width": 64}, 32, 1))
+    refusal = outcome(recipe_of(TRIED["fpn"] | {"head_width": 64}, 32, 1))
     assert refusal.startswith(
         "fpn cannot be trained with data.size=32 and train.batch_size=1 (ValueError: Expected more"
     )
@@ -161,7 +120,7 @@ def test_a_loss_that_cannot_train_is_refused_before_training(
     name = f"loss_of_{tmp_path.name}"
     (tmp_path / f"{name}.py").write_text(f"def made(logit, mask, distance, weight): return {loss}")
     monkeypatch.syspath_prepend(tmp_path)
-    refusal = outcome(recipe_of(SMALL[model], 32, 2, loss={"target": f"{name}.made"}))
+    refusal = outcome(recipe_of(TRIED[model], 32, 2, loss={"target": f"{name}.made"}))
     assert re.search(says, refusal), refusal
 
 
@@ -183,7 +142,7 @@ def test_a_network_that_returns_a_list_in_training_is_refused(
 
 
 def test_self_conditioning_learns_from_single_images() -> None:
-    recipe = recipe_of(SMALL["mlffm_segdiff"], 32, 1, diffusion={"self_conditioning": True})
+    recipe = recipe_of(TRIED["mlffm_segdiff"], 32, 1, diffusion={"self_conditioning": True})
     assert outcome(recipe) == ""
 
 
@@ -201,7 +160,7 @@ class OnePixel(nn.Module):
 
 def test_a_network_of_the_user_is_tried_too() -> None:
     recipe = recipe_of({"name": "target", "target": f"{__name__}.OnePixel"}, 96, 1)
-    segmenter = build_segmenter(recipe_of(SMALL["unet"], 96, 1))
+    segmenter = build_segmenter(recipe_of(TRIED["unet"], 96, 1))
     segmenter.network = OnePixel()
     segmenter.network.total_stride = 1
     with pytest.raises(UserError, match=r"use train\.batch_size=2$"):
@@ -213,11 +172,11 @@ def test_a_network_that_no_machine_can_train_is_refused() -> None:
     recipe = recipe_of({"name": "fcn", "widths": (8192,) * 5, "head_width": 8192}, 32, 2)
     with pytest.raises(UserError, match=r"^fcn has [\d,]+ million parameters.*; use smaller widths$"):
         require_memory(recipe)
-    require_memory(recipe_of(SMALL["fcn"], 32, 2))
+    require_memory(recipe_of(TRIED["fcn"], 32, 2))
 
 
 def test_every_device_has_a_network_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = recipe_of(SMALL["fcn"], 32, 2)
+    recipe = recipe_of(TRIED["fcn"], 32, 2)
     parameters = sum(p.numel() for p in build_segmenter(recipe).parameters())
     monkeypatch.setattr("mlffm_segdiff.segmenters.trial.memory_bytes", lambda: 30 * parameters)
     require_memory(recipe)
@@ -227,7 +186,7 @@ def test_every_device_has_a_network_of_its_own(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_trial_changes_neither_weights_nor_random_numbers() -> None:
-    recipe = recipe_of(SMALL["fpn_lite"], 64, 1)
+    recipe = recipe_of(TRIED["fpn_lite0"], 64, 1)
     segmenter = build_segmenter(recipe)
     before = {name: value.clone() for name, value in segmenter.state_dict().items()}
     torch.manual_seed(3)

@@ -15,13 +15,13 @@ from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.pixels import set_pixel_data
 from pydicom.uid import ExplicitVRLittleEndian, VLPhotographicImageStorage
+from stand_ins import StandIn
 from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import SamplingConfig
-from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.inference.model import Model
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
+from mlffm_segdiff.segmenters.base import Segmentation
 from mlffm_segdiff.serve.app import create_app
 from mlffm_segdiff.serve.keys import ApiKeys
 from mlffm_segdiff.serve.limits import Limits
@@ -31,13 +31,12 @@ SIZE = 16
 WAIT_SECONDS = 60
 
 
-class GatedRed(BaseSegmenter):
+class GatedRed(StandIn):
     """Finds red pixels. Each sample is a little darker than the last. Works only while `gate` is open.
 
     calls: of each call, the number of images and the sampling.
     """
 
-    total_stride = 1
     styles = ("isic2018", "ph2")
 
     def __init__(self) -> None:
@@ -46,9 +45,6 @@ class GatedRed(BaseSegmenter):
         self.gate.set()
         self.started = threading.Event()
         self.calls: list[tuple[int, SamplingConfig]] = []
-
-    def loss(self, batch: Batch) -> Tensor:
-        raise NotImplementedError
 
     def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
         self.calls.append((len(image), sampling))
@@ -59,12 +55,6 @@ class GatedRed(BaseSegmenter):
             return Segmentation(red, torch.zeros_like(red))
         samples = torch.stack([red * (1 - number / 100) for number in range(sampling.samples)])
         return Segmentation(samples.mean(0), samples.std(0, correction=0), samples)
-
-    def parts(self, image: Tensor) -> dict[str, Part]:
-        raise NotImplementedError
-
-    def run_on(self, graphs: Mapping[str, Graph]) -> None:
-        raise NotImplementedError
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
+from importlib import resources
 from pathlib import Path
 
 import highdicom
@@ -24,11 +25,9 @@ from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.reading import case_image
 from mlffm_segdiff.metrics.case_bounds import Bounds
 from mlffm_segdiff.metrics.certainty import Calibration
-from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Segmentation
 from mlffm_segdiff.segmenters.calibration import Quality, SetBounds, StyleCalibration
-from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
-from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.segmenters.pretrained import load_pretrained
 from mlffm_segdiff.segmenters.sampling import chosen_sampling
 from mlffm_segdiff.serve.app import create_app
 from mlffm_segdiff.serve.limits import Limits
@@ -37,6 +36,8 @@ Serve = Callable[..., TestClient]
 Form = Callable[..., dict[str, object]]
 Pixels = npt.NDArray[np.uint8]
 URL = "/api/v1/segment"
+PAGE = Path(str(resources.files("mlffm_segdiff.serve"))) / "page"
+SVG = 'xmlns="http://www.w3.org/2000/svg"'
 
 
 def decoded(content: bytes) -> npt.NDArray[np.uint8]:
@@ -50,11 +51,8 @@ def numbers(text: str) -> npt.NDArray[np.float32]:
 
 
 @pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    changes = ["model.size=tiny", "data.size=32", "sampling.steps=2", "sampling.samples=3"]
-    recipe = load_recipe("isic2018", changes)
-    save_segmenter(build_segmenter(recipe), recipe, tmp_path / "weights")
-    return tmp_path / "weights"
+def weights(untrained: Callable[..., Path]) -> Path:
+    return untrained("isic2018", "model.size=tiny", "data.size=32", "sampling.steps=2", "sampling.samples=3")
 
 
 def test_an_image_becomes_measures_and_contours(serve: Serve, form: Form) -> None:
@@ -460,9 +458,11 @@ def test_the_page_requests_nothing_from_other_servers(serve: Serve) -> None:
     client = serve()
     page = client.get("/")
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    for name in ("index.html", "style.css", "main.js"):
+    names = [path.name for path in PAGE.iterdir() if path.suffix != ".jpg"]
+    assert {"index.html", "style.css", "main.js", "icon.svg"} <= set(names)
+    for name in names:
         text = client.get(f"/{name}").text
-        assert "http" not in text.replace("http-equiv", "")
+        assert "http" not in text.replace("http-equiv", "").replace(SVG, ""), name
     assert client.get("/docs").status_code == client.get("/redoc").status_code == 404
     assert client.get("/nothing").json()["problem"] == "not-found"
 

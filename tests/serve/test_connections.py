@@ -89,7 +89,7 @@ class Scene:
 
 
 def play(scene: Callable[[], object]) -> None:
-    asyncio.run(scene())  # type: ignore[arg-type]
+    asyncio.run(scene())
 
 
 def test_headers_that_do_not_end_are_refused_after_ten_seconds() -> None:

@@ -309,7 +309,7 @@ def test_a_refused_client_learns_when_a_job_of_its_own_may_be_removed() -> None:
     """By hand: 2 s for an unfinished short job, 60 s for a long one, as long again for one that has ended."""
     mine, theirs, now = "198.51.100.7", "198.51.100.8", 1000.0
     limits = Limits(jobs=3, jobs_per_client=1, job_seconds=3600)
-    jobs = Jobs(SimpleNamespace(limits=limits), Metrics(), clock=lambda: now)  # type: ignore[arg-type]
+    jobs = Jobs(SimpleNamespace(limits=limits), Metrics(), clock=lambda: now)
 
     def seconds(address: str) -> int:
         with pytest.raises(RefusedError) as refused:
@@ -432,7 +432,7 @@ def test_files_of_a_job_are_not_looked_for_again_at_each_request(
 def test_a_job_is_kept_while_its_results_are_sent(serve: Serve) -> None:
     now = 0.0
     engine = SimpleNamespace(limits=Limits(job_seconds=60))
-    jobs = Jobs(engine, Metrics(), clock=lambda: now)  # type: ignore[arg-type]
+    jobs = Jobs(engine, Metrics(), clock=lambda: now)
 
     async def scene() -> None:
         nonlocal now

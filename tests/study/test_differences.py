@@ -92,7 +92,7 @@ def test_the_other_way_round_turns_the_signs_and_keeps_p(pairs: list[tuple[float
 @given(SCORES, st.randoms(use_true_random=False))
 def test_the_order_of_images_changes_nothing(pairs: list[tuple[float, float]], random: object) -> None:
     shuffled = list(pairs)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
     found, again = (np.subtract(*np.array(some).T) for some in (pairs, shuffled))
     assert rank_biserial(found) == pytest.approx(rank_biserial(again))
     assert wilcoxon_p(found) == pytest.approx(wilcoxon_p(again))

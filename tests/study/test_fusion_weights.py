@@ -28,7 +28,7 @@ def test_each_step_has_weights_by_level_that_sum_to_1() -> None:
 def test_fusion_weights_are_the_softmax_of_the_blocks_own_layers() -> None:
     """With weighing layers of zero weights, lambda is the softmax of their biases."""
     model = segmenter("model.size=tiny")
-    for layer in model.network.fusion.weights.weigh:  # type: ignore[union-attr]
+    for layer in model.network.fusion.weights.weigh:
         torch.nn.init.zeros_(layer.weight)
         layer.bias.data = torch.tensor([1.0, 3.0]).log()
     (step,) = fusion_steps(model, IMAGES, SamplingConfig(steps=1))

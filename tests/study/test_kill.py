@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from kill_at import KILL_AT
 
 from mlffm_segdiff.config.study import Study
 from mlffm_segdiff.study.plan import StudyPlan, read_plan, write_plan
@@ -19,29 +20,16 @@ from mlffm_segdiff.study.study_folder import StudyFolder
 PlanHere = Callable[[Study, StudyFolder], StudyPlan]
 RunHere = Callable[[StudyPlan, StudyFolder], tuple[dict[str, str], StudyProgress]]
 
-SCRIPT = """
-import os, signal, sys
-from importlib import import_module
+SCRIPT = f"""{KILL_AT}
+import sys
 from pathlib import Path
 
 import torch
 from mlffm_segdiff.study.plan import read_plan
 from mlffm_segdiff.study.run_cell import run_cell
 
-study, module, name, count = Path(sys.argv[1]), *sys.argv[2:4], int(sys.argv[4])
-*path, last = name.split(".")
-owner = import_module(module)
-for part in path:
-    owner = getattr(owner, part)
-kept, calls = getattr(owner, last), []
-
-def deadly(*arguments, **named):
-    calls.append(None)
-    if len(calls) == count:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return kept(*arguments, **named)
-
-setattr(owner, last, deadly)
+study, moment = Path(sys.argv[1]), sys.argv[2:]
+kill_at(*moment)
 for cell in read_plan(study / "plan.json").cells:
     run_cell(study, cell.key)
 """

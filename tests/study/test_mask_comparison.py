@@ -364,7 +364,7 @@ def test_bad_input_ends_in_one_line_and_writes_nothing(
 ) -> None:
     given = {"masks": masks, "truth": truth, "output": tmp_path / "out"}
     with pytest.raises(UserError, match=message):
-        compare(**{**given, **change(given)})  # type: ignore[operator]
+        compare(**{**given, **change(given)})
     assert not (tmp_path / "out").exists()
 
 

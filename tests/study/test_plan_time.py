@@ -45,13 +45,13 @@ def test_each_network_and_size_is_measured_once(
         "batch": {"recipe": "synthetic", "overrides": ["train.batch_size=8"]},
         "broken": {"recipe": "synthetic", "overrides": ["model.attention=false"]},
     }
-    plan = make_plan(make_study(variants=variants), StudyFolder(tmp_path / "out"), {}, "cpu")  # type: ignore[operator]
+    plan = make_plan(make_study(variants=variants), StudyFolder(tmp_path / "out"), {}, "cpu")
     measured, labels = [], []
 
     def measure(recipe: Recipe, device: str) -> TimeEstimate:
         assert (device, torch.get_num_threads()) == ("cpu", plan.threads)
         measured.append(recipe)
-        if not recipe.model.attention:  # type: ignore[attr-defined]
+        if not recipe.model.attention:
             raise UserError("too small")
         return MEASURED
 

@@ -1,8 +1,7 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import torch
 from rich.console import Console
 
 from mlffm_segdiff.config.schema import Recipe
@@ -10,15 +9,6 @@ from mlffm_segdiff.segmenters.recipe import check_recipe
 from mlffm_segdiff.training.callbacks import ConsoleProgress
 from mlffm_segdiff.training.fit import train
 from mlffm_segdiff.training.run_folder import RunFolder
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> Iterator[None]:
-    """Use one thread: networks as small as these only wait for a second one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

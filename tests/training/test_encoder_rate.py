@@ -41,7 +41,7 @@ def optimise(
     segmenter: BaseSegmenter, optimizer: str = "adamw", model: dict[str, object] = MODEL
 ) -> tuple[Optimizer, LRScheduler]:
     made = SegmenterModule(segmenter, recipe(model, optimizer)).configure_optimizers()
-    return made["optimizer"], made["lr_scheduler"]  # type: ignore[return-value]
+    return made["optimizer"], made["lr_scheduler"]
 
 
 def test_each_parameter_is_in_the_group_of_its_rate_and_decay(segmenter: BaseSegmenter) -> None:

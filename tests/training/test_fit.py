@@ -110,8 +110,8 @@ def test_the_checkpoint_is_chosen_by_validation_jaccard(finished: RunFolder) -> 
     assert checkpoint(finished, "best")["global_step"] == best + 1
     state = checkpoint(finished, "best")["state_dict"]
     found = weights(finished)
-    assert {f"segmenter.{name}" for name in found} == set(state)  # type: ignore[call-overload]
-    assert all(torch.equal(value, state[f"segmenter.{name}"]) for name, value in found.items())  # type: ignore[index]
+    assert {f"segmenter.{name}" for name in found} == set(state)
+    assert all(torch.equal(value, state[f"segmenter.{name}"]) for name, value in found.items())
 
 
 def test_the_newest_state_is_kept_whether_best_or_not(finished: RunFolder) -> None:
@@ -125,7 +125,7 @@ def test_the_weights_have_the_score_of_the_log(finished: RunFolder, recipe: Reci
     jaccard = (found & truth).sum() / (found | truth).sum()
     assert jaccard == pytest.approx(max(column(finished, "val_jaccard").values()), abs=1e-6)
     each = [(f & t).sum() / (f | t).sum() for f, t in zip(found, truth, strict=True)]
-    best = int(checkpoint(finished, "best")["global_step"]) - 1  # type: ignore[call-overload]
+    best = int(checkpoint(finished, "best")["global_step"]) - 1
     assert np.mean(each) == pytest.approx(column(finished, "val_jaccard_mean")[best], abs=1e-6)
 
 
@@ -133,8 +133,8 @@ def test_averaged_and_current_weights_are_both_kept(finished: RunFolder) -> None
     last = checkpoint(finished, "last")
     averaged, current = last["state_dict"], last["current_model_state"]
     name = "segmenter.network.stem.weight"
-    assert not torch.equal(averaged[name], current[name])  # type: ignore[index]
-    assert last["averaging_state"]["n_averaged"] == 100  # type: ignore[index]
+    assert not torch.equal(averaged[name], current[name])
+    assert last["averaging_state"]["n_averaged"] == 100
 
 
 def test_the_data_of_a_run_are_found_from_any_folder(
@@ -195,7 +195,7 @@ def test_a_run_starts_from_the_best_checkpoint_of_an_unfinished_one(
     train(make_recipe(train=still), tmp_path / "run")
     best = checkpoint(finished, "best")["state_dict"]
     for name, value in weights(RunFolder(tmp_path / "run")).items():
-        torch.testing.assert_close(value, best[f"segmenter.{name}"], rtol=0, atol=1e-20)  # type: ignore[index]
+        torch.testing.assert_close(value, best[f"segmenter.{name}"], rtol=0, atol=1e-20)
 
 
 def test_a_run_without_any_checkpoint_cannot_be_started_from(
@@ -208,24 +208,23 @@ def test_a_run_without_any_checkpoint_cannot_be_started_from(
     assert not (tmp_path / "run").exists()
 
 
-def test_training_by_a_recipes_name_prints_nothing(
+def test_a_recipes_name_and_a_recipe_are_trained_alike_and_print_nothing(
     tmp_path: Path, finished: RunFolder, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A name with overrides and a recipe with overrides are trained alike, and the result says where."""
+    """Both with overrides; the result says where the run is."""
     keys = ["train.images=8", "train.validate_every=4"]
     results = [
         training.train(recipe, tmp_path / name, keys)
         for name, recipe in (("by name", str(finished.config)), ("by recipe", finished.recipe()))
     ]
     assert capfd.readouterr() == ("", "")
-    for result in results:
-        folder = RunFolder(result.run)
+    folders = [RunFolder(result.run) for result in results]
+    for result, folder in zip(results, folders, strict=True):
         assert folder.recipe().train.images == 8
         assert result.weights == folder.weights
         assert result.best_jaccard == pytest.approx(max(column(folder, "val_jaccard").values()))
-    assert all(
-        torch.equal(v, weights(folder)[k]) for k, v in weights(RunFolder(tmp_path / "by name")).items()
-    )
+    by_name, by_recipe = map(weights, folders)
+    assert all(torch.equal(value, by_recipe[name]) for name, value in by_name.items())
 
 
 def test_weights_of_another_model_to_start_from_are_refused(make_recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -278,7 +277,7 @@ def test_every_kind_of_recipe_trains(
     folder = RunFolder(tmp_path / "run")
     train(recipe, folder.path)
     assert list(column(folder, "val_jaccard")) == [1]  # 10 images are two whole batches of 4
-    known = checkpoint(folder, "last")["callbacks"]["BestAndLast"]["best_jaccard"]  # type: ignore[index]
+    known = checkpoint(folder, "last")["callbacks"]["BestAndLast"]["best_jaccard"]
     assert known == pytest.approx(column(folder, "val_jaccard")[1])  # which a resumed run has to beat
     assert all(value.isfinite().all() for value in weights(folder).values())
 
@@ -309,7 +308,7 @@ def test_a_mix_of_two_sources_trains_on_its_shares_with_their_styles(
         train={"images": 1000, "validate_every": 1000},
     )
     loaders = TrainingData(recipe, load_split_cases(recipe.data))
-    loaders.trainer = SimpleNamespace(current_epoch=0)  # type: ignore[assignment]
+    loaders.trainer = SimpleNamespace(current_epoch=0)
     drawn = [
         (name, style)
         for batch in loaders.train_dataloader()

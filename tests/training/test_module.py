@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -7,13 +7,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from lightning.pytorch import Trainer
+from stand_ins import StandIn
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from mlffm_segdiff.config.schema import Recipe, SamplingConfig
+from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.segmenters.assembly import build_segmenter
-from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph, Part, Segmentation
 from mlffm_segdiff.training.module import (
     SegmenterModule,
     poly,
@@ -42,10 +42,8 @@ def test_the_rate_rises_then_falls_and_stays_between_floor_and_one(
     assert all(min(floor, 1 / warmup) - 1e-12 <= share <= 1 for share in shares)
 
 
-class Seeds(BaseSegmenter):
+class Seeds(StandIn):
     """Records torch's seed when the loss is computed."""
-
-    total_stride = 1
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,15 +53,6 @@ class Seeds(BaseSegmenter):
     def loss(self, batch: Batch) -> Tensor:
         self.seen.append(torch.initial_seed())
         return self.layer(batch.mask.new_ones(1, 1)).sum()
-
-    def segment(self, image: Tensor, sampling: SamplingConfig) -> Segmentation:
-        raise NotImplementedError
-
-    def parts(self, image: Tensor) -> dict[str, Part]:
-        raise NotImplementedError
-
-    def run_on(self, graphs: Mapping[str, Graph]) -> None:
-        raise NotImplementedError
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning", "ignore::UserWarning:lightning")
@@ -103,8 +92,8 @@ def test_weights_decay_but_biases_and_norms_do_not(make_recipe: Callable[..., Re
     segmenter = build_segmenter(recipe)
     module = SegmenterModule(segmenter, recipe)
     made = module.configure_optimizers()
-    optimizer, schedule = made["optimizer"], made["lr_scheduler"]  # type: ignore[index]
-    decayed, other = optimizer.param_groups  # type: ignore[attr-defined]
+    optimizer, schedule = made["optimizer"], made["lr_scheduler"]
+    decayed, other = optimizer.param_groups
     assert (decayed["weight_decay"], other["weight_decay"]) == (0.05, 0)
     assert {p.ndim for p in other["params"]} == {1}
     assert min(p.ndim for p in decayed["params"]) >= 2
@@ -116,7 +105,7 @@ def test_weights_decay_but_biases_and_norms_do_not(make_recipe: Callable[..., Re
 def test_the_rate_of_a_run_ends_at_a_hundredth(make_recipe: Callable[..., Recipe]) -> None:
     recipe = make_recipe(train={"learning_rate": 1.0})
     module = SegmenterModule(build_segmenter(recipe), recipe)
-    schedule = module.configure_optimizers()["lr_scheduler"]  # type: ignore[index]
+    schedule = module.configure_optimizers()["lr_scheduler"]
     schedule.optimizer.step()
     for _ in range(100):
         schedule.step()
@@ -131,12 +120,12 @@ def test_sgd_is_nnunets_by_hand(make_recipe: Callable[..., Recipe]) -> None:
     settings = {"optimizer": "sgd", "learning_rate": 0.01, "weight_decay": 3e-5, "warmup": 0, "images": 16}
     module = SegmenterModule(segmenter, make_recipe(train=settings))
     made = module.configure_optimizers()
-    optimizer, schedule = made["optimizer"], made["lr_scheduler"]  # type: ignore[index]
+    optimizer, schedule = made["optimizer"], made["lr_scheduler"]
     w, velocity = 1.0, 0.0
     for step in range(4):
-        optimizer.zero_grad()  # type: ignore[attr-defined]
+        optimizer.zero_grad()
         (2 * (segmenter.layer.weight + segmenter.layer.bias)).sum().backward()
-        optimizer.step()  # type: ignore[attr-defined]
+        optimizer.step()
         schedule.step()
         gradient = 2 + 3e-5 * w
         velocity = 0.99 * velocity + gradient

@@ -33,7 +33,7 @@ def steps_taking(seconds: dict[torch.dtype, float], monkeypatch: pytest.MonkeyPa
 
     def gradients(segmenter: object, batch: object, dtype: torch.dtype) -> None:
         nonlocal now
-        real(segmenter, batch, dtype)  # type: ignore[arg-type]
+        real(segmenter, batch, dtype)
         now += seconds[dtype]
 
     monkeypatch.setattr(formats, "training_step", gradients)

@@ -314,7 +314,7 @@ def test_processes_that_cannot_be_are_refused(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match=says):
-        this_replica(TrainConfig(**settings), torch.device(device))  # type: ignore[arg-type]
+        this_replica(TrainConfig(**settings), torch.device(device))
 
 
 def test_only_the_numbers_of_devices_can_change(finished: RunFolder) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from trap import Trap
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
@@ -70,16 +71,8 @@ def test_a_folder_with_other_things_in_it_is_refused(recipe: Recipe, tmp_path: P
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-class _Trap:
-    def __init__(self, made: Path) -> None:
-        self.made = made
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.mkdir, (self.made,)
-
-
 def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
-    torch.save({"state_dict": _Trap(tmp_path / "sprung")}, tmp_path / "last.ckpt")
+    torch.save({"state_dict": Trap(tmp_path / "sprung")}, tmp_path / "last.ckpt")
     with pytest.raises(UserError, match=r"last\.ckpt is missing or damaged"):
         read_checkpoint(tmp_path / "last.ckpt")
     assert not (tmp_path / "sprung").exists()
@@ -116,7 +109,7 @@ def test_another_split_is_refused(recipe: Recipe, tmp_path: Path) -> None:
 
 def test_the_environment_records_what_a_run_depends_on() -> None:
     found = describe_environment(5, "abc")
-    assert set(found["packages"]) == set(PACKAGES)  # type: ignore[call-overload]
+    assert set(found["packages"]) == set(PACKAGES)
     assert found["python"] == platform.python_version()
     assert Path(sys.argv[0]).name in str(found["command"])
     json.dumps(found)

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,13 @@ from PIL import Image
 from skimage.draw import ellipse
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.check import check_pairing
 from mlffm_segdiff.data.files import decode_mask
 from mlffm_segdiff.data.table import find_pairs, read_cases
 
+Write = Callable[[Path, Mapping[str, bytes]], None]
+Encode = Callable[..., bytes]
 HEIGHT, WIDTH = 40, 60
 BOX = np.zeros((HEIGHT, WIDTH), bool)
 BOX[5:25, 10:50] = True
@@ -23,7 +27,7 @@ RING[ellipse(18, 30, 4, 6)] = False
 POLYGON = '<polygon label="lesion" points="10.00,5.00;50.00,5.00;50.00,25.00;10.00,25.00" z_order="0"/>'
 
 
-def drawn(entry) -> np.ndarray:
+def drawn(entry: Entry) -> np.ndarray:
     return decode_mask(entry.read(), str(entry))
 
 
@@ -60,13 +64,13 @@ def pixels(seed: int) -> np.ndarray:
 
 
 @pytest.fixture
-def cvat_folder(tmp_path, write, encoded):
+def cvat_folder(tmp_path: Path, write: Write, encoded: Encode) -> Path:
     files = {f"images/photos/{key}.jpg": encoded(pixels(n), "JPEG") for n, key in enumerate(SHAPES)}
     write(tmp_path, {**files, "annotations.xml": cvat_xml(SHAPES)})
     return tmp_path
 
 
-def test_all_shapes_of_cvat_are_drawn(cvat_folder):
+def test_all_shapes_of_cvat_are_drawn(cvat_folder: Path) -> None:
     masks = {case.id: drawn(case.mask) for case in read_cases("cvat", cvat_folder)}
     for key in ("polygon", "box", "turned", "two"):
         assert (masks[key] == BOX).all(), key
@@ -81,7 +85,7 @@ def test_all_shapes_of_cvat_are_drawn(cvat_folder):
     assert [one.kind for one in check_pairing(found).findings] == ["empty mask"]
 
 
-def test_a_rotation_is_clockwise_as_in_cvat(cvat_folder, write):
+def test_a_rotation_is_clockwise_as_in_cvat(cvat_folder: Path, write: Write) -> None:
     """By 30 degrees clockwise: the right end of the long axis is below the centre."""
     turned = '<ellipse label="lesion" cx="30" cy="20" rx="15" ry="3" rotation="30"/>'
     box = '<box label="lesion" xtl="15" ytl="17" xbr="45" ybr="23" rotation="30"/>'
@@ -94,7 +98,7 @@ def test_a_rotation_is_clockwise_as_in_cvat(cvat_folder, write):
         assert not masks[key][14, 41]
 
 
-def test_a_zip_file_and_a_single_xml_file_are_read_as_the_folder(cvat_folder, tmp_path):
+def test_a_zip_file_and_a_single_xml_file_are_read_as_the_folder(cvat_folder: Path, tmp_path: Path) -> None:
     cases = read_cases("cvat", cvat_folder)
     assert read_cases("cvat", cvat_folder / "annotations.xml") == cases
     packed = tmp_path / "task.zip"
@@ -108,7 +112,7 @@ def test_a_zip_file_and_a_single_xml_file_are_read_as_the_folder(cvat_folder, tm
     )
 
 
-def test_several_labels_are_refused_and_one_or_two_can_be_chosen(cvat_folder, write):
+def test_several_labels_are_refused_and_one_or_two_can_be_chosen(cvat_folder: Path, write: Write) -> None:
     ruler = '<polygon label="ruler" points="0,0;5,0;5,40;0,40"/>'
     write(cvat_folder, {"annotations.xml": cvat_xml({**SHAPES, "polygon": POLYGON + ruler})})
     with pytest.raises(UserError, match=r"labels lesion, ruler; choose .* as in .*#lesion"):
@@ -139,14 +143,16 @@ def test_several_labels_are_refused_and_one_or_two_can_be_chosen(cvat_folder, wr
         ('<ellipse label="lesion" cx="inf" cy="5" rx="5" ry="25"/>', "an ellipse is not within reach"),
     ],
 )
-def test_one_faulty_shape_is_named_and_the_others_are_read(cvat_folder, write, shape, message):
+def test_one_faulty_shape_is_named_and_the_others_are_read(
+    cvat_folder: Path, write: Write, shape: str, message: str
+) -> None:
     write(cvat_folder, {"annotations.xml": cvat_xml({**SHAPES, "two": shape})})
     finding = check_pairing(find_pairs("cvat", cvat_folder)).findings[0]
     assert (finding.kind, finding.ids) == ("unreadable file", ("two",))
     assert message in finding.details[0]
 
 
-def test_a_missing_image_is_found(cvat_folder):
+def test_a_missing_image_is_found(cvat_folder: Path) -> None:
     (cvat_folder / "images" / "photos" / "two.jpg").unlink()
     kinds = {one.kind: one.ids for one in check_pairing(find_pairs("cvat", cvat_folder)).findings}
     assert kinds["missing image"] == ("two",)
@@ -162,7 +168,9 @@ def test_a_missing_image_is_found(cvat_folder):
         (b"<annotations/>", "no images that the XML files of CVAT name found"),
     ],
 )
-def test_faulty_xml_files_are_user_errors(cvat_folder, write, content, message):
+def test_faulty_xml_files_are_user_errors(
+    cvat_folder: Path, write: Write, content: bytes, message: str
+) -> None:
     write(cvat_folder, {"annotations.xml": content})
     with pytest.raises(UserError, match=message):
         find_pairs("cvat", cvat_folder)
@@ -172,7 +180,7 @@ YOLO_BOX = f"0 {10 / WIDTH} {5 / HEIGHT} {50 / WIDTH} 0.125 {50 / WIDTH} 0.625 {
 
 
 @pytest.fixture
-def yolo_folder(tmp_path, write, encoded):
+def yolo_folder(tmp_path: Path, write: Write, encoded: Encode) -> Path:
     """Ultralytics' layout: five images to train on, one of them turned by EXIF, one to validate."""
     parts = {"box": "train", "two": "train", "nothing": "train", "absent": "train", "seen": "val"}
     files = {
@@ -188,7 +196,7 @@ def yolo_folder(tmp_path, write, encoded):
     return tmp_path
 
 
-def test_polygons_of_yolo_are_drawn_at_the_size_of_their_image(yolo_folder):
+def test_polygons_of_yolo_are_drawn_at_the_size_of_their_image(yolo_folder: Path) -> None:
     masks = {case.id: drawn(case.mask) for case in read_cases("yolo", yolo_folder)}
     left = np.zeros_like(BOX)
     left[:, : WIDTH // 2] = True
@@ -204,7 +212,9 @@ def test_polygons_of_yolo_are_drawn_at_the_size_of_their_image(yolo_folder):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
-def test_polygons_of_yolo_follow_exif_orientation(yolo_folder, write, encoded, kind):
+def test_polygons_of_yolo_follow_exif_orientation(
+    yolo_folder: Path, write: Write, encoded: Encode, kind: str
+) -> None:
     """Ultralytics reads images upright, so fractions are of the upright image."""
     turned = Image.Exif()
     turned[0x0112] = 6
@@ -216,14 +226,14 @@ def test_polygons_of_yolo_follow_exif_orientation(yolo_folder, write, encoded, k
     ]
 
 
-def test_an_image_of_another_size_has_another_stamp(yolo_folder, write, encoded):
+def test_an_image_of_another_size_has_another_stamp(yolo_folder: Path, write: Write, encoded: Encode) -> None:
     before = {case.id: case.mask.stamp() for case in read_cases("yolo", yolo_folder)}
     write(yolo_folder, {"images/train/box.jpg": encoded(pixels(9)[:20], "JPEG")})
     after = {case.id: case.mask.stamp() for case in read_cases("yolo", yolo_folder)}
     assert {key for key in before if before[key] != after[key]} == {"box"}
 
 
-def test_a_class_of_yolo_can_be_chosen_by_name(yolo_folder, write):
+def test_a_class_of_yolo_can_be_chosen_by_name(yolo_folder: Path, write: Write) -> None:
     write(yolo_folder, {"labels/train/two.txt": (YOLO_BOX + "1 0 0 1 0 1 1 0 1\n").encode()})
     with pytest.raises(UserError, match="labels lesion, ruler; choose"):
         find_pairs("yolo", yolo_folder)
@@ -245,27 +255,31 @@ def test_a_class_of_yolo_can_be_chosen_by_name(yolo_folder, write):
         ("0 a b c d e f", "could not convert"),
     ],
 )
-def test_a_faulty_text_file_is_named_and_others_are_read(yolo_folder, write, text, message):
+def test_a_faulty_text_file_is_named_and_others_are_read(
+    yolo_folder: Path, write: Write, text: str, message: str
+) -> None:
     write(yolo_folder, {"labels/train/two.txt": text.encode()})
     finding = check_pairing(find_pairs("yolo", yolo_folder)).findings[0]
     assert (finding.kind, finding.ids) == ("unreadable file", ("two",))
     assert message in finding.details[0]
 
 
-def test_a_text_file_without_image_is_found(yolo_folder, write):
+def test_a_text_file_without_image_is_found(yolo_folder: Path, write: Write) -> None:
     write(yolo_folder, {"labels/train/lost.txt": YOLO_BOX.encode()})
     kinds = {one.kind: one.ids for one in check_pairing(find_pairs("yolo", yolo_folder)).findings}
     assert kinds["missing image"] == ("lost",)
 
 
 @pytest.mark.parametrize("content", [b"names: 5", b"[", b"nc: 1", b"\xff\xfe", json.dumps([1]).encode()])
-def test_a_faulty_data_yaml_is_a_user_error(yolo_folder, write, content):
+def test_a_faulty_data_yaml_is_a_user_error(yolo_folder: Path, write: Write, content: bytes) -> None:
     write(yolo_folder, {"data.yaml": content})
     with pytest.raises(UserError, match=r"data\.yaml does not name the classes"):
         find_pairs("yolo", yolo_folder)
 
 
-def test_yolos_folders_in_another_order_and_none_are_understood(tmp_path, write, encoded):
+def test_yolos_folders_in_another_order_and_none_are_understood(
+    tmp_path: Path, write: Write, encoded: Encode
+) -> None:
     """Roboflow's order: the part outside."""
     images = {f"{part}/images/{part}.png": encoded(pixels(0)) for part in ("train", "valid", "test")}
     texts = {f"{part}/labels/{part}.txt": YOLO_BOX.encode() for part in ("train", "valid", "test")}
@@ -277,11 +291,15 @@ def test_yolos_folders_in_another_order_and_none_are_understood(tmp_path, write,
 
 
 @pytest.mark.parametrize("kind", ["cvat", "yolo"])
-def test_annotations_may_have_groups(kind, request, grouped):
+def test_annotations_may_have_groups(
+    kind: str, request: pytest.FixtureRequest, grouped: Callable[[str, Path], None]
+) -> None:
     grouped(kind, request.getfixturevalue(f"{kind}_folder"))
 
 
-def test_a_test_folder_of_yolo_is_kept_where_no_images_validate(tmp_path, write, encoded):
+def test_a_test_folder_of_yolo_is_kept_where_no_images_validate(
+    tmp_path: Path, write: Write, encoded: Encode
+) -> None:
     names = {"train": "abcdefghijkl", "test": "xyz"}
     images = {f"{part}/images/{name}.png": encoded(pixels(0)) for part, ids in names.items() for name in ids}
     write(tmp_path, images | {"train/labels/a.txt": YOLO_BOX.encode()})
@@ -297,21 +315,23 @@ def test_a_test_folder_of_yolo_is_kept_where_no_images_validate(tmp_path, write,
         assert len({name in split.val for name in group}) == 1
 
 
-def test_yolos_images_outside_of_the_folders_of_parts_train(tmp_path, write, encoded):
+def test_yolos_images_outside_of_the_folders_of_parts_train(
+    tmp_path: Path, write: Write, encoded: Encode
+) -> None:
     images = {f"images/{place}.png": encoded(pixels(0)) for place in ("a", "b", "val/c", "test/d")}
     write(tmp_path, images | {"labels/a.txt": YOLO_BOX.encode()})
     split = find_pairs("yolo", tmp_path).own_split()
     assert (split.train, split.val, split.test) == (("a", "b"), ("c",), ("d",))
 
 
-def test_validation_images_alone_are_split_like_any(tmp_path, write, encoded):
+def test_validation_images_alone_are_split_like_any(tmp_path: Path, write: Write, encoded: Encode) -> None:
     images = {f"images/val/{name}.png": encoded(pixels(0)) for name in "abcdefghij"}
     write(tmp_path, images | {"labels/val/a.txt": YOLO_BOX.encode()})
     split = find_pairs("yolo", tmp_path).own_split()
     assert list(map(len, (split.train, split.val, split.test))) == [7, 1, 2]
 
 
-def test_datumaro_draws_the_same_masks_from_cvats_xml(cvat_folder):
+def test_datumaro_draws_the_same_masks_from_cvats_xml(cvat_folder: Path) -> None:
     datumaro = pytest.importorskip("datumaro", reason="the reader of CVAT's makers")
     kept = {key: SHAPES[key] for key in ("polygon", "box", "mask")}
     (cvat_folder / "annotations.xml").write_bytes(

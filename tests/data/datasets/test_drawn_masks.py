@@ -2,7 +2,9 @@
 
 import base64
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from pycocotools import mask as coco
 from skimage.draw import disk, ellipse
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.check import check_pairing
 from mlffm_segdiff.data.datasets.coco_annotations import decode_counts
 from mlffm_segdiff.data.datasets.drawn_mask import DrawnMask
@@ -17,6 +20,8 @@ from mlffm_segdiff.data.datasets.drawn_shapes import Ellipse, Polygon
 from mlffm_segdiff.data.files import decode_mask
 from mlffm_segdiff.data.table import find_pairs, read_cases
 
+Write = Callable[[Path, Mapping[str, bytes]], None]
+Encode = Callable[..., bytes]
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 HEIGHT, WIDTH = 40, 60
@@ -26,7 +31,7 @@ LESION = np.zeros((HEIGHT, WIDTH), np.uint8)
 LESION[ellipse(18, 30, 12, 20)] = 1
 
 
-def drawn(entry) -> np.ndarray:
+def drawn(entry: Entry) -> np.ndarray:
     return decode_mask(entry.read(), str(entry))
 
 
@@ -39,14 +44,14 @@ def theirs(segmentation: list[list[float]]) -> np.ndarray:
     return coco.decode(coco.merge(coco.frPyObjects(segmentation, HEIGHT, WIDTH))) > 0
 
 
-def test_a_rectangle_has_the_pixels_whose_centres_are_inside():
+def test_a_rectangle_has_the_pixels_whose_centres_are_inside() -> None:
     expected = np.zeros((HEIGHT, WIDTH), bool)
     expected[5:25, 10:50] = True
     assert (polygon_mask(RECTANGLE) == expected).all()
     assert (theirs([RECTANGLE]) == expected).all()
 
 
-def test_a_polygon_differs_from_pycocotools_only_in_pixels_on_its_edge():
+def test_a_polygon_differs_from_pycocotools_only_in_pixels_on_its_edge() -> None:
     ours, other = polygon_mask(STAR), theirs([STAR])
     assert abs(int(ours.sum()) - int(other.sum())) < 0.03 * other.sum()
     corners = np.array(STAR, float).reshape(-1, 2)
@@ -57,13 +62,13 @@ def test_a_polygon_differs_from_pycocotools_only_in_pixels_on_its_edge():
         )
 
 
-def _distance(point, start, end) -> float:
+def _distance(point: tuple[float, float], start: np.ndarray, end: np.ndarray) -> float:
     step = end - start
     share = np.clip(((np.array(point) - start) @ step) / (step @ step), 0, 1)
     return float(np.hypot(*(start + share * step - point)))
 
 
-def test_a_circle_has_the_pixels_whose_centres_are_inside():
+def test_a_circle_has_the_pixels_whose_centres_are_inside() -> None:
     found = drawn(DrawnMask(Path("x.json"), None, "a", (Ellipse((30.5, 20.5), (9.0, 9.0)),), WIDTH, HEIGHT))
     expected = np.zeros((HEIGHT, WIDTH), bool)
     expected[disk((20, 30), 9, shape=expected.shape)] = True
@@ -71,7 +76,7 @@ def test_a_circle_has_the_pixels_whose_centres_are_inside():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_compressed_run_lengths_are_decoded_as_by_pycocotools(seed):
+def test_compressed_run_lengths_are_decoded_as_by_pycocotools(seed: int) -> None:
     mask = np.random.default_rng(seed).random((37, 71)) < (0.01, 0.1, 0.5, 0.9, 1.0)[seed]
     encoded = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
     lengths = decode_counts(encoded["counts"].decode())
@@ -98,7 +103,7 @@ SEGMENTATIONS = {
 
 
 @pytest.fixture
-def coco_folder(tmp_path, write, encoded):
+def coco_folder(tmp_path: Path, write: Write, encoded: Encode) -> Path:
     """COCO's layout with an image for each way to write a mask, and one without an annotation."""
     images = [
         {"id": n, "file_name": f"{key}.jpg", "width": WIDTH, "height": HEIGHT}
@@ -123,7 +128,7 @@ def change(folder: Path, **keys: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **keys}))
 
 
-def test_coco_masks_of_all_kinds_are_those_of_pycocotools(coco_folder):
+def test_coco_masks_of_all_kinds_are_those_of_pycocotools(coco_folder: Path) -> None:
     cases = {case.id: case for case in read_cases("coco", coco_folder)}
     assert cases.keys() == {*SEGMENTATIONS, "none"}
     assert cases["rectangle"].image.path == coco_folder / "train" / "rectangle.jpg"
@@ -138,7 +143,7 @@ def test_coco_masks_of_all_kinds_are_those_of_pycocotools(coco_folder):
     assert check_pairing(found).findings[0].kind == "empty mask"
 
 
-def test_several_categories_are_refused_and_unused_ones_are_not(coco_folder):
+def test_several_categories_are_refused_and_unused_ones_are_not(coco_folder: Path) -> None:
     categories = [{"id": 1, "name": "nevus"}, {"id": 2, "name": "ruler"}]
     change(coco_folder, categories=categories)
     assert len(read_cases("coco", coco_folder)) == 5
@@ -163,7 +168,9 @@ def test_several_categories_are_refused_and_unused_ones_are_not(coco_folder):
         ({"size": [HEIGHT, WIDTH], "counts": "o"}, "truncated"),
     ],
 )
-def test_one_annotation_without_a_mask_is_named_and_the_others_are_read(coco_folder, segmentation, message):
+def test_one_annotation_without_a_mask_is_named_and_the_others_are_read(
+    coco_folder: Path, segmentation: object, message: str
+) -> None:
     content = json.loads((coco_folder / "annotations" / "instances.json").read_text())
     content["annotations"][2]["segmentation"] = segmentation
     change(coco_folder, annotations=content["annotations"])
@@ -173,7 +180,9 @@ def test_one_annotation_without_a_mask_is_named_and_the_others_are_read(coco_fol
     assert message in findings["unreadable file"].details[0]
 
 
-def test_an_image_of_another_size_or_absent_is_found(coco_folder, write, encoded):
+def test_an_image_of_another_size_or_absent_is_found(
+    coco_folder: Path, write: Write, encoded: Encode
+) -> None:
     (coco_folder / "train" / "two.jpg").unlink()
     write(coco_folder, {"train/runs.jpg": encoded(np.zeros((WIDTH, HEIGHT, 3), np.uint8), "JPEG")})
     kinds = {one.kind: one.ids for one in check_pairing(find_pairs("coco", coco_folder)).findings}
@@ -181,7 +190,7 @@ def test_an_image_of_another_size_or_absent_is_found(coco_folder, write, encoded
     assert kinds["image and mask differ in size"] == ("runs",)
 
 
-def test_faulty_coco_files_are_user_errors(coco_folder, write):
+def test_faulty_coco_files_are_user_errors(coco_folder: Path, write: Write) -> None:
     with pytest.raises(UserError, match="no COCO JSON files found"):
         find_pairs("coco", coco_folder / "train")
     change(coco_folder, images=[{"id": 1}])
@@ -197,7 +206,7 @@ def shape(kind: str, points: list[list[float]], label: str = "lesion", **more: o
 
 
 @pytest.fixture
-def labelme_folder(tmp_path, write, encoded):
+def labelme_folder(tmp_path: Path, write: Write, encoded: Encode) -> Path:
     """Images with LabelMe's JSON next to them, one for each kind of shape."""
     crop = base64.b64encode(encoded(LESION[6:31, 10:51] * np.uint8(255))).decode()
     shapes = {
@@ -223,7 +232,7 @@ def edit(folder: Path, key: str, **keys: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **keys}))
 
 
-def test_labelme_shapes_are_drawn(labelme_folder):
+def test_labelme_shapes_are_drawn(labelme_folder: Path) -> None:
     masks = {case.id: drawn(case.mask) for case in read_cases("labelme", labelme_folder)}
     assert (masks["polygon"] == polygon_mask(STAR)).all()
     assert (masks["rectangle"] == theirs([RECTANGLE])).all()
@@ -233,11 +242,13 @@ def test_labelme_shapes_are_drawn(labelme_folder):
 
 
 @pytest.mark.parametrize("kind", ["coco", "labelme"])
-def test_images_with_annotations_may_have_groups(kind, request, grouped):
+def test_images_with_annotations_may_have_groups(
+    kind: str, request: pytest.FixtureRequest, grouped: Callable[[str, Path], None]
+) -> None:
     grouped(kind, request.getfixturevalue(f"{kind}_folder"))
 
 
-def test_json_files_may_be_in_a_folder_of_their_own(labelme_folder, tmp_path):
+def test_json_files_may_be_in_a_folder_of_their_own(labelme_folder: Path, tmp_path: Path) -> None:
     (labelme_folder / "json").mkdir()
     for path in labelme_folder.glob("*.json"):
         path.rename(labelme_folder / "json" / path.name)
@@ -245,7 +256,7 @@ def test_json_files_may_be_in_a_folder_of_their_own(labelme_folder, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["linestrip", "point", "line"])
-def test_a_shape_without_an_area_is_named(labelme_folder, kind):
+def test_a_shape_without_an_area_is_named(labelme_folder: Path, kind: str) -> None:
     edit(labelme_folder, "circle", shapes=[shape(kind, [[1, 2], [3, 4]])])
     finding = check_pairing(find_pairs("labelme", labelme_folder)).findings[0]
     assert (finding.kind, finding.ids) == ("unreadable file", ("circle",))
@@ -265,14 +276,16 @@ def test_a_shape_without_an_area_is_named(labelme_folder, kind):
         {"shapes": [shape("mask", [[50, 30], [99, 99]], mask="iVBORw0=")]},
     ],
 )
-def test_faulty_annotations_are_named_and_others_are_read(labelme_folder, content):
+def test_faulty_annotations_are_named_and_others_are_read(
+    labelme_folder: Path, content: dict[str, Any]
+) -> None:
     edit(labelme_folder, "circle", **content)
     finding = check_pairing(find_pairs("labelme", labelme_folder)).findings[0]
     assert (finding.kind, finding.ids) == ("unreadable file", ("circle",))
     assert "circle.json" in finding.details[0]
 
 
-def test_a_damaged_file_is_named_and_others_are_read(labelme_folder):
+def test_a_damaged_file_is_named_and_others_are_read(labelme_folder: Path) -> None:
     (labelme_folder / "mask.json").write_text("{")
     (labelme_folder / "other.json").write_text("[")
     finding = check_pairing(find_pairs("labelme", labelme_folder)).findings[0]
@@ -280,13 +293,13 @@ def test_a_damaged_file_is_named_and_others_are_read(labelme_folder):
     assert "is not JSON" in finding.details[0]
 
 
-def test_several_labels_are_refused(labelme_folder):
+def test_several_labels_are_refused(labelme_folder: Path) -> None:
     edit(labelme_folder, "rectangle", shapes=[shape("rectangle", [[1, 2], [9, 9]], label="ruler")])
     with pytest.raises(UserError, match="have the labels lesion, ruler; choose those of the lesion"):
         find_pairs("labelme", labelme_folder)
 
 
-def test_a_folder_without_annotations_is_refused(tmp_path, write, encoded):
+def test_a_folder_without_annotations_is_refused(tmp_path: Path, write: Write, encoded: Encode) -> None:
     write(tmp_path, {"a.png": encoded(LESION)})
     with pytest.raises(UserError, match="no JSON files of LabelMe found"):
         find_pairs("labelme", tmp_path)

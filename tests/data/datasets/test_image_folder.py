@@ -1,3 +1,6 @@
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
@@ -5,8 +8,10 @@ from mlffm_segdiff.data.datasets.image_folder import find_image_folder
 from mlffm_segdiff.data.datasets.mask_names import mask_case_id
 from mlffm_segdiff.data.table import find_pairs, read_cases
 
+Write = Callable[[Path, Mapping[str, bytes]], None]
 
-def test_masks_are_found_by_name_and_by_suffix(own_folder):
+
+def test_masks_are_found_by_name_and_by_suffix(own_folder: Path) -> None:
     cases = read_cases("folder", own_folder)
     pairs = [(case.id, case.image.name, case.mask.name, case.group) for case in cases]
     assert pairs == [
@@ -17,14 +22,16 @@ def test_masks_are_found_by_name_and_by_suffix(own_folder):
 
 
 @pytest.mark.parametrize(("images", "masks"), [("image", "mask"), ("imgs", "labels"), ("Images", "Masks")])
-def test_other_common_folder_names_are_known(own_folder, images, masks):
+def test_other_common_folder_names_are_known(own_folder: Path, images: str, masks: str) -> None:
     expected = [case.id for case in read_cases("folder", own_folder)]
     (own_folder / "images").rename(own_folder / images)
     (own_folder / "masks").rename(own_folder / masks)
     assert [case.id for case in read_cases("folder", own_folder)] == expected
 
 
-def test_a_name_that_ends_like_a_suffix_belongs_to_the_image_of_that_name(tmp_path, write):
+def test_a_name_that_ends_like_a_suffix_belongs_to_the_image_of_that_name(
+    tmp_path: Path, write: Write
+) -> None:
     write(tmp_path / "images", {"x.png": b"1", "x_mask.png": b"2"})
     write(tmp_path / "masks", {"x.png": b"3", "x_mask.png": b"4", "notes.txt": b""})
     assert {case.id: case.mask.read() for case in read_cases("folder", tmp_path)} == {
@@ -33,14 +40,14 @@ def test_a_name_that_ends_like_a_suffix_belongs_to_the_image_of_that_name(tmp_pa
     }
 
 
-def test_lost_partners_are_kept_and_known(own_folder, write):
+def test_lost_partners_are_kept_and_known(own_folder: Path, write: Write) -> None:
     write(own_folder, {"images/d.png": b"x", "masks/e_mask.png": b"x"})
     found = find_image_folder(own_folder)
     assert [case.id for case in found.cases() if case.mask is None] == ["d"]
     assert found.masks_without_image() == ["e"]
 
 
-def test_groups_are_read_where_given(own_folder, write):
+def test_groups_are_read_where_given(own_folder: Path, write: Write) -> None:
     write(own_folder, {"groups.csv": b"id,group\na,anna\nb,anna\n"})
     assert [case.group for case in read_cases("folder", own_folder)] == ["anna", "anna", "c"]
     write(own_folder, {"groups.csv": b"image,patient\na,anna\n"})
@@ -49,7 +56,7 @@ def test_groups_are_read_where_given(own_folder, write):
 
 
 @pytest.mark.parametrize("place", ["", "own/", "own/images/", "own/masks/", "tables/"])
-def test_groups_are_read_from_any_folder(own_folder, tmp_path, write, place):
+def test_groups_are_read_from_any_folder(own_folder: Path, tmp_path: Path, write: Write, place: str) -> None:
     (tmp_path / "data").mkdir()
     own_folder.rename(tmp_path / "data" / "own")
     write(tmp_path / "data", {f"{place}groups.csv": b"id,group\na,anna\nb,anna\n"})
@@ -58,7 +65,7 @@ def test_groups_are_read_from_any_folder(own_folder, tmp_path, write, place):
     assert found.ignored == 0
 
 
-def test_the_outermost_groups_count_and_two_are_refused(own_folder, write):
+def test_the_outermost_groups_count_and_two_are_refused(own_folder: Path, write: Write) -> None:
     write(own_folder, {"groups.csv": b"id,group\na,anna\n", "old/groups.csv": b"id,group\nz,bert\n"})
     assert find_image_folder(own_folder).groups == {"a": "anna"}
     (own_folder / "groups.csv").unlink()
@@ -80,19 +87,21 @@ def test_the_outermost_groups_count_and_two_are_refused(own_folder, write):
         (b"", "must have the columns id,group and at least one line"),
     ],
 )
-def test_faulty_groups_are_named_by_file_and_line(own_folder, write, lines, message):
+def test_faulty_groups_are_named_by_file_and_line(
+    own_folder: Path, write: Write, lines: bytes, message: str
+) -> None:
     write(own_folder, {"groups.csv": b"id,group\n" + lines})
     with pytest.raises(UserError, match=rf"groups\.csv.*{message}"):
         find_image_folder(own_folder)
 
 
-def test_groups_as_spreadsheets_save_them_are_read(own_folder, write):
+def test_groups_as_spreadsheets_save_them_are_read(own_folder: Path, write: Write) -> None:
     write(own_folder, {"groups.csv": b"\xef\xbb\xbfid,group\r\na , anna\r\n\r\nb,anna\r\n"})
     assert find_image_folder(own_folder).groups == {"a": "anna", "b": "anna"}
 
 
 @pytest.mark.parametrize("name", ["c00_mask", "c00_MASK", "c00-Mask", "c00_Segmentation", "c00"])
-def test_a_masks_suffix_is_cut_in_any_case(tmp_path, write, name):
+def test_a_masks_suffix_is_cut_in_any_case(tmp_path: Path, write: Write, name: str) -> None:
     assert mask_case_id(name) == "c00"
     write(tmp_path, {"images/c00.png": b"1", f"masks/{name}.PNG": b"2"})
     (case,) = find_image_folder(tmp_path).cases()
@@ -100,7 +109,9 @@ def test_a_masks_suffix_is_cut_in_any_case(tmp_path, write, name):
 
 
 @pytest.mark.parametrize("name", ["images/a.jpg", "images/deep/a.png", "masks/a-mask.png"])
-def test_two_files_of_one_id_are_a_user_error_that_names_both(own_folder, write, name):
+def test_two_files_of_one_id_are_a_user_error_that_names_both(
+    own_folder: Path, write: Write, name: str
+) -> None:
     write(own_folder, {name: b"x"})
     with pytest.raises(
         UserError, match=r"a\.(png|jpg) and .*have the same id 'a'|a-mask.*have the same id 'a'"
@@ -108,7 +119,7 @@ def test_two_files_of_one_id_are_a_user_error_that_names_both(own_folder, write,
         read_cases("folder", own_folder)
 
 
-def test_wrong_layouts_are_explained(tmp_path, own_folder, write):
+def test_wrong_layouts_are_explained(tmp_path: Path, own_folder: Path, write: Write) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"must contain one of the folders images.*found: none"):
         read_cases("folder", tmp_path / "empty")
@@ -120,7 +131,7 @@ def test_wrong_layouts_are_explained(tmp_path, own_folder, write):
         read_cases("folder", tmp_path / "bare")
 
 
-def test_names_in_another_case_and_suffixes_of_other_tools_are_paired(tmp_path, write):
+def test_names_in_another_case_and_suffixes_of_other_tools_are_paired(tmp_path: Path, write: Write) -> None:
     write(tmp_path / "images", {"Lesion0.JPG": b"", "Lesion1.JPG": b"", "c.png": b""})
     write(tmp_path / "masks", {"lesion0.png": b"", "lesion1_seg.png": b"", "mask_c.png": b""})
     cases = find_image_folder(tmp_path).cases()
@@ -131,7 +142,7 @@ def test_names_in_another_case_and_suffixes_of_other_tools_are_paired(tmp_path, 
     }
 
 
-def test_files_that_accompany_images_are_ignored_and_counted(own_folder, write):
+def test_files_that_accompany_images_are_ignored_and_counted(own_folder: Path, write: Write) -> None:
     others = ("images/a_superpixels.png", "images/a_attribute_globules.png", "images/thumbs/a.png")
     more = ("images/._a.png", "images/.DS_Store", "masks/LICENSE.txt", "ATTRIBUTION.txt", "__MACOSX/a.png")
     write(own_folder, dict.fromkeys((*others, *more), b""))
@@ -141,7 +152,9 @@ def test_files_that_accompany_images_are_ignored_and_counted(own_folder, write):
     assert found.ignored == len(others) + len(more)
 
 
-def test_a_folder_within_a_folder_of_its_name_and_archives_are_read(own_folder, tmp_path, pack):
+def test_a_folder_within_a_folder_of_its_name_and_archives_are_read(
+    own_folder: Path, tmp_path: Path, pack: Write
+) -> None:
     expected = [(case.id, case.mask.name) for case in read_cases("folder", own_folder)]
     files = {str(p.relative_to(own_folder)): p.read_bytes() for p in own_folder.rglob("*.png")}
     table = {"groups.csv": b"id,group\na,anna\n"}
@@ -158,7 +171,9 @@ def test_a_folder_within_a_folder_of_its_name_and_archives_are_read(own_folder, 
     assert read_cases("folder", tmp_path / "x")[0].group == "anna"
 
 
-def test_unpacked_folders_are_preferred_to_their_archive_and_outer_ones_to_inner(own_folder, write, pack):
+def test_unpacked_folders_are_preferred_to_their_archive_and_outer_ones_to_inner(
+    own_folder: Path, write: Write, pack: Write
+) -> None:
     pack(own_folder / "images.zip", {"a.png": b"other"})
     write(own_folder, {"old/images/a.png": b"other", "old/masks/a.png": b"other"})
     assert [case.id for case in read_cases("folder", own_folder)] == ["a", "b", "c"]

@@ -1,3 +1,6 @@
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,10 +10,12 @@ from mlffm_segdiff.data.files import decode_image, decode_mask
 from mlffm_segdiff.data.splits import official_split
 from mlffm_segdiff.data.table import find_pairs, read_cases
 
+Write = Callable[[Path, Mapping[str, bytes]], None]
+Encode = Callable[..., bytes]
 IMAGES, MASKS = CHALLENGES[2018]["train"].images, CHALLENGES[2018]["train"].masks
 
 
-def test_official_archives_packed_or_unpacked_give_the_pairs(isic2018):
+def test_official_archives_packed_or_unpacked_give_the_pairs(isic2018: Path) -> None:
     cases = read_cases("isic2018", isic2018)
     assert [case.id for case in cases] == ["ISIC_0000001", "ISIC_0000002", "ISIC_0000010"]
     for case in cases:
@@ -20,26 +25,26 @@ def test_official_archives_packed_or_unpacked_give_the_pairs(isic2018):
         assert decode_image(case.image.read(), "").shape[:2] == decode_mask(case.mask.read(), "").shape
 
 
-def test_one_of_the_official_parts_may_be_given(isic2018):
+def test_one_of_the_official_parts_may_be_given(isic2018: Path) -> None:
     for part in (IMAGES, MASKS, f"{IMAGES}.zip", f"{MASKS}.zip"):
         if (isic2018 / part).exists():
             assert read_cases("isic2018", isic2018 / part) == read_cases("isic2018", isic2018)
 
 
-def test_other_tasks_next_to_it_are_not_mixed_in(isic2018, write):
+def test_other_tasks_next_to_it_are_not_mixed_in(isic2018: Path, write: Write) -> None:
     other = {"ISIC2018_Task3_Training_Input/ISIC_0024306.jpg": b"", "x/ISIC_0024306_segmentation.png": b""}
     write(isic2018, other)
     assert len(read_cases("isic2018", isic2018)) == 3
 
 
-def test_a_lost_partner_is_kept_and_known(isic2018, write):
+def test_a_lost_partner_is_kept_and_known(isic2018: Path, write: Write) -> None:
     write(isic2018, {f"{IMAGES}/ISIC_0000003.jpg": b"x", f"{MASKS}/ISIC_0000004_segmentation.png": b"x"})
     found = find_isic2018(isic2018)
     assert {case.id: case.mask for case in found.cases()}["ISIC_0000003"] is None
     assert found.masks_without_image() == ["ISIC_0000004"]
 
 
-def test_errors_say_what_is_sought_where_and_what_to_download(tmp_path, write):
+def test_errors_say_what_is_sought_where_and_what_to_download(tmp_path: Path, write: Write) -> None:
     with pytest.raises(UserError, match=rf"images .* in {tmp_path}; get {IMAGES}\.zip from https://"):
         read_cases("isic2018", tmp_path)
     write(tmp_path, {f"{IMAGES}/ISIC_0000003.jpg": b"x"})
@@ -47,7 +52,9 @@ def test_errors_say_what_is_sought_where_and_what_to_download(tmp_path, write):
         read_cases("isic2018", tmp_path)
 
 
-def challenge(encoded, year: int, counts: dict[str, int], suffix: str = "_segmentation") -> dict[str, bytes]:
+def challenge(
+    encoded: Encode, year: int, counts: dict[str, int], suffix: str = "_segmentation"
+) -> dict[str, bytes]:
     """Files of the official archives with a few pairs in each part, below a folder for each archive."""
     files, number = {}, 0
     for part, count in counts.items():
@@ -60,7 +67,7 @@ def challenge(encoded, year: int, counts: dict[str, int], suffix: str = "_segmen
     return files
 
 
-def test_the_official_numbers_are_those_of_the_challenges():
+def test_the_official_numbers_are_those_of_the_challenges() -> None:
     """As https://challenge.isic-archive.com/data lists them."""
     numbers = {year: {name: part.pairs for name, part in parts.items()} for year, parts in CHALLENGES.items()}
     assert numbers == {
@@ -83,7 +90,17 @@ def test_the_official_numbers_are_those_of_the_challenges():
         (2018, {"val": 2, "test": 3}, (0, 2, 3), 1100),
     ],
 )
-def test_official_parts_are_the_split(tmp_path, write, pack, encoded, year, counts, split, official, packed):
+def test_official_parts_are_the_split(
+    tmp_path: Path,
+    write: Write,
+    pack: Write,
+    encoded: Encode,
+    year: int,
+    counts: dict[str, int],
+    split: tuple[int, int, int],
+    official: int,
+    packed: bool,
+) -> None:
     files = challenge(encoded, year, counts, "_Segmentation")
     if packed:
         for archive in {name.split("/")[0] for name in files}:
@@ -105,13 +122,17 @@ def test_official_parts_are_the_split(tmp_path, write, pack, encoded, year, coun
 
 
 @pytest.mark.parametrize("year", [2016, 2017])
-def test_only_training_images_are_split_as_own_data(tmp_path, write, encoded, year):
+def test_only_training_images_are_split_as_own_data(
+    tmp_path: Path, write: Write, encoded: Encode, year: int
+) -> None:
     write(tmp_path, challenge(encoded, year, {"train": 10}))
     own = find_pairs(f"isic{year}", tmp_path).own_split()
     assert (len(own.train), len(own.val), len(own.test)) == (7, 1, 2)
 
 
-def test_the_packaged_list_splits_the_training_archive_of_2018(isic2018, write, encoded):
+def test_the_packaged_list_splits_the_training_archive_of_2018(
+    isic2018: Path, write: Write, encoded: Encode
+) -> None:
     assert find_isic2018(isic2018).own_split() == official_split("isic2018")
     archive = CHALLENGES[2018]["val"]
     write(
@@ -121,7 +142,9 @@ def test_the_packaged_list_splits_the_training_archive_of_2018(isic2018, write, 
     assert find_isic2018(isic2018).own_split() == official_split("isic2018")
 
 
-def test_archives_unpacked_by_windows_and_macos_are_read(tmp_path, write, encoded):
+def test_archives_unpacked_by_windows_and_macos_are_read(
+    tmp_path: Path, write: Write, encoded: Encode
+) -> None:
     files = challenge(encoded, 2017, {"train": 3, "test": 3})
     nested = {f"{name.split('/')[0]}/{name}": data for name, data in files.items()}
     write(tmp_path, {**nested, f"__MACOSX/{next(iter(files))}": b"", ".DS_Store": b"", "LICENSE.txt": b""})
@@ -132,7 +155,7 @@ def test_archives_unpacked_by_windows_and_macos_are_read(tmp_path, write, encode
     assert find_pairs("isic2017", inner / inner.name).cases() == found.cases()
 
 
-def test_linked_parts_are_read_as_real_ones(tmp_path, write, encoded):
+def test_linked_parts_are_read_as_real_ones(tmp_path: Path, write: Write, encoded: Encode) -> None:
     write(tmp_path / "real", challenge(encoded, 2018, {"train": 3}))
     (tmp_path / "links").mkdir()
     for part in (IMAGES, MASKS):

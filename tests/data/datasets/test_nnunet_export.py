@@ -2,7 +2,9 @@
 
 import csv
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,16 +12,19 @@ from PIL import Image
 from skimage import io
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.datasets.nnunet_export import check_target, splits_target, write_nnunet, write_splits
 from mlffm_segdiff.data.datasets.nnunet_raw import find_nnunet, nnunet_split
 from mlffm_segdiff.data.files import decode_image, decode_mask
 from mlffm_segdiff.data.table import read_cases
 
+Encode = Callable[..., bytes]
+Parts = dict[str, list[Case]]
 NAME = "Dataset007_Own"
 
 
 @pytest.fixture
-def cases(tmp_path, write, encoded):
+def cases(tmp_path: Path, write: Callable[[Path, Mapping[str, bytes]], None], encoded: Encode) -> list[Case]:
     """Seven pairs of many sizes and colour modes, one turned by EXIF; masks 0/1 and 0/255, full and empty."""
     draw = np.random.default_rng(0)
     root = tmp_path / "own"
@@ -41,20 +46,20 @@ def cases(tmp_path, write, encoded):
 
 
 @pytest.fixture
-def parts(cases):
+def parts(cases: list[Case]) -> Parts:
     """Not in the order of their ids."""
     return {"train": [cases[4], cases[0], cases[1]], "val": [cases[3], cases[2]], "test": cases[5:]}
 
 
-def silent(done, total):
+def silent(done: int, total: int) -> None:
     assert 0 < done <= total == 7
 
 
-def names(folder):
+def names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_the_layout_is_that_of_nnunets_documentation(parts, tmp_path):
+def test_the_layout_is_that_of_nnunets_documentation(parts: Parts, tmp_path: Path) -> None:
     folder = tmp_path / "raw" / NAME
     sizes = write_nnunet(folder, parts, silent)
     assert names(folder) == sorted(
@@ -74,7 +79,7 @@ def test_the_layout_is_that_of_nnunets_documentation(parts, tmp_path):
     assert [path.name for path in folder.parent.iterdir()] == [NAME]
 
 
-def test_nnunets_reader_of_images_finds_what_ours_does(parts, tmp_path):
+def test_nnunets_reader_of_images_finds_what_ours_does(parts: Parts, tmp_path: Path) -> None:
     """NaturalImage2DIO reads by skimage: RGB images HxWx3, labels HxW of 0 and 1."""
     folder = tmp_path / NAME
     write_nnunet(folder, parts, silent)
@@ -87,7 +92,7 @@ def test_nnunets_reader_of_images_finds_what_ours_does(parts, tmp_path):
             np.testing.assert_array_equal(label, decode_mask(case.mask.read(), case.id).astype(np.uint8))
 
 
-def test_read_back_are_the_same_ids_pairs_groups_and_split(parts, tmp_path):
+def test_read_back_are_the_same_ids_pairs_groups_and_split(parts: Parts, tmp_path: Path) -> None:
     folder = tmp_path / NAME
     write_nnunet(folder, parts, silent)
     back = {case.id: case for case in find_nnunet(folder).cases()}
@@ -105,7 +110,7 @@ def test_read_back_are_the_same_ids_pairs_groups_and_split(parts, tmp_path):
     assert not back
 
 
-def test_a_second_export_of_the_export_is_the_same_files(parts, tmp_path):
+def test_a_second_export_of_the_export_is_the_same_files(parts: Parts, tmp_path: Path) -> None:
     first, second = tmp_path / "1" / NAME, tmp_path / "2" / NAME
     write_nnunet(first, parts, silent)
     cases = {case.id: case for case in find_nnunet(first).cases()}
@@ -115,7 +120,7 @@ def test_a_second_export_of_the_export_is_the_same_files(parts, tmp_path):
     assert all((first / name).read_bytes() == (second / name).read_bytes() for name in names(first))
 
 
-def test_without_test_cases_or_groups_there_are_no_files_for_them(parts, tmp_path):
+def test_without_test_cases_or_groups_there_are_no_files_for_them(parts: Parts, tmp_path: Path) -> None:
     folder = tmp_path / NAME
     ungrouped = [replace(case, group=case.id) for case in parts["train"]]
     write_nnunet(folder, {"train": ungrouped, "val": parts["val"], "test": []}, lambda done, total: None)
@@ -124,14 +129,16 @@ def test_without_test_cases_or_groups_there_are_no_files_for_them(parts, tmp_pat
     )
 
 
-def test_groups_are_written_as_the_folder_reader_reads_them(parts, tmp_path):
+def test_groups_are_written_as_the_folder_reader_reads_them(parts: Parts, tmp_path: Path) -> None:
     write_nnunet(tmp_path / NAME, parts, silent)
     with (tmp_path / NAME / "groups.csv").open() as file:
         assert {row["id"]: row["group"] for row in csv.DictReader(file)}["a"] == "anna"
 
 
 @pytest.mark.parametrize("fault", ["no mask", "another size", "broken image", "labels"])
-def test_a_case_that_cannot_be_written_leaves_nothing(parts, tmp_path, encoded, fault):
+def test_a_case_that_cannot_be_written_leaves_nothing(
+    parts: Parts, tmp_path: Path, encoded: Encode, fault: str
+) -> None:
     victim = parts["test"][1]
     if fault == "no mask":
         parts["test"][1] = replace(victim, mask=None)
@@ -152,13 +159,13 @@ def test_a_case_that_cannot_be_written_leaves_nothing(parts, tmp_path, encoded, 
 
 
 @pytest.mark.parametrize("part", ["train", "val"])
-def test_a_part_that_nnunet_needs_may_not_be_empty(parts, tmp_path, part):
+def test_a_part_that_nnunet_needs_may_not_be_empty(parts: Parts, tmp_path: Path, part: str) -> None:
     with pytest.raises(UserError, match=f"no case in part '{part}'"):
         write_nnunet(tmp_path / NAME, {**parts, part: []}, silent)
     assert not (tmp_path / NAME).exists()
 
 
-def test_what_exists_is_not_overwritten(parts, tmp_path):
+def test_what_exists_is_not_overwritten(parts: Parts, tmp_path: Path) -> None:
     folder = tmp_path / NAME
     folder.mkdir()
     with pytest.raises(UserError, match="Dataset007_Own exists; choose a new folder"):
@@ -169,13 +176,13 @@ def test_what_exists_is_not_overwritten(parts, tmp_path):
 @pytest.mark.parametrize(
     "name", ["Own", "Dataset7_Own", "Dataset0007_Own", "Dataset007", "Dataset007_", "dataset007_a"]
 )
-def test_names_that_nnunet_does_not_know_are_refused(tmp_path, name):
+def test_names_that_nnunet_does_not_know_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="use DatasetXXX_NAME, such as Dataset501_ISIC2018"):
         check_target(tmp_path / name)
     check_target(tmp_path / "Dataset007_Own-2_b")
 
 
-def test_the_split_is_put_where_nnunet_looks_for_it(parts, tmp_path):
+def test_the_split_is_put_where_nnunet_looks_for_it(parts: Parts, tmp_path: Path) -> None:
     path = write_splits(tmp_path / "preprocessed", NAME, parts)
     assert path == tmp_path / "preprocessed" / NAME / "splits_final.json"
     write_nnunet(tmp_path / NAME, parts, silent)

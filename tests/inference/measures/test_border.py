@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image, ImageDraw
 from skimage.measure import regionprops
 
-from mlffm_segdiff.inference.masks import SUBSAMPLED_SIDE, lesion_box, subsample
+from mlffm_segdiff.inference.masks import lesion_box
 from mlffm_segdiff.inference.measures.border import Border, box_dimension, hull_area, measure_border
 from mlffm_segdiff.inference.measures.geometry import measure_geometry
 
@@ -83,16 +83,6 @@ def test_hulls_hold_what_scikit_image_finds(mask: Mask) -> None:
         assert region.area <= found + 1e-9
         # scikit-image counts pixels with their centre in a hull of the edges' midpoints, we whole squares
         assert found == pytest.approx(region.area_convex, abs=1 + sum(mask.shape))
-
-
-def test_a_large_mask_keeps_its_shape_when_subsample() -> None:
-    y, x = np.ogrid[:3000, :3000]
-    disc = np.hypot(y - 1500, x - 1500) < 1400
-    thin = subsample(disc)
-    assert max(thin.shape) <= SUBSAMPLED_SIDE
-    assert thin.mean() == pytest.approx(disc.mean(), rel=2e-3)
-    small = np.ones((5, 7), bool)
-    np.testing.assert_array_equal(subsample(small), small)
 
 
 def test_nothing_has_no_border_and_one_pixel_has_one() -> None:

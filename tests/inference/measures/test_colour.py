@@ -3,11 +3,8 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from skimage.color import deltaE_cie76, rgb2lab
 
-from mlffm_segdiff.data.view import VIEW_SIDE, view_of
-from mlffm_segdiff.inference.masks import nearest_mask
 from mlffm_segdiff.inference.measures.colour import (
     Colour,
     colour_clusters,
@@ -92,24 +89,3 @@ def test_any_colours_give_one_to_six_clusters_and_the_same_ones_again(
     found = colour_clusters(lab)
     assert 1 <= len(found) <= 6
     np.testing.assert_array_equal(found, colour_clusters(lab))
-
-
-def test_a_view_is_the_image_or_its_area_means() -> None:
-    small = striped(BROWN, RED, widths=(30, 10))
-    np.testing.assert_array_equal(view_of(Image.fromarray(small)), small)
-    large = np.zeros((600, 4 * VIEW_SIDE, 3), np.uint8)
-    large[:, : 2 * VIEW_SIDE] = 200
-    view = view_of(Image.fromarray(large))
-    assert view.shape == (150, VIEW_SIDE, 3)
-    assert view.mean() == pytest.approx(100)
-
-
-@given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 30), st.integers(1, 30))
-def test_masks_at_another_size_take_the_pixel_under_each_centre(
-    h: int, w: int, height: int, width: int
-) -> None:
-    mask = np.random.default_rng(h * 31 + w).random((h, w)) < 0.5
-    found = nearest_mask(mask, height, width)
-    for row, column in np.ndindex(height, width):
-        expected = mask[int((row + 0.5) * h / height), int((column + 0.5) * w / width)]
-        assert found[row, column] == expected

@@ -1,18 +1,65 @@
 """The page in Chromium, opened from its file as a user opens it."""
 
 import csv
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from mlffm_segdiff.inference.outputs.predictions import COLUMNS
 
 OpenPage = Callable[..., Page]
+PATIENCE_MS = 20_000
 HOSTILE = '<img src=x onerror="document.title=1">, "q" & \'s\' #50%.png'
 BROKEN = "broken\nname,.png"
 BY_UNCERTAINTY = [BROKEN, "refused.png", HOSTILE, "item9.png", "item10.png", "sure.png"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium; ends with its module, for as long as it lives asyncio takes its loop for the running one."""
+    found = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
+    if found is None:
+        pytest.skip("no Chromium here: the review page was NOT tested; install Debian's chromium")
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, page_file: Path) -> Iterator[OpenPage]:
+    """Open the page from its file: open_page(**options of a context).
+
+    At the end its console must be clean, and it must have requested only files next to it.
+    """
+    complaints: list[str] = []
+    contexts = []
+
+    def open_one(**options: object) -> Page:
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+        page.on("request", lambda request: _note_outside(request.url, page_file.parent, complaints))
+        page.goto(page_file.as_uri())
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def _note_outside(url: str, folder: Path, complaints: list[str]) -> None:
+    if not url.startswith((folder.as_uri(), "blob:")):
+        complaints.append(f"outside: {url}")
 
 
 def shown(page: Page) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from cluster.machines import SECONDS, SETTINGS, local_cluster
+from folder_content import file_content
 
 SOURCE = Path(__file__).parents[3] / "src"
 IMAGES, SIZE = 30, 3
@@ -82,12 +83,6 @@ def finish(process: "subprocess.Popen[str]") -> dict[str, Any]:
     return result
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
-
-
 def wait_for_shards(folder: Path, count: int, process: "subprocess.Popen[str]") -> None:
     while len(list(folder.glob("shards/0*.tar"))) < count:
         assert process.poll() is None, process.communicate()
@@ -129,7 +124,7 @@ def test_shards_are_the_same_though_an_actor_a_machine_and_the_command_are_kille
         made = {path: path.stat().st_mtime_ns for path in (out / "ray" / "shards").glob("0*.tar")}
         again = finish(start("ray", *options))
     assert {**again, "output": "local", "table": "local/predictions.csv"} == wanted
-    assert contents(out / "ray") == contents(out / "local")
+    assert file_content(out / "ray") == file_content(out / "local")
     assert len(made) < IMAGES // SIZE, "the command was killed before its end"
     assert {path: path.stat().st_mtime_ns for path in made} == made, "finished shards are not made again"
 
@@ -137,7 +132,7 @@ def test_shards_are_the_same_though_an_actor_a_machine_and_the_command_are_kille
 def test_a_cluster_of_this_machine_ends_with_the_command(start: Callable[..., Any], photos: Path) -> None:
     finish(start("local"))
     finish(start("ray", "--engine", "ray", "--address", "local", "--workers", "2"))
-    assert contents(photos.parent / "ray") == contents(photos.parent / "local")
+    assert file_content(photos.parent / "ray") == file_content(photos.parent / "local")
 
 
 def test_what_no_machine_has_room_for_is_refused(start: Callable[..., Any]) -> None:

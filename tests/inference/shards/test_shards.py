@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow
 import pytest
+from folder_content import file_content
 from PIL import Image
 from pyarrow import parquet
 
@@ -56,12 +57,6 @@ def run(tiny_weights: Path, tmp_path: Path) -> Callable[..., Path]:
     return call
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
-
-
 def table(folder: Path) -> list[dict[str, str]]:
     with (folder / "predictions.csv").open(newline="") as file:
         return list(csv.DictReader(file))
@@ -83,7 +78,7 @@ def test_masks_are_those_of_segment_and_bad_images_are_rows(
                 assert row["error"].startswith(str(path))
                 continue
             assert names == [f"{number:09}.{ending}" for ending in ("json", "geojson", "mask.png")]
-            mask, contours, values = (tar.extractfile(name).read() for name in reversed(names))  # type: ignore[union-attr]
+            mask, contours, values = (tar.extractfile(name).read() for name in reversed(names))
         (found,) = segment([path], tiny_weights)
         with Image.open(io.BytesIO(mask)) as image:
             np.testing.assert_array_equal(np.array(image) > 0, found.mask)
@@ -110,7 +105,7 @@ def test_parquet_shards_hold_the_same_as_tar_shards(run: Callable[..., Path], ph
     members = {}
     for path in (tar / "shards").iterdir():
         with tarfile.open(path) as file:
-            members |= {one.name: file.extractfile(one).read() for one in file}  # type: ignore[union-attr]
+            members |= {one.name: file.extractfile(one).read() for one in file}
     for row in rows:
         key = row.pop("key")
         mask, contours = row.pop("mask"), row.pop("contours")
@@ -125,7 +120,7 @@ def test_a_finished_shard_is_kept_and_an_unfinished_one_is_made_again_with_the_s
     run: Callable[..., Path], photos: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = run(photos, kind=kind)
-    before = contents(out)
+    before = file_content(out)
     first, second, third = sorted((out / "shards").iterdir())
     kept = first.stat().st_mtime_ns
     second.unlink()
@@ -139,7 +134,7 @@ def test_a_finished_shard_is_kept_and_an_unfinished_one_is_made_again_with_the_s
         lambda source, *a, **k: (read.append(source.name), original(source, *a, **k))[1],
     )
     run(photos, kind=kind)
-    assert contents(out) == before
+    assert file_content(out) == before
     assert first.stat().st_mtime_ns == kept
     assert sorted(read) == ["3.png", "4.png", "5.png", "6.png"]
 
@@ -147,7 +142,7 @@ def test_a_finished_shard_is_kept_and_an_unfinished_one_is_made_again_with_the_s
 def test_a_killed_run_leaves_no_shard(
     run: Callable[..., Path], photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = contents(run(photos, "whole"))
+    whole = file_content(run(photos, "whole"))
     original = make.mask_png
     calls = []
 
@@ -162,7 +157,7 @@ def test_a_killed_run_leaves_no_shard(
         with pytest.raises(KeyboardInterrupt):
             run(photos)
     assert len(list((photos.parent / "out" / "shards").iterdir())) == 1
-    assert contents(run(photos)) == whole
+    assert file_content(run(photos)) == whole
 
 
 def test_an_image_that_changed_is_segmented_again(
@@ -180,8 +175,8 @@ def test_shards_of_other_settings_are_removed_when_the_new_ones_are_complete(
 ) -> None:
     run(photos, size=2)
     (photos.parent / "out" / "shards" / "mine.txt").write_text("stays")
-    assert {**contents(run(photos)), "shards/mine.txt": b""} == {
-        **contents(run(photos, "new")),
+    assert {**file_content(run(photos)), "shards/mine.txt": b""} == {
+        **file_content(run(photos, "new")),
         "shards/mine.txt": b"",
     }
     assert (photos.parent / "out" / "shards" / "mine.txt").read_text() == "stays"
@@ -257,9 +252,9 @@ def test_the_path_of_the_images_is_part_of_the_bytes_but_not_that_of_the_output(
     """A job with relative paths gives the same shards on another machine."""
     shutil.copytree(photos, tmp_path / "there" / "photos")
     monkeypatch.chdir(tmp_path)
-    here = contents(run(Path("photos"), "here"))
+    here = file_content(run(Path("photos"), "here"))
     monkeypatch.chdir(tmp_path / "there")
-    assert contents(run(Path("photos"), "other")) == here
+    assert file_content(run(Path("photos"), "other")) == here
 
 
 @pytest.mark.parametrize(

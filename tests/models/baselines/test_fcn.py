@@ -47,7 +47,7 @@ def test_three_scores_are_added_by_hand() -> None:
     model = network().eval()
     with torch.no_grad():
         for conv, value in ((model.score_32, 1.0), (model.score_16, 2.0), (model.score_8, 4.0)):
-            conv.bias.fill_(value)  # type: ignore[union-attr]
+            conv.bias.fill_(value)
         logit = model(torch.randn(1, 3, 128, 160))[0, 0]
     torch.testing.assert_close(logit[40:-40, 40:-40], torch.full((48, 80), 7.0))
     corner = 4 + 0.75**2 * (2 + 0.75**2)

@@ -82,8 +82,8 @@ def pyramid(height: int, width: int, channels: int) -> list[Tensor]:
 def brought_up(head: SemanticHead, level: int, p: Tensor) -> Tensor:
     """Return a level at the finest one's size, by functions on the head's weights."""
     stages = head.branches[level]
-    assert len(stages) == max(level, 1)  # type: ignore[arg-type]
-    for conv, norm, *_ in stages:  # type: ignore[union-attr]
+    assert len(stages) == max(level, 1)
+    for conv, norm, *_ in stages:
         p = F.conv2d(p, conv.weight, padding=1)
         p = F.relu(F.group_norm(p, 2, norm.weight, norm.bias))
         if level:

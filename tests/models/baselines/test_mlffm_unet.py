@@ -36,7 +36,7 @@ def test_on_an_encoder_a_new_mlffm_over_all_levels_changes_nothing() -> None:
         expected = plain(image)
         assert torch.equal(fused(image), expected)
         for merge in fusion.merge:
-            last = merge[-1]  # type: ignore[index]
+            last = merge[-1]
             last.weight.normal_(std=0.1)
             changed = fused(image)
             assert not torch.allclose(changed, expected)
@@ -50,7 +50,7 @@ def test_a_trained_mlffm_changes_the_skips_and_the_deepest_level() -> None:
     with torch.no_grad():
         before = network(image)
         for merge in fusion.merge:
-            last = merge[-1]  # type: ignore[index]
+            last = merge[-1]
             last.weight.normal_(std=0.1)
             after = network(image)
             assert not torch.allclose(before, after)

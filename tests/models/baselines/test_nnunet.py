@@ -45,7 +45,7 @@ def test_each_stage_of_the_decoder_but_the_coarsest_is_supervised() -> None:
     assert weights == (4 / 7, 2 / 7, 1 / 7)
     assert [tuple(logit.shape) for logit in logits] == [(2, 1, 32, 32), (2, 1, 16, 16), (2, 1, 8, 8)]
     assert torch.equal(network(image), logits[0])
-    torch.stack([logit.sum() for logit in logits]).sum().backward()  # type: ignore[no-untyped-call]
+    torch.stack([logit.sum() for logit in logits]).sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in network.parameters())
 
 

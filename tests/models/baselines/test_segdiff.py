@@ -146,7 +146,7 @@ def test_the_encoder_keeps_the_size_and_goes_around_its_trunk() -> None:
     assert before.shape == (2, 5, 7, 6)
     with torch.no_grad():
         encoder.after_trunk.weight.zero_()
-        encoder.after_trunk.bias.zero_()  # type: ignore[union-attr]
+        encoder.after_trunk.bias.zero_()
     around = encoded()
     assert not torch.allclose(before, around)
     for p in encoder.trunk.parameters():

@@ -29,12 +29,12 @@ def test_on_an_encoder_each_level_reads_the_last_doubled_and_its_skip() -> None:
     encoder = EfficientNetLite("efficientnet_lite0")
     network = EncoderUNet(encoder, (20, 16, 12, 8)).eval()
     assert network.total_stride == 32
-    inputs = [block.layers[0].in_channels for block in network.decode]  # type: ignore[union-attr,index]
+    inputs = [block.layers[0].in_channels for block in network.decode]
     assert inputs == [320 + 112, 20 + 40, 16 + 24, 12 + 16]
     image = torch.randn(2, 3, 64, 96)
     *skips, h = encoder(image)
     for block in network.decode:
-        h = block.layers(torch.cat([double(h), skips.pop()], dim=1))  # type: ignore[operator]
+        h = block.layers(torch.cat([double(h), skips.pop()], dim=1))
     assert h.shape == (2, 8, 32, 48)
     assert torch.equal(network(image), double(network.head(h)))
     assert network(image).shape == (2, 1, 64, 96)

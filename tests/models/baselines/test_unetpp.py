@@ -31,7 +31,7 @@ def test_four_nested_decoders_are_trained_and_the_deepest_is_used() -> None:
 def test_on_an_encoder_nodes_read_their_level_and_the_coarser_one() -> None:
     """The five levels' widths are 16, 24, 40, 112 and 320; nodes have 4, 5, 6 and 7, finest first."""
     network = EncoderUNetPlusPlus(EfficientNetLite("efficientnet_lite0"), (7, 6, 5, 4))
-    inputs = [[node.layers[0].in_channels for node in column] for column in network.nodes]  # type: ignore[attr-defined]
+    inputs = [[node.layers[0].in_channels for node in column] for column in network.nodes]
     assert inputs == [
         [16 + 24, 24 + 40, 40 + 112, 112 + 320],
         [16 + 4 + 5, 24 + 5 + 6, 40 + 6 + 7],
