@@ -29,10 +29,14 @@ STANDARD_ERROR = pytest.StashKey[int]()
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("repeatable")
 
-if os.name == "nt":  # these send POSIX signals, or read /proc
+if os.name == "nt":  # these send POSIX signals, limit resources, or read /proc
     collect_ignore = [
+        "cli/test_killed_predict.py",
         "cli/test_serve.py",
+        "fuzz",
+        "inference/shards/test_ray.py",
         "inference/test_large.py",
+        "kill",
         "study/launchers",
         "study/test_kill.py",
         "training/test_resume.py",

@@ -19,6 +19,7 @@ def test_every_public_name_is_documented_and_imported_on_first_use(name: str) ->
         found = getattr(package, public)
         assert found.__module__.startswith("mlffm_segdiff.")
         assert found.__doc__
+        assert not found.__doc__.startswith(f"{public}("), "a dataclass without docstring has its signature"
     with pytest.raises(AttributeError, match=f"module '{name}' has no attribute 'absent'"):
         _ = package.absent
 

@@ -18,6 +18,8 @@ from rich.table import Table
 
 from mlffm_segdiff.cli.plain_console import PlainConsole
 
+POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals or limits")
+
 Command = Callable[..., tuple[int, str, str]]
 
 HOSTILE = (
@@ -116,6 +118,7 @@ main(["data", "synthetic", "--count", "1", "-o", "nowhere"])
 """
 
 
+@POSIX
 def test_sigterm_ends_with_143_and_a_line() -> None:
     done = subprocess.run(
         [sys.executable, "-c", TERMINATED], capture_output=True, text=True, check=False, timeout=50
@@ -132,6 +135,7 @@ main(sys.argv[2:])
 """
 
 
+@POSIX
 @pytest.mark.parametrize(
     ("limit", "ends"),
     [

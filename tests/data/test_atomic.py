@@ -1,5 +1,4 @@
 import errno
-import fcntl
 import os
 import signal
 import subprocess
@@ -24,6 +23,8 @@ from mlffm_segdiff.data.atomic import (
     write_bytes,
     write_text,
 )
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX rights, signals or limits")
 
 
 class InterruptedWriteError(Exception):
@@ -76,6 +77,7 @@ def fill(path: Path, *, fail: bool = False) -> None:
             raise InterruptedWriteError
 
 
+@POSIX
 def test_a_folder_appears_when_the_block_ends_with_the_rights_of_any_new_folder(tmp_path: Path) -> None:
     old = os.umask(0o027)
     try:
@@ -123,6 +125,7 @@ def test_bytes_and_text_are_written_whole_and_text_is_utf8_whatever_the_name(tmp
     assert (tmp_path / "names.txt").read_bytes() == "L\\udce4sion é\n".encode()
 
 
+@POSIX
 @pytest.mark.parametrize("name", ["full", "exact"])
 def test_a_write_that_does_not_fit_leaves_the_old_file_and_says_so(tmp_path: Path, name: str) -> None:
     """A file-size limit stands in for a full disk: both make the kernel write less than it was given."""
@@ -162,6 +165,7 @@ def test_the_content_is_on_the_disk_before_the_name_is(
     assert synced == [5, 5]
 
 
+@POSIX
 def test_an_image_that_does_not_fit_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
     """Pillow itself writes such an image in part and reports nothing."""
     script = (
@@ -251,6 +255,7 @@ with atomic_write(Path(sys.argv[1], "a")) as a, atomic_folder(Path(sys.argv[1], 
 """
 
 
+@POSIX
 def test_a_sweep_removes_what_a_killed_process_left_and_nothing_else(tmp_path: Path) -> None:
     others = {".part-1", ".building-site", "part-abcdefgh", ".part-abcdefgh.txt", "masks"}
     for name in others:
@@ -309,6 +314,8 @@ def test_a_folder_that_is_removed_while_it_is_empty_is_made_again(
 def test_without_locks_leftovers_are_removed_after_a_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="Windows has other locks")
+
     def unsupported(descriptor: int, how: int) -> None:
         raise OSError(errno.EBADF, "no locks here")
 

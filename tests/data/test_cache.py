@@ -110,6 +110,8 @@ def test_the_place_of_the_cache_can_be_chosen(
     assert len(folders(tmp_path / "chosen")) == 1
     monkeypatch.delenv("MLFFM_SEGDIFF_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    if sys.platform == "linux":
+        assert cache_root() == tmp_path / "xdg" / "mlffm-segdiff"
     assert cache_root().name == "mlffm-segdiff"
 
 

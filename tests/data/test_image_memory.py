@@ -1,10 +1,12 @@
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from threading import Barrier, BrokenBarrierError, Event
+from threading import Barrier, BrokenBarrierError, Event, Lock
 
 import pytest
+from waiting import wait_until
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.data import image_memory
 from mlffm_segdiff.data.image_memory import MAX_MEMORY, require_memory, reserved
 
 
@@ -27,25 +29,38 @@ def test_blocks_run_together_only_if_their_memory_allows_it(
         assert list(threads.map(meets, range(2))) == [expected] * 2
 
 
-def test_a_large_block_does_not_wait_for_later_small_ones() -> None:
-    order, first_runs, release = [], Event(), Event()
+class Turn:
+    """A lock that counts the threads that have asked for it."""
+
+    def __init__(self) -> None:
+        self.lock, self.asked = Lock(), 0
+
+    def __enter__(self) -> None:
+        self.asked += 1
+        self.lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+
+def test_a_large_block_does_not_wait_for_later_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    order, release, turn = [], Event(), Turn()
+    monkeypatch.setattr(image_memory, "_TURN", turn)
 
     def work(byte_count: int) -> None:
         with reserved(byte_count):
             order.append(byte_count)
             if byte_count == 10:
-                first_runs.set()
                 assert release.wait(20)
 
     with ThreadPoolExecutor(3) as threads:
         threads.submit(work, 10)
-        assert first_runs.wait(20)
+        wait_until(lambda: order == [10])
         large = threads.submit(work, MAX_MEMORY)
-        while not large.running():
-            pass
-        Event().wait(0.05)
+        wait_until(lambda: turn.asked == 2 and turn.lock.locked())
         small = threads.submit(work, 1)
-        Event().wait(0.05)
+        wait_until(lambda: turn.asked == 3)
+        assert not wait([small], timeout=0.05).done
         release.set()
         large.result()
         small.result()

@@ -25,7 +25,9 @@ def test_every_public_function_and_class_is_documented() -> None:
     public = {name: getattr(diffusion, name) for name in diffusion.__all__}
     described = {name: member for name, member in public.items() if isroutine(member) or isclass(member)}
     assert set(public) - set(described) == {"Estimate"}  # a type of functions
-    assert [name for name, member in described.items() if not member.__doc__] == []
+    texts = {name: member.__doc__ or "" for name, member in described.items()}
+    of_dataclass = {name for name, text in texts.items() if text.startswith(f"{name}(")}  # its signature
+    assert [name for name, text in texts.items() if not text or name in of_dataclass] == []
 
 
 def test_nothing_needs_diffusers_but_the_sampler_dpm() -> None:

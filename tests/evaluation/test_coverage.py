@@ -18,8 +18,10 @@ from mlffm_segdiff.evaluation.coverage import (
 )
 from mlffm_segdiff.evaluation.coverage_figure import coverage_figure
 from mlffm_segdiff.evaluation.rows import write_rows
-from mlffm_segdiff.metrics.case_bounds import check_case
+from mlffm_segdiff.metrics.case_bounds import THRESHOLDS, Bounds, CheckedCase, check_case
+from mlffm_segdiff.metrics.certainty import Calibration
 from mlffm_segdiff.metrics.intervals import Interval
+from mlffm_segdiff.segmenters.calibration import SetBounds, StyleCalibration
 
 
 def covered(random: np.random.Generator, count: int, source: str, noise: float = 0.1) -> list[CoverageCase]:
@@ -82,6 +84,45 @@ def test_a_small_set_borrows_from_large_ones_in_their_own_styles() -> None:
     ]
     assert area.expected_low is not None
     assert area.expected_high is None
+
+
+def case_of(
+    share: float, true_share: float, dice: float, wide: float, narrow: float, outside: float, inside: float
+) -> CoverageCase:
+    """A case at usual contrast whose pixels have one of three probabilities: 0.07, 0.7 and 0.98.
+
+    Those from 0.07 have the area ``wide``, those from 0.98 ``narrow``; ``outside`` and ``inside`` are wrong.
+    """
+    areas = np.select([one >= THRESHOLDS for one in (0, 0.07, 0.7, 0.98)], [1.0, wide, share, narrow], 0.0)
+    outer, inner = np.where(THRESHOLDS <= 0.07, outside, 1.0), np.where(THRESHOLDS > 0.7, inside, 1.0)
+    return CoverageCase("", "made", CheckedCase(0.905, 24.0, share, true_share, dice, outer, inner, areas))
+
+
+def test_what_was_reached_and_the_widths_by_hand() -> None:
+    """Each kind of bound misses one case of four; at certainty 0.905 an error is usually 0.1^1.25 - 0.005."""
+    cases = [
+        case_of(0.099, 0.30, 0.90, 0.4, 0.05, 0.00, 0.00),  # true area over 2 (0.099 + 0.001) - 0.001
+        case_of(0.249, 0.26, 0.80, 0.3, 0.20, 0.00, 0.00),  # Dice under 1.005 - 2 x 0.1^1.25 = 0.89
+        case_of(0.399, 0.41, 0.95, 0.5, 0.30, 0.06, 0.00),  # over 5 % of the lesion outside
+        case_of(0.499, 0.65, 0.97, 0.6, 0.40, 0.00, 0.08),  # over 5 % inside are not lesion, area over 0.6
+    ]
+    half = np.log(2) / (0.095 + 0.01)  # areas from half to twice the mask's
+    bounds = Bounds(0.9, 0.06, 0.9, 0.06, half, half, np.log(2), np.log(2))
+    sets = {"made": SetBounds(cases=19, levels={0.9: bounds})}
+    calibration = StyleCalibration(calibration=Calibration((0.5,), (0.5,)), sets=sets)
+    found = [row for row in measure_coverage(cases, calibration) if row.calibrated_on == "made"]
+    assert {row.bound: (row.reached, row.width) for row in found} == {
+        bound: pytest.approx(expected)
+        for bound, expected in {
+            "area": (0.75, (1.5 * 0.25 / 0.249 + 1.5 * 0.4 / 0.399) / 2),
+            "area, naive": (0.75, (0.1 / 0.249 + 0.2 / 0.399) / 2),
+            "dice": (0.75, 1.5 * 0.1**1.25),
+            "outer": (0.75, (1.8 - 1.246) / 1.246),
+            "inner": (0.75, (1.246 - 0.95) / 1.246),
+            "mean outer": (1 - 0.06 / 4, (1.8 - 1.246) / 1.246),
+            "mean inner": (1 - 0.08 / 4, (1.246 - 0.95) / 1.246),
+        }.items()
+    }
 
 
 def test_coverage_is_counted_with_its_exact_interval(found: list[Coverage]) -> None:

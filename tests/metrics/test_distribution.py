@@ -21,11 +21,20 @@ def test_two_samples_by_hand() -> None:
     assert found.covered
 
 
-def test_the_range_of_areas_covers_a_further_draw_at_its_nominal_rate() -> None:
-    """With 39 samples 0.05 and 0.95 are the 2nd smallest and largest: 36 of 40 draws fall between."""
+def test_the_range_of_39_areas_is_from_the_2nd_smallest_to_the_2nd_largest() -> None:
+    """A further draw has 40 possible ranks, of which 36 are within: 90 %."""
     samples = np.stack([np.arange(39)[None] < length for length in range(1, 40)])
     found = score_samples(samples, samples[0])
     assert (found.area_low, found.area_high) == (2, 38)
+
+
+def test_an_area_outside_the_range_is_not_covered() -> None:
+    assert [score_samples(rows(4, 6), rows(length)[0]).covered for length in (3, 4, 6, 7)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_samples_that_are_the_truth_have_distance_zero() -> None:
@@ -50,10 +59,10 @@ def test_the_distance_of_draws_from_the_truths_own_distribution_is_least() -> No
 
 
 def test_a_summary_pools_pixels_by_the_samples_number() -> None:
-    scores = [score_samples(rows(4, 8), rows(8)[0]), score_samples(rows(2, 2), rows(2)[0])]
+    scores = [score_samples(rows(4, 8), rows(8)[0]), score_samples(rows(2, 2), rows(4)[0])]
     found = summarise_samples(scores)
     assert found.samples == 2
-    assert found.jaccard_pooled == pytest.approx((6 / 10 + 10 / 10) / 2)
-    assert found.jaccard == pytest.approx((0.75 + 1) / 2)
-    assert found.area_coverage == 1
+    assert found.jaccard_pooled == pytest.approx((6 / 12 + 10 / 12) / 2)
+    assert found.jaccard == pytest.approx((0.75 + 0.5) / 2)
+    assert found.area_coverage == 1 / 2
     assert found.area_width == pytest.approx((4 / 8 + 0) / 2)

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
+import httpx2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -158,6 +159,11 @@ class Live:
         connection = socket.create_connection(self.address, WAIT_SECONDS)
         connection.sendall(sent)
         return connection
+
+    def metric(self, name: str) -> float:
+        """Return a number of the server's metrics."""
+        lines = httpx2.get(f"{self.url}metrics").text.splitlines()
+        return float(next(line for line in lines if line.startswith(f"{name} ")).split()[1])
 
     def stop(self) -> None:
         self._server.should_exit = True

@@ -15,6 +15,7 @@ import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 from pydicom import dcmread
+from waiting import wait_until
 
 from mlffm_segdiff import __version__, segment
 from mlffm_segdiff.config.errors import UserError
@@ -273,8 +274,7 @@ def test_concurrent_requests_go_through_the_network_together(serve: Serve, form:
         names = ["a.png", "b.png", "c.png"]
         others = [threads.submit(client.post, URL, **form(name)) for name in names]
         other = threads.submit(client.post, f"{URL}?sampling.samples=2", **form("two.png"))
-        while "segdiff_queue_length 4.0" not in client.get("/metrics").text:
-            pass
+        wait_until(lambda: "segdiff_queue_length 4.0" in client.get("/metrics").text)
         red.gate.set()
         answers = [future.result() for future in (first, *others, other)]
     assert [answer.json()["name"] for answer in answers] == ["first.png", *names, "two.png"]

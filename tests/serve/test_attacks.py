@@ -4,7 +4,6 @@ import io
 import socket
 import struct
 import threading
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian
+from waiting import wait_until
 
 import mlffm_segdiff.serve.decoding as decoding
 from mlffm_segdiff.inference.model import Model
@@ -36,18 +36,6 @@ def head(length: int, query: str = "") -> bytes:
 
 def post(live, path: str = "segment", **sent: object) -> httpx2.Response:
     return httpx2.post(f"{live.url}api/v1/{path}", timeout=PATIENCE, **sent)
-
-
-def metric(live, name: str) -> float:
-    lines = httpx2.get(f"{live.url}metrics").text.splitlines()
-    return float(next(line for line in lines if line.startswith(f"{name} ")).split()[1])
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -71,7 +59,7 @@ def test_stalled_uploads_have_no_slot(start_live: StartLive, form: Form, hold) -
     for _ in range(100):
         hold(live.connect(head(1000)[:-4]))
     assert [post(live, **form()).status_code for _ in range(3)] == [200] * 3
-    assert metric(live, "segdiff_requests_in_flight") == 0
+    assert live.metric("segdiff_requests_in_flight") == 0
 
 
 def test_uploads_that_only_hold_memory_give_way(
@@ -111,14 +99,14 @@ def test_requests_of_clients_that_left_are_not_computed(
         first = threads.submit(post, live, **form())
         assert red.started.wait(PATIENCE)
         left = [live.connect(head(len(content), f"?sampling.seed={n}") + content) for n in range(7)]
-        wait_until(lambda: metric(live, "segdiff_queue_length") == 7)
+        wait_until(lambda: live.metric("segdiff_queue_length") == 7)
         for connection in left[:-1]:
             connection.close()
         left[-1].sendall(head(5))  # a pipelined request must not hide that the client left
         left[-1].close()
-        wait_until(lambda: metric(live, "segdiff_requests_in_flight") == 1)
+        wait_until(lambda: live.metric("segdiff_requests_in_flight") == 1)
         others = threads.submit(post, live, **form())
-        wait_until(lambda: metric(live, "segdiff_requests_in_flight") == 2)
+        wait_until(lambda: live.metric("segdiff_requests_in_flight") == 2)
         red.gate.set()
         assert (first.result().status_code, others.result().status_code) == (200, 200)
     assert [count for count, _ in red.calls] == [1, 1]
@@ -210,7 +198,7 @@ def test_large_images_and_long_samplings_leave_room_for_others(
     live = start_live(queue=6)
     with ThreadPoolExecutor(3) as threads:
         waiting = [threads.submit(post, live, files={"image": ("large.png", large)}) for _ in range(3)]
-        wait_until(lambda: metric(live, "segdiff_requests_in_flight") == 3)
+        wait_until(lambda: live.metric("segdiff_requests_in_flight") == 3)
         try:
             wait_until(lambda: post(live, files={"image": ("large.png", large)}).status_code == 503)
             heavy = post(live, params={"sampling.samples": 9, "sampling.steps": 4}, **form())
@@ -235,7 +223,7 @@ def test_ten_times_the_queue_is_answered_or_refused_and_nothing_is_lost(
     assert sum(counts.values()) == 60
     assert counts[200] >= 4
     assert all(1 <= int(one.headers["retry-after"]) <= 60 for one in answers if one.status_code == 503)
-    assert metric(live, "segdiff_requests_in_flight") == metric(live, "segdiff_queue_length") == 0
+    assert live.metric("segdiff_requests_in_flight") == live.metric("segdiff_queue_length") == 0
 
 
 def test_a_client_with_too_many_requests_is_refused_by_the_address_that_its_proxy_names(
@@ -298,7 +286,7 @@ def test_a_thousand_tiny_jobs_are_done_or_refused_and_leave_honest_requests_unha
         for id_ in started:
             assert '"state":"done"' in client.get(f"{url}/{id_}/events").text
             assert client.delete(f"{url}/{id_}").status_code == 204
-        assert metric(live, "segdiff_job_bytes") == 0
+        assert live.metric("segdiff_job_bytes") == 0
         assert send(0)[0] == 202
 
 
@@ -314,17 +302,17 @@ def test_stalled_readers_of_events_hold_nothing_but_their_connections(
     url = httpx2.post(f"{live.url}api/v1/batches", files=files).json()["url"]
     sent = f"GET {url}/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
     stalled = [live.connect(sent) for _ in range(40)]
-    wait_until(lambda: metric(live, "segdiff_streams") == 40)
+    wait_until(lambda: live.metric("segdiff_streams") == 40)
     refused = httpx2.get(live.url + url[1:] + "/events")
     assert (refused.status_code, refused.json()["problem"]) == (503, "busy")
     for connection in stalled[:20]:
         connection.close()
     for connection in stalled[20:]:
         hold(connection)
-    wait_until(lambda: metric(live, "segdiff_streams") == 20)
+    wait_until(lambda: live.metric("segdiff_streams") == 20)
     red.gate.set()
     assert '"state":"done"' in httpx2.get(live.url + url[1:] + "/events", timeout=PATIENCE).text
-    wait_until(lambda: metric(live, "segdiff_streams") == 0)
+    wait_until(lambda: live.metric("segdiff_streams") == 0)
     assert post(live, **form()).status_code == 200
 
 
@@ -338,8 +326,8 @@ def test_an_image_of_a_request_does_not_wait_for_those_of_a_job(
     assert red.started.wait(PATIENCE)
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(post, live, params={"sampling.steps": 7}, **form())
-        wait_until(lambda: metric(live, "segdiff_requests_in_flight") == 1)
-        wait_until(lambda: metric(live, "segdiff_queue_length") >= 1)
+        wait_until(lambda: live.metric("segdiff_requests_in_flight") == 1)
+        wait_until(lambda: live.metric("segdiff_queue_length") >= 1)
         red.gate.set()
         assert waiting.result().status_code == 200
     httpx2.get(live.url + url[1:] + "/events", timeout=PATIENCE)

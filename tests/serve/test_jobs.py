@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from waiting import wait_until
 
 from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data import atomic
@@ -54,11 +55,8 @@ def images(square: npt.NDArray[np.uint8], png: Callable[..., bytes]) -> Callable
 
 
 def ended(client, url: str) -> dict[str, object]:
-    end = time.monotonic() + PATIENCE
-    while (found := client.get(url).json())["state"] in ("queued", "running"):
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    return found
+    wait_until(lambda: client.get(url).json()["state"] not in ("queued", "running"))
+    return client.get(url).json()
 
 
 def events(text: str) -> list[tuple[int, str, dict[str, object]]]:
@@ -165,10 +163,7 @@ def test_a_short_job_does_not_wait_for_long_ones(serve: Serve, images, red) -> N
     red.gate.clear()
     long = [client.post(URL, files=images(SHORT + 1)).json()["url"] for _ in range(RUNNING + 1)]
     short = client.post(URL, files=images(SHORT)).json()["url"]
-    end = time.monotonic() + PATIENCE
-    while client.get(short).json()["state"] != "running":
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    wait_until(lambda: client.get(short).json()["state"] == "running")
     assert client.get(long[-1]).json()["state"] == "queued"
     red.gate.set()
     assert ended(client, short)["state"] == "done"
@@ -206,10 +201,7 @@ def test_a_deleted_job_stops_and_its_files_are_removed(serve: Serve, images, red
     assert [client.delete(url).status_code for url in urls] == [204] * 4
     assert [client.get(url).status_code for url in urls] == [404] * 4
     red.gate.set()
-    end = time.monotonic() + PATIENCE
-    while any(folder.exists() for folder in folders):
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    wait_until(lambda: not any(folder.exists() for folder in folders))
     assert len(red.calls) <= 2
     text = client.get("/metrics").text
     assert "segdiff_job_bytes 0.0" in text
@@ -219,10 +211,7 @@ def test_an_ended_job_is_removed_after_its_time(serve: Serve, images, monkeypatc
     monkeypatch.setattr(jobs_module, "SWEEP_SECONDS", 0.05)
     client = serve(job_seconds=0.2)
     url = client.post(URL, files=images(1)).json()["url"]
-    end = time.monotonic() + PATIENCE
-    while client.get(url).status_code == 200:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    wait_until(lambda: client.get(url).status_code != 200)
     assert client.get(url).json()["problem"] == "not-found"
 
 
@@ -280,9 +269,7 @@ def test_a_job_is_cancelled_when_the_server_stops(start_live, images, red) -> No
 
     reader = threading.Thread(target=read)
     reader.start()
-    end = time.monotonic() + PATIENCE
-    while "segdiff_streams 1.0" not in httpx2.get(f"{live.url}metrics").text:
-        assert time.monotonic() < end
+    wait_until(lambda: "segdiff_streams 1.0" in httpx2.get(f"{live.url}metrics").text)
     stopping = threading.Timer(0.5, red.gate.set)
     stopping.start()
     live.stop()
@@ -348,10 +335,7 @@ def test_a_job_that_nobody_asks_for_is_removed_if_its_client_wanted_that(
         return f"{live.url}{job['url'][1:]}"
 
     def wait_for(*lines: str) -> None:
-        end = time.monotonic() + PATIENCE
-        while not all(f"\n{line}\n" in httpx2.get(f"{live.url}metrics").text for line in lines):
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        wait_until(lambda: all(f"\n{line}\n" in httpx2.get(f"{live.url}metrics").text for line in lines))
 
     kept, read = post(), post(idle_seconds=1)
     reader = threading.Thread(target=lambda: text.append(httpx2.get(f"{read}/events", timeout=PATIENCE).text))
@@ -470,9 +454,7 @@ def test_a_job_whose_upload_ends_after_the_server_was_stopped_is_refused(
         f"Content-Length: {len(first) + len(b''.join(rest))}\r\n\r\n"
     )
     with live.connect(head.encode() + first) as connection, connection.makefile("rb") as answer:
-        end = time.monotonic() + PATIENCE
-        while 'segdiff_jobs{state="uploading"} 1.0' not in httpx2.get(f"{live.url}metrics").text:
-            assert time.monotonic() < end
+        wait_until(lambda: 'segdiff_jobs{state="uploading"} 1.0' in httpx2.get(f"{live.url}metrics").text)
         time.sleep(0.2)  # until the first image has been received
         live.when_stopping = lambda: connection.sendall(b"".join(rest))
         live.stop()

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
+from waiting import wait_until
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.serve.run import Transport, listening_socket, url
@@ -33,18 +34,22 @@ def test_a_proxy_that_could_never_match_is_refused() -> None:
             Transport(proxies=(wrong,))
 
 
+def is_taken(address: tuple[str, int]) -> bool:
+    """Return whether a server takes connections at this address."""
+    try:
+        socket.create_connection(address).close()
+    except ConnectionError:  # refused, or reset while the server closes its socket
+        return False
+    return True
+
+
 def test_stopping_waits_for_running_requests(live, red, form: Callable[..., dict[str, object]]) -> None:
     red.gate.clear()
     with ThreadPoolExecutor(2) as threads:
         started = threads.submit(httpx2.post, f"{live.url}api/v1/segment", timeout=60, **form())
         assert red.started.wait(60)
         ended = threads.submit(live.stop)
-        host, port = live.address
-        while True:  # until nothing new is taken
-            try:
-                socket.create_connection((host, port)).close()
-            except ConnectionError:  # refused, or reset while the server closes its socket
-                break
+        wait_until(lambda: not is_taken(live.address))
         assert not ended.done()
         red.gate.set()
         ended.result()

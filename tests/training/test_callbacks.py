@@ -1,5 +1,4 @@
 import io
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
+from mlffm_segdiff.training import callbacks
 from mlffm_segdiff.training.callbacks import (
     AtomicCheckpointIO,
     Averaging,
@@ -206,13 +206,16 @@ def test_a_checkpoint_cut_short_leaves_the_one_before(
     assert [file.name for file in path.parent.iterdir()] == ["last.ckpt"]
 
 
-def test_progress_counts_images_and_prints_a_line_a_validation(make_recipe: Callable[..., Recipe]) -> None:
+def test_progress_counts_images_and_prints_a_line_a_validation(
+    make_recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter((5.0, 66.0))
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
     stream = io.StringIO()
     progress = ConsoleProgress(Console(file=stream, width=100))
     module = SimpleNamespace(recipe=make_recipe())
     trainer = SimpleNamespace(global_step=25, callback_metrics={"val_jaccard": torch.tensor(0.81234)})
     progress.on_train_start(trainer, module)
-    progress.started = time.monotonic() - 61
     progress.on_train_batch_end(trainer, module, {"loss": torch.tensor(0.5)}, None, 10)
     progress.on_validation_end(trainer, module)
     trainer.global_step = 100

@@ -12,10 +12,7 @@ from mlffm_segdiff.models.unet_blocks import double
 def test_an_image_becomes_a_logit_of_its_size(widths: tuple[int, ...], height: int, width: int) -> None:
     network = UNet(widths, residual_units=1)
     assert height % network.total_stride == width % network.total_stride == 0
-    logit = network(torch.randn(2, 3, height, width))
-    assert logit.shape == (2, 1, height, width)
-    logit.square().sum().backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+    assert network(torch.randn(2, 3, height, width)).shape == (2, 1, height, width)
 
 
 def test_residual_units_and_widths_make_it_heavier() -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from playwright.sync_api import Page, Route, expect
 from serve.page.conftest import PATIENCE_MS
 from serve.page.user import BOTH, OpenPage, Read, Saved, choose, drag, put
+from waiting import wait_until
 
 SIZE = 64, 48
 Blobs = Callable[[int], list[Path]]
@@ -196,15 +197,14 @@ def test_the_server_keeps_nothing_of_an_answered_image_or_a_closed_page(
 
 def until_no_job(url: str) -> None:
     """Wait until the server has no job and no file of one."""
-    end = time.monotonic() + PATIENCE_MS / 1000
-    while True:
-        found = dict(
-            re.findall(r"^(segdiff_job\S+) (\S+)$", httpx2.get(f"{url}metrics", timeout=60).text, re.M)
-        )
+
+    def has_none() -> bool:
+        text = httpx2.get(f"{url}metrics", timeout=60).text
+        found = dict(re.findall(r"^(segdiff_job\S+) (\S+)$", text, re.M))
         jobs = [value for name, value in found.items() if name.startswith("segdiff_jobs{")]
-        if set(jobs) == {"0.0"} and found["segdiff_job_bytes"] == "0.0":
-            return
-        assert time.monotonic() < end, found
+        return set(jobs) == {"0.0"} and found["segdiff_job_bytes"] == "0.0"
+
+    wait_until(has_none)
 
 
 def test_removed_images_stay_removed(open_page: OpenPage, blobs: Blobs) -> None:
@@ -267,9 +267,7 @@ def test_an_image_whose_answer_was_not_kept_is_sent_again(open_page: OpenPage, b
 
 def until_kept(page: Page, cases: int) -> None:
     """Wait until the browser has a number of images."""
-    end = time.monotonic() + PATIENCE_MS / 1000
-    while kept(page)["cases"] < cases:
-        assert time.monotonic() < end
+    wait_until(lambda: kept(page)["cases"] >= cases)
 
 
 def kept(page: Page) -> dict[str, int]:

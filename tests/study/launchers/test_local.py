@@ -12,6 +12,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from waiting import wait_until
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.study import LauncherConfig
@@ -53,11 +54,11 @@ def test_cells_that_fail_or_die_are_named_and_the_others_run(
     assert {tuple(seen) for _, *seen in diary.lines("sees")} == {("'2'", "'3,5'", str(Path.cwd()))}
 
 
-def test_as_many_run_at_once_as_there_are_workers(toy: Any, diary: Any, until: Callable[..., None]) -> None:
+def test_as_many_run_at_once_as_there_are_workers(toy: Any, diary: Any) -> None:
     counts = []
 
     def watch() -> None:
-        until(lambda: len(diary.times("begin")) == 2)  # both run, and neither can end
+        wait_until(lambda: len(diary.times("begin")) == 2)  # both run, and neither can end
         counts.append(len(diary.times("begin")))
         (diary.study / "go").touch()
 
@@ -74,49 +75,45 @@ def test_as_many_run_as_the_machine_has_processors_for(monkeypatch: pytest.Monke
     assert [SubmititJobs(config, threads).at_once for threads in (1, 3, 16)] == [8, 2, 1]
 
 
-def test_closing_ends_the_cells_that_run(
-    toy: Any, diary: Any, until: Callable[..., None], running: Callable[[], list[str]]
-) -> None:
+def test_closing_ends_the_cells_that_run(toy: Any, diary: Any, running: Callable[[], list[str]]) -> None:
     outcomes = local().launch(toy, diary.study, ["a", "b-waits", "c-waits"])
     assert next(outcomes).key == "a"
-    until(lambda: len(diary.times("begin")) >= 2)
+    wait_until(lambda: len(diary.times("begin")) >= 2)
     outcomes.close()
-    until(lambda: not running())
+    wait_until(lambda: not running())
     assert diary.times("end") == {"a": 1}
 
 
 def test_ctrl_c_ends_the_cells_and_a_kill_leaves_them_to_end(
-    tmp_path: Path, toy: Any, diary: Any, until: Callable[..., None], running: Callable[[], list[str]]
+    tmp_path: Path, toy: Any, diary: Any, running: Callable[[], list[str]]
 ) -> None:
     (tmp_path / "launch.py").write_text(LAUNCH)
     command = [sys.executable, str(tmp_path / "launch.py"), str(diary.study)]
     launcher = subprocess.Popen([*command, "a-waits"], start_new_session=True, stderr=subprocess.DEVNULL)
-    until(lambda: len(diary.times("begin")) == 1)
+    wait_until(lambda: len(diary.times("begin")) == 1)
     os.killpg(launcher.pid, signal.SIGINT)  # as the terminal does: to all of the group
     launcher.wait(60)
-    until(lambda: not running())
+    wait_until(lambda: not running())
     assert diary.times("end") == {}
 
     launcher = subprocess.Popen([*command, "b-waits"], start_new_session=True, stderr=subprocess.DEVNULL)
-    until(lambda: "b-waits" in diary.times("begin"))
+    wait_until(lambda: "b-waits" in diary.times("begin"))
     launcher.kill()
     launcher.wait(60)
     assert running()
     (diary.study / "go").touch()
-    until(lambda: not running())
+    wait_until(lambda: not running())
     assert diary.times("end") == {"b-waits": 1}
 
 
-def test_a_preempted_cell_is_requeued_and_finishes_once(
-    run: Callable[..., Any], diary: Any, until: Callable[..., None]
-) -> None:
+def test_a_preempted_cell_is_requeued_and_finishes_once(run: Callable[..., Any], diary: Any) -> None:
     """The signal that Slurm sends ahead of preemption, to the process of the job."""
 
     def preempt() -> None:
-        until(lambda: diary.times("begin").get("waits") == 1)
+        wait_until(lambda: diary.times("begin").get("waits") == 1)
         ((_, process, _),) = diary.lines("begin")
         os.kill(int(process), signal.SIGUSR2)
-        until(lambda: diary.times("begin")["waits"] == 2)
+        wait_until(lambda: diary.times("begin")["waits"] == 2)
         (diary.study / "go").touch()
 
     Thread(target=preempt, daemon=True).start()

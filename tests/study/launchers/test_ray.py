@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from cluster.machines import SECONDS, SETTINGS, local_cluster
+from waiting import wait_until
 
 from mlffm_segdiff.study.plan import read_plan
 from mlffm_segdiff.study.study_folder import StudyFolder
@@ -43,16 +44,14 @@ except UserError as error:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _nothing_is_left(
-    processes_with: Callable[[str], list[str]], until: Callable[..., None]
-) -> Iterator[None]:
+def _nothing_is_left(processes_with: Callable[[str], list[str]]) -> Iterator[None]:
     mark = uuid.uuid4().hex
     with pytest.MonkeyPatch.context() as patch:
         for name, text in SETTINGS.items():
             patch.setenv(name, text)
         patch.setenv("LAUNCHERS_RAY_TEST", mark)
         yield
-    until(lambda: not processes_with(mark))
+    wait_until(lambda: not processes_with(mark))
 
 
 @pytest.fixture(scope="module")
@@ -84,25 +83,25 @@ def outcomes(launcher: "subprocess.Popen[str]", quiet: bool = True) -> dict[str,
 
 
 def test_a_local_cluster_runs_the_cells_with_their_share_and_ends(
-    start: Callable[..., Any], diary: Any, until: Callable[..., None], running: Callable[[], list[str]]
+    start: Callable[..., Any], diary: Any, running: Callable[[], list[str]]
 ) -> None:
     found = outcomes(start("a", "fails", "b", address="local"))
     assert found == {"a": None, "fails": "ValueError: no such lesion", "b": None}
     assert diary.times("begin") == {"a": 1, "fails": 1, "b": 1}
     seen = {(threads, directory) for _, threads, _, directory in diary.lines("sees")}
     assert seen == {("'1'", str(Path.cwd()))}
-    until(lambda: not running())
+    wait_until(lambda: not running())
 
 
 @pytest.mark.slow
 def test_nothing_is_left_of_a_local_cluster_when_the_command_is_killed(
-    start: Callable[..., Any], diary: Any, until: Callable[..., None], running: Callable[[], list[str]]
+    start: Callable[..., Any], diary: Any, running: Callable[[], list[str]]
 ) -> None:
     launcher = start("a-waits", address="local")
-    until(lambda: diary.times("begin") == {"a-waits": 1})
+    wait_until(lambda: diary.times("begin") == {"a-waits": 1})
     launcher.kill()
     launcher.communicate()
-    until(lambda: not running())
+    wait_until(lambda: not running())
     assert diary.times("end") == {}
 
 
@@ -127,14 +126,14 @@ def test_a_real_cell_gives_the_scores_of_the_uninterrupted_study(whole: StudyFol
 
 
 def test_ctrl_c_ends_the_cells_and_not_the_cluster(
-    start: Callable[..., Any], diary: Any, address: str, until: Callable[..., None]
+    start: Callable[..., Any], diary: Any, address: str
 ) -> None:
     launcher = start("waits", address=address, gpus=0.5)
-    until(lambda: diary.times("begin") == {"waits": 1})
+    wait_until(lambda: diary.times("begin") == {"waits": 1})
     launcher.send_signal(signal.SIGINT)
     launcher.communicate(timeout=SECONDS)
     ((_, process, _),) = diary.lines("begin")
-    until(lambda: not Path("/proc", process).exists())
+    wait_until(lambda: not Path("/proc", process).exists())
     assert diary.times("end") == {}
     assert [gpus for _, _, gpus, _ in diary.lines("sees")] == ["'0'"]
     refused = outcomes(start("a", address=address, threads=3, gpus=1))["refused"]
@@ -148,15 +147,13 @@ def test_no_cluster_at_the_address_is_reported(start: Callable[..., Any]) -> Non
 
 
 @pytest.mark.slow
-def test_every_cell_finishes_once_though_a_machine_is_lost(
-    start: Callable[..., Any], diary: Any, until: Callable[..., None]
-) -> None:
+def test_every_cell_finishes_once_though_a_machine_is_lost(start: Callable[..., Any], diary: Any) -> None:
     with local_cluster(0, 1, 1) as (address, lose_one):
         launcher = start("a-waits", "b-waits", "c", "d", address=address)
-        until(lambda: len(diary.times("begin")) == 2)
+        wait_until(lambda: len(diary.times("begin")) == 2)
         pids = [pid for _, pid, _ in diary.lines("begin")]
         lose_one()
-        until(lambda: not all(Path("/proc", pid).exists() for pid in pids))
+        wait_until(lambda: not all(Path("/proc", pid).exists() for pid in pids))
         (diary.study / "go").touch()
         found = outcomes(launcher, quiet=False)  # Ray may report the loss, but not among the outcomes
         assert found == {"a-waits": None, "b-waits": None, "c": None, "d": None}

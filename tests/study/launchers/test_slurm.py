@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import wait_until
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.study import LauncherConfig
@@ -77,14 +78,14 @@ def test_an_array_has_the_resources_requested_and_its_cells_run(
 
 
 def test_closing_cancels_the_jobs_that_run(
-    toy: Any, diary: Any, fake: Path, until: Callable[..., None], running: Callable[[], list[str]]
+    toy: Any, diary: Any, fake: Path, running: Callable[[], list[str]]
 ) -> None:
     outcomes = slurm().launch(toy, diary.study, ["a", "b-waits"])
     assert next(outcomes).key == "a"
     outcomes.close()
     assert (fake / "cancelled.txt").read_text().split() == ["77_1"]
     (diary.study / "go").touch()  # the stand-in cancels nothing
-    until(lambda: not running())
+    wait_until(lambda: not running())
 
 
 def test_without_slurm_the_error_names_where_to_run(
