@@ -79,7 +79,8 @@ def test_cases_of_masks_with_such_names_are_scored(
             path.unlink()
         else:
             path.write_bytes(mask)
-    status, printed, error = command("evaluate", "--masks", hostile, "--truth", hostile, "-o", tmp_path / "e")
+    truth = shutil.copytree(hostile, tmp_path / "truth")
+    status, printed, error = command("evaluate", "--masks", hostile, "--truth", truth, "-o", tmp_path / "e")
     assert (status, error) == (0, "")
     assert not set(printed) & set("\x1b\x07\u202e")
     with (tmp_path / "e" / "cases.csv").open(newline="", encoding="utf-8") as file:

@@ -135,10 +135,10 @@ def _evaluate_masks(masks: Path, truth: Path, output: Path, reporter: Reporter) 
     from mlffm_segdiff.evaluation import evaluate_masks
     from mlffm_segdiff.evaluation.folders import first_ids
 
-    if masks.resolve() == truth.resolve():
-        reporter.warn("--masks and --truth are the same folder: the ground truth is scored against itself")
     found = evaluate_masks(masks, truth, reporter.progress)
     _report(found, output, reporter)
+    if masks.resolve() == truth.resolve():
+        reporter.warn("--masks and --truth are the same folder: the ground truth was scored against itself")
     missing, extra = found.facts["missing"], found.facts["extra"]
     if extra:
         reporter.warn(f"{len(extra)} masks have no ground truth: {first_ids(extra)}")
