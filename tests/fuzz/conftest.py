@@ -1,6 +1,7 @@
 """The sizes of the campaigns, and their summary."""
 
 import os
+import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ def campaign(request: pytest.FixtureRequest, tmp_path: Path) -> Campaign:
 
     def run(reader: Reader, count: int) -> None:
         import matplotlib.pyplot  # noqa: F401  its first import writes to the user's cache
+
+        platform.platform()  # starts a program once per process, which MONAI would do by importing mlflow
 
         assert [name for name, data in reader.seeds.items() if not accepts(reader, name, data)] == []
         summary = fuzz(reader, seed, start, count, folder)
