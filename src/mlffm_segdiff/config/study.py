@@ -22,7 +22,7 @@ FILE_NAME = r"[A-Za-z0-9][\w.-]*"
 TITLE_LETTERS = "letters, digits, spaces and + . , ( ) - _"
 TITLE = r"\w([\w +.,()-]*[\w+.,()-])?"
 MAX_LETTERS = 60
-"""Maximum length of a name; with what the report adds, it is the name of a file."""
+"""Maximum length of a name, which is part of the names of files."""
 COLUMNS = ("id", "images", "property", "group")
 """Columns of tables that have a column for each variant."""
 

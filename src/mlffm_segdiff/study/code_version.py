@@ -30,8 +30,8 @@ def code_digest() -> str:
 def code_of(recipe: Recipe) -> str:
     """Return the digest of the code that trains and scores by a recipe.
 
-    It is `code_digest`, and for a model or loss of the user also of the module that defines it; of modules
-    that this one imports it knows nothing.
+    It is that of `code_digest`, extended by the module that defines the user's own model or loss, if there is
+    one. What that module imports does not count.
     """
     model, loss = recipe.model, recipe.loss
     parts = (

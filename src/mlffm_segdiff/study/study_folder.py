@@ -18,12 +18,12 @@ RECORDS = {"seconds": int | float, "training_seconds": int | float, "images": in
 
 
 def training_codes(account: Mapping[str, Any]) -> set[str]:
-    """Return the digest of the code that trained a cell, of its record, as `scoring_codes` does."""
+    """Return the digest of the code that trained a cell, from its record; a set, as of `scoring_codes`."""
     return {str(account.get("training_code"))}
 
 
 def scoring_codes(account: Mapping[str, Any]) -> set[str]:
-    """Return the digests of the code that made a cell's scores, of its record."""
+    """Return the digests of the code that made a cell's scores, from its record."""
     scored = account.get("evaluations", {"all": account})  # older records have one code for all
     return {str(one.get("code")) for one in scored.values()}
 
