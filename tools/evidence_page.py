@@ -35,7 +35,7 @@ from mlffm_segdiff.study.report.image_properties import (
 )
 from mlffm_segdiff.study.report.property_sections import correlation_table, group_table, lesion_sizes
 from mlffm_segdiff.study.report.split_comparison import split_table
-from mlffm_segdiff.study.report.wording import ends, number, over_seeds, p_value, signed
+from mlffm_segdiff.study.report.wording import number, over_seeds, p_value, signed
 from mlffm_segdiff.study.score_frame import image_means, pooled_scores, training_minutes
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -135,7 +135,7 @@ def difference(one: Comparison | None) -> str:
     if one is None:
         return ""
     interval = one.result.interval
-    return f"{signed(interval.mean)} ({ends(interval, '+')}), {p_text(p_value(one.corrected))}"
+    return f"{signed(interval.mean)} ({interval.ends(sign='+')}), {p_text(p_value(one.corrected))}"
 
 
 def p_text(value: str) -> str:
@@ -290,7 +290,8 @@ def peers_table() -> str:
     for name in PEERS:
         results = study(name)
         jaccard, dice = pooled(results), pooled(results, score="dice")
-        found = {(one.label, one.dataset): one for one in against_baseline(results, "jaccard", "source")}
+        compared = against_baseline(results, "jaccard", "source") if name == PEERS[0] else []
+        found = {(one.label, one.dataset): one for one in compared}
         for arm in product(results.variants, results.datasets):
             runs = [one for one in results.finished if (one.cell.variant, one.cell.dataset) == arm]
             if runs:
@@ -361,7 +362,7 @@ def agreement_table(path: Path) -> str:
     for name, ids in groups.items():
         means = [mean_interval(scores.loc[ids, model].to_numpy()) for model in SHOWN]
         people = number(known.reindex(ids).mean())
-        rows.append([name, str(len(ids)), people, *(f"{number(one.mean)} ({ends(one)})" for one in means)])
+        rows.append([name, str(len(ids)), people, *(f"{number(one.mean)} ({one.ends()})" for one in means)])
     return markdown_table(["people with each other", "images", "mean", *SHOWN], rows)
 
 

@@ -69,7 +69,7 @@ def test_one_case_has_null_ends_in_the_file_and_words_in_the_table(tmp_path: Pat
     found = write_report(tmp_path, [case("a", 5)], {})
     content = json.loads((tmp_path / "summary.json").read_text())
     assert content["source"]["per_image"]["dice"] == {"mean": pytest.approx(2 / 3), "low": None, "high": None}
-    assert ("Dice", "0.6667", "one case", "0.6667") in summary_rows(found["source"])
+    assert ("Dice", "0.6667", "one image", "0.6667") in summary_rows(found["source"])
 
 
 def test_the_same_cases_give_the_same_files(tmp_path: Path) -> None:

@@ -94,3 +94,9 @@ def test_the_interval_moves_with_the_values_and_is_fixed_by_the_seed() -> None:
     assert found == again
     assert (moved.low, moved.high) == pytest.approx((found.low + 1, found.high + 1))
     assert mean_interval(values, seed=1) != found
+
+
+def test_ends_as_text() -> None:
+    assert Interval(0.0, -0.1, 0.2).ends(sign="+") == "-0.1000 to +0.2000"
+    assert Interval(0.5, 0.4, 0.6).ends(digits=2) == "0.40 to 0.60"
+    assert Interval(0.5, None, None).ends() == "one image"

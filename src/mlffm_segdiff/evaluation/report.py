@@ -11,7 +11,6 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.atomic import sweep_unfinished, write_text
 from mlffm_segdiff.data.csv_text import csv_table
 from mlffm_segdiff.evaluation.rows import EvaluatedCase, column_names, row_values
-from mlffm_segdiff.metrics.intervals import Interval
 from mlffm_segdiff.metrics.overlap import JACCARD_THRESHOLD
 from mlffm_segdiff.metrics.summary import Summary, summarise
 from mlffm_segdiff.metrics.surface import TOLERANCE
@@ -95,13 +94,18 @@ def write_report(
     return found
 
 
+def decimals(score: str) -> int:
+    """Return how many decimals tables show of a score: 2 of distances, 4 of others."""
+    return 2 if score in DISTANCES else 4
+
+
 def summary_rows(summary: Summary) -> list[tuple[str, ...]]:
     """Return one row of text per score, for SUMMARY_HEADER."""
     return [
         (
             SCORE_LABELS[name],
-            _number(name, interval.mean),
-            _ends(name, interval),
+            f"{interval.mean:.{decimals(name)}f}",
+            interval.ends(decimals(name)),
             f"{summary.pooled[name]:.4f}" if name in summary.pooled else "",
         )
         for name, interval in summary.per_image.items()
@@ -116,8 +120,8 @@ def headline_row(name: str, summary: Summary) -> tuple[str, ...]:
         str(summary.cases),
         f"{summary.pooled['jaccard']:.4f}",
         f"{summary.pooled['dice']:.4f}",
-        *(f"{image[score].mean:.4f} ({_ends(score, image[score])})" for score in ("jaccard", "dice")),
-        *(_number(score, image[score].mean) for score in ("thresholded_jaccard", *CONTOUR_SCORES)),
+        *(f"{image[score].mean:.4f} ({image[score].ends()})" for score in ("jaccard", "dice")),
+        *(f"{image[score].mean:.{decimals(score)}f}" for score in ("thresholded_jaccard", *CONTOUR_SCORES)),
     )
 
 
@@ -130,13 +134,3 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def columns_of_words(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[bool]:
     """Return for each column whether it is text: the first one, or where a cell starts with a letter."""
     return [n == 0 or any(row[n][:1].isalpha() for row in rows) for n in range(len(header))]
-
-
-def _number(score: str, value: float) -> str:
-    return f"{value:.2f}" if score in DISTANCES else f"{value:.4f}"
-
-
-def _ends(score: str, interval: Interval) -> str:
-    if interval.low is None or interval.high is None:
-        return "one case"
-    return f"{_number(score, interval.low)} to {_number(score, interval.high)}"

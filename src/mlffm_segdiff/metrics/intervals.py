@@ -30,6 +30,12 @@ class Interval:
     low: float | None
     high: float | None
 
+    def ends(self, digits: int = 4, sign: Literal["", "+"] = "") -> str:
+        """Format the ends, with their sign for a difference; say so if there are none."""
+        if self.low is None or self.high is None:
+            return "one image"
+        return f"{self.low:{sign}.{digits}f} to {self.high:{sign}.{digits}f}"
+
 
 def mean_interval(values: Sequence[float] | Values, seed: int = 0) -> Interval:
     """Compute a mean and its 95 % BCa bootstrap interval (Efron 1987) with scipy.

@@ -82,4 +82,6 @@ def test_the_table_has_the_numbers_and_the_words(finished: StudyFolder) -> None:
     assert np.isfinite(table.numbers[["low", "high", "p", "p, Holm", "effect"]].to_numpy()).all()
     worse = table.shown[table.shown["variant"] == "without MLFFM"]
     assert set(worse["verdict"]) == {"worse"}  # a larger distance is worse
-    assert worse["difference"].str.startswith("+").all()
+    assert worse["difference"].str.fullmatch(r"\+\d+\.\d\d").all()
+    assert worse["95 % interval"].str.fullmatch(r"\+\d+\.\d\d to \+\d+\.\d\d").all()
+    assert worse["by seed"].str.fullmatch(r"\+\d+\.\d\d(, \+\d+\.\d\d)+").all()

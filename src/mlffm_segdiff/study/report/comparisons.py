@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from mlffm_segdiff.evaluation.report import DISTANCES
+from mlffm_segdiff.evaluation.report import DISTANCES, decimals
 from mlffm_segdiff.study.differences import MIN_PAIRS, Difference, compare_paired, holm
 from mlffm_segdiff.study.report.document import Table
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
-from mlffm_segdiff.study.report.wording import counted, ends, number, p_value, signed, verdict
+from mlffm_segdiff.study.report.wording import counted, number, p_value, signed, verdict
 from mlffm_segdiff.study.score_frame import common_seeds, image_table
 
 METHOD = (
@@ -115,12 +115,12 @@ def comparison_table(
     numbers, shown = [], []
     for one in comparisons:
         labels = {column: one.label, "against": one.other, part: one.dataset}
-        values, texts = difference_columns(one.result, one.corrected)
+        values, texts = difference_columns(one.result, one.corrected, decimals(score))
         seeds = {"smallest by seed": min(one.by_seed), "largest by seed": max(one.by_seed)}
         numbers.append(
             {**labels, "seeds": len(one.by_seed), **values, **seeds, "verdict": one.verdict(score)}
         )
-        by_seed = ", ".join(map(signed, one.by_seed))
+        by_seed = ", ".join(signed(value, decimals(score)) for value in one.by_seed)
         shown.append({**labels, **texts, "by seed": by_seed, "verdict": one.verdict(score)})
     text = f"{caption} Holm: {counted(len(comparisons), 'comparison')}."
     hidden = [] if names_others(comparisons) else ["against"]
@@ -128,7 +128,9 @@ def comparison_table(
     return Table(name, text, pd.DataFrame(numbers), pd.DataFrame(shown).drop(columns=hidden))
 
 
-def difference_columns(result: Difference, corrected: float) -> tuple[dict[str, object], dict[str, str]]:
+def difference_columns(
+    result: Difference, corrected: float, digits: int = 4
+) -> tuple[dict[str, object], dict[str, str]]:
     """Return the columns of a difference as numbers and as text."""
     interval = result.interval
     numbers: dict[str, object] = {
@@ -142,8 +144,8 @@ def difference_columns(result: Difference, corrected: float) -> tuple[dict[str, 
     }
     shown = {
         "images": str(result.images),
-        "difference": signed(interval.mean),
-        "95 % interval": ends(interval, "+"),
+        "difference": signed(interval.mean, digits),
+        "95 % interval": interval.ends(digits, "+"),
         "p": p_value(result.p),
         "p, Holm": p_value(corrected),
         "effect": number(result.effect, 2),

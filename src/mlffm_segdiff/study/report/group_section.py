@@ -7,7 +7,7 @@ from itertools import product
 
 import pandas as pd
 
-from mlffm_segdiff.evaluation.report import CONTOUR_SCORES, DISTANCES, SCORE_LABELS
+from mlffm_segdiff.evaluation.report import CONTOUR_SCORES, SCORE_LABELS, decimals
 from mlffm_segdiff.metrics.intervals import mean_interval
 from mlffm_segdiff.study.differences import MIN_PAIRS
 from mlffm_segdiff.study.report.comparisons import compare_within, comparison_table
@@ -24,7 +24,7 @@ from mlffm_segdiff.study.report.property_sections import (
 )
 from mlffm_segdiff.study.report.score_tables import WHERE
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
-from mlffm_segdiff.study.report.wording import ends, number
+from mlffm_segdiff.study.report.wording import number
 from mlffm_segdiff.study.score_frame import image_means
 
 SCORES = ("jaccard", "dice", *CONTOUR_SCORES)
@@ -100,8 +100,8 @@ def _group_table(study: ScoredVariants, name: str, parts: dict[str, pd.DataFrame
         for score in SCORES:
             interval = mean_interval(image_means(own, score)[variant].to_numpy())
             values |= {score: interval.mean, f"{score}, low": interval.low, f"{score}, high": interval.high}
-            mean = number(interval.mean, 2 if score in DISTANCES else 4)
-            texts[SCORE_LABELS[score]] = f"{mean} ({ends(interval)})" if score in WITH_ENDS else mean
+            mean = number(interval.mean, decimals(score))
+            texts[SCORE_LABELS[score]] = f"{mean} ({interval.ends()})" if score in WITH_ENDS else mean
         numbers.append({**labels, **values})
         shown.append({**labels, **texts})
     caption = (

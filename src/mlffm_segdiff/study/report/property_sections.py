@@ -25,7 +25,7 @@ from mlffm_segdiff.study.report.image_properties import (
 )
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.report.study_results import StudyResults
-from mlffm_segdiff.study.report.wording import ends, number, p_value
+from mlffm_segdiff.study.report.wording import number, p_value
 from mlffm_segdiff.study.score_frame import common_seeds, image_means, image_table
 
 SIZE_DEFINITION = "Lesion size is the share of the image that the ground truth mask covers, in percent."
@@ -139,7 +139,7 @@ def group_table(
             labels = {"property": one.name, "group": str(group), "images": len(rows)}
             bounds = {f"{first}, low": interval.low, f"{first}, high": interval.high}
             numbers.append({**labels, **bounds, **rows.mean().to_dict()})
-            shown.append({**labels, first: number(interval.mean), "95 % interval": ends(interval)})
+            shown.append({**labels, first: number(interval.mean), "95 % interval": interval.ends()})
     caption = (
         f"Mean Jaccard per image of {first!r} by group on {dataset}, each image averaged over seeds, with "
         f"95 % BCa intervals over images; the CSV has the means of all {study.noun}s."

@@ -22,7 +22,7 @@ from mlffm_segdiff.study.report.score_tables import READING, WHERE, run_table, s
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.report.split_comparison import split_table
 from mlffm_segdiff.study.report.study_results import StudyResults
-from mlffm_segdiff.study.report.wording import counted, ends, p_value, signed
+from mlffm_segdiff.study.report.wording import counted, p_value, signed
 from mlffm_segdiff.study.score_frame import RESOLUTIONS, CellResult
 
 MAIN = ("jaccard", "source")
@@ -169,7 +169,7 @@ def sentence(one: Comparison) -> str:
     """Return what one of the `main_comparisons` shows."""
     compared = one.label if one.other == one.usual else f"{one.label} against {one.other!r}"
     interval = one.result.interval
-    range_ = "" if interval.low is None else f", {ends(interval, '+')}"
+    range_ = "" if interval.low is None else f", {interval.ends(sign='+')}"
     p = p_value(one.corrected)
     size = f"{counted(one.result.images, 'image')}, {counted(len(one.by_seed), 'seed')}"
     return (

@@ -6,12 +6,12 @@ from itertools import product
 
 import pandas as pd
 
-from mlffm_segdiff.evaluation.report import CONTOUR_SCORES, DISTANCES, SCORE_LABELS
+from mlffm_segdiff.evaluation.report import CONTOUR_SCORES, SCORE_LABELS, decimals
 from mlffm_segdiff.metrics.intervals import mean_interval
 from mlffm_segdiff.study.report.document import Table, without_constant
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.report.study_results import StudyResults
-from mlffm_segdiff.study.report.wording import ends, number, over_seeds
+from mlffm_segdiff.study.report.wording import number, over_seeds
 from mlffm_segdiff.study.score_frame import image_means, pooled_scores, seed_means, training_minutes
 
 POOLED = ("jaccard", "dice", "accuracy", "precision", "recall")
@@ -99,13 +99,10 @@ def _score_row(
         "seeds": str(seeds),
         "images": str(images),
         "Jaccard, per image": over_seeds(by_image["jaccard"]),
-        "95 % interval": ends(intervals["jaccard"]),
+        "95 % interval": intervals["jaccard"].ends(),
         "Dice, per image": over_seeds(by_image["dice"]),
         "Jaccard, pooled": over_seeds(by_pixel["jaccard"]),
         "Dice, pooled": over_seeds(by_pixel["dice"]),
-        **{
-            SCORE_LABELS[name]: over_seeds(by_image[name], 2 if name in DISTANCES else 4)
-            for name in CONTOUR_SCORES
-        },
+        **{SCORE_LABELS[name]: over_seeds(by_image[name], decimals(name)) for name in CONTOUR_SCORES},
     }
     return numbers, texts

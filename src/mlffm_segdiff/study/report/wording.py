@@ -9,7 +9,6 @@ from typing import Literal
 
 import pandas as pd
 
-from mlffm_segdiff.metrics.intervals import Interval
 from mlffm_segdiff.study.differences import LEVEL, Difference
 
 
@@ -21,13 +20,6 @@ def number(value: float | None, digits: int = 4, sign: Literal["", "+"] = "") ->
 def signed(value: float | None, digits: int = 4) -> str:
     """Format a number with its sign, or a dash for None and NaN."""
     return number(value, digits, "+")
-
-
-def ends(interval: Interval, sign: Literal["", "+"] = "") -> str:
-    """Format the ends of an interval, with their sign for a difference."""
-    if interval.low is None or interval.high is None:
-        return "one image"
-    return f"{interval.low:{sign}.4f} to {interval.high:{sign}.4f}"
 
 
 def over_seeds(values: pd.Series, digits: int = 4) -> str:
