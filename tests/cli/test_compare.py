@@ -27,7 +27,8 @@ def test_two_methods_are_compared_and_the_verdict_printed(
     masks = ("--masks", f"all={folders['all']}", "--masks", f"half={folders['half']}")
     status, out, err = command("compare", *masks, "--truth", folders["truth"], "-o", tmp_path / "ours")
     assert (status, err) == (0, "")
-    assert "half on ours: worse (one seed only) (-0.5000, -0.5000 to -0.5000; p = 0.008 after Holm" in out
+    verdict = "half against 'all': worse (one run only) (-0.5000, -0.5000 to -0.5000; p = 0.008 after Holm"
+    assert verdict in out
     assert "boundary Dice" in out
     assert (tmp_path / "ours" / "report.html").is_file()
 

@@ -189,7 +189,7 @@ def test_the_report_has_its_figures_and_the_command(compared: MaskComparison) ->
     }  # fmt: skip
     page = (compared.folder / "report.md").read_text()
     assert "mlffm-segdiff compare --masks ours=" in page
-    assert "- plain on out: worse" in page
+    assert "- plain against 'ours': worse" in page
     worst = table(compared, "worst")
     assert worst[worst["worst of method"] == "ours"]["id"].tolist()[0] == "case6"
     facts = json.loads((compared.folder / "comparison.json").read_text())
@@ -210,7 +210,7 @@ def test_another_comparison_replaces_the_files_of_the_first(
     assert not (tmp_path / "out" / "figures" / "ranks_out.png").exists()
     page = (tmp_path / "out" / "report.md").read_text()
     assert "needs three methods" in page
-    assert "- ours on out: no significant difference" in page
+    assert "- ours against 'coarse': no significant difference" in page
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "report.md").write_text("mine")
     with pytest.raises(UserError, match=r"report\.md exists, but no earlier run wrote it"):

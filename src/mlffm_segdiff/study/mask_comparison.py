@@ -130,7 +130,7 @@ def compare(
         "images": len(found.truths),
         "left_out": found.left_out,
         "notes": _notes(found, scored.scores),
-        "verdicts": [*map(sentence, compared)],
+        "verdicts": [sentence(one, scored) for one in compared],
     }
     outline = partial(_outline, found, scored, found_images)
     files = _write(MaskComparison(output, scored, facts), compared, own, outline, given)

@@ -46,8 +46,8 @@ def test_a_variant_may_be_against_another_than_the_baseline(
     assert "against" not in comparison_table(study, [less], "name", "Caption.", "recall", "variant").shown
     alone = comparison_table(study, [more], "name", "Caption.", "recall", "variant")
     assert alone.shown["against"].tolist() == ["without MLFFM"]
-    assert sentence(more).startswith("uniform weights against 'without MLFFM' on lesions: ")
-    assert sentence(less).startswith("without MLFFM on lesions: ")
+    assert sentence(more, study).startswith("uniform weights against 'without MLFFM': ")
+    assert sentence(less, study).startswith("without MLFFM against 'full': ")
 
 
 def test_p_values_are_scipys_and_holms(finished: StudyFolder) -> None:

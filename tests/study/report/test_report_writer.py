@@ -46,8 +46,8 @@ def test_an_ablation_has_all_its_figures_and_tables(ablation: Path) -> None:
 
 def test_the_pages_say_what_came_out(ablation: Path) -> None:
     page = (ablation / "report.md").read_text()
-    assert "- without MLFFM on lesions: worse (-0." in page
-    assert "- uniform weights on lesions: no significant difference (+0.0000" in page
+    assert "- without MLFFM against 'full' on lesions: worse (-0." in page
+    assert "- uniform weights against 'full' on lesions: no significant difference (+0.0000" in page
     assert "Not finished" not in page
     assert not re.search("^Left out for", page, re.MULTILINE)
     numbers = pd.read_csv(ablation / "tables" / "baseline_jaccard_source.csv")

@@ -19,10 +19,10 @@ def result(mean: float, effect: float) -> Difference:
         (0.02, 0.6, 0.049, (0.02, 0.021, 0.019), "better"),
         (-0.02, -0.6, 0.01, (-0.02, -0.021), "worse"),
         (0.02, -0.1, 0.01, (0.02, 0.02), "significant, but mean and ranks point in opposite directions"),
-        (0.02, 0.6, 0.01, (0.05, -0.01), "better on average, but in 1 of 2 seeds only"),
-        (-0.02, -0.6, 0.01, (-0.04, 0.01, -0.03), "worse on average, but in 2 of 3 seeds only"),
-        (0.02, 0.6, 0.01, (0.001, 0.039), "better, but within the spread of seeds"),
-        (0.02, 0.6, 0.01, (0.02,), "better (one seed only)"),
+        (0.02, 0.6, 0.01, (0.05, -0.01), "better on average, but in 1 of 2 runs only"),
+        (-0.02, -0.6, 0.01, (-0.04, 0.01, -0.03), "worse on average, but in 2 of 3 runs only"),
+        (0.02, 0.6, 0.01, (0.001, 0.039), "better, but within the spread of runs"),
+        (0.02, 0.6, 0.01, (0.02,), "better (one run only)"),
     ],
 )
 def test_the_verdict(
@@ -35,7 +35,7 @@ def test_where_less_is_better_less_is_better() -> None:
     assert verdict(result(-2, -0.6), 0.01, (-2, -2.1), higher_is_better=False) == "better"
     assert verdict(result(2, 0.6), 0.01, (2, 2.1), higher_is_better=False) == "worse"
     spread_out = verdict(result(-2, -0.6), 0.01, (-3, 1), higher_is_better=False)
-    assert spread_out == "better on average, but in 1 of 2 seeds only"
+    assert spread_out == "better on average, but in 1 of 2 runs only"
 
 
 def test_numbers_as_text() -> None:

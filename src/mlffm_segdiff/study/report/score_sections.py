@@ -66,8 +66,8 @@ def add_verdicts(study: ScoredVariants, compared: Sequence[Comparison], document
     """Add one sentence for each of the `main_comparisons`."""
     if compared:
         document.heading("In words")
-        document.text(f"Jaccard per image at source size, against {_baseline(study)}:")
-        document.points(*map(sentence, compared))
+        document.text("Jaccard per image at source size:")
+        document.points(*(sentence(one, study) for one in compared))
 
 
 def add_scores(study: ScoredVariants, document: Document) -> None:
@@ -165,14 +165,14 @@ def _baseline(study: ScoredVariants) -> str:
     return f"{study.baseline!r}" + (f" or the named {study.noun}" if study.against else "")
 
 
-def sentence(one: Comparison) -> str:
-    """Return what one of the `main_comparisons` shows."""
-    compared = one.label if one.other == one.usual else f"{one.label} against {one.other!r}"
+def sentence(one: Comparison, study: ScoredVariants) -> str:
+    """Return what one of the `main_comparisons` shows; the data set is named if there are several."""
+    where = f" on {one.dataset}" if len(study.datasets) > 1 else ""
     interval = one.result.interval
     range_ = "" if interval.low is None else f", {interval.ends(sign='+')}"
     p = p_value(one.corrected)
-    size = f"{counted(one.result.images, 'image')}, {counted(len(one.by_seed), 'seed')}"
+    size = f"{counted(one.result.images, 'image')}, {counted(len(one.by_seed), 'run')}"
     return (
-        f"{compared} on {one.dataset}: {one.verdict(MAIN[0])} ({signed(interval.mean)}{range_}; "
+        f"{one.label} against {one.other!r}{where}: {one.verdict(MAIN[0])} ({signed(interval.mean)}{range_}; "
         f"p {p if p.startswith('<') else f'= {p}'} after Holm; {size})."
     )

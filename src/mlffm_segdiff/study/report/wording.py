@@ -49,7 +49,7 @@ def verdict(
 ) -> str:
     """Return a sentence on what a comparison shows.
 
-    A difference whose sign changes between seeds, or that is not larger than their standard deviation, may be
+    A difference whose sign changes between runs, or that is not larger than their standard deviation, may be
     due to chance in training, which the sentence states.
 
     Args:
@@ -66,8 +66,8 @@ def verdict(
         return "significant, but mean and ranks point in opposite directions"
     word = "better" if mean > 0 else "worse"
     if len(by_seed) < 2:
-        return f"{word} (one seed only)"
+        return f"{word} (one run only)"
     agreeing = sum(sign * value * mean > 0 for value in by_seed)
     if agreeing < len(by_seed):
-        return f"{word} on average, but in {agreeing} of {len(by_seed)} seeds only"
-    return f"{word}, but within the spread of seeds" if stdev(by_seed) >= abs(mean) else word
+        return f"{word} on average, but in {agreeing} of {len(by_seed)} runs only"
+    return f"{word}, but within the spread of runs" if stdev(by_seed) >= abs(mean) else word
