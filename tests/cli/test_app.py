@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from typer.main import get_command
 
 from mlffm_segdiff import __version__
@@ -170,6 +171,19 @@ def test_an_interrupt_ends_with_130_and_a_line(command: Command, monkeypatch: py
 
     monkeypatch.setattr("mlffm_segdiff.data.synthetic.write_folder", press)
     assert command("data", "synthetic", "--count", 1, "-o", "nowhere") == (130, "", "interrupted\n")
+
+
+def test_a_gpu_without_enough_memory_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr("mlffm_segdiff.data.synthetic.write_folder", fill)
+    assert command("data", "synthetic", "--count", 1, "-o", "nowhere") == (
+        1,
+        "",
+        "error: CUDA out of memory. Tried to allocate 2.00 GiB.; use smaller batches or images, "
+        "or --device cpu\n",
+    )
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -288,3 +288,13 @@ def test_a_batch_larger_than_memory_is_refused_with_one_that_fits() -> None:
     with pytest.raises(UserError, match=r"too large for memory; set train\.batch_size=64 or less"):
         recipe_of({"data": {"sources": {"synthetic": None}, "size": 2048}, "train": {"batch_size": 65}})
     recipe_of({"data": {"sources": {"synthetic": None}, "size": 2048}, "train": {"batch_size": 64}})
+
+
+def test_self_conditioning_needs_two_images_per_device() -> None:
+    """With one, the processes that condition no row would wait for statistics of the others forever."""
+    data = {"sources": {"synthetic": None}}
+    conditioned = {"data": data, "diffusion": {"self_conditioning": True}}
+    with pytest.raises(UserError, match=r"two images per device; set train\.batch_size=4 or more"):
+        recipe_of({**conditioned, "train": {"batch_size": 2, "devices": 2}})
+    recipe_of({**conditioned, "train": {"batch_size": 4, "devices": 2}})
+    recipe_of({**conditioned, "train": {"batch_size": 1}})

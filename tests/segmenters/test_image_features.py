@@ -21,6 +21,14 @@ def test_no_map_of_a_known_stride_gives_none() -> None:
     assert pool_features([torch.ones(1, 2, 8, 8)], 8) is None
 
 
+def test_images_that_are_not_square_have_the_features_of_the_same_levels() -> None:
+    segmenter = load_pretrained("default").segmenter
+    tile = torch.rand(1, 3, 1, 1, generator=torch.Generator().manual_seed(0)).expand(-1, -1, 128, 256)
+    wide = segmenter.segment(tile * 2 - 1, SamplingConfig()).features
+    assert wide is not None
+    assert wide.shape == (1, 2 * (64 + 128 + 256))
+
+
 def test_features_are_those_of_the_image_for_any_sampling() -> None:
     segmenter = load_pretrained("default").segmenter
     images = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(0)) * 2 - 1

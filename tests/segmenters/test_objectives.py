@@ -3,13 +3,15 @@
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
 from mlffm_segdiff.config.diffusion_config import ScheduleName
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.diffusion.process import MaskDiffusion, add_noise, velocity
 from mlffm_segdiff.losses.region import RegionLoss
+from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.objectives import X0, Epsilon, Objective, V
+from mlffm_segdiff.segmenters.recipe import check_recipe
 
 SCHEDULES: dict[ScheduleName, str] = {"cosine": "squaredcos_cap_v2", "linear": "linear"}
 T = torch.tensor([0, 1, 250, 777, 999])
@@ -64,3 +66,28 @@ def test_losses_of_noise_are_weighted_squared_errors(objective: Objective) -> No
     batch = Batch(torch.zeros(5, 3, 4, 6), MASK, -MASK, [""] * 5)
     found = objective.loss(perfect_output(objective, alpha_bar) + error, batch, NOISE, alpha_bar, WEIGHT)
     torch.testing.assert_close(found, (WEIGHT * error.square()).mean())
+
+
+class Weighted(nn.Module):
+    """A loss of a user with a parameter and a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.ones(()))
+        self.register_buffer("offset", torch.zeros(()))
+
+    def forward(self, logit: Tensor, mask: Tensor, distance: Tensor, weight: Tensor) -> Tensor:
+        return (self.factor * logit - mask + self.offset).square().mean()
+
+
+@pytest.mark.parametrize(
+    "model", [{"name": "unet", "widths": [4, 4]}, {"name": "mlffm_segdiff", "size": "tiny"}]
+)
+def test_a_loss_with_weights_is_part_of_every_segmenter(model: dict[str, object], batch: Batch) -> None:
+    values = {"name": "x", "data": {"sources": {"synthetic": None}, "size": 32}, "model": model}
+    recipe = check_recipe(values | {"loss": {"target": f"{__name__}.Weighted"}}, "here")
+    segmenter = build_segmenter(recipe)
+    (factor,) = [value for name, value in segmenter.named_parameters() if name.endswith("mask_loss.factor")]
+    assert sum(name.endswith("mask_loss.offset") for name in segmenter.state_dict()) == 1
+    segmenter.loss(batch).backward()
+    assert factor.grad is not None

@@ -258,6 +258,23 @@ def test_a_name_that_is_neither_folder_nor_reachable_is_one_line(
     assert "\n" not in str(found.value)
 
 
+def test_files_that_cannot_be_read_are_no_matter_of_the_hub(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> str:
+        raise PermissionError(13, "Permission denied", "model.safetensors")
+
+    monkeypatch.setattr(pretrained, "files_digest", refuse)
+    with pytest.raises(UserError, match=rf"^{saved}: the weights cannot be read: Permission denied$"):
+        load_pretrained(saved)
+
+
+def test_a_model_in_training_mode_segments_nothing(saved: Path) -> None:
+    model = load_pretrained(saved).train()
+    with pytest.raises(UserError, match=r"in training mode; call its eval\(\) first"):
+        model(IMAGE)
+
+
 def test_a_file_is_not_a_folder_of_weights(saved: Path) -> None:
     (saved / "model.pt").write_bytes(b"x")
     for name in ("model.pt", WEIGHTS):

@@ -230,3 +230,17 @@ def test_the_loss_without_boundary_weight_is_unweighted(around: Around, batch: B
     segmenter = around(network, draws=Dual(0), mask_loss=RegionLoss(dice=0))
     expected = F.softplus(-batch.mask * network.answer).mean()
     torch.testing.assert_close(segmenter.loss(batch), expected)
+
+
+@pytest.mark.parametrize(
+    "diffusion", [{"self_conditioning": True}, {"training": "recycling"}], ids=["conditioning", "recycling"]
+)
+def test_a_pass_without_gradients_leaves_none_out_in_bf16(
+    diffusion: dict[str, object], trained: Callable[..., DiffusionSegmenter], batch: Batch
+) -> None:
+    """Autocast of torch 2.9 keeps the weights that were cast in that pass, and they have no gradient."""
+    segmenter = trained(diffusion=diffusion).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = segmenter.loss(batch)
+    loss.backward()
+    assert [name for name, value in segmenter.named_parameters() if value.grad is None] == []

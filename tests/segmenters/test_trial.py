@@ -14,6 +14,7 @@ from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.segmenters.assembly import build_segmenter, checked_sampling
 from mlffm_segdiff.segmenters.cost import model_recipe
+from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe
 from mlffm_segdiff.segmenters.trial import require_memory, require_trainable
 from mlffm_segdiff.training.module import build_optimizer, update_weights
@@ -195,3 +196,60 @@ def test_a_trial_changes_neither_weights_nor_random_numbers() -> None:
     require_trainable(segmenter, recipe)
     assert torch.equal(torch.rand(4), expected)
     assert all(torch.equal(value, before[name]) for name, value in segmenter.state_dict().items())
+
+
+class Unusual(nn.Module):
+    """A network of the user with what few have: tied weights, a 3D convolution, an infinite buffer."""
+
+    def __init__(self, persistent: bool = False, dtype: str = "float32") -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, 1, 1)
+        self.same = self.head
+        self.deep = nn.Conv3d(1, 1, 1)
+        self.factor = nn.Parameter(torch.ones(1, dtype=getattr(torch, dtype)))
+        self.register_buffer("limit", torch.full((1,), -float("inf")), persistent=persistent)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        logit = self.same(image).maximum(self.limit)
+        return self.deep(logit[:, None])[:, 0] * self.factor.abs()
+
+
+def test_unusual_networks_are_trained_and_saved(tmp_path: Path) -> None:
+    recipe = recipe_of({"target": f"{__name__}.Unusual"}, 32, 2)
+    assert outcome(recipe) == ""
+    segmenter = build_segmenter(recipe)
+    save_segmenter(segmenter, recipe, tmp_path)
+    again = load_pretrained(tmp_path, trust_code=True).segmenter
+    state = segmenter.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in again.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (
+            {"persistent": True},
+            "the buffer 'network.limit' of the network or loss is not finite, which saved weights must be; "
+            "register it with persistent=False",
+        ),
+        (
+            {"dtype": "complex64"},
+            "the weights 'network.factor' are complex, which the optimizer cannot train; keep them as real "
+            "ones, by torch.view_as_real",
+        ),
+    ],
+)
+def test_tensors_that_cannot_be_trained_or_saved_are_refused(options: dict[str, Any], says: str) -> None:
+    assert outcome(recipe_of({"target": f"{__name__}.Unusual", "args": options}, 32, 2)) == says
+
+
+class NotCopied(OnePixel):
+    """A network of the user that cannot be copied, as with torch's old weight normalisation."""
+
+    def __deepcopy__(self, memo: object) -> "NotCopied":
+        raise RuntimeError("Only Tensors created explicitly by the user support the deepcopy protocol")
+
+
+def test_a_network_that_cannot_be_copied_is_refused_in_one_line() -> None:
+    refusal = outcome(recipe_of({"target": f"{__name__}.NotCopied"}, 32, 2))
+    assert "(RuntimeError: Only Tensors created explicitly by the user" in refusal

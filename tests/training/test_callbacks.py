@@ -1,4 +1,5 @@
 import io
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -93,6 +94,36 @@ def test_statistics_are_averaged_and_counters_copied() -> None:
     mean = ((1 - 2 ** (-2 / 3)) * 8 * 0.5) * 0.5 + 0.5 * 4
     torch.testing.assert_close(averaged.module.running_mean, torch.full((2,), mean))
     assert int(averaged.module.num_batches_tracked) == 3
+
+
+class Masked(Regression):
+    """A network with a buffer that is nowhere finite, and one that changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.full((2,), -math.inf), persistent=False)
+        self.register_buffer("seen", torch.zeros(1))
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        self.seen += 1
+        return super().training_step(batch, batch_idx)
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning", "ignore::UserWarning:lightning")
+def test_other_buffers_are_copied() -> None:
+    module = Masked()
+    trainer = Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[Averaging(0.5)],
+    )
+    trainer.fit(module, DataLoader(torch.randn(3, 5, 3), batch_size=None))
+    assert module.mask.tolist() == [-math.inf] * 2
+    assert module.seen.item() == 3
 
 
 class Normalised(LightningModule):

@@ -186,6 +186,19 @@ def test_weights_to_start_from_are_taken(make_recipe: MakeRecipe, tmp_path: Path
         torch.testing.assert_close(value, start.state_dict()[name], rtol=0, atol=1e-20)
 
 
+def test_the_licence_of_weights_to_start_from_goes_to_those_of_the_run(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    """Also by way of a run that has only a checkpoint, and one that is resumed."""
+    save_segmenter(build_segmenter(make_recipe()), make_recipe(), tmp_path / "start", licence="CC-BY-4.0")
+    train(make_recipe(train={"images": 4, "init": str(tmp_path / "start")}), tmp_path / "first")
+    shutil.rmtree(tmp_path / "first" / "weights")
+    train(make_recipe(train={"images": 4, "init": str(tmp_path / "first")}), tmp_path / "second")
+    resume(tmp_path / "first")
+    for name in ("first", "second"):
+        assert load_pretrained(tmp_path / name).licence == "CC-BY-4.0"
+
+
 def test_a_run_starts_from_the_best_checkpoint_of_an_unfinished_one(
     finished: RunFolder, make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:

@@ -28,7 +28,7 @@ from mlffm_segdiff.cli.study import study
 from mlffm_segdiff.cli.terminal import prepare_streams, say
 from mlffm_segdiff.cli.termination import interrupt_on_sigterm, was_terminated
 from mlffm_segdiff.cli.train import train
-from mlffm_segdiff.config.errors import StoppedError, UserError
+from mlffm_segdiff.config.errors import StoppedError, UserError, reason_of
 from mlffm_segdiff.config.extra import extra_of, missing
 from mlffm_segdiff.data.decoder_warnings import ignore_decoder_warnings
 
@@ -108,6 +108,10 @@ def run(arguments: list[str]) -> int:
         if extra is None:
             raise
         return _fail(str(missing(error, extra)))
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported for its name
+            raise
+        return _fail(f"{reason_of(error)}; use smaller batches or images, or --device cpu", ExitStatus.FAULTS)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}; check path, permissions and free space")

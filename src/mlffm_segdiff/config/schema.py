@@ -265,6 +265,20 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def every_device_conditions_a_row(self) -> "Recipe":
+        """Refuse self-conditioning with one image per device.
+
+        The processes that condition no row would skip a pass in which the others gather statistics.
+        """
+        alone = 1 < self.train.processes == self.train.batch_size
+        if self.diffusion.self_conditioning and alone:
+            raise ValueError(
+                "diffusion.self_conditioning=True needs two images per device; set "
+                f"train.batch_size={2 * self.train.processes} or more"
+            )
+        return self
+
+    @model_validator(mode="after")
     def every_option_has_an_effect(self) -> "Recipe":
         """Refuse a changed option that the rest of the recipe ignores."""
         refuse_options_without_effect(self)

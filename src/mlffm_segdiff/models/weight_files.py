@@ -24,7 +24,7 @@ FILE_SUFFIXES = {".safetensors", ".bin", ".ckpt", ".pt", ".pth", ".onnx", ".xml"
 RUNS = "runs"
 """Folder of the runs that are started without a folder of their own."""
 LARGEST_WEIGHT = 1e6
-"""Magnitude that no weight of a working network reaches, but damaged exponents do."""
+"""Magnitude that no weight of a working network reaches, but damaged exponents do; variances: its square."""
 
 
 def is_hub_id(name: str) -> bool:
@@ -70,7 +70,7 @@ def require_sound(state: Mapping[str, Tensor], origin: str) -> None:
     for name, size in largest.items():
         if not size < float("inf"):
             raise UserError(f"{origin}: the weights {name!r} are not finite (NaN or Inf); {fix}")
-        if size > LARGEST_WEIGHT:
+        if size > LARGEST_WEIGHT ** (2 if name.endswith("running_var") else 1):
             raise UserError(f"{origin}: the weights {name!r} reach {size:.3g}, probably by damage; {fix}")
     if largest and not any(largest.values()):
         raise UserError(f"{origin}: all weights are 0; {fix}")

@@ -58,9 +58,10 @@ def build_segmenter(recipe: Recipe) -> BaseSegmenter:
         )
     if isinstance(recipe.model, TargetModelConfig):
         require_logit(segmenter.get_submodule("network"), size)
-    return segmenter.to(  # type: ignore[call-overload, no-any-return]
-        dtype=torch.float32, memory_format=torch.channels_last
-    )
+    for value in (*segmenter.parameters(), *segmenter.buffers()):
+        if value.ndim == 4:
+            value.data = value.data.contiguous(memory_format=torch.channels_last)
+    return segmenter.float()
 
 
 def require_contract(network: nn.Module, model: ModelConfig) -> None:

@@ -17,6 +17,7 @@ from mlffm_segdiff.diffusion.sampler import Estimate, sample
 from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
 from mlffm_segdiff.segmenters.base import MIRRORS, BaseSegmenter, Graph, Part, Segmentation
 from mlffm_segdiff.segmenters.denoiser_parts import GraphDenoiser, denoiser_parts
+from mlffm_segdiff.segmenters.gradients import without_gradients
 from mlffm_segdiff.segmenters.image_features import pool_features
 from mlffm_segdiff.segmenters.interruption import stop_if_unwanted
 from mlffm_segdiff.segmenters.objectives import Objective
@@ -144,7 +145,7 @@ class DiffusionSegmenter(BaseSegmenter):
             return self.denoise(x_t, t, features)
         previous, half = torch.zeros_like(x_t), conditioned.to(x_t.device)
         if half.any():
-            with torch.no_grad():
+            with without_gradients():
                 output = self.denoise(x_t[half], t[half], [f[half].detach() for f in features])
                 x0 = self.objective.x0(output.to(x_t.dtype), x_t[half], self.alpha_bar_at(t[half]))
             previous[half] = self._clipped(x0)
@@ -179,7 +180,7 @@ class DiffusionSegmenter(BaseSegmenter):
         for axes in axes_of:
             features = self._encode(image.flip(axes), style)
             if pooled is None:
-                pooled = pool_features(features, image.shape[-1])
+                pooled = pool_features(features, image.shape[-2])
             maps.append(self._draw(features, image.shape, sampling, axes))
         drawn = torch.stack(maps).mean(0)
         if not sampling.samples:
@@ -215,7 +216,7 @@ class DiffusionSegmenter(BaseSegmenter):
         """Return the network's estimate of x_0, with self-conditioning and widening from step to step.
 
         With a ``widening`` w other than 1, each step after the first uses the logit
-        l_t + (w - 1) C(l_t - l_T), where l_T is the posterior mean's and C is `coarse`: the guidance of
+        l_t + (w - 1) C(l_t - l_T), where l_T is that of the first step and C is `coarse`: the guidance of
         Ho & Salimans (2022, arXiv:2207.12598, eq. 6) with the noisy mask as the condition, applied to coarse
         structure only.
         """

@@ -11,19 +11,19 @@ MIN_DEVIATION = 1e-3
 """Added to standard deviations before the logarithm."""
 
 
-def pool_features(features: Sequence[Tensor], side: int) -> Tensor | None:
+def pool_features(features: Sequence[Tensor], height: int) -> Tensor | None:
     """Compute the mean and the log standard deviation of each channel over the image.
 
     The logarithm makes deviations nearly normal, so that a Gaussian fits them.
 
     Args:
         features: What a denoiser's ``encode`` returns; maps are BCHW, other tensors are ignored.
-        side: Height and width of the image in pixels.
+        height: Of the image in pixels.
 
     Returns:
         BxD float32, level by level; None without a map of one of the STRIDES.
     """
-    maps = [one.float() for one in features if one.ndim == 4 and side / one.shape[2] in STRIDES]
+    maps = [one.float() for one in features if one.ndim == 4 and height / one.shape[2] in STRIDES]
     if not maps:
         return None
     pooled = []

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.diffusion.process import velocity
@@ -33,10 +33,14 @@ class Objective(Protocol):
         """Convert an output at x_t (B1HW) to the estimated scaled mask (B1HW), not clipped."""
 
 
-class X0:
-    """The output is the mask's logit: x0 = s (2 sigmoid(logit) - 1), with s the mask scale."""
+class X0(nn.Module):
+    """The output is the mask's logit: x0 = s (2 sigmoid(logit) - 1), with s the mask scale.
+
+    It is a module, so that a loss with parameters or buffers is trained, moved and saved with the network.
+    """
 
     def __init__(self, mask_loss: MaskLoss, mask_scale: float) -> None:
+        super().__init__()
         self.mask_loss = mask_loss
         self.mask_scale = mask_scale
 

@@ -16,7 +16,7 @@ from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.errors import UserError, one_line, reason_of
 from mlffm_segdiff.config.extra import is_installed
 from mlffm_segdiff.config.load import read_json
 from mlffm_segdiff.config.schema import Recipe, SamplingConfig
@@ -144,8 +144,11 @@ class Pretrained(
 
         Raises:
             UserError: The images are of another type or shape, a side is not a multiple of the network's
-                stride, or the sampling is not a `SamplingConfig` or not one of this model.
+                stride, the sampling is not a `SamplingConfig` or not one of this model, or the model is in
+                training mode.
         """
+        if self.training:
+            raise UserError("the model is in training mode; call its eval() first")
         stride = self.segmenter.total_stride
         if not isinstance(image, Tensor) or image.dtype != torch.float32:
             kind = image.dtype if isinstance(image, Tensor) else type(image).__name__
@@ -192,18 +195,20 @@ class Pretrained(
         folder = local_folder(name)
         get = folder.joinpath if folder else partial(_download, name, **options)
         try:
-            return cls._read(get, trust_code).to(place)
-        except HUB_ERRORS as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(
-                f"no weights {name!r}: neither a folder nor reachable on the hub ({reason})"
-            ) from None
+            found = cls._read(get, trust_code)
         except UserError:
             raise
+        except HUB_ERRORS as error:
+            if folder:
+                raise UserError(f"{folder}: the weights cannot be read: {reason_of(error)}") from None
+            raise UserError(
+                f"no weights {name!r}: neither a folder nor reachable on the hub ({one_line(error)})"
+            ) from None
         except Exception as error:  # a damaged recipe can fail anywhere in the code of its model
             reason = " ".join(line.strip() for line in str(error).splitlines()[:2]) or type(error).__name__
             hint = "; they may be of an older version of the model" if "state_dict" in reason else ""
             raise UserError(f"{name}: broken weights or configuration: {reason}{hint}") from None
+        return found.to(place)
 
     @classmethod
     def _read(cls, get: Callable[[str], Path], trust_code: bool) -> Self:
@@ -241,8 +246,9 @@ class Pretrained(
         if self.licence:
             config["licence"] = self.licence
         write_text(save_directory / CONFIG, json.dumps(config, sort_keys=True, indent=2))
-        state = {name: value.contiguous() for name, value in self.segmenter.state_dict().items()}
-        write_bytes(save_directory / WEIGHTS, save(state))
+        state = self.segmenter.state_dict().items()
+        copies = {name: value.clone(memory_format=torch.contiguous_format) for name, value in state}
+        write_bytes(save_directory / WEIGHTS, save(copies))  # it refuses tied weights, which share memory
         companions = self.valid_companions()
         if any(companions):
             companions.write(save_directory, weights_digest(save_directory / WEIGHTS))
@@ -257,10 +263,15 @@ def _fingerprint(segmenter: BaseSegmenter) -> str:
 
 
 def save_segmenter(
-    segmenter: BaseSegmenter, recipe: Recipe, folder: Path, dtype: torch.dtype = torch.float32
+    segmenter: BaseSegmenter,
+    recipe: Recipe,
+    folder: Path,
+    dtype: torch.dtype = torch.float32,
+    licence: str = "",
 ) -> None:
     """Write config.json and model.safetensors into ``folder``, floating-point weights as ``dtype``."""
     pretrained = Pretrained(recipe=recipe.model_dump(mode="json"))
+    pretrained.licence = licence
     pretrained.segmenter.load_state_dict(segmenter.state_dict())
     pretrained.segmenter.to(dtype)
     try:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mlffm_segdiff.data.batch import Batch, Replica
 from mlffm_segdiff.diffusion.process import add_noise
+from mlffm_segdiff.segmenters.gradients import without_gradients
 
 if TYPE_CHECKING:
     from mlffm_segdiff.segmenters.diffusion import DiffusionSegmenter
@@ -64,7 +65,7 @@ class Recycling(Single):
 
     shift: float = 0.0
 
-    @torch.no_grad()
+    @without_gradients()
     def _x0(self, model: DiffusionSegmenter, batch: Batch, features: Sequence[Tensor]) -> Tensor:
         count = len(batch.mask) * batch.replica.world_size
         noise = noise_like(batch.mask, batch.replica, count)

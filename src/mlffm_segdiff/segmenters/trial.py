@@ -36,12 +36,16 @@ def require_trainable(segmenter: BaseSegmenter, recipe: Recipe) -> None:
 
     Raises:
         UserError: The loss or the segmentation fails; the error names the nearest size or batch that works,
-            if one does.
+            if one does. A network or loss of others has complex weights, or a buffer that would be saved and
+            is not finite.
     """
     size, batch = recipe.data.size, recipe.train.batch_size
     small = batch == 1 or size < SAFE_CELLS * segmenter.total_stride
-    if not (small or _has_parts_of_others(recipe)):
+    others = _has_parts_of_others(recipe)
+    if not (small or others):
         return
+    if others:
+        _require_usual_tensors(segmenter)
     sampling = _quick(checked_sampling(recipe.sampling))
     fault = _fault(segmenter, sampling, size, batch)
     if fault is None:
@@ -54,6 +58,23 @@ def require_trainable(segmenter: BaseSegmenter, recipe: Recipe) -> None:
         if _fault(segmenter, sampling, *tried) is None:
             raise UserError(f"{recipe.model.name} cannot be trained with {sizes} ({fault}); use {hint}")
     raise UserError(f"{recipe.model.name} cannot be trained with this loss ({fault}); correct one of them")
+
+
+def _require_usual_tensors(segmenter: BaseSegmenter) -> None:
+    """Refuse complex weights, and infinite buffers that would be saved and then taken for damaged."""
+    for name, value in segmenter.named_parameters():
+        if value.is_complex():
+            raise UserError(
+                f"the weights {name!r} are complex, which the optimizer cannot train; keep them as real "
+                "ones, by torch.view_as_real"
+            )
+    saved = segmenter.state_dict()
+    for name, buffer in segmenter.named_buffers():
+        if name in saved and buffer.is_floating_point() and not buffer.isfinite().all():
+            raise UserError(
+                f"the buffer {name!r} of the network or loss is not finite, which saved weights must be; "
+                "register it with persistent=False"
+            )
 
 
 def _has_parts_of_others(recipe: Recipe) -> bool:
@@ -92,11 +113,12 @@ def _quick(sampling: SamplingConfig) -> SamplingConfig:
 @torch.random.fork_rng(devices=())
 def _fault(segmenter: BaseSegmenter, sampling: SamplingConfig, size: int, batch: int) -> str | None:
     """Return why a copy of the segmenter cannot learn from such images or segment one; None if it can."""
-    rows, trial = min(batch, 2), copy.deepcopy(segmenter)
+    rows = min(batch, 2)
     image = torch.rand(rows, 3, size, size, dtype=torch.float32) * 2 - 1
     mask = torch.ones(rows, 1, size, size, dtype=torch.float32)
     mask[..., : size // 2] = -1
     try:
+        trial = copy.deepcopy(segmenter)
         torch.autograd.backward(trial.train().loss(Batch(image, mask, -mask, [""] * rows)))
         trial.eval().segment(image[:1], sampling)
     except UserError:

@@ -17,9 +17,14 @@ from torch import Tensor
 
 from mlffm_segdiff.data.atomic import write_bytes
 
+STATISTICS = ("running_mean", "running_var")
+"""Names of the buffers of normalisation layers."""
+
 
 class Averaging(WeightAveraging):
     """Moving average of weights and of batch norm statistics, used for validation and in checkpoints.
+
+    Other buffers are copied: an average of infinite values, as in attention masks, would be NaN.
 
     Args:
         decay: Share of the old average that is kept at each step, in [0, 1); see `update_average`.
@@ -27,6 +32,17 @@ class Averaging(WeightAveraging):
 
     def __init__(self, decay: float) -> None:
         super().__init__(multi_avg_fn=partial(update_average, decay), use_buffers=True)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Update the averages."""
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        assert self._average_model is not None
+        averages = dict(self._average_model.module.named_buffers())
+        for name, value in pl_module.named_buffers():
+            if name.rpartition(".")[2] not in STATISTICS:
+                averages[name].copy_(value)
 
 
 def update_average(decay: float, averages: list[Tensor], current: list[Tensor], updates: Tensor) -> None:

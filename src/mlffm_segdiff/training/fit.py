@@ -99,10 +99,10 @@ def train(
     with folder.claimed() if replica.is_first else nullcontext():
         cases = load_split_cases(recipe.data)
         segmenter, data = _prepare(recipe, cases, replica)
-        _load_initial_weights(segmenter, recipe.train)
+        licence = _load_initial_weights(segmenter, recipe.train)
         precision = training_precision(recipe, segmenter, place)
         if replica.is_first:
-            folder.create(recipe, cases, precision, place)
+            folder.create(recipe, cases, precision, place, licence)
         return _fit(folder, segmenter, data, callbacks, None, place, precision)
 
 
@@ -206,16 +206,22 @@ def _prepare(recipe: Recipe, cases: SplitCases, replica: Replica) -> tuple[BaseS
     return segmenter, TrainingData(recipe, cases, replica)
 
 
-def _load_initial_weights(segmenter: BaseSegmenter, settings: TrainConfig) -> None:
-    """Load ``train.init``: weights by name, or the best checkpoint so far of a run that is not finished."""
+def _load_initial_weights(segmenter: BaseSegmenter, settings: TrainConfig) -> str:
+    """Load ``train.init``: weights by name, or the best checkpoint so far of a run that is not finished.
+
+    Returns:
+        The licence of these weights, if it is known.
+    """
     if settings.init is None:
         if settings.encoder_init is not None:
             initialise_encoder(segmenter, settings.encoder_init)
-        return
+        return ""
     run = RunFolder(expanded(settings.init))
-    weights = (
-        run.best_weights() if run.is_unfinished() else load_pretrained(settings.init).segmenter.state_dict()
-    )
+    if run.is_unfinished():
+        weights, licence = run.best_weights(), run.licence()
+    else:
+        found = load_pretrained(settings.init)
+        weights, licence = found.segmenter.state_dict(), found.licence
     try:
         segmenter.load_state_dict(weights)
     except RuntimeError as error:
@@ -224,6 +230,7 @@ def _load_initial_weights(segmenter: BaseSegmenter, settings: TrainConfig) -> No
             f"train.init={settings.init} has weights of another model than the recipe's ({reason}); "
             "give weights of the same model"
         ) from None
+    return licence
 
 
 @contextmanager
@@ -297,7 +304,7 @@ def _write_result(
     folder: RunFolder, segmenter: BaseSegmenter, data: TrainingData, device: Device
 ) -> TrainingResult:
     segmenter.load_state_dict(folder.best_weights())
-    save_segmenter(segmenter, data.recipe, folder.weights)
+    save_segmenter(segmenter, data.recipe, folder.weights, licence=folder.licence())
     draw_curves(folder)
     draw_overlays(segmenter.to(device), data.recipe, data.validation, folder)
     return TrainingResult(folder.path, folder.weights, folder.best_jaccard())

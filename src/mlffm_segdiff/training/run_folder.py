@@ -124,6 +124,7 @@ class RunFolder:
         cases: SplitCases,
         precision: Precision = "float32",
         device: torch.device = CPU,
+        licence: str = "",
     ) -> None:
         """Create the folder with its configuration, split and environment.
 
@@ -132,13 +133,15 @@ class RunFolder:
             cases: The cases of its split.
             precision: Number format that the run computes in, also after it is resumed.
             device: Where it computes.
+            licence: Of the weights that it starts from.
 
         Raises:
             UserError: If the folder holds a run or any other file.
         """
         self._require_empty()
         self.path.mkdir(parents=True, exist_ok=True)
-        facts = {**describe_environment(recipe.seed, cases.digest, device), "precision": precision}
+        facts = describe_environment(recipe.seed, cases.digest, device)
+        facts |= {"precision": precision, "licence": licence}
         write_text(self.environment, json.dumps(facts, indent=2) + "\n")
         self.split.unlink(missing_ok=True)
         save_split(cases.split, self.split)
@@ -183,6 +186,10 @@ class RunFolder:
     def precision(self) -> Precision:
         """Return the number format of the run. Raises UserError if the environment cannot be read."""
         return "bf16" if self.started_in()["precision"] == "bf16" else "float32"
+
+    def licence(self) -> str:
+        """Return the licence of the weights that the run started from, by its SPDX identifier, or nothing."""
+        return str(self.started_in().get("licence", ""))
 
     def is_unfinished(self) -> bool:
         """Return whether the folder holds a run whose weights are not written yet."""
