@@ -346,6 +346,15 @@ def test_completion_in_bash_itself(tmp_path: Path) -> None:
         ("evaluate default -o out --steps 4", "did you mean sampling.steps=VALUE?"),
         ("evaluate -o out --model mine", "did you mean the argument [RUN|WEIGHTS]?"),
         ("compare --pred a --truth b -o c", "did you mean --masks?"),
+        ("predict a.png -o out --overlay", "did you mean -w overlay?"),
+        ("predict a.png -o out --overlays", "did you mean -w overlay?"),
+        ("predict a.png -o out --tta", "did you mean sampling.mirror=true?"),
+        ("predict a.png -o out --mirror", "did you mean sampling.mirror=true?"),
+        ("train isic2018 --sampler ddpm", "did you mean sampling.sampler=VALUE?"),
+        ("segment a.png -o out", "no such command segment; did you mean predict?"),
+        ("test runs/mine", "no such command test; did you mean evaluate?"),
+        ("predict a.png -o out --threads", "see mlffm-segdiff predict --help"),
+        ("export default -o out --format tflite", "Invalid value for '--format': 'tflite' is not one of"),
     ],
 )
 def test_options_of_other_tools_name_the_option_here(command: Command, line: str, hint: str) -> None:

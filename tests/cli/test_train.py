@@ -173,11 +173,11 @@ def test_each_recipe_of_the_package_loads_and_is_in_the_help(command: Command, n
 def test_each_recipe_begins_with_what_it_is_and_its_command(name: str) -> None:
     text = (files("mlffm_segdiff.config") / "recipes" / f"{name}.yaml").read_text()
     comment = " ".join(line[1:] for line in text.splitlines() if line.startswith("#"))
-    documented = re.search(r"Run: mlffm-segdiff train (\S+)((?:\s+data\.sources\.\w+=FOLDER)*)\s*\Z", comment)
+    documented = re.search(r"Run: mlffm-segdiff train (\S+)((?:\s+--source \w+=FOLDER)*)\s*\Z", comment)
     assert documented is not None, comment
     assert documented[1] == name
     needed = {source for source in load_recipe(name).data.sources if source != "synthetic"}
-    assert set(re.findall(r"sources\.(\w+)=", documented[2])) == needed
+    assert set(re.findall(r"--source (\w+)=", documented[2])) == needed
 
 
 def test_the_control_differs_from_isic2018_in_its_diffusion_and_its_plain_loss() -> None:

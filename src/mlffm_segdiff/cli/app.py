@@ -18,7 +18,7 @@ from mlffm_segdiff.cli.doctor import doctor
 from mlffm_segdiff.cli.environment import Verbs, variable_used
 from mlffm_segdiff.cli.evaluate import evaluate
 from mlffm_segdiff.cli.export import export
-from mlffm_segdiff.cli.hints import meant_parameter
+from mlffm_segdiff.cli.hints import VERBS, meant_parameter
 from mlffm_segdiff.cli.measure_change import measure_change
 from mlffm_segdiff.cli.models import models
 from mlffm_segdiff.cli.plan_job import plan_job
@@ -102,7 +102,7 @@ def run(arguments: list[str]) -> int:
     except UserError as error:
         return _fail(str(error))
     except UsageError as error:
-        return _fail(_usage_error(error))
+        return _fail(_usage_error(error, arguments))
     except ModuleNotFoundError as error:
         extra = extra_of(error.name or "")
         if extra is None:
@@ -127,13 +127,17 @@ def _fail(message: str, status: ExitStatus = ExitStatus.BAD_INPUT) -> int:
     return status
 
 
-def _usage_error(error: typer.BadParameter) -> str:
+def _usage_error(error: typer.BadParameter, arguments: Sequence[str]) -> str:
     context = getattr(error, "ctx", None)
-    command = context.command_path if context else COMMAND
+    verb = next((one for one in arguments[:1] if one.isidentifier()), "")
+    command = context.command_path if context else f"{COMMAND} {verb}".rstrip()
+    message = error.format_message().replace("Value error, ", "").rstrip(".")
+    if message == f"No such command {verb!r}" and verb in VERBS:
+        return f"no such command {verb}; did you mean {VERBS[verb]}? see {COMMAND} --help"
     option = getattr(error, "option_name", None)
     if context and option and (meant := meant_parameter(option, context)):
         return f"no such option {option}; did you mean {meant}? see {command} --help"
     parameter = getattr(error, "param", None)
     variable = parameter and context and variable_used(context, parameter)
     origin = f" (in the environment: {variable})" if variable else ""
-    return f"{error.format_message().rstrip('.')}{origin}; see {command} --help"
+    return f"{message}{origin}; see {command} --help"

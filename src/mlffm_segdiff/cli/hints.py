@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from mlffm_segdiff.config.spelling import KEYS
+from mlffm_segdiff.config.spelling import KEYS, SAMPLING_KEYS
+from mlffm_segdiff.inference.outputs.writers import WRITERS
 
 MEANT = {
     "batch": ("batch_size",),
@@ -30,6 +31,19 @@ MEANT = {
     "workers": ("threads",),
 }
 """Names of parameters, the likeliest first, by an option of other tools."""
+VERBS = {
+    "eval": "evaluate",
+    "fit": "train",
+    "infer": "predict",
+    "inference": "predict",
+    "run": "predict",
+    "score": "evaluate",
+    "segment": "predict",
+    "test": "evaluate",
+    "val": "evaluate",
+    "validate": "evaluate",
+}
+"""Commands by what other tools call them."""
 
 
 def meant_parameter(option: str, context: Any) -> str | None:
@@ -47,9 +61,14 @@ def meant_parameter(option: str, context: Any) -> str | None:
             if parameter.param_type_name == "option":
                 return str(max(parameter.opts, key=len))
             return f"the argument {parameter.metavar}"
-    key = KEYS.get(word.replace("-", "_"))
+    if "write" in parameters and (name := word.rstrip("s")) in WRITERS:
+        return f"-w {name}"
+    word = word.replace("-", "_")
+    key = SAMPLING_KEYS.get(word) or KEYS.get(word)
     if key is None:
         return None
     of_sampling = key.startswith("sampling.") and {"sampling", "arguments"} & parameters.keys()
     takes_key = "overrides" in parameters or of_sampling
-    return f"{key}=VALUE" if takes_key else None
+    if not takes_key:
+        return None
+    return key if "=" in key else f"{key}=VALUE"

@@ -75,10 +75,6 @@ def train(
 
     Example: mlffm-segdiff train isic2018 --source isic2018=/data/isic2018
     """
-    from mlffm_segdiff.segmenters.recipe import load_recipe
-    from mlffm_segdiff.training.module import DivergedError
-    from mlffm_segdiff.training.replicas import LostProcessError, is_first_process
-
     if resume and run is None:
         raise UserError("--resume needs --run FOLDER, the run to resume")
     if resume and recipe and "=" in recipe:
@@ -99,8 +95,13 @@ def train(
         refuse_given(context, "--plan trains nothing", "run")
     chosen = None
     if recipe is not None:
+        from mlffm_segdiff.segmenters.recipe import load_recipe
+
         chosen = choose_data(load_recipe(recipe, overrides or ()), source or (), split)
         run = run or Path("runs", f"{chosen.name}-{datetime.now():%Y%m%d-%H%M%S}")
+    from mlffm_segdiff.training.module import DivergedError
+    from mlffm_segdiff.training.replicas import LostProcessError, is_first_process
+
     set_threads(threads)
     first = (chosen is not None and chosen.train.processes == 1) or is_first_process()
     reporter = Reporter(quiet or not first, as_json and first)

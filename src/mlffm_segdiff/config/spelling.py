@@ -44,6 +44,13 @@ KEYS = {
 }
 """The recipe's key for words of other tools and for keys without their section."""
 
+SAMPLING_KEYS = {
+    **{name: f"sampling.{name}" for name in ("fusion", "sampler", "widening")},
+    **dict.fromkeys(("mirror", "test_time_augmentation", "tta"), "sampling.mirror=true"),
+    "second_look": "sampling.second_look=true",
+}
+"""How to draw masks, by words for it."""
+
 OPTIONS = dict.fromkeys(("accelerator", "cuda", "device", "gpu"), "the option --device")
 """Options for words of other tools that are keys there."""
 

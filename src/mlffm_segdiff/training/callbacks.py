@@ -123,7 +123,7 @@ class ConsoleProgress(Callback):
         )
         self.progress = Progress("training", *columns, console=console, refresh_per_second=2)
         self.task = self.progress.add_task("training", total=None, report="")
-        self.jaccard = "-"
+        self.loss, self.jaccard = "-", "-"
         self.started = time.monotonic()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -143,12 +143,11 @@ class ConsoleProgress(Callback):
         """Update the bar and the loss."""
         del batch
         if batch_idx % 10 == 0:
-            report = f"loss {float(outputs['loss']):.3f}  val Jaccard {self.jaccard}"
-            self.progress.update(self.task, report=report)
+            self.loss = f"{float(outputs['loss']):.3f}"
             self._move(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Move the bar to the last image."""
+        """Move the bar to the last image, with the last score."""
         self._move(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -170,5 +169,6 @@ class ConsoleProgress(Callback):
 
     def _move(self, trainer: Trainer, pl_module: LightningModule) -> int:
         images: int = trainer.global_step * pl_module.recipe.train.batch_size
-        self.progress.update(self.task, completed=images)
+        report = f"loss {self.loss}  val Jaccard {self.jaccard}"
+        self.progress.update(self.task, completed=images, report=report)
         return images

@@ -53,10 +53,10 @@ def write_mask_report(
     (dataset,) = study.datasets
     images = study.scores["id"].nunique()
     document = Document(folder, dataset, "the command at the top of this page")
-    document.heading(f"Comparison {dataset}", 1)
+    document.heading("Comparison of masks", 1)
     document.text(
         f"{len(study.variants)} methods on {images} images; baseline {study.baseline!r}. Each folder of a "
-        "method counts as a seed: a run of its own. This page is written by:"
+        "method is one run, which the tables call a seed. This page is written by:"
     )
     document.text(study.command)
     document.points(*notes)
