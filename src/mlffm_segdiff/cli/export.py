@@ -7,8 +7,6 @@ import typer
 
 from mlffm_segdiff.cli.common import JsonOption, QuietOption, Reporter
 from mlffm_segdiff.cli.sampling import SamplingArgument, sampling_overrides
-from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.paths import expanded
 
 
 def export(
@@ -49,22 +47,11 @@ def export(
 
     Example: mlffm-segdiff export default --format onnx -o graphs
     """
-    from mlffm_segdiff.export.folder import write_export
-    from mlffm_segdiff.export.monai_bundle import write_bundle
-    from mlffm_segdiff.segmenters.pretrained import load_pretrained
-    from mlffm_segdiff.segmenters.sampling import override_sampling
+    from mlffm_segdiff.export.export_model import export_model
 
-    reporter, folder = Reporter(quiet, as_json), expanded(output)
-    if folder.exists():
-        raise UserError(f"{folder} exists already; choose another folder, or delete it")
-    overrides = sampling_overrides(sampling, None, None)
-    pretrained = load_pretrained(weights)
-    pretrained.recipe = override_sampling(pretrained.recipe, overrides)
+    reporter, overrides = Reporter(quiet, as_json), sampling_overrides(sampling, None, None)
     with reporter.status(f"exporting for {graph_format}"):
-        if graph_format == "monai":
-            write_bundle(pretrained, folder)
-        else:
-            write_export(pretrained, graph_format, folder)
+        folder = export_model(weights, output, graph_format, overrides)
     written = sorted(path.name for path in folder.iterdir())
     reporter.info(f"exported: {output} ({', '.join(written)})")
     reporter.result({"output": folder, "format": graph_format, "files": written})

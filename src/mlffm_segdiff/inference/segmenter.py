@@ -151,14 +151,7 @@ def segment(
     _require_several(images)
     check_batch_size(batch_size)
     how = Processing(threshold, post, mm_per_pixel, level=level, refuse_outliers=refuse_outliers)
-    if isinstance(weights, Segmenter):
-        model = weights.prepared(sampling)
-        if device != AUTO and not is_on(model.device, find_device(device)):
-            raise UserError(
-                f"the Segmenter is on {model.device}, not {device}; move it: segmenter.to({str(device)!r})"
-            )
-    else:
-        model = load_model(weights, device=device, sampling=sampling)
+    model = prepared_model(weights, sampling, device)
     require_supported(model, how)
     results: list[CaseResult] = []
     numbered = enumerate(images)
@@ -171,6 +164,20 @@ def segment(
             output = case.output(list(islice(found, len(case.inputs))), threshold)
             results.append(analyse(case.image, output, model, how, case.prompt.given))
     return results
+
+
+def prepared_model(
+    weights: str | Path | Pretrained, sampling: Overrides | None, device: str | torch.device
+) -> Model:
+    """Prepare weights for inference; a `Segmenter` where it is. See `segment` for arguments and errors."""
+    if not isinstance(weights, Segmenter):
+        return load_model(weights, device=device, sampling=sampling)
+    model = weights.prepared(sampling)
+    if device != AUTO and not is_on(model.device, find_device(device)):
+        raise UserError(
+            f"the Segmenter is on {model.device}, not {device}; move it: segmenter.to({str(device)!r})"
+        )
+    return model
 
 
 def _require_several(images: object) -> None:

@@ -1,0 +1,76 @@
+"""`predict` writes what the command writes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mlffm_segdiff import Segmenter, UserError, predict
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Two images of a dark disc on light skin, and a file that is no image."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rows, columns = np.mgrid[:96, :128]
+    for name, radius in (("small", 20), ("large", 35)):
+        lesion = (rows - 48) ** 2 + (columns - 64) ** 2 < radius**2
+        pixels = np.where(lesion[..., None], (110, 60, 50), (220, 180, 160)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    (folder / "torn.png").write_bytes(b"\x89PNG")
+    return folder
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+def test_the_files_are_those_of_the_command(tmp_path: Path, photos: Path, command: Command) -> None:
+    found = predict(photos, tmp_path / "ours", write=["contours", "Overlay"], sampling={"mirror": True})
+    options = ("-w", "contours", "-w", "overlay", "sampling.mirror=true")
+    status, _, _ = command("predict", photos, "-o", tmp_path / "theirs", *options)
+    assert status == 1  # one file is no image
+    ours, theirs = files(tmp_path / "ours"), files(tmp_path / "theirs")
+    assert {"masks/small.png", "masks/large.png", "predictions.csv"} < set(ours)
+    assert ours == theirs
+    assert found.counts == {"done": 2, "failed": 1}
+    assert found.table == tmp_path / "ours" / "predictions.csv"
+    (error,) = found.errors
+    assert "torn.png" in error
+
+
+def test_several_places_and_a_loaded_segmenter(tmp_path: Path, photos: Path) -> None:
+    segmenter = Segmenter.from_pretrained("default")
+    places = [photos / "small.png", str(photos / "large.png")]
+    found = predict(places, tmp_path / "out", segmenter, write="overlay")
+    assert (found.counts, found.errors) == ({"done": 2}, ())
+    mask = np.asarray(Image.open(tmp_path / "out" / "masks" / "large.png")) > 0
+    assert (mask == segmenter.segment(photos / "large.png").mask).all()
+    assert {path.name for path in (tmp_path / "out" / "overlays").iterdir()} == {"small.jpg", "large.jpg"}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"write": ["overlais"]}, "'overlais' is not an output; choose from probability, "),
+        ({"maps": "tiff"}, "maps='tiff' is no format; choose one of png, npy"),
+        ({"table": "xlsx"}, "table='xlsx' is no format; choose one of csv, parquet"),
+        ({"batch_size": 0}, "batch size 0 is out of range"),
+        ({"sampling": {"tta": True}}, "unknown sampling key 'tta'"),
+    ],
+)
+def test_bad_options_write_nothing(
+    options: dict[str, object], says: str, tmp_path: Path, photos: Path
+) -> None:
+    with pytest.raises(UserError, match=says):
+        predict(photos, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
