@@ -65,9 +65,17 @@ def test_every_figure_is_linked_and_names_the_command_that_makes_it(ablation: Pa
     assert all(caption.endswith(f"Made by: {command}") for _, caption in linked)
 
 
+def test_the_html_page_begins_with_links_to_its_sections(ablation: Path) -> None:
+    page = (ablation / "report.html").read_text()
+    contents = page.partition("<nav>")[2].partition("</nav>")[0]
+    links = re.findall(r'<a href="#([^"]+)">([^<]+)</a>', contents)
+    assert links == re.findall(r'<h2 id="([^"]+)">([^<]+)</h2>', page)
+    assert len({anchor for anchor, _ in links}) == len(links) > 3
+
+
 def test_the_html_page_loads_nothing_from_outside(ablation: Path) -> None:
     page = (ablation / "report.html").read_text()
-    sources = re.findall(r'(?:src|href)="([^"]{0,30})', page)
+    sources = re.findall(r'(?:src|href)="([^"#][^"]{0,29})', page)
     assert len(sources) == len(names(ablation / "figures"))
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert not re.search(r"https?://|@import|url\(", page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -32,6 +33,11 @@ class TextBlock:
     text: str = ""
     level: int = 2
     points: tuple[str, ...] = ()
+
+    @property
+    def anchor(self) -> str:
+        """The name of a heading in links."""
+        return "-".join(re.findall(r"\w+", self.text.lower()))
 
 
 @dataclass(frozen=True)
