@@ -14,8 +14,8 @@ from typer.main import get_command
 from mlffm_segdiff import __version__
 from mlffm_segdiff.cli import app as cli
 from mlffm_segdiff.cli.common import ExitStatus, Reporter
-from mlffm_segdiff.data.processors import default_threads
 from mlffm_segdiff.inference.demo import samples_folder
+from mlffm_segdiff.machine.processors import default_threads
 
 Command = Callable[..., tuple[int, str, str]]
 VERBS = sorted(get_command(cli.app).commands)
@@ -231,7 +231,7 @@ def test_threads_reach_torch() -> None:
     code = (
         "import torch\n"
         "from mlffm_segdiff.cli.common import set_threads\n"
-        "from mlffm_segdiff.data.processors import processors\n"
+        "from mlffm_segdiff.machine.processors import processors\n"
         "set_threads(3); print(torch.get_num_threads())\n"
         "set_threads(None); print(torch.get_num_threads(), processors())"
     )

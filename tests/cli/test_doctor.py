@@ -11,9 +11,9 @@ import pytest
 from mlffm_segdiff import __version__
 from mlffm_segdiff.benchmark import machine
 from mlffm_segdiff.config.extra import pip_line
-from mlffm_segdiff.data import memory
-from mlffm_segdiff.data.processors import default_threads, processors
 from mlffm_segdiff.inference.demo import samples_folder
+from mlffm_segdiff.machine import memory
+from mlffm_segdiff.machine.processors import default_threads, processors
 from mlffm_segdiff.segmenters.cpu import FLAGS, Cpu
 
 Command = Callable[..., tuple[int, str, str]]

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import SamplingConfig
-from mlffm_segdiff.data.processors import processors
 from mlffm_segdiff.export import onnx, openvino
 from mlffm_segdiff.export.folder import read_export
 from mlffm_segdiff.export.manifest import FormatName
+from mlffm_segdiff.machine.processors import processors
 from mlffm_segdiff.segmenters.base import BaseSegmenter, Graph
 from mlffm_segdiff.segmenters.precision import Precision
 from mlffm_segdiff.segmenters.pretrained import Pretrained

@@ -11,7 +11,7 @@ from folder_content import folder_content
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import PART
+from mlffm_segdiff.files.atomic import PART
 from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.outputs.journal import JOURNAL

@@ -22,8 +22,8 @@ from fastapi.testclient import TestClient
 from waiting import wait_until
 
 from mlffm_segdiff.config.schema import SamplingConfig
-from mlffm_segdiff.data import atomic
 from mlffm_segdiff.data.image_memory import MAX_MEMORY
+from mlffm_segdiff.files import atomic
 from mlffm_segdiff.inference import pool
 from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.model import Model

@@ -197,7 +197,7 @@ def test_a_plan_that_was_killed_half_written_is_made_again(
     assert StudyProgress(plan_here(make_study(), copied), copied).count("done") == 4
     assert copied.study.is_file()
     unfinished = StudyFolder(tmp_path / "unfinished")
-    (unfinished.path / ".part-1").mkdir(parents=True)  # see data/atomic.py
+    (unfinished.path / ".part-1").mkdir(parents=True)  # see files/atomic.py
     assert plan_here(make_study(), unfinished).cells
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.claim import LOCK
+from mlffm_segdiff.files.claim import LOCK
 from mlffm_segdiff.training.fit import resume, train
 from mlffm_segdiff.training.run_folder import RunFolder
 

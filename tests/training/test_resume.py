@@ -30,7 +30,7 @@ config, run, *moment = sys.argv[1:]
 kill_at(*moment)
 resume(run) if RunFolder(Path(run)).config.is_file() else train(config, run)
 """
-SYNC = ("mlffm_segdiff.data.atomic", "_sync")
+SYNC = ("mlffm_segdiff.files.atomic", "_sync")
 """Called for each file when it is written and does not have its name yet."""
 DRAW = random.Random(0)
 MOMENTS = [

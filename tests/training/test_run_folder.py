@@ -13,8 +13,8 @@ from trap import Trap
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.data.sources import SplitCases
+from mlffm_segdiff.files.atomic import atomic_write
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.training.metrics_log import read_rows
 from mlffm_segdiff.training.run_folder import (

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure as Chart
 
 from mlffm_segdiff.benchmark.goals import Findings, Goal, Result
 from mlffm_segdiff.benchmark.timing import Timing, plain, quartiles
-from mlffm_segdiff.data.atomic import sweep_unfinished, write_text
-from mlffm_segdiff.data.results_folder import require_own
 from mlffm_segdiff.evaluation.figures import save_figure
 from mlffm_segdiff.evaluation.report import markdown_table
+from mlffm_segdiff.files.atomic import sweep_unfinished, write_text
+from mlffm_segdiff.files.results_folder import require_own
 
 JSON_FILE, MARKDOWN_FILE, CHART_FILE = "benchmark.json", "benchmark.md", "benchmark.png"
 GOAL_HEADER = ("name", "what", "goal", "measured", "met", "format", "quartiles")

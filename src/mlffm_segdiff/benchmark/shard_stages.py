@@ -17,7 +17,6 @@ from mlffm_segdiff.benchmark.measured_speeds import STAGES, MeasuredSpeeds, Size
 from mlffm_segdiff.benchmark.photographs import write_photographs
 from mlffm_segdiff.benchmark.stage_line import JobSpeeds, fit_line
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.processors import processors
 from mlffm_segdiff.inference.analysis import analyse
 from mlffm_segdiff.inference.outputs.image_file import mask_png
 from mlffm_segdiff.inference.pool import MIN_HELPERS
@@ -30,6 +29,7 @@ from mlffm_segdiff.inference.shards.make import make_shard, shard_settings, valu
 from mlffm_segdiff.inference.shards.manifest import write_manifest
 from mlffm_segdiff.inference.shards.plan import ShardOptions, plan_shards
 from mlffm_segdiff.inference.shards.shard_file import ShardRow, shard_writer
+from mlffm_segdiff.machine.processors import processors
 from mlffm_segdiff.segmenters.cpu import this_cpu
 from mlffm_segdiff.segmenters.device import describe_device, device_clock
 

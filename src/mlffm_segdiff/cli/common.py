@@ -190,7 +190,7 @@ def set_threads(count: int | None) -> None:
 
 def chosen_threads(count: int | None) -> int:
     """Return the number of CPU threads; None selects ``default_threads`` of the available CPUs."""
-    from mlffm_segdiff.data.processors import default_threads, processors
+    from mlffm_segdiff.machine.processors import default_threads, processors
 
     return count or default_threads(processors())
 

@@ -91,7 +91,6 @@ def make(
     --by image ignores lesions and patients, to measure how much such a leak inflates scores.
     --by image-without-leaks is the same split without the training and validation images that leak.
     """
-    from mlffm_segdiff.data.atomic import require_writable_file
     from mlffm_segdiff.data.splits import (
         SPLITS,
         ignore_groups,
@@ -101,6 +100,7 @@ def make(
         without_leaks,
     )
     from mlffm_segdiff.data.table import read_cases
+    from mlffm_segdiff.files.atomic import require_writable_file
 
     output = expanded(output)
     require_writable_file(output)

@@ -68,8 +68,8 @@ def _examine() -> Health:
     from mlffm_segdiff.benchmark.machine import gpus, machine_facts
     from mlffm_segdiff.config.extra import missing_packages
     from mlffm_segdiff.data.cache import cache_use
-    from mlffm_segdiff.data.memory import memory_bytes
-    from mlffm_segdiff.data.processors import default_threads, processors
+    from mlffm_segdiff.machine.memory import memory_bytes
+    from mlffm_segdiff.machine.processors import default_threads, processors
 
     device, multiplies_bf16, devices = _devices()
     weights, fault = _default_weights()
@@ -115,8 +115,8 @@ def _default_weights() -> tuple[str, str]:
 
 
 def _cache_fault() -> str:
-    from mlffm_segdiff.data.atomic import atomic_write
     from mlffm_segdiff.data.cache import cache_root
+    from mlffm_segdiff.files.atomic import atomic_write
 
     probe = cache_root() / "doctor"
     try:

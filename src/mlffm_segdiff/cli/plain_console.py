@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from mlffm_segdiff.data.names import printable
+from mlffm_segdiff.files.names import printable
 
 
 class PlainConsole(Console):

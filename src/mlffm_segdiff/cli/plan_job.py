@@ -130,9 +130,9 @@ def plan_job(
         plan_values,
         summary,
     )
-    from mlffm_segdiff.data.atomic import write_text
-    from mlffm_segdiff.data.memory import memory_bytes
-    from mlffm_segdiff.data.results_folder import require_own_file
+    from mlffm_segdiff.files.atomic import write_text
+    from mlffm_segdiff.files.results_folder import require_own_file
+    from mlffm_segdiff.machine.memory import memory_bytes
 
     reporter = Reporter(quiet, as_json)
     job = Job(images, DRAWN_MEGAPIXELS if megapixels is None else megapixels, shard_size)

@@ -154,7 +154,7 @@ def predict(
 
     Example: mlffm-segdiff predict photos -o results -w overlay -w review
     """
-    from mlffm_segdiff.data.atomic import require_writable_folder
+    from mlffm_segdiff.files.atomic import require_writable_folder
     from mlffm_segdiff.inference.analysis import Processing, missing_estimates
     from mlffm_segdiff.inference.outputs.predictions import row_values
     from mlffm_segdiff.inference.outputs.writers import Output

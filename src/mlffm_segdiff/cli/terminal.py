@@ -5,7 +5,7 @@ import warnings
 
 import typer
 
-from mlffm_segdiff.data.names import printable
+from mlffm_segdiff.files.names import printable
 
 
 def say(message: str, err: bool = False) -> None:

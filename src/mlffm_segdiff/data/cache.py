@@ -19,12 +19,12 @@ from platformdirs import user_cache_path
 
 from mlffm_segdiff.config.errors import UserError, reason_of
 from mlffm_segdiff.config.paths import expanded
-from mlffm_segdiff.data.atomic import atomic_folder
+from mlffm_segdiff.config.progress import Progress
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.files import rgb_rows
-from mlffm_segdiff.data.processors import processors
-from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.read_pair import UnfitCaseError, read_pair
+from mlffm_segdiff.files.atomic import atomic_folder
+from mlffm_segdiff.machine.processors import processors
 
 FORMAT = 3
 CACHE_FIX = "free disk space, or set MLFFM_SEGDIFF_CACHE to a folder that can be written"

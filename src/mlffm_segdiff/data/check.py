@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.progress import Progress
 from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.check_report import (
     AFFECTS_TRAINING,
@@ -46,10 +47,9 @@ from mlffm_segdiff.data.datasets.mask_names import nearest
 from mlffm_segdiff.data.datasets.pairing import Pairing
 from mlffm_segdiff.data.duplicates import Fingerprint, fingerprint, near_duplicates, same_images
 from mlffm_segdiff.data.mask_traits import MaskTraits, all_empty, all_full, perhaps_inverted
-from mlffm_segdiff.data.processors import processors
-from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.read_pair import MISSING_MASK, UnfitCaseError, read_image, read_mask_of
 from mlffm_segdiff.data.splits import SPLITS, Split
+from mlffm_segdiff.machine.processors import processors
 
 _NEAREST_FOR = 20
 """Number of missing masks for which the most similar name is searched, which is slow."""

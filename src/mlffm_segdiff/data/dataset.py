@@ -18,7 +18,7 @@ from mlffm_segdiff.data.augment import augment_pair, random_state
 from mlffm_segdiff.data.batch import ONLY, Pair, Replica, collate
 from mlffm_segdiff.data.distance import signed_distance
 from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
-from mlffm_segdiff.data.processors import processors
+from mlffm_segdiff.machine.processors import processors
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.paths import expanded
+from mlffm_segdiff.config.progress import Progress
 from mlffm_segdiff.config.schema import AugmentConfig, DataConfig
 from mlffm_segdiff.data.augment import training_augmentation
 from mlffm_segdiff.data.cache import CachedPairs, UnusableCasesError, cache_root, open_cache
@@ -14,7 +15,6 @@ from mlffm_segdiff.data.case import Case
 from mlffm_segdiff.data.dataset import PairDataset, Share
 from mlffm_segdiff.data.datasets.pairing import Pairing
 from mlffm_segdiff.data.mask_traits import MaskTraits, all_empty, all_full, perhaps_inverted
-from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.data.splits import SPLITS, Split, load_split, select_cases
 from mlffm_segdiff.data.synthetic import GENERATOR, write_folder
 from mlffm_segdiff.data.table import SYNTHETIC, find_pairs, require_source

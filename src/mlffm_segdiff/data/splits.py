@@ -9,11 +9,11 @@ from importlib import resources
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import require_writable_file, write_text
 from mlffm_segdiff.data.case import Case
-from mlffm_segdiff.data.csv_columns import read_rows
-from mlffm_segdiff.data.csv_text import csv_table
 from mlffm_segdiff.data.datasets.mask_names import id_hint
+from mlffm_segdiff.files.atomic import require_writable_file, write_text
+from mlffm_segdiff.files.csv_columns import read_rows
+from mlffm_segdiff.files.csv_text import csv_table
 
 SPLITS = ("train", "val", "test")
 PART_NAMES = {

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.progress import ShowProgress, no_progress
 from mlffm_segdiff.config.schema import ANY_STYLE
-from mlffm_segdiff.data.atomic import require_writable_folder, sweep_unfinished
 from mlffm_segdiff.data.cache import CachedPairs
 from mlffm_segdiff.data.image_quality import quality_limits
-from mlffm_segdiff.data.progress import ShowProgress, no_progress
 from mlffm_segdiff.data.sources import open_split
 from mlffm_segdiff.evaluation.coverage import CoverageCase, coverage_case
 from mlffm_segdiff.evaluation.model import evaluate_case, segment_cases
 from mlffm_segdiff.evaluation.pipeline import EvaluatedModel, Evaluation
+from mlffm_segdiff.files.atomic import require_writable_folder, sweep_unfinished
 from mlffm_segdiff.inference.change import area_level
 from mlffm_segdiff.metrics.case_bounds import LEVELS, CheckedCase, fit_bounds
 from mlffm_segdiff.metrics.certainty import fit_calibration

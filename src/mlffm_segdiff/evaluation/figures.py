@@ -13,11 +13,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from mlffm_segdiff.data.atomic import atomic_write, open_checked
 from mlffm_segdiff.data.contour import mask_contours
 from mlffm_segdiff.data.files import Pixels
-from mlffm_segdiff.data.names import printable
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
+from mlffm_segdiff.files.atomic import atomic_write, open_checked
+from mlffm_segdiff.files.names import printable
 from mlffm_segdiff.metrics.overlap import JACCARD_THRESHOLD, Mask
 
 TRUTH_COLOUR = "#1b7837"

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from mlffm_segdiff.config.progress import Progress, ShowProgress, no_progress
 from mlffm_segdiff.config.schema import SamplingConfig
-from mlffm_segdiff.data.atomic import sweep_unfinished
 from mlffm_segdiff.data.cache import CachedPairs
-from mlffm_segdiff.data.progress import Progress, ShowProgress, no_progress
 from mlffm_segdiff.data.sources import open_split
 from mlffm_segdiff.evaluation.pipeline import EvaluatedModel
+from mlffm_segdiff.files.atomic import sweep_unfinished
 from mlffm_segdiff.metrics.mahalanobis import Numbers
 from mlffm_segdiff.segmenters.base import BaseSegmenter, segment_batch
 from mlffm_segdiff.segmenters.outliers import OUTLIERS, fit_detector

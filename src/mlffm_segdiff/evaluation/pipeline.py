@@ -11,11 +11,9 @@ from typing import Any
 import torch
 
 from mlffm_segdiff.config.errors import UserError, partly_written
+from mlffm_segdiff.config.progress import ShowProgress, no_progress
 from mlffm_segdiff.config.schema import Recipe, SamplingConfig
 from mlffm_segdiff.data.case import Case
-from mlffm_segdiff.data.claim import claimed_results
-from mlffm_segdiff.data.progress import ShowProgress, no_progress
-from mlffm_segdiff.data.results_folder import listed_files, remove_results, require_outside, require_own
 from mlffm_segdiff.data.sources import SplitCases, load_split_cases, open_split
 from mlffm_segdiff.data.splits import check_part, load_split
 from mlffm_segdiff.evaluation import figures, quality_figures
@@ -33,6 +31,8 @@ from mlffm_segdiff.evaluation.model import ComparedCase, evaluate_case, outline_
 from mlffm_segdiff.evaluation.quality import JudgedCase, judge_case, quality_summary
 from mlffm_segdiff.evaluation.report import CASES_FILE, SUMMARY_FILE, write_report
 from mlffm_segdiff.evaluation.rows import EvaluatedCase, write_rows
+from mlffm_segdiff.files.claim import claimed_results
+from mlffm_segdiff.files.results_folder import listed_files, remove_results, require_outside, require_own
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.metrics.distribution import score_samples, summarise_samples
 from mlffm_segdiff.metrics.summary import Summary

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import sweep_unfinished, write_text
-from mlffm_segdiff.data.csv_text import csv_table
 from mlffm_segdiff.evaluation.rows import EvaluatedCase, column_names, row_values
+from mlffm_segdiff.files.atomic import sweep_unfinished, write_text
+from mlffm_segdiff.files.csv_text import csv_table
 from mlffm_segdiff.metrics.overlap import JACCARD_THRESHOLD
 from mlffm_segdiff.metrics.summary import Summary, summarise
 from mlffm_segdiff.metrics.surface import TOLERANCE

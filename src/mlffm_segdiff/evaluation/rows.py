@@ -7,8 +7,8 @@ from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from mlffm_segdiff.data.atomic import write_text
-from mlffm_segdiff.data.csv_text import csv_table
+from mlffm_segdiff.files.atomic import write_text
+from mlffm_segdiff.files.csv_text import csv_table
 from mlffm_segdiff.metrics.case_scores import SCORE_NAMES, CaseScores
 
 DECIMALS = 6

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import atomic_folder
 from mlffm_segdiff.export.formats import FORMATS, Runtime
 from mlffm_segdiff.export.manifest import FIX, MANIFEST, WHOLE, FormatName, Manifest, Signature, read_manifest
 from mlffm_segdiff.export.onnx import OPSET
 from mlffm_segdiff.export.trace import EXAMPLE_BATCH
 from mlffm_segdiff.export.whole import in_one_graph, write_whole
+from mlffm_segdiff.files.atomic import atomic_folder
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.companions import read_companions
 from mlffm_segdiff.segmenters.folding import fold_batch_norm

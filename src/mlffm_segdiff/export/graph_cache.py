@@ -7,9 +7,9 @@ from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.paths import expanded
+from mlffm_segdiff.config.progress import ShowStatus
 from mlffm_segdiff.config.schema import RuntimeChoice
 from mlffm_segdiff.data.cache import CACHE_FIX
-from mlffm_segdiff.data.progress import ShowStatus
 from mlffm_segdiff.export.folder import read_export, runtime_of, write_export
 from mlffm_segdiff.export.formats import RuntimeName
 from mlffm_segdiff.export.graph_model import cached_folder

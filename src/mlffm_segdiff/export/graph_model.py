@@ -15,10 +15,10 @@ import numpy as np
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import DISTRIBUTION
 from mlffm_segdiff.config.paths import expanded
+from mlffm_segdiff.config.progress import ShowStatus
 from mlffm_segdiff.config.schema import Precision, RuntimeChoice, SamplingConfig
 from mlffm_segdiff.data.cache import cache_root
 from mlffm_segdiff.data.image_rows import Pixels
-from mlffm_segdiff.data.progress import ShowStatus
 from mlffm_segdiff.export.manifest import (
     FEATURES,
     FIX,

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import DISTRIBUTION
-from mlffm_segdiff.data.atomic import atomic_folder
 from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
+from mlffm_segdiff.files.atomic import atomic_folder
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.segmenters.pretrained import Pretrained, require_trust
 

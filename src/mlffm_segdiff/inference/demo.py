@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.files import Pixels, decode_image, decode_mask
-from mlffm_segdiff.data.results_folder import require_own
+from mlffm_segdiff.files.results_folder import require_own
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.outputs.image_file import save_image
 from mlffm_segdiff.inference.outputs.journal import JOURNAL

@@ -12,7 +12,7 @@ import torch
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.config.spelling import known_name
-from mlffm_segdiff.data.atomic import require_writable_folder
+from mlffm_segdiff.files.atomic import require_writable_folder
 from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.outputs.writers import WRITERS, MapFormat, Output, TableFormat
 from mlffm_segdiff.inference.postprocessing import DEFAULT as DEFAULT_STEPS

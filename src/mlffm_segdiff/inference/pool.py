@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from mlffm_segdiff.data.image_memory import reserved
-from mlffm_segdiff.data.processors import processors
+from mlffm_segdiff.machine.processors import processors
 
 MIN_HELPERS, MAX_HELPERS = 2, 8
 RESULT_BYTES = 14

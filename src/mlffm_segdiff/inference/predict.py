@@ -17,8 +17,8 @@ import numpy as np
 
 from mlffm_segdiff.config.errors import UserError, partly_written
 from mlffm_segdiff.config.extra import DISTRIBUTION
-from mlffm_segdiff.data.claim import claimed_results
 from mlffm_segdiff.data.image_formats import MAX_PIXELS
+from mlffm_segdiff.files.claim import claimed_results
 from mlffm_segdiff.inference.analysis import OutlierError, Processing, analyse, require_supported
 from mlffm_segdiff.inference.outputs.image_file import mask_image, save_image
 from mlffm_segdiff.inference.outputs.journal import Journal, Record

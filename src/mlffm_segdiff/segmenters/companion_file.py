@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 
 from mlffm_segdiff.config.errors import UserError, reason_of
-from mlffm_segdiff.data.atomic import write_bytes
+from mlffm_segdiff.files.atomic import write_bytes
 
 LOG = logging.getLogger(__name__)
 VALUES = TypeAdapter(dict[str, Any])

@@ -20,7 +20,7 @@ from mlffm_segdiff.config.errors import UserError, one_line, reason_of
 from mlffm_segdiff.config.extra import is_installed
 from mlffm_segdiff.config.load import read_json
 from mlffm_segdiff.config.schema import Recipe, SamplingConfig
-from mlffm_segdiff.data.atomic import unwritable, write_bytes, write_text
+from mlffm_segdiff.files.atomic import unwritable, write_bytes, write_text
 from mlffm_segdiff.models.weight_files import HUB_ERRORS, read_weights
 from mlffm_segdiff.segmenters.agreement import AgreementPredictor
 from mlffm_segdiff.segmenters.assembly import build_segmenter, checked_sampling

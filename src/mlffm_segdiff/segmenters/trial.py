@@ -7,8 +7,8 @@ import torch
 from mlffm_segdiff.config.errors import UserError, one_line
 from mlffm_segdiff.config.schema import Recipe, SamplingConfig
 from mlffm_segdiff.data.batch import Batch
-from mlffm_segdiff.data.memory import memory_bytes
 from mlffm_segdiff.losses.mask_loss import LOSSES
+from mlffm_segdiff.machine.memory import memory_bytes
 from mlffm_segdiff.models.registry import TargetModelConfig
 from mlffm_segdiff.segmenters.assembly import checked_sampling
 from mlffm_segdiff.segmenters.base import BaseSegmenter

@@ -1,7 +1,7 @@
 """The output of jobs that is what `/api/v1/segment` answers to each image."""
 
 from mlffm_segdiff.config.schema import SamplingConfig
-from mlffm_segdiff.data.atomic import write_bytes
+from mlffm_segdiff.files.atomic import write_bytes
 from mlffm_segdiff.inference.analysis import Processing
 from mlffm_segdiff.inference.outputs.writers import Output, Writer
 from mlffm_segdiff.inference.result import CaseResult

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from fastapi import Request
 from starlette.datastructures import UploadFile
 
-from mlffm_segdiff.data.atomic import NO_SPACE
+from mlffm_segdiff.files.atomic import NO_SPACE
 from mlffm_segdiff.serve.admission import busy
 from mlffm_segdiff.serve.job import Job
 from mlffm_segdiff.serve.limits import Limits

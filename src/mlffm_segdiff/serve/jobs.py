@@ -13,7 +13,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import sweep_unfinished, working_folder
+from mlffm_segdiff.files.atomic import sweep_unfinished, working_folder
 from mlffm_segdiff.serve.admission import Clock, busy, client_of
 from mlffm_segdiff.serve.engine import Engine
 from mlffm_segdiff.serve.job import Disk, Job

@@ -15,18 +15,18 @@ import pandas as pd
 
 from mlffm_segdiff.config.errors import UserError, partly_written
 from mlffm_segdiff.config.paths import expanded
+from mlffm_segdiff.config.progress import Progress, ShowProgress, no_progress
 from mlffm_segdiff.config.schema import MissingMasks
 from mlffm_segdiff.config.study import title
-from mlffm_segdiff.data.atomic import write_text
 from mlffm_segdiff.data.case import Entry
-from mlffm_segdiff.data.claim import claimed_results
 from mlffm_segdiff.data.datasets.mask_names import pair_ids
 from mlffm_segdiff.data.files import decode_mask, decode_pil
-from mlffm_segdiff.data.progress import Progress, ShowProgress, no_progress
-from mlffm_segdiff.data.results_folder import listed_files, remove_results, require_outside, require_own
 from mlffm_segdiff.data.view import view_of
 from mlffm_segdiff.evaluation.figures import OutlinedCase
 from mlffm_segdiff.evaluation.folders import first_ids, masks_by_id
+from mlffm_segdiff.files.atomic import write_text
+from mlffm_segdiff.files.claim import claimed_results
+from mlffm_segdiff.files.results_folder import listed_files, remove_results, require_outside, require_own
 from mlffm_segdiff.study.mask_folders import MaskRuns, find_runs, load_prediction, score_runs
 from mlffm_segdiff.study.report.comparisons import Comparison
 from mlffm_segdiff.study.report.document import frame_csv

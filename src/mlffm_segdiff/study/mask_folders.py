@@ -12,10 +12,10 @@ import pandas as pd
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.paths import expanded
+from mlffm_segdiff.config.progress import Progress
 from mlffm_segdiff.config.schema import MissingMasks
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.files import decode_mask
-from mlffm_segdiff.data.progress import Progress
 from mlffm_segdiff.evaluation.folders import first_ids, masks_by_id, match_masks
 from mlffm_segdiff.evaluation.rows import EvaluatedCase, row_values
 from mlffm_segdiff.inference.masks import nearest_mask

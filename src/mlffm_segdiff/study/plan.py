@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlffm_segdiff.config.errors import UserError, reason_of
-from mlffm_segdiff.data.atomic import write_text
+from mlffm_segdiff.files.atomic import write_text
 from mlffm_segdiff.segmenters.device import AUTO
 from mlffm_segdiff.segmenters.recipe import check_recipe
 from mlffm_segdiff.study.cells import Cell

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.progress import ShowStatus
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.config.study import LauncherConfig
-from mlffm_segdiff.data.progress import ShowStatus
 from mlffm_segdiff.data.sources import load_split_cases
 from mlffm_segdiff.segmenters.device import find_device
 from mlffm_segdiff.study.cells import Cell

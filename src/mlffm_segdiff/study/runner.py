@@ -12,8 +12,8 @@ from filelock import FileLock, Timeout
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.config.study import LauncherName, Study, check_study, load_study
-from mlffm_segdiff.data.atomic import require_writable_folder, write_text
-from mlffm_segdiff.data.processors import default_threads, processors
+from mlffm_segdiff.files.atomic import require_writable_folder, write_text
+from mlffm_segdiff.machine.processors import default_threads, processors
 from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.study.cells import Cell, make_cells
 from mlffm_segdiff.study.code_version import code_of

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 import pandas as pd
 
 from mlffm_segdiff.config.errors import UserError, reason_of
-from mlffm_segdiff.data.csv_text import unguarded
 from mlffm_segdiff.evaluation.rows import NETWORK_PREFIX
+from mlffm_segdiff.files.csv_text import unguarded
 from mlffm_segdiff.metrics.case_scores import COUNT_NAMES, CaseScores
 from mlffm_segdiff.metrics.overlap import POOLED_SCORES, Counts
 from mlffm_segdiff.study.cells import Cell

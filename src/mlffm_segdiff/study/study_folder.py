@@ -9,8 +9,8 @@ from typing import Any
 
 from mlffm_segdiff.config.errors import UserError, reason_of
 from mlffm_segdiff.config.paths import expanded
-from mlffm_segdiff.data.claim import claimed
 from mlffm_segdiff.evaluation.report import CASES_FILE, SUMMARY_FILE
+from mlffm_segdiff.files.claim import claimed
 from mlffm_segdiff.training.run_folder import RunFolder
 
 RECORDS = {"seconds": int | float, "training_seconds": int | float, "images": int, "resumed": bool}

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from mlffm_segdiff.data.atomic import write_bytes
+from mlffm_segdiff.files.atomic import write_bytes
 
 STATISTICS = ("running_mean", "running_var")
 """Names of the buffers of normalisation layers."""

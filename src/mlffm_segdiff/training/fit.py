@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.config.schema import Recipe, TrainConfig
-from mlffm_segdiff.data.atomic import NO_SPACE, unwritable
 from mlffm_segdiff.data.batch import ONLY, Pair, Replica
 from mlffm_segdiff.data.dataset import PairDataset, ShuffledStream, plain_loader, training_loader
 from mlffm_segdiff.data.sources import (
@@ -24,6 +23,7 @@ from mlffm_segdiff.data.sources import (
     training_dataset,
     training_shares,
 )
+from mlffm_segdiff.files.atomic import NO_SPACE, unwritable
 from mlffm_segdiff.models.encoder_weights import initialise_encoder
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter

@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch.loggers.logger import Logger
 
 from mlffm_segdiff.config.errors import UserError, reason_of
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.files.atomic import atomic_write
 
 
 class MetricsLog(Logger):

@@ -17,10 +17,10 @@ import yaml
 from mlffm_segdiff.config.command_line import command_line
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
-from mlffm_segdiff.data.atomic import TEMPORARY, sweep_unfinished, write_text
-from mlffm_segdiff.data.claim import LOCK, claimed, require_free
 from mlffm_segdiff.data.sources import SplitCases
 from mlffm_segdiff.data.splits import save_split
+from mlffm_segdiff.files.atomic import TEMPORARY, sweep_unfinished, write_text
+from mlffm_segdiff.files.claim import LOCK, claimed, require_free
 from mlffm_segdiff.models.weight_files import require_sound
 from mlffm_segdiff.segmenters.device import describe_device
 from mlffm_segdiff.segmenters.precision import Precision

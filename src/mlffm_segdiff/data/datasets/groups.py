@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
-from mlffm_segdiff.data.csv_columns import read_rows
 from mlffm_segdiff.data.datasets.mask_names import id_hint
 from mlffm_segdiff.data.datasets.pairing import Listing
+from mlffm_segdiff.files.csv_columns import read_rows
 
 GROUPS = "groups.csv"
 

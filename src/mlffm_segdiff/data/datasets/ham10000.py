@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mlffm_segdiff.data.case import Entry
-from mlffm_segdiff.data.csv_columns import read_rows
 from mlffm_segdiff.data.datasets.pairing import Pairing, by_id, list_files, outer_folder, require
 from mlffm_segdiff.data.splits import official_split
+from mlffm_segdiff.files.csv_columns import read_rows
 
 IMAGES = ("HAM10000_images_part_1", "HAM10000_images_part_2")
 MASKS = "HAM10000_segmentations_lesion_tschandl"

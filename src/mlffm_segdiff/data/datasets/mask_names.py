@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
-from mlffm_segdiff.data.names import utf8_text
+from mlffm_segdiff.files.names import utf8_text
 
 MASK_WORDS = ("mask", "masks", "seg", "segmentation", "gt", "groundtruth", "label", "labels", "lesion")
 """Words that a mask's name may end in, after ``_``, ``-``, ``.`` or a space, in any case."""

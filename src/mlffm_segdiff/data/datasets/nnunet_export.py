@@ -11,20 +11,20 @@ import numpy.typing as npt
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import (
+from mlffm_segdiff.config.progress import Progress
+from mlffm_segdiff.data.case import Case
+from mlffm_segdiff.data.datasets.groups import GROUPS
+from mlffm_segdiff.data.datasets.nnunet_raw import DATASET_FILE, SPLITS_FILE, TEST, TRAIN
+from mlffm_segdiff.data.read_pair import read_pair
+from mlffm_segdiff.files.atomic import (
     atomic_folder,
     atomic_write,
     open_checked,
     require_writable_file,
     require_writable_folder,
 )
-from mlffm_segdiff.data.case import Case
-from mlffm_segdiff.data.csv_text import csv_table
-from mlffm_segdiff.data.datasets.groups import GROUPS
-from mlffm_segdiff.data.datasets.nnunet_raw import DATASET_FILE, SPLITS_FILE, TEST, TRAIN
-from mlffm_segdiff.data.processors import processors
-from mlffm_segdiff.data.progress import Progress
-from mlffm_segdiff.data.read_pair import read_pair
+from mlffm_segdiff.files.csv_text import csv_table
+from mlffm_segdiff.machine.processors import processors
 
 NAME = re.compile(r"Dataset\d{3}_\w[\w-]*", re.ASCII)
 EXTENSION = ".png"

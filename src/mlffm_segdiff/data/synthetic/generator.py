@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import atomic_folder, atomic_write, open_checked
 from mlffm_segdiff.data.synthetic.artifacts import add_artifacts
 from mlffm_segdiff.data.synthetic.fields import Field, Frame
 from mlffm_segdiff.data.synthetic.lesion import lesion_depth, lesion_mask, lesion_pigments, veil_colour
 from mlffm_segdiff.data.synthetic.skin import illumination, shade, skin_colour, skin_pigments, surface
+from mlffm_segdiff.files.atomic import atomic_folder, atomic_write, open_checked
 
 GENERATOR = 1
 """Version of the generator, to be raised with every change to the images or masks of a seed."""

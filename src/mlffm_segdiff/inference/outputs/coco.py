@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mlffm_segdiff.data.atomic import write_parts
+from mlffm_segdiff.files.atomic import write_parts
 from mlffm_segdiff.inference.masks import lesion_box, run_lengths
 from mlffm_segdiff.inference.outputs.predictions import Row
 from mlffm_segdiff.inference.outputs.spool import Spool

@@ -5,7 +5,7 @@ from itertools import chain
 from typing import ClassVar
 from xml.sax.saxutils import quoteattr
 
-from mlffm_segdiff.data.atomic import write_parts
+from mlffm_segdiff.files.atomic import write_parts
 from mlffm_segdiff.inference.masks import lesion_box, run_lengths
 from mlffm_segdiff.inference.outputs.predictions import Row
 from mlffm_segdiff.inference.outputs.spool import Spool

@@ -11,7 +11,7 @@ import numpy as np
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.extra import DISTRIBUTION, needs_extra
 from mlffm_segdiff.config.schema import SamplingConfig
-from mlffm_segdiff.data.atomic import write_bytes
+from mlffm_segdiff.files.atomic import write_bytes
 from mlffm_segdiff.inference.outputs.writers import Writer
 from mlffm_segdiff.inference.reading.dicom import header_number, header_value
 from mlffm_segdiff.inference.result import CaseResult

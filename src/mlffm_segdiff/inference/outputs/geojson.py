@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from mlffm_segdiff.data.atomic import write_text
+from mlffm_segdiff.files.atomic import write_text
 from mlffm_segdiff.inference.estimates import ContourBand
 from mlffm_segdiff.inference.outputs.outlines import Ring, outline_polygons, signed_area
 from mlffm_segdiff.inference.outputs.writers import Writer

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mlffm_segdiff.data.atomic import atomic_write, open_checked
+from mlffm_segdiff.files.atomic import atomic_write, open_checked
 from mlffm_segdiff.metrics.overlap import Mask
 
 JPEG_QUALITY = 92

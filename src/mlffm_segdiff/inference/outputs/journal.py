@@ -9,8 +9,8 @@ from hashlib import file_digest, sha256
 from pathlib import Path, PurePath
 
 from mlffm_segdiff.config.errors import partly_written
-from mlffm_segdiff.data.atomic import atomic_write, sweep_unfinished, unwritable
-from mlffm_segdiff.data.results_folder import remove_results, require_own
+from mlffm_segdiff.files.atomic import atomic_write, sweep_unfinished, unwritable
+from mlffm_segdiff.files.results_folder import remove_results, require_own
 from mlffm_segdiff.inference.measures.lesion_measures import LesionMeasures
 from mlffm_segdiff.inference.outputs.predictions import Intervals, Row
 from mlffm_segdiff.inference.outputs.writers import Kept

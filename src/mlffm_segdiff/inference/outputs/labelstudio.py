@@ -9,7 +9,7 @@ from urllib.parse import quote
 import numpy as np
 
 from mlffm_segdiff.config.extra import DISTRIBUTION
-from mlffm_segdiff.data.atomic import write_parts
+from mlffm_segdiff.files.atomic import write_parts
 from mlffm_segdiff.inference.masks import run_lengths
 from mlffm_segdiff.inference.outputs.predictions import Row
 from mlffm_segdiff.inference.outputs.spool import Spool

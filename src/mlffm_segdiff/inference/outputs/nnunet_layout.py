@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import ClassVar
 
-from mlffm_segdiff.data.atomic import atomic_write
 from mlffm_segdiff.data.datasets.nnunet_export import image_path, label_image, label_path, write_dataset
 from mlffm_segdiff.data.datasets.nnunet_raw import DATASET_FILE, TEST
+from mlffm_segdiff.files.atomic import atomic_write
 from mlffm_segdiff.inference.outputs.image_file import save_image
 from mlffm_segdiff.inference.outputs.writers import Writer
 from mlffm_segdiff.inference.result import CaseResult

@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, Self, get_args, get_type_hints
 
-from mlffm_segdiff.data.atomic import atomic_write
-from mlffm_segdiff.data.csv_text import csv_line
-from mlffm_segdiff.data.names import utf8_text
+from mlffm_segdiff.files.atomic import atomic_write
+from mlffm_segdiff.files.csv_text import csv_line
+from mlffm_segdiff.files.names import utf8_text
 from mlffm_segdiff.inference.estimates import Ends
 from mlffm_segdiff.inference.measures.lesion_measures import LesionMeasures
 from mlffm_segdiff.inference.outputs.parquet import parquet_writer

@@ -12,8 +12,8 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader
 from PIL import Image
 
-from mlffm_segdiff.data.atomic import write_parts
 from mlffm_segdiff.data.files import Pixels
+from mlffm_segdiff.files.atomic import write_parts
 from mlffm_segdiff.inference.confidence import FLAGS
 from mlffm_segdiff.inference.estimates import ContourBand, Ends, with_interval
 from mlffm_segdiff.inference.masks import nearest_mask

@@ -26,8 +26,8 @@ from mlffm_segdiff.data.image_formats import (
 from mlffm_segdiff.data.image_memory import MAX_MEMORY, reserved
 from mlffm_segdiff.data.image_quality import is_blank
 from mlffm_segdiff.data.image_rows import ImageRows, Pixels
-from mlffm_segdiff.data.names import utf8_text
 from mlffm_segdiff.data.view import VIEW_SIDE
+from mlffm_segdiff.files.names import utf8_text
 from mlffm_segdiff.inference.reading.dicom import MARK_END, is_dicom, mm_per_pixel, read_dicom
 from mlffm_segdiff.inference.reading.dicom_frame import dicom_bytes
 from mlffm_segdiff.inference.reading.dicom_layout import pixel_layout

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.csv_columns import stream_column, text_lines
+from mlffm_segdiff.files.csv_columns import stream_column, text_lines
 from mlffm_segdiff.inference.reading.remote import RemoteFile, is_url, open_file
 
 COLUMNS = ("image", "path", "file", "filename", "url")

@@ -7,9 +7,9 @@ from contextlib import suppress
 from typing import Protocol, get_args
 
 from mlffm_segdiff.config.errors import partly_written
-from mlffm_segdiff.data.atomic import sweep_unfinished
-from mlffm_segdiff.data.claim import claimed_results
-from mlffm_segdiff.data.results_folder import require_own
+from mlffm_segdiff.files.atomic import sweep_unfinished
+from mlffm_segdiff.files.claim import claimed_results
+from mlffm_segdiff.files.results_folder import require_own
 from mlffm_segdiff.inference.outputs.parquet import require_parquet
 from mlffm_segdiff.inference.outputs.writers import TableFormat
 from mlffm_segdiff.inference.pool import helper_count

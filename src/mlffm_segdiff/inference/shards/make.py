@@ -10,8 +10,8 @@ from functools import partial
 from hashlib import sha256
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import atomic_write
-from mlffm_segdiff.data.names import utf8_text
+from mlffm_segdiff.files.atomic import atomic_write
+from mlffm_segdiff.files.names import utf8_text
 from mlffm_segdiff.inference.analysis import Processing, analyse, missing_estimates, require_supported
 from mlffm_segdiff.inference.outputs.geojson import geojson
 from mlffm_segdiff.inference.outputs.image_file import mask_png

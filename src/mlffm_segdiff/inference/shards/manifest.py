@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import atomic_write
+from mlffm_segdiff.files.atomic import atomic_write
 from mlffm_segdiff.inference.outputs.parquet import require_parquet
 from mlffm_segdiff.inference.outputs.predictions import table_writer
 from mlffm_segdiff.inference.shards.plan import Shard

@@ -14,11 +14,11 @@ import ray.data
 from ray.exceptions import RayError
 
 from mlffm_segdiff.config.errors import UserError, one_line
-from mlffm_segdiff.data.ray_cluster import connect, messages_on_stderr
 from mlffm_segdiff.inference.pool import MIN_HELPERS
 from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.shards.make import describe, make_shard, shard_settings
 from mlffm_segdiff.inference.shards.plan import Shard, ShardOptions
+from mlffm_segdiff.machine.ray_cluster import connect, messages_on_stderr
 
 IN_FLIGHT = 2
 """Shards assigned to an actor at once: the one that it makes, and the next."""

@@ -10,7 +10,7 @@ import torch
 
 from mlffm_segdiff.config.errors import one_line
 from mlffm_segdiff.data.decoder_warnings import ignore_decoder_warnings
-from mlffm_segdiff.data.processors import processors
+from mlffm_segdiff.machine.processors import processors
 
 Work = Callable[[Path, str], None]
 """Runs one cell: study folder, cell key. A fresh process must be able to import it by name."""

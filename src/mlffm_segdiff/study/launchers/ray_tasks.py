@@ -10,7 +10,7 @@ from ray.exceptions import RayError
 
 from mlffm_segdiff.config.errors import UserError, one_line
 from mlffm_segdiff.config.study import LauncherConfig
-from mlffm_segdiff.data.ray_cluster import connect, messages_on_stderr
+from mlffm_segdiff.machine.ray_cluster import connect, messages_on_stderr
 from mlffm_segdiff.study.launchers.base import Outcome, Work, attempt
 
 RETRIES = 3

@@ -12,10 +12,10 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
-from mlffm_segdiff.data.atomic import sweep_unfinished, write_text
-from mlffm_segdiff.data.csv_text import csv_table
 from mlffm_segdiff.evaluation.figures import save_figure
 from mlffm_segdiff.evaluation.report import columns_of_words, markdown_table
+from mlffm_segdiff.files.atomic import sweep_unfinished, write_text
+from mlffm_segdiff.files.csv_text import csv_table
 
 TEMPLATES = PackageLoader("mlffm_segdiff.study.report")
 LATEX_ESCAPES = str.maketrans(

@@ -11,8 +11,8 @@ import pandas as pd
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.study import MAX_LETTERS, TITLE, TITLE_LETTERS
-from mlffm_segdiff.data.csv_columns import read_table
 from mlffm_segdiff.data.datasets.mask_names import IdLookup, id_hint
+from mlffm_segdiff.files.csv_columns import read_table
 from mlffm_segdiff.study.report.image_properties import ImageProperty, file_stem, in_thirds
 
 MAX_GROUPS = 20

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from mlffm_segdiff.config.errors import UserError, reason_of
-from mlffm_segdiff.data.atomic import write_text
-from mlffm_segdiff.data.csv_text import unguarded
 from mlffm_segdiff.data.lesion_contrast import lesion_contrast
 from mlffm_segdiff.data.skin_tone import TONES, tone_name, typology_angle
+from mlffm_segdiff.files.atomic import write_text
+from mlffm_segdiff.files.csv_text import unguarded
 from mlffm_segdiff.metrics.thirds import thirds
 from mlffm_segdiff.study.report.document import frame_csv
 from mlffm_segdiff.study.report.scored_images import ScoredImages, open_images

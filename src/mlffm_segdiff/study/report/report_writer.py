@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from mlffm_segdiff.data.atomic import require_writable_folder, write_text
-from mlffm_segdiff.data.results_folder import listed_files, remove_results
+from mlffm_segdiff.files.atomic import require_writable_folder, write_text
+from mlffm_segdiff.files.results_folder import listed_files, remove_results
 from mlffm_segdiff.study.report import figure_sections as figures
 from mlffm_segdiff.study.report import score_sections as scores
 from mlffm_segdiff.study.report.document import Document

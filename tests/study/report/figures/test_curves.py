@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from mlffm_segdiff.data.atomic import write_text
+from mlffm_segdiff.files.atomic import write_text
 from mlffm_segdiff.study.report import read_results
 from mlffm_segdiff.study.report.figures.curves import by_images, curves_figure
 from mlffm_segdiff.study.score_frame import training_minutes

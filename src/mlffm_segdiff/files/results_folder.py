@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.paths import expanded
-from mlffm_segdiff.data.atomic import require_writable_file, require_writable_folder, sweep_unfinished
+from mlffm_segdiff.files.atomic import require_writable_file, require_writable_folder, sweep_unfinished
 
 
 def require_own(folder: Path, files: Iterable[str], own: Collection[str]) -> None:

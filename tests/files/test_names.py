@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlffm_segdiff.data.names import printable, utf8_text
+from mlffm_segdiff.files.names import printable, utf8_text
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.claim import LOCK, claimed, claimed_results
+from mlffm_segdiff.files.claim import LOCK, claimed, claimed_results
 
 Claim = Callable[[Path], AbstractContextManager[None]]
 BOTH = pytest.mark.parametrize("claim", [claimed, claimed_results])
@@ -46,7 +46,7 @@ def test_a_file_in_place_of_the_folder_is_named(claim: Claim, tmp_path: Path) ->
 
 def test_a_claim_ends_with_its_process(tmp_path: Path) -> None:
     script = (
-        "import os, signal, sys\nfrom pathlib import Path\nfrom mlffm_segdiff.data.claim import claimed\n"
+        "import os, signal, sys\nfrom pathlib import Path\nfrom mlffm_segdiff.files.claim import claimed\n"
         "with claimed(Path(sys.argv[1])):\n    print('claimed', flush=True)\n    sys.stdin.read()\n"
     )
     folder = tmp_path / "run"

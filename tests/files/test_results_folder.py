@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mlffm_segdiff.config.errors import StoppedError, UserError, partly_written
-from mlffm_segdiff.data.results_folder import remove_results, require_own, require_own_file
+from mlffm_segdiff.files.results_folder import remove_results, require_own, require_own_file
 
 
 def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from mlffm_segdiff.data import memory
-from mlffm_segdiff.data.memory import memory_bytes
+from mlffm_segdiff.machine import memory
+from mlffm_segdiff.machine.memory import memory_bytes
 
 
 def test_memory_is_the_machines_or_what_a_container_allows(

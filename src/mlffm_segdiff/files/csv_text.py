@@ -6,7 +6,7 @@ The pages of `predict` and `serve` write their tables by the same rule (``csvCel
 import re
 from collections.abc import Iterable
 
-from mlffm_segdiff.data.names import utf8_text
+from mlffm_segdiff.files.names import utf8_text
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)

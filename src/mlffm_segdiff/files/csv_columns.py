@@ -10,7 +10,7 @@ from itertools import tee
 from typing import IO, Any, cast
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.csv_text import unguarded
+from mlffm_segdiff.files.csv_text import unguarded
 
 SEPARATORS = ",;\t|"
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlffm_segdiff.data.csv_columns import read_rows
-from mlffm_segdiff.data.csv_text import csv_line, csv_table, guarded, unguarded
+from mlffm_segdiff.files.csv_columns import read_rows
+from mlffm_segdiff.files.csv_text import csv_line, csv_table, guarded, unguarded
 
 CELLS = {
     "=cmd|' /C calc'!A0.png": "'=cmd|' /C calc'!A0.png",

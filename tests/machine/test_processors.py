@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from mlffm_segdiff.data.processors import default_threads, processors
+from mlffm_segdiff.machine.processors import default_threads, processors
 
 
 def test_the_processors_this_process_may_run_on_count(monkeypatch: pytest.MonkeyPatch) -> None:

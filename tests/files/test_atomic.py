@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import (
+from mlffm_segdiff.files.atomic import (
     BUILDING,
     PART,
     atomic_folder,
@@ -132,7 +132,7 @@ def test_a_write_that_does_not_fit_leaves_the_old_file_and_says_so(tmp_path: Pat
     path = tmp_path / f"{name}.bin"
     path.write_bytes(b"old")
     script = (
-        "import resource, signal, sys; from pathlib import Path; from mlffm_segdiff.data.atomic import *\n"
+        "import resource, signal, sys; from pathlib import Path; from mlffm_segdiff.files.atomic import *\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "write_bytes(Path(sys.argv[1]), bytes(int(sys.argv[2])))"
@@ -170,7 +170,7 @@ def test_an_image_that_does_not_fit_is_an_error_and_leaves_no_file(tmp_path: Pat
     """Pillow itself writes such an image in part and reports nothing."""
     script = (
         "import os, resource, signal, sys; from pathlib import Path; from PIL import Image\n"
-        "from mlffm_segdiff.data.atomic import *\n"
+        "from mlffm_segdiff.files.atomic import *\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
         "path, image = Path(sys.argv[1]), Image.frombytes('L', (100, 100), os.urandom(10000))\n"
@@ -246,7 +246,7 @@ def test_a_folder_without_permission_is_named_with_its_fix(tmp_path: Path) -> No
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from mlffm_segdiff.data.atomic import atomic_folder, atomic_write
+from mlffm_segdiff.files.atomic import atomic_folder, atomic_write
 
 with atomic_write(Path(sys.argv[1], "a")) as a, atomic_folder(Path(sys.argv[1], "b")) as b:
     a.write_text("half")

@@ -3,7 +3,7 @@ import io
 import pytest
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.csv_columns import read_rows, read_table, stream_column
+from mlffm_segdiff.files.csv_columns import read_rows, read_table, stream_column
 
 ROWS = [(2, ("a", "anna")), (3, ("b b", "bert"))]
 TEXT = "id,note,group\na,x,anna\nb b,y, bert \n"

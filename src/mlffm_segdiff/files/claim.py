@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.data.atomic import sweep_unfinished, try_lock, unwritable
+from mlffm_segdiff.files.atomic import sweep_unfinished, try_lock, unwritable
 
 LOCK = ".lock"
 """Name of the lock's file, which stays in the folder and names the last holder."""
