@@ -157,7 +157,7 @@ def _table(lines: Iterator[str], fits: Callable[[set[str]], bool]) -> tuple[list
     """Return the header of a table, and the reader of its other lines, by the first separator that fits.
 
     Args:
-        lines: Of the file.
+        lines: Lines of the file.
         fits: Returns whether names of columns, in lower case, are those of the table.
     """
     for separator in SEPARATORS:

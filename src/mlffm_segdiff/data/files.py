@@ -220,7 +220,7 @@ def _upright_rows(image: Image.Image) -> ImageRows:
 def _rgb_conversion(
     image: Image.Image, upright: ImageRows, name: str
 ) -> Callable[[Image.Image], Image.Image] | None:
-    """Return what converts rows of an image to RGB; None if they are."""
+    """Return the converter from rows of an image to RGB; None if they are RGB already."""
     white = white_of(_values(upright), name) if _is_deep(image) else 0
     mode = "L" if white or image.mode in ("1", "L", "LA", "La") else image.mode
     mode = mode if mode in ("L", "CMYK", "LAB") else "RGB"

@@ -26,12 +26,12 @@ class JudgedCase:
     """How certain the model was of a mask, and how good the mask is.
 
     Attributes:
-        id: Of the case.
-        dice: At source size.
-        jaccard: At source size.
-        certainty: Soft Dice confidence.
-        expected_dice: By the calibration; None without one that applies.
-        agreement: Of the samples, see `sample_agreement`; None for fewer than two.
+        id: Case id.
+        dice: Dice at the size of the ground truth, in [0, 1].
+        jaccard: Jaccard index at the size of the ground truth, in [0, 1].
+        certainty: Soft Dice confidence, in [0, 1].
+        expected_dice: Dice expected by the calibration, in [0, 1]; None without one that applies.
+        agreement: Agreement of the samples, see `sample_agreement`; None for fewer than two.
     """
 
     id: str

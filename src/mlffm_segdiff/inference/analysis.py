@@ -33,8 +33,8 @@ class Processing:
         threshold: Probability from which a pixel is lesion, above 0 and at most 1.
         post: Post-processing of the thresholded mask.
         mm_per_pixel: Side of a pixel in millimetres, 1e-6 to 1000, instead of the value in the image's file.
-        level: Of the intervals and contours that outputs show, as a share (0.9) or in percent (90); None is
-            0.9, or the highest that is calibrated.
+        level: Level of the intervals and contours that outputs show, as a share (0.9) or in percent (90);
+            None is 0.9, or the highest that is calibrated.
         refuse_outliers: Make no result of an image that is flagged as not dermoscopic.
     """
 
@@ -92,9 +92,9 @@ def analyse(
     """Make the result of one image from the network's output.
 
     Args:
-        image: What was segmented.
+        image: Segmented image.
         segmentation: The network's output for this image.
-        model: That segmented it, with its sampling and calibration.
+        model: Model that segmented it, with its sampling and calibration.
         processing: How the segmentation becomes a mask.
         prompted: The segmentation depends on marks of a user, so that no calibration applies.
 

@@ -38,7 +38,7 @@ def contrast_of(network_input: Pixels, output: NetworkOutput) -> float:
 
     Args:
         network_input: SxSx3 uint8 RGB.
-        output: Of this image.
+        output: Network output for this image.
     """
     probability = map_at(output.probability, *network_input.shape[:2])
     mask = probability >= THRESHOLD

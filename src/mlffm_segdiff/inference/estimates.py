@@ -23,7 +23,7 @@ class Estimate:
     ``str()`` gives, for example, "0.91 (0.78 to 0.97)".
 
     Attributes:
-        value: From the mask.
+        value: Value measured on the mask.
         intervals: Lower and upper end by level; none without a calibration that applies.
     """
 
@@ -63,7 +63,7 @@ class ContourBand:
     Attributes:
         inner: Within the mask.
         outer: Contains the mask.
-        level: At which the pair holds.
+        level: Probability with which the pair holds, in (0, 1).
     """
 
     inner: Mask
@@ -101,7 +101,7 @@ def shown_level(wanted: float | None, levels: Collection[float]) -> float | None
 
     Args:
         wanted: By default `DEFAULT_LEVEL`, or the highest level if there were too few cases to calibrate it.
-        levels: That are calibrated.
+        levels: Levels that are calibrated.
 
     Raises:
         UserError: The wanted level is not calibrated, but others are.

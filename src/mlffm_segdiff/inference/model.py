@@ -44,7 +44,7 @@ class Model:
         segmenter: Prepared for inference; it cannot be trained.
         size: Side of its input in pixels.
         sampling: How masks are made.
-        device: Of the segmenter.
+        device: Device of the segmenter.
         quality: Calibration of the weights; None without one.
         precision: Number format that the network computes in.
         identity: Digest of weights and recipe; empty if they are from no file.

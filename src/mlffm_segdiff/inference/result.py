@@ -37,7 +37,8 @@ class CaseResult:
         calibration: Calibration of such masks; None without one that applies.
         mm_per_pixel: Side of a pixel in millimetres; None if it is unknown.
         quality: Calibration of the weights, with the limits of the training images; None without one.
-        level: Of the intervals and contours that outputs show; None without a calibration that applies.
+        level: Level of the intervals and contours that outputs show, in (0, 1); None without a calibration
+            that applies.
         outlier: How unlike the training images the image is; None without a detector of the weights.
         expected_human_agreement: How well people would agree on the outline; None where no Dice is expected,
             and without a predictor of the weights.

@@ -74,11 +74,11 @@ class CheckedCase:
     """What the ground truth of a case says about possible bounds.
 
     Attributes:
-        certainty: Soft Dice confidence of the mask.
+        certainty: Soft Dice confidence of the mask, in [0, 1].
         contrast: Distance (Delta E*ab) of the mean colours inside and outside of the mask.
         share: Area of the mask as a share of the image.
         true_share: Area of the lesion as a share of the image.
-        dice: Of the mask.
+        dice: Dice of the mask, in [0, 1].
         outer_loss: For each of `THRESHOLDS`, the share of the lesion's pixels below it; 0 without a lesion.
         inner_loss: For each of `THRESHOLDS`, the share of the pixels from it that are not lesion; 0 for none.
         set_share: For each of `THRESHOLDS`, the share of the image's pixels from it.
@@ -100,9 +100,9 @@ def check_case(probability: Map, truth: Mask, certainty: float, contrast: float,
     Args:
         probability: HxW in [0, 1].
         truth: HxW bool.
-        certainty: Soft Dice confidence of the mask.
-        contrast: Of the mask, see `CheckedCase`.
-        dice: Of the mask.
+        certainty: Soft Dice confidence of the mask, in [0, 1].
+        contrast: Colour contrast of the mask (Delta E*ab), see `CheckedCase`.
+        dice: Dice of the mask, in [0, 1].
     """
     thresholds = np.array([threshold_at(one, contrast) for one in THRESHOLDS], dtype=np.float32)
     reached = np.searchsorted(thresholds, probability.ravel(), side="right")
@@ -130,8 +130,8 @@ def threshold_at(threshold: float, contrast: float) -> float:
     the threshold is multiplied by sqrt(USUAL_CONTRAST / contrast).
 
     Args:
-        threshold: At `USUAL_CONTRAST`; 0 and those above 1 do not change.
-        contrast: Of the mask, see `CheckedCase`.
+        threshold: Threshold at `USUAL_CONTRAST`; 0 and those above 1 do not change.
+        contrast: Colour contrast of the mask (Delta E*ab), see `CheckedCase`.
     """
     if not 0 < threshold < 1:
         return threshold
@@ -149,9 +149,9 @@ def area_interval(share: float, certainty: float, contrast: float, bounds: Bound
 
     Args:
         share: Area of the mask as a share of the image.
-        certainty: Soft Dice confidence of the mask.
-        contrast: Of the mask, see `CheckedCase`.
-        bounds: At the level of the interval.
+        certainty: Soft Dice confidence of the mask, in [0, 1].
+        contrast: Colour contrast of the mask (Delta E*ab), see `CheckedCase`.
+        bounds: Bounds calibrated at the level of the interval.
 
     Returns:
         Its ends; the whole range if nothing was found, as there is no mask to start from.
@@ -189,7 +189,7 @@ def fit_bounds(cases: Sequence[CheckedCase], level: float) -> Bounds | None:
 
     Args:
         cases: Calibration cases, exchangeable with new ones.
-        level: In (0, 1).
+        level: Coverage, in (0, 1).
 
     Returns:
         The bounds; None for fewer cases than `fewest_cases`.

@@ -25,7 +25,7 @@ def conformal_quantile(scores: Sequence[float] | Numbers, level: float) -> float
     Split conformal prediction: Vovk et al. 2005; Lei et al. 2018, section 2.2.
 
     Args:
-        scores: Of the calibration cases; large where the prediction was wrong.
+        scores: Nonconformity scores of the calibration cases; large where the prediction was wrong.
         level: Coverage, in (0, 1).
 
     Returns:

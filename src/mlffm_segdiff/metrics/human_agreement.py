@@ -69,9 +69,9 @@ def fit_agreement(traits: Numbers, agreement: Numbers, penalty: float = PENALTY)
     """Fit a ridge regression (Hoerl and Kennard 1970) of the agreement on the traits.
 
     Args:
-        traits: Of each case, NxK; at least FOLDS cases.
+        traits: Features of each case, see `probability_traits`, NxK; at least FOLDS cases.
         agreement: Mean Dice between people, N.
-        penalty: Of the squared slopes.
+        penalty: Ridge penalty, the weight of the squared slopes of the standardised traits.
     """
     errors = np.abs(cross_validated(traits, agreement, penalty) - agreement)
     return _fitted(traits, agreement, penalty, float(errors.mean()))

@@ -121,7 +121,7 @@ class DiffusionSegmenter(BaseSegmenter):
         Args:
             x_t: Noised masks, B1HW.
             t: Timesteps, B.
-            features: Of the images, each with B rows.
+            features: Image features of `encode`, each with B rows.
             previous: With self-conditioning, the previous estimate of x_0, B1HW; zeros by default.
 
         Returns:

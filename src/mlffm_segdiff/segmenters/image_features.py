@@ -18,7 +18,7 @@ def pool_features(features: Sequence[Tensor], height: int) -> Tensor | None:
 
     Args:
         features: What a denoiser's ``encode`` returns; maps are BCHW, other tensors are ignored.
-        height: Of the image in pixels.
+        height: Image height in pixels.
 
     Returns:
         BxD float32, level by level; None without a map of one of the STRIDES.

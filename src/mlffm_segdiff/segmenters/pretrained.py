@@ -63,12 +63,12 @@ class Pretrained(
     imported only with ``trust_code=True``.
 
     Attributes:
-        recipe: Of the model, its training and its sampling.
+        recipe: Recipe of the model, its training and its sampling.
         segmenter: The network and what turns its output into masks.
         quality: Calibration of its certainty; None without one.
         agreement: Predictor of how well people agree on an outline; None without one.
         outliers: Detector of images unlike its training images; None without one.
-        licence: Of the weights, by its SPDX identifier; empty if it is not known.
+        licence: Licence of the weights, by its SPDX identifier; empty if it is not known.
         digest: SHA-256 of the files that it was loaded from, separated by spaces, of weights as
             `files_digest` returns it; empty without any.
 
@@ -111,7 +111,7 @@ class Pretrained(
         self._judged, self._judged_versions = _fingerprint(self.segmenter), self._versions()
 
     def valid_companions(self) -> Companions:
-        """Return what goes with the weights; nothing, with a warning, if they have changed since."""
+        """Return the companions of the weights; none, with a warning, if the weights have changed since."""
         if not any(self.companions) or self._versions() == self._judged_versions:
             return self.companions
         if self._judged in {"", _fingerprint(self.segmenter)}:
@@ -123,7 +123,7 @@ class Pretrained(
         return Companions()
 
     def _versions(self) -> tuple[object, ...]:
-        """Return what changes whenever weights change in place; it may change without that, too."""
+        """Return a value that changes whenever weights change in place, and possibly without that."""
         tensors = (*self.parameters(), *self.buffers())
         return tuple((one.data_ptr(), None if one.is_inference() else one._version) for one in tensors)
 
@@ -182,7 +182,7 @@ class Pretrained(
             trust_code: Import the code that the recipe names by ``target``, if it does. Models and losses
                 that are registered by entry points need no trust: the user has installed their package.
             device: Where to put the model, as for `find_device`; ``auto`` is a CUDA GPU if there is one.
-            options: Of the hub: `HUB_OPTIONS`. They have no effect on a folder.
+            options: Options of the hub, see `HUB_OPTIONS`. They have no effect on a folder.
 
         Raises:
             UserError: An option is unknown, the device or the weights do not exist, or the weights are

@@ -60,12 +60,12 @@ def look_again(
     """Merge the maps of B images with those of a second look, for images that need one.
 
     Args:
-        segmenter: On `device`, in evaluation mode.
+        segmenter: Segmenter on `device`, in evaluation mode.
         first: BxSxS probabilities of the whole images.
         view: Returns an image by its number, HxWx3 uint8, or None for no second look. It is called once for
             each image to look at again, and no image is kept after its crop is taken.
-        sampling: As for the first maps.
-        device: Of the segmenter.
+        sampling: Sampling settings of the first maps.
+        device: Device of the segmenter.
 
     Returns:
         B maps: SxS without a second look, otherwise as `merge_maps` returns them.

@@ -127,7 +127,7 @@ class Engine:
         """Return the sampling of a request.
 
         Args:
-            overrides: Of the default.
+            overrides: Values that replace those of the default sampling, by key.
             inputs: See `evaluations`.
 
         Raises:

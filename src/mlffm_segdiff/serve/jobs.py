@@ -96,7 +96,7 @@ class Jobs:
         """Return a new job, whose files are still to come.
 
         Args:
-            address: Of its client.
+            address: Network address of its client.
             owner: See `Job`.
 
         Raises:

@@ -226,7 +226,7 @@ def _command(
 
 
 def _notes(found: MaskRuns, scores: pd.DataFrame) -> list[str]:
-    """Return what a reader must know about the masks, one sentence each."""
+    """Return notes on missing, resized and extra masks, one sentence per run."""
     notes = []
     for run in found.runs:
         own = scores[(scores["variant"] == run.method) & (scores["seed"] == run.number)]

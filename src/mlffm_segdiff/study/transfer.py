@@ -98,7 +98,7 @@ def find_cell(cell: Cell, plan: StudyPlan, others: Iterable[StudyFolder]) -> Fou
 
 
 def next_state(cell: Cell, plan: StudyPlan, folder: StudyFolder, others: Iterable[StudyFolder] = ()) -> str:
-    """Return what is left to do for a cell.
+    """Return the state of a cell: done, or the next step.
 
     Args:
         cell: The cell.

@@ -23,7 +23,7 @@ class Record:
     """What a run found in one image.
 
     Attributes:
-        row: Of the image.
+        row: Table row of the image.
         key: Digest of the image and of all settings, see `Journal.key_of`; empty for a failed image.
         files: SHA-256 of each of its files, by path in the output folder.
         kept: What `Writer.write` returned, by the name of the output.
@@ -41,7 +41,7 @@ class Journal:
     The first line of the file has the settings and all files of the run; each further line is a `Record`.
 
     Args:
-        folder: Of the results.
+        folder: Folder of the results.
         cases: Files of each image by its stem, relative to the folder, in the order of the images.
         run_files: Files for all images, relative to the folder.
         settings: All that the results depend on, besides the images; empty if that is unknown.

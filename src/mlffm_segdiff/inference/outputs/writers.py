@@ -48,7 +48,7 @@ class Output:
     """Where results go, and which: masks/ and the table always, the outputs in ``write`` on request.
 
     Attributes:
-        folder: Of all results.
+        folder: Folder of all results.
         write: Names of WRITERS or of `own`.
         maps: Format of probability and spread maps: 16-bit PNG, 65535 times the value, or float32 NPY.
         table: Format of the table of predictions.
@@ -108,13 +108,13 @@ class Writer(ABC):
 
     @abstractmethod
     def write(self, result: CaseResult) -> Kept:
-        """Write one image's output; return what `add_row` needs of it, or None."""
+        """Write one image's output; return the values that `add_row` needs, or None."""
 
     def add_row(self, row: Row, kept: Kept) -> None:  # noqa: B027
         """Receive the row of each image in the order of the images, after `write`.
 
         Args:
-            row: Of the image; of a failed one too.
+            row: Table row of the image, also of one that failed.
             kept: What `write` returned, in this run or in an earlier one that is resumed; None if it failed.
         """
 

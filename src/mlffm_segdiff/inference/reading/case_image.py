@@ -59,8 +59,8 @@ class CaseImage:
     """One image; its full-size pixels are kept only if an output needs them and they are few.
 
     Attributes:
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
+        height: Image height in pixels.
+        width: Image width in pixels.
         network_input: SxSx3 uint8 RGB, resized as the training images were.
         view: hxwx3 uint8 RGB, no side above `VIEW_SIDE`, to show and to measure colours on. Without it,
             neither a second look nor colours are possible.

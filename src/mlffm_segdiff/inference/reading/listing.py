@@ -87,7 +87,7 @@ def _remote(url: str) -> ImageFiles:
 
 
 def merged(found: Sequence[ImageFiles]) -> ImageFiles:
-    """Return what was found at several places, in order and without repetition."""
+    """Return the image files of several places together, in order and without repetition."""
     images = _distinct([one.images for one in found])
     others = tuple(dict.fromkeys(other for one in found for other in one.others))
     known = set(images)

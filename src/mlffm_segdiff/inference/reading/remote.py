@@ -96,7 +96,7 @@ def list_url(url: str, name: str) -> tuple[list[str], bool]:
     """List the files at a URL.
 
     Args:
-        url: Of a file, a folder (the files directly in it), a zip archive (all files in it), or a pattern
+        url: URL of a file, a folder (the files directly in it), a zip archive (all files in it), or a pattern
             with ``*``, ``?`` or ``[``. On the web, where folders cannot be listed, only ``*`` makes a
             pattern.
         name: How errors name it.

@@ -56,9 +56,9 @@ def make_shard(shard: Shard, model: PreparedModel, options: ShardOptions, thread
     made from. An image that failed for lack of memory or of a package, or could not be read, is tried again.
 
     Args:
-        shard: From `plan_shards`.
-        model: What segments the images.
-        options: Of the plan.
+        shard: Shard from `plan_shards`.
+        model: Model that segments the images.
+        options: Options of the plan.
         threads: Number of threads that read and encode.
     """
     with ThreadPoolExecutor(threads) as pool:
@@ -131,7 +131,7 @@ def _finish(case: Record | Segmented, model: PreparedModel, processing: Processi
 
 
 def values_and_contours(digest: str, result: CaseResult) -> tuple[dict[str, Cell], str]:
-    """Return what a row of a shard has of a segmented image besides key, source and mask."""
+    """Return the values and the contours (GeoJSON) of a segmented image, as a row of a shard has them."""
     return _values(digest, row_of(result)), json.dumps(geojson(result.mask, result.image.name))
 
 

@@ -53,7 +53,7 @@ class Shard:
     """Consecutive images of the sorted list.
 
     Attributes:
-        path: Of its file, named by its number and a digest of the list of its images and of all settings.
+        path: Path of its file, named by its number and a digest of the list of its images and all settings.
         first: Number of its first image in the whole list.
         sources: Its images.
     """

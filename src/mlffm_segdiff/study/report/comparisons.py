@@ -105,12 +105,12 @@ def comparison_table(
 
     Args:
         study: The scores. The text names the data set if the study has several.
-        comparisons: Of one score, corrected together.
+        comparisons: Comparisons by one score, corrected together.
         name: Stem of the table's files.
-        caption: What is compared.
-        score: The score.
-        column: What the labels are.
-        part: What was compared within.
+        caption: Caption of the table.
+        score: Name of the score.
+        column: Header of the column of labels.
+        part: Header of the column of the parts that were compared within.
     """
     numbers, shown = [], []
     for one in comparisons:
