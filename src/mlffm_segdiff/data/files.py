@@ -76,6 +76,10 @@ def decode_pil(data: bytes, name: str) -> Image.Image:
     """Decode an image file as a Pillow RGB image without metadata, which may name a patient.
 
     Pixels and errors are those of `decode_image`; for large files this takes a third of its memory.
+
+    Args:
+        data: Content of the file.
+        name: Name of the file in errors.
     """
     image = _decode(data, name, 4, lambda opened: rgb_rows(opened, name).whole())
     image.info.clear()
@@ -105,14 +109,34 @@ def read_mask(data: bytes, name: str, probability: bool = False) -> MaskPixels:
 
 
 def decode_mask(data: bytes, name: str, probability: bool = False) -> npt.NDArray[np.bool_]:
-    """Decode a mask file as HxW bool, True in the lesion. Arguments and errors are those of `read_mask`."""
+    """Decode a mask file as a binary mask; see `read_mask`.
+
+    Args:
+        data: Content of the file.
+        name: Name of the file in errors.
+        probability: Accept a map of probabilities, see `read_mask`.
+
+    Returns:
+        HxW bool, True in the lesion.
+
+    Raises:
+        NotAMaskError: As `read_mask`.
+        UserError: As `decode_image`.
+    """
     return read_mask(data, name, probability).lesion
 
 
 def image_size(data: bytes, name: str) -> tuple[int, int]:
-    """Return width and height of an image file by its header, before EXIF orientation.
+    """Read the size of an image file from its header, before EXIF orientation.
 
     Errors are those of `decode_image`.
+
+    Args:
+        data: Content of the file.
+        name: Name of the file in errors.
+
+    Returns:
+        Width and height in pixels.
     """
     with reported(name):
         return _stored_size(open_checked(data, name))

@@ -31,6 +31,10 @@ CALIBRATED_LEVELS = tuple(sorted({*LEVELS, *map(area_level, LEVELS)}))
 def calibration_folder(weights: str | Path, part: str) -> Path:
     """Return the folder that `calibrate` writes to, before anything is evaluated.
 
+    Args:
+        weights: Run folder or weights folder.
+        part: Part of the split that is evaluated.
+
     Raises:
         UserError: The part is not ``val``, or the weights are not in a folder that can be written.
     """

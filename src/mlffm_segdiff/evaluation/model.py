@@ -106,7 +106,19 @@ def evaluate_model(
     batch_size: int,
     device: torch.device,
 ) -> Iterator[EvaluatedCase]:
-    """Segment and score cases in their order; arguments and errors as of `segment_cases`."""
+    """Segment and score cases in their order; errors are those of `segment_cases`.
+
+    Args:
+        segmenter: Segmenter on `device`, in evaluation mode.
+        pairs: Images and masks of at least these cases, at the network's size.
+        cases: Cases to segment.
+        sampling: How masks are made.
+        batch_size: Images segmented at once.
+        device: Device of the segmenter.
+
+    Yields:
+        Scores of each case.
+    """
     return map(evaluate_case, segment_cases(segmenter, pairs, cases, sampling, batch_size, device))
 
 

@@ -154,6 +154,14 @@ def evaluate_masks(predicted: Path, truth: Path, show: ShowProgress = no_progres
 
     ``missing`` and ``extra`` of the facts are the ids on one side only.
 
+    Args:
+        predicted: Folder of the predicted masks.
+        truth: Folder of the ground truth.
+        show: Shows the progress of a labelled step.
+
+    Returns:
+        Scores of all pairs at the size of the ground truth; distances are in pixels.
+
     Raises:
         UserError: A folder or file cannot be read, or the sizes of a pair differ.
     """
@@ -179,10 +187,17 @@ def evaluate_masks(predicted: Path, truth: Path, show: ShowProgress = no_progres
 
 
 def write_evaluation(found: Evaluation, folder: Path) -> dict[str, Summary]:
-    """Write cases.csv, summary.json and figures, and return the summaries.
+    """Write cases.csv, summary.json and figures.
 
     Of a model also quality.csv, and, of its test cases, coverage.csv where a calibration applies.
     The files of an earlier evaluation in the folder, which its summary.json lists, are removed first.
+
+    Args:
+        found: Evaluation of a model or of masks.
+        folder: Folder to write to, created if needed.
+
+    Returns:
+        Summaries by resolution: ``source``, and for a model ``network``.
 
     Raises:
         UserError: There are no cases, a file that is not of an earlier evaluation would be overwritten, or

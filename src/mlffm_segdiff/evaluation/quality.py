@@ -59,6 +59,11 @@ def caught_share(doubt: Sequence[float], bad: Sequence[bool], share: float) -> f
     """Return the share of all bad cases that are among the `share` most doubtful; None if none is bad.
 
     Of equally doubtful cases, each has the share of them that is bad, so their order does not count.
+
+    Args:
+        doubt: Doubt about each case; larger is more doubtful.
+        bad: Whether each case is bad.
+        share: Share of the cases that are reviewed, in [0, 1].
     """
     _, rising = _rising(doubt, bad)
     doubtful = rising[len(rising) - round(share * len(rising)) :]

@@ -70,7 +70,12 @@ class Processing:
 
 
 def missing_estimates(model: PreparedModel, how: Processing) -> str:
-    """Return why results have no expected Dice or no intervals; an empty text if none are missing."""
+    """Return why results have no expected Dice or no intervals; an empty text if none are missing.
+
+    Args:
+        model: Model with its sampling and calibration.
+        how: How segmentations become masks.
+    """
     if model.quality and (calibrated := model.quality.mismatch(model.sampling)):
         return f"no expected Dice and no intervals: the weights are calibrated for {calibrated}"
     if how.level is None:
@@ -144,7 +149,15 @@ def _is_default(sampling: SamplingConfig) -> bool:
 
 
 def require_supported(model: PreparedModel, processing: Processing) -> None:
-    """Raise UserError for a level that is not calibrated, or if outliers are refused without a detector."""
+    """Refuse settings that the model does not support.
+
+    Args:
+        model: Model with its sampling, calibration and outlier detector.
+        processing: How segmentations become masks.
+
+    Raises:
+        UserError: The level is not calibrated, or outliers are refused without a detector.
+    """
     if processing.refuse_outliers and model.outliers is None:
         raise UserError(
             "these weights have no outlier detector, so no image can be refused; make one by evaluate "

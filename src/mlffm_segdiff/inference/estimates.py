@@ -77,7 +77,12 @@ class ContourBand:
 
 
 def with_interval(value: float, ends: Ends | None) -> str:
-    """Return a number with its interval in words, such as "0.91 (0.78 to 0.97)"."""
+    """Return a number with its interval in words, such as "0.91 (0.78 to 0.97)".
+
+    Args:
+        value: The number.
+        ends: Lower and upper end; None leaves the interval out.
+    """
     size = abs(value)
     digits = ".2f" if size < 10 else ".1f" if size < 100 else ".0f"
     return f"{value:{digits}}" + (f" ({ends[0]:{digits}} to {ends[1]:{digits}})" if ends else "")

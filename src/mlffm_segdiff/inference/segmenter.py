@@ -60,6 +60,13 @@ class Segmenter(Pretrained):
     ``Segmenter.from_pretrained("default")`` loads the weights of the package; it also takes a run folder, a
     weights folder or a hub id. As a `torch.nn.Module` it has ``to``, ``eval`` and ``state_dict``; called on a
     batch (B3HW in [-1, 1]) it returns a `Segmentation` at the network's size.
+
+    Args:
+        recipe: The recipe, as in ``config.json``.
+        packages: Installed packages whose entry points the recipe needs.
+
+    Raises:
+        UserError: The recipe is not valid, or one of the packages is not installed.
     """
 
     def __init__(self, recipe: dict[str, Any], packages: Sequence[str] = ()) -> None:

@@ -172,7 +172,15 @@ def dice_scores(case: CheckedCase) -> float:
 
 
 def dice_interval(certainty: float, bounds: Bounds) -> tuple[float, float]:
-    """Return the interval of the Dice of a mask with this certainty, in [0, 1]."""
+    """Return the interval of the Dice of a mask with this certainty.
+
+    Args:
+        certainty: Soft Dice confidence of the mask, in [0, 1].
+        bounds: Bounds calibrated at the level of the interval.
+
+    Returns:
+        Its ends, low and high, in [0, 1].
+    """
     low, high = (
         1 + MIN_ERROR - math.exp(_usual_error(certainty) + score)
         for score in (bounds.dice_low, -bounds.dice_high)

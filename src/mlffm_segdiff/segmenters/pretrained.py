@@ -269,7 +269,18 @@ def save_segmenter(
     dtype: torch.dtype = torch.float32,
     licence: str = "",
 ) -> None:
-    """Write config.json and model.safetensors into ``folder``, floating-point weights as ``dtype``."""
+    """Write config.json and model.safetensors into a folder.
+
+    Args:
+        segmenter: Segmenter with the weights to save.
+        recipe: Recipe of the segmenter.
+        folder: Folder to write to.
+        dtype: Number format of floating-point weights.
+        licence: Licence of the weights, by its SPDX identifier; empty if it is not known.
+
+    Raises:
+        UserError: The folder cannot be written.
+    """
     pretrained = Pretrained(recipe=recipe.model_dump(mode="json"))
     pretrained.licence = licence
     pretrained.segmenter.load_state_dict(segmenter.state_dict())
@@ -282,7 +293,15 @@ def save_segmenter(
 
 
 def require_trust(recipe: Any, trust_code: bool = False) -> None:
-    """Raise UserError if the recipe of saved weights names code by ``target``, unless the user trusts it."""
+    """Refuse a recipe of saved weights that names code by ``target``, unless the user trusts it.
+
+    Args:
+        recipe: Recipe as in a config.json, not yet checked.
+        trust_code: The user trusts the code. The environment variable `TRUST_CODE` set to 1 does the same.
+
+    Raises:
+        UserError: The recipe names code, and the user does not trust it.
+    """
     sections = [recipe.get(key) for key in ("model", "loss")] if isinstance(recipe, dict) else []
     targets = [
         section["target"] for section in sections if isinstance(section, dict) and section.get("target")
@@ -295,12 +314,28 @@ def require_trust(recipe: Any, trust_code: bool = False) -> None:
 
 
 def load_pretrained(name: str | Path, trust_code: bool = False) -> Pretrained:
-    """Load weights as `Pretrained.from_pretrained` does."""
+    """Load weights in evaluation mode on the CPU, as `Pretrained.from_pretrained` does.
+
+    Args:
+        name: As ``pretrained_model_name_or_path`` there.
+        trust_code: Import the code that the recipe names by ``target``.
+    """
     return Pretrained.from_pretrained(name, trust_code)
 
 
 def read_config(path: Path, fix: str) -> dict[str, Any]:
-    """Read the config.json of weights or graphs. Raises UserError, with this fix, if it is damaged."""
+    """Read the config.json of weights or graphs.
+
+    Args:
+        path: The config.json.
+        fix: How to fix a damaged file, for the error.
+
+    Returns:
+        Its values, with ``recipe`` and perhaps ``packages``.
+
+    Raises:
+        UserError: The file is missing or damaged.
+    """
     config = read_json(path, fix)
     packages = config.get("packages", []) if isinstance(config, dict) else []
     if not (isinstance(config, dict) and isinstance(config.get("recipe"), dict)):

@@ -97,7 +97,17 @@ def start_study(
     device: str = AUTO,
     others: Sequence[StudyFolder] = (),
 ) -> tuple[StudyPlan, Launcher]:
-    """Check a whole study and those that it reuses, write its plan, and return it with what runs its cells.
+    """Check a whole study and those that it reuses, and write its plan.
+
+    Args:
+        study: Study to check.
+        folder: Its folder, possibly with an earlier plan of it.
+        sources: See `Sources`.
+        device: Where cells run, as for `find_device`.
+        others: Folders of studies to reuse cells of.
+
+    Returns:
+        The plan, and the launcher that runs its cells.
 
     Raises:
         UserError: As `make_plan` and `save_plan` do, or if the launcher cannot run, this machine has no such

@@ -123,7 +123,14 @@ class Writer(ABC):
 
 
 def make_writers(output: Output, sampling: SamplingConfig) -> dict[str, Writer]:
-    """Return the writers of the requested outputs; those that need the decoded image come last.
+    """Make the writers of the requested outputs; those that need the decoded image come last.
+
+    Args:
+        output: Requested outputs and their folder.
+        sampling: Sampling settings of the run.
+
+    Returns:
+        Writers by name of the output.
 
     Raises:
         UserError: An output is unknown, or cannot be written with this sampling or installation.
@@ -137,7 +144,13 @@ def make_writers(output: Output, sampling: SamplingConfig) -> dict[str, Writer]:
 
 
 def case_files(stem: str, output: Output, writers: Mapping[str, Writer]) -> tuple[str, ...]:
-    """Return the files of the image with this stem, its mask first, relative to the output folder."""
+    """Return the files of the image with this stem, its mask first, relative to the output folder.
+
+    Args:
+        stem: Name of the output files, without an extension.
+        output: Folder of all results.
+        writers: Writers by name of the output.
+    """
     mask = output.mask_path(stem).relative_to(output.folder).as_posix()
     return (mask, *(name for writer in writers.values() for name in writer.case_files(stem)))
 

@@ -133,7 +133,16 @@ def require_unique_names(images: Sequence[Source]) -> None:
 
 
 def read_image(source: Source, size: int, keep: bool = False) -> CaseImage:
-    """Read and decode an image; see `read_unless_found`."""
+    """Read and decode an image; see `read_unless_found`.
+
+    Args:
+        source: Where it is.
+        size: Side of the network's input in pixels.
+        keep: Keep what `CaseImage.full_size` needs.
+
+    Raises:
+        UserError: It cannot be read, is not an image, is too large, or has one colour only.
+    """
     return read_unless_found(source, size, keep, find=lambda _: None)
 
 

@@ -33,6 +33,13 @@ ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 def shard_settings(model: PreparedModel, options: ShardOptions) -> str:
     """Return all that the results of an image depend on besides the image.
 
+    Args:
+        model: Model that segments the images.
+        options: Options of the plan.
+
+    Returns:
+        Settings as text; shards with the same text and images have the same results.
+
     Raises:
         UserError: The weights are from no file, so that it is unknown, or the level of intervals is not
             calibrated.
@@ -131,7 +138,12 @@ def _finish(case: Record | Segmented, model: PreparedModel, processing: Processi
 
 
 def values_and_contours(digest: str, result: CaseResult) -> tuple[dict[str, Cell], str]:
-    """Return the values and the contours (GeoJSON) of a segmented image, as a row of a shard has them."""
+    """Return the values and the contours (GeoJSON) of a segmented image, as a row of a shard has them.
+
+    Args:
+        digest: SHA-256 of the content of the image file.
+        result: Result of the image.
+    """
     return _values(digest, row_of(result)), json.dumps(geojson(result.mask, result.image.name))
 
 
