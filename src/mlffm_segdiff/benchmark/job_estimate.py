@@ -141,10 +141,10 @@ def estimate_job(job: Job, speeds: JobSpeeds, nodes: Nodes, store: ObjectStore) 
     of the optimum checkpoint interval for restart dumps", Future Generation Computer Systems 22, eq. 13).
 
     Args:
-        job: What is segmented.
-        speeds: What was measured.
-        nodes: Where it runs.
-        store: Where images and shards are stored.
+        job: Images to segment.
+        speeds: Measured speeds.
+        nodes: Machines that it runs on.
+        store: Object store where images and shards are stored.
 
     Raises:
         UserError: A node has fewer cores than a worker has threads, or no GPU for a network measured on one;
@@ -216,7 +216,7 @@ class Limit:
     """A number beyond which a job no longer scales.
 
     Attributes:
-        what: What happens there.
+        what: Description of the limit.
         at: Number of nodes, images or megapixels at which it happens.
         unit: ``nodes``, ``images`` or ``megapixels``.
         now: The number of the job.
@@ -232,10 +232,10 @@ def limits_of(job: Job, speeds: JobSpeeds, nodes: Nodes, store: ObjectStore) -> 
     """Return the limits of a job, the nearest first, then sizes of images from which the CPU does other work.
 
     Args:
-        job: What is segmented.
-        speeds: What was measured.
-        nodes: Where it runs.
-        store: Where images and shards are stored.
+        job: Images to segment.
+        speeds: Measured speeds.
+        nodes: Machines that it runs on.
+        store: Object store where images and shards are stored.
     """
     found = estimate_job(job, speeds, nodes, store)
     workers = _workers(speeds, nodes)

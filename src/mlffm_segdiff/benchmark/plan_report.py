@@ -94,7 +94,12 @@ def plan_tables(plan: JobPlan) -> list[Table]:
 
 
 def plan_markdown(plan: JobPlan, command: str) -> str:
-    """Return a plan as Markdown."""
+    """Return a plan as Markdown.
+
+    Args:
+        plan: Plan of a job.
+        command: Command line to record.
+    """
     speeds = plan.measured.speeds
     inputs = {
         "command": f"`{command}`",

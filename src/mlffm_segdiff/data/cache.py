@@ -36,7 +36,7 @@ class UnusableCasesError(UserError):
     """Cases that cannot be used, of which the message names the first three.
 
     Attributes:
-        bad: What is wrong with each.
+        bad: Reason for each case.
     """
 
     def __init__(self, bad: Sequence[str], total: int) -> None:

@@ -180,7 +180,7 @@ def rgb_rows(image: Image.Image, name: str) -> ImageRows:
 
     Args:
         image: Decoded, or opened; its file is then decoded.
-        name: How errors name it.
+        name: Name in errors.
 
     Raises:
         UserError: Its values cannot be shown as 8 bits.

@@ -29,7 +29,15 @@ def require_own(folder: Path, files: Iterable[str], own: Collection[str]) -> Non
 
 
 def require_outside(folder: Path, inputs: Iterable[Path]) -> None:
-    """Raise UserError if results would be written among the masks or images that they are made from."""
+    """Refuse to write results among the masks or images that they are made from.
+
+    Args:
+        folder: Folder of the results.
+        inputs: Folders of masks or images.
+
+    Raises:
+        UserError: The folder is one of the inputs, or in one of them.
+    """
     for given in inputs:
         if expanded(folder).resolve().is_relative_to(expanded(given).resolve()):
             raise UserError(
@@ -42,7 +50,7 @@ def require_own_file(path: Path, start: str) -> None:
 
     Args:
         path: The file.
-        start: How the files of the command start.
+        start: First characters of the files of the command.
     """
     require_writable_file(path)
     if path.exists():

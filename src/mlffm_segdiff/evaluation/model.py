@@ -64,7 +64,7 @@ def segment_cases(
         segmenter: Segmenter on `device`, in evaluation mode.
         pairs: Images and masks of at least these cases, at the network's size.
         cases: Cases to segment. For a second look their images are read from their files, one at a time.
-        sampling: How masks are made.
+        sampling: Sampling settings.
         batch_size: Images segmented at once.
         device: Device of the segmenter.
         quality: Calibration of the weights, for the expected Dice.
@@ -112,7 +112,7 @@ def evaluate_model(
         segmenter: Segmenter on `device`, in evaluation mode.
         pairs: Images and masks of at least these cases, at the network's size.
         cases: Cases to segment.
-        sampling: How masks are made.
+        sampling: Sampling settings.
         batch_size: Images segmented at once.
         device: Device of the segmenter.
 

@@ -67,12 +67,13 @@ class Evaluation:
 
     Attributes:
         cases: Scores, one per case.
-        facts: What was evaluated and how, for summary.json.
+        facts: Facts about the evaluation, for summary.json.
         outlines: Best, median and worst cases, to draw.
         judged: Certainty and Dice of each case; empty for masks without a model.
-        covered: What the ground truth of each case says about bounds; empty for masks without a model.
-        coverage: How often the bounds of the model's calibration hold; empty without one that applies.
-        model: What was evaluated; None for masks without a model.
+        covered: Comparison of each case with its ground truth, for the coverage of bounds; empty for masks
+            without a model.
+        coverage: Coverage of the bounds of the model's calibration; empty without one that applies.
+        model: Evaluated model; None for masks without a model.
     """
 
     cases: Sequence[EvaluatedCase]
@@ -102,7 +103,7 @@ def evaluate(
         split: CSV with columns id and part, in place of the recipe's split.
         part: ``train``, ``val`` or ``test``.
         sampling: Overrides of the recipe's sampling, by the keys of `SamplingConfig`.
-        device: Where the network runs, as for `find_device`.
+        device: Device of the network, as for `find_device`.
         show: Shows the progress of a labelled step.
 
     Returns:
@@ -240,7 +241,7 @@ def require_free_folder(folder: Path, inputs: Iterable[Path] = ()) -> None:
     """Raise UserError, before anything is evaluated, if `write_evaluation` could not write its files.
 
     Args:
-        folder: Where they would be written.
+        folder: Folder that they would be written to.
         inputs: Folders of masks, in which they would be masks themselves.
     """
     require_outside(folder, inputs)

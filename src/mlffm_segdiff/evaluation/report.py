@@ -73,7 +73,8 @@ def summary_json(found: Mapping[str, Summary], facts: Mapping[str, object]) -> s
 
     Args:
         found: Summaries by resolution.
-        facts: What was evaluated, as plain values: path of the model, digest of the split, missing ids.
+        facts: Facts about the evaluation, as plain values: path of the model, digest of the split, missing
+            ids.
     """
     content = {**facts, **{name: asdict(summary) for name, summary in found.items()}}
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -87,7 +88,7 @@ def write_report(
     Args:
         folder: Folder to write to.
         cases: Scores of each case, at least one.
-        facts: What was evaluated, see `summary_json`.
+        facts: Facts about the evaluation, see `summary_json`.
         seed: Seed of the bootstrap intervals.
 
     Returns:

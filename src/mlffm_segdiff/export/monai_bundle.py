@@ -66,7 +66,7 @@ def write_bundle(pretrained: Pretrained, folder: Path) -> None:
 
     Args:
         pretrained: The weights.
-        folder: To create.
+        folder: Folder to create.
 
     Raises:
         UserError: The folder cannot be written, or the recipe has a second look, which a bundle cannot take.

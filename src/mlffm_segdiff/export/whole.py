@@ -27,7 +27,7 @@ class WholeGraph(nn.Module):
 
     Args:
         segmenter: Segmenter in evaluation mode, its noise held.
-        sampling: How masks are made; not changed later.
+        sampling: Sampling settings, fixed in the graph.
     """
 
     def __init__(self, segmenter: BaseSegmenter, sampling: SamplingConfig) -> None:

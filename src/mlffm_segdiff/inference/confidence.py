@@ -85,7 +85,7 @@ def raise_flags(
         mask: HxW bool.
         components: Number of its 8-connected components.
         network_input: SxSx3 uint8 RGB.
-        quality: With the limits of the training images, for the flags about sharpness and colour.
+        quality: Calibration with the limits of the training images, for the flags about sharpness and colour.
         outlier: How unlike the training images the image is; None if it is unknown.
     """
     raised = _mask_flags(mask, components)

@@ -34,7 +34,7 @@ class Estimate:
         """Return the interval that holds the true value with this probability; None without a calibration.
 
         Args:
-            level: As a share (0.9) or in percent (90).
+            level: Level as a share (0.9) or in percent (90).
 
         Raises:
             UserError: The weights are not calibrated for this level.
@@ -105,7 +105,8 @@ def shown_level(wanted: float | None, levels: Collection[float]) -> float | None
     """Return the level at which outputs show intervals; None if none is calibrated.
 
     Args:
-        wanted: By default `DEFAULT_LEVEL`, or the highest level if there were too few cases to calibrate it.
+        wanted: Requested level; None is `DEFAULT_LEVEL`, or the highest level if there were too few cases to
+            calibrate it.
         levels: Levels that are calibrated.
 
     Raises:

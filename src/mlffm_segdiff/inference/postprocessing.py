@@ -39,7 +39,7 @@ def post_process(mask: Mask, steps: PostProcessing) -> Mask:
 
     Args:
         mask: HxW bool; not changed.
-        steps: What to do.
+        steps: Steps to apply.
 
     Returns:
         HxW bool; the mask itself if there is nothing to do.

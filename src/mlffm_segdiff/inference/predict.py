@@ -190,7 +190,7 @@ def predict_files(
     Args:
         images: Paths, or what `find_images` found; no two with the same stem.
         model: Model that segments them.
-        output: Where results go, and which.
+        output: Folder of the results and requested outputs.
         processing: How segmentations become masks, from which all outputs and measures are made.
         batch_size: Images segmented at once; changes the speed, and results only in the last digits.
         warn: Receives the error of an output that is one file for all images.

@@ -25,7 +25,7 @@ class AgreementModel:
 
     Attributes:
         centre: Mean of each of `probability_traits`.
-        scale: Their standard deviations.
+        scale: Standard deviation of each of them.
         slopes: Change of the Dice with a standard deviation of each.
         mean: Mean Dice of the cases.
         error: Mean absolute error by cross-validation.

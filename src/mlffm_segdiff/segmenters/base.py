@@ -106,7 +106,7 @@ def segment_batch(
     Args:
         segmenter: Segmenter on ``device``, in evaluation mode.
         images: BxSxSx3 uint8, RGB.
-        sampling: How masks are made.
+        sampling: Sampling settings.
         device: Device of the segmenter.
 
     Returns:

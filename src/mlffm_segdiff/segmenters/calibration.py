@@ -40,7 +40,7 @@ class StyleCalibration(BaseModel):
     """The calibration of masks in one annotation style.
 
     Attributes:
-        calibration: From certainty to expected Dice.
+        calibration: Curve from certainty to expected Dice.
         sets: Bounds by data set.
     """
 

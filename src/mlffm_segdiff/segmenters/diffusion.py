@@ -122,7 +122,7 @@ class DiffusionSegmenter(BaseSegmenter):
             x_t: Noised masks, B1HW.
             t: Timesteps, B.
             features: Image features of `encode`, each with B rows.
-            previous: With self-conditioning, the previous estimate of x_0, B1HW; zeros by default.
+            previous: Previous estimate of x_0 for self-conditioning, B1HW; zeros by default.
 
         Returns:
             The network's output, B1HW; see `Objective`.

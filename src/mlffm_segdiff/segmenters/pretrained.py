@@ -137,7 +137,7 @@ class Pretrained(
 
         Args:
             image: B3HW float32 in [-1, 1].
-            sampling: By default the recipe's.
+            sampling: Sampling settings; by default the recipe's.
 
         Returns:
             Probability and spread, B1HW in [0, 1], at the size of the images.
@@ -181,7 +181,7 @@ class Pretrained(
                 with config.json and model.safetensors, or a Hugging Face hub id.
             trust_code: Import the code that the recipe names by ``target``, if it does. Models and losses
                 that are registered by entry points need no trust: the user has installed their package.
-            device: Where to put the model, as for `find_device`; ``auto`` is a CUDA GPU if there is one.
+            device: Device to put the model on, as for `find_device`; ``auto`` is a CUDA GPU if there is one.
             options: Options of the hub, see `HUB_OPTIONS`. They have no effect on a folder.
 
         Raises:

@@ -141,7 +141,7 @@ def merge_maps(first: Map, second: Map, crop: Crop) -> Map:
     Args:
         first: SxS probabilities of the whole image.
         second: SxS probabilities of the crop.
-        crop: Where `second` was taken.
+        crop: Part of the image that `second` is of.
 
     Returns:
         KxK float32 in [0, 1]; K is the multiple of S at which the crop has at least S pixels per side, but

@@ -62,8 +62,8 @@ class Disk:
     """The bytes of all jobs on disk, at most a number of them.
 
     Args:
-        most: Bytes.
-        gauge: Where they are reported.
+        most: Largest total size in bytes.
+        gauge: Gauge that reports the bytes in use.
     """
 
     def __init__(self, most: int, gauge: Gauge) -> None:
@@ -89,8 +89,8 @@ class QueuedModel:
     """The model of a server for `predict_files`: images wait in the queue of the requests.
 
     Args:
-        engine: Segments the images, in the event loop that runs now.
-        sampling: How masks are made.
+        engine: Engine that segments the images, in the event loop that runs now.
+        sampling: Sampling settings.
     """
 
     def __init__(self, engine: Engine, sampling: SamplingConfig) -> None:
@@ -133,16 +133,16 @@ class Job:
         parent: Folder in which it makes its own.
         client: Client that it belongs to, see `client_of`; None for one on this machine or unknown.
         owner: Digest of the API key that started it; empty on a server without keys.
-        disk: Where its bytes are counted.
+        disk: Count of the bytes of all jobs.
         worker: Name of this server among several, with which the id starts; empty for one server.
 
     Attributes:
         id: Job id that cannot be guessed: who knows it, and has the same API key, may read the results.
         folder: Folder of its files.
         images: Images in the order of the upload.
-        rows: What was found in the first of them.
-        image_files: The files of each of these, its mask first, relative to the folder of the output; none of
-            a failed image.
+        rows: Table rows of the images that are done, the first of these.
+        image_files: Files of each of these images, its mask first, relative to the folder of the output; none
+            of a failed image.
         run_files: The files for all images; none before the job is done.
         state: State of the job; "failed" only for a fault of the server.
         detail: Why it failed.

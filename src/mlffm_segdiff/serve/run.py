@@ -135,7 +135,7 @@ def serve_app(
         app: The application.
         listening: Socket to serve on.
         started: Called when the server answers requests.
-        transport: By default plain HTTP, without a proxy.
+        transport: How clients reach the server; by default plain HTTP, without a proxy.
     """
     server = make_server(app, started, transport)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again when it is done

@@ -66,7 +66,7 @@ def run_study(
         output: The study's folder; default: studies/NAME.
         sources: See `Sources`.
         on_end: See `OnEnd`.
-        device: Where cells run, as for `find_device`.
+        device: Device of the cells, as for `find_device`.
         reuse: Folders of other studies from which the same cells are copied; see `reuse_cells`.
 
     Returns:
@@ -101,9 +101,9 @@ def start_study(
 
     Args:
         study: Study to check.
-        folder: Its folder, possibly with an earlier plan of it.
+        folder: Folder of the study, possibly with an earlier plan of it.
         sources: See `Sources`.
-        device: Where cells run, as for `find_device`.
+        device: Device of the cells, as for `find_device`.
         others: Folders of studies to reuse cells of.
 
     Returns:
@@ -130,9 +130,9 @@ def make_plan(study: Study, folder: StudyFolder, sources: Sources, device: str =
 
     Args:
         study: The study.
-        folder: Its folder, possibly with an earlier plan of it.
+        folder: Folder of the study, possibly with an earlier plan of it.
         sources: See `Sources`.
-        device: Where cells run, as for `find_device`.
+        device: Device of the cells, as for `find_device`.
 
     Raises:
         UserError: As `make_cells` does; and for a folder in other use, or another number of threads.
@@ -261,7 +261,7 @@ def run_cells(
     Args:
         plan: The saved plan.
         folder: The study's folder.
-        launcher: What runs the cells.
+        launcher: Launcher that runs the cells.
         on_end: See `OnEnd`.
 
     Returns:

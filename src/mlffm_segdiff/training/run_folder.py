@@ -132,7 +132,7 @@ class RunFolder:
             recipe: Recipe of the run.
             cases: The cases of its split.
             precision: Number format that the run computes in, also after it is resumed.
-            device: Where it computes.
+            device: Device that it computes on.
             licence: Licence (SPDX identifier) of the weights that it starts from; empty if unknown.
 
         Raises:

@@ -91,7 +91,7 @@ def estimate_time(recipe: Recipe, device: str | Device = AUTO) -> TimeEstimate:
 
     Args:
         recipe: Recipe of the training. Data sets without a folder are replaced by synthetic images.
-        device: As for `find_device`.
+        device: Device to train on, as for `find_device`.
 
     Raises:
         UserError: As `train`.

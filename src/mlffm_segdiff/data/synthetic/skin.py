@@ -29,9 +29,9 @@ class Pigments(NamedTuple):
     """Amounts of pigment, each HxW.
 
     Attributes:
-        melanin: In units of optical density, at least 0.
-        haemoglobin: The same.
-        black: The same.
+        melanin: Melanin in units of optical density, at least 0.
+        haemoglobin: Haemoglobin in the same units, at least 0.
+        black: Black pigment in the same units, at least 0.
         veil: Share of blue-grey light scattered by melanin deep in the skin, in [0, 1].
     """
 

@@ -136,7 +136,7 @@ def read_image(source: Source, size: int, keep: bool = False) -> CaseImage:
     """Read and decode an image; see `read_unless_found`.
 
     Args:
-        source: Where it is.
+        source: Source of the image.
         size: Side of the network's input in pixels.
         keep: Keep what `CaseImage.full_size` needs.
 
@@ -156,11 +156,11 @@ def read_unless_found(
     """Read an image, and decode it unless its content is known.
 
     Args:
-        source: Where it is.
+        source: Source of the image.
         size: Side of the network's input in pixels.
         keep: Keep what `CaseImage.full_size` needs.
         find: Returns what is known about the content of the file, if anything.
-        most_pixels: Largest size.
+        most_pixels: Largest number of pixels.
 
     Returns:
         What ``find`` returned, or the image.
@@ -189,10 +189,10 @@ def decode_case(
 
     Args:
         data: Content of the file.
-        source: Where it is from.
+        source: Source of the bytes.
         size: Side of the network's input in pixels.
         keep: Keep what `CaseImage.full_size` needs.
-        most_pixels: Largest size.
+        most_pixels: Largest number of pixels.
     """
     name = str(source)
     with reported(name), reserved(_bytes_to_decode(io.BytesIO(data), name)):
@@ -200,7 +200,15 @@ def decode_case(
 
 
 def pixel_count(data: bytes, name: str) -> int:
-    """Return the number of pixels of an image file by its header. Raises UserError as `read_image`."""
+    """Return the number of pixels of an image file by its header.
+
+    Args:
+        data: Content of the file.
+        name: Name of the file in errors.
+
+    Raises:
+        UserError: As `read_image`.
+    """
     with reported(name):
         if is_dicom(data[:MARK_END]):
             layout = pixel_layout(read_dicom(io.BytesIO(data), name).header, name)

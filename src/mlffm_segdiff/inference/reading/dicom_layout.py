@@ -56,7 +56,7 @@ def pixel_layout(header: Dataset, name: str, most_pixels: int = MAX_PIXELS) -> P
 
     Args:
         header: Data set of the file.
-        name: How errors name it.
+        name: Name in errors.
         most_pixels: Largest number of pixels.
 
     Raises:

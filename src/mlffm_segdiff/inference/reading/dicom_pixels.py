@@ -40,7 +40,7 @@ def dicom_rows(found: DicomFile, data: bytes, name: str, most_pixels: int = MAX_
     Args:
         found: The header.
         data: The whole file.
-        name: How errors name the file.
+        name: Name of the file in errors.
         most_pixels: Largest size.
 
     Raises:

@@ -34,7 +34,7 @@ class ImageFiles:
     """What was found at a place.
 
     Attributes:
-        images: To segment, sorted by name.
+        images: Images to segment, sorted by name.
         others: Files that are not images by their extension.
         nested: Images in subfolders that were not searched.
     """

@@ -29,9 +29,9 @@ class Comparison:
     """One comparison on one data set.
 
     Attributes:
-        label: What is compared: a variant or an evaluation.
-        other: What it is compared with.
-        usual: What is compared with unless another is named: the baseline, or the first evaluation.
+        label: Name of the compared variant or evaluation.
+        other: Name of the one that it is compared with.
+        usual: Name of the one that is compared with by default: the baseline, or the first evaluation.
         dataset: The data set.
         result: Difference, label minus other.
         by_seed: Mean difference of each seed that both have.
