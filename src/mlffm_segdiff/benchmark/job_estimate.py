@@ -23,7 +23,7 @@ def _require_positive(values: object, zero: tuple[str, ...] = ()) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """What is segmented.
+    """Images to segment.
 
     Attributes:
         images: Number of images.

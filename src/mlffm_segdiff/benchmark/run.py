@@ -36,7 +36,7 @@ MEASUREMENTS: Mapping[str, Callable[[Subject], Findings]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class BenchmarkPlan:
-    """What a benchmark measures.
+    """Measurements of a benchmark.
 
     Attributes:
         weights: Weights to measure, named as for `load_pretrained`.

@@ -79,7 +79,7 @@ def has_known_format(start: bytes) -> bool:
 
 
 def _plugins() -> Iterator[tuple[Any, Any]]:
-    """Yield what opens a format, and what recognises it by its first bytes."""
+    """Yield the opener of each format, and the function that recognises it by its first bytes."""
     yield from (Image.OPEN[name] for name in FORMATS if name in Image.OPEN)
 
 

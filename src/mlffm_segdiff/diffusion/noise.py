@@ -35,7 +35,7 @@ class HeldNoise:
         self._kept: dict[tuple[int, int, int, int], tuple[Iterator[Tensor], list[Tensor]]] = {}
 
     def __call__(self, seed: int, samples: int, height: int, width: int) -> Iterator[Tensor]:
-        """Yield what `noise_stream` yields."""
+        """Yield the noise of `noise_stream`."""
         key = (seed, samples, height, width)
         source, drawn = self._kept.setdefault(key, (noise_stream(*key), []))
         for number in count():

@@ -63,7 +63,7 @@ class EvaluatedModel:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores of all cases, and what describes them.
+    """The scores of all cases, with facts about the evaluation.
 
     Attributes:
         cases: Scores, one per case.

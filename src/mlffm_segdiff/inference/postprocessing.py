@@ -13,7 +13,7 @@ BAND = 512
 
 @dataclass(frozen=True)
 class PostProcessing:
-    """What is done to a mask after thresholding, in this order.
+    """Steps on a mask after thresholding, in this order.
 
     Attributes:
         fill_holes: Fill holes: background that does not reach the image's border, by 4-connectivity.

@@ -63,7 +63,7 @@ class Segmented:
 
 @dataclass(frozen=True)
 class _Run:
-    """What the steps of a run share; a `Record` in their stream is of an image that is done or failed."""
+    """Shared state of the steps of a run; a `Record` among the images is of one that is done or failed."""
 
     model: PreparedModel
     output: Output

@@ -24,7 +24,7 @@ POSSIBLE = 0.05
 
 @dataclass(frozen=True, eq=False)
 class CaseResult:
-    """What was found in one image, at the image's own size.
+    """The segmentation of one image, with measures, at the image's own size.
 
     Maps are resized when they are read, and measures taken when they are first read, so that a result holds
     its mask, a view of the image of at most 512 x 512 pixels, and the network's input and output.

@@ -71,7 +71,7 @@ class Bounds:
 
 @dataclass(frozen=True)
 class CheckedCase:
-    """What the ground truth of a case says about possible bounds.
+    """Comparison of the possible bounds of a case with its ground truth.
 
     Attributes:
         certainty: Soft Dice confidence of the mask, in [0, 1].

@@ -46,7 +46,7 @@ class AgreementModel:
 
 
 def probability_traits(probability: Map) -> Numbers:
-    """Compute what a probability map says about how clear a lesion's border is.
+    """Compute features of a probability map that describe how clear a lesion's border is.
 
     Args:
         probability: SxS in [0, 1].

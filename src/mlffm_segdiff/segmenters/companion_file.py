@@ -15,7 +15,7 @@ from mlffm_segdiff.data.atomic import write_bytes
 LOG = logging.getLogger(__name__)
 VALUES = TypeAdapter(dict[str, Any])
 DAMAGE = (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError)
-"""What reading a damaged file raises; pydantic's ValidationError is a ValueError."""
+"""Errors of reading a damaged file; pydantic's ValidationError is a ValueError."""
 
 Content = TypeVar("Content")
 Model = TypeVar("Model", bound=BaseModel)

@@ -11,7 +11,7 @@ COMPANION_NAMES = (QUALITY.name, OUTLIERS.name, AGREEMENT.name)
 
 
 class Companions(NamedTuple):
-    """What goes with weights; None for each that they do not have.
+    """Calibration, detector and predictor that belong to weights; None for each that they do not have.
 
     Attributes:
         quality: Calibration of the certainty.

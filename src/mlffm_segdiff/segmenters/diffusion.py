@@ -49,7 +49,7 @@ class DiffusionSegmenter(BaseSegmenter):
     Args:
         network: The denoiser, see `Denoiser`.
         process: The forward process.
-        objective: What the network's output means: `X0`, `Epsilon` or `V`.
+        objective: Prediction target of the network: `X0`, `Epsilon` or `V`.
         weight: Boundary weight of the loss.
         draws: The training step: `Single`, `Dual` or `Recycling`.
         noisy_bias: Bias of training timesteps towards noise, see `diffusion.process.sample_timesteps`.

@@ -1,4 +1,4 @@
-"""What a denoiser predicts: the mask, the noise or the velocity."""
+"""Prediction targets of a denoiser: the mask, the noise or the velocity."""
 
 from typing import Protocol
 

@@ -102,7 +102,7 @@ class Pretrained(
 
     @property
     def companions(self) -> Companions:
-        """What goes with the weights in files of their own."""
+        """Companions of the weights, which have files of their own."""
         return Companions(self.quality, self.outliers, self.agreement)
 
     @companions.setter

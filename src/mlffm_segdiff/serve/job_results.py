@@ -1,4 +1,4 @@
-"""What clients read of a job: its state, its events, and its files as one ZIP file."""
+"""Responses about a job: its state, its events, and its files as one ZIP file."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""What a server accepts, and what counts as heavy."""
+"""Limits of the requests and jobs that a server accepts."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ BATCH_EVALUATIONS = 64
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server accepts.
+    """Limits of the requests and jobs that a server accepts.
 
     Attributes:
         body_bytes: Largest body of a request, in bytes.

@@ -20,7 +20,7 @@ OF_A_STEP: Mapping[str, set[str] | bool] = {
     "data": {"size", "workers"},
     **dict.fromkeys(("model", "diffusion", "sampling", "loss", "augment"), True),
 }
-"""What of a recipe the time of a step and of a validation image depends on, as pydantic's ``include``."""
+"""Keys of a recipe that change the time of a step or of a validation image, as pydantic's ``include``."""
 
 
 def estimate_cells(

@@ -173,7 +173,7 @@ def save_plan(plan: StudyPlan, study: Study, folder: StudyFolder) -> None:
 
 
 def losses(plan: StudyPlan, folder: StudyFolder) -> list[str]:
-    """List what a changed plan takes from the finished cells of a folder, in words.
+    """List the losses of finished cells of a folder under a changed plan, in words.
 
     Args:
         plan: The new plan.
@@ -218,7 +218,7 @@ def previous_plan(folder: StudyFolder, name: str) -> StudyPlan | None:
 
 
 def changes(plan: StudyPlan, folder: StudyFolder) -> list[str]:
-    """List what may change scores: other packages than at the start, and cells of other code or threads."""
+    """List possible causes of changed scores: other package versions, and cells of other code or threads."""
     now = package_versions()
     found = [
         f"{name} was {old} when the study was started, now it is {now.get(name)}; scores may differ slightly"

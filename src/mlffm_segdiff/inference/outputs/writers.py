@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MapFormat = Literal["png", "npy"]
 TableFormat = Literal["csv", "parquet"]
 Kept = dict[str, Any] | None
-"""What a writer keeps of an image for `Writer.add_row`, as JSON values."""
+"""Values that a writer keeps of an image for `Writer.add_row`, as JSON values."""
 
 WRITERS: Mapping[str, str] = MappingProxyType(  # by name, so that the command line imports none of them
     {
@@ -115,7 +115,8 @@ class Writer(ABC):
 
         Args:
             row: Table row of the image, also of one that failed.
-            kept: What `write` returned, in this run or in an earlier one that is resumed; None if it failed.
+            kept: Values that `write` returned, in this run or in an earlier one that is resumed; None if it
+                failed.
         """
 
     def close(self) -> None:  # noqa: B027

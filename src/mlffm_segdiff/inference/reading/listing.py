@@ -31,7 +31,7 @@ NAMED = f"their names must end in one of {', '.join(sorted(EXTENSIONS))}"
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """What was found at a place.
+    """Files that were found at a place.
 
     Attributes:
         images: Images to segment, sorted by name.

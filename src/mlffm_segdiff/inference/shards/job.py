@@ -21,7 +21,7 @@ from mlffm_segdiff.inference.shards.plan import SHARD_NAME, Shard, ShardOptions,
 
 
 class Engine(Protocol):
-    """What makes shards; all engines make the same bytes."""
+    """A way to make shards; all engines make the same bytes."""
 
     def describe(self, options: ShardOptions) -> tuple[str, str]:
         """Return `describe` of the model that makes the shards."""

@@ -15,7 +15,7 @@ from mlffm_segdiff.inference.outputs.predictions import Cell, column_types
 
 @dataclass(frozen=True)
 class ShardRow:
-    """What a shard holds of one image.
+    """Row of a shard, for one image.
 
     Attributes:
         key: Number of the image in the whole list, which names its members of a tar file.

@@ -37,7 +37,7 @@ OTHERS = (
 
 
 def add_state(study: StudyResults, document: Document) -> None:
-    """Add what is missing and what was run."""
+    """Add the missing cells and the finished runs."""
     missing = [one for one in study.cells if not one.finished]
     if missing:
         document.heading("Not finished")
