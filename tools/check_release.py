@@ -97,7 +97,7 @@ class Sandbox:
     Args:
         commands: Folder of the commands.
         writable: Folder that takes the place of the image's /tmp.
-        variables: Of the image.
+        variables: Environment variables of the image.
     """
 
     def __init__(self, commands: Path, writable: Path, variables: dict[str, str]) -> None:

@@ -168,7 +168,7 @@ def by_seed(one: Comparison | None) -> str:
 
 
 def parts() -> list[Comparison]:
-    """Return what each part adds on each data set: the scores with it minus those without."""
+    """Return the gain of each part on each data set: the scores with it minus those without."""
     results = [study(name) for name in STUDIES_OF_PARTS]
     compared = [one for each in results for one in against_baseline(each, "jaccard", "source")]
     return [

@@ -70,7 +70,7 @@ def main(wheel: str, page: str, *pip_options: str) -> None:
 
 
 def machine(pip_options: Sequence[str]) -> dict[str, object]:
-    """Return what the page says of the machine."""
+    """Return the facts about the machine for the page."""
     source = "the index given to pip" if pip_options else "where pip is set up to look"
     return {
         "python": f"Python {platform.python_version()}",

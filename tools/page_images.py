@@ -112,7 +112,7 @@ def fade(size: tuple[int, int]) -> Image.Image:
 
 
 def view(page: Page) -> Image.Image:
-    """Return what the image view shows."""
+    """Return a screenshot of the image view."""
     page.locator("#measures:not(.stale)").wait_for(state="attached")
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     page.wait_for_timeout(300)
@@ -128,7 +128,7 @@ def before_and_after(page: Page, act: Scene) -> list[Image.Image]:
 
 
 def list_of(chromium: Browser, url: str) -> Image.Image:
-    """Return what the list shows after two decisions."""
+    """Return a screenshot of the list after two decisions."""
     page = opened(chromium, url, LARGE, *sorted(SAMPLES.glob("*.png")))
     for key, name in (("a", "sample_2.png"), ("r", "sample_3.png")):
         page.keyboard.press(key)

@@ -66,10 +66,10 @@ class SmallSets:
         rule: How bounds are chosen, see `RULES`.
         level: Nominal coverage.
         bound: ``area``, ``dice``, ``outer`` or ``inner``.
-        mean: Of the coverage over the small sets.
+        mean: Mean coverage over the small sets.
         deviation: Standard deviation of the coverage.
         short: Share of small sets with a coverage below the level by more than 5 points.
-        width: As in `Coverage`, on average.
+        width: Mean width of the bound, as in `Coverage`.
     """
 
     population: str
@@ -140,7 +140,7 @@ def validation_cases(weights: str, source: str) -> tuple[str, list[CheckedCase]]
 def populations(
     sets: Mapping[str, list[CheckedCase]],
 ) -> dict[str, tuple[list[CheckedCase], list[LargerSet]]]:
-    """Return what small sets are drawn from, and the larger sets of each, by name."""
+    """Return the populations that small sets are drawn from, and the larger sets of each, by name."""
     larger = {name: LargerSet.calibrated_on(cases, LEVELS) for name, cases in sets.items()}
     found = {
         name: (cases, [one for other, one in larger.items() if other != name]) for name, cases in sets.items()

@@ -28,7 +28,7 @@ def segment(
         pixels: The image.
         server: Address of the server.
         key: Its API key, if it has one.
-        options: Of the server, such as threshold=0.4.
+        options: Options of the server, such as threshold=0.4.
     """
     stream = io.BytesIO()
     Image.fromarray(pixels).convert("RGB").save(stream, "PNG")

@@ -7,7 +7,7 @@ from torch import nn
 
 @pytest.fixture
 def fixed_weights() -> Callable[[nn.Module], None]:
-    """Return what gives a network the same weights on every machine."""
+    """Return a function that gives a network the same weights on every machine."""
     return fill_in
 
 

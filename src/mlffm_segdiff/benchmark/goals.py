@@ -13,11 +13,11 @@ class Goal:
 
     Attributes:
         name: Short name.
-        what: What is measured.
+        what: Measured quantity.
         bound: Bound of the figure, in ``unit``.
         at_most: Whether the bound is an upper one; otherwise it is a lower one.
         unit: Unit of figure and bound.
-        how: How it is measured, as far as needed to read the figure.
+        how: Method of measurement, as far as needed to read the figure.
     """
 
     name: str
@@ -82,8 +82,8 @@ class Result:
 
     Attributes:
         goal: The goal.
-        figure: What was measured, or None if it could not be.
-        note: Why it was not measured.
+        figure: Measured figure; None if it could not be measured.
+        note: Reason why it was not measured.
     """
 
     goal: Goal

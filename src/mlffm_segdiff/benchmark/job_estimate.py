@@ -1,4 +1,4 @@
-"""Time, money and limits of a job of ``predict`` on many machines, by formula; docs/SCALE.md explains it."""
+"""Time, cost and limits of a job of ``predict`` on many machines, by formula; docs/SCALE.md explains it."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ def _require_positive(values: object, zero: tuple[str, ...] = ()) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """What is segmented.
+    """Images to segment.
 
     Attributes:
         images: Number of images.
@@ -50,14 +50,14 @@ class Nodes:
     """Machines of one kind.
 
     Attributes:
-        nodes: Their number.
-        cores: CPU cores of each.
-        gpus: GPUs of each; unused if the network was measured on the CPU.
-        price_per_hour: Of each, in any currency.
-        bandwidth: Between each and the object store, in bytes per second.
-        hours_between_losses: Mean hours that one node lasts (not the cluster).
-        restart_seconds: From a loss until a replacement has loaded the model.
-        driver_memory: Bytes of the machine that runs the command.
+        nodes: Number of machines.
+        cores: CPU cores of each machine.
+        gpus: GPUs of each machine; unused if the network was measured on the CPU.
+        price_per_hour: Price of one machine per hour, in any currency.
+        bandwidth: Bandwidth between one machine and the object store, in bytes per second.
+        hours_between_losses: Mean time between losses of one machine (not of the cluster), in hours.
+        restart_seconds: Seconds from a loss until a replacement has loaded the model.
+        driver_memory: Memory of the machine that runs the command, in bytes.
     """
 
     nodes: int
@@ -86,7 +86,7 @@ class ObjectStore:
         get_price: Price of a million requests that read.
         put_price: Price of a million requests that write.
         storage_price: Price of 10^9 bytes of shards for a month.
-        months: For which the shards are stored.
+        months: Time for which the shards are stored, in months.
     """
 
     gets_per_image: float
@@ -106,16 +106,16 @@ class ObjectStore:
 
 @dataclass(frozen=True)
 class JobEstimate:
-    """What a job takes.
+    """Duration, bottleneck and cost of a job.
 
     Attributes:
-        seconds: From its start to its end.
-        bottleneck: What these seconds are spent on; the others wait for it.
-        image_seconds: Of a worker, per image.
-        shard_seconds: Of a worker, per shard, if nothing is lost.
+        seconds: Duration of the job in seconds.
+        bottleneck: Stage that limits the speed; the others wait for it.
+        image_seconds: Seconds that a worker takes per image.
+        shard_seconds: Seconds that a worker takes per shard, if nothing is lost.
         repeats: Expected work with lost nodes, relative to that without.
         lost_shards: Expected number of shards that are made again.
-        costs: Money by ``nodes``, ``requests`` and ``storage``.
+        costs: Costs by ``nodes``, ``requests`` and ``storage``, in the currency of the prices.
     """
 
     seconds: float
@@ -141,10 +141,10 @@ def estimate_job(job: Job, speeds: JobSpeeds, nodes: Nodes, store: ObjectStore) 
     of the optimum checkpoint interval for restart dumps", Future Generation Computer Systems 22, eq. 13).
 
     Args:
-        job: What is segmented.
-        speeds: What was measured.
-        nodes: Where it runs.
-        store: Where images and shards are stored.
+        job: Images to segment.
+        speeds: Measured speeds.
+        nodes: Machines that it runs on.
+        store: Object store where images and shards are stored.
 
     Raises:
         UserError: A node has fewer cores than a worker has threads, or no GPU for a network measured on one;
@@ -216,7 +216,7 @@ class Limit:
     """A number beyond which a job no longer scales.
 
     Attributes:
-        what: What happens there.
+        what: Description of the limit.
         at: Number of nodes, images or megapixels at which it happens.
         unit: ``nodes``, ``images`` or ``megapixels``.
         now: The number of the job.
@@ -232,10 +232,10 @@ def limits_of(job: Job, speeds: JobSpeeds, nodes: Nodes, store: ObjectStore) -> 
     """Return the limits of a job, the nearest first, then sizes of images from which the CPU does other work.
 
     Args:
-        job: What is segmented.
-        speeds: What was measured.
-        nodes: Where it runs.
-        store: Where images and shards are stored.
+        job: Images to segment.
+        speeds: Measured speeds.
+        nodes: Machines that it runs on.
+        store: Object store where images and shards are stored.
     """
     found = estimate_job(job, speeds, nodes, store)
     workers = _workers(speeds, nodes)

@@ -14,7 +14,7 @@ from mlffm_segdiff.segmenters.cpu import this_cpu
 GPU_DRIVERS = tuple(
     map(Path, ("/proc/driver/nvidia/version", "/dev/dxg", "/dev/kfd", "/sys/module/xe", "/sys/module/i915"))
 )
-"""What the drivers of NVIDIA, of Windows for its Linux subsystem, of AMD and of Intel create on Linux."""
+"""Files of the drivers of NVIDIA, of Windows for its Linux subsystem, of AMD and of Intel on Linux."""
 PACKAGES = ("mlffm-segdiff", "torch", "monai", "numpy")
 
 

@@ -1,4 +1,4 @@
-"""What `plan` measures on a machine, as the file that `plan --save` writes."""
+"""Speeds that `plan` measures on a machine, as the file that `plan --save` writes."""
 
 from pathlib import Path
 from typing import Self
@@ -16,15 +16,15 @@ SAVED_START = '{\n "speeds": '
 
 
 class SizeTimes(BaseModel):
-    """What images of one size took, per image.
+    """Measured time and sizes per image, for images of one size.
 
     Attributes:
-        megapixels: Mean size.
+        megapixels: Mean size of the images.
         images: Number of images.
         stages: CPU seconds by stage.
         gpu: Seconds of the network on a GPU; None on the CPU.
-        input_bytes: Size of the file.
-        output_bytes: Size of the image's part of the shard.
+        input_bytes: Size of an image file in bytes.
+        output_bytes: Size of an image's part of a shard in bytes.
         driver_seconds: CPU seconds of the manifest.
     """
 
@@ -45,12 +45,12 @@ class SizeTimes(BaseModel):
 
 
 class MeasuredSpeeds(BaseModel):
-    """What was measured, and what was fitted to it.
+    """Measured times, and the speeds that were fitted to them.
 
     Attributes:
-        speeds: Fitted to `sizes`.
-        sizes: Measured, from small to large.
-        check: Measured on images of which nothing was fitted.
+        speeds: Speeds fitted to `sizes`.
+        sizes: Measured times, from small to large images.
+        check: Times measured on images that nothing was fitted to.
         megapixels: Mean size of the images of a job, unless another one is given.
     """
 

@@ -23,8 +23,8 @@ def write_photographs(
     Args:
         folder: Folder to write to.
         count: Number of files.
-        width: Of the images, in pixels.
-        height: Of the images, in pixels.
+        width: Image width in pixels.
+        height: Image height in pixels.
         first: Number of the first file, from which the others are counted.
 
     Returns:

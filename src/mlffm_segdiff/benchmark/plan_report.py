@@ -41,10 +41,10 @@ class JobPlan:
     """A job, what was measured for it, and where it runs.
 
     Attributes:
-        measured: Of the machine.
-        job: What is segmented.
-        nodes: Where it runs.
-        store: Where images and shards are stored.
+        measured: Speeds that were measured on the machine.
+        job: Images to segment.
+        nodes: Machines that it runs on.
+        store: Object store where images and shards are stored.
     """
 
     measured: MeasuredSpeeds
@@ -54,7 +54,7 @@ class JobPlan:
 
     @property
     def estimate(self) -> JobEstimate:
-        """What the job takes."""
+        """Duration, bottleneck and cost of the job."""
         return estimate_job(self.job, self.measured.speeds, self.nodes, self.store)
 
     @property
@@ -94,7 +94,12 @@ def plan_tables(plan: JobPlan) -> list[Table]:
 
 
 def plan_markdown(plan: JobPlan, command: str) -> str:
-    """Return a plan as Markdown."""
+    """Return a plan as Markdown.
+
+    Args:
+        plan: Plan of a job.
+        command: Command line to record.
+    """
     speeds = plan.measured.speeds
     inputs = {
         "command": f"`{command}`",
@@ -113,7 +118,7 @@ def plan_markdown(plan: JobPlan, command: str) -> str:
 
 
 def summary(plan: JobPlan) -> str:
-    """Return what a job takes in two sentences."""
+    """Return the duration, cost and nearest limit of a job, in two sentences."""
     found, job, first = plan.estimate, plan.job, plan.limits[0]
     shards = "1 shard" if job.shards == 1 else f"{job.shards:,} shards"
     nodes = "1 node" if plan.nodes.nodes == 1 else f"{plan.nodes.nodes:,} nodes"
@@ -155,7 +160,7 @@ def _check(measured: MeasuredSpeeds) -> Table:
 
 
 def _cost(plan: JobPlan) -> Table:
-    """Return the money of each stage; what nodes cost beyond their CPU time is waiting and repetition."""
+    """Return the cost of each stage; what nodes cost beyond their CPU time is waiting and repetition."""
     job, nodes, found = plan.job, plan.nodes, plan.estimate
     second = nodes.price_per_hour / nodes.cores / HOUR
     seconds = {name: line.at(job.megapixels) for name, line in plan.measured.speeds.stages.items()}

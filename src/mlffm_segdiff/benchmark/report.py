@@ -102,7 +102,16 @@ def require_own_report(folder: Path) -> None:
 
 
 def write_report(folder: Path, facts: Mapping[str, object], found: Found) -> None:
-    """Write JSON_FILE and MARKDOWN_FILE. Raises UserError if the folder cannot be written."""
+    """Write JSON_FILE and MARKDOWN_FILE.
+
+    Args:
+        folder: Folder to write to.
+        facts: Facts about the run and the machine.
+        found: Findings by number format.
+
+    Raises:
+        UserError: The folder cannot be written.
+    """
     values = json.dumps(benchmark_values(facts, found), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     sweep_unfinished(folder)
     texts = {JSON_FILE: values, MARKDOWN_FILE: benchmark_markdown(facts, found)}

@@ -36,7 +36,7 @@ MEASUREMENTS: Mapping[str, Callable[[Subject], Findings]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class BenchmarkPlan:
-    """What a benchmark measures.
+    """Measurements of a benchmark.
 
     Attributes:
         weights: Weights to measure, named as for `load_pretrained`.
@@ -45,7 +45,7 @@ class BenchmarkPlan:
         measurements: Names in MEASUREMENTS, or none for all.
         repeats: Turns of each contestant, at least 1.
         images: Files for ``predict``, at least 1.
-        device: Where networks run, as for `find_device`.
+        device: Device of the networks, as for `find_device`.
     """
 
     weights: str = "default"
@@ -66,7 +66,7 @@ def run_benchmark(
     """Measure this machine and write benchmark.json, benchmark.md and benchmark.png.
 
     Args:
-        plan: What to measure.
+        plan: Measurements to make.
         folder: Folder to write to.
         command: Command line to record.
         status: Called with the name of each measurement; returns a context that it runs in.

@@ -106,9 +106,9 @@ def measure_speeds(
     """Measure shards of each group in turns and fit a line to each stage, all but the last group.
 
     Args:
-        model: What segments the images.
-        weights: Their name.
-        groups: From small to large images; the last one is for the check.
+        model: Model that segments the images.
+        weights: Name of the weights.
+        groups: Groups of images, from small to large ones; the last one is for the check.
         batch_size: Images segmented at once.
         repeats: Number of turns; the median counts.
         megapixels: Mean size of the images of a job; by default that of these images.

@@ -1,4 +1,4 @@
-"""What is known of a machine that segments into shards: seconds and bytes of an image by its size."""
+"""Speeds of a machine that segments into shards: seconds and bytes of an image by its size."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ class StageLine(BaseModel):
 
 
 class JobSpeeds(BaseModel):
-    """What `measure_speeds` found.
+    """Speeds of a machine, from `measure_speeds`.
 
     Attributes:
         machine: Name of the processor and device.

@@ -27,7 +27,7 @@ class Subject:
 
     Attributes:
         weights: Name of the weights.
-        recipe: Their recipe.
+        recipe: Recipe of the weights.
         parameters: Number of trainable parameters.
         model: The model as `predict` runs it, giving the posterior mean in one step.
         segmenter: Segmenter of the model.
@@ -74,7 +74,7 @@ def load_subject(
         precision: Number format; "auto" is the faster one at batch 1.
         repeats: Turns of each contestant.
         images: Files for ``predict``.
-        device: As for `find_device`.
+        device: Device to run on, as for `find_device`.
 
     Raises:
         UserError: If there is no such device, the weights cannot be loaded, or their network has no denoising

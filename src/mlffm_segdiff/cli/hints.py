@@ -47,7 +47,7 @@ VERBS = {
 
 
 def meant_parameter(option: str, context: Any) -> str | None:
-    """Return what a command calls an option that it does not have, or None.
+    """Return a command's own name for an option that it does not have, or None.
 
     Args:
         option: Such as ``--model``.

@@ -65,7 +65,14 @@ class Batch(NamedTuple):
 
 
 def collate(pairs: Sequence[Pair], replica: Replica = ONLY) -> Batch:
-    """Stack cases of one size, those of a replica; in a loader's worker directly in shared memory.
+    """Stack cases of one size; in a loader's worker directly in shared memory.
+
+    Args:
+        pairs: Cases of one size, B of them.
+        replica: Process that the cases belong to.
+
+    Returns:
+        Batch of the cases, in their order.
 
     Raises:
         RuntimeError: If the sizes differ.

@@ -36,7 +36,7 @@ class UnusableCasesError(UserError):
     """Cases that cannot be used, of which the message names the first three.
 
     Attributes:
-        bad: What is wrong with each.
+        bad: Reason for each case.
     """
 
     def __init__(self, bad: Sequence[str], total: int) -> None:
@@ -101,12 +101,28 @@ def cache_use(root: Path | None = None) -> CacheUse:
 
 
 def resize_image(image: Bytes, size: int) -> Bytes:
-    """Resize an HxWx3 uint8 image to SxSx3, antialiased (triangle filter over the source pixels)."""
+    """Resize an image to a square, antialiased (triangle filter over the source pixels).
+
+    Args:
+        image: HxWx3 uint8 RGB.
+        size: Side S in pixels.
+
+    Returns:
+        SxSx3 uint8 RGB.
+    """
     return rgb_rows(Image.fromarray(image), "").resized(size)
 
 
 def resize_mask(mask: npt.NDArray[np.bool_], size: int) -> npt.NDArray[np.bool_]:
-    """Resize an HxW bool mask to SxS: True where at least half of the target pixel's area is lesion."""
+    """Resize a mask to a square by the covered area of each pixel.
+
+    Args:
+        mask: HxW bool.
+        size: Side S in pixels.
+
+    Returns:
+        SxS bool, True where at least half of the target pixel's area is lesion.
+    """
     coverage = _area_means(_area_means(mask, size).T, size).T
     return np.greater_equal(coverage, 0.5 - 1e-9)
 

@@ -37,7 +37,7 @@ def names_encoding(names: Iterable[str]) -> str | None:
     """Return the encoding of names in a zip archive that does not name it, as Windows and old tools write.
 
     Args:
-        names: As zipfile decodes them, by cp437.
+        names: Names as zipfile decodes them, by cp437.
 
     Returns:
         utf-8, cp932 (Japanese) or gb18030 (Chinese); None for cp437, and where all names are ASCII.

@@ -85,7 +85,12 @@ class Report:
 
 
 def report_rows(report: Report, shown: int = 3) -> list[tuple[str, str, str, str]]:
-    """Return table rows: kind, count, `yes` or `no` for "affects training", and the first details."""
+    """Return table rows: kind, count, `yes` or `no` for "affects training", and the first details.
+
+    Args:
+        report: Findings of a check.
+        shown: Details shown of each finding.
+    """
     return [
         (
             finding.kind,

@@ -13,11 +13,11 @@ ToSrgb = Callable[[Image.Image], Image.Image]
 
 
 def srgb_conversion(profile: bytes | None, mode: str) -> ToSrgb | None:
-    """Return what converts an image with a profile to sRGB (RGB), perceptually.
+    """Return the conversion of an image with a profile to sRGB (mode RGB), with perceptual intent.
 
     Args:
         profile: The ICC profile; None if the image has none.
-        mode: Of the images to convert: RGB, L or CMYK, or LAB, which needs no profile.
+        mode: Mode of the images to convert: RGB, L or CMYK, or LAB, which needs no profile.
 
     Returns:
         The conversion; None if there is no profile, or it is sRGB already, damaged, or of another colour

@@ -183,7 +183,14 @@ def training_loader(
 def plain_loader(
     dataset: PairDataset, batch_size: int, workers: int, replica: Replica = ONLY
 ) -> DataLoader[Pair]:
-    """Return a loader of the cases of a replica in order; the last batch may be smaller."""
+    """Return a loader of the cases of a replica in order; the last batch may be smaller.
+
+    Args:
+        dataset: Cases to load.
+        batch_size: Images per batch of all processes together.
+        workers: Worker processes, at most one per CPU; 0 loads in this process.
+        replica: Process whose cases to load, of those that share the batches.
+    """
     return _loader(
         dataset, batch_size, range(replica.number, len(dataset), replica.world_size), replica, workers, False
     )

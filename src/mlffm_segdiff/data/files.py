@@ -76,6 +76,10 @@ def decode_pil(data: bytes, name: str) -> Image.Image:
     """Decode an image file as a Pillow RGB image without metadata, which may name a patient.
 
     Pixels and errors are those of `decode_image`; for large files this takes a third of its memory.
+
+    Args:
+        data: Content of the file.
+        name: Name of the file in errors.
     """
     image = _decode(data, name, 4, lambda opened: rgb_rows(opened, name).whole())
     image.info.clear()
@@ -105,14 +109,34 @@ def read_mask(data: bytes, name: str, probability: bool = False) -> MaskPixels:
 
 
 def decode_mask(data: bytes, name: str, probability: bool = False) -> npt.NDArray[np.bool_]:
-    """Decode a mask file as HxW bool, True in the lesion. Arguments and errors are those of `read_mask`."""
+    """Decode a mask file as a binary mask; see `read_mask`.
+
+    Args:
+        data: Content of the file.
+        name: Name of the file in errors.
+        probability: Accept a map of probabilities, see `read_mask`.
+
+    Returns:
+        HxW bool, True in the lesion.
+
+    Raises:
+        NotAMaskError: As `read_mask`.
+        UserError: As `decode_image`.
+    """
     return read_mask(data, name, probability).lesion
 
 
 def image_size(data: bytes, name: str) -> tuple[int, int]:
-    """Return width and height of an image file by its header, before EXIF orientation.
+    """Read the size of an image file from its header, before EXIF orientation.
 
     Errors are those of `decode_image`.
+
+    Args:
+        data: Content of the file.
+        name: Name of the file in errors.
+
+    Returns:
+        Width and height in pixels.
     """
     with reported(name):
         return _stored_size(open_checked(data, name))
@@ -156,7 +180,7 @@ def rgb_rows(image: Image.Image, name: str) -> ImageRows:
 
     Args:
         image: Decoded, or opened; its file is then decoded.
-        name: How errors name it.
+        name: Name in errors.
 
     Raises:
         UserError: Its values cannot be shown as 8 bits.
@@ -220,7 +244,7 @@ def _upright_rows(image: Image.Image) -> ImageRows:
 def _rgb_conversion(
     image: Image.Image, upright: ImageRows, name: str
 ) -> Callable[[Image.Image], Image.Image] | None:
-    """Return what converts rows of an image to RGB; None if they are."""
+    """Return the converter from rows of an image to RGB; None if they are RGB already."""
     white = white_of(_values(upright), name) if _is_deep(image) else 0
     mode = "L" if white or image.mode in ("1", "L", "LA", "La") else image.mode
     mode = mode if mode in ("L", "CMYK", "LAB") else "RGB"

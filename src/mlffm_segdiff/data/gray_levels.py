@@ -21,7 +21,7 @@ def white_of(stripes: Iterable[Values], name: str) -> int:
 
     Args:
         stripes: The grey values, whole numbers or fractions, in any number of parts.
-        name: How errors name the file.
+        name: Name of the file in errors.
 
     Raises:
         UserError: A value is not a number, or the range of the values fits none of WHITES.

@@ -79,7 +79,7 @@ def has_known_format(start: bytes) -> bool:
 
 
 def _plugins() -> Iterator[tuple[Any, Any]]:
-    """Yield what opens a format, and what recognises it by its first bytes."""
+    """Yield the opener of each format, and the function that recognises it by its first bytes."""
     yield from (Image.OPEN[name] for name in FORMATS if name in Image.OPEN)
 
 
@@ -112,7 +112,17 @@ def reported(name: str) -> Iterator[None]:
 
 
 def check_size(width: int, height: int, name: str, most_pixels: int = MAX_PIXELS) -> None:
-    """Raise UserError if an image has no pixels, or more than `most_pixels`."""
+    """Refuse an image without pixels, or with too many.
+
+    Args:
+        width: Width in pixels.
+        height: Height in pixels.
+        name: Name of the file in errors.
+        most_pixels: Largest number of pixels.
+
+    Raises:
+        UserError: The image has no pixels, or more than `most_pixels`.
+    """
     if width < 1 or height < 1:
         raise UserError(f"{name} is {width}x{height}, which has no pixels; restore the file")
     if width * height > most_pixels:

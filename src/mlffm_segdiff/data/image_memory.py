@@ -52,7 +52,16 @@ def reserved(byte_count: int) -> Iterator[None]:
 
 
 def require_memory(byte_count: int, name: str, what: str) -> None:
-    """Raise UserError if an image, described by `what`, needs more than MAX_MEMORY."""
+    """Refuse an image that needs too much memory.
+
+    Args:
+        byte_count: Memory that the image needs, in bytes.
+        name: Name of the file in errors.
+        what: Description of the image, for the error.
+
+    Raises:
+        UserError: It needs more than MAX_MEMORY.
+    """
     if byte_count > MAX_MEMORY:
         raise UserError(
             f"{name} is {what} and needs {byte_count / 1e9:.2f} GB of memory to decode, above the limit of "

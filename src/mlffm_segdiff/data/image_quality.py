@@ -65,7 +65,15 @@ def quality_limits(images: Iterable[npt.NDArray[np.uint8]]) -> QualityLimits:
 
 
 def unlike_training(quality: ImageQuality, limits: QualityLimits) -> dict[str, int]:
-    """Return for each feature, by name, whether it is below (-1), within (0) or above (1) the limits."""
+    """Return for each feature, by name, whether it is below (-1), within (0) or above (1) the limits.
+
+    Args:
+        quality: Features of an image.
+        limits: Limits of the training images.
+
+    Returns:
+        Sign by name of the feature.
+    """
     found = {}
     for name, value in asdict(quality).items():
         low, high = getattr(limits, name)

@@ -23,8 +23,8 @@ class ImageRows:
     """An image that is read row by row.
 
     Attributes:
-        width: In pixels.
-        height: In pixels.
+        width: Width in pixels.
+        height: Height in pixels.
         read: Returns the rows from the first number up to, but without, the second as an image of that
             height.
         decoded: The whole image, where `read` returns parts of it unchanged; otherwise None.

@@ -1,4 +1,4 @@
-"""What the masks of a whole data set show: whether they are all empty, all full, or perhaps inverted."""
+"""Traits of the masks of a whole data set: whether they are all empty, all full, or perhaps inverted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -96,7 +96,13 @@ def _warn_of_leaks(parts: Mapping[str, Sequence[Case]], source: Mapping[str, str
 
 
 def open_split(parts: SplitCases, part: str, size: int, progress: Progress | None = None) -> CachedPairs:
-    """Open the cached pairs of one part at size x size, and log a warning if its masks are doubtful.
+    """Open the cached pairs of one part, and log a warning if its masks are doubtful.
+
+    Args:
+        parts: Cases of the split.
+        part: ``train``, ``val`` or ``test``.
+        size: Side of images and masks in pixels.
+        progress: Receives the number of cases that are cached, and of all.
 
     Raises:
         UserError: If the part is empty or cannot be cached, or it is train and all masks are empty or full.
@@ -109,7 +115,20 @@ def open_split(parts: SplitCases, part: str, size: int, progress: Progress | Non
 
 
 def open_splits(parts: SplitCases, names: Sequence[str], size: int) -> list[CachedPairs]:
-    """Open several parts as `open_split` does; an error names the unusable cases of all of them."""
+    """Open several parts as `open_split` does.
+
+    Args:
+        parts: Cases of the split.
+        names: Parts to open.
+        size: Side of images and masks in pixels.
+
+    Returns:
+        Pairs of each part, in the order of the names.
+
+    Raises:
+        UnusableCasesError: Cases cannot be cached, with those of all parts.
+        UserError: As `open_split`.
+    """
     opened: list[CachedPairs] = []
     bad: list[str] = []
     for name in names:
@@ -144,7 +163,15 @@ def _judge_masks(pairs: CachedPairs, part: str) -> None:
 def training_dataset(
     pairs: CachedPairs, parts: SplitCases, augment: AugmentConfig, size: int, seed: int
 ) -> PairDataset:
-    """Return a dataset of the pairs with augmentation; the style of a case is the name of its source."""
+    """Return a dataset of the pairs with augmentation; the style of a case is the name of its source.
+
+    Args:
+        pairs: Cached cases of the part ``train``.
+        parts: Cases of the split, with the name of each one's source.
+        augment: Augmentation settings.
+        size: Side of the images in pixels.
+        seed: Seed of the augmentation, at least 0.
+    """
     augmentation = training_augmentation(
         augment.flip, augment.affine, augment.colour, augment.blur, augment.hair, size
     )

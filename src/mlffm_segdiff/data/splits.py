@@ -123,13 +123,29 @@ def ignore_groups(cases: Iterable[Case]) -> list[Case]:
 
 
 def leaked(split: Split, groups: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the sorted test ids whose group, by id in `groups`, also has a case in train or val."""
+    """Find the test cases whose group also has a case in train or val.
+
+    Args:
+        split: Ids of each part.
+        groups: Group (lesion or patient) of each id.
+
+    Returns:
+        Ids of such test cases, sorted.
+    """
     seen = {groups[key] for key in (*split.train, *split.val)}
     return tuple(sorted(key for key in split.test if groups[key] in seen))
 
 
 def without_leaks(split: Split, groups: Mapping[str, str]) -> Split:
-    """Remove train and val ids whose group, by id in `groups`, also has a case in test."""
+    """Remove train and val ids whose group also has a case in test.
+
+    Args:
+        split: Ids of each part.
+        groups: Group (lesion or patient) of each id.
+
+    Returns:
+        Split with the same test ids.
+    """
     tested = {groups[key] for key in split.test}
     train, val = (
         tuple(key for key in part if groups[key] not in tested) for part in (split.train, split.val)
@@ -204,7 +220,12 @@ def _parse(data: bytes, name: str) -> Split:
 
 
 def save_split(split: Split, path: Path, groups: Mapping[str, str] | None = None) -> None:
-    """Write a split as CSV with columns id and part, and with column group if `groups` (by id) is given.
+    """Write a split as CSV with columns id and part, and group if `groups` is given.
+
+    Args:
+        split: Ids of each part.
+        path: CSV file to write.
+        groups: Group (lesion or patient) of each id; None leaves the column out.
 
     Raises:
         UserError: If the file cannot be written, or exists with other contents.

@@ -44,12 +44,34 @@ register_dataset = DATASETS.register
 
 
 def read_cases(name: str, path: Path) -> list[Case]:
-    """Return the cases of a data set at `path`, sorted by id. Raises UserError on an unknown name."""
+    """Find the cases of a data set.
+
+    Args:
+        name: Name of a registered data set.
+        path: Its folder or archive.
+
+    Returns:
+        Cases, sorted by id.
+
+    Raises:
+        UserError: The name is unknown, or the data set cannot be read.
+    """
     return find_pairs(name, path).cases()
 
 
 def find_pairs(name: str, path: Path) -> Pairing:
-    """Return the images and masks of a data set, paired by id. Raises UserError on an unknown name."""
+    """Pair the images and masks of a data set by id.
+
+    Args:
+        name: Name of a registered data set.
+        path: Its folder or archive.
+
+    Returns:
+        Its images and masks by id.
+
+    Raises:
+        UserError: The name is unknown, or the data set cannot be read.
+    """
     return DATASETS.require(name)(path)
 
 

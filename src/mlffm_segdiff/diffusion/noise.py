@@ -12,7 +12,17 @@ NoiseSource = Callable[[int, int, int, int], Iterator[Tensor]]
 
 
 def noise_stream(seed: int, samples: int, height: int, width: int) -> Iterator[Tensor]:
-    """Yield standard normal noise of one image again and again: N1HW on the CPU, for N samples."""
+    """Yield standard normal noise for the samples of one image, new noise at each step.
+
+    Args:
+        seed: Any integer.
+        samples: Number of samples N.
+        height: Height in pixels.
+        width: Width in pixels.
+
+    Yields:
+        N1HW float32 on the CPU, without end.
+    """
     generators = noise_generators(seed, samples, 1)
     while True:
         yield draw_noise(generators, height, width)
@@ -25,7 +35,7 @@ class HeldNoise:
         self._kept: dict[tuple[int, int, int, int], tuple[Iterator[Tensor], list[Tensor]]] = {}
 
     def __call__(self, seed: int, samples: int, height: int, width: int) -> Iterator[Tensor]:
-        """Yield what `noise_stream` yields."""
+        """Yield the noise of `noise_stream`."""
         key = (seed, samples, height, width)
         source, drawn = self._kept.setdefault(key, (noise_stream(*key), []))
         for number in count():
@@ -53,7 +63,16 @@ def noise_generators(seed: int, samples: int, images: int) -> list[torch.Generat
 
 
 def draw_noise(generators: Sequence[torch.Generator], height: int, width: int) -> Tensor:
-    """Draw standard normal noise, B1HW float32 on the CPU, row b from generator b."""
+    """Draw standard normal noise, row b from generator b.
+
+    Args:
+        generators: Random generator of each row, B; their state advances.
+        height: Height in pixels.
+        width: Width in pixels.
+
+    Returns:
+        B1HW float32 on the CPU.
+    """
     rows = (
         torch.randn(1, height, width, generator=generator, dtype=torch.float32, device="cpu")
         for generator in generators

@@ -86,6 +86,12 @@ def add_noise(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
 def velocity(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     """Compute v = sqrt(abar) noise - sqrt(1 - abar) x0 (Salimans & Ho 2022, arXiv:2202.00512).
 
-    Args and shapes as in `add_noise`.
+    Args:
+        x0: Scaled masks, B1HW.
+        noise: Standard normal noise, B1HW.
+        alpha_bar: Signal share at each row's timestep, B111.
+
+    Returns:
+        v, B1HW.
     """
     return alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * x0

@@ -31,6 +31,10 @@ CALIBRATED_LEVELS = tuple(sorted({*LEVELS, *map(area_level, LEVELS)}))
 def calibration_folder(weights: str | Path, part: str) -> Path:
     """Return the folder that `calibrate` writes to, before anything is evaluated.
 
+    Args:
+        weights: Run folder or weights folder.
+        part: Part of the split that is evaluated.
+
     Raises:
         UserError: The part is not ``val``, or the weights are not in a folder that can be written.
     """
@@ -54,7 +58,7 @@ def calibrate(found: Evaluation, folder: Path, show: ShowProgress = no_progress)
 
     Args:
         found: Evaluation of a model on the part ``val``.
-        folder: Of its weights, see `calibration_folder`.
+        folder: Weights folder of that model, see `calibration_folder`.
         show: Shows the progress of a labelled step.
 
     Returns:
@@ -98,8 +102,8 @@ def calibrate_style(cases: Sequence[CoverageCase], others: Sequence[CoverageCase
     """Calibrate masks of one style: the expected Dice on all cases, the bounds on those of each source.
 
     Args:
-        cases: In this style.
-        others: Of other data sets, in their own styles; large ones lend the shape of their scores.
+        cases: Cases segmented in this style.
+        others: Cases of other data sets, in their own styles; large sets lend the shape of their scores.
     """
     known = _by_source([*cases, *others])
     larger = {

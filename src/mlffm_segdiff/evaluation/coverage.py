@@ -46,9 +46,9 @@ class CoverageCase:
     """A case to calibrate on, or to test a calibration with.
 
     Attributes:
-        id: Of the case.
-        source: Its data set.
-        checked: What its ground truth says about possible bounds.
+        id: Case id.
+        source: Name of its data set.
+        checked: Comparison of its nested sets with the ground truth.
     """
 
     id: str
@@ -72,8 +72,9 @@ class Coverage:
         low: Lower end of the exact binomial 95 % interval (Clopper and Pearson 1934) of ``reached``; of the
             mean kinds of the BCa bootstrap interval.
         high: Upper end.
-        width: Of an area, the median of (high - low) / area of the mask; of a Dice, the median of high - low;
-            of a contour, the area between it and the mask over the mask's, both summed over the cases.
+        width: Width of the bound: of an area, the median of (high - low) / area of the mask; of a Dice, the
+            median of high - low; of a contour, the area between it and the mask over the mask's, both summed
+            over the cases.
         expected_low: Lower end of the range that ``reached`` has in 95 % of draws of calibration and test
             cases, if all are exchangeable (`covered_cases`); None where that is not known.
         expected_high: Upper end; None for a small set, whose bounds are wider than its own cases ask for.
@@ -94,7 +95,7 @@ class Coverage:
 
 
 def coverage_case(compared: ComparedCase, evaluated: EvaluatedCase, source: str) -> CoverageCase:
-    """Return what a segmented case says about bounds, at the size of its ground truth."""
+    """Return the calibration case of a segmented case, compared at the size of its ground truth."""
     result = compared.result
     assert result.certainty is not None
     known = (result.certainty, result.contrast, evaluated.source.dice)

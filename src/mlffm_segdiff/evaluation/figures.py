@@ -47,7 +47,7 @@ def pick_cases(cases: Sequence[EvaluatedCase], each: int) -> dict[str, list[Eval
     """Return the best, median and worst cases by Jaccard at source size, no case twice.
 
     Args:
-        cases: To pick from; fewer than 3 * `each` give shorter lists.
+        cases: Cases to pick from; fewer than 3 * `each` give shorter lists.
         each: Cases per list, 1 or more.
 
     Returns:
@@ -111,7 +111,15 @@ def size_figure(cases: Sequence[EvaluatedCase]) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Save a figure in the format of the path's extension. Raises UserError if it cannot be written."""
+    """Save a figure in the format of the path's extension, atomically.
+
+    Args:
+        figure: Figure to save.
+        path: File to write; its extension is the format, such as .png.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
     with atomic_write(path) as temporary, open_checked(temporary) as file:
         figure.savefig(file, format=path.suffix[1:], dpi=DPI)
 

@@ -72,7 +72,18 @@ def masks_by_id(folder: Path) -> dict[str, Entry]:
 
 
 def match_masks(predictions: Mapping[str, Entry], truths: Mapping[str, Entry]) -> MatchedMasks:
-    """Match masks by id, see `pair_ids`. Raises UserError if they have no id in common."""
+    """Match masks by id, see `pair_ids`.
+
+    Args:
+        predictions: Predicted masks by id.
+        truths: Ground truth by id.
+
+    Returns:
+        Pairs, sorted by id, and the ids without one.
+
+    Raises:
+        UserError: They have no id in common.
+    """
     own = pair_ids(truths, predictions)
     if not own:
         examples = [str(masks[min(masks)]) if masks else "none" for masks in (predictions, truths)]

@@ -38,7 +38,7 @@ class ComparedCase:
 
     Attributes:
         case: Image and mask files.
-        result: At the size of the ground truth, thresholded, without post-processing.
+        result: Result at the size of the ground truth, thresholded, without post-processing.
         truth: Ground truth at its own size, HxW bool.
         network_truth: Ground truth at the network's size, SxS bool.
     """
@@ -61,12 +61,12 @@ def segment_cases(
     """Segment cases in their order; a result depends on its own image only.
 
     Args:
-        segmenter: On `device`, in evaluation mode.
+        segmenter: Segmenter on `device`, in evaluation mode.
         pairs: Images and masks of at least these cases, at the network's size.
-        cases: To segment. For a second look their images are read from their files, one at a time.
-        sampling: How masks are made.
+        cases: Cases to segment. For a second look their images are read from their files, one at a time.
+        sampling: Sampling settings.
         batch_size: Images segmented at once.
-        device: Of the segmenter.
+        device: Device of the segmenter.
         quality: Calibration of the weights, for the expected Dice.
 
     Raises:
@@ -106,12 +106,24 @@ def evaluate_model(
     batch_size: int,
     device: torch.device,
 ) -> Iterator[EvaluatedCase]:
-    """Segment and score cases in their order; arguments and errors as of `segment_cases`."""
+    """Segment and score cases in their order; errors are those of `segment_cases`.
+
+    Args:
+        segmenter: Segmenter on `device`, in evaluation mode.
+        pairs: Images and masks of at least these cases, at the network's size.
+        cases: Cases to segment.
+        sampling: Sampling settings.
+        batch_size: Images segmented at once.
+        device: Device of the segmenter.
+
+    Yields:
+        Scores of each case.
+    """
     return map(evaluate_case, segment_cases(segmenter, pairs, cases, sampling, batch_size, device))
 
 
 def outline_case(compared: ComparedCase) -> OutlinedCase:
-    """Return what `contour_figure` draws of a case, at the size of its ground truth."""
+    """Return a case for `contour_figure`, at the size of its ground truth."""
     predicted, truth = compared.result.mask, compared.truth
     return OutlinedCase(compared.case.id, truth, predicted, jaccard(count_pixels(predicted, truth)))
 

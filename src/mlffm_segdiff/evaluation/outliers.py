@@ -28,8 +28,8 @@ def calibrate_outliers(model: EvaluatedModel, folder: Path, show: ShowProgress =
     """Write outliers.safetensors next to the weights of a model, from its training and validation images.
 
     Args:
-        model: Whose weights are in the folder, with the cases of its split.
-        folder: Of the weights, see `calibrating.calibration_folder`.
+        model: Model whose weights are in the folder, with the cases of its split.
+        folder: Weights folder, see `calibrating.calibration_folder`.
         show: Shows the progress of a labelled step.
 
     Returns:
@@ -68,10 +68,10 @@ def image_features(
     """Compute the features of images as wholes; see `segmenters.image_features`.
 
     Args:
-        segmenter: On the device, in evaluation mode.
+        segmenter: Segmenter on the device, in evaluation mode.
         images: NxSxSx3 uint8 RGB, of the network's size.
         rows: Numbers of the images to describe, M.
-        device: Of the segmenter.
+        device: Device of the segmenter.
         progress: Receives the number of images done, and of all.
 
     Returns:

@@ -63,16 +63,17 @@ class EvaluatedModel:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores of all cases, and what describes them.
+    """The scores of all cases, with facts about the evaluation.
 
     Attributes:
         cases: Scores, one per case.
-        facts: What was evaluated and how, for summary.json.
+        facts: Facts about the evaluation, for summary.json.
         outlines: Best, median and worst cases, to draw.
         judged: Certainty and Dice of each case; empty for masks without a model.
-        covered: What the ground truth of each case says about bounds; empty for masks without a model.
-        coverage: How often the bounds of the model's calibration hold; empty without one that applies.
-        model: What was evaluated; None for masks without a model.
+        covered: Comparison of each case with its ground truth, for the coverage of bounds; empty for masks
+            without a model.
+        coverage: Coverage of the bounds of the model's calibration; empty without one that applies.
+        model: Evaluated model; None for masks without a model.
     """
 
     cases: Sequence[EvaluatedCase]
@@ -102,7 +103,7 @@ def evaluate(
         split: CSV with columns id and part, in place of the recipe's split.
         part: ``train``, ``val`` or ``test``.
         sampling: Overrides of the recipe's sampling, by the keys of `SamplingConfig`.
-        device: Where the network runs, as for `find_device`.
+        device: Device of the network, as for `find_device`.
         show: Shows the progress of a labelled step.
 
     Returns:
@@ -154,6 +155,14 @@ def evaluate_masks(predicted: Path, truth: Path, show: ShowProgress = no_progres
 
     ``missing`` and ``extra`` of the facts are the ids on one side only.
 
+    Args:
+        predicted: Folder of the predicted masks.
+        truth: Folder of the ground truth.
+        show: Shows the progress of a labelled step.
+
+    Returns:
+        Scores of all pairs at the size of the ground truth; distances are in pixels.
+
     Raises:
         UserError: A folder or file cannot be read, or the sizes of a pair differ.
     """
@@ -179,10 +188,17 @@ def evaluate_masks(predicted: Path, truth: Path, show: ShowProgress = no_progres
 
 
 def write_evaluation(found: Evaluation, folder: Path) -> dict[str, Summary]:
-    """Write cases.csv, summary.json and figures, and return the summaries.
+    """Write cases.csv, summary.json and figures.
 
     Of a model also quality.csv, and, of its test cases, coverage.csv where a calibration applies.
     The files of an earlier evaluation in the folder, which its summary.json lists, are removed first.
+
+    Args:
+        found: Evaluation of a model or of masks.
+        folder: Folder to write to, created if needed.
+
+    Returns:
+        Summaries by resolution: ``source``, and for a model ``network``.
 
     Raises:
         UserError: There are no cases, a file that is not of an earlier evaluation would be overwritten, or
@@ -225,7 +241,7 @@ def require_free_folder(folder: Path, inputs: Iterable[Path] = ()) -> None:
     """Raise UserError, before anything is evaluated, if `write_evaluation` could not write its files.
 
     Args:
-        folder: Where they would be written.
+        folder: Folder that they would be written to.
         inputs: Folders of masks, in which they would be masks themselves.
     """
     require_outside(folder, inputs)

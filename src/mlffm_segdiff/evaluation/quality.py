@@ -26,12 +26,12 @@ class JudgedCase:
     """How certain the model was of a mask, and how good the mask is.
 
     Attributes:
-        id: Of the case.
-        dice: At source size.
-        jaccard: At source size.
-        certainty: Soft Dice confidence.
-        expected_dice: By the calibration; None without one that applies.
-        agreement: Of the samples, see `sample_agreement`; None for fewer than two.
+        id: Case id.
+        dice: Dice at the size of the ground truth, in [0, 1].
+        jaccard: Jaccard index at the size of the ground truth, in [0, 1].
+        certainty: Soft Dice confidence, in [0, 1].
+        expected_dice: Dice expected by the calibration, in [0, 1]; None without one that applies.
+        agreement: Agreement of the samples, see `sample_agreement`; None for fewer than two.
     """
 
     id: str
@@ -59,6 +59,11 @@ def caught_share(doubt: Sequence[float], bad: Sequence[bool], share: float) -> f
     """Return the share of all bad cases that are among the `share` most doubtful; None if none is bad.
 
     Of equally doubtful cases, each has the share of them that is bad, so their order does not count.
+
+    Args:
+        doubt: Doubt about each case; larger is more doubtful.
+        bad: Whether each case is bad.
+        share: Share of the cases that are reviewed, in [0, 1].
     """
     _, rising = _rising(doubt, bad)
     doubtful = rising[len(rising) - round(share * len(rising)) :]

@@ -73,7 +73,8 @@ def summary_json(found: Mapping[str, Summary], facts: Mapping[str, object]) -> s
 
     Args:
         found: Summaries by resolution.
-        facts: What was evaluated, as plain values: path of the model, digest of the split, missing ids.
+        facts: Facts about the evaluation, as plain values: path of the model, digest of the split, missing
+            ids.
     """
     content = {**facts, **{name: asdict(summary) for name, summary in found.items()}}
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -82,7 +83,16 @@ def summary_json(found: Mapping[str, Summary], facts: Mapping[str, object]) -> s
 def write_report(
     folder: Path, cases: Sequence[EvaluatedCase], facts: Mapping[str, object], seed: int = 0
 ) -> dict[str, Summary]:
-    """Write summary.json and cases.csv, each atomically, and return the summaries.
+    """Write summary.json and cases.csv, each atomically.
+
+    Args:
+        folder: Folder to write to.
+        cases: Scores of each case, at least one.
+        facts: Facts about the evaluation, see `summary_json`.
+        seed: Seed of the bootstrap intervals.
+
+    Returns:
+        Summaries by resolution.
 
     Raises:
         UserError: `cases` is empty, or the folder cannot be written.
@@ -126,7 +136,12 @@ def headline_row(name: str, summary: Summary) -> tuple[str, ...]:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table with text columns aligned left and the others right."""
+    """Return a Markdown table with text columns aligned left and the others right.
+
+    Args:
+        header: Cells of the header.
+        rows: Cells of each row, as many as in the header.
+    """
     rule = [":--" if words else "--:" for words in columns_of_words(header, rows)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, rule, *rows))
 

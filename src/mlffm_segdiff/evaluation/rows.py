@@ -20,9 +20,9 @@ class EvaluatedCase:
     """Scores of one case; distances are in pixels of the size in question.
 
     Attributes:
-        id: Of the case.
-        source: At the size of the ground truth.
-        network: At the network's size; None for masks without a model.
+        id: Case id.
+        source: Scores at the size of the ground truth.
+        network: Scores at the network's size; None for masks without a model.
     """
 
     id: str
@@ -42,8 +42,8 @@ def write_rows(kind: type, rows: Iterable[Any], path: Path) -> None:
 
     Args:
         kind: The dataclass, whose fields are the columns.
-        rows: Of this kind.
-        path: Of the table.
+        rows: Instances of `kind`, one per line.
+        path: CSV file to write.
 
     Raises:
         UserError: It cannot be written.

@@ -31,8 +31,8 @@ def write_export(
     Args:
         pretrained: The weights.
         format_name: Format of the graphs.
-        folder: To create.
-        fix: What to do if it cannot be written; see `atomic_folder`.
+        folder: Folder to create.
+        fix: Hint if it cannot be written; see `atomic_folder`.
 
     Raises:
         UserError: The folder cannot be written, or a package is missing.

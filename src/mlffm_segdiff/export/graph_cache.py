@@ -31,7 +31,7 @@ def load_graphs(
 
     Args:
         weights: An exported folder, or as for `Pretrained.from_pretrained`.
-        runtime: What runs the network; by default the one of exported graphs, otherwise torch.
+        runtime: Runtime of the network; by default that of exported graphs, otherwise torch.
         precision: Number format that the network computes in.
         show: Shows the label of a slow step.
 

@@ -48,7 +48,7 @@ class GraphModel:
     Attributes:
         session: ONNX Runtime's.
         size: Side of its input in pixels.
-        sampling: How masks are made.
+        sampling: Sampling settings.
         identity: SHA-256 of the graph.
         threads: CPU threads that it computes with.
         quality: Calibration of the weights; None without one.
@@ -94,8 +94,8 @@ def load_graph_model(
     which it is exported once into the user's cache, and again if the one in the cache cannot be read.
 
     Args:
-        weights: As for `graph_cache.load_graphs`.
-        runtime: As for `graph_cache.load_graphs`.
+        weights: Weights, named as for `graph_cache.load_graphs`.
+        runtime: Runtime of the graph, as for `graph_cache.load_graphs`.
         threads: CPU threads to compute with.
         show: Shows the label of a slow step.
 

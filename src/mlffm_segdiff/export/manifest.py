@@ -30,8 +30,8 @@ class Whole(BaseModel):
     """The graph from images to masks.
 
     Attributes:
-        sampling: How it makes masks; it is fixed in the graph.
-        sha256: Of its file.
+        sampling: Sampling settings, fixed in the graph.
+        sha256: SHA-256 of its file.
     """
 
     sampling: SamplingConfig

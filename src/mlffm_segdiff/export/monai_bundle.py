@@ -32,7 +32,7 @@ class BundleNetwork(nn.Module):
     """A segmenter for images of any size, as the network of a bundle; it resizes as `predict` does.
 
     Args:
-        recipe: Of the weights, as in their config.json.
+        recipe: Recipe of the weights, as in their config.json.
 
     Raises:
         UserError: The recipe is not valid, or names code that the user does not trust.
@@ -66,7 +66,7 @@ def write_bundle(pretrained: Pretrained, folder: Path) -> None:
 
     Args:
         pretrained: The weights.
-        folder: To create.
+        folder: Folder to create.
 
     Raises:
         UserError: The folder cannot be written, or the recipe has a second look, which a bundle cannot take.

@@ -40,8 +40,8 @@ def write(part: Part, path: Path, metadata: Mapping[str, str] | None = None) -> 
     """Write the part with its weights as one ONNX file for any batch size.
 
     Args:
-        part: In evaluation mode.
-        path: Of the file.
+        part: Part to export, in evaluation mode.
+        path: ONNX file to write.
         metadata: Texts by name, which the file keeps in its ``metadata_props``.
 
     Raises:

@@ -26,8 +26,8 @@ class WholeGraph(nn.Module):
     """A segmenter from pixels to probability and mask, with a fixed sampling.
 
     Args:
-        segmenter: In evaluation mode, its noise held.
-        sampling: How masks are made; not changed later.
+        segmenter: Segmenter in evaluation mode, its noise held.
+        sampling: Sampling settings, fixed in the graph.
     """
 
     def __init__(self, segmenter: BaseSegmenter, sampling: SamplingConfig) -> None:
@@ -57,9 +57,9 @@ def write_whole(segmenter: BaseSegmenter, pretrained: Pretrained, path: Path) ->
     """Write the graph as ONNX, with what a program must know as the model's metadata.
 
     Args:
-        segmenter: That of the weights, ready for export; its noise will be held.
+        segmenter: Segmenter of the weights, ready for export; its noise will be held.
         pretrained: The weights, with the sampling.
-        path: Of the graph.
+        path: ONNX file to write.
 
     Raises:
         UserError: A package is missing.
@@ -74,7 +74,7 @@ def write_whole(segmenter: BaseSegmenter, pretrained: Pretrained, path: Path) ->
 
 
 def _metadata(pretrained: Pretrained, size: int) -> dict[str, str]:
-    """Return what describes the graph, as text by name."""
+    """Return the metadata of the graph, text by name."""
     weights = pretrained.weights_sha256
     known = {"weights_sha256": weights} if weights else {}
     if pretrained.licence:

@@ -58,7 +58,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
-    """Write a file atomically. Raises UserError if it cannot be written."""
+    """Write a file atomically.
+
+    Args:
+        path: File to write.
+        content: Content of the file.
+
+    Raises:
+        UserError: If `path` cannot be written.
+    """
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
@@ -74,6 +82,10 @@ def open_checked(path: Path) -> io.BufferedWriter:
 def write_text(path: Path, text: str) -> None:
     """Write a file in UTF-8 atomically; bytes of file names in another encoding become backslashes.
 
+    Args:
+        path: File to write.
+        text: Content of the file.
+
     Raises:
         UserError: If `path` cannot be written.
     """
@@ -82,6 +94,10 @@ def write_text(path: Path, text: str) -> None:
 
 def write_parts(path: Path, parts: Iterable[str]) -> None:
     """Write texts one after another into a file in UTF-8, atomically.
+
+    Args:
+        path: File to write.
+        parts: Texts in their order.
 
     Raises:
         UserError: If `path` cannot be written.
@@ -99,7 +115,7 @@ def atomic_folder(path: Path, fix: str | None = None) -> Iterator[Path]:
 
     Args:
         path: Folder to create; missing parent folders are created.
-        fix: What to do if it cannot be written; by default it depends on the cause.
+        fix: Hint if it cannot be written; by default it depends on the cause.
 
     Yields:
         Temporary folder, to be filled.
@@ -137,7 +153,13 @@ def require_writable_folder(folder: Path) -> None:
 
 
 def unwritable(path: Path, error: OSError, fix: str | None = None) -> UserError:
-    """Return the error of a file or folder that cannot be written: its name, the cause and the fix."""
+    """Return the error of a file or folder that cannot be written: its name, the cause and the fix.
+
+    Args:
+        path: File or folder.
+        error: Error of the attempt.
+        fix: Hint for the user; by default it depends on the cause.
+    """
     in_the_way = error.errno in (errno.EEXIST, errno.ENOTDIR)
     folders = (path, *path.parents) if in_the_way else path.parents
     for folder in folders:

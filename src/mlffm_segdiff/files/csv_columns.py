@@ -54,7 +54,7 @@ def read_table(data: bytes, name: str, key: str) -> list[tuple[int, str, dict[st
     Args:
         data: Content of the file.
         name: Name of the file in errors.
-        key: That column, in lower case.
+        key: Name of that column, in lower case.
 
     Returns:
         Of each row its line number, its key, and its other fields by the column's name; missing ones are "".
@@ -109,7 +109,15 @@ def stream_column(file: IO[bytes], name: str, columns: Sequence[str]) -> Iterato
 
 
 def text_lines(file: IO[bytes], name: str) -> Iterator[str]:
-    """Yield the lines of a file in UTF-8 or UTF-16 with their ends. Raises UserError if it is neither."""
+    """Yield the lines of a file in UTF-8 or UTF-16 with their ends.
+
+    Args:
+        file: File open for reading.
+        name: Name of the file in errors.
+
+    Raises:
+        UserError: It is neither UTF-8 nor UTF-16.
+    """
     buffered = io.BufferedReader(cast("io.RawIOBase", file))  # any readable file can be buffered
     try:
         with io.TextIOWrapper(buffered, _encoding(buffered.peek(2)), newline="") as text:
@@ -157,7 +165,7 @@ def _table(lines: Iterator[str], fits: Callable[[set[str]], bool]) -> tuple[list
     """Return the header of a table, and the reader of its other lines, by the first separator that fits.
 
     Args:
-        lines: Of the file.
+        lines: Lines of the file.
         fits: Returns whether names of columns, in lower case, are those of the table.
     """
     for separator in SEPARATORS:

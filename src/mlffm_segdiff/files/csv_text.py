@@ -32,7 +32,15 @@ def csv_line(values: Iterable[object]) -> str:
 
 
 def csv_table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """Return a table: a header, and a line for each row."""
+    """Format a table as CSV: a header, and a line for each row.
+
+    Args:
+        header: Names of the columns.
+        rows: Values of each row, see `csv_line`.
+
+    Returns:
+        CSV text.
+    """
     return "".join(map(csv_line, (header, *rows)))
 
 

@@ -15,9 +15,9 @@ def require_own(folder: Path, files: Iterable[str], own: Collection[str]) -> Non
     """Raise UserError if a run could not write its files, or would overwrite others than an earlier run's.
 
     Args:
-        folder: Of the results.
-        files: To be written, relative to the folder.
-        own: What an earlier run lists as its files, relative to the folder.
+        folder: Folder of the results.
+        files: Paths to be written, relative to the folder.
+        own: Paths that an earlier run lists as its files, relative to the folder.
     """
     require_writable_folder(folder)
     for name in files:
@@ -29,7 +29,15 @@ def require_own(folder: Path, files: Iterable[str], own: Collection[str]) -> Non
 
 
 def require_outside(folder: Path, inputs: Iterable[Path]) -> None:
-    """Raise UserError if results would be written among the masks or images that they are made from."""
+    """Refuse to write results among the masks or images that they are made from.
+
+    Args:
+        folder: Folder of the results.
+        inputs: Folders of masks or images.
+
+    Raises:
+        UserError: The folder is one of the inputs, or in one of them.
+    """
     for given in inputs:
         if expanded(folder).resolve().is_relative_to(expanded(given).resolve()):
             raise UserError(
@@ -42,7 +50,7 @@ def require_own_file(path: Path, start: str) -> None:
 
     Args:
         path: The file.
-        start: How the files of the command start.
+        start: First characters of the files of the command.
     """
     require_writable_file(path)
     if path.exists():
@@ -52,7 +60,7 @@ def require_own_file(path: Path, start: str) -> None:
 
 
 def listed_files(facts: Path) -> list[str]:
-    """Return what a JSON file of an earlier run lists as its ``files``; nothing without such a file."""
+    """Return the ``files`` that a JSON file of an earlier run lists; none without such a file."""
     try:
         return list(map(str, json.loads(facts.read_text(encoding="utf-8"))["files"]))
     except (OSError, ValueError, KeyError, TypeError):
@@ -63,9 +71,9 @@ def remove_results(folder: Path, files: Iterable[str]) -> None:
     """Remove files of an earlier run, subfolders that become empty, and what killed runs left in them.
 
     Args:
-        folder: Of the results.
-        files: Relative to the folder; what is not directly in it or in a subfolder is ignored, since the list
-            may be from somebody else.
+        folder: Folder of the results.
+        files: Paths relative to the folder; one that is not directly in it or in a subfolder is ignored,
+            since the list may be from somebody else.
 
     Raises:
         UserError: A file cannot be removed.

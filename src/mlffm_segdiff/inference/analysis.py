@@ -33,8 +33,8 @@ class Processing:
         threshold: Probability from which a pixel is lesion, above 0 and at most 1.
         post: Post-processing of the thresholded mask.
         mm_per_pixel: Side of a pixel in millimetres, 1e-6 to 1000, instead of the value in the image's file.
-        level: Of the intervals and contours that outputs show, as a share (0.9) or in percent (90); None is
-            0.9, or the highest that is calibrated.
+        level: Level of the intervals and contours that outputs show, as a share (0.9) or in percent (90);
+            None is 0.9, or the highest that is calibrated.
         refuse_outliers: Make no result of an image that is flagged as not dermoscopic.
     """
 
@@ -70,7 +70,12 @@ class Processing:
 
 
 def missing_estimates(model: PreparedModel, how: Processing) -> str:
-    """Return why results have no expected Dice or no intervals; an empty text if none are missing."""
+    """Return why results have no expected Dice or no intervals; an empty text if none are missing.
+
+    Args:
+        model: Model with its sampling and calibration.
+        how: How segmentations become masks.
+    """
     if model.quality and (calibrated := model.quality.mismatch(model.sampling)):
         return f"no expected Dice and no intervals: the weights are calibrated for {calibrated}"
     if how.level is None:
@@ -92,9 +97,9 @@ def analyse(
     """Make the result of one image from the network's output.
 
     Args:
-        image: What was segmented.
+        image: Segmented image.
         segmentation: The network's output for this image.
-        model: That segmented it, with its sampling and calibration.
+        model: Model that segmented it, with its sampling and calibration.
         processing: How the segmentation becomes a mask.
         prompted: The segmentation depends on marks of a user, so that no calibration applies.
 
@@ -144,7 +149,15 @@ def _is_default(sampling: SamplingConfig) -> bool:
 
 
 def require_supported(model: PreparedModel, processing: Processing) -> None:
-    """Raise UserError for a level that is not calibrated, or if outliers are refused without a detector."""
+    """Refuse settings that the model does not support.
+
+    Args:
+        model: Model with its sampling, calibration and outlier detector.
+        processing: How segmentations become masks.
+
+    Raises:
+        UserError: The level is not calibrated, or outliers are refused without a detector.
+    """
     if processing.refuse_outliers and model.outliers is None:
         raise UserError(
             "these weights have no outlier detector, so no image can be refused; make one by evaluate "

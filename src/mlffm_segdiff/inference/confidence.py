@@ -38,7 +38,7 @@ def contrast_of(network_input: Pixels, output: NetworkOutput) -> float:
 
     Args:
         network_input: SxSx3 uint8 RGB.
-        output: Of this image.
+        output: Network output for this image.
     """
     probability = map_at(output.probability, *network_input.shape[:2])
     mask = probability >= THRESHOLD
@@ -85,7 +85,7 @@ def raise_flags(
         mask: HxW bool.
         components: Number of its 8-connected components.
         network_input: SxSx3 uint8 RGB.
-        quality: With the limits of the training images, for the flags about sharpness and colour.
+        quality: Calibration with the limits of the training images, for the flags about sharpness and colour.
         outlier: How unlike the training images the image is; None if it is unknown.
     """
     raised = _mask_flags(mask, components)

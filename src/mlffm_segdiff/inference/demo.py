@@ -44,7 +44,14 @@ def samples_folder() -> Path:
 
 
 def run_demo(model: Model, folder: Path) -> list[ScoredSample]:
-    """Segment the samples, write masks/, overlays/, predictions.csv and summary.png, and return the scores.
+    """Segment the samples, and write masks/, overlays/, predictions.csv and summary.png.
+
+    Args:
+        model: Model that segments the samples.
+        folder: Folder to write to.
+
+    Returns:
+        Scores of each sample.
 
     Raises:
         UserError: The folder cannot be written, or has files of something else under these names.

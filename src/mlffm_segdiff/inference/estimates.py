@@ -23,7 +23,7 @@ class Estimate:
     ``str()`` gives, for example, "0.91 (0.78 to 0.97)".
 
     Attributes:
-        value: From the mask.
+        value: Value measured on the mask.
         intervals: Lower and upper end by level; none without a calibration that applies.
     """
 
@@ -34,7 +34,7 @@ class Estimate:
         """Return the interval that holds the true value with this probability; None without a calibration.
 
         Args:
-            level: As a share (0.9) or in percent (90).
+            level: Level as a share (0.9) or in percent (90).
 
         Raises:
             UserError: The weights are not calibrated for this level.
@@ -63,7 +63,7 @@ class ContourBand:
     Attributes:
         inner: Within the mask.
         outer: Contains the mask.
-        level: At which the pair holds.
+        level: Probability with which the pair holds, in (0, 1).
     """
 
     inner: Mask
@@ -77,7 +77,12 @@ class ContourBand:
 
 
 def with_interval(value: float, ends: Ends | None) -> str:
-    """Return a number with its interval in words, such as "0.91 (0.78 to 0.97)"."""
+    """Return a number with its interval in words, such as "0.91 (0.78 to 0.97)".
+
+    Args:
+        value: The number.
+        ends: Lower and upper end; None leaves the interval out.
+    """
     size = abs(value)
     digits = ".2f" if size < 10 else ".1f" if size < 100 else ".0f"
     return f"{value:{digits}}" + (f" ({ends[0]:{digits}} to {ends[1]:{digits}})" if ends else "")
@@ -100,8 +105,9 @@ def shown_level(wanted: float | None, levels: Collection[float]) -> float | None
     """Return the level at which outputs show intervals; None if none is calibrated.
 
     Args:
-        wanted: By default `DEFAULT_LEVEL`, or the highest level if there were too few cases to calibrate it.
-        levels: That are calibrated.
+        wanted: Requested level; None is `DEFAULT_LEVEL`, or the highest level if there were too few cases to
+            calibrate it.
+        levels: Levels that are calibrated.
 
     Raises:
         UserError: The wanted level is not calibrated, but others are.

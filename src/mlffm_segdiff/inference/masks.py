@@ -52,7 +52,13 @@ def label_components(mask: Mask, structure: npt.NDArray[np.number]) -> tuple[Lab
 
 
 def nearest_mask(mask: Mask, height: int, width: int) -> Mask:
-    """Return a mask at height x width: each pixel takes the value under its centre (nearest neighbour)."""
+    """Resize a mask: each pixel takes the value under its centre (nearest neighbour).
+
+    Args:
+        mask: HxW bool.
+        height: New height in pixels.
+        width: New width in pixels.
+    """
     rows, columns = (
         (2 * np.arange(new) + 1) * old // (2 * new)
         for new, old in zip((height, width), mask.shape, strict=True)

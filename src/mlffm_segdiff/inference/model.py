@@ -43,8 +43,8 @@ class Model:
     Attributes:
         segmenter: Prepared for inference; it cannot be trained.
         size: Side of its input in pixels.
-        sampling: How masks are made.
-        device: Of the segmenter.
+        sampling: Sampling settings.
+        device: Device of the segmenter.
         quality: Calibration of the weights; None without one.
         precision: Number format that the network computes in.
         identity: Digest of weights and recipe; empty if they are from no file.
@@ -109,10 +109,10 @@ def load_model(
     """Prepare weights for inference.
 
     Args:
-        weights: As for `Pretrained.from_pretrained`, or weights already loaded.
+        weights: Name as for `Pretrained.from_pretrained`, or weights already loaded.
         precision: Number format that the network computes in; ``auto`` is the faster one, see
             `measured_precision`.
-        device: As for `find_device`; by default a CUDA GPU if there is one.
+        device: Device, as for `find_device`; by default a CUDA GPU if there is one.
         batch_size: Images segmented at once, for which ``auto`` is measured.
         sampling: Overrides of the recipe's sampling, by the keys of `SamplingConfig`.
 
@@ -167,8 +167,8 @@ def ready_to_segment(
     for oneDNN. Results differ by rounding only.
 
     Args:
-        segmenter: In evaluation mode; not changed.
-        image: An example, B3HW, on the segmenter's device.
+        segmenter: Segmenter in evaluation mode; not changed.
+        image: Example, B3HW, on the segmenter's device.
         sampling: A sampling that the segmenter supports.
         precision: Number format that the network computes in.
     """
@@ -188,9 +188,9 @@ def measured_precision(
     """Return the number format in which a segmenter is faster; see `faster_precision`.
 
     Args:
-        segmenter: In evaluation mode.
-        image: An example, B3HW, on the segmenter's device; the time depends on its shape.
-        sampling: How it will segment.
+        segmenter: Segmenter in evaluation mode.
+        image: Example, B3HW, on the segmenter's device; the time depends on its shape.
+        sampling: Sampling settings that it will segment with.
         clock: Seconds.
     """
 

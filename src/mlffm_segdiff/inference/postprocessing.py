@@ -13,7 +13,7 @@ BAND = 512
 
 @dataclass(frozen=True)
 class PostProcessing:
-    """What is done to a mask after thresholding, in this order.
+    """Steps on a mask after thresholding, in this order.
 
     Attributes:
         fill_holes: Fill holes: background that does not reach the image's border, by 4-connectivity.
@@ -39,7 +39,7 @@ def post_process(mask: Mask, steps: PostProcessing) -> Mask:
 
     Args:
         mask: HxW bool; not changed.
-        steps: What to do.
+        steps: Steps to apply.
 
     Returns:
         HxW bool; the mask itself if there is nothing to do.

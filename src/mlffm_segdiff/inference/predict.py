@@ -63,7 +63,7 @@ class Segmented:
 
 @dataclass(frozen=True)
 class _Run:
-    """What the steps of a run share; a `Record` in their stream is of an image that is done or failed."""
+    """Shared state of the steps of a run; a `Record` among the images is of one that is done or failed."""
 
     model: PreparedModel
     output: Output
@@ -148,8 +148,8 @@ def segment_stream(
     """Pass images through the network in batches, in order; records of images that are done or failed stay.
 
     Args:
-        images: Of which a batch is consecutive ones.
-        model: What segments them.
+        images: Images to segment and records to pass on; a batch has consecutive ones.
+        model: Model that segments them.
         batch_size: Images segmented at once, fewer if many samples are drawn.
     """
     stream = iter(images)
@@ -189,8 +189,8 @@ def predict_files(
 
     Args:
         images: Paths, or what `find_images` found; no two with the same stem.
-        model: What segments them.
-        output: Where results go, and which.
+        model: Model that segments them.
+        output: Folder of the results and requested outputs.
         processing: How segmentations become masks, from which all outputs and measures are made.
         batch_size: Images segmented at once; changes the speed, and results only in the last digits.
         warn: Receives the error of an output that is one file for all images.
@@ -251,10 +251,10 @@ def failed_record(name: str, error: Exception, source: str, key: str = "") -> Re
     """Return the record of an image without a mask.
 
     Args:
-        name: Of the image's file.
+        name: File name of the image.
         error: What went wrong.
-        source: What the message names.
-        key: To keep with it.
+        source: Source of the image, as the message names it.
+        key: Key to keep with the record.
     """
     reason = str(error) if isinstance(error, UserError) else f"{source}: {type(error).__name__}: {error}"
     refused = isinstance(error, OutlierError)

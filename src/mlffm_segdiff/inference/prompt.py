@@ -37,7 +37,7 @@ MAX_POINTS = 64
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a user marked in an image, in pixels from its outer upper left corner.
+    """Box and points that a user marked in an image, in pixels from its outer upper left corner.
 
     Attributes:
         box: Left, top, right and bottom edge of the lesion's bounding box; None for no box.
@@ -110,7 +110,7 @@ class PromptedImage:
 
     @property
     def inputs(self) -> list[CaseImage]:
-        """What the network must segment: the whole image, and the crop around the box if there is one."""
+        """Inputs of the network: the whole image, and the crop around the box if there is one."""
         crop, view = self.prompt.crop(self.image), self.image.view
         if crop is None:
             return [self.image]

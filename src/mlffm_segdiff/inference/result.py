@@ -24,7 +24,7 @@ POSSIBLE = 0.05
 
 @dataclass(frozen=True, eq=False)
 class CaseResult:
-    """What was found in one image, at the image's own size.
+    """The segmentation of one image, with measures, at the image's own size.
 
     Maps are resized when they are read, and measures taken when they are first read, so that a result holds
     its mask, a view of the image of at most 512 x 512 pixels, and the network's input and output.
@@ -37,7 +37,8 @@ class CaseResult:
         calibration: Calibration of such masks; None without one that applies.
         mm_per_pixel: Side of a pixel in millimetres; None if it is unknown.
         quality: Calibration of the weights, with the limits of the training images; None without one.
-        level: Of the intervals and contours that outputs show; None without a calibration that applies.
+        level: Level of the intervals and contours that outputs show, in (0, 1); None without a calibration
+            that applies.
         outlier: How unlike the training images the image is; None without a detector of the weights.
         expected_human_agreement: How well people would agree on the outline; None where no Dice is expected,
             and without a predictor of the weights.

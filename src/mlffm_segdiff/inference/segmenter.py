@@ -60,6 +60,13 @@ class Segmenter(Pretrained):
     ``Segmenter.from_pretrained("default")`` loads the weights of the package; it also takes a run folder, a
     weights folder or a hub id. As a `torch.nn.Module` it has ``to``, ``eval`` and ``state_dict``; called on a
     batch (B3HW in [-1, 1]) it returns a `Segmentation` at the network's size.
+
+    Args:
+        recipe: The recipe, as in ``config.json``.
+        packages: Installed packages whose entry points the recipe needs.
+
+    Raises:
+        UserError: The recipe is not valid, or one of the packages is not installed.
     """
 
     def __init__(self, recipe: dict[str, Any], packages: Sequence[str] = ()) -> None:
@@ -100,11 +107,11 @@ class Segmenter(Pretrained):
         return self._prepared[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what copies and pickles have: all but the prepared model."""
+        """Return the state of copies and pickles, without the prepared model."""
         return {**super().__getstate__(), "_prepared": None}  # type: ignore[no-untyped-call]
 
     def _state(self) -> tuple[object, ...]:
-        """Return what changes with the weights and with what goes with them."""
+        """Return a value that changes with the weights and with their companion files."""
         return (*self._versions(), *map(id, self.companions))
 
 
@@ -137,8 +144,8 @@ def segment(
         threshold: Probability from which a pixel is lesion, above 0 and at most 1.
         mm_per_pixel: Side of a pixel in millimetres, instead of the value in DICOM files.
         post: Post-processing of the masks, such as ``PostProcessing(largest=True)``.
-        level: Of ``intervals`` and ``band`` of the results, as a share (0.9) or in percent (90); None is
-            0.9, or the highest that is calibrated.
+        level: Level of ``intervals`` and ``band`` of the results, as a share (0.9) or in percent (90); None
+            is 0.9, or the highest that is calibrated.
         refuse_outliers: Raise OutlierError for an image that is flagged as ``not_dermoscopy``.
         batch_size: Images segmented at once; changes the speed, and results only in the last digits.
         device: Where the network runs: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps`` or ``xpu``. A

@@ -30,7 +30,16 @@ class BoundaryWeight(Protocol):
 
 
 def uniform_weight(distance: Tensor, alpha_bar: Tensor, time_share: Tensor) -> Tensor:  # noqa: ARG001
-    """Return 1 for every pixel and timestep."""
+    """Return 1 for every pixel and timestep.
+
+    Args:
+        distance: Signed distance to the nearest contour in pixels, B1HW; only its shape and device matter.
+        alpha_bar: Signal share at the timestep, B; unused.
+        time_share: t / T in [0, 1], B; unused.
+
+    Returns:
+        Ones, B111.
+    """
     return torch.ones_like(distance[:, :, :1, :1])
 
 
@@ -86,7 +95,12 @@ def edge_nearness(lesion: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 
 class BandWeight:
-    """`band_weight` with a fixed gain and width (pixels)."""
+    """`band_weight` with a fixed gain and width.
+
+    Args:
+        gain: Gain of the weight on the contour, which is 1 + gain * alpha_bar; at least 0.
+        width: Standard deviation of the band in pixels, above 0.
+    """
 
     def __init__(self, gain: float, width: float) -> None:
         self.gain = gain
@@ -100,8 +114,12 @@ class BandWeight:
 class DermoSegDiffWeight:
     """1 + gain W(t), where W(t) is `dermosegdiff_weight` of a fixed sharpness gamma.
 
-    The weighted mean squared error is then DermoSegDiff's hybrid loss: the mean squared error plus ``gain``
-    times the one weighted by W(t).
+    The weighted mean squared error is then DermoSegDiff's hybrid loss (Bozorgpour et al. 2023,
+    section 2.1): the mean squared error plus ``gain`` times the one weighted by W(t).
+
+    Args:
+        gain: Weight of the boundary term, at least 0.
+        gamma: Sharpness, above 0.
     """
 
     def __init__(self, gain: float, gamma: float) -> None:

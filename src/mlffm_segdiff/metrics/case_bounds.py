@@ -71,14 +71,14 @@ class Bounds:
 
 @dataclass(frozen=True)
 class CheckedCase:
-    """What the ground truth of a case says about possible bounds.
+    """Comparison of the possible bounds of a case with its ground truth.
 
     Attributes:
-        certainty: Soft Dice confidence of the mask.
+        certainty: Soft Dice confidence of the mask, in [0, 1].
         contrast: Distance (Delta E*ab) of the mean colours inside and outside of the mask.
         share: Area of the mask as a share of the image.
         true_share: Area of the lesion as a share of the image.
-        dice: Of the mask.
+        dice: Dice of the mask, in [0, 1].
         outer_loss: For each of `THRESHOLDS`, the share of the lesion's pixels below it; 0 without a lesion.
         inner_loss: For each of `THRESHOLDS`, the share of the pixels from it that are not lesion; 0 for none.
         set_share: For each of `THRESHOLDS`, the share of the image's pixels from it.
@@ -100,9 +100,9 @@ def check_case(probability: Map, truth: Mask, certainty: float, contrast: float,
     Args:
         probability: HxW in [0, 1].
         truth: HxW bool.
-        certainty: Soft Dice confidence of the mask.
-        contrast: Of the mask, see `CheckedCase`.
-        dice: Of the mask.
+        certainty: Soft Dice confidence of the mask, in [0, 1].
+        contrast: Colour contrast of the mask (Delta E*ab), see `CheckedCase`.
+        dice: Dice of the mask, in [0, 1].
     """
     thresholds = np.array([threshold_at(one, contrast) for one in THRESHOLDS], dtype=np.float32)
     reached = np.searchsorted(thresholds, probability.ravel(), side="right")
@@ -130,8 +130,8 @@ def threshold_at(threshold: float, contrast: float) -> float:
     the threshold is multiplied by sqrt(USUAL_CONTRAST / contrast).
 
     Args:
-        threshold: At `USUAL_CONTRAST`; 0 and those above 1 do not change.
-        contrast: Of the mask, see `CheckedCase`.
+        threshold: Threshold at `USUAL_CONTRAST`; 0 and those above 1 do not change.
+        contrast: Colour contrast of the mask (Delta E*ab), see `CheckedCase`.
     """
     if not 0 < threshold < 1:
         return threshold
@@ -149,9 +149,9 @@ def area_interval(share: float, certainty: float, contrast: float, bounds: Bound
 
     Args:
         share: Area of the mask as a share of the image.
-        certainty: Soft Dice confidence of the mask.
-        contrast: Of the mask, see `CheckedCase`.
-        bounds: At the level of the interval.
+        certainty: Soft Dice confidence of the mask, in [0, 1].
+        contrast: Colour contrast of the mask (Delta E*ab), see `CheckedCase`.
+        bounds: Bounds calibrated at the level of the interval.
 
     Returns:
         Its ends; the whole range if nothing was found, as there is no mask to start from.
@@ -172,7 +172,15 @@ def dice_scores(case: CheckedCase) -> float:
 
 
 def dice_interval(certainty: float, bounds: Bounds) -> tuple[float, float]:
-    """Return the interval of the Dice of a mask with this certainty, in [0, 1]."""
+    """Return the interval of the Dice of a mask with this certainty.
+
+    Args:
+        certainty: Soft Dice confidence of the mask, in [0, 1].
+        bounds: Bounds calibrated at the level of the interval.
+
+    Returns:
+        Its ends, low and high, in [0, 1].
+    """
     low, high = (
         1 + MIN_ERROR - math.exp(_usual_error(certainty) + score)
         for score in (bounds.dice_low, -bounds.dice_high)
@@ -189,7 +197,7 @@ def fit_bounds(cases: Sequence[CheckedCase], level: float) -> Bounds | None:
 
     Args:
         cases: Calibration cases, exchangeable with new ones.
-        level: In (0, 1).
+        level: Coverage, in (0, 1).
 
     Returns:
         The bounds; None for fewer cases than `fewest_cases`.

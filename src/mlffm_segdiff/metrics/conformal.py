@@ -25,7 +25,7 @@ def conformal_quantile(scores: Sequence[float] | Numbers, level: float) -> float
     Split conformal prediction: Vovk et al. 2005; Lei et al. 2018, section 2.2.
 
     Args:
-        scores: Of the calibration cases; large where the prediction was wrong.
+        scores: Nonconformity scores of the calibration cases; large where the prediction was wrong.
         level: Coverage, in (0, 1).
 
     Returns:
@@ -44,7 +44,7 @@ def control_risk(losses: Numbers, risk: float) -> int | None:
     Args:
         losses: Cases x sets, in [0, 1]. A case's loss must not rise from one set to the next; where it does,
             its maximum over the later sets is used (remark 2 there).
-        risk: In (0, 1).
+        risk: Largest expected loss of a new case, in (0, 1).
 
     Returns:
         The index of the set; None if no set controls the risk with this number of cases.
@@ -64,7 +64,7 @@ def covered_cases(calibrated: int, tested: int, level: float, sides: int) -> rv_
     Args:
         calibrated: Number of calibration cases.
         tested: Number of test cases.
-        level: In (0, 1); not higher than this number of calibration cases guarantees.
+        level: Coverage, in (0, 1); not higher than this number of calibration cases guarantees.
         sides: 1 for a limit, 2 for an interval with (1 - level) / 2 on each side.
     """
     from scipy.stats import betabinom  # slow to import; segmenting only applies a calibration

@@ -42,7 +42,19 @@ class SampleScores:
 
 
 def score_samples(samples: npt.NDArray[np.bool_], truth: Mask) -> SampleScores:
-    """Return the scores of samples (NxHxW bool, N at least 1) against the true mask (HxW bool)."""
+    """Score the samples of one image against its ground truth.
+
+    Args:
+        samples: NxHxW bool, N at least 1.
+        truth: Ground truth, HxW bool.
+
+    Returns:
+        Scores of the samples as a distribution of masks.
+
+    Raises:
+        TypeError: A mask is not bool.
+        ValueError: Samples and ground truth differ in shape, or have no pixels.
+    """
     flat = samples.reshape(len(samples), -1).astype(np.float64)
     areas = flat.sum(axis=1)
     overlap = flat @ flat.T

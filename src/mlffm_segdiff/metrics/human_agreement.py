@@ -25,7 +25,7 @@ class AgreementModel:
 
     Attributes:
         centre: Mean of each of `probability_traits`.
-        scale: Their standard deviations.
+        scale: Standard deviation of each of them.
         slopes: Change of the Dice with a standard deviation of each.
         mean: Mean Dice of the cases.
         error: Mean absolute error by cross-validation.
@@ -46,7 +46,7 @@ class AgreementModel:
 
 
 def probability_traits(probability: Map) -> Numbers:
-    """Compute what a probability map says about how clear a lesion's border is.
+    """Compute features of a probability map that describe how clear a lesion's border is.
 
     Args:
         probability: SxS in [0, 1].
@@ -69,9 +69,9 @@ def fit_agreement(traits: Numbers, agreement: Numbers, penalty: float = PENALTY)
     """Fit a ridge regression (Hoerl and Kennard 1970) of the agreement on the traits.
 
     Args:
-        traits: Of each case, NxK; at least FOLDS cases.
+        traits: Features of each case, see `probability_traits`, NxK; at least FOLDS cases.
         agreement: Mean Dice between people, N.
-        penalty: Of the squared slopes.
+        penalty: Ridge penalty, the weight of the squared slopes of the standardised traits.
     """
     errors = np.abs(cross_validated(traits, agreement, penalty) - agreement)
     return _fitted(traits, agreement, penalty, float(errors.mean()))

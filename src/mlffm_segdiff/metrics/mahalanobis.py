@@ -29,8 +29,8 @@ class FeatureSpace:
     """Principal components of standardised features, each of variance 1 within the groups.
 
     Attributes:
-        centre: Subtracted from the features, D.
-        basis: From features to components, DxK.
+        centre: Mean that is subtracted from the features, D.
+        basis: Linear map from features to components, DxK.
     """
 
     centre: Numbers
@@ -47,7 +47,7 @@ class Gaussians:
     """Multivariate normal distributions that describe one group together.
 
     Attributes:
-        means: GxK.
+        means: Mean of each distribution, GxK.
         whitenings: Lower triangular W with W W^T the inverse of each covariance, GxKxK.
     """
 

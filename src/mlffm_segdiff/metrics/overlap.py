@@ -56,7 +56,19 @@ def check_pair(predicted: Mask, truth: Mask) -> None:
 
 
 def count_pixels(predicted: Mask, truth: Mask) -> Counts:
-    """Count the pixels of two HxW bool masks. Raises as `check_pair`."""
+    """Count the pixels on which two masks agree or differ.
+
+    Args:
+        predicted: Predicted mask, HxW bool.
+        truth: Ground truth, HxW bool.
+
+    Returns:
+        Numbers of true and false, positive and negative pixels.
+
+    Raises:
+        TypeError: A mask is not bool.
+        ValueError: A mask is not HxW or has no pixels, or their shapes differ.
+    """
     check_pair(predicted, truth)
     tp, found, lesion = (int(np.count_nonzero(mask)) for mask in (predicted & truth, predicted, truth))
     return Counts(tp=tp, fp=found - tp, fn=lesion - tp, tn=truth.size - found - lesion + tp)

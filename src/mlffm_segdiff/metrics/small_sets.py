@@ -39,8 +39,8 @@ class LargerSet:
     """A larger data set, which lends the shape of its scores.
 
     Attributes:
-        scores: Of its calibration cases, by name, as of `bound_scores`.
-        bounds: Its own bounds by level.
+        scores: Scores of its calibration cases by name of the bound, see `bound_scores`.
+        bounds: Bounds calibrated on its own cases, by level.
     """
 
     scores: Mapping[str, Numbers]
@@ -87,10 +87,11 @@ def borrowed_limits(
     any location and scale, because the distribution of the distances does not depend on these.
 
     Args:
-        scores: Of the few cases, by name, as of `bound_scores`.
+        scores: Scores of the few cases by name of the bound, see `bound_scores`.
         larger: Data sets with more cases than these.
-        level: In (0, 1).
-        prior_cases: 0 always takes the standard deviation of the few scores.
+        level: Coverage, in (0, 1).
+        prior_cases: Weight of the variance of the larger sets, as a number of cases; 0 always takes the
+            standard deviation of the few scores.
 
     Returns:
         Limits by name.
@@ -115,8 +116,8 @@ def fit_few_bounds(cases: Sequence[CheckedCase], larger: Sequence[LargerSet], le
 
     Args:
         cases: Calibration cases of the small set, at least 2.
-        larger: At least one.
-        level: In (0, 1); one that the larger sets are calibrated for.
+        larger: Larger data sets, at least one.
+        level: Coverage, in (0, 1); one that the larger sets are calibrated for.
     """
     own = fit_bounds(cases, level)
     known = own or most_conservative([one.bounds[level] for one in larger])

@@ -211,7 +211,15 @@ class MLFFM(nn.Module):
 
 
 def fuse(aligned: Sequence[Tensor], weights: Tensor) -> Tensor:
-    """Return sum_j lambda_j * R_j (B d H W) for weights lambda (B L H W) and levels P_j (B d H_j W_j)."""
+    """Fuse levels by weights: sum_j lambda_j * R_j (docs/METHOD.md).
+
+    Args:
+        aligned: Projected skip P_j of each of L levels, B d H_j W_j; R_j is P_j resampled to H x W.
+        weights: Weights lambda of the levels at each pixel, B L H W.
+
+    Returns:
+        Fused map, B d H W.
+    """
     size = (weights.shape[2], weights.shape[3])
     (first, *others), (weight, *further) = aligned, torch.split(weights, 1, dim=1)
     fused = resample(first, size) * weight

@@ -125,8 +125,9 @@ def decode_skips(
     """Decode skips from the coarsest to the finest: project, double, add the skip, apply the block.
 
     Args:
-        skips: B C_l H/2^l W/2^l, finest first.
-        projections: From C_{l+1} to C_l channels, one for each level but the coarsest, finest first.
+        skips: Skips, B C_l H/2^l W/2^l each, finest first.
+        projections: Projections from C_{l+1} to C_l channels, one for each level but the coarsest, finest
+            first.
         blocks: Residual blocks that read the time embedding, likewise.
         time: The time embedding, B x time width.
 

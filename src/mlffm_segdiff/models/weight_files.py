@@ -59,7 +59,7 @@ def require_sound(state: Mapping[str, Tensor], origin: str) -> None:
 
     Args:
         state: Weights by name; integers are not checked.
-        origin: Where they are from, for the error.
+        origin: Origin of the weights, for the error.
     """
     fix = "restore or download the weights again, or train again if the training diverged"
     largest = {

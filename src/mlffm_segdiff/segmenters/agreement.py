@@ -30,7 +30,7 @@ class AgreementPredictor(BaseModel):
 
     Attributes:
         source: Data set of the cases.
-        model: From a probability map to the agreement.
+        model: Model from the traits of a probability map to the agreement.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

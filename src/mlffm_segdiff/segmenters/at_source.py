@@ -34,5 +34,14 @@ class NetworkOutput:
 
 
 def map_at(values: Map, height: int, width: int) -> Map:
-    """Resize a square map to height x width: bilinear between pixel centres, antialiased where it shrinks."""
+    """Resize a square map: bilinear between pixel centres, antialiased where it shrinks.
+
+    Args:
+        values: SxS float32.
+        height: New height in pixels.
+        width: New width in pixels.
+
+    Returns:
+        HxW float32.
+    """
     return np.asarray(Image.fromarray(values).resize((width, height), Image.Resampling.BILINEAR))

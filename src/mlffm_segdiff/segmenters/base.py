@@ -49,10 +49,10 @@ class Part:
     """A part of a segmenter's network that is exported as one graph.
 
     Attributes:
-        module: Its ``forward(*inputs)`` returns a tuple of tensors.
+        module: Module whose ``forward(*inputs)`` returns a tuple of tensors.
         inputs: Example inputs.
-        input_names: Of the inputs.
-        output_names: Of the outputs.
+        input_names: Names of the inputs.
+        output_names: Names of the outputs.
     """
 
     module: nn.Module
@@ -104,10 +104,10 @@ def segment_batch(
     """Segment a batch of images of the network's size.
 
     Args:
-        segmenter: On ``device``, in evaluation mode.
-        images: B S S 3, RGB.
-        sampling: How masks are made.
-        device: Of the segmenter.
+        segmenter: Segmenter on ``device``, in evaluation mode.
+        images: BxSxSx3 uint8, RGB.
+        sampling: Sampling settings.
+        device: Device of the segmenter.
 
     Returns:
         The segmentation, float32 on the CPU.

@@ -40,7 +40,7 @@ class StyleCalibration(BaseModel):
     """The calibration of masks in one annotation style.
 
     Attributes:
-        calibration: From certainty to expected Dice.
+        calibration: Curve from certainty to expected Dice.
         sets: Bounds by data set.
     """
 
@@ -88,10 +88,10 @@ class StyleCalibration(BaseModel):
 
 
 class Quality(BaseModel):
-    """What certainty means for masks of these weights, and what their training images look like.
+    """Calibration of the masks of these weights, and limits of their training images.
 
     Attributes:
-        sampling: How the calibrated masks were made; the calibration applies to no other sampling.
+        sampling: Sampling settings of the calibrated masks; the calibration applies to no other sampling.
         sources: Data sets of the validation cases.
         cases: Number of validation cases.
         training_images: Number of training images that ``limits`` was computed from.

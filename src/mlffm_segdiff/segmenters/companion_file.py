@@ -15,7 +15,7 @@ from mlffm_segdiff.files.atomic import write_bytes
 LOG = logging.getLogger(__name__)
 VALUES = TypeAdapter(dict[str, Any])
 DAMAGE = (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError)
-"""What reading a damaged file raises; pydantic's ValidationError is a ValueError."""
+"""Errors of reading a damaged file; pydantic's ValidationError is a ValueError."""
 
 Content = TypeVar("Content")
 Model = TypeVar("Model", bound=BaseModel)
@@ -25,9 +25,9 @@ class CompanionFile(ABC, Generic[Content]):
     """A kind of file next to the weights, with the version of its format and the SHA-256 of the weights.
 
     Args:
-        name: Of the file.
-        version: Of its format; files of another one are refused.
-        without: What a model does without the file, for the warning that it is of other weights.
+        name: File name.
+        version: Version of the file format; files of another one are refused.
+        without: Words for what a model does without the file, for the warning that it is of other weights.
         fix: How to make it again, for the same warning and for errors.
     """
 
@@ -40,7 +40,7 @@ class CompanionFile(ABC, Generic[Content]):
 
     @abstractmethod
     def parse(self, values: dict[str, Any]) -> Content:
-        """Return what the other values are; may raise any of DAMAGE."""
+        """Return the content from the other values; may raise any of DAMAGE."""
 
     @abstractmethod
     def dump(self, content: Content, weights: str) -> bytes:
@@ -50,7 +50,7 @@ class CompanionFile(ABC, Generic[Content]):
         """Read the file in a folder of weights.
 
         Args:
-            folder: Of the weights.
+            folder: Weights folder.
             weights: SHA-256 of the weights that it should belong to; None accepts any.
 
         Returns:
@@ -83,8 +83,8 @@ class CompanionFile(ABC, Generic[Content]):
         """Write the file atomically into a folder of weights, and return its path.
 
         Args:
-            content: Of the file.
-            folder: Of the weights.
+            content: Content of the file.
+            folder: Weights folder.
             weights: SHA-256 of the weights that it belongs to; empty for weights that are not in a file.
 
         Raises:
@@ -99,11 +99,11 @@ class JsonCompanion(CompanionFile[Model]):
     """A companion file that is a pydantic model in JSON.
 
     Args:
-        name: Of the file.
-        version: Of its format; files of another one are refused.
-        without: What a model does without the file, for the warning that it is of other weights.
+        name: File name.
+        version: Version of the file format; files of another one are refused.
+        without: Words for what a model does without the file, for the warning that it is of other weights.
         fix: How to make it again, for the same warning and for errors.
-        model: What the file holds besides its format and its weights.
+        model: Class of the content, without its format and its weights.
     """
 
     def __init__(self, name: str, version: int, without: str, fix: str, model: type[Model]) -> None:

@@ -11,7 +11,7 @@ COMPANION_NAMES = (QUALITY.name, OUTLIERS.name, AGREEMENT.name)
 
 
 class Companions(NamedTuple):
-    """What goes with weights; None for each that they do not have.
+    """Calibration, detector and predictor that belong to weights; None for each that they do not have.
 
     Attributes:
         quality: Calibration of the certainty.
@@ -34,7 +34,12 @@ class Companions(NamedTuple):
 
 
 def read_companions(folder: Path, weights: str | None = None) -> Companions:
-    """Read the files next to weights with this SHA-256; see `CompanionFile.read`."""
+    """Read the files next to weights; see `CompanionFile.read`.
+
+    Args:
+        folder: Weights folder.
+        weights: SHA-256 of the weights that the files should belong to; None accepts any.
+    """
     return Companions(
         QUALITY.read(folder, weights), OUTLIERS.read(folder, weights), AGREEMENT.read(folder, weights)
     )

@@ -59,7 +59,12 @@ def find_device(device: "str | torch.device" = AUTO) -> "torch.device":
 
 
 def is_on(place: "torch.device", wanted: "torch.device") -> bool:
-    """Return whether a place is a device; without a number, it is any of its kind."""
+    """Return whether two devices are the same.
+
+    Args:
+        place: Device with its number.
+        wanted: Device; without a number it is any of its kind.
+    """
     return place.type == wanted.type and wanted.index in (None, place.index)
 
 

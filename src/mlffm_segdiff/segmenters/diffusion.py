@@ -49,7 +49,7 @@ class DiffusionSegmenter(BaseSegmenter):
     Args:
         network: The denoiser, see `Denoiser`.
         process: The forward process.
-        objective: What the network's output means: `X0`, `Epsilon` or `V`.
+        objective: Prediction target of the network: `X0`, `Epsilon` or `V`.
         weight: Boundary weight of the loss.
         draws: The training step: `Single`, `Dual` or `Recycling`.
         noisy_bias: Bias of training timesteps towards noise, see `diffusion.process.sample_timesteps`.
@@ -121,8 +121,8 @@ class DiffusionSegmenter(BaseSegmenter):
         Args:
             x_t: Noised masks, B1HW.
             t: Timesteps, B.
-            features: Of the images, each with B rows.
-            previous: With self-conditioning, the previous estimate of x_0, B1HW; zeros by default.
+            features: Image features of `encode`, each with B rows.
+            previous: Previous estimate of x_0 for self-conditioning, B1HW; zeros by default.
 
         Returns:
             The network's output, B1HW; see `Objective`.

@@ -31,7 +31,7 @@ class DirectSegmenter(BaseSegmenter):
     mask at its size, as in nnU-Net.
 
     Args:
-        network: Its ``forward(image)`` returns the logit, B1HW.
+        network: Network whose ``forward(image)`` returns the logit, B1HW.
         loss: Loss of a logit.
         weight: Boundary weight of the loss; it is that of a mask without noise.
     """

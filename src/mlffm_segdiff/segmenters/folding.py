@@ -22,7 +22,7 @@ def fold_batch_norm(network: Network) -> Network:
     Folds each BatchNorm2d that directly follows a Conv2d in a Sequential. Results differ by rounding only.
 
     Args:
-        network: In evaluation mode; it is not changed.
+        network: Network in evaluation mode; it is not changed.
 
     Returns:
         A copy with its own weights, or ``network`` itself if it has nothing to fold.

@@ -17,8 +17,8 @@ def pool_features(features: Sequence[Tensor], height: int) -> Tensor | None:
     The logarithm makes deviations nearly normal, so that a Gaussian fits them.
 
     Args:
-        features: What a denoiser's ``encode`` returns; maps are BCHW, other tensors are ignored.
-        height: Of the image in pixels.
+        features: Output of a denoiser's ``encode``; maps are BCHW, other tensors are ignored.
+        height: Image height in pixels.
 
     Returns:
         BxD float32, level by level; None without a map of one of the STRIDES.

@@ -1,4 +1,4 @@
-"""What a denoiser predicts: the mask, the noise or the velocity."""
+"""Prediction targets of a denoiser: the mask, the noise or the velocity."""
 
 from typing import Protocol
 
@@ -19,8 +19,8 @@ class Objective(Protocol):
         """Compute the training loss of an output.
 
         Args:
-            output: Of the network, B1HW.
-            batch: Its masks are what was noised.
+            output: Network output, B1HW.
+            batch: Batch whose masks were noised.
             noise: The noise in x_t, B1HW.
             alpha_bar: Signal share at each row's timestep, B111.
             weight: Per-pixel weight, broadcasts to B1HW.

@@ -75,9 +75,9 @@ class OutlierDetector:
     the share 1 - LEVEL is flagged in expectation. Nothing is learned from outliers.
 
     Attributes:
-        space: Of the features of `segmenters.image_features`.
-        gaussians: By data set, in this space.
-        sets: By data set.
+        space: Projection of the features of `segmenters.image_features`.
+        gaussians: Gaussians of each data set in this space, by name.
+        sets: Limit and numbers of images of each data set, by name.
     """
 
     space: FeatureSpace

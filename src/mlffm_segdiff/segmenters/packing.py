@@ -50,7 +50,7 @@ def pack_convolutions(network: Network, run: Callable[[], object]) -> Network:
     The results differ by rounding only. Convolutions that ``run`` does not reach are not packed.
 
     Args:
-        network: In evaluation mode and on the CPU; it is not changed.
+        network: Network in evaluation mode and on the CPU; it is not changed.
         run: Runs the network on an example, from which each convolution's input size is taken.
 
     Returns:

@@ -42,8 +42,8 @@ def in_bfloat16(segmenter: BaseSegmenter, image: Tensor) -> BaseSegmenter:
     """Copy a segmenter so that its network computes in bfloat16, and everything else in float32.
 
     Args:
-        segmenter: In evaluation mode; it is not changed.
-        image: An example, B3HW.
+        segmenter: Segmenter in evaluation mode; it is not changed.
+        image: Example, B3HW.
     """
     changed = copy.deepcopy(segmenter)
     changed.run_on({name: BFloat16Graph(part.module) for name, part in changed.parts(image).items()})
@@ -75,7 +75,7 @@ def faster_precision(
 
     Args:
         works: The same work in float32 and in bf16.
-        device: Where they run.
+        device: Device that they run on.
         clock: Returns the time in seconds.
     """
     if not has_bf16(device):
@@ -106,9 +106,9 @@ def training_precision(
     compute in float32 on CPUs, and on GPUs as if there were one.
 
     Args:
-        recipe: Its ``train.precision`` is the user's choice.
-        segmenter: The recipe's.
-        device: Where the run will compute.
+        recipe: Recipe of the run; its ``train.precision`` is the user's choice.
+        segmenter: Segmenter of the recipe.
+        device: Device that the run will compute on.
         clock: Returns the time in seconds.
     """
     if recipe.train.precision != "auto":

@@ -63,12 +63,12 @@ class Pretrained(
     imported only with ``trust_code=True``.
 
     Attributes:
-        recipe: Of the model, its training and its sampling.
+        recipe: Recipe of the model, its training and its sampling.
         segmenter: The network and what turns its output into masks.
         quality: Calibration of its certainty; None without one.
         agreement: Predictor of how well people agree on an outline; None without one.
         outliers: Detector of images unlike its training images; None without one.
-        licence: Of the weights, by its SPDX identifier; empty if it is not known.
+        licence: Licence of the weights, by its SPDX identifier; empty if it is not known.
         digest: SHA-256 of the files that it was loaded from, separated by spaces, of weights as
             `files_digest` returns it; empty without any.
 
@@ -102,7 +102,7 @@ class Pretrained(
 
     @property
     def companions(self) -> Companions:
-        """What goes with the weights in files of their own."""
+        """Companions of the weights, which have files of their own."""
         return Companions(self.quality, self.outliers, self.agreement)
 
     @companions.setter
@@ -111,7 +111,7 @@ class Pretrained(
         self._judged, self._judged_versions = _fingerprint(self.segmenter), self._versions()
 
     def valid_companions(self) -> Companions:
-        """Return what goes with the weights; nothing, with a warning, if they have changed since."""
+        """Return the companions of the weights; none, with a warning, if the weights have changed since."""
         if not any(self.companions) or self._versions() == self._judged_versions:
             return self.companions
         if self._judged in {"", _fingerprint(self.segmenter)}:
@@ -123,7 +123,7 @@ class Pretrained(
         return Companions()
 
     def _versions(self) -> tuple[object, ...]:
-        """Return what changes whenever weights change in place; it may change without that, too."""
+        """Return a value that changes whenever weights change in place, and possibly without that."""
         tensors = (*self.parameters(), *self.buffers())
         return tuple((one.data_ptr(), None if one.is_inference() else one._version) for one in tensors)
 
@@ -137,7 +137,7 @@ class Pretrained(
 
         Args:
             image: B3HW float32 in [-1, 1].
-            sampling: By default the recipe's.
+            sampling: Sampling settings; by default the recipe's.
 
         Returns:
             Probability and spread, B1HW in [0, 1], at the size of the images.
@@ -181,8 +181,8 @@ class Pretrained(
                 with config.json and model.safetensors, or a Hugging Face hub id.
             trust_code: Import the code that the recipe names by ``target``, if it does. Models and losses
                 that are registered by entry points need no trust: the user has installed their package.
-            device: Where to put the model, as for `find_device`; ``auto`` is a CUDA GPU if there is one.
-            options: Of the hub: `HUB_OPTIONS`. They have no effect on a folder.
+            device: Device to put the model on, as for `find_device`; ``auto`` is a CUDA GPU if there is one.
+            options: Options of the hub, see `HUB_OPTIONS`. They have no effect on a folder.
 
         Raises:
             UserError: An option is unknown, the device or the weights do not exist, or the weights are
@@ -269,7 +269,18 @@ def save_segmenter(
     dtype: torch.dtype = torch.float32,
     licence: str = "",
 ) -> None:
-    """Write config.json and model.safetensors into ``folder``, floating-point weights as ``dtype``."""
+    """Write config.json and model.safetensors into a folder.
+
+    Args:
+        segmenter: Segmenter with the weights to save.
+        recipe: Recipe of the segmenter.
+        folder: Folder to write to.
+        dtype: Number format of floating-point weights.
+        licence: Licence of the weights, by its SPDX identifier; empty if it is not known.
+
+    Raises:
+        UserError: The folder cannot be written.
+    """
     pretrained = Pretrained(recipe=recipe.model_dump(mode="json"))
     pretrained.licence = licence
     pretrained.segmenter.load_state_dict(segmenter.state_dict())
@@ -282,7 +293,15 @@ def save_segmenter(
 
 
 def require_trust(recipe: Any, trust_code: bool = False) -> None:
-    """Raise UserError if the recipe of saved weights names code by ``target``, unless the user trusts it."""
+    """Refuse a recipe of saved weights that names code by ``target``, unless the user trusts it.
+
+    Args:
+        recipe: Recipe as in a config.json, not yet checked.
+        trust_code: The user trusts the code. The environment variable `TRUST_CODE` set to 1 does the same.
+
+    Raises:
+        UserError: The recipe names code, and the user does not trust it.
+    """
     sections = [recipe.get(key) for key in ("model", "loss")] if isinstance(recipe, dict) else []
     targets = [
         section["target"] for section in sections if isinstance(section, dict) and section.get("target")
@@ -295,12 +314,28 @@ def require_trust(recipe: Any, trust_code: bool = False) -> None:
 
 
 def load_pretrained(name: str | Path, trust_code: bool = False) -> Pretrained:
-    """Load weights as `Pretrained.from_pretrained` does."""
+    """Load weights in evaluation mode on the CPU, as `Pretrained.from_pretrained` does.
+
+    Args:
+        name: As ``pretrained_model_name_or_path`` there.
+        trust_code: Import the code that the recipe names by ``target``.
+    """
     return Pretrained.from_pretrained(name, trust_code)
 
 
 def read_config(path: Path, fix: str) -> dict[str, Any]:
-    """Read the config.json of weights or graphs. Raises UserError, with this fix, if it is damaged."""
+    """Read the config.json of weights or graphs.
+
+    Args:
+        path: The config.json.
+        fix: How to fix a damaged file, for the error.
+
+    Returns:
+        Its values, with ``recipe`` and perhaps ``packages``.
+
+    Raises:
+        UserError: The file is missing or damaged.
+    """
     config = read_json(path, fix)
     packages = config.get("packages", []) if isinstance(config, dict) else []
     if not (isinstance(config, dict) and isinstance(config.get("recipe"), dict)):

@@ -106,7 +106,15 @@ def check_recipe(values: Any, origin: str) -> Recipe:
 
 
 def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
-    """Return a recipe with ``key=value`` changes. Raises UserError, as `load_recipe` does."""
+    """Return a recipe with ``key=value`` changes.
+
+    Args:
+        recipe: Recipe to start from; not changed.
+        overrides: Changes such as ``train.steps=1000``.
+
+    Raises:
+        UserError: As `load_recipe`.
+    """
     return check_recipe(override_values(recipe.model_dump(mode="json"), overrides, "recipe"), "recipe")
 
 

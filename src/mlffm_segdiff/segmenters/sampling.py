@@ -18,7 +18,7 @@ def override_sampling(recipe: Recipe, overrides: Overrides | None = None) -> Rec
     """Return the recipe with some of its sampling settings replaced.
 
     Args:
-        recipe: Of a model, with its own sampling.
+        recipe: Recipe of a model, with its own sampling.
         overrides: Values by the keys of `SamplingConfig`; text is converted to the type of its key.
 
     Raises:
@@ -48,6 +48,10 @@ def override_sampling(recipe: Recipe, overrides: Overrides | None = None) -> Rec
 
 def chosen_sampling(recipe: Recipe, overrides: Overrides | None = None) -> SamplingConfig:
     """Return the recipe's sampling with the overrides applied.
+
+    Args:
+        recipe: Recipe of a model, with its own sampling.
+        overrides: Values by the keys of `SamplingConfig`.
 
     Raises:
         UserError: As `override_sampling`; the package of the sampler is not installed; or an override

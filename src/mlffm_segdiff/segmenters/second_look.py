@@ -40,8 +40,8 @@ class Crop:
     """A part of an image with the image's aspect ratio.
 
     Attributes:
-        top: As a share of the image's height.
-        left: As a share of the image's width.
+        top: Top edge as a share of the image's height.
+        left: Left edge as a share of the image's width.
         side: Height and width, as shares of those of the image.
     """
 
@@ -60,12 +60,12 @@ def look_again(
     """Merge the maps of B images with those of a second look, for images that need one.
 
     Args:
-        segmenter: On `device`, in evaluation mode.
+        segmenter: Segmenter on `device`, in evaluation mode.
         first: BxSxS probabilities of the whole images.
         view: Returns an image by its number, HxWx3 uint8, or None for no second look. It is called once for
             each image to look at again, and no image is kept after its crop is taken.
-        sampling: As for the first maps.
-        device: Of the segmenter.
+        sampling: Sampling settings of the first maps.
+        device: Device of the segmenter.
 
     Returns:
         B maps: SxS without a second look, otherwise as `merge_maps` returns them.
@@ -115,7 +115,16 @@ def lesion_crop(probability: Map) -> Crop | None:
 
 
 def crop_image(image: Pixels, crop: Crop, size: int) -> Pixels:
-    """Cut a crop out of an image (HxWx3 uint8) and resize it to SxS as training images are."""
+    """Cut a crop out of an image and resize it as training images are.
+
+    Args:
+        image: HxWx3 uint8 RGB.
+        crop: Part to cut out.
+        size: Side S of the result in pixels.
+
+    Returns:
+        SxSx3 uint8 RGB.
+    """
     height, width = image.shape[:2]
     left, top = crop.left * width, crop.top * height
     box = (left, top, min(left + crop.side * width, width), min(top + crop.side * height, height))
@@ -132,7 +141,7 @@ def merge_maps(first: Map, second: Map, crop: Crop) -> Map:
     Args:
         first: SxS probabilities of the whole image.
         second: SxS probabilities of the crop.
-        crop: Where `second` was taken.
+        crop: Part of the image that `second` is of.
 
     Returns:
         KxK float32 in [0, 1]; K is the multiple of S at which the crop has at least S pixels per side, but
@@ -156,7 +165,16 @@ def _ramp(places: npt.NDArray[np.float64], start: float, crop: Crop) -> npt.NDAr
 
 
 def sample_map(values: Map, rows: npt.NDArray[np.float64], columns: npt.NDArray[np.float64]) -> Map:
-    """Sample a map at places given as shares of its height and width, bilinear between pixel centres."""
+    """Sample a map on a grid of places, bilinear between pixel centres.
+
+    Args:
+        values: SxS float32.
+        rows: Places as shares of the height, H.
+        columns: Places as shares of the width, W.
+
+    Returns:
+        HxW float32.
+    """
     y, x = (torch.from_numpy(2 * places - 1).float() for places in (rows, columns))
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[None]
     found: Map = F.grid_sample(

@@ -31,8 +31,8 @@ def require_trainable(segmenter: BaseSegmenter, recipe: Recipe) -> None:
     random state do not change.
 
     Args:
-        segmenter: On the CPU.
-        recipe: Of the segmenter.
+        segmenter: Segmenter on the CPU.
+        recipe: Recipe of the segmenter.
 
     Raises:
         UserError: The loss or the segmentation fails; the error names the nearest size or batch that works,

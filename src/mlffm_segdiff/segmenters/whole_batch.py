@@ -21,8 +21,8 @@ def whole_loss(loss: MaskLoss, replica: Replica, *rows: Tensor) -> Tensor:
     on the rows of all.
 
     Args:
-        loss: The loss.
-        replica: Of the rows.
+        loss: Loss of a batch.
+        replica: Process that holds these rows, among all.
         rows: Logit, mask, distance and weight of the images of this process.
 
     Returns:

@@ -17,18 +17,18 @@ class About(BaseModel):
     """Server metadata: version, weights, default sampling, limits, sample images.
 
     Attributes:
-        version: Of the package.
-        weights: Their name.
+        version: Version of the package.
+        weights: Name of the weights.
         size: Side of the network's input in pixels.
-        sampling: The default.
+        sampling: Default sampling settings.
         styles: Annotation styles to choose from; none if the model has only one.
-        most_bytes: Of a request.
-        most_pixels: Of an image.
-        most_evaluations: Of the network per image: samples times steps, times 4 with mirror images, times 2
-            with a box.
-        most_steps: Of a sample.
-        least_samples: That the model accepts.
-        most_samples: That the model accepts.
+        most_bytes: Largest body of a request, in bytes.
+        most_pixels: Largest number of pixels of an image.
+        most_evaluations: Largest number of network evaluations per image: samples times steps, times 4 with
+            mirror images, times 2 with a box.
+        most_steps: Largest number of sampling steps.
+        least_samples: Smallest number of samples that the model accepts.
+        most_samples: Largest number of samples that the model accepts.
         sample_images: Files in samples/.
     """
 

@@ -21,8 +21,8 @@ class Lane:
 
     Args:
         size: Number of slots.
-        what: What takes a slot, in the plural, for the refusal.
-        clock: Seconds.
+        what: Name of the things that take a slot, in the plural, for the refusal.
+        clock: Returns the time in seconds.
     """
 
     def __init__(self, size: int, what: str = "requests", clock: Clock = time.monotonic) -> None:

@@ -46,10 +46,10 @@ def create_app(
     """Return the application that serves a model.
 
     Args:
-        model: Segments the images; its sampling is the default.
+        model: Model that segments the images; its sampling is the default.
         choose: Turns the sampling overrides of a request into a sampling.
-        weights: Their name, for the metadata.
-        limits: What the server accepts.
+        weights: Name of the weights, for the metadata.
+        limits: Limits of what the server accepts.
         hosts: See `Guard`.
         keys: See `Guard`.
         worker: See `Jobs`.

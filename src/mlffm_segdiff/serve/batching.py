@@ -40,8 +40,8 @@ class Batcher:
     Args:
         segment_batch: Segments images with a sampling in a thread; it may stop once its last argument, called
             in that thread, returns False.
-        largest: Images of a batch.
-        metrics: Where the queue is reported.
+        largest: Largest number of images in a batch.
+        metrics: Metrics that report the queue.
     """
 
     def __init__(self, segment_batch: SegmentBatch, largest: int, metrics: Metrics) -> None:

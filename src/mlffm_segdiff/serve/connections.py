@@ -34,7 +34,7 @@ SENT_PIECE = 2**16
 
 
 class Phase(Enum):
-    """What a connection waits for."""
+    """Phase of a connection: what it waits for."""
 
     HEADERS = auto()
     """The rest of the headers of a request; at first, all of them."""
@@ -89,7 +89,7 @@ class Connection(H11Protocol):
 
     @property
     def phase(self) -> Phase:
-        """What the connection waits for now."""
+        """Current phase of the connection."""
         if self.transport.get_write_buffer_size():
             return Phase.READING
         if self.conn.their_state is h11.SEND_BODY:

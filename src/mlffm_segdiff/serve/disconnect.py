@@ -13,8 +13,8 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Response])
     """Return the response of some work, or cancel it when the client disconnects.
 
     Args:
-        request: Its body was read, so that the next message can only be the end of its connection.
-        work: Makes the response.
+        request: Request whose body was read, so that the next message can only be the end of its connection.
+        work: Coroutine that makes the response.
     """
     working = asyncio.create_task(work)
     leaving = asyncio.create_task(_disconnect(request))

@@ -34,11 +34,11 @@ class Engine:
     """Segments for one event loop, while `running` is entered.
 
     Attributes:
-        model: Segments the images.
-        limits: What is accepted.
-        queue: Its slots.
-        clients: The limit per client.
-        memory: The memory of uploads.
+        model: Model that segments the images.
+        limits: Limits of what is accepted.
+        queue: Slots for requests.
+        clients: Limit of each client.
+        memory: Memory of uploads.
 
     Raises:
         UserError: The default sampling exceeds the limits.
@@ -127,7 +127,7 @@ class Engine:
         """Return the sampling of a request.
 
         Args:
-            overrides: Of the default.
+            overrides: Values that replace those of the default sampling, by key.
             inputs: See `evaluations`.
 
         Raises:

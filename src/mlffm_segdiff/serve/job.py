@@ -62,8 +62,8 @@ class Disk:
     """The bytes of all jobs on disk, at most a number of them.
 
     Args:
-        most: Bytes.
-        gauge: Where they are reported.
+        most: Largest total size in bytes.
+        gauge: Gauge that reports the bytes in use.
     """
 
     def __init__(self, most: int, gauge: Gauge) -> None:
@@ -89,8 +89,8 @@ class QueuedModel:
     """The model of a server for `predict_files`: images wait in the queue of the requests.
 
     Args:
-        engine: Segments the images, in the event loop that runs now.
-        sampling: How masks are made.
+        engine: Engine that segments the images, in the event loop that runs now.
+        sampling: Sampling settings.
     """
 
     def __init__(self, engine: Engine, sampling: SamplingConfig) -> None:
@@ -131,29 +131,29 @@ class Job:
 
     Args:
         parent: Folder in which it makes its own.
-        client: Whose it is, see `client_of`.
+        client: Client that it belongs to, see `client_of`; None for one on this machine or unknown.
         owner: Digest of the API key that started it; empty on a server without keys.
-        disk: Where its bytes are counted.
+        disk: Count of the bytes of all jobs.
         worker: Name of this server among several, with which the id starts; empty for one server.
 
     Attributes:
-        id: Cannot be guessed: who knows it, and has the same API key, may read the results.
-        folder: Of its files.
-        images: In the order of the upload.
-        rows: What was found in the first of them.
-        image_files: The files of each of these, its mask first, relative to the folder of the output; none of
-            a failed image.
+        id: Job id that cannot be guessed: who knows it, and has the same API key, may read the results.
+        folder: Folder of its files.
+        images: Images in the order of the upload.
+        rows: Table rows of the images that are done, the first of these.
+        image_files: Files of each of these images, its mask first, relative to the folder of the output; none
+            of a failed image.
         run_files: The files for all images; none before the job is done.
-        state: Of the job; "failed" only for a fault of the server.
+        state: State of the job; "failed" only for a fault of the server.
         detail: Why it failed.
         faults: Errors of outputs that are one file for all images.
-        bytes: On disk.
+        bytes: Size of its files on disk, in bytes.
         ended_at: When it ended, in seconds; None before.
         asked_at: When its client last asked for it, in seconds.
         readers: Number of responses that are read from it.
         running: Whether its files are read or written by `run`.
-        idle_seconds: Without a request after which it is removed; None: it is kept.
-        changed: Set at the next change of rows or state.
+        idle_seconds: Seconds without a request after which it is removed; None keeps it.
+        changed: Event that is set at the next change of rows or state.
     """
 
     def __init__(self, parent: Path, client: str | None, owner: str, disk: Disk, worker: str = "") -> None:

@@ -14,8 +14,8 @@ class ResponseWriter(Writer):
 
     Args:
         output: See `Writer`.
-        sampling: Of the job.
-        processing: Of the job.
+        sampling: Sampling settings of the job.
+        processing: Settings of the job by which segmentations become masks.
     """
 
     needs_image = True

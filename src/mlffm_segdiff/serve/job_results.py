@@ -1,4 +1,4 @@
-"""What clients read of a job: its state, its events, and its files as one ZIP file."""
+"""Responses about a job: its state, its events, and its files as one ZIP file."""
 
 import asyncio
 import io
@@ -26,7 +26,7 @@ class JobImageStatus(BaseModel):
     """An image of a job.
 
     Attributes:
-        name: Of the file.
+        name: File name.
         status: ``incomplete``: the mask was written, another output was not. ``failed``: no mask.
         error: What went wrong.
         expected_dice: Null if it is unknown.
@@ -66,10 +66,10 @@ class JobStatus(JobCounts):
     """A job and its images.
 
     Attributes:
-        id: Of the job.
+        id: Job id.
         url: Its address on this server.
         files: Paths of the results for all images, relative to the job's address, once it is done.
-        images: In the order of the upload.
+        images: Images of the job, in the order of the upload.
     """
 
     id: str
@@ -122,7 +122,7 @@ class JobEvent(BaseModel):
     """The event of one finished image.
 
     Attributes:
-        number: Of the image, from 1; also the id of the event.
+        number: Number of the image, from 1; also the id of the event.
         count: Number of images.
         image: Its result.
     """

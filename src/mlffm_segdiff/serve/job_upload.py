@@ -37,8 +37,8 @@ async def read_job_upload(request: Request, job: Job, limits: Limits) -> dict[st
 
     Args:
         request: A form with images in fields `IMAGE_FIELD`.
-        job: Whose they are.
-        limits: On their number and bytes.
+        job: Job that the images belong to.
+        limits: Limits of the number and size of the images.
 
     Raises:
         RefusedError: The body is of another type, broken, too large or too slow, or cannot be written.

@@ -46,9 +46,9 @@ class Jobs:
     """The jobs of one server, with their files in a private temporary folder; none survives the server.
 
     Args:
-        engine: Segments their images.
-        metrics: Where they are reported.
-        clock: Seconds.
+        engine: Engine that segments their images.
+        metrics: Metrics that report them.
+        clock: Returns the time in seconds.
         worker: Name of this server behind a proxy with several; empty for one server.
 
     Raises:
@@ -96,7 +96,7 @@ class Jobs:
         """Return a new job, whose files are still to come.
 
         Args:
-            address: Of its client.
+            address: Network address of its client.
             owner: See `Job`.
 
         Raises:

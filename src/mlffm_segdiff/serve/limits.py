@@ -1,4 +1,4 @@
-"""What a server accepts, and what counts as heavy."""
+"""Limits of the requests and jobs that a server accepts."""
 
 from dataclasses import dataclass
 
@@ -15,22 +15,23 @@ BATCH_EVALUATIONS = 64
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server accepts.
+    """Limits of the requests and jobs that a server accepts.
 
     Attributes:
-        body_bytes: Of one request.
-        total_bytes: Of all uploads in memory.
-        queue: Requests in progress or waiting, once their upload is complete.
-        batch: Images in one call of the network.
-        pixels: Of one image.
-        evaluations: Of the network for one image.
-        per_client: Requests of one client at the same time; clients on this machine have no limit.
-        jobs: Kept at the same time, in any state.
-        jobs_per_client: Of these; clients on this machine have no limit.
-        job_images: Of one job.
-        job_bytes: Of the request that starts a job.
-        disk_bytes: Of all jobs on disk: uploads and results.
-        job_seconds: That results are kept.
+        body_bytes: Largest body of a request, in bytes.
+        total_bytes: Largest total size of the uploads in memory, in bytes.
+        queue: Largest number of requests in progress or waiting, once their upload is complete.
+        batch: Largest number of images in one call of the network.
+        pixels: Largest number of pixels of an image.
+        evaluations: Largest number of network evaluations for one image, see `evaluations`.
+        per_client: Largest number of simultaneous requests of one client; clients on this machine have no
+            limit.
+        jobs: Largest number of jobs kept at the same time, in any state.
+        jobs_per_client: Largest number of these jobs of one client; clients on this machine have no limit.
+        job_images: Largest number of images of a job.
+        job_bytes: Largest body of the request that starts a job, in bytes.
+        disk_bytes: Largest total size of the uploads and results of all jobs on disk, in bytes.
+        job_seconds: Time for which results are kept, in seconds.
     """
 
     body_bytes: int = 64 * 2**20
@@ -57,8 +58,8 @@ def evaluations(sampling: SamplingConfig, inputs: int = 1) -> int:
     """Return how often the network is evaluated for one image: steps times samples, once for each mirror.
 
     Args:
-        sampling: Of the image.
-        inputs: That the network gets of the image: two if there is a box.
+        sampling: Sampling settings of the image.
+        inputs: Number of inputs that the network gets for the image: two if there is a box.
     """
     once = sampling.samples * sampling.steps if sampling.samples else 1 + sampling.second_look
     return inputs * once * (len(MIRRORS) if sampling.mirror else 1)

@@ -28,7 +28,7 @@ FORMATS: dict[str, Format] = {"application/json": "json", "image/png": "png", "a
 
 
 class PixelOptions(BaseModel):
-    """What is known of an image's pixels."""
+    """Known properties of an image's pixels."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -122,7 +122,7 @@ class SegmentOptions(ProcessingOptions):
 
     @property
     def prompt(self) -> Prompt:
-        """What the user marked."""
+        """The box and the points that the user marked."""
         box = None if self.box is None else cast(Box, tuple(map(float, self.box.split(","))))
         texts = [text.split(",") for text in self.points.split(";")] if self.points else []
         return Prompt(box, [(float(x), float(y), int(label)) for x, y, label in texts])

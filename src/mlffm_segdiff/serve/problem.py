@@ -38,8 +38,8 @@ class Problem(BaseModel):
     """A refused request.
 
     Attributes:
-        problem: Its kind, one of a fixed set of words.
-        name: Of the file, or empty.
+        problem: Kind of problem, one of a fixed set of words.
+        name: File name; empty if no file is at fault.
         detail: What is wrong.
         hint: How to fix it.
     """

@@ -23,8 +23,9 @@ class EncodedMaps(BaseModel):
     """Maps, row by row: base64 of little-endian float32; each has size x size numbers.
 
     Attributes:
-        size: The network's, or up to four times that after a second look.
-        probability: In [0, 1].
+        size: Side of the maps in pixels: that of the network's input, or up to four times that after a
+            second look.
+        probability: Probability of lesion, in [0, 1].
         spread: Standard deviation of the samples.
         samples: The map of each sample.
     """
@@ -57,10 +58,10 @@ class MaskResponse(BaseModel):
     """A mask in numbers.
 
     Attributes:
-        name: Of the image file.
-        width: Of the image, in pixels.
-        height: Of the image, in pixels.
-        mm_per_pixel: Null if it is unknown.
+        name: Name of the image file.
+        width: Image width in pixels.
+        height: Image height in pixels.
+        mm_per_pixel: Side of a pixel in millimetres; null if it is unknown.
         measures: See docs/MEASURES.md; null for what was not measured.
         quality: How far the mask can be trusted.
         contours: GeoJSON, in pixels.
@@ -80,13 +81,14 @@ class IntervalsResponse(BaseModel):
 
     Attributes:
         level: Probability with which each holds.
-        levels: That can be requested.
+        levels: Levels that can be requested.
         calibration_cases: Number of calibration cases by data set.
-        expected_dice: Of the Dice.
-        area: Of the area in pixels.
-        equivalent_diameter: Of the diameter in pixels.
-        area_mm2: Null if the size of a pixel is unknown.
-        equivalent_diameter_mm: Null if the size of a pixel is unknown.
+        expected_dice: Interval of the Dice.
+        area: Interval of the area, in pixels.
+        equivalent_diameter: Interval of the equivalent diameter, in pixels.
+        area_mm2: Interval of the area, in mm^2; null if the size of a pixel is unknown.
+        equivalent_diameter_mm: Interval of the equivalent diameter, in mm; null if the size of a pixel is
+            unknown.
     """
 
     level: float
@@ -133,9 +135,9 @@ def segment_response(
     """Return the response to a segmented image.
 
     Args:
-        result: Of the image.
-        sampling: That gave it.
-        processing: That gave its mask.
+        result: Result of the image.
+        sampling: Sampling settings that it was made with.
+        processing: Settings that its mask was made with.
         band: Add the inner and outer contour.
         maps: Add the maps.
         preview: The image as a data URL.

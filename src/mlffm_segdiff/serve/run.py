@@ -22,7 +22,15 @@ HANDSHAKE_SECONDS = 10.0
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """Return a listening socket; port 0 selects a free one. Raises UserError if it cannot listen."""
+    """Return a listening TCP socket.
+
+    Args:
+        host: Name or address to listen at.
+        port: Port; 0 selects a free one.
+
+    Raises:
+        UserError: It cannot listen there.
+    """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address, family=family, backlog=BACKLOG)
@@ -33,7 +41,12 @@ def listening_socket(host: str, port: int) -> socket.socket:
 
 
 def url(listening: socket.socket, tls: bool = False) -> str:
-    """Return the address of a listening socket, for a browser on this machine."""
+    """Return the address of a listening socket, for a browser on this machine.
+
+    Args:
+        listening: Listening socket.
+        tls: Whether clients connect by HTTPS.
+    """
     host, port = listening.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     scheme = "https" if tls else "http"
@@ -122,7 +135,7 @@ def serve_app(
         app: The application.
         listening: Socket to serve on.
         started: Called when the server answers requests.
-        transport: By default plain HTTP, without a proxy.
+        transport: How clients reach the server; by default plain HTTP, without a proxy.
     """
     server = make_server(app, started, transport)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again when it is done

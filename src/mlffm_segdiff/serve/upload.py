@@ -87,11 +87,11 @@ async def read_upload(
     """Read a request: a form with files, or one file as its body.
 
     Args:
-        request: To read.
-        name: Of the file, if it is the body.
-        most: Largest number of bytes.
-        held: Its share of the memory of uploads.
-        seconds: Longest time for PROGRESS_BYTES.
+        request: Request to read.
+        name: File name, for a body that is one file.
+        most: Largest body in bytes.
+        held: Share of the memory of uploads that the request holds.
+        seconds: Longest time for PROGRESS_BYTES, in seconds.
 
     Raises:
         RefusedError: The body is of another type, broken, too large, or too slow.
@@ -146,10 +146,10 @@ async def limited(
     """Yield the pieces of a body.
 
     Args:
-        request: With the body.
-        most: Largest number of bytes.
+        request: Request with the body.
+        most: Largest body in bytes.
         take: Called with the number of bytes of each piece.
-        option: Of `serve`, that sets `most`.
+        option: Option of `serve` that sets `most`, for the error.
 
     Raises:
         RefusedError: The body, or the length in its header, is too large.

@@ -11,9 +11,9 @@ class HeldUpload:
     """The bytes of one upload in memory.
 
     Attributes:
-        held: Bytes received.
-        complete: All bytes were received; a complete upload is not given up.
-        given_up: Its memory went to others; see `give_up`.
+        held: Number of bytes received.
+        complete: Whether all bytes were received; a complete upload is not given up.
+        given_up: Whether its memory went to others; see `give_up`.
         on_give_up: Called when it is given up.
     """
 

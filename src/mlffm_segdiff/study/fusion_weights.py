@@ -38,7 +38,7 @@ def fusion_steps(
     Args:
         segmenter: The segmenter in evaluation mode.
         images: BxSxSx3 uint8.
-        sampling: How masks are drawn.
+        sampling: Sampling settings.
 
     Returns:
         The steps, empty for a network without an MLFFM with adaptive weights or without timesteps.

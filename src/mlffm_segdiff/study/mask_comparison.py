@@ -48,7 +48,7 @@ MaskFolders = Mapping[str, str | Path | Sequence[str | Path]]
 
 @dataclass(frozen=True)
 class MaskComparison:
-    """What `compare` found.
+    """Result of `compare`.
 
     Attributes:
         folder: The folder of the report.
@@ -86,7 +86,7 @@ def compare(
             scores by property: numbers are grouped in thirds, texts are the groups.
         images: Folder of the images, to draw the worst cases on them.
         baseline: The method that the others are compared with; by default the first one.
-        missing: What to do with images of which a folder has no mask: ``error`` refuses them, ``empty``
+        missing: Treatment of images of which a folder has no mask: ``error`` refuses them, ``empty``
             scores them as empty masks, ``skip`` leaves them out for every method.
         show: Shows the progress of a labelled step.
 
@@ -226,7 +226,7 @@ def _command(
 
 
 def _notes(found: MaskRuns, scores: pd.DataFrame) -> list[str]:
-    """Return what a reader must know about the masks, one sentence each."""
+    """Return notes on missing, resized and extra masks, one sentence per run."""
     notes = []
     for run in found.runs:
         own = scores[(scores["variant"] == run.method) & (scores["seed"] == run.number)]

@@ -30,7 +30,7 @@ class StudyPlan:
         cells: The cells in the order to run them.
         rank: Whether the report also ranks all variants.
         against: The variant that a variant is compared with, if that is not the baseline.
-        device: Where the cells run, as for `find_device`.
+        device: Device of the cells, as for `find_device`.
     """
 
     name: str

@@ -20,7 +20,7 @@ OF_A_STEP: Mapping[str, set[str] | bool] = {
     "data": {"size", "workers"},
     **dict.fromkeys(("model", "diffusion", "sampling", "loss", "augment"), True),
 }
-"""What of a recipe the time of a step and of a validation image depends on, as pydantic's ``include``."""
+"""Keys of a recipe that change the time of a step or of a validation image, as pydantic's ``include``."""
 
 
 def estimate_cells(
@@ -74,7 +74,13 @@ def step_key(recipe: Recipe) -> str:
 
 
 def cells_at_once(launcher: LauncherConfig, threads: int, cells: int) -> int:
-    """Return how many of some cells a launcher runs at the same time; Slurm and Ray all, by default."""
+    """Return how many of some cells a launcher runs at the same time; Slurm and Ray all, by default.
+
+    Args:
+        launcher: Launcher of the study.
+        threads: CPU threads of each cell.
+        cells: Number of cells.
+    """
     if launcher.name == "in-process":
         return 1
     default = workers_that_fit(threads) if launcher.name == "local" else cells
@@ -82,7 +88,15 @@ def cells_at_once(launcher: LauncherConfig, threads: int, cells: int) -> int:
 
 
 def makespan(seconds: Iterable[float], workers: int) -> float:
-    """Return when the last of several works ends, if each is started by the first free worker in turn."""
+    """Return when the last of several tasks ends, if each is started by the first free worker in turn.
+
+    Args:
+        seconds: Duration of each task in seconds, in the order of their start.
+        workers: Number of workers, at least 1.
+
+    Returns:
+        Seconds from the start to the end of the last task.
+    """
     free = [0.0] * workers
     for work in seconds:
         heapq.heapreplace(free, free[0] + work)

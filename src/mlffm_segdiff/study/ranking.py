@@ -24,7 +24,7 @@ class Ranking:
         images: Number of images.
         ranks: Mean rank of each model, sorted; 1 is best.
         statistic: Friedman's chi-squared.
-        p: Its p-value.
+        p: p-value of Friedman's test.
         nemenyi: p-value of Nemenyi's test for each pair of models.
         critical_difference: Mean ranks further apart than this differ at `LEVEL`.
     """

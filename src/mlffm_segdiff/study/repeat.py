@@ -21,7 +21,7 @@ def plan_repeat(
         key: The key of the cell, or its beginning.
         folder: Another folder.
         sources: Folders that replace those of the cell, by the name of its data set or of the source.
-        device: Where the cell runs, as for `find_device`.
+        device: Device of the cell, as for `find_device`.
 
     Returns:
         The saved plan.
@@ -58,6 +58,12 @@ def weights_file(folder: StudyFolder, plan: StudyPlan) -> Path:
 
 
 def same_weights(original: StudyFolder, repeated: StudyFolder, plan: StudyPlan) -> bool | None:
-    """Return whether both folders have the same weights, byte for byte; None if the original is missing."""
+    """Return whether both folders have the same weights, byte for byte; None if the original is missing.
+
+    Args:
+        original: Folder of the original run.
+        repeated: Folder of its repetition.
+        plan: Plan with one cell, that of both.
+    """
     before, now = weights_file(original, plan), weights_file(repeated, plan)
     return before.read_bytes() == now.read_bytes() if before.is_file() else None

@@ -155,7 +155,7 @@ def _provenance(cell: Cell, plan: StudyPlan, evaluation: str) -> dict[str, objec
 
 
 def _account(cell: Cell, plan: StudyPlan, place: CellFolder) -> dict[str, object]:
-    """Return what finished.json records: times, code, and the environment that the training started in."""
+    """Return the content of finished.json: times, code, and the environment at the start of the training."""
     training: dict[str, Any] = json.loads(place.trained.read_text(encoding="utf-8"))
     evaluations = {name: _scoring_record(place.scored(name)) for name in plan.evaluations}
     evaluation_seconds = sum(one["seconds"] for one in evaluations.values())

@@ -66,7 +66,7 @@ def run_study(
         output: The study's folder; default: studies/NAME.
         sources: See `Sources`.
         on_end: See `OnEnd`.
-        device: Where cells run, as for `find_device`.
+        device: Device of the cells, as for `find_device`.
         reuse: Folders of other studies from which the same cells are copied; see `reuse_cells`.
 
     Returns:
@@ -97,7 +97,17 @@ def start_study(
     device: str = AUTO,
     others: Sequence[StudyFolder] = (),
 ) -> tuple[StudyPlan, Launcher]:
-    """Check a whole study and those that it reuses, write its plan, and return it with what runs its cells.
+    """Check a whole study and those that it reuses, and write its plan.
+
+    Args:
+        study: Study to check.
+        folder: Folder of the study, possibly with an earlier plan of it.
+        sources: See `Sources`.
+        device: Device of the cells, as for `find_device`.
+        others: Folders of studies to reuse cells of.
+
+    Returns:
+        The plan, and the launcher that runs its cells.
 
     Raises:
         UserError: As `make_plan` and `save_plan` do, or if the launcher cannot run, this machine has no such
@@ -120,9 +130,9 @@ def make_plan(study: Study, folder: StudyFolder, sources: Sources, device: str =
 
     Args:
         study: The study.
-        folder: Its folder, possibly with an earlier plan of it.
+        folder: Folder of the study, possibly with an earlier plan of it.
         sources: See `Sources`.
-        device: Where cells run, as for `find_device`.
+        device: Device of the cells, as for `find_device`.
 
     Raises:
         UserError: As `make_cells` does; and for a folder in other use, or another number of threads.
@@ -163,7 +173,7 @@ def save_plan(plan: StudyPlan, study: Study, folder: StudyFolder) -> None:
 
 
 def losses(plan: StudyPlan, folder: StudyFolder) -> list[str]:
-    """List what a changed plan takes from the finished cells of a folder, in words.
+    """List the losses of finished cells of a folder under a changed plan, in words.
 
     Args:
         plan: The new plan.
@@ -208,7 +218,7 @@ def previous_plan(folder: StudyFolder, name: str) -> StudyPlan | None:
 
 
 def changes(plan: StudyPlan, folder: StudyFolder) -> list[str]:
-    """List what may change scores: other packages than at the start, and cells of other code or threads."""
+    """List possible causes of changed scores: other package versions, and cells of other code or threads."""
     now = package_versions()
     found = [
         f"{name} was {old} when the study was started, now it is {now.get(name)}; scores may differ slightly"
@@ -251,7 +261,7 @@ def run_cells(
     Args:
         plan: The saved plan.
         folder: The study's folder.
-        launcher: What runs the cells.
+        launcher: Launcher that runs the cells.
         on_end: See `OnEnd`.
 
     Returns:

@@ -72,7 +72,7 @@ def image_table(scores: pd.DataFrame, score: str, by: str = "variant") -> pd.Dat
     Args:
         scores: Rows of one data set and resolution, and of one evaluation or (``by="evaluation"``) variant.
         score: Name of the score.
-        by: What the columns are.
+        by: Column of `scores` whose values become columns: ``variant`` or ``evaluation``.
 
     Returns:
         One row per image that every run has, one column per variant or evaluation.

@@ -14,7 +14,7 @@ from mlffm_segdiff.files.claim import claimed
 from mlffm_segdiff.training.run_folder import RunFolder
 
 RECORDS = {"seconds": int | float, "training_seconds": int | float, "images": int, "resumed": bool}
-"""What the record of every finished cell has."""
+"""Keys of the record of every finished cell, with their types."""
 
 
 def training_codes(account: Mapping[str, Any]) -> set[str]:

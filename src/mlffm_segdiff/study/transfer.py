@@ -36,8 +36,8 @@ def reuse_cells(plan: StudyPlan, folder: StudyFolder, others: Sequence[StudyFold
     """Copy cells with the same key from other studies, finished ones first.
 
     Args:
-        plan: The saved plan of the study.
-        folder: Its folder.
+        plan: Saved plan of the study.
+        folder: Folder of the study.
         others: Folders of other studies, finished or not, or shared. A finished cell is copied with its
             scores if it has every evaluation of the plan; otherwise only its training, if the weights are
             there.
@@ -81,7 +81,7 @@ class FoundCell:
     """A cell of another study with the same key.
 
     Attributes:
-        folder: Its folder.
+        folder: Folder of the cell.
         scored: Whether it is finished and has every evaluation; otherwise it is only trained.
     """
 
@@ -98,7 +98,7 @@ def find_cell(cell: Cell, plan: StudyPlan, others: Iterable[StudyFolder]) -> Fou
 
 
 def next_state(cell: Cell, plan: StudyPlan, folder: StudyFolder, others: Iterable[StudyFolder] = ()) -> str:
-    """Return what is left to do for a cell.
+    """Return the state of a cell: done, or the next step.
 
     Args:
         cell: The cell.

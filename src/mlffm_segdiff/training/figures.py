@@ -42,7 +42,7 @@ def draw_overlays(segmenter: BaseSegmenter, recipe: Recipe, dataset: PairDataset
 
     Args:
         segmenter: Trained segmenter.
-        recipe: Its recipe, for the sampling.
+        recipe: Recipe of the segmenter, for the sampling.
         dataset: Validation cases; up to OVERLAYS of them are drawn.
         folder: Run folder.
 

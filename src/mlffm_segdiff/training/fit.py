@@ -75,7 +75,7 @@ def train(
         run: Folder to create; docs/TRAINING.md lists its files.
         overrides: KEY=VALUE changes to the recipe.
         callbacks: Lightning callbacks to add, such as `ConsoleProgress`.
-        device: Where to train, as for `find_device`.
+        device: Device to train on, as for `find_device`.
 
     Returns:
         The run folder, its weights, and their validation score.
@@ -119,7 +119,8 @@ def resume(
     Args:
         run: Run folder.
         callbacks: Lightning callbacks to add, such as `ConsoleProgress`.
-        device: Where to train, as for `find_device`; another kind than before changes how sums are rounded.
+        device: Device to train on, as for `find_device`; another kind than before changes how sums are
+            rounded.
         overrides: Another ``train.devices=N`` or ``train.nodes=N``, which does too; no other key can change.
 
     Returns:

@@ -132,8 +132,8 @@ class RunFolder:
             recipe: Recipe of the run.
             cases: The cases of its split.
             precision: Number format that the run computes in, also after it is resumed.
-            device: Where it computes.
-            licence: Of the weights that it starts from.
+            device: Device that it computes on.
+            licence: Licence (SPDX identifier) of the weights that it starts from; empty if unknown.
 
         Raises:
             UserError: If the folder holds a run or any other file.
@@ -230,7 +230,7 @@ class RunFolder:
         return float(read_checkpoint(self.best)["callbacks"][BestAndLast.__qualname__]["best_jaccard"])
 
     def started_in(self) -> dict[str, Any]:
-        """Return what environment.json records of the run's start. Raises UserError if it is damaged."""
+        """Return environment.json, written at the run's start. Raises UserError if it is damaged."""
         try:
             found: dict[str, Any] = json.loads(self.environment.read_text("utf-8"))
             return {"split": found["split"], "precision": found["precision"], **found}

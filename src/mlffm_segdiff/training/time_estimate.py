@@ -90,8 +90,8 @@ def estimate_time(recipe: Recipe, device: str | Device = AUTO) -> TimeEstimate:
     They run on as many devices as the training, in a folder that is removed.
 
     Args:
-        recipe: Of the training. Data sets without a folder are replaced by synthetic images.
-        device: As for `find_device`.
+        recipe: Recipe of the training. Data sets without a folder are replaced by synthetic images.
+        device: Device to train on, as for `find_device`.
 
     Raises:
         UserError: As `train`.

@@ -125,7 +125,7 @@ def test_a_fifth_of_three_dense_blocks_is_added() -> None:
 
 
 def by_hand(h: float) -> float:
-    """Return what a summing block makes of a pixel."""
+    """Return the output of a summing block for a pixel."""
     seen = [h]
     for offset in (0.0, -4.0, 0.0, 0.0):
         total = sum(seen) + offset

@@ -34,7 +34,7 @@ class DrawnMask(Entry):
         width: Width in pixels.
         height: Height in pixels.
         image: The image, if its size is that of the mask; otherwise `width` and `height` are.
-        fault: What is wrong with the annotation, and how to correct it; empty if nothing is.
+        fault: Fault of the annotation, and how to correct it; empty if nothing is.
     """
 
     label: str = ""

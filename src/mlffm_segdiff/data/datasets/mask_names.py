@@ -72,7 +72,15 @@ class IdLookup:
 
 
 def pair_ids(ids: Collection[str], others: Collection[str]) -> dict[str, str]:
-    """Return for each id the other one of the same name, or the only one in another case, if there is one."""
+    """Pair each id with the other one of the same name, or else the only one that differs in case.
+
+    Args:
+        ids: Ids to pair.
+        others: Ids to pair them with.
+
+    Returns:
+        Other id by id, for the ids that have one.
+    """
     known, found = IdLookup(ids), IdLookup(others)
     pairs = ((key, found.find(key)) for key in ids)
     return {key: other for key, other in pairs if other is not None and known.find(other) == key}
@@ -147,6 +155,11 @@ def id_hint(key: str, known: Collection[str], otherwise: str = "correct or remov
     """Return how to correct an id that is not `known`.
 
     Common mistakes are the file name, another case, and a number whose zeros a spreadsheet removed.
+
+    Args:
+        key: Unknown id, as the user gave it.
+        known: Ids that exist.
+        otherwise: Hint without a similar id.
     """
     stem = Path(key).stem
     if stem in known:

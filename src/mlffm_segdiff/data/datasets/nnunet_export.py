@@ -138,12 +138,24 @@ def _write_case(case: Case, part: str, folder: Path) -> Size:
 
 
 def image_path(folder: Path, part: str, name: str) -> Path:
-    """Return the path of a case's image; part is TRAIN or TEST."""
+    """Return the path of a case's image.
+
+    Args:
+        folder: Folder of the data set, DatasetXXX_NAME.
+        part: TRAIN or TEST.
+        name: Case id.
+    """
     return folder / f"images{part}" / f"{name}_0000{EXTENSION}"
 
 
 def label_path(folder: Path, part: str, name: str) -> Path:
-    """Return the path of a case's label; part is TRAIN or TEST."""
+    """Return the path of a case's label.
+
+    Args:
+        folder: Folder of the data set, DatasetXXX_NAME.
+        part: TRAIN or TEST.
+        name: Case id.
+    """
     return folder / f"labels{part}" / f"{name}{EXTENSION}"
 
 

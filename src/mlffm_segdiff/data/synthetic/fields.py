@@ -51,10 +51,18 @@ class Frame:
 
 
 def noise(frame: Frame, frequency: float, rng: Random) -> Field:
-    """Return a random field HxW of about zero mean and unit variance, with `frequency` cells per short side.
+    """Draw a smooth random field of about zero mean and unit variance.
 
     Normal numbers on a grid are interpolated by cubic B-splines; the grid repeats after at most 64 cells.
     Where cells come near the size of a pixel, the field fades to zero, to avoid aliasing.
+
+    Args:
+        frame: Pixel grid of the field.
+        frequency: Cells per short side of the image.
+        rng: Random generator; its state advances.
+
+    Returns:
+        Field, HxW.
     """
     cells = min(int(np.ceil(2 * frequency)) + 4, 64)
     grid = rng.standard_normal((cells, cells))

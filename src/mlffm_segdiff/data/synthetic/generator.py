@@ -29,7 +29,19 @@ SAMPLE_SIZES = ((512, 384), (560, 420), (480, 360))
 
 
 def synthetic_scene(seed: int, width: int, height: int) -> tuple[Field, NDArray[np.bool_]]:
-    """Return an image HxWx3 in [0, 1] of a lesion on bare skin, and its mask; see `synthetic_case`."""
+    """Generate a lesion on bare skin with its mask; see `synthetic_case`.
+
+    Args:
+        seed: Seed of the scene, at least 0.
+        width: Width in pixels, at least 32.
+        height: Height in pixels, at least 32.
+
+    Returns:
+        Image, HxWx3 in [0, 1], and mask, HxW bool.
+
+    Raises:
+        UserError: If seed or size is out of range.
+    """
     _check(seed, width, height)
     frame = Frame(width, height)
     shape, skin, lesion, _ = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(4))
@@ -91,7 +103,12 @@ def synthetic_pairs(
 
 
 def case_seed(seed: int, k: int) -> int:
-    """Return the seed of case k of the list with this seed."""
+    """Return the seed of one case of a list.
+
+    Args:
+        seed: Seed of the list, at least 0.
+        k: Number of the case, from 0.
+    """
     return int(np.random.SeedSequence([seed, k]).generate_state(1, np.uint64)[0])
 
 
@@ -118,7 +135,15 @@ def write_samples(folder: Path | str, count: int, seed: int) -> list[Path]:
 
 
 def sample_case(seed: int, k: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Return sample k (from 0) of `write_samples`: image HxWx3 and mask HxW."""
+    """Generate one case of `write_samples`.
+
+    Args:
+        seed: Seed of the list, at least 0.
+        k: Number of the case, from 0.
+
+    Returns:
+        Image, HxWx3 uint8 sRGB, and mask, HxW bool.
+    """
     return synthetic_case(case_seed(seed, k), *SAMPLE_SIZES[k % len(SAMPLE_SIZES)])
 
 

@@ -29,9 +29,9 @@ class Pigments(NamedTuple):
     """Amounts of pigment, each HxW.
 
     Attributes:
-        melanin: In units of optical density, at least 0.
-        haemoglobin: The same.
-        black: The same.
+        melanin: Melanin in units of optical density, at least 0.
+        haemoglobin: Haemoglobin in the same units, at least 0.
+        black: Black pigment in the same units, at least 0.
         veil: Share of blue-grey light scattered by melanin deep in the skin, in [0, 1].
     """
 
@@ -68,7 +68,15 @@ def skin_pigments(frame: Frame, rng: Random) -> Pigments:
 
 
 def surface(frame: Frame, rng: Random) -> Field:
-    """Draw the relief of the skin as a factor on its light, HxW: furrows in two directions, and grain."""
+    """Draw the relief of the skin as a factor on its light: furrows in two directions, and grain.
+
+    Args:
+        frame: Pixel grid of the image.
+        rng: Random generator; its state advances.
+
+    Returns:
+        Factor on the light of each pixel, HxW, about 1.
+    """
     grain = rng.uniform(0.004, 0.014) * fractal(frame, 25, 3, rng, 0.9)
     direction = rng.uniform(0, np.pi)
     crossing = direction + rng.uniform(0.9, 1.6)

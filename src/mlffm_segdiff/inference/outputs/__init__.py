@@ -1,1 +1,1 @@
-"""What `predict` writes: one file per output, and their table in `writers`."""
+"""Outputs of `predict`: one file per output, and their table in `writers`."""

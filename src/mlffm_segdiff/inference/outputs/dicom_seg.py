@@ -68,7 +68,7 @@ def dicom_seg(result: CaseResult) -> bytes:
     box or points is marked as SEMIAUTOMATIC (PS3.3 C.8.20.2), one of the network as AUTOMATIC.
 
     Args:
-        result: Of an image from a DICOM file.
+        result: Result of an image from a DICOM file.
 
     Raises:
         UserError: The image is not from a DICOM file, or none that a DICOM SEG can refer to.

@@ -29,7 +29,7 @@ def geojson(mask: Mask, name: str, band: ContourBand | None = None) -> dict[str,
 
     Args:
         mask: HxW bool.
-        name: Of the image.
+        name: Image name.
         band: Inner and outer contour; None adds none.
     """
     found = contour_geojson(mask, name)
@@ -50,9 +50,9 @@ def contour_geojson(
 
     Args:
         mask: HxW bool.
-        name: Of the image, a property of each feature.
+        name: Image name, a property of each feature.
         contour: ``mask``, ``inner`` or ``outer``, a property of each feature.
-        level: Of an inner or outer contour, a property of each feature.
+        level: Level of an inner or outer contour, in (0, 1), a property of each feature.
 
     Returns:
         The collection, with ``width`` and ``height`` of the image; ``area`` of a feature is in pixels.

@@ -1,4 +1,4 @@
-"""The journal of an output folder: the files of its run, and what was found in each image."""
+"""The journal of an output folder: the files of its run, and the result of each image."""
 
 import json
 import os
@@ -20,13 +20,13 @@ JOURNAL = ".predict.jsonl"
 
 @dataclass(frozen=True)
 class Record:
-    """What a run found in one image.
+    """Result of a run for one image.
 
     Attributes:
-        row: Of the image.
+        row: Table row of the image.
         key: Digest of the image and of all settings, see `Journal.key_of`; empty for a failed image.
         files: SHA-256 of each of its files, by path in the output folder.
-        kept: What `Writer.write` returned, by the name of the output.
+        kept: Values that `Writer.write` returned, by the name of the output.
     """
 
     row: Row
@@ -36,12 +36,12 @@ class Record:
 
 
 class Journal:
-    """Lists what a run writes before it writes it, so that a later run can replace or resume it.
+    """Lists the files of a run before they are written, so that a later run can replace or resume it.
 
     The first line of the file has the settings and all files of the run; each further line is a `Record`.
 
     Args:
-        folder: Of the results.
+        folder: Folder of the results.
         cases: Files of each image by its stem, relative to the folder, in the order of the images.
         run_files: Files for all images, relative to the folder.
         settings: All that the results depend on, besides the images; empty if that is unknown.

@@ -63,7 +63,7 @@ def prediction_of(mask: Mask, score: float | None) -> dict[str, Any]:
 
     Args:
         mask: HxW bool.
-        score: Of the mask, in [0, 1]; None without a lesion.
+        score: Score of the mask in [0, 1], see `CaseResult.score`; None without a lesion.
     """
     height, width = mask.shape
     region = {

@@ -24,8 +24,8 @@ def parquet_writer(
     Rows are written GROUP at a time, so memory does not grow with them.
 
     Args:
-        path: Of the new file.
-        columns: str, int, float or bytes by name; None is null.
+        path: Parquet file to write.
+        columns: Type of each column by name: str, int, float or bytes; a value None is null.
 
     Raises:
         UserError: pyarrow is not installed.

@@ -54,12 +54,12 @@ class Row:
 
     Attributes:
         image: File name.
-        width: Of the image, in pixels.
-        height: Of the image, in pixels.
+        width: Image width in pixels.
+        height: Image height in pixels.
         expected_dice: See `CaseResult`.
         certainty: See `CaseResult`.
-        flags: Separated by spaces.
-        measures: A column for each.
+        flags: Names of the flags, separated by spaces.
+        measures: Measures of the mask, a column each.
         intervals: A column for each.
         outlier_score: See `OutlierScore`; above 1 the image is flagged as ``not_dermoscopy``.
         expected_human_agreement: Mean Dice between the outlines of two people, see `CaseResult`.
@@ -137,7 +137,7 @@ def write_rows(rows: Iterable[Row], path: Path) -> Iterator[Row]:
     """Write rows as they arrive and yield them; the table appears only after the last one.
 
     Args:
-        rows: Of the images, in order.
+        rows: Rows of the images, in order.
         path: Ends in .parquet, or in anything else for CSV.
 
     Raises:

@@ -103,10 +103,10 @@ def card_html(row: Row, position: int, address: str | None, target: str) -> str:
     """Return the list item of a case.
 
     Args:
-        row: Of the case.
-        position: Of the case on the page, from 1.
-        address: Of the thumbnail, relative to the page; None without one.
-        target: What the thumbnail links to, relative to the page.
+        row: Table row of the case.
+        position: Position of the case on the page, from 1.
+        address: Address of the thumbnail, relative to the page; None without one.
+        target: Address that the thumbnail links to, relative to the page.
     """
     values = row_values(row)
     name = "certainty" if row.expected_dice is None else "expected_dice"

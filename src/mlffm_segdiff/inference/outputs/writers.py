@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MapFormat = Literal["png", "npy"]
 TableFormat = Literal["csv", "parquet"]
 Kept = dict[str, Any] | None
-"""What a writer keeps of an image for `Writer.add_row`, as JSON values."""
+"""Values that a writer keeps of an image for `Writer.add_row`, as JSON values."""
 
 WRITERS: Mapping[str, str] = MappingProxyType(  # by name, so that the command line imports none of them
     {
@@ -48,7 +48,7 @@ class Output:
     """Where results go, and which: masks/ and the table always, the outputs in ``write`` on request.
 
     Attributes:
-        folder: Of all results.
+        folder: Folder of all results.
         write: Names of WRITERS or of `own`.
         maps: Format of probability and spread maps: 16-bit PNG, 65535 times the value, or float32 NPY.
         table: Format of the table of predictions.
@@ -108,14 +108,15 @@ class Writer(ABC):
 
     @abstractmethod
     def write(self, result: CaseResult) -> Kept:
-        """Write one image's output; return what `add_row` needs of it, or None."""
+        """Write one image's output; return the values that `add_row` needs, or None."""
 
     def add_row(self, row: Row, kept: Kept) -> None:  # noqa: B027
         """Receive the row of each image in the order of the images, after `write`.
 
         Args:
-            row: Of the image; of a failed one too.
-            kept: What `write` returned, in this run or in an earlier one that is resumed; None if it failed.
+            row: Table row of the image, also of one that failed.
+            kept: Values that `write` returned, in this run or in an earlier one that is resumed; None if it
+                failed.
         """
 
     def close(self) -> None:  # noqa: B027
@@ -123,7 +124,14 @@ class Writer(ABC):
 
 
 def make_writers(output: Output, sampling: SamplingConfig) -> dict[str, Writer]:
-    """Return the writers of the requested outputs; those that need the decoded image come last.
+    """Make the writers of the requested outputs; those that need the decoded image come last.
+
+    Args:
+        output: Requested outputs and their folder.
+        sampling: Sampling settings of the run.
+
+    Returns:
+        Writers by name of the output.
 
     Raises:
         UserError: An output is unknown, or cannot be written with this sampling or installation.
@@ -137,7 +145,13 @@ def make_writers(output: Output, sampling: SamplingConfig) -> dict[str, Writer]:
 
 
 def case_files(stem: str, output: Output, writers: Mapping[str, Writer]) -> tuple[str, ...]:
-    """Return the files of the image with this stem, its mask first, relative to the output folder."""
+    """Return the files of the image with this stem, its mask first, relative to the output folder.
+
+    Args:
+        stem: Name of the output files, without an extension.
+        output: Folder of all results.
+        writers: Writers by name of the output.
+    """
     mask = output.mask_path(stem).relative_to(output.folder).as_posix()
     return (mask, *(name for writer in writers.values() for name in writer.case_files(stem)))
 

@@ -59,8 +59,8 @@ class CaseImage:
     """One image; its full-size pixels are kept only if an output needs them and they are few.
 
     Attributes:
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
+        height: Image height in pixels.
+        width: Image width in pixels.
         network_input: SxSx3 uint8 RGB, resized as the training images were.
         view: hxwx3 uint8 RGB, no side above `VIEW_SIDE`, to show and to measure colours on. Without it,
             neither a second look nor colours are possible.
@@ -133,7 +133,16 @@ def require_unique_names(images: Sequence[Source]) -> None:
 
 
 def read_image(source: Source, size: int, keep: bool = False) -> CaseImage:
-    """Read and decode an image; see `read_unless_found`."""
+    """Read and decode an image; see `read_unless_found`.
+
+    Args:
+        source: Source of the image.
+        size: Side of the network's input in pixels.
+        keep: Keep what `CaseImage.full_size` needs.
+
+    Raises:
+        UserError: It cannot be read, is not an image, is too large, or has one colour only.
+    """
     return read_unless_found(source, size, keep, find=lambda _: None)
 
 
@@ -147,11 +156,11 @@ def read_unless_found(
     """Read an image, and decode it unless its content is known.
 
     Args:
-        source: Where it is.
+        source: Source of the image.
         size: Side of the network's input in pixels.
         keep: Keep what `CaseImage.full_size` needs.
         find: Returns what is known about the content of the file, if anything.
-        most_pixels: Largest size.
+        most_pixels: Largest number of pixels.
 
     Returns:
         What ``find`` returned, or the image.
@@ -180,10 +189,10 @@ def decode_case(
 
     Args:
         data: Content of the file.
-        source: Where it is from.
+        source: Source of the bytes.
         size: Side of the network's input in pixels.
         keep: Keep what `CaseImage.full_size` needs.
-        most_pixels: Largest size.
+        most_pixels: Largest number of pixels.
     """
     name = str(source)
     with reported(name), reserved(_bytes_to_decode(io.BytesIO(data), name)):
@@ -191,7 +200,15 @@ def decode_case(
 
 
 def pixel_count(data: bytes, name: str) -> int:
-    """Return the number of pixels of an image file by its header. Raises UserError as `read_image`."""
+    """Return the number of pixels of an image file by its header.
+
+    Args:
+        data: Content of the file.
+        name: Name of the file in errors.
+
+    Raises:
+        UserError: As `read_image`.
+    """
     with reported(name):
         if is_dicom(data[:MARK_END]):
             layout = pixel_layout(read_dicom(io.BytesIO(data), name).header, name)

@@ -38,7 +38,7 @@ class DicomFile:
         big_endian: Byte order of the data set.
         words: Whether the pixel data are words of 16 bits (VR OW).
         start: Position of the first byte of the pixel data.
-        length: Of the pixel data in bytes; None for encapsulated ones, and where it is undefined.
+        length: Length of the pixel data in bytes; None for encapsulated ones, and where it is undefined.
     """
 
     header: Dataset

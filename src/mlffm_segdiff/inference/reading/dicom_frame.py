@@ -45,7 +45,7 @@ def dicom_bytes(found: DicomFile, layout: PixelLayout) -> int:
 def frame_rows(
     found: DicomFile, layout: PixelLayout, data: bytes, name: str
 ) -> tuple[ReadStored, PixelLayout]:
-    """Decode the first frame; return what reads its rows, and how they are laid out then."""
+    """Decode the first frame; return the reader of its rows, and their layout after decoding."""
     if found.syntax is None or not found.syntax.is_encapsulated:
         return _native(found, layout, data, name)
     frame = _first_frame(found, layout, data)

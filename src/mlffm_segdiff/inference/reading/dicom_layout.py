@@ -24,15 +24,15 @@ class PixelLayout:
     """How the first frame is stored.
 
     Attributes:
-        width: In pixels.
-        height: In pixels.
-        samples: Per pixel, 1 or 3.
+        width: Width in pixels.
+        height: Height in pixels.
+        samples: Samples per pixel, 1 or 3.
         allocated: Bits per sample in the file.
         stored: Bits per sample that count.
         signed: Whether samples are signed.
         kind: Photometric interpretation.
         planar: Whether colours are stored one after the other.
-        frames: Number that the header declares.
+        frames: Number of frames that the header declares.
     """
 
     width: int
@@ -55,9 +55,9 @@ def pixel_layout(header: Dataset, name: str, most_pixels: int = MAX_PIXELS) -> P
     """Return how the image of a header is stored; what is missing or contradictory is replaced.
 
     Args:
-        header: Of the file.
-        name: How errors name it.
-        most_pixels: Largest size.
+        header: Data set of the file.
+        name: Name in errors.
+        most_pixels: Largest number of pixels.
 
     Raises:
         UserError: It is too large, or no photograph.

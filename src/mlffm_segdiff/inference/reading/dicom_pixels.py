@@ -40,7 +40,7 @@ def dicom_rows(found: DicomFile, data: bytes, name: str, most_pixels: int = MAX_
     Args:
         found: The header.
         data: The whole file.
-        name: How errors name the file.
+        name: Name of the file in errors.
         most_pixels: Largest size.
 
     Raises:
@@ -63,7 +63,7 @@ def dicom_rows(found: DicomFile, data: bytes, name: str, most_pixels: int = MAX_
 
 
 def _display(header: Dataset, layout: PixelLayout, read: ReadStored) -> Callable[[Stored], Image.Image]:
-    """Return what shows stored rows in RGB."""
+    """Return the converter from stored rows to RGB."""
     if layout.kind in GRAYS:
         used = _used_range(layout, read) if layout.stored > 8 else None
         table = gray_table(header, layout.stored, layout.signed, layout.kind == "MONOCHROME1", used)

@@ -31,8 +31,8 @@ def gray_table(
     those that the image uses if they are less than 1/SPARSE of them, such as 12 bits stored as 16.
 
     Args:
-        header: With the transformations; invalid numbers in it count as absent.
-        bits: Of a stored value, at most 16.
+        header: Data set with the transformations; invalid numbers in it count as absent.
+        bits: Bits of a stored value, at most 16.
         signed: Whether stored values are signed.
         dark_is_high: Whether the image is MONOCHROME1.
         used: Lowest and highest stored value of the image, if they are known.

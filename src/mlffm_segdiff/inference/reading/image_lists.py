@@ -19,8 +19,8 @@ def list_text(file: Path | RemoteFile) -> Listed:
     """Return the images of a text file, one path or URL a line.
 
     Args:
-        file: In UTF-8 or UTF-16, of any length. Relative paths start at its folder; of a remote list they are
-            URLs next to it.
+        file: List in UTF-8 or UTF-16, of any length. Relative paths start at its folder; of a remote list
+            they are URLs next to it.
 
     Returns:
         The images, which need not exist, and no other files.

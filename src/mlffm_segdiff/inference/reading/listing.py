@@ -31,10 +31,10 @@ NAMED = f"their names must end in one of {', '.join(sorted(EXTENSIONS))}"
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """What was found at a place.
+    """Files that were found at a place.
 
     Attributes:
-        images: To segment, sorted by name.
+        images: Images to segment, sorted by name.
         others: Files that are not images by their extension.
         nested: Images in subfolders that were not searched.
     """
@@ -87,7 +87,7 @@ def _remote(url: str) -> ImageFiles:
 
 
 def merged(found: Sequence[ImageFiles]) -> ImageFiles:
-    """Return what was found at several places, in order and without repetition."""
+    """Return the image files of several places together, in order and without repetition."""
     images = _distinct([one.images for one in found])
     others = tuple(dict.fromkeys(other for one in found for other in one.others))
     known = set(images)

@@ -27,7 +27,7 @@ class TarMember:
         archive: The tar file.
         member: Name of the member.
         start: Position of its content in the tar file, in bytes.
-        length: Of its content, in bytes.
+        length: Length of its content in bytes.
     """
 
     archive: Path | RemoteFile
@@ -73,7 +73,7 @@ class ParquetImage:
 
     Attributes:
         table: The Parquet file.
-        column: With the images, as bytes, or as a struct with a field ``bytes``.
+        column: Name of the column with the images, as bytes, or as a struct with a field ``bytes``.
         group: Number of the row group.
         row: Number of the row in its group.
         number: Number of the row in the table.
@@ -170,7 +170,7 @@ def _require_size(size: int, place: Path | RemoteFile, name: str) -> None:
 
 
 def _version(table: Path | RemoteFile) -> tuple[int, int] | None:
-    """Return what changes with the content of a file here; None for a file elsewhere or a missing one."""
+    """Return the time of modification and the size of a local file; None for a remote or missing one."""
     with suppress(OSError):
         if isinstance(table, Path):
             found = table.stat()

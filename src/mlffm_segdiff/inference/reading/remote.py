@@ -74,7 +74,7 @@ def open_file(file: Path | RemoteFile, stream: bool = False) -> Iterator[IO[byte
     """Open a file here or elsewhere.
 
     Args:
-        file: To be read in the block.
+        file: Remote file to be read in the block.
         stream: It is read once, from start to end, for which a web server need not send ranges.
 
     Raises:
@@ -96,10 +96,10 @@ def list_url(url: str, name: str) -> tuple[list[str], bool]:
     """List the files at a URL.
 
     Args:
-        url: Of a file, a folder (the files directly in it), a zip archive (all files in it), or a pattern
+        url: URL of a file, a folder (the files directly in it), a zip archive (all files in it), or a pattern
             with ``*``, ``?`` or ``[``. On the web, where folders cannot be listed, only ``*`` makes a
             pattern.
-        name: How errors name it.
+        name: Name in errors.
 
     Returns:
         URLs, sorted, and whether ``url`` is a single file.

@@ -21,7 +21,7 @@ from mlffm_segdiff.inference.shards.plan import SHARD_NAME, Shard, ShardOptions,
 
 
 class Engine(Protocol):
-    """What makes shards; all engines make the same bytes."""
+    """A way to make shards; all engines make the same bytes."""
 
     def describe(self, options: ShardOptions) -> tuple[str, str]:
         """Return `describe` of the model that makes the shards."""
@@ -38,7 +38,7 @@ class LocalEngine:
     """Makes shards in this process, one after another.
 
     Args:
-        model: What segments the images.
+        model: Model that segments the images.
     """
 
     def __init__(self, model: PreparedModel) -> None:
@@ -72,9 +72,9 @@ def predict_shards(
     complete.
 
     Args:
-        images: Sorted by their sources before they are divided into shards.
-        engine: What makes the shards.
-        options: How they are made.
+        images: Images, which are sorted by their sources before they are divided into shards.
+        engine: Engine that makes the shards.
+        options: Options of the shards.
         table: Format of the table of predictions.
         progress: Receives the number of images in finished shards, and of all.
         warn: Receives why results have no expected Dice or no intervals; see `missing_estimates`.

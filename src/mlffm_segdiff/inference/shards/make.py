@@ -33,6 +33,13 @@ ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 def shard_settings(model: PreparedModel, options: ShardOptions) -> str:
     """Return all that the results of an image depend on besides the image.
 
+    Args:
+        model: Model that segments the images.
+        options: Options of the plan.
+
+    Returns:
+        Settings as text; shards with the same text and images have the same results.
+
     Raises:
         UserError: The weights are from no file, so that it is unknown, or the level of intervals is not
             calibrated.
@@ -56,9 +63,9 @@ def make_shard(shard: Shard, model: PreparedModel, options: ShardOptions, thread
     made from. An image that failed for lack of memory or of a package, or could not be read, is tried again.
 
     Args:
-        shard: From `plan_shards`.
-        model: What segments the images.
-        options: Of the plan.
+        shard: Shard from `plan_shards`.
+        model: Model that segments the images.
+        options: Options of the plan.
         threads: Number of threads that read and encode.
     """
     with ThreadPoolExecutor(threads) as pool:
@@ -131,7 +138,12 @@ def _finish(case: Record | Segmented, model: PreparedModel, processing: Processi
 
 
 def values_and_contours(digest: str, result: CaseResult) -> tuple[dict[str, Cell], str]:
-    """Return what a row of a shard has of a segmented image besides key, source and mask."""
+    """Return the values and the contours (GeoJSON) of a segmented image, as a row of a shard has them.
+
+    Args:
+        digest: SHA-256 of the content of the image file.
+        result: Result of the image.
+    """
     return _values(digest, row_of(result)), json.dumps(geojson(result.mask, result.image.name))
 
 

@@ -53,7 +53,7 @@ class Shard:
     """Consecutive images of the sorted list.
 
     Attributes:
-        path: Of its file, named by its number and a digest of the list of its images and of all settings.
+        path: Path of its file, named by its number and a digest of the list of its images and all settings.
         first: Number of its first image in the whole list.
         sources: Its images.
     """
@@ -67,7 +67,7 @@ def plan_shards(images: Sequence[Source], options: ShardOptions, settings: str) 
     """Yield the shards of a list of images.
 
     Args:
-        images: In the order of the shards.
+        images: Images in the order of the shards.
         options: Size and format of the shards.
         settings: All that an image's results depend on besides the image; see `settings_text`.
     """

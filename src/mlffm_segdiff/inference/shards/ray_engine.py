@@ -112,8 +112,8 @@ class ShardActor:
     Args:
         directory: Current directory, where relative paths start.
         load: Returns the model.
-        options: Of the plan.
-        settings: Of the plan; those of this worker's model must be the same.
+        options: Options of the plan.
+        settings: Settings of the plan; those of this worker's model must be the same.
     """
 
     def __init__(

@@ -15,11 +15,11 @@ from mlffm_segdiff.inference.outputs.predictions import Cell, column_types
 
 @dataclass(frozen=True)
 class ShardRow:
-    """What a shard holds of one image.
+    """Row of a shard, for one image.
 
     Attributes:
         key: Number of the image in the whole list, which names its members of a tar file.
-        values: By `row_columns`: source, SHA-256 of its content (empty if it cannot be read), and the
+        values: Values by `row_columns`: source, SHA-256 of its content (empty if it cannot be read), and the
             columns of the table of predictions.
         contours: The mask's outlines as GeoJSON; None for a failed image.
         mask: The mask as PNG; None for a failed image.

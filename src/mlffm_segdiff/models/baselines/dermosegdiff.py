@@ -214,7 +214,16 @@ class DermoSegDiff(nn.Module):
     """Dual-branch U-Net over masks whose image branch reads the noisy mask at each level.
 
     Level l runs at 1 / 2^l of the resolution; the last one keeps its resolution, so H and W must be multiples
-    of ``total_stride`` = 2^(levels - 1). The arguments are those of `DermoSegDiffConfig`.
+    of ``total_stride`` = 2^(levels - 1). See Bozorgpour et al. 2023, arXiv:2308.02959, and the authors' code.
+
+    Args:
+        dim_x: Channels of the mask's branch at full resolution, a multiple of ``groups``.
+        dim_g: Channels of the image's branch at full resolution, a multiple of ``groups``.
+        x_mults: Multiples of ``dim_x`` at the end of each level, finest first.
+        g_mults: Multiples of ``dim_g``, likewise, one for each level.
+        groups: Groups of the normalisations in encoder and decoder.
+        head_width: Channels of each head of the attention.
+        mask_channels: Channels of the noisy mask; 2 with self-conditioning.
     """
 
     def __init__(

@@ -34,9 +34,15 @@ class DiffusionUNetConfig(ImprovedDiffusionConfig):
 class DiffusionUNet(nn.Module):
     """A denoiser that reads the image as further channels of the noisy mask; it encodes nothing beforehand.
 
-    H and W must be multiples of ``total_stride``.
+    H and W must be multiples of ``total_stride``. See Ho et al. 2020, arXiv:2006.11239.
 
-    The arguments are those of `ImprovedDiffusionUNet` and ``mask_channels``, 2 with self-conditioning.
+    Args:
+        widths: Channels of each level, finest first, multiples of ``groups`` and of ``heads``.
+        attention: Whether each level has self-attention.
+        blocks: Residual blocks of each level.
+        heads: Heads of the attention.
+        mask_channels: Channels of the noisy mask; 2 with self-conditioning.
+        groups: Groups of the normalisations.
     """
 
     def __init__(

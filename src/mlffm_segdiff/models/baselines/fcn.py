@@ -64,9 +64,14 @@ class FCN(nn.Module):
 
     The scores start at 0 and the two upsamplings by two as bilinear; that by eight stays bilinear. Each
     convolution is padded to keep its size, where the paper pads the image by 100 pixels and crops; so H and W
-    must be multiples of ``total_stride``.
+    must be multiples of ``total_stride``. See Long et al. 2015, arXiv:1411.4038 (FCN-8s).
 
-    The arguments are those of `FCNConfig`.
+    Args:
+        widths: Channels of each of the five levels of the encoder, finest first.
+        convolutions: Convolutions of each level.
+        head_width: Channels of the two fully connected layers.
+        dropout: Dropout after each of them, in [0, 1).
+        normalise: Whether batch normalisation follows each convolution of the encoder.
     """
 
     total_stride = 32

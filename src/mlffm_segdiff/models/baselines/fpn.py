@@ -141,7 +141,7 @@ class FPN(nn.Module):
     H and W must be multiples of ``total_stride``.
 
     Args:
-        encoder: Its last four levels are at strides 4, 8, 16 and 32.
+        encoder: Encoder whose last four levels are at strides 4, 8, 16 and 32.
         pyramid_width: Channels of every level of the pyramid.
         head_width: Channels of the head.
     """

@@ -120,7 +120,7 @@ Widths = Annotated[tuple[Width, ...], Field(min_length=2, max_length=10)]
 
 
 class ImprovedDiffusionConfig(ModelConfig):
-    """What the sections of all denoisers with this U-Net have; see `ImprovedDiffusionUNet`.
+    """The common keys of the sections of all denoisers with this U-Net; see `ImprovedDiffusionUNet`.
 
     Attributes:
         widths: Channels of each level, finest first.

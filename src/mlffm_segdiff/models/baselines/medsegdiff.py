@@ -148,9 +148,16 @@ class MedSegDiff(nn.Module):
 
     Each stage but the last is double, one for the mask and one for the image; dynamic conditional encoding of
     the image's features follows all but the first. The last stage reads the sum of both paths. H and W must
-    be multiples of ``total_stride``.
+    be multiples of ``total_stride``. See Wu et al. 2022, arXiv:2211.00611, sections 2.1 to 2.3.
 
-    The arguments are those of `MedSegDiffConfig` and ``mask_channels``, 2 with self-conditioning.
+    Args:
+        widths: Channels of each level, finest first, three or more, multiples of ``groups`` and of ``heads``.
+        attention: Whether each level has self-attention.
+        blocks: Residual blocks of each level.
+        heads: Heads of the attention.
+        spectrum_size: Side of the images whose frequencies have a weight each, in pixels; see `FFParser`.
+        mask_channels: Channels of the noisy mask; 2 with self-conditioning.
+        groups: Groups of the normalisations.
     """
 
     def __init__(

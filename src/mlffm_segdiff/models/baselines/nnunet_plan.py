@@ -44,10 +44,14 @@ class Plan:
 
 
 def plan_network(height: float, width: float, classes: int = CLASSES) -> Plan:
-    """Plan a network for images whose median size is height x width, both 1 or more.
+    """Plan a network for images of a median size.
 
-    The patch is the whole image, made smaller until a batch of two fits the target memory. ``classes``
-    includes the background.
+    The patch is the whole image, made smaller until a batch of two fits the target memory.
+
+    Args:
+        height: Median height of the images in pixels, at least 1.
+        width: Median width of the images in pixels, at least 1.
+        classes: Number of classes, with the background.
     """
     plan = plan_patch((min(height, LARGEST_SIDE), min(width, LARGEST_SIDE)))
     while feature_values(plan, classes) * MIN_BATCH > REFERENCE_VALUES * REFERENCE_BATCH:

@@ -116,9 +116,17 @@ class SegDiff(nn.Module):
     """F(x_t) + G(I), refined by a U-Net: F is its stem and G an encoder of RRDBs at full resolution.
 
     G depends on neither mask nor timestep. The dropout of some of the authors' runs is left out. H and W must
-    be multiples of ``total_stride``.
+    be multiples of ``total_stride``. See Amit et al. 2021, arXiv:2112.00390.
 
-    The arguments are those of `SegDiffConfig` and ``mask_channels``, 2 with self-conditioning.
+    Args:
+        widths: Channels of each level, finest first, multiples of ``groups`` and of ``heads``.
+        attention: Whether each level has self-attention.
+        blocks: Residual blocks of each level.
+        heads: Heads of the attention.
+        rrdb_blocks: Residual-in-residual dense blocks of the image's encoder.
+        rrdb_width: Channels of these blocks, even.
+        mask_channels: Channels of the noisy mask; 2 with self-conditioning.
+        groups: Groups of the normalisations.
     """
 
     def __init__(

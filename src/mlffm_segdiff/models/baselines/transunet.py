@@ -146,7 +146,17 @@ class CascadedUpsampler(nn.Module):
 class TransUNet(nn.Module):
     """A ResNet, a transformer on its coarsest level, and a decoder with skips from the ResNet's finer levels.
 
-    H and W must be multiples of ``total_stride``. The arguments are those of `TransUNetConfig`.
+    H and W must be multiples of ``total_stride``. See Chen et al. 2021, arXiv:2102.04306.
+
+    Args:
+        stem_width: Channels of the ResNet's first convolution, a multiple of 32.
+        blocks: Bottlenecks of its three stages.
+        token_width: Channels of a token, a multiple of ``heads``.
+        layers: Layers of the transformer.
+        heads: Heads of its attention.
+        decoder_widths: Channels at 1/8, 1/4, 1/2 and the full resolution.
+        grid: Tokens along a side that positions are stored for.
+        dropout: Dropout of the transformer, in [0, 1).
     """
 
     total_stride = 16

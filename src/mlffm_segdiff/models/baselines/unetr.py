@@ -67,7 +67,14 @@ class PatchTokens(nn.Module):
 class UNETR(nets.UNETR):
     """MONAI's UNETR; it maps an image (B3HW) to a logit (B1HW).
 
-    H and W must be multiples of ``total_stride``. The arguments are those of `UNETRConfig`.
+    H and W must be multiples of ``total_stride``. See Hatamizadeh et al. 2022, arXiv:2103.10504.
+
+    Args:
+        image_size: Side of the images that positions are stored for, in pixels, a multiple of 16.
+        feature_size: Channels of the finest level.
+        hidden_size: Channels of a token, a multiple of ``heads``.
+        mlp_size: Units of the hidden layer of each perceptron.
+        heads: Heads of the attention.
     """
 
     def __init__(

@@ -38,7 +38,7 @@ class Launcher(Protocol):
         A failing cell does not stop the others. Closing the generator and Ctrl-C stop the running cells.
 
         Args:
-            work: What runs one cell.
+            work: Function that runs one cell.
             study: Folder of the study.
             keys: Keys of the cells, in the order to start them.
 

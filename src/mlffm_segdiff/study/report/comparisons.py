@@ -29,9 +29,9 @@ class Comparison:
     """One comparison on one data set.
 
     Attributes:
-        label: What is compared: a variant or an evaluation.
-        other: What it is compared with.
-        usual: What is compared with unless another is named: the baseline, or the first evaluation.
+        label: Name of the compared variant or evaluation.
+        other: Name of the one that it is compared with.
+        usual: Name of the one that is compared with by default: the baseline, or the first evaluation.
         dataset: The data set.
         result: Difference, label minus other.
         by_seed: Mean difference of each seed that both have.
@@ -105,12 +105,12 @@ def comparison_table(
 
     Args:
         study: The scores. The text names the data set if the study has several.
-        comparisons: Of one score, corrected together.
+        comparisons: Comparisons by one score, corrected together.
         name: Stem of the table's files.
-        caption: What is compared.
-        score: The score.
-        column: What the labels are.
-        part: What was compared within.
+        caption: Caption of the table.
+        score: Name of the score.
+        column: Header of the column of labels.
+        part: Header of the column of the parts that were compared within.
     """
     numbers, shown = [], []
     for one in comparisons:

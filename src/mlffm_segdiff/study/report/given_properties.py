@@ -26,7 +26,7 @@ def read_properties(path: Path, ids: Collection[str], measured: Collection[str])
 
     Args:
         path: A CSV file with a column id, see `read_table`. Ids may be in any case.
-        ids: Of the scored images; others are ignored.
+        ids: Ids of the scored images; others are ignored.
         measured: Names of properties that the report has anyway.
 
     Returns:
@@ -60,8 +60,8 @@ def given_properties(given: Mapping[str, pd.Series], ids: Collection[str]) -> li
     """Return the properties of some images: numbers are grouped in thirds, texts are the groups.
 
     Args:
-        given: From `read_properties`.
-        ids: Of the images of one data set.
+        given: Values by id for each property, from `read_properties`.
+        ids: Ids of the images of one data set.
     """
     wanted = list(ids)
     return [_given_property(name, values[values.index.isin(wanted)]) for name, values in given.items()]

@@ -31,8 +31,8 @@ class ImageProperty:
     """A property of the images of a data set.
 
     Attributes:
-        name: Its name.
-        label: Its name with the unit.
+        name: Name of the property.
+        label: Name with the unit.
         groups: Group of each image by id, a category in the order to show; other images are left out.
         values: Value of each image by id, if it is a number.
     """
@@ -47,8 +47,8 @@ def in_thirds(name: str, label: str, values: pd.Series, digits: int = 1) -> Imag
     """Return a property whose groups are thirds of the images; equal values are in the same one.
 
     Args:
-        name: Its name.
-        label: Its name with the unit.
+        name: Name of the property.
+        label: Name with the unit.
         values: Finite numbers by id; NaN is left out.
         digits: Digits after the point in the names of the groups, more where two names would be equal.
     """

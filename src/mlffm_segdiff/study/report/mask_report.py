@@ -37,10 +37,10 @@ def write_mask_report(
     methods; the report says so.
 
     Args:
-        study: The scores; the methods are its variants.
-        compared: Its `main_comparisons`.
+        study: Scores; the methods are its variants.
+        compared: Comparisons of the study, see `main_comparisons`.
         folder: Folder of the report.
-        notes: What a reader must know about the data.
+        notes: Notes on the data, one sentence each.
         outline: Makes the outlines of the worst cases.
         properties: Further properties of the images, from `read_properties`.
 

@@ -37,7 +37,7 @@ OTHERS = (
 
 
 def add_state(study: StudyResults, document: Document) -> None:
-    """Add what is missing and what was run."""
+    """Add the missing cells and the finished runs."""
     missing = [one for one in study.cells if not one.finished]
     if missing:
         document.heading("Not finished")
@@ -166,7 +166,7 @@ def _baseline(study: ScoredVariants) -> str:
 
 
 def sentence(one: Comparison, study: ScoredVariants) -> str:
-    """Return what one of the `main_comparisons` shows; the data set is named if there are several."""
+    """Return the result of one of the `main_comparisons`; the data set is named if there are several."""
     where = f" on {one.dataset}" if len(study.datasets) > 1 else ""
     interval = one.result.interval
     range_ = "" if interval.low is None else f", {interval.ends(sign='+')}"

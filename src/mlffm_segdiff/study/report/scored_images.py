@@ -1,4 +1,4 @@
-"""What a report needs in addition to scores: images, weights and masks, if they are available."""
+"""Inputs of a report in addition to scores: images, weights and masks, if they are available."""
 
 from __future__ import annotations
 

@@ -17,9 +17,9 @@ class ScoredVariants:
         variants: Variants in the order to show them, the baseline first.
         datasets: Data sets in the order to show them.
         against: The variant that a variant is compared with, if that is not the baseline.
-        subject: What was scored, for captions.
+        subject: Scored images, in words for captions.
         command: The command that writes the report.
-        noun: What the report calls a variant.
+        noun: Word of the report for a variant.
     """
 
     scores: pd.DataFrame

@@ -17,9 +17,9 @@ class StudyResults(ScoredVariants):
     """A study, finished or not.
 
     Attributes:
-        folder: Its folder.
-        plan: Its plan.
-        cells: Its cells in the order of the plan.
+        folder: Folder of the study.
+        plan: Plan of the study.
+        cells: Cells in the order of the plan.
     """
 
     folder: StudyFolder

@@ -45,7 +45,7 @@ def trend_figure(values: pd.Series, scores: pd.DataFrame, label: str) -> Figure:
     Args:
         values: See `binned_means`.
         scores: See `binned_means`.
-        label: What the values are.
+        label: Label of the axis of values.
     """
     first, *others = scores
     middle, means = binned_means(values, scores)
