@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.packaged import study_names
 from mlffm_segdiff.config.study import Study, load_study
 from mlffm_segdiff.data.sources import load_split_cases
-from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
 from mlffm_segdiff.study.cells import Cell, cell_key, evaluation_sampling, make_cells, variant_recipes
 
 MakeStudy = Callable[..., Study]
@@ -53,6 +54,15 @@ def test_any_other_setting_is_another_key(change: str) -> None:
 @pytest.mark.parametrize("change", ["train.logger=csv", "train.devices=2", "train.nodes=4", "data.workers=3"])
 def test_what_weights_do_not_depend_on_is_not_in_the_key(change: str) -> None:
     assert cell_key(load_recipe("ph2"), "") == cell_key(load_recipe("ph2", [change]), "")
+
+
+PUBLISHED = sorted((Path(__file__).parents[2] / "docs" / "evidence").glob("*/plan.json"))
+
+
+@pytest.mark.parametrize("plan", PUBLISHED, ids=lambda path: path.parent.name)
+def test_published_cells_keep_their_keys(plan: Path) -> None:
+    for cell in json.loads(plan.read_text(encoding="utf-8"))["cells"]:
+        assert cell_key(check_recipe(cell["recipe"], "published"), cell["split"]) == cell["key"]
 
 
 def test_the_place_of_the_data_is_not_in_the_key() -> None:
