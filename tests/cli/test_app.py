@@ -348,6 +348,7 @@ def test_completion_in_bash_itself(tmp_path: Path) -> None:
         ("compare --pred a --truth b -o c", "did you mean --masks?"),
         ("predict a.png -o out --overlay", "did you mean -w overlay?"),
         ("predict a.png -o out --overlays", "did you mean -w overlay?"),
+        ("predict a.png -o out --contours", "did you mean -w contours?"),
         ("predict a.png -o out --tta", "did you mean sampling.mirror=true?"),
         ("predict a.png -o out --mirror", "did you mean sampling.mirror=true?"),
         ("train isic2018 --sampler ddpm", "did you mean sampling.sampler=VALUE?"),

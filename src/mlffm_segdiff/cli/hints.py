@@ -36,7 +36,6 @@ VERBS = {
     "fit": "train",
     "infer": "predict",
     "inference": "predict",
-    "run": "predict",
     "score": "evaluate",
     "segment": "predict",
     "test": "evaluate",
@@ -61,8 +60,9 @@ def meant_parameter(option: str, context: Any) -> str | None:
             if parameter.param_type_name == "option":
                 return str(max(parameter.opts, key=len))
             return f"the argument {parameter.metavar}"
-    if "write" in parameters and (name := word.rstrip("s")) in WRITERS:
-        return f"-w {name}"
+    for name in (word, word.removesuffix("s")):
+        if "write" in parameters and name in WRITERS:
+            return f"-w {name}"
     word = word.replace("-", "_")
     key = SAMPLING_KEYS.get(word) or KEYS.get(word)
     if key is None:
