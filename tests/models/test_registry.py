@@ -11,8 +11,9 @@ from mlffm_segdiff.models.registry import MODELS
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.cost import count_cost
 from mlffm_segdiff.segmenters.direct import DirectSegmenter
-from mlffm_segdiff.segmenters.pretrained import TRUST_CODE, Pretrained, load_pretrained, save_segmenter
+from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained, save_segmenter
 from mlffm_segdiff.segmenters.recipe import check_recipe
+from mlffm_segdiff.segmenters.saved_weights import TRUST_CODE
 
 CONV = {"target": "torch.nn.Conv2d", "args": {"in_channels": 3, "out_channels": 1, "kernel_size": 1}}
 

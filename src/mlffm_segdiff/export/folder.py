@@ -19,8 +19,8 @@ from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.companions import read_companions
 from mlffm_segdiff.segmenters.folding import fold_batch_norm
 from mlffm_segdiff.segmenters.precision import Precision
-from mlffm_segdiff.segmenters.pretrained import Pretrained, read_config, require_trust
-from mlffm_segdiff.segmenters.saved_weights import CONFIG, weights_digest
+from mlffm_segdiff.segmenters.pretrained import Pretrained
+from mlffm_segdiff.segmenters.saved_weights import CONFIG, read_config, require_trust, weights_digest
 
 
 def write_export(

@@ -16,7 +16,8 @@ from mlffm_segdiff.config.extra import DISTRIBUTION
 from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
 from mlffm_segdiff.files.atomic import atomic_folder
 from mlffm_segdiff.metrics.certainty import THRESHOLD
-from mlffm_segdiff.segmenters.pretrained import Pretrained, require_trust
+from mlffm_segdiff.segmenters.pretrained import Pretrained
+from mlffm_segdiff.segmenters.saved_weights import require_trust
 
 MONAI_VERSION = "1.6.1"
 """Version of MONAI that bundles were tested with."""

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import logging
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import sha256
@@ -18,7 +17,6 @@ from torch import Tensor, nn
 
 from mlffm_segdiff.config.errors import UserError, one_line, reason_of
 from mlffm_segdiff.config.extra import is_installed
-from mlffm_segdiff.config.load import read_json
 from mlffm_segdiff.config.schema import Recipe, SamplingConfig
 from mlffm_segdiff.files.atomic import unwritable, write_bytes, write_text
 from mlffm_segdiff.models.weight_files import HUB_ERRORS, read_weights
@@ -39,15 +37,14 @@ from mlffm_segdiff.segmenters.saved_weights import (
     WEIGHTS,
     files_digest,
     local_folder,
+    read_config,
+    require_trust,
     weights_digest,
 )
 
 LOG = logging.getLogger(__name__)
 HUB_OPTIONS = ("revision", "token", "cache_dir", "force_download", "local_files_only")
 """Options of `huggingface_hub.hf_hub_download` that `Pretrained.from_pretrained` takes."""
-
-TRUST_CODE = "MLFFM_SEGDIFF_TRUST_CODE"
-"""Environment variable: 1 sets ``trust_code=True`` for all loading of weights."""
 
 
 class Pretrained(
@@ -292,27 +289,6 @@ def save_segmenter(
         raise unwritable(folder, error) from error
 
 
-def require_trust(recipe: Any, trust_code: bool = False) -> None:
-    """Refuse a recipe of saved weights that names code by ``target``, unless the user trusts it.
-
-    Args:
-        recipe: Recipe as in a config.json, not yet checked.
-        trust_code: The user trusts the code. The environment variable `TRUST_CODE` set to 1 does the same.
-
-    Raises:
-        UserError: The recipe names code, and the user does not trust it.
-    """
-    sections = [recipe.get(key) for key in ("model", "loss")] if isinstance(recipe, dict) else []
-    targets = [
-        section["target"] for section in sections if isinstance(section, dict) and section.get("target")
-    ]
-    if targets and not (trust_code or os.environ.get(TRUST_CODE) == "1"):
-        raise UserError(
-            f"these weights import and run {targets[0]}; if you trust them, load them with trust_code=True, "
-            f"or set {TRUST_CODE}=1"
-        )
-
-
 def load_pretrained(name: str | Path, trust_code: bool = False) -> Pretrained:
     """Load weights in evaluation mode on the CPU, as `Pretrained.from_pretrained` does.
 
@@ -321,28 +297,6 @@ def load_pretrained(name: str | Path, trust_code: bool = False) -> Pretrained:
         trust_code: Import the code that the recipe names by ``target``.
     """
     return Pretrained.from_pretrained(name, trust_code)
-
-
-def read_config(path: Path, fix: str) -> dict[str, Any]:
-    """Read the config.json of weights or graphs.
-
-    Args:
-        path: The config.json.
-        fix: How to fix a damaged file, for the error.
-
-    Returns:
-        Its values, with ``recipe`` and perhaps ``packages``.
-
-    Raises:
-        UserError: The file is missing or damaged.
-    """
-    config = read_json(path, fix)
-    packages = config.get("packages", []) if isinstance(config, dict) else []
-    if not (isinstance(config, dict) and isinstance(config.get("recipe"), dict)):
-        raise UserError(f"{path} has no recipe; {fix}")
-    if not (isinstance(packages, list) and all(isinstance(package, str) for package in packages)):
-        raise UserError(f"{path}: packages is not a list of names; {fix}")
-    return config
 
 
 def _download(hub_id: str, name: str, **options: Any) -> Path:

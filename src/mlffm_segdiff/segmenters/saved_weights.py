@@ -3,12 +3,15 @@
 import hashlib
 import json
 import math
+import os
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from mlffm_segdiff.config.errors import UserError, reason_of
+from mlffm_segdiff.config.load import read_json
 from mlffm_segdiff.config.paths import expanded
 
 CONFIG = "config.json"
@@ -20,6 +23,8 @@ DEFAULT_SHA256 = "0c2ecc9991902f30751a7a63fed6208e3bcc0e705959ffe58621e13b8be4e0
 """Digest of the packaged weights, written by tools/package_weights.py."""
 DEFAULT_LICENCE = "CC-BY-NC-SA-4.0"
 """Licence of the packaged weights, by its SPDX identifier."""
+TRUST_CODE = "MLFFM_SEGDIFF_TRUST_CODE"
+"""Environment variable: 1 sets ``trust_code=True`` for all loading of weights."""
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -105,3 +110,46 @@ def describe_weights(folder: Path) -> tuple[str, int]:
             f"{folder} cannot be read ({reason_of(error)}); install mlffm-segdiff again"
         ) from error
     return model, sum(map(math.prod, shapes))
+
+
+def require_trust(recipe: Any, trust_code: bool = False) -> None:
+    """Refuse a recipe of saved weights that names code by ``target``, unless the user trusts it.
+
+    Args:
+        recipe: Recipe as in a config.json, not yet checked.
+        trust_code: The user trusts the code. The environment variable `TRUST_CODE` set to 1 does the same.
+
+    Raises:
+        UserError: The recipe names code, and the user does not trust it.
+    """
+    sections = [recipe.get(key) for key in ("model", "loss")] if isinstance(recipe, dict) else []
+    targets = [
+        section["target"] for section in sections if isinstance(section, dict) and section.get("target")
+    ]
+    if targets and not (trust_code or os.environ.get(TRUST_CODE) == "1"):
+        raise UserError(
+            f"these weights import and run {targets[0]}; if you trust them, load them with trust_code=True, "
+            f"or set {TRUST_CODE}=1"
+        )
+
+
+def read_config(path: Path, fix: str) -> dict[str, Any]:
+    """Read the config.json of weights or graphs.
+
+    Args:
+        path: The config.json.
+        fix: How to fix a damaged file, for the error.
+
+    Returns:
+        Its values, with ``recipe`` and perhaps ``packages``.
+
+    Raises:
+        UserError: The file is missing or damaged.
+    """
+    config = read_json(path, fix)
+    packages = config.get("packages", []) if isinstance(config, dict) else []
+    if not (isinstance(config, dict) and isinstance(config.get("recipe"), dict)):
+        raise UserError(f"{path} has no recipe; {fix}")
+    if not (isinstance(packages, list) and all(isinstance(package, str) for package in packages)):
+        raise UserError(f"{path}: packages is not a list of names; {fix}")
+    return config
