@@ -59,7 +59,7 @@ def test_names_in_a_recipe_become_those_registered() -> None:
         ("foo=1", "unknown key 'foo'; choose one of name, seed, data, augment, model, diffusion, "),
         (
             "augment.rotate=true",
-            "unknown key 'augment.rotate'; choose one of flip, affine, colour, blur, hair, close_up",
+            "unknown key 'augment.rotate'; choose one of flip, affine, colour, blur, hair",
         ),
         ("train.imagess=3", "the nearest valid key is 'train.images'"),
     ],

@@ -140,7 +140,7 @@ def test_pairs_and_training_items_have_the_size_requested() -> None:
     pairs = open_split(parts, "train", 48)
     assert pairs.images.shape == (7, 48, 48, 3)
     assert pairs.ids == tuple(case.id for case in parts.cases["train"])
-    off = AugmentConfig(flip=False, affine=0, colour=0, blur=0, hair=0, close_up=0)
+    off = AugmentConfig(flip=False, affine=0, colour=0, blur=0, hair=0)
     plain = training_dataset(pairs, parts, off, 48, seed=1)
     expected = np.asarray(pairs.images[2]).transpose(2, 0, 1) / 127.5 - 1
     np.testing.assert_allclose(plain[Draw(3, 2)].image, expected, atol=1e-5)

@@ -51,7 +51,6 @@ def test_a_key_is_made_of_recipe_and_split(cells: list[Cell]) -> None:
         "train.learning_rate=2e-3",
         "model.attention=false",
         "sampling.mirror=true",
-        "augment.close_up=0.3",
     ],
 )
 def test_any_other_setting_is_another_key(change: str) -> None:

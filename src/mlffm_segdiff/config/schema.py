@@ -84,7 +84,6 @@ class AugmentConfig(Section):
         colour: Strength of colour changes; 0 disables them.
         blur: Probability of blur.
         hair: Probability of drawn hair.
-        close_up: Probability of a magnified part of the lesion, half of them in a dark round frame.
     """
 
     flip: bool = True
@@ -92,7 +91,6 @@ class AugmentConfig(Section):
     colour: Strength = 1.0
     blur: Probability = 0.2
     hair: Probability = 0.3
-    close_up: Probability = 0.0
 
 
 ANY_STYLE = "any"

@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from mlffm_segdiff.data.close_up import PairDict, RandCloseUpd
+PairDict = dict[str, Tensor]
 
 LUMA = np.array([0.299, 0.587, 0.114])
 SUPERSAMPLING = 4
 
 
 def training_augmentation(
-    flip: bool, affine: float, colour: float, blur: float, hair: float, size: int = 128, close_up: float = 0
+    flip: bool, affine: float, colour: float, blur: float, hair: float, size: int = 128
 ) -> Compose:
     """Build the augmentation that all models are trained with; parts at 0 are left out.
 
@@ -39,14 +39,11 @@ def training_augmentation(
         blur: Probability of `RandBlurd`, in [0, 1].
         hair: Probability of `RandHaird`, in [0, 1].
         size: Side of the square images in pixels.
-        close_up: Probability of `RandCloseUpd`, in [0, 1].
     """
     both, gamma = ("image", "mask"), 1 + 0.25 * colour
     transforms: list[RandomizableTransform] = []
     if flip:
         transforms += [RandFlipd(both, prob=0.5, spatial_axis=1), RandRotate90d(both, prob=0.75)]
-    if close_up:
-        transforms.append(RandCloseUpd(close_up))
     if affine:
         transforms.append(RandWarpd(affine, size))
     if hair:

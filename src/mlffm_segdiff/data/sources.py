@@ -173,7 +173,7 @@ def training_dataset(
         seed: Seed of the augmentation, at least 0.
     """
     augmentation = training_augmentation(
-        augment.flip, augment.affine, augment.colour, augment.blur, augment.hair, size, augment.close_up
+        augment.flip, augment.affine, augment.colour, augment.blur, augment.hair, size
     )
     styles = [parts.source[case] for case in pairs.ids]
     return PairDataset(pairs.images, pairs.masks, pairs.ids, augmentation, seed, styles)

@@ -19,9 +19,6 @@ from mlffm_segdiff.segmenters.assembly import build_segmenter, checked_sampling
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
 from mlffm_segdiff.training.run_folder import DEVICE_KEYS
 
-LATER_KEYS = (("augment", "close_up"),)
-"""Section and name of the keys of a recipe that are younger than published cells."""
-
 Recipes = Mapping[tuple[str, str], Recipe]
 """Recipes by variant and data set."""
 
@@ -54,8 +51,7 @@ def cell_key(recipe: Recipe, split: str) -> str:
     """Compute the key of a cell from its full recipe and the digest of its split.
 
     The key does not depend on the folders of the data, but on the names of the data sets and the split; nor
-    on the loggers and devices of the training, and on how many processes load images. `LATER_KEYS` at their
-    default are left out, so that cells of earlier versions keep their keys.
+    on the loggers and devices of the training, and on how many processes load images.
 
     Returns:
         16 hexadecimal digits.
@@ -65,9 +61,6 @@ def cell_key(recipe: Recipe, split: str) -> str:
     values["data"] |= {"sources": sorted(values["data"]["sources"]), "split": split, "workers": workers}
     for key in ("logger", *DEVICE_KEYS):
         del values["train"][key]
-    for section, key in LATER_KEYS:
-        if key not in getattr(recipe, section).changed_keys():
-            del values[section][key]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
