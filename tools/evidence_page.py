@@ -36,7 +36,7 @@ from mlffm_segdiff.study.report.image_properties import (
 from mlffm_segdiff.study.report.property_sections import correlation_table, group_table, lesion_sizes
 from mlffm_segdiff.study.report.split_comparison import split_table
 from mlffm_segdiff.study.report.wording import number, over_seeds, p_value, signed
-from mlffm_segdiff.study.score_frame import image_means, pooled_scores, training_minutes
+from mlffm_segdiff.study.score_frame import image_means, pooled_scores
 
 DOCS = Path(__file__).parent.parent / "docs"
 STUDIES = DOCS / "evidence"
@@ -64,18 +64,26 @@ STUDIES_OF_PARTS = ("evidence", "evidence_ham10000", "evidence_wounds")
 PARTS = {
     "MLFFM": ("without MLFFM", False),
     "MLFFM in the U-Net": ("U-Net with MLFFM", True),
-    "MLFFM instead of an FPN": ("FPN", False),
-    "MLFFM instead of UNet++": ("UNet++", False),
+    "MLFFM in the U-Net instead of an FPN": ("FPN", False),
+    "MLFFM in the U-Net instead of UNet++": ("UNet++", False),
     "attention in the MLFFM": ("MLFFM without attention", False),
     "learned alignment in the MLFFM": ("MLFFM without learned alignment", False),
     "learned weights in the MLFFM": ("MLFFM with uniform weights", False),
     "a second path for the noisy mask": ("single path", False),
     "interaction of the paths": ("two paths without interaction", False),
-    "diffusion instead of a U-Net": ("U-Net", False),
+    "diffusion, with one path": ("single path", True),
     "true noise instead of recycling": ("recycling", False),
     "boundary weight in the loss": ("plain loss", False),
     "Kervadec's loss": ("Kervadec loss", True),
+    "all of MLFFM-SegDiff, against the U-Net": ("U-Net", False),
 }
+"""A variant for each part, and whether it is the one with the part."""
+OTHERS = {
+    "MLFFM in the U-Net instead of an FPN": "U-Net with MLFFM",
+    "MLFFM in the U-Net instead of UNet++": "U-Net with MLFFM",
+    "diffusion, with one path": "U-Net",
+}
+"""Variants to compare with that differ in the part only, where the study compares with another."""
 PEERS = ("evidence_peers", "evidence_peers_longer")
 SHOWN = ("full", "without MLFFM", "U-Net")
 MARKED = re.compile(r"(<!-- (table|figure) (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -89,7 +97,8 @@ def main(agreement: Path | None = None) -> None:
         "variants": lambda: variants_table("evidence"),
         "ham10000": lambda: variants_table("evidence_ham10000"),
         "steps": steps_table,
-        "budget": lambda: variants_table("evidence_budget", seeds=False),
+        "budget": lambda: variants_table("evidence_budget", seeds=False, first=1),
+        "budgets": lambda: variants_table("evidence_budget"),
         "peers": peers_table,
         "repeats": repeats_table,
         "leak": leak_table,
@@ -169,14 +178,23 @@ def by_seed(one: Comparison | None) -> str:
 
 def parts() -> list[Comparison]:
     """Return the gain of each part on each data set: the scores with it minus those without."""
-    results = [study(name) for name in STUDIES_OF_PARTS]
-    compared = [one for each in results for one in against_baseline(each, "jaccard", "source")]
     return [
         replace(one if adds else opposite(one), label=part, other=one.usual, dataset=NAMES[one.dataset])
         for part, (variant, adds) in PARTS.items()
-        for one in compared
+        for name in STUDIES_OF_PARTS
+        for one in compared(name, part in OTHERS)
         if one.label == variant
     ]
+
+
+@cache
+def compared(name: str, others: bool) -> list[Comparison]:
+    """Return the comparisons of a study; with ``others``, those of OTHERS in place of its own."""
+    results = study(name)
+    instead = {
+        PARTS[part][0]: other for part, other in OTHERS.items() if others and other in results.variants
+    }
+    return against_baseline(replace(results, against={**results.against, **instead}), "jaccard", "source")
 
 
 def opposite(one: Comparison) -> Comparison:
@@ -214,22 +232,25 @@ def parts_figure() -> Figure:
     return forest_figure([one for one in parts() if one.dataset in shown], "Jaccard")
 
 
-def variants_table(name: str, seeds: bool = True) -> str:
+def variants_table(name: str, seeds: bool = True, first: int = 0) -> str:
     """Return one row per variant: pooled score and differences per image, on each data set of the study.
 
-    ``seeds`` adds the difference of each seed.
+    Args:
+        name: Name of the study.
+        seeds: Also show the difference of each seed.
+        first: Number of the first data set to show.
     """
     results = study(name)
+    datasets = results.datasets[first:]
     scores = pooled(results)
-    compared = against_baseline(results, "jaccard", "source")
-    found = {(one.label, one.dataset): one for one in compared}
+    found = {(one.label, one.dataset): one for one in compared(name, False)}
     header = ["model", "compared with"]
-    for dataset in results.datasets:
+    for dataset in datasets:
         header += [f"{NAMES[dataset]}: pooled", "difference per image", *["by seed"] * seeds]
     rows = []
     for variant in results.variants:
         cells = []
-        for dataset in results.datasets:
+        for dataset in datasets:
             one = found.get((variant, dataset))
             cells += [scores.get((variant, dataset), ""), difference(one), *[by_seed(one)] * seeds]
         rows.append([variant, "" if variant == results.baseline else results.reference(variant), *cells])
@@ -244,10 +265,12 @@ def repeats_table() -> str:
             found = repeat_differences(scores)
             means = [abs(one.interval.mean) for one in found]
             significant = str(sum(one.p < LEVEL for one in found))
-            rows.append(
-                [NAMES[dataset], str(len(found)), number(median(means)), number(max(means)), significant]
-            )
+            own = [one for one in compared(name, False) if one.dataset == dataset]
+            variants = median(abs(seed) for one in own for seed in one.by_seed)
+            row = [str(len(found)), number(median(means)), number(max(means)), significant, number(variants)]
+            rows.append([NAMES[dataset], *row])
     header = ["test images", "pairs of runs", "difference, median", "largest", f"p < {LEVEL}"]
+    header.append("median between variants of one seed")
     return markdown_table(header, rows)
 
 
@@ -284,20 +307,18 @@ def steps_table() -> str:
 
 
 def peers_table() -> str:
-    """Return one row per model and number of images: scores, images and minutes of training."""
-    header = ["model", "Jaccard, pooled", "Dice, pooled", "difference per image", "images", "minutes"]
+    """Return one row per model and number of training images: scores, and differences from the first."""
+    header = ["model", "images", "Jaccard, pooled", "Dice, pooled", "difference per image"]
     rows: dict[tuple[str, int], list[str]] = {}
     for name in PEERS:
         results = study(name)
         jaccard, dice = pooled(results), pooled(results, score="dice")
-        compared = against_baseline(results, "jaccard", "source") if name == PEERS[0] else []
-        found = {(one.label, one.dataset): one for one in compared}
+        found = {(one.label, one.dataset): one for one in compared(name, False)}
         for arm in product(results.variants, results.datasets):
             runs = [one for one in results.finished if (one.cell.variant, one.cell.dataset) == arm]
             if runs:
-                minutes, images = training_minutes(runs), runs[0].folder.account()["images"]
-                scores = [jaccard[arm], dice[arm], difference(found.get(arm))]
-                row = [arm[0], *scores, f"{images:,}", number(minutes, 0) if minutes else "-"]
+                images = runs[0].folder.account()["images"]
+                row = [arm[0], f"{images:,}", jaccard[arm], dice[arm], difference(found.get(arm))]
                 rows.setdefault((arm[0], images), row)
     return markdown_table(header, list(rows.values()))
 

@@ -53,7 +53,9 @@ def test_pooled_scores_of_the_variants_are_those_of_the_published_counts() -> No
         ("MLFFM", "full", "without MLFFM"),
         ("MLFFM in the U-Net", "U-Net with MLFFM", "U-Net"),
         ("a second path for the noisy mask", "without MLFFM", "single path"),
-        ("diffusion instead of a U-Net", "full", "U-Net"),
+        ("MLFFM in the U-Net instead of an FPN", "U-Net with MLFFM", "FPN"),
+        ("diffusion, with one path", "single path", "U-Net"),
+        ("all of MLFFM-SegDiff, against the U-Net", "full", "U-Net"),
         ("Kervadec's loss", "Kervadec loss", "plain loss"),
     ],
 )
