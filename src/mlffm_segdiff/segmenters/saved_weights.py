@@ -11,7 +11,6 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from mlffm_segdiff.config.errors import UserError, reason_of
-from mlffm_segdiff.config.load import read_json
 from mlffm_segdiff.config.paths import expanded
 
 CONFIG = "config.json"
@@ -146,6 +145,8 @@ def read_config(path: Path, fix: str) -> dict[str, Any]:
     Raises:
         UserError: The file is missing or damaged.
     """
+    from mlffm_segdiff.config.load import read_json  # imports omegaconf
+
     config = read_json(path, fix)
     packages = config.get("packages", []) if isinstance(config, dict) else []
     if not (isinstance(config, dict) and isinstance(config.get("recipe"), dict)):
