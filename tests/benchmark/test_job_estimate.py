@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlffm_segdiff.benchmark.job_estimate import (
-    Job,
     Nodes,
     ObjectStore,
+    Workload,
     estimate_job,
     limits_of,
     scaled,
@@ -56,7 +56,7 @@ def speeds(
     )
 
 
-JOB = Job(images=36_000, megapixels=2, shard_size=1000)
+JOB = Workload(images=36_000, megapixels=2, shard_size=1000)
 
 
 def test_one_worker_on_the_cpu_takes_the_sum_of_the_stages() -> None:
@@ -126,7 +126,7 @@ def test_the_store_bounds_all_nodes_together(
 def test_lost_nodes_repeat_their_shards() -> None:
     """A shard of ln 2 times the mean time between losses, 100 s: (100 + 50) (2 - 1) s instead of 69."""
     node = replace(ONE, hours_between_losses=100 / 3600, restart_seconds=50)
-    job = Job(images=10, megapixels=2, shard_size=1)
+    job = Workload(images=10, megapixels=2, shard_size=1)
     found = estimate_job(job, speeds(network=line(100 * math.log(2) - 0.1)), node, FREE)
     assert found.seconds == pytest.approx(10 * 150)
     assert found.lost_shards == pytest.approx(10)
@@ -208,14 +208,14 @@ machines = st.builds(
     driver_memory=st.just(1e10),
 )
 jobs = st.builds(
-    Job, images=st.integers(1, 10**8), megapixels=st.floats(0.01, 50), shard_size=st.integers(1, 100)
+    Workload, images=st.integers(1, 10**8), megapixels=st.floats(0.01, 50), shard_size=st.integers(1, 100)
 )
 costs = st.builds(StageLine, fixed=st.floats(1e-4, 0.2), per_megapixel=st.floats(0, 0.05))
 
 
 @given(jobs, machines, stores, costs, st.integers(1, 10**6), st.integers(1, 500))
 def test_more_images_never_take_less_and_more_nodes_never_take_longer(
-    job: Job, nodes: Nodes, store: ObjectStore, network: StageLine, images: int, more: int
+    job: Workload, nodes: Nodes, store: ObjectStore, network: StageLine, images: int, more: int
 ) -> None:
     measured = speeds(network=network, driver=1e-4)
     found = estimate_job(job, measured, nodes, store)
@@ -229,7 +229,7 @@ def test_more_images_never_take_less_and_more_nodes_never_take_longer(
 
 @given(jobs, machines, stores)
 def test_money_is_the_sum_of_its_parts_and_grows_with_each_price(
-    job: Job, nodes: Nodes, store: ObjectStore
+    job: Workload, nodes: Nodes, store: ObjectStore
 ) -> None:
     found = estimate_job(job, speeds(), nodes, store)
     assert found.cost == pytest.approx(sum(found.costs.values()))
@@ -241,7 +241,7 @@ def test_money_is_the_sum_of_its_parts_and_grows_with_each_price(
 
 def test_the_example_of_the_documentation() -> None:
     """docs/SCALE.md works it by hand."""
-    job = Job(images=10**8, megapixels=2, shard_size=1000)
+    job = Workload(images=10**8, megapixels=2, shard_size=1000)
     node = replace(
         ONE, nodes=50, cores=16, price_per_hour=0.8, hours_between_losses=1000, restart_seconds=300
     )

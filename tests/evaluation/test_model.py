@@ -19,8 +19,8 @@ from mlffm_segdiff.evaluation import model
 from mlffm_segdiff.evaluation.model import evaluate_model, outline_case, segment_cases
 from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.overlap import Mask
-from mlffm_segdiff.segmenters.at_source import map_at
 from mlffm_segdiff.segmenters.base import Segmentation
+from mlffm_segdiff.segmenters.network_output import map_at
 
 SaveMask = Callable[[Path, Mask], Path]
 SAMPLING = SamplingConfig(samples=3, steps=2, seed=5, sampler="ddim")

@@ -21,8 +21,8 @@ from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.certainty import Calibration
-from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.calibration import StyleCalibration
+from mlffm_segdiff.segmenters.network_output import NetworkOutput
 
 UNIT = st.floats(0, 1)
 

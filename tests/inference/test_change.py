@@ -16,7 +16,7 @@ from mlffm_segdiff.inference.estimates import Estimate
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import CaseResult
-from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.network_output import NetworkOutput
 
 MakeModel = Callable[..., Model]
 

@@ -10,8 +10,8 @@ from mlffm_segdiff.inference.confidence import applicable_calibration, certainty
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.postprocessing import DEFAULT, PostProcessing
 from mlffm_segdiff.metrics.certainty import Calibration
-from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
+from mlffm_segdiff.segmenters.network_output import NetworkOutput
 
 SKIN = np.full((8, 8, 3), (214, 170, 150), np.uint8)  # L* 73, a* 14, b* 16
 LESION = np.zeros((20, 30), bool)

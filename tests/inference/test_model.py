@@ -11,7 +11,7 @@ from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.inference.analysis import analyse
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.reading.case_image import CaseImage, array_image
-from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.network_output import NetworkOutput
 
 Photo = Callable[..., npt.NDArray[np.uint8]]
 

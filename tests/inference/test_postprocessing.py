@@ -19,7 +19,7 @@ from mlffm_segdiff.inference.outputs.writers import Output
 from mlffm_segdiff.inference.postprocessing import PostProcessing, post_process
 from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading.case_image import CaseImage
-from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.network_output import NetworkOutput
 
 Mask = npt.NDArray[np.bool_]
 

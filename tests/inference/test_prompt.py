@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.prompt import Prompt, PromptedImage
 from mlffm_segdiff.inference.reading.case_image import CaseImage
-from mlffm_segdiff.segmenters.at_source import Map, NetworkOutput
+from mlffm_segdiff.segmenters.network_output import Map, NetworkOutput
 
 SIDE = 64
 

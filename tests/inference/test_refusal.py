@@ -19,8 +19,8 @@ from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.segmenter import Prompted, Segmenter, segment
 from mlffm_segdiff.metrics.certainty import Calibration
-from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
+from mlffm_segdiff.segmenters.network_output import NetworkOutput
 from mlffm_segdiff.segmenters.outliers import OutlierDetector, fit_detector
 
 EVERYTHING = (-1e9, 1e9)

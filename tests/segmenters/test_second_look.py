@@ -11,8 +11,8 @@ from torch import Tensor
 from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.cache import resize_image
 from mlffm_segdiff.segmenters import second_look
-from mlffm_segdiff.segmenters.at_source import Map, map_at
 from mlffm_segdiff.segmenters.base import Segmentation
+from mlffm_segdiff.segmenters.network_output import Map, map_at
 from mlffm_segdiff.segmenters.second_look import Crop, crop_image, lesion_crop, look_again, merge_maps
 
 SIZE = 20

@@ -6,8 +6,8 @@ import pytest
 
 from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.inference.reading.case_image import CaseImage
-from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.interruption import InterruptedSamplingError
+from mlffm_segdiff.segmenters.network_output import NetworkOutput
 from mlffm_segdiff.serve.batching import Batcher, Wanted
 from mlffm_segdiff.serve.metrics import Metrics
 

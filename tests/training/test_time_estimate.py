@@ -9,7 +9,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.segmenters.recipe import load_recipe
 from mlffm_segdiff.training import time_estimate
-from mlffm_segdiff.training.time_estimate import Stopwatch, TimeEstimate, duration, estimate_time
+from mlffm_segdiff.training.time_estimate import StepTimer, TimeEstimate, duration, estimate_time
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_times_are_taken_apart() -> None:
     """Steps of 2 s; validations of 2 batches of 4 images, 1 s an image; 3 s between; 7 s to finish."""
-    watch = Stopwatch()
+    watch = StepTimer()
     watch.steps = [[9.0, 12.0], [25.0, 27.0], [40.0, 42.0]]  # the first epoch warms up: 3 s a step
     watch.validations = [[(4.0, 4), (4.0, 4)]] * 3  # 27 + 8 + 3 + 2 = 40
     watch.validation_images, watch.ended = 20, 60.0

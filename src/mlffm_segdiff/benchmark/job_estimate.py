@@ -22,7 +22,7 @@ def _require_positive(values: object, zero: tuple[str, ...] = ()) -> None:
 
 
 @dataclass(frozen=True)
-class Job:
+class Workload:
     """Images to segment.
 
     Attributes:
@@ -132,7 +132,7 @@ class JobEstimate:
         return sum(self.costs.values())
 
 
-def estimate_job(job: Job, speeds: JobSpeeds, nodes: Nodes, store: ObjectStore) -> JobEstimate:
+def estimate_job(job: Workload, speeds: JobSpeeds, nodes: Nodes, store: ObjectStore) -> JobEstimate:
     """Estimate a job: the slowest resource decides, and the others wait for it.
 
     A worker has the threads that were measured; a node has as many workers as fit its cores. Work on shards
@@ -181,7 +181,7 @@ def estimate_job(job: Job, speeds: JobSpeeds, nodes: Nodes, store: ObjectStore) 
     return JobEstimate(seconds, bottleneck, image[slowest], shard, repeats, lost, costs)
 
 
-def worker_seconds(job: Job, speeds: JobSpeeds, nodes: Nodes, store: ObjectStore) -> dict[str, float]:
+def worker_seconds(job: Workload, speeds: JobSpeeds, nodes: Nodes, store: ObjectStore) -> dict[str, float]:
     """Return the seconds of an image that each resource of a worker needs; the longest one decides.
 
     The CPU is named by the stage that takes most of it.
@@ -228,7 +228,7 @@ class Limit:
     now: float
 
 
-def limits_of(job: Job, speeds: JobSpeeds, nodes: Nodes, store: ObjectStore) -> list[Limit]:
+def limits_of(job: Workload, speeds: JobSpeeds, nodes: Nodes, store: ObjectStore) -> list[Limit]:
     """Return the limits of a job, the nearest first, then sizes of images from which the CPU does other work.
 
     Args:
@@ -252,7 +252,7 @@ def limits_of(job: Job, speeds: JobSpeeds, nodes: Nodes, store: ObjectStore) -> 
     return [*sorted(limits, key=lambda one: one.at / one.now), *_crossings(job, speeds)]
 
 
-def _crossings(job: Job, speeds: JobSpeeds) -> Iterator[Limit]:
+def _crossings(job: Workload, speeds: JobSpeeds) -> Iterator[Limit]:
     """Yield the size from which a stage takes more of the CPU than the network, if it takes less below."""
     network = speeds.stages["network"]
     for stage in ("decode", "post-processing"):
@@ -263,7 +263,7 @@ def _crossings(job: Job, speeds: JobSpeeds) -> Iterator[Limit]:
             yield Limit(what, head_start / slope, "megapixels", job.megapixels)
 
 
-def scaled(job: Job, speeds: JobSpeeds, nodes: Nodes, store: ObjectStore) -> dict[int, JobEstimate]:
+def scaled(job: Workload, speeds: JobSpeeds, nodes: Nodes, store: ObjectStore) -> dict[int, JobEstimate]:
     """Return the estimates for 1, 10, 100 ... nodes up to one node per shard, and for the given number."""
     powers = [10**power for power in range(len(str(job.shards)))]
     return {

@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 
 from mlffm_segdiff.benchmark.job_estimate import (
     HOUR,
-    Job,
     JobEstimate,
     Limit,
     Nodes,
     ObjectStore,
+    Workload,
     estimate_job,
     limits_of,
     scaled,
@@ -48,7 +48,7 @@ class JobPlan:
     """
 
     measured: MeasuredSpeeds
-    job: Job
+    job: Workload
     nodes: Nodes
     store: ObjectStore
 

@@ -120,7 +120,7 @@ def plan_job(
 
     Example: mlffm-segdiff plan --images 100000000 --nodes 100 --cores 16 --price-per-hour 0.8
     """
-    from mlffm_segdiff.benchmark.job_estimate import Job, Nodes, ObjectStore
+    from mlffm_segdiff.benchmark.job_estimate import Nodes, ObjectStore, Workload
     from mlffm_segdiff.benchmark.measured_speeds import SAVED_START, MeasuredSpeeds
     from mlffm_segdiff.benchmark.plan_report import (
         REPORT_START,
@@ -135,7 +135,7 @@ def plan_job(
     from mlffm_segdiff.machine.memory import memory_bytes
 
     reporter = Reporter(quiet, as_json)
-    job = Job(images, DRAWN_MEGAPIXELS if megapixels is None else megapixels, shard_size)
+    job = Workload(images, DRAWN_MEGAPIXELS if megapixels is None else megapixels, shard_size)
     memory = memory_bytes() or USUAL_MEMORY if driver_memory_gb is None else driver_memory_gb * 1e9
     speed, restart = bandwidth * 1e6 / 8, 60 * restart_minutes
     machines = Nodes(nodes, cores or 1, gpus, price_per_hour, speed, hours_between_losses, restart, memory)

@@ -18,7 +18,7 @@ from mlffm_segdiff.inference.outputs.writers import TableFormat
 if TYPE_CHECKING:
     from mlffm_segdiff.inference.prepared import PreparedModel
     from mlffm_segdiff.inference.reading.listing import ImageFiles
-    from mlffm_segdiff.inference.shards.job import Engine
+    from mlffm_segdiff.inference.shards.job import ShardEngine
     from mlffm_segdiff.inference.shards.plan import ShardOptions
 
 EngineName = Literal["local", "ray"]
@@ -114,7 +114,7 @@ def _load_on_worker(load: Load, threads: int) -> "PreparedModel":
 
 
 @contextmanager
-def _engine(load: Load, cluster: Cluster, threads: int | None, reporter: Reporter) -> Iterator["Engine"]:
+def _engine(load: Load, cluster: Cluster, threads: int | None, reporter: Reporter) -> Iterator["ShardEngine"]:
     if cluster.engine == "ray":
         with needs_extra("cluster"):
             from mlffm_segdiff.inference.shards.ray_engine import ray_engine

@@ -25,9 +25,9 @@ from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.case_scores import score_case
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.metrics.overlap import Mask, count_pixels, jaccard
-from mlffm_segdiff.segmenters.at_source import NetworkOutput, map_at
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.calibration import Quality
+from mlffm_segdiff.segmenters.network_output import NetworkOutput, map_at
 
 SCORED = Processing(post=AS_THRESHOLDED)
 

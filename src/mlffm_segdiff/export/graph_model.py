@@ -31,9 +31,9 @@ from mlffm_segdiff.export.manifest import (
 )
 from mlffm_segdiff.export.onnx_session import import_onnxruntime, open_session
 from mlffm_segdiff.segmenters.agreement import AgreementPredictor
-from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.calibration import Quality
 from mlffm_segdiff.segmenters.companions import read_companions
+from mlffm_segdiff.segmenters.network_output import NetworkOutput
 from mlffm_segdiff.segmenters.outliers import OutlierDetector
 from mlffm_segdiff.segmenters.saved_weights import WEIGHTS, files_digest, local_folder, weights_digest
 

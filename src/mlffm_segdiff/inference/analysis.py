@@ -18,7 +18,7 @@ from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.case_bounds import LEVELS
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.metrics.overlap import Mask
-from mlffm_segdiff.segmenters.at_source import NetworkOutput, map_at
+from mlffm_segdiff.segmenters.network_output import NetworkOutput, map_at
 
 
 class OutlierError(UserError):

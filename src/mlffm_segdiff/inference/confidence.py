@@ -11,8 +11,8 @@ from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.metrics.certainty import THRESHOLD, soft_dice_confidence
 from mlffm_segdiff.metrics.overlap import Mask
-from mlffm_segdiff.segmenters.at_source import NetworkOutput, map_at
 from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
+from mlffm_segdiff.segmenters.network_output import NetworkOutput, map_at
 from mlffm_segdiff.segmenters.outliers import OutlierDetector, OutlierScore
 
 Flag = Literal[

@@ -17,11 +17,11 @@ from mlffm_segdiff.config.schema import PrecisionChoice, SamplingConfig
 from mlffm_segdiff.data.files import Pixels
 from mlffm_segdiff.inference.prepared import View
 from mlffm_segdiff.segmenters.agreement import AgreementPredictor
-from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.base import BaseSegmenter, segment_batch
 from mlffm_segdiff.segmenters.calibration import Quality
 from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.segmenters.folding import fold_batch_norm, fold_padding
+from mlffm_segdiff.segmenters.network_output import NetworkOutput
 from mlffm_segdiff.segmenters.outliers import OutlierDetector
 from mlffm_segdiff.segmenters.packing import pack_convolutions
 from mlffm_segdiff.segmenters.precision import (

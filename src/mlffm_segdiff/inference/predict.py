@@ -35,7 +35,7 @@ from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.reading.case_image import CaseImage, read_unless_found
 from mlffm_segdiff.inference.reading.image_source import Source, case_name
 from mlffm_segdiff.inference.result import CaseResult
-from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.network_output import NetworkOutput
 
 MAX_ROWS = 256
 """Samples of all images of a batch that are computed at once, if the batch is more than one image."""

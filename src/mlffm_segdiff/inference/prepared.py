@@ -6,8 +6,8 @@ from typing import Protocol
 from mlffm_segdiff.config.schema import Precision, SamplingConfig
 from mlffm_segdiff.data.image_rows import Pixels
 from mlffm_segdiff.segmenters.agreement import AgreementPredictor
-from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.calibration import Quality
+from mlffm_segdiff.segmenters.network_output import NetworkOutput
 from mlffm_segdiff.segmenters.outliers import OutlierDetector
 
 View = Callable[[int], Pixels | None]

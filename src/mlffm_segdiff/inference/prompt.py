@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.masks import EIGHT
 from mlffm_segdiff.inference.reading.case_image import CaseImage
-from mlffm_segdiff.segmenters.at_source import Map, NetworkOutput
+from mlffm_segdiff.segmenters.network_output import Map, NetworkOutput
 from mlffm_segdiff.segmenters.second_look import MAX_ENLARGED, Crop, crop_image, sample_map
 
 Box = tuple[float, float, float, float]

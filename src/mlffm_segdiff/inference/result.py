@@ -14,8 +14,8 @@ from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.metrics.case_bounds import Bounds, area_interval, dice_interval, threshold_at
 from mlffm_segdiff.metrics.overlap import Mask
 from mlffm_segdiff.segmenters.agreement import HumanAgreement
-from mlffm_segdiff.segmenters.at_source import Map, NetworkOutput, map_at
 from mlffm_segdiff.segmenters.calibration import Quality, StyleCalibration
+from mlffm_segdiff.segmenters.network_output import Map, NetworkOutput, map_at
 from mlffm_segdiff.segmenters.outliers import OutlierScore
 
 POSSIBLE = 0.05

@@ -14,8 +14,8 @@ from scipy.special import expit, logit
 
 from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.metrics.certainty import THRESHOLD
-from mlffm_segdiff.segmenters.at_source import Map
 from mlffm_segdiff.segmenters.base import BaseSegmenter, segment_batch
+from mlffm_segdiff.segmenters.network_output import Map
 
 Pixels = npt.NDArray[np.uint8]
 

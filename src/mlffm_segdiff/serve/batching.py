@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.inference.reading.case_image import CaseImage
-from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.network_output import NetworkOutput
 from mlffm_segdiff.serve.limits import BATCH_EVALUATIONS, HEAVY_EVALUATIONS, evaluations
 from mlffm_segdiff.serve.metrics import Metrics
 

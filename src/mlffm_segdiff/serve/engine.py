@@ -14,8 +14,8 @@ from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.inference.model import Model
 from mlffm_segdiff.inference.pool import helper_count
 from mlffm_segdiff.inference.reading.case_image import CaseImage
-from mlffm_segdiff.segmenters.at_source import NetworkOutput
 from mlffm_segdiff.segmenters.interruption import sampling_while
+from mlffm_segdiff.segmenters.network_output import NetworkOutput
 from mlffm_segdiff.segmenters.sampling import Overrides
 from mlffm_segdiff.serve.admission import Clients, Lane
 from mlffm_segdiff.serve.batching import Batcher, Wanted

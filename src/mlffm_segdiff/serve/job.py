@@ -25,7 +25,7 @@ from mlffm_segdiff.inference.predict import predict_files
 from mlffm_segdiff.inference.prepared import View
 from mlffm_segdiff.inference.reading.case_image import CaseImage, require_unique_names
 from mlffm_segdiff.inference.reading.image_source import case_name
-from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.network_output import NetworkOutput
 from mlffm_segdiff.serve.admission import busy
 from mlffm_segdiff.serve.engine import Engine
 from mlffm_segdiff.serve.job_response import ResponseWriter

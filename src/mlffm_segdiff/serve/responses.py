@@ -14,7 +14,7 @@ from mlffm_segdiff.inference.estimates import Ends
 from mlffm_segdiff.inference.outputs.geojson import contour_geojson
 from mlffm_segdiff.inference.postprocessing import PostProcessing
 from mlffm_segdiff.inference.result import CaseResult
-from mlffm_segdiff.segmenters.at_source import Map
+from mlffm_segdiff.segmenters.network_output import Map
 
 SamplingSettings = dict[str, bool | int | float | str]
 

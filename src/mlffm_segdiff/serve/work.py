@@ -16,7 +16,7 @@ from mlffm_segdiff.inference.pool import result_memory
 from mlffm_segdiff.inference.prompt import PromptedImage
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.result import CaseResult
-from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.network_output import NetworkOutput
 from mlffm_segdiff.serve.decoding import (
     count_pixels,
     decode_upload,

@@ -98,7 +98,7 @@ def estimate_time(recipe: Recipe, device: str | Device = AUTO) -> TimeEstimate:
     """
     place = training_device(device)
     short, synthetic = _short(recipe)
-    watch = Stopwatch(device_clock(place))
+    watch = StepTimer(device_clock(place))
     with TemporaryDirectory() as folder:
         train(short, Path(folder) / "run", callbacks=[watch], device=place)
         found = watch.estimate(watch.clock())
@@ -126,7 +126,7 @@ def _official_validation_images(recipe: Recipe) -> int | None:
     return sum(len(official_split(name).ids("val")) for name in recipe.data.sources)
 
 
-class Stopwatch(Callback):
+class StepTimer(Callback):
     """Notes when the steps and validations of a run end, and shortens the validations.
 
     Args:

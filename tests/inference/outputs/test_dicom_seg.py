@@ -15,7 +15,7 @@ from mlffm_segdiff.inference.outputs.dicom_seg import dicom_seg
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.reading.dicom import read_dicom
 from mlffm_segdiff.inference.result import CaseResult
-from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.network_output import NetworkOutput
 
 Make = Callable[..., Model]
 Dicom = Callable[..., bytes]

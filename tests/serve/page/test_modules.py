@@ -18,7 +18,7 @@ from playwright.sync_api import Page
 from scipy import ndimage
 
 from mlffm_segdiff.inference.postprocessing import PostProcessing, post_process
-from mlffm_segdiff.segmenters.at_source import map_at
+from mlffm_segdiff.segmenters.network_output import map_at
 
 
 @pytest.mark.parametrize(("width", "height"), [(37, 23), (16, 16), (9, 5), (40, 7)])

@@ -27,7 +27,7 @@ from serve.page.user import (
 
 from mlffm_segdiff.inference.prompt import Prompt, PromptedImage
 from mlffm_segdiff.inference.reading.case_image import CaseImage
-from mlffm_segdiff.segmenters.at_source import NetworkOutput
+from mlffm_segdiff.segmenters.network_output import NetworkOutput
 
 SIZE = 64, 48
 

@@ -115,7 +115,7 @@ class BoxRuns:
 
 
 @dataclass(frozen=True)
-class Crop:
+class DrawnCrop:
     """A mask in a box: its PNG file, and the column and row of its upper left pixel."""
 
     png: bytes
@@ -129,4 +129,4 @@ class Crop:
         mask[self.top : self.top + height, self.left : self.left + width] |= crop
 
 
-Shape = Polygon | RelativePolygon | Ellipse | Runs | BoxRuns | Crop
+Shape = Polygon | RelativePolygon | Ellipse | Runs | BoxRuns | DrawnCrop

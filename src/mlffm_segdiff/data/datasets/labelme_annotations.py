@@ -9,7 +9,7 @@ from typing import Any
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.drawn_mask import DrawnMask, ImagesByName, LesionLabels, read_annotations
-from mlffm_segdiff.data.datasets.drawn_shapes import Crop, Ellipse, Shape, polygon_of, rectangle_of
+from mlffm_segdiff.data.datasets.drawn_shapes import DrawnCrop, Ellipse, Shape, polygon_of, rectangle_of
 from mlffm_segdiff.data.datasets.groups import groups_tables, read_groups
 from mlffm_segdiff.data.datasets.image_folder import images_among
 from mlffm_segdiff.data.datasets.mask_names import IdLookup, case_id, unique_by_id
@@ -82,7 +82,7 @@ def _shape(shape: Mapping[str, Any]) -> Shape:
         return Ellipse(points[0], (radius, radius))
     if kind == "mask":
         left, top = (round(number) for number in points[0])
-        return Crop(base64.b64decode(shape["mask"], validate=True), max(left, 0), max(top, 0))
+        return DrawnCrop(base64.b64decode(shape["mask"], validate=True), max(left, 0), max(top, 0))
     if kind == "rectangle" and len(points) == 2:
         return rectangle_of(points[0], points[1])
     return polygon_of(points)

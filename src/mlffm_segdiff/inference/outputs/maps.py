@@ -12,7 +12,7 @@ from mlffm_segdiff.files.atomic import atomic_write
 from mlffm_segdiff.inference.outputs.image_file import save_image
 from mlffm_segdiff.inference.outputs.writers import Writer
 from mlffm_segdiff.inference.result import CaseResult
-from mlffm_segdiff.segmenters.at_source import Map
+from mlffm_segdiff.segmenters.network_output import Map
 
 WHITE = 65535
 BAND = 512

@@ -20,7 +20,7 @@ from mlffm_segdiff.inference.shards.manifest import MANIFEST, Totals, is_of_a_jo
 from mlffm_segdiff.inference.shards.plan import SHARD_NAME, Shard, ShardOptions, plan_shards
 
 
-class Engine(Protocol):
+class ShardEngine(Protocol):
     """A way to make shards; all engines make the same bytes."""
 
     def describe(self, options: ShardOptions) -> tuple[str, str]:
@@ -49,7 +49,7 @@ class LocalEngine:
         return describe(self._model, options)
 
     def make(self, shards: Sequence[Shard], options: ShardOptions, settings: str) -> Iterator[int]:
-        """Make the shards. See `Engine.make`."""
+        """Make the shards. See `ShardEngine.make`."""
         del settings
         for shard in shards:
             make_shard(shard, self._model, options, helper_count(self._model.threads))
@@ -58,7 +58,7 @@ class LocalEngine:
 
 def predict_shards(
     images: Iterable[Source],
-    engine: Engine,
+    engine: ShardEngine,
     options: ShardOptions,
     table: TableFormat = "csv",
     progress: Callable[[int, int], object] = lambda *_: None,

@@ -75,7 +75,7 @@ class RayEngine:
         return settings, lacking
 
     def make(self, shards: Sequence[Shard], options: ShardOptions, settings: str) -> Iterator[int]:
-        """Make the shards. See `Engine.make`."""
+        """Make the shards. See `ShardEngine.make`."""
         items = [{"shard": pickle.dumps(shard)} for shard in shards]
         made = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
             ShardActor,

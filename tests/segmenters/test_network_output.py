@@ -9,8 +9,8 @@ from scipy.ndimage import map_coordinates
 from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.data.image_tensor import image_tensor, normalise_image
-from mlffm_segdiff.segmenters.at_source import map_at
 from mlffm_segdiff.segmenters.base import BaseSegmenter, segment_batch
+from mlffm_segdiff.segmenters.network_output import map_at
 
 Make = Callable[..., BaseSegmenter]
 
