@@ -14,7 +14,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Two images of a dark disc on light skin, and a file that is no image."""
+    """Two images of a dark disc on light skin, and a file that is not an image."""
     folder = tmp_path / "photos"
     folder.mkdir()
     rows, columns = np.mgrid[:96, :128]
@@ -38,7 +38,7 @@ def test_the_files_are_those_of_the_command(tmp_path: Path, photos: Path, comman
     found = predict(photos, tmp_path / "ours", write=["contours", "Overlay"], sampling={"mirror": True})
     options = ("-w", "contours", "-w", "overlay", "sampling.mirror=true")
     status, _, _ = command("predict", photos, "-o", tmp_path / "theirs", *options)
-    assert status == 1  # one file is no image
+    assert status == 1  # one file is not an image
     ours, theirs = files(tmp_path / "ours"), files(tmp_path / "theirs")
     assert {"masks/small.png", "masks/large.png", "predictions.csv"} < set(ours)
     assert ours == theirs
@@ -62,8 +62,8 @@ def test_several_places_and_a_loaded_segmenter(tmp_path: Path, photos: Path) -> 
     ("options", "says"),
     [
         ({"write": ["overlais"]}, "'overlais' is not an output; choose from probability, "),
-        ({"maps": "tiff"}, "maps='tiff' is no format; choose one of png, npy"),
-        ({"table": "xlsx"}, "table='xlsx' is no format; choose one of csv, parquet"),
+        ({"maps": "tiff"}, "maps='tiff' is an unknown format; choose one of png, npy"),
+        ({"table": "xlsx"}, "table='xlsx' is an unknown format; choose one of csv, parquet"),
         ({"batch_size": 0}, "batch size 0 is out of range"),
         ({"sampling": {"tta": True}}, "unknown sampling key 'tta'"),
     ],

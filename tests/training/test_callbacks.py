@@ -39,6 +39,19 @@ class Regression(LightningModule):
         return torch.optim.SGD(self.parameters(), 0.1)
 
 
+def quiet_trainer(*callbacks: Callback) -> Trainer:
+    """A trainer of one epoch that prints and writes nothing."""
+    return Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=list(callbacks),
+    )
+
+
 class Recorder(Callback):
     def __init__(self) -> None:
         self.weights: list[Tensor] = []
@@ -51,15 +64,7 @@ class Recorder(Callback):
 def test_the_average_over_three_steps_by_hand() -> None:
     torch.manual_seed(0)
     module, recorder = Regression(), Recorder()
-    trainer = Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[recorder, Averaging(0.5)],
-    )
+    trainer = quiet_trainer(recorder, Averaging(0.5))
     trainer.fit(module, DataLoader(torch.randn(3, 5, 3), batch_size=None))
     first, second, third = recorder.weights
     assert not torch.equal(first, third)
@@ -112,15 +117,7 @@ class Masked(Regression):
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning", "ignore::UserWarning:lightning")
 def test_other_buffers_are_copied() -> None:
     module = Masked()
-    trainer = Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[Averaging(0.5)],
-    )
+    trainer = quiet_trainer(Averaging(0.5))
     trainer.fit(module, DataLoader(torch.randn(3, 5, 3), batch_size=None))
     assert module.mask.tolist() == [-math.inf] * 2
     assert module.seen.item() == 3
@@ -266,15 +263,7 @@ class Failing(Regression):
 @pytest.mark.filterwarnings("ignore::UserWarning:lightning", "ignore:.*LeafSpec:FutureWarning")
 def test_the_bar_goes_when_training_fails(recipe: Recipe) -> None:
     progress = ConsoleProgress(Console(file=io.StringIO(), width=100))
-    trainer = Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[progress],
-    )
+    trainer = quiet_trainer(progress)
     module = Failing()
     module.recipe = recipe
     with pytest.raises(ZeroDivisionError):

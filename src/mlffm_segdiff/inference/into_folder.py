@@ -91,13 +91,14 @@ def predict(
         device: As for `segment`.
 
     Raises:
-        UserError: There are no images, or the weights, an option or the folder cannot be used; nothing was
-            written.
+        UserError: No image is found, or the weights, an option or the folder is invalid; nothing was written.
         StoppedError: The folder became unwritable, as on a full disk; also a UserError.
     """
     for name, value, known in (("maps", maps, MapFormat), ("table", table, TableFormat)):
         if value not in get_args(known):
-            raise UserError(f"{name}={value!r} is no format; choose one of {', '.join(get_args(known))}")
+            raise UserError(
+                f"{name}={value!r} is an unknown format; choose one of {', '.join(get_args(known))}"
+            )
     folder = expanded(output)
     require_writable_folder(folder)
     places = [images] if isinstance(images, str | os.PathLike) else images
