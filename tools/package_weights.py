@@ -1,8 +1,8 @@
 """Make runs the package's default weights: package_weights.py RUN [RUN ...] [key=value ...]
 
 Of several runs the weights are averaged (Wortsman et al. 2022, arXiv:2203.05482); they must descend from the
-same pretrained weights. The keys change the recipe, such as sampling.widening=2, chosen on validation ids.
-Writes float16 weights and their configuration, without the paths of the machine that trained them, into
+same pretrained weights. The keys change the recipe, such as sampling.logit_spread=2, chosen on validation
+ids. Writes float16 weights and their configuration, without the paths of the machine that trained them, into
 src/mlffm_segdiff/weights/default, and their SHA-256 into the code that checks it. tools/model_card.py
 writes the card.
 """

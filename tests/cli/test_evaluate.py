@@ -189,6 +189,7 @@ def test_weights_are_scored_on_another_set_by_another_split_and_sampling(
         "fusion": "staple",
         "style": "any",
         "widening": 1.0,
+        "logit_spread": 0.0,
     }
     assert facts["sampling"] == drawn
     assert (facts["sources"], facts["part"], facts["size"]) == ({"folder": str(moved)}, "val", 32)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from mlffm_segdiff.diffusion.noise import draw_noise, noise_generators
+from mlffm_segdiff.diffusion.noise import draw_noise, noise_generators, sample_levels
 
 SEEDS = st.integers(-5, 2**40)
 
@@ -57,11 +57,32 @@ def test_noise_stays_the_same_across_machines_and_versions() -> None:
     np.testing.assert_allclose(noise_of(0, 2).flatten(1)[:, :3], expected, atol=1e-6)
 
 
+def test_levels_stay_the_same_across_machines_and_versions() -> None:
+    np.testing.assert_allclose(sample_levels(0, 4), [0.451379, -0.451379, 1.99308, -1.99308], atol=1e-6)
+
+
 def test_noise_is_standard_normal() -> None:
     noise = draw_noise(noise_generators(0, 50, 1), 20, 30)
     assert noise.shape == (50, 1, 20, 30)
     assert kstest(noise.flatten().numpy(), "norm").pvalue > 0.01
     assert abs(float(torch.corrcoef(noise.flatten(1)).fill_diagonal_(0).mean())) < 0.01
+
+
+@given(seed=st.integers(), samples=st.integers(1, 40), more=st.integers(1, 40))
+def test_levels_are_pairs_of_opposite_sign_and_depend_on_seed_and_number_only(
+    seed: int, samples: int, more: int
+) -> None:
+    levels = sample_levels(seed, samples)
+    assert len(levels) == samples
+    assert levels[1::2] == tuple(-level for level in levels[: samples - samples % 2 : 2])
+    assert sample_levels(seed, samples + more)[:samples] == levels
+
+
+def test_levels_are_standard_normal_and_spread_more_evenly_than_chance() -> None:
+    for seed in range(20):
+        found = kstest(sample_levels(seed, 64), "norm")
+        assert found.statistic < 0.05  # independent draws: 0.11 on average
+    assert len({sample_levels(seed, 1) for seed in range(20)}) == 20
 
 
 def test_torchs_own_generator_is_unchanged() -> None:

@@ -57,7 +57,9 @@ def test_the_whole_graph_has_the_samples_and_steps_that_were_chosen(made: Made, 
     given = made("styles")
     chosen = Pretrained(recipe=given.recipe.model_dump(mode="json"))
     chosen.segmenter.load_state_dict(given.segmenter.state_dict())
-    chosen.recipe = override_sampling(given.recipe, {"samples": 2, "steps": 3, "style": "ph2", "seed": 5})
+    chosen.recipe = override_sampling(
+        given.recipe, {"samples": 2, "steps": 3, "style": "ph2", "seed": 5, "logit_spread": 1.5}
+    )
     segmenter = chosen.eval().segmenter.to(memory_format=torch.contiguous_format)
     expected = torch_finds(chosen, PIXELS)
     write_whole(fold_batch_norm(segmenter), chosen, tmp_path / "x.onnx")
@@ -104,7 +106,7 @@ def test_programs_find_in_it_what_they_must_know(exported: Exported) -> None:
     ("sampling", "fits"),
     [
         (SamplingConfig(), True),
-        (SamplingConfig(samples=4, steps=8, mirror=True, widening=2.0), True),
+        (SamplingConfig(samples=4, steps=8, mirror=True, widening=2.0, logit_spread=2.0), True),
         (SamplingConfig(samples=2, sampler="ddpm"), True),
         (SamplingConfig(samples=2, sampler="dpm"), False),
         (SamplingConfig(samples=2, fusion="staple"), False),

@@ -162,6 +162,7 @@ def test_sampling() -> None:
         ({"diffusion": {"noisy_share": 0.25}}, r"diffusion\.noisy_share"),
         ({"diffusion": {"mask_scale": 1.0}}, r"diffusion\.mask_scale"),
         ({"sampling": {"widening": 2}}, r"sampling\.widening"),
+        ({"sampling": {"logit_spread": 2}}, r"sampling\.logit_spread"),
         ({"sampling": {"samples": 2, "sampler": "ddpm"}}, r"sampling\.samples, sampling\.sampler"),
     ],
 )

@@ -94,6 +94,7 @@ def test_a_calibration_is_not_saved_with_weights_that_have_changed_since(
         {"mirror": True},
         {"style": "ph2"},
         {"widening": 2.0},
+        {"logit_spread": 2.0},
         {"samples": 0, "second_look": True},
     ],
 )

@@ -12,7 +12,7 @@ from mlffm_segdiff.config.diffusion_config import ObjectiveName
 from mlffm_segdiff.config.schema import FusionName, SamplerName, SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.diffusion.fusion import staple_probability
-from mlffm_segdiff.diffusion.noise import draw_noise, noise_generators
+from mlffm_segdiff.diffusion.noise import draw_noise, noise_generators, sample_levels
 from mlffm_segdiff.diffusion.process import MaskDiffusion, add_noise, velocity
 from mlffm_segdiff.losses.boundary_weight import BandWeight
 from mlffm_segdiff.losses.region import RegionLoss
@@ -410,6 +410,35 @@ def test_widening_moves_the_last_logit_away_from_the_posterior_means(
         found = segmenter.segment(batch.image, SamplingConfig(samples=1, steps=2, widening=widening))
         expected = 1 / (1 + np.exp(-(0.5 + (widening - 1) * 0.2)))
         np.testing.assert_allclose(found.probability.numpy(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_a_logit_spread_shifts_the_whole_of_each_sample(
+    mirror: bool, recorded: Recorded, batch: Batch
+) -> None:
+    """A network whose logit is 0.4 everywhere."""
+    segmenter, _ = recorded(lambda x, t, image: torch.full_like(x, 0.4))
+    sampling = SamplingConfig(samples=5, steps=2, seed=3, logit_spread=1.5, mirror=mirror)
+    found = segmenter.segment(batch.image, sampling)
+    assert found.samples is not None
+    for number, level in enumerate(sample_levels(3, 5)):
+        expected = 1 / (1 + np.exp(-(0.4 + 1.5 * level)))
+        np.testing.assert_allclose(found.samples[number].numpy(), expected, rtol=1e-5)
+    torch.testing.assert_close(found.probability, found.samples.mean(0))
+
+
+def test_a_logit_spread_leaves_the_posterior_mean_and_what_is_certain(
+    recorded: Recorded, batch: Batch
+) -> None:
+    segmenter, _ = recorded(lambda x, t, image: torch.where(image[:, :1] > 0, 0.4, -1e4))
+    spread = SamplingConfig(samples=0, logit_spread=2.0)
+    expected = segmenter.segment(batch.image, SamplingConfig()).probability
+    assert torch.equal(segmenter.segment(batch.image, spread).probability, expected)
+    drawn = segmenter.segment(batch.image, SamplingConfig(samples=4, logit_spread=2.0)).samples
+    assert drawn is not None
+    certain = (batch.image[:, :1] <= 0).expand_as(drawn[0])
+    assert bool(certain.any())
+    assert float(drawn[:, certain].max()) < 1e-3
 
 
 def test_the_coarse_part_is_the_mean_over_quarters() -> None:

@@ -91,7 +91,7 @@ def test_an_unknown_key_and_a_key_given_twice_are_refused(recipe: Recipe) -> Non
         parse_sampling(["sampling.steps=8", "sampling.steps=9"])
 
 
-@pytest.mark.parametrize("key", ["steps", "sampler", "widening", "fusion"])
+@pytest.mark.parametrize("key", ["steps", "sampler", "widening", "logit_spread", "fusion"])
 def test_what_only_concerns_samples_needs_them(key: str) -> None:
     recipe = load_recipe("isic2018", ["sampling.samples=0"])
     value = getattr(chosen_sampling(recipe), key)

@@ -71,6 +71,7 @@ def test_an_image_becomes_measures_and_contours(serve: Serve, form: Form) -> Non
         "second_look": False,
         "fusion": "mean",
         "widening": 1.0,
+        "logit_spread": 0.0,
     }
     assert found["post_processing"] == asdict(PostProcessing())
     assert (found["measures"]["area"], found["measures"]["components"]) == (30, 1)

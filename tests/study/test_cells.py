@@ -51,6 +51,7 @@ def test_a_key_is_made_of_recipe_and_split(cells: list[Cell]) -> None:
         "train.learning_rate=2e-3",
         "model.attention=false",
         "sampling.mirror=true",
+        "sampling.logit_spread=2",
     ],
 )
 def test_any_other_setting_is_another_key(change: str) -> None:

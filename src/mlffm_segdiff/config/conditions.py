@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 NEED_SAMPLES = ("steps", "sampler", "fusion")
 """Keys of the sampling section that only have an effect if samples are drawn."""
-OF_SAMPLES = (*NEED_SAMPLES, "widening")
-"""The same, and the widening, which a recipe may have for samples that are drawn on request."""
+OF_SAMPLES = (*NEED_SAMPLES, "widening", "logit_spread")
+"""The same, and those that a recipe may have for samples that are drawn on request."""
 NEEDS: dict[str, tuple[str, ...]] = {
     "diffusion.beta_start": ("diffusion.schedule=linear",),
     "diffusion.beta_end": ("diffusion.schedule=linear",),

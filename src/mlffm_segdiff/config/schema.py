@@ -112,6 +112,8 @@ class SamplingConfig(Section):
         widening: Factor of the noisy mask's influence on the coarse estimate from the second step on, for
             objective x0; chosen on validation ids so that the areas of the samples cover the true ones
             (docs/METHOD.md).
+        logit_spread: Standard deviation of the shift of each sample's logits, for how generously people
+            outline (docs/METHOD.md).
         second_look: Segment the found lesion again, enlarged, and merge both maps.
     """
 
@@ -123,6 +125,7 @@ class SamplingConfig(Section):
     fusion: FusionName = "mean"
     style: str = ANY_STYLE
     widening: NonNegative = 1.0
+    logit_spread: NonNegative = 0.0
     second_look: bool = False
 
     @model_validator(mode="after")

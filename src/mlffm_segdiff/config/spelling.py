@@ -45,7 +45,7 @@ KEYS = {
 """The recipe's key for words of other tools and for keys without their section."""
 
 SAMPLING_KEYS = {
-    **{name: f"sampling.{name}" for name in ("fusion", "sampler", "widening")},
+    **{name: f"sampling.{name}" for name in ("fusion", "logit_spread", "sampler", "widening")},
     **dict.fromkeys(("mirror", "test_time_augmentation", "tta"), "sampling.mirror=true"),
     "second_look": "sampling.second_look=true",
 }

@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import count
 
 import torch
 from torch import Tensor
+from torch.quasirandom import SobolEngine
 
 NoiseSource = Callable[[int, int, int, int], Iterator[Tensor]]
 """A function of seed, samples, height and width that draws as `noise_stream` does."""
@@ -60,6 +62,24 @@ def noise_generators(seed: int, samples: int, images: int) -> list[torch.Generat
         for number in range(samples)
         for _ in range(images)
     ]
+
+
+@cache
+def sample_levels(seed: int, samples: int) -> tuple[float, ...]:
+    """Return a standard normal number for each sample, evenly spread and in pairs of opposite sign.
+
+    The pairs (antithetic variates, Hammersley & Morton 1956) cancel out in the mean of an even number of
+    samples. Their sizes follow a scrambled Sobol sequence, so that few samples cover the distribution. A
+    number depends only on the seed and the number of the sample.
+
+    Args:
+        seed: Any integer.
+        samples: Number of samples.
+    """
+    seed_of_levels = _hash(f"{seed}/level")
+    sequence = SobolEngine(1, scramble=True, seed=seed_of_levels)  # type: ignore[no-untyped-call]
+    sizes = torch.special.ndtri((1 + sequence.draw((samples + 1) // 2, dtype=torch.float64)) / 2)
+    return tuple(torch.cat([sizes, -sizes], dim=1).flatten().tolist()[:samples])
 
 
 def draw_noise(generators: Sequence[torch.Generator], height: int, width: int) -> Tensor:

@@ -11,7 +11,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import ANY_STYLE, SamplingConfig
 from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.diffusion.fusion import fuse
-from mlffm_segdiff.diffusion.noise import HeldNoise, NoiseSource, noise_stream
+from mlffm_segdiff.diffusion.noise import HeldNoise, NoiseSource, noise_stream, sample_levels
 from mlffm_segdiff.diffusion.process import MaskDiffusion, sample_timesteps
 from mlffm_segdiff.diffusion.sampler import Estimate, sample
 from mlffm_segdiff.losses.boundary_weight import BoundaryWeight
@@ -39,6 +39,8 @@ class Denoiser(Protocol):
         """Map a noisy mask (B1HW, or B2HW with self-conditioning), timesteps (B) and features to B1HW."""
 
 
+EPSILON = 1e-6
+"""Smallest probability whose logit is shifted."""
 STYLE_DROP = 0.25
 """Share of training images whose annotation style is withheld, which trains the style ``any``."""
 
@@ -210,7 +212,12 @@ class DiffusionSegmenter(BaseSegmenter):
         estimate = self._estimator(features, sampling.widening)
         x0 = sample(estimate, self.process, sampling.sampler, steps, noise)
         drawn = (x0 / self.process.mask_scale + 1).div(2).clamp(0, 1)
-        return drawn.view(samples, batch, *drawn.shape[1:]).flip(axes)
+        drawn = drawn.view(samples, batch, *drawn.shape[1:]).flip(axes)
+        if sampling.samples and sampling.logit_spread:
+            levels = torch.tensor(sample_levels(sampling.seed, samples), device=drawn.device)
+            shift = sampling.logit_spread * levels.view(-1, 1, 1, 1, 1)
+            drawn = torch.sigmoid(torch.logit(drawn, EPSILON) + shift)
+        return drawn
 
     def _estimator(self, features: Sequence[Tensor], widening: float) -> Estimate:
         """Return the network's estimate of x_0, with self-conditioning and widening from step to step.

@@ -61,6 +61,8 @@ def cell_key(recipe: Recipe, split: str) -> str:
     values["data"] |= {"sources": sorted(values["data"]["sources"]), "split": split, "workers": workers}
     for key in ("logger", *DEVICE_KEYS):
         del values["train"][key]
+    if not recipe.sampling.logit_spread:  # keys from before this option stay as they are
+        del values["sampling"]["logit_spread"]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
