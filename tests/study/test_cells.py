@@ -13,6 +13,9 @@ from mlffm_segdiff.config.study import Study, load_study
 from mlffm_segdiff.data.sources import load_split_cases
 from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
 from mlffm_segdiff.study.cells import Cell, cell_key, evaluation_sampling, make_cells, variant_recipes
+from mlffm_segdiff.study.plan import read_plan
+from mlffm_segdiff.study.run_cell import is_scored
+from mlffm_segdiff.study.study_folder import StudyFolder
 
 MakeStudy = Callable[..., Study]
 
@@ -70,6 +73,12 @@ PUBLISHED = sorted((Path(__file__).parents[2] / "docs" / "evidence").glob("*/pla
 def test_published_cells_keep_their_keys(plan: Path) -> None:
     for cell in json.loads(plan.read_text(encoding="utf-8"))["cells"]:
         assert cell_key(check_recipe(cell["recipe"], "published"), cell["split"]) == cell["key"]
+
+
+@pytest.mark.parametrize("plan", PUBLISHED, ids=lambda path: path.parent.name)
+def test_published_scores_can_be_reused(plan: Path) -> None:
+    folder, published = StudyFolder(plan.parent), read_plan(plan)
+    assert all(is_scored(cell, published, folder.cell(cell.key)) for cell in published.cells)
 
 
 def test_the_place_of_the_data_is_not_in_the_key() -> None:

@@ -16,6 +16,7 @@ from filelock import FileLock
 from rich.console import Console
 
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.sources import SplitCases, load_split_cases, open_split
 from mlffm_segdiff.evaluation.model import evaluate_model
 from mlffm_segdiff.evaluation.report import CASES_FILE, SUMMARY_FILE, write_report
@@ -73,7 +74,9 @@ def _has_evaluation(cell: Cell, plan: StudyPlan, place: CellFolder, evaluation: 
         return False
     if not (scores / CASES_FILE).is_file():
         return False
-    return all(summary.get(name) == value for name, value in _provenance(cell, plan, evaluation).items())
+    since_added = SamplingConfig().model_dump()  # settings that an earlier version did not have
+    found = summary | {"sampling": since_added | summary.get("sampling", {})}
+    return all(found.get(name) == value for name, value in _provenance(cell, plan, evaluation).items())
 
 
 @contextmanager
