@@ -19,9 +19,9 @@ INTRODUCTION = """# Keys of a recipe
 
 A recipe is a YAML file with these sections; `KEY=VALUE` on the command line overrides a key
 ([recipes](TRAINING.md#recipes)). A key that is left out has its default; without a default, it is required.
-A key that would have no effect is an error, except `data.synthetic_count`, `sampling.widening` (for samples
-drawn later) and `train.encoder_init=null`. `name` is the recipe's name, and `seed` (default 0) seeds initial
-weights, training draws and augmentation.
+A key that would have no effect is an error, except `data.synthetic_count`, `train.encoder_init=null`, and
+`sampling.logit_spread` and `sampling.widening`, which are for samples drawn later. `name` is the recipe's
+name, and `seed` (default 0) seeds initial weights, training draws and augmentation.
 
 The section `model` is that of MLFFM-SegDiff. Other models (`mlffm-segdiff models`) have `name` and the keys
 of their own section in `mlffm_segdiff.models`. `python tools/recipe_page.py` makes this page.

