@@ -40,7 +40,7 @@ class Denoiser(Protocol):
 
 
 EPSILON = 1e-6
-"""Smallest probability whose logit is shifted."""
+"""Probabilities are clamped to at least this, and at most 1 minus this, for their logit."""
 STYLE_DROP = 0.25
 """Share of training images whose annotation style is withheld, which trains the style ``any``."""
 
