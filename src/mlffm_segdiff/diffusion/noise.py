@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import lru_cache
 from itertools import count
 
 import torch
@@ -64,7 +64,7 @@ def noise_generators(seed: int, samples: int, images: int) -> list[torch.Generat
     ]
 
 
-@cache
+@lru_cache(maxsize=64)  # a trace after a first run finds constants
 def sample_levels(seed: int, samples: int) -> tuple[float, ...]:
     """Return a standard normal number for each sample, evenly spread and in pairs of opposite sign.
 
