@@ -225,6 +225,7 @@ def test_an_ended_job_is_removed_after_its_time(serve: Serve, images, monkeypatc
         ({}, {"outputs": "nothing"}, 422, "is not an output"),
         ({}, {"outputs": "spread"}, 422, "sampl"),
         ({}, {"threshold": "2"}, 422, "threshold"),
+        ({}, {"level": "2.5"}, 422, "level 0.025 is not calibrated"),
         ({}, {"sampling.steps": "999"}, 422, "sampling.steps"),
     ],
 )

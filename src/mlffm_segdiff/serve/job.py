@@ -205,11 +205,11 @@ class Job:
             raise RefusedError(UNUSABLE, "no image in the form", "send images: -F image=@FILE -F image=@FILE")
         self.idle_seconds = options.idle_seconds
         self.sampling: SamplingConfig = model.sampling
-        self.processing: Processing = options.processing
         write = tuple(filter(None, options.outputs.split(",")))
-        own = {RESPONSE: partial(ResponseWriter, sampling=self.sampling, processing=self.processing)}
-        self.output = Output(self.folder / "results", write, own=own)
         try:
+            self.processing: Processing = options.processing
+            own = {RESPONSE: partial(ResponseWriter, sampling=self.sampling, processing=self.processing)}
+            self.output = Output(self.folder / "results", write, own=own)
             require_unique_names(self.images)
             require_supported(model, self.processing)
             self._writers = make_writers(self.output, model.sampling)
