@@ -137,6 +137,16 @@ def test_a_share_too_small_to_be_drawn_is_refused(share: float, fits: bool) -> N
 EPSILON = {"objective": "epsilon", "training": "single"}
 
 
+def test_no_encoder_weights_are_needed_beside_others() -> None:
+    assert recipe_of({"train": {"init": "default", "encoder_init": None}}).train.encoder_init is None
+
+
+@pytest.mark.parametrize("key", ["widening", "logit_spread"])
+def test_samples_spread_by_few_logits_only(key: str) -> None:
+    with pytest.raises(UserError, match=rf"sampling\.{key}"):
+        recipe_of({"sampling": {"samples": 2, key: 1e30}})
+
+
 @pytest.mark.parametrize(
     ("sections", "says"),
     [
@@ -165,8 +175,8 @@ EPSILON = {"objective": "epsilon", "training": "single"}
             r"loss\.weight=dermosegdiff .* without loss\.cross_entropy>0",
         ),
         (
-            {"train": {"init": "default", "encoder_init": None}},
-            r"encoder_init=None .* train\.init=None",
+            {"train": {"init": "default", "encoder_init": "own.safetensors"}},
+            r"encoder_init=own\.safetensors has no effect without train\.init=null; leave out",
         ),
         (
             {"diffusion": {"noisy_share": 0, "noisy_weight": 2}},

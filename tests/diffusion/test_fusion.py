@@ -119,6 +119,11 @@ def test_the_mean_is_the_mean() -> None:
     np.testing.assert_allclose(fuse(samples, "mean"), samples.numpy().mean(axis=0), rtol=0, atol=1e-6)
 
 
+def test_an_unknown_fusion_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown fusion 'median'; give one of mean, staple"):
+        fuse(torch.rand(3, 1, 1, 4, 4), "median")  # type: ignore[arg-type]
+
+
 def test_one_sample_stays_as_it_is() -> None:
     sample = torch.rand(1, 2, 1, 3, 3)
     assert torch.equal(fuse(sample, "mean"), sample[0])

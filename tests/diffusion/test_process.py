@@ -33,6 +33,11 @@ def test_cosine_schedule_is_the_closed_form(steps: int) -> None:
     np.testing.assert_allclose(found, nichol_dhariwal(steps), rtol=2e-4)
 
 
+def test_an_unknown_schedule_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown schedule 'Linear'; give 'cosine' or 'linear'"):
+        MaskDiffusion(schedule="Linear").betas()  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("steps", "start", "end"), [(1000, 1e-4, 0.02), (250, 4e-4, 0.08), (1, 0.1, 0.2)])
 def test_linear_schedule_is_the_closed_form(steps: int, start: float, end: float) -> None:
     found = MaskDiffusion("linear", steps, start, end).alpha_bar

@@ -285,6 +285,11 @@ def test_estimates_of_ddim_and_ddpm_stay_in_the_masks_range(sampler: SamplerName
     assert float(found.abs().max()) <= 0.2 + 1e-6
 
 
+def test_an_unknown_sampler_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown sampler 'DDIM'; give one of ddim, ddpm, dpm"):
+        sample(lambda x, t: x, MaskDiffusion(), "DDIM", 2, lambda: torch.zeros(1, 1, 2, 2))  # type: ignore[arg-type]
+
+
 def test_estimates_of_dpm_are_not_clipped() -> None:
     found = draw(lambda x, t: 0.9 * x, MaskDiffusion(mask_scale=0.2), "dpm", 5)
     assert float(found.abs().max()) > 0.2 + 1e-6

@@ -40,6 +40,24 @@ def test_masks_match_by_name_less_ending_and_suffix(
     assert (case.id, case.source.jaccard, case.source.hd95, case.network) == ("ISIC_0000000", 1, 0, None)
 
 
+@pytest.mark.parametrize("end", ["", "_mask", "_segmentation"])
+def test_a_name_that_ends_like_a_masks_is_of_the_image_of_that_name(
+    folders: tuple[Path, Path], save_mask: SaveMask, left_half: Mask, end: str
+) -> None:
+    """Masks of `predict` are called like their images, of which two are "nevus" and "nevus_lesion"."""
+    names = ("nevus_lesion", "b_gt") if not end else ("nevus", "nevus_lesion", "b_gt")
+    for name in names:
+        save_mask(folders[1] / f"{name}{end}.png", left_half)
+        save_mask(folders[0] / f"{name}.png", left_half)
+    matched = match_folders(*folders)
+    assert [(case.predicted.name, case.truth.name) for case in matched.pairs] == [
+        (f"{name}.png", f"{name}{end}.png") for name in sorted(names)
+    ]
+    assert (matched.missing, matched.extra) == ((), ())
+    (folders[0] / "nevus_lesion.png").unlink()
+    assert "nevus_lesion.png" not in {case.truth.name for case in match_folders(*folders).pairs}
+
+
 def test_scores_are_of_the_prediction_against_the_truth(
     folders: tuple[Path, Path], save_mask: SaveMask, left_half: Mask
 ) -> None:

@@ -17,6 +17,14 @@ def test_tables_as_spreadsheets_save_them_are_one_table(separator: str, end: str
     assert read_rows(text.encode(encoding), "x", ("id", "group")) == ROWS
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_a_line_that_names_the_separator_is_no_row(separator: str) -> None:
+    """Excel writes and reads it."""
+    text = f"sep={separator}\n{TEXT.replace(',', separator)}"
+    assert read_rows(text.encode(), "x", ("id", "group")) == [(line + 1, row) for line, row in ROWS]
+    assert [*stream_column(io.BytesIO(text.encode()), "x", ("group",))] == ["anna", "bert"]
+
+
 @pytest.mark.parametrize(
     "header", ["ID;Note;Group", " id ; note ; group ", '"Id";"Note";"GROUP"', "id;a, b;group"]
 )

@@ -59,6 +59,20 @@ def test_several_places_and_a_loaded_segmenter(tmp_path: Path, photos: Path) -> 
 
 
 @pytest.mark.parametrize(
+    ("images", "says"),
+    [([], "no images are given; give an image, a folder"), (None, "images is None; give a path, or a list")],
+)
+def test_no_images_are_refused_and_earlier_results_stay(
+    images: object, says: str, tmp_path: Path, photos: Path
+) -> None:
+    predict(photos / "small.png", tmp_path, write="overlay")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=says):
+        predict(images, tmp_path)  # type: ignore[arg-type]
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
     ("options", "says"),
     [
         ({"write": ["overlais"]}, "'overlais' is not an output; choose from probability, "),

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,9 +9,12 @@ import pytest
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import SamplingConfig
+from mlffm_segdiff.data.files import Pixels
+from mlffm_segdiff.inference import model as inference
 from mlffm_segdiff.inference.analysis import analyse
 from mlffm_segdiff.inference.model import Model, load_model
 from mlffm_segdiff.inference.reading.case_image import CaseImage, array_image
+from mlffm_segdiff.segmenters.base import BaseSegmenter, Segmentation, segment_batch
 from mlffm_segdiff.segmenters.network_output import NetworkOutput
 
 Photo = Callable[..., npt.NDArray[np.uint8]]
@@ -44,6 +48,36 @@ def test_a_segmentation_depends_on_its_own_image_only(tiny_weights: Path, photo:
         np.testing.assert_allclose(found.spread, single.spread, rtol=0, atol=1e-5)
     backwards = segmented(model, images[::-1])
     for one, other in zip(together, reversed(backwards), strict=True):
+        np.testing.assert_allclose(one.probability, other.probability, rtol=0, atol=1e-5)
+
+
+def test_many_samples_are_computed_for_few_images_at_once(
+    tiny_weights: Path, photo: Photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model(tiny_weights)
+    images = [array_image(photo(seed), model.size) for seed in range(5)]
+    expected = segmented(model, images)
+    rows: list[int] = []
+
+    def counted(segmenter: BaseSegmenter, some: Pixels, *rest: Any) -> Segmentation:
+        rows.append(len(some))
+        return segment_batch(segmenter, some, *rest)
+
+    monkeypatch.setattr(inference, "MAX_ROWS", 7)
+    monkeypatch.setattr(inference, "segment_batch", counted)
+    for one, other in zip(segmented(model, images), expected, strict=True):
+        np.testing.assert_allclose(one.probability, other.probability, rtol=0, atol=1e-5)
+    assert rows == [2, 2, 1]  # of 3 samples each
+
+
+def test_a_second_look_is_at_its_own_image_whatever_is_computed_at_once(
+    red_model: Callable[..., Model], photo: Photo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = replace(red_model(samples=0), sampling=SamplingConfig(second_look=True))
+    images = [array_image(photo(seed), model.size) for seed in range(3)]
+    expected = segmented(model, images)
+    monkeypatch.setattr(inference, "MAX_ROWS", 1)
+    for one, other in zip(segmented(model, images), expected, strict=True):
         np.testing.assert_allclose(one.probability, other.probability, rtol=0, atol=1e-5)
 
 

@@ -8,7 +8,7 @@ import torch
 from stand_ins import StandIn
 from torch import Tensor, nn
 
-from mlffm_segdiff.config.schema import SamplingConfig
+from mlffm_segdiff.config.schema import Precision, Recipe, SamplingConfig
 from mlffm_segdiff.inference import model as inference
 from mlffm_segdiff.inference.model import load_model, measured_precision
 from mlffm_segdiff.segmenters import precision as formats
@@ -16,7 +16,7 @@ from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import Segmentation
 from mlffm_segdiff.segmenters.packing import PackedConvolution, can_pack
 from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained, save_segmenter
-from mlffm_segdiff.segmenters.recipe import load_recipe
+from mlffm_segdiff.segmenters.recipe import check_recipe, load_recipe
 
 CPU = torch.device("cpu")
 WITH_BATCH_NORM = (
@@ -36,7 +36,10 @@ RECIPES = {
 
 def pretrained(name: str, changes: list[str]) -> Pretrained:
     """Weights moved from where they start; statistics of batch norms too."""
-    recipe = load_recipe(name, changes)
+    return moved(load_recipe(name, changes))
+
+
+def moved(recipe: Recipe) -> Pretrained:
     made = Pretrained(recipe=recipe.model_dump(mode="json"))
     averages = [value for name, value in made.segmenter.named_buffers() if "running" in name]
     for tensor in (*made.segmenter.parameters(), *averages):
@@ -59,6 +62,55 @@ def test_a_loaded_model_finds_what_its_segmenter_does(recipe: tuple[str, list[st
     assert expected.std() > 1e-3
     torch.testing.assert_close(found, expected, rtol=0, atol=5e-5)
     assert all(torch.equal(value, before[name]) for name, value in weights.segmenter.state_dict().items())
+
+
+class Reused(nn.Module):
+    """A network of the user that uses a layer in two places, in one of the ways of ``how``."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+        act = nn.ReLU6()
+        self.first = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), act)
+        self.second = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU6())
+        if how == "activation":
+            self.act = act
+        if how == "convolution":
+            self.again = nn.Sequential(self.second[0], nn.BatchNorm2d(8), nn.ReLU6())
+        self.head = nn.Conv2d(8, 1, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        h = self.first(image)
+        if self.how == "activation":
+            h = self.act(4 * (h - 1))
+        if self.how == "convolution":
+            h = h + self.again(h)
+        if self.how == "single layers":
+            h = h + self.second[0](h)
+        if self.how == "attribute":
+            h = h[:, :, :: self.second[0].stride[0]]
+        if self.how == "weight":
+            h = h + torch.nn.functional.conv2d(h, self.second[0].weight, padding=1)
+        return 10 * self.head(self.second(h))
+
+
+@pytest.mark.parametrize("how", ["activation", "convolution", "single layers", "attribute", "weight"])
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_network_that_uses_layers_twice_computes_what_it_did(how: str, precision: Precision) -> None:
+    torch.manual_seed(2)
+    model = {"target": f"{__name__}.Reused", "args": {"how": how}}
+    weights = moved(
+        check_recipe(
+            {"name": "own", "data": {"sources": {"folder": None}, "size": 32}, "model": model}, "own"
+        )
+    )
+    loaded = load_model(weights, precision, CPU)
+    image = images(32)
+    expected = weights.segmenter.segment(image, loaded.sampling).probability
+    found = loaded.segmenter.segment(image, loaded.sampling).probability
+    assert expected.std() > 0.01
+    limit = 5e-5 if precision == "float32" else 0.02
+    torch.testing.assert_close(found, expected, rtol=0, atol=limit)
 
 
 def test_batch_norm_and_padding_are_gone_from_the_loaded_model_only() -> None:

@@ -9,6 +9,7 @@ import torch
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import SamplingConfig
 from mlffm_segdiff.data.batch import Batch
+from mlffm_segdiff.models.mlffm_segdiff import MLFFMSegDiffConfig
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.diffusion import STYLE_DROP, DiffusionSegmenter
 from mlffm_segdiff.segmenters.training_draws import Dual, Recycling, Single, TrainingDraws
@@ -44,6 +45,12 @@ def test_training_encodes_with_the_styles_number_but_for_those_withheld(
     assert len(network.style_numbers) == 1
     assert torch.equal(network.style_numbers[0], torch.where(dropped, 0, numbers))
     assert float(dropped.float().mean()) == pytest.approx(STYLE_DROP, abs=0.04)
+
+
+@pytest.mark.parametrize("styles", [["any", "ph2"], ["", "ph2"], ["ph2", "ph2"]])
+def test_styles_have_names_of_their_own(styles: list[str]) -> None:
+    with pytest.raises(ValueError, match="must be names of data sets, each once"):
+        MLFFMSegDiffConfig(**{**TINY, "encoder": "scratch"}, styles=styles)
 
 
 def test_a_batch_without_styles_is_of_unknown_style(recorded: Recorded, batch: Batch) -> None:

@@ -201,13 +201,15 @@ def test_a_trial_changes_neither_weights_nor_random_numbers() -> None:
 class Unusual(nn.Module):
     """A network of the user with what few have: tied weights, a 3D convolution, an infinite buffer."""
 
-    def __init__(self, persistent: bool = False, dtype: str = "float32") -> None:
+    def __init__(
+        self, persistent: bool = False, dtype: str = "float32", lowest: float = -float("inf")
+    ) -> None:
         super().__init__()
         self.head = nn.Conv2d(3, 1, 1)
         self.same = self.head
         self.deep = nn.Conv3d(1, 1, 1)
         self.factor = nn.Parameter(torch.ones(1, dtype=getattr(torch, dtype)))
-        self.register_buffer("limit", torch.full((1,), -float("inf")), persistent=persistent)
+        self.register_buffer("limit", torch.full((1,), lowest), persistent=persistent)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         logit = self.same(image).maximum(self.limit)
@@ -229,8 +231,13 @@ def test_unusual_networks_are_trained_and_saved(tmp_path: Path) -> None:
     [
         (
             {"persistent": True},
-            "the buffer 'network.limit' of the network or loss is not finite, which saved weights must be; "
-            "register it with persistent=False",
+            "the buffer 'network.limit' of the network or loss is not finite or exceeds 1e+06, which saved "
+            "weights must not; register it with persistent=False",
+        ),
+        (
+            {"persistent": True, "lowest": -1e9},
+            "the buffer 'network.limit' of the network or loss is not finite or exceeds 1e+06, which saved "
+            "weights must not; register it with persistent=False",
         ),
         (
             {"dtype": "complex64"},

@@ -150,6 +150,43 @@ def test_the_data_of_a_run_are_found_from_any_folder(
     assert RunFolder(tmp_path / "run").recipe().data.sources == {"folder": lesions}
 
 
+@pytest.mark.parametrize("key", ["init", "encoder_init"])
+def test_weights_to_start_from_are_found_from_any_folder(
+    make_recipe: MakeRecipe,
+    made_lesions: Callable[[int], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
+) -> None:
+    for name in ("_fit", "_load_initial_weights"):
+        monkeypatch.setattr(fit, name, lambda *_: None)
+    start = made_lesions(20).parent / "start"
+    start.mkdir()
+    monkeypatch.chdir(start.parent)
+    sources = {"folder": start.parent / "lesions"}
+    for number, (name, expected) in enumerate(
+        [("start", str(start)), ("someone/weights", "someone/weights"), ("default", "default")]
+    ):
+        run = RunFolder(tmp_path / str(number))
+        train(make_recipe(data={"sources": sources}, train={key: name}), run.path)
+        assert getattr(run.recipe().train, key) == expected
+
+
+def test_a_recipe_is_given_by_a_path_too(
+    made_lesions: Callable[[int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit, "_fit", lambda *_: None)
+    (tmp_path / "own.yaml").write_text(
+        f"name: own\ndata: {{size: 32, sources: {{folder: {made_lesions(20)}}}}}\n"
+        "model: {name: unet, widths: [4, 8]}\ntrain: {images: 64, warmup: 8, validate_every: 32}\n",
+        encoding="utf-8",
+    )
+    train(tmp_path / "own.yaml", tmp_path / "run")
+    assert RunFolder(tmp_path / "run").recipe().data.size == 32
+    with pytest.raises(UserError, match=r"recipe is of type NoneType; give a Recipe, a name or a YAML file"):
+        train(None, tmp_path / "other")  # type: ignore[arg-type]
+
+
 def test_a_folder_with_a_run_is_refused(finished: RunFolder, recipe: Recipe) -> None:
     before = finished.metrics.read_bytes()
     with pytest.raises(UserError, match="already holds a run"):

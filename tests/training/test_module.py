@@ -17,6 +17,7 @@ from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.training.module import (
     SegmenterModule,
     poly,
+    seed_of_step,
     update_weights,
     warmup_cosine,
 )
@@ -69,9 +70,19 @@ def test_random_numbers_of_a_step_depend_on_the_seed_and_its_number(recipe: Reci
     batch = Batch(*torch.zeros(3, 2, 1, 4, 4), ids=["a", "b"])
     module = SegmenterModule(segmenter, recipe.model_copy(update={"seed": 5}))
     trainer.fit(module, DataLoader([batch] * 2, batch_size=None))
-    assert segmenter.seen == [5 * 2**32 + step for step in range(4)]
+    assert segmenter.seen == [seed_of_step(5, step) for step in range(4)]
     (rate,) = {group["lr"] for group in trainer.optimizers[0].param_groups}
     assert rate == pytest.approx(recipe.train.learning_rate * warmup_cosine(4, 10, 100))  # one step a batch
+
+
+def test_each_seed_and_step_draws_other_numbers() -> None:
+    """On a CPU torch reads the lower 32 bits of a seed only."""
+    drawn = set()
+    for seed in (0, 1, 2, 2**31, 2**32 - 1):
+        for step in (0, 1, 2, 1000):
+            torch.manual_seed(seed_of_step(seed, step))
+            drawn.add(tuple(torch.rand(2).tolist()))
+    assert len(drawn) == 20
 
 
 def test_a_step_clips_all_gradients_together() -> None:

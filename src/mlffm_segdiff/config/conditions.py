@@ -37,7 +37,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
         "loss.dermosegdiff_gain>0",
         "loss.cross_entropy>0",
     ),
-    "train.encoder_init": ("train.init=None",),
+    "train.encoder_init": ("train.init=null",),
 }
 """Option to what it needs: another option with a value, or above 0."""
 
@@ -47,8 +47,8 @@ def refuse_options_without_effect(recipe: Recipe) -> None:
     for option, needs in NEEDS.items():
         section, _, key = option.partition(".")
         missing = [need for need in needs if not _is_met(recipe, need)]
-        if missing and key in getattr(recipe, section).changed_keys():
-            value = _value(recipe, option)
+        value = _value(recipe, option)
+        if missing and value is not None and key in getattr(recipe, section).changed_keys():
             raise ValueError(f"{option}={value} has no effect without {missing[0]}; leave out {option}")
 
 
@@ -56,7 +56,8 @@ def _is_met(recipe: Recipe, need: str) -> bool:
     if need.endswith(">0"):
         return bool(_value(recipe, need.removesuffix(">0")) > 0)
     option, _, value = need.partition("=")
-    return str(_value(recipe, option)) == value
+    found = _value(recipe, option)
+    return ("null" if found is None else str(found)) == value
 
 
 def _value(recipe: Recipe, option: str) -> Any:

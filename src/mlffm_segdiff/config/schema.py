@@ -16,6 +16,7 @@ from mlffm_segdiff.config.section import (
     Probability,
     Section,
     Seed,
+    Spread,
     Steps,
     Strength,
 )
@@ -124,8 +125,8 @@ class SamplingConfig(Section):
     mirror: bool = False
     fusion: FusionName = "mean"
     style: str = ANY_STYLE
-    widening: NonNegative = 1.0
-    logit_spread: NonNegative = 0.0
+    widening: Spread = 1.0
+    logit_spread: Spread = 0.0
     second_look: bool = False
 
     @model_validator(mode="after")

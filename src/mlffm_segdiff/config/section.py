@@ -8,6 +8,8 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Strength = Annotated[float, Field(ge=0, le=3)]
 """Of augmentation; above 5, warps would turn images inside out."""
+Spread = Annotated[float, Field(ge=0, le=10)]
+"""Of samples, in logits or as a factor; the default weights use 2."""
 Positive = Annotated[float, Field(gt=0)]
 MAX_SEED = 2**32 - 1
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]

@@ -1,5 +1,7 @@
 """Fusion of several samples of a mask into one probability map."""
 
+from typing import get_args
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -25,7 +27,12 @@ def fuse(samples: Tensor, fusion: FusionName) -> Tensor:
 
     Returns:
         B1HW in [0, 1]; a single sample unchanged.
+
+    Raises:
+        ValueError: ``fusion`` is unknown.
     """
+    if fusion not in get_args(FusionName):
+        raise ValueError(f"unknown fusion {fusion!r}; give one of {', '.join(get_args(FusionName))}")
     if len(samples) == 1:
         return samples[0]
     if fusion == "mean":

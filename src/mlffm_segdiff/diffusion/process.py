@@ -34,9 +34,15 @@ class MaskDiffusion:
     mask_scale: float = 1.0
 
     def betas(self) -> Tensor:
-        """Return the variance beta_t that each timestep adds: T values in (0, 1), float32."""
+        """Return the variance beta_t that each timestep adds: T values in (0, 1), float32.
+
+        Raises:
+            ValueError: The schedule is unknown.
+        """
         if self.schedule == "linear":
             return torch.linspace(self.beta_start, self.beta_end, self.train_steps, **FLOATS)
+        if self.schedule != "cosine":
+            raise ValueError(f"unknown schedule {self.schedule!r}; give 'cosine' or 'linear'")
         signal = [
             math.cos((step / self.train_steps + 0.008) / 1.008 * math.pi / 2) ** 2
             for step in range(self.train_steps + 1)

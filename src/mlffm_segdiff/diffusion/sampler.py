@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -34,8 +35,10 @@ def sample(
         x_0, B1HW.
 
     Raises:
-        ValueError: ``steps`` is out of range.
+        ValueError: ``sampler`` is unknown, or ``steps`` is out of range.
     """
+    if sampler not in get_args(SamplerName):
+        raise ValueError(f"unknown sampler {sampler!r}; give one of {', '.join(get_args(SamplerName))}")
     timesteps = sampling_timesteps(process.train_steps, steps)
     if sampler == "dpm":
         return sample_dpm(estimate, process, timesteps, draw_noise)

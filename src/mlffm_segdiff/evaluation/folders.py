@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.data.case import Entry
 from mlffm_segdiff.data.datasets.image_folder import images_among
-from mlffm_segdiff.data.datasets.mask_names import case_id, mask_case_id, pair_ids
+from mlffm_segdiff.data.datasets.mask_names import IdLookup, case_id, named_case, pair_ids
 from mlffm_segdiff.data.datasets.pairing import find_entries
 from mlffm_segdiff.data.files import decode_mask
 from mlffm_segdiff.evaluation.rows import EvaluatedCase
@@ -46,20 +46,25 @@ class MatchedMasks:
 
 def match_folders(predicted: Path, truth: Path) -> MatchedMasks:
     """Match the masks of two folders by case. Raises UserError as `masks_by_id` and `match_masks`."""
-    return match_masks(masks_by_id(predicted), masks_by_id(truth))
+    truths = masks_by_id(truth)
+    return match_masks(masks_by_id(predicted, truths), truths)
 
 
-def masks_by_id(folder: Path) -> dict[str, Entry]:
+def masks_by_id(folder: Path, known: Collection[str] = ()) -> dict[str, Entry]:
     """Find the images of a folder, a zip archive, or a single file, by the id of their case.
 
-    The id is the file name without its extension and without what marks it as a mask, see `mask_case_id`.
+    Args:
+        folder: The folder, archive or file.
+        known: Ids of the ground truth. A file that is called like one of them is of this case, so that words
+            such as "lesion" may be part of an image's name; see `named_case`.
 
     Raises:
         UserError: The folder does not exist or has no image, or two files have the same id.
     """
     found: dict[str, Entry] = {}
+    lookup = IdLookup(known)
     for entry in images_among(find_entries(expanded(folder))):
-        key = mask_case_id(case_id(entry))
+        key = named_case(case_id(entry), lookup)
         if key in found:
             raise UserError(
                 f"{found[key]} and {entry} are both files of case {key!r}; keep one per case, or give the "

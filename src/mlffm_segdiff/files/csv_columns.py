@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,13 +14,16 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.files.csv_text import unguarded
 
 SEPARATORS = ",;\t|"
+SEPARATOR_LINE = re.compile("sep=.?", re.IGNORECASE)
+"""What Excel writes and reads as a first line, to tell the separator of the lines after it."""
 
 
 def read_rows(data: bytes, name: str, columns: Sequence[str]) -> list[tuple[int, tuple[str, ...]]]:
     """Read columns of a CSV file in UTF-8 or UTF-16, as spreadsheets save them.
 
-    Fields are separated by commas, semicolons, tabs or bars. Column names may be in any case. Other columns
-    and blank lines are ignored, whitespace around a field is removed, and fields are in Unicode's NFC.
+    Fields are separated by commas, semicolons, tabs or bars. A first line that names the separator, as
+    Excel writes it ("sep=;"), is skipped. Column names may be in any case. Other columns and blank lines are
+    ignored, whitespace around a field is removed, and fields are in Unicode's NFC.
 
     Args:
         data: Content of the file.
@@ -171,7 +175,10 @@ def _table(lines: Iterator[str], fits: Callable[[set[str]], bool]) -> tuple[list
     for separator in SEPARATORS:
         lines, attempt = tee(lines)
         reader = csv.reader(attempt, delimiter=separator)
-        header = [field.strip() for field in next(reader, [])]
+        first = next(reader, [])
+        if first and SEPARATOR_LINE.fullmatch(first[0]):
+            first = next(reader, [])
+        header = [field.strip() for field in first]
         if fits({column.lower() for column in header}):
             return header, reader
     return None

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -77,7 +77,7 @@ def predict(
         write: Outputs besides masks and table: ``probability``, ``spread``, ``overlay``, ``band``,
             ``contours``, ``coco``, ``cvat``, ``labelstudio``, ``dicom-seg``, ``nnunet`` or ``review``.
         maps: Format of probability and spread maps: 16-bit ``png`` or float32 ``npy``.
-        table: Format of the table: ``csv`` or ``parquet`` (extra ``parquet``).
+        table: Format of the table: ``csv`` or ``parquet`` (extra ``table``).
         recursive: Search the subfolders of folders, too.
         skip_existing: Keep the results of images that an earlier run finished with the same content, weights
             and settings.
@@ -101,6 +101,8 @@ def predict(
             )
     folder = expanded(output)
     require_writable_folder(folder)
+    if not isinstance(images, str | os.PathLike | Iterable):
+        raise UserError(f"images is {images!r}; give a path, or a list of paths")
     places = [images] if isinstance(images, str | os.PathLike) else images
     found = find_images(*[os.fspath(one) for one in places], recursive=recursive)
     outputs = [write] if isinstance(write, str) else write

@@ -35,6 +35,11 @@ from mlffm_segdiff.segmenters.pretrained import Pretrained, load_pretrained
 from mlffm_segdiff.segmenters.sampling import Overrides, chosen_sampling
 from mlffm_segdiff.segmenters.second_look import look_again
 
+MAX_ROWS = 256
+"""Samples of all images that are computed at once, if these are more than one image."""
+ROUNDING = 0.01
+"""Difference that is only rounding, as a share of the range of probabilities; TF32 of GPUs is that coarse."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -68,7 +73,9 @@ class Model:
         return torch.get_num_threads()
 
     def segment(self, network_inputs: Sequence[Pixels], view: View) -> list[NetworkOutput]:
-        """Segment a batch of images; a result depends on its own image only.
+        """Segment a batch of images, fewer at once if many samples are drawn.
+
+        A result depends on its own image only.
 
         Args:
             network_inputs: B images of SxSx3 uint8 RGB.
@@ -78,8 +85,15 @@ class Model:
         Returns:
             The output for each image, at the network's size, or finer after a second look.
         """
-        if not network_inputs:
-            return []
+        at_once = max(1, MAX_ROWS // max(1, self.sampling.samples))
+        found: list[NetworkOutput] = []
+        for start in range(0, len(network_inputs), at_once):
+            found += self._segment_at_once(
+                network_inputs[start : start + at_once], partial(_later_view, view, start)
+            )
+        return found
+
+    def _segment_at_once(self, network_inputs: Sequence[Pixels], view: View) -> list[NetworkOutput]:
         found = segment_batch(self.segmenter, np.stack(list(network_inputs)), self.sampling, self.device)
         first = found.probability[:, 0].numpy()
         maps, spread = list(first), list(found.spread[:, 0].numpy())
@@ -97,6 +111,10 @@ class Model:
             )
             for number in range(len(network_inputs))
         ]
+
+
+def _later_view(view: View, start: int, number: int) -> Pixels | None:
+    return view(start + number)
 
 
 def load_model(
@@ -125,7 +143,8 @@ def load_model(
     chosen = chosen_sampling(pretrained.recipe, sampling)
     size = pretrained.recipe.data.size
     segmenter = _in_evaluation(pretrained.segmenter.to(device))
-    image = torch.zeros(batch_size, 3, size, size, dtype=torch.float32, device=device)
+    noise = torch.rand(batch_size, 3, size, size, generator=torch.Generator().manual_seed(0))
+    image = (2 * noise - 1).to(device, torch.float32)
     if precision == "auto":
         precision = measured_precision(segmenter, image, chosen)
     ready = ready_to_segment(segmenter, image[:1], chosen, precision)
@@ -164,7 +183,8 @@ def ready_to_segment(
     """Return a segmenter that computes the same in fewer operations, for inference only.
 
     Batch normalisation is folded into convolutions; on a CPU padding is too, and weights are laid out
-    for oneDNN. Results differ by rounding only.
+    for oneDNN. Results differ by rounding only. A network that this would change, such as one that uses a
+    layer in two places, stays as it is.
 
     Args:
         segmenter: Segmenter in evaluation mode; not changed.
@@ -172,14 +192,38 @@ def ready_to_segment(
         sampling: A sampling that the segmenter supports.
         precision: Number format that the network computes in.
     """
+    once = sampling.model_copy(update={"samples": 1, "steps": 1, "mirror": False, "fusion": "mean"})
+    prepared = _in_fewer_operations(segmenter, image, once, "float32")
+    if not _computes_the_same(prepared, segmenter, image, once):
+        return in_bfloat16(segmenter, image) if precision == "bf16" else segmenter
+    return prepared if precision == "float32" else _in_fewer_operations(segmenter, image, once, precision)
+
+
+def _in_fewer_operations(
+    segmenter: BaseSegmenter, image: Tensor, sampling: SamplingConfig, precision: Precision
+) -> BaseSegmenter:
     ready = fold_batch_norm(segmenter)
     on_cpu = image.device.type == "cpu"
     if on_cpu:
         ready = fold_padding(ready)
     if precision == "bf16":
         ready = in_bfloat16(ready, image)
-    once = sampling.model_copy(update={"samples": 1, "steps": 1, "mirror": False, "fusion": "mean"})
-    return pack_convolutions(ready, lambda: ready.segment(image, once)) if on_cpu else ready
+    return pack_convolutions(ready, lambda: ready.segment(image, sampling)) if on_cpu else ready
+
+
+def _computes_the_same(
+    prepared: BaseSegmenter, segmenter: BaseSegmenter, image: Tensor, sampling: SamplingConfig
+) -> bool:
+    """Return whether a prepared segmenter still runs, with the probabilities that it had."""
+    if prepared is segmenter:
+        return True
+    try:
+        found = prepared.segment(image, sampling).probability
+    except (AttributeError, RuntimeError, TypeError):  # a network reads attributes of a layer now replaced
+        return False
+    expected = segmenter.segment(image, sampling).probability
+    contrast = float(expected.max() - expected.min())
+    return torch.allclose(found, expected, rtol=0, atol=ROUNDING * contrast)
 
 
 def measured_precision(

@@ -37,8 +37,6 @@ from mlffm_segdiff.inference.reading.image_source import Source, case_name
 from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.segmenters.network_output import NetworkOutput
 
-MAX_ROWS = 256
-"""Samples of all images of a batch that are computed at once, if the batch is more than one image."""
 NAME_ERRORS = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
 
 Result = TypeVar("Result")
@@ -150,11 +148,10 @@ def segment_stream(
     Args:
         images: Images to segment and records to pass on; a batch has consecutive ones.
         model: Model that segments them.
-        batch_size: Images segmented at once, fewer if many samples are drawn.
+        batch_size: Images segmented at once.
     """
     stream = iter(images)
-    size = max(1, min(batch_size, MAX_ROWS // max(1, model.sampling.samples)))
-    while chunk := list(islice(stream, size)):
+    while chunk := list(islice(stream, batch_size)):
         if not any(isinstance(one, ToSegment) for one in chunk):
             yield from (one for one in chunk if isinstance(one, Record))
             continue

@@ -90,6 +90,11 @@ class Segmenter(Pretrained):
         Raises:
             UserError: As `segment`.
         """
+        if isinstance(image, list | tuple):
+            raise UserError(
+                f"image is a {type(image).__name__}, but this is for one image; "
+                "use mlffm_segdiff.segment(images, segmenter)"
+            )
         (found,) = segment([Prompted(image, box, points)], self, **options)
         return found
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from mlffm_segdiff.config.schema import ANY_STYLE
 from mlffm_segdiff.config.section import Depth, Width
 from mlffm_segdiff.models.encoders import EfficientNetLite, EncoderName, ScratchEncoder
 from mlffm_segdiff.models.mlffm import MLFFM, FusionConfig
@@ -81,13 +82,18 @@ class MLFFMSegDiffConfig(FusionConfig):
 
     @model_validator(mode="after")
     def widths_match(self) -> "MLFFMSegDiffConfig":
-        """Refuse widths that do not fit the encoder."""
+        """Refuse widths that do not fit the encoder, and styles without a name of their own."""
         widths, scratch = self.encoder_widths, self.encoder == "scratch"
         if not scratch and (widths or self.encoder_blocks):
             raise ValueError(f"encoder_widths and encoder_blocks are for encoder scratch, not {self.encoder}")
         if scratch and not (widths and len(widths) == len(self.encoder_blocks)):
             raise ValueError(
                 "encoder scratch needs encoder_widths and encoder_blocks, one entry for each level"
+            )
+        if len(set(self.styles) - {"", ANY_STYLE}) < len(self.styles):
+            raise ValueError(
+                f"styles={list(self.styles)} must be names of data sets, each once; {ANY_STYLE!r} is always "
+                "there and not one of them"
             )
         levels = len(widths) or 5
         if len(self.mask_widths) > levels:

@@ -54,6 +54,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return {name: value.float() for name, value in state.items()}
 
 
+def largest_allowed(name: str) -> float:
+    """Return the size that a saved weight or buffer may reach, by its name."""
+    return LARGEST_WEIGHT ** (2 if name.endswith("running_var") else 1)
+
+
 def require_sound(state: Mapping[str, Tensor], origin: str) -> None:
     """Raise UserError if weights are not finite, are larger than `LARGEST_WEIGHT`, or are all 0.
 
@@ -70,7 +75,7 @@ def require_sound(state: Mapping[str, Tensor], origin: str) -> None:
     for name, size in largest.items():
         if not size < float("inf"):
             raise UserError(f"{origin}: the weights {name!r} are not finite (NaN or Inf); {fix}")
-        if size > LARGEST_WEIGHT ** (2 if name.endswith("running_var") else 1):
+        if size > largest_allowed(name):
             raise UserError(f"{origin}: the weights {name!r} reach {size:.3g}, probably by damage; {fix}")
     if largest and not any(largest.values()):
         raise UserError(f"{origin}: all weights are 0; {fix}")

@@ -134,7 +134,8 @@ class Pretrained(
 
         Args:
             image: B3HW float32 in [-1, 1].
-            sampling: Sampling settings; by default the recipe's.
+            sampling: Sampling settings; by default the recipe's, without its second look, which needs
+                images of full size: `Segmenter.segment` takes one.
 
         Returns:
             Probability and spread, B1HW in [0, 1], at the size of the images.

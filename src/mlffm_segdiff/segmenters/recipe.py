@@ -14,7 +14,9 @@ from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.table import require_source, source_name
 from mlffm_segdiff.losses.mask_loss import LOSSES
+from mlffm_segdiff.models.encoder_weights import IMAGENET
 from mlffm_segdiff.models.registry import MODELS, model_section
+from mlffm_segdiff.segmenters.saved_weights import DEFAULT
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -77,6 +79,18 @@ def with_data(
     data["sources"] = {name: path and _absolute(path) for name, path in data["sources"].items()}
     data["split"] = data["split"] and _absolute(data["split"])
     return check_recipe(values, "sources and split")
+
+
+def with_absolute_paths(recipe: Recipe) -> Recipe:
+    """Return the recipe with absolute paths of its data and of the weights that its training starts from."""
+    recipe = with_data(recipe)
+    names = {"init": recipe.train.init, "encoder_init": recipe.train.encoder_init}
+    paths = {
+        key: _absolute(name)
+        for key, name in names.items()
+        if name not in (None, DEFAULT, IMAGENET) and expanded(name).exists()
+    }
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update=paths)})
 
 
 def _absolute(path: str | Path) -> str:

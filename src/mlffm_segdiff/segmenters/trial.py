@@ -10,6 +10,7 @@ from mlffm_segdiff.data.batch import Batch
 from mlffm_segdiff.losses.mask_loss import LOSSES
 from mlffm_segdiff.machine.memory import memory_bytes
 from mlffm_segdiff.models.registry import TargetModelConfig
+from mlffm_segdiff.models.weight_files import largest_allowed
 from mlffm_segdiff.segmenters.assembly import checked_sampling
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.cost import build_on_meta
@@ -61,7 +62,7 @@ def require_trainable(segmenter: BaseSegmenter, recipe: Recipe) -> None:
 
 
 def _require_usual_tensors(segmenter: BaseSegmenter) -> None:
-    """Refuse complex weights, and infinite buffers that would be saved and then taken for damaged."""
+    """Refuse complex weights, and infinite or huge buffers that would be saved and then taken for damaged."""
     for name, value in segmenter.named_parameters():
         if value.is_complex():
             raise UserError(
@@ -70,10 +71,12 @@ def _require_usual_tensors(segmenter: BaseSegmenter) -> None:
             )
     saved = segmenter.state_dict()
     for name, buffer in segmenter.named_buffers():
-        if name in saved and buffer.is_floating_point() and not buffer.isfinite().all():
+        if name not in saved or not buffer.is_floating_point():
+            continue
+        if not (buffer.abs() <= largest_allowed(name)).all():
             raise UserError(
-                f"the buffer {name!r} of the network or loss is not finite, which saved weights must be; "
-                "register it with persistent=False"
+                f"the buffer {name!r} of the network or loss is not finite or exceeds "
+                f"{largest_allowed(name):g}, which saved weights must not; register it with persistent=False"
             )
 
 

@@ -204,7 +204,7 @@ def _check_methods(folders: Mapping[str, Sequence[Path]], baseline: str | None) 
 
 def _find_images(folder: Path, truths: Mapping[str, Entry]) -> dict[str, Entry]:
     """Return the images of the ground truth in a folder. Raises UserError if it has none."""
-    entries = masks_by_id(folder)
+    entries = masks_by_id(folder, truths)
     found = {key: entries[name] for key, name in pair_ids(truths, entries).items()}
     if not found:
         raise UserError(f"no image in {folder} has the name of a ground truth; give the folder of the images")

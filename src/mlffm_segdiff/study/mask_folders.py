@@ -143,6 +143,6 @@ def load_prediction(run: MaskRun, key: str, truth: Mask) -> tuple[Mask, str]:
 
 
 def _find_run(method: str, number: int, folder: Path, truths: Mapping[str, Entry]) -> MaskRun:
-    matched = match_masks(masks_by_id(folder), truths)
+    matched = match_masks(masks_by_id(folder, truths), truths)
     masks = {pair.id: pair.predicted for pair in matched.pairs}
     return MaskRun(method, number, folder, masks, matched.missing, matched.extra)

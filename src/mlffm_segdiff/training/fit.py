@@ -30,7 +30,7 @@ from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.device import AUTO, find_device
 from mlffm_segdiff.segmenters.precision import Precision, training_precision
 from mlffm_segdiff.segmenters.pretrained import load_pretrained, save_segmenter
-from mlffm_segdiff.segmenters.recipe import load_recipe, override_recipe, with_data
+from mlffm_segdiff.segmenters.recipe import load_recipe, override_recipe, with_absolute_paths
 from mlffm_segdiff.segmenters.trial import require_memory, require_trainable
 from mlffm_segdiff.training.callbacks import AtomicCheckpointIO, Averaging, BestAndLast
 from mlffm_segdiff.training.figures import draw_curves, draw_overlays
@@ -57,7 +57,7 @@ class TrainingResult:
 
 
 def train(
-    recipe: Recipe | str,
+    recipe: Recipe | str | Path,
     run: Path | str,
     overrides: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
@@ -87,11 +87,13 @@ def train(
             `resume` continues the run.
         KeyboardInterrupt: On Ctrl-C; `resume` continues the run.
     """
-    if isinstance(recipe, str):
-        recipe = load_recipe(recipe, overrides)
+    if isinstance(recipe, str | Path):
+        recipe = load_recipe(str(recipe), overrides)
+    elif not isinstance(recipe, Recipe):
+        raise UserError(f"recipe is of type {type(recipe).__name__}; give a Recipe, a name or a YAML file")
     elif overrides:
         recipe = override_recipe(recipe, overrides)
-    recipe = with_data(recipe)
+    recipe = with_absolute_paths(recipe)
     place, folder = training_device(device), RunFolder(expanded(run))
     replica = this_replica(recipe.train, place)
     if replica.is_first:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from itertools import chain, zip_longest
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
@@ -24,6 +25,18 @@ from mlffm_segdiff.segmenters.base import BaseSegmenter
 
 NNUNET_MOMENTUM = 0.99
 NNUNET_POWER = 0.9
+
+
+def seed_of_step(seed: int, step: int) -> int:
+    """Return the seed of a step's random numbers, by NumPy's SeedSequence.
+
+    On a CPU torch's generator reads only the lower 32 bits of a seed, so both numbers must change these.
+
+    Args:
+        seed: Seed of the run, at least 0.
+        step: Number of the step, from 0.
+    """
+    return int(np.random.SeedSequence([seed, step]).generate_state(1)[0])
 
 
 class DivergedError(UserError):
@@ -79,7 +92,7 @@ class SegmenterModule(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Update the weights and the learning rate, and return the loss."""
         del batch_idx
-        torch.manual_seed((self.recipe.seed << 32) + self.global_step)
+        torch.manual_seed(seed_of_step(self.recipe.seed, self.global_step))
         clip = self.recipe.train.clip
         loss = update_weights(self.segmenter, batch, self.optimizers(), clip, self.manual_backward)
         self.lr_schedulers().step()

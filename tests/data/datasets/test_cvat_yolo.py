@@ -1,6 +1,7 @@
 """CVAT's XML and YOLO's text files against shapes worked by hand, skimage and the formats' own readers."""
 
 import json
+import unicodedata
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -262,6 +263,30 @@ def test_a_faulty_text_file_is_named_and_others_are_read(
     finding = check_pairing(find_pairs("yolo", yolo_folder)).findings[0]
     assert (finding.kind, finding.ids) == ("unreadable file", ("two",))
     assert message in finding.details[0]
+
+
+def test_text_files_are_paired_across_case_and_unicode_form(
+    tmp_path: Path, write: Write, encoded: Encode
+) -> None:
+    name = "l\u00e9sion"
+    images = [f"{name}.png", "c.png", "D.png"]
+    texts = [f"{unicodedata.normalize('NFD', name)}.txt", "C.txt", "D.TXT"]
+    write(tmp_path, {f"images/{image}": encoded(pixels(0)) for image in images})
+    write(tmp_path, {f"labels/{text}": YOLO_BOX.encode() for text in texts})
+    for case in read_cases("yolo", tmp_path):
+        assert (drawn(case.mask) == BOX).all(), case.id
+    assert find_pairs("yolo", tmp_path).ignored == 0
+
+
+@pytest.mark.parametrize("text", ["labels/train/b.txt", "labels/train/B.TXT", "sub/labels/b.txt"])
+def test_labels_that_are_elsewhere_than_their_image_are_not_an_empty_mask(
+    tmp_path: Path, write: Write, encoded: Encode, text: str
+) -> None:
+    write(tmp_path, {f"images/{name}.png": encoded(pixels(0)) for name in "ab"})
+    write(tmp_path, {place: YOLO_BOX.encode() for place in ("labels/a.txt", text)})
+    says = rf"{Path(text).name} has the name of the image 'b', whose labels belong in labels/b\.txt; move or"
+    with pytest.raises(UserError, match=says):
+        find_pairs("yolo", tmp_path)
 
 
 def test_a_text_file_without_image_is_found(yolo_folder: Path, write: Write) -> None:

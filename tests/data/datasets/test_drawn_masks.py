@@ -190,10 +190,29 @@ def test_an_image_of_another_size_or_absent_is_found(
     assert kinds["image and mask differ in size"] == ("runs",)
 
 
+@pytest.mark.parametrize("of", ["1", 99, None])
+def test_an_annotation_of_no_image_of_the_file_is_refused(coco_folder: Path, of: object) -> None:
+    """Its image would otherwise have an empty mask."""
+    content = json.loads((coco_folder / "annotations" / "instances.json").read_text(encoding="utf-8"))
+    content["annotations"][0]["image_id"] = of
+    change(coco_folder, annotations=content["annotations"])
+    says = rf"annotation 10 is of an image with the id {of!r}, which is not among the images; correct its"
+    with pytest.raises(UserError, match=says):
+        find_pairs("coco", coco_folder)
+
+
+def test_two_images_with_one_id_are_refused(coco_folder: Path) -> None:
+    content = json.loads((coco_folder / "annotations" / "instances.json").read_text(encoding="utf-8"))
+    content["images"][1]["id"] = content["images"][0]["id"]
+    change(coco_folder, images=content["images"])
+    with pytest.raises(UserError, match="two images have the id 0; export the annotations again"):
+        find_pairs("coco", coco_folder)
+
+
 def test_faulty_coco_files_are_user_errors(coco_folder: Path, write: Write) -> None:
     with pytest.raises(UserError, match="no COCO JSON files found"):
         find_pairs("coco", coco_folder / "train")
-    change(coco_folder, images=[{"id": 1}])
+    change(coco_folder, images=[{"id": 1}], annotations=[])
     with pytest.raises(UserError, match=r"instances\.json is not in COCO's format \(KeyError"):
         find_pairs("coco", coco_folder)
     write(coco_folder, {"annotations/instances.json": b'{"images": ['})

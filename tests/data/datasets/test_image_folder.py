@@ -84,6 +84,7 @@ def test_the_outermost_groups_count_and_two_are_refused(own_folder: Path, write:
         (b"a,anna\nb,Andr\xe9\n", "line 3: not UTF-8; save the file as CSV in UTF-8"),
         (b"a," + b"x" * 200_000, r"is not CSV \(field larger"),
         (b"a,anna\na,bert\n", "line 3: 'a' is in two groups; keep one line"),
+        (b"a,b\n", "the group 'b' of 'a' has the name of an image that has no line; add the group of the"),
         (b"", "must have the columns id,group and at least one line"),
     ],
 )

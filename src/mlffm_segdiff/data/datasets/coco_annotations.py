@@ -1,6 +1,5 @@
 """Masks in COCO's JSON format: polygons and run lengths (Lin et al. 2014, arXiv:1405.0312)."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ def find_coco(path: Path) -> Pairing:
 
     Raises:
         UserError: If there is no such file or image, a JSON file is damaged, the annotations are of several
-            categories and none is chosen, or two images have the same name.
+            categories and none is chosen, two images have the same name or id, or an annotation is of none.
     """
     labels = LesionLabels.of(path)
     given = labels.root
@@ -84,10 +83,20 @@ def _is_coco(content: object) -> bool:
 def _draw(table: Entry, content: Mapping[str, Any], labels: LesionLabels) -> list[DrawnMask]:
     """Return the mask of each image."""
     names = {category["id"]: str(category["name"]) for category in content["categories"]}
-    annotations: dict[object, list[Mapping[str, Any]]] = defaultdict(list)
+    annotations: dict[object, list[Mapping[str, Any]]] = {}
+    for image in content["images"]:
+        if image["id"] in annotations:
+            raise UserError(f"{table}: two images have the id {image['id']!r}; export the annotations again")
+        annotations[image["id"]] = []
     for annotation in content["annotations"]:
+        of = annotation["image_id"]
+        if of not in annotations:
+            raise UserError(
+                f"{table}: annotation {annotation.get('id')} is of an image with the id {of!r}, which is not "
+                "among the images; correct its image_id or remove it"
+            )
         if labels.take(names[annotation["category_id"]]):
-            annotations[annotation["image_id"]].append(annotation)
+            annotations[of].append(annotation)
     drawn = []
     for image in content["images"]:
         width, height, label = int(image["width"]), int(image["height"]), str(image["file_name"])

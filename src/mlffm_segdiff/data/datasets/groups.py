@@ -30,7 +30,8 @@ def read_groups(tables: Mapping[str, Entry], known: Collection[str]) -> dict[str
     """Read groups by id from `groups_tables` (id,group).
 
     Raises:
-        UserError: If a line is invalid or its id is not among the `known` ones.
+        UserError: If a line is invalid, its id is not among the `known` ones, or a group has the name of an
+            image without a line, which is a group of its own.
     """
     found: dict[str, str] = {}
     for name, table in tables.items():
@@ -39,6 +40,12 @@ def read_groups(tables: Mapping[str, Entry], known: Collection[str]) -> dict[str
                 raise UserError(f"{name}, line {line}: no image has the id {key!r}; {id_hint(key, known)}")
             if found.setdefault(key, group) != group:
                 raise UserError(f"{name}, line {line}: {key!r} is in two groups; keep one line")
+        for key, group in found.items():
+            if group in known and group not in found:
+                raise UserError(
+                    f"{name}: the group {group!r} of {key!r} has the name of an image that has no line; "
+                    f"add the group of the image {group!r}, or rename the group"
+                )
     return found
 
 

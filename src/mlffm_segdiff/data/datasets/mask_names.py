@@ -122,9 +122,7 @@ def unique_by_id(entries: Iterable[tuple[str, Entry]]) -> dict[str, Entry]:
 
 
 def masks_of_images(masks: Iterable[Entry], images: Collection[str]) -> dict[str, Entry]:
-    """Return masks by the id of their image, or by `mask_case_id` if none has that name.
-
-    A name that is the same, then one in another case, is preferred to one without what marks it as a mask.
+    """Return masks by the id of their image, or by `mask_case_id` if none has that name; see `named_case`.
 
     Args:
         masks: Mask files.
@@ -134,7 +132,8 @@ def masks_of_images(masks: Iterable[Entry], images: Collection[str]) -> dict[str
         UserError: If two masks are of one image, or no mask has the name of an image.
     """
     lookup = IdLookup(images)
-    found = unique_by_id((_image_of(case_id(mask), lookup), mask) for mask in masks)
+    names = ((named_case(case_id(mask), lookup), mask) for mask in masks)
+    found = unique_by_id((lookup.find(name) or name, mask) for name, mask in names)
     if found and found.keys().isdisjoint(images):
         first = min(found)
         raise UserError(
@@ -169,9 +168,17 @@ def id_hint(key: str, known: Collection[str], otherwise: str = "correct or remov
     return f"write {same[0]!r}" if same else otherwise
 
 
-def _image_of(stem: str, images: IdLookup) -> str:
-    found = (images.find(name) for name in _candidates(stem))
-    return next((key for key in found if key is not None), mask_case_id(stem))
+def named_case(stem: str, ids: IdLookup) -> str:
+    """Return the case that a mask's name means, in any case: one of `ids`, or else `mask_case_id`.
+
+    The whole name is preferred to one without what marks it as a mask: an image may be called "a_lesion".
+
+    Args:
+        stem: Name of the mask without its extension.
+        ids: Ids of the images, or of other masks.
+    """
+    named = (name for name in _candidates(stem) if ids.find(name) is not None)
+    return next(named, mask_case_id(stem))
 
 
 def _candidates(stem: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from mlffm_segdiff.data.datasets.drawn_mask import DrawnMask, LesionLabels
 from mlffm_segdiff.data.datasets.drawn_shapes import RelativePolygon
 from mlffm_segdiff.data.datasets.groups import groups_tables, read_groups
 from mlffm_segdiff.data.datasets.image_folder import images_among
-from mlffm_segdiff.data.datasets.mask_names import case_id, unique_by_id
+from mlffm_segdiff.data.datasets.mask_names import IdLookup, case_id, pair_ids, unique_by_id
 from mlffm_segdiff.data.datasets.pairing import Pairing, list_files, location, require, split_of_parts
 from mlffm_segdiff.data.splits import PART_NAMES, SPLITS
 
@@ -32,7 +32,8 @@ def find_yolo(path: Path) -> Pairing:
 
     Raises:
         UserError: If there are no images or text files, data.yaml is damaged, the polygons are of several
-            classes and none is chosen, or two images have the same name.
+            classes and none is chosen, two images have the same name, or a text file has the name of an image
+            but is not where its labels belong.
     """
     labels = LesionLabels.of(path)
     root = labels.root
@@ -40,18 +41,19 @@ def find_yolo(path: Path) -> Pairing:
     places = {PurePosixPath(location(entry, root)): entry for entry in listing.entries}
     tables = [entry for entry in listing.entries if entry.name.lower() in ("data.yaml", "data.yml")]
     names = _class_names(tables[0]) if tables else {}
-    texts = {place: entry for place, entry in places.items() if _is_text(place)}
-    require({str(place): entry for place, entry in texts.items()}, "text files in labels/", root, _LAYOUT)
+    texts = {str(place): entry for place, entry in places.items() if _is_text(place)}
+    require(texts, "text files in labels/", root, _LAYOUT)
     pictures = set(images_among(entry for place, entry in places.items() if "images" in place.parts[:-1]))
     shown = {place: entry for place, entry in places.items() if entry in pictures}
     images = unique_by_id((case_id(entry), entry) for entry in shown.values())
     require(images, "images in images/", root, _LAYOUT)
     grouping = groups_tables(listing)
     ignored = listing.without(images, grouping) - len(texts) - len(tables)
-    masks: list[tuple[str, Entry]] = []
-    for place, image in shown.items():
-        masks.append((case_id(image), _draw(texts.pop(_label_place(place), None), image, names, labels)))
-    masks += [(case_id(text), text) for text in texts.values() if case_id(text) not in images]
+    own = _texts_of_images(shown, texts)
+    masks: list[tuple[str, Entry]] = [
+        (case_id(image), _draw(own.get(place), image, names, labels)) for place, image in shown.items()
+    ]
+    masks += [(case_id(text), text) for text in set(texts.values()).difference(own.values())]
     labels.require()
     drawn = unique_by_id(masks)
     groups, parts = read_groups(grouping, {**drawn, **images}), _by_part(shown)
@@ -60,14 +62,41 @@ def find_yolo(path: Path) -> Pairing:
 
 
 def _is_text(place: PurePosixPath) -> bool:
-    return "labels" in place.parts[:-1] and place.suffix == ".txt" and place.name != "classes.txt"
+    return "labels" in place.parts[:-1] and place.suffix.lower() == ".txt" and place.name != "classes.txt"
 
 
-def _label_place(place: PurePosixPath) -> PurePosixPath:
-    """Return the place of an image's text file: labels/ instead of the innermost images/."""
+def _texts_of_images(
+    images: Mapping[PurePosixPath, Entry], texts: Mapping[str, Entry]
+) -> dict[PurePosixPath, Entry]:
+    """Return the text file of each image that has one, paired across case and Unicode form.
+
+    Raises:
+        UserError: If a text file of no image has the name of one; the image would have an empty mask.
+    """
+    place_of = {_label_place(place): place for place in images}
+    text_at = {_without_suffix(PurePosixPath(place)): text for place, text in texts.items()}
+    own = {place_of[key]: text_at[other] for key, other in pair_ids(place_of, text_at).items()}
+    belongs = {case_id(images[place]): label for label, place in place_of.items()}
+    ids = IdLookup(belongs)
+    for text in set(texts.values()).difference(own.values()):
+        key = ids.find(case_id(text))
+        if key is not None:
+            raise UserError(
+                f"{text} has the name of the image {key!r}, whose labels belong in {belongs[key]}.txt; "
+                "move or remove the file"
+            )
+    return own
+
+
+def _label_place(place: PurePosixPath) -> str:
+    """Return the place of an image's text file, without suffix: labels/ instead of the innermost images/."""
     parts = list(place.parts)
     parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
-    return PurePosixPath(*parts).with_suffix(".txt")
+    return _without_suffix(PurePosixPath(*parts))
+
+
+def _without_suffix(place: PurePosixPath) -> str:
+    return str(place.with_suffix(""))
 
 
 def _class_names(table: Entry) -> Mapping[str, str]:

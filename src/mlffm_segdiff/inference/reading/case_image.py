@@ -111,9 +111,11 @@ def find_images(*places: str | Path, recursive: bool = False) -> ImageFiles:
         recursive: Search the subfolders of folders, too.
 
     Raises:
-        UserError: A place has no image, or two images would write to the same output file because
-            their names differ only in case, Unicode normalisation, folder or extension.
+        UserError: No place is given, a place has no image, or two images would write to the same output
+            file because their names differ only in case, Unicode normalisation, folder or extension.
     """
+    if not places:
+        raise UserError("no images are given; give an image, a folder or a list of them")
     found = merged([list_place(place, recursive) for place in places])
     require_unique_names(found.images)
     return found
