@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mlffm_segdiff import Segmenter, UserError, predict
+from mlffm_segdiff import PostProcessing, Segmenter, UserError, predict
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -58,9 +58,36 @@ def test_several_places_and_a_loaded_segmenter(tmp_path: Path, photos: Path) -> 
     assert {path.name for path in (tmp_path / "out" / "overlays").iterdir()} == {"small.jpg", "large.jpg"}
 
 
+def test_numbers_may_be_numpys(tmp_path: Path, photos: Path) -> None:
+    """They are written as JSON into the folder's journal."""
+    found = predict(
+        photos / "small.png",
+        tmp_path,
+        threshold=np.float32(0.5),
+        mm_per_pixel=np.float32(0.02),
+        level=np.float32(0.9),
+        batch_size=np.int64(2),
+        refuse_outliers=np.False_,
+        post=PostProcessing(largest=np.True_),
+    )
+    assert (found.counts, found.errors) == ({"done": 1}, ())
+
+
+@pytest.mark.parametrize("value", ["no", 1, None])
+def test_a_step_is_true_or_false(value: object) -> None:
+    with pytest.raises(UserError, match=rf"largest {value!r} is neither True nor False"):
+        PostProcessing(largest=value)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("images", "says"),
-    [([], "no images are given; give an image, a folder"), (None, "images is None; give a path, or a list")],
+    [
+        ([], "no images are given; give an image, a folder"),
+        (None, "images is None; give a path, or a list"),
+        (["a.png", 5], "images has a int, not a path; give paths, or use segment for images in memory"),
+        (np.zeros((4, 4, 3), np.uint8), "images has a ndarray, not a path"),
+        ("", "a path is empty"),
+    ],
 )
 def test_no_images_are_refused_and_earlier_results_stay(
     images: object, says: str, tmp_path: Path, photos: Path
@@ -79,6 +106,9 @@ def test_no_images_are_refused_and_earlier_results_stay(
         ({"maps": "tiff"}, "maps='tiff' is an unknown format; choose one of png, npy"),
         ({"table": "xlsx"}, "table='xlsx' is an unknown format; choose one of csv, parquet"),
         ({"batch_size": 0}, "batch size 0 is out of range"),
+        ({"write": 5}, "write is 5; give names of outputs"),
+        ({"write": ["overlay", 3]}, r"write is \['overlay', 3\]; give names of outputs"),
+        ({"post": "largest"}, "post 'largest' is not a PostProcessing"),
         ({"sampling": {"tta": True}}, "unknown sampling key 'tta'"),
     ],
 )

@@ -72,6 +72,37 @@ def test_nothing_is_found_outside_the_box_and_the_network_decides_within() -> No
     assert none.sum() < middle.sum() < full.sum()
 
 
+@pytest.mark.parametrize("width", [2, 3, 8, 20])
+@pytest.mark.parametrize("at", [0.0, 1996.0, 2001.0, 3970.0])
+def test_a_box_smaller_than_a_cell_of_the_map_is_found(width: int, at: float) -> None:
+    """Cells of the map are 15.6 pixels; the network saw no lesion in the image, and only it in the crop."""
+    box = (at, at // 2, at + width, at // 2 + width)
+    view = np.zeros((30, 40, 3), np.uint8)
+    image = CaseImage(3000, 4000, np.zeros((SIDE, SIDE, 3), np.uint8), view, "a.png")
+    found = PromptedImage(image, Prompt(box=box)).output([flat(0.0), flat(1.0)], 0.5)
+    mask = found.probability_at(3000, 4000) >= 0.5
+    rows, columns = slice(round(box[1]), round(box[3])), slice(round(box[0]), round(box[2]))
+    assert mask[rows, columns].all()
+    assert mask.sum() == mask[rows, columns].size
+
+
+def test_no_pixel_outside_the_box_is_lesion() -> None:
+    box = (300, 250, 500, 350)
+    image = CaseImage(600, 800, np.zeros((SIDE, SIDE, 3), np.uint8), np.zeros((60, 80, 3), np.uint8), "a.png")
+    found = PromptedImage(image, Prompt(box=box)).output([flat(1.0), flat(1.0)], 0.05)
+    mask = found.probability_at(600, 800) >= 0.05
+    assert mask[250:350, 300:500].any()
+    mask[250:350, 300:500] = False
+    assert not mask.any()
+
+
+def test_a_point_on_the_lesion_may_be_outside_the_box() -> None:
+    prompt = Prompt(box=(8, 8, 40, 40), points=[(50, 50, 1), (20, 20, 1)])
+    found = prompted(prompt).output([flat(0.5), flat(0.5)], 0.5).probability_at(SIDE, SIDE) >= 0.5
+    assert found[50, 50]
+    assert found[20, 20]
+
+
 def test_points_on_the_lesion_select_components() -> None:
     found = mask(Prompt(points=[(10, 10, 1)]), output(squares()))
     assert found[8:24, 8:24].all()
@@ -124,12 +155,13 @@ def test_the_features_of_the_image_are_kept_for_the_outlier_detector() -> None:
     ("prompt", "message"),
     [
         (Prompt(box=(0, 0, 65, 10)), "a.png: the box 0,0,65,10 is not within the image of 64x64 pixels"),
-        (Prompt(box=(10, 10, 10, 20)), "x0 < x1"),
+        (Prompt(box=(10, 10, 9, 20)), "less than a pixel wide or high"),
+        (Prompt(box=(10, 10, 10.5, 20)), r"less than a pixel wide or high; give .* x1 >= x0 \+ 1"),
         (Prompt(box=(1, 2, 3)), r"the box \(1, 2, 3\) is not four numbers"),
         (Prompt(box="1234"), "the box '1234' is not four numbers"),
         (Prompt(box=(0.1, 0.1, 0.9, 0.9)), "within one pixel; give pixels, not shares"),
         (Prompt(points=(10, 20, 1)), "the point 10 is not three numbers; give x, y, label"),
-        (Prompt(box=(float("nan"), 10, 10, 20)), "is not within"),
+        (Prompt(box=(float("nan"), 10, 10, 20)), "is not within .* x0 < x1"),
         (Prompt(points=[(64, 0, 1)]), "the point 64,0,1 is not within the image"),
         (Prompt(points=[(1, 1, 2)]), "label"),
         (Prompt(points=[(1, 1, 1)] * 65), "65 points are too many"),

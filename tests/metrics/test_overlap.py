@@ -103,6 +103,8 @@ def test_masks_that_lie_apart_in_memory_are_counted_as_they_look() -> None:
     [
         (TRUTH.astype(np.uint8) * 255, TypeError),
         (np.where(TRUTH, 1.0, -1.0), TypeError),
+        (TRUTH.tolist(), TypeError),
+        (None, TypeError),
         (TRUTH[:2], ValueError),
         (TRUTH[None], ValueError),
         (TRUTH[:0], ValueError),

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from numbers import Real
 
-import numpy as np
-
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import ANY_STYLE, SamplingConfig
 from mlffm_segdiff.inference.confidence import applicable_calibration, certainty_of, outlier_score
 from mlffm_segdiff.inference.estimates import require_level, shown_level
 from mlffm_segdiff.inference.masks import lesion_box
-from mlffm_segdiff.inference.postprocessing import DEFAULT, PostProcessing, post_process
+from mlffm_segdiff.inference.postprocessing import DEFAULT, PostProcessing, post_process, truth_value
 from mlffm_segdiff.inference.prepared import PreparedModel
 from mlffm_segdiff.inference.reading.case_image import CaseImage
 from mlffm_segdiff.inference.reading.dicom import MAX_SPACING, MIN_SPACING
@@ -18,7 +16,7 @@ from mlffm_segdiff.inference.result import CaseResult
 from mlffm_segdiff.metrics.case_bounds import LEVELS
 from mlffm_segdiff.metrics.certainty import THRESHOLD
 from mlffm_segdiff.metrics.overlap import Mask
-from mlffm_segdiff.segmenters.network_output import NetworkOutput, map_at
+from mlffm_segdiff.segmenters.network_output import NetworkOutput
 
 
 class OutlierError(UserError):
@@ -54,8 +52,8 @@ class Processing:
                 raise UserError(f"{name} {number!r} is not a number; give one without quotes")
         if not isinstance(self.post, PostProcessing):
             raise UserError(f"post {self.post!r} is not a PostProcessing; give PostProcessing(largest=True)")
-        if not isinstance(self.refuse_outliers, bool | np.bool_):
-            raise UserError(f"refuse_outliers {self.refuse_outliers!r} is neither True nor False")
+        refuse_outliers = truth_value("refuse_outliers", self.refuse_outliers)
+        object.__setattr__(self, "refuse_outliers", refuse_outliers)
         if not 0 < self.threshold <= 1:
             raise UserError(
                 f"threshold {self.threshold} is out of range; give a probability above 0 and at most 1"
@@ -66,7 +64,9 @@ class Processing:
                 f"{MAX_SPACING:g}"
             )
         if self.level is not None:
-            require_level(self.level, LEVELS)
+            object.__setattr__(self, "level", require_level(self.level, LEVELS))
+        for name, number in numbers.items():
+            object.__setattr__(self, name, float(number))  # NumPy's numbers cannot be written as JSON
 
 
 def missing_estimates(model: PreparedModel, how: Processing) -> str:
@@ -119,7 +119,7 @@ def analyse(
             f"{image.name or 'image'}: not a dermoscopic image like the training images (outlier score "
             f"{outlier.score:.2f}, limit {outlier.threshold:g}); segment it without refusing outliers"
         )
-    probability = map_at(segmentation.probability, image.height, image.width)
+    probability = segmentation.probability_at(image.height, image.width)
     mask: Mask = probability >= how.threshold
     del probability  # four times as large as the mask
     box = lesion_box(mask)

@@ -103,9 +103,17 @@ def predict(
     require_writable_folder(folder)
     if not isinstance(images, str | os.PathLike | Iterable):
         raise UserError(f"images is {images!r}; give a path, or a list of paths")
-    places = [images] if isinstance(images, str | os.PathLike) else images
+    places = [images] if isinstance(images, str | os.PathLike) else list(images)
+    for one in places:
+        if not isinstance(one, str | os.PathLike):
+            raise UserError(
+                f"images has a {type(one).__name__}, not a path; give paths, or use segment for images in "
+                "memory"
+            )
     found = find_images(*[os.fspath(one) for one in places], recursive=recursive)
     outputs = [write] if isinstance(write, str) else write
+    if not isinstance(outputs, Iterable) or not all(isinstance(one, str) for one in outputs):
+        raise UserError(f"write is {write!r}; give names of outputs, such as 'overlay'")
     target = Output(folder, tuple(known_name(name, WRITERS) for name in outputs), maps, table)
     how = Processing(threshold, post, mm_per_pixel, level=level, refuse_outliers=refuse_outliers)
     model = prepared_model(weights, sampling, device)

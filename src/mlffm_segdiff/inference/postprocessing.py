@@ -4,11 +4,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.inference.masks import EIGHT, FOUR, label_components
 from mlffm_segdiff.metrics.overlap import Mask
 
 SPECKS_PER_LESION = 1000
 BAND = 512
+
+
+def truth_value(name: str, value: object) -> bool:
+    """Return an option that is True or False, NumPy's too, as a bool. Raises UserError for another value."""
+    if not isinstance(value, bool | np.bool_):
+        raise UserError(f"{name} {value!r} is neither True nor False; give one without quotes")
+    return bool(value)
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,11 @@ class PostProcessing:
     keep_specks: bool = False
     largest: bool = False
     fill_holes: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise UserError for what is neither True nor False."""
+        for step in ("keep_specks", "largest", "fill_holes"):
+            object.__setattr__(self, step, truth_value(step, getattr(self, step)))
 
 
 DEFAULT = PostProcessing()

@@ -238,7 +238,7 @@ def settings_text(model: PreparedModel, processing: Processing, batch_size: int,
     quality = model.quality and model.quality.model_dump(mode="json")
     sets = model.outliers and {name: asdict(one) for name, one in model.outliers.sets.items()}
     agreement = model.agreement and model.agreement.model_dump(mode="json")
-    machine = [str(model.device), model.precision, batch_size]  # they decide how sums are rounded
+    machine = [str(model.device), model.precision, int(batch_size)]  # they decide how sums are rounded
     companions = [quality, sets, agreement]
     chosen = [model.sampling.model_dump(), model.size, *machine, *companions, asdict(processing)]
     return json.dumps([version(DISTRIBUTION), model.identity, *chosen, *outputs])

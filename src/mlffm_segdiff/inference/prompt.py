@@ -32,6 +32,8 @@ CLEAREST = 0.01
 """Probabilities of the network are clipped to [CLEAREST, 1 - CLEAREST], so that the box can change them."""
 REACH = 0.05
 """Radius in which a point changes the probability, as a share of the larger side of the box or image."""
+FEW_CELLS = 4
+"""Cells of the map along a box's side below which cells around the box count as in it."""
 MAX_POINTS = 64
 
 
@@ -67,6 +69,11 @@ class Prompt:
             if right <= 1 and bottom <= 1:
                 raise UserError(
                     f"{name}: the box {_text(self.box)} is within one pixel; give pixels, not shares"
+                )
+            if right - left < 1 or bottom - top < 1:
+                raise UserError(
+                    f"{name}: the box {_text(self.box)} is less than a pixel wide or high; give x0,y0,x1,y1 "
+                    "with x1 >= x0 + 1 and y1 >= y0 + 1"
                 )
             if not (0 <= left < right <= image.width and 0 <= top < bottom <= image.height):
                 raise UserError(
@@ -123,7 +130,8 @@ class PromptedImage:
 
         With a box, the logits of both maps and of the box are added: that of the box is BOX_WEIGHT in its
         middle, 0 on the ellipse inscribed in it, and falls to -BOX_WEIGHT outside of that. Outside the box
-        the probability is 0. Points then change the probability near them, and select components of the mask.
+        the probability is 0. Points then change the probability near them, and select components of the mask;
+        those on the lesion may be outside the box.
 
         Args:
             found: The network's output for `inputs`.
@@ -136,7 +144,13 @@ class PromptedImage:
             probability = self._within_box(probability, found[1].probability)
         if self.prompt.points:
             probability = self._with_points(probability, threshold)
-        return NetworkOutput(probability, np.zeros_like(probability), features=found[0].features)
+        beyond = any(point[2] for point in self.prompt.points)
+        return NetworkOutput(
+            probability,
+            np.zeros_like(probability),
+            features=found[0].features,
+            box=None if beyond else self.prompt.box,
+        )
 
     def _within_box(self, whole: Map, around: Map) -> Map:
         crop, box = self.prompt.crop(self.image), self.prompt.box
@@ -149,8 +163,8 @@ class PromptedImage:
             sample_map(around, (centres - crop.top) / crop.side, (centres - crop.left) / crop.side),
         )
         network = sum(NETWORK_WEIGHT * logit(np.clip(one, CLEAREST, 1 - CLEAREST)) for one in maps)
-        across = _places(box[0], box[2], centres * self.image.width)
-        down = _places(box[1], box[3], centres * self.image.height)[:, None]
+        across = _places(box[0], box[2], self.image.width, size)
+        down = _places(box[1], box[3], self.image.height, size)[:, None]
         inside = (abs(across) <= 1) & (abs(down) <= 1)
         shape = BOX_WEIGHT * np.maximum(1 - across**2 - down**2, -1)
         found: Map = np.where(inside, expit(network + shape), 0).astype(np.float32)
@@ -211,9 +225,25 @@ def _are_numbers(values: object, count: int) -> bool:
     return len(found) == count and all(isinstance(one, Real) for one in found)
 
 
-def _places(start: float, end: float, places: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return places along an axis of a box: -1 at its start, 1 at its end."""
-    return (2 * places - start - end) / (end - start)
+def _places(start: float, end: float, length: int, size: int) -> npt.NDArray[np.float64]:
+    """Return the places of a map's cells along an axis of a box: -1 at its start, 1 at its end.
+
+    A cell's place is that of its centre. In a box of fewer than FEW_CELLS, which may contain no centre, cells
+    count as one cell nearer to the middle, so that the map is high around the box.
+
+    Args:
+        start: Start of the box in pixels of the image.
+        end: End of the box.
+        length: Side of the image in pixels.
+        size: Number of cells S.
+    """
+    cell = length / size
+    middle = (start + end) / 2
+    nearest = np.abs((np.arange(size) + 0.5) * cell - middle)
+    if end - start < FEW_CELLS * cell:
+        nearest = np.maximum(nearest - cell, 0)
+    places: npt.NDArray[np.float64] = 2 * nearest / (end - start)
+    return places
 
 
 def _text(numbers: Sequence[float]) -> str:

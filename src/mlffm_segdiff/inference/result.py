@@ -62,7 +62,7 @@ class CaseResult:
         """HxW float32 in [0, 1]: the posterior mean, or the fusion of the samples."""
         if self.segmentation is None:
             return self.mask.astype(np.float32)
-        return map_at(self.segmentation.probability, *self.mask.shape)
+        return self.segmentation.probability_at(*self.mask.shape)
 
     @property
     def spread(self) -> Map:

@@ -47,8 +47,9 @@ class Counts:
 def check_pair(predicted: Mask, truth: Mask) -> None:
     """Raise TypeError or ValueError unless both masks are HxW bool of the same, non-empty shape."""
     for name, mask in (("predicted", predicted), ("truth", truth)):
-        if mask.dtype != np.bool_:
-            raise TypeError(f"{name} mask must be bool, not {mask.dtype}")
+        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
+            kind = mask.dtype if isinstance(mask, np.ndarray) else type(mask).__name__
+            raise TypeError(f"{name} mask must be an array of bool, such as mask > 0, not of {kind}")
         if mask.ndim != 2 or mask.size == 0:
             raise ValueError(f"{name} mask must be HxW with pixels, not of shape {mask.shape}")
     if predicted.shape != truth.shape:

@@ -1,5 +1,6 @@
 """The network's output for an image as arrays, and its maps at the image's own size; needs no torch."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +20,25 @@ class NetworkOutput:
         samples: NxSxS float32 in [0, 1], the N samples; None if none were drawn.
         features: D float32, of the whole image, see `segmenters.image_features`; None if the network has no
             maps for them.
+        box: Left, top, right and bottom edge of a box in pixels of the image, outside of which the
+            probability is 0; None for no box.
     """
 
     probability: Map
     spread: Map
     samples: Map | None = None
     features: Map | None = None
+    box: tuple[float, float, float, float] | None = None
+
+    def probability_at(self, height: int, width: int) -> Map:
+        """Return the probability at the image's size, HxW float32 in [0, 1]; see `map_at`."""
+        found = map_at(self.probability, height, width)
+        if self.box is None:
+            return found
+        left, top, right, bottom = (math.floor(edge + 0.5) for edge in self.box)
+        within = np.zeros_like(found)
+        within[top:bottom, left:right] = found[top:bottom, left:right]
+        return within
 
     @property
     def is_finite(self) -> bool:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import sha256
+from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
@@ -187,6 +188,9 @@ class Pretrained(
                 broken, do not fit their configuration, or need a package that is not installed or code that
                 is not trusted.
         """
+        given = pretrained_model_name_or_path
+        if not isinstance(given, str | PathLike):
+            raise UserError(f"the weights are a {type(given).__name__}; give their name, folder or hub id")
         if unknown := [option for option in options if option not in HUB_OPTIONS]:
             raise UserError(f"unknown option {unknown[0]!r}; choose one of {', '.join(HUB_OPTIONS)}")
         name, place = str(pretrained_model_name_or_path), find_device(device)

@@ -69,6 +69,8 @@ def with_data(
     """
     values = recipe.model_dump(mode="json")
     data = values["data"]
+    if not isinstance(sources, Mapping | None):
+        raise UserError(f"sources is {sources!r}; give folders by data set: {{'isic2018': 'data/isic2018'}}")
     if sources:
         sources = {source_name(name): path for name, path in sources.items()}
         known = data["sources"]

@@ -24,8 +24,8 @@ class About(BaseModel):
         styles: Annotation styles to choose from; none if the model has only one.
         most_bytes: Largest body of a request, in bytes.
         most_pixels: Largest number of pixels of an image.
-        most_evaluations: Largest number of network evaluations per image: samples times steps, times 4 with
-            mirror images, times 2 with a box.
+        most_evaluations: Largest number of network evaluations per image: samples times steps, or 1 without
+            samples (2 with a second look); times 4 with mirror images, times 2 with a box.
         most_steps: Largest number of sampling steps.
         least_samples: Smallest number of samples that the model accepts.
         most_samples: Largest number of samples that the model accepts.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import ImageOps
+from PIL import Image
 
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.files import decode_mask, image_size
@@ -83,9 +83,8 @@ def preview(image: CaseImage) -> str:
 
     Call it in a block of `result_memory`. Raises UserError if the image is too large to be shown.
     """
-    shown = image.full_size
-    if max(shown.size) > PREVIEW_SIDE:
-        shown = ImageOps.contain(shown, (PREVIEW_SIDE, PREVIEW_SIDE))
+    shown = image.full_size.copy()
+    shown.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.BICUBIC)
     stream = io.BytesIO()
     shown.save(stream, "JPEG", quality=PREVIEW_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()

@@ -100,7 +100,7 @@ class SegmentOptions(ProcessingOptions):
         max_length=128,
         pattern=rf"^{NUMBER}(,{NUMBER}){{3}}$",
         description="The lesion's bounding box, x0,y0,x1,y1 in pixels: the network also sees the crop around "
-        "it, and the mask is within it.",
+        "it, and the mask is within it, but for points on the lesion.",
     )
     points: str | None = Field(
         None,

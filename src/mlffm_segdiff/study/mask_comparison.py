@@ -98,9 +98,16 @@ def compare(
             has other files; nothing was written.
         StoppedError: A file cannot be written.
     """
+    if not isinstance(masks, Mapping):
+        raise UserError(
+            f"masks is a {type(masks).__name__}; give folders by method: {{'ours': 'masks/ours'}}"
+        )
     truth, output = expanded(truth), expanded(output)
     folders = {
-        name: [expanded(one) for one in ([given] if isinstance(given, str | Path) else given)]
+        name: [
+            expanded(one)
+            for one in ([given] if not isinstance(given, Sequence) or isinstance(given, str) else given)
+        ]
         for name, given in masks.items()
     }
     _check_methods(folders, baseline)

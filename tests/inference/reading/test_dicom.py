@@ -183,6 +183,17 @@ def test_a_spacing_of_one_number_is_unknown(dicom_dataset: Callable, dicom: Dico
     assert mm_per_pixel(dataset) is None
 
 
+def test_the_spacing_of_the_first_frames_functional_group_counts() -> None:
+    """Enhanced multi-frame objects have it there (PS3.3, C.7.6.16.2.1)."""
+    measures, group, dataset = Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing = [0.05, 0.05]
+    group.PixelMeasuresSequence = Sequence([measures])
+    dataset.SharedFunctionalGroupsSequence = Sequence([group])
+    assert mm_per_pixel(dataset) == pytest.approx(0.05)
+    measures.PixelSpacing = [0.05, 0.06]
+    assert mm_per_pixel(dataset) is None
+
+
 def test_a_voi_table_overrides_a_window(dicom: Dicom) -> None:
     table = Dataset()
     table.LUTDescriptor, table.LUTData = [4, 0, 8], [0, 51, 255, 102]

@@ -93,9 +93,17 @@ def unusual(name: str, reason: str) -> UserError:
 
 
 def header_value(header: Dataset, keyword: str) -> Any:
-    """Return the first value of an element, of the first frame's functional groups if it is only there.
+    """Return the first value of an element as `_of_first_frame` finds it; None if it is empty."""
+    value = _of_first_frame(header, keyword)
+    if isinstance(value, str | bytes) or not hasattr(value, "__getitem__"):
+        return value
+    return value[0] if len(value) else None
 
-    None if it is absent, empty or invalid.
+
+def _of_first_frame(header: Dataset, keyword: str) -> Any:
+    """Return the value of an element, of the first frame's functional groups if it is only there.
+
+    None if it is absent or invalid.
     """
     value = _value(header, keyword)
     for groups in FUNCTIONAL_GROUPS if value is None else ():
@@ -103,9 +111,7 @@ def header_value(header: Dataset, keyword: str) -> Any:
         for element in _readable(group):
             if element.VR == "SQ" and element.value and value is None:
                 value = _value(element.value[0], keyword)
-    if isinstance(value, str | bytes) or not hasattr(value, "__getitem__"):
-        return value
-    return value[0] if len(value) else None
+    return value
 
 
 def header_number(header: Dataset, keyword: str) -> float | None:
@@ -126,7 +132,7 @@ def mm_per_pixel(header: Dataset) -> float | None:
     """
     for keyword in SPACINGS:
         try:
-            found = [float(value) for value in np.ravel(_value(header, keyword) or ())]
+            found = [float(value) for value in np.ravel(_of_first_frame(header, keyword) or ())]
         except (TypeError, ValueError):
             continue
         if len(found) == 2 and all(MIN_SPACING <= value <= MAX_SPACING for value in found):

@@ -30,19 +30,22 @@ export function withPoints({ size, probability }, { box, points, threshold }, wi
   const found = Float32Array.from(probability);
   const cellOf = ([x, y]) => Math.floor((y / height) * size) * size + Math.floor((x / width) * size);
   const [left, top, right, bottom] = box ?? [0, 0, width, height];
-  const radius = Math.max(REACH * Math.max(right - left, bottom - top), (2 * Math.max(width, height)) / size);
+  const reach = Math.max(REACH * Math.max(right - left, bottom - top), (2 * Math.max(width, height)) / size);
+  const lesion = points.filter(([, , label]) => label);
+  const distance = (place, [x, y]) => {
+    const [row, column] = [Math.floor(place / size), place % size];
+    return Math.hypot(((row + 0.5) / size) * height - y, ((column + 0.5) / size) * width - x);
+  };
   const shift = (point) => {
     if (found[cellOf(point)] >= least === Boolean(point[2])) return;
-    for (let row = 0, place = 0; row < size; row++) {
-      for (let column = 0; column < size; column++, place++) {
-        const dy = ((row + 0.5) / size) * height - point[1];
-        const dx = ((column + 0.5) / size) * width - point[0];
-        const weight = Math.min(Math.max(2 - (2 * Math.hypot(dy, dx)) / radius, 0), 1);
-        found[place] = (1 - weight) * found[place] + weight * point[2];
-      }
+    const nearest = point[2] ? [] : lesion.map((one) => distance(cellOf(one), point));
+    const radius = Math.min(reach, ...nearest);
+    if (radius === 0) return;
+    for (let place = 0; place < found.length; place++) {
+      const weight = Math.min(Math.max(2 - (2 * distance(place, point)) / radius, 0), 1);
+      found[place] = (1 - weight) * found[place] + weight * point[2];
     }
   };
-  const lesion = points.filter(([, , label]) => label);
   lesion.forEach(shift);
   const before = labelled(found, least, size);
   const kept = new Set(lesion.map((point) => before[cellOf(point)]));
@@ -57,6 +60,25 @@ export function withPoints({ size, probability }, { box, points, threshold }, wi
     after.forEach((label, place) => (found[place] = label && !marked.has(label) ? 0 : found[place]));
   }
   return { size, probability: found };
+}
+
+/**
+ * Set what is outside the box of an edit to 0, but with points on the lesion, which may be outside.
+ * @param {Float32Array} probability height x width, of the image or a smaller view of it; changed
+ * @param {import("./mask.js").Edit} edit
+ * @param {number} width @param {number} height of the view
+ * @param {number} share the view's size as a share of the image's
+ * @returns {Float32Array} the same
+ */
+export function withinBox(probability, { box, points }, width, height, share = 1) {
+  if (!box || points.some(([, , label]) => label)) return probability;
+  const [left, top, right, bottom] = box.map((edge) => Math.round(edge * share));
+  for (let row = 0; row < height; row++) {
+    const start = row * width;
+    if (row < top || row >= bottom) probability.fill(0, start, start + width);
+    else probability.fill(0, start, start + left).fill(0, start + right, start + width);
+  }
+  return probability;
 }
 
 /** The number of each pixel's connected component, from 1; 0 where the probability is below the least. */

@@ -4,7 +4,7 @@ import { heat } from "./colours.js";
 import { resample, unpack } from "./maps.js";
 import { applyStep, thresholdMask, wholeBox } from "./mask.js";
 import { outline } from "./outline.js";
-import { withPoints } from "./prompt.js";
+import { withinBox, withPoints } from "./prompt.js";
 import { Problem } from "./status.js";
 
 const SKETCH_SIDE = 1600;
@@ -98,7 +98,8 @@ export class Result {
     const [width, height] = [this.width, this.height].map((side) => Math.max(1, Math.round(side * share)));
     const edit = { ...one.edit, threshold };
     const map = this.#keep("sketch's map", mapKey(edit), () => mapOf(answer, edit));
-    const values = this.#keep("sketch", map, () => resample(map.probability, map.size, width, height));
+    const values = this.#keep("sketch", map, () =>
+      withinBox(resample(map.probability, map.size, width, height), edit, width, height, share));
     const raster = thresholdMask(values, threshold, answer.post, width, height);
     for (const step of edit.steps) applyStep(raster, scaled(step, share));
     return raster;
@@ -184,7 +185,8 @@ export class Result {
   #restart(edit) {
     const { width, height, map } = this;
     const base = this.#keep("base", `${edit.threshold} ${mapKey(edit)}`, () => {
-      const values = this.#keep("full", map, () => resample(map.probability, map.size, width, height));
+      const values = this.#keep("full", map, () =>
+        withinBox(resample(map.probability, map.size, width, height), edit, width, height));
       return thresholdMask(values, edit.threshold, this.answer.post, width, height);
     });
     if (!this.raster) this.raster = { data: new Uint8Array(width * height), width, height };
@@ -216,7 +218,8 @@ function mapKey({ threshold, box, points }) {
 export function maskOf(answer, edit) {
   const { post, width, height } = answer;
   const { size, probability } = mapOf(answer, edit);
-  const raster = thresholdMask(resample(probability, size, width, height), edit.threshold, post, width, height);
+  const values = withinBox(resample(probability, size, width, height), edit, width, height);
+  const raster = thresholdMask(values, edit.threshold, post, width, height);
   for (const step of edit.steps) applyStep(raster, step);
   return raster;
 }
