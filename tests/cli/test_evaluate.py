@@ -247,6 +247,20 @@ def test_masks_of_any_program_are_scored_against_true_masks(command: Command, tm
     assert "network" not in printed
 
 
+def test_the_home_folder_may_be_written_as_its_sign(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell leaves it in --output=~/scores."""
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    Image.fromarray(np.tri(8, dtype=np.uint8) * np.uint8(255)).save(masks / "a.png")
+    status, _, err = command("evaluate", "--masks=~/masks", "--truth=~/masks", "--output=~/scores")
+    assert (status, "against itself" in err) == (0, True)
+    assert (tmp_path / "scores" / "cases.csv").is_file()
+
+
 def test_ground_truth_against_itself_is_a_warning(command: Command, tmp_path: Path) -> None:
     truth = save_masks(tmp_path / "truth", a=10)
     status, _, error = command("evaluate", "--masks", truth, "--truth", truth, "-o", tmp_path / "scores")

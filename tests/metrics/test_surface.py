@@ -46,6 +46,13 @@ def test_two_points_are_their_euclidean_distance_apart() -> None:
     assert (scores.hd95, scores.assd, scores.boundary_dice) == (5, 5, 0)
 
 
+@pytest.mark.parametrize("tolerance", [-0.01, float("nan")])
+def test_a_tolerance_below_zero_is_refused(tolerance: float) -> None:
+    mask = np.eye(4, dtype=bool)
+    with pytest.raises(ValueError, match=r"the tolerance is .*, but must be a share of 0 or more"):
+        surface_scores(mask, mask, tolerance)
+
+
 def test_concentric_squares_by_hand() -> None:
     inner, outer = np.zeros((2, 101, 101), bool)
     inner[40:61, 40:61] = True

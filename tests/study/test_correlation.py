@@ -77,6 +77,14 @@ def test_a_property_that_a_control_repeats_has_no_correlation_of_its_own() -> No
     assert math.isnan(rank_correlation(values, values[::-1] ** 2, np.column_stack([values, values])).rho)
 
 
+def test_values_that_differ_by_rounding_are_equal() -> None:
+    scores = np.array([0.5, 0.5, 0.7, 0.8, 0.9])
+    values = np.array([1.0, 2.0, 4.0, 3.0, 5.0])
+    rounded = scores + 1e-16 * np.array([0, 3, 0, 0, 0])
+    assert rounded[0] != rounded[1]
+    assert rank_correlation(values, rounded) == rank_correlation(values, scores)
+
+
 def test_equal_values_have_no_correlation() -> None:
     found = rank_correlation(np.ones(6), np.arange(6.0))
     assert math.isnan(found.rho)

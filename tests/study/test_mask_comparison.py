@@ -16,6 +16,7 @@ from statsmodels.stats.multitest import multipletests
 from mlffm_segdiff import compare
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.case import Entry
+from mlffm_segdiff.study import mask_comparison
 from mlffm_segdiff.study.mask_comparison import MaskComparison, _find_images
 
 ROWS = {
@@ -356,6 +357,13 @@ def test_images_that_differ_only_in_case_are_told_apart(tmp_path: Path) -> None:
         ),
         (lambda given: {"masks": {"id": given["truth"], "c": given["truth"]}}, "'id' is a column of"),
         (lambda given: {"properties": given["output"] / "no.csv"}, r"no\.csv cannot be read"),
+        (lambda _: {"missing": "skipp"}, "missing='skipp' is unknown; choose one of error, empty, skip"),
+        (lambda _: {"masks": ["ours", "plain"]}, r"masks is \['ours', 'plain'\]; give a mapping by name"),
+        (lambda given: {"masks": {1: given["truth"], 2: given["truth"]}}, "give a mapping by name"),
+        (lambda _: {"masks": {"ours": 1, "plain": 2}}, "1 is a int, not a path"),
+        (lambda _: {"truth": None}, "None is a NoneType, not a path"),
+        (lambda _: {"properties": 3}, "3 is a int, not a path"),
+        (lambda _: {"images": 3}, "3 is a int, not a path"),
         (lambda given: {"images": given["output"] / "none"}, "does not exist"),
     ],
 )
@@ -366,6 +374,25 @@ def test_bad_input_ends_in_one_line_and_writes_nothing(
     with pytest.raises(UserError, match=message):
         compare(**{**given, **change(given)})
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_files_of_a_comparison_that_ended_meanwhile_are_replaced(
+    tmp_path: Path, truth: Path, masks: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mask_comparison, "write_mask_report", lambda *_: [])
+    written = mask_comparison.score_runs
+
+    def slow(*given: object) -> object:
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "groups_age.csv").write_text("of the other one", encoding="utf-8")
+        facts = json.dumps({"files": ["comparison.json", "scores.csv", "groups_age.csv"]})
+        (tmp_path / "out" / "comparison.json").write_text(facts, encoding="utf-8")
+        return written(*given)
+
+    monkeypatch.setattr(mask_comparison, "score_runs", slow)
+    compare(masks, truth, tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"comparison.json", "scores.csv"}
 
 
 @pytest.mark.usefixtures("without_report")

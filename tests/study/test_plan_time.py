@@ -33,6 +33,8 @@ def test_launchers_run_one_or_several_cells_at_once(monkeypatch: pytest.MonkeyPa
     assert cells_at_once(LauncherConfig(name="local"), 2, 3) == 3
     assert cells_at_once(LauncherConfig(name="local", workers=2), 2, 30) == 2
     assert cells_at_once(LauncherConfig(name="slurm"), 2, 30) == 30
+    assert cells_at_once(LauncherConfig(name="slurm"), 2, 300) == 256  # submitit's default
+    assert cells_at_once(LauncherConfig(name="ray"), 2, 300) == 300
 
 
 def test_each_network_and_size_is_measured_once(

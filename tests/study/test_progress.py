@@ -27,7 +27,8 @@ def put(progress: StudyProgress, place: int, state: State, seconds: float = 10.0
     for name in FILES.values():
         (path / name).unlink(missing_ok=True)
     record = {"seconds": seconds, "training_seconds": seconds, "images": 16, "resumed": False}
-    (path / FILES[state]).write_text(json.dumps(record))
+    origin = {"training_code": "0123", "python": "3.11.7", "packages": {}}
+    (path / FILES[state]).write_text(json.dumps(record | origin))
 
 
 def test_cells_wait_until_something_is_known(progress: StudyProgress) -> None:

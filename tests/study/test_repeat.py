@@ -30,6 +30,9 @@ def test_a_cell_repeats_bit_for_bit(whole: StudyFolder, chosen: Cell, tmp_path: 
     (folder.cell(chosen.key).path / "run/weights/model.safetensors").write_bytes(b"")
     assert same_weights(whole, folder, plan) is False
     assert same_weights(StudyFolder(tmp_path / "nowhere"), folder, plan) is None
+    (folder.cell(chosen.key).path / "run/weights/model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"has finished this cell, but .* was removed; choose another folder"):
+        same_weights(whole, folder, plan)
 
 
 def test_what_would_not_be_the_same_cell_is_refused(whole: StudyFolder, chosen: Cell, tmp_path: Path) -> None:

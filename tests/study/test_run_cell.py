@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -16,7 +17,7 @@ from mlffm_segdiff.data.synthetic import write_folder
 from mlffm_segdiff.study import run_cell as module
 from mlffm_segdiff.study.code_version import code_digest
 from mlffm_segdiff.study.plan import read_plan, write_plan
-from mlffm_segdiff.study.run_cell import run_cell
+from mlffm_segdiff.study.run_cell import is_scored, run_cell
 from mlffm_segdiff.study.runner import make_plan, save_plan
 from mlffm_segdiff.study.study_folder import CellFolder, StudyFolder
 
@@ -93,6 +94,34 @@ def test_scores_of_which_a_kill_left_only_the_summary_are_made_again(copied: Stu
     cases.unlink()
     run_cell(copied.path, place.path.name)
     assert cases.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ["[]", "null", '{"sampling": null}', '{"sampling": []}', "{"])
+def test_scores_with_a_damaged_summary_are_made_again(copied: StudyFolder, content: str) -> None:
+    plan, place = read_plan(copied.plan), first_cell(copied)
+    (place.scores("recipe") / "summary.json").write_text(content)
+    assert not is_scored(plan.cell(place.path.name), plan, place)
+
+
+def test_scores_that_cannot_be_replaced_are_an_error(
+    copied: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a table is open in a program on Windows."""
+    plan, place = read_plan(copied.plan), first_cell(copied)
+    place.finished.unlink()
+    write_plan(replace(plan, part="val"), copied.plan)
+    remove = shutil.rmtree
+
+    def locked(path: Path, ignore_errors: bool = False, **more: Any) -> None:
+        if Path(path) != place.scores("recipe"):
+            remove(path, ignore_errors, **more)
+        elif not ignore_errors:
+            raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(shutil, "rmtree", locked)
+    with pytest.raises((UserError, OSError), match="Permission denied"):
+        run_cell(copied.path, place.path.name)
+    assert not place.finished.exists()
 
 
 def test_a_cell_that_another_process_runs_is_waited_for_and_not_run_again(copied: StudyFolder) -> None:

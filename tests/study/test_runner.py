@@ -3,6 +3,7 @@ import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -250,13 +251,43 @@ def test_one_command_at_a_time(copied: StudyFolder, make_study: MakeStudy, plan_
         run_cells(plan, copied, Recorded({}))
 
 
+def test_a_plan_replaced_by_another_command_is_not_run(
+    copied: StudyFolder, make_study: MakeStudy, plan_here: PlanHere
+) -> None:
+    plan, nobody = plan_here(make_study(seeds=[0, 1, 2]), copied), Recorded({})
+    plan_here(make_study(), copied)
+    with pytest.raises(UserError, match="has the plan of another command, started just now; wait until"):
+        run_cells(plan, copied, nobody)
+    assert nobody.asked == []
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"sources": ["ph2"]}, r"sources is \['ph2'\]; give a mapping by name"),
+        ({"sources": {3: "x"}}, "give a mapping by name"),
+        ({"sources": {"ph2": 3}}, "3 is a int, not a path"),
+        ({"reuse": "elsewhere"}, "elsewhere on .* is not a study folder"),
+        ({"reuse": Path("elsewhere")}, "elsewhere on .* is not a study folder"),
+    ],
+)
+def test_wrong_arguments_from_python_are_user_errors(
+    make_study: MakeStudy, tmp_path: Path, options: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(UserError, match=says):
+        runner.run_study(make_study(), tmp_path / "study", **options)
+    assert not (tmp_path / "study").exists()
+
+
 def test_a_lost_plan_is_made_again_and_a_damaged_account_named(
     copied: StudyFolder, make_study: MakeStudy, plan_here: PlanHere
 ) -> None:
     copied.plan.unlink()
     plan = plan_here(make_study(), copied)
     assert StudyProgress(plan, copied).count("done") == 4
-    for text in ("", "[]", "{}", '{"seconds": "abc"}'):
+    record = json.loads(copied.cell(plan.cells[0].key).finished.read_text())
+    damaged = [{**record, key: None} for key in ("training_code", "python", "packages", "evaluations")]
+    for text in ("", "[]", "{}", '{"seconds": "abc"}', *map(json.dumps, damaged)):
         copied.cell(plan.cells[0].key).finished.write_text(text)
         with pytest.raises(UserError, match=r"finished\.json cannot be read .* delete it"):
             StudyProgress(plan, copied).seconds(plan.cells[0])

@@ -42,6 +42,23 @@ def test_trained_cells_are_scored_elsewhere_without_training(
         assert (folder.cell(key).scores("steps_1") / "cases.csv").is_file()
 
 
+def test_an_interrupted_training_gives_way_to_scores_of_a_shared_study(
+    whole: StudyFolder, make_study: Callable[..., Study], plan_here: PlanHere, tmp_path: Path
+) -> None:
+    """Otherwise it would be resumed beside scores of other weights."""
+    shared, folder = StudyFolder(tmp_path / "shared"), StudyFolder(tmp_path / "longer")
+    share_study(whole, shared.path)
+    plan = plan_here(make_study(), folder)
+    place = folder.cell(plan.cells[0].key)
+    place.run.config.parent.mkdir(parents=True)
+    for file in (place.run.config, place.run.path / "checkpoints" / "last.ckpt"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("of an interrupted training")
+    reuse_cells(plan, folder, [shared])
+    assert place.finished.is_file()
+    assert [path.name for path in place.run.path.rglob("*") if path.is_file()] == ["metrics.csv"]
+
+
 def test_a_shared_study_is_extended_without_its_weights(
     whole: StudyFolder,
     make_study: Callable[..., Study],

@@ -23,6 +23,7 @@ from mlffm_segdiff.cli.common import (
 from mlffm_segdiff.cli.sampling import SamplesOption, SamplingArgument, StyleOption, sampling_overrides
 from mlffm_segdiff.cli.terminal import say
 from mlffm_segdiff.config.errors import UserError
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.segmenters.device import AUTO
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def _evaluate_masks(masks: Path, truth: Path, output: Path, reporter: Reporter) 
 
     found = evaluate_masks(masks, truth, reporter.progress)
     _report(found, output, reporter)
-    if masks.resolve() == truth.resolve():
+    if expanded(masks).resolve() == expanded(truth).resolve():
         reporter.warn("--masks and --truth are the same folder: the ground truth was scored against itself")
     missing, extra = found.facts["missing"], found.facts["extra"]
     if extra:

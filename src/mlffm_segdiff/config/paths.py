@@ -1,9 +1,22 @@
 """Paths as users write them."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from mlffm_segdiff.config.errors import UserError
+
+
+def require_mapping(name: str, value: object, example: str) -> None:
+    """Raise UserError unless a value is a mapping with texts as its keys.
+
+    Args:
+        name: Name of the argument.
+        value: Its value.
+        example: A value that would do, for the error.
+    """
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise UserError(f"{name} is {value!r}; give a mapping by name: {example}")
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:

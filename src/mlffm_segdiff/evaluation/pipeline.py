@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from mlffm_segdiff.config.errors import UserError, partly_written
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.config.progress import ShowProgress, no_progress
 from mlffm_segdiff.config.schema import Recipe, SamplingConfig
 from mlffm_segdiff.data.case import Case
@@ -150,7 +151,7 @@ def evaluate(
     return Evaluation(evaluated, facts, outlines, judged, covered, coverage, model)
 
 
-def evaluate_masks(predicted: Path, truth: Path, show: ShowProgress = no_progress) -> Evaluation:
+def evaluate_masks(predicted: Path | str, truth: Path | str, show: ShowProgress = no_progress) -> Evaluation:
     """Score a folder of masks from any program against a folder of ground truth, matched by name.
 
     ``missing`` and ``extra`` of the facts are the ids on one side only.
@@ -166,6 +167,7 @@ def evaluate_masks(predicted: Path, truth: Path, show: ShowProgress = no_progres
     Raises:
         UserError: A folder or file cannot be read, or the sizes of a pair differ.
     """
+    predicted, truth = expanded(predicted), expanded(truth)
     matched = match_folders(predicted, truth)
     files = {pair.id: pair for pair in matched.pairs}
     cases = []
@@ -187,7 +189,7 @@ def evaluate_masks(predicted: Path, truth: Path, show: ShowProgress = no_progres
     return Evaluation(cases, facts, outlines)
 
 
-def write_evaluation(found: Evaluation, folder: Path) -> dict[str, Summary]:
+def write_evaluation(found: Evaluation, folder: Path | str) -> dict[str, Summary]:
     """Write cases.csv, summary.json and figures.
 
     Of a model also quality.csv, and, of its test cases, coverage.csv where a calibration applies.
@@ -205,6 +207,7 @@ def write_evaluation(found: Evaluation, folder: Path) -> dict[str, Summary]:
             another evaluation is writing to the folder; nothing was written.
         StoppedError: A file cannot be written.
     """
+    folder = expanded(folder)
     scores = [case.source.jaccard for case in found.cases]
     drawn = {
         "contours.png": figures.contour_figure(found.outlines),
@@ -244,13 +247,14 @@ def require_free_folder(folder: Path, inputs: Iterable[Path] = ()) -> None:
         folder: Folder that they would be written to.
         inputs: Folders of masks, in which they would be masks themselves.
     """
-    require_outside(folder, inputs)
+    folder = expanded(folder)
+    require_outside(folder, map(expanded, inputs))
     require_own(folder, (SUMMARY_FILE, CASES_FILE), evaluated_files(folder))
 
 
 def evaluated_files(folder: Path) -> list[str]:
     """Return the files of an earlier evaluation in a folder, as its summary.json lists them."""
-    return listed_files(folder / SUMMARY_FILE)
+    return listed_files(expanded(folder) / SUMMARY_FILE)
 
 
 def _outlined(

@@ -50,7 +50,7 @@ def score_case(predicted: Mask, truth: Mask, tolerance: float = TOLERANCE) -> Ca
 
     Raises:
         TypeError: If a mask is not bool.
-        ValueError: If the shapes differ or are empty.
+        ValueError: If the shapes differ or are empty, or the tolerance is below 0 or NaN.
     """
     counts = count_pixels(predicted, truth)
     surface = surface_scores(predicted, truth, tolerance)

@@ -67,9 +67,11 @@ def surface_scores(predicted: Mask, truth: Mask, tolerance: float = TOLERANCE) -
         tolerance: Tolerance of the boundary Dice as a share of the image diagonal, sqrt(H^2 + W^2) pixels.
 
     Raises:
-        ValueError, TypeError: As `check_pair`.
+        ValueError, TypeError: As `check_pair`; or the tolerance is below 0 or NaN.
     """
     check_pair(predicted, truth)
+    if not tolerance >= 0:
+        raise ValueError(f"the tolerance is {tolerance}, but must be a share of 0 or more")
     diagonal = math.hypot(*truth.shape)
     empty = [not predicted.any(), not truth.any()]
     if any(empty):

@@ -10,7 +10,7 @@ from pydantic import create_model
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.load import check_values, override_values, read_recipe, recipe_of
 from mlffm_segdiff.config.model_config import ModelConfig
-from mlffm_segdiff.config.paths import expanded
+from mlffm_segdiff.config.paths import expanded, require_mapping
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.table import require_source, source_name
 from mlffm_segdiff.losses.mask_loss import LOSSES
@@ -69,9 +69,8 @@ def with_data(
     """
     values = recipe.model_dump(mode="json")
     data = values["data"]
-    if not isinstance(sources, Mapping | None):
-        raise UserError(f"sources is {sources!r}; give folders by data set: {{'isic2018': 'data/isic2018'}}")
     if sources:
+        require_mapping("sources", sources, "{'isic2018': 'data/isic2018'}")
         sources = {source_name(name): path for name, path in sources.items()}
         known = data["sources"]
         mix = data["mix"] if set(sources) == set(known) else None

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata, t
 
-from mlffm_segdiff.metrics.intervals import CONFIDENCE, TIE_TOLERANCE
+from mlffm_segdiff.metrics.intervals import CONFIDENCE, TIE_DIGITS, TIE_TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ def rank_correlation(
     free = count - 3 - others.shape[1]
     if free < 1:
         return Correlation(count, math.nan, math.nan, math.nan, math.nan)
-    design = np.column_stack([np.ones(count), rankdata(others, axis=0)])
-    ranks = rankdata(sides, axis=0)
+    design = np.column_stack([np.ones(count), rankdata(np.round(others, TIE_DIGITS), axis=0)])
+    ranks = rankdata(np.round(sides, TIE_DIGITS), axis=0)
     residuals = ranks - design @ np.linalg.lstsq(design, ranks, rcond=None)[0]
     norms = np.linalg.norm(residuals, axis=0)
     if norms.min() <= TIE_TOLERANCE * count:

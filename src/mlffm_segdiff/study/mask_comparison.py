@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
 from mlffm_segdiff.config.errors import UserError, partly_written
-from mlffm_segdiff.config.paths import expanded
+from mlffm_segdiff.config.paths import expanded, require_mapping
 from mlffm_segdiff.config.progress import Progress, ShowProgress, no_progress
 from mlffm_segdiff.config.schema import MissingMasks
 from mlffm_segdiff.config.study import title
@@ -98,16 +98,12 @@ def compare(
             has other files; nothing was written.
         StoppedError: A file cannot be written.
     """
-    if not isinstance(masks, Mapping):
-        raise UserError(
-            f"masks is a {type(masks).__name__}; give folders by method: {{'ours': 'masks/ours'}}"
-        )
+    require_mapping("masks", masks, "{'ours': 'masks/ours', 'theirs': 'masks/theirs'}")
+    if missing not in get_args(MissingMasks):
+        raise UserError(f"missing={missing!r} is unknown; choose one of {', '.join(get_args(MissingMasks))}")
     truth, output = expanded(truth), expanded(output)
     folders = {
-        name: [
-            expanded(one)
-            for one in ([given] if not isinstance(given, Sequence) or isinstance(given, str) else given)
-        ]
+        name: list(map(expanded, given if isinstance(given, list | tuple) else [given]))
         for name, given in masks.items()
     }
     _check_methods(folders, baseline)
@@ -115,9 +111,7 @@ def compare(
     if images is not None:
         inputs.append(expanded(images))
     require_outside(output, inputs)
-    own = listed_files(output / FACTS_FILE)
-    own += FOLDERS if own else ()
-    require_own(output, [*RESULTS, *FOLDERS], own)
+    _require_own_results(output)
     found = find_runs(folders, truth, missing)
     given: dict[str, pd.Series] = {}
     if properties is not None:
@@ -140,7 +134,7 @@ def compare(
         "verdicts": [sentence(one, scored) for one in compared],
     }
     outline = partial(_outline, found, scored, found_images)
-    files = _write(MaskComparison(output, scored, facts), compared, own, outline, given)
+    files = _write(MaskComparison(output, scored, facts), compared, outline, given)
     return MaskComparison(output, scored, {**facts, "files": files})
 
 
@@ -165,7 +159,6 @@ def _score(
 def _write(
     found: MaskComparison,
     compared: Sequence[Comparison],
-    own: Sequence[str],
     outline: Outline,
     properties: Mapping[str, pd.Series],
 ) -> list[str]:
@@ -176,6 +169,7 @@ def _write(
         write_text(found.folder / FACTS_FILE, f"{text}\n")
 
     with claimed_results(found.folder), partly_written():
+        own = _require_own_results(found.folder)  # another comparison may have written some since
         remove_results(found.folder, [name for name in own if name not in (FACTS_FILE, *FOLDERS)])
         write_facts(RESULTS)  # so that the next comparison may replace the files of one that was killed
         notes = found.facts["notes"]
@@ -184,6 +178,14 @@ def _write(
         files = [FACTS_FILE, SCORES_FILE, *written]
         write_facts(files)
     return files
+
+
+def _require_own_results(folder: Path) -> list[str]:
+    """Return the files of an earlier comparison. Raises UserError if other files would be overwritten."""
+    own = listed_files(folder / FACTS_FILE)
+    own += FOLDERS if own else ()
+    require_own(folder, [*RESULTS, *FOLDERS], own)
+    return own
 
 
 def _check_methods(folders: Mapping[str, Sequence[Path]], baseline: str | None) -> None:

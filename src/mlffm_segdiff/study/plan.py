@@ -69,6 +69,9 @@ def read_plan(path: Path) -> StudyPlan:
     """Read plan.json. Raises UserError if it is missing or damaged."""
     try:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        for key in ("evaluations", "packages"):
+            if not isinstance(values[key], dict):
+                raise ValueError(f"{key} is {values[key]!r}")
         return StudyPlan(cells=[_cell(one, path) for one in values.pop("cells")], **values)
     except FileNotFoundError:
         raise UserError(

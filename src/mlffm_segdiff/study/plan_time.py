@@ -11,7 +11,7 @@ from mlffm_segdiff.config.study import LauncherConfig
 from mlffm_segdiff.data.sources import load_split_cases
 from mlffm_segdiff.segmenters.device import find_device
 from mlffm_segdiff.study.cells import Cell
-from mlffm_segdiff.study.launchers.base import torch_threads, workers_that_fit
+from mlffm_segdiff.study.launchers.base import SLURM_AT_ONCE, torch_threads, workers_that_fit
 from mlffm_segdiff.study.plan import StudyPlan
 from mlffm_segdiff.training.time_estimate import TimeEstimate, estimate_time
 
@@ -74,7 +74,7 @@ def step_key(recipe: Recipe) -> str:
 
 
 def cells_at_once(launcher: LauncherConfig, threads: int, cells: int) -> int:
-    """Return how many of some cells a launcher runs at the same time; Slurm and Ray all, by default.
+    """Return how many of some cells a launcher runs at the same time; Ray all of them, by default.
 
     Args:
         launcher: Launcher of the study.
@@ -83,7 +83,7 @@ def cells_at_once(launcher: LauncherConfig, threads: int, cells: int) -> int:
     """
     if launcher.name == "in-process":
         return 1
-    default = workers_that_fit(threads) if launcher.name == "local" else cells
+    default = {"local": workers_that_fit(threads), "slurm": SLURM_AT_ONCE}.get(launcher.name, cells)
     return max(min(launcher.workers or default, cells), 1)
 
 

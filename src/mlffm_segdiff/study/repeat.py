@@ -64,6 +64,13 @@ def same_weights(original: StudyFolder, repeated: StudyFolder, plan: StudyPlan) 
         original: Folder of the original run.
         repeated: Folder of its repetition.
         plan: Plan with one cell, that of both.
+
+    Raises:
+        UserError: The repetition is finished, but its weights were removed.
     """
     before, now = weights_file(original, plan), weights_file(repeated, plan)
+    if not now.is_file():
+        raise UserError(
+            f"{repeated.path} has finished this cell, but {now} was removed; choose another folder"
+        )
     return before.read_bytes() == now.read_bytes() if before.is_file() else None

@@ -72,10 +72,11 @@ def _has_evaluation(cell: Cell, plan: StudyPlan, place: CellFolder, evaluation: 
         summary = json.loads((scores / SUMMARY_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    if not (scores / CASES_FILE).is_file():
+    sampling = summary.get("sampling") if isinstance(summary, dict) else None
+    if not isinstance(sampling, dict) or not (scores / CASES_FILE).is_file():
         return False
     since_added = SamplingConfig().model_dump()  # settings that an earlier version did not have
-    found = summary | {"sampling": since_added | summary.get("sampling", {})}
+    found = summary | {"sampling": since_added | sampling}
     return all(found.get(name) == value for name, value in _provenance(cell, plan, evaluation).items())
 
 
@@ -143,7 +144,8 @@ def _score(cell: Cell, plan: StudyPlan, place: CellFolder, parts: SplitCases) ->
             write_report(building, found, _provenance(cell, plan, name))
             record = {"seconds": time.monotonic() - started, "code": code_of(cell.recipe)}
             _write(building / place.scored(name).name, record)
-            shutil.rmtree(scores, ignore_errors=True)  # of other settings, or unfinished
+            if scores.exists():  # of other settings, or unfinished
+                shutil.rmtree(scores)
 
 
 def _provenance(cell: Cell, plan: StudyPlan, evaluation: str) -> dict[str, object]:

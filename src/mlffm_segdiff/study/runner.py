@@ -10,7 +10,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from mlffm_segdiff.config.errors import UserError
-from mlffm_segdiff.config.paths import expanded
+from mlffm_segdiff.config.paths import expanded, require_mapping
 from mlffm_segdiff.config.study import LauncherName, Study, check_study, load_study
 from mlffm_segdiff.files.atomic import require_writable_folder, write_text
 from mlffm_segdiff.machine.processors import default_threads, processors
@@ -53,11 +53,11 @@ class StudyRun:
 
 def run_study(
     study: Study | str | Mapping[str, object],
-    output: Path | None = None,
-    sources: Sources | None = None,
+    output: Path | str | None = None,
+    sources: Mapping[str, Path | str | None] | None = None,
     on_end: OnEnd | None = None,
     device: str = AUTO,
-    reuse: Sequence[Path] = (),
+    reuse: Path | str | Sequence[Path | str] = (),
 ) -> StudyRun:
     """Train and score the unfinished cells of a study, and write its report.
 
@@ -67,7 +67,7 @@ def run_study(
         sources: See `Sources`.
         on_end: See `OnEnd`.
         device: Device of the cells, as for `find_device`.
-        reuse: Folders of other studies from which the same cells are copied; see `reuse_cells`.
+        reuse: Folder or folders of other studies from which the same cells are copied; see `reuse_cells`.
 
     Returns:
         The report's folder and the failed cells.
@@ -81,8 +81,11 @@ def run_study(
     if not isinstance(study, Study):
         study = load_study(study) if isinstance(study, str) else check_study(study, "run_study()")
     folder = StudyFolder.of(study.name, output)
-    others = [StudyFolder(expanded(path)) for path in reuse]
-    plan, launcher = start_study(study, folder, sources or {}, device, others)
+    if sources:
+        require_mapping("sources", sources, "{'isic2018': 'data/isic2018'}")
+    given = {name: None if path is None else expanded(path) for name, path in (sources or {}).items()}
+    others = [StudyFolder(expanded(path)) for path in ([reuse] if isinstance(reuse, str | Path) else reuse)]
+    plan, launcher = start_study(study, folder, given, device, others)
     reuse_cells(plan, folder, others)
     for change in changes(plan, folder):
         LOG.warning(change)
@@ -277,6 +280,10 @@ def run_cells(
         return failures
     waiting = sorted(cells, key=lambda key: folder.cell(key).failed.is_file())
     with folder.claimed(), closing(launcher.launch(run_cell, folder.path, waiting)) as outcomes:
+        if not cells.keys() <= {cell.key for cell in read_plan(folder.plan).cells}:
+            raise UserError(
+                f"{folder.path} has the plan of another command, started just now; wait until that has ended"
+            )
         for key in waiting:
             _remove_stale_mark(folder.cell(key))
         for outcome in outcomes:

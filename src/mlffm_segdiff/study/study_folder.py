@@ -13,13 +13,21 @@ from mlffm_segdiff.evaluation.report import CASES_FILE, SUMMARY_FILE
 from mlffm_segdiff.files.claim import claimed
 from mlffm_segdiff.training.run_folder import RunFolder
 
-RECORDS = {"seconds": int | float, "training_seconds": int | float, "images": int, "resumed": bool}
+RECORDS = {
+    "seconds": int | float,
+    "training_seconds": int | float,
+    "images": int,
+    "resumed": bool,
+    "training_code": str,
+    "python": str,
+    "packages": dict,
+}
 """Keys of the record of every finished cell, with their types."""
 
 
 def training_codes(account: Mapping[str, Any]) -> set[str]:
     """Return the digest of the code that trained a cell, from its record; a set, as of `scoring_codes`."""
-    return {str(account.get("training_code"))}
+    return {account["training_code"]}
 
 
 def scoring_codes(account: Mapping[str, Any]) -> set[str]:
@@ -78,6 +86,8 @@ class CellFolder:
             for key, kind in RECORDS.items():
                 if not isinstance(found.get(key), kind):
                     raise ValueError(f"{key} is {found.get(key)!r}")
+            if not isinstance(found.get("evaluations", {}), dict):
+                raise ValueError(f"evaluations is {found['evaluations']!r}")
         except (OSError, ValueError) as error:
             raise UserError(
                 f"{self.finished} cannot be read ({reason_of(error)}); delete it and run the study again"
@@ -115,7 +125,7 @@ class StudyFolder:
     path: Path
 
     @classmethod
-    def of(cls, name: str, path: Path | None = None) -> "StudyFolder":
+    def of(cls, name: str, path: Path | str | None = None) -> "StudyFolder":
         """Return the folder of the study with this name: ``path``, or studies/NAME."""
         return cls(expanded(path or Path("studies", name)))
 

@@ -125,8 +125,10 @@ def _copy_finished(source: CellFolder, target: CellFolder, evaluations: Iterable
     record = json.dumps(source.account(), indent=1).encode() + b"\n"
     if source.trained.is_file():
         _copy_training(source, target)
-    elif source.run.metrics.is_file():
-        write_bytes(target.run.metrics, source.run.metrics.read_bytes())
+    else:
+        shutil.rmtree(target.run.path, ignore_errors=True)  # of an interrupted training, not of these scores
+        if source.run.metrics.is_file():
+            write_bytes(target.run.metrics, source.run.metrics.read_bytes())
     for name in evaluations:
         _copy_folder(source.scores(name), target.scores(name))
     write_bytes(target.finished, record)

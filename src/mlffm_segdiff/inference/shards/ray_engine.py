@@ -46,8 +46,8 @@ def ray_engine(
     """
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     with messages_on_stderr():
+        connect(address, threads)
         try:
-            connect(address, threads)
             ray.data.DataContext.get_current().enable_progress_bars = False
             yield RayEngine(load, workers, threads, gpus)
         except RayError as error:

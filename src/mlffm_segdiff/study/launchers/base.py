@@ -16,6 +16,10 @@ Work = Callable[[Path, str], None]
 """Runs one cell: study folder, cell key. A fresh process must be able to import it by name."""
 
 
+SLURM_AT_ONCE = 256
+"""Cells that Slurm runs at the same time unless ``launcher.workers`` says otherwise; submitit's default."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a cell ended.

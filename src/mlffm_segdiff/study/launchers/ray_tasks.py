@@ -39,8 +39,8 @@ class RayTasks:
         """Run the cells as tasks. See `Launcher.launch`."""
         study, waiting = study.absolute(), deque(keys)
         running: dict[ray.ObjectRef[Outcome], str] = {}
+        connect(self.address, self.resources["CPU"])
         try:
-            connect(self.address, self.resources["CPU"])
             remote = self._remote()
             while waiting or running:
                 while waiting and len(running) < (self.workers or len(keys)):

@@ -14,7 +14,7 @@ from submitit.core.utils import DelayedSubmission, FailedJobError, UncompletedJo
 
 from mlffm_segdiff.config.errors import UserError, one_line
 from mlffm_segdiff.config.study import LauncherConfig
-from mlffm_segdiff.study.launchers.base import Outcome, Work, attempt, workers_that_fit
+from mlffm_segdiff.study.launchers.base import SLURM_AT_ONCE, Outcome, Work, attempt, workers_that_fit
 
 POLL_SECONDS = 0.5
 CANCEL_SECONDS = 10
@@ -43,7 +43,7 @@ class SubmititJobs:
             "mem_gb": config.memory_gb,
             "timeout_min": YEAR_MINUTES if self.local else config.minutes or DAY_MINUTES,
             "slurm_partition": config.partition,
-            "slurm_array_parallelism": self.at_once,
+            "slurm_array_parallelism": self.at_once or SLURM_AT_ONCE,
         }
 
     def launch(self, work: Work, study: Path, keys: Sequence[str]) -> Generator[Outcome, None, None]:
@@ -68,11 +68,13 @@ class SubmititJobs:
                 time.sleep(POLL_SECONDS)
 
     def _submit(self, job: "_CellJob", keys: Sequence[str]) -> Sequence[Job[Outcome]]:
+        if not keys:
+            return ()
         python = {f"{self.cluster}_python": self._python()}
         try:
             executor = AutoExecutor(job.study / "logs", cluster=self.cluster, **python)
             executor.update_parameters(**self.parameters)
-            return executor.map_array(job, keys) if keys else ()
+            return executor.map_array(job, keys)
         except (RuntimeError, FailedJobError) as error:
             reason = one_line(error)
             raise UserError(f"Slurm rejected the jobs ({reason}); run this where sbatch works") from error

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlffm_segdiff.config.paths import expanded
 from mlffm_segdiff.study.plan import StudyPlan, read_plan
 from mlffm_segdiff.study.report.scored_variants import ScoredVariants
 from mlffm_segdiff.study.score_frame import CellResult, read_scores
@@ -37,7 +38,7 @@ class StudyResults(ScoredVariants):
         return min(found, key=lambda one: one.cell.seed, default=None)
 
 
-def read_results(folder: Path) -> StudyResults:
+def read_results(folder: Path | str) -> StudyResults:
     """Read the results of a study, finished or not.
 
     Args:
@@ -46,7 +47,7 @@ def read_results(folder: Path) -> StudyResults:
     Raises:
         UserError: If the plan or a case table is missing or damaged.
     """
-    paths = StudyFolder(folder)
+    paths = StudyFolder(expanded(folder))
     plan = read_plan(paths.plan)
     cells = [CellResult(cell, paths.cell(cell.key)) for cell in plan.cells]
     every = dict.fromkeys(one.cell.variant for one in cells)
