@@ -15,6 +15,7 @@ from torch import Tensor
 from mlffm_segdiff.data.batch import Batch, collate
 from mlffm_segdiff.data.dataset import PairDataset
 from mlffm_segdiff.data.synthetic import synthetic_pairs
+from mlffm_segdiff.inference.model import ready_to_segment
 from mlffm_segdiff.models.registry import MODELS
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.cost import count_cost, model_recipe
@@ -124,6 +125,20 @@ def test_the_seed_fixes_weights_loss_and_masks(segmenter: BaseSegmenter, name: s
     maps = [probability(each, name, batch.image[:1]) for each in (segmenter, segmenter, twin)]
     assert torch.equal(maps[0], maps[1])
     assert torch.equal(maps[0], maps[2])
+
+
+def test_the_network_prepared_for_inference_computes_the_same(
+    segmenter: BaseSegmenter, name: str, batch: Batch
+) -> None:
+    segmenter = copy.deepcopy(segmenter).eval()
+    for value in (*segmenter.parameters(), *segmenter.buffers()):
+        if value.is_floating_point():  # away from where batch norms and others start
+            value.data.mul_(1 + 0.1 * torch.rand_like(value))
+    sampling = chosen_sampling(small_recipe(name), {})
+    ready = ready_to_segment(segmenter, batch.image[:1], sampling, "float32")
+    found, expected = (probability(one, name, batch.image) for one in (ready, segmenter))
+    assert expected.std() > 1e-4
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)  # several steps amplify rounding
 
 
 def test_the_parts_make_up_the_network(segmenter: BaseSegmenter, name: str, batch: Batch) -> None:
