@@ -21,7 +21,20 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 ROUTE = "/api/v1/batches"
-ENDINGS = (".bmp", ".dcm", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+ENDINGS = (
+    ".avif",
+    ".bmp",
+    ".dcm",
+    ".gif",
+    ".heic",
+    ".heif",
+    ".jpeg",
+    ".jpg",
+    ".png",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
 PIECE_BYTES = 2**16
 SECONDS = 120
 RETRIES = 10

@@ -137,6 +137,19 @@ def test_a_share_too_small_to_be_drawn_is_refused(share: float, fits: bool) -> N
 EPSILON = {"objective": "epsilon", "training": "single"}
 
 
+@pytest.mark.parametrize("sections", [{"sampling": {"samples": True}}, {"train": {"batch_size": False}}])
+def test_true_and_false_are_no_numbers(sections: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"(samples=true|batch_size=false) is neither a number nor a name"):
+        recipe_of(sections)
+
+
+def test_a_logger_named_twice_is_one() -> None:
+    assert recipe_of({"train": {"logger": ["csv", "CSV", "tensorboard"]}}).train.logger == (
+        "csv",
+        "tensorboard",
+    )
+
+
 def test_no_encoder_weights_are_needed_beside_others() -> None:
     assert recipe_of({"train": {"init": "default", "encoder_init": None}}).train.encoder_init is None
 

@@ -1,3 +1,4 @@
+import copy
 import csv
 import json
 import shutil
@@ -148,6 +149,25 @@ def test_the_data_of_a_run_are_found_from_any_folder(
     monkeypatch.chdir(lesions.parent)
     train(make_recipe(data={"sources": {"folder": lesions.name}}), tmp_path / "run")
     assert RunFolder(tmp_path / "run").recipe().data.sources == {"folder": lesions}
+
+
+def test_a_run_resumes_from_the_weights_that_it_started_from(
+    make_recipe: MakeRecipe, finished: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if the other run that they are from has gone on."""
+    other = tmp_path / "other"
+    shutil.copytree(finished.weights, other)
+    sources = finished.recipe().data.sources
+    recipe = make_recipe(data={"sources": sources}, train={"init": str(other)})
+    started: list[dict[str, torch.Tensor]] = []
+    monkeypatch.setattr(
+        fit, "_fit", lambda folder, segmenter, *_: started.append(copy.deepcopy(segmenter.state_dict()))
+    )
+    train(recipe, tmp_path / "run")
+    shutil.rmtree(other)
+    resume(tmp_path / "run")
+    for name, value in started[0].items():
+        assert torch.equal(value, started[1][name])
 
 
 @pytest.mark.parametrize("key", ["init", "encoder_init"])

@@ -148,7 +148,7 @@ class TrainConfig(Section):
     """Optimisation.
 
     Attributes:
-        images: Training images seen in the whole run.
+        images: Training images seen in the whole run, in whole batches, at least one.
         batch_size: Images per step, of all devices together.
         optimizer: "adamw", or "sgd" as in nnU-Net, whose rate decays from the first step.
         learning_rate: Learning rate.
@@ -207,7 +207,8 @@ class TrainConfig(Section):
         names = [given] if isinstance(given, str) else given
         if not isinstance(names, list | tuple):
             return given
-        return [name.lower() if isinstance(name, str) else name for name in names]
+        lower = [name.lower() if isinstance(name, str) else name for name in names]
+        return [name for place, name in enumerate(lower) if name not in lower[:place]]
 
     @model_validator(mode="after")
     def devices_share_a_batch(self) -> "TrainConfig":

@@ -1,8 +1,9 @@
 """The base of every section of a recipe or a study, and the ranges of their numbers."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -29,9 +30,24 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def truth_is_no_number(cls, values: Any) -> Any:
+        """Refuse True and False for numbers, which Python takes for 1 and 0."""
+        if isinstance(values, Mapping):
+            for key, value in values.items():
+                field = cls.model_fields.get(key)
+                if isinstance(value, bool) and field is not None and not _takes_bool(field.annotation):
+                    raise ValueError(f"{key}={str(value).lower()} is neither a number nor a name")
+        return values
+
     def changed_keys(self) -> list[str]:
         """Return the keys with a default whose values differ from it."""
         fields = type(self).model_fields.items()
         return [
             key for key, field in fields if not field.is_required() and getattr(self, key) != field.default
         ]
+
+
+def _takes_bool(annotation: Any) -> bool:
+    return annotation in (bool, Any) or any(map(_takes_bool, get_args(annotation)))

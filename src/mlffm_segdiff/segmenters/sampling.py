@@ -6,7 +6,7 @@ from mlffm_segdiff.config.conditions import NEED_SAMPLES, OF_SAMPLES
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.model_config import ModelConfig
 from mlffm_segdiff.config.sampling_arguments import KNOWN_KEYS, SAMPLING_KEYS
-from mlffm_segdiff.config.schema import Recipe, SamplingConfig
+from mlffm_segdiff.config.schema import ANY_STYLE, Recipe, SamplingConfig
 from mlffm_segdiff.config.spelling import known_name
 from mlffm_segdiff.segmenters.assembly import checked_sampling, validate_options
 from mlffm_segdiff.segmenters.recipe import check_recipe
@@ -32,9 +32,9 @@ def override_sampling(recipe: Recipe, overrides: Overrides | None = None) -> Rec
         if key not in SAMPLING_KEYS:
             raise UserError(f"unknown sampling key {key!r}; {KNOWN_KEYS}")
     if isinstance(given.get("style"), str):
-        given["style"] = known_name(str(given["style"]), getattr(recipe.model, "styles", ()))
+        given["style"] = known_name(str(given["style"]), (ANY_STYLE, *getattr(recipe.model, "styles", ())))
     values = recipe.model_dump(mode="json")
-    if str(given.get("samples", recipe.sampling.samples)) == "0":
+    if given.get("samples", recipe.sampling.samples) in (0, "0"):
         unused = [key for key in OF_SAMPLES if key in given]
         if unused:
             raise UserError(_without_samples(recipe.model, " and ".join(unused)))

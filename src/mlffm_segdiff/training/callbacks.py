@@ -133,7 +133,9 @@ class ConsoleProgress(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the bar at the images already seen."""
-        self.progress.update(self.task, total=pl_module.recipe.train.images)
+        self.progress.update(
+            self.task, total=pl_module.recipe.train.steps * pl_module.recipe.train.batch_size
+        )
         self._move(trainer, pl_module)
         self.progress.start()
 

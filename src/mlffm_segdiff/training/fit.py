@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 
 from lightning.pytorch import Callback, LightningDataModule, Trainer, seed_everything
 from torch import device as Device
@@ -24,7 +25,7 @@ from mlffm_segdiff.data.sources import (
     training_shares,
 )
 from mlffm_segdiff.files.atomic import NO_SPACE, unwritable
-from mlffm_segdiff.models.encoder_weights import initialise_encoder
+from mlffm_segdiff.models.encoder_weights import IMAGENET, initialise_encoder
 from mlffm_segdiff.segmenters.assembly import build_segmenter
 from mlffm_segdiff.segmenters.base import BaseSegmenter
 from mlffm_segdiff.segmenters.device import AUTO, find_device
@@ -104,7 +105,9 @@ def train(
         licence = _load_initial_weights(segmenter, recipe.train)
         precision = training_precision(recipe, segmenter, place)
         if replica.is_first:
-            folder.create(recipe, cases, precision, place, licence)
+            known = recipe.train.init is None and recipe.train.encoder_init in (None, IMAGENET)
+            initial = None if known else segmenter.state_dict()
+            folder.create(recipe, cases, precision, place, licence, initial)
         return _fit(folder, segmenter, data, callbacks, None, place, precision)
 
 
@@ -115,6 +118,8 @@ def resume(
     overrides: Sequence[str] = (),
 ) -> TrainingResult:
     """Continue a run from its last checkpoint as if it had not stopped. Prints nothing.
+
+    That the split has the same ids is checked, but not that images and masks are unchanged.
 
     On a CPU, with the same number of threads, the weights are the same bit for bit.
 
@@ -144,7 +149,9 @@ def resume(
         folder.require_split(cases.digest)
         checkpoint = folder.checkpoint_to_resume()
         segmenter, data = _prepare(recipe, cases, replica)
-        if checkpoint is None:
+        if checkpoint is None and (initial := folder.initial_weights()) is not None:
+            segmenter.load_state_dict(initial)
+        elif checkpoint is None:
             _load_initial_weights(segmenter, recipe.train)
         return _fit(folder, segmenter, data, callbacks, checkpoint, place, folder.precision())
 
@@ -228,7 +235,7 @@ def _load_initial_weights(segmenter: BaseSegmenter, settings: TrainConfig) -> st
     try:
         segmenter.load_state_dict(weights)
     except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()
+        reason = shorten(str(error).splitlines()[1], 120, placeholder=" ...")
         raise UserError(
             f"train.init={settings.init} has weights of another model than the recipe's ({reason}); "
             "give weights of the same model"

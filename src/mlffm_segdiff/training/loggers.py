@@ -1,5 +1,6 @@
 """The logs of a run: Lightning's own loggers, by the names in ``train.logger``."""
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -73,5 +74,6 @@ def _wandb(recipe: Recipe, folder: RunFolder) -> Logger:
 
 
 def _mlflow(recipe: Recipe, folder: RunFolder) -> Logger:
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it prints each step of making its database
     uri = os.environ.get(TRACKING_URI) or f"sqlite:///{folder.path.absolute() / MLFLOW_FILE}"
     return MLFlowLogger(recipe.name, run_name=folder.path.name, tracking_uri=uri)

@@ -1,5 +1,6 @@
 """The files of a run: its configuration, its checkpoints, and its weights."""
 
+import io
 import json
 import os
 import platform
@@ -19,7 +20,7 @@ from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.config.schema import Recipe
 from mlffm_segdiff.data.sources import SplitCases
 from mlffm_segdiff.data.splits import save_split
-from mlffm_segdiff.files.atomic import TEMPORARY, sweep_unfinished, write_text
+from mlffm_segdiff.files.atomic import TEMPORARY, sweep_unfinished, write_bytes, write_text
 from mlffm_segdiff.files.claim import LOCK, claimed, require_free
 from mlffm_segdiff.models.weight_files import require_sound
 from mlffm_segdiff.segmenters.device import describe_device
@@ -70,6 +71,11 @@ class RunFolder:
         return self.checkpoints / "last.ckpt"
 
     @property
+    def initial(self) -> Path:
+        """The weights that the run started from, if they are from a file or a name, which may change."""
+        return self.checkpoints / "initial.ckpt"
+
+    @property
     def best(self) -> Path:
         """The checkpoint with the best validation Jaccard."""
         return self.checkpoints / "best.ckpt"
@@ -113,6 +119,7 @@ class RunFolder:
             LOCK,
             self.environment.name,
             self.split.name,
+            self.checkpoints.name,
         }  # by a run that was killed before it had a configuration
         found = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
         if {name for name in found - left if not TEMPORARY.fullmatch(name)}:
@@ -125,6 +132,7 @@ class RunFolder:
         precision: Precision = "float32",
         device: torch.device = CPU,
         licence: str = "",
+        initial: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
         """Create the folder with its configuration, split and environment.
 
@@ -134,6 +142,8 @@ class RunFolder:
             precision: Number format that the run computes in, also after it is resumed.
             device: Device that it computes on.
             licence: Licence (SPDX identifier) of the weights that it starts from; empty if unknown.
+            initial: The weights that it starts from, to keep until it has a checkpoint; None for those that
+                the recipe always gives.
 
         Raises:
             UserError: If the folder holds a run or any other file.
@@ -145,6 +155,10 @@ class RunFolder:
         write_text(self.environment, json.dumps(facts, indent=2) + "\n")
         self.split.unlink(missing_ok=True)
         save_split(cases.split, self.split)
+        if initial is not None:
+            content = io.BytesIO()
+            torch.save(dict(initial), content)
+            write_bytes(self.initial, content.getvalue())
         self.write_config(recipe)
 
     def write_config(self, recipe: Recipe) -> None:
@@ -212,6 +226,14 @@ class RunFolder:
         for part in ("state_dict", "current_model_state"):  # averaged and current weights
             require_sound(checkpoint.get(part, {}), str(self.last))
         return self.last
+
+    def initial_weights(self) -> dict[str, torch.Tensor] | None:
+        """Return the weights that the run started from; None if it has no file of them.
+
+        Raises:
+            UserError: If the file is damaged.
+        """
+        return read_checkpoint(self.initial) if self.initial.is_file() else None
 
     def best_weights(self) -> dict[str, torch.Tensor]:
         """Return the averaged weights of the best checkpoint, named as in the segmenter.
