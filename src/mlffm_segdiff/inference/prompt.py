@@ -163,9 +163,9 @@ class PromptedImage:
             sample_map(around, (centres - crop.top) / crop.side, (centres - crop.left) / crop.side),
         )
         network = sum(NETWORK_WEIGHT * logit(np.clip(one, CLEAREST, 1 - CLEAREST)) for one in maps)
-        across = _places(box[0], box[2], self.image.width, size)
-        down = _places(box[1], box[3], self.image.height, size)[:, None]
-        inside = (abs(across) <= 1) & (abs(down) <= 1)
+        across = _from_middle(box[0], box[2], self.image.width, size)
+        down = _from_middle(box[1], box[3], self.image.height, size)[:, None]
+        inside = (across <= 1) & (down <= 1)
         shape = BOX_WEIGHT * np.maximum(1 - across**2 - down**2, -1)
         found: Map = np.where(inside, expit(network + shape), 0).astype(np.float32)
         return found
@@ -225,11 +225,11 @@ def _are_numbers(values: object, count: int) -> bool:
     return len(found) == count and all(isinstance(one, Real) for one in found)
 
 
-def _places(start: float, end: float, length: int, size: int) -> npt.NDArray[np.float64]:
-    """Return the places of a map's cells along an axis of a box: -1 at its start, 1 at its end.
+def _from_middle(start: float, end: float, length: int, size: int) -> npt.NDArray[np.float64]:
+    """Return how far the centres of a map's cells are from the middle of a box: 0 there, 1 at its ends.
 
-    A cell's place is that of its centre. In a box of fewer than FEW_CELLS, which may contain no centre, cells
-    count as one cell nearer to the middle, so that the map is high around the box.
+    In a box of fewer than FEW_CELLS, which may contain no centre, cells count as one cell nearer to the
+    middle, so that the map is high around the box.
 
     Args:
         start: Start of the box in pixels of the image.
@@ -238,12 +238,11 @@ def _places(start: float, end: float, length: int, size: int) -> npt.NDArray[np.
         size: Number of cells S.
     """
     cell = length / size
-    middle = (start + end) / 2
-    nearest = np.abs((np.arange(size) + 0.5) * cell - middle)
+    pixels = np.abs((np.arange(size) + 0.5) * cell - (start + end) / 2)
     if end - start < FEW_CELLS * cell:
-        nearest = np.maximum(nearest - cell, 0)
-    places: npt.NDArray[np.float64] = 2 * nearest / (end - start)
-    return places
+        pixels = np.maximum(pixels - cell, 0)
+    shares: npt.NDArray[np.float64] = 2 * pixels / (end - start)
+    return shares
 
 
 def _text(numbers: Sequence[float]) -> str:

@@ -53,7 +53,8 @@ def find_yolo(path: Path) -> Pairing:
     masks: list[tuple[str, Entry]] = [
         (case_id(image), _draw(own.get(place), image, names, labels)) for place, image in shown.items()
     ]
-    masks += [(case_id(text), text) for text in set(texts.values()).difference(own.values())]
+    used = set(own.values())
+    masks += [(case_id(text), text) for text in texts.values() if text not in used]
     labels.require()
     drawn = unique_by_id(masks)
     groups, parts = read_groups(grouping, {**drawn, **images}), _by_part(shown)
@@ -76,11 +77,11 @@ def _texts_of_images(
     place_of = {_label_place(place): place for place in images}
     text_at = {_without_suffix(PurePosixPath(place)): text for place, text in texts.items()}
     own = {place_of[key]: text_at[other] for key, other in pair_ids(place_of, text_at).items()}
-    belongs = {case_id(images[place]): label for label, place in place_of.items()}
+    belongs, used = {case_id(images[place]): label for label, place in place_of.items()}, set(own.values())
     ids = IdLookup(belongs)
-    for text in set(texts.values()).difference(own.values()):
+    for text in texts.values():
         key = ids.find(case_id(text))
-        if key is not None:
+        if key is not None and text not in used:
             raise UserError(
                 f"{text} has the name of the image {key!r}, whose labels belong in {belongs[key]}.txt; "
                 "move or remove the file"
