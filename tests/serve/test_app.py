@@ -208,6 +208,17 @@ def test_maps_and_samples_come_on_request(serve: Serve, form: Form, square: Pixe
     assert decoded(base64.b64decode(content)).shape == (16, 16, 3)
 
 
+@pytest.mark.parametrize("side", [4000, 1700])
+def test_a_preview_has_at_least_a_pixel_on_each_side(
+    serve: Serve, png: Callable[..., bytes], side: int
+) -> None:
+    image = np.arange(side * 3, dtype=np.uint32).reshape(1, side, 3).astype(np.uint8)
+    files = {"image": ("line.png", png(image))}
+    found = serve().post(URL, params={"preview": True}, files=files)
+    assert found.status_code == 200, found.text
+    assert decoded(base64.b64decode(found.json()["preview"].partition(",")[2])).shape == (1, 1600, 3)
+
+
 def test_options_may_be_fields_of_the_form(serve: Serve, form: Form) -> None:
     fields = {"threshold": "0.25", "sampling.samples": "2", "mm_per_pixel": "0.5", "format": "json"}
     found = serve().post(URL, data=fields, **form()).json()

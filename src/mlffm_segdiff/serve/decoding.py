@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import Image
-
 from mlffm_segdiff.config.errors import UserError
 from mlffm_segdiff.data.files import decode_mask, image_size
 from mlffm_segdiff.inference.outputs.dicom_seg import dicom_seg
@@ -83,8 +81,11 @@ def preview(image: CaseImage) -> str:
 
     Call it in a block of `result_memory`. Raises UserError if the image is too large to be shown.
     """
-    shown = image.full_size.copy()
-    shown.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.BICUBIC)
+    shown = image.full_size
+    share = PREVIEW_SIDE / max(shown.size)
+    if share < 1:
+        width, height = (max(round(side * share), 1) for side in shown.size)
+        shown = shown.resize((width, height))
     stream = io.BytesIO()
     shown.save(stream, "JPEG", quality=PREVIEW_QUALITY)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
