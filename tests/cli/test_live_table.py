@@ -23,7 +23,8 @@ def progress(tmp_path: Path) -> StudyProgress:
     cells = [cell(v, d, s) for s in (0, 1) for d in ("isic2018", "ph2") for v in ("full", "plain [loss]")]
     files = ("finished.json", "finished.json", "failed.txt", "running.json", "running.json")
     folder = StudyFolder(tmp_path)
-    record = json.dumps({"seconds": 100.0, "training_seconds": 90.0, "images": 16, "resumed": False})
+    times = {"seconds": 100.0, "training_seconds": 90.0, "images": 16, "resumed": False}
+    record = json.dumps({**times, "training_code": "0123", "python": "3.11.7", "packages": {}})
     for one, name in zip(cells, files, strict=False):
         folder.cell(one.key).path.mkdir(parents=True)
         (folder.cell(one.key).path / name).write_text(record)

@@ -95,8 +95,6 @@ def may_spin(arguments: Sequence[str]) -> bool:
 
 def run(arguments: list[str]) -> int:
     """Run the command line and return its exit status; invalid input is one line on standard error."""
-    if "" in arguments:
-        return _fail("an argument is empty; give a value, or set the variable of the shell that it is from")
     try:
         status = app(arguments or ["--help"], prog_name=COMMAND, standalone_mode=False) or ExitStatus.DONE
     except StoppedError as error:
