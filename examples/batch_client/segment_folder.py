@@ -10,6 +10,7 @@ variable SEGDIFF_API_KEY. It needs only Python's standard library; docs/API.md h
 import argparse
 import json
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -21,20 +22,7 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 ROUTE = "/api/v1/batches"
-ENDINGS = (
-    ".avif",
-    ".bmp",
-    ".dcm",
-    ".gif",
-    ".heic",
-    ".heif",
-    ".jpeg",
-    ".jpg",
-    ".png",
-    ".tif",
-    ".tiff",
-    ".webp",
-)
+IMAGE = re.compile(r".*\.(avif|bmp|dcm|dicom|gif|heic|heif|jfif|jpe|jpe?g|png|tiff?|webp)", re.IGNORECASE)
 PIECE_BYTES = 2**16
 SECONDS = 120
 RETRIES = 10
@@ -134,7 +122,7 @@ def wait(server: Server, url: str) -> dict:
 
 def segment_folder(server: Server, folder: Path, archive: Path, options: dict[str, str]) -> int:
     """Segment the images of a folder; return the number of those without a mask."""
-    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+    images = sorted(path for path in folder.iterdir() if IMAGE.fullmatch(path.name))
     part = archive.with_name(f"{archive.name}.part")
     url, unsaved = "", False
     try:

@@ -25,4 +25,4 @@ def test_the_home_folder_replaces_its_sign_where_the_user_is_known(
 )
 def test_what_is_no_path_is_refused(path: object, says: str) -> None:
     with pytest.raises(UserError, match=says):
-        expanded(path)  # type: ignore[arg-type]
+        expanded(path)

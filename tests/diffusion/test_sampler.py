@@ -287,7 +287,7 @@ def test_estimates_of_ddim_and_ddpm_stay_in_the_masks_range(sampler: SamplerName
 
 def test_an_unknown_sampler_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown sampler 'DDIM'; give one of ddim, ddpm, dpm"):
-        sample(lambda x, t: x, MaskDiffusion(), "DDIM", 2, lambda: torch.zeros(1, 1, 2, 2))  # type: ignore[arg-type]
+        sample(lambda x, t: x, MaskDiffusion(), "DDIM", 2, lambda: torch.zeros(1, 1, 2, 2))
 
 
 def test_estimates_of_dpm_are_not_clipped() -> None:

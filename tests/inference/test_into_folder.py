@@ -76,7 +76,7 @@ def test_numbers_may_be_numpys(tmp_path: Path, photos: Path) -> None:
 @pytest.mark.parametrize("value", ["no", 1, None])
 def test_a_step_is_true_or_false(value: object) -> None:
     with pytest.raises(UserError, match=rf"largest {value!r} is neither True nor False"):
-        PostProcessing(largest=value)  # type: ignore[arg-type]
+        PostProcessing(largest=value)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_no_images_are_refused_and_earlier_results_stay(
     predict(photos / "small.png", tmp_path, write="overlay")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(UserError, match=says):
-        predict(images, tmp_path)  # type: ignore[arg-type]
+        predict(images, tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 

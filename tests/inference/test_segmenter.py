@@ -179,7 +179,7 @@ def test_bad_images_are_reported(tmp_path: Path, tiny_weights: Path, photo: Phot
         segment("lesion.jpg", tiny_weights)
     for several in ([], [photo(0)], (photo(0), photo(0))):
         with pytest.raises(UserError, match=r"image is a (list|tuple), but this is for one image; use"):
-            Segmenter.from_pretrained(tiny_weights).segment(several)  # type: ignore[arg-type]
+            Segmenter.from_pretrained(tiny_weights).segment(several)
     with pytest.raises(UserError, match=r"absent\.jpg cannot be read"):
         segment([tmp_path / "absent.jpg"], tiny_weights)
     with pytest.raises(UserError, match="is a folder; give a file"):

@@ -45,7 +45,7 @@ def test_trained_cells_are_scored_elsewhere_without_training(
 def test_an_interrupted_training_gives_way_to_scores_of_a_shared_study(
     whole: StudyFolder, make_study: Callable[..., Study], plan_here: PlanHere, tmp_path: Path
 ) -> None:
-    """Otherwise it would be resumed beside scores of other weights."""
+    """If it were resumed, its cell would mix the scores of two trainings."""
     shared, folder = StudyFolder(tmp_path / "shared"), StudyFolder(tmp_path / "longer")
     share_study(whole, shared.path)
     plan = plan_here(make_study(), folder)

@@ -204,7 +204,7 @@ def test_a_recipe_is_given_by_a_path_too(
     train(tmp_path / "own.yaml", tmp_path / "run")
     assert RunFolder(tmp_path / "run").recipe().data.size == 32
     with pytest.raises(UserError, match=r"recipe is of type NoneType; give a Recipe, a name or a YAML file"):
-        train(None, tmp_path / "other")  # type: ignore[arg-type]
+        train(None, tmp_path / "other")
 
 
 def test_a_folder_with_a_run_is_refused(finished: RunFolder, recipe: Recipe) -> None:

@@ -25,10 +25,10 @@ def connect(address: str, threads: float) -> None:
         threads: Processor threads of a worker.
 
     Raises:
-        UserError: There is no cluster, or this process is connected to one already.
+        UserError: There is no cluster, or this process is already connected to Ray.
     """
     if ray.is_initialized():
-        raise UserError("this process is connected to Ray already; call ray.shutdown() first")
+        raise UserError("this process is already connected to Ray; call ray.shutdown() first")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # a local cluster would send them otherwise
     environment = {name: os.environ[name] for name in FORWARDED if os.environ.get(name)}
     environment["OMP_NUM_THREADS"] = f"{threads:g}"
